@@ -1,0 +1,1 @@
+"""From a segmented image to a conforming, tagged mesh."""

@@ -1,0 +1,47 @@
+"""What the user asks of the image and of the mesh, validated and in SI; no arrays, no heavy imports."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class RawLayout:
+    """Layout of a headerless file."""
+
+    shape: tuple[int, ...]  # array order: ([z,] y, x)
+    dtype: str  # NumPy name, with byte order where it matters, e.g. "<u2"
+    offset: int = 0  # bytes before the first voxel
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where the labels come from and which part of them is wanted."""
+
+    path: str  # absolute: a file, a folder, a glob of slices, or "file.h5:/dataset"
+    voxel_size: tuple[float, ...] | None = None  # metres, array order ([z,] y, x); one entry = all axes
+    crop: dict[str, tuple[int, int]] = field(default_factory=dict)  # axis name -> [first, last) in voxels
+    coarsen: int = 1  # edge of the blocks that a majority vote turns into one voxel
+    raw: RawLayout | None = None
+
+
+@dataclass(frozen=True)
+class PhaseLabels:
+    """Which pixel values belong to a phase; its index is its place in the tuple of all phases."""
+
+    name: str
+    labels: tuple[int | Colour, ...]
+
+
+@dataclass(frozen=True)
+class MeshOptions:
+    """Element sizes in metres and the method that makes the mesh."""
+
+    method: Literal["auto", "fitted", "lattice", "voxel"] = "auto"
+    size: dict[str, float] = field(default_factory=dict)  # phase name -> element size at its surface
+    size_max: float | None = None  # None: the mesher's default
+    growth: float = 0.25  # increase of element size per distance from a refined surface
+    gap_elements: int = 3  # elements wanted across gaps between the surfaces named in `size`
+    junction_size: float | None = None  # size where three phases meet; None: the mesher's default
+

@@ -1,0 +1,1 @@
+"""Transient diffusion on a tagged mesh."""

@@ -1,0 +1,119 @@
+"""What the user asks of the physics, validated and in SI; no arrays, no heavy imports."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+
+class Role(StrEnum):
+    """Part that a phase plays in the transport problem."""
+
+    SOURCE = "source"  # not meshed; its surface feeds its neighbours
+    BARRIER = "barrier"  # not meshed; no flux through its surface
+    SINK = "sink"  # not meshed; first-order uptake at its surface
+    TRANSPORT = "transport"  # meshed, solved for
+
+
+@dataclass(frozen=True)
+class PhasePhysics:
+    """Physical behaviour of one phase."""
+
+    name: str
+    role: Role
+    concentration: float | None = None  # mol/m^3, of a source
+    mass_transfer: float | None = None  # m/s, Robin coefficient k_f of a source; None: c is held on its surface
+    uptake: float | None = None  # m/s, of a sink
+    diffusivity: float | None = None  # m^2/s, bulk, of a transport phase
+    effective_diffusivity: float | None = None  # m^2/s, with the effective-medium model applied
+    porosity: float = 1.0  # of a transport phase
+    initial: float = 0.0  # mol/m^3, of a transport phase
+
+
+@dataclass(frozen=True)
+class FaceCondition:
+    """Condition on an outer face of the image: concentration held, or mass transfer to it."""
+
+    concentration: float  # mol/m^3
+    mass_transfer: float | None = None  # m/s; None: c is held
+
+
+@dataclass(frozen=True)
+class TimeSpan:
+    """When the run ends and what is wanted of it."""
+
+    end: float  # s
+    tolerance: float = 1e-4  # of the region curves, relative to the source concentration
+    snapshots: tuple[float, ...] = ()  # s
+    times: tuple[float, ...] | None = None  # s; None: 200 log-spaced ones from end/1e5 and the snapshots
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """Choices of the linear algebra; "auto" picks by dimension and size."""
+
+    linear: Literal["auto", "mumps", "cg"] = "auto"
+    max_solves: int = 200  # linear solves before the integration gives up
+
+
+@dataclass(frozen=True)
+class Box:
+    """Axis-parallel box; a missing axis is unbounded."""
+
+    bounds: dict[str, tuple[float, float]]  # axis name -> (low, high), metres
+
+
+@dataclass(frozen=True)
+class Ball:
+    """Disk in 2D, sphere in 3D."""
+
+    center: tuple[float, ...]  # metres, x, y[, z]
+    radius: float  # metres
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """Simple polygon in 2D."""
+
+    corners: tuple[tuple[float, float], ...]  # metres
+
+
+@dataclass(frozen=True)
+class Shell:
+    """All within a distance of the surface of a phase."""
+
+    around: str  # phase name
+    distance: float  # metres
+
+
+@dataclass(frozen=True)
+class WholePhase:
+    """All cells of one phase."""
+
+    phase: str
+
+
+@dataclass(frozen=True)
+class LabelRegion:
+    """Pixels of a second label image of the same shape as the first (before crop and coarsen)."""
+
+    path: str  # absolute
+    label: int
+
+
+Shape = Box | Ball | Polygon | Shell | WholePhase | LabelRegion
+
+
+@dataclass(frozen=True)
+class Physics:
+    """The whole transport problem."""
+
+    phases: tuple[PhasePhysics, ...]  # index = phase index in image and mesh
+    faces: dict[str, FaceCondition] = field(default_factory=dict)  # "x_min" etc.
+
+    @property
+    def reference_concentration(self) -> float:
+        """Largest concentration that drives the problem, mol/m^3: the scale of the unknown and of the tolerance."""
+        driving = [p.concentration for p in self.phases if p.concentration is not None]
+        driving += [f.concentration for f in self.faces.values()]
+        driving += [p.initial for p in self.phases if p.role is Role.TRANSPORT]
+        return max(driving)
