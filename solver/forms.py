@@ -1,0 +1,27 @@
+"""The weak forms of diffusion in porous phases, as they stand in the mathematics.
+
+Find c such that for all v:  ∫ ε ∂c/∂t v dx + ∫ D_eff ∇c·∇v dx + Σ ∫ k (c − c_s) v ds = 0,
+with the concentration held (c = c_s) where a source has no mass-transfer coefficient.
+"""
+
+import ufl
+
+
+def storage(porosity, c, v):
+    """∫ ε c v dx: the lithium stored in the pores of the medium."""
+    return porosity * c * v * ufl.dx
+
+
+def diffusion(diffusivity, c, v):
+    """∫ D_eff ∇c·∇v dx: Fick's law."""
+    return ufl.inner(diffusivity * ufl.grad(c), ufl.grad(v)) * ufl.dx
+
+
+def transfer(coefficient, c, v, ds):
+    """∫ k c v ds: first-order exchange through a surface (mass transfer from a source, uptake by a sink)."""
+    return coefficient * c * v * ds
+
+
+def amount(porosity, c, v):
+    """∫ ε c v dx for a given concentration c: the right side of its L2 projection."""
+    return porosity * c * v * ufl.dx

@@ -1,0 +1,212 @@
+"""From a tagged mesh and its physics to M u' + K u = b, and back to concentrations."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import ufl
+from numpy.typing import NDArray
+
+from dolfinx import fem
+from mpi4py import MPI
+from petsc4py import PETSc
+
+from dolfinx.fem.petsc import assemble_matrix, assemble_vector
+
+from microlith.meshing.phasemesh import PhaseMesh, face_tag, interface_tag
+
+from . import forms
+from .krylov import LinearSystem
+from .spec import Physics, Role
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Units of the solver's numbers, so that they are of order one: the only place where scaled meets SI."""
+
+    length: float  # metres per mesh coordinate
+    time: float  # seconds per unit of time
+    concentration: float  # mol/m^3 per unit of concentration
+
+    def diffusivity(self, value: float) -> float:
+        """m^2/s to mesh units."""
+        return value * self.time / self.length**2
+
+    def velocity(self, value: float) -> float:
+        """m/s to mesh units."""
+        return value * self.time / self.length
+
+    def amount(self, dim: int) -> float:
+        """Moles (3D) or moles per metre of depth (2D) per unit of amount."""
+        return self.concentration * self.length**dim
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Flux into the domain through one surface, as a functional: rate·u' + level·u + constant."""
+
+    name: str  # phase or face
+    rate: Array  # (owned,)
+    level: Array  # (owned,)
+    constant: float
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The discrete problem in scaled units."""
+
+    space: fem.FunctionSpace
+    system: LinearSystem
+    amount: Array  # (owned,) functional: the amount ∫ ε c dx
+    surfaces: tuple[Surface, ...]
+    start_picture: Array  # (owned,) initial concentration at the nodes, as given (not projected)
+    scales: Scales
+    unknowns: int  # over all ranks
+
+
+@dataclass(frozen=True)
+class _Contact:
+    """A surface of the mesh where something is exchanged."""
+
+    name: str
+    tags: tuple[int, ...]  # facet tags
+    concentration: float | None  # held there, or on the far side of the transfer
+    coefficient: float | None  # of the transfer, m/s; None: the concentration is held
+
+
+def _contacts(mesh: PhaseMesh, physics: Physics) -> list[_Contact]:
+    """All sources, sinks and fed faces. Barriers and other faces are where nothing happens."""
+    solved = [i for i, phase in enumerate(physics.phases) if phase.role is Role.TRANSPORT]
+    contacts = []
+    for i, phase in enumerate(physics.phases):
+        tags = tuple(interface_tag(i, s) for s in solved)
+        if phase.role is Role.SOURCE:
+            contacts.append(_Contact(phase.name, tags, phase.concentration, phase.mass_transfer))
+        elif phase.role is Role.SINK:
+            contacts.append(_Contact(phase.name, tags, 0.0, phase.uptake))
+    for name, face in physics.faces.items():
+        contacts.append(_Contact(name, (face_tag(name),), face.concentration, face.mass_transfer))
+    return contacts
+
+
+def per_phase(mesh: PhaseMesh, values: list[float]) -> fem.Function:
+    """Cell-wise constant function with one value per phase."""
+    function = fem.Function(fem.functionspace(mesh.mesh, ("DG", 0)))
+    tags = mesh.cell_tags
+    function.x.array[tags.indices] = np.asarray(values, dtype=np.float64)[tags.values]
+    return function
+
+
+def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem:
+    """Assemble the transient problem.
+
+    Args:
+        mesh: The solved phases.
+        physics: Phases in the order of the mesh's tags, and faces.
+        degree: Of the Lagrange elements, 1 to 3.
+        end: Length of the run in seconds: the unit of time.
+    """
+    scales = Scales(mesh.unit, end, physics.reference_concentration or 1.0)
+    space = fem.functionspace(mesh.mesh, ("Lagrange", degree))
+    owned = space.dofmap.index_map.size_local
+    u, v = ufl.TrialFunction(space), ufl.TestFunction(space)
+    porosity = per_phase(mesh, [p.porosity for p in physics.phases])
+    diffusivity = per_phase(mesh, [scales.diffusivity(p.effective_diffusivity or 0.0) for p in physics.phases])
+    initial = per_phase(mesh, [p.initial / scales.concentration for p in physics.phases])
+
+    contacts = _contacts(mesh, physics)
+    ds = ufl.Measure("ds", domain=mesh.mesh, subdomain_data=mesh.facet_tags)
+    stiffness_form = forms.diffusion(diffusivity, u, v)
+    for contact in contacts:
+        if contact.coefficient is not None:
+            k = fem.Constant(mesh.mesh, scales.velocity(contact.coefficient))
+            stiffness_form += forms.transfer(k, u, v, ds(contact.tags))
+    mass = assemble_matrix(fem.form(forms.storage(porosity, u, v)))
+    mass.assemble()
+    stiffness = assemble_matrix(fem.form(stiffness_form))
+    stiffness.assemble()
+    start_amount = _assembled(forms.amount(porosity, initial, v))
+
+    one = mass.createVecRight()
+    one.set(1.0)
+    amount = (mass * one).array_r.copy()
+    load = np.zeros(owned)
+    held = np.full(owned, np.nan)  # the value where the concentration is held
+    surfaces: list[Surface] = []
+    reservoirs: list[tuple[str, NDArray[np.int32]]] = []
+    for contact in contacts:
+        outside = contact.concentration / scales.concentration
+        if contact.coefficient is None:
+            dofs = _dofs_on(space, mesh, contact.tags)
+            dofs = dofs[np.isnan(held[dofs])]  # where two held surfaces meet, the first named wins
+            held[dofs] = outside
+            reservoirs.append((contact.name, dofs))
+        else:
+            k = fem.Constant(mesh.mesh, scales.velocity(contact.coefficient))
+            through = _assembled(forms.transfer(k, fem.Constant(mesh.mesh, 1.0), v, ds(contact.tags)))
+            load += outside * through
+            inflow = float(mesh.mesh.comm.allreduce(outside * through.sum(), op=MPI.SUM))
+            surfaces.append(Surface(contact.name, np.zeros(owned), -through, inflow))
+    # What enters through a held surface is the residual of its own rows: exact for the discrete problem.
+    for name, dofs in reservoirs:
+        rows = mass.createVecRight()
+        rows.array[dofs] = 1.0
+        constant = -float(mesh.mesh.comm.allreduce(load[dofs].sum(), op=MPI.SUM))
+        surfaces.append(Surface(name, (mass * rows).array_r.copy(), (stiffness * rows).array_r.copy(), constant))
+
+    fixed = np.flatnonzero(~np.isnan(held)).astype(np.int32)
+    values = mass.createVecRight()
+    values.array[fixed] = held[fixed]
+    load -= (stiffness * values).array_r
+    start_amount -= (mass * values).array_r
+    load[fixed] = held[fixed]
+    start_amount[fixed] = 0.0
+    for matrix, diagonal in ((mass, 0.0), (stiffness, 1.0)):
+        matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
+        matrix.zeroRowsColumnsLocal(fixed, diagonal)
+    start = _project(mass, start_amount)
+    start[fixed] = held[fixed]
+    system = LinearSystem(mass, stiffness, load, start_amount, start)
+    nodal = _nodal(space, mesh, [p.initial / scales.concentration for p in physics.phases])
+    nodal[fixed] = held[fixed]
+    return Problem(space, system, amount, tuple(surfaces), nodal, scales, space.dofmap.index_map.size_global)
+
+
+def _assembled(form: ufl.Form) -> Array:
+    """Owned entries of the vector of a linear form."""
+    vector = assemble_vector(fem.form(form))
+    vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+    entries = vector.array_r.copy()
+    vector.destroy()
+    return entries
+
+
+def _dofs_on(space: fem.FunctionSpace, mesh: PhaseMesh, tags: tuple[int, ...]) -> NDArray[np.int32]:
+    """Owned degrees of freedom on the facets with these tags."""
+    fdim = mesh.mesh.topology.dim - 1
+    facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, tags)]
+    dofs = fem.locate_dofs_topological(space, fdim, facets)
+    return dofs[dofs < space.dofmap.index_map.size_local]
+
+
+def _project(mass: PETSc.Mat, right: Array) -> Array:
+    """Solve M x = right: the L2 projection, which starts with the right amount (nodal values would not)."""
+    b, x = mass.createVecLeft(), mass.createVecRight()
+    b.array[:] = right
+    ksp = PETSc.KSP().create(mass.comm)
+    ksp.setOperators(mass)
+    ksp.setType("cg")
+    ksp.getPC().setType("jacobi")
+    ksp.setTolerances(rtol=1e-13, atol=0.0, max_it=1000)
+    ksp.solve(b, x)
+    ksp.destroy()
+    return x.array_r.copy()
+
+
+def _nodal(space: fem.FunctionSpace, mesh: PhaseMesh, values: list[float]) -> Array:
+    """Nodal values of a phase-wise constant; where phases meet, the last cell's."""
+    nodal = fem.Function(space)
+    dofs = space.dofmap.list[mesh.cell_tags.indices]
+    nodal.x.array[dofs] = np.asarray(values)[mesh.cell_tags.values][:, None]
+    return nodal.x.array[: space.dofmap.index_map.size_local].copy()

@@ -1,0 +1,151 @@
+"""The transient run: region curves at all times, concentration fields on demand, and how far to trust them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+
+from .krylov import Integration, integrate
+from .linear import ShiftedSolvers, choose_method
+from .problem import Problem
+from .regions import RegionMean
+from .spec import SolverOptions, TimeSpan
+
+Array = NDArray[np.float64]
+DECADES = 5  # of the default times
+POINTS = 200
+INNER = 1e-2  # inner tolerance of CG per unit of outer tolerance
+
+
+def output_times(time: TimeSpan) -> Array:
+    """Times of the curves in seconds: those asked for, or 200 log-spaced ones and the snapshots."""
+    if time.times is not None:
+        return np.unique(np.array([*time.times, *time.snapshots], dtype=np.float64))
+    spaced = np.geomspace(time.end * 10.0**-DECADES, time.end, POINTS)
+    spaced[-1] = time.end
+    return np.unique(np.concatenate([spaced, np.array(time.snapshots)]))
+
+
+@dataclass(frozen=True)
+class MassBalance:
+    """Where the lithium went, in mol (3D) or mol per metre of depth (2D), from 0 to the end."""
+
+    stored_change: float
+    inflow: dict[str, float]  # through each surface
+    imbalance: float  # largest |stored change - inflow| over all times, per largest amount exchanged
+
+
+@dataclass(frozen=True)
+class Transient:
+    """The solution: curves at `times`, fields at any time in [0, end]."""
+
+    times: Array  # s
+    curves: dict[str, Array]  # region -> mean concentration, mol/m^3
+    error: float  # estimated error in time of the curves, per reference concentration
+    converged: bool  # whether it is below the tolerance
+    balance: MassBalance
+    method: str
+    poles: tuple[float, ...]  # s
+    solves: int
+    inner_iterations: int
+    history: tuple[tuple[int, float], ...]  # (solves, error estimate)
+    _problem: Problem
+    _integration: Integration
+
+    def concentration(self, time: float) -> Array:
+        """Concentration at one time (s) in mol/m^3: local entries of the space's dofs, ghosts included."""
+        from dolfinx import la
+
+        problem = self._problem
+        index_map = problem.space.dofmap.index_map
+        vector = la.vector(index_map, 1)
+        owned = slice(0, index_map.size_local)
+        if time == 0.0:
+            vector.array[owned] = problem.start_picture
+        else:
+            vector.array[owned] = self._integration.trajectory.state(time / problem.scales.time)
+        vector.scatter_forward()
+        return vector.array * problem.scales.concentration
+
+
+def solve(
+    problem: Problem,
+    means: Mapping[str, RegionMean],
+    time: TimeSpan,
+    options: SolverOptions,
+    progress: Callable[[int, float], None] | None = None,
+) -> Transient:
+    """Integrate from 0 to time.end, with the error of all region curves below time.tolerance.
+
+    Args:
+        problem: Made with end = time.end.
+        means: Regions whose curves are wanted.
+        time: End, tolerance and times.
+        options: Linear solver and its limits.
+        progress: Called with the number of solves and the error estimate.
+
+    Raises:
+        ArithmeticError: A linear solver failed.
+    """
+    scales = problem.scales
+    dim = problem.space.mesh.topology.dim
+    method = choose_method(options.linear, dim, problem.unknowns)
+    comm = problem.space.mesh.comm
+    whole = float(comm.allreduce(problem.amount.sum(), op=MPI.SUM))
+    # The mean over everything is watched too: a run without regions is to be right as well.
+    watch = np.array([*(m.weights for m in means.values()), problem.amount / whole])
+    times = output_times(time)
+    scaled = times / scales.time
+    watched_times = np.unique(np.append(scaled, 1.0))
+    solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, INNER * time.tolerance)
+    integration = integrate(
+        problem.system, solvers, watch, watched_times, time.tolerance, options.max_solves, progress
+    )
+    values = integration.curves(scaled) * scales.concentration
+    transient = Transient(
+        times=times,
+        curves={name: values[i] for i, name in enumerate(means)},
+        error=integration.error,
+        converged=integration.converged,
+        balance=_balance(problem, integration, watched_times),
+        method=method,
+        poles=tuple(p * scales.time for p in solvers.poles),
+        solves=solvers.solves,
+        inner_iterations=solvers.iterations,
+        history=integration.history,
+        _problem=problem,
+        _integration=integration,
+    )
+    solvers.destroy()
+    return transient
+
+
+def _balance(problem: Problem, integration: Integration, times: Array) -> MassBalance:
+    """Stored change against the time integrals of all fluxes."""
+    comm = problem.space.mesh.comm
+    trajectory = integration.trajectory
+    functionals = [problem.amount, *(f for s in problem.surfaces for f in (s.rate, s.level))]
+    stacked = np.array(functionals)
+    states = np.concatenate([trajectory.basis, trajectory.lift[None], problem.system.initial[None]])
+    projected = comm.allreduce(stacked @ states.T, op=MPI.SUM)
+    on_basis, on_lift, at_start = projected[:, :-2], projected[:, -2], projected[:, -1]
+    value = on_lift[:, None] + on_basis @ trajectory.coefficients(times)
+    change = value - at_start[:, None]
+    integral = on_lift[:, None] * times + on_basis @ trajectory.integrals(times)
+    inflow = np.array(
+        [
+            change[1 + 2 * i] + integral[2 + 2 * i] + surface.constant * times
+            for i, surface in enumerate(problem.surfaces)
+        ]
+    ).reshape(len(problem.surfaces), len(times))
+    exchanged = max(float(np.abs(change[0]).max()), float(np.abs(inflow).sum(axis=0).max(initial=0.0)), 1e-300)
+    mismatch = float(np.abs(change[0] - inflow.sum(axis=0)).max())
+    unit = problem.scales.amount(problem.space.mesh.topology.dim)
+    return MassBalance(
+        stored_change=float(change[0, -1]) * unit,
+        inflow={s.name: float(inflow[i, -1]) * unit for i, s in enumerate(problem.surfaces)},
+        imbalance=mismatch / exchanged,
+    )
