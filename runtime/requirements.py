@@ -1,8 +1,8 @@
 """What runtime/provision has to know about packages, one item a line; run by the environment's own base Python.
 
-    requirements.py wanted PYPROJECT    what pip is to install: dependencies, extras and the build backend
-    requirements.py present             name==version of what comes with DOLFINx and must not be replaced
-    requirements.py paths               folders of installed packages that this Python sees
+requirements.py wanted PYPROJECT    what pip is to install: dependencies, extras and the build backend
+requirements.py present             name==version of what comes with DOLFINx and must not be replaced
+requirements.py paths               folders of installed packages that this Python sees
 """
 
 import sys
