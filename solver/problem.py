@@ -167,7 +167,7 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
         matrix.zeroRowsColumnsLocal(fixed, diagonal)
     start = _project(mass, start_amount)
     start[fixed] = held[fixed]
-    system = LinearSystem(mass, stiffness, load, start_amount, start)
+    system = LinearSystem(mass, stiffness, load, start_amount, start, fixed)
     nodal = _nodal(space, mesh, [p.initial / scales.concentration for p in physics.phases])
     nodal[fixed] = held[fixed]
     return Problem(space, system, amount, tuple(surfaces), nodal, scales, space.dofmap.index_map.size_global)

@@ -25,6 +25,7 @@ class PhasePhysics:
     uptake: float | None = None  # m/s, of a sink
     diffusivity: float | None = None  # m^2/s, bulk, of a transport phase
     effective_diffusivity: float | None = None  # m^2/s, with the effective-medium model applied
+    effective_model: str = "none"  # the model that gave it, in words
     porosity: float = 1.0  # of a transport phase
     initial: float = 0.0  # mol/m^3, of a transport phase
 
@@ -53,6 +54,7 @@ class SolverOptions:
 
     linear: Literal["auto", "mumps", "cg"] = "auto"
     max_solves: int = 200  # linear solves before the integration gives up
+    inner_tolerance: float | None = None  # relative residual of CG; None: a hundredth of the outer tolerance
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class LabelRegion:
     """Pixels of a second label image of the same shape as the first (before crop and coarsen)."""
 
     path: str  # absolute
-    label: int
+    label: int | None  # None: each label but 0 becomes a region of its own, NAME_LABEL
 
 
 Shape = Box | Ball | Polygon | Shell | WholePhase | LabelRegion

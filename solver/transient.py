@@ -100,7 +100,8 @@ def solve(
     times = output_times(time)
     scaled = times / scales.time
     watched_times = np.unique(np.append(scaled, 1.0))
-    solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, INNER * time.tolerance)
+    inner = options.inner_tolerance or INNER * time.tolerance
+    solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, inner)
     integration = integrate(
         problem.system, solvers, watch, watched_times, time.tolerance, options.max_solves, progress
     )

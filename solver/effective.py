@@ -1,0 +1,21 @@
+"""Effective diffusivity of a porous phase; eps is its porosity, and it stores eps*c per volume.
+
+Each model gives the D_eff of  eps dc/dt = div(D_eff grad c)  from the diffusivity D of the fluid in the pores.
+"""
+
+BRUGGEMAN_EXPONENT = 1.5
+
+
+def bruggeman(diffusivity: float, porosity: float, exponent: float = BRUGGEMAN_EXPONENT) -> float:
+    """D eps^a, a = 1.5 for spheres of all sizes (Bruggeman, Ann. Phys. 416 (1935) 636, doi 10.1002/andp.19354160705)."""
+    return diffusivity * porosity**exponent
+
+
+def maxwell(diffusivity: float, porosity: float) -> float:
+    """D 2 eps / (3 - eps), dilute insulating spheres (Maxwell, A Treatise on Electricity and Magnetism, 1873, art. 314)."""
+    return diffusivity * 2.0 * porosity / (3.0 - porosity)
+
+
+def tortuous(diffusivity: float, porosity: float, tortuosity: float) -> float:
+    """D eps / tau, with tau the tortuosity factor (Epstein, Chem. Eng. Sci. 44 (1989) 777), not the length ratio."""
+    return diffusivity * porosity / tortuosity

@@ -1,0 +1,53 @@
+"""Meshes made by hand for tests: no image, no mesher, sizes that can be counted."""
+
+import numpy as np
+
+from dolfinx import mesh as dmesh
+from mpi4py import MPI
+
+from microlith.meshing.phasemesh import PhaseMesh, Triangulation, face_tag, interface_tag
+
+EPS = 1e-9
+
+
+def rectangle(comm, cells, size, phase_of=None, names=("medium",), unit=1e-6):
+    """Rectangle [0, size] of right triangles, all solved; phase_of(x (2, n)) -> phase index, one phase by default."""
+    mesh = dmesh.create_rectangle(comm, [[0.0, 0.0], list(size)], list(cells), ghost_mode=dmesh.GhostMode.shared_facet)
+    index_map = mesh.topology.index_map(2)
+    count = index_map.size_local + index_map.num_ghosts
+    middles = dmesh.compute_midpoints(mesh, 2, np.arange(count, dtype=np.int32))
+    phases = np.zeros(count, np.int32) if phase_of is None else np.asarray(phase_of(middles.T[:2]), dtype=np.int32)
+    cell_tags = dmesh.meshtags(mesh, 2, np.arange(count, dtype=np.int32), phases)
+    mesh.topology.create_connectivity(1, 2)
+    tags = {}
+    for name, axis, at in (("x_min", 0, 0.0), ("x_max", 0, size[0]), ("y_min", 1, 0.0), ("y_max", 1, size[1])):
+        for facet in dmesh.locate_entities_boundary(mesh, 1, lambda x, a=axis, v=at: np.abs(x[a] - v) < EPS):
+            tags[facet] = face_tag(name)
+    links = mesh.topology.connectivity(1, 2)
+    for facet in range(mesh.topology.index_map(1).size_local + mesh.topology.index_map(1).num_ghosts):
+        sides = phases[links.links(facet)]
+        if len(sides) == 2 and sides[0] != sides[1]:
+            tags[facet] = interface_tag(*sides)
+    facets = np.array(sorted(tags), dtype=np.int32)
+    values = np.array([tags[f] for f in facets], dtype=np.int32)
+    return PhaseMesh(mesh, cell_tags, dmesh.meshtags(mesh, 1, facets, values), tuple(names), unit, tuple(size))
+
+
+def pixel_triangulation(labels, names, unit=1e-6):
+    """Each pixel of labels (y, x) as two triangles, on rank 0: stair-stepped, but every area is known exactly."""
+    rows, columns = labels.shape
+    y, x = np.mgrid[0 : rows + 1, 0 : columns + 1]
+    points = np.stack([x.ravel(), y.ravel()], axis=1).astype(float)
+    corner = (np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)).ravel()
+    a, b, c, d = corner, corner + 1, corner + columns + 2, corner + columns + 1
+    triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]).astype(np.int32)
+    phase = np.tile(labels.ravel(), 2).astype(np.uint8)
+    return Triangulation(points, triangles, phase, tuple(names), unit, (float(columns), float(rows)))
+
+
+def everywhere(index):
+    """phase_at that knows one phase only."""
+    return lambda x: np.full(len(x), index, np.uint8)
+
+
+COMM = MPI.COMM_WORLD
