@@ -28,10 +28,22 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class PhaseLabels:
-    """Which pixel values belong to a phase; its index is its place in the tuple of all phases."""
+    """Which pixel values belong to a phase; its index is its place in the tuple of all phases.
+
+    Three whole numbers from 0 to 255 written as a list, `label = [255, 136, 0]`, are three labels in an image of
+    labels and one colour in a colour-coded picture. Only the reader of the image knows which it is, so `labels` holds
+    the numbers and a reader that finds colours takes `for_colour_image()` instead.
+    """
 
     name: str
     labels: tuple[int | Colour, ...]
+
+    def for_colour_image(self) -> tuple[int | Colour, ...]:
+        """What to look for in a colour-coded picture; any number left in it can't be there and is the user's error."""
+        match self.labels:
+            case (int(red), int(green), int(blue)) if all(0 <= part <= 255 for part in (red, green, blue)):
+                return ((red, green, blue),)
+        return self.labels
 
 
 @dataclass(frozen=True)

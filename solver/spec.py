@@ -25,9 +25,9 @@ class PhasePhysics:
     uptake: float | None = None  # m/s, of a sink
     diffusivity: float | None = None  # m^2/s, bulk, of a transport phase
     effective_diffusivity: float | None = None  # m^2/s, with the effective-medium model applied
-    effective_model: str = "none"  # the model that gave it, in words
     porosity: float = 1.0  # of a transport phase
     initial: float = 0.0  # mol/m^3, of a transport phase
+    effective_model: str = "none"  # what gave effective_diffusivity, in words
 
 
 @dataclass(frozen=True)

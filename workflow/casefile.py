@@ -1,0 +1,305 @@
+"""Reads a case file: TOML to a validated `Case` in SI."""
+
+import glob
+import math
+import tomllib
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from microlith.meshing.errors import InputError
+from microlith.meshing.spec import Colour, ImageSource, MeshOptions, PhaseLabels, RawLayout
+from microlith.solver import effective
+from microlith.solver.spec import (
+    Ball,
+    Box,
+    FaceCondition,
+    LabelRegion,
+    PhasePhysics,
+    Physics,
+    Polygon,
+    Role,
+    Shape,
+    Shell,
+    SolverOptions,
+    TimeSpan,
+    WholePhase,
+)
+from microlith.workflow.case import Case
+from microlith.workflow.kinds import Place, nearest
+from microlith.workflow.schema import CASE, REGION_KINDS
+
+Label = int | Colour
+MAX_PHASES = 255  # a phase index has to fit into eight bits with one to spare
+
+
+def load_case(path: Path) -> Case:
+    """Reads and checks a case file; everything is checked that can be without opening the image.
+
+    Args:
+        path: Of the TOML file; names of files in it are relative to its folder.
+
+    Raises:
+        InputError: The file can't be read or something in it is wrong.
+    """
+    at = Place(str(path))
+    raw = CASE.parse(_read_toml(path, at), at)
+    labels, phases = _phases(raw["phases"], at)
+    solved = [phase.name for phase in phases if phase.role is Role.TRANSPORT]
+    physics = Physics(phases, {name: FaceCondition(**face) for name, face in raw["faces"].items()})
+    _check_drive(physics, solved, at)
+    mesh, degree = _mesh(raw["mesh"], [phase.name for phase in phases], at.child("mesh", section=True))
+    regions = _regions(raw["regions"], phases, path.parent, at) or {name: WholePhase(name) for name in solved}
+    return Case(
+        path=path.absolute(),
+        title=raw.get("title", path.stem),
+        image=_image(raw["image"], path.parent, at.child("image", section=True)),
+        labels=labels,
+        mesh=mesh,
+        degree=degree,
+        physics=physics,
+        time=_time(raw["time"], at.child("time", section=True)),
+        solver=SolverOptions(**raw["solver"]),
+        regions=regions,
+    )
+
+
+def _read_toml(path: Path, at: Place) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such case file; `microlith init` writes one to start from") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: this is a folder; name the case file in it, such as {path / 'case.toml'}") from None
+    except OSError as error:
+        raise InputError(f"{path}: the case file can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected a text file in UTF-8, got byte {error.start} that is not") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {_lower(str(error))}") from error
+    except RecursionError:
+        raise at.error("not valid TOML: nested too deeply") from None
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+# --- image ---
+
+
+def _image(raw: dict[str, Any], folder: Path, at: Place) -> ImageSource:
+    crop = raw.get("crop", {})
+    for axis, (first, last) in crop.items():
+        if first >= last:
+            raise at.child(f"crop.{axis}").error(f"expected [first, last + 1] with first < last, got [{first}, {last}]")
+    size = raw.get("voxel_size")
+    if isinstance(size, dict):
+        size = tuple(size[axis] for axis in ("z", "y", "x") if axis in size)
+    elif size is not None:
+        size = (size,)
+    return ImageSource(
+        path=_image_path(raw["file"], folder, at.child("file")),
+        voxel_size=size,
+        crop=crop,
+        coarsen=raw["coarsen"],
+        raw=RawLayout(**raw["raw"]) if "raw" in raw else None,
+    )
+
+
+def _image_path(name: str, folder: Path, at: Place) -> str:
+    """Absolute name of a file, folder, glob or "file.h5:/dataset", something of which has to exist."""
+    path = (folder / Path(name).expanduser()).absolute()
+    file, colon, dataset = str(path).partition(":")
+    try:
+        if path.exists() or (colon and dataset.startswith("/") and Path(file).is_file()):
+            return str(path)
+        if glob.has_magic(name):
+            if any(glob.iglob(str(path), recursive=True)):
+                return str(path)
+            raise at.error(f'no file matches "{path}"; mend the pattern')
+    except (OSError, ValueError) as error:  # name too long, folder not readable, NUL in the name
+        raise at.error(f'"{name}" can\'t be read: {error}') from error
+    raise at.error(f'there is no file "{path}"; put the image there or mend the name')
+
+
+# --- phases ---
+
+
+def _phases(raw: dict[str, Any], at: Place) -> tuple[tuple[PhaseLabels, ...], tuple[PhasePhysics, ...]]:
+    section = at.child("phases", section=True)
+    if len(raw) > MAX_PHASES:
+        raise section.error(f"expected at most {MAX_PHASES} phases, got {len(raw)}")
+    labels = _labels({name: phase["label"] for name, phase in raw.items()}, section)
+    return labels, tuple(_phase(name, phase, section.child(name, section=True)) for name, phase in raw.items())
+
+
+def _phase(name: str, raw: dict[str, Any], at: Place) -> PhasePhysics:
+    role = Role(raw["role"])
+    values = {key: value for key, value in raw.items() if key not in ("label", "role", "effective")}
+    if role is Role.TRANSPORT:
+        values["effective_diffusivity"], values["effective_model"] = _effective(raw, at.child("effective"))
+    return PhasePhysics(name, role, **values)
+
+
+def _effective(raw: dict[str, Any], at: Place) -> tuple[float, str]:
+    """Effective diffusivity in m^2/s, and the model's name with its parameter."""
+    diffusivity, porosity = raw["diffusivity"], raw.get("porosity", 1.0)
+    chosen = {"model": raw["effective"]} if isinstance(raw["effective"], str) else raw["effective"]
+    if "tortuosity" in chosen:
+        tau = chosen["tortuosity"]
+        return effective.tortuous(diffusivity, porosity, tau), f"tortuosity {tau:g}"
+    model = chosen.get("model", "bruggeman")
+    if "exponent" in chosen and model != "bruggeman":
+        raise at.error(f'the model "{model}" has no exponent; remove it')
+    if model == "none":
+        return diffusivity, "none"
+    if "porosity" not in raw:
+        raise at.error(f'the model "{model}" needs the key "porosity"; add it')
+    if model == "maxwell":
+        return effective.maxwell(diffusivity, porosity), "maxwell"
+    exponent = chosen.get("bruggeman", chosen.get("exponent", effective.BRUGGEMAN_EXPONENT))
+    return effective.bruggeman(diffusivity, porosity, exponent), f"bruggeman, exponent {exponent:g}"
+
+
+def _labels(raw: dict[str, Any], section: Place) -> tuple[PhaseLabels, ...]:
+    """Labels of each phase; [r, g, b] stays three numbers only where nothing says whether it is a colour."""
+    phases = [PhaseLabels(name, _label_tuple(value)) for name, value in raw.items()]
+    numbers = [p.name for p in phases if all(isinstance(v, int) for v in p.labels) and not _may_be_colour(p)]
+    colours = [p.name for p in phases if any(isinstance(v, tuple) for v in p.labels)]
+    for phase in phases:
+        if phase.name in colours and any(isinstance(label, int) for label in phase.labels):
+            at = section.child(phase.name, section=True).child("label")
+            raise at.error("expected either pixel values or colours, got both; keep one of them")
+    if numbers and colours:
+        at = section.child(colours[0], section=True).child("label")
+        raise at.error(f'this is a colour while the label of "{numbers[0]}" is a pixel value; write all in one way')
+    as_colours = [PhaseLabels(phase.name, phase.for_colour_image()) for phase in phases]
+    if colours or (not numbers and _repeated(phases)):
+        phases = as_colours
+    _refuse_repeated(phases, section)
+    return tuple(phases)
+
+
+def _label_tuple(value: Any) -> tuple[Label, ...]:
+    entries = value if isinstance(value, tuple) else (value,)
+    return tuple(entry["rgb"] if isinstance(entry, dict) else entry for entry in entries)
+
+
+def _may_be_colour(phase: PhaseLabels) -> bool:
+    return phase.for_colour_image() != phase.labels
+
+
+def _repeated(phases: list[PhaseLabels]) -> list[Label]:
+    counts = Counter(label for phase in phases for label in phase.labels)
+    return [label for label, count in counts.items() if count > 1]
+
+
+def _refuse_repeated(phases: list[PhaseLabels], section: Place) -> None:
+    repeated = _repeated(phases)
+    if repeated:
+        label = repeated[0]
+        claims = [phase.name for phase in phases for other in phase.labels if other == label]
+        text = f"the colour {list(label)}" if isinstance(label, tuple) else f"label {label}"
+        at = section.child(claims[1], section=True).child("label")
+        if claims[0] == claims[1]:
+            raise at.error(f"{text} is listed twice; remove one")
+        raise at.error(f'{text} is claimed by "{claims[0]}" already; each belongs to one phase')
+
+
+def _check_drive(physics: Physics, solved: list[str], at: Place) -> None:
+    section = at.child("phases", section=True)
+    if not solved:
+        raise section.error('no phase has the role "transport"; at least one is needed to solve for')
+    if not physics.faces and not any(phase.role is Role.SOURCE for phase in physics.phases):
+        raise section.error(
+            'nothing feeds the transport phases; give a phase the role "source" or add a face such as [faces.x_min]'
+        )
+    if physics.reference_concentration == 0:
+        raise section.error("all concentrations are zero, so nothing would happen; at least one must be above zero")
+
+
+# --- mesh and time ---
+
+
+def _mesh(raw: dict[str, Any], phases: list[str], at: Place) -> tuple[MeshOptions, int | None]:
+    options = MeshOptions(**{key: value for key, value in raw.items() if key != "degree"})
+    for name, size in options.size.items():
+        _check_phase(name, phases, at.child("size"))
+        if options.size_max is not None and size > options.size_max:
+            raise at.child(f"size.{name}").error(f"{size:g} m is more than size_max, {options.size_max:g} m")
+    return options, raw.get("degree")
+
+
+def _check_phase(name: str, phases: list[str], at: Place) -> None:
+    if name not in phases:
+        raise at.error(f'there is no phase "{name}"; {nearest(name, phases, "phases")}')
+
+
+def _time(raw: dict[str, Any], at: Place) -> TimeSpan:
+    end = raw["end"]
+    snapshots = raw.get("snapshots", (0.0, end / 50, end / 10, end))
+    times = raw.get("times")
+    for key, values in (("snapshots", snapshots), ("times", times or ())):
+        for i, value in enumerate(values):
+            if value > end:
+                raise at.child(key).item(i).error(f"{value:g} s is after the end of the run, {end:g} s")
+    for i in range(1, len(times or ())):
+        if times[i] <= times[i - 1]:
+            raise at.child("times").item(i).error(f"times have to increase; {times[i]:g} s follows {times[i - 1]:g} s")
+    return TimeSpan(end, raw["tolerance"], tuple(sorted(set(snapshots))), times)
+
+
+# --- regions ---
+
+
+def _regions(raw: dict[str, Any], phases: tuple[PhasePhysics, ...], folder: Path, at: Place) -> dict[str, Shape]:
+    section = at.child("regions", section=True)
+    return {name: _region(name, region, phases, folder, section) for name, region in raw.items()}
+
+
+def _region(name: str, raw: dict[str, Any], phases: tuple[PhasePhysics, ...], folder: Path, section: Place) -> Shape:
+    if name == "time_s":
+        raise section.error('the name "time_s" is taken by the first column of curves.csv; choose another')
+    at = section.child(name, section=True)
+    kind = next(key for key in REGION_KINDS if key in raw)
+    value = raw[kind]
+    names = [phase.name for phase in phases]
+    match kind:
+        case "box":
+            return _box(value, at)
+        case "disk" | "sphere":
+            return Ball(**value)
+        case "polygon":
+            return _polygon(value, at.child("polygon"))
+        case "shell":
+            _check_phase(value["around"], names, at.child("shell.around"))
+            return Shell(**value)
+        case "phase":
+            _check_phase(value, names, at.child("phase"))
+            if phases[names.index(value)].role is not Role.TRANSPORT:
+                solved = ", ".join(phase.name for phase in phases if phase.role is Role.TRANSPORT)
+                raise at.child("phase").error(f'"{value}" is not solved for; the transport phases are: {solved}')
+            return WholePhase(value)
+    return LabelRegion(_image_path(value, folder, at.child("labels")), raw.get("label"))
+
+
+def _box(bounds: dict[str, tuple[float, float]], at: Place) -> Box:
+    for axis, (low, high) in bounds.items():
+        if low >= high:
+            what = "the corners are reversed; swap them" if low > high else "the box is empty"
+            raise at.child(f"box.{axis}").error(f"expected [low, high], got {low:g} m and {high:g} m; {what}")
+    return Box(bounds)
+
+
+def _polygon(corners: tuple[tuple[float, float], ...], at: Place) -> Polygon:
+    if len(corners) > 3 and corners[0] == corners[-1]:
+        corners = corners[:-1]  # closed explicitly, as many formats do
+    first = corners[0]
+    legs = [(x - first[0], y - first[1]) for x, y in corners]  # from the first corner, lest a far-off polygon cancel
+    twice_area = math.fsum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairwise(legs))
+    span = max(abs(part) for leg in legs for part in leg)
+    if abs(twice_area) <= 1e-12 * span * span:
+        raise at.error("the polygon has no area; give at least three corners that are not on one line")
+    return Polygon(corners)

@@ -1,0 +1,87 @@
+"""Quantities with units: text such as "12.5 nm" to a number in SI."""
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pint
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """What a quantity measures, in the words and units that a message and a table need."""
+
+    words: str  # with its article, "a length"
+    formula: str  # as pint writes it
+    si: str  # unit of the numbers that `to_si` returns
+    example: str
+
+
+LENGTH = Dimension("a length", "[length]", "m", "12.5 nm")
+TIME = Dimension("a time", "[time]", "s", "100 s")
+VELOCITY = Dimension("a velocity", "[length] / [time]", "m/s", "0.001 m/s")
+DIFFUSIVITY = Dimension("a diffusivity", "[length] ** 2 / [time]", "m^2/s", "3e-14 m^2/s")
+CONCENTRATION = Dimension("a concentration", "[substance] / [length] ** 3", "mol/m^3", "1 mol/L")
+
+NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_QUANTITY = re.compile(rf"\s*(?P<number>[+-]?(?:{NUMBER}|nan|inf(?:inity)?))\s*(?P<unit>.*?)\s*", re.I | re.S)
+# pint would read "m,s" as milliseconds and "m;" as metres, so only what units are written with is let through to it.
+_UNIT = re.compile(r"[\w µμÅ°%/*^·().⁰¹²³⁴⁵⁶⁷⁸⁹⁻-]+")
+_EXPONENT = re.compile(r"(?<=[A-Za-zµμ])([23])(?![\w.])")  # "cm2/s", as many write it: "cm^2/s"
+
+
+def to_si(text: str, dimension: Dimension) -> float:
+    """The number in SI units that a text such as "12.5 nm" or "3.01e-10 cm²/s" stands for.
+
+    Products of number and unit are exact decimals until the last step, so "12.5 nm" gives 1.25e-08 and not a
+    neighbour of it.
+
+    Raises:
+        ValueError: The text is no number with a unit, or the unit does not measure `dimension`; the message says
+            which of these in a clause that goes with "expected ...".
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise ValueError(f'got "{text}", which does not start with a number{_comma_hint(text)}')
+    number, unit = match["number"], match["unit"]
+    if not unit:
+        raise ValueError(f'got "{text}" without a unit')
+    if unit.startswith(","):
+        raise ValueError(f'got "{text}"{_comma_hint(text)}')
+    if not math.isfinite(float(number)):
+        raise ValueError(f'got "{text}", which is not a finite number')
+    value = float(Decimal(number) * _factor(unit, dimension))
+    if not math.isfinite(value):
+        raise ValueError(f'got "{text}", which is not a finite number in {dimension.si}')
+    return value
+
+
+def _comma_hint(text: str) -> str:
+    return " (the decimal sign is a point)" if re.match(r"\s*[+-]?[0-9]*,[0-9]", text) else ""
+
+
+@cache
+def _factor(unit: str, dimension: Dimension) -> Decimal:
+    """SI units per `unit`."""
+    registry = _registry()
+    try:
+        if not _UNIT.fullmatch(unit):
+            raise ValueError(unit)
+        parsed = registry.parse_units(_EXPONENT.sub(r"^\1", unit))
+    except Exception as error:  # pint lets errors of its tokenizer through: AssertionError, TokenError, TypeError ...
+        raise ValueError(f'got the unknown unit "{unit}"') from error
+    if parsed.dimensionality != registry.get_dimensionality(dimension.formula):
+        measured = str(parsed.dimensionality).replace(" ** ", "^")
+        raise ValueError(f'got the unit "{unit}", which measures {measured}')
+    return Decimal(registry.Quantity(Decimal(1), parsed).to_base_units().magnitude)
+
+
+@cache
+def _registry() -> "pint.UnitRegistry":
+    import pint  # a third of a second with its units, which `microlith --help` need not spend
+
+    return pint.UnitRegistry(non_int_type=Decimal)
