@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from microlith.meshing.errors import InputError
-from microlith.workflow.ranks import Ranks, launched_rank
+from microlith.workflow.launch import Ranks, launched_rank
 
 if TYPE_CHECKING:
     from microlith.workflow.case import Case

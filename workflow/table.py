@@ -1,0 +1,226 @@
+"""The case as understood: as plain data for summary.json and as a table for people."""
+
+from typing import Any
+
+from microlith.meshing.spec import Colour
+from microlith.solver.spec import Ball, Box, FaceCondition, LabelRegion, PhasePhysics, Polygon, Shape, Shell, WholePhase
+from microlith.workflow.case import Case
+
+
+def interpreted(case: Case) -> dict[str, Any]:
+    """The case as data that JSON can hold; SI units, named at the end of each key."""
+    return {
+        "file": str(case.path),
+        "title": case.title,
+        "image": _image(case),
+        "phases": {
+            labels.name: {"labels": [_label(label) for label in labels.labels]} | _phase(phase)
+            for labels, phase in zip(case.labels, case.physics.phases, strict=True)
+        },
+        "mesh": {
+            "method": case.mesh.method,
+            "size_m": dict(case.mesh.size),
+            "size_max_m": case.mesh.size_max,
+            "growth": case.mesh.growth,
+            "gap_elements": case.mesh.gap_elements,
+            "junction_size_m": case.mesh.junction_size,
+            "degree": case.degree,
+        },
+        "time": {
+            "end_s": case.time.end,
+            "tolerance": case.time.tolerance,
+            "snapshots_s": list(case.time.snapshots),
+            "times_s": None if case.time.times is None else list(case.time.times),
+        },
+        "regions": {name: _shape(shape) for name, shape in case.regions.items()},
+        "faces": {name: _face(face) for name, face in case.physics.faces.items()},
+        "solver": vars(case.solver).copy(),
+    }
+
+
+def _image(case: Case) -> dict[str, Any]:
+    image = case.image
+    return {
+        "file": image.path,
+        "voxel_size_m": None if image.voxel_size is None else list(image.voxel_size),
+        "crop_voxels": {axis: list(ends) for axis, ends in image.crop.items()},
+        "coarsen": image.coarsen,
+        "raw": None if image.raw is None else vars(image.raw) | {"shape": list(image.raw.shape)},
+    }
+
+
+def _label(label: int | Colour) -> int | str:
+    return label if isinstance(label, int) else "#{:02x}{:02x}{:02x}".format(*label)
+
+
+def _phase(phase: PhasePhysics) -> dict[str, Any]:
+    """What applies to the role of the phase."""
+    values: dict[str, Any] = {"role": str(phase.role)}
+    match phase.role:
+        case "source":
+            values |= {
+                "concentration_mol_per_m3": phase.concentration,
+                "mass_transfer_m_per_s": phase.mass_transfer,
+            }
+        case "sink":
+            values |= {"uptake_m_per_s": phase.uptake}
+        case "transport":
+            values |= {
+                "diffusivity_m2_per_s": phase.diffusivity,
+                "porosity": phase.porosity,
+                "effective_model": phase.effective_model,
+                "effective_diffusivity_m2_per_s": phase.effective_diffusivity,
+                "initial_mol_per_m3": phase.initial,
+            }
+    return values
+
+
+def _face(face: FaceCondition) -> dict[str, Any]:
+    return {"concentration_mol_per_m3": face.concentration, "mass_transfer_m_per_s": face.mass_transfer}
+
+
+def _shape(shape: Shape) -> dict[str, Any]:
+    match shape:
+        case Box():
+            return {"kind": "box", "bounds_m": {axis: list(ends) for axis, ends in shape.bounds.items()}}
+        case Ball():
+            kind = "disk" if len(shape.center) == 2 else "sphere"
+            return {"kind": kind, "center_m": list(shape.center), "radius_m": shape.radius}
+        case Polygon():
+            return {"kind": "polygon", "corners_m": [list(corner) for corner in shape.corners]}
+        case Shell():
+            return {"kind": "shell", "around": shape.around, "distance_m": shape.distance}
+        case WholePhase():
+            return {"kind": "phase", "phase": shape.phase}
+        case LabelRegion():
+            return {"kind": "labels", "file": shape.path, "label": shape.label}
+
+
+# --- for people ---
+
+_SCALES = ((1.0, "m"), (1e-3, "mm"), (1e-6, "µm"), (1e-9, "nm"))
+
+
+def length(metres: float) -> str:
+    """A length in the unit that suits it, "12.5 nm"."""
+    scale, unit = next((s for s in _SCALES if abs(metres) >= 0.1 * s[0]), _SCALES[-1])
+    return f"{metres / scale:.6g} {unit}" if metres else "0 m"
+
+
+def _lengths(values: Any) -> str:
+    return ", ".join(length(value) for value in values)
+
+
+def print_case(case: Case) -> None:
+    """Prints the case as understood to standard output."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, width=None if _is_terminal() else 120)
+    table = Table(show_header=False, show_edge=False, pad_edge=False, title=Text(case.title), title_justify="left")
+    table.add_column("what", no_wrap=True)
+    table.add_column("name", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    for part, rows in _rows(case):
+        for i, (name, value) in enumerate(rows):
+            table.add_row(Text(part if i == 0 else ""), Text(name), Text(value), end_section=i + 1 == len(rows))
+    console.print(table)
+
+
+def _is_terminal() -> bool:
+    import sys
+
+    return sys.stdout.isatty()
+
+
+def _rows(case: Case) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Parts of the table, each with rows of name and value."""
+    phases = zip(case.labels, case.physics.phases, strict=True)
+    parts = [
+        ("image", _image_rows(case)),
+        ("phases", [(p.name, f"{_phase_text(p)}; label {_labels_text(labels.labels)}") for labels, p in phases]),
+        ("faces", [(name, _feed(face.concentration, face.mass_transfer)) for name, face in case.physics.faces.items()]),
+        ("mesh", _mesh_rows(case)),
+        ("time", _time_rows(case)),
+        ("regions", [(name, _shape_text(shape)) for name, shape in case.regions.items()]),
+        ("solver", [(name, str(value)) for name, value in vars(case.solver).items() if value is not None]),
+    ]
+    return [part for part in parts if part[1]]
+
+
+def _image_rows(case: Case) -> list[tuple[str, str]]:
+    image = case.image
+    size = "from the image file" if image.voxel_size is None else " x ".join(map(length, image.voxel_size[::-1]))
+    rows = [("file", image.path), ("voxel size", size)]
+    if image.crop:
+        rows.append(("crop", ", ".join(f"{axis} {first} to {last}" for axis, (first, last) in image.crop.items())))
+    if image.coarsen > 1:
+        rows.append(("coarsen", str(image.coarsen)))
+    if image.raw is not None:
+        rows.append(("raw", f"{image.raw.dtype}, shape {image.raw.shape}, from byte {image.raw.offset}"))
+    return rows
+
+
+def _labels_text(labels: tuple[int | Colour, ...]) -> str:
+    return ", ".join(str(_label(label)) for label in labels)
+
+
+def _feed(concentration: float | None, mass_transfer: float | None) -> str:
+    how = "held at" if mass_transfer is None else f"mass transfer {mass_transfer:g} m/s to"
+    return f"{how} {concentration:g} mol/m^3"
+
+
+def _phase_text(phase: PhasePhysics) -> str:
+    match phase.role:
+        case "source":
+            return f"source, surface {_feed(phase.concentration, phase.mass_transfer)}"
+        case "sink":
+            return f"sink, uptake {phase.uptake:g} m/s"
+        case "transport":
+            return (
+                f"transport, D_eff {phase.effective_diffusivity:.4g} m^2/s (D {phase.diffusivity:g} m^2/s, "
+                f"porosity {phase.porosity:g}, model {phase.effective_model}), starts at {phase.initial:g} mol/m^3"
+            )
+    return "barrier"
+
+
+def _mesh_rows(case: Case) -> list[tuple[str, str]]:
+    mesh = case.mesh
+    sizes = [f"{length(size)} at {name}" for name, size in mesh.size.items()]
+    sizes += [f"{length(size)} at junctions" for size in [mesh.junction_size] if size is not None]
+    sizes += [f"at most {length(mesh.size_max)}" if mesh.size_max is not None else "largest chosen by the mesher"]
+    degree = "2 in 2D, 1 in 3D" if case.degree is None else str(case.degree)
+    return [("method", mesh.method), ("element size", ", ".join(sizes)), ("degree", degree)]
+
+
+def _time_rows(case: Case) -> list[tuple[str, str]]:
+    time = case.time
+    curves = f"200 from {time.end / 1e5:g} s to the end, and the snapshots" if time.times is None else str(len(time.times))
+    snapshots = ", ".join(f"{t:g}" for t in time.snapshots)
+    return [
+        ("end", f"{time.end:g} s"),
+        ("tolerance", f"{time.tolerance:g} of {case.physics.reference_concentration:g} mol/m^3"),
+        ("snapshots", f"{snapshots} s" if snapshots else "none"),
+        ("curve times", curves),
+    ]
+
+
+def _shape_text(shape: Shape) -> str:
+    match shape:
+        case Box():
+            ends = (f"{axis} {length(low)} to {length(high)}" for axis, (low, high) in shape.bounds.items())
+            return f"box, {', '.join(ends)}"
+        case Ball():
+            kind = "disk" if len(shape.center) == 2 else "sphere"
+            return f"{kind} of radius {length(shape.radius)} about ({_lengths(shape.center)})"
+        case Polygon():
+            corners = (f"({_lengths(corner)})" for corner in shape.corners)
+            return f"polygon of {len(shape.corners)} corners, {', '.join(corners)}"
+        case Shell():
+            return f"within {length(shape.distance)} of {shape.around}"
+        case WholePhase():
+            return f"all of {shape.phase}"
+        case LabelRegion():
+            which = "each label but 0" if shape.label is None else f"label {shape.label}"
+            return f"{which} of {shape.path}"
