@@ -1,0 +1,1 @@
+def improve(p,t,ph,e): return p,t,ph
