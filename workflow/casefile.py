@@ -146,7 +146,7 @@ def _phase(name: str, raw: dict[str, Any], at: Place) -> PhasePhysics:
 def _effective(raw: dict[str, Any], at: Place) -> tuple[float, str]:
     """Effective diffusivity in m^2/s, and the model's name with its parameter."""
     diffusivity, porosity = raw["diffusivity"], raw.get("porosity", 1.0)
-    chosen = {"model": raw["effective"]} if isinstance(raw["effective"], str) else raw["effective"]
+    chosen: dict[str, Any] = {"model": raw["effective"]} if isinstance(raw["effective"], str) else raw["effective"]
     if "tortuosity" in chosen:
         tau = chosen["tortuosity"]
         return effective.tortuous(diffusivity, porosity, tau), f"tortuosity {tau:g}"
@@ -240,15 +240,15 @@ def _check_phase(name: str, phases: list[str], at: Place) -> None:
 def _time(raw: dict[str, Any], at: Place) -> TimeSpan:
     end = raw["end"]
     snapshots = raw.get("snapshots", (0.0, end / 50, end / 10, end))
-    times = raw.get("times")
-    for key, values in (("snapshots", snapshots), ("times", times or ())):
+    times = raw.get("times", ())
+    for key, values in (("snapshots", snapshots), ("times", times)):
         for i, value in enumerate(values):
             if value > end:
                 raise at.child(key).item(i).error(f"{value:g} s is after the end of the run, {end:g} s")
-    for i in range(1, len(times or ())):
-        if times[i] <= times[i - 1]:
-            raise at.child("times").item(i).error(f"times have to increase; {times[i]:g} s follows {times[i - 1]:g} s")
-    return TimeSpan(end, raw["tolerance"], tuple(sorted(set(snapshots))), times)
+    for i, (before, after) in enumerate(pairwise(times), start=1):
+        if after <= before:
+            raise at.child("times").item(i).error(f"times have to increase; {after:g} s follows {before:g} s")
+    return TimeSpan(end, raw["tolerance"], tuple(sorted(set(snapshots))), times or None)
 
 
 # --- regions ---

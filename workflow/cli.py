@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from microlith.meshing.errors import InputError
 from microlith.workflow.launch import Ranks, launched_rank
@@ -154,7 +154,7 @@ def _schema(options: argparse.Namespace, ranks: Ranks) -> None:
 class _Parser(argparse.ArgumentParser):
     """Speaks on the first rank only."""
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(self, message: str, file: Any = None) -> None:
         if not launched_rank():
             super()._print_message(message, file)
 

@@ -3,6 +3,7 @@
 `schema.py` puts them together into the tables of the case file; what the parser accepts, what `microlith schema` prints
 and what a message says was expected therefore cannot drift apart.
 """
+# ruff: noqa: D102 -- what the methods of each kind do is said once, by `Kind`
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What the command line needs of MPI: who speaks, a start that all ranks agree on, and an end that hangs none of them."""
+"""What the command line needs of MPI: who speaks, a start that all ranks agree on, an end that hangs none of them."""
 
 import os
 import time

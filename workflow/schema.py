@@ -36,8 +36,8 @@ IMAGE = Table(
         Key(
             "file",
             Text('the name of an image file, such as "electrode.tif"'),
-            "Segmented image, relative to the case file: a TIFF, PNG, BMP, NPY, NRRD, MHA, VTI or raw file, a folder or "
-            'a glob of slices, or an HDF5 dataset as "file.h5:/path".',
+            "Segmented image, relative to the case file: a TIFF, PNG, BMP, NPY, NRRD, MHA, VTI or raw file, a folder "
+            'or glob of slices, or an HDF5 dataset as "file.h5:/path".',
             required=True,
         ),
         Key(
@@ -166,9 +166,7 @@ PHASE = Table(
             default="none",
             only=("transport",),
         ),
-        Key(
-            "initial", _concentration, "Concentration at the start.", default="0 mol/L", only=("transport",)
-        ),
+        Key("initial", _concentration, "Concentration at the start.", default="0 mol/L", only=("transport",)),
     ),
     doc="A phase of the image and its part in the transport.",
     section=True,

@@ -196,7 +196,9 @@ def _mesh_rows(case: Case) -> list[tuple[str, str]]:
 
 def _time_rows(case: Case) -> list[tuple[str, str]]:
     time = case.time
-    curves = f"200 from {time.end / 1e5:g} s to the end, and the snapshots" if time.times is None else str(len(time.times))
+    curves = f"200 from {time.end / 1e5:g} s to the end, and the snapshots"
+    if time.times is not None:
+        curves = f"{len(time.times)} from {time.times[0]:g} s to {time.times[-1]:g} s"
     snapshots = ", ".join(f"{t:g}" for t in time.snapshots)
     return [
         ("end", f"{time.end:g} s"),
