@@ -1,4 +1,5 @@
-# Sourced by runtime/run and runtime/provision: where things are kept, and how the Debian root is entered.
+# Sourced by runtime/run and runtime/provision, which set `kind` (host, trixie or sid): where things are kept, and what
+# commands need around them.
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/microlith
@@ -35,7 +36,11 @@ debian_environment() {
 mpi_environment() {
     default OMPI_ALLOW_RUN_AS_ROOT 1
     default OMPI_ALLOW_RUN_AS_ROOT_CONFIRM 1
-    default PRTE_MCA_rmaps_default_mapping_policy :oversubscribe
+    if [[ $kind == sid ]]; then # Open MPI 6 has another name for it, and a notice about the old one
+        default PRTE_MCA_mapby :oversubscribe
+    else
+        default PRTE_MCA_rmaps_default_mapping_policy :oversubscribe
+    fi
     default HWLOC_HIDE_ERRORS 2
     default OMP_NUM_THREADS 1
     default OPENBLAS_NUM_THREADS 1
