@@ -1,14 +1,16 @@
 """Concentration fields as one temporal VTKHDF file, which PyVista and ParaView open.
 
-The layout is that of an UnstructuredGrid in version 2 of the format (docs.vtk.org, "VTKHDF format specification"): one
-part per rank, the parts end to end in every dataset, and a group Steps with the time values and, for each time, where
-its data start. The geometry is there once; all times point to it.
+The layout is that of an UnstructuredGrid in version 2 of the format (docs.vtk.org, "VTKHDF format specification"), with
+a group Steps that holds the times and, for each, where its data start. The geometry is there once; all times point to
+it. However many ranks wrote the file, it is one conforming grid: each point is a degree of freedom and is written by
+the rank that owns it.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ import basix.ufl
 from dolfinx import fem, plot
 
 from microlith.meshing.phasemesh import PhaseMesh
-from microlith.workflow.collective import in_turn, on_first_rank, together
+from microlith.workflow.collective import in_turn, on_first_rank
 from microlith.workflow.outputs import FIELDS, cannot_write, partial_name, replace_file
 
 if TYPE_CHECKING:
@@ -36,11 +38,11 @@ CELL_TYPES = {"triangle": (5, 22, 69), "tetrahedron": (10, 24, 71)}
 
 
 @dataclass(frozen=True)
-class Part:
-    """The cells that a rank owns, with its own numbering of points."""
+class Share:
+    """What one rank writes: the points of the degrees of freedom, and the cells, that it owns."""
 
     points: Array  # (n, 3) in micrometres
-    connectivity: NDArray[np.int64]  # (m, nodes per cell) into points, nodes in the order of VTK
+    connectivity: NDArray[np.int64]  # (m, nodes per cell) points by their number over all ranks, in VTK's order
     cell_type: int  # VTK's number
     phase: NDArray[np.uint8]  # (m,)
     at_points: Callable[[Array], Array]  # local dofs, ghosts included -> (n,) values at the points
@@ -55,9 +57,9 @@ def write_fields(
 ) -> None:
     """Write fields.vtkhdf: geometry in µm, cell data `phase`, point data `concentration` at each time.
 
-    Nothing is gathered: the ranks write their parts one after the other with a serial h5py, and hold one field at a
-    time. Cells keep the degree of the elements. The dataset `phase` has the names of the phases, by index, as its
-    attribute `names`.
+    Nothing is gathered: the ranks write one after the other with a serial HDF5, and hold one field at a time. Cells
+    keep the degree of the elements. The dataset `phase` has the names of the phases, by index, as its attribute
+    `names`.
 
     Args:
         path: The file; it appears whole or not at all.
@@ -70,40 +72,40 @@ def write_fields(
         InputError: The file can't be written.
     """
     comm = space.mesh.comm
-    part = _part(mesh, space)
-    sizes = np.array([len(part.points), len(part.connectivity)], dtype=np.int64)
-    every = np.array(comm.allgather(sizes))  # (ranks, 2)
-    before = every[: comm.rank].sum(axis=0)
+    share = _share(mesh, space)
+    sizes = np.array(comm.allgather((len(share.points), len(share.connectivity))), dtype=np.int64)
+    points, cells = sizes.sum(axis=0)
+    first_point, first_cell = sizes[: comm.rank].sum(axis=0)
     moments = np.asarray(times, dtype=np.float64)
-    nodes = part.connectivity.shape[1]
+    nodes = share.connectivity.shape[1]
 
     def geometry(root: "h5py.Group") -> None:
-        at_point, at_cell = (slice(b, b + n) for b, n in zip(before, sizes, strict=True))
-        root["Points"][at_point] = part.points
-        root["Connectivity"][before[1] * nodes : (before[1] + sizes[1]) * nodes] = part.connectivity.ravel()
-        first = before[1] + comm.rank  # each part has one offset more than cells
-        root["Offsets"][first : first + sizes[1] + 1] = np.arange(sizes[1] + 1) * nodes
-        root["Types"][at_cell] = np.full(sizes[1], part.cell_type, dtype=np.uint8)
-        root["CellData/phase"][at_cell] = part.phase
+        count = len(share.connectivity)
+        here = slice(first_cell, first_cell + count)
+        root["Points"][first_point : first_point + len(share.points)] = share.points
+        root["Connectivity"][first_cell * nodes : (first_cell + count) * nodes] = share.connectivity.ravel()
+        root["Offsets"][first_cell : first_cell + count + 1] = (first_cell + np.arange(count + 1)) * nodes
+        root["Types"][here] = np.full(count, share.cell_type, dtype=np.uint8)
+        root["CellData/phase"][here] = share.phase
 
     with _whole_file_of_all(path, comm) as temporary:
-        on_first_rank(comm, lambda: _frame(temporary, mesh.names, moments, every, nodes))
+        on_first_rank(comm, lambda: _frame(temporary, mesh.names, moments, (points, cells, nodes)))
         in_turn(comm, lambda: _change(temporary, geometry))
         for step, concentration in enumerate(concentrations):
-            values = together(comm, lambda c=concentration: part.at_points(c))  # type: ignore[misc]
-            start = step * every[:, 0].sum() + before[0]
-
-            def field(root: "h5py.Group", start: int = start, values: Array = values) -> None:
-                root["PointData/concentration"][start : start + len(values)] = values
-
-            in_turn(comm, lambda f=field: _change(temporary, f))  # type: ignore[misc]
+            values = share.at_points(concentration)
+            start = step * points + first_point
+            in_turn(comm, partial(_change, temporary, partial(_write_field, start=start, values=values)))
 
 
-def _part(mesh: PhaseMesh, space: fem.FunctionSpace) -> Part:
+def _write_field(root: "h5py.Group", start: int, values: Array) -> None:
+    root["PointData/concentration"][start : start + len(values)] = values
+
+
+def _share(mesh: PhaseMesh, space: fem.FunctionSpace) -> Share:
     """What this rank writes."""
     cell_name = space.mesh.basix_cell().name
     degree = space.element.basix_element.degree
-    at_points: Callable[[Array], Array] = np.asarray
+    at_dofs: Callable[[Array], Array] = np.asarray
     if degree > 2:
         # VTK places the nodes of a cell at equal distances; DOLFINx, for accuracy, nearer to the ends of the edges.
         equispaced = basix.ufl.element("Lagrange", cell_name, degree, lagrange_variant=basix.LagrangeVariant.equispaced)
@@ -115,48 +117,46 @@ def _part(mesh: PhaseMesh, space: fem.FunctionSpace) -> Part:
             moved.interpolate(given)
             return moved.x.array
 
-        space, at_points = even, interpolated
+        space, at_dofs = even, interpolated
+    index_map = space.dofmap.index_map
+    owned = index_map.size_local
     cells, _, x = plot.vtk_mesh(space)
-    cells = cells.reshape(-1, space.dofmap.dof_layout.num_dofs + 1)[:, 1:]
-    used = np.zeros(len(x), dtype=bool)
-    used[cells] = True
-    number = np.cumsum(used) - 1
-    phase = np.zeros(len(cells), dtype=np.uint8)
-    owned = mesh.cell_tags.indices < len(cells)
-    phase[mesh.cell_tags.indices[owned]] = mesh.cell_tags.values[owned]
-    return Part(
-        points=x[used] * (mesh.unit / MICROMETRE),
-        connectivity=number[cells],
+    nodes = space.dofmap.dof_layout.num_dofs
+    local = cells.reshape(-1, nodes + 1)[:, 1:].astype(np.int32)
+    phase = np.zeros(len(local), dtype=np.uint8)
+    mine = mesh.cell_tags.indices < len(local)
+    phase[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
+    return Share(
+        points=x[:owned] * (mesh.unit / MICROMETRE),
+        connectivity=index_map.local_to_global(local.ravel()).reshape(-1, nodes),
         cell_type=CELL_TYPES[cell_name][min(degree, 3) - 1],
         phase=phase,
-        at_points=lambda concentration: at_points(concentration)[used],
+        at_points=lambda concentration: at_dofs(concentration)[:owned],
     )
 
 
-def _frame(path: Path, names: Sequence[str], times: Array, sizes: NDArray[np.int64], nodes: int) -> None:
+def _frame(path: Path, names: Sequence[str], times: Array, sizes: tuple[int, int, int]) -> None:
     """Make the file: all small entries filled, the large ones allotted.
 
     Args:
         path: The file.
         names: Of the phases.
         times: (k,) in s.
-        sizes: (ranks, 2) points and cells of each part.
-        nodes: Per cell.
+        sizes: Points, cells, and nodes of each cell.
     """
     import h5py
 
-    parts, steps = len(sizes), len(times)
-    points, cells = (int(n) for n in sizes.sum(axis=0))
+    points, cells, nodes = (int(n) for n in sizes)
+    steps = len(times)
     with _as_input_error(path), h5py.File(path, "w") as file:
-        root = file.create_group("VTKHDF", track_order=True)
+        root = file.create_group("VTKHDF")
         root.attrs["Version"] = np.array([2, 2], dtype=np.int64)
         root.attrs.create("Type", b"UnstructuredGrid", dtype="S16")  # VTK wants it of fixed length, in ASCII
-        root["NumberOfPoints"] = sizes[:, 0]
-        root["NumberOfCells"] = sizes[:, 1]
-        root["NumberOfConnectivityIds"] = sizes[:, 1] * nodes
+        for name, number in (("Points", points), ("Cells", cells), ("ConnectivityIds", cells * nodes)):
+            root[f"NumberOf{name}"] = np.array([number], dtype=np.int64)
         root.create_dataset("Points", (points, 3), np.float64).attrs["unit"] = "um"
         root.create_dataset("Connectivity", (cells * nodes,), np.int64)
-        root.create_dataset("Offsets", (cells + parts,), np.int64)
+        root.create_dataset("Offsets", (cells + 1,), np.int64)
         root.create_dataset("Types", (cells,), np.uint8)
         phase = root.create_dataset("CellData/phase", (cells,), np.uint8)
         phase.attrs["names"] = [str(name) for name in names]  # as field data, strings crash some versions of VTK
@@ -167,7 +167,7 @@ def _frame(path: Path, names: Sequence[str], times: Array, sizes: NDArray[np.int
         group.attrs["NSteps"] = np.int64(steps)
         group["Values"] = times
         group["Values"].attrs["unit"] = "s"
-        group["NumberOfParts"] = np.full(steps, parts, dtype=np.int64)
+        group["NumberOfParts"] = np.ones(steps, dtype=np.int64)
         still = np.zeros(steps, dtype=np.int64)  # the same geometry and phases at all times
         for name in ("PartOffsets", "PointOffsets", "CellDataOffsets/phase"):
             group[name] = still
