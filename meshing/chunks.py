@@ -1,0 +1,100 @@
+"""Passes over large arrays in pieces that fit the processor's cache: distinct values, counts, new names for values."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK = 1 << 20  # values per piece
+SHORT = 2  # bytes up to which a table of all possible values is the quickest way
+
+
+def chunks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Views of `values` along its first axis, of about CHUNK values each."""
+    for part in slices(values.shape):
+        yield values[part]
+
+
+def slices(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Pieces of the first axis of an array, of about CHUNK values each."""
+    rows = max(1, CHUNK // max(1, int(np.prod(shape[1:]))))
+    for first in range(0, shape[0], rows):
+        yield slice(first, first + rows)
+
+
+def count_values(values: NDArray[Any], limit: int | None = None) -> dict[int, int] | None:
+    """Distinct values of an integer array and how often each occurs.
+
+    Args:
+        values: Integers of any shape, type and byte order.
+        limit: Stop where there are more than this many distinct values.
+
+    Returns:
+        Value -> count, in ascending order; None where there are more values than `limit`, which is found as soon as a
+        piece of the array shows it.
+    """
+    return _count_short(values, limit) if values.dtype.itemsize <= SHORT else _count_long(values, limit)
+
+
+def _count_short(values: NDArray[Any], limit: int | None) -> dict[int, int] | None:
+    unsigned = np.dtype(f"u{values.dtype.itemsize}")
+    total = np.zeros(1 << 8 * unsigned.itemsize, np.int64)
+    for part in chunks(values):
+        total += np.bincount(part.astype(unsigned).ravel(), minlength=total.size)
+        if limit is not None and np.count_nonzero(total) > limit:
+            return None
+    # Negative values wrapped round to the upper half of the table; the cast brings them back.
+    found = np.flatnonzero(total)
+    labels = found.astype(unsigned).astype(values.dtype)
+    return dict(sorted(zip(map(int, labels), map(int, total[found]), strict=True)))
+
+
+def _count_long(values: NDArray[Any], limit: int | None) -> dict[int, int] | None:
+    known = np.empty(0, values.dtype.newbyteorder("="))
+    counts: dict[int, int] = {}
+    for part in chunks(values):
+        flat = part.ravel().astype(known.dtype, copy=False)
+        places, unknown = _look_up(known, flat)
+        while unknown.any():
+            # A few of the unknown values at a time: sorting all of them would cost far more than looking them up.
+            known = np.union1d(known, flat[unknown][: CHUNK >> 6])
+            if limit is not None and known.size > limit:
+                return None
+            places, unknown = _look_up(known, flat)
+        found = np.bincount(places, minlength=known.size)
+        for label, count in zip(map(int, known), map(int, found), strict=True):
+            counts[label] = counts.get(label, 0) + count
+    return dict(sorted(counts.items()))
+
+
+def _look_up(known: NDArray[Any], flat: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Place of each value in the sorted `known`, and which values are not there."""
+    if not known.size:
+        return np.zeros(flat.size, np.intp), np.ones(flat.size, bool)
+    places = np.searchsorted(known, flat)
+    np.minimum(places, known.size - 1, out=places)
+    return places, known[places] != flat
+
+
+def rename(values: NDArray[Any], names: dict[int, int]) -> NDArray[np.uint8]:
+    """Each value replaced by its name.
+
+    Args:
+        values: Integers of any shape, type and byte order.
+        names: Every value that occurs -> its name, 0 to 255.
+    """
+    out = np.empty(values.shape, np.uint8)
+    native = values.dtype.newbyteorder("=")
+    known = np.array(sorted(names), native)
+    table = np.array([names[label] for label in map(int, known)], np.uint8)
+    if native.itemsize <= SHORT:
+        unsigned = np.dtype(f"u{native.itemsize}")
+        whole = np.zeros(1 << 8 * unsigned.itemsize, np.uint8)
+        whole[known.astype(unsigned)] = table
+        for part in slices(values.shape):
+            np.take(whole, values[part].astype(unsigned, copy=False), out=out[part], mode="clip")
+    else:
+        for part in slices(values.shape):
+            np.take(table, np.searchsorted(known, values[part]), out=out[part], mode="clip")
+    return out

@@ -1,0 +1,182 @@
+"""From the labels in an image to phases, and label images that name regions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microlith.meshing.chunks import count_values, rename
+from microlith.meshing.colours import pack, unpack
+from microlith.meshing.errors import InputError
+from microlith.meshing.image import LabelImage, RawImage
+from microlith.meshing.read_image import HEADERLESS, IMAGE_KEY, read_image
+from microlith.meshing.sampling import cropped, majority, voxel_size
+from microlith.meshing.spec import Colour, ImageSource, PhaseLabels
+
+MOST_LABELS = 64  # distinct values of a segmented image; a micrograph has more
+
+
+def label_image(source: ImageSource, phases: Sequence[PhaseLabels]) -> LabelImage:
+    """Read a segmented image as phases.
+
+    A label is a value as stored or a colour. In a picture with a palette a number is an index of the palette, and a
+    colour stands for every index that shows it; three numbers 0 to 255 are a colour where the palette shows it in the
+    picture, else three indices.
+
+    Args:
+        source: The image, its crop (done first), coarsen (done last, in phases) and voxel size.
+        phases: Labels of each phase; a phase's index is its place.
+
+    Returns:
+        Phase of each voxel, of the cropped and coarsened image.
+
+    Raises:
+        InputError: The image can't be read, is a micrograph (more than 64 values), holds a label that no phase claims,
+            or lacks all labels of a phase; two phases claim one label; crop, coarsen or voxel size don't fit.
+    """
+    raw = read_image(source)
+    size = voxel_size(raw.voxel_size, source)
+    values = cropped(raw.values, source.crop)
+    counts = count_values(values, MOST_LABELS)
+    if counts is None:
+        what = "colours" if raw.colour else "values"
+        raise InputError(
+            f"{IMAGE_KEY}: {source.path} holds more than {MOST_LABELS} {what}, as a micrograph does; segment it "
+            "first, so that each pixel holds the label of its phase"
+        )
+    phase = rename(values, _phase_of_each(counts, raw, phases, source.path))
+    names = tuple(p.name for p in phases)
+    phase = majority(phase, source.coarsen)
+    _refuse_outvoted(phase, names, source.coarsen)
+    return LabelImage(
+        phase=phase,
+        names=names,
+        voxel_size=tuple(h * source.coarsen for h in size),
+        stored_shape=raw.values.shape,
+    )
+
+
+def read_region_labels(
+    path: str,
+    source: ImageSource,
+    shape: tuple[int, ...],
+    key: str = "labels",
+    stored_shape: tuple[int, ...] = (),
+) -> NDArray[Any]:
+    """Read a label image that names regions of the segmented image, with the same crop and majority vote.
+
+    Args:
+        path: The label image; where it is headerless, it is laid out as the segmented image is.
+        source: The segmented image, for crop, coarsen and raw.
+        shape: Of LabelImage.phase.
+        key: Head of error messages: the key of the case file that named the label image.
+        stored_shape: LabelImage.stored_shape, to make sure that a crop cuts the same part from both.
+
+    Returns:
+        Labels, integers of the given shape; 0xRRGGBB in a colour picture, indices in one with a palette.
+
+    Raises:
+        InputError: The label image can't be read or is of another shape than the segmented one.
+    """
+    headerless = Path(path).suffix.lower() in HEADERLESS
+    raw = read_image(ImageSource(path, raw=source.raw if headerless else None), key)
+    stored = raw.values.shape
+    fits = stored == stored_shape if stored_shape else len(stored) == len(shape)
+    if fits:
+        labels = majority(cropped(raw.values, source.crop), source.coarsen)
+        fits = labels.shape == shape
+    if not fits:
+        wanted = _size(stored_shape) if stored_shape else f"{_size(shape)} after crop and coarsen"
+        raise InputError(
+            f"{key}: {path}: expected the segmented image's size, {wanted}, got {_size(stored)}; make both alike"
+        )
+    return labels
+
+
+def _refuse_outvoted(phase: NDArray[np.uint8], names: tuple[str, ...], coarsen: int) -> None:
+    left = count_values(phase) or {}
+    lost = [name for index, name in enumerate(names) if index not in left]
+    if lost:
+        raise InputError(
+            f"[image] coarsen: the vote in blocks of {coarsen} leaves no pixel of {', '.join(lost)}; coarsen less"
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape[::-1]))
+
+
+def _phase_of_each(counts: dict[int, int], raw: RawImage, phases: Sequence[PhaseLabels], path: str) -> dict[int, int]:
+    """Phase index of each value that occurs, and every way in which values and phases can fail to fit."""
+    owner: dict[int, int] = {}
+    for index, phase in enumerate(phases):
+        for value in _values_of(phase, raw, counts, path):
+            if owner.setdefault(value, index) != index:
+                other = phases[owner[value]].name
+                raise InputError(
+                    f"[phases.{phase.name}] label: {_shown(value, raw)} is claimed by {other} too; each label "
+                    "belongs to one phase"
+                )
+    total = sum(counts.values())
+    shares = [f"{_shown(value, raw)} ({_percent(count / total)})" for value, count in counts.items()]
+    unclaimed = [share for value, share in zip(counts, shares, strict=True) if value not in owner]
+    if unclaimed:
+        raise InputError(
+            f"[phases]: no phase claims {', '.join(unclaimed)} of the pixels of {path}; add each to "
+            "the label of a phase"
+        )
+    for index, phase in enumerate(phases):
+        if not any(owner[value] == index for value in counts):
+            raise InputError(
+                f"[phases.{phase.name}] label: no pixel of {path} has it, the labels there are {', '.join(shares)}; "
+                "mend the label or remove the phase"
+            )
+    return {value: owner[value] for value in counts}
+
+
+def _values_of(phase: PhaseLabels, raw: RawImage, counts: dict[int, int], path: str) -> list[int]:
+    """The image's values that a phase claims, whether they occur or not."""
+    if raw.palette is not None:
+        return _palette_values(phase, raw.palette, counts)
+    labels = phase.for_colour_image() if raw.colour else phase.labels
+    for label in labels:
+        if raw.colour and not isinstance(label, tuple):
+            raise InputError(
+                f"[phases.{phase.name}] label: expected a colour such as [255, 0, 0], as {path} is a colour picture, "
+                f"got {label}; its colours are {', '.join(_shown(value, raw) for value in counts)}"
+            )
+        if not raw.colour and isinstance(label, tuple):
+            raise InputError(
+                f"[phases.{phase.name}] label: expected a number, as {path} holds no colours, got {list(label)}; "
+                f"its labels are {', '.join(map(str, counts))}"
+            )
+    return [pack(label) if isinstance(label, tuple) else label for label in labels]
+
+
+def _palette_values(phase: PhaseLabels, palette: NDArray[np.uint8], counts: dict[int, int]) -> list[int]:
+    colours = [label for label in phase.for_colour_image() if isinstance(label, tuple)]
+    shown = {tuple(palette[value].tolist()) for value in counts}
+    labels = phase.for_colour_image() if shown.intersection(colours) else phase.labels
+    values: list[int] = []
+    for label in labels:
+        values += _indices(palette, label) if isinstance(label, tuple) else [label]
+    return values
+
+
+def _indices(palette: NDArray[np.uint8], colour: Colour) -> list[int]:
+    return [int(index) for index in np.flatnonzero((palette == colour).all(axis=1))]
+
+
+def _shown(value: int, raw: RawImage) -> str:
+    """A label as a message names it."""
+    if raw.colour:
+        return str(list(unpack(value)))
+    if raw.palette is not None and value < len(raw.palette):
+        return f"{value} = {raw.palette[value].tolist()}"
+    return str(value)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

@@ -1,0 +1,137 @@
+"""Which voxels are used and how large they are: crop, majority vote in blocks, voxel size."""
+
+import logging
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microlith.meshing.chunks import CHUNK, count_values
+from microlith.meshing.errors import InputError
+from microlith.meshing.image import AXES
+from microlith.meshing.spec import ImageSource
+
+CONTRADICTION = 0.01  # relative difference of two statements of a voxel size that can't both be right
+
+log = logging.getLogger(__name__)
+
+
+def axis_names(dim: int) -> tuple[str, ...]:
+    """Names of the axes of an array, in array order: y, x or z, y, x."""
+    return AXES[:dim][::-1]
+
+
+def cropped(values: NDArray[Any], crop: dict[str, tuple[int, int]], key: str = "[image]") -> NDArray[Any]:
+    """View of the voxels from first to before last along each axis named.
+
+    Raises:
+        InputError: An axis the image doesn't have, or a range that is empty or leaves the image.
+    """
+    names = axis_names(values.ndim)
+    for axis, (first, last) in crop.items():
+        if axis not in names:
+            raise InputError(f"{key} crop.{axis}: the image has only {', '.join(names[::-1])}; leave {axis} out")
+        size = values.shape[names.index(axis)]
+        if not 0 <= first < last <= size:
+            raise InputError(
+                f"{key} crop.{axis}: expected 0 <= first < last <= {size}, the image's size along {axis}, "
+                f"got [{first}, {last}]"
+            )
+    return values[tuple(slice(*crop.get(axis, (None, None))) for axis in names)]
+
+
+def voxel_size(found: tuple[float | None, ...], source: ImageSource, key: str = "[image]") -> tuple[float, ...]:
+    """Voxel size in metres, array order: the case's where it gives one, else the file's.
+
+    Args:
+        found: What the file says for each axis of the image, None where it says nothing.
+        source: What the case says: for all axes, for each axis, or nothing.
+        key: Head of error messages: the section of the case file.
+
+    Raises:
+        InputError: Both contradict each other by more than 1 %, neither says anything, or the case names other axes
+            than the image has.
+    """
+    names, given = axis_names(len(found)), source.voxel_size
+    where = f"{key} voxel_size"
+    if given is None:
+        silent = [axis for axis, size in zip(names, found, strict=True) if size is None]
+        if silent:
+            raise InputError(
+                f"{where}: missing, and {source.path} says nothing about it along {', '.join(silent[::-1])}; "
+                'give it, as in voxel_size = "20 nm"'
+            )
+        return tuple(size for size in found if size is not None)
+    if len(given) == 1:
+        given *= len(found)
+    if len(given) != len(found):
+        raise InputError(
+            f"{where}: expected one size, or one for each of {', '.join(names[::-1])} as the image has {len(found)} "
+            f"axes, got {len(given)}"
+        )
+    if not all(math.isfinite(size) and size > 0 for size in given):
+        raise InputError(f"{where}: expected positive lengths, got {', '.join(f'{size:g} m' for size in given[::-1])}")
+    for axis, size, stored in zip(names, given, found, strict=True):
+        if stored is not None and abs(size - stored) > CONTRADICTION * stored:
+            raise InputError(
+                f"{where}: {size:.4g} m along {axis} contradicts {stored:.4g} m in {source.path}; correct one, or "
+                "leave voxel_size out to take the file's"
+            )
+    return given
+
+
+def majority(values: NDArray[Any], edge: int, key: str = "[image]") -> NDArray[Any]:
+    """One value for each block of `edge` voxels along every axis: the one that most of its voxels have.
+
+    In a tie the voxel behind the block's centre decides where it has one of the tied values, else the lowest value
+    wins: always taking the lowest would make that phase grow wherever an even block straddles a straight interface.
+    Voxels at the upper ends that fill no whole block are left out, which is logged.
+
+    Args:
+        values: Integers with 2 or 3 axes.
+        edge: Voxels along a block's edge, at least 1.
+        key: Head of error messages: the section of the case file.
+
+    Raises:
+        InputError: `edge` is less than 1 or more than the image's size along an axis.
+    """
+    if edge == 1:
+        return values
+    smallest = min(values.shape)
+    if not 1 < edge <= smallest:
+        raise InputError(
+            f"{key} coarsen: expected 1 to {smallest}, the image's shortest edge, got {edge}; make it smaller"
+        )
+    shape = tuple(n // edge for n in values.shape)
+    names = axis_names(values.ndim)
+    rest = [f"{n % edge} along {axis}" for axis, n in zip(names, values.shape, strict=True) if n % edge]
+    if rest:
+        log.warning("%s coarsen = %d: left out the last voxels that fill no block: %s", key, edge, ", ".join(rest))
+    whole = values[tuple(slice(n * edge) for n in shape)]
+    out = np.empty(shape, values.dtype)
+    rows = max(1, CHUNK // math.prod((edge, *whole.shape[1:])))
+    for first in range(0, shape[0], rows):
+        out[first : first + rows] = _vote(whole[first * edge : (first + rows) * edge], edge)
+    return out
+
+
+def _vote(values: NDArray[Any], edge: int) -> NDArray[Any]:
+    """Majority in the blocks of a piece that holds whole blocks only."""
+    centre = values[(slice(edge // 2, None, edge),) * values.ndim]
+    winner, best = centre.copy(), np.zeros(centre.shape, np.int64)
+    for value in count_values(values) or ():
+        votes = _block_sums(values == value, edge) * 2 + (centre == value)
+        better = votes > best
+        winner[better] = value
+        best[better] = votes[better]
+    return winner
+
+
+def _block_sums(mask: NDArray[np.bool_], edge: int) -> NDArray[np.int64]:
+    offsets = product(range(edge), repeat=mask.ndim)
+    total = np.zeros(tuple(n // edge for n in mask.shape), np.int64)
+    for offset in offsets:
+        total += mask[tuple(slice(first, None, edge) for first in offset)]
+    return total
