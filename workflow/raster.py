@@ -1,0 +1,125 @@
+"""Finite element fields on a raster of square pixels, each rank its own cells, so that nothing is gathered."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dolfinx import fem
+from mpi4py import MPI
+
+Array = NDArray[np.float64]
+EDGE = 1e-9  # barycentric; pixel centres this far outside a cell count as on its edge
+CHUNK = 1 << 18  # pixel centres treated at a time, to keep the memory small
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Pixels over the rectangle [0, width] x [0, height] in mesh units; row 0 is at y = 0."""
+
+    rows: int
+    columns: int
+    extent: tuple[float, float]  # width, height
+
+    @classmethod
+    def of_long_side(cls, extent: tuple[float, float], long_side: int) -> "Raster":
+        """Raster of (nearly) square pixels with so many along the longer side."""
+        pixel = max(extent) / long_side
+        columns, rows = (max(1, round(length / pixel)) for length in extent)
+        return cls(rows, columns, extent)
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Width and height of a pixel in mesh units."""
+        return self.extent[0] / self.columns, self.extent[1] / self.rows
+
+
+@dataclass(frozen=True)
+class PixelMap:
+    """Owned cells under pixel centres and their basis functions there; made once, used for every field."""
+
+    raster: Raster
+    pixel: NDArray[np.int32]  # (n,) row * columns + column
+    cell: NDArray[np.int32]  # (n,)
+    weights: NDArray[np.float32]  # (n, dofs per cell)
+    dofs: NDArray[np.int32]  # (owned cells, dofs per cell)
+
+    def draw(self, values: Array) -> NDArray[np.float32]:
+        """Field at the pixel centres of this rank's cells, -inf elsewhere.
+
+        Args:
+            values: Local dofs, ghosts included.
+
+        Returns:
+            (rows, columns)
+        """
+        picture = np.full(self.raster.rows * self.raster.columns, -np.inf, dtype=np.float32)
+        for start in range(0, len(self.pixel), CHUNK):
+            part = slice(start, start + CHUNK)
+            at_dofs = values[self.dofs[self.cell[part]]]
+            picture[self.pixel[part]] = np.einsum("pk,pk->p", self.weights[part], at_dofs)
+        return picture.reshape(self.raster.rows, self.raster.columns)
+
+
+def pixel_map(space: fem.FunctionSpace, raster: Raster) -> PixelMap:
+    """Find the owned triangle under each pixel centre, and the basis functions there.
+
+    Triangles are taken in groups whose bounding boxes span the same power of two of pixels, so that there is no loop
+    over cells: each pixel centre of the box is tested by its barycentric coordinates. Triangles between the centres
+    have no pixel; a centre on a common edge goes to one of the two cells, which agree there.
+
+    Args:
+        space: Lagrange space on straight-sided triangles in two dimensions.
+        raster: Where the pixels are.
+    """
+    mesh = space.mesh
+    owned = mesh.topology.index_map(mesh.topology.dim).size_local
+    corners = mesh.geometry.x[:, :2][mesh.geometry.dofmap[:owned, :3]]  # (m, 3, 2)
+    width, height = raster.pixel
+    # In units where the centre of pixel (row, column) is at (column, row)
+    corners = corners / (width, height) - 0.5
+    last = (raster.columns - 1, raster.rows - 1)
+    low = np.clip(np.ceil(corners.min(axis=1) - EDGE), 0, None).astype(np.int64)
+    high = np.minimum(np.floor(corners.max(axis=1) + EDGE), last).astype(np.int64)
+    spans = high - low + 1
+    near = np.flatnonzero((spans > 0).all(axis=1))
+    sizes = np.ceil(np.log2(np.maximum(spans[near], 1))).astype(np.int64)  # exponents of the groups' boxes
+    groups = sizes[:, 0] * 64 + sizes[:, 1]
+    origin = corners[:, 0]
+    jacobian = (corners[:, 1:] - origin[:, None]).transpose(0, 2, 1)  # columns are the edges from corner 0
+
+    found: list[tuple[NDArray[np.int32], NDArray[np.int32], Array]] = []
+    for group in np.unique(groups):
+        members = near[groups == group]
+        wide, tall = 1 << int(group // 64), 1 << int(group % 64)
+        step = max(1, CHUNK // (wide * tall))
+        rows, columns = (a.ravel() for a in np.mgrid[:tall, :wide])
+        for start in range(0, len(members), step):
+            cells = members[start : start + step]
+            at = low[cells, None] + np.stack([columns, rows], axis=1)  # (cells, pixels, 2)
+            local = np.linalg.solve(
+                jacobian[cells], (at - origin[cells, None]).transpose(0, 2, 1)
+            )  # (cells, 2, pixels)
+            inside = (local >= -EDGE).all(axis=1) & (local.sum(axis=1) <= 1.0 + EDGE)
+            inside &= (at <= high[cells, None]).all(axis=2)
+            which, position = np.nonzero(inside)
+            column, row = at[which, position].T
+            pixel = (row * raster.columns + column).astype(np.int32)
+            found.append((pixel, cells[which].astype(np.int32), local[which, :, position]))
+    element = space.element.basix_element
+    dofs = np.asarray(space.dofmap.list[:owned])
+    if not found:
+        none = np.zeros(0, dtype=np.int32)
+        return PixelMap(raster, none, none, np.zeros((0, dofs.shape[1]), dtype=np.float32), dofs)
+    weights = [element.tabulate(0, np.ascontiguousarray(local))[0, :, :, 0].astype(np.float32) for _, _, local in found]
+    pixels, cells_under, _ = zip(*found, strict=True)
+    return PixelMap(raster, np.concatenate(pixels), np.concatenate(cells_under), np.concatenate(weights), dofs)
+
+
+def reduce_raster(comm: MPI.Comm, picture: NDArray[np.float32], root: int = 0) -> NDArray[np.float32] | None:
+    """The pictures of all ranks as one, NaN where no rank has a value; on the root only, None elsewhere."""
+    whole = np.empty_like(picture) if comm.rank == root else None
+    comm.Reduce(picture, whole, op=MPI.MAX, root=root)
+    if whole is not None:
+        whole[np.isneginf(whole)] = np.nan
+    return whole
