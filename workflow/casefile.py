@@ -29,6 +29,7 @@ from microlith.solver.spec import (
 from microlith.workflow.case import Case
 from microlith.workflow.kinds import Place, nearest
 from microlith.workflow.schema import CASE, REGION_KINDS
+from microlith.workflow.units import length_text
 
 Label = int | Colour
 MAX_PHASES = 255  # a phase index has to fit into eight bits with one to spare
@@ -110,17 +111,18 @@ def _image(raw: dict[str, Any], folder: Path, at: Place) -> ImageSource:
 
 def _image_path(name: str, folder: Path, at: Place) -> str:
     """Absolute name of a file, folder, glob or "file.h5:/dataset", something of which has to exist."""
-    path = (folder / Path(name).expanduser()).absolute()
-    file, colon, dataset = str(path).partition(":")
     try:
+        path = (folder / Path(name).expanduser()).absolute()
+        file, colon, dataset = str(path).partition(":")
+        pattern = glob.has_magic(name)
         if path.exists() or (colon and dataset.startswith("/") and Path(file).is_file()):
             return str(path)
-        if glob.has_magic(name):
-            if any(glob.iglob(str(path), recursive=True)):
-                return str(path)
-            raise at.error(f'no file matches "{path}"; mend the pattern')
-    except (OSError, ValueError) as error:  # name too long, folder not readable, NUL in the name
+        if pattern and any(glob.iglob(str(path), recursive=True)):
+            return str(path)
+    except (OSError, ValueError, RuntimeError) as error:  # name too long, no permission, a NUL, no such ~user
         raise at.error(f'"{name}" can\'t be read: {error}') from error
+    if pattern:
+        raise at.error(f'no file matches "{path}"; mend the pattern')
     raise at.error(f'there is no file "{path}"; put the image there or mend the name')
 
 
@@ -225,10 +227,11 @@ def _check_drive(physics: Physics, solved: list[str], at: Place) -> None:
 
 def _mesh(raw: dict[str, Any], phases: list[str], at: Place) -> tuple[MeshOptions, int | None]:
     options = MeshOptions(**{key: value for key, value in raw.items() if key != "degree"})
+    largest = length_text(options.size_max or 0)
     for name, size in options.size.items():
         _check_phase(name, phases, at.child("size"))
         if options.size_max is not None and size > options.size_max:
-            raise at.child(f"size.{name}").error(f"{size:g} m is more than size_max, {options.size_max:g} m")
+            raise at.child(f"size.{name}").error(f"{length_text(size)} is more than size_max, {largest}")
     return options, raw.get("degree")
 
 
@@ -289,7 +292,8 @@ def _box(bounds: dict[str, tuple[float, float]], at: Place) -> Box:
     for axis, (low, high) in bounds.items():
         if low >= high:
             what = "the corners are reversed; swap them" if low > high else "the box is empty"
-            raise at.child(f"box.{axis}").error(f"expected [low, high], got {low:g} m and {high:g} m; {what}")
+            got = f"{length_text(low)} and {length_text(high)}"
+            raise at.child(f"box.{axis}").error(f"expected [low, high], got {got}; {what}")
     return Box(bounds)
 
 

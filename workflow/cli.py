@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         failure = _failure(error)
+        if isinstance(error, OSError):
+            _give_up_output()
         if options.verbose and failure.status == OUR_FAILURE:
             traceback.print_exc()
         return ranks.end(failure.status, failure.sentence, _say)
@@ -122,6 +124,7 @@ def _ready_to_run(options: argparse.Namespace) -> "tuple[Case, Path]":
             f"{output}: the results folder is not empty; choose another with -o, or overwrite it with --force"
         )
     _check_writable(output)
+    log.debug("%s is valid; the results go to %s", options.case, output)
     return case, output
 
 
@@ -223,7 +226,6 @@ def _set_up_log(options: argparse.Namespace) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(Form("%(message)s"))
     log.handlers[:] = [handler]
-    log.propagate = False
     level = logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO
     log.setLevel(logging.CRITICAL + 1 if launched_rank() else level)
 
@@ -246,8 +248,6 @@ def _failure(error: BaseException) -> _Failure:
         case KeyboardInterrupt():
             return _Failure(INTERRUPTED, "interrupted")
         case BrokenPipeError():
-            # Python flushes standard output once more as it exits, which would complain again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return _Failure(PIPE_CLOSED, "")
         case OSError(errno=number) if number in _DISK_FULL:
             return _Failure(BAD_INPUT, f"{_where(error)}: the disk is full; make room or choose another folder with -o")
@@ -262,6 +262,14 @@ def _failure(error: BaseException) -> _Failure:
         OUR_FAILURE,
         f"internal error, please report it with the case file and the output of -v: {name}: {error or 'no message'}",
     )
+
+
+def _give_up_output() -> None:
+    """Where standard output takes no more, keeps Python from trying once more, and complaining, as it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _where(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,12 +10,13 @@ from numpy.typing import NDArray
 
 from microlith.meshing.image import AXES, LabelImage
 from microlith.meshing.memory import available_memory
+from microlith.meshing.spec import MeshOptions
 from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Role, Shape, Shell, WholePhase
 from microlith.workflow import footprint
 from microlith.workflow.case import Case
 from microlith.workflow.footprint import Flags
 from microlith.workflow.kinds import Place
-from microlith.workflow.table import length
+from microlith.workflow.units import length_text
 
 # Bytes per element at the peak, by (dimension, degree), of mesher and solver; on the low side, since a case that would
 # just fit must not be refused.
@@ -119,9 +121,10 @@ def _check_region(shape: Shape, image: LabelImage, solved: Flags, at: Place) -> 
             return []
         case Shell():
             if not footprint.shell_hits(shape, image, solved):
-                raise at.error(f"no transport phase is within {length(shape.distance)} of {shape.around}; enlarge it")
+                reach = length_text(shape.distance)
+                raise at.error(f"no transport phase is within {reach} of {shape.around}; enlarge the shell")
             return []
-    extent = ", ".join(f"{axis} 0 to {length(size)}" for axis, size in zip(AXES, image.extent, strict=False))
+    extent = ", ".join(f"{axis} 0 to {length_text(size)}" for axis, size in zip(AXES, image.extent, strict=False))
     partly = False
     for (low, high), size, pixel in zip(
         footprint.bounds(shape, image), image.extent, image.voxel_size[::-1], strict=True
@@ -139,48 +142,76 @@ def _check_region(shape: Shape, image: LabelImage, solved: Flags, at: Place) -> 
 
 def _check_sizes(case: Case, image: LabelImage, solved: Flags, at: Place) -> list[str]:
     pixel = min(image.voxel_size)
-    warnings = [
-        f"{at.child(f'size.{name}')}: {length(size)} is finer than the image, whose pixels have {length(pixel)}"
+    options = _scaled(case.mesh, 1.0, pixel / 1000)  # finer ones would only overflow: no memory holds these
+    needed = _bytes(case, options, image, solved)
+    memory = available_memory()
+    if needed > memory:
+        advice = _advice(case, options, image, solved, memory)
+        raise at.child("size" if case.mesh.size else "size_max").error(
+            f"the elements asked for need about {needed / 1e9:.3g} GB of memory where {memory / 1e9:.3g} GB are free; "
+            + advice
+        )
+    return [
+        f"{at.child(f'size.{name}')}: {length_text(size)} is finer than a pixel, {length_text(pixel)}"
         for name, size in case.mesh.size.items()
         if size < pixel * (1 - _SLACK)
     ]
-    count = _elements(case, image, solved)
-    needed = count * _BYTES_PER_ELEMENT[image.dim, case.degree or (2 if image.dim == 2 else 1)]
-    memory = available_memory()
-    if needed > memory:
-        factor = math.ceil((needed / memory) ** (1 / image.dim) * 11) / 10  # a tenth more than just enough
-        sizes = [f'{name} = "{length(size * factor)}"' for name, size in case.mesh.size.items()]
-        sizes += [f'size_max = "{length(case.mesh.size_max * factor)}"'] if case.mesh.size_max else []
-        advice = f"make the sizes {factor:g} times as large ({', '.join(sizes)})" if sizes else "give larger sizes"
-        raise at.child("size" if case.mesh.size else "size_max").error(
-            f"about {count:.2g} elements are asked for, which need {needed / 1e9:.0f} GB where {memory / 1e9:.0f} GB "
-            f"are free; {advice} or crop the image"
-        )
-    return warnings
 
 
-def _elements(case: Case, image: LabelImage, solved: Flags) -> float:
+def _scaled(options: MeshOptions, factor: float, least: float = 0.0) -> MeshOptions:
+    size = {name: max(least, factor * size) for name, size in options.size.items()}
+    largest = None if options.size_max is None else max(least, factor * options.size_max)
+    return replace(options, size=size, size_max=largest)
+
+
+def _advice(case: Case, options: MeshOptions, image: LabelImage, solved: Flags, memory: float) -> str:
+    """What to do about sizes that are too fine."""
+    if not options.size and options.size_max is None:
+        return "give larger sizes, or coarsen or crop the image"
+    excess = _bytes(case, options, image, solved) / memory
+    for _ in range(50):
+        if excess <= 1:
+            break
+        options = _scaled(options, max(1.1, excess ** (1 / image.dim)))
+        excess = _bytes(case, options, image, solved) / memory
+    sizes = [f'{name} = "{_rounded_up(size)}"' for name, size in options.size.items()]
+    sizes += [] if options.size_max is None else [f'size_max = "{_rounded_up(options.size_max)}"']
+    return f"make them coarser ({', '.join(sizes)} would fit), or crop the image"
+
+
+def _rounded_up(metres: float) -> str:
+    """A length of two digits."""
+    digit = 10.0 ** (math.floor(math.log10(metres)) - 1)
+    return length_text(math.ceil(metres / digit) * digit)
+
+
+def _bytes(case: Case, options: MeshOptions, image: LabelImage, solved: Flags) -> float:
+    degree = case.degree or (2 if image.dim == 2 else 1)
+    return _elements(options, image, solved) * _BYTES_PER_ELEMENT[image.dim, degree]
+
+
+def _elements(options: MeshOptions, image: LabelImage, solved: Flags) -> float:
     """About how many elements the sizes ask for."""
-    if case.mesh.method == "voxel":
+    if options.method == "voxel":
         return float(np.count_nonzero(solved[image.phase])) * (2 if image.dim == 2 else 6)
     if image.dim == 2:
         from microlith.meshing.sizing import size_field
 
         indices = [i for i, wanted in enumerate(solved) if wanted]
-        return size_field(image, case.mesh, indices, np.empty((0, 2))).triangles()
-    return _tetrahedra(case, image, solved)
+        return size_field(image, options, indices, np.empty((0, 2))).triangles()
+    return _tetrahedra(options, image, solved)
 
 
-def _tetrahedra(case: Case, image: LabelImage, solved: Flags) -> float:
+def _tetrahedra(options: MeshOptions, image: LabelImage, solved: Flags) -> float:
     """Those of the layer of voxels at each named surface, where they are smallest, and of all else at size_max."""
     volume = math.prod(image.voxel_size)
     count = 0.0
-    if case.mesh.size_max:
+    if options.size_max:
         cells = sum(int(np.count_nonzero(solved[layer])) for layer in image.phase)
-        count += cells * volume / case.mesh.size_max**3
-    for name, size in case.mesh.size.items():
+        count += cells * volume / options.size_max**3
+    for name, size in options.size.items():
         surface = _surface_area(image, image.names.index(name), solved)
-        thick, growth = min(image.voxel_size), case.mesh.growth
+        thick, growth = min(image.voxel_size), options.growth
         # integral of 1/(size + growth*d)^3 over the distance d from 0 to `thick`
         count += surface * (1 / size**2 - 1 / (size + growth * thick) ** 2) / (2 * growth)
     return count * _TETRAHEDRA_PER_CUBE

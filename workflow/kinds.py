@@ -48,7 +48,7 @@ class Place:
 
 def nearest(name: str, known: list[str], what: str) -> str:
     """End of a sentence about an unknown name: the nearest known one, or all of them."""
-    close = get_close_matches(name, known, n=1, cutoff=0.6) or get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    close = get_close_matches(name, known, n=1, cutoff=0.5) or get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     if close:
         return f'did you mean "{close[0]}"?'
     return f"known {what}: {', '.join(known)}" if known else f"there are no {what}"
@@ -329,9 +329,9 @@ class Table(Kind):
             if raw is not None:
                 parsed[key.name] = key.kind.parse(raw, at.child(key.name, _is_section(key.kind)))
             elif key.required:
-                what = "table" if _is_section(key.kind) else "key"
-                missing = f"[{key.name}]" if what == "table" else f'"{key.name}"'
-                raise at.error(f"the {what} {missing} is missing; expected {key.kind.expected()}")
+                if _is_section(key.kind):
+                    raise at.error(f"the table [{key.name}] is missing; add {key.kind.expected()}")
+                raise at.error(f'the key "{key.name}" is missing; expected {key.kind.expected()}')
         self._check_groups(value, parsed, at)
         if self.tag:
             self._check_tag(value, parsed, at)

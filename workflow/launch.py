@@ -4,7 +4,9 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
+
+from microlith.meshing.errors import InputError
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
@@ -39,16 +41,19 @@ class Ranks:
         """The result of `work()`, done by rank 0 alone, on all ranks; what it raises is raised on all; collective."""
         if self.comm is None:
             return work()
-        result: tuple[T | None, Exception | None] = (None, None)
         if self.comm.rank == 0:
             try:
-                result = (work(), None)
+                result = work()
             except Exception as error:
-                result = (None, error)
-        value, error = self.comm.bcast(result)
-        if error is not None:
-            raise error
-        return value
+                # Of the exceptions that the command line tells apart only; others might not survive the journey.
+                self.comm.bcast((None, error if isinstance(error, InputError | OSError) else RuntimeError(str(error))))
+                raise
+            self.comm.bcast((result, None))
+            return result
+        received, failure = self.comm.bcast(None)
+        if failure is not None:
+            raise failure
+        return cast("T", received)
 
     def end(self, status: int, report: str, say: Callable[[str], None]) -> int:
         """Reports an error of this rank once and gives the exit status.

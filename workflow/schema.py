@@ -248,6 +248,11 @@ SOLVER = Table(
             "Linear solves before the time integration gives up.",
             default=200,
         ),
+        Key(
+            "inner_tolerance",
+            Number(above=0, high=0.5),
+            "Relative residual at which cg stops; if left out it follows from the tolerance of [time].",
+        ),
     ),
     doc="Choices of the linear algebra; rarely needed.",
     section=True,

@@ -5,6 +5,7 @@ from typing import Any
 from microlith.meshing.spec import Colour
 from microlith.solver.spec import Ball, Box, FaceCondition, LabelRegion, PhasePhysics, Polygon, Shape, Shell, WholePhase
 from microlith.workflow.case import Case
+from microlith.workflow.units import length_text
 
 
 def interpreted(case: Case) -> dict[str, Any]:
@@ -98,17 +99,9 @@ def _shape(shape: Shape) -> dict[str, Any]:
 
 # --- for people ---
 
-_SCALES = ((1.0, "m"), (1e-3, "mm"), (1e-6, "µm"), (1e-9, "nm"))
-
-
-def length(metres: float) -> str:
-    """A length in the unit that suits it, "12.5 nm"."""
-    scale, unit = next((s for s in _SCALES if abs(metres) >= 0.1 * s[0]), _SCALES[-1])
-    return f"{metres / scale:.6g} {unit}" if metres else "0 m"
-
 
 def _lengths(values: Any) -> str:
-    return ", ".join(length(value) for value in values)
+    return ", ".join(length_text(value) for value in values)
 
 
 def print_case(case: Case) -> None:
@@ -151,7 +144,7 @@ def _rows(case: Case) -> list[tuple[str, list[tuple[str, str]]]]:
 
 def _image_rows(case: Case) -> list[tuple[str, str]]:
     image = case.image
-    size = "from the image file" if image.voxel_size is None else " x ".join(map(length, image.voxel_size[::-1]))
+    size = "from the image file" if image.voxel_size is None else " x ".join(map(length_text, image.voxel_size[::-1]))
     rows = [("file", image.path), ("voxel size", size)]
     if image.crop:
         rows.append(("crop", ", ".join(f"{axis} {first} to {last}" for axis, (first, last) in image.crop.items())))
@@ -187,9 +180,9 @@ def _phase_text(phase: PhasePhysics) -> str:
 
 def _mesh_rows(case: Case) -> list[tuple[str, str]]:
     mesh = case.mesh
-    sizes = [f"{length(size)} at {name}" for name, size in mesh.size.items()]
-    sizes += [f"{length(size)} at junctions" for size in [mesh.junction_size] if size is not None]
-    sizes += [f"at most {length(mesh.size_max)}" if mesh.size_max is not None else "largest chosen by the mesher"]
+    sizes = [f"{length_text(size)} at {name}" for name, size in mesh.size.items()]
+    sizes += [f"{length_text(size)} at junctions" for size in [mesh.junction_size] if size is not None]
+    sizes += [f"at most {length_text(mesh.size_max)}" if mesh.size_max is not None else "largest chosen by the mesher"]
     degree = "2 in 2D, 1 in 3D" if case.degree is None else str(case.degree)
     return [("method", mesh.method), ("element size", ", ".join(sizes)), ("degree", degree)]
 
@@ -211,16 +204,16 @@ def _time_rows(case: Case) -> list[tuple[str, str]]:
 def _shape_text(shape: Shape) -> str:
     match shape:
         case Box():
-            ends = (f"{axis} {length(low)} to {length(high)}" for axis, (low, high) in shape.bounds.items())
+            ends = (f"{axis} {length_text(low)} to {length_text(high)}" for axis, (low, high) in shape.bounds.items())
             return f"box, {', '.join(ends)}"
         case Ball():
             kind = "disk" if len(shape.center) == 2 else "sphere"
-            return f"{kind} of radius {length(shape.radius)} about ({_lengths(shape.center)})"
+            return f"{kind} of radius {length_text(shape.radius)} about ({_lengths(shape.center)})"
         case Polygon():
             corners = (f"({_lengths(corner)})" for corner in shape.corners)
             return f"polygon of {len(shape.corners)} corners, {', '.join(corners)}"
         case Shell():
-            return f"within {length(shape.distance)} of {shape.around}"
+            return f"within {length_text(shape.distance)} of {shape.around}"
         case WholePhase():
             return f"all of {shape.phase}"
         case LabelRegion():

@@ -85,3 +85,12 @@ def _registry() -> "pint.UnitRegistry":
     import pint  # a third of a second with its units, which `microlith --help` need not spend
 
     return pint.UnitRegistry(non_int_type=Decimal)
+
+
+_SCALES = ((1.0, "m"), (1e-3, "mm"), (1e-6, "µm"), (1e-9, "nm"))
+
+
+def length_text(metres: float) -> str:
+    """A length in the unit that suits it, "12.5 nm"."""
+    scale, unit = next((s for s in _SCALES if abs(metres) >= s[0] * (1 - 1e-9)), _SCALES[-1])
+    return f"{metres / scale:.6g} {unit}" if metres else "0 m"

@@ -1,0 +1,246 @@
+"""Bad case files: one sentence each, naming file and key, exit status 2, nothing written."""
+
+import json
+from pathlib import Path
+
+import pytest
+from case_files import CASE, SMALL, edited, write_case
+
+from microlith.workflow import cli
+
+VOXEL = 'voxel_size = "12.5 nm"'
+END = 'end = "100 s"'
+SIZE = 'size = { grain = "25 nm" }'
+BOX = 'box = { x = ["0.2 um", "0.6 um"], y = ["-1 um", "1.4 um"] }'
+REGION_I = f"[regions.I]\n{BOX}"
+POLYGON = 'polygon = [["0 um", "0 um"], ["1 um", "0 um"], ["0 um", "1 um"]]'
+SNAPSHOTS = 'snapshots = ["0 s", "2 s", "100 s"]'
+PORE = 'label = 0\nrole = "source"\nconcentration = "1 mol/L"'
+GRAIN = 'label = 2\nrole = "barrier"'
+
+# (what is replaced, by what, words that the message has to hold)
+EDITS = {
+    # units and numbers
+    "no unit": (VOXEL, 'voxel_size = "12.5"', ["[image] voxel_size", "a length", '"12.5 nm"', "without a unit"]),
+    "bare number": (VOXEL, "voxel_size = 12.5", ["[image] voxel_size", "a length", "bare number 12.5"]),
+    "wrong unit": (VOXEL, 'voxel_size = "12.5 kg"', ["[image] voxel_size", "a length", '"kg"', "[mass]"]),
+    "unknown unit": (VOXEL, 'voxel_size = "12.5 nmm"', ["[image] voxel_size", 'unknown unit "nmm"']),
+    "millisecond in disguise": (END, 'end = "100 m,s"', ["[time] end", "unknown unit"]),
+    "unit only": (VOXEL, 'voxel_size = "nm"', ["[image] voxel_size", "does not start with a number"]),
+    "decimal comma": (VOXEL, 'voxel_size = "12,5 nm"', ["[image] voxel_size", "decimal sign is a point"]),
+    "negative": (VOXEL, 'voxel_size = "-12.5 nm"', ["[image] voxel_size", "negative"]),
+    "zero": (VOXEL, 'voxel_size = "0 nm"', ["[image] voxel_size", "above zero"]),
+    "underflow": (VOXEL, 'voxel_size = "1e-400 nm"', ["[image] voxel_size", "above zero"]),
+    "nan text": (VOXEL, 'voxel_size = "nan nm"', ["[image] voxel_size", "not a finite number"]),
+    "inf text": (END, 'end = "inf s"', ["[time] end", "not a finite number"]),
+    "overflow": (END, 'end = "1e308 days"', ["[time] end", "not a finite number"]),
+    "one axis wrong": (VOXEL, 'voxel_size = { x = "1 nm", y = "2 s" }', ["[image] voxel_size.y", "a length"]),
+    "one axis missing": (VOXEL, 'voxel_size = { x = "1 nm" }', ["[image] voxel_size", '"y" is missing']),
+    "molar mass": ('"1 mol/L"', '"1 g/L"', ["[phases.pore] concentration", "a concentration", "[mass]"]),
+    "negative concentration": ('"1 mol/L"', '"-1 mol/L"', ["[phases.pore] concentration", "negative"]),
+    "diffusivity as velocity": ('"3.01e-10 cm^2/s"', '"3e-10 cm/s"', ["[phases.sei] diffusivity", "a diffusivity"]),
+    "zero diffusivity": ('"3.01e-10 cm^2/s"', '"0 cm^2/s"', ["[phases.sei] diffusivity", "above zero"]),
+    "zero uptake": ('"1e-6 m/s"', '"0 m/s"', ["[phases.metal] uptake", "above zero"]),
+    "zero mass transfer": ('"0.001 m/s"', '"0 m/s"', ["[phases.pore] mass_transfer", "above zero"]),
+    "nan number": ("tolerance = 1e-4", "tolerance = nan", ["[time] tolerance", "nan"]),
+    "negative initial": ('"0 mol/L"', '"-1 mM"', ["[phases.sei] initial", "negative"]),
+    # types
+    "true is no number": ("porosity = 0.64", "porosity = true", ["[phases.sei] porosity", "a number", "true"]),
+    "true is no label": ("label = 2\nrole", "label = true\nrole", ["[phases.grain] label", "true"]),
+    "fraction of a degree": ("degree = 3", "degree = 2.0", ["[mesh] degree", "whole number"]),
+    "number as text": ("porosity = 0.64", 'porosity = "0.64"', ["[phases.sei] porosity", "a number"]),
+    "list for a text": ('title = "Test case"', "title = []", ["title", "a text"]),
+    "table for a list": (SNAPSHOTS, "snapshots = {}", ["[time] snapshots", "a list"]),
+    "date": (END, "end = 2020-01-01", ["[time] end", "a time", "2020-01-01"]),
+    "array of tables": ("[time]", "[[time]]", ["time", "the table [time]", "a list"]),
+    "text for a table": (SIZE, 'size = "25 nm"', ["[mesh] size", "a table such as"]),
+    # ranges
+    "porosity 0": ("porosity = 0.64", "porosity = 0", ["[phases.sei] porosity", "above 0", "at most 1"]),
+    "porosity above 1": ("porosity = 0.64", "porosity = 1.01", ["[phases.sei] porosity", "at most 1"]),
+    "degree 4": ("degree = 3", "degree = 4", ["[mesh] degree", "at most 3"]),
+    "tolerance 0": ("tolerance = 1e-4", "tolerance = 0", ["[time] tolerance", "1e-10"]),
+    "tolerance tiny": ("tolerance = 1e-4", "tolerance = 1e-11", ["[time] tolerance", "1e-10"]),
+    "tolerance 1": ("tolerance = 1e-4", "tolerance = 1", ["[time] tolerance", "0.5"]),
+    "growth 0": ("growth = 0.3", "growth = 0", ["[mesh] growth", "above 0"]),
+    "tortuosity below 1": ('effective = "bruggeman"', "effective = { tortuosity = 0.9 }", ["effective.tortuosity"]),
+    "coarsen 0": (VOXEL, "coarsen = 0", ["[image] coarsen", "at least 1"]),
+    "size above size_max": (SIZE, 'size = { grain = "250 nm" }', ["[mesh] size.grain", "size_max"]),
+    "colour part": ("label = 2\nrole", "label = { rgb = [0, 0, 256] }\nrole", ["label.rgb, item 3", "at most 255"]),
+    # unknown and missing keys
+    "unknown key": (VOXEL, 'voxelsize = "12.5 nm"', ["[image]", '"voxelsize"', '"voxel_size"']),
+    "capital key": (VOXEL, 'Voxel_Size = "12.5 nm"', ["[image]", '"Voxel_Size"', '"voxel_size"']),
+    "far-off key": (VOXEL, "qqq = 1", ["[image]", '"qqq"', "known keys: file, voxel_size"]),
+    "unknown table": ("[time]", "[tiem]", ["top level", '"tiem"', '"time"']),
+    "unknown phase key": ('uptake = "1e-6 m/s"', 'uptaek = "1e-6 m/s"', ["[phases.metal]", '"uptaek"', '"uptake"']),
+    "unknown region key": (BOX, "boks = {}", ["[regions.I]", '"boks"', '"box"']),
+    "unknown nested key": ('around = "grain"', 'arround = "grain"', ["[regions.rim] shell", '"arround"', '"around"']),
+    "no file": ('file = "image.tif"\n', "", ["[image]", '"file" is missing']),
+    "no end": (END + "\n", "", ["[time]", '"end" is missing', '"100 s"']),
+    "no label": ("label = 2\nrole", "role", ["[phases.grain]", '"label" is missing']),
+    "no role": (GRAIN, "label = 2", ["[phases.grain]", '"role" is missing', '"barrier"']),
+    "no image table": ('[image]\nfile = "image.tif"\nvoxel_size = "12.5 nm"\n', "", ["the table [image] is missing"]),
+    # roles
+    "unknown role": ('"barrier"', '"barier"', ["[phases.grain] role", '"barier"', '"barrier"']),
+    "barrier with diffusivity": (
+        GRAIN, f'{GRAIN}\ndiffusivity = "1 m^2/s"', ["[phases.grain] diffusivity", '"barrier"', '"transport"'],
+    ),
+    "source with uptake": (PORE, f'{PORE}\nuptake = "1 m/s"', ["[phases.pore] uptake", '"source"', '"sink"']),
+    "source without concentration": ('concentration = "1 mol/L"\n', "", ["[phases.pore]", '"concentration"']),
+    "sink without uptake": ('uptake = "1e-6 m/s"\n', "", ["[phases.metal]", '"uptake"']),
+    "transport without diffusivity": ('diffusivity = "3.01e-10 cm^2/s"\n', "", ["[phases.sei]", '"diffusivity"']),
+    "bruggeman without porosity": ("porosity = 0.64\n", "", ["[phases.sei] effective", '"porosity"']),
+    "unknown model": ('effective = "bruggeman"', 'effective = "brugeman"', ["[phases.sei] effective", '"bruggeman"']),
+    "two models": (
+        'effective = "bruggeman"', "effective = { tortuosity = 2, bruggeman = 2 }", ["exactly one", "tortuosity"],
+    ),
+    "exponent of maxwell": (
+        'effective = "bruggeman"', 'effective = { model = "maxwell", exponent = 2 }', ["effective", "no exponent"],
+    ),
+    "exponent alone": (
+        'effective = "bruggeman"', "effective = { tortuosity = 2, exponent = 2 }", ["effective.exponent", '"model"'],
+    ),
+    "no transport phase": (
+        'role = "transport"\ndiffusivity = "3.01e-10 cm^2/s"\nporosity = 0.64\neffective = "bruggeman"\n'
+        'initial = "0 mol/L"', 'role = "barrier"', ["[phases]", '"transport"'],
+    ),
+    "label twice": ("label = 2\nrole", "label = 1\nrole", ["[phases.grain] label", "label 1", '"sei"']),
+    "label twice in a list": ("label = 2\nrole", "label = [4, 4]\nrole", ["[phases.grain] label", "twice"]),
+    "colour among labels": ("label = 2\nrole", 'label = "#ff0000"\nrole', ["[phases.grain] label", "pixel value"]),
+    "colour and label": ("label = 2\nrole", 'label = [2, "#ff0000"]\nrole', ["[phases.grain] label", "both"]),
+    "bad colour": ("label = 2\nrole", 'label = "red"\nrole', ["[phases.grain] label", "#ff8800"]),
+    "no labels": ("label = 2\nrole", "label = []\nrole", ["[phases.grain] label", "at least 1"]),
+    "phase name": ("[phases.grain]", '[phases."a b"]', ["[phases]", '"a b"', "letters"]),
+    # not in this version
+    "connected_to": (PORE, f'{PORE}\nconnected_to = "x_min"', ["[phases.pore] connected_to", "not available yet"]),
+    "interfaces": ("[time]", "[[interfaces]]\na = 1\n[time]", ["interfaces", "not available yet"]),
+    # faces and names of phases
+    "unknown face": ("[faces.x_min]", "[faces.xmin]", ["[faces]", '"xmin"', '"x_min"']),
+    "face without concentration": ('concentration = "500 mol/m^3"\n', "", ["[faces.x_min]", '"concentration"']),
+    "size of unknown phase": (SIZE, 'size = { grian = "25 nm" }', ["[mesh] size", '"grian"', '"grain"']),
+    "shell around unknown phase": ('around = "grain"', 'around = "gain"', ["shell.around", '"gain"', '"grain"']),
+    "region of unknown phase": ('phase = "sei"', 'phase = "sie"', ["[regions.all] phase", '"sie"', '"sei"']),
+    "region of unsolved phase": ('phase = "sei"', 'phase = "grain"', ["[regions.all] phase", "not solved for", "sei"]),
+    # time
+    "end 0": (END, 'end = "0 s"', ["[time] end", "above zero"]),
+    "end negative": (END, 'end = "-1 s"', ["[time] end", "negative"]),
+    "snapshot after the end": (SNAPSHOTS, 'snapshots = ["1 s", "2 min"]', ["[time] snapshots, item 2", "120 s"]),
+    "snapshot before the start": (SNAPSHOTS, 'snapshots = ["-1 s"]', ["[time] snapshots, item 1", "negative"]),
+    "time after the end": ('["1 s", "1 min"]', '["1 s", "1 h"]', ["[time] times, item 2", "3600 s"]),
+    "times not increasing": ('["1 s", "1 min"]', '["1 s", "2 s", "2 s"]', ["[time] times, item 3", "increase"]),
+    "no times": ('["1 s", "1 min"]', "[]", ["[time] times", "at least 1"]),
+    # regions
+    "box reversed": (BOX, 'box = { x = ["2 um", "1 um"] }', ["[regions.I] box.x", "reversed"]),
+    "box empty": (BOX, 'box = { x = ["2 um", "2 um"] }', ["[regions.I] box.x", "empty"]),
+    "box without axes": (BOX, "box = {}", ["[regions.I] box", "empty table"]),
+    "box corner missing": (BOX, 'box = { x = ["2 um"] }', ["[regions.I] box.x", "2 coordinates", "got 1"]),
+    "box corner bare": (BOX, "box = { x = [1, 2] }", ["[regions.I] box.x, item 1", "a length", "bare number"]),
+    "region without kind": (BOX, "", ["[regions.I]", "exactly one of", "box", "labels"]),
+    "two kinds": (BOX, f'{BOX}\nphase = "sei"', ["[regions.I]", "exactly one of", "box and phase"]),
+    "label without labels": (BOX, f"{BOX}\nlabel = 1", ["[regions.I] label", '"labels"']),
+    "region name": (REGION_I, f'[regions."a,b"]\n{BOX}', ["[regions]", '"a,b"', "letters"]),
+    "region named as the time": (REGION_I, f"[regions.time_s]\n{BOX}", ["[regions]", "time_s", "curves.csv"]),
+    "disk in 3D": ('disk = { center = ["1 um", "2 um"]', 'disk = { center = ["1 um"]', ["spot] disk.center", "2"]),
+    "two corners": (POLYGON, 'polygon = [["0 um", "0 um"], ["1 um", "0 um"]]', ["triangle] polygon", "at least 3"]),
+    "flat polygon": (
+        POLYGON, 'polygon = [["0 um", "0 um"], ["1 um", "1 um"], ["2 um", "2 um"]]', ["triangle] polygon", "no area"],
+    ),
+    "label image missing": ('labels = "image.tif"', 'labels = "no.tif"', ["[regions.drawn] labels", "no.tif"]),
+    # image
+    "image missing": ('[image]\nfile = "image.tif"', '[image]\nfile = "no.tif"', ["[image] file", "no.tif"]),
+    "no slices": ('[image]\nfile = "image.tif"', '[image]\nfile = "s*.png"', ["[image] file", "s*.png", "matches"]),
+    "dataset of no file": ('[image]\nfile = "image.tif"', '[image]\nfile = "no.h5:/a"', ["[image] file", "no.h5"]),
+    "crop reversed": (VOXEL, "crop = { x = [5, 5] }", ["[image] crop.x", "first < last"]),
+    "crop negative": (VOXEL, "crop = { x = [-1, 5] }", ["[image] crop.x, item 1", "at least 0"]),
+    "raw float": (VOXEL, 'raw = { shape = [2, 2], dtype = "float32" }', ["[image] raw.dtype", "integer type"]),
+    "raw without dtype": (VOXEL, "raw = { shape = [2, 2] }", ["[image] raw", '"dtype" is missing']),
+    # TOML itself
+    "no value": (END, "end =", ["not valid TOML", "line"]),
+    "table twice": ("[time]", "[mesh]\n[time]", ["not valid TOML", "line"]),
+    "key twice": (END, f"{END}\n{END}", ["not valid TOML", "line"]),
+}  # fmt: skip
+
+TEXTS = {name: (edited(old, new), words) for name, (old, new, words) in EDITS.items()} | {
+    "nothing": ("", ["top level", "[image]", "is missing"]),
+    "no source, no face": (
+        edited('role = "source"\nconcentration = "1 M"', 'role = "barrier"', SMALL),
+        ["[phases]", "nothing feeds", '"source"', "[faces.x_min]"],
+    ),
+    "all concentrations zero": (edited('"1 M"', '"0 M"', SMALL), ["[phases]", "zero"]),
+    "no phases": ('[image]\nfile = "image.tif"\n[phases]\n[time]\nend = "1 s"', ["phases", "[phases.NAME]"]),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_one_sentence_and_status_2(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, words = TEXTS[name]
+    path = write_case(tmp_path, text)
+    before = sorted(tmp_path.rglob("*"))
+    status = cli.main(["run", str(path), "-o", str(tmp_path / "results")])
+    captured = capsys.readouterr()
+    assert status == 2, captured.err
+    assert captured.out == ""
+    assert captured.err.startswith(f"microlith: {path}: ")
+    assert captured.err.count("\n") == 1, captured.err
+    for word in words:
+        assert word in captured.err, captured.err
+    assert len(captured.err) < 500, captured.err
+    assert sorted(tmp_path.rglob("*")) == before, "bad input leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("no.toml", None, ["no.toml", "no such case file", "microlith init"]),
+        (".", None, ["is a folder"]),
+        ("latin.toml", 'title = "Größe"'.encode("latin-1"), ["latin.toml", "UTF-8"]),
+        ("deep.toml", b"a = " + 5000 * b"[", ["deep.toml", "not valid TOML"]),
+    ],
+)
+def test_unreadable_case_file(
+    name: str, content: bytes | None, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    assert cli.main(["check", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    for word in words:
+        assert word in error
+
+
+def test_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    from microlith.workflow.casefile import load_case
+
+    path = write_case(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + CASE.encode())
+    assert load_case(path).title == "Test case"
+
+
+# What a JSON Schema can't see, and the parser refuses alone.
+BEYOND_SCHEMA = {
+    "no source, no face", "all concentrations zero", "wrong unit", "unknown unit", "millisecond in disguise", "zero",
+    "underflow", "overflow", "molar mass", "diffusivity as velocity", "zero diffusivity", "zero uptake",
+    "zero mass transfer", "size above size_max", "bruggeman without porosity", "exponent of maxwell",
+    "no transport phase", "label twice", "label twice in a list", "colour among labels", "colour and label",
+    "size of unknown phase", "shell around unknown phase", "region of unknown phase", "region of unsolved phase",
+    "end 0", "snapshot after the end", "time after the end", "times not increasing", "box reversed", "box empty",
+    "flat polygon", "region named as the time", "label image missing", "image missing", "no slices",
+    "dataset of no file", "crop reversed", "one axis wrong", "nan number", "fraction of a degree",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_json_schema_refuses_what_it_can(name: str) -> None:
+    import tomllib
+
+    import jsonschema
+
+    from microlith.workflow.schema import json_schema
+
+    try:
+        data = json.loads(json.dumps(tomllib.loads(TEXTS[name][0]), default=str))
+    except tomllib.TOMLDecodeError:
+        return
+    refused = not jsonschema.Draft202012Validator(json_schema()).is_valid(data)
+    assert refused == (name not in BEYOND_SCHEMA)

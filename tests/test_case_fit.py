@@ -1,0 +1,214 @@
+"""Checks of a case against its image."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from case_files import SMALL, edited, write_case
+from numpy.typing import NDArray
+
+from microlith.meshing.errors import InputError
+from microlith.meshing.image import LabelImage
+from microlith.solver.spec import Ball, Box, Polygon, Shape
+from microlith.workflow import fit, footprint
+from microlith.workflow.casefile import load_case
+
+PIXEL = 1e-8
+GRAIN = '\n[phases.grain]\nlabel = 2\nrole = "barrier"\n'
+
+
+def picture(rows: int = 40, columns: int = 60) -> NDArray[np.uint8]:
+    """Pore on the left third, SEI elsewhere, a grain of 10 x 10 pixels in its middle."""
+    phase = np.ones((rows, columns), np.uint8)
+    phase[:, : columns // 3] = 0
+    phase[15:25, 35:45] = 2
+    return phase
+
+
+def warnings(folder: Path, extra: str = "", phase: Any = None, pixel: float = PIXEL, base: str = SMALL) -> list[str]:
+    """What the check says of a case of pore, sei, and grain with some more tables."""
+    phase = picture() if phase is None else phase
+    case = load_case(write_case(folder, base + GRAIN + extra))
+    return fit.check_against_image(case, LabelImage(phase, ("pore", "sei", "grain"), (pixel,) * phase.ndim))
+
+
+def region(shape: str) -> str:
+    return f"[regions.R]\n{shape}\n"
+
+
+def test_a_good_case_has_no_warnings(tmp_path: Path) -> None:
+    extra = region('box = { x = ["250 nm", "600 nm"], y = ["0 nm", "400 nm"] }')  # to the very edge of 60 x 40 pixels
+    assert warnings(tmp_path, extra) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (region('box = { z = ["0 nm", "1 nm"] }'), ["[regions.R] box.z", "no axis z"]),
+        (region('sphere = { center = ["1 nm", "1 nm", "1 nm"], radius = "1 nm" }'), ["[regions.R] sphere", "disk"]),
+        (region('polygon = [["1 nm","1 nm"],["9 nm","9 nm"],["9 nm","1 nm"],["1 nm","8 nm"]]'), ["polygon", "cross"]),
+        ('[faces.z_min]\nconcentration = "1 M"\n', ["[faces]", '"z_min"', "x_min"]),
+        # outside
+        (region('box = { x = ["600 nm", "900 nm"] }'), ["[regions.R]", "outside", "x 0 to 600 nm, y 0 to 400 nm"]),
+        (region('box = { y = ["-9 nm", "-1 nm"] }'), ["[regions.R]", "outside"]),
+        (region('disk = { center = ["0 nm", "-50 nm"], radius = "50 nm" }'), ["[regions.R]", "outside"]),
+        (region('polygon = [["1 um","0 nm"],["2 um","0 nm"],["1 um","2 um"]]'), ["[regions.R]", "outside"]),
+        # in no solved phase
+        (region('box = { x = ["0 nm", "200 nm"] }'), ["[regions.R]", "no point of a transport phase"]),
+        (region('box = { x = ["352 nm", "448 nm"], y = ["152 nm", "248 nm"] }'), ["[regions.R]", "no point"]),
+        (region('disk = { center = ["100 nm", "200 nm"], radius = "99 nm" }'), ["[regions.R]", "no point"]),
+        (region('disk = { center = ["400 nm", "200 nm"], radius = "49 nm" }'), ["[regions.R]", "no point"]),
+        (region('polygon = [["0 nm","0 nm"],["199 nm","0 nm"],["0 nm","400 nm"]]'), ["[regions.R]", "no point"]),
+    ],
+)
+def test_refused(tmp_path: Path, extra: str, words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        warnings(tmp_path, extra)
+    for word in [str(tmp_path / "case.toml"), *words]:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        'box = { x = ["199 nm", "201 nm"], y = ["33.4 nm", "33.5 nm"] }',  # 1 nm of it in the SEI, pixels of 10 nm
+        'disk = { center = ["195 nm", "200 nm"], radius = "6 nm" }',
+        'disk = { center = ["400 nm", "200 nm"], radius = "52 nm" }',
+        'polygon = [["190 nm","3 nm"],["190 nm","1 nm"],["204 nm","2 nm"]]',
+        'shell = { around = "grain", distance = "1 nm" }',
+        'shell = { around = "pore", distance = "1 nm" }',
+        'shell = { around = "sei", distance = "1 nm" }',
+    ],
+)
+def test_small_regions_that_touch_a_solved_phase_are_found(tmp_path: Path, shape: str) -> None:
+    assert warnings(tmp_path, region(shape)) == []
+
+
+def test_shell_about_a_phase_that_is_walled_in(tmp_path: Path) -> None:
+    """Pore in a ring of grain 5 pixels wide: the SEI is 50 nm away."""
+    phase = np.ones((40, 60), np.uint8)
+    phase[:20, :20] = 2
+    phase[:15, :15] = 0
+    face = '[faces.x_max]\nconcentration = "1 M"\n'
+    assert warnings(tmp_path, face + region('shell = { around = "pore", distance = "60 nm" }'), phase) == []
+    with pytest.raises(InputError, match=r"\[regions.R\].*within 30 nm of pore"):
+        warnings(tmp_path, face + region('shell = { around = "pore", distance = "30 nm" }'), phase)
+
+
+def test_region_partly_outside_is_mentioned(tmp_path: Path) -> None:
+    said = warnings(tmp_path, region('box = { x = ["500 nm", "700 nm"] }'))
+    assert len(said) == 1
+    assert "[regions.R]" in said[0]
+    assert "outside" in said[0]
+
+
+def test_nothing_that_feeds(tmp_path: Path) -> None:
+    phase = picture()
+    phase[:, 20] = 2  # a wall between pore and SEI
+    with pytest.raises(InputError, match=r"\[phases\]: no pixel of a transport phase touches a source"):
+        warnings(tmp_path, phase=phase)
+    assert warnings(tmp_path, '[faces.x_max]\nconcentration = "1 M"\n', phase) == []
+    assert warnings(tmp_path, '[faces.y_min]\nconcentration = "1 M"\n', phase) == []
+    with pytest.raises(InputError, match="nothing would happen"):
+        warnings(tmp_path, '[faces.x_min]\nconcentration = "1 M"\n', phase)  # only pores there
+
+
+def test_idle_face_is_mentioned(tmp_path: Path) -> None:
+    said = warnings(tmp_path, '[faces.x_min]\nconcentration = "1 M"\n')
+    assert len(said) == 1
+    assert "[faces.x_min]: no transport phase" in said[0]
+
+
+def test_touching_across_the_seam_of_two_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    phase = np.zeros((6, 5), np.uint8)
+    phase[3:] = 1
+    image = LabelImage(phase, ("a", "b", "c"), (1.0, 1.0))
+    a, b, c = np.eye(3, dtype=bool)
+    for block in (1, 5, 10, 15, 1000):
+        monkeypatch.setattr(footprint, "BLOCK", block)
+        assert footprint.touch(image, a, b)
+        assert not footprint.touch(image, a, c)
+
+
+def test_dimension_of_the_options(tmp_path: Path) -> None:
+    solid = np.repeat(picture()[None], 4, axis=0)
+    with pytest.raises(InputError, match=r'\[mesh\] method: "fitted" is for 2D'):
+        warnings(tmp_path, '[mesh]\nmethod = "fitted"\n', solid)
+    with pytest.raises(InputError, match=r"\[regions.R\] disk: .*sphere"):
+        warnings(tmp_path, region('disk = { center = ["1 nm", "1 nm"], radius = "1 nm" }'), solid)
+    with pytest.raises(InputError, match=r"\[regions.R\] polygon: .*2D"):
+        warnings(tmp_path, region('polygon = [["1 nm","1 nm"],["9 nm","9 nm"],["9 nm","1 nm"]]'), solid)
+    axes = edited('file = "image.tif"', 'file = "image.tif"\nvoxel_size = { x = "1 nm", y = "1 nm" }', SMALL)
+    with pytest.raises(InputError, match=r"\[image\] voxel_size: expected the axes x, y, z of a 3D image, got 2"):
+        warnings(tmp_path, "", solid, base=axes)
+    crop = edited('file = "image.tif"', 'file = "image.tif"\ncrop = { z = [0, 1] }', SMALL)
+    with pytest.raises(InputError, match=r"\[image\] crop.z: a 2D image has no axis z"):
+        warnings(tmp_path, base=crop)
+
+
+def test_sphere_in_3d(tmp_path: Path) -> None:
+    solid = np.repeat(picture()[None], 4, axis=0)
+    sphere = region('sphere = { center = ["300 nm", "100 nm", "20 nm"], radius = "15 nm" }')
+    assert warnings(tmp_path, sphere, solid) == []
+    high = region('sphere = { center = ["300 nm", "100 nm", "90 nm"], radius = "50 nm" }')
+    with pytest.raises(InputError, match="outside the image, which spans x 0 to 600 nm, y 0 to 400 nm, z 0 to 40 nm"):
+        warnings(tmp_path, high, solid)
+
+
+def test_size_finer_than_a_pixel_is_mentioned(tmp_path: Path) -> None:
+    said = warnings(tmp_path, '[mesh]\nsize = { grain = "5 nm" }\n')
+    assert len(said) == 1
+    assert "[mesh] size.grain: 5 nm is finer than a pixel, 10 nm" in said[0]
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_sizes_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dim: int) -> None:
+    """The size that the message advises is let pass, and not much larger than need be."""
+    monkeypatch.setattr(fit, "available_memory", lambda: 8e9)
+    phase = picture() if dim == 2 else np.repeat(picture()[None], 20, axis=0)
+    with pytest.raises(InputError, match=r"\[mesh\] size: the elements .* 8 GB are free; make") as caught:
+        warnings(tmp_path, '[mesh]\nsize = { grain = "1 fm" }\nsize_max = "2 nm"\n', phase)
+    advised = str(caught.value).partition("(")[2].partition(" would fit")[0]
+    assert "grain = " in advised
+    assert "size_max = " in advised
+    grain, size_max = (part.partition("= ")[2] for part in advised.split(", "))
+    warnings(tmp_path, f"[mesh]\nsize = {{ grain = {grain} }}\nsize_max = {size_max}\n", phase)
+
+
+def test_element_counts_by_hand() -> None:
+    """A cube of SEI beside a cube of grain, 1 m each, at sizes that don't grow within a voxel of 0.1 m."""
+    phase = np.ones((10, 10, 20), np.uint8)
+    phase[:, :, 10:] = 2
+    image = LabelImage(phase, ("pore", "sei", "grain"), (0.1, 0.1, 0.1))
+    solved = np.array([False, True, False])
+    assert fit._surface_area(image, 2, solved) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "area"),
+    [
+        (Box({"x": (0.5, 3.25)}), 2.75 * 6),
+        (Ball((4.0, 3.0), 2.5), np.pi * 2.5**2),
+        (Polygon(((1.0, 1.0), (6.0, 2.0), (3.0, 5.0), (3.2, 2.4))), 6.0),
+        (Polygon(((1.0, 1.0), (3.2, 2.4), (3.0, 5.0), (6.0, 2.0))), 6.0),  # the other way round
+    ],
+)
+def test_shapes_cover_what_they_should(shape: Shape, area: float) -> None:
+    """Area of the samples inside, by the test that `hits` uses."""
+    assert isinstance(shape, Box | Ball | Polygon)
+    image = LabelImage(np.zeros((6, 8), np.uint8), ("a",), (1.0, 1.0))
+    (x0, x1), (y0, y1) = footprint.bounds(shape, image)
+    x, y = x0 + (np.arange(1000) + 0.5) * (x1 - x0) / 1000, y0 + (np.arange(1000) + 0.5) * (y1 - y0) / 1000
+    inside = footprint._inside(shape)([y, x])
+    assert inside.mean() * (x1 - x0) * (y1 - y0) == pytest.approx(area, rel=2e-3)
+
+
+def test_polygons_that_cross_themselves() -> None:
+    square = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    bow = ((0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
+    assert not footprint.crosses_itself(Polygon(square))
+    assert not footprint.crosses_itself(Polygon(square[::-1]))
+    assert footprint.crosses_itself(Polygon(bow))
+    assert footprint.crosses_itself(Polygon(bow[1:] + bow[:1])), "whichever corner comes first"
+    assert not footprint.crosses_itself(Polygon(((0.0, 0.0), (4.0, 0.0), (2.0, 1.0))))
