@@ -166,7 +166,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib.metadata import version
 
-        parser.exit(0, f"microlith {version('microlith')}\n")
+        parser._print_message(f"microlith {version('microlith')}\n", sys.stdout)
+        parser.exit()
 
 
 def _parser() -> argparse.ArgumentParser:
