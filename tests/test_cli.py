@@ -196,7 +196,8 @@ def test_check_shows_the_case(tmp_path: Path, pipeline: SimpleNamespace, capsys:
     assert cli.main(["check", str(path)]) == 0
     assert pipeline.calls == [({},)]
     shown = " ".join(capsys.readouterr().out.split())
-    for words in ("Test case", "12.5 nm", "1.541e-14 m^2/s", "bruggeman", "label 3", "uptake 1e-06 m/s", "25 nm at grain",
+    for words in ("Test case", "12.5 nm", "1.541e-14 m^2/s", "bruggeman", "label 3", "uptake 1e-06 m/s",
+                  "25 nm at grain",
                   "at most 200 nm", "100 s", "x 200 nm to 600 nm, y -1 µm to 1.4 µm", "within 100 nm of grain",
                   "500 mol/m^3", "all of sei", "max_solves"):  # fmt: skip
         assert words in shown, words
@@ -424,10 +425,14 @@ def test_two_ranks_say_bad_input_once(tmp_path: Path) -> None:
         ("world.rank == 1 and 1 / 0; world.Barrier()", 1, "microlith: internal error"),
         ("world.rank or (_ for _ in ()).throw(InputError('first rank only')); world.Barrier()", 2,
          "microlith: first rank only"),
-        ("world.rank and (_ for _ in ()).throw(OSError(28, 'full', 'out')); world.Barrier()", 2, "out: the disk is full"),
+        ("world.rank and (_ for _ in ()).throw(OSError(28, 'full', 'out')); world.Barrier()", 2,
+         "microlith: out: the disk is full"),
+        ("from microlith.workflow.collective import together\n"
+         "    together(world, lambda: world.rank and (_ for _ in ()).throw(OSError(28, 'full', 'out')))", 2,
+         "microlith: out: the disk is full"),
         ("assert case.title == 'Test case' and not world.allreduce(force)", 0, ""),
     ],
-    ids=["all", "second, other waits", "first, other waits", "disk full on one", "good"],
+    ids=["all", "second, other waits", "first, other waits", "disk full on one", "disk full, others told", "good"],
 )  # fmt: skip
 def test_error_of_one_rank_hangs_no_other(tmp_path: Path, body: str, status: int, words: str) -> None:
     path = write_case(tmp_path)

@@ -4,9 +4,9 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from microlith.meshing.errors import InputError
+from microlith.workflow.collective import on_first_rank
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
@@ -39,38 +39,24 @@ class Ranks:
 
     def on_first(self, work: Callable[[], T]) -> T:
         """The result of `work()`, done by rank 0 alone, on all ranks; what it raises is raised on all; collective."""
-        if self.comm is None:
-            return work()
-        if self.comm.rank == 0:
-            try:
-                result = work()
-            except Exception as error:
-                # Of the exceptions that the command line tells apart only; others might not survive the journey.
-                self.comm.bcast((None, error if isinstance(error, InputError | OSError) else RuntimeError(str(error))))
-                raise
-            self.comm.bcast((result, None))
-            return result
-        received, failure = self.comm.bcast(None)
-        if failure is not None:
-            raise failure
-        return cast("T", received)
+        return work() if self.comm is None else on_first_rank(self.comm, work)
 
     def end(self, status: int, report: str, say: Callable[[str], None]) -> int:
         """Reports an error of this rank once and gives the exit status.
 
-        Where every rank has one, as with bad input that all find, rank 0 says what there is to say and all exit with
-        the largest status. Where another rank has none, it may wait for this one for ever, so all are ended.
+        Where every rank has one, as with bad input that all find, rank 0 says what there is to say and all exit alike.
+        Where another rank has none, it may wait for this one for ever, so all are ended.
         """
         if self.comm is None:
             say(report)
             return status
         if not self._all_arrive():
             self._abort(status, report, say)
-        reports = self.comm.allgather((status, report))
+        # Of several, the one that is the user's to mend: where one rank failed, the others may only say that it did.
+        worst, first_report = max(self.comm.allgather((status, report)), key=lambda each: each[0])
         if self.comm.rank == 0:
-            for text in dict.fromkeys(text for _, text in reports):
-                say(text)
-        return max(each for each, _ in reports)
+            say(first_report)
+        return worst
 
     def _all_arrive(self) -> bool:
         assert self.comm is not None
