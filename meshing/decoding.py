@@ -5,10 +5,27 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from microlith.meshing.errors import InputError
 
 LONGEST_REASON = 160  # characters of a library's own message worth repeating
+
+
+def check_file(path: Path, where: str) -> None:
+    """Refuse what no reader could make sense of.
+
+    Args:
+        path: An existing file.
+        where: Head of the message: key and file.
+
+    Raises:
+        InputError: The file is empty or must not be read.
+    """
+    if path.stat().st_size == 0:
+        raise InputError(f"{where}: the file is empty (0 bytes); export the image again")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{where}: there is no permission to read the file; grant it (chmod u+r)")
 
 
 @contextmanager

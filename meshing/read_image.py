@@ -1,7 +1,6 @@
 """From any file of labels to an array: which reader, and what every array must be."""
 
 import glob
-import os
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from microlith.meshing.chunks import slices
 from microlith.meshing.colours import grey_where_possible
+from microlith.meshing.decoding import check_file
 from microlith.meshing.errors import InputError
 from microlith.meshing.image import RawImage
 from microlith.meshing.read_array import read_hdf5, read_npy, read_raw
@@ -95,10 +95,7 @@ def _split(path: str) -> tuple[Path, str | None]:
 
 def _read_file(path: Path, name: str | None, where: str) -> RawImage:
     suffix = path.suffix.lower()
-    if path.stat().st_size == 0:
-        raise InputError(f"{where}: the file is empty (0 bytes); export the image again")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{where}: there is no permission to read the file; grant it (chmod u+r)")
+    check_file(path, where)
     if suffix in CONTAINERS:
         return CONTAINERS[suffix](path, name, where)
     if suffix in READERS:
@@ -152,7 +149,8 @@ def _whole_numbers(values: NDArray[Any], where: str) -> NDArray[Any]:
     """The array as integers, without a copy where it holds integers already."""
     kind = values.dtype.kind
     if kind == "b":
-        return values.view(np.uint8)
+        # Any byte but 0 is true; libraries that map files or unpack bits leave others than 1.
+        return (values.view(np.uint8) != 0).view(np.uint8)
     if kind in "iu":
         return values
     if kind != "f":

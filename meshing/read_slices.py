@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from microlith.meshing.colours import as_codes
+from microlith.meshing.decoding import check_file
 from microlith.meshing.errors import InputError
 from microlith.meshing.image import RawImage
 from microlith.meshing.read_picture import read_picture
@@ -84,6 +85,7 @@ def read_slices(paths: Sequence[Path], key: str) -> RawImage:
 
 
 def _read_slice(path: Path, where: str) -> RawImage:
+    check_file(path, where)
     image = SLICE_READERS[path.suffix.lower()](path, where)
     if image.values.ndim != 2:
         raise InputError(f"{where}: expected one slice, got a stack of {len(image.values)}; name the stack alone")
