@@ -63,6 +63,7 @@ EDITS = {
     "tolerance 1": ("tolerance = 1e-4", "tolerance = 1", ["[time] tolerance", "0.5"]),
     "growth 0": ("growth = 0.3", "growth = 0", ["[mesh] growth", "above 0"]),
     "tortuosity below 1": ('effective = "bruggeman"', "effective = { tortuosity = 0.9 }", ["effective.tortuosity"]),
+    "tortuosity inf": ('effective = "bruggeman"', "effective = { tortuosity = inf }", ["effective.tortuosity", "inf"]),
     "coarsen 0": (VOXEL, "coarsen = 0", ["[image] coarsen", "at least 1"]),
     "size above size_max": (SIZE, 'size = { grain = "250 nm" }', ["[mesh] size.grain", "size_max"]),
     "colour part": ("label = 2\nrole", "label = { rgb = [0, 0, 256] }\nrole", ["label.rgb, item 3", "at most 255"]),
@@ -227,6 +228,7 @@ BEYOND_SCHEMA = {
     "end 0", "snapshot after the end", "time after the end", "times not increasing", "box reversed", "box empty",
     "flat polygon", "region named as the time", "label image missing", "image missing", "no slices",
     "dataset of no file", "crop reversed", "one axis wrong", "nan number", "fraction of a degree",
+    "tortuosity inf",
 }  # fmt: skip
 
 

@@ -212,3 +212,5 @@ def test_polygons_that_cross_themselves() -> None:
     assert footprint.crosses_itself(Polygon(bow))
     assert footprint.crosses_itself(Polygon(bow[1:] + bow[:1])), "whichever corner comes first"
     assert not footprint.crosses_itself(Polygon(((0.0, 0.0), (4.0, 0.0), (2.0, 1.0))))
+    comb = ((0.0, 0.0), (5.0, 0.0), (5.0, 3.0), (4.0, 3.0), (4.0, 1.0), (1.0, 1.0), (1.0, 2.0), (0.0, 2.0))
+    assert not footprint.crosses_itself(Polygon(comb)), "lines that edges lie on may cross others"

@@ -339,6 +339,16 @@ def test_progress_and_warnings_follow_verbosity(
 
 # --- real processes ---
 
+# More than the buffer of standard output holds, and less: then Python tries to write the rest as it exits.
+LONG = "import sys; from microlith.workflow import cli; sys.exit(cli.main(['schema']))"
+SHORT = LONG.replace("sys.exit", "from microlith.workflow import schema; schema.json_schema = dict; sys.exit")
+
+
+def outcome(script: str, output: Any) -> "subprocess.CompletedProcess[str]":
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, check=False, env=buffered)
+
 
 def test_bad_input_of_a_process(tmp_path: Path) -> None:
     path = write_case(tmp_path, edited('end = "100 s"', 'end = "100 kg"'))
@@ -350,21 +360,21 @@ def test_bad_input_of_a_process(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["case.toml", "image.tif"]
 
 
-def test_reader_of_the_output_leaves() -> None:
+@pytest.mark.parametrize("script", [LONG, SHORT], ids=["long", "short"])
+def test_reader_of_the_output_leaves(script: str) -> None:
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "microlith.workflow.cli", "schema"]
-    result = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    result = outcome(script, write)
     os.close(write)
     assert result.returncode == 141
     assert result.stderr == ""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system")
-def test_output_to_a_full_disk() -> None:
-    command = [sys.executable, "-m", "microlith.workflow.cli", "schema"]
+@pytest.mark.parametrize("script", [LONG, SHORT], ids=["long", "short"])
+def test_output_to_a_full_disk(script: str) -> None:
     with open("/dev/full", "w") as full:
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        result = outcome(script, full)
     assert result.returncode == 2
     assert "the disk is full" in result.stderr
     assert result.stderr.count("\n") == 1
