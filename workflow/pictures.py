@@ -1,0 +1,502 @@
+"""Pictures of a run: region curves against time, and the concentration over the image at the snapshots."""
+
+import math
+import textwrap
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dolfinx import fem, mesh as dmesh
+
+from microlith.meshing.image import LabelImage
+from microlith.meshing.phasemesh import PhaseMesh, interface_tag
+from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Shape, Shell, WholePhase
+from microlith.workflow.collective import together
+from microlith.workflow.outputs import SNAPSHOT_PREFIX, whole_file
+from microlith.workflow.raster import Raster, pixel_map, reduce_raster
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+Array = NDArray[np.float64]
+
+DPI = 300
+LONG_SIDE = 1600  # pixels of the raster, one to one in the picture
+# Okabe and Ito (2008): told apart with any colour vision; then again with other dashes.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", ":", "-.")
+BLUE_TO_RED = "RdYlBu_r"  # by way of yellow, so that no concentration looks like a grey phase
+GREYS = (0.93, 0.45)  # first and last of the phases that are not solved
+INK = "#222222"
+MARGINS = (0.75, 1.25, 0.65, 0.95)  # inches: left, right, top, bottom
+LEAST_WIDTH = 4.6  # inches
+
+
+def draw_curves(
+    path: Path,
+    title: str,
+    times: ArrayLike,
+    curves: Mapping[str, ArrayLike],
+    reference: float,
+    error: float | None = None,
+) -> None:
+    """Draw curves.png: mean concentrations over logarithmic and linear time, side by side.
+
+    Args:
+        path: The PNG file; it appears whole or not at all. For one rank.
+        title: Of the case.
+        times: (n,) in s.
+        curves: Region name -> (n,) in mol/m^3.
+        reference: Concentration that counts as 100 %, mol/m^3.
+        error: Estimated error of the curves, mol/m^3, drawn as a band.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    from matplotlib.figure import Figure
+
+    t = np.asarray(times, dtype=np.float64)
+    figure = Figure(figsize=(9.0, 4.2), dpi=DPI, layout="constrained")
+    over_log, over_time = figure.subplots(1, 2, sharey=True)
+    scale, unit = time_unit(float(t[-1]))
+    lines = []
+    for i, values in enumerate(curves.values()):
+        c = np.asarray(values, dtype=np.float64)
+        look: dict[str, Any] = {
+            "color": COLOURS[i % len(COLOURS)],
+            "linestyle": DASHES[i // len(COLOURS) % len(DASHES)],
+            "linewidth": 1.6,
+        }
+        for axes in (over_log, over_time):
+            shown = t > 0 if axes is over_log else np.ones(len(t), dtype=bool)
+            lines += axes.plot(t[shown] / scale, c[shown], **look)
+            if error:
+                low, high = (c + error * side for side in (-1, 1))
+                axes.fill_between(
+                    t[shown] / scale, low[shown], high[shown], color=look["color"], alpha=0.25, linewidth=0
+                )
+    if (t > 0).any():
+        over_log.set_xscale("log")
+    for axes in (over_log, over_time):
+        axes.set_xlabel(f"time / {unit}")
+        axes.grid(color="0.88", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top"]].set_visible(False)
+    over_log.set_ylabel("mean concentration / mol m⁻³")
+    over_log.spines["right"].set_visible(False)
+    if reference > 0:
+        percent = over_time.secondary_yaxis(
+            "right", functions=(lambda c: 100 * c / reference, lambda p: p * reference / 100)
+        )
+        percent.set_ylabel(f"% of {reference:g} mol m⁻³")
+    _legend(figure, lines[::2], list(curves))
+    figure.suptitle(_wrapped(title, 9.0), parse_math=False, fontsize=11)
+    _save(figure, path, title)
+
+
+def draw_snapshots(
+    folder: Path,
+    title: str,
+    image: LabelImage | None,
+    mesh: PhaseMesh,
+    space: fem.FunctionSpace,
+    times: Sequence[float],
+    concentrations: Iterable[Array],
+    regions: Mapping[str, Shape],
+    c_range: tuple[float, float],
+) -> list[str]:
+    """Draw snapshot-<time>.png for each time: concentration over the grey phases, regions, scale bar, time.
+
+    Each rank draws its own cells on a raster as large as the picture, and the rasters are put together; the field
+    itself is gathered nowhere.
+
+    Args:
+        folder: Where the pictures go; each appears whole or not at all.
+        title: Of the case.
+        image: The 2D image; needed on rank 0 only.
+        mesh: The mesh of the solved phases.
+        space: Lagrange space of degree 1, 2 or 3 on it.
+        times: (k,) in s.
+        concentrations: k arrays, taken in turn: local dofs of this rank with ghosts, mol/m^3.
+        regions: Name -> shape, marked in the picture.
+        c_range: Concentrations at the blue and the red end, mol/m^3; values beyond take the end's colour.
+
+    Returns:
+        Names of the files, in the order of the times.
+
+    Raises:
+        InputError: A file can't be written.
+        ValueError: The mesh is not two-dimensional.
+    """
+    if mesh.mesh.topology.dim != 2:
+        raise ValueError(f"expected a mesh of 2 dimensions, got {mesh.mesh.topology.dim}")
+    comm = mesh.mesh.comm
+    raster = Raster.of_long_side((mesh.extent[0], mesh.extent[1]), LONG_SIDE)
+    pixels = pixel_map(space, raster)
+    outlines, solved = _outlines(mesh), _solved(mesh)
+    names = snapshot_names(times)
+
+    def canvas_of_first_rank() -> _Canvas | None:
+        if image is None or outlines is None:
+            return None
+        return _canvas(title, image, mesh, raster, solved, outlines, regions, c_range)
+
+    canvas = together(comm, canvas_of_first_rank)
+    for time, name, concentration in zip(times, names, concentrations, strict=True):
+        picture = reduce_raster(comm, pixels.draw(concentration))
+        together(comm, partial(_draw_on_first_rank, canvas, folder / name, picture, time))
+    return names
+
+
+def _draw_on_first_rank(canvas: "_Canvas | None", path: Path, picture: NDArray[np.float32] | None, time: float) -> None:
+    if canvas is not None and picture is not None:
+        canvas.draw(path, picture, time)
+
+
+def snapshot_names(times: Sequence[float]) -> list[str]:
+    """File names of snapshots, such as snapshot-2s.png; with more digits where two would be the same."""
+    for digits in (6, 9, 17):
+        names = [f"{SNAPSHOT_PREFIX}{float(time):.{digits}g}s.png" for time in times]
+        if len(set(names)) == len(set(times)):
+            break
+    return names
+
+
+def time_unit(time: float) -> tuple[float, str]:
+    """Seconds in the unit in which people say a time, and the unit's sign."""
+    if time <= 0.0:
+        return 1.0, "s"
+    units = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
+    # A time is said in minutes, hours, days from ten (days: three) of them on: "100 s", "20 min"
+    starts = (0.0, 1e-6, 1e-3, 1.0, 600.0, 36000.0, 3 * 86400.0)
+    return next(unit for unit, start in zip(reversed(units), reversed(starts), strict=True) if time >= start)
+
+
+def length_unit(length: float) -> tuple[float, str]:
+    """Metres in the unit in which people say a length, and the unit's sign."""
+    units = ((1e-9, "nm"), (1e-6, "µm"), (1e-3, "mm"), (1.0, "m"))
+    return next((unit for unit in reversed(units) if length >= unit[0]), units[0])
+
+
+def round_length(length: float) -> float:
+    """The largest of 1, 2 or 5 times a power of ten that is not above the length."""
+    power = 10.0 ** math.floor(math.log10(length) + 1e-9)
+    return next(step * power for step in (5.0, 2.0, 1.0) if step * power <= length * (1 + 1e-9))
+
+
+def _outlines(mesh: PhaseMesh) -> Array | None:
+    """Segments between phases, (n, 2, 2) in mesh units, on rank 0: lines only, so few even of a large mesh."""
+    domain, tags = mesh.mesh, mesh.facet_tags
+    mine = tags.indices < domain.topology.index_map(1).size_local
+    facets = tags.indices[mine & (tags.values >= interface_tag(0, 0))]
+    domain.topology.create_connectivity(1, 2)
+    ends = dmesh.entities_to_geometry(domain, 1, facets)
+    parts = domain.comm.gather(domain.geometry.x[ends][:, :, :2].reshape(-1, 2, 2), root=0)
+    return None if parts is None else np.concatenate(parts)
+
+
+def _solved(mesh: PhaseMesh) -> NDArray[np.bool_]:
+    """Whether each phase has cells on any rank, (phases,)."""
+    here = np.bincount(mesh.cell_tags.values, minlength=len(mesh.names)) > 0
+    everywhere: NDArray[np.bool_] = np.logical_or.reduce(mesh.mesh.comm.allgather(here))
+    return everywhere
+
+
+@dataclass
+class _Canvas:
+    """A figure with all that stays the same from snapshot to snapshot; only the field and the time are exchanged."""
+
+    figure: "Figure"
+    shown: "AxesImage"
+    heading: Any  # matplotlib's text
+    title: str
+    background: NDArray[np.uint8]  # (rows, columns, 4)
+    c_range: tuple[float, float]
+
+    def draw(self, path: Path, picture: NDArray[np.float32], time: float) -> None:
+        """Write one snapshot; the picture is NaN where no cell is."""
+        from matplotlib import colormaps
+
+        low, high = self.c_range
+        covered = ~np.isnan(picture)
+        level = (picture[covered] - low) / ((high - low) or 1.0)
+        colours = self.background.copy()
+        colours[covered] = colormaps[BLUE_TO_RED](level, bytes=True)
+        self.shown.set_data(colours)
+        scale, unit = time_unit(time)
+        self.heading.set_text(f"t = {time / scale:.6g} {unit}")
+        _save(self.figure, path, f"{self.title}, t = {time:g} s")
+
+
+def _canvas(
+    title: str,
+    image: LabelImage,
+    mesh: PhaseMesh,
+    raster: Raster,
+    solved: NDArray[np.bool_],
+    outlines: Array,
+    regions: Mapping[str, Shape],
+    c_range: tuple[float, float],
+) -> _Canvas:
+    """Lay the figure out so that one pixel of the raster is one pixel of the picture."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+    left, right, top, bottom = MARGINS
+    wide, tall = raster.columns / DPI, raster.rows / DPI
+    width = max(wide + left + right, LEAST_WIDTH)
+    lines = _wrapped(title, width)
+    top += 0.17 * lines.count("\n")
+    room = max(tall, 1.9)  # the colour bar wants as much
+    height = room + top + bottom
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    axes = figure.add_axes((left / width, (bottom + (room - tall) / 2) / height, wide / width, tall / height))
+
+    scale, unit = length_unit(max(mesh.extent) * mesh.unit)
+    per_unit = mesh.unit / scale  # of the drawing, per mesh unit
+    extent_x, extent_y = (length * per_unit for length in mesh.extent)
+    phases = _sampled(image.phase, raster)
+    greys = _greys(solved)
+    background = _background(phases, solved, greys)
+    shown = axes.imshow(background, extent=(0.0, extent_x, extent_y, 0.0), interpolation="nearest", aspect="auto")
+    axes.add_collection(LineCollection(list(outlines * per_unit), colors=INK, linewidths=0.4))
+    notes = _mark_regions(axes, regions, image.names, phases, (extent_x, extent_y), 1 / scale)
+    axes.set_xlim(0.0, extent_x)
+    axes.set_ylim(extent_y, 0.0)  # y grows downwards, as in any viewer of the image
+    axes.set_xlabel(f"x / {unit}", fontsize=8)
+    axes.set_ylabel(f"y / {unit}", fontsize=8)
+    axes.tick_params(labelsize=8, direction="out")
+    _scale_bar(axes, (extent_x, extent_y), unit)
+
+    bar = figure.add_axes(((left + wide + 0.18) / width, bottom / height, 0.16 / width, room / height))
+    mappable = ScalarMappable(Normalize(*c_range), cmap=BLUE_TO_RED)
+    figure.colorbar(mappable, cax=bar).set_label("concentration / mol m⁻³", fontsize=8)
+    bar.tick_params(labelsize=8)
+    _phase_legend(figure, left / width, greys, image.names, notes)
+    figure.text(left / width, 1 - 0.12 / height, lines, fontsize=10, va="top", parse_math=False)
+    heading = figure.text(left / width, 1 - (top - 0.08) / height, "", fontsize=10, weight="bold", va="bottom")
+    return _Canvas(figure, shown, heading, title, background, c_range)
+
+
+def _sampled(phase: NDArray[np.uint8], raster: Raster) -> NDArray[np.uint8]:
+    """Phase of the image at the pixel centres of the raster."""
+    rows = ((np.arange(raster.rows) + 0.5) * phase.shape[0] / raster.rows).astype(np.int64)
+    columns = ((np.arange(raster.columns) + 0.5) * phase.shape[1] / raster.columns).astype(np.int64)
+    return phase[rows[:, None], columns]
+
+
+def _greys(solved: NDArray[np.bool_]) -> dict[int, float]:
+    """Grey of each phase that is not solved, from light to dark in their order."""
+    unsolved = np.flatnonzero(~solved).tolist()
+    levels = np.linspace(*GREYS, len(unsolved)) if len(unsolved) > 1 else np.array(GREYS[:1])
+    return dict(zip(unsolved, levels.tolist(), strict=True))
+
+
+def _background(phases: NDArray[np.uint8], solved: NDArray[np.bool_], greys: Mapping[int, float]) -> NDArray[np.uint8]:
+    """Grey picture under the field, (rows, columns, 4).
+
+    Where the smooth mesh leaves a sliver of a solved pixel free, the nearest phase that is not solved shows.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    table = np.full(len(solved), 255, dtype=np.uint8)
+    for phase, level in greys.items():
+        table[phase] = round(255 * level)
+    inside = solved[phases]
+    if inside.any() and not inside.all():
+        nearest = distance_transform_edt(inside, return_distances=False, return_indices=True)
+        phases = phases[tuple(nearest)]
+    grey = table[phases]
+    return np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=-1)
+
+
+def _mark_regions(
+    axes: "Axes",
+    regions: Mapping[str, Shape],
+    names: Sequence[str],
+    phases: NDArray[np.uint8],
+    extent: tuple[float, float],
+    per_metre: float,
+) -> list[str]:
+    """Draw the regions' edges and names; returns notes on those that have no edge to draw.
+
+    Args:
+        axes: In the drawing's unit.
+        regions: In metres.
+        names: Of the phases.
+        phases: Of the raster's pixels.
+        extent: Width and height in the drawing's unit.
+        per_metre: Of the drawing's unit.
+    """
+    from matplotlib import patches
+
+    look: dict[str, Any] = {"fill": False, "edgecolor": "black", "linewidth": 1.1, "path_effects": _halo(2.2)}
+    notes = []
+    for name, shape in regions.items():
+        if isinstance(shape, Box):
+            (x0, x1), (y0, y1) = (
+                np.clip(np.array(shape.bounds.get(axis, (0.0, np.inf))) * per_metre, 0.0, length)
+                for axis, length in zip("xy", extent, strict=True)
+            )
+            axes.add_patch(patches.Rectangle((x0, y0), x1 - x0, y1 - y0, **look))
+            at = (x0, y0)
+        elif isinstance(shape, Ball):
+            x, y, radius = (v * per_metre for v in (*shape.center[:2], shape.radius))
+            axes.add_patch(patches.Circle((x, y), radius, **look))
+            at = (x - radius, y - radius)
+        elif isinstance(shape, Polygon):
+            corners = np.array(shape.corners) * per_metre
+            axes.add_patch(patches.Polygon(corners, closed=True, **look))
+            at = tuple(corners[np.argmin(corners[:, 1])])
+        elif isinstance(shape, Shell):
+            _contour_shell(axes, shape, names, phases, extent, per_metre)
+            scale, unit = length_unit(shape.distance)
+            notes.append(f"{name} (dashed): within {shape.distance / scale:.4g} {unit} of {shape.around}")
+            continue
+        else:
+            notes.append(f"{name}: {_described(shape)}")
+            continue
+        _name_region(axes, name, at, extent)
+    return notes
+
+
+def _described(shape: Shape) -> str:
+    if isinstance(shape, WholePhase):
+        return f"all of {shape.phase}"
+    if isinstance(shape, LabelRegion):
+        return f"label {shape.label} of {Path(shape.path).name}"
+    raise TypeError(f"expected a region without an edge, got {type(shape).__name__}")
+
+
+def _name_region(axes: "Axes", name: str, at: tuple[float, float], extent: tuple[float, float]) -> None:
+    """Write the name above the first corner of a region, or below it where the picture ends."""
+    x = min(max(at[0], 0.0), extent[0])
+    y = min(max(at[1], 0.0), extent[1])
+    high = y < 0.06 * max(extent)
+    axes.annotate(
+        name,
+        (x, y),
+        xytext=(2, -3 if high else 3),
+        textcoords="offset points",
+        va="top" if high else "bottom",
+        fontsize=9,
+        weight="bold",
+        parse_math=False,
+        path_effects=_halo(2.5),
+        annotation_clip=False,
+    )
+
+
+def _contour_shell(
+    axes: "Axes",
+    shape: Shell,
+    names: Sequence[str],
+    phases: NDArray[np.uint8],
+    extent: tuple[float, float],
+    per_metre: float,
+) -> None:
+    """Dashed line at a distance from a phase of the image."""
+    from scipy.ndimage import distance_transform_edt
+
+    rows, columns = phases.shape
+    pixel = (extent[1] / rows, extent[0] / columns)
+    distance = distance_transform_edt(phases != names.index(shape.around), sampling=pixel)
+    level = shape.distance * per_metre
+    if distance.min() < level < distance.max():
+        x, y = ((np.arange(n) + 0.5) * h for n, h in ((columns, pixel[1]), (rows, pixel[0])))
+        axes.contour(x, y, distance, levels=[level], colors="black", linewidths=0.7, linestyles="--")
+
+
+def _scale_bar(axes: "Axes", extent: tuple[float, float], unit: str) -> None:
+    """A bar of round length, about a fifth of the width, in the lower left corner."""
+    length = round_length(0.3 * extent[0])
+    shown, sign = length, unit
+    if length < 1.0:  # of the drawing's unit: say it in the next smaller one
+        smaller = {"m": "mm", "mm": "µm", "µm": "nm"}
+        shown, sign = (length * 1000, smaller[unit]) if unit in smaller else (length, unit)
+    inset = 0.03 * max(extent)
+    x, y = min(inset, 0.1 * extent[0]), extent[1] - min(inset, 0.12 * extent[1])
+    axes.plot([x, x + length], [y, y], color="black", linewidth=3, solid_capstyle="butt", path_effects=_halo(5))
+    axes.annotate(
+        f"{shown:g} {sign}",
+        (x + length / 2, y),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=9,
+        path_effects=_halo(2.5),
+    )
+
+
+def _phase_legend(
+    figure: "Figure", left: float, greys: Mapping[int, float], names: Sequence[str], notes: Sequence[str]
+) -> None:
+    """Grey patches with the names of the phases, and notes on regions, under the picture."""
+    from matplotlib.patches import Patch
+
+    handles = [Patch(facecolor=str(level), edgecolor=INK, linewidth=0.5) for level in greys.values()]
+    _, height = figure.get_size_inches()
+    if handles:
+        labels = [names[phase] for phase in greys]
+        legend = figure.legend(
+            handles,
+            ["-"] * len(handles),
+            loc="lower left",
+            bbox_to_anchor=(left, 0.24 / height),
+            ncols=len(handles),
+            frameon=False,
+            fontsize=8,
+            borderpad=0,
+            borderaxespad=0,
+        )
+        _name_entries(legend, labels)
+    figure.text(left, 0.1 / height, "; ".join(notes), fontsize=7, va="bottom", parse_math=False)
+
+
+def _legend(figure: "Figure", handles: Sequence[Any], names: Sequence[str]) -> None:
+    """Legend beside the axes."""
+    if handles:
+        legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False)
+        _name_entries(legend, names)
+
+
+def _name_entries(legend: Any, names: Sequence[str]) -> None:
+    """Names as they are: as labels, "_x" would be left out and "$x$" set as a formula."""
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_parse_math(False)
+        text.set_text(name)
+
+
+def _halo(width: float) -> list[Any]:
+    """White rim that keeps lines and letters legible on any colour."""
+    from matplotlib import patheffects
+
+    return [patheffects.withStroke(linewidth=width, foreground="white")]
+
+
+def _wrapped(title: str, width: float) -> str:
+    """Title on as many lines as a figure of this width (inches) needs."""
+    return "\n".join(textwrap.wrap(title, max(20, int(12 * width)))) or " "
+
+
+def _save(figure: "Figure", path: Path, title: str) -> None:
+    with whole_file(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in a title is no reason to speak up
+        figure.savefig(
+            temporary,
+            format="png",
+            dpi=DPI,
+            metadata={"Title": title, "Software": "microlith"},
+            pil_kwargs={"compress_level": 4},
+        )
