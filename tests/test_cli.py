@@ -197,8 +197,7 @@ def test_check_shows_the_case(tmp_path: Path, pipeline: SimpleNamespace, capsys:
     assert pipeline.calls == [({},)]
     shown = " ".join(capsys.readouterr().out.split())
     for words in ("Test case", "12.5 nm", "1.541e-14 m^2/s", "bruggeman", "label 3", "uptake 1e-06 m/s",
-                  "25 nm at grain",
-                  "at most 200 nm", "100 s", "x 200 nm to 600 nm, y -1 µm to 1.4 µm", "within 100 nm of grain",
+                  "25 nm at grain", "at most 200 nm", "100 s", "x 200 nm to 600 nm, y -1 µm to 1.4 µm", "within 100 nm of grain",
                   "500 mol/m^3", "all of sei", "max_solves"):  # fmt: skip
         assert words in shown, words
     for arguments in (["-q", "check", str(path)], ["check", "-q", str(path)]):
@@ -406,7 +405,7 @@ needs_mpirun = pytest.mark.skipif(
 def mpirun(*command: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         ["mpirun", "-n", "2", sys.executable, *command],
-        capture_output=True, text=True, check=False, timeout=60, cwd=cwd,
+        capture_output=True, text=True, check=False, timeout=60, cwd=cwd, env=os.environ | {"NO_COLOR": "1"},
     )  # fmt: skip
 
 
