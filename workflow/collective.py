@@ -46,7 +46,7 @@ def together(comm: "Comm", work: Callable[[], T]) -> T:
 def on_first_rank(comm: "Comm", work: Callable[[], T]) -> T:
     """Do the work on rank 0 only and give its result to all ranks; errors as in `together`."""
     result = together(comm, lambda: work() if comm.rank == 0 else None)
-    return comm.bcast(result, root=0)  # type: ignore[no-any-return]
+    return comm.bcast(result, root=0)
 
 
 def in_turn(comm: "Comm", work: Callable[[], None]) -> None:

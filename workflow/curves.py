@@ -35,7 +35,7 @@ def write_curves(path: Path, title: str, times: ArrayLike, curves: Mapping[str, 
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["time_s", *curves])
     columns = [np.asarray(column, dtype=np.float64) for column in (times, *curves.values())]
-    for row in np.stack(columns, axis=1).tolist():
+    for row in np.stack(columns, axis=1):
         rows.writerow([f"{value:.12g}" for value in row])
     write_text(path, text.getvalue())
 

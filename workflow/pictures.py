@@ -198,8 +198,10 @@ def _outlines(mesh: PhaseMesh) -> Array | None:
     mine = tags.indices < domain.topology.index_map(1).size_local
     facets = tags.indices[mine & (tags.values >= interface_tag(0, 0))]
     domain.topology.create_connectivity(1, 2)
-    ends = dmesh.entities_to_geometry(domain, 1, facets)
-    parts = domain.comm.gather(domain.geometry.x[ends][:, :, :2].reshape(-1, 2, 2), root=0)
+    ends = np.zeros((0, 2), dtype=np.int32)
+    if len(facets) > 0:  # DOLFINx 0.9 divides by their number
+        ends = dmesh.entities_to_geometry(domain, 1, facets)
+    parts = domain.comm.gather(domain.geometry.x[:, :2][ends], root=0)
     return None if parts is None else np.concatenate(parts)
 
 
@@ -251,6 +253,7 @@ def _canvas(
     from matplotlib.collections import LineCollection
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, NullLocator
 
     left, right, top, bottom = MARGINS
     wide, tall = raster.columns / DPI, raster.rows / DPI
@@ -260,7 +263,7 @@ def _canvas(
     room = max(tall, 1.9)  # the colour bar wants as much
     height = room + top + bottom
     figure = Figure(figsize=(width, height), dpi=DPI)
-    axes = figure.add_axes((left / width, (bottom + (room - tall) / 2) / height, wide / width, tall / height))
+    axes = figure.add_axes((left / width, (bottom + room - tall) / height, wide / width, tall / height))
 
     scale, unit = length_unit(max(mesh.extent) * mesh.unit)
     per_unit = mesh.unit / scale  # of the drawing, per mesh unit
@@ -276,6 +279,8 @@ def _canvas(
     axes.set_xlabel(f"x / {unit}", fontsize=8)
     axes.set_ylabel(f"y / {unit}", fontsize=8)
     axes.tick_params(labelsize=8, direction="out")
+    for axis, inches in ((axes.xaxis, wide), (axes.yaxis, tall)):
+        axis.set_major_locator(MaxNLocator(min(9, int(inches / 0.4)), steps=[1, 2, 5, 10]) if inches > 0.8 else NullLocator())
     _scale_bar(axes, (extent_x, extent_y), unit)
 
     bar = figure.add_axes(((left + wide + 0.18) / width, bottom / height, 0.16 / width, room / height))
@@ -297,9 +302,9 @@ def _sampled(phase: NDArray[np.uint8], raster: Raster) -> NDArray[np.uint8]:
 
 def _greys(solved: NDArray[np.bool_]) -> dict[int, float]:
     """Grey of each phase that is not solved, from light to dark in their order."""
-    unsolved = np.flatnonzero(~solved).tolist()
-    levels = np.linspace(*GREYS, len(unsolved)) if len(unsolved) > 1 else np.array(GREYS[:1])
-    return dict(zip(unsolved, levels.tolist(), strict=True))
+    unsolved = np.flatnonzero(~solved)
+    levels = np.linspace(*GREYS, len(unsolved))
+    return {int(phase): float(level) for phase, level in zip(unsolved, levels, strict=True)}
 
 
 def _background(phases: NDArray[np.uint8], solved: NDArray[np.bool_], greys: Mapping[int, float]) -> NDArray[np.uint8]:

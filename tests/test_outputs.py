@@ -1,0 +1,227 @@
+"""The result folder: nothing half-made, nothing of the user's lost."""
+
+import json
+import os
+import resource
+import signal
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpi4py import MPI
+
+from microlith.meshing.errors import InputError
+from microlith.workflow.collective import in_turn, on_first_rank, together
+from microlith.workflow.outputs import result_folder, whole_file, write_summary, write_text
+
+COMM = MPI.COMM_WORLD
+
+
+def shared(tmp_path: Path) -> Path:
+    """One folder for all ranks: each has a tmp_path of its own."""
+    return COMM.bcast(tmp_path)
+
+
+@pytest.fixture
+def small_files_only():
+    """Files can't grow beyond 1 kB, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def everything_in(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+# --- result folder ---
+
+
+@pytest.mark.mpi
+def test_files_appear_together_at_the_end(tmp_path):
+    path = shared(tmp_path) / "a" / "b"
+    with result_folder(path, False, COMM) as folder:
+        if COMM.rank == 0:
+            write_text(folder / "summary.json", "{}")
+            write_text(folder / "curves.csv", "time_s\n")
+        COMM.barrier()
+        assert [entry.name.startswith(".unfinished-") for entry in path.iterdir()] == [True]
+        COMM.barrier()
+    assert everything_in(path) == ["curves.csv", "summary.json"]
+
+
+def test_summary_is_the_last_to_appear(tmp_path, monkeypatch):
+    order = []
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, to: (order.append(to.name), replace(self, to))[1])
+    with result_folder(tmp_path / "r", False, COMM) as folder:
+        for name in ("summary.json", "a.png", "z.vtkhdf", "curves.csv"):
+            (folder / name).write_text("x")
+    assert order == ["a.png", "curves.csv", "z.vtkhdf", "summary.json"]
+
+
+@pytest.mark.parametrize("error", [InputError, RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_interrupted_run_leaves_nothing(tmp_path, error):
+    path = tmp_path / "new" / "results"
+    with pytest.raises(error), result_folder(path, False, COMM) as folder:
+        write_text(folder / "curves.csv", "time_s\n")
+        raise error("stop")
+    assert everything_in(tmp_path) == []
+
+
+def test_an_interrupted_run_leaves_the_users_folder(tmp_path):
+    path = tmp_path / "results"
+    path.mkdir()
+    with pytest.raises(RuntimeError), result_folder(path, False, COMM) as folder:
+        write_text(folder / "curves.csv", "time_s\n")
+        raise RuntimeError("stop")
+    assert everything_in(tmp_path) == ["results"]
+
+
+@pytest.mark.mpi
+def test_a_folder_with_files_is_refused_before_any_work(tmp_path):
+    path = shared(tmp_path)
+    (path / "notes.txt").write_text("mine")
+    COMM.barrier()
+    worked = False
+    with pytest.raises(InputError, match=r"not empty \(it holds notes.txt\).*--force"), result_folder(path, False, COMM):
+        worked = True
+    assert not worked
+    assert everything_in(path) == ["notes.txt"]
+
+
+@pytest.mark.mpi
+def test_force_removes_earlier_results_and_nothing_else(tmp_path):
+    path = shared(tmp_path)
+    if COMM.rank == 0:
+        for name in ("curves.csv", "summary.json", "fields.vtkhdf", "curves.png", "snapshot-0s.png", "snapshot-7s.png"):
+            (path / name).write_text("old")
+        for name in ("notes.txt", "snapshot.png", "my-curves.csv"):
+            (path / name).write_text("mine")
+        (path / ".unfinished-abc").mkdir()
+        (path / ".unfinished-abc" / "curves.csv").write_text("half")
+    with result_folder(path, True, COMM) as folder:
+        kept = [name for name in everything_in(path) if not name.startswith(".unfinished-")]
+        assert kept == ["my-curves.csv", "notes.txt", "snapshot.png"]
+        COMM.barrier()
+        if COMM.rank == 0:
+            (folder / "curves.csv").write_text("new")
+    assert everything_in(path) == ["curves.csv", "my-curves.csv", "notes.txt", "snapshot.png"]
+    assert (path / "curves.csv").read_text() == "new"
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "results").write_text("x")
+    with pytest.raises(InputError, match="expected a folder.*got a file"), result_folder(tmp_path / "results", True, COMM):
+        pass
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with (
+        pytest.raises(InputError, match=r"file/results: can't write here \(not a directory\)"),
+        result_folder(tmp_path / "file" / "results", False, COMM),
+    ):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    if os.geteuid() == 0:
+        path = Path("/proc/microlith")  # where even root can't
+    else:
+        path = tmp_path / "locked" / "results"
+        path.parent.mkdir(mode=0o500)
+    with pytest.raises(InputError, match="can't write here"), result_folder(path, False, COMM):
+        pass
+
+
+# --- single files ---
+
+
+def test_a_file_is_whole_or_absent(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), whole_file(path) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError("stop")
+    assert path.read_text() == "old"
+    assert everything_in(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk(tmp_path, small_files_only):
+    with pytest.raises(InputError, match=r"a\.csv: can't write here \(file too large\)"):
+        write_text(tmp_path / "a.csv", "x" * 5000)
+    assert everything_in(tmp_path) == []
+
+
+def test_summary_is_plain_json(tmp_path):
+    class Role(StrEnum):
+        SOURCE = "source"
+
+    @dataclass(frozen=True)
+    class Phase:
+        role: Role
+        size: tuple[float, ...]
+        _hidden: int = 1
+
+    summary = {
+        "phase": Phase(Role.SOURCE, (np.float64(0.1), float("nan"), np.inf)),
+        "array": np.arange(3, dtype=np.int32),
+        "flag": np.bool_(True),
+        "path": Path("a/b"),
+        "name": "µm",
+        "none": None,
+    }
+    write_summary(tmp_path / "summary.json", summary)
+    text = (tmp_path / "summary.json").read_text(encoding="utf-8")
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "phase": {"role": "source", "size": [0.1, None, None]},
+        "array": [0, 1, 2],
+        "flag": True,
+        "path": "a/b",
+        "name": "µm",
+        "none": None,
+    }
+    assert "µm" in text
+
+
+# --- errors on some ranks ---
+
+
+@pytest.mark.mpi
+def test_all_ranks_hear_of_bad_input_on_the_last():
+    def work() -> None:
+        if COMM.rank == COMM.size - 1:
+            raise InputError("label 7 is unclaimed")
+
+    with pytest.raises(InputError, match="^label 7 is unclaimed$"):
+        together(COMM, work)
+
+
+@pytest.mark.mpi
+def test_all_ranks_hear_of_a_failure_on_the_first():
+    def work() -> str:
+        raise ZeroDivisionError("no")
+
+    expected = ZeroDivisionError if COMM.rank == 0 else RuntimeError
+    with pytest.raises(expected, match="no"):
+        on_first_rank(COMM, work)
+    assert on_first_rank(COMM, lambda: f"rank {COMM.rank}") == "rank 0"
+
+
+@pytest.mark.mpi
+def test_in_turn_is_one_after_the_other(tmp_path):
+    path = shared(tmp_path) / "turns"
+
+    def work() -> None:
+        with path.open("a") as file:
+            file.write(f"{COMM.rank}\n")
+
+    in_turn(COMM, work)
+    assert path.read_text().split() == [str(rank) for rank in range(COMM.size)]
