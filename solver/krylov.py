@@ -3,12 +3,19 @@
 One solve of (M + γK) uL = M u0 + γ b (a step of backward Euler) takes up load and initial state together: with
 A = M⁻¹K and w = u − uL,
 
-    w' = −A w − w(0)/γ,   so   u(t) = uL + f_t(A) (u0 − uL),   f_t(λ) = exp(−tλ) − (t/γ) φ1(tλ),   φ1(x) = (1 − exp(−x))/x.
+    w' = −A w − w(0)/γ,   so   u(t) = uL + f_t(A) w(0),   f_t(λ) = exp(−tλ) − (t/γ) φ1(tλ),   φ1(x) = (1 − exp(−x))/x.
 
 No steady state is needed, so K may be singular (islands that no source reaches). f_t(A) acts within the span of
-w(0), (M + γK)⁻¹M w(0), ...: the rational Krylov space, on which M and K are projected (Galerkin), so that an inexact
-inner solve merely changes the space. See Güttel, GAMM-Mitteilungen 36 (2013) 8-31, doi 10.1002/gamm.201310002, for
-the method and Hochbruck and Ostermann, Acta Numerica 19 (2010) 209-286 for the φ functions.
+w(0), S w(0), S² w(0), ... with S = (M + γK)⁻¹M. Two projections of A onto it are used:
+
+- with one γ, that of S: A ≈ (H⁻¹ − I)/γ, H = VᵀMSV (shift-and-invert Lanczos). It is Galerkin's in the span of
+  S^½V, smoother than V by half a step, and so does not suffer from the rough start that a suddenly filled surface
+  gives (measured: error 1e-4 after 18 solves where Galerkin's in V stays above 3e-4 up to 40);
+- with several, Galerkin's: A ≈ VᵀKV.
+
+See Güttel, GAMM-Mitteilungen 36 (2013) 8-31, doi 10.1002/gamm.201310002, and van den Eshof and Hochbruck, SIAM J. Sci.
+Comput. 27 (2006) 1438-1457, doi 10.1137/040605461, for the method; Hochbruck and Ostermann, Acta Numerica 19 (2010)
+209-286, doi 10.1017/S0962492910000048, for the φ functions.
 """
 
 from collections.abc import Callable, Sequence
@@ -96,25 +103,31 @@ class Integration:
 class PoleSchedule:
     """Which γ the next solve takes.
 
-    Factors cost as much as dozens of solves, so one pole, end/100, serves as long as the error falls; a second, for the
-    early times, joins when more than PATIENCE further solves would be needed. Multigrid is set up in the time of a
-    solve: two poles from the start, which needs a fifth fewer solves at 1e-4 and half as many at 1e-6.
+    Factors cost as much as dozens of solves, and one γ lets the better projection be used: so one serves as long as the
+    error falls, smaller for tighter tolerances (end/33 at 1e-2, end/100 at 1e-4: the fewest solves measured). A second,
+    for the early times, joins when more than PATIENCE further solves would be needed; below TIGHT it is always needed,
+    and joins at once.
     """
 
-    PATIENCE = 15
-    LOOK_BACK = 8
+    FEWEST = 30  # solves with one pole
 
-    def __init__(self, end: float, method: str) -> None:
-        self._poles = [end / 100.0] if method == "mumps" else [end / 33.0, end / 3000.0]
-        self._spare = [end / 3000.0] if method == "mumps" else []
+    PATIENCE = 20
+    LOOK_BACK = 12
+    TIGHT = 2e-5
+
+    def __init__(self, end: float, tolerance: float) -> None:
+        one = [end / max(33.0 * (np.log10(1.0 / tolerance) - 1.0), 33.0)]
+        self._poles = one if tolerance > self.TIGHT else [end / 50.0, end / 5000.0]
+        self._spare = [end / 5000.0] if tolerance > self.TIGHT else []
+        self._tolerance = tolerance
         self._count = 0
 
-    def next(self, history: Sequence[tuple[int, float]], tolerance: float) -> float:
+    def next(self, history: Sequence[tuple[int, float]]) -> float:
         """γ of the next solve, given the (solves, error estimate) so far."""
-        if self._spare and len(history) > 2 * self.LOOK_BACK:
+        if self._spare and len(history) > self.FEWEST:
             now, before = history[-1][1], history[-1 - self.LOOK_BACK][1]
-            rate = np.log(before / now) / self.LOOK_BACK  # decline per solve
-            if np.log(now / tolerance) > self.PATIENCE * max(rate, 0.0):
+            decline = np.log(before / now) / self.LOOK_BACK  # per solve
+            if np.log(now / self._tolerance) > self.PATIENCE * max(decline, 0.0):
                 self._poles.append(self._spare.pop())
                 self._count = 1
         gamma = self._poles[self._count % len(self._poles)]
@@ -122,10 +135,100 @@ class PoleSchedule:
         return gamma
 
 
-WINDOW = 4  # iterates compared: Krylov errors fall in steps, and two neighbours may agree by chance
-SAFETY = 2.0  # measured on 2D and 3D problems: the true error stayed below it times the spread of the window
 EXHAUSTED = 1e-13  # relative size at which a vector counts as zero
+
+
+class _Space:
+    """An M-orthonormal basis that grows by a vector at a time, and the projections of A and of functionals on it."""
+
+    def __init__(self, system: LinearSystem, watch: Array, most: int) -> None:
+        self._system = system
+        self._watch = watch
+        self._comm = system.mass.comm.tompi4py()
+        self._storage = np.empty((most, system.load.size))  # pages that are never written cost nothing
+        self._x = system.mass.createVecRight()
+        self._stiff_x = system.mass.createVecLeft()
+        self.mass_x = system.mass.createVecLeft()  # M times the newest vector
+        self.basis = self._storage[:0]  # V, (m, owned)
+        self.gram = np.empty((0, 0))  # VᵀMV: the identity but for rounding
+        self.stiffness = np.empty((0, 0))  # VᵀKV
+        self.smoothed = np.empty((0, 0))  # VᵀMSV, one row less than V
+        self.watched = np.empty((len(watch), 0))
+
+    def dots(self, rows: Array, vector: Array) -> Array:
+        """Rows times a distributed vector: one reduction for all of them."""
+        return self._comm.allreduce(rows @ vector, op=MPI.SUM)
+
+    def norm(self, z: Array) -> float:
+        """√(zᵀMz); leaves Mz in mass_x."""
+        self._x.array[:] = z
+        self._system.mass.mult(self._x, self.mass_x)
+        return float(np.sqrt(max(self._comm.allreduce(z @ self.mass_x.array_r, op=MPI.SUM), 0.0)))
+
+    def add(self, z: Array, smallest: float) -> bool:
+        """Take up S v of the newest v (or the first vector); False where it adds nothing to the span."""
+        norm, before = self.norm(z), np.inf
+        threshold = max(EXHAUSTED * norm, smallest)
+        column = None
+        # Gram-Schmidt, repeated where most of z cancels: what is left would not be orthogonal to rounding.
+        while len(self.basis) and norm > threshold and norm < 0.1 * before:
+            along = self.dots(self.basis, self.mass_x.array_r)
+            column = along if column is None else column
+            z = z - along @ self.basis
+            norm, before = self.norm(z), norm
+        if column is not None:
+            self.smoothed = _bordered(self.smoothed, column)
+        if norm <= threshold:
+            return False
+        self._x.array[:] = z / norm
+        self.mass_x.scale(1.0 / norm)
+        self._system.stiffness.mult(self._x, self._stiff_x)
+        newest = self._x.array_r
+        self._storage[len(self.basis)] = newest
+        self.basis = self._storage[: len(self.basis) + 1]
+        self.gram = _bordered(self.gram, self.dots(self.basis, self.mass_x.array_r))
+        self.stiffness = _bordered(self.stiffness, self.dots(self.basis, self._stiff_x.array_r))
+        self.watched = np.column_stack([self.watched, self.dots(self._watch, newest)])
+        return True
+
+    def modes(self, gamma: float, single: bool) -> tuple[Array, Array]:
+        """Eigenvalues of the projected A, and per eigenvector its coefficients in V times its share of the first v."""
+        if single:  # the projection of S, on all vectors that S was applied to
+            values, vectors = np.linalg.eigh(self.smoothed)
+            eigenvalues = (1.0 / np.clip(values, EXHAUSTED, 1.0) - 1.0) / gamma
+            shares = vectors[0]
+        else:
+            eigenvalues, vectors = eigh(self.stiffness, self.gram)
+            eigenvalues = np.maximum(eigenvalues, 0.0)
+            shares = vectors.T @ self.gram[:, 0]
+        return eigenvalues, vectors * shares
+
+
+WINDOW = 4  # iterates compared: Krylov errors fall in steps, and two neighbours may agree by chance
+SAFETY = 2.0  # measured: the true error stays below it times the spread of the window
 FEWEST = 8  # solves before the estimate is believed
+
+
+class _Estimate:
+    """Error of the newest iterate from its differences to the WINDOW before it."""
+
+    def __init__(self) -> None:
+        self._recent: list[Array] = []
+        self._spreads: list[float] = []
+        self._latest = 0.0
+
+    def of(self, curves: Array) -> float:
+        """Estimated error of these curves, inf while there are too few iterates to tell."""
+        spread = max((float(np.abs(curves - old).max()) for old in self._recent), default=np.inf)
+        self._recent.append(curves)
+        if len(self._recent) <= WINDOW:
+            return np.inf
+        del self._recent[0]
+        self._spreads.append(spread)
+        contraction = spread / max(self._spreads[-1 - WINDOW], 1e-300) if len(self._spreads) > WINDOW else 0.5
+        previous, self._latest = self._latest, spread * max(SAFETY, 1.0 / max(1.0 - contraction, 0.25))
+        # A sudden drop is half believed: the part of the error that falls slowly shows only in the next iterates.
+        return max(self._latest, float(np.sqrt(self._latest * previous)))
 
 
 def integrate(
@@ -150,95 +253,47 @@ def integrate(
 
     Returns:
         The trajectory and its error estimate: SAFETY times the largest difference between the last iterate and the
-        WINDOW before it, divided by 1 − (observed contraction) where that is worse.
+        WINDOW before it, or more where these fall slowly.
 
     Raises:
         ArithmeticError: An inner solver failed.
     """
-    comm = system.mass.comm.tompi4py()
-    poles = PoleSchedule(float(times[-1]), solvers.method)
-    gamma = poles.next(history=(), tolerance=tolerance)
-
-    def dots(rows: Array, vector: Array) -> Array:
-        """Rows times a distributed vector: one reduction for all of them."""
-        return comm.allreduce(rows @ vector, op=MPI.SUM)
-
+    poles = PoleSchedule(float(times[-1]), tolerance)
+    gamma = poles.next(())
     lift = np.empty_like(system.load)
     right = system.mass.createVecLeft()
     right.array[:] = system.initial_amount + gamma * system.load
     solvers.solve(gamma, right, lift)
     lift[system.held] = system.initial[system.held]
+
+    space = _Space(system, watch, max_solves + 1)
     start = system.initial - lift
-    watched_lift = dots(watch, lift)
-
-    storage = np.empty((max_solves + 1, lift.size))  # pages that are never written cost nothing
-    basis = storage[:0]
-    gram = np.empty((0, 0))  # VᵀMV: the identity but for rounding
-    projected = np.empty((0, 0))  # VᵀKV
-    watched = np.empty((len(watch), 0))
-    recent: list[Array] = []
-    spreads: list[float] = []
+    smallest = EXHAUSTED * (space.norm(system.initial) + space.norm(lift))
+    beta = space.norm(start)
+    watched_lift = space.dots(watch, lift)
+    trajectory = Trajectory(lift, space.basis, np.empty(0), np.empty((0, 0)), gamma)
+    estimate, error = _Estimate(), np.inf
     history: list[tuple[int, float]] = []
-    error, previous = np.inf, 0.0
-    z = start
-    x, mass_x, stiff_x = system.mass.createVecRight(), system.mass.createVecLeft(), system.mass.createVecLeft()
-    beta = 0.0
-
-    def mass_norm(vector: Array) -> float:
-        """√(zᵀMz); leaves Mz in mass_x."""
-        x.array[:] = vector
-        system.mass.mult(x, mass_x)
-        return float(np.sqrt(max(comm.allreduce(vector @ mass_x.array_r, op=MPI.SUM), 0.0)))
-
-    start_size = mass_norm(system.initial) + mass_norm(lift)
-    while True:
-        norm, before = mass_norm(z), np.inf
-        if not len(basis):
-            beta = norm
-        whole = norm
-        # Gram-Schmidt, repeated where most of z cancels: what is left would not be orthogonal to rounding.
-        while len(basis) and norm > EXHAUSTED * whole and norm < 0.1 * before:
-            z = z - dots(basis, mass_x.array_r) @ basis
-            norm, before = mass_norm(z), norm
-        if norm <= EXHAUSTED * whole or norm <= EXHAUSTED * start_size:
-            error = 0.0  # the space holds the solution
-            break
-        x.array[:] = z / norm
-        mass_x.scale(1.0 / norm)
-        system.stiffness.mult(x, stiff_x)
-        storage[len(basis)] = x.array_r
-        basis = storage[: len(basis) + 1]
-        gram = _bordered(gram, dots(basis, mass_x.array_r))
-        projected = _bordered(projected, dots(basis, stiff_x.array_r))
-        watched = np.column_stack([watched, dots(watch, x.array_r)])
-
-        eigenvalues, vectors = eigh(projected, gram)
-        weights = beta * (vectors.T @ gram[:, 0])
-        trajectory = Trajectory(lift, basis, np.maximum(eigenvalues, 0.0), vectors * weights, gamma)
-        curves = watched_lift[:, None] + watched @ trajectory.coefficients(times)
-        recent.append(curves)
-        if len(recent) > WINDOW:
-            spread = max(float(np.abs(curves - old).max()) for old in recent[-1 - WINDOW : -1])
-            del recent[0]
-            spreads.append(spread)
-            contraction = spread / spreads[-1 - WINDOW] if len(spreads) > WINDOW else 0.5
-            latest = spread * max(SAFETY, 1.0 / max(1.0 - contraction, 0.1))
-            # A sudden drop is half believed: the part of the error that falls slowly shows only in the next iterates.
-            error = max(latest, np.sqrt(latest * previous))
-            previous = latest
+    grown = space.add(start, smallest)
+    while grown and solvers.solves < max_solves and error > tolerance:
+        z = np.empty_like(lift)
+        solvers.solve(poles.next(history), space.mass_x, z)
+        z[system.held] = 0.0  # CG leaves traces there, which M would not see and K would
+        grown = space.add(z, smallest)
+        eigenvalues, modes = space.modes(gamma, single=len(solvers.poles) == 1)
+        trajectory = Trajectory(lift, space.basis[: len(modes)], eigenvalues, beta * modes, gamma)
+        watched = space.watched[:, : len(modes)]
+        error = estimate.of(watched_lift[:, None] + watched @ trajectory.coefficients(times))
+        if np.isfinite(error):
             history.append((solvers.solves, error))
             if progress is not None:
                 progress(solvers.solves, error)
-            if error <= tolerance and solvers.solves >= FEWEST:
-                break
-        if solvers.solves >= max_solves:
-            break
-        z = np.empty_like(lift)
-        solvers.solve(poles.next(history, tolerance), mass_x, z)
-        z[system.held] = 0.0  # CG leaves traces there, which M would not see and K would
-    if not len(basis):
-        trajectory = Trajectory(lift, basis, np.empty(0), np.empty((0, 0)), gamma)
-    return Integration(trajectory, watched, watched_lift, float(error), error <= tolerance, tuple(history))
+        if solvers.solves < FEWEST:
+            error = np.inf
+    if not grown:
+        error = 0.0  # the space holds the solution
+    watched = space.watched[:, : len(trajectory.basis)]
+    return Integration(trajectory, watched, watched_lift, error, error <= tolerance, tuple(history))
 
 
 def _bordered(matrix: Array, column: Array) -> Array:
