@@ -66,7 +66,7 @@ def fitted_triangulation(
     tell(f"meshing with gmsh, about {field.triangles():.0f} triangles")
     points, triangles = _mesh(pieces, field)
     phase = _phases(triangles, pieces)
-    points, triangles, phase = improve.improve(points, triangles, phase, pieces.ends)
+    points, triangles = improve.improve(points, triangles, phase, pieces.ends, extent)
     return Triangulation(
         points=points,
         triangles=triangles,

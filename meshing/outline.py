@@ -42,7 +42,7 @@ class Outline:
     nodes: NDArray[np.float64]  # (nodes, 2)
     loop_node: NDArray[np.bool_]  # (nodes,) the start of a closed loop, otherwise an ordinary point of its chain
     triple: NDArray[np.bool_]  # (nodes,) three phases or more meet here, beyond the frame not counted
-    target: NDArray[np.float64]  # (chains,) integral of (x dy - y dx)/2 that gives each side the area of its pixels
+    target: NDArray[np.float64]  # (chains,) integral of (x dy - y dx)/2, which summed around a region is its area
     pixel: tuple[float, float]  # edges of a pixel, x and y
     extent: tuple[float, float]  # edges of the frame, x and y
 
@@ -108,13 +108,12 @@ def trace(image: LabelImage) -> Outline:
     moved = _smooth(graph, home, scale)
     moved = _restore_areas(graph, home, moved, scale, visited, point_start)
     moved = _open_sharp_angles(graph, home, moved)
+    moved = _restore_phase_areas(graph, home, moved, scale, len(image.names))
 
     tail, head = visited[point_start[:-1]], visited[point_start[1:] - 1]
     node_corner, ends = np.unique(np.stack([tail, head], axis=1), return_inverse=True)
     ends = ends.reshape(-1, 2)
     loop_node = ~graph.is_node[node_corner]
-    target = chain_integrals(home[visited], point_start)
-    target += 0.5 * (_cross(home[head], moved[head]) - _cross(home[tail], moved[tail]))
     return Outline(
         points=moved[visited],
         start=point_start,
@@ -124,7 +123,7 @@ def trace(image: LabelImage) -> Outline:
         nodes=moved[node_corner],
         loop_node=loop_node,
         triple=_count_phases(ends, left, right, len(node_corner)) >= 3,
-        target=target,
+        target=chain_integrals(moved[visited], point_start),
         pixel=pixel,
         extent=extent,
     )
@@ -288,6 +287,40 @@ def _restore_areas(
         moved = moved.copy()
         moved[visited[free]] += np.clip(step[free], -0.5 * scale, 0.5 * scale)
         np.clip(moved, low, high, out=moved)
+    return moved
+
+
+def _restore_phase_areas(
+    graph: _CornerGraph, home: NDArray[np.float64], moved: NDArray[np.float64], scale: NDArray[np.float64], phases: int
+) -> NDArray[np.float64]:
+    """Give every phase the area of its pixels, by the smallest move of all points together that does it.
+
+    This is what is left to do where chains are too short to have inner points that could restore their areas.
+    """
+    low, high = _boxes(graph, home, scale)
+    u, v = graph.edge.T
+    for _ in range(3):
+        # Area of a phase = sum over its edges of cross(u, v)/2, positive where the phase lies on the left.
+        a, b = moved[u], moved[v]
+        cross = 0.5 * (_cross(a, b) - _cross(home[u], home[v]))
+        lack = np.zeros(phases)
+        rows, columns, entries = [], [], []
+        for side, sign in ((graph.left, 1.0), (graph.right, -1.0)):
+            inside = side >= 0
+            phase = side[inside].astype(np.int64)
+            lack -= sign * np.bincount(phase, cross[inside], minlength=phases)
+            for point, slope in ((u, np.stack([b[:, 1], -b[:, 0]], 1)), (v, np.stack([-a[:, 1], a[:, 0]], 1))):
+                slope = np.where(graph.frame[point], 0.0, 0.5 * sign * slope)[inside]
+                for axis in (0, 1):
+                    rows.append(2 * point[inside] + axis)
+                    columns.append(phase)
+                    entries.append(slope[:, axis])
+        gradient = sparse.csr_array(
+            (np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns))), shape=(2 * len(moved), phases)
+        )
+        # All areas together are the frame's: the matrix has that null vector, which least squares leaves alone.
+        factor, *_ = np.linalg.lstsq((gradient.T @ gradient).toarray(), lack, rcond=1e-10)
+        moved = np.clip(moved + (gradient @ factor).reshape(-1, 2), low, high)
     return moved
 
 

@@ -16,6 +16,8 @@ TOO_LONG = 1.5  # length of a segment in wanted sizes at its middle
 SMALLEST_ANGLE = np.deg2rad(40.0)  # between segments that meet, where the outline allows it
 SHORTEST = 0.06  # segments of fewer units, and below half the wanted size, are left as they are
 ROUNDS = 25
+TAPER = 1.5  # length over which the shift that restores areas falls to zero at the end of a chain
+STEEPEST_SHIFT = 0.25  # how fast it may fall there
 
 
 @dataclass(frozen=True)
@@ -124,14 +126,28 @@ def _connect(outline: Outline, line: _Line, arc: NDArray[np.float64]) -> Segment
     inner = _inner(arc, line)
     ends = np.stack([vertex[:-1][inner], vertex[1:][inner]], axis=1)
     chain = chain_of[:-1][inner]
-    points = _restore_areas(outline, points, ends, chain)
+    weight = np.ones(len(points))
+    run = np.minimum(TAPER, 0.5 * (line.last - line.first))
+    to_end = np.minimum(arc - line.first[chain_of], line.last[chain_of] - arc)
+    weight[vertex[free]] = np.minimum(1.0, to_end / run[chain_of])[free]
+    weight[vertex[outline.loop_node[outline.ends[chain_of, 0]]]] = 1.0  # closed loops have no ends
+    points = _restore_areas(outline, points, ends, chain, weight, STEEPEST_SHIFT * run)
     return Segments(points, ends, chain, outline.left[chain], outline.right[chain])
 
 
 def _restore_areas(
-    outline: Outline, points: NDArray[np.float64], ends: NDArray[np.int64], chain: NDArray[np.int64]
+    outline: Outline,
+    points: NDArray[np.float64],
+    ends: NDArray[np.int64],
+    chain: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    largest: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Shift the inner points of each chain along their normals: chords of curves would cut their areas short."""
+    """Shift the inner points of each chain along their normals: chords of curves would cut their areas short.
+
+    The shift of a chain is one number, at most `largest` (chains,), times `weight` (n,), which falls to zero at its
+    ends.
+    """
     count = len(points)
     chain_of = np.full(count, -1)
     chain_of[ends[:, 0]] = chain
@@ -141,10 +157,8 @@ def _restore_areas(
     fixed[ends[outline.on_frame[chain]]] = True
     free = np.flatnonzero(~fixed)
     of = chain_of[free]
-    length = edge_lengths(points, ends)
-    room = np.full(count, np.inf)
-    np.minimum.at(room, ends.ravel(), np.repeat(length, 2))
-    room = np.minimum(0.3 * room, 0.45)
+    weight = weight[free]
+    done = np.zeros(len(outline.target))
     for _ in range(3):
         a, b = points[ends[:, 0]], points[ends[:, 1]]
         integral = 0.5 * np.bincount(chain, a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], minlength=len(outline.target))
@@ -154,11 +168,13 @@ def _restore_areas(
             slope[:, i] += sign * np.bincount(ends[:, 0], b[:, 1 - i], minlength=count)
             slope[:, i] -= sign * np.bincount(ends[:, 1], a[:, 1 - i], minlength=count)
         size = np.hypot(slope[free, 0], slope[free, 1])
-        total = np.bincount(of, size, minlength=len(lack))
-        shift = np.divide(lack, total, out=np.zeros_like(total), where=total > 0)[of]
-        shift = np.clip(shift, -room[free], room[free])
+        total = np.bincount(of, weight * size, minlength=len(lack))
+        shift = np.divide(lack, total, out=np.zeros(len(lack)), where=total > 0)
+        shift = np.clip(done + shift, -largest, largest) - done
+        done += shift
+        step = weight * shift[of] / np.maximum(size, 1e-300)
         points = points.copy()
-        points[free] += (shift / np.maximum(size, 1e-300))[:, None] * slope[free]
+        points[free] += step[:, None] * slope[free]
     return points
 
 
