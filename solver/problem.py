@@ -75,7 +75,7 @@ class _Contact:
     coefficient: float | None  # of the transfer, m/s; None: the concentration is held
 
 
-def _contacts(mesh: PhaseMesh, physics: Physics) -> list[_Contact]:
+def _contacts(physics: Physics) -> list[_Contact]:
     """All sources, sinks and fed faces. Barriers and other faces are where nothing happens."""
     solved = [i for i, phase in enumerate(physics.phases) if phase.role is Role.TRANSPORT]
     contacts = []
@@ -88,6 +88,11 @@ def _contacts(mesh: PhaseMesh, physics: Physics) -> list[_Contact]:
     for name, face in physics.faces.items():
         contacts.append(_Contact(name, (face_tag(name),), face.concentration, face.mass_transfer))
     return contacts
+
+
+def feeding_tags(physics: Physics) -> set[int]:
+    """Facet tags of all surfaces through which lithium enters or leaves."""
+    return {tag for contact in _contacts(physics) for tag in contact.tags}
 
 
 def per_phase(mesh: PhaseMesh, values: list[float]) -> fem.Function:
@@ -115,7 +120,7 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
     diffusivity = per_phase(mesh, [scales.diffusivity(p.effective_diffusivity or 0.0) for p in physics.phases])
     initial = per_phase(mesh, [p.initial / scales.concentration for p in physics.phases])
 
-    contacts = _contacts(mesh, physics)
+    contacts = _contacts(physics)
     ds = ufl.Measure("ds", domain=mesh.mesh, subdomain_data=mesh.facet_tags)
     stiffness_form = forms.diffusion(diffusivity, u, v)
     for contact in contacts:

@@ -39,7 +39,7 @@ def region_means(
     mesh: PhaseMesh,
     shapes: Mapping[str, Shape],
     label_fields: Mapping[str, LabelField],
-    phase_at: Callable[[Array], NDArray[np.uint8]],
+    phase_at: Callable[[Array], NDArray[np.uint8]] | None,
 ) -> dict[str, RegionMean]:
     """Functionals of all regions.
 
@@ -48,7 +48,7 @@ def region_means(
         mesh: The solved phases.
         shapes: Regions by name.
         label_fields: What stands behind each LabelRegion, by region name.
-        phase_at: Phase index of points (n, dim) in mesh units, anywhere in the image.
+        phase_at: Phase index of points (n, dim) in mesh units, anywhere in the image; needed on rank 0 only.
 
     Returns:
         One entry per shape. A region that meets no solved phase has measure 0 and zero weights.
@@ -105,7 +105,7 @@ class _Cells:
 
 
 def _mean(
-    cells: _Cells, mesh: PhaseMesh, shape: Shape, labels: LabelField | None, phase_at: Callable[[Array], Array]
+    cells: _Cells, mesh: PhaseMesh, shape: Shape, labels: LabelField | None, phase_at: Callable[[Array], Array] | None
 ) -> RegionMean:
     comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
     wanted = np.arange(len(cells.tags))
@@ -137,7 +137,11 @@ def _mean(
     if isinstance(shape, WholePhase):
         share = 1.0
     else:
-        whole = _measure(shape, mesh, inside, distance, phase_at, excluded)
+        whole = 0.0
+        if comm.rank == 0:
+            assert phase_at is not None
+            whole = _measure(shape, mesh, inside, distance, phase_at, excluded)
+        whole = comm.bcast(whole)
         share = min(measure / whole, 1.0) if whole > 0 else 0.0
     weights = integral / measure if measure > 0 else integral
     return RegionMean(weights, measure * mesh.unit**dim, share)

@@ -87,7 +87,7 @@ def _mesh(options: argparse.Namespace, ranks: Ranks) -> None:
     case = ranks.on_first(lambda: _ready_to_mesh(options))
     from microlith.workflow import pipeline
 
-    pipeline.mesh(case, None, options.output, options.force)
+    pipeline.mesh(case, options.output)
 
 
 def _ready_to_mesh(options: argparse.Namespace) -> "Case":

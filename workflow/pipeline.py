@@ -1,0 +1,301 @@
+"""The way of the data: case, image, mesh, problem, solution, results; each step hands its product to the next."""
+
+import logging
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+
+from microlith.meshing.collective import on_root
+from microlith.meshing.distribute import distribute
+from microlith.meshing.errors import InputError
+from microlith.meshing.export import write_mesh
+from microlith.meshing.fidelity import FidelityReport, fidelity
+from microlith.meshing.fitted import fitted_triangulation
+from microlith.meshing.image import LabelImage
+from microlith.meshing.labels import label_image
+from microlith.meshing.phasemesh import PhaseMesh, Triangulation
+from microlith.solver.islands import Island, islands
+from microlith.solver.problem import Problem, build, feeding_tags
+from microlith.solver.regions import RegionMean, region_means
+from microlith.solver.spec import Role
+from microlith.solver.transient import Transient, solve
+from microlith.workflow.case import Case
+from microlith.workflow.fields import write_fields
+from microlith.workflow.fit import check_against_image
+from microlith.workflow.label_regions import expanded
+from microlith.workflow.outputs import CURVES, CURVES_PICTURE, FIELDS, SUMMARY, result_folder, write_summary
+from microlith.workflow.progress import Stages
+from microlith.workflow.report import fidelity_entries, fidelity_lines, print_fidelity
+from microlith.workflow.summary import region_summary, versions
+from microlith.workflow.table import interpreted
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Meshed:
+    """What meshing leaves; image, triangulation and report on rank 0 only."""
+
+    image: LabelImage | None
+    triangulation: Triangulation | None
+    report: FidelityReport | None
+    mesh: PhaseMesh
+
+
+def check(case: Case) -> None:
+    """Raise InputError for everything wrong with a case that can be known without solving; serial."""
+    _read(case)
+
+
+def mesh(case: Case, output: Path | None) -> None:
+    """Mesh the case's image, print the fidelity report, and write the mesh to `output` if given; collective."""
+    meshed = _meshed(case, Stages(), MPI.COMM_WORLD)
+    on_root(MPI.COMM_WORLD, _report_mesh, meshed, output)
+
+
+def run(case: Case, output: Path, force: bool) -> None:
+    """Do all of it and leave the results in the folder `output`; collective.
+
+    Raises:
+        InputError: The case, its image or the folder is at fault.
+    """
+    comm = MPI.COMM_WORLD
+    stages = Stages()
+    with result_folder(output, force, comm) as folder:
+        meshed = _meshed(case, stages, comm)
+        on_root(comm, _log_report, meshed)
+        problem, means, shapes, apart = _problem(case, meshed, stages)
+        transient = _solution(case, problem, means, stages, comm)
+        with stages.stage("results", "writing results"):
+            _write(case, folder, meshed, problem, transient, shapes, comm)
+        summary = _summary(case, meshed, problem, means, transient, apart, stages, comm)
+        on_root(comm, write_summary, folder / SUMMARY, summary)
+    log.info("curves: %s", output / CURVES)
+    log.info("pictures: %s, %s", output / CURVES_PICTURE, output / "snapshot-*.png")
+    log.info("fields: %s", output / FIELDS)
+
+
+def _read(case: Case) -> LabelImage:
+    image = label_image(case.image, case.labels)
+    for warning in check_against_image(case, image):
+        log.warning("%s", warning)
+    if image.dim != 2:
+        raise InputError(
+            f"{case.path}: [image] file: this version meshes 2D images, and {case.image.path} holds "
+            f"{' x '.join(map(str, image.phase.shape[::-1]))} voxels; take one slice of it"
+        )
+    if case.mesh.method not in ("auto", "fitted"):
+        raise InputError(
+            f"{case.path}: [mesh] method: {case.mesh.method!r} is not available in this version; expected 'fitted' "
+            "or 'auto'"
+        )
+    return image
+
+
+def _meshed(case: Case, stages: Stages, comm: MPI.Intracomm) -> Meshed:
+    solved = [i for i, phase in enumerate(case.physics.phases) if phase.role is Role.TRANSPORT]
+    with stages.stage("image", "reading the image"):
+        image = on_root(comm, _read, case)
+    with stages.stage("mesh", "meshing") as tell:
+        triangulation = on_root(comm, lambda: fitted_triangulation(image, case.mesh, solved, tell))
+    with stages.stage("fidelity", "comparing mesh and image"):
+        report = on_root(comm, lambda: fidelity(image, triangulation, solved))
+    with stages.stage("distribution", "distributing the mesh"):
+        mesh = distribute(triangulation, solved, comm)
+    return Meshed(image, triangulation, report, mesh)
+
+
+def _report_mesh(meshed: Meshed, output: Path | None) -> None:
+    assert meshed.report is not None
+    assert meshed.triangulation is not None
+    print_fidelity(meshed.report)
+    for warning in meshed.report.warnings():
+        log.warning("%s", warning)
+    if output is not None:
+        write_mesh(output, meshed.triangulation)
+        log.info("mesh: %s", output)
+
+
+def _log_report(meshed: Meshed) -> None:
+    assert meshed.report is not None
+    for line in fidelity_lines(meshed.report):
+        log.info("%s", line)
+    warnings = meshed.report.warnings()
+    for warning in warnings[:5]:
+        log.warning("%s", warning)
+    if len(warnings) > 5:
+        log.warning("and %d more differences between image and mesh: see phases in summary.json", len(warnings) - 5)
+
+
+def _problem(
+    case: Case, meshed: Meshed, stages: Stages
+) -> tuple[Problem, dict[str, RegionMean], Mapping[str, Any], tuple[Island, ...]]:
+    mesh = meshed.mesh
+    comm = mesh.mesh.comm
+    with stages.stage("assembly", "assembling"):
+        problem = build(mesh, case.physics, case.degree or 2, case.time.end)
+    with stages.stage("regions", "measuring regions"):
+        shapes, labels = expanded(case, meshed.image, mesh, comm)
+        means = region_means(problem.space, mesh, shapes, labels, _phase_at(meshed))
+        for name, mean in means.items():
+            if mean.solved_measure <= 0:
+                raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase; move it")
+            if mean.solved_share < 0.999:
+                log.info("region %s: %.1f %% of it is solved for", name, 100 * mean.solved_share)
+        apart = islands(mesh, feeding_tags(case.physics))
+    for island in apart[:5]:
+        log.warning(
+            "no source reaches the part of %s around (%s) µm, %.3g µm²: it keeps its initial concentration",
+            " and ".join(island.phases),
+            ", ".join(f"{x * 1e6:.3g}" for x in island.center),
+            island.measure * 1e12,
+        )
+    if len(apart) > 5:
+        log.warning("and %d more such parts: see islands in summary.json", len(apart) - 5)
+    return problem, means, shapes, apart
+
+
+def _phase_at(meshed: Meshed) -> Any:
+    """Phase of points in mesh units, looked up in the image; on rank 0 only."""
+    image = meshed.image
+    if image is None:
+        return None
+    pixel = np.array(image.voxel_size[::-1]) / meshed.mesh.unit
+
+    def phase_at(x: NDArray[np.float64]) -> NDArray[np.uint8]:
+        index = np.clip((x / pixel).astype(np.int64), 0, np.array(image.phase.shape[::-1]) - 1)
+        return image.phase[tuple(index.T[::-1])]
+
+    return phase_at
+
+
+def _solution(
+    case: Case, problem: Problem, means: Mapping[str, RegionMean], stages: Stages, comm: MPI.Intracomm
+) -> Transient:
+    with stages.stage("integration", "integrating") as tell:
+        transient = solve(
+            problem,
+            means,
+            case.time,
+            case.solver,
+            lambda solves, error: tell(f"{solves} solves, error about {error:.0e}"),
+        )
+    log.info(
+        "%d unknowns, %s: %d solves, error in time at most %.1e of the source concentration (estimated), "
+        "lithium balance closed to %.1e",
+        problem.unknowns,
+        transient.method,
+        transient.solves,
+        transient.error,
+        transient.balance.imbalance,
+    )
+    if not transient.converged:
+        log.warning(
+            "the tolerance %g is not reached after %d solves; raise [solver] max_solves or [time] tolerance",
+            case.time.tolerance,
+            transient.solves,
+        )
+    return transient
+
+
+def _write(
+    case: Case,
+    folder: Path,
+    meshed: Meshed,
+    problem: Problem,
+    transient: Transient,
+    shapes: Mapping[str, Any],
+    comm: MPI.Intracomm,
+) -> None:
+    from microlith.workflow.curves import write_curves
+    from microlith.workflow.pictures import draw_curves, draw_snapshots
+
+    reference = case.physics.reference_concentration
+    on_root(comm, write_curves, folder / CURVES, case.title, transient.times, transient.curves)
+    on_root(
+        comm,
+        draw_curves,
+        folder / CURVES_PICTURE,
+        case.title,
+        transient.times,
+        transient.curves,
+        reference,
+        transient.error * reference,
+    )
+    moments = case.time.snapshots
+    if not moments:
+        return
+    write_fields(
+        folder / FIELDS, meshed.mesh, problem.space, moments, (transient.concentration(t) for t in moments)
+    )
+    draw_snapshots(
+        folder,
+        case.title,
+        meshed.image,
+        meshed.mesh,
+        problem.space,
+        moments,
+        (transient.concentration(t) for t in moments),
+        shapes,
+        (min([0.0, *(p.initial for p in case.physics.phases)]), reference),
+    )
+
+
+def _summary(
+    case: Case,
+    meshed: Meshed,
+    problem: Problem,
+    means: Mapping[str, RegionMean],
+    transient: Transient,
+    apart: tuple[Island, ...],
+    stages: Stages,
+    comm: MPI.Intracomm,
+) -> dict[str, Any]:
+    memory = comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    cells = meshed.mesh.mesh.topology.index_map(meshed.mesh.mesh.topology.dim).size_global
+    report = fidelity_entries(meshed.report) if meshed.report is not None else {}
+    balance = transient.balance
+    return {
+        "versions": versions(),
+        "case": interpreted(case),
+        "cells": cells,
+        "unknowns": problem.unknowns,
+        **report,
+        "solver": {
+            "method": transient.method,
+            "degree": case.degree or 2,
+            "poles_s": transient.poles,
+            "solves": transient.solves,
+            "inner_iterations": transient.inner_iterations,
+            "ranks": comm.size,
+        },
+        "error": {
+            "of": "the region curves, in time, relative to the reference concentration",
+            "estimate": transient.error,
+            "tolerance": case.time.tolerance,
+            "converged": transient.converged,
+            "reference_concentration_mol_per_m3": case.physics.reference_concentration,
+        },
+        "mass_balance": {
+            "unit": "mol per metre of depth",
+            "stored_change": balance.stored_change,
+            "inflow": balance.inflow,
+            "imbalance": balance.imbalance,
+        },
+        "islands": [
+            {"phases": i.phases, "area_m2": i.measure, "center_m": i.center} for i in apart
+        ],
+        "regions": {
+            name: region_summary(transient.times, curve, means[name], case.physics.reference_concentration)
+            for name, curve in transient.curves.items()
+        },
+        "timings_s": stages.timings,
+        "peak_memory_bytes": memory,
+    }
