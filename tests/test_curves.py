@@ -18,7 +18,8 @@ def test_numpy_reads_it(tmp_path):
     assert table.dtype.names == ("time_s", "I", "near")
     np.testing.assert_allclose(table["time_s"], TIMES, rtol=1e-11)
     np.testing.assert_allclose(table["I"], CURVES["I"], rtol=1e-11)
-    np.testing.assert_allclose(np.loadtxt(path, delimiter=",", skiprows=COMMENT_LINES + 1)[:, 2], CURVES["near"], rtol=1e-11)
+    plain = np.loadtxt(path, delimiter=",", skiprows=COMMENT_LINES + 1)
+    np.testing.assert_allclose(plain[:, 2], CURVES["near"], rtol=1e-11)
 
 
 def test_comments_say_title_version_and_units(tmp_path):
@@ -35,7 +36,7 @@ def test_comments_say_title_version_and_units(tmp_path):
 def test_any_region_name_survives(tmp_path):
     path = tmp_path / "curves.csv"
     names = ["größe µ", 'a,b "c"', "x y"]
-    write_curves(path, "t", TIMES, {name: TIMES for name in names})
+    write_curves(path, "t", TIMES, dict.fromkeys(names, TIMES))
     lines = path.read_text(encoding="utf-8").splitlines()[COMMENT_LINES:]
     rows = list(csv.reader(lines))
     assert rows[0] == ["time_s", *names]

@@ -40,6 +40,23 @@ def everything_in(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
 
 
+def interrupted_run(path, error):
+    with result_folder(path, False, COMM) as folder:
+        write_text(folder / "curves.csv", "time_s\n")
+        raise error("stop")
+
+
+def interrupted_write(path):
+    with whole_file(path) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError("stop")
+
+
+def enter(path, force=False):
+    with result_folder(path, force, COMM):
+        pass
+
+
 # --- result folder ---
 
 
@@ -69,18 +86,16 @@ def test_summary_is_the_last_to_appear(tmp_path, monkeypatch):
 @pytest.mark.parametrize("error", [InputError, RuntimeError, KeyboardInterrupt, SystemExit])
 def test_an_interrupted_run_leaves_nothing(tmp_path, error):
     path = tmp_path / "new" / "results"
-    with pytest.raises(error), result_folder(path, False, COMM) as folder:
-        write_text(folder / "curves.csv", "time_s\n")
-        raise error("stop")
+    with pytest.raises(error):
+        interrupted_run(path, error)
     assert everything_in(tmp_path) == []
 
 
 def test_an_interrupted_run_leaves_the_users_folder(tmp_path):
     path = tmp_path / "results"
     path.mkdir()
-    with pytest.raises(RuntimeError), result_folder(path, False, COMM) as folder:
-        write_text(folder / "curves.csv", "time_s\n")
-        raise RuntimeError("stop")
+    with pytest.raises(RuntimeError):
+        interrupted_run(path, RuntimeError)
     assert everything_in(tmp_path) == ["results"]
 
 
@@ -89,10 +104,8 @@ def test_a_folder_with_files_is_refused_before_any_work(tmp_path):
     path = shared(tmp_path)
     (path / "notes.txt").write_text("mine")
     COMM.barrier()
-    worked = False
-    with pytest.raises(InputError, match=r"not empty \(it holds notes.txt\).*--force"), result_folder(path, False, COMM):
-        worked = True
-    assert not worked
+    with pytest.raises(InputError, match=r"not empty \(it holds notes.txt\).*--force"):
+        enter(path)
     assert everything_in(path) == ["notes.txt"]
 
 
@@ -118,17 +131,14 @@ def test_force_removes_earlier_results_and_nothing_else(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder(tmp_path):
     (tmp_path / "results").write_text("x")
-    with pytest.raises(InputError, match="expected a folder.*got a file"), result_folder(tmp_path / "results", True, COMM):
-        pass
+    with pytest.raises(InputError, match=r"expected a folder.*got a file"):
+        enter(tmp_path / "results", force=True)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("x")
-    with (
-        pytest.raises(InputError, match=r"file/results: can't write here \(not a directory\)"),
-        result_folder(tmp_path / "file" / "results", False, COMM),
-    ):
-        pass
+    with pytest.raises(InputError, match=r"file/results: can't write here \(not a directory\)"):
+        enter(tmp_path / "file" / "results")
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):
@@ -137,8 +147,8 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
     else:
         path = tmp_path / "locked" / "results"
         path.parent.mkdir(mode=0o500)
-    with pytest.raises(InputError, match="can't write here"), result_folder(path, False, COMM):
-        pass
+    with pytest.raises(InputError, match="can't write here"):
+        enter(path)
 
 
 # --- single files ---
@@ -147,9 +157,8 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
 def test_a_file_is_whole_or_absent(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError), whole_file(path) as temporary:
-        temporary.write_text("half of the n")
-        raise RuntimeError("stop")
+    with pytest.raises(RuntimeError):
+        interrupted_write(path)
     assert path.read_text() == "old"
     assert everything_in(tmp_path) == ["a.txt"]
 
@@ -200,7 +209,7 @@ def test_all_ranks_hear_of_bad_input_on_the_last():
         if COMM.rank == COMM.size - 1:
             raise InputError("label 7 is unclaimed")
 
-    with pytest.raises(InputError, match="^label 7 is unclaimed$"):
+    with pytest.raises(InputError, match=r"^label 7 is unclaimed$"):
         together(COMM, work)
 
 

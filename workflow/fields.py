@@ -91,7 +91,7 @@ def write_fields(
     with _whole_file_of_all(path, comm) as temporary:
         on_first_rank(comm, lambda: _frame(temporary, mesh.names, moments, (points, cells, nodes)))
         in_turn(comm, lambda: _change(temporary, geometry))
-        for step, concentration in enumerate(concentrations):
+        for step, concentration in zip(range(len(times)), concentrations, strict=True):
             values = share.at_points(concentration)
             start = step * points + first_point
             in_turn(comm, partial(_change, temporary, partial(_write_field, start=start, values=values)))

@@ -280,7 +280,9 @@ def _canvas(
     axes.set_ylabel(f"y / {unit}", fontsize=8)
     axes.tick_params(labelsize=8, direction="out")
     for axis, inches in ((axes.xaxis, wide), (axes.yaxis, tall)):
-        axis.set_major_locator(MaxNLocator(min(9, int(inches / 0.4)), steps=[1, 2, 5, 10]) if inches > 0.8 else NullLocator())
+        axis.set_major_locator(
+            MaxNLocator(min(9, int(inches / 0.4)), steps=[1, 2, 5, 10]) if inches > 0.8 else NullLocator()
+        )
     _scale_bar(axes, (extent_x, extent_y), unit)
 
     bar = figure.add_axes(((left + wide + 0.18) / width, bottom / height, 0.16 / width, room / height))

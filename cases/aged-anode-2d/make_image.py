@@ -109,7 +109,7 @@ def place(rng: np.random.Generator, sizes: np.ndarray, pore: np.ndarray) -> list
 
 
 def particles(rng: np.random.Generator, pore: np.ndarray) -> np.ndarray:
-    """Rough particles: circles with lobes and a fine noise on their surface, cut at the level that gives their share."""
+    """Rough particles: circles with lobes and a fine noise on top, cut at the level that gives their share."""
     x, y = grid()
     share = 1 - MATRIX_SHARE - pore.mean()
     area = SHAPE[0] * SHAPE[1] * (PIXEL_NM / 1000) ** 2 * share
@@ -170,7 +170,9 @@ def report(image: np.ndarray) -> None:
         f"{diameters.min():.0f} to {diameters.max():.0f} nm; perimeter / that of a disk: {roughness.mean():.2f}"
     )
     depth = ndimage.distance_transform_edt(image != PORE) * PIXEL_NM / 1000
-    print(f"distance to the nearest pore: particles mean {depth[image == PARTICLE].mean():.2f} um, max {depth.max():.2f} um")
+    print(
+        f"distance to the nearest pore: particles mean {depth[image == PARTICLE].mean():.2f} um, max {depth.max():.2f} um"
+    )
     for name, (x, y, edge) in REGIONS.items():
         first_row, first_column, n = (round(v * 1000 / PIXEL_NM) for v in (y, x, edge))
         box = np.s_[first_row : first_row + n, first_column : first_column + n]

@@ -1,0 +1,154 @@
+"""fields.vtkhdf as PyVista and VTK read it."""
+
+import resource
+import signal
+
+import h5py
+import made_meshes
+import numpy as np
+import pytest
+import pyvista
+
+from dolfinx import fem, mesh as dmesh
+from mpi4py import MPI
+
+from microlith.meshing.errors import InputError
+from microlith.meshing.phasemesh import PhaseMesh
+from microlith.workflow.fields import write_fields
+
+COMM = MPI.COMM_WORLD
+UNIT = 5e-7  # metres per mesh unit: one micrometre is two
+TIMES = (0.0, 1.0, 4.0)
+CELLS = {("triangle", 1): 5, ("triangle", 2): 22, ("triangle", 3): 69} | {
+    ("tetrahedron", 1): 10,
+    ("tetrahedron", 2): 24,
+    ("tetrahedron", 3): 71,
+}
+
+
+def rectangle(comm) -> PhaseMesh:
+    return made_meshes.rectangle(
+        comm, (5, 4), (4.0, 3.0), lambda x: (x[0] > 1.6).astype(int), names=("pore", "bü"), unit=UNIT
+    )
+
+
+def box(comm) -> PhaseMesh:
+    mesh = dmesh.create_box(comm, [[0.0, 0.0, 0.0], [4.0, 3.0, 2.0]], [2, 2, 2])
+    index_map = mesh.topology.index_map(3)
+    cells = np.arange(index_map.size_local + index_map.num_ghosts, dtype=np.int32)
+    phase = (dmesh.compute_midpoints(mesh, 3, cells)[:, 0] > 2.0).astype(np.int32)
+    none = np.zeros(0, dtype=np.int32)
+    tags = dmesh.meshtags(mesh, 3, cells, phase), dmesh.meshtags(mesh, 2, none, none)
+    return PhaseMesh(mesh, *tags, ("pore", "bü"), UNIT, (4.0, 3.0, 2.0))
+
+
+def polynomial(x, degree):
+    return x[0] ** degree - 2 * x[1] ** degree + (x[0] + x[2]) * x[1] ** (degree - 1) + 3
+
+
+def written(path, mesh, degree, comm):
+    """Write a polynomial that grows with time, and give the path on which all ranks agree."""
+    path = comm.bcast(path) / "fields.vtkhdf"
+    space = fem.functionspace(mesh.mesh, ("Lagrange", degree))
+    field = fem.Function(space)
+    field.interpolate(lambda x: polynomial(x, degree))
+    write_fields(path, mesh, space, TIMES, (time * field.x.array for time in TIMES))
+    return path
+
+
+def steps(path):
+    """(time, grid) of every step, by VTK's own reader."""
+    reader = pyvista.get_reader(path).reader
+    reader.UpdateInformation()
+    for step in range(reader.GetNumberOfSteps()):
+        reader.SetStep(step)
+        reader.Update()
+        yield reader.GetTimeValue(), pyvista.wrap(reader.GetOutput()).copy()
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("shape", [rectangle, box])
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_every_step_is_read_back(tmp_path, shape, degree):
+    mesh = shape(COMM)
+    path = written(tmp_path, mesh, degree, COMM)
+    seen = []
+    for time, grid in steps(path):
+        seen.append(time)
+        assert isinstance(grid, pyvista.UnstructuredGrid)
+        assert set(grid.celltypes) == {CELLS[mesh.mesh.topology.cell_name(), degree]}
+        assert grid.n_cells == mesh.mesh.topology.index_map(mesh.mesh.topology.dim).size_global
+        # One conforming grid: no point twice, though ranks share some
+        assert len(np.unique(np.round(grid.points, 9), axis=0)) == grid.n_points
+        np.testing.assert_allclose(grid.bounds, (0, 2, 0, 1.5, 0, 0 if shape is rectangle else 1), atol=1e-12)
+        exact = time * polynomial(grid.points.T / UNIT * 1e-6, degree)
+        np.testing.assert_allclose(grid.point_data["concentration"], exact, atol=1e-10)
+        middles = grid.cell_centers().points
+        np.testing.assert_array_equal(grid.cell_data["phase"], middles[:, 0] * 2 > (1.6 if shape is rectangle else 2))
+    assert seen == list(TIMES)
+    COMM.barrier()
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_values_between_the_points(tmp_path, degree):
+    """VTK's own interpolation gives the polynomial: the nodes are in VTK's order and where VTK expects them."""
+    path = written(tmp_path, rectangle(COMM), degree, COMM)
+    grid = list(steps(path))[-1][1]
+    points = np.column_stack([np.random.default_rng(0).uniform((0.01, 0.01), (1.99, 1.49), (40, 2)), np.zeros(40)])
+    sampled = pyvista.PolyData(points).sample(grid)["concentration"]
+    np.testing.assert_allclose(sampled, 4.0 * polynomial(points.T / UNIT * 1e-6, degree), rtol=1e-6)
+    COMM.barrier()
+
+
+def test_geometry_is_stored_once(tmp_path):
+    path = written(tmp_path, rectangle(MPI.COMM_SELF), 2, MPI.COMM_SELF)
+    with h5py.File(path) as file:
+        root = file["VTKHDF"]
+        assert root["Points"].shape == (11 * 9, 3)
+        assert root["CellData/phase"].shape == (40,)
+        assert root["PointData/concentration"].shape == (3 * 99,)
+        assert list(root["CellData/phase"].attrs["names"]) == ["pore", "bü"]
+        assert root["Steps/Values"].attrs["unit"] == "s"
+        assert root.attrs.get_id("Type").dtype == np.dtype("S16")
+
+
+def test_without_snapshots_the_mesh_is_there(tmp_path):
+    mesh = rectangle(MPI.COMM_SELF)
+    write_fields(tmp_path / "f.vtkhdf", mesh, fem.functionspace(mesh.mesh, ("Lagrange", 1)), [], [])
+    grid = pyvista.read(tmp_path / "f.vtkhdf")
+    assert (grid.n_cells, grid.array_names) == (40, ["phase"])
+
+
+def test_pyvista_reads_it_in_one_line(tmp_path):
+    grid = pyvista.read(written(tmp_path, rectangle(MPI.COMM_SELF), 2, MPI.COMM_SELF))
+    assert {"concentration", "phase"} <= set(grid.array_names)
+
+
+@pytest.mark.mpi
+def test_a_full_disk_is_told_to_all_ranks(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    mesh = rectangle(COMM)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"fields\.vtkhdf: can't write here \(.*file too large"):
+            written(tmp_path, mesh, 2, COMM)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    COMM.barrier()
+    assert not list(COMM.bcast(tmp_path).iterdir())
+
+
+def test_an_error_in_the_solver_leaves_no_file(tmp_path):
+    mesh = rectangle(MPI.COMM_SELF)
+    space = fem.functionspace(mesh.mesh, ("Lagrange", 1))
+
+    def fields():
+        yield fem.Function(space).x.array
+        raise ArithmeticError("diverged")
+
+    with pytest.raises(ArithmeticError):
+        write_fields(tmp_path / "fields.vtkhdf", mesh, space, TIMES, fields())
+    assert not list(tmp_path.iterdir())
