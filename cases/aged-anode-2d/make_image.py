@@ -170,9 +170,8 @@ def report(image: np.ndarray) -> None:
         f"{diameters.min():.0f} to {diameters.max():.0f} nm; perimeter / that of a disk: {roughness.mean():.2f}"
     )
     depth = ndimage.distance_transform_edt(image != PORE) * PIXEL_NM / 1000
-    print(
-        f"distance to the nearest pore: particles mean {depth[image == PARTICLE].mean():.2f} um, max {depth.max():.2f} um"
-    )
+    reached = depth[image == PARTICLE].mean()
+    print(f"distance to the nearest pore: particles {reached:.2f} um on average; {depth.max():.2f} um at most")
     for name, (x, y, edge) in REGIONS.items():
         first_row, first_column, n = (round(v * 1000 / PIXEL_NM) for v in (y, x, edge))
         box = np.s_[first_row : first_row + n, first_column : first_column + n]
