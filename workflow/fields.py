@@ -6,6 +6,8 @@ it. However many ranks wrote the file, it is one conforming grid: each point is 
 the rank that owns it.
 """
 
+import errno
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 MICROMETRE = 1e-6
+HEADERS = 1 << 16  # bytes in the file that are no field, generously
 # VTK numbers of the cells of degree 1, 2 and 3 or more. VTK_LAGRANGE_* would do for degree 2 as well, but more readers
 # know VTK_QUADRATIC_*; their nodes come in the same order.
 CELL_TYPES = {"triangle": (5, 22, 69), "tetrahedron": (10, 24, 71)}
@@ -148,6 +151,9 @@ def _frame(path: Path, names: Sequence[str], times: Array, sizes: tuple[int, int
 
     points, cells, nodes = (int(n) for n in sizes)
     steps = len(times)
+    size = 8 * (points * (3 + steps) + cells * (nodes + 1)) + 2 * cells + HEADERS
+    with _as_input_error(path):
+        _try_space(path, size)
     with _as_input_error(path), h5py.File(path, "w") as file:
         root = file.create_group("VTKHDF")
         root.attrs["Version"] = np.array([2, 2], dtype=np.int64)
@@ -176,6 +182,17 @@ def _frame(path: Path, names: Sequence[str], times: Array, sizes: tuple[int, int
         group["PointDataOffsets/concentration"] = np.arange(steps, dtype=np.int64) * points
 
 
+def _try_space(path: Path, size: int) -> None:
+    """Raise OSError where the disk has no room for the file: some versions of HDF5 abort when they find that out."""
+    with path.open("wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except (AttributeError, OSError) as error:
+            # Not every system or file system can tell.
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+                raise
+
+
 def _change(path: Path, write: "Callable[[h5py.Group], None]") -> None:
     """Open the file, write this rank's share, and close it for the next rank."""
     import h5py
@@ -191,7 +208,7 @@ def _as_input_error(temporary: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         told = re.search(r"error message = '([^']*)'", str(error))
-        reason = told[1] if told else str(error)
+        reason = told[1] if told else getattr(error, "strerror", None) or str(error)
         raise cannot_write(temporary.with_name(FIELDS), OSError(0, reason)) from error
 
 

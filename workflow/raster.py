@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dolfinx import fem
+from dolfinx import fem, mesh as dmesh
 from mpi4py import MPI
 
 Array = NDArray[np.float64]
@@ -74,7 +74,10 @@ def pixel_map(space: fem.FunctionSpace, raster: Raster) -> PixelMap:
     """
     mesh = space.mesh
     owned = mesh.topology.index_map(mesh.topology.dim).size_local
-    corners = mesh.geometry.x[:, :2][mesh.geometry.dofmap[:owned, :3]]  # (m, 3, 2)
+    nodes = np.zeros((0, 3), dtype=np.int32)
+    if owned > 0:  # DOLFINx 0.9 divides by their number
+        nodes = dmesh.entities_to_geometry(mesh, mesh.topology.dim, np.arange(owned, dtype=np.int32))
+    corners = mesh.geometry.x[:, :2][nodes]  # (m, 3, 2)
     width, height = raster.pixel
     # In units where the centre of pixel (row, column) is at (column, row)
     corners = corners / (width, height) - 0.5
