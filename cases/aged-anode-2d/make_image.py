@@ -41,7 +41,7 @@ PORES = (
 )
 # The four regions of the case files: x, y of the first corner and edge length, um
 REGIONS = {
-    "I": (1.35, 1.90, 0.5),  # between two pores
+    "I": (1.425, 1.825, 0.5),  # between two pores
     "II": (1.45, 3.30, 0.5),
     "III": (2.95, 4.00, 0.5),
     "IV": (1.10, 6.35, 0.5),  # among small particles, deep in the SEI/C/B
