@@ -177,7 +177,7 @@ def report(image: np.ndarray) -> None:
         box = np.s_[first_row : first_row + n, first_column : first_column + n]
         inside = image[box]
         print(
-            f"region {name:3s} x {x:.2f} to {x + edge:.2f} um, y {y:.2f} to {y + edge:.2f} um: nearest pore "
+            f"region {name:3s} x {x:g} to {x + edge:g} um, y {y:g} to {y + edge:g} um: nearest pore "
             f"{depth[box].min():.2f} um from its edge, {depth[box].mean():.2f} um on average; "
             f"SEI/C/B {np.mean(inside == MATRIX):.2f}, particles {np.mean(inside == PARTICLE):.2f}"
         )
