@@ -121,7 +121,7 @@ def test_command_ended_by_a_signal(environment, name):
 
 def test_ranks(call):
     done = call("mpirun", "-n", "3", "python3", "-c", "from mpi4py import MPI; print(MPI.COMM_WORLD.size)")
-    assert done.stdout.split() == ["3", "3", "3"], done.stderr
+    assert re.findall(r"\d", done.stdout) == ["3", "3", "3"], done.stderr  # mpirun may put them on one line
 
 
 @pytest.mark.parametrize(("kind", "status"), [("plan9", 2), ("trixie", 3)])
