@@ -141,9 +141,9 @@ def test_snapshot_colours(tmp_path):
     assert pore[0] - particle[0] > 80
     # Where the image has SEI/C/B and the mesh has nothing (x < 1, y > 3), the nearest phase that is not solved shows.
     np.testing.assert_array_equal(at(end, 0.5, 3.3), pore)
-    # The outline of the particle, at x = 5
+    # The outline of the particle, at x = 5, darker than its grey
     around = end[round(row + 1.5 * pixel), round(column + 5 * pixel) - 4 : round(column + 5 * pixel) + 4]
-    assert around.max(axis=1).min() < 120
+    assert around.max(axis=1).min() < 80
     COMM.barrier()
 
 
