@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from mpi4py import MPI
-
 import basix.ufl
 import dolfinx.graph
 import dolfinx.io
 import dolfinx.mesh
 from dolfinx.mesh import Mesh, MeshTags
+from mpi4py import MPI
 
 from microlith.meshing.collective import on_root
 from microlith.meshing.errors import InputError
@@ -42,11 +41,7 @@ def distribute(triangulation: Triangulation | None, solved: Sequence[int], comm:
     parts = on_root(comm, _solved_part, triangulation, tuple(solved))
     about = (triangulation.names, triangulation.unit, triangulation.extent) if triangulation is not None else None
     names, unit, extent = comm.bcast(about)
-    if parts is None:
-        points, cells = np.empty((0, 2)), np.empty((0, 3), np.int64)
-        phase, facets, tags = np.empty(0, np.int32), np.empty((0, 2), np.int64), np.empty(0, np.int32)
-    else:
-        points, cells, phase, facets, tags = parts
+    points, cells, phase, facets, tags = _nothing() if parts is None else parts
     mesh = create_mesh(comm, cells, points, "triangle")
     return PhaseMesh(
         mesh=mesh,
@@ -93,10 +88,19 @@ def _distribute_entity_data(mesh: Mesh, dim: int, entities: NDArray[np.int64], v
     return function(mesh, dim, entities, values)
 
 
-def _solved_part(
-    triangulation: Triangulation, solved: tuple[int, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
+Part = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]
+
+
+def _nothing() -> Part:
+    """What the ranks without the triangulation contribute."""
+    none = np.empty(0, np.int32)
+    return np.empty((0, 2)), np.empty((0, 3), np.int64), none, np.empty((0, 2), np.int64), none
+
+
+def _solved_part(triangulation: Triangulation | None, solved: tuple[int, ...]) -> Part:
     """Points, cells, phase per cell, tagged facets and their tags of the solved phases."""
+    if triangulation is None:
+        raise ValueError("expected the triangulation on rank 0, got None; pass None on the other ranks only.")
     inside = np.isin(triangulation.phase, solved)
     if not inside.any():
         names = ", ".join(triangulation.names[i] for i in solved) or "none given"
@@ -151,10 +155,13 @@ def _split_point_contacts(
     count = len(triangles)
     first, second = (one // count), (other // count)
     a, b = one % count, other % count
-    joins = np.concatenate([
-        np.stack([3 * a + first, 3 * b + (second + 1) % 3]),
-        np.stack([3 * a + (first + 1) % 3, 3 * b + second]),
-    ], axis=1)
+    joins = np.concatenate(
+        [
+            np.stack([3 * a + first, 3 * b + (second + 1) % 3]),
+            np.stack([3 * a + (first + 1) % 3, 3 * b + second]),
+        ],
+        axis=1,
+    )
     graph = sparse.coo_array((np.ones(joins.shape[1], bool), (joins[0], joins[1])), shape=(3 * count, 3 * count))
     _, fan = csgraph.connected_components(graph, directed=False)
     number = np.zeros(fan.max() + 1, np.int64)

@@ -175,9 +175,7 @@ def _shared_edges(
     return order[twin] % count, order[twin + 1] % count, edges[order[twin]]
 
 
-def _mesh_pieces(
-    phase: NDArray[np.uint8], one: NDArray[np.int64], other: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _mesh_pieces(phase: NDArray[np.uint8], one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     """Number of the connected piece of one phase that each triangle belongs to."""
     same = phase[one] == phase[other]
     graph = sparse.coo_array(
@@ -197,8 +195,8 @@ def _interfaces(
     kinds, kind = np.unique(a[unlike] * 256 + b[unlike], return_inverse=True)
     lengths = np.bincount(kind.ravel(), np.hypot(span[:, 0], span[:, 1]), minlength=len(kinds))
     return tuple(
-        InterfaceLength((names[k // 256], names[k % 256]), float(length * triangulation.unit))
-        for k, length in zip(kinds.tolist(), lengths.tolist(), strict=True)
+        InterfaceLength((names[int(k) // 256], names[int(k) % 256]), float(length) * triangulation.unit)
+        for k, length in zip(kinds, lengths, strict=True)
     )
 
 
@@ -264,6 +262,4 @@ def _describe(labels: NDArray[np.int32], pieces: NDArray[np.int64]) -> tuple[Pie
     found, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     place = np.searchsorted(found, pieces + 1)
     rows, columns = np.divmod(first[place], labels.shape[1])
-    return tuple(
-        Piece(int(x), int(y), int(n)) for x, y, n in zip(columns, rows, sizes[place], strict=True)
-    )
+    return tuple(Piece(int(x), int(y), int(n)) for x, y, n in zip(columns, rows, sizes[place], strict=True))

@@ -66,6 +66,7 @@ def fitted_triangulation(
     tell(f"meshing with gmsh, about {field.triangles():.0f} triangles")
     points, triangles = _mesh(pieces, field)
     phase = _phases(triangles, pieces)
+    points = improve.relax(points, triangles, pieces.ends)
     points, triangles = improve.improve(points, triangles, phase, pieces.ends, extent)
     return Triangulation(
         points=points,
@@ -163,7 +164,14 @@ def _generate(
         interfaces = model.addDiscreteEntity(1)
         _add_curve(mesh, interfaces, inner, tags, coordinates, placed)
         mesh.embed(1, [interfaces], 2, surface)
-    for option in ("MeshSizeExtendFromBoundary", "MeshSizeFromPoints", "MeshSizeFromCurvature", "Renumber"):
+    # Numbers must stay those of `pieces`; smoothing is done here, in a fraction of gmsh's time.
+    for option in (
+        "MeshSizeExtendFromBoundary",
+        "MeshSizeFromPoints",
+        "MeshSizeFromCurvature",
+        "Renumber",
+        "Smoothing",
+    ):
         gmsh.option.setNumber(f"Mesh.{option}", 0)
     gmsh.option.setNumber("Mesh.Algorithm", algorithm)
     with tempfile.TemporaryDirectory(prefix="microlith-") as folder:
@@ -201,7 +209,10 @@ def _set_background(gmsh: Any, field: SizeField, path: Path) -> None:
     if len(field.centres) == 0:
         fields.setAsBackgroundMesh(grid)
         return
-    points = [gmsh.model.addDiscreteEntity(0, -1, [], x, y) for x, y in field.centres.tolist()]
+    points = []
+    for x, y in field.centres:
+        points.append(gmsh.model.addDiscreteEntity(0))
+        gmsh.model.setCoordinates(points[-1], float(x), float(y), 0.0)
     distance = fields.add("Distance")
     fields.setNumbers(distance, "PointsList", points)
     ramp = fields.add("Threshold")

@@ -1,16 +1,54 @@
-"""Local cures for the few badly shaped triangles that a mesher leaves near complicated interfaces."""
+"""Better shapes: smoothing for all triangles, local cures for the few bad ones near complicated interfaces."""
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from microlith.meshing.quality import sicn
 
+RELAXATIONS = 3  # rounds of smoothing
 GOOD = 0.45  # SICN below which a triangle is worked on
 SWEEPS = 12  # over all bad triangles
 RINGS = np.array([0.02, 0.05, 0.12, 0.25])  # trial moves, in lengths of the shortest edge around
 INTERFACE_RINGS = RINGS[:3]  # interfaces move less: they carry the geometry
 DIRECTIONS = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], axis=1)
 FURTHEST = 0.15  # that an interface point may move from its place, in units of the smallest pixel edge
+
+
+def relax(points: NDArray[np.float64], triangles: NDArray[np.int32], edges: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Move free points to the mean of their neighbours (Laplacian smoothing), except where that spoils a triangle.
+
+    Args:
+        points: (n, 2).
+        triangles: (m, 3), counter-clockwise.
+        edges: (k, 2) edges whose points stay.
+
+    Returns:
+        Moved points; no triangle below `GOOD` is worse than before, and none has fallen below it.
+    """
+    count = len(points)
+    free = np.ones(count, bool)
+    free[edges.ravel()] = False
+    tail, head = triangles.ravel(), triangles[:, [1, 2, 0]].ravel()
+    # Each inner edge is met twice, once in each direction: around a free point that gives each neighbour once.
+    neighbours = sparse.csr_array((np.ones(len(tail)), (tail, head)), shape=(count, count))
+    weight = 1.0 / np.maximum(np.diff(neighbours.indptr), 1)[:, None]
+    quality = sicn(points, triangles)
+    for _ in range(RELAXATIONS):
+        moved = np.where(free[:, None], weight * (neighbours @ points), points)
+        for _ in range(4):
+            after = sicn(moved, triangles)
+            spoilt = after < np.minimum(quality, GOOD)
+            if not spoilt.any():
+                break
+            back = np.unique(triangles[spoilt])
+            moved[back] = points[back]
+        else:
+            after = sicn(moved, triangles)
+            if (after < np.minimum(quality, GOOD)).any():
+                break  # what was spoilt spreads: leave it at the round before
+        points, quality = moved, after
+    return points
 
 
 def improve(
@@ -51,8 +89,9 @@ def improve(
         star = _stars(triangles, np.unique(triangles[bad]))
         changed = False
         stale: set[int] = set()
-        for t in bad[np.argsort(quality[bad])].tolist():
-            corners = triangles[t].tolist()
+        worst_first: list[int] = bad[np.argsort(quality[bad])].tolist()
+        for t in worst_first:
+            corners = [int(v) for v in triangles[t]]
             if stale.intersection(corners):
                 continue
             flipped = _flip(points, triangles, phase, t, star)

@@ -10,6 +10,7 @@ meet, so that pieces that share pixel edges (4-connected) are exactly the pieces
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,10 +169,12 @@ def _corner_graph(phase: NDArray[np.uint8]) -> _CornerGraph:
     index[y, x] = np.arange(len(x), dtype=np.int32)
     i, j = np.nonzero(along_x)
     k, m = np.nonzero(along_y)
-    edge = np.concatenate([
-        np.stack([index[i, j], index[i, j + 1]], axis=1),
-        np.stack([index[k, m], index[k + 1, m]], axis=1),
-    ]).astype(np.int64)
+    edge = np.concatenate(
+        [
+            np.stack([index[i, j], index[i, j + 1]], axis=1),
+            np.stack([index[k, m], index[k + 1, m]], axis=1),
+        ]
+    ).astype(np.int64)
     left = np.concatenate([padded[i + 1, j + 1], padded[k + 1, m]])
     right = np.concatenate([padded[i, j + 1], padded[k + 1, m + 1]])
     degree = np.bincount(edge.ravel(), minlength=len(x))
@@ -199,11 +202,11 @@ def _walk(graph: _CornerGraph) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
     leaving_nodes = graph.out[is_node[graph.edge.ravel()[graph.out]]]
 
     # A chain is followed link by link, which has no array form: plain lists make it fast.
-    links = follow.tolist()
+    links = cast("list[int]", follow.tolist())
     seen = bytearray(len(links))
     order: list[int] = []
     start = [0]
-    for half in leaving_nodes.tolist():
+    for half in cast("list[int]", leaving_nodes.tolist()):
         if seen[half]:
             continue
         while half >= 0:
@@ -211,7 +214,7 @@ def _walk(graph: _CornerGraph) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
             seen[half] = seen[half ^ 1] = 1
             half = links[half]
         start.append(len(order))
-    for half in np.flatnonzero(np.frombuffer(seen, np.uint8) == 0).tolist():  # loops without a node
+    for half in np.flatnonzero(np.array(seen, np.uint8) == 0).tolist():  # loops without a node
         if seen[half]:
             continue
         while not seen[half]:
@@ -224,9 +227,7 @@ def _walk(graph: _CornerGraph) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
     return walked, starts, walked[starts[:-1]]
 
 
-def _visited_corners(
-    graph: _CornerGraph, order: NDArray[np.int64], start: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _visited_corners(graph: _CornerGraph, order: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.int64]:
     """Corners along all chains, both ends of each included."""
     ends = graph.edge.ravel()  # half-edge h leaves from ends[h] and arrives at ends[h ^ 1]
     return np.insert(ends[order], start[1:], ends[order[start[1:] - 1] ^ 1])

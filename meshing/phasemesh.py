@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from dolfinx.mesh import Mesh, MeshTags
 from numpy.typing import NDArray
+
+from dolfinx.mesh import Mesh, MeshTags
 
 FACES = ("x_min", "x_max", "y_min", "y_max", "z_min", "z_max")  # outer faces; face i has facet tag i + 1
 

@@ -11,7 +11,7 @@ from microlith.meshing.sizing import SizeField
 
 CLEARANCE = 0.7  # least distance of a segment's middle to points of other segments, in lengths of the segment
 DEVIATION = 0.35  # largest distance of an outline point from its segment, in units of the smaller pixel edge
-LONGEST_RATIO = 1.7  # of the lengths of segments that meet
+LONGEST_RATIO = 2.2  # of the lengths of segments that meet; above 2, or one halving would set off the next
 TOO_LONG = 1.5  # length of a segment in wanted sizes at its middle
 SMALLEST_ANGLE = np.deg2rad(40.0)  # between segments that meet, where the outline allows it
 SHORTEST = 0.06  # segments of fewer units, and below half the wanted size, are left as they are
@@ -88,7 +88,8 @@ def _lay_out(outline: Outline) -> _Line:
 
 def _first_cut(outline: Outline, line: _Line, field: SizeField) -> NDArray[np.float64]:
     """Arc lengths of the segment ends by the size field alone, both ends of each chain included."""
-    density = 1.0 / field.at(line.points)
+    # Points of the outline stand too far apart to see the sizes around the centres: these are left to the halving.
+    density = 1.0 / field.without_centres().at(line.points)
     between = 0.5 * (density[1:] + density[:-1]) * np.diff(line.arc)
     between[outline.start[1:-1] - 1] = 0.0
     amount = np.concatenate([[0.0], np.cumsum(between)])
@@ -249,9 +250,7 @@ def _crowded(
     return crowded
 
 
-def _sharp(
-    points: NDArray[np.float64], ends: NDArray[np.int64], length: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _sharp(points: NDArray[np.float64], ends: NDArray[np.int64], length: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Segments that make a sharp angle with another one at one of their ends."""
     count = len(ends)
     out = np.argsort(ends.ravel(), kind="stable")  # half-edge 2s leaves ends[s, 0], 2s + 1 leaves ends[s, 1]

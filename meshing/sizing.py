@@ -15,6 +15,7 @@ from microlith.meshing.spec import MeshOptions
 GROWTH_UNSOLVED = 0.7  # growth of sizes with distance in phases that the solver never sees
 DEFAULT_SIZE = 2.0  # pixels, at the surfaces of the solved phases where the user names none
 DEFAULT_SIZE_MAX = 1 / 25  # of the longer edge of the image
+GAP_RESERVE = 0.9  # of the size that would just put the wanted number of elements across a gap
 OPPOSITE = 0.87  # two surfaces face each other where their nearest points are seen under more than 120 degrees
 
 
@@ -40,8 +41,14 @@ class SizeField:
             size = np.minimum(size, self.centre_size + self.growth * distance)
         return size
 
+    def without_centres(self) -> "SizeField":
+        """The sizes on the pixels alone."""
+        return replace(self, centres=np.empty((0, 2)))
+
     def limited(self, points: NDArray[np.float64], sizes: NDArray[np.float64]) -> "SizeField":
-        """The same field, but nowhere larger than `sizes` (n,) at points (n, 2), and growing as smoothly from there."""
+        """The same field, but nowhere much larger than `sizes` (n,) at points (n, 2), growing as smoothly from there."""
+        much = sizes < 0.75 * self.at(points)  # where edges are as fine as wanted, pixels must not make it finer around
+        points, sizes = points[much], sizes[much]
         rows, columns = self.values.shape
         i = np.clip((points[:, 1] / self.pixel[1]).astype(np.int64), 0, rows - 1)
         j = np.clip((points[:, 0] / self.pixel[0]).astype(np.int64), 0, columns - 1)
@@ -111,9 +118,7 @@ def size_field(
     return replace(field, values=graded(values, rate, pixel))
 
 
-def graded(
-    values: NDArray[np.float32], rate: NDArray[np.float32], pixel: tuple[float, float]
-) -> NDArray[np.float32]:
+def graded(values: NDArray[np.float32], rate: NDArray[np.float32], pixel: tuple[float, float]) -> NDArray[np.float32]:
     """Largest field below `values` that grows no faster than `rate` per distance.
 
     Two sweeps over the rows with steps to the eight neighbours; steps along a row are one running minimum. Distances
@@ -151,9 +156,7 @@ def _ratio(length: float, unit: float) -> float:
     return float(f"{length / unit:.12g}")
 
 
-def _mark_surfaces(
-    values: NDArray[np.float32], phase: NDArray[np.uint8], surface_size: NDArray[np.float64]
-) -> None:
+def _mark_surfaces(values: NDArray[np.float32], phase: NDArray[np.uint8], surface_size: NDArray[np.float64]) -> None:
     """Put the surface sizes on the pixels of both sides of every surface."""
     size = surface_size.astype(np.float32)
     for one, other, near, far in (
@@ -204,7 +207,7 @@ def _mark_gaps(
         width = np.maximum(length - within, min(pixel))
         bound = np.minimum(surface_size[phase[tuple(na)]], surface_size[phase[tuple(nb)]])
         bound = np.minimum(bound, surface_size[index])
-        wanted = np.where(np.isfinite(bound), width / elements, width).astype(np.float32)
+        wanted = np.where(np.isfinite(bound), GAP_RESERVE * width / elements, width).astype(np.float32)
         row, column = at[0][facing], at[1][facing]
         other = (row + (axis == 0), column + (axis == 1))
         for place in ((row, column), other, tuple(na), tuple(nb)):
