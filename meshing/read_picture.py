@@ -31,8 +31,7 @@ def read_picture(path: Path, where: str) -> RawImage:
         frames = getattr(picture, "n_frames", 1)
         if frames != 1:
             raise InputError(f"{where}: expected one picture, got an animation of {frames}; save the wanted one alone")
-        # Pillow's arrays of 1 bit hold 255 for true.
-        values = np.asarray(picture) if picture.mode != "1" else np.asarray(picture.convert("L")) > 0
+        values = np.asarray(picture)
         if picture.mode == "P":
             palette = np.zeros((256, 3), np.uint8)
             stored = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)

@@ -47,7 +47,6 @@ def read_tiff(path: Path, where: str) -> RawImage:
             raise InputError(
                 f"{where}: expected one image or one stack, got {len(series)} series ({found}); save the labels alone"
             )
-        _refuse_incomplete(complaints, where)
         image = _image(series[0], where)
         _refuse_incomplete(complaints, where)
         sizes = _voxel_sizes(file, series[0].keyframe)

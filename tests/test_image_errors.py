@@ -60,12 +60,17 @@ def test_empty_and_meaningless_files(tmp_path: Path, name: str, capfd: pytest.Ca
     ids=["plain", "no metadata", "imagej", "deflate", "lzw"],
 )
 def test_truncated_tiff_is_not_half_read(
-    tmp_path: Path, options: dict[str, object], share: float, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    options: dict[str, object],
+    share: float,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tifffile.imwrite(tmp_path / "whole.tif", STACK, **options)
     data = (tmp_path / "whole.tif").read_bytes()
     (tmp_path / "cut.tif").write_bytes(data[: int(share * len(data))])
     assert "cut.tif: can't be read as TIFF" in refusal(tmp_path / "cut.tif", capfd)
+    assert not caplog.records
 
 
 def write_png(path: Path) -> None:

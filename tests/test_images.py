@@ -96,7 +96,7 @@ def test_tiff_colour_stack_of_16_bits(tmp_path: Path) -> None:
 
 
 def test_tiff_palette(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", THREE, photometric="palette", colormap=PALETTE.T.astype(np.uint16) * 257)
+    tifffile.imwrite(tmp_path / "a.tif", THREE, photometric="palette", colormap=PALETTE.T.astype(np.uint16) * 256)
     image = read(tmp_path / "a.tif")
     np.testing.assert_array_equal(image.values, THREE)
     assert image.palette is not None
@@ -247,6 +247,14 @@ def test_slices_that_mix_greys_palettes_and_colours(tmp_path: Path) -> None:
     np.testing.assert_array_equal(image.values, np.stack([black, *[codes(THREE)] * 3]))
 
 
+def test_slices_of_two_palettes(tmp_path: Path) -> None:
+    for name, order in (("1", [0, 1, 2]), ("2", [2, 0, 1])):  # the same picture by two palettes
+        picture = Image.fromarray(np.argsort(order).astype(np.uint8)[THREE])
+        picture.putpalette(PALETTE[order].tobytes())
+        picture.save(tmp_path / f"{name}.png")
+    np.testing.assert_array_equal(read(tmp_path).values, np.stack([codes(THREE)] * 2))
+
+
 def test_slices_of_one_palette_keep_it(tmp_path: Path) -> None:
     for i in range(2):
         picture = Image.fromarray((THREE + i) % 3)
@@ -385,6 +393,15 @@ def test_vti_of_one_layer_is_flat_and_arrays_have_names(tmp_path: Path) -> None:
     write_vti(tmp_path / "a.vti", "cell", (1, 3, 4), labels=FLAT.ravel(), other=FLAT.ravel() + 1)
     np.testing.assert_array_equal(read(tmp_path / "a.vti:/labels").values, FLAT)
     np.testing.assert_array_equal(read(tmp_path / "a.vti:/other").values, FLAT + 1)
+
+
+def test_vti_without_thickness(tmp_path: Path) -> None:
+    import pyvista
+
+    grid = pyvista.ImageData(dimensions=(5, 4, 1))
+    grid.cell_data["labels"] = FLAT.ravel()
+    grid.save(tmp_path / "a.vti")
+    np.testing.assert_array_equal(read(tmp_path / "a.vti").values, FLAT)
 
 
 def test_vti_of_colours(tmp_path: Path) -> None:
