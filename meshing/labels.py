@@ -38,7 +38,7 @@ def label_image(source: ImageSource, phases: Sequence[PhaseLabels]) -> LabelImag
     """
     raw = read_image(source)
     size = voxel_size(raw.voxel_size, source)
-    values = cropped(raw.values, source.crop)
+    values = cropped(raw.values, source.crop, source.path)
     counts = count_values(values, MOST_LABELS)
     if counts is None:
         what = "colours" if raw.colour else "values"
@@ -48,8 +48,8 @@ def label_image(source: ImageSource, phases: Sequence[PhaseLabels]) -> LabelImag
         )
     phase = rename(values, _phase_of_each(counts, raw, phases, source.path))
     names = tuple(p.name for p in phases)
-    phase = majority(phase, source.coarsen)
-    _refuse_outvoted(phase, names, source.coarsen)
+    phase = majority(phase, source.coarsen, source.path)
+    _refuse_outvoted(phase, names, source)
     return LabelImage(
         phase=phase,
         names=names,
@@ -85,7 +85,7 @@ def read_region_labels(
     stored = raw.values.shape
     fits = stored == stored_shape if stored_shape else len(stored) == len(shape)
     if fits:
-        labels = majority(cropped(raw.values, source.crop), source.coarsen)
+        labels = majority(cropped(raw.values, source.crop, path), source.coarsen, path)
         fits = labels.shape == shape
     if not fits:
         wanted = _size(stored_shape) if stored_shape else f"{_size(shape)} after crop and coarsen"
@@ -95,12 +95,13 @@ def read_region_labels(
     return labels
 
 
-def _refuse_outvoted(phase: NDArray[np.uint8], names: tuple[str, ...], coarsen: int) -> None:
+def _refuse_outvoted(phase: NDArray[np.uint8], names: tuple[str, ...], source: ImageSource) -> None:
     left = count_values(phase) or {}
     lost = [name for index, name in enumerate(names) if index not in left]
     if lost:
         raise InputError(
-            f"[image] coarsen: the vote in blocks of {coarsen} leaves no pixel of {', '.join(lost)}; coarsen less"
+            f"[image] coarsen: the vote in blocks of {source.coarsen} leaves no pixel of {', '.join(lost)} in "
+            f"{source.path}; coarsen less"
         )
 
 

@@ -23,8 +23,13 @@ def axis_names(dim: int) -> tuple[str, ...]:
     return AXES[:dim][::-1]
 
 
-def cropped(values: NDArray[Any], crop: dict[str, tuple[int, int]], key: str = "[image]") -> NDArray[Any]:
+def cropped(values: NDArray[Any], crop: dict[str, tuple[int, int]], path: str) -> NDArray[Any]:
     """View of the voxels from first to before last along each axis named.
+
+    Args:
+        values: The whole image.
+        crop: Axis name -> first, last + 1.
+        path: Of the image, for messages.
 
     Raises:
         InputError: An axis the image doesn't have, or a range that is empty or leaves the image.
@@ -32,30 +37,29 @@ def cropped(values: NDArray[Any], crop: dict[str, tuple[int, int]], key: str = "
     names = axis_names(values.ndim)
     for axis, (first, last) in crop.items():
         if axis not in names:
-            raise InputError(f"{key} crop.{axis}: the image has only {', '.join(names[::-1])}; leave {axis} out")
+            raise InputError(f"[image] crop.{axis}: {path} has only {', '.join(names[::-1])}; leave {axis} out")
         size = values.shape[names.index(axis)]
         if not 0 <= first < last <= size:
             raise InputError(
-                f"{key} crop.{axis}: expected 0 <= first < last <= {size}, the image's size along {axis}, "
+                f"[image] crop.{axis}: expected 0 <= first < last <= {size}, the size of {path} along {axis}, "
                 f"got [{first}, {last}]"
             )
     return values[tuple(slice(*crop.get(axis, (None, None))) for axis in names)]
 
 
-def voxel_size(found: tuple[float | None, ...], source: ImageSource, key: str = "[image]") -> tuple[float, ...]:
+def voxel_size(found: tuple[float | None, ...], source: ImageSource) -> tuple[float, ...]:
     """Voxel size in metres, array order: the case's where it gives one, else the file's.
 
     Args:
         found: What the file says for each axis of the image, None where it says nothing.
         source: What the case says: for all axes, for each axis, or nothing.
-        key: Head of error messages: the section of the case file.
 
     Raises:
         InputError: Both contradict each other by more than 1 %, neither says anything, or the case names other axes
             than the image has.
     """
     names, given = axis_names(len(found)), source.voxel_size
-    where = f"{key} voxel_size"
+    where = "[image] voxel_size"
     if given is None:
         silent = [axis for axis, size in zip(names, found, strict=True) if size is None]
         if silent:
@@ -68,8 +72,8 @@ def voxel_size(found: tuple[float | None, ...], source: ImageSource, key: str = 
         given *= len(found)
     if len(given) != len(found):
         raise InputError(
-            f"{where}: expected one size, or one for each of {', '.join(names[::-1])} as the image has {len(found)} "
-            f"axes, got {len(given)}"
+            f"{where}: expected one size, or one for each of {', '.join(names[::-1])} as {source.path} has "
+            f"{len(found)} axes, got {len(given)}"
         )
     if not all(math.isfinite(size) and size > 0 for size in given):
         raise InputError(f"{where}: expected positive lengths, got {', '.join(f'{size:g} m' for size in given[::-1])}")
@@ -82,7 +86,7 @@ def voxel_size(found: tuple[float | None, ...], source: ImageSource, key: str = 
     return given
 
 
-def majority(values: NDArray[Any], edge: int, key: str = "[image]") -> NDArray[Any]:
+def majority(values: NDArray[Any], edge: int, path: str) -> NDArray[Any]:
     """One value for each block of `edge` voxels along every axis: the one that most of its voxels have.
 
     In a tie the voxel behind the block's centre decides where it has one of the tied values, else the lowest value
@@ -92,7 +96,7 @@ def majority(values: NDArray[Any], edge: int, key: str = "[image]") -> NDArray[A
     Args:
         values: Integers with 2 or 3 axes.
         edge: Voxels along a block's edge, at least 1.
-        key: Head of error messages: the section of the case file.
+        path: Of the image, for messages.
 
     Raises:
         InputError: `edge` is less than 1 or more than the image's size along an axis.
@@ -102,13 +106,15 @@ def majority(values: NDArray[Any], edge: int, key: str = "[image]") -> NDArray[A
     smallest = min(values.shape)
     if not 1 < edge <= smallest:
         raise InputError(
-            f"{key} coarsen: expected 1 to {smallest}, the image's shortest edge, got {edge}; make it smaller"
+            f"[image] coarsen: expected 1 to {smallest}, the shortest edge of {path} after crop, got {edge}"
         )
     shape = tuple(n // edge for n in values.shape)
     names = axis_names(values.ndim)
     rest = [f"{n % edge} along {axis}" for axis, n in zip(names, values.shape, strict=True) if n % edge]
     if rest:
-        log.warning("%s coarsen = %d: left out the last voxels that fill no block: %s", key, edge, ", ".join(rest))
+        log.warning(
+            "[image] coarsen = %d left out the last voxels of %s, which fill no block: %s", edge, path, ", ".join(rest)
+        )
     whole = values[tuple(slice(n * edge) for n in shape)]
     out = np.empty(shape, values.dtype)
     rows = max(1, CHUNK // math.prod((edge, *whole.shape[1:])))

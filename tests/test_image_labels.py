@@ -104,7 +104,7 @@ def test_wrong_voxel_size(stack: str, size: tuple[float, ...]) -> None:
 @pytest.mark.parametrize(
     ("crop", "words"),
     [
-        ({"x": (0, 9)}, r"crop\.x.*<= 8.*\[0, 9\]"),
+        ({"x": (0, 9)}, r"crop\.x.*<= 8.*a\.npy.*\[0, 9\]"),
         ({"y": (-1, 3)}, r"crop\.y.*<= 6.*\[-1, 3\]"),
         ({"z": (2, 2)}, r"crop\.z.*<= 4.*\[2, 2\]"),
     ],
@@ -116,7 +116,7 @@ def test_crop_outside_the_image(stack: str, crop: dict[str, tuple[int, int]], wo
 
 def test_crop_along_an_axis_that_is_not_there(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", STACK[0])
-    with pytest.raises(InputError, match=r"crop\.z.*only x, y"):
+    with pytest.raises(InputError, match=r"crop\.z.*a\.npy has only x, y"):
         read(f"{tmp_path}/a.npy", (0,), (1,), (2,), crop={"z": (0, 1)})
 
 
@@ -134,18 +134,18 @@ def test_majority_by_hand() -> None:
         np.uint8,
     )
     # 3:1, 3:1, and two ties, in which the voxel behind the centre decides; the last column fills no block
-    np.testing.assert_array_equal(majority(values, 2), [[0, 2], [4, 2]])
+    np.testing.assert_array_equal(majority(values, 2, "a.npy"), [[0, 2], [4, 2]])
 
 
 def test_majority_ties_without_the_centre_go_to_the_lowest() -> None:
-    assert majority(np.array([[7, 3, 9], [3, 5, 9], [7, 7, 9]]) + 0, 3).tolist() == [[7]]
-    assert majority(np.array([[3, 1, 2], [2, 0, 1], [4, 3, 5]]), 3).tolist() == [[1]]
+    assert majority(np.array([[7, 3, 9], [3, 5, 9], [7, 7, 9]]), 3, "a.npy").tolist() == [[7]]
+    assert majority(np.array([[3, 1, 2], [2, 0, 1], [4, 3, 5]]), 3, "a.npy").tolist() == [[1]]
 
 
 @pytest.mark.parametrize("edge", [2, 3, 4])
 def test_majority_against_counting_block_by_block(edge: int) -> None:
     values = np.random.default_rng(1).integers(-3, 4, (9, 13, 8))
-    result = majority(values, edge)
+    result = majority(values, edge, "a.npy")
     assert result.shape == tuple(n // edge for n in values.shape)
     for place in np.ndindex(*result.shape):
         block = values[tuple(slice(i * edge, (i + 1) * edge) for i in place)]
@@ -157,9 +157,9 @@ def test_majority_against_counting_block_by_block(edge: int) -> None:
 
 def test_majority_in_pieces_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(2).integers(0, 3, (40, 30)).astype(np.uint8)
-    whole = majority(values, 3)
+    whole = majority(values, 3, "a.npy")
     monkeypatch.setattr("microlith.meshing.sampling.CHUNK", 100)
-    np.testing.assert_array_equal(majority(values, 3), whole)
+    np.testing.assert_array_equal(majority(values, 3, "a.npy"), whole)
 
 
 def test_coarsen_says_what_it_leaves_out(stack: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -170,7 +170,7 @@ def test_coarsen_says_what_it_leaves_out(stack: str, caplog: pytest.LogCaptureFi
 
 @pytest.mark.parametrize("edge", [0, -2, 5])
 def test_coarsen_out_of_range(stack: str, edge: int) -> None:
-    with pytest.raises(InputError, match=rf"coarsen: expected 1 to 4.*got {edge}"):
+    with pytest.raises(InputError, match=rf"coarsen: expected 1 to 4.*a\.npy.*got {edge}"):
         read(stack, (0,), (1,), (2,), coarsen=edge)
 
 
@@ -178,7 +178,7 @@ def test_coarsen_that_leaves_nothing_of_a_phase(tmp_path: Path) -> None:
     values = np.zeros((4, 4), np.uint8)
     values[1, 1] = 1
     np.save(tmp_path / "a.npy", values)
-    with pytest.raises(InputError, match=r"coarsen.*no pixel of b"):
+    with pytest.raises(InputError, match=r"coarsen.*no pixel of b in .*a\.npy"):
         read(f"{tmp_path}/a.npy", (0,), (1,), coarsen=2)
 
 
