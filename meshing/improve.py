@@ -89,8 +89,7 @@ def improve(
         star = _stars(triangles, np.unique(triangles[bad]))
         changed = False
         stale: set[int] = set()
-        worst_first: list[int] = bad[np.argsort(quality[bad])].tolist()
-        for t in worst_first:
+        for t in map(int, bad[np.argsort(quality[bad])]):
             corners = [int(v) for v in triangles[t]]
             if stale.intersection(corners):
                 continue

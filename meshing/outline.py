@@ -202,7 +202,7 @@ def _walk(graph: _CornerGraph) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
     leaving_nodes = graph.out[is_node[graph.edge.ravel()[graph.out]]]
 
     # A chain is followed link by link, which has no array form: plain lists make it fast.
-    links = cast("list[int]", follow.tolist())
+    links = follow.tolist()
     seen = bytearray(len(links))
     order: list[int] = []
     start = [0]
@@ -214,7 +214,7 @@ def _walk(graph: _CornerGraph) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
             seen[half] = seen[half ^ 1] = 1
             half = links[half]
         start.append(len(order))
-    for half in np.flatnonzero(np.array(seen, np.uint8) == 0).tolist():  # loops without a node
+    for half in cast("list[int]", np.flatnonzero(np.array(seen, np.uint8) == 0).tolist()):  # loops without a node
         if seen[half]:
             continue
         while not seen[half]:

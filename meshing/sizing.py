@@ -46,8 +46,8 @@ class SizeField:
         return replace(self, centres=np.empty((0, 2)))
 
     def limited(self, points: NDArray[np.float64], sizes: NDArray[np.float64]) -> "SizeField":
-        """The same field, but nowhere much larger than `sizes` (n,) at points (n, 2), growing as smoothly from there."""
-        much = sizes < 0.75 * self.at(points)  # where edges are as fine as wanted, pixels must not make it finer around
+        """The same field, but not much larger than `sizes` (n,) at points (n, 2), and growing smoothly from there."""
+        much = sizes < 0.75 * self.at(points)  # elsewhere edges are as wanted, and pixels would spread them
         points, sizes = points[much], sizes[much]
         rows, columns = self.values.shape
         i = np.clip((points[:, 1] / self.pixel[1]).astype(np.int64), 0, rows - 1)
@@ -121,8 +121,9 @@ def size_field(
 def graded(values: NDArray[np.float32], rate: NDArray[np.float32], pixel: tuple[float, float]) -> NDArray[np.float32]:
     """Largest field below `values` that grows no faster than `rate` per distance.
 
-    Two sweeps over the rows with steps to the eight neighbours; steps along a row are one running minimum. Distances
-    are right to 8 % (the chamfer metric), which only makes the growth a little slower in some directions.
+    Two sweeps over the rows with steps to the eight neighbours; steps along a row are one running minimum. Such paths
+    are up to 8 % longer than straight lines between square pixels (more where pixels are oblong), so that sizes grow
+    that much faster in some directions.
 
     Args:
         values: (rows, columns) sizes.

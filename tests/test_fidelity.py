@@ -1,0 +1,112 @@
+"""The fidelity report: does it see what went wrong?"""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from label_images import disk, label_image
+
+from microlith.meshing.errors import InputError
+from microlith.meshing.export import write_mesh
+from microlith.meshing.fidelity import fidelity
+from microlith.meshing.fitted import fitted_triangulation
+from microlith.meshing.spec import MeshOptions
+
+
+@pytest.fixture(scope="module")
+def islands():
+    """Two islands of phase b, of 49 and of 9 pixels of 2 µm × 1 µm."""
+    phase = np.zeros((20, 30), int)
+    phase[3:10, 4:11] = 1
+    phase[14:17, 20:23] = 1
+    image = label_image(phase, (1e-6, 2e-6))
+    return image, fitted_triangulation(image, MeshOptions(gap_elements=1), [0])
+
+
+def test_figures_of_a_good_mesh(islands):
+    image, mesh = islands
+    report = fidelity(image, mesh, [0])
+    a, b = report.phases
+    assert (a.name, a.solved, b.solved) == ("a", True, False)
+    assert b.area_image_m2 == pytest.approx(58 * 2e-12)
+    assert b.area_mesh_m2 == pytest.approx(58 * 2e-12, rel=1e-3)
+    assert a.cells + b.cells == report.triangles == len(mesh.triangles)
+    assert report.cells == a.cells
+    assert (a.pieces_image, a.pieces_mesh, b.pieces_image, b.pieces_mesh) == (1, 1, 2, 2)
+    assert report.warnings() == []
+    (interface,) = report.interfaces
+    assert interface.phases == ("a", "b")
+    assert 0.75 * 60e-6 < interface.length_m < 60e-6  # pixel edges: 2 (7 + 14) + 2 (3 + 6) = 60 µm, corners rounded
+    assert report.worst_sicn <= report.sicn_1_percent <= report.median_sicn <= 1
+
+
+def test_the_report_is_json_with_units(islands):
+    image, mesh = islands
+    data = json.loads(json.dumps(fidelity(image, mesh, [0]).as_dict()))
+    assert data["phases"][1]["area_image_m2"] == pytest.approx(1.16e-10)
+    assert data["interfaces"][0]["length_m"] > 0
+    report = fidelity(image, mesh, [0])
+    assert {len(row) for row in report.phase_rows()} == {7}
+    assert "SICN worst" in report.summary()
+
+
+def test_a_lost_piece_is_named(islands):
+    image, mesh = islands
+    centre = mesh.points[mesh.triangles].mean(axis=1)
+    phase = np.where((mesh.phase == 1) & (centre[:, 0] > 30), 0, mesh.phase).astype(np.uint8)
+    report = fidelity(image, replace(mesh, phase=phase), [0])
+    (lost,) = report.phases[1].lost
+    assert (lost.x_pixel, lost.y_pixel, lost.pixels) == (20, 14, 9)
+    assert any("9 pixels at x = 20, y = 14" in line for line in report.warnings())
+    assert any("area of b" in line for line in report.warnings())
+
+
+def test_merged_pieces_are_named(islands):
+    image, mesh = islands
+    x, y = mesh.points[mesh.triangles].mean(axis=1).T
+    bridge = np.abs(y - (6.5 + (x - 15) * 9 / 27)) < 1.5
+    phase = np.where(bridge & (x > 15) & (x < 43), 1, mesh.phase).astype(np.uint8)
+    report = fidelity(image, replace(mesh, phase=phase), [0])
+    ((one, other),) = report.phases[1].merged
+    assert {one.pixels, other.pixels} == {49, 9}
+    assert any("merged" in line for line in report.warnings())
+
+
+def test_split_pieces_are_named(islands):
+    image, mesh = islands
+    x, _ = mesh.points[mesh.triangles].mean(axis=1).T
+    phase = np.where((mesh.phase == 1) & (np.abs(x - 15) < 2), 0, mesh.phase).astype(np.uint8)
+    report = fidelity(image, replace(mesh, phase=phase), [0])
+    (split,) = report.phases[1].split
+    assert split.pixels == 49
+
+
+def test_pieces_that_share_a_corner_are_apart_in_both():
+    image = label_image(np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]))
+    report = fidelity(image, fitted_triangulation(image, MeshOptions(), [0]), [0])
+    assert (report.phases[0].pieces_image, report.phases[0].pieces_mesh) == (3, 3)
+    assert (report.phases[1].pieces_image, report.phases[1].pieces_mesh) == (2, 2)
+
+
+@pytest.mark.parametrize("suffix", [".msh", ".vtu", ".xdmf"])
+def test_mesh_files_are_read_back(tmp_path, suffix):
+    import meshio
+
+    mesh = fitted_triangulation(label_image(disk(), (2e-6, 2e-6)), MeshOptions(), [0])
+    write_mesh(tmp_path / f"mesh{suffix}", mesh)
+    assert [p.name for p in tmp_path.iterdir()] == [f"mesh{suffix}"]
+    back = meshio.read(tmp_path / f"mesh{suffix}")
+    assert back.points[:, :2] == pytest.approx(mesh.points * 2)  # micrometres
+    assert (back.cells_dict["triangle"] == mesh.triangles).all()
+    key = "gmsh:physical" if suffix == ".msh" else "phase"
+    assert (back.cell_data_dict[key]["triangle"] == mesh.phase + (suffix == ".msh")).all()
+    if suffix == ".msh":
+        assert set(back.field_data) == {"a", "b"}
+
+
+def test_unknown_mesh_format_is_refused(tmp_path):
+    mesh = fitted_triangulation(label_image(np.zeros((2, 2), int)), MeshOptions(), [0])
+    with pytest.raises(InputError, match=r"\.msh, \.vtu, \.xdmf, got '\.stl'"):
+        write_mesh(tmp_path / "mesh.stl", mesh)
+    assert list(tmp_path.iterdir()) == []
