@@ -17,9 +17,9 @@ RUN = PROJECT / "runtime" / "run"
 @pytest.fixture(params=["inside", "entered"])
 def environment(request, tmp_path_factory):
     """Variables with which runtime/run finds itself inside already, or enters the Debian root once more."""
-    kind = os.environ.get("MICROLITH_INSIDE")
-    if kind is None:
+    if "MICROLITH_INSIDE" not in os.environ:
         pytest.skip("these tests were not started by runtime/run")
+    kind = Path(os.environ["MICROLITH_INSIDE"]).name.split("-")[0]
     if request.param == "inside":
         return dict(os.environ)
     if kind == "host":
@@ -117,6 +117,18 @@ def test_command_ended_by_a_signal(environment, name):
         process.send_signal(number)
         process.wait(timeout=30)
     assert process.returncode in (128 + number, -number)  # as a shell and as the parent of an `exec` sees it
+
+
+def test_other_clone_is_refused(environment):
+    """It would run this clone's code."""
+    done = subprocess.run(
+        [RUN, "true"],
+        env=environment | {"MICROLITH_INSIDE": "/elsewhere/.runtime/trixie-0"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"/elsewhere" in done.stderr
 
 
 def test_ranks(call):
