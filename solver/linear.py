@@ -21,7 +21,7 @@ def choose_method(wanted: str, dim: int, unknowns: int) -> str:
 
 @dataclass
 class ShiftedSolvers:
-    """Solvers of (M + γ K) x = r, one set up per γ at its first use and kept.
+    """Solver of (M + γ K) x = r, set up anew when γ changes; what depends on the pattern alone is kept.
 
     Both matrices are symmetric, M + γ K is positive definite, and they share one sparsity pattern.
     """
@@ -32,12 +32,9 @@ class ShiftedSolvers:
     inner_tolerance: float  # relative residual of CG; factors are exact to rounding
     solves: int = 0
     iterations: int = 0  # of CG, over all solves
-    _solvers: dict[float, PETSc.KSP] = field(default_factory=dict)
-
-    @property
-    def poles(self) -> list[float]:
-        """The values of γ that were set up, in order of first use."""
-        return list(self._solvers)
+    poles: list[float] = field(default_factory=list)  # the values of γ that were set up, in their order
+    _shifted: PETSc.Mat | None = None
+    _ksp: PETSc.KSP | None = None
 
     def solve(self, gamma: float, right: PETSc.Vec, solution: NDArray[np.float64]) -> None:
         """Solve (M + γ K) x = right into the owned entries `solution`.
@@ -45,9 +42,9 @@ class ShiftedSolvers:
         Raises:
             ArithmeticError: CG did not converge, or the factorisation broke down.
         """
-        if gamma not in self._solvers:
-            self._solvers[gamma] = self._set_up(gamma)
-        ksp = self._solvers[gamma]
+        if not self.poles or self.poles[-1] != gamma:
+            self._set_up(gamma)
+        ksp = self._ksp
         x = self.mass.createVecRight()
         ksp.solve(right, x)
         reason = ksp.getConvergedReason()
@@ -58,31 +55,39 @@ class ShiftedSolvers:
         solution[:] = x.array_r
         x.destroy()
 
-    def _set_up(self, gamma: float) -> PETSc.KSP:
-        shifted = self.stiffness.copy()
-        shifted.scale(gamma)
-        shifted.axpy(1.0, self.mass, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        shifted.setOption(PETSc.Mat.Option.SPD, True)
-        ksp = PETSc.KSP().create(shifted.comm)
-        ksp.setOperators(shifted)
+    def _set_up(self, gamma: float) -> None:
+        if self._shifted is None:
+            self._shifted = self.stiffness.duplicate(copy=True)
+            self._ksp = self._new_ksp()
+        self.stiffness.copy(self._shifted, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        self._shifted.scale(gamma)
+        self._shifted.axpy(1.0, self.mass, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        self._shifted.setOption(PETSc.Mat.Option.SPD, True)
+        self._ksp.setOperators(self._shifted)
+        if self.method == "mumps" and not self.poles:
+            pc = self._ksp.getPC()
+            pc.setFactorSetUpSolverType()
+            pc.getFactorMatrix().setMumpsIcntl(14, 40)  # % of spare workspace: pivots may need more than foreseen
+        self._ksp.setUp()
+        self.poles.append(gamma)
+
+    def _new_ksp(self) -> PETSc.KSP:
+        ksp = PETSc.KSP().create(self.mass.comm)
         ksp.setErrorIfNotConverged(False)
         pc = ksp.getPC()
         if self.method == "mumps":
             ksp.setType("preonly")
             pc.setType("cholesky")
             pc.setFactorSolverType("mumps")
-            pc.setFactorSetUpSolverType()
-            factors = pc.getFactorMatrix()
-            factors.setMumpsIcntl(14, 40)  # % of spare workspace: an unlucky pivot order must not end the run
         else:
             ksp.setType("cg")
             ksp.setTolerances(rtol=self.inner_tolerance, atol=0.0, max_it=500)
             pc.setType("hypre")
             pc.setHYPREType("boomeramg")
-        ksp.setUp()
         return ksp
 
     def destroy(self) -> None:
         """Free the factors; they are the largest arrays of a run."""
-        for ksp in self._solvers.values():
-            ksp.destroy()
+        for held in (self._ksp, self._shifted):
+            if held is not None:
+                held.destroy()

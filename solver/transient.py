@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from .krylov import Integration, integrate
+from .krylov import Trajectory, integrate
 from .linear import ShiftedSolvers, choose_method
 from .problem import Problem
 from .regions import RegionMean
@@ -53,7 +53,7 @@ class Transient:
     inner_iterations: int
     history: tuple[tuple[int, float], ...]  # (solves, error estimate)
     _problem: Problem
-    _integration: Integration
+    _trajectory: Trajectory
 
     def concentration(self, time: float) -> Array:
         """Concentration at one time (s) in mol/m^3: local entries of the space's dofs, ghosts included."""
@@ -66,7 +66,7 @@ class Transient:
         if time == 0.0:
             vector.array[owned] = problem.start_picture
         else:
-            vector.array[owned] = self._integration.trajectory.state(time / problem.scales.time)
+            vector.array[owned] = self._trajectory.state(time / problem.scales.time)
         vector.scatter_forward()
         return vector.array * problem.scales.concentration
 
@@ -95,7 +95,7 @@ def solve(
     method = choose_method(options.linear, dim, problem.unknowns)
     comm = problem.space.mesh.comm
     whole = float(comm.allreduce(problem.amount.sum(), op=MPI.SUM))
-    # The mean over everything is watched too: a run without regions is to be right as well.
+    # The mean over everything is watched too: a run without regions, and the lithium balance, are to be right as well.
     watch = np.array([*(m.weights for m in means.values()), problem.amount / whole])
     times = output_times(time)
     scaled = times / scales.time
@@ -103,39 +103,40 @@ def solve(
     inner = options.inner_tolerance or INNER * time.tolerance
     solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, inner)
     integration = integrate(
-        problem.system, solvers, watch, watched_times, time.tolerance, options.max_solves, progress
+        problem.system,
+        solvers,
+        watch,
+        watched_times,
+        time.tolerance,
+        options.max_solves,
+        np.array(time.snapshots) / scales.time,
+        progress,
     )
-    values = integration.curves(scaled) * scales.concentration
+    values = integration.trajectory.functionals(watch, scaled)[0] * scales.concentration
     transient = Transient(
         times=times,
         curves={name: values[i] for i, name in enumerate(means)},
         error=integration.error,
         converged=integration.converged,
-        balance=_balance(problem, integration, watched_times),
+        balance=_balance(problem, integration.trajectory, watched_times),
         method=method,
         poles=tuple(p * scales.time for p in solvers.poles),
         solves=solvers.solves,
         inner_iterations=solvers.iterations,
         history=integration.history,
         _problem=problem,
-        _integration=integration,
+        _trajectory=integration.trajectory,
     )
     solvers.destroy()
     return transient
 
 
-def _balance(problem: Problem, integration: Integration, times: Array) -> MassBalance:
+def _balance(problem: Problem, trajectory: Trajectory, times: Array) -> MassBalance:
     """Stored change against the time integrals of all fluxes."""
     comm = problem.space.mesh.comm
-    trajectory = integration.trajectory
-    functionals = [problem.amount, *(f for s in problem.surfaces for f in (s.rate, s.level))]
-    stacked = np.array(functionals)
-    states = np.concatenate([trajectory.basis, trajectory.lift[None], problem.system.initial[None]])
-    projected = comm.allreduce(stacked @ states.T, op=MPI.SUM)
-    on_basis, on_lift, at_start = projected[:, :-2], projected[:, -2], projected[:, -1]
-    value = on_lift[:, None] + on_basis @ trajectory.coefficients(times)
-    change = value - at_start[:, None]
-    integral = on_lift[:, None] * times + on_basis @ trajectory.integrals(times)
+    rows = np.array([problem.amount, *(f for s in problem.surfaces for f in (s.rate, s.level))])
+    value, integral = trajectory.functionals(rows, times)
+    change = value - comm.allreduce(rows @ problem.system.initial, op=MPI.SUM)[:, None]
     inflow = np.array(
         [
             change[1 + 2 * i] + integral[2 + 2 * i] + surface.constant * times

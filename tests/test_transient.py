@@ -147,7 +147,7 @@ def test_order_in_space(degree):
         mesh = rectangle(MPI.COMM_SELF, (cells, cells), (10.0, 10.0))
         faces = {"x_min": FaceCondition(1.0), "y_min": FaceCondition(1.0)}
         problem = build(mesh, Physics((medium(),), faces), degree, END)
-        transient = solve(problem, {}, TimeSpan(END, 1e-8), SolverOptions())
+        transient = solve(problem, {}, TimeSpan(END, 1e-8, (time * END,)), SolverOptions())
         # A finer space holds the exact solution: interpolating it into `problem.space` would hide the error.
         fine = fem.functionspace(mesh.mesh, ("Lagrange", degree + 3))
         exact = fem.Function(fine)
