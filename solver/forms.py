@@ -6,6 +6,9 @@ with the concentration held (c = c_s) where a source has no mass-transfer coeffi
 
 import ufl
 
+Coefficient = ufl.core.expr.Expr
+Argument = ufl.core.expr.Expr
+
 
 def storage(porosity, c, v):
     """∫ ε c v dx: the lithium stored in the pores of the medium."""

@@ -12,6 +12,8 @@ from mpi4py import MPI
 
 from microlith.meshing.phasemesh import PhaseMesh
 
+from .corners import cell_corners
+
 
 @dataclass(frozen=True)
 class Island:
@@ -46,8 +48,7 @@ def islands(mesh: PhaseMesh, fed_tags: set[int]) -> tuple[Island, ...]:
 
     owned = topology.index_map(dim).size_local
     of_cell = component[cells[:owned, 0]]
-    geometry = mesh.mesh.geometry
-    corners = geometry.x[geometry.dofmap[:owned]][:, :, :dim]
+    corners = cell_corners(mesh.mesh)
     volume = np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])) / (2 if dim == 2 else 6)
     tags = np.zeros(owned, dtype=np.int64)
     mine = mesh.cell_tags.indices < owned

@@ -44,12 +44,11 @@ class Scales:
 
 @dataclass(frozen=True)
 class Surface:
-    """Flux into the domain through one surface, as a functional: rate·u' + level·u + constant."""
+    """Flux into the domain through one surface, as a functional: rate·u' + level·u."""
 
     name: str  # phase or face
     rate: Array  # (owned,)
     level: Array  # (owned,)
-    constant: float
 
 
 @dataclass(frozen=True)
@@ -138,27 +137,34 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
     amount = (mass * one).array_r.copy()
     load = np.zeros(owned)
     held = np.full(owned, np.nan)  # the value where the concentration is held
-    surfaces: list[Surface] = []
-    reservoirs: list[tuple[str, NDArray[np.int32]]] = []
+    taken = np.zeros(owned, dtype=bool)  # by a surface; where two meet, the first named has it
+    shares: list[tuple[str, fem.Function]] = []
+    transfers = []
     for contact in contacts:
         outside = contact.concentration / scales.concentration
+        dofs = _dofs_on(space, mesh, contact.tags)
+        dofs = dofs[~taken[dofs]]
+        taken[dofs] = True
+        indicator = fem.Function(space)
+        indicator.x.array[dofs] = 1.0
+        indicator.x.scatter_forward()
+        shares.append((contact.name, indicator))
         if contact.coefficient is None:
-            dofs = _dofs_on(space, mesh, contact.tags)
-            dofs = dofs[np.isnan(held[dofs])]  # where two held surfaces meet, the first named wins
             held[dofs] = outside
-            reservoirs.append((contact.name, dofs))
         else:
             k = fem.Constant(mesh.mesh, scales.velocity(contact.coefficient))
-            through = _assembled(forms.transfer(k, fem.Constant(mesh.mesh, 1.0), v, ds(contact.tags)))
-            load += outside * through
-            inflow = float(mesh.mesh.comm.allreduce(outside * through.sum(), op=MPI.SUM))
-            surfaces.append(Surface(contact.name, np.zeros(owned), -through, inflow))
-    # What enters through a held surface is the residual of its own rows: exact for the discrete problem.
-    for name, dofs in reservoirs:
+            transfers.append((k, ds(contact.tags)))
+            load += outside * _assembled(forms.transfer(k, fem.Constant(mesh.mesh, 1.0), v, ds(contact.tags)))
+    # What enters through a surface is what its rows of storage and diffusion do not balance: exact for the discrete
+    # problem, held or not, where k (c_s − c) would cancel if k is large.
+    surfaces = []
+    for name, indicator in shares:
         rows = mass.createVecRight()
-        rows.array[dofs] = 1.0
-        constant = -float(mesh.mesh.comm.allreduce(load[dofs].sum(), op=MPI.SUM))
-        surfaces.append(Surface(name, (mass * rows).array_r.copy(), (stiffness * rows).array_r.copy(), constant))
+        rows.array[:] = indicator.x.array[:owned]
+        level = (stiffness * rows).array_r.copy()
+        for k, measure in transfers:
+            level -= _assembled(forms.transfer(k, indicator, v, measure))
+        surfaces.append(Surface(name, (mass * rows).array_r.copy(), level))
 
     fixed = np.flatnonzero(~np.isnan(held)).astype(np.int32)
     values = mass.createVecRight()

@@ -11,15 +11,17 @@ import basix
 import numpy as np
 from numpy.typing import NDArray
 
-from dolfinx import fem, la, mesh as dmesh
+from dolfinx import fem, la
 from mpi4py import MPI
 
 from microlith.meshing.phasemesh import PhaseMesh, interface_tag
 
+from .corners import cell_corners, facet_corners
 from .shapes import Distance, LabelField, distance_to, surface_distance
 from .spec import Ball, Box, LabelRegion, Polygon, Shape, Shell, WholePhase
 
 Array = NDArray[np.float64]
+PhaseAt = Callable[[Array], NDArray[np.uint8]]
 DEPTH = 5  # halvings of a cut element at which a curved or ragged edge is taken as it is
 STRAIGHT = 1e-3  # deviation of the edge from a straight line, in element radii, that counts as none
 SAMPLES = 160_000  # points that measure a region's whole area
@@ -39,7 +41,7 @@ def region_means(
     mesh: PhaseMesh,
     shapes: Mapping[str, Shape],
     label_fields: Mapping[str, LabelField],
-    phase_at: Callable[[Array], NDArray[np.uint8]] | None,
+    phase_at: PhaseAt | None,
 ) -> dict[str, RegionMean]:
     """Functionals of all regions.
 
@@ -70,11 +72,10 @@ class _Cells:
     def of(space: fem.FunctionSpace, mesh: PhaseMesh) -> "_Cells":
         dim = mesh.mesh.topology.dim
         owned = mesh.mesh.topology.index_map(dim).size_local
-        geometry = mesh.mesh.geometry
         tags = np.zeros(owned, dtype=np.int32)
         mine = mesh.cell_tags.indices < owned
         tags[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
-        return _Cells(space, geometry.x[geometry.dofmap[:owned]][:, :, :dim], space.dofmap.list[:owned], tags)
+        return _Cells(space, cell_corners(mesh.mesh), space.dofmap.list[:owned], tags)
 
     def assembled(self, cell: NDArray[np.intp], parts: Array) -> tuple[Array, float]:
         """∫ φ_i over simplices `parts` (n, dim + 1, dim), each within its `cell`; also their whole measure."""
@@ -105,10 +106,10 @@ class _Cells:
 
 
 def _mean(
-    cells: _Cells, mesh: PhaseMesh, shape: Shape, labels: LabelField | None, phase_at: Callable[[Array], Array] | None
+    cells: _Cells, mesh: PhaseMesh, shape: Shape, labels: LabelField | None, phase_at: PhaseAt | None
 ) -> RegionMean:
     comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
-    wanted = np.arange(len(cells.tags))
+    wanted: NDArray[np.intp] = np.arange(len(cells.tags))
     excluded = None  # phase that a shell lies around, not in
     inside = None
     distance: Distance
@@ -151,18 +152,14 @@ def _surface_of(mesh: PhaseMesh, phase: int) -> Array:
     """Corners of all facets (over all ranks) between a phase and the others, as far as they bound solved cells."""
     tags = [interface_tag(phase, other) for other in range(len(mesh.names)) if other != phase]
     facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, tags)]
-    fdim = mesh.mesh.topology.dim - 1
-    mesh.mesh.topology.create_connectivity(fdim, fdim + 1)
-    nodes = dmesh.entities_to_geometry(mesh.mesh, fdim, facets)
-    local = mesh.mesh.geometry.x[nodes][:, :, : fdim + 1]
-    return np.concatenate(mesh.mesh.comm.allgather(local))
+    return np.concatenate(mesh.mesh.comm.allgather(facet_corners(mesh.mesh, facets)))
 
 
 def _cut(
     corners: Array, distance: Distance, inside: Callable[[Array], NDArray[np.bool_]] | None
 ) -> tuple[NDArray[np.intp], Array]:
     """Simplices that together fill region ∩ cells, and the cell of each."""
-    cell = np.arange(len(corners))
+    cell: NDArray[np.intp] = np.arange(len(corners))
     found_cells: list[NDArray[np.intp]] = []
     found_parts: list[Array] = []
     for depth in range(DEPTH + 1):
@@ -206,13 +203,14 @@ def _straight(corners: Array, values: Array, distance: Distance, radius: Array) 
 
 def _halve(cell: NDArray[np.intp], corners: Array) -> tuple[NDArray[np.intp], Array]:
     """Each triangle into four (tetrahedron into eight) by its edges' midpoints."""
+
     def middle(i: int, j: int) -> Array:
         return (corners[:, i] + corners[:, j]) / 2
 
     corner = [corners[:, i] for i in range(corners.shape[1])]
     if corners.shape[2] == 2:
         a, b, c = middle(1, 2), middle(0, 2), middle(0, 1)
-        children = [(corner[0], c, b), (c, corner[1], a), (b, a, corner[2]), (a, b, c)]
+        children: list[tuple[Array, ...]] = [(corner[0], c, b), (c, corner[1], a), (b, a, corner[2]), (a, b, c)]
     else:
         ab, ac, ad, bc, bd, cd = (middle(i, j) for i, j in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)))
         children = [
@@ -269,7 +267,7 @@ def _measure(
     mesh: PhaseMesh,
     inside: Callable[[Array], NDArray[np.bool_]] | None,
     distance: Distance,
-    phase_at: Callable[[Array], Array],
+    phase_at: PhaseAt,
     excluded: int | None,
 ) -> float:
     """Area (volume) of the region inside the image, in mesh units, solved for or not: sampled on a lattice."""

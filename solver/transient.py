@@ -137,12 +137,7 @@ def _balance(problem: Problem, trajectory: Trajectory, times: Array) -> MassBala
     rows = np.array([problem.amount, *(f for s in problem.surfaces for f in (s.rate, s.level))])
     value, integral = trajectory.functionals(rows, times)
     change = value - comm.allreduce(rows @ problem.system.initial, op=MPI.SUM)[:, None]
-    inflow = np.array(
-        [
-            change[1 + 2 * i] + integral[2 + 2 * i] + surface.constant * times
-            for i, surface in enumerate(problem.surfaces)
-        ]
-    ).reshape(len(problem.surfaces), len(times))
+    inflow = change[1::2] + integral[2::2]
     exchanged = max(float(np.abs(change[0]).max()), float(np.abs(inflow).sum(axis=0).max(initial=0.0)), 1e-300)
     mismatch = float(np.abs(change[0] - inflow.sum(axis=0)).max())
     unit = problem.scales.amount(problem.space.mesh.topology.dim)

@@ -438,7 +438,7 @@ def test_two_ranks_say_bad_input_once(tmp_path: Path) -> None:
          "microlith: first rank only"),
         ("world.rank and (_ for _ in ()).throw(OSError(28, 'full', 'out')); world.Barrier()", 2,
          "microlith: out: the disk is full"),
-        ("from microlith.workflow.collective import together\n"
+        ("from microlith.meshing.collective import together\n"
          "    together(world, lambda: world.rank and (_ for _ in ()).throw(OSError(28, 'full', 'out')))", 2,
          "microlith: out: the disk is full"),
         ("assert case.title == 'Test case' and not world.allreduce(force)", 0, ""),

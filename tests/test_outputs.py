@@ -14,7 +14,7 @@ import pytest
 from mpi4py import MPI
 
 from microlith.meshing.errors import InputError
-from microlith.workflow.collective import in_turn, on_first_rank, together
+from microlith.meshing.collective import in_turn, on_first_rank, together
 from microlith.workflow.outputs import result_folder, whole_file, write_summary, write_text
 
 COMM = MPI.COMM_WORLD

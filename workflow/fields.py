@@ -24,7 +24,7 @@ import basix.ufl
 from dolfinx import fem, plot
 
 from microlith.meshing.phasemesh import PhaseMesh
-from microlith.workflow.collective import in_turn, on_first_rank
+from microlith.meshing.collective import in_turn, on_first_rank
 from microlith.workflow.outputs import FIELDS, cannot_write, partial_name, replace_file
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from microlith.workflow.collective import on_first_rank
+from microlith.meshing.collective import on_first_rank
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm

@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from microlith.meshing.errors import InputError
-from microlith.workflow.collective import on_first_rank
+from microlith.meshing.collective import on_first_rank
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
