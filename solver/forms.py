@@ -5,26 +5,24 @@ with the concentration held (c = c_s) where a source has no mass-transfer coeffi
 """
 
 import ufl
-
-Coefficient = ufl.core.expr.Expr
-Argument = ufl.core.expr.Expr
+from ufl.core.expr import Expr
 
 
-def storage(porosity, c, v):
+def storage(porosity: Expr, c: Expr, v: Expr) -> ufl.Form:
     """∫ ε c v dx: the lithium stored in the pores of the medium."""
     return porosity * c * v * ufl.dx
 
 
-def diffusion(diffusivity, c, v):
+def diffusion(diffusivity: Expr, c: Expr, v: Expr) -> ufl.Form:
     """∫ D_eff ∇c·∇v dx: Fick's law."""
     return ufl.inner(diffusivity * ufl.grad(c), ufl.grad(v)) * ufl.dx
 
 
-def transfer(coefficient, c, v, ds):
+def transfer(coefficient: Expr, c: Expr, v: Expr, ds: ufl.Measure) -> ufl.Form:
     """∫ k c v ds: first-order exchange through a surface (mass transfer from a source, uptake by a sink)."""
     return coefficient * c * v * ds
 
 
-def amount(porosity, c, v):
+def amount(porosity: Expr, c: Expr, v: Expr) -> ufl.Form:
     """∫ ε c v dx for a given concentration c: the right side of its L2 projection."""
     return porosity * c * v * ufl.dx

@@ -12,7 +12,7 @@ that a suddenly filled surface gives: on the demo case its error is a tenth of t
 
 One γ serves two to three decades of time. So the time is cut into segments that grow a thousandfold, each with its own
 γ, which starts from the end of the one before: the first, with the rough start, resolves the thin early layers; the
-later ones start smooth. On the demo case that takes 35 solves for five decades at 1e-4, where one segment takes over 60.
+later ones start smooth. On the demo case that takes 35 solves for five decades at 1e-4, where one takes over 60.
 
 See van den Eshof and Hochbruck, SIAM J. Sci. Comput. 27 (2006) 1438-1457, doi 10.1137/040605461, and Güttel,
 GAMM-Mitteilungen 36 (2013) 8-31, doi 10.1002/gamm.201310002, for the method; Hochbruck and Ostermann, Acta Numerica 19
@@ -277,8 +277,8 @@ class _Space:
         self._x = system.mass.createVecRight()
         self.mass_x = system.mass.createVecLeft()  # M times the newest vector
         self.basis = self._storage[:0]  # V, (m, owned)
-        self.smoothed = np.empty((0, 0))  # H = VᵀMSV, one row less than V
-        self.watched = np.empty((len(watch), 0))
+        self.smoothed: Array = np.empty((0, 0))  # H = VᵀMSV, one row less than V
+        self.watched: Array = np.empty((len(watch), 0))
 
     def dots(self, rows: Array, vector: Array) -> Array:
         """Rows times a distributed vector: one reduction for all of them."""
@@ -320,7 +320,8 @@ class _Space:
     def modes(self, gamma: float) -> tuple[Array, Array]:
         """Eigenvalues of the projected A, and per eigenvector its coefficients in V times its share of the first v."""
         values, vectors = np.linalg.eigh(self.smoothed)
-        return (1.0 / np.clip(values, EXHAUSTED, 1.0) - 1.0) / gamma, vectors * vectors[0]
+        eigenvalues: Array = (1.0 / np.clip(values, EXHAUSTED, 1.0) - 1.0) / gamma
+        return eigenvalues, vectors * vectors[0]
 
 
 class _Estimate:

@@ -42,23 +42,26 @@ class ShiftedSolvers:
         Raises:
             ArithmeticError: CG did not converge, or the factorisation broke down.
         """
-        if not self.poles or self.poles[-1] != gamma:
-            self._set_up(gamma)
-        ksp = self._ksp
+        ksp = self._set_up(gamma)
         x = self.mass.createVecRight()
         ksp.solve(right, x)
         reason = ksp.getConvergedReason()
         if reason < 0:
-            raise ArithmeticError(f"the {self.method} solver of (M + γK) gave up (PETSc reason {reason}, γ = {gamma:g})")
+            raise ArithmeticError(
+                f"the {self.method} solver of (M + γK) gave up (PETSc reason {reason}, γ = {gamma:g})"
+            )
         self.solves += 1
         self.iterations += ksp.getIterationNumber() if self.method == "cg" else 0
         solution[:] = x.array_r
         x.destroy()
 
-    def _set_up(self, gamma: float) -> None:
-        if self._shifted is None:
+    def _set_up(self, gamma: float) -> PETSc.KSP:
+        """The solver for this γ."""
+        if self._shifted is None or self._ksp is None:
             self._shifted = self.stiffness.duplicate(copy=True)
             self._ksp = self._new_ksp()
+        if self.poles and self.poles[-1] == gamma:
+            return self._ksp
         self.stiffness.copy(self._shifted, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
         self._shifted.scale(gamma)
         self._shifted.axpy(1.0, self.mass, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
@@ -70,6 +73,7 @@ class ShiftedSolvers:
             pc.getFactorMatrix().setMumpsIcntl(14, 40)  # % of spare workspace: pivots may need more than foreseen
         self._ksp.setUp()
         self.poles.append(gamma)
+        return self._ksp
 
     def _new_ksp(self) -> PETSc.KSP:
         ksp = PETSc.KSP().create(self.mass.comm)

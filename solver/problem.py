@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import ufl
 from numpy.typing import NDArray
 
+import ufl
 from dolfinx import fem
-from mpi4py import MPI
-from petsc4py import PETSc
-
 from dolfinx.fem.petsc import assemble_matrix, assemble_vector
+from petsc4py import PETSc
 
 from microlith.meshing.phasemesh import PhaseMesh, face_tag, interface_tag
 
@@ -70,7 +68,7 @@ class _Contact:
 
     name: str
     tags: tuple[int, ...]  # facet tags
-    concentration: float | None  # held there, or on the far side of the transfer
+    concentration: float  # held there, or on the far side of the transfer
     coefficient: float | None  # of the transfer, m/s; None: the concentration is held
 
 
@@ -81,6 +79,7 @@ def _contacts(physics: Physics) -> list[_Contact]:
     for i, phase in enumerate(physics.phases):
         tags = tuple(interface_tag(i, s) for s in solved)
         if phase.role is Role.SOURCE:
+            assert phase.concentration is not None  # as every case's sources have one
             contacts.append(_Contact(phase.name, tags, phase.concentration, phase.mass_transfer))
         elif phase.role is Role.SINK:
             contacts.append(_Contact(phase.name, tags, 0.0, phase.uptake))

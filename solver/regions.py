@@ -7,10 +7,10 @@ there; so a mean is an integral over the region itself, not over the elements th
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import basix
 import numpy as np
 from numpy.typing import NDArray
 
+import basix
 from dolfinx import fem, la
 from mpi4py import MPI
 

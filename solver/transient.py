@@ -98,8 +98,8 @@ def solve(
     # The mean over everything is watched too: a run without regions, and the lithium balance, are to be right as well.
     watch = np.array([*(m.weights for m in means.values()), problem.amount / whole])
     times = output_times(time)
-    scaled = times / scales.time
-    watched_times = np.unique(np.append(scaled, 1.0))
+    scaled = np.divide(times, scales.time)
+    watched_times: Array = np.unique(np.append(scaled, 1.0))
     inner = options.inner_tolerance or INNER * time.tolerance
     solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, inner)
     integration = integrate(

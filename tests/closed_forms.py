@@ -80,5 +80,3 @@ def sink_slab_mean(times, a, b, length, diffusivity, velocity):
     means = amplitude * (np.cos(roots * low) - np.cos(roots * high)) / (roots * (high - low))
     decay = np.exp(-np.outer(roots**2, diffusivity * np.asarray(times) / length**2))
     return 1 - slope * (low + high) / 2 - means @ decay
-
-

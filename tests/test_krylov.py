@@ -95,4 +95,3 @@ def test_phi_functions():
     assert phi1(x) == pytest.approx(terms, rel=1e-9)
     terms = [float(sum(Fraction(-v) ** n / factorial(n + 2) for n in range(160))) for v in x]
     assert phi2(x) == pytest.approx(terms, rel=1e-8)
-

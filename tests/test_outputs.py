@@ -13,8 +13,8 @@ import pytest
 
 from mpi4py import MPI
 
-from microlith.meshing.errors import InputError
 from microlith.meshing.collective import in_turn, on_first_rank, together
+from microlith.meshing.errors import InputError
 from microlith.workflow.outputs import result_folder, whole_file, write_summary, write_text
 
 COMM = MPI.COMM_WORLD

@@ -21,9 +21,7 @@ REGIONS = {"near": (0.0, 1.0), "middle": (4.0, 5.03), "far": (8.77, 10.0)}  # µ
 
 
 def medium(**more):
-    return PhasePhysics(
-        "medium", Role.TRANSPORT, diffusivity=D, effective_diffusivity=D, porosity=POROSITY, **more
-    )
+    return PhasePhysics("medium", Role.TRANSPORT, diffusivity=D, effective_diffusivity=D, porosity=POROSITY, **more)
 
 
 def run(mesh, physics, degree, tolerance=1e-6, options=None, end=END, boxes=REGIONS, snapshots=()):
@@ -152,9 +150,11 @@ def test_order_in_space(degree):
         fine = fem.functionspace(mesh.mesh, ("Lagrange", degree + 3))
         exact = fem.Function(fine)
         exact.interpolate(
-            lambda x: 1
-            - slab_profile(x[0] * MICRO, time * END, LENGTH, D / POROSITY)
-            * slab_profile(x[1] * MICRO, time * END, LENGTH, D / POROSITY)
+            lambda x: (
+                1
+                - slab_profile(x[0] * MICRO, time * END, LENGTH, D / POROSITY)
+                * slab_profile(x[1] * MICRO, time * END, LENGTH, D / POROSITY)
+            )
         )
         found = fem.Function(problem.space)
         found.x.array[:] = transient.concentration(time * END)

@@ -23,8 +23,8 @@ import basix
 import basix.ufl
 from dolfinx import fem, plot
 
-from microlith.meshing.phasemesh import PhaseMesh
 from microlith.meshing.collective import in_turn, on_first_rank
+from microlith.meshing.phasemesh import PhaseMesh
 from microlith.workflow.outputs import FIELDS, cannot_write, partial_name, replace_file
 
 if TYPE_CHECKING:

@@ -1,13 +1,14 @@
 """Regions that are drawn as a second label image."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_root
+from microlith.meshing.collective import on_first_rank
 from microlith.meshing.errors import InputError
 from microlith.meshing.image import LabelImage
 from microlith.meshing.labels import read_region_labels
@@ -37,18 +38,19 @@ def expanded(
         if not isinstance(shape, LabelRegion):
             shapes[name] = shape
             continue
-        labels, pixel = comm.bcast(on_root(comm, _read, case, name, shape, image))
+        labels, pixel = on_first_rank(comm, partial(_read, case, name, shape, image))
         found = [int(v) for v in np.unique(labels) if v != 0] if shape.label is None else [shape.label]
         for label in found:
             key = name if shape.label is not None else f"{name}_{label}"
             shapes[key] = replace(shape, label=label)
-            fields[key] = _field(labels == label, pixel / mesh.unit)
+            fields[key] = _field(labels == label, np.divide(pixel, mesh.unit))
     return shapes, fields
 
 
 def _read(
-    case: Case, name: str, shape: LabelRegion, image: LabelImage
+    case: Case, name: str, shape: LabelRegion, image: LabelImage | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    assert image is not None  # on rank 0, where this runs
     key = f"{case.path}: [regions.{name}] labels"
     labels = read_region_labels(shape.path, case.image, image.phase.shape, key, image.stored_shape)
     if shape.label is not None and not (labels == shape.label).any():

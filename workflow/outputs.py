@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
-from microlith.meshing.errors import InputError
 from microlith.meshing.collective import on_first_rank
+from microlith.meshing.errors import InputError
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm

@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from dolfinx import fem, mesh as dmesh
 
+from microlith.meshing.collective import together
 from microlith.meshing.image import LabelImage
 from microlith.meshing.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Shape, Shell, WholePhase
-from microlith.meshing.collective import together
 from microlith.workflow.outputs import SNAPSHOT_PREFIX, whole_file
 from microlith.workflow.raster import Raster, pixel_map, reduce_raster
 

@@ -5,7 +5,7 @@ import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from microlith.workflow.summary import region_summary, versions
 from microlith.workflow.table import interpreted
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,24 @@ def check(case: Case) -> None:
     _read(case)
 
 
-def mesh(case: Case, output: Path | None) -> None:
+def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD) -> None:
     """Mesh the case's image, print the fidelity report, and write the mesh to `output` if given; collective."""
-    meshed = _meshed(case, Stages(), MPI.COMM_WORLD)
-    on_root(MPI.COMM_WORLD, _report_mesh, meshed, output)
+    meshed = _meshed(case, Stages(), comm)
+    on_root(comm, _report_mesh, meshed, output)
 
 
-def run(case: Case, output: Path, force: bool) -> None:
+def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WORLD) -> None:
     """Do all of it and leave the results in the folder `output`; collective.
+
+    Args:
+        case: What to do.
+        output: The result folder.
+        force: Whether the results of an earlier run are overwritten.
+        comm: The ranks that share the work.
 
     Raises:
         InputError: The case, its image or the folder is at fault.
     """
-    comm = MPI.COMM_WORLD
     stages = Stages()
     with result_folder(output, force, comm) as folder:
         meshed = _meshed(case, stages, comm)
@@ -83,7 +89,11 @@ def run(case: Case, output: Path, force: bool) -> None:
 
 
 def _read(case: Case) -> LabelImage:
-    image = label_image(case.image, case.labels)
+    try:
+        image = label_image(case.image, case.labels)
+    except InputError as error:
+        # It names keys of the case file, and not the file, which it does not know.
+        raise InputError(f"{case.path}: {error}" if str(error).startswith("[") else str(error)) from error
     for warning in check_against_image(case, image):
         log.warning("%s", warning)
     if image.dim != 2:
@@ -104,30 +114,35 @@ def _meshed(case: Case, stages: Stages, comm: MPI.Intracomm) -> Meshed:
     with stages.stage("image", "reading the image"):
         image = on_root(comm, _read, case)
     with stages.stage("mesh", "meshing") as tell:
-        triangulation = on_root(comm, lambda: fitted_triangulation(image, case.mesh, solved, tell))
+        triangulation = on_root(comm, lambda: fitted_triangulation(_there(image), case.mesh, solved, tell))
     with stages.stage("fidelity", "comparing mesh and image"):
-        report = on_root(comm, lambda: fidelity(image, triangulation, solved))
+        report = on_root(comm, lambda: fidelity(_there(image), _there(triangulation), solved))
     with stages.stage("distribution", "distributing the mesh"):
         mesh = distribute(triangulation, solved, comm)
     return Meshed(image, triangulation, report, mesh)
 
 
+def _there(product: T | None) -> T:
+    """What rank 0 has, on rank 0."""
+    assert product is not None
+    return product
+
+
 def _report_mesh(meshed: Meshed, output: Path | None) -> None:
-    assert meshed.report is not None
-    assert meshed.triangulation is not None
-    print_fidelity(meshed.report)
-    for warning in meshed.report.warnings():
+    report = _there(meshed.report)
+    print_fidelity(report)
+    for warning in report.warnings():
         log.warning("%s", warning)
     if output is not None:
-        write_mesh(output, meshed.triangulation)
+        write_mesh(output, _there(meshed.triangulation))
         log.info("mesh: %s", output)
 
 
 def _log_report(meshed: Meshed) -> None:
-    assert meshed.report is not None
-    for line in fidelity_lines(meshed.report):
+    report = _there(meshed.report)
+    for line in fidelity_lines(report):
         log.info("%s", line)
-    warnings = meshed.report.warnings()
+    warnings = report.warnings()
     for warning in warnings[:5]:
         log.warning("%s", warning)
     if len(warnings) > 5:
@@ -232,9 +247,7 @@ def _write(
     moments = case.time.snapshots
     if not moments:
         return
-    write_fields(
-        folder / FIELDS, meshed.mesh, problem.space, moments, (transient.concentration(t) for t in moments)
-    )
+    write_fields(folder / FIELDS, meshed.mesh, problem.space, moments, (transient.concentration(t) for t in moments))
     draw_snapshots(
         folder,
         case.title,
@@ -289,9 +302,7 @@ def _summary(
             "inflow": balance.inflow,
             "imbalance": balance.imbalance,
         },
-        "islands": [
-            {"phases": i.phases, "area_m2": i.measure, "center_m": i.center} for i in apart
-        ],
+        "islands": [{"phases": i.phases, "area_m2": i.measure, "center_m": i.center} for i in apart],
         "regions": {
             name: region_summary(transient.times, curve, means[name], case.physics.reference_concentration)
             for name, curve in transient.curves.items()

@@ -12,8 +12,9 @@ from microlith.workflow.curves import time_to_fraction
 
 def versions() -> dict[str, str]:
     """Versions of all that decides about the numbers."""
-    import dolfinx
     import gmsh
+
+    import dolfinx
     from petsc4py import PETSc
 
     return {
