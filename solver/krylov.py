@@ -320,8 +320,7 @@ class _Space:
     def modes(self, gamma: float) -> tuple[Array, Array]:
         """Eigenvalues of the projected A, and per eigenvector its coefficients in V times its share of the first v."""
         values, vectors = np.linalg.eigh(self.smoothed)
-        eigenvalues: Array = (1.0 / np.clip(values, EXHAUSTED, 1.0) - 1.0) / gamma
-        return eigenvalues, vectors * vectors[0]
+        return np.divide(1.0 / np.clip(values, EXHAUSTED, 1.0) - 1.0, gamma), vectors * vectors[0]
 
 
 class _Estimate:

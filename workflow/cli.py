@@ -4,9 +4,12 @@ import argparse
 import errno
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,7 @@ BAD_INPUT = 2
 OUR_FAILURE = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 PIPE_CLOSED = 141  # 128 + SIGPIPE
+TERMINATED = 143  # 128 + SIGTERM
 
 MESH_SUFFIXES = (".msh", ".vtu", ".xdmf")
 CASE_NAME = "case.toml"
@@ -31,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0, 2 for bad input, 1 for a failure of ours, 130 after an interrupt, 141 where the reader of the output left.
+        0, 2 for bad input, 1 for a failure of ours, 130 after an interrupt, 141 where the reader of the output left, 143
+        after SIGTERM.
     """
     options = _parser().parse_args(argv)
     if options.verbose and options.quiet:
@@ -43,9 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             ranks = Ranks.start()
         elif launched_rank():
             return 0  # rank 0 does it
-        options.command(options, ranks)
+        with _termination_as_exit():
+            options.command(options, ranks)
         sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         failure = _failure(error)
         if isinstance(error, OSError):
             _give_up_output()
@@ -53,6 +59,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         return ranks.end(failure.status, failure.sentence, _say)
     return 0
+
+
+@contextmanager
+def _termination_as_exit() -> Iterator[None]:
+    """SIGTERM, as batch systems send it when the time is up, ends the command with its cleaning up done."""
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals in that one only
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 # --- commands ---
@@ -248,6 +271,8 @@ def _failure(error: BaseException) -> _Failure:
             return _Failure(BAD_INPUT, str(error))
         case KeyboardInterrupt():
             return _Failure(INTERRUPTED, "interrupted")
+        case SystemExit(code=code) if code == TERMINATED:
+            return _Failure(TERMINATED, "terminated")
         case BrokenPipeError():
             return _Failure(PIPE_CLOSED, "")
         case OSError(errno=number) if number in _DISK_FULL:
