@@ -59,8 +59,8 @@ def polygon_distance(polygon: Polygon, unit: float) -> Distance:
 def surface_distance(facets: Array) -> Distance:
     """Distance to a surface given by its segments (n, 2, 2) or triangles (n, 3, 3).
 
-    Exact for segments but where the nearest segment's midpoint is not among the eight nearest midpoints; triangles are
-    represented by their corners, edge midpoints and centroid.
+    Exact for segments but where the nearest segment's midpoint is not among the eight nearest midpoints of segments of
+    about its length; triangles are represented by their corners, edge midpoints and centroid.
     """
     if len(facets) == 0:
         return lambda x: np.full(len(x), np.inf)
@@ -69,14 +69,19 @@ def surface_distance(facets: Array) -> Distance:
         samples = np.concatenate([facets, middles, facets.mean(axis=1, keepdims=True)], axis=1)
         points = cKDTree(np.unique(samples.reshape(-1, 3), axis=0))
         return lambda x: points.query(x)[0]
-    tree = cKDTree(facets.mean(axis=1))
-    count = min(8, len(facets))
+    # Among segments of one length a near one has a near midpoint; a long one's may be farther than many short ones'.
+    octave = np.floor(np.log2(np.maximum(np.linalg.norm(facets[:, 1] - facets[:, 0], axis=1), 1e-300)))
+    groups = [facets[octave == o] for o in np.unique(octave)]
+    trees = [cKDTree(group.mean(axis=1)) for group in groups]
 
     def distance(x: Array) -> Array:
-        _, near = tree.query(x, k=count)
-        near = near.reshape(len(x), count)
-        a, b = facets[near, 0], facets[near, 1]  # (n, count, 2)
-        return _to_segment(x[:, None, :], a, b).min(axis=1)
+        nearest = np.full(len(x), np.inf)
+        for group, tree in zip(groups, trees, strict=True):
+            count = min(8, len(group))
+            near = tree.query(x, k=count)[1].reshape(len(x), count)
+            to_group = _to_segment(x[:, None, :], group[near, 0], group[near, 1])
+            np.minimum(nearest, to_group.min(axis=1), out=nearest)
+        return nearest
 
     return distance
 

@@ -1,0 +1,316 @@
+"""Regions: area, share and means against closed forms, wherever their edges cut the elements."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_meshes import COMM, everywhere, rectangle
+
+from dolfinx import fem, mesh as dmesh
+from mpi4py import MPI
+
+from microlith.meshing.phasemesh import PhaseMesh, face_tag, interface_tag
+from microlith.solver.regions import region_means
+from microlith.solver.shapes import LabelField, surface_distance
+from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
+
+MICRO = 1e-6
+SIZE = (10.0, 6.0)
+
+
+def area_of(mesh, shape, degree=2, field=None, phase_at=None):
+    """The region's mean functional, and its solved area in mesh units."""
+    space = fem.functionspace(mesh.mesh, ("Lagrange", degree))
+    fields = {} if field is None else {"r": field}
+    mean = region_means(space, mesh, {"r": shape}, fields, phase_at or everywhere(0))["r"]
+    return mean, mean.solved_measure / mesh.unit ** len(mesh.extent), space
+
+
+def one_phase(comm=COMM, cells=(23, 11)):
+    return rectangle(comm, cells, SIZE)
+
+
+def scaled(*values):
+    return tuple(v * MICRO for v in values)
+
+
+def box(x=None, y=None):
+    return Box({axis: scaled(*b) for axis, b in (("x", x), ("y", y)) if b is not None})
+
+
+def polygon(*corners):
+    return Polygon(tuple(scaled(*c) for c in corners))
+
+
+def shoelace(corners):
+    x, y = np.array(corners).T
+    return 0.5 * abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
+
+
+# --- area ---
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("x", "y", "area"),
+    [
+        ((1.234, 4.321), (0.77, 5.1), 3.087 * 4.33),
+        ((1.234, 4.321), None, 3.087 * 6.0),
+        (None, (0.5, 0.61), 10.0 * 0.11),
+        ((-3.0, 2.5), (4.0, 9.0), 2.5 * 2.0),
+        ((0.0, 10.0), (0.0, 6.0), 60.0),
+    ],
+    ids=["inside", "no y", "thin, no x", "partly outside", "whole image"],
+)
+def test_area_of_box(x, y, area):
+    """Corners within elements are the only places where the edge is not straight: 1e-4 (counting cells: 5e-2)."""
+    mean, found, _ = area_of(one_phase(), box(x, y))
+    assert found == pytest.approx(area, rel=1e-4)
+    assert mean.solved_share == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_edges_along_element_edges(axis):
+    """Elements beside the edge are in or out as a whole: to rounding."""
+    mesh = rectangle(COMM, (20, 12), SIZE)
+    _, found, _ = area_of(mesh, box((2.0, 4.5), None) if axis == "x" else box(None, (2.0, 4.5)))
+    assert found == pytest.approx(2.5 * (6.0 if axis == "x" else 10.0), rel=1e-12)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("cells", [(23, 11), (60, 37)])
+def test_area_of_disk(cells):
+    mesh = one_phase(cells=cells)
+    _, found, _ = area_of(mesh, Ball(scaled(4.9, 3.1), 2.2 * MICRO))
+    assert found == pytest.approx(np.pi * 2.2**2, rel=2e-4)
+    _, tiny, _ = area_of(mesh, Ball(scaled(4.97, 3.11), 0.08 * MICRO))  # within one or two elements
+    assert tiny == pytest.approx(np.pi * 0.08**2, rel=1e-2)
+
+
+@pytest.mark.mpi
+def test_disk_across_the_frame():
+    """Half the disk lies outside the image: it counts neither as area nor in the share."""
+    mean, found, _ = area_of(one_phase(), Ball(scaled(5.0, 0.0), 2.0 * MICRO))
+    assert found == pytest.approx(np.pi * 2.0, rel=2e-4)
+    assert mean.solved_share == pytest.approx(1.0, abs=3e-3)
+
+
+POLYGONS = {
+    "triangle": [(1.1, 0.9), (8.3, 1.7), (4.4, 5.2)],
+    "arrow": [(1.0, 1.0), (9.0, 3.0), (1.0, 5.0), (3.3, 3.1)],
+    "turned the other way": [(1.0, 1.0), (3.3, 3.1), (1.0, 5.0), (9.0, 3.0)],
+    "comb": [(1, 1), (9, 1), (9, 5), (7.2, 5), (7.1, 1.5), (5.2, 1.4), (5.1, 5), (3, 5), (2.9, 1.6), (1, 5)],
+}
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("name", POLYGONS)
+def test_area_of_polygon(name):
+    corners = POLYGONS[name]
+    _, found, _ = area_of(one_phase(), polygon(*corners))
+    assert found == pytest.approx(shoelace(corners), rel=2e-4)
+
+
+def test_polygon_that_touches_itself_in_a_corner():
+    """Two triangles that meet in one point, which is a vertex of the mesh: both count, nothing between them."""
+    mesh = rectangle(COMM, (20, 12), SIZE)
+    corners = [(2.0, 1.3), (5.0, 3.0), (8.0, 1.3), (8.0, 4.7), (5.0, 3.0), (2.0, 4.7)]
+    _, found, _ = area_of(mesh, polygon(*corners))
+    assert found == pytest.approx(2 * 0.5 * 3.4 * 3.0, rel=2e-4)
+
+
+# --- shells, phases and label images ---
+
+
+def strip(comm=COMM, cells=(40, 24)):
+    """Phase 1 fills 4 < x < 6 of the rectangle, phase 0 the rest."""
+    return rectangle(comm, cells, SIZE, lambda x: (x[0] > 4.0) & (x[0] < 6.0), ("medium", "strip"))
+
+
+def strip_at(x):
+    return ((x[:, 0] > 4.0) & (x[:, 0] < 6.0)).astype(np.uint8)
+
+
+@pytest.mark.mpi
+def test_shell_around_a_solved_phase():
+    """Both sides of the strip, not the strip: a shell that took it in would have twice the area."""
+    mean, found, _ = area_of(strip(), Shell("strip", 0.83 * MICRO), phase_at=strip_at)
+    assert found == pytest.approx(2 * 0.83 * 6.0, rel=1e-6)
+    assert mean.solved_share == pytest.approx(1.0, abs=5e-3)
+    _, found, _ = area_of(strip(), Shell("medium", 0.4 * MICRO), phase_at=strip_at)
+    assert found == pytest.approx(2 * 0.4 * 6.0, rel=1e-6)
+
+
+@pytest.mark.mpi
+def test_shell_around_a_square():
+    """Four sides and four rounded corners; some ranks have no facet of the square."""
+
+    def within(x):
+        return (np.abs(x[0] - 5.0) < 1.0) & (np.abs(x[1] - 3.0) < 1.0)
+
+    mesh = rectangle(COMM, (40, 24), SIZE, within, ("medium", "square"))
+    reach = 1.37
+    _, found, _ = area_of(mesh, Shell("square", reach * MICRO), phase_at=lambda x: within(x.T).astype(np.uint8))
+    assert found == pytest.approx(4 * 2.0 * reach + np.pi * reach**2, rel=2e-4)
+
+
+@pytest.mark.mpi
+def test_shell_around_a_phase_that_is_not_meshed():
+    """The pore beyond x = 0 is known by its facets alone."""
+    mesh = one_phase()
+    values = mesh.facet_tags.values.copy()
+    values[values == face_tag("x_min")] = interface_tag(0, 1)
+    tags = dmesh.meshtags(mesh.mesh, 1, mesh.facet_tags.indices, values)
+    mesh = replace(mesh, facet_tags=tags, names=("medium", "pore"))
+    _, found, _ = area_of(mesh, Shell("pore", 0.7 * MICRO))
+    assert found == pytest.approx(0.7 * 6.0, rel=1e-6)
+
+
+@pytest.mark.mpi
+def test_whole_phases():
+    mean, found, _ = area_of(strip(), WholePhase("strip"))
+    assert found == pytest.approx(12.0, rel=1e-12)
+    assert mean.solved_share == 1.0
+    assert area_of(strip(), WholePhase("medium"))[1] == pytest.approx(48.0, rel=1e-12)
+
+
+@pytest.mark.mpi
+def test_label_image():
+    """Pixels of 1/3 x 1/4, so their edges cut elements: the ragged cut costs 1e-3 at most."""
+    pixel = np.array([1 / 3, 1 / 4])
+    member = np.zeros((24, 30), dtype=bool)
+    member[3:20, 5:24] = True
+    member[8:12, 10:17] = False
+    field = label_field(member, pixel)
+    mean, found, _ = area_of(one_phase(), LabelRegion("labels.tif", 1), field=field)
+    assert found == pytest.approx(member.sum() * pixel.prod(), rel=1e-3)
+    assert mean.solved_share == pytest.approx(1.0, abs=5e-3)
+
+
+def label_field(member, pixel) -> LabelField:
+    from microlith.workflow.label_regions import _field
+
+    return _field(member, pixel)
+
+
+@pytest.mark.mpi
+def test_share_that_is_solved_for():
+    """Only the strip is meshed: a third of a box from 3 to 9 lies in it."""
+    mesh = replace(rectangle(COMM, (13, 7), (2.0, 6.0)), extent=SIZE)
+    mean, found, _ = area_of(mesh, box((-1.0, 6.0), (1.0, 2.0)))
+    assert found == pytest.approx(2.0, rel=1e-4)
+    assert mean.solved_share == pytest.approx(2.0 / 6.0, rel=1e-3)
+    mean, found, _ = area_of(mesh, Ball(scaled(2.0, 3.0), 1.5 * MICRO))
+    assert mean.solved_share == pytest.approx(0.5, abs=3e-3)
+    mean, found, _ = area_of(mesh, box((4.0, 6.0)))
+    assert (found, mean.solved_share, np.abs(mean.weights).sum()) == (0.0, 0.0, 0.0)
+    mean, _, _ = area_of(mesh, box((20.0, 30.0)))
+    assert mean.solved_share == 0.0
+
+
+# --- means ---
+
+
+def mean_of(mean, space, function):
+    """weights · dofs of the interpolated function, over all ranks."""
+    u = fem.Function(space)
+    u.interpolate(function)
+    owned = space.dofmap.index_map.size_local
+    return space.mesh.comm.allreduce(mean.weights @ u.x.array[:owned], op=MPI.SUM)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_means_of_polynomials(degree):
+    """Over a box whose edges cut elements: catches a basis tabulated in the wrong element or a weak quadrature."""
+    mean, _, space = area_of(one_phase(), box((1.234, 4.321), None), degree)
+    a, b = 1.234, 4.321
+    assert mean_of(mean, space, lambda x: np.ones(x.shape[1])) == pytest.approx(1.0, rel=1e-12)
+    assert mean_of(mean, space, lambda x: 2 * x[0] - x[1]) == pytest.approx(a + b - 3.0, rel=1e-9)
+    if degree > 1:
+        expected = (b**3 - a**3) / (b - a) / 3 + 6.0**2 / 3
+        assert mean_of(mean, space, lambda x: x[0] ** 2 + x[1] ** 2) == pytest.approx(expected, rel=1e-9)
+    if degree > 2:
+        expected = (b**4 - a**4) / (b - a) / 4 * 3.0
+        assert mean_of(mean, space, lambda x: x[0] ** 3) * 3.0 == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_means_over_a_disk(degree):
+    """Linear: the centre's value. Quadratic: c² + r²/4."""
+    mean, _, space = area_of(one_phase(), Ball(scaled(4.9, 3.1), 2.2 * MICRO), degree)
+    assert mean_of(mean, space, lambda x: x[0]) == pytest.approx(4.9, rel=1e-4)
+    if degree > 1:
+        expected = 4.9**2 + 2.2**2 / 4
+        assert mean_of(mean, space, lambda x: x[0] ** 2) == pytest.approx(expected, rel=2e-4)
+
+
+@pytest.mark.mpi
+def test_any_number_of_ranks_gives_the_same_regions():
+    shapes = [box((1.2, 4.3), (0.7, 5.1)), Ball(scaled(4.9, 3.1), 2.2e-6), Shell("strip", 0.83e-6), WholePhase("strip")]
+    for shape in shapes:
+        shared, area, space = area_of(strip(COMM), shape, phase_at=strip_at)
+        alone, same, own = area_of(strip(MPI.COMM_SELF), shape, phase_at=strip_at)
+        assert area == pytest.approx(same, rel=1e-12)
+        assert shared.solved_share == pytest.approx(alone.solved_share, rel=1e-12)
+        one, other = (mean_of(m, s, lambda x: x[0] * x[1]) for m, s in ((shared, space), (alone, own)))
+        assert one == pytest.approx(other, rel=1e-11)
+
+
+# --- tetrahedra ---
+
+
+def cube(comm=COMM, cells=(4, 4, 3), size=(4.0, 3.5, 3.0)):
+    mesh = dmesh.create_box(comm, [[0.0, 0.0, 0.0], list(size)], list(cells), ghost_mode=dmesh.GhostMode.shared_facet)
+    index_map = mesh.topology.index_map(3)
+    count = index_map.size_local + index_map.num_ghosts
+    cell_tags = dmesh.meshtags(mesh, 3, np.arange(count, dtype=np.int32), np.zeros(count, np.int32))
+    mesh.topology.create_connectivity(2, 3)
+    facets = np.sort(dmesh.locate_entities_boundary(mesh, 2, lambda x: x[2] < 1e-9)).astype(np.int32)
+    facet_tags = dmesh.meshtags(mesh, 2, facets, np.full(len(facets), interface_tag(0, 1), np.int32))
+    return PhaseMesh(mesh, cell_tags, facet_tags, ("medium", "pore"), MICRO, tuple(size))
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("shape", "volume", "bound"),
+    [
+        (Ball(scaled(2.0, 1.7, 1.5), 1.3e-6), 4 / 3 * np.pi * 1.3**3, 5e-4),
+        (Ball(scaled(2.0, 1.7, 0.0), 1.3e-6), 2 / 3 * np.pi * 1.3**3, 5e-4),
+        (Box({"x": scaled(0.61, 3.3), "y": scaled(1.1, 2.77), "z": scaled(0.4, 1.9)}), 2.69 * 1.67 * 1.5, 1e-3),
+        (Box({"z": scaled(0.4, 1.93)}), 1.53 * 14.0, 1e-9),
+        (Shell("pore", 0.8e-6), 0.8 * 14.0, 0.2),
+    ],
+    ids=["ball", "half ball", "box", "slab", "shell"],
+)
+def test_volume_in_tetrahedra(shape, volume, bound):
+    """The shell's distance is to samples of the surface as yet, so it is no exact one."""
+    mesh = cube()
+    mean, found, space = area_of(mesh, shape, 1)
+    assert found == pytest.approx(volume, rel=bound)
+    assert mean_of(mean, space, lambda x: np.ones(x.shape[1])) == pytest.approx(1.0, rel=1e-12)
+
+
+@pytest.mark.mpi
+def test_means_in_tetrahedra():
+    mean, _, space = area_of(cube(), Box({"x": scaled(0.61, 3.3), "z": scaled(0.4, 1.93)}), 2)
+    expected = 0.5 * (0.61 + 3.3) + (1.93**3 - 0.4**3) / (3 * 1.53)
+    assert mean_of(mean, space, lambda x: x[0] + x[2] ** 2) == pytest.approx(expected, rel=2e-3)
+
+
+# --- distances ---
+
+
+def test_distance_to_a_surface_of_uneven_segments():
+    """Many short segments far away, one long one near: its midpoint is not among the nearest midpoints."""
+    short = np.linspace(0.0, 1.0, 41)
+    polyline = np.concatenate([np.stack([short, np.ones(41)], 1), [[1.0, 20.0], [3.0, 20.0], [3.0, -20.0]]])
+    facets = np.stack([polyline[:-1], polyline[1:]], axis=1)
+    x = np.random.default_rng(0).uniform([-1.0, -5.0], [5.0, 5.0], (400, 2))
+    along = facets[None, :, 1] - facets[None, :, 0]
+    to = x[:, None] - facets[None, :, 0]
+    s = np.clip((to * along).sum(-1) / (along**2).sum(-1), 0.0, 1.0)
+    exact = np.linalg.norm(to - s[..., None] * along, axis=-1).min(axis=1)
+    assert surface_distance(facets)(x) == pytest.approx(exact, abs=1e-12)
