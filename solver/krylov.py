@@ -36,7 +36,7 @@ Progress = Callable[[int, float], None]
 # Where to cut the time, and γ per length of segment: fewest solves at 1e-4 on the demo case, and near it elsewhere.
 FIRST_SEGMENT = 100.0  # end of the first segment per first time of interest
 NEXT_SEGMENT = 1000.0  # end of each further segment per its start
-FIRST_POLE, NEXT_POLE = 10.0, 50.0  # segment's length per γ
+FIRST_POLE, NEXT_POLE = 15.0, 33.0  # segment's length per γ
 
 WINDOW = 4  # iterates compared: Krylov errors fall in steps, and two neighbours may agree by chance
 SAFETY = 2.0
