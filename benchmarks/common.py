@@ -1,0 +1,159 @@
+"""What the benchmarks share: the discrete problem of a case at other element sizes, memory, and tables."""
+
+import json
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+
+from microlith.meshing.spec import MeshOptions
+from microlith.solver.problem import Problem
+from microlith.solver.regions import RegionMean
+from microlith.workflow.case import Case
+from microlith.workflow.pipeline import Meshed, _meshed, _problem
+from microlith.workflow.progress import Stages
+
+Array = NDArray[np.float64]
+MEBI = 1024.0**2
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case up to where integration starts."""
+
+    case: Case
+    meshed: Meshed
+    problem: Problem
+    means: dict[str, RegionMean]
+    cells: int  # solved for, over all ranks
+    timings: dict[str, float]  # stage -> s
+
+    @property
+    def watch(self) -> Array:
+        """Functionals of the region means, (regions, owned)."""
+        return np.array([mean.weights for mean in self.means.values()])
+
+
+def prepare(case: Case, comm: MPI.Intracomm) -> Prepared:
+    """Mesh a case and assemble it; collective."""
+    stages = Stages()
+    return assembled(case, _meshed(case, stages, comm), stages)
+
+
+def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
+    """Assemble a case on a mesh that is there already; collective."""
+    problem, means, _, _ = _problem(case, meshed, stages)
+    topology = meshed.mesh.mesh.topology
+    return Prepared(case, meshed, problem, means, topology.index_map(topology.dim).size_global, stages.timings)
+
+
+def resized(options: MeshOptions, factor: float, **changes: Any) -> MeshOptions:
+    """The same mesh options with all sizes that the case gives multiplied, and other fields changed.
+
+    Elements wanted across gaps fall too: with three across each gap no mesh would be coarse.
+    """
+    size_max = None if options.size_max is None else options.size_max * factor
+    size = {name: length * factor for name, length in options.size.items()}
+    return replace(options, size=size, size_max=size_max, **changes)
+
+
+@contextmanager
+def peak_memory(comm: MPI.Intracomm) -> Iterator[list[float]]:
+    """Peak resident memory within the block, over all ranks, in MiB: the only entry of the list, after the block.
+
+    On Linux the peak is reset before; elsewhere it is that of the process so far.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        resettable = True
+    except OSError:
+        resettable = False
+    found: list[float] = []
+    yield found
+    if resettable:
+        line = next(s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
+        peak = float(line.split()[1]) * 1024
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+    found.append(comm.allreduce(peak) / MEBI)
+
+
+class Stopwatch:
+    """Wall time since it was made, after all ranks were ready."""
+
+    def __init__(self, comm: MPI.Intracomm) -> None:
+        comm.Barrier()
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self._start
+
+
+class Table:
+    """Rows printed as they come, on the first rank, and kept."""
+
+    def __init__(self, columns: dict[str, str], comm: MPI.Intracomm) -> None:
+        """Take column -> format, e.g. {"wall_s": "8.2f"}; the format's width is the column's."""
+        self.rows: list[dict[str, Any]] = []
+        self._columns = columns
+        self._comm = comm
+
+    def _width(self, column: str) -> int:
+        spec = self._columns[column].lstrip("<>")
+        return max(int(spec.split(".")[0].rstrip("sdfeg") or 0), len(column))
+
+    def head(self) -> None:
+        """Print the names of the columns."""
+        names = [
+            f"{name:{'<' if spec.startswith('<') else '>'}{self._width(name)}}" for name, spec in self._columns.items()
+        ]
+        say(self._comm, "  ".join(names))
+
+    def add(self, **row: Any) -> None:
+        """Keep a row and print it; missing and None entries show as a dash."""
+        self.rows.append(row)
+        cells = []
+        for name, spec in self._columns.items():
+            value = row.get(name)
+            text = "-" if value is None else f"{value:{spec}}"
+            cells.append(f"{text:{'<' if spec.startswith('<') else '>'}{self._width(name)}}")
+        say(self._comm, "  ".join(cells))
+
+
+def say(comm: MPI.Intracomm, *text: object) -> None:
+    """Print on the first rank, at once."""
+    if comm.rank == 0:
+        print(*text, flush=True)
+
+
+def write_json(path: Path | None, comm: MPI.Intracomm, content: dict[str, Any]) -> None:
+    """Write results, if a file is wanted, from the first rank."""
+    if path is not None and comm.rank == 0:
+        path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def interpolated(errors: Sequence[float], costs: Sequence[float], wanted: float) -> float | None:
+    """Cost at which the error stays below `wanted`, log-log between the two runs around it; None if never reached.
+
+    The costliest run that misses it counts: errors that dip by chance do not.
+    """
+    order = np.argsort(costs)
+    e, c = np.log(np.asarray(errors)[order]), np.log(np.asarray(costs)[order])
+    missing = np.flatnonzero(e > np.log(wanted))
+    if len(missing) == 0:
+        return float(np.exp(c[0]))
+    last = missing[-1]
+    if last == len(e) - 1:
+        return None
+    share = (e[last] - np.log(wanted)) / (e[last] - e[last + 1])
+    return float(np.exp(c[last] + share * (c[last + 1] - c[last])))
