@@ -123,7 +123,7 @@ def test_a_pocket_keeps_its_initial_value(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         results = run_case(folder / "case.toml")
     found = curves(results)
-    assert found["pocket"] == pytest.approx(250.0, abs=1e-4)
+    assert found["pocket"] == pytest.approx(250.0, abs=1e-3)  # a hundredth of the tolerance
     assert found["sei"][-1] > 800.0
     (island,) = json.loads((results / "summary.json").read_text())["islands"]
     assert island["phases"] == ["sei"]
