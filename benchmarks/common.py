@@ -44,8 +44,13 @@ class Prepared:
 
 def prepare(case: Case, comm: MPI.Intracomm) -> Prepared:
     """Mesh a case and assemble it; collective."""
+    return assembled(case, *meshed(case, comm))
+
+
+def meshed(case: Case, comm: MPI.Intracomm) -> tuple[Meshed, Stages]:
+    """Mesh a case; collective."""
     stages = Stages()
-    return assembled(case, _meshed(case, stages, comm), stages)
+    return _meshed(case, stages, comm), stages
 
 
 def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
@@ -56,10 +61,7 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
 
 
 def resized(options: MeshOptions, factor: float, **changes: Any) -> MeshOptions:
-    """The same mesh options with all sizes that the case gives multiplied, and other fields changed.
-
-    Elements wanted across gaps fall too: with three across each gap no mesh would be coarse.
-    """
+    """The same mesh options with the sizes that the case gives multiplied, and other fields changed."""
     size_max = None if options.size_max is None else options.size_max * factor
     size = {name: length * factor for name, length in options.size.items()}
     return replace(options, size=size, size_max=size_max, **changes)

@@ -44,6 +44,7 @@ class Outline:
     loop_node: NDArray[np.bool_]  # (nodes,) the start of a closed loop, otherwise an ordinary point of its chain
     triple: NDArray[np.bool_]  # (nodes,) three phases or more meet here, beyond the frame not counted
     target: NDArray[np.float64]  # (chains,) integral of (x dy - y dx)/2, which summed around a region is its area
+    areas: NDArray[np.float64]  # (phases,) area of each phase's pixels
     pixel: tuple[float, float]  # edges of a pixel, x and y
     extent: tuple[float, float]  # edges of the frame, x and y
 
@@ -109,7 +110,11 @@ def trace(image: LabelImage) -> Outline:
     moved = _smooth(graph, home, scale)
     moved = _restore_areas(graph, home, moved, scale, visited, point_start)
     moved = _open_sharp_angles(graph, home, moved)
-    moved = _restore_phase_areas(graph, home, moved, scale, len(image.names))
+    areas = np.bincount(image.phase.ravel(), minlength=len(image.names)) * (pixel[0] * pixel[1])
+    low, high = _boxes(graph, home, scale)
+    for _ in range(3):
+        moved = restore_phase_areas(moved, graph.edge, graph.left, graph.right, graph.frame, areas)
+        moved = np.clip(moved, low, high)
 
     tail, head = visited[point_start[:-1]], visited[point_start[1:] - 1]
     node_corner, ends = np.unique(np.stack([tail, head], axis=1), return_inverse=True)
@@ -125,6 +130,7 @@ def trace(image: LabelImage) -> Outline:
         loop_node=loop_node,
         triple=_count_phases(ends, left, right, len(node_corner)) >= 3,
         target=chain_integrals(moved[visited], point_start),
+        areas=areas,
         pixel=pixel,
         extent=extent,
     )
@@ -291,38 +297,51 @@ def _restore_areas(
     return moved
 
 
-def _restore_phase_areas(
-    graph: _CornerGraph, home: NDArray[np.float64], moved: NDArray[np.float64], scale: NDArray[np.float64], phases: int
+def restore_phase_areas(
+    points: NDArray[np.float64],
+    edges: NDArray[np.int64],
+    left: NDArray[np.int16],
+    right: NDArray[np.int16],
+    pinned: NDArray[np.bool_],
+    wanted: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Give every phase the area of its pixels, by the smallest move of all points together that does it.
+    """Give every phase its area by the smallest move of all points together that does it.
 
     This is what is left to do where chains are too short to have inner points that could restore their areas.
+
+    Args:
+        points: (n, 2).
+        edges: (m, 2) indices into points, all around every phase.
+        left: (m,) phase on the left of each edge, OUTSIDE beyond the frame.
+        right: (m,) phase on its right.
+        pinned: (n, 2) coordinates that stay.
+        wanted: (phases,) areas.
+
+    Returns:
+        Moved points; the areas are right to second order in the move.
     """
-    low, high = _boxes(graph, home, scale)
-    u, v = graph.edge.T
-    for _ in range(3):
-        # Area of a phase = sum over its edges of cross(u, v)/2, positive where the phase lies on the left.
-        a, b = moved[u], moved[v]
-        cross = 0.5 * (_cross(a, b) - _cross(home[u], home[v]))
-        lack = np.zeros(phases)
-        rows, columns, entries = [], [], []
-        for side, sign in ((graph.left, 1.0), (graph.right, -1.0)):
-            inside = side >= 0
-            phase = side[inside].astype(np.int64)
-            lack -= sign * np.bincount(phase, cross[inside], minlength=phases)
-            for point, slope in ((u, np.stack([b[:, 1], -b[:, 0]], 1)), (v, np.stack([-a[:, 1], a[:, 0]], 1))):
-                slope = np.where(graph.frame[point], 0.0, 0.5 * sign * slope)[inside]
-                for axis in (0, 1):
-                    rows.append(2 * point[inside] + axis)
-                    columns.append(phase)
-                    entries.append(slope[:, axis])
-        gradient = sparse.csr_array(
-            (np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns))), shape=(2 * len(moved), phases)
-        )
-        # All areas together are the frame's: the matrix has that null vector, which least squares leaves alone.
-        factor, *_ = np.linalg.lstsq((gradient.T @ gradient).toarray(), lack, rcond=1e-10)
-        moved = np.clip(moved + (gradient @ factor).reshape(-1, 2), low, high)
-    return moved
+    # The area of a phase is the sum of cross(u, v)/2 over its edges, positive where it lies on their left.
+    u, v = edges.T
+    a, b = points[u], points[v]
+    cross = 0.5 * _cross(a, b)
+    lack = wanted.copy()
+    rows, columns, slopes = [], [], []
+    for side, sign in ((left, 1.0), (right, -1.0)):
+        inside = side >= 0
+        phase = side[inside].astype(np.int64)
+        lack -= sign * np.bincount(phase, cross[inside], minlength=len(wanted))
+        for end, turned in ((u, np.stack([b[:, 1], -b[:, 0]], axis=1)), (v, np.stack([-a[:, 1], a[:, 0]], axis=1))):
+            slope = np.where(pinned[end], 0.0, 0.5 * sign * turned)[inside]
+            for axis in (0, 1):
+                rows.append(2 * end[inside] + axis)
+                columns.append(phase)
+                slopes.append(slope[:, axis])
+    gradient = sparse.csr_array(
+        (np.concatenate(slopes), (np.concatenate(rows), np.concatenate(columns))), shape=(2 * len(points), len(wanted))
+    )
+    # All areas together are the frame's: the matrix has that null vector, which least squares leaves alone.
+    factor, *_ = np.linalg.lstsq((gradient.T @ gradient).toarray(), lack, rcond=1e-10)
+    return points + np.asarray(gradient @ factor).reshape(-1, 2)
 
 
 def _open_sharp_angles(

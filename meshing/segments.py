@@ -1,12 +1,12 @@
 """Chains of an outline cut into segments of the wanted length: the edges that the mesh must have."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from microlith.meshing.outline import Outline
+from microlith.meshing.outline import Outline, restore_phase_areas
 from microlith.meshing.sizing import SizeField
 
 CLEARANCE = 0.7  # least distance of a segment's middle to points of other segments, in lengths of the segment
@@ -76,7 +76,13 @@ def cut(outline: Outline, field: SizeField) -> Segments:
         if not split.any():
             break
         arc = np.sort(np.concatenate([arc, middle[split]]))
-    return segments
+    pinned = np.zeros((len(segments.points), 2), bool)
+    for axis in (0, 1):
+        pinned[:, axis] = (segments.points[:, axis] == 0) | (segments.points[:, axis] == outline.extent[axis])
+    points = segments.points
+    for _ in range(2):
+        points = restore_phase_areas(points, segments.ends, segments.left, segments.right, pinned, outline.areas)
+    return replace(segments, points=points)
 
 
 def _lay_out(outline: Outline) -> _Line:

@@ -47,7 +47,7 @@ class SizeField:
 
     def limited(self, points: NDArray[np.float64], sizes: NDArray[np.float64]) -> "SizeField":
         """The same field, but not much larger than `sizes` (n,) at points (n, 2), and growing smoothly from there."""
-        much = sizes < 0.75 * self.at(points)  # elsewhere edges are as wanted, and pixels would spread them
+        much = sizes < 0.5 * self.at(points)  # elsewhere edges are about as wanted, and pixels would spread them
         points, sizes = points[much], sizes[much]
         rows, columns = self.values.shape
         i = np.clip((points[:, 1] / self.pixel[1]).astype(np.int64), 0, rows - 1)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from .linear import ShiftedSolvers
+from .linear import ShiftedSolvers, matrix_times
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, float], None]
@@ -212,7 +212,7 @@ def integrate(
         start = end
         if not last:
             state = segment.state(end - segment.start)
-            amount = _times(system.mass, state)
+            amount = matrix_times(system.mass, state)
     return Integration(Trajectory(tuple(segments), comm), error, error <= tolerance, tuple(history))
 
 
@@ -353,14 +353,6 @@ class _Estimate:
         previous, self._latest = self._latest, self._spreads[-1] * float(factor)
         # A sudden drop is half believed: the part of the error that falls slowly shows only in the next iterates.
         return max(self._latest, float(np.sqrt(self._latest * previous)))
-
-
-def _times(matrix: PETSc.Mat, state: Array) -> Array:
-    """Owned entries of matrix times state."""
-    x, y = matrix.createVecRight(), matrix.createVecLeft()
-    x.array[:] = state
-    matrix.mult(x, y)
-    return y.array_r.copy()
 
 
 def _bordered(matrix: Array, column: Array) -> Array:

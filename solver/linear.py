@@ -95,3 +95,11 @@ class ShiftedSolvers:
         for held in (self._ksp, self._shifted):
             if held is not None:
                 held.destroy()
+
+
+def matrix_times(matrix: PETSc.Mat, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Owned entries of matrix times vector, from the vector's owned entries."""
+    x, y = matrix.createVecRight(), matrix.createVecLeft()
+    x.array[:] = values
+    matrix.mult(x, y)
+    return y.array_r.copy()

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 import ufl
 from dolfinx import fem
 from dolfinx.fem.petsc import assemble_matrix, assemble_vector
+from mpi4py import MPI
 from petsc4py import PETSc
 
 from microlith.meshing.phasemesh import PhaseMesh, face_tag, interface_tag
 
 from . import forms
 from .krylov import LinearSystem
+from .linear import matrix_times
 from .spec import Physics, Role
 
 Array = NDArray[np.float64]
@@ -47,6 +49,7 @@ class Surface:
     name: str  # phase or face
     rate: Array  # (owned,)
     level: Array  # (owned,)
+    start: float  # part of the initial amount that rate·u stands for at time 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Problem:
     space: fem.FunctionSpace
     system: LinearSystem
     amount: Array  # (owned,) functional: the amount ∫ ε c dx
+    start_amount: float  # ∫ ε c dx at time 0
+    start_of_phase: Array  # (phases,) initial concentration
     surfaces: tuple[Surface, ...]
     start_picture: Array  # (owned,) initial concentration at the nodes, as given (not projected)
     scales: Scales
@@ -112,75 +117,114 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
     """
     scales = Scales(mesh.unit, end, physics.reference_concentration or 1.0)
     space = fem.functionspace(mesh.mesh, ("Lagrange", degree))
-    owned = space.dofmap.index_map.size_local
     u, v = ufl.TrialFunction(space), ufl.TestFunction(space)
     porosity = per_phase(mesh, [p.porosity for p in physics.phases])
     diffusivity = per_phase(mesh, [scales.diffusivity(p.effective_diffusivity or 0.0) for p in physics.phases])
-    initial = per_phase(mesh, [p.initial / scales.concentration for p in physics.phases])
+    start_of_phase = np.array([p.initial / scales.concentration for p in physics.phases])
+    contacts = _located(space, mesh, physics, scales)
 
-    contacts = _contacts(physics)
-    ds = ufl.Measure("ds", domain=mesh.mesh, subdomain_data=mesh.facet_tags)
     stiffness_form = forms.diffusion(diffusivity, u, v)
     for contact in contacts:
         if contact.coefficient is not None:
-            k = fem.Constant(mesh.mesh, scales.velocity(contact.coefficient))
-            stiffness_form += forms.transfer(k, u, v, ds(contact.tags))
-    mass = assemble_matrix(fem.form(forms.storage(porosity, u, v)))
-    mass.assemble()
-    stiffness = assemble_matrix(fem.form(stiffness_form))
-    stiffness.assemble()
-    start_amount = _assembled(forms.amount(porosity, initial, v))
-
-    one = mass.createVecRight()
-    one.set(1.0)
-    amount = (mass * one).array_r.copy()
-    load = np.zeros(owned)
-    held = np.full(owned, np.nan)  # the value where the concentration is held
-    taken = np.zeros(owned, dtype=bool)  # by a surface; where two meet, the first named has it
-    shares: list[tuple[str, fem.Function]] = []
-    transfers = []
+            stiffness_form += forms.transfer(contact.coefficient, u, v, contact.measure)
+    mass = _matrix(forms.storage(porosity, u, v))
+    stiffness = _matrix(stiffness_form)
+    start_amount = _assembled(forms.amount(porosity, per_phase(mesh, list(start_of_phase)), v))
+    load = np.zeros_like(start_amount)
     for contact in contacts:
-        outside = contact.concentration / scales.concentration
+        if contact.coefficient is not None:
+            one = fem.Constant(mesh.mesh, 1.0)
+            load += contact.outside * _assembled(forms.transfer(contact.coefficient, one, v, contact.measure))
+
+    amount = matrix_times(mass, np.ones_like(load))
+    whole_start = float(mesh.mesh.comm.allreduce(start_amount.sum(), op=MPI.SUM))
+    surfaces = tuple(_surface(contact, contacts, mass, stiffness, start_amount, v) for contact in contacts)
+    nodal = _nodal(space, mesh, start_of_phase)
+    for contact in contacts:
+        if contact.coefficient is None:
+            nodal[contact.dofs] = contact.outside
+    system = _reduced(mass, stiffness, load, start_amount, contacts)
+    unknowns = space.dofmap.index_map.size_global
+    return Problem(space, system, amount, whole_start, start_of_phase, surfaces, nodal, scales, unknowns)
+
+
+@dataclass(frozen=True)
+class _Located:
+    """A contact on the mesh, in scaled units."""
+
+    name: str
+    dofs: NDArray[np.int32]  # owned; where two contacts meet, the first named has them
+    indicator: fem.Function  # 1 on dofs, 0 elsewhere
+    outside: float  # concentration held there, or on the far side of the transfer
+    coefficient: fem.Constant | None  # of the transfer; None: the concentration is held
+    measure: ufl.Measure
+
+
+def _located(space: fem.FunctionSpace, mesh: PhaseMesh, physics: Physics, scales: Scales) -> list[_Located]:
+    ds = ufl.Measure("ds", domain=mesh.mesh, subdomain_data=mesh.facet_tags)
+    taken = np.zeros(space.dofmap.index_map.size_local, dtype=bool)
+    located = []
+    for contact in _contacts(physics):
         dofs = _dofs_on(space, mesh, contact.tags)
         dofs = dofs[~taken[dofs]]
         taken[dofs] = True
         indicator = fem.Function(space)
         indicator.x.array[dofs] = 1.0
         indicator.x.scatter_forward()
-        shares.append((contact.name, indicator))
-        if contact.coefficient is None:
-            held[dofs] = outside
-        else:
-            k = fem.Constant(mesh.mesh, scales.velocity(contact.coefficient))
-            transfers.append((k, ds(contact.tags)))
-            load += outside * _assembled(forms.transfer(k, fem.Constant(mesh.mesh, 1.0), v, ds(contact.tags)))
-    # What enters through a surface is what its rows of storage and diffusion do not balance: exact for the discrete
-    # problem, held or not, where k (c_s − c) would cancel if k is large.
-    surfaces = []
-    for name, indicator in shares:
-        rows = mass.createVecRight()
-        rows.array[:] = indicator.x.array[:owned]
-        level = (stiffness * rows).array_r.copy()
-        for k, measure in transfers:
-            level -= _assembled(forms.transfer(k, indicator, v, measure))
-        surfaces.append(Surface(name, (mass * rows).array_r.copy(), level))
+        coefficient = None
+        if contact.coefficient is not None:
+            coefficient = fem.Constant(mesh.mesh, scales.velocity(contact.coefficient))
+        outside = contact.concentration / scales.concentration
+        located.append(_Located(contact.name, dofs, indicator, outside, coefficient, ds(contact.tags)))
+    return located
 
-    fixed = np.flatnonzero(~np.isnan(held)).astype(np.int32)
-    values = mass.createVecRight()
-    values.array[fixed] = held[fixed]
-    load -= (stiffness * values).array_r
-    start_amount -= (mass * values).array_r
-    load[fixed] = held[fixed]
+
+def _surface(
+    contact: _Located,
+    contacts: list[_Located],
+    mass: PETSc.Mat,
+    stiffness: PETSc.Mat,
+    start_amount: Array,
+    v: ufl.Argument,
+) -> Surface:
+    """What enters through a surface is what its rows of storage and diffusion do not balance.
+
+    That is exact for the discrete problem, held or not, where k (c_s − c) would cancel if k is large.
+    """
+    rows = contact.indicator.x.array[: len(start_amount)]
+    level = matrix_times(stiffness, rows)
+    for other in contacts:
+        if other.coefficient is not None:
+            level -= _assembled(forms.transfer(other.coefficient, contact.indicator, v, other.measure))
+    start = float(contact.indicator.function_space.mesh.comm.allreduce(rows @ start_amount, op=MPI.SUM))
+    return Surface(contact.name, matrix_times(mass, rows), level, start)
+
+
+def _reduced(
+    mass: PETSc.Mat, stiffness: PETSc.Mat, load: Array, start_amount: Array, contacts: list[_Located]
+) -> LinearSystem:
+    """The system with held unknowns taken out; changes the matrices."""
+    values = np.zeros_like(load)
+    held = [contact for contact in contacts if contact.coefficient is None]
+    fixed = np.concatenate([np.empty(0, np.int32), *(contact.dofs for contact in held)]).astype(np.int32)
+    for contact in held:
+        values[contact.dofs] = contact.outside
+    load = load - matrix_times(stiffness, values)
+    start_amount = start_amount - matrix_times(mass, values)
+    load[fixed] = values[fixed]
     start_amount[fixed] = 0.0
     for matrix, diagonal in ((mass, 0.0), (stiffness, 1.0)):
         matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
         matrix.zeroRowsColumnsLocal(fixed, diagonal)
     start = _project(mass, start_amount)
-    start[fixed] = held[fixed]
-    system = LinearSystem(mass, stiffness, load, start_amount, start, fixed)
-    nodal = _nodal(space, mesh, [p.initial / scales.concentration for p in physics.phases])
-    nodal[fixed] = held[fixed]
-    return Problem(space, system, amount, tuple(surfaces), nodal, scales, space.dofmap.index_map.size_global)
+    start[fixed] = values[fixed]
+    return LinearSystem(mass, stiffness, load, start_amount, start, fixed)
+
+
+def _matrix(form: ufl.Form) -> PETSc.Mat:
+    matrix = assemble_matrix(fem.form(form))
+    matrix.assemble()
+    return matrix
 
 
 def _assembled(form: ufl.Form) -> Array:
@@ -214,9 +258,9 @@ def _project(mass: PETSc.Mat, right: Array) -> Array:
     return x.array_r.copy()
 
 
-def _nodal(space: fem.FunctionSpace, mesh: PhaseMesh, values: list[float]) -> Array:
+def _nodal(space: fem.FunctionSpace, mesh: PhaseMesh, values: Array) -> Array:
     """Nodal values of a phase-wise constant; where phases meet, the last cell's."""
     nodal = fem.Function(space)
     dofs = space.dofmap.list[mesh.cell_tags.indices]
-    nodal.x.array[dofs] = np.asarray(values)[mesh.cell_tags.values][:, None]
+    nodal.x.array[dofs] = values[mesh.cell_tags.values][:, None]
     return nodal.x.array[: space.dofmap.index_map.size_local].copy()

@@ -34,6 +34,7 @@ class RegionMean:
     weights: Array  # (owned,) mean = weights · u
     solved_measure: float  # area (volume) of region ∩ solved phases, m^2 (m^3)
     solved_share: float  # of the region's part inside the image
+    phase_shares: Array  # (phases,) of solved_measure
 
 
 def region_means(
@@ -67,6 +68,7 @@ class _Cells:
     corners: Array  # (n, dim + 1, dim)
     dofs: NDArray[np.int32]  # (n, dofs per cell)
     tags: NDArray[np.int32]  # (n,) phase
+    phases: int  # number of phases, solved or not
 
     @staticmethod
     def of(space: fem.FunctionSpace, mesh: PhaseMesh) -> "_Cells":
@@ -75,15 +77,15 @@ class _Cells:
         tags = np.zeros(owned, dtype=np.int32)
         mine = mesh.cell_tags.indices < owned
         tags[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
-        return _Cells(space, cell_corners(mesh.mesh), space.dofmap.list[:owned], tags)
+        return _Cells(space, cell_corners(mesh.mesh), space.dofmap.list[:owned], tags, len(mesh.names))
 
-    def assembled(self, cell: NDArray[np.intp], parts: Array) -> tuple[Array, float]:
-        """∫ φ_i over simplices `parts` (n, dim + 1, dim), each within its `cell`; also their whole measure."""
+    def assembled(self, cell: NDArray[np.intp], parts: Array) -> tuple[Array, Array]:
+        """∫ φ_i over simplices `parts` (n, dim + 1, dim), each within its `cell`; also their measure per phase."""
         dim = self.corners.shape[2]
         kind = basix.CellType.triangle if dim == 2 else basix.CellType.tetrahedron
         points, weights = basix.make_quadrature(kind, max(self.space.ufl_element().degree, 1))
         vector = la.vector(self.space.dofmap.index_map, 1)
-        measure = 0.0
+        measures = np.zeros(self.phases)
         for start in range(0, len(cell), 200_000):  # bounds the memory of the tabulated basis
             chunk = slice(start, start + 200_000)
             corner = parts[chunk]
@@ -100,9 +102,9 @@ class _Cells:
                 np.bincount(self.dofs[cell[chunk]].ravel(), values.ravel(), minlength=len(vector.array)),
                 out=vector.array,
             )
-            measure += float(volume.sum()) / (2 if dim == 2 else 6)
+            measures += np.bincount(self.tags[cell[chunk]], volume, self.phases) / (2 if dim == 2 else 6)
         vector.scatter_reverse(la.InsertMode.add)
-        return vector.array[: self.space.dofmap.index_map.size_local].copy(), measure
+        return vector.array[: self.space.dofmap.index_map.size_local].copy(), measures
 
 
 def _mean(
@@ -133,8 +135,9 @@ def _mean(
             distance = distance_to(shape, mesh.unit)
         cell, parts = _cut(cells.corners[wanted], distance, inside)
         cell = wanted[cell]
-    integral, measure = cells.assembled(cell, parts)
-    measure = comm.allreduce(measure, op=MPI.SUM)
+    integral, measures = cells.assembled(cell, parts)
+    measures = comm.allreduce(measures, op=MPI.SUM)
+    measure = float(measures.sum())
     if isinstance(shape, WholePhase):
         share = 1.0
     else:
@@ -144,8 +147,8 @@ def _mean(
             whole = _measure(shape, mesh, inside, distance, phase_at, excluded)
         whole = comm.bcast(whole)
         share = min(measure / whole, 1.0) if whole > 0 else 0.0
-    weights = integral / measure if measure > 0 else integral
-    return RegionMean(weights, measure * mesh.unit**dim, share)
+    scale = 1.0 / measure if measure > 0 else 1.0
+    return RegionMean(integral * scale, measure * mesh.unit**dim, share, measures * scale)
 
 
 def _surface_of(mesh: PhaseMesh, phase: int) -> Array:
