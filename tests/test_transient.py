@@ -102,7 +102,11 @@ def test_two_sources_at_different_concentrations():
 
 def test_initial_concentration():
     """Filled at 0.4 and fed at 1, the slab is the empty slab's solution scaled by 0.6 and lifted by 0.4."""
-    _, transient = run(slab_mesh(), Physics((medium(initial=400.0),), FED), 2)
+    _, transient = run(slab_mesh(), Physics((medium(initial=400.0),), FED), 2, snapshots=(0.0,))
+    assert transient.times[0] == 0.0
+    for name in REGIONS:  # as given, though the field of the discrete problem is 1000 on the face already
+        assert transient.curves[name][0] == pytest.approx(400.0, rel=1e-12)
+    assert transient.balance.stored_change < 600.0 * POROSITY * LENGTH * 0.5 * MICRO
     late = transient.times > 1e-2 * END
     for name, (a, b) in REGIONS.items():
         exact = 0.4 + 0.6 * slab_mean(transient.times, a * MICRO, b * MICRO, LENGTH, D / POROSITY)
