@@ -1,7 +1,9 @@
 """Triangle mesh fitted to the smooth interfaces of a 2D image, by gmsh."""
 
 import contextlib
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,15 @@ def _refuse_more_than_memory(field: SizeField) -> None:
         )
 
 
+def _keep_signal_handlers() -> None:
+    """Put Python's handlers back where gmsh took them away: without them Ctrl-C ends the process uncleaned."""
+    if threading.current_thread() is threading.main_thread():  # Python sets handlers in that one only
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if handler is not None:
+                signal.signal(number, handler)
+
+
 @contextlib.contextmanager
 def _gmsh_session() -> Iterator[Any]:
     """A silent gmsh, closed again whatever happens; one that the caller has open keeps its models and options."""
@@ -96,6 +107,7 @@ def _gmsh_session() -> Iterator[Any]:
     running = bool(gmsh.isInitialized())
     if not running:
         gmsh.initialize(readConfigFiles=False, interruptible=False)
+        _keep_signal_handlers()
     kept = {name: gmsh.option.getNumber(name) for name in ("General.Terminal", "Mesh.Algorithm")}
     current = gmsh.model.getCurrent() if running else None
     try:

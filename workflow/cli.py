@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0, 2 for bad input, 1 for a failure of ours, 130 after an interrupt, 141 where the reader of the output left, 143
-        after SIGTERM.
+        0, 2 for bad input, 1 for a failure of ours, 130 after an interrupt, 141 where the reader of the output left,
+        143 after SIGTERM.
     """
     options = _parser().parse_args(argv)
     if options.verbose and options.quiet:

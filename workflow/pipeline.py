@@ -2,7 +2,8 @@
 
 import logging
 import resource
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,12 +89,20 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
     log.info("fields: %s", output / FIELDS)
 
 
-def _read(case: Case) -> LabelImage:
+@contextmanager
+def _file_named(case: Case) -> Iterator[None]:
+    """Put the case file before messages that begin with a key: meshing knows the keys, but not the file."""
     try:
-        image = label_image(case.image, case.labels)
+        yield
     except InputError as error:
-        # It names keys of the case file, and not the file, which it does not know.
-        raise InputError(f"{case.path}: {error}" if str(error).startswith("[") else str(error)) from error
+        if not str(error).startswith("["):
+            raise
+        raise InputError(f"{case.path}: {error}") from error
+
+
+def _read(case: Case) -> LabelImage:
+    with _file_named(case):
+        image = label_image(case.image, case.labels)
     for warning in check_against_image(case, image):
         log.warning("%s", warning)
     if image.dim != 2:
@@ -113,11 +122,11 @@ def _meshed(case: Case, stages: Stages, comm: MPI.Intracomm) -> Meshed:
     solved = [i for i, phase in enumerate(case.physics.phases) if phase.role is Role.TRANSPORT]
     with stages.stage("image", "reading the image"):
         image = on_root(comm, _read, case)
-    with stages.stage("mesh", "meshing") as tell:
+    with _file_named(case), stages.stage("mesh", "meshing") as tell:
         triangulation = on_root(comm, lambda: fitted_triangulation(_there(image), case.mesh, solved, tell))
     with stages.stage("fidelity", "comparing mesh and image"):
         report = on_root(comm, lambda: fidelity(_there(image), _there(triangulation), solved))
-    with stages.stage("distribution", "distributing the mesh"):
+    with _file_named(case), stages.stage("distribution", "distributing the mesh"):
         mesh = distribute(triangulation, solved, comm)
     return Meshed(image, triangulation, report, mesh)
 
