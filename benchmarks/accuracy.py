@@ -1,0 +1,196 @@
+"""Total error, in space and time, of the region curves: what a mesh costs and what it is worth.
+
+    python benchmarks/accuracy.py [--case CASE] [--factors 4 2 1 0.5] [--degrees 1 2 3] [--junctions none 2]
+
+makes a mesh for each factor on the case's `size` and `size_max`, each `junction_size` and each `growth`, and solves on
+it with each degree. The error is the largest over the regions and over [end/1e5, end], per reference concentration,
+against a reference that is finer in space (degree 3 on the smallest sizes) and in time (1e-7). It counts all that
+differs: elements, time, and the interfaces, which coarser elements follow less closely.
+
+Each is solved twice: at 1e-6, which gives the error in space, and then, for the wall time, with the tolerance that fits
+it, a quarter. Wall time is of all that leads to the curves: image, mesh, comparison of the two, assembly, integration.
+
+In the end it prints, per degree and mesh settings, the elements and the time that 1e-2, 1e-3 and 1e-4 take, by
+log-log interpolation between meshes; elements are those of the solved phases.
+"""
+
+import argparse
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from common import (
+    Array,
+    Prepared,
+    Stopwatch,
+    Table,
+    assembled,
+    interpolated,
+    meshed,
+    prepare,
+    resized,
+    say,
+    write_json,
+)
+
+from mpi4py import MPI
+
+from microlith.meshing.spec import MeshOptions
+from microlith.solver.transient import solve
+from microlith.workflow.case import Case
+from microlith.workflow.casefile import load_case
+
+CASE = Path(__file__).parent.parent / "cases" / "aged-anode-2d" / "case.toml"
+WANTED = (1e-2, 1e-3, 1e-4)
+IN_SPACE = 1e-6  # tolerance in time at which the error in space is measured
+SHARE = 0.25  # of the error that may come from time, when time is what is measured
+REFERENCE_TOLERANCE = 1e-7
+NANO = 1e-9
+
+COLUMNS = {
+    "factor": "6.3g",
+    "junction": ">8s",
+    "growth": "6.2f",
+    "degree": "6d",
+    "cells": "8d",
+    "unknowns": "9d",
+    "mesh_s": "7.2f",
+    "solve_s": "7.2f",
+    "wall_s": "7.2f",
+    "solves": "6d",
+    "space": "9.1e",
+    "error": "9.1e",
+    "worst": "<s",
+}
+
+
+def curves(prepared: Prepared, tolerance: float) -> tuple[Array, int]:
+    """Region curves (regions, times) per reference concentration, and the solves they took."""
+    span = replace(prepared.case.time, tolerance=tolerance)
+    found = solve(prepared.problem, prepared.means, span, replace(prepared.case.solver, max_solves=400))
+    return np.array(list(found.curves.values())) / prepared.problem.scales.concentration, found.solves
+
+
+def reference(case: Case, factor: float, junction: float, comm: MPI.Intracomm) -> Array:
+    """Curves on the finest mesh, with their own uncertainty printed: what a mesh of twice its sizes changes."""
+    found = []
+    for coarser in (2.0, 1.0):
+        options = resized(case.mesh, factor * coarser, junction_size=junction * coarser)
+        prepared = prepare(replace(case, mesh=options, degree=3), comm)
+        found.append(curves(prepared, REFERENCE_TOLERANCE)[0])
+        say(comm, f"reference: {prepared.cells} cells, {prepared.problem.unknowns} unknowns of degree 3")
+    say(comm, f"twice the sizes change it by {np.abs(found[1] - found[0]).max():.1e}")
+    return found[1]
+
+
+def measure(
+    case: Case, factor: float, options: MeshOptions, degrees: Sequence[int], truth: Array, table: Table
+) -> None:
+    """One mesh, all degrees."""
+    comm = MPI.COMM_WORLD
+    product, stages = meshed(replace(case, mesh=options), comm)
+    mesh_seconds = sum(stages.timings.values())
+    for degree in degrees:
+        clock = Stopwatch(comm)
+        prepared = assembled(replace(case, mesh=options, degree=degree), product, stages)
+        assembly_seconds = clock.seconds
+        fine, _ = curves(prepared, IN_SPACE)
+        in_space = float(np.abs(fine - truth).max())
+        clock = Stopwatch(comm)
+        found, solves = curves(prepared, float(np.clip(SHARE * in_space, IN_SPACE, 1e-2)))
+        solve_seconds = assembly_seconds + clock.seconds
+        difference = np.abs(found - truth)
+        table.add(
+            factor=factor,
+            junction=_nanometres(options.junction_size),
+            growth=options.growth,
+            degree=degree,
+            cells=prepared.cells,
+            unknowns=prepared.problem.unknowns,
+            mesh_s=mesh_seconds,
+            solve_s=solve_seconds,
+            wall_s=mesh_seconds + solve_seconds,
+            solves=solves,
+            space=in_space,
+            error=float(difference.max()),
+            worst=list(prepared.means)[int(difference.max(axis=1).argmax())],
+        )
+
+
+def _nanometres(length: float | None) -> str:
+    return "none" if length is None else f"{length / NANO:g} nm"
+
+
+def needed(table: Table, comm: MPI.Intracomm) -> list[dict[str, object]]:
+    """Print and return cells, unknowns and seconds per wanted error, for each way to mesh and each degree."""
+    say(comm, "\nneeded (cells, unknowns, seconds), by interpolation:")
+    found: list[dict[str, object]] = []
+    ways = sorted({(r["degree"], r["junction"], r["growth"]) for r in table.rows})
+    for degree, junction, growth in ways:
+        rows = [r for r in table.rows if (r["degree"], r["junction"], r["growth"]) == (degree, junction, growth)]
+        entry: dict[str, object] = {"degree": degree, "junction": junction, "growth": growth}
+        texts = []
+        for wanted in WANTED:
+            costs = {
+                key: interpolated([r["error"] for r in rows], [r[key] for r in rows], wanted)
+                for key in ("cells", "unknowns", "wall_s")
+            }
+            entry[f"{wanted:.0e}"] = costs
+            if costs["cells"] is None or costs["unknowns"] is None or costs["wall_s"] is None:
+                texts.append(f"{wanted:.0e}: not reached")
+            elif min(r["cells"] for r in rows) == round(costs["cells"]):
+                texts.append(f"{wanted:.0e}: fewer than {costs['cells']:.0f}")
+            else:
+                texts.append(f"{wanted:.0e}: {costs['cells']:.0f}, {costs['unknowns']:.0f}, {costs['wall_s']:.1f} s")
+        found.append(entry)
+        say(comm, f"  degree {degree}, junction {junction}, growth {growth}:  " + ";  ".join(texts))
+    return found
+
+
+def _length(text: str) -> float | None:
+    return None if text == "none" else float(text) * NANO
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", type=Path, default=CASE, help="case file (default: the demo)")
+    parser.add_argument(
+        "--factors",
+        type=float,
+        nargs="+",
+        default=[8.0, 4.0, 2.0, 1.41, 1.0, 0.71, 0.5],
+        help="on the case's size and size_max",
+    )
+    parser.add_argument("--degrees", type=int, nargs="+", choices=[1, 2, 3], default=[1, 2, 3])
+    parser.add_argument(
+        "--junctions",
+        type=_length,
+        nargs="+",
+        default=[None, 2 * NANO],
+        metavar="NM",
+        help="element size in nm where three phases meet, or none for the mesher's default (default: none 2)",
+    )
+    parser.add_argument("--growths", type=float, nargs="+", default=None, help="default: the case's")
+    parser.add_argument("--reference-factor", type=float, default=0.25, help="as --factors, of the reference")
+    parser.add_argument("--reference-junction", type=_length, default=0.5 * NANO, metavar="NM")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    options = parser.parse_args()
+    comm = MPI.COMM_WORLD
+    case = load_case(options.case)
+    truth = reference(case, options.reference_factor, options.reference_junction, comm)
+    table = Table(COLUMNS, comm)
+    coarsest = max(options.factors)
+    for degree in options.degrees:  # imports and compiled forms are not to count
+        prepare(replace(case, mesh=resized(case.mesh, coarsest), degree=degree), comm)
+    table.head()
+    growths = options.growths or [case.mesh.growth]
+    for growth, junction, factor in itertools.product(growths, options.junctions, options.factors):
+        mesh = resized(case.mesh, factor, junction_size=junction, growth=growth)
+        measure(case, factor, mesh, options.degrees, truth, table)
+    write_json(options.json, comm, {"ranks": comm.size, "runs": table.rows, "needed": needed(table, comm)})
+
+
+if __name__ == "__main__":
+    main()
