@@ -99,7 +99,7 @@ def test_unit_of_the_image_leaves_no_trace():
     meshes = []
     for metre in (1.0, 1e-9, 1e-6):
         image = label_image(phase, (12.5 * metre, 25 * metre))
-        options = MeshOptions(size={"b": 31.7 * metre}, size_max=211 * metre)
+        options = MeshOptions(size={"b": 47.9 * metre}, size_max=211 * metre)
         meshes.append(fitted_triangulation(image, options, [0, 1]))
     for mesh in meshes[1:]:
         assert (mesh.points == meshes[0].points).all()

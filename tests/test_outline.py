@@ -72,6 +72,15 @@ def test_triple_points_are_where_three_phases_meet():
 
 
 @pytest.mark.parametrize("name", HARD)
+def test_neighbours_keep_their_distance(name):
+    """Smoothing alone would bring some points within a fifth of a pixel of each other."""
+    outline = trace(label_image(HARD[name]))
+    step = np.hypot(*np.diff(outline.points, axis=0).T)
+    step[outline.start[1:-1] - 1] = 1
+    assert step.min() > 0.38
+
+
+@pytest.mark.parametrize("name", HARD)
 def test_chains_meet_at_open_angles(name):
     outline = trace(label_image(HARD[name]))
     leaving = {}

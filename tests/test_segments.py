@@ -1,0 +1,85 @@
+"""Chains cut into segments: sized as wanted, never crossing, never crowding."""
+
+import numpy as np
+import pytest
+from label_images import HARD, disk, label_image
+
+from microlith.meshing.outline import trace
+from microlith.meshing.segments import cut
+from microlith.meshing.sizing import size_field
+from microlith.meshing.spec import MeshOptions
+
+
+def segments_of(phase, **options):
+    image = label_image(phase)
+    outline = trace(image)
+    field = size_field(image, MeshOptions(**options), [0], outline.nodes[outline.triple])
+    return cut(outline, field), field
+
+
+def coarse(name):
+    return segments_of(HARD[name], size={"a": 50e-6}, size_max=50e-6, gap_elements=1)[0]
+
+
+def crossing(segments):
+    """Pairs of segments that cross, by brute force: the ends of each lie on both sides of the other."""
+    a, b = (segments.points[segments.ends[:, i]] for i in (0, 1))
+
+    def side(p, q, r):
+        return (q - p)[..., 0] * (r - p)[..., 1] - (q - p)[..., 1] * (r - p)[..., 0]
+
+    ends = segments.ends
+    meets = (ends[:, None, :, None] == ends[None, :, None, :]).any(axis=(2, 3))
+    a1, b1, a2, b2 = a[:, None], b[:, None], a[None], b[None]
+    split_by_first = side(a1, b1, a2) * side(a1, b1, b2) < 0
+    split_by_second = side(a2, b2, a1) * side(a2, b2, b1) < 0
+    return np.argwhere(split_by_first & split_by_second & ~meets)
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_no_two_segments_cross_however_coarse(name):
+    assert len(crossing(coarse(name))) == 0
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_no_two_chains_share_a_segment(name):
+    ends = np.sort(coarse(name).ends, axis=1)
+    assert len(np.unique(ends, axis=0)) == len(ends)
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_lengths_change_gently(name):
+    segments = coarse(name)
+    shortest = np.full(len(segments.points), np.inf)
+    np.minimum.at(shortest, segments.ends.ravel(), np.repeat(segments.lengths, 2))
+    assert (segments.lengths / shortest[segments.ends].min(axis=1)).max() < 2.4
+
+
+def test_lengths_are_as_wanted():
+    segments, _ = segments_of(disk(80, 30, (40, 40)), size={"b": 1.5e-6}, size_max=20e-6)
+    on_disk = (segments.left >= 0) & (segments.right >= 0)
+    assert segments.lengths[on_disk].mean() == pytest.approx(1.5, rel=0.1)
+    assert segments.lengths[~on_disk].max() > 2
+
+
+def test_lengths_shrink_towards_junctions():
+    phase = np.zeros((20, 30), int)
+    phase[:, 15:] = 1
+    phase[10:, 8:22] = 2
+    segments, field = segments_of(phase, size={"a": 2e-6}, junction_size=0.01e-6)
+    assert len(field.centres) == 1
+    middle = segments.points[segments.ends].mean(axis=1)
+    distance = np.hypot(*(middle - field.centres[0]).T)
+    assert segments.lengths[distance < 0.02].max() < 0.03
+    near = distance < 3
+    assert (segments.lengths[near] < 1.6 * (0.01 + 0.25 * distance[near])).all()
+    assert np.count_nonzero(near) < 200  # and no finer than that: three arms of about 25 segments
+
+
+def test_phases_keep_their_areas():
+    """Chords of a circle cut it short by 2.6 % at this size, if nothing is done about it."""
+    segments, _ = segments_of(disk(40, 5.3, (20.2, 19.6)), size={"b": 4e-6}, gap_elements=1)
+    a, b = (segments.points[segments.ends[:, i]] for i in (0, 1))
+    cross = 0.5 * (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+    area = cross[segments.left == 1].sum() - cross[segments.right == 1].sum()
+    assert area == pytest.approx(disk(40, 5.3, (20.2, 19.6)).sum(), rel=1e-6)
