@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -25,15 +26,17 @@ def shared(tmp_path: Path) -> Path:
     return COMM.bcast(tmp_path)
 
 
-@pytest.fixture
+@contextmanager
 def small_files_only():
-    """Files can't grow beyond 1 kB, as on a disk that is full."""
+    """Files can't grow beyond 1 kB, as on a disk that is full; not even the file that pytest may write to."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def everything_in(folder: Path) -> list[str]:
@@ -163,8 +166,8 @@ def test_a_file_is_whole_or_absent(tmp_path):
     assert everything_in(tmp_path) == ["a.txt"]
 
 
-def test_a_full_disk(tmp_path, small_files_only):
-    with pytest.raises(InputError, match=r"a\.csv: can't write here \(file too large\)"):
+def test_a_full_disk(tmp_path):
+    with small_files_only(), pytest.raises(InputError, match=r"a\.csv: can't write here \(file too large\)"):
         write_text(tmp_path / "a.csv", "x" * 5000)
     assert everything_in(tmp_path) == []
 
