@@ -110,7 +110,8 @@ def trace(image: LabelImage) -> Outline:
     moved = _smooth(graph, home, scale)
     moved = _restore_areas(graph, home, moved, scale, visited, point_start)
     moved = _open_sharp_angles(graph, home, moved)
-    areas = np.bincount(image.phase.ravel(), minlength=len(image.names)) * (pixel[0] * pixel[1])
+    pixels = np.bincount(image.phase.ravel(), minlength=len(image.names))
+    areas = pixels.astype(np.float64) * (pixel[0] * pixel[1])
     low, high = _boxes(graph, home, scale)
     for _ in range(3):
         moved = restore_phase_areas(moved, graph.edge, graph.left, graph.right, graph.frame, areas)

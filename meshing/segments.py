@@ -10,7 +10,9 @@ from microlith.meshing.outline import Outline, restore_phase_areas
 from microlith.meshing.sizing import SizeField
 
 CLEARANCE = 0.7  # least distance of a segment's middle to points of other segments, in lengths of the segment
-DEVIATION = 0.35  # largest distance of an outline point from its segment, in units of the smaller pixel edge
+# Largest distance of an outline point from its segment, in units of the smaller pixel edge. Two chains between the same
+# nodes have a pixel or more between them, so that one of them strays further and is cut: no segment comes twice.
+DEVIATION = 0.35
 LONGEST_RATIO = 2.2  # of the lengths of segments that meet; above 2, or one halving would set off the next
 TOO_LONG = 1.5  # length of a segment in wanted sizes at its middle
 SMALLEST_ANGLE = np.deg2rad(40.0)  # between segments that meet, where the outline allows it
@@ -201,12 +203,7 @@ def _must_split(
     np.minimum.at(shortest, ends.ravel(), np.repeat(length, 2))
     split |= length > LONGEST_RATIO * shortest[ends].min(axis=1)
     split |= _sharp(points, ends, length)
-    split &= (length > 2 * SHORTEST) | (length > wanted)
-
-    key = ends.min(axis=1) * np.int64(len(points)) + ends.max(axis=1)
-    _, place, count = np.unique(key, return_inverse=True, return_counts=True)
-    split |= count[place] > 1  # two chains between the same nodes, both cut short
-    return split
+    return split & ((length > 2 * SHORTEST) | (length > wanted))
 
 
 def _strays(line: _Line, arc: NDArray[np.float64], segments: Segments) -> NDArray[np.bool_]:

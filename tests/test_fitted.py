@@ -99,7 +99,7 @@ def test_unit_of_the_image_leaves_no_trace():
     meshes = []
     for metre in (1.0, 1e-9, 1e-6):
         image = label_image(phase, (12.5 * metre, 25 * metre))
-        options = MeshOptions(size={"b": 47.9 * metre}, size_max=211 * metre)
+        options = MeshOptions(size={"b": 47.9 * metre}, size_max=211 * metre, junction_size=0.7 * metre)
         meshes.append(fitted_triangulation(image, options, [0, 1]))
     for mesh in meshes[1:]:
         assert (mesh.points == meshes[0].points).all()
@@ -116,6 +116,26 @@ def test_orientation_is_the_images():
     assert mesh.extent == (30, 20)
     assert centre[:, 0].min() > 19
     assert centre[:, 1].max() < 6
+
+
+def test_bad_triangles_are_cured(monkeypatch):
+    """A mesher's blunder: one free point nearly on an edge of its star."""
+    from microlith.meshing import fitted
+
+    made = fitted._mesh
+
+    def blunder(pieces, field):
+        points, triangles = made(pieces, field)
+        point = len(pieces.points) + 5
+        star = triangles[(triangles == point).any(axis=1)]
+        edge = star[0][star[0] != point]
+        points[point] += 0.97 * (points[edge].mean(axis=0) - points[point])
+        assert 0 < sicn(points, triangles).min() < 0.15
+        return points, triangles
+
+    monkeypatch.setattr(fitted, "_mesh", blunder)
+    mesh = fitted_triangulation(label_image(disk()), MeshOptions(size={"b": 2e-6}), [0, 1])
+    assert sicn(mesh.points, mesh.triangles).min() > 0.4
 
 
 def test_unsolved_phases_cost_little():
