@@ -168,9 +168,9 @@ def main() -> None:
         "--junctions",
         type=_length,
         nargs="+",
-        default=[None, 2 * NANO],
+        default=[None],
         metavar="NM",
-        help="element size in nm where three phases meet, or none for the mesher's default (default: none 2)",
+        help="element size in nm where three phases meet, or none for the mesher's default; the demo has no such place",
     )
     parser.add_argument("--growths", type=float, nargs="+", default=None, help="default: the case's")
     parser.add_argument("--reference-factor", type=float, default=0.25, help="as --factors, of the reference")
