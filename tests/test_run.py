@@ -195,14 +195,18 @@ def test_terminated_run_leaves_nothing(tmp_path, ranks):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["case.toml", "image.tif"]
 
 
-def test_bad_input_names_the_case_file(tmp_path):
+def test_bad_input_names_the_case_file(tmp_path, monkeypatch):
     """What the reader of the image finds wrong with a key is known by its table only there."""
     path = write_case(tmp_path, phases=PHASES.replace("label = 2", "label = 5"))
     with pytest.raises(InputError, match=r"^/.*case\.toml: \[phases"):
         pipeline.check(load_case(path))
-    path = write_case(tmp_path, mesh='[mesh]\nsize_max = "1e-5 nm"\n')
+
+    def refuse(*_):
+        raise InputError("[mesh] size asks for too much")
+
+    monkeypatch.setattr(pipeline, "fitted_triangulation", refuse)
     with pytest.raises(InputError, match=r"^/.*case\.toml: \[mesh\] size"):
-        run_case(path, comm=MPI.COMM_SELF)
+        run_case(write_case(tmp_path), comm=MPI.COMM_SELF)
 
 
 @pytest.mark.mpi
