@@ -84,3 +84,14 @@ def test_junctions_may_be_finer_than_pixels():
 def test_unknown_phase_is_named():
     with pytest.raises(InputError, match=r"'binder'.*\(a, b\)"):
         size_field(label_image(disk()), MeshOptions(size={"binder": 1e-6}), [0], NOWHERE)
+
+
+def test_fields_give_way_to_short_edges():
+    """Where edges must be short, elements grow from there; where they are about as wanted nothing changes."""
+    image = label_image(np.zeros((40, 40), int))
+    field = size_field(image, MeshOptions(size_max=8e-6), [0], NOWHERE)
+    points = np.array([[10.5, 10.5], [30.5, 30.5]])
+    limited = field.limited(points, np.array([0.5, 7.0]))
+    assert limited.at(points) == pytest.approx([0.5, min(8, 0.5 + 0.25 * 20 * np.sqrt(2))], rel=0.05)
+    assert limited.at(points[:1] + 4.0)[0] == pytest.approx(0.5 + 0.25 * 4 * np.sqrt(2), rel=0.02)
+    assert (field.values == 8).all()

@@ -72,5 +72,6 @@ class Ranks:
         assert self.comm is not None
         time.sleep(0.5 * min(self.comm.rank, 20))  # of several, the first speaks and ends the others
         say(report)
+        time.sleep(0.5)  # mpirun forwards what a rank says in its own time, and drops the rest when it ends all
         self.comm.Abort(status)
         raise SystemExit(status)
