@@ -121,7 +121,8 @@ class Trajectory:
         so_far = np.zeros(len(rows))
         for segment in self.segments:
             on_lift, on_basis = _projected(rows, segment, self.comm)
-            inside = (times <= segment.end) & (times > segment.start) if segment.start > 0 else times <= segment.end
+            first, last = segment is self.segments[0], segment is self.segments[-1]
+            inside = (first | (times > segment.start)) & (last | (times <= segment.end))
             s = np.append(times[inside] - segment.start, segment.end - segment.start)
             values[:, inside] = on_lift[:, None] + on_basis @ segment.coefficients(s[:-1])
             gained = on_lift[:, None] * s + on_basis @ segment.integrals(s)

@@ -1,5 +1,6 @@
 """The images and case files of cases/: what their comments claim, checked on the files themselves."""
 
+import json
 import runpy
 import tomllib
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from closed_forms import slab_mean
 from PIL import Image
 from scipy import ndimage
+from scipy.optimize import brentq
 
 from microlith.workflow.casefile import load_case
 
@@ -143,3 +146,15 @@ def test_every_case_file_is_valid(path):
     case = load_case(path)
     assert Path(case.image.path).exists()
     assert case.regions
+
+
+def test_slab_case_against_its_closed_form(tmp_path):
+    """The figures of cases/slab/README.md."""
+    from microlith.workflow import pipeline
+
+    pipeline.run(load_case(CASES / "slab" / "case.toml"), tmp_path / "out", force=False)
+    found = json.loads((tmp_path / "out" / "summary.json").read_text())["regions"]
+    for name, (a, b) in {"slab": (0.0, 1.0), "near": (0.0, 0.2), "far": (0.8, 1.0)}.items():
+        for key, value in (("t50_s", 0.5), ("t90_s", 0.9)):
+            exact = brentq(lambda t, a=a, b=b, v=value: slab_mean([t], a, b, 1.0, 1e-2)[0] - v, 1e-3, 400.0)
+            assert found[name][key] == pytest.approx(exact, rel=3e-4), (name, key)
