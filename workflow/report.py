@@ -19,7 +19,7 @@ def print_fidelity(report: FidelityReport) -> None:
             table.add_row(*row)
         if rows:
             console.print(table)
-    console.print(report.summary(), highlight=False)
+    console.print(report.summary(), highlight=False, soft_wrap=True)
 
 
 def fidelity_lines(report: FidelityReport) -> Iterator[str]:
