@@ -287,7 +287,7 @@ def reference(prepared: Prepared) -> Trajectory:
 
 def truth(exact: Trajectory, times: Array) -> Array:
     """Exact curves (regions, times)."""
-    values, _ = exact.functionals(np.eye(len(exact.segments[0].lift)), times)
+    values = exact.project(np.eye(len(exact.segments[0].lift))).values(times)
     return values
 
 

@@ -39,6 +39,8 @@ def label_image(source: ImageSource, phases: Sequence[PhaseLabels]) -> LabelImag
     raw = read_image(source)
     size = voxel_size(raw.voxel_size, source)
     values = cropped(raw.values, source.crop, source.path)
+    if _is_one_slice(values, source):
+        values, size = values[0], size[1:]
     counts = count_values(values, MOST_LABELS)
     if counts is None:
         what = "colours" if raw.colour else "values"
@@ -85,7 +87,8 @@ def read_region_labels(
     stored = raw.values.shape
     fits = stored == stored_shape if stored_shape else len(stored) == len(shape)
     if fits:
-        labels = majority(cropped(raw.values, source.crop, path), source.coarsen, path)
+        labels = cropped(raw.values, source.crop, path)
+        labels = majority(labels[0] if _is_one_slice(labels, source) else labels, source.coarsen, path)
         fits = labels.shape == shape
     if not fits:
         wanted = _size(stored_shape) if stored_shape else f"{_size(shape)} after crop and coarsen"
@@ -93,6 +96,11 @@ def read_region_labels(
             f"{key}: {path}: expected the segmented image's size, {wanted}, got {_size(stored)}; make both alike"
         )
     return labels
+
+
+def _is_one_slice(values: NDArray[Any], source: ImageSource) -> bool:
+    """Whether the crop asks for one slice of a volume: a 2D image then."""
+    return values.ndim == 3 and values.shape[0] == 1 and "z" in source.crop
 
 
 def _refuse_outvoted(phase: NDArray[np.uint8], names: tuple[str, ...], source: ImageSource) -> None:

@@ -110,17 +110,28 @@ class Trajectory:
         segment = next((s for s in self.segments if time <= s.end), self.segments[-1])
         return segment.state(time - segment.start)
 
-    def functionals(self, rows: Array, times: Array) -> tuple[Array, Array]:
-        """Linear functionals of u and their integrals from 0, each of shape (functionals, times); collective.
+    def project(self, rows: Array) -> "Projection":
+        """Linear functionals (functionals, owned) on the trajectory; collective."""
+        return Projection(self.segments, tuple(_projected(rows, segment, self.comm) for segment in self.segments))
 
-        Args:
-            rows: (functionals, owned).
-            times: (n,) increasing.
-        """
-        values, integrals = np.empty((len(rows), len(times))), np.empty((len(rows), len(times)))
-        so_far = np.zeros(len(rows))
-        for segment in self.segments:
-            on_lift, on_basis = _projected(rows, segment, self.comm)
+
+@dataclass(frozen=True)
+class Projection:
+    """Linear functionals of u(t), at any time without more communication; the same on all ranks."""
+
+    segments: tuple[Segment, ...]
+    parts: tuple[tuple[Array, Array], ...]  # per segment: on the lift (functionals,), on the basis (functionals, m)
+
+    def values(self, times: Array) -> Array:
+        """Values at increasing times, (functionals, times)."""
+        return self.evaluate(times)[0]
+
+    def evaluate(self, times: Array) -> tuple[Array, Array]:
+        """Values at increasing times and integrals from 0 to these, each (functionals, times)."""
+        count = len(self.parts[0][0])
+        values, integrals = np.empty((count, len(times))), np.empty((count, len(times)))
+        so_far = np.zeros(count)
+        for segment, (on_lift, on_basis) in zip(self.segments, self.parts, strict=True):
             first, last = segment is self.segments[0], segment is self.segments[-1]
             inside = (first | (times > segment.start)) & (last | (times <= segment.end))
             s = np.append(times[inside] - segment.start, segment.end - segment.start)

@@ -138,7 +138,7 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
 
     amount = matrix_times(mass, np.ones_like(load))
     whole_start = float(mesh.mesh.comm.allreduce(start_amount.sum(), op=MPI.SUM))
-    surfaces = tuple(_surface(contact, contacts, mass, stiffness, start_amount, v) for contact in contacts)
+    surfaces = tuple(_surface(contact, diffusivity, mass, start_amount, v) for contact in contacts)
     nodal = _nodal(space, mesh, start_of_phase)
     for contact in contacts:
         if contact.coefficient is None:
@@ -180,22 +180,14 @@ def _located(space: fem.FunctionSpace, mesh: PhaseMesh, physics: Physics, scales
 
 
 def _surface(
-    contact: _Located,
-    contacts: list[_Located],
-    mass: PETSc.Mat,
-    stiffness: PETSc.Mat,
-    start_amount: Array,
-    v: ufl.Argument,
+    contact: _Located, diffusivity: fem.Function, mass: PETSc.Mat, start_amount: Array, v: ufl.Argument
 ) -> Surface:
     """What enters through a surface is what its rows of storage and diffusion do not balance.
 
     That is exact for the discrete problem, held or not, where k (c_s − c) would cancel if k is large.
     """
     rows = contact.indicator.x.array[: len(start_amount)]
-    level = matrix_times(stiffness, rows)
-    for other in contacts:
-        if other.coefficient is not None:
-            level -= _assembled(forms.transfer(other.coefficient, contact.indicator, v, other.measure))
+    level = _assembled(forms.diffusion(diffusivity, contact.indicator, v))
     start = float(contact.indicator.function_space.mesh.comm.allreduce(rows @ start_amount, op=MPI.SUM))
     return Surface(contact.name, matrix_times(mass, rows), level, start)
 

@@ -22,8 +22,9 @@ from .spec import Ball, Box, LabelRegion, Polygon, Shape, Shell, WholePhase
 
 Array = NDArray[np.float64]
 PhaseAt = Callable[[Array], NDArray[np.uint8]]
-DEPTH = 5  # halvings of a cut element at which a curved or ragged edge is taken as it is
-STRAIGHT = 1e-3  # deviation of the edge from a straight line, in element radii, that counts as none
+SMALLEST = 5e-3  # radius, per size of the region, of the parts in which a corner of its edge is taken as it is
+SMALLEST_PIXEL = 0.06  # the same for the ragged edge of a label image, per smallest voxel edge
+STRAIGHT = {2: 1e-3, 3: 1e-2}  # by dimension: deviation from a straight line, in element radii, that counts as none
 SAMPLES = 160_000  # points that measure a region's whole area
 
 
@@ -133,7 +134,7 @@ def _mean(
             distance, inside = labels.distance, labels.inside
         else:
             distance = distance_to(shape, mesh.unit)
-        cell, parts = _cut(cells.corners[wanted], distance, inside)
+        cell, parts = _cut(cells.corners[wanted], distance, inside, _smallest(shape, mesh))
         cell = wanted[cell]
     integral, measures = cells.assembled(cell, parts)
     measures = comm.allreduce(measures, op=MPI.SUM)
@@ -159,37 +160,37 @@ def _surface_of(mesh: PhaseMesh, phase: int) -> Array:
 
 
 def _cut(
-    corners: Array, distance: Distance, inside: Callable[[Array], NDArray[np.bool_]] | None
+    corners: Array, distance: Distance, inside: Callable[[Array], NDArray[np.bool_]] | None, smallest: float
 ) -> tuple[NDArray[np.intp], Array]:
-    """Simplices that together fill region ∩ cells, and the cell of each."""
+    """Simplices that together fill region ∩ cells, and the cell of each.
+
+    Cells are halved until they lie on one side of the edge, or the edge is straight in them, or they are `smallest`.
+    """
     cell: NDArray[np.intp] = np.arange(len(corners))
     found_cells: list[NDArray[np.intp]] = []
     found_parts: list[Array] = []
-    for depth in range(DEPTH + 1):
+    while len(cell):
         centroid = corners.mean(axis=1)
         radius = np.linalg.norm(corners - centroid[:, None], axis=2).max(axis=1)
         at_centroid = distance(centroid)
+        within = inside(centroid) if inside else at_centroid < 0
         clear = np.abs(at_centroid) >= radius
-        whole = clear & (inside(centroid) if inside else at_centroid < 0)
+        whole = clear & within
+        small = ~clear & (radius < smallest)
+        if inside:
+            whole |= small & within
         found_cells.append(cell[whole])
         found_parts.append(corners[whole])
-        cell, corners, radius = cell[~clear], corners[~clear], radius[~clear]
-        if not len(cell):
-            break
-        if inside:
-            if depth == DEPTH:
-                taken = inside(corners.mean(axis=1))
-                found_cells.append(cell[taken])
-                found_parts.append(corners[taken])
-        else:
+        left = ~clear & ~small if inside else ~clear
+        cell, corners, radius, small = cell[left], corners[left], radius[left], small[left]
+        if not inside and len(cell):
             values = distance(corners.reshape(-1, corners.shape[2])).reshape(corners.shape[:2])
-            ready = _straight(corners, values, distance, radius) if depth < DEPTH else np.ones(len(cell), dtype=bool)
+            ready = small | _straight(corners, values, distance, radius)
             of, parts = _clip(corners[ready], values[ready])
             found_cells.append(cell[ready][of])
             found_parts.append(parts)
             cell, corners = cell[~ready], corners[~ready]
-        if depth < DEPTH:
-            cell, corners = _halve(cell, corners)
+        cell, corners = _halve(cell, corners)
     return np.concatenate(found_cells), np.concatenate(found_parts)
 
 
@@ -201,7 +202,7 @@ def _straight(corners: Array, values: Array, distance: Distance, radius: Array) 
         for j in range(i):
             middle = distance((corners[:, i] + corners[:, j]) / 2)
             worst = np.maximum(worst, np.abs(middle - (values[:, i] + values[:, j]) / 2))
-    return worst <= STRAIGHT * radius
+    return worst <= STRAIGHT[corners.shape[2]] * radius
 
 
 def _halve(cell: NDArray[np.intp], corners: Array) -> tuple[NDArray[np.intp], Array]:
@@ -290,6 +291,16 @@ def _measure(
     if excluded is not None:
         hit &= phase_at(x) != excluded
     return float(hit.mean() * np.prod(high - low))
+
+
+def _smallest(shape: Shape, mesh: PhaseMesh) -> float:
+    """Radius below which parts of cut cells need not be halved, in mesh units."""
+    if isinstance(shape, LabelRegion):
+        return SMALLEST_PIXEL
+    if isinstance(shape, Shell):
+        return SMALLEST * shape.distance / mesh.unit
+    bounds = _bounds(shape, mesh.unit)
+    return SMALLEST * min((high - low for low, high in bounds.values()), default=1.0)
 
 
 def _bounds(shape: Shape, unit: float) -> dict[int, tuple[float, float]]:

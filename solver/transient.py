@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from mpi4py import MPI
 
-from .krylov import Trajectory, integrate
+from .krylov import Projection, Trajectory, integrate
 from .linear import ShiftedSolvers, choose_method
 from .problem import Problem
 from .regions import RegionMean
@@ -23,7 +24,7 @@ INNER = 1e-2  # inner tolerance of CG per unit of outer tolerance
 def output_times(time: TimeSpan) -> Array:
     """Times of the curves in seconds: those asked for, or 200 log-spaced ones and the snapshots."""
     if time.times is not None:
-        return np.unique(np.array([*time.times, *time.snapshots], dtype=np.float64))
+        return np.unique(np.array(time.times, dtype=np.float64))
     spaced = np.geomspace(time.end * 10.0**-DECADES, time.end, POINTS)
     spaced[-1] = time.end
     return np.unique(np.concatenate([spaced, np.array(time.snapshots)]))
@@ -54,6 +55,7 @@ class Transient:
     history: tuple[tuple[int, float], ...]  # (solves, error estimate)
     _problem: Problem
     _trajectory: Trajectory
+    _projection: Projection  # of the regions, in the order of curves
 
     def concentration(self, time: float) -> Array:
         """Concentration at one time (s) in mol/m^3: local entries of the space's dofs, ghosts included."""
@@ -69,6 +71,28 @@ class Transient:
             vector.array[owned] = self._trajectory.state(time / problem.scales.time)
         vector.scatter_forward()
         return vector.array * problem.scales.concentration
+
+    def first_time(self, region: str, concentration: float) -> float | None:
+        """When a region's mean first reaches a concentration (mol/m^3), s; None where it does not until the end.
+
+        From the solution itself, not from the curve's points; 0 where it starts there.
+        """
+        scales = self._problem.scales
+        row = list(self.curves).index(region)
+        target = concentration / scales.concentration
+
+        def value(t: float | Array) -> Array:
+            return self._projection.values(np.atleast_1d(np.asarray(t, dtype=np.float64)))[row] - target
+
+        t = np.append(0.0, np.geomspace(1e-9, 1.0, 4000))
+        c = value(t)
+        there = c >= 0 if c[0] < 0 else c <= 0
+        if not there.any():
+            return None
+        i = int(np.argmax(there))
+        if i == 0:
+            return 0.0
+        return float(brentq(lambda x: float(value(x)[0]), t[i - 1], t[i], xtol=1e-15, rtol=1e-10)) * scales.time
 
 
 def solve(
@@ -99,7 +123,7 @@ def solve(
     watch = np.array([*(m.weights for m in means.values()), problem.amount / whole])
     times = output_times(time)
     scaled = np.divide(times, scales.time)
-    watched_times: Array = np.unique(np.append(scaled, 1.0))
+    watched_times: Array = np.unique(np.concatenate([scaled, np.array(time.snapshots) / scales.time, [1.0]]))
     inner = options.inner_tolerance or INNER * time.tolerance
     solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, inner)
     integration = integrate(
@@ -112,7 +136,8 @@ def solve(
         np.array(time.snapshots) / scales.time,
         progress,
     )
-    values = integration.trajectory.functionals(watch, scaled)[0] * scales.concentration
+    projection = integration.trajectory.project(watch)
+    values = projection.values(scaled) * scales.concentration
     # At time 0 the concentration is what the case says, not its projection, which knows the held surfaces already.
     at_start = [mean.phase_shares @ problem.start_of_phase for mean in means.values()]
     values[: len(means), times == 0.0] = np.reshape(at_start, (-1, 1)) * scales.concentration
@@ -129,6 +154,7 @@ def solve(
         history=integration.history,
         _problem=problem,
         _trajectory=integration.trajectory,
+        _projection=projection,
     )
     solvers.destroy()
     return transient
@@ -137,7 +163,7 @@ def solve(
 def _balance(problem: Problem, trajectory: Trajectory, times: Array) -> MassBalance:
     """Stored change against the time integrals of all fluxes."""
     rows = np.array([problem.amount, *(f for s in problem.surfaces for f in (s.rate, s.level))])
-    value, integral = trajectory.functionals(rows, times)
+    value, integral = trajectory.project(rows).evaluate(times)
     inflow = value[1::2] - np.array([[s.start] for s in problem.surfaces]).reshape(-1, 1) + integral[2::2]
     stored = value[0] - problem.start_amount
     exchanged = max(float(np.abs(stored).max()), float(np.abs(inflow).sum(axis=0).max(initial=0.0)), 1e-300)

@@ -3,9 +3,8 @@
 import csv
 
 import numpy as np
-import pytest
 
-from microlith.workflow.curves import COMMENT_LINES, time_to_fraction, write_curves
+from microlith.workflow.curves import COMMENT_LINES, write_curves
 
 TIMES = np.geomspace(1e-3, 100.0, 200)
 CURVES = {"I": 1000 * (1 - np.exp(-TIMES / 3)), "near": TIMES / 7}
@@ -42,33 +41,3 @@ def test_any_region_name_survives(tmp_path):
     assert rows[0] == ["time_s", *names]
     assert len(rows) == 201
     assert {len(row) for row in rows} == {4}
-
-
-def test_time_to_fraction_of_an_exponential():
-    # 40 points per decade: the cubic finds the time to 1e-5, straight lines would miss by 4e-4
-    for fraction in (0.1, 0.5, 0.9):
-        exact = -3 * np.log(1 - fraction)
-        found = time_to_fraction(TIMES, CURVES["I"], 1000 * fraction, initial=0.0)
-        assert found == pytest.approx(exact, rel=1e-5)
-
-
-def test_time_to_fraction_of_a_falling_curve():
-    assert time_to_fraction(TIMES, 5 + 3 * np.exp(-TIMES), 6.5) == pytest.approx(np.log(2), rel=1e-5)
-
-
-def test_time_to_fraction_not_reached():
-    assert time_to_fraction(TIMES, CURVES["near"], 1e6) is None
-    assert time_to_fraction(TIMES, 100 - CURVES["near"], 1.0) is None
-
-
-def test_time_to_fraction_at_and_before_the_first_times():
-    assert time_to_fraction([1.0, 2.0], [8.0, 9.0], 4.0, initial=0.0) == pytest.approx(0.5)
-    assert time_to_fraction([0.0, 2.0, 4.0], [0.0, 1.0, 2.0], 0.5) == pytest.approx(1.0)
-    assert time_to_fraction([0.0, 2.0, 4.0], [0.0, 1.0, 2.0], 1.0) == 2.0
-    assert time_to_fraction([1.0, 2.0], [5.0, 5.0], 5.0) == 1.0
-    assert time_to_fraction([1.0, 2.0], [0.0, 8.0], 4.0) == pytest.approx(np.sqrt(2))
-
-
-def test_time_to_fraction_takes_the_first_of_several():
-    t = np.linspace(0.1, 10, 2000)
-    assert time_to_fraction(t, np.sin(t), 0.5) == pytest.approx(np.pi / 6, rel=1e-5)

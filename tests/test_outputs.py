@@ -237,3 +237,24 @@ def test_in_turn_is_one_after_the_other(tmp_path):
 
     in_turn(COMM, work)
     assert path.read_text().split() == [str(rank) for rank in range(COMM.size)]
+
+
+def test_what_a_killed_run_left_is_no_hindrance(tmp_path):
+    """The folder of a process that is gone is removed; that of a living one is somebody's work."""
+    import os
+    import subprocess
+    import sys
+    from socket import gethostname
+
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    path = tmp_path / "out"
+    left = path / f".unfinished-{gethostname()}-{gone.stdout.strip()}-abc"
+    left.mkdir(parents=True)
+    with result_folder(path, False, MPI.COMM_SELF) as stage:
+        assert not left.exists()
+        assert str(os.getpid()) in stage.name
+    living = path / f".unfinished-{gethostname()}-{os.getpid()}-abc"
+    living.mkdir()
+    with pytest.raises(InputError, match="not empty"), result_folder(path, False, MPI.COMM_SELF):
+        pass
+    assert living.exists()

@@ -85,7 +85,9 @@ def test_area_of_disk(cells):
     _, found, _ = area_of(mesh, Ball(scaled(4.9, 3.1), 2.2 * MICRO))
     assert found == pytest.approx(np.pi * 2.2**2, rel=2e-4)
     _, tiny, _ = area_of(mesh, Ball(scaled(4.97, 3.11), 0.08 * MICRO))  # within one or two elements
-    assert tiny == pytest.approx(np.pi * 0.08**2, rel=1e-2)
+    assert tiny == pytest.approx(np.pi * 0.08**2, rel=2e-4)
+    _, dot, _ = area_of(mesh, Ball(scaled(4.971, 3.113), 1e-4 * MICRO))  # a speck within one: no corner is inside
+    assert dot == pytest.approx(np.pi * 1e-8, rel=2e-4)
 
 
 @pytest.mark.mpi

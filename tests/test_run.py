@@ -339,7 +339,7 @@ def test_disk_in_a_bath(tmp_path):
 def test_times_of_the_users_choice(tmp_path):
     time = '[time]\nend = "20 s"\ntolerance = 1e-4\ntimes = ["1 s", "3 s", "20 s"]\nsnapshots = ["2 s"]\n'
     folder = run_case(write_case(tmp_path, mesh=MESH + "degree = 1\n", time=time), comm=MPI.COMM_SELF)
-    assert list(curves(folder)["time_s"]) == [1.0, 2.0, 3.0, 20.0]
+    assert list(curves(folder)["time_s"]) == [1.0, 3.0, 20.0]
     assert [p.name for p in folder.glob("snapshot*")] == ["snapshot-2s.png"]
 
 
@@ -431,3 +431,36 @@ def test_any_number_of_ranks_gives_the_same_curves(tmp_path, linear):
     grid, same = (pyvista.read(r / "fields.vtkhdf") for r in (shared, alone))
     assert (grid.n_cells, grid.n_points) == (same.n_cells, same.n_points)
     assert grid.compute_cell_sizes()["Area"].sum() == pytest.approx(same.compute_cell_sizes()["Area"].sum())
+
+
+def test_region_labels_are_checked_before_meshing(tmp_path):
+    """`check` refuses what `run` would: a label image of another size, without the label, or outside solved phases."""
+    import tifffile
+
+    from microlith.meshing.errors import InputError
+    from microlith.workflow.casefile import load_case
+    from microlith.workflow.pipeline import check
+
+    wrong = {
+        "small": (np.ones((5, 5), np.uint8), "", "size"),
+        "empty": (np.zeros((40, 60), np.uint8), "", "all pixels"),
+        "absent": (np.ones((40, 60), np.uint8), "label = 9", "label 9"),
+        "pore": ((electrode() == 0).astype(np.uint8), "", "transport phase"),
+    }
+    for name, (labels, more, words) in wrong.items():
+        path = write_case(tmp_path / name, regions=f'[regions.r]\nlabels = "r.tif"\n{more}\n')
+        tifffile.imwrite(path.parent / "r.tif", labels)
+        with pytest.raises(InputError, match=words):
+            check(load_case(path))
+
+
+def test_one_slice_of_a_volume(tmp_path):
+    """A stack and crop.z give the curves of that slice as a 2D image."""
+    import tifffile
+
+    flat = run_case(write_case(tmp_path / "flat"), comm=MPI.COMM_SELF)
+    path = write_case(tmp_path / "stack")
+    other = np.where(electrode() == 2, 1, electrode()).astype(np.uint8)
+    tifffile.imwrite(path.parent / "image.tif", np.stack([other, electrode(), other]), photometric="minisblack")
+    path.write_text(path.read_text().replace("[phases.pore]", "crop = { z = [1, 2] }\n[phases.pore]", 1))
+    assert np.array_equal(curves(run_case(path, comm=MPI.COMM_SELF)), curves(flat))

@@ -217,6 +217,28 @@ def test_multigrid_and_factors_agree():
         assert np.abs(factors.curves[name] - multigrid.curves[name]).max() < 3e-6 * 1000.0
 
 
+@pytest.mark.parametrize("times", [None, (0.5 * END, END)])
+def test_first_time_is_the_solution_s_own(times):
+    """t50 does not depend on the times of the curves: a line between their points would miss by tens of per cent."""
+    from scipy.optimize import brentq
+
+    problem = build(slab_mesh(), Physics((medium(),), FED), 2, END)
+    shapes = {name: Box({"x": (a * MICRO, b * MICRO)}) for name, (a, b) in REGIONS.items()}
+    means = region_means(problem.space, slab_mesh(), shapes, {}, everywhere(255))
+    transient = solve(problem, means, TimeSpan(END, 1e-6, times=times), SolverOptions())
+    for name, (a, b) in REGIONS.items():
+        edges = (a * MICRO, b * MICRO, LENGTH, D / POROSITY)
+        exact = brentq(lambda t, e=edges: slab_mean([t], *e)[0] - 0.5, 1e-4 * END, END)
+        assert transient.first_time(name, 500.0) == pytest.approx(exact, rel=2e-3), name
+        assert transient.first_time(name, 1001.0) is None
+
+
+def test_fast_mass_transfer_keeps_the_balance():
+    """With k_f so large that k_f (c_s - c) is lost to rounding, the inflow still is what is stored."""
+    _, transient = run(slab_mesh(), Physics((medium(),), {"x_min": FaceCondition(1000.0, 1e6)}), 2)
+    assert transient.balance.imbalance < 1e-4
+
+
 def test_giving_up_is_said():
     """With too few solves the estimate stays above the tolerance and `converged` says so."""
     _, transient = run(slab_mesh(), Physics((medium(),), FED), 2, options=SolverOptions(max_solves=12))

@@ -137,12 +137,13 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> None:
 
 def _ready_to_run(options: argparse.Namespace) -> "tuple[Case, Path]":
     from microlith.workflow.casefile import load_case
+    from microlith.workflow.outputs import abandoned
 
     case = load_case(options.case)
     output = options.output or default_output(options.case)
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: this is a file; choose another folder for the results with -o")
-    if output.is_dir() and any(output.iterdir()) and not options.force:
+    if output.is_dir() and set(output.iterdir()) - set(abandoned(output)) and not options.force:
         raise InputError(
             f"{output}: the results folder is not empty; choose another with -o, or overwrite it with --force"
         )

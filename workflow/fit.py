@@ -58,10 +58,11 @@ def _check_dimension(case: Case, image: LabelImage, at: Place) -> None:
     dim, known = image.dim, AXES[: image.dim]
     table = at.child("image", section=True)
     size = case.image.voxel_size
-    if size is not None and len(size) not in (1, dim):
+    sliced = len(image.stored_shape) == 3 and dim == 2  # one slice of a volume, cut out by crop.z
+    if size is not None and len(size) not in (1, dim, 3 if sliced else dim):
         axes = ", ".join(known)
         raise table.child("voxel_size").error(f"expected the axes {axes} of a {dim}D image, got {len(size)} axes")
-    _check_axes(case.image.crop, image, table.child("crop"))
+    _check_axes([axis for axis in case.image.crop if not (sliced and axis == "z")], image, table.child("crop"))
     if case.mesh.method == "fitted" and dim == 3:
         raise at.child("mesh", True).child("method").error('"fitted" is for 2D images; take "auto" or "lattice"')
     for face in case.physics.faces:

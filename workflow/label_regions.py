@@ -14,7 +14,7 @@ from microlith.meshing.image import LabelImage
 from microlith.meshing.labels import read_region_labels
 from microlith.meshing.phasemesh import PhaseMesh
 from microlith.solver.shapes import LabelField
-from microlith.solver.spec import LabelRegion, Shape
+from microlith.solver.spec import LabelRegion, Role, Shape
 from microlith.workflow.case import Case
 
 
@@ -45,6 +45,24 @@ def expanded(
             shapes[key] = replace(shape, label=label)
             fields[key] = _field(labels == label, np.divide(pixel, mesh.unit))
     return shapes, fields
+
+
+def check_labels(case: Case, image: LabelImage) -> None:
+    """Read all label images of regions and see that each region meets a solved phase; serial.
+
+    Raises:
+        InputError: A label image can't be read, does not fit, or lacks the label; a region misses the solved phases.
+    """
+    solved = np.array([phase.role is Role.TRANSPORT for phase in case.physics.phases])
+    for name, shape in case.regions.items():
+        if isinstance(shape, LabelRegion):
+            labels, _ = _read(case, name, shape, image)
+            for label in np.unique(labels) if shape.label is None else [shape.label]:
+                if label != 0 and not solved[image.phase[labels == label]].any():
+                    raise InputError(
+                        f"{case.path}: [regions.{name}] labels: no pixel of label {label} in {shape.path} lies in a "
+                        "transport phase; move or remove it"
+                    )
 
 
 def _read(

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
+from socket import gethostname
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ def _open(path: Path, force: bool) -> tuple[list[Path], Path]:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
+        for left in abandoned(path):
+            shutil.rmtree(left)
         held = sorted(entry.name for entry in path.iterdir())
         if held and not force:
             shown = ", ".join(held[:3]) + (", ..." if len(held) > 3 else "")
@@ -74,13 +77,27 @@ def _open(path: Path, force: bool) -> tuple[list[Path], Path]:
             )
         for old in old_results(path):
             shutil.rmtree(old) if old.is_dir() else old.unlink()
-        stage = Path(mkdtemp(prefix=UNFINISHED, dir=path))
+        stage = Path(mkdtemp(prefix=f"{UNFINISHED}{gethostname()}-{os.getpid()}-", dir=path))
     except OSError as error:
         with suppress(OSError):
             for folder in missing:
                 folder.rmdir()
         raise cannot_write(path, error) from error
     return missing, stage
+
+
+def abandoned(path: Path) -> list[Path]:
+    """What runs on this host left in a result folder when they were killed."""
+    found = []
+    for folder in path.glob(f"{UNFINISHED}{gethostname()}-*"):
+        process = folder.name.split("-")[-2]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            found.append(folder)
+        except (ValueError, OSError):
+            continue  # not ours, or alive under another user
+    return found
 
 
 def old_results(path: Path) -> list[Path]:

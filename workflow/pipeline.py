@@ -4,7 +4,7 @@ import logging
 import resource
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,12 +25,12 @@ from microlith.meshing.phasemesh import PhaseMesh, Triangulation
 from microlith.solver.islands import Island, islands
 from microlith.solver.problem import Problem, build, feeding_tags
 from microlith.solver.regions import RegionMean, region_means
-from microlith.solver.spec import Role
+from microlith.solver.spec import Role, Shell
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case import Case
 from microlith.workflow.fields import write_fields
 from microlith.workflow.fit import check_against_image
-from microlith.workflow.label_regions import expanded
+from microlith.workflow.label_regions import check_labels, expanded
 from microlith.workflow.outputs import CURVES, CURVES_PICTURE, FIELDS, SUMMARY, result_folder, write_summary
 from microlith.workflow.progress import Stages
 from microlith.workflow.report import fidelity_entries, fidelity_lines, print_fidelity
@@ -38,6 +38,7 @@ from microlith.workflow.summary import region_summary, versions
 from microlith.workflow.table import interpreted
 
 log = logging.getLogger(__name__)
+THIN_SHELL = 2.0  # pixels: of a thinner shell, pixels can't tell how much lies in which phase
 T = TypeVar("T")
 
 
@@ -85,8 +86,10 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
         summary = _summary(case, meshed, problem, means, transient, apart, stages, comm)
         on_root(comm, write_summary, folder / SUMMARY, summary)
     log.info("curves: %s", output / CURVES)
-    log.info("pictures: %s, %s", output / CURVES_PICTURE, output / "snapshot-*.png")
-    log.info("fields: %s", output / FIELDS)
+    snapshots = [str(output / "snapshot-*.png")] if case.time.snapshots else []
+    log.info("pictures: %s", ", ".join([str(output / CURVES_PICTURE), *snapshots]))
+    if case.time.snapshots:
+        log.info("fields: %s", output / FIELDS)
 
 
 @contextmanager
@@ -108,13 +111,15 @@ def _read(case: Case) -> LabelImage:
     if image.dim != 2:
         raise InputError(
             f"{case.path}: [image] file: this version meshes 2D images, and {case.image.path} holds "
-            f"{' x '.join(map(str, image.phase.shape[::-1]))} voxels; take one slice of it"
+            f"{' x '.join(map(str, image.phase.shape[::-1]))} voxels; take one slice of it, as with "
+            "crop = { z = [0, 1] }"
         )
     if case.mesh.method not in ("auto", "fitted"):
         raise InputError(
             f"{case.path}: [mesh] method: {case.mesh.method!r} is not available in this version; expected 'fitted' "
             "or 'auto'"
         )
+    check_labels(case, image)
     return image
 
 
@@ -168,6 +173,9 @@ def _problem(
     with stages.stage("regions", "measuring regions"):
         shapes, labels = expanded(case, meshed.image, mesh, comm)
         means = region_means(problem.space, mesh, shapes, labels, _phase_at(meshed))
+        for name, shape in shapes.items():
+            if isinstance(shape, Shell) and shape.distance < THIN_SHELL * mesh.unit:
+                means[name] = replace(means[name], solved_share=np.nan)
         for name, mean in means.items():
             if mean.solved_measure <= 0:
                 raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase; move it")
@@ -211,6 +219,7 @@ def _solution(
             case.solver,
             lambda solves, error: tell(f"{solves} solves, error about {error:.0e}"),
         )
+    _warn_of_unresolved(case, problem)
     log.info(
         "%d unknowns, %s: %d solves, error in time at most %.1e of the source concentration (estimated), "
         "lithium balance closed to %.1e",
@@ -220,6 +229,21 @@ def _solution(
         transient.error,
         transient.balance.imbalance,
     )
+    if transient.balance.imbalance > 0.01:
+        log.warning(
+            "the lithium balance is off by %.0f %% of what is exchanged: distrust the amounts in summary.json",
+            100 * transient.balance.imbalance,
+        )
+    for name in means:
+        early = transient.first_time(name, 0.5 * case.physics.reference_concentration)
+        first = transient.times[transient.times > 0][0]
+        if early is not None and 0 < early < first:
+            log.warning(
+                "region %s is half full before the first time of its curve, %.3g s, so its t50 is rough; shorten "
+                "[time] end or give earlier times",
+                name,
+                first,
+            )
     if not transient.converged:
         log.warning(
             "the tolerance %g is not reached after %d solves; raise [solver] max_solves or [time] tolerance",
@@ -227,6 +251,28 @@ def _solution(
             transient.solves,
         )
     return transient
+
+
+def _warn_of_unresolved(case: Case, problem: Problem) -> None:
+    """Say so where lithium comes no further than an element until the end: the curves show the mesh then."""
+    from microlith.solver.corners import cell_corners
+
+    mesh = problem.space.mesh
+    corners = cell_corners(mesh)
+    longest = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).max(axis=1)
+    total, count = mesh.comm.allreduce(np.array([longest.sum(), len(longest)]))
+    element = float(total / count) * problem.scales.length
+    for phase in case.physics.phases:
+        if phase.role is Role.TRANSPORT and phase.effective_diffusivity is not None:
+            reach = np.sqrt(phase.effective_diffusivity / phase.porosity * case.time.end)
+            if reach < element:
+                log.warning(
+                    "in %s lithium diffuses %.2g µm until the end, less than an element, %.2g µm: the curves show the "
+                    "mesh; check diffusivity and end, or choose smaller elements",
+                    phase.name,
+                    reach * 1e6,
+                    element * 1e6,
+                )
 
 
 def _write(
@@ -286,7 +332,7 @@ def _summary(
     balance = transient.balance
     return {
         "versions": versions(),
-        "case": interpreted(case),
+        "case": interpreted(replace(case, degree=case.degree or 2, mesh=replace(case.mesh, method="fitted"))),
         "cells": cells,
         "unknowns": problem.unknowns,
         **report,
@@ -313,8 +359,8 @@ def _summary(
         },
         "islands": [{"phases": i.phases, "area_m2": i.measure, "center_m": i.center} for i in apart],
         "regions": {
-            name: region_summary(transient.times, curve, means[name], case.physics.reference_concentration)
-            for name, curve in transient.curves.items()
+            name: region_summary(transient, name, means[name], case.physics.reference_concentration)
+            for name in transient.curves
         },
         "timings_s": stages.timings,
         "peak_memory_bytes": memory,

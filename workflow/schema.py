@@ -245,7 +245,7 @@ SOLVER = Table(
         Key(
             "max_solves",
             Number(1, 100_000, whole=True),
-            "Linear solves before the time integration gives up.",
+            "Linear solves at which the time integration gives up; it makes at least 8 per segment of time.",
             default=200,
         ),
         Key(

@@ -4,10 +4,9 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from microlith.solver.regions import RegionMean
-from microlith.workflow.curves import time_to_fraction
+from microlith.solver.transient import Transient
 
 
 def versions() -> dict[str, str]:
@@ -26,22 +25,20 @@ def versions() -> dict[str, str]:
     }
 
 
-def region_summary(
-    times: NDArray[np.float64], curve: NDArray[np.float64], mean: RegionMean, reference: float
-) -> dict[str, Any]:
-    """Final mean concentration of a region, and when it first passed 50 and 90 % of the reference concentration.
+def region_summary(transient: Transient, name: str, mean: RegionMean, reference: float) -> dict[str, Any]:
+    """Final mean concentration of a region, and when it first reached 50 and 90 % of the reference concentration.
 
     Args:
-        times: (n,) s.
-        curve: (n,) mol/m^3.
+        transient: The solution.
+        name: Of the region.
         mean: Of the region.
         reference: mol/m^3.
     """
     return {
-        "final": float(curve[-1]),
+        "final": float(transient.curves[name][-1]),
         "final_unit": "mol/m^3",
-        "t50_s": time_to_fraction(times, curve, 0.5 * reference),
-        "t90_s": time_to_fraction(times, curve, 0.9 * reference),
+        "t50_s": transient.first_time(name, 0.5 * reference),
+        "t90_s": transient.first_time(name, 0.9 * reference),
         "solved_share": mean.solved_share,
         "solved_area_m2": mean.solved_measure,
     }
