@@ -43,6 +43,8 @@ class PhaseFidelity:
     lost: tuple[Piece, ...]  # pieces of the image that the mesh has not
     merged: tuple[tuple[Piece, ...], ...]  # pieces of the image that are one in the mesh
     split: tuple[Piece, ...]  # pieces of the image that are several in the mesh
+    worst_sicn: float | None  # None for a phase without triangles
+    sicn_1_percent: float | None  # one of its triangles in a hundred is worse
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,13 @@ class FidelityReport:
 
     def phase_rows(self) -> list[tuple[str, ...]]:
         """Table of the phases as text, the heading first."""
-        rows: list[tuple[str, ...]] = [
-            ("phase", "triangles", "area in image (um2)", "in mesh (um2)", "difference", "pieces in image", "in mesh")
-        ]
+        areas_and_pieces = ("area in image (um2)", "in mesh (um2)", "difference", "pieces in image", "in mesh")
+        rows: list[tuple[str, ...]] = [("phase", "triangles", *areas_and_pieces, "worst SICN", "1 % below")]
         for p in self.phases:
             off = "-" if p.relative_difference is None else f"{100 * p.relative_difference:+.4f} %"
             sizes = (f"{p.area_image_m2 * 1e12:.5g}", f"{p.area_mesh_m2 * 1e12:.5g}")
-            rows.append((p.name, str(p.cells), *sizes, off, str(p.pieces_image), str(p.pieces_mesh)))
+            quality = ["-" if q is None else f"{q:.3f}" for q in (p.worst_sicn, p.sicn_1_percent)]
+            rows.append((p.name, str(p.cells), *sizes, off, str(p.pieces_image), str(p.pieces_mesh), *quality))
         return rows
 
     def interface_rows(self) -> list[tuple[str, ...]]:
@@ -131,8 +133,10 @@ def fidelity(image: LabelImage, triangulation: Triangulation, solved: Sequence[i
     one, other, ends = _shared_edges(triangles)
     piece = _mesh_pieces(triangulation.phase, one, other)
     square = triangulation.unit**2
+    quality = sicn(points, triangles)
     phases = []
     for index, name in enumerate(image.names):
+        of_phase = quality[triangulation.phase == index]
         lost, merged, split, in_image, in_mesh = _compare_pieces(image, triangulation, index, piece, area, pixel)
         phases.append(
             PhaseFidelity(
@@ -147,9 +151,10 @@ def fidelity(image: LabelImage, triangulation: Triangulation, solved: Sequence[i
                 lost=lost,
                 merged=merged,
                 split=split,
+                worst_sicn=float(of_phase.min()) if len(of_phase) else None,
+                sicn_1_percent=float(np.percentile(of_phase, 1)) if len(of_phase) else None,
             )
         )
-    quality = sicn(points, triangles)
     worst, low, median = np.percentile(quality, [0, 1, 50])
     return FidelityReport(
         phases=tuple(phases),

@@ -11,6 +11,7 @@ from microlith.meshing.errors import InputError
 from microlith.meshing.export import write_mesh
 from microlith.meshing.fidelity import fidelity
 from microlith.meshing.fitted import fitted_triangulation
+from microlith.meshing.quality import sicn
 from microlith.meshing.spec import MeshOptions
 
 
@@ -47,7 +48,12 @@ def test_the_report_is_json_with_units(islands):
     assert data["phases"][1]["area_image_m2"] == pytest.approx(1.16e-10)
     assert data["interfaces"][0]["length_m"] > 0
     report = fidelity(image, mesh, [0])
-    assert {len(row) for row in report.phase_rows()} == {7}
+    assert {len(row) for row in report.phase_rows()} == {9}
+    assert min(p.worst_sicn for p in report.phases) == report.worst_sicn
+    for index, p in enumerate(report.phases):
+        own = sicn(mesh.points, mesh.triangles[mesh.phase == index])
+        assert p.worst_sicn == own.min()
+        assert p.worst_sicn <= p.sicn_1_percent == np.percentile(own, 1)
     assert "SICN worst" in report.summary()
 
 
