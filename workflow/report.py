@@ -13,7 +13,8 @@ def print_fidelity(report: FidelityReport) -> None:
     from rich.table import Table
 
     console = Console()
-    for heading, *rows in (report.phase_rows(), report.interface_rows()):
+    by_phase = list(zip(*report.phase_rows(), strict=True))  # a column per phase: there are fewer phases than figures
+    for heading, *rows in (by_phase, report.interface_rows()):
         table = Table(*heading)
         for row in rows:
             table.add_row(*row)
