@@ -21,8 +21,3 @@ def diffusion(diffusivity: Expr, c: Expr, v: Expr) -> ufl.Form:
 def transfer(coefficient: Expr, c: Expr, v: Expr, ds: ufl.Measure) -> ufl.Form:
     """∫ k c v ds: first-order exchange through a surface (mass transfer from a source, uptake by a sink)."""
     return coefficient * c * v * ds
-
-
-def amount(porosity: Expr, c: Expr, v: Expr) -> ufl.Form:
-    """∫ ε c v dx for a given concentration c: the right side of its L2 projection."""
-    return porosity * c * v * ufl.dx

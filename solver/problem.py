@@ -129,7 +129,7 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
             stiffness_form += forms.transfer(contact.coefficient, u, v, contact.measure)
     mass = _matrix(forms.storage(porosity, u, v))
     stiffness = _matrix(stiffness_form)
-    start_amount = _assembled(forms.amount(porosity, per_phase(mesh, list(start_of_phase)), v))
+    start_amount = _assembled(forms.storage(porosity, per_phase(mesh, list(start_of_phase)), v))
     load = np.zeros_like(start_amount)
     for contact in contacts:
         if contact.coefficient is not None:
