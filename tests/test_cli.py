@@ -130,6 +130,8 @@ def test_reference_names_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["schema", "--markdown"]) == 0
     text = capsys.readouterr().out
     assert text == markdown_reference() + "\n"
+    kept = Path(__file__).parents[1] / "docs" / "case-file.md"
+    assert kept.read_text(encoding="utf-8") == text, "renew it: microlith schema --markdown > docs/case-file.md"
     for key in TOP_LEVEL.keys:
         assert f"`{key.name}`" in text or f"[{key.name}" in text
     for name in ("voxel_size", "mass_transfer", "gap_elements", "snapshots", "polygon", "max_solves"):

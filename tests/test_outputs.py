@@ -16,7 +16,7 @@ from mpi4py import MPI
 
 from microlith.meshing.collective import in_turn, on_first_rank, together
 from microlith.meshing.errors import InputError
-from microlith.workflow.outputs import result_folder, whole_file, write_summary, write_text
+from microlith.workflow.outputs import cannot_write, result_folder, whole_file, write_summary, write_text
 
 COMM = MPI.COMM_WORLD
 
@@ -258,3 +258,9 @@ def test_what_a_killed_run_left_is_no_hindrance(tmp_path):
     with pytest.raises(InputError, match="not empty"), result_folder(path, False, MPI.COMM_SELF):
         pass
     assert living.exists()
+
+
+def test_what_can_not_be_written_is_named_as_the_user_knows_it(tmp_path):
+    stage = tmp_path / "out" / ".unfinished-host-1-abc"
+    sentence = str(cannot_write(stage / "curves.png", OSError(28, "No space left on device")))
+    assert sentence.startswith(f"{tmp_path / 'out' / 'curves.png'}: ")

@@ -155,6 +155,8 @@ def replace_file(temporary: Path, path: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> InputError:
     """The sentence about a file or folder that can't be written: missing permission, full disk and the like."""
+    if path.parent.name.startswith(UNFINISHED):  # the user knows the result folder, not the hidden one within
+        path = path.parent.parent / path.name
     reason = (error.strerror or str(error)).lower()
     return InputError(f"{path}: can't write here ({reason}); free or allow the space, or name another folder with -o")
 
