@@ -34,6 +34,20 @@ class Triangulation:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """All cells of the image, every phase included, each on exactly one rank (parallel meshers make this)."""
+
+    points: NDArray[np.float64]  # (n, dim) vertices of this rank's cells, in units of `unit` metres
+    vertex: NDArray[np.int64]  # (n,) number of each point, the same on every rank that has the point; not contiguous
+    cells: NDArray[np.int32]  # (m, k) rows of `points`; simplices positively oriented, else DOLFINx's (tensor) order
+    phase: NDArray[np.uint8]  # (m,) index into names
+    shape: str  # of the cells: "triangle", "tetrahedron", "quadrilateral" or "hexahedron"
+    names: tuple[str, ...]
+    unit: float  # metres per coordinate unit (the smallest voxel edge)
+    extent: tuple[float, ...]  # edge lengths of the image in coordinate units, x, y[, z]; the origin is a corner of it
+
+
+@dataclass(frozen=True)
 class PhaseMesh:
     """Distributed conforming mesh of the solved phases only.
 
