@@ -21,24 +21,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from common import (
-    Array,
-    Prepared,
-    Stopwatch,
-    Table,
-    assembled,
-    interpolated,
-    meshed,
-    prepare,
-    resized,
-    say,
-    write_json,
-)
+from common import Array, Stopwatch, Table, interpolated, meshed, resized, say, write_json
 
 from mpi4py import MPI
 
 from microlith.meshing.spec import MeshOptions
 from microlith.solver.transient import solve
+from microlith.workflow import pipeline
 from microlith.workflow.case import Case
 from microlith.workflow.casefile import load_case
 
@@ -66,7 +55,7 @@ COLUMNS = {
 }
 
 
-def curves(prepared: Prepared, tolerance: float) -> tuple[Array, int]:
+def curves(prepared: pipeline.Prepared, tolerance: float) -> tuple[Array, int]:
     """Region curves (regions, times) per reference concentration, and the solves they took."""
     span = replace(prepared.case.time, tolerance=tolerance)
     found = solve(prepared.problem, prepared.means, span, replace(prepared.case.solver, max_solves=400))
@@ -78,7 +67,7 @@ def reference(case: Case, factor: float, junction: float, comm: MPI.Intracomm) -
     found = []
     for coarser in (2.0, 1.0):
         options = resized(case.mesh, factor * coarser, junction_size=junction * coarser)
-        prepared = prepare(replace(case, mesh=options, degree=3), comm)
+        prepared = pipeline.prepared(replace(case, mesh=options, degree=3), comm)
         found.append(curves(prepared, REFERENCE_TOLERANCE)[0])
         say(comm, f"reference: {prepared.cells} cells, {prepared.problem.unknowns} unknowns of degree 3")
     say(comm, f"twice the sizes change it by {np.abs(found[1] - found[0]).max():.1e}")
@@ -94,7 +83,7 @@ def measure(
     mesh_seconds = sum(stages.timings.values())
     for degree in degrees:
         clock = Stopwatch(comm)
-        prepared = assembled(replace(case, mesh=options, degree=degree), product, stages)
+        prepared = pipeline.assembled(replace(case, mesh=options, degree=degree), product, stages)
         assembly_seconds = clock.seconds
         fine, _ = curves(prepared, IN_SPACE)
         in_space = float(np.abs(fine - truth).max())
@@ -183,7 +172,7 @@ def main() -> None:
     table = Table(COLUMNS, comm)
     coarsest = max(options.factors)
     for degree in options.degrees:  # imports and compiled forms are not to count
-        prepare(replace(case, mesh=resized(case.mesh, coarsest), degree=degree), comm)
+        pipeline.prepared(replace(case, mesh=resized(case.mesh, coarsest), degree=degree), comm)
     table.head()
     growths = options.growths or [case.mesh.growth]
     for growth, junction, factor in itertools.product(growths, options.junctions, options.factors):

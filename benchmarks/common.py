@@ -5,7 +5,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,49 +15,19 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.meshing.spec import MeshOptions
-from microlith.solver.problem import Problem
-from microlith.solver.regions import RegionMean
 from microlith.workflow.case import Case
-from microlith.workflow.pipeline import Meshed, _meshed, _problem
+from microlith.workflow.meshed import Meshed, mesh_of
+from microlith.workflow.pipeline import solved_phases
 from microlith.workflow.progress import Stages
 
 Array = NDArray[np.float64]
 MEBI = 1024.0**2
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A case up to where integration starts."""
-
-    case: Case
-    meshed: Meshed
-    problem: Problem
-    means: dict[str, RegionMean]
-    cells: int  # solved for, over all ranks
-    timings: dict[str, float]  # stage -> s
-
-    @property
-    def watch(self) -> Array:
-        """Functionals of the region means, (regions, owned)."""
-        return np.array([mean.weights for mean in self.means.values()])
-
-
-def prepare(case: Case, comm: MPI.Intracomm) -> Prepared:
-    """Mesh a case and assemble it; collective."""
-    return assembled(case, *meshed(case, comm))
-
-
 def meshed(case: Case, comm: MPI.Intracomm) -> tuple[Meshed, Stages]:
     """Mesh a case; collective."""
     stages = Stages()
-    return _meshed(case, stages, comm), stages
-
-
-def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
-    """Assemble a case on a mesh that is there already; collective."""
-    problem, means, _, _ = _problem(case, meshed, stages)
-    topology = meshed.mesh.mesh.topology
-    return Prepared(case, meshed, problem, means, topology.index_map(topology.dim).size_global, stages.timings)
+    return mesh_of(case, solved_phases(case), stages, comm), stages
 
 
 def resized(options: MeshOptions, factor: float, **changes: Any) -> MeshOptions:

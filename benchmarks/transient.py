@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Array, Prepared, Stopwatch, Table, interpolated, peak_memory, prepare, resized, say, write_json
+from common import Array, Stopwatch, Table, interpolated, peak_memory, resized, say, write_json
 
 from mpi4py import MPI
 from petsc4py import PETSc
@@ -35,7 +35,9 @@ from petsc4py import PETSc
 from microlith.solver.krylov import LinearSystem, Trajectory, integrate
 from microlith.solver.linear import ShiftedSolvers
 from microlith.solver.transient import solve
+from microlith.workflow import pipeline
 from microlith.workflow.casefile import load_case
+from microlith.workflow.pipeline import Prepared
 
 CASE = Path(__file__).parent.parent / "cases" / "aged-anode-2d" / "paper-scale.toml"
 REFERENCE_TOLERANCE = 1e-8
@@ -441,14 +443,14 @@ def main() -> None:
         image = replace(case.image, coarsen=case.image.coarsen * coarsen)
         sized = replace(case, image=image, mesh=resized(case.mesh, factor))
         if number == 0:
-            warm_up = prepare(sized, comm)  # imports and compiled forms are not to count
+            warm_up = pipeline.prepared(sized, comm)  # imports and compiled forms are not to count
             for method in chosen.values():
                 method(warm_up)
             if options.check:
                 check(warm_up, comm)
             del warm_up
             table.head()
-        prepared = prepare(sized, comm)
+        prepared = pipeline.prepared(sized, comm)
         summaries.append(measure(prepared, table, chosen, comm))
     write_json(options.json, comm, {"ranks": comm.size, "runs": table.rows, "sizes": summaries})
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mpi4py import MPI
+
 from microlith.meshing.errors import InputError
-from microlith.meshing.phasemesh import Triangulation
+from microlith.meshing.phasemesh import Parts, Triangulation
 
 SUFFIXES = (".msh", ".vtu", ".xdmf")
 
@@ -47,3 +49,19 @@ def write_mesh(path: Path | str, triangulation: Triangulation) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_parts(path: Path | str, parts: Parts, comm: MPI.Intracomm) -> None:
+    """Write the cells of all ranks with their phase, as `write_mesh` does; collective.
+
+    The mesh is gathered on rank 0 for this, and only for this: one file for other programs has one writer.
+
+    Args:
+        path: file to write; its suffix decides the format.
+        parts: what to write.
+        comm: all ranks.
+
+    Raises:
+        InputError: the suffix is none of .msh, .vtu and .xdmf, or the file can't be written.
+    """
+    raise NotImplementedError

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
+from mpi4py import MPI
+
 from microlith.meshing.image import LabelImage
 from microlith.meshing.outline import pixel_units
-from microlith.meshing.phasemesh import Triangulation
+from microlith.meshing.phasemesh import Parts, Triangulation
 from microlith.meshing.quality import areas, sicn, smallest_angles
+from microlith.meshing.volume import LabelVolume
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,13 @@ def fidelity(image: LabelImage, triangulation: Triangulation, solved: Sequence[i
         median_sicn=float(median),
         smallest_angle_deg=float(smallest_angles(points, triangles).min()),
     )
+
+
+def parts_fidelity(
+    volume: LabelVolume, parts: Parts, solved: Sequence[int], comm: MPI.Intracomm
+) -> FidelityReport | None:
+    """Compare the cells of all ranks with their image; collective, the report on rank 0."""
+    raise NotImplementedError
 
 
 def _shared_edges(

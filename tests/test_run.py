@@ -20,7 +20,7 @@ from mpi4py import MPI
 
 from microlith.meshing.collective import on_root
 from microlith.meshing.errors import InputError
-from microlith.workflow import pipeline
+from microlith.workflow import meshed, pipeline
 from microlith.workflow.casefile import load_case
 
 D = 2e-14 / 0.5  # m²/s: of the SEI of the small case, by its porosity
@@ -204,7 +204,7 @@ def test_bad_input_names_the_case_file(tmp_path, monkeypatch):
     def refuse(*_):
         raise InputError("[mesh] size asks for too much")
 
-    monkeypatch.setattr(pipeline, "fitted_triangulation", refuse)
+    monkeypatch.setattr(meshed, "fitted_triangulation", refuse)
     with pytest.raises(InputError, match=r"^/.*case\.toml: \[mesh\] size"):
         run_case(write_case(tmp_path), comm=MPI.COMM_SELF)
 

@@ -2,11 +2,9 @@
 
 import logging
 import resource
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,53 +12,89 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.meshing.collective import on_root
-from microlith.meshing.distribute import distribute
 from microlith.meshing.errors import InputError
-from microlith.meshing.export import write_mesh
-from microlith.meshing.fidelity import FidelityReport, fidelity
-from microlith.meshing.fitted import fitted_triangulation
-from microlith.meshing.image import LabelImage
-from microlith.meshing.labels import label_image
-from microlith.meshing.phasemesh import PhaseMesh, Triangulation
+from microlith.meshing.export import write_mesh, write_parts
 from microlith.solver.islands import Island, islands
 from microlith.solver.problem import Problem, build, feeding_tags
 from microlith.solver.regions import RegionMean, region_means
-from microlith.solver.spec import Role, Shell
+from microlith.solver.spec import Role, Shape, Shell
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case import Case
 from microlith.workflow.fields import write_fields
-from microlith.workflow.fit import check_against_image
-from microlith.workflow.label_regions import check_labels, expanded
+from microlith.workflow.label_regions import expanded
+from microlith.workflow.meshed import Meshed, file_named, mesh_of, method_of, read_image, there
 from microlith.workflow.outputs import CURVES, CURVES_PICTURE, FIELDS, SUMMARY, result_folder, write_summary
 from microlith.workflow.progress import Stages
 from microlith.workflow.report import fidelity_entries, fidelity_lines, print_fidelity
-from microlith.workflow.summary import region_summary, versions
+from microlith.workflow.summary import AREA_OR_VOLUME, region_summary, versions
 from microlith.workflow.table import interpreted
 
 log = logging.getLogger(__name__)
 THIN_SHELL = 2.0  # pixels: of a thinner shell, pixels can't tell how much lies in which phase
-T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Meshed:
-    """What meshing leaves; image, triangulation and report on rank 0 only."""
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A case up to where integration starts."""
 
-    image: LabelImage | None
-    triangulation: Triangulation | None
-    report: FidelityReport | None
-    mesh: PhaseMesh
+    case: Case  # with the method and the degree that were taken
+    meshed: Meshed
+    problem: Problem
+    means: dict[str, RegionMean]  # by region name
+    shapes: dict[str, Shape]  # regions by name, one label each
+    apart: tuple[Island, ...]  # parts that nothing feeds
+    stages: Stages  # with the times so far
+
+    @property
+    def cells(self) -> int:
+        """Number of cells, over all ranks."""
+        topology = self.meshed.mesh.mesh.topology
+        return int(topology.index_map(topology.dim).size_global)
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Stage -> s."""
+        return self.stages.timings
+
+    @property
+    def watch(self) -> NDArray[np.float64]:
+        """Functionals of the region means, (regions, owned)."""
+        return np.array([mean.weights for mean in self.means.values()])
 
 
 def check(case: Case) -> None:
     """Raise InputError for everything wrong with a case that can be known without solving; serial."""
-    _read(case)
+    with file_named(case):
+        volume, _ = read_image(case, MPI.COMM_SELF)
+        method_of(case, volume.dim)
 
 
 def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD) -> None:
     """Mesh the case's image, print the fidelity report, and write the mesh to `output` if given; collective."""
-    meshed = _meshed(case, Stages(), comm)
-    on_root(comm, _report_mesh, meshed, output)
+    meshed = mesh_of(case, solved_phases(case), Stages(), comm)
+    on_root(comm, _print_report, meshed)
+    if output is not None:
+        if meshed.parts is None:
+            on_root(comm, lambda: write_mesh(output, there(meshed.triangulation)))
+        else:
+            write_parts(output, meshed.parts, comm)
+        if comm.rank == 0:
+            log.info("mesh: %s", output)
+
+
+def prepared(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Prepared:
+    """Mesh and assemble a case, ready for integration; collective.
+
+    Raises:
+        InputError: The case or its image is at fault.
+    """
+    stages = Stages()
+    return assembled(case, mesh_of(case, solved_phases(case), stages, comm), stages)
+
+
+def solved_phases(case: Case) -> tuple[int, ...]:
+    """Indices of the phases that the transient is solved in."""
+    return tuple(i for i, phase in enumerate(case.physics.phases) if phase.role is Role.TRANSPORT)
 
 
 def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WORLD) -> None:
@@ -77,13 +111,13 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
     """
     stages = Stages()
     with result_folder(output, force, comm) as folder:
-        meshed = _meshed(case, stages, comm)
+        meshed = mesh_of(case, solved_phases(case), stages, comm)
         on_root(comm, _log_report, meshed)
-        problem, means, shapes, apart = _problem(case, meshed, stages)
-        transient = _solution(case, problem, means, stages, comm)
+        ready = assembled(case, meshed, stages)
+        transient = _solution(ready, comm)
         with stages.stage("results", "writing results"):
-            _write(case, folder, meshed, problem, transient, shapes, comm)
-        summary = _summary(case, meshed, problem, means, transient, apart, stages, comm)
+            _write(folder, ready, transient, comm)
+        summary = _summary(ready, transient, comm)
         on_root(comm, write_summary, folder / SUMMARY, summary)
     log.info("curves: %s", output / CURVES)
     snapshots = [str(output / "snapshot-*.png")] if case.time.snapshots else []
@@ -92,68 +126,15 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
         log.info("fields: %s", output / FIELDS)
 
 
-@contextmanager
-def _file_named(case: Case) -> Iterator[None]:
-    """Put the case file before messages that begin with a key: meshing knows the keys, but not the file."""
-    try:
-        yield
-    except InputError as error:
-        if not str(error).startswith("["):
-            raise
-        raise InputError(f"{case.path}: {error}") from error
-
-
-def _read(case: Case) -> LabelImage:
-    with _file_named(case):
-        image = label_image(case.image, case.labels)
-    for warning in check_against_image(case, image):
-        log.warning("%s", warning)
-    if image.dim != 2:
-        raise InputError(
-            f"{case.path}: [image] file: this version meshes 2D images, and {case.image.path} holds "
-            f"{' x '.join(map(str, image.phase.shape[::-1]))} voxels; take one slice of it, as with "
-            "crop = { z = [0, 1] }"
-        )
-    if case.mesh.method not in ("auto", "fitted"):
-        raise InputError(
-            f"{case.path}: [mesh] method: {case.mesh.method!r} is not available in this version; expected 'fitted' "
-            "or 'auto'"
-        )
-    check_labels(case, image)
-    return image
-
-
-def _meshed(case: Case, stages: Stages, comm: MPI.Intracomm) -> Meshed:
-    solved = [i for i, phase in enumerate(case.physics.phases) if phase.role is Role.TRANSPORT]
-    with stages.stage("image", "reading the image"):
-        image = on_root(comm, _read, case)
-    with _file_named(case), stages.stage("mesh", "meshing") as tell:
-        triangulation = on_root(comm, lambda: fitted_triangulation(_there(image), case.mesh, solved, tell))
-    with stages.stage("fidelity", "comparing mesh and image"):
-        report = on_root(comm, lambda: fidelity(_there(image), _there(triangulation), solved))
-    with _file_named(case), stages.stage("distribution", "distributing the mesh"):
-        mesh = distribute(triangulation, solved, comm)
-    return Meshed(image, triangulation, report, mesh)
-
-
-def _there(product: T | None) -> T:
-    """What rank 0 has, on rank 0."""
-    assert product is not None
-    return product
-
-
-def _report_mesh(meshed: Meshed, output: Path | None) -> None:
-    report = _there(meshed.report)
+def _print_report(meshed: Meshed) -> None:
+    report = there(meshed.report)
     print_fidelity(report)
     for warning in report.warnings():
         log.warning("%s", warning)
-    if output is not None:
-        write_mesh(output, _there(meshed.triangulation))
-        log.info("mesh: %s", output)
 
 
 def _log_report(meshed: Meshed) -> None:
-    report = _there(meshed.report)
+    report = there(meshed.report)
     for line in fidelity_lines(report):
         log.info("%s", line)
     warnings = report.warnings()
@@ -163,13 +144,19 @@ def _log_report(meshed: Meshed) -> None:
         log.warning("and %d more differences between image and mesh: see phases in summary.json", len(warnings) - 5)
 
 
-def _problem(
-    case: Case, meshed: Meshed, stages: Stages
-) -> tuple[Problem, dict[str, RegionMean], Mapping[str, Any], tuple[Island, ...]]:
+def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
+    """Assemble a case on its mesh and find what its regions need; collective.
+
+    Raises:
+        InputError: A region misses the solved phases, or its label image is at fault.
+    """
     mesh = meshed.mesh
     comm = mesh.mesh.comm
+    dim = len(mesh.extent)
+    degree = case.degree or (2 if dim == 2 else 1)
+    case = replace(case, degree=degree, mesh=replace(case.mesh, method=meshed.method))
     with stages.stage("assembly", "assembling"):
-        problem = build(mesh, case.physics, case.degree or 2, case.time.end)
+        problem = build(mesh, case.physics, degree, case.time.end)
     with stages.stage("regions", "measuring regions"):
         shapes, labels = expanded(case, meshed.image, mesh, comm)
         means = region_means(problem.space, mesh, shapes, labels, _phase_at(meshed))
@@ -184,21 +171,25 @@ def _problem(
         apart = islands(mesh, feeding_tags(case.physics))
     for island in apart[:5]:
         log.warning(
-            "no source reaches the part of %s around (%s) µm, %.3g µm²: it keeps its initial concentration",
+            "no source reaches the part of %s around (%s) µm, %.3g %s: it keeps its initial concentration",
             " and ".join(island.phases),
             ", ".join(f"{x * 1e6:.3g}" for x in island.center),
-            island.measure * 1e12,
+            island.measure * 1e6**dim,
+            "µm²" if dim == 2 else "µm³",
         )
     if len(apart) > 5:
         log.warning("and %d more such parts: see islands in summary.json", len(apart) - 5)
-    return problem, means, shapes, apart
+    return Prepared(case, meshed, problem, means, shapes, apart, stages)
 
 
 def _phase_at(meshed: Meshed) -> Any:
-    """Phase of points in mesh units, looked up in the image; on rank 0 only."""
+    """Phase of points in mesh units, looked up in the image; on rank 0 only.
+
+    In 3D no rank holds the image: none is excluded there, and the shares are found from the voxels afterwards.
+    """
     image = meshed.image
     if image is None:
-        return None
+        return lambda x: np.full(len(x), 255, np.uint8)
     pixel = np.array(image.voxel_size[::-1]) / meshed.mesh.unit
 
     def phase_at(x: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -208,9 +199,8 @@ def _phase_at(meshed: Meshed) -> Any:
     return phase_at
 
 
-def _solution(
-    case: Case, problem: Problem, means: Mapping[str, RegionMean], stages: Stages, comm: MPI.Intracomm
-) -> Transient:
+def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
+    case, problem, means, stages = ready.case, ready.problem, ready.means, ready.stages
     with stages.stage("integration", "integrating") as tell:
         transient = solve(
             problem,
@@ -275,18 +265,11 @@ def _warn_of_unresolved(case: Case, problem: Problem) -> None:
                 )
 
 
-def _write(
-    case: Case,
-    folder: Path,
-    meshed: Meshed,
-    problem: Problem,
-    transient: Transient,
-    shapes: Mapping[str, Any],
-    comm: MPI.Intracomm,
-) -> None:
+def _write(folder: Path, ready: Prepared, transient: Transient, comm: MPI.Intracomm) -> None:
     from microlith.workflow.curves import write_curves
     from microlith.workflow.pictures import draw_curves, draw_snapshots
 
+    case = ready.case
     reference = case.physics.reference_concentration
     on_root(comm, write_curves, folder / CURVES, case.title, transient.times, transient.curves)
     on_root(
@@ -302,43 +285,33 @@ def _write(
     moments = case.time.snapshots
     if not moments:
         return
-    write_fields(folder / FIELDS, meshed.mesh, problem.space, moments, (transient.concentration(t) for t in moments))
-    draw_snapshots(
-        folder,
-        case.title,
-        meshed.image,
-        meshed.mesh,
-        problem.space,
-        moments,
-        (transient.concentration(t) for t in moments),
-        shapes,
-        (min([0.0, *(p.initial for p in case.physics.phases)]), reference),
-    )
+    meshed, space = ready.meshed, ready.problem.space
+    write_fields(folder / FIELDS, meshed.mesh, space, moments, (transient.concentration(t) for t in moments))
+    drawn = (transient.concentration(t) for t in moments)
+    limits = (min([0.0, *(p.initial for p in case.physics.phases)]), reference)
+    if meshed.volume.dim == 2:
+        draw_snapshots(folder, case.title, meshed.image, meshed.mesh, space, moments, drawn, ready.shapes, limits)
+        return
+    from microlith.workflow.pictures3d import draw_snapshots_3d
+
+    draw_snapshots_3d(folder, case.title, meshed.mesh, space, moments, drawn, ready.shapes, limits)
 
 
-def _summary(
-    case: Case,
-    meshed: Meshed,
-    problem: Problem,
-    means: Mapping[str, RegionMean],
-    transient: Transient,
-    apart: tuple[Island, ...],
-    stages: Stages,
-    comm: MPI.Intracomm,
-) -> dict[str, Any]:
+def _summary(ready: Prepared, transient: Transient, comm: MPI.Intracomm) -> dict[str, Any]:
+    case, meshed = ready.case, ready.meshed
+    dim = meshed.volume.dim
     memory = comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-    cells = meshed.mesh.mesh.topology.index_map(meshed.mesh.mesh.topology.dim).size_global
     report = fidelity_entries(meshed.report) if meshed.report is not None else {}
     balance = transient.balance
     return {
         "versions": versions(),
-        "case": interpreted(replace(case, degree=case.degree or 2, mesh=replace(case.mesh, method="fitted"))),
-        "cells": cells,
-        "unknowns": problem.unknowns,
+        "case": interpreted(case),
+        "cells": ready.cells,
+        "unknowns": ready.problem.unknowns,
         **report,
         "solver": {
             "method": transient.method,
-            "degree": case.degree or 2,
+            "degree": case.degree,
             "poles_s": transient.poles,
             "solves": transient.solves,
             "inner_iterations": transient.inner_iterations,
@@ -352,16 +325,16 @@ def _summary(
             "reference_concentration_mol_per_m3": case.physics.reference_concentration,
         },
         "mass_balance": {
-            "unit": "mol per metre of depth",
+            "unit": "mol per metre of depth" if dim == 2 else "mol",
             "stored_change": balance.stored_change,
             "inflow": balance.inflow,
             "imbalance": balance.imbalance,
         },
-        "islands": [{"phases": i.phases, "area_m2": i.measure, "center_m": i.center} for i in apart],
+        "islands": [{"phases": i.phases, AREA_OR_VOLUME[dim]: i.measure, "center_m": i.center} for i in ready.apart],
         "regions": {
-            name: region_summary(transient, name, means[name], case.physics.reference_concentration)
+            name: region_summary(transient, name, ready.means[name], case.physics.reference_concentration, dim)
             for name in transient.curves
         },
-        "timings_s": stages.timings,
+        "timings_s": ready.stages.timings,
         "peak_memory_bytes": memory,
     }

@@ -8,6 +8,8 @@ import numpy as np
 from microlith.solver.regions import RegionMean
 from microlith.solver.transient import Transient
 
+AREA_OR_VOLUME = {2: "area_m2", 3: "volume_m3"}  # by dimension: name of the measure, with its unit
+
 
 def versions() -> dict[str, str]:
     """Versions of all that decides about the numbers."""
@@ -25,7 +27,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def region_summary(transient: Transient, name: str, mean: RegionMean, reference: float) -> dict[str, Any]:
+def region_summary(transient: Transient, name: str, mean: RegionMean, reference: float, dim: int) -> dict[str, Any]:
     """Final mean concentration of a region, and when it first reached 50 and 90 % of the reference concentration.
 
     Args:
@@ -33,6 +35,7 @@ def region_summary(transient: Transient, name: str, mean: RegionMean, reference:
         name: Of the region.
         mean: Of the region.
         reference: mol/m^3.
+        dim: Of the space.
     """
     return {
         "final": float(transient.curves[name][-1]),
@@ -40,5 +43,5 @@ def region_summary(transient: Transient, name: str, mean: RegionMean, reference:
         "t50_s": transient.first_time(name, 0.5 * reference),
         "t90_s": transient.first_time(name, 0.9 * reference),
         "solved_share": mean.solved_share,
-        "solved_area_m2": mean.solved_measure,
+        f"solved_{AREA_OR_VOLUME[dim]}": mean.solved_measure,
     }

@@ -1,0 +1,192 @@
+"""From a case to its mesh: read the image, hold the case against it, mesh it, and compare mesh and image."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.meshing.collective import on_first_rank, on_root
+from microlith.meshing.distribute import distribute
+from microlith.meshing.errors import InputError
+from microlith.meshing.fidelity import FidelityReport, fidelity
+from microlith.meshing.fitted import fitted_triangulation
+from microlith.meshing.image import LabelImage
+from microlith.meshing.labels import label_image
+from microlith.meshing.phasemesh import Parts, PhaseMesh, Triangulation
+from microlith.meshing.volume import LabelVolume, Portion, Window
+from microlith.workflow.case import Case
+from microlith.workflow.fit import check_against_image
+from microlith.workflow.label_regions import check_labels
+from microlith.workflow.progress import Stages
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Method = Literal["fitted", "lattice", "voxel"]
+
+
+@dataclass(frozen=True, eq=False)
+class Meshed:
+    """What meshing leaves."""
+
+    volume: LabelVolume  # the image, read in windows
+    image: LabelImage | None  # the whole image, in 2D and on rank 0 only
+    method: Method  # that made the mesh
+    triangulation: Triangulation | None  # of all phases, on rank 0, where the method is "fitted"
+    parts: Parts | None  # all cells of this rank, where the method is another
+    report: FidelityReport | None  # on rank 0
+    mesh: PhaseMesh
+
+
+def mesh_of(case: Case, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm, *, check: bool = True) -> Meshed:
+    """Read the image of a case and mesh it; collective.
+
+    Args:
+        case: What to mesh and how; `auto` means fitted in 2D and lattice in 3D.
+        solved: Indices of the phases that the mesh is for.
+        stages: Takes the times.
+        comm: The ranks that share the mesh.
+        check: Whether physics, regions and sizes are held against the image first.
+
+    Raises:
+        InputError: The image or what the case says of it is at fault.
+    """
+    with file_named(case):
+        with stages.stage("image", "reading the image"):
+            volume, image = read_image(case, comm, check)
+        method = method_of(case, volume.dim)
+        if method == "fitted":
+            return _fitted(case, volume, image, solved, stages, comm)
+        return _from_parts(case, volume, image, method, solved, stages, comm)
+
+
+@contextmanager
+def file_named(case: Case) -> Iterator[None]:
+    """Put the case file before messages that begin with a key: meshing knows the keys, but not the file."""
+    try:
+        yield
+    except InputError as error:
+        if not str(error).startswith("["):
+            raise
+        raise InputError(f"{case.path}: {error}") from error
+
+
+def method_of(case: Case, dim: int) -> Method:
+    """The method that meshes an image of `dim` dimensions.
+
+    Raises:
+        InputError: The method that the case names is for the other dimension.
+    """
+    if case.mesh.method == "fitted" and dim == 3:
+        raise InputError('[mesh] method: "fitted" is for 2D images; take "auto" or "lattice"')
+    if case.mesh.method == "auto":
+        return "fitted" if dim == 2 else "lattice"
+    return case.mesh.method
+
+
+def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> tuple[LabelVolume, LabelImage | None]:
+    """The image of a case, and where it is 2D all of it on rank 0; collective.
+
+    Args:
+        case: With its image.
+        comm: All ranks.
+        check: Whether the case is held against the image; rank 0 then logs what is perhaps not meant.
+
+    Raises:
+        InputError: The image can't be read, or the case does not fit it.
+    """
+    volume = _volume(case, comm)
+    image = _whole(volume, comm) if volume.dim == 2 else None
+    if check:
+        _check(case, volume, image, comm)
+    return volume, image
+
+
+def _volume(case: Case, comm: MPI.Intracomm) -> LabelVolume:
+    try:
+        from microlith.meshing.windows import label_volume
+    except ImportError:
+        return _volume_in_memory(case, comm)
+    return label_volume(case.image, case.labels, comm)
+
+
+def _volume_in_memory(case: Case, comm: MPI.Intracomm) -> LabelVolume:
+    """Stand-in with the whole image on every rank."""
+    image = on_first_rank(comm, lambda: label_image(case.image, case.labels))
+
+    def read(window: Window) -> Portion:
+        return Portion(image.phase[tuple(slice(*ends) for ends in window)], window)
+
+    counts = tuple(int(np.count_nonzero(image.phase == i)) for i in range(len(image.names)))
+    return LabelVolume(image.phase.shape, image.names, image.voxel_size, counts, image.stored_shape, read)
+
+
+def _whole(volume: LabelVolume, comm: MPI.Intracomm) -> LabelImage | None:
+    mine = volume.read(tuple((0, n if comm.rank == 0 else 0) for n in volume.shape))
+    return LabelImage(mine.phase, volume.names, volume.voxel_size, volume.stored_shape) if comm.rank == 0 else None
+
+
+def _check(case: Case, volume: LabelVolume, image: LabelImage | None, comm: MPI.Intracomm) -> None:
+    if volume.dim == 2:
+        warnings = on_root(comm, lambda: check_against_image(case, there(image)))
+        on_root(comm, lambda: check_labels(case, there(image)))
+    else:
+        whole = _whole(volume, comm)
+        warnings = on_root(comm, lambda: check_against_image(case, there(whole)))
+        on_root(comm, lambda: check_labels(case, there(whole)))
+    if comm.rank == 0:
+        for warning in there(warnings):
+            log.warning("%s", warning)
+
+
+def _fitted(
+    case: Case,
+    volume: LabelVolume,
+    image: LabelImage | None,
+    solved: Sequence[int],
+    stages: Stages,
+    comm: MPI.Intracomm,
+) -> Meshed:
+    with stages.stage("mesh", "meshing") as tell:
+        triangulation = on_root(comm, lambda: fitted_triangulation(there(image), case.mesh, solved, tell))
+    with stages.stage("fidelity", "comparing mesh and image"):
+        report = on_root(comm, lambda: fidelity(there(image), there(triangulation), solved))
+    with stages.stage("distribution", "distributing the mesh"):
+        mesh = distribute(triangulation, solved, comm)
+    return Meshed(volume, image, "fitted", triangulation, None, report, mesh)
+
+
+def _from_parts(
+    case: Case,
+    volume: LabelVolume,
+    image: LabelImage | None,
+    method: Method,
+    solved: Sequence[int],
+    stages: Stages,
+    comm: MPI.Intracomm,
+) -> Meshed:
+    from microlith.meshing.fidelity import parts_fidelity
+    from microlith.meshing.lattice import lattice_parts
+    from microlith.meshing.parts import phase_mesh
+    from microlith.meshing.voxel import voxel_parts
+
+    with stages.stage("mesh", "meshing") as tell:
+        if method == "voxel":
+            parts = voxel_parts(volume, solved, comm)
+        else:
+            parts = lattice_parts(volume, case.mesh, solved, comm, tell)
+    with stages.stage("fidelity", "comparing mesh and image"):
+        report = parts_fidelity(volume, parts, solved, comm)
+    with stages.stage("distribution", "distributing the mesh"):
+        mesh = phase_mesh(parts, solved, comm)
+    return Meshed(volume, image, method, None, parts, report, mesh)
+
+
+def there(product: T | None) -> T:
+    """What rank 0 has, on rank 0."""
+    assert product is not None
+    return product
