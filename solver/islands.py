@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
 from microlith.meshing.phasemesh import PhaseMesh
 
+from .components import components
 from .corners import cell_corners
 
 
@@ -31,23 +29,13 @@ def islands(mesh: PhaseMesh, fed_tags: set[int]) -> tuple[Island, ...]:
     """
     comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
     topology = mesh.mesh.topology
-    vertex_map = topology.index_map(0)
-    vertices = vertex_map.size_local + vertex_map.num_ghosts
-    cells = topology.connectivity(dim, 0).array.reshape(-1, dim + 1)
-    first = np.repeat(cells[:, 0], dim)
-    graph = coo_array((np.ones(len(first), dtype=bool), (first, cells[:, 1:].ravel())), shape=(vertices, vertices))
-    count, local = connected_components(graph, directed=False)
-    counts = np.array(comm.allgather(count))
-    part = local + counts[: comm.rank].sum()  # of each vertex, numbered over all ranks
-    links = _links_between_ranks(mesh, part)
-    total = int(counts.sum())
-    pairs = np.concatenate(comm.allgather(links))
-    merged = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(total, total))
-    number, component = connected_components(merged, directed=False)
-    component = component[part]  # of each vertex
+    cell_map = topology.index_map(dim)
+    everywhere = np.ones(cell_map.size_local + cell_map.num_ghosts, dtype=bool)
+    parts = components(mesh.mesh, everywhere, through=0)
+    number = parts.count
 
-    owned = topology.index_map(dim).size_local
-    of_cell = component[cells[:owned, 0]]
+    owned = cell_map.size_local
+    of_cell = parts.of_cell[:owned]
     corners = cell_corners(mesh.mesh)
     volume = np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])) / (2 if dim == 2 else 6)
     tags = np.zeros(owned, dtype=np.int64)
@@ -61,7 +49,7 @@ def islands(mesh: PhaseMesh, fed_tags: set[int]) -> tuple[Island, ...]:
     facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, list(fed_tags))]
     topology.create_connectivity(dim - 1, 0)
     touched = dmesh.compute_incident_entities(topology, facets, dim - 1, 0)
-    sums[component[touched], 1 + dim] = 1.0
+    sums[parts.of_link[touched], 1 + dim] = 1.0
     sums = comm.allreduce(sums, op=MPI.SUM)
     found = [
         Island(
@@ -73,15 +61,3 @@ def islands(mesh: PhaseMesh, fed_tags: set[int]) -> tuple[Island, ...]:
         if row[1 + dim] == 0 and row[0] > 0
     ]
     return tuple(sorted(found, key=lambda island: -island.measure))
-
-
-def _links_between_ranks(mesh: PhaseMesh, part: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pairs (part here, part at the owner) of the vertices that this rank shares, shape (n, 2)."""
-    from dolfinx import la
-
-    vertex_map = mesh.mesh.topology.index_map(0)
-    vector = la.vector(vertex_map, 1, dtype=np.int64)
-    vector.array[:] = part
-    vector.scatter_forward()
-    ghosts = slice(vertex_map.size_local, None)
-    return np.unique(np.stack([part[ghosts], vector.array[ghosts]], axis=1), axis=0).astype(np.int64)

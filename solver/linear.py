@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mpi4py import MPI  # noqa: F401  (PETSc needs MPI first)
+from mpi4py import MPI
 from petsc4py import PETSc
 
 # Above this many unknowns the factors of a 2D (3D) problem cost more memory and time than multigrid needs.
@@ -17,6 +17,36 @@ def choose_method(wanted: str, dim: int, unknowns: int) -> str:
     if wanted != "auto":
         return wanted
     return "mumps" if unknowns <= FACTOR_LIMIT[dim] else "cg"
+
+
+def new_ksp(comm: MPI.Comm, method: str, tolerance: float) -> PETSc.KSP:
+    """Solver for symmetric positive definite matrices, without operators so far.
+
+    Args:
+        comm: Of the matrices.
+        method: "mumps" or "cg".
+        tolerance: Relative residual at which CG stops.
+    """
+    ksp = PETSc.KSP().create(comm)
+    ksp.setErrorIfNotConverged(False)
+    pc = ksp.getPC()
+    if method == "mumps":
+        ksp.setType("preonly")
+        pc.setType("cholesky")
+        pc.setFactorSolverType("mumps")
+    else:
+        ksp.setType("cg")
+        ksp.setTolerances(rtol=tolerance, atol=0.0, max_it=500)
+        pc.setType("hypre")
+        pc.setHYPREType("boomeramg")
+    return ksp
+
+
+def give_workspace(ksp: PETSc.KSP) -> None:
+    """Give MUMPS more memory than it foresees, before it factorises the first time: pivots may need it."""
+    pc = ksp.getPC()
+    pc.setFactorSetUpSolverType()
+    pc.getFactorMatrix().setMumpsIcntl(14, 40)  # % of spare workspace
 
 
 @dataclass
@@ -59,7 +89,7 @@ class ShiftedSolvers:
         """The solver for this γ."""
         if self._shifted is None or self._ksp is None:
             self._shifted = self.stiffness.duplicate(copy=True)
-            self._ksp = self._new_ksp()
+            self._ksp = new_ksp(self.mass.comm, self.method, self.inner_tolerance)
         if self.poles and self.poles[-1] == gamma:
             return self._ksp
         self.stiffness.copy(self._shifted, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
@@ -68,27 +98,10 @@ class ShiftedSolvers:
         self._shifted.setOption(PETSc.Mat.Option.SPD, True)
         self._ksp.setOperators(self._shifted)
         if self.method == "mumps" and not self.poles:
-            pc = self._ksp.getPC()
-            pc.setFactorSetUpSolverType()
-            pc.getFactorMatrix().setMumpsIcntl(14, 40)  # % of spare workspace: pivots may need more than foreseen
+            give_workspace(self._ksp)
         self._ksp.setUp()
         self.poles.append(gamma)
         return self._ksp
-
-    def _new_ksp(self) -> PETSc.KSP:
-        ksp = PETSc.KSP().create(self.mass.comm)
-        ksp.setErrorIfNotConverged(False)
-        pc = ksp.getPC()
-        if self.method == "mumps":
-            ksp.setType("preonly")
-            pc.setType("cholesky")
-            pc.setFactorSolverType("mumps")
-        else:
-            ksp.setType("cg")
-            ksp.setTolerances(rtol=self.inner_tolerance, atol=0.0, max_it=500)
-            pc.setType("hypre")
-            pc.setHYPREType("boomeramg")
-        return ksp
 
     def destroy(self) -> None:
         """Free the factors; they are the largest arrays of a run."""

@@ -1,0 +1,77 @@
+"""Connected parts of the cells of a distributed mesh."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from dolfinx import la, mesh as dmesh
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Parts of the chosen cells, numbered over all ranks from 0."""
+
+    count: int
+    of_cell: NDArray[np.int64]  # (cells of this rank, ghosts included) number of the part; -1: not chosen
+    of_link: NDArray[np.int64]  # (linking entities of this rank, ghosts included); -1: at no chosen cell that is here
+
+
+def components(mesh: dmesh.Mesh, chosen: NDArray[np.bool_], through: int) -> Components:
+    """Find which of the chosen cells hang together; collective, and nothing gathers the mesh.
+
+    Each rank finds the parts of what it has; only pairs of numbers of parts that meet at a rank border are gathered.
+
+    Args:
+        mesh: Cells of one kind.
+        chosen: (cells of this rank, ghosts included) which cells count.
+        through: Dimension of the entities that join two cells which share one: 0 for vertices, dim - 1 for facets.
+    """
+    comm, topology = mesh.comm, mesh.topology
+    dim = topology.dim
+    topology.create_connectivity(dim, through)
+    link_map = topology.index_map(through)
+    links = link_map.size_local + link_map.num_ghosts
+    per_cell = topology.connectivity(dim, through).array.reshape(len(chosen), -1) if len(chosen) else np.empty((0, 1))
+    mine = per_cell[chosen].astype(np.int64)
+
+    # An owner numbers what only cells of other ranks touch, too: these hang together through it.
+    touched = la.vector(link_map, 1, dtype=np.int64)
+    touched.array[:] = 0
+    touched.array[mine.ravel()] = 1
+    touched.scatter_reverse(la.InsertMode.add)
+    used = np.flatnonzero(touched.array > 0)
+    node = np.full(links, -1, np.int64)
+    node[used] = np.arange(len(used))
+
+    first = np.repeat(node[mine[:, 0]], mine.shape[1] - 1)
+    others = node[mine[:, 1:]].ravel()
+    local_count, local = _connected(first, others, len(used))
+    counts = comm.allgather(local_count)
+    part = np.full(links, -1, np.int64)  # numbered over all ranks, parts on two ranks twice
+    part[used] = local + sum(counts[: comm.rank])
+
+    at_owner = la.vector(link_map, 1, dtype=np.int64)
+    at_owner.array[:] = part
+    at_owner.scatter_forward()
+    shared = np.stack([part, at_owner.array], axis=1)[link_map.size_local :]
+    shared = np.unique(shared[shared[:, 0] >= 0], axis=0)
+    pairs = np.concatenate(comm.allgather(shared))
+    count, merged = _connected(pairs[:, 0], pairs[:, 1], sum(counts))
+
+    of_link = np.full(links, -1, np.int64)
+    of_link[used] = merged[part[used]]
+    of_cell = np.full(len(chosen), -1, np.int64)
+    of_cell[chosen] = of_link[mine[:, 0]]
+    return Components(count, of_cell, of_link)
+
+
+def _connected(a: NDArray[np.int64], b: NDArray[np.int64], size: int) -> tuple[int, NDArray[np.int64]]:
+    """Number of connected parts of an undirected graph of `size` nodes with edges a-b, and the part of each node."""
+    if size == 0:
+        return 0, np.empty(0, np.int64)
+    graph = coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=(size, size))
+    count, part = connected_components(graph, directed=False)
+    return int(count), part.astype(np.int64)
