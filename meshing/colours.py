@@ -10,6 +10,8 @@ from microlith.meshing.errors import InputError
 from microlith.meshing.image import RawImage
 from microlith.meshing.spec import Colour
 
+GREY_PALETTE = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)  # of greys that answer to their colours
+
 
 def pack(colour: Colour) -> int:
     """The number 0xRRGGBB of a colour."""
@@ -79,14 +81,32 @@ def as_codes(image: RawImage, where: str) -> NDArray[np.int32]:
         return table[values]
     if values.dtype.kind == "b":
         return values * np.int32(0xFFFFFF)
-    if values.dtype != np.uint8:
-        raise InputError(f"{where}: expected colours as in the other slices, got {values.dtype}; save all alike")
+    check_codes(values.dtype, image.colour, image.palette, where)
     return values * np.int32(0x010101)
+
+
+def check_codes(dtype: np.dtype[Any], colour: bool, palette: NDArray[np.uint8] | None, where: str) -> None:
+    """Make sure that as_codes can turn such pixels into colours.
+
+    Raises:
+        InputError: They are greys of more than 8 bits.
+    """
+    if not colour and palette is None and dtype.kind != "b" and dtype != np.uint8:
+        raise InputError(f"{where}: expected colours as in the other slices, got {dtype}; save all alike")
 
 
 def grey_where_possible(image: RawImage) -> RawImage:
     """A colour image whose channels are equal everywhere as a grey one; its greys go on answering to their colours."""
-    if not image.colour or any((((part >> 8) ^ part) & 0xFFFF).any() for part in chunks(image.values)):
+    if not image.colour or not is_grey(image.values):
         return image
-    ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    return RawImage((image.values & 255).astype(np.uint8), image.voxel_size, palette=ramp)
+    return RawImage(greys(image.values), image.voxel_size, palette=GREY_PALETTE)
+
+
+def is_grey(codes: NDArray[Any]) -> bool:
+    """Whether the three channels of all pixels 0xRRGGBB are equal."""
+    return not any((((part >> 8) ^ part) & 0xFFFF).any() for part in chunks(codes))
+
+
+def greys(codes: NDArray[Any]) -> NDArray[np.uint8]:
+    """One channel of pixels 0xRRGGBB."""
+    return (codes & 255).astype(np.uint8)

@@ -87,8 +87,15 @@ class Range:
     first: tuple[int, ...]
     last: tuple[int, ...]
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no box in it."""
+        return any(a >= b for a, b in zip(self.first, self.last, strict=True))
+
     def holds(self, lattice: Lattice, points: Points) -> NDArray[np.bool_]:
         """Whether points (n, dim) are in the closed box."""
+        if self.empty:
+            return np.zeros(len(points), bool)
         low = np.array(self.first, np.int64) << lattice.depth
         high = np.array(self.last, np.int64) << lattice.depth
         inside = np.ones(len(points), bool)
@@ -199,10 +206,17 @@ def _kuhn(lattice: Lattice, box: Range) -> Keys:
 
 def _children(lattice: Lattice, keys: Keys, kind: _Kind) -> Keys:
     """Points whose parent each of the points is."""
-    if kind.odd == 1:
-        moves = [np.array(signs) * (kind.step // 2) for signs in product((-1, 1), repeat=lattice.dim)]
-        return _moved(lattice, keys, [(None, move) for move in moves]) if kind.step > 1 else keys[:0]
-    return _neighbours(lattice, keys, kind, odd=True)
+    if kind.odd > 1:
+        return _neighbours(lattice, keys, kind, odd=True)
+    if kind.step == 1:
+        return keys[:0]
+    points = lattice.points(keys)
+    found = []
+    for signs in product((-1, 1), repeat=lattice.dim):
+        move = np.array(signs) * (kind.step // 2)
+        inside = ((points + move >= 0) & (points + move <= lattice.top)).all(axis=1)
+        found.append(keys[inside] + move @ lattice.strides)
+    return np.concatenate(found)
 
 
 def _parents(lattice: Lattice, keys: Keys, kind: _Kind) -> Keys:
@@ -228,14 +242,4 @@ def _neighbours(lattice: Lattice, keys: Keys, kind: _Kind, odd: bool) -> Keys:
             at = points[right, axis] + sign * kind.step
             inside = (at >= 0) & (at <= lattice.top[axis])
             found.append(keys[right][inside] + sign * kind.step * lattice.strides[axis])
-    return np.concatenate(found)
-
-
-def _moved(lattice: Lattice, keys: Keys, moves: list[tuple[None, NDArray[np.int64]]]) -> Keys:
-    points = lattice.points(keys)
-    found = []
-    for _, move in moves:
-        there = points + move
-        inside = ((there >= 0) & (there <= lattice.top)).all(axis=1)
-        found.append(keys[inside] + move @ lattice.strides)
     return np.concatenate(found)

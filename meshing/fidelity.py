@@ -1,263 +1,310 @@
-"""How faithfully a triangulation renders the image that it was made from."""
+"""How faithfully a mesh renders the image that it was made from."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
-from scipy.sparse import csgraph
+from scipy import sparse
 
 from mpi4py import MPI
 
+from microlith.meshing.collective import on_root
+from microlith.meshing.fidelity_report import FidelityReport, Interface, PhaseFidelity, Piece
 from microlith.meshing.image import LabelImage
-from microlith.meshing.outline import pixel_units
+from microlith.meshing.image_pieces import SlabPieces, WindowPieces, connected, image_pieces
+from microlith.meshing.mesh_pieces import MeshPieces, mesh_pieces
+from microlith.meshing.order_statistics import percentile
 from microlith.meshing.phasemesh import Parts, Triangulation
-from microlith.meshing.quality import areas, sicn, smallest_angles
-from microlith.meshing.volume import LabelVolume
+from microlith.meshing.quality import areas, boxes, sicn, smallest_angles, tetrahedra
+from microlith.meshing.volume import LabelVolume, Portion, Window
 
-
-@dataclass(frozen=True)
-class Piece:
-    """A connected piece of a phase in the image."""
-
-    x_pixel: int  # column of one of its pixels
-    y_pixel: int  # row of that pixel
-    pixels: int  # its size
-
-
-@dataclass(frozen=True)
-class PhaseFidelity:
-    """One phase in the image and in the mesh.
-
-    Pieces are connected across pixel edges in the image (4-connected) and across triangle edges in the mesh: what
-    touches in a single point is apart in both.
-    """
-
-    name: str
-    solved: bool
-    cells: int
-    area_image_m2: float
-    area_mesh_m2: float
-    relative_difference: float | None  # of the areas; None for a phase without pixels
-    pieces_image: int
-    pieces_mesh: int
-    lost: tuple[Piece, ...]  # pieces of the image that the mesh has not
-    merged: tuple[tuple[Piece, ...], ...]  # pieces of the image that are one in the mesh
-    split: tuple[Piece, ...]  # pieces of the image that are several in the mesh
-    worst_sicn: float | None  # None for a phase without triangles
-    sicn_1_percent: float | None  # one of its triangles in a hundred is worse
-
-
-@dataclass(frozen=True)
-class InterfaceLength:
-    """Interface between two phases."""
-
-    phases: tuple[str, str]
-    length_m: float
-
-
-@dataclass(frozen=True)
-class FidelityReport:
-    """Areas, interfaces, connected pieces and element quality of a triangulation."""
-
-    phases: tuple[PhaseFidelity, ...]
-    interfaces: tuple[InterfaceLength, ...]
-    cells: int  # of solved phases
-    triangles: int  # of all phases
-    worst_sicn: float
-    sicn_1_percent: float  # one triangle in a hundred is worse
-    median_sicn: float
-    smallest_angle_deg: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as plain data for JSON, SI units in the keys."""
-        return asdict(self)
-
-    def phase_rows(self) -> list[tuple[str, ...]]:
-        """Table of the phases as text, the heading first."""
-        areas_and_pieces = ("area in image (um2)", "in mesh (um2)", "difference", "pieces in image", "in mesh")
-        rows: list[tuple[str, ...]] = [("phase", "triangles", *areas_and_pieces, "worst SICN", "1 % below")]
-        for p in self.phases:
-            off = "-" if p.relative_difference is None else f"{100 * p.relative_difference:+.4f} %"
-            sizes = (f"{p.area_image_m2 * 1e12:.5g}", f"{p.area_mesh_m2 * 1e12:.5g}")
-            quality = ["-" if q is None else f"{q:.3f}" for q in (p.worst_sicn, p.sicn_1_percent)]
-            rows.append((p.name, str(p.cells), *sizes, off, str(p.pieces_image), str(p.pieces_mesh), *quality))
-        return rows
-
-    def interface_rows(self) -> list[tuple[str, ...]]:
-        """Table of the interfaces as text, the heading first."""
-        rows: list[tuple[str, ...]] = [("interface", "length (um)")]
-        rows += [(f"{i.phases[0]} | {i.phases[1]}", f"{i.length_m * 1e6:.5g}") for i in self.interfaces]
-        return rows
-
-    def summary(self) -> str:
-        """One line on size and quality."""
-        return (
-            f"{self.cells} triangles in solved phases ({self.triangles} in all), SICN worst {self.worst_sicn:.3f},"
-            f" 1 % below {self.sicn_1_percent:.3f}, median {self.median_sicn:.3f},"
-            f" smallest angle {self.smallest_angle_deg:.1f} degrees"
-        )
-
-    def warnings(self) -> list[str]:
-        """One sentence for each piece that is lost, merged or split, and for each phase whose area is off."""
-        said = []
-        for p in self.phases:
-            share = p.area_image_m2 / sum(q.area_image_m2 for q in self.phases)
-            if p.relative_difference is not None and abs(p.relative_difference) > 0.005 and share > 0.01:
-                said.append(f"The area of {p.name} differs by {100 * p.relative_difference:+.2f} % from the image's.")
-            said += [f"A piece of {p.name} is lost: {_where(piece)}." for piece in p.lost]
-            said += [f"Pieces of {p.name} have merged: {'; '.join(map(_where, group))}." for group in p.merged]
-            said += [f"A piece of {p.name} has come apart: {_where(piece)}." for piece in p.split]
-        return said
-
-
-def _where(piece: Piece) -> str:
-    return f"{piece.pixels} pixels at x = {piece.x_pixel}, y = {piece.y_pixel}"
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+COMPLETE = 1e-6  # share of the image that cells may miss by rounding
+NAMED = 20  # pieces or groups of each kind and phase that are named
+NAMED_IN_GROUP = 8
+VOTERS = 1 << 16  # cells at a time
 
 
 def fidelity(image: LabelImage, triangulation: Triangulation, solved: Sequence[int]) -> FidelityReport:
-    """Compare a triangulation with its image.
+    """Compare a triangulation with its image; serial.
 
     Args:
         image: 2D image.
-        triangulation: made from it, all phases included.
-        solved: indices of the phases that are solved for.
+        triangulation: Made from it, all phases included.
+        solved: Indices of the phases that are solved for.
     """
-    points, triangles = triangulation.points, triangulation.triangles
-    count = len(image.names)
-    _, pixel, _ = pixel_units(image)
-    area = areas(points, triangles)
-    area_mesh = np.bincount(triangulation.phase, area, minlength=count)
-    pixels = np.bincount(image.phase.ravel(), minlength=count)
-    area_image = pixels * (pixel[0] * pixel[1])
-    cells = np.bincount(triangulation.phase, minlength=count)
-    one, other, ends = _shared_edges(triangles)
-    piece = _mesh_pieces(triangulation.phase, one, other)
-    square = triangulation.unit**2
-    quality = sicn(points, triangles)
-    phases = []
-    for index, name in enumerate(image.names):
-        of_phase = quality[triangulation.phase == index]
-        lost, merged, split, in_image, in_mesh = _compare_pieces(image, triangulation, index, piece, area, pixel)
-        phases.append(
-            PhaseFidelity(
-                name=name,
-                solved=index in solved,
-                cells=int(cells[index]),
-                area_image_m2=float(area_image[index] * square),
-                area_mesh_m2=float(area_mesh[index] * square),
-                relative_difference=float(area_mesh[index] / area_image[index] - 1) if pixels[index] else None,
-                pieces_image=in_image,
-                pieces_mesh=in_mesh,
-                lost=lost,
-                merged=merged,
-                split=split,
-                worst_sicn=float(of_phase.min()) if len(of_phase) else None,
-                sicn_1_percent=float(np.percentile(of_phase, 1)) if len(of_phase) else None,
-            )
-        )
-    worst, low, median = np.percentile(quality, [0, 1, 50])
-    return FidelityReport(
-        phases=tuple(phases),
-        interfaces=_interfaces(triangulation, one, other, ends),
-        cells=int(cells[list(solved)].sum()),
-        triangles=len(triangles),
-        worst_sicn=float(worst),
-        sicn_1_percent=float(low),
-        median_sicn=float(median),
-        smallest_angle_deg=float(smallest_angles(points, triangles).min()),
-    )
+    t = triangulation
+    vertex = np.arange(len(t.points), dtype=np.int64)
+    parts = Parts(t.points, vertex, t.triangles, t.phase, "triangle", t.names, t.unit, t.extent)
+    report = parts_fidelity(in_memory(image), parts, solved, MPI.COMM_SELF)
+    assert report is not None
+    return report
+
+
+def in_memory(image: LabelImage) -> LabelVolume:
+    """An image that is all there, for what reads windows."""
+
+    def read(window: Window) -> Portion:
+        return Portion(image.phase[tuple(slice(*ends) for ends in window)], window)
+
+    counts = tuple(np.bincount(image.phase.ravel(), minlength=len(image.names)).tolist())
+    return LabelVolume(image.phase.shape, image.names, image.voxel_size, counts, image.stored_shape, read)
 
 
 def parts_fidelity(
     volume: LabelVolume, parts: Parts, solved: Sequence[int], comm: MPI.Intracomm
 ) -> FidelityReport | None:
-    """Compare the cells of all ranks with their image; collective, the report on rank 0."""
-    raise NotImplementedError
+    """Compare a mesh with its image; collective.
 
+    Each rank compares its cells with the part of the image around them. To rank 0 go the sizes of phases, interfaces
+    and connected pieces, and which piece of the mesh lies over which piece of the image.
 
-def _shared_edges(
-    triangles: NDArray[np.int32],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Triangles on both sides of every inner edge, and the edges' ends (n, 2)."""
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
-    key = edges.min(axis=1) * (int(triangles.max()) + 1) + edges.max(axis=1)
-    order = np.argsort(key, kind="stable")
-    twin = np.flatnonzero(key[order][1:] == key[order][:-1])
-    count = len(triangles)
-    return order[twin] % count, order[twin + 1] % count, edges[order[twin]]
+    Args:
+        volume: The image.
+        parts: The mesh. Where its cells don't fill the image, phases that are not solved count as left out.
+        solved: Indices of the phases that are solved for.
+        comm: All ranks.
 
-
-def _mesh_pieces(phase: NDArray[np.uint8], one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of the connected piece of one phase that each triangle belongs to."""
-    same = phase[one] == phase[other]
-    graph = sparse.coo_array(
-        (np.ones(np.count_nonzero(same), bool), (one[same], other[same])), shape=(len(phase), len(phase))
-    )
-    _, piece = csgraph.connected_components(graph, directed=False)
-    return np.asarray(piece, np.int64)
-
-
-def _interfaces(
-    triangulation: Triangulation, one: NDArray[np.int64], other: NDArray[np.int64], ends: NDArray[np.int64]
-) -> tuple[InterfaceLength, ...]:
-    phase, names = triangulation.phase.astype(np.int64), triangulation.names
-    a, b = np.minimum(phase[one], phase[other]), np.maximum(phase[one], phase[other])
-    unlike = a != b
-    span = np.diff(triangulation.points[ends[unlike]], axis=1)[:, 0]
-    kinds, kind = np.unique(a[unlike] * 256 + b[unlike], return_inverse=True)
-    lengths = np.bincount(kind.ravel(), np.hypot(span[:, 0], span[:, 1]), minlength=len(kinds))
-    return tuple(
-        InterfaceLength((names[int(k) // 256], names[int(k) % 256]), float(length) * triangulation.unit)
-        for k, length in zip(kinds, lengths, strict=True)
-    )
-
-
-def _compare_pieces(
-    image: LabelImage,
-    triangulation: Triangulation,
-    index: int,
-    piece: NDArray[np.int64],
-    area: NDArray[np.float64],
-    pixel: tuple[float, float],
-) -> tuple[tuple[Piece, ...], tuple[tuple[Piece, ...], ...], tuple[Piece, ...], int, int]:
-    """Lost, merged and split pieces of one phase, and how many pieces there are in image and mesh.
-
-    A piece of the mesh stands for the piece of the image that it covers most of, by area; smoothing moves interfaces
-    by less than half a pixel, so that each covers its own.
+    Returns:
+        The report on rank 0, None elsewhere.
     """
-    labels, in_image = ndimage.label(image.phase == index)  # connected across pixel edges
-    mine = np.flatnonzero(triangulation.phase == index)
-    _, mesh_piece = np.unique(piece[mine], return_inverse=True)
-    mesh_piece = mesh_piece.ravel()
-    in_mesh = int(mesh_piece.max()) + 1 if len(mine) else 0
-    if in_image == 0 or in_mesh == 0:
-        return _describe(labels, np.arange(in_image)), (), (), in_image, in_mesh
-    corners = triangulation.points[triangulation.triangles[mine]]
-    # Centroids alone would miss pieces of one pixel now and then: each corner, drawn half-way in, votes too.
-    centroid = corners.mean(axis=1)
-    votes = np.concatenate([centroid, *(0.5 * (centroid + corners[:, i]) for i in range(3))])
-    row = np.clip((votes[:, 1] / pixel[1]).astype(np.int64), 0, labels.shape[0] - 1)
-    column = np.clip((votes[:, 0] / pixel[0]).astype(np.int64), 0, labels.shape[1] - 1)
-    hit = labels[row, column] - 1
-    valid = hit >= 0
+    measure, of_each, of_all = _shapes(parts)
+    of_phase = comm.allreduce(np.bincount(parts.phase, measure, minlength=len(parts.names)))
+    cells = comm.allreduce(np.bincount(parts.phase, minlength=len(parts.names)))
+    whole = bool(of_phase.sum() > (1 - COMPLETE) * np.prod(parts.extent))
+    quality = [_quality(of_each, parts.phase == index, comm) for index in range(len(parts.names))]
+    overall = _quality(of_all, None, comm)
+    in_mesh = mesh_pieces(parts, whole, comm)
+    sizes = comm.allreduce(in_mesh.interfaces)
+    in_window, in_slab = image_pieces(volume, _window(volume, parts), comm)
+    overlap = _overlap(volume, parts, measure, in_window, in_mesh, comm)
+    tables = comm.gather((in_slab, in_mesh.phase, in_mesh.links, overlap))
+    compared = on_root(comm, partial(_compared, tables))
+    if compared is None:
+        return None
+    phases = []
+    for index, name in enumerate(parts.names):
+        there = whole or index in solved
+        image_size = volume.counts[index] * float(np.prod(volume.voxel_size))
+        mesh_size = float(of_phase[index]) * parts.unit**volume.dim
+        phases.append(
+            PhaseFidelity(
+                name=name,
+                solved=index in solved,
+                cells=int(cells[index]),
+                image=image_size,
+                mesh=mesh_size if there else None,
+                relative_difference=mesh_size / image_size - 1 if there and image_size else None,
+                quality=quality[index],
+                **compared.of_phase(index, volume, there),
+            )
+        )
+    low, high = np.nonzero(sizes)
+    scale = parts.unit ** (volume.dim - 1)
+    return FidelityReport(
+        shape=parts.shape,
+        phases=tuple(phases),
+        interfaces=tuple(
+            Interface((parts.names[a], parts.names[b]), float(sizes[a, b]) * scale)
+            for a, b in zip(low, high, strict=True)
+        ),
+        cells=int(cells[list(solved)].sum()),
+        all_cells=int(cells.sum()),
+        quality=overall or {},
+    )
+
+
+# --- quality ---
+
+Figures = dict[str, tuple[Floats, float]]  # key of the report -> value of each cell, and percent of them below
+
+
+def _shapes(parts: Parts) -> tuple[Floats, Figures, Figures]:
+    """Area (volume) of each cell, and what is told of the quality of each phase and of all cells."""
+    if parts.shape == "triangle":
+        q, angle = sicn(parts.points, parts.cells), smallest_angles(parts.points, parts.cells)
+        of_each: Figures = {"worst_sicn": (q, 0.0), "sicn_1_percent": (q, 1.0)}
+        of_all: Figures = {**of_each, "median_sicn": (q, 50.0), "smallest_angle_deg": (angle, 0.0)}
+        return areas(parts.points, parts.cells), of_each, of_all
+    if parts.shape == "tetrahedron":
+        volume, angle, q = tetrahedra(parts.points, parts.cells)
+        of_each = {
+            "worst_dihedral_angle_deg": (angle, 0.0),
+            "dihedral_angle_0.1_percent_deg": (angle, 0.1),
+            "dihedral_angle_1_percent_deg": (angle, 1.0),
+            "worst_sicn": (q, 0.0),
+        }
+        return volume, of_each, {**of_each, "median_dihedral_angle_deg": (angle, 50.0)}
+    return boxes(parts.points, parts.cells), {}, {}
+
+
+def _quality(figures: Figures, chosen: NDArray[np.bool_] | None, comm: MPI.Intracomm) -> dict[str, float] | None:
+    """The figures of the chosen cells of all ranks; None where there is no cell or no figure. Collective."""
+    found: dict[str, float] = {}
+    for key, (values, percent) in figures.items():
+        value = percentile(values if chosen is None else values[chosen], percent, comm)
+        if value is not None:
+            found[key] = value
+    return found or None
+
+
+# --- pieces ---
+
+
+@dataclass(frozen=True, eq=False)
+class _Overlap:
+    """How much of which piece of the mesh lies in which piece of the image, in the numbers of all ranks."""
+
+    image: Numbers  # (n,)
+    mesh: Numbers  # (n,)
+    measure: Floats  # (n,)
+
+
+def _window(volume: LabelVolume, parts: Parts) -> Window:
+    """The voxels around this rank's cells."""
+    if len(parts.points) == 0:
+        return ((0, 0),) * volume.dim
+    low, high = parts.points.min(axis=0)[::-1], parts.points.max(axis=0)[::-1]
+    ends = []
+    for first, last, size, edge in zip(low, high, volume.shape, volume.voxel_size, strict=True):
+        voxels = np.array([first, last]) * parts.unit / edge
+        ends.append((int(np.clip(np.floor(voxels[0]), 0, size - 1)), int(np.clip(np.ceil(voxels[1]), 1, size))))
+    return tuple(ends)
+
+
+def _overlap(
+    volume: LabelVolume,
+    parts: Parts,
+    measure: Floats,
+    in_image: WindowPieces,
+    in_mesh: MeshPieces,
+    comm: MPI.Intracomm,
+) -> _Overlap:
+    """Votes of the cells: their centroids alone would miss pieces of one voxel, so each corner, drawn half-way, votes."""
+    before = int(np.sum(comm.allgather(len(in_mesh.phase))[: comm.rank]))
+    window = _window(volume, parts)
+    shape = in_image.phase.shape
+    start = np.array([low for low, _ in window])
+    per_unit = parts.unit / np.array(volume.voxel_size)
+    phase, label = in_image.phase.ravel(), in_image.label.ravel()
+    pieces = len(in_mesh.phase)
+    keys: list[Numbers] = []
+    weights: list[Floats] = []
+    for first in range(0, len(parts.cells), VOTERS):
+        chunk = slice(first, first + VOTERS)
+        corners = np.ascontiguousarray(parts.points.T[::-1])[:, parts.cells[chunk].T]  # (dim, corners, cells)
+        centroid = corners.mean(axis=1, keepdims=True)
+        votes = np.concatenate([centroid, 0.5 * (centroid + corners)], axis=1)
+        place = np.zeros(votes.shape[1:], np.int64)
+        for axis, size in enumerate(shape):
+            at = (votes[axis] * per_unit[axis]).astype(np.int64) - start[axis]
+            place = place * size + np.clip(at, 0, size - 1)
+        valid = phase[place] == parts.phase[chunk]
+        key = label[place].astype(np.int64) * pieces + in_mesh.piece[chunk]
+        vote = np.broadcast_to(measure[chunk], key.shape)[valid]
+        found, of = np.unique(key[valid], return_inverse=True)
+        keys.append(found)
+        weights.append(np.bincount(of.ravel(), vote, minlength=len(found)))
+    if not keys:
+        return _Overlap(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    found, of = np.unique(np.concatenate(keys), return_inverse=True)
+    total = np.bincount(of.ravel(), np.concatenate(weights), minlength=len(found))
+    return _Overlap(in_image.number[found // pieces], found % pieces + before, total)
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """All pieces of image and mesh."""
+
+    phase: NDArray[np.uint8]  # (n,) of the pieces of the image
+    first: Numbers  # (n,) place of the first voxel in the flattened image
+    voxels: Numbers  # (n,)
+    mesh_phase: NDArray[np.uint8]  # (m,) of the pieces of the mesh
+    over: Numbers  # (n,) piece of the mesh that most of the piece lies in, -1 for none
+    under: Numbers  # (m,) piece of the image that holds most of the piece, -1 for none
+
+    def of_phase(self, index: int, volume: LabelVolume, there: bool) -> dict[str, Any]:
+        """What PhaseFidelity says of the pieces of a phase, there in the mesh or left out."""
+        mine = self.phase == index
+        counts: dict[str, Any] = {"pieces_image": int(np.count_nonzero(mine)), "pieces_mesh": None}
+        if not there:
+            return counts
+        counts["pieces_mesh"] = int(np.count_nonzero(self.mesh_phase == index))
+        lost = np.flatnonzero(mine & (self.over < 0))
+        found = np.flatnonzero(mine & (self.over >= 0))
+        merged = found[_repeated(self.over, len(self.under))[self.over[found]]]
+        split = np.flatnonzero(mine & _repeated(self.under, len(self.phase)))
+        return counts | {
+            "lost": self._largest(lost, volume),
+            "lost_count": len(lost),
+            "merged": self._groups(merged, volume),
+            "merged_count": len(merged),
+            "split": self._largest(split, volume),
+            "split_count": len(split),
+        }
+
+    def _groups(self, merged: Numbers, volume: LabelVolume) -> tuple[tuple[Piece, ...], ...]:
+        """Pieces that are one in the mesh; first the groups whose second largest piece is the largest."""
+        order = merged[np.lexsort((-self.voxels[merged], self.over[merged]))]
+        _, start = np.unique(self.over[order], return_index=True)
+        largest = np.argsort(-self.voxels[order[start + 1]], kind="stable")[:NAMED] if len(start) else []
+        ends = np.append(start[1:], len(order))
+        groups = (order[start[i] : min(ends[i], start[i] + NAMED_IN_GROUP)] for i in largest)
+        return tuple(self._largest(group, volume) for group in groups)
+
+    def _largest(self, pieces: Numbers, volume: LabelVolume) -> tuple[Piece, ...]:
+        chosen = pieces[np.lexsort((self.first[pieces], -self.voxels[pieces]))][:NAMED]
+        places = np.stack(np.unravel_index(self.first[chosen], volume.shape)[::-1], axis=1)
+        return tuple(
+            Piece(tuple(place), size) for place, size in zip(places.tolist(), self.voxels[chosen].tolist(), strict=True)
+        )
+
+
+def _compared(tables: list[tuple[SlabPieces, NDArray[np.uint8], Numbers, _Overlap]]) -> _Compared:
+    """Put the pieces that several ranks have seen together, and find those that lie over each other."""
+    slabs, mesh_phases, mesh_links, overlaps = zip(*tables, strict=True)
+    phase = np.concatenate([slab.phase for slab in slabs])
+    count, piece = connected(np.concatenate([slab.links for slab in slabs]), len(phase))
+    first = np.concatenate([slab.first for slab in slabs])
+    voxels = np.bincount(piece, np.concatenate([slab.voxels for slab in slabs]), minlength=count).astype(np.int64)
+    begin = np.empty(count, np.int64)
+    backwards = np.argsort(-first, kind="stable")
+    begin[piece[backwards]] = first[backwards]
+    mesh_phase = np.concatenate(mesh_phases)
+    mesh_count, mesh_piece = connected(np.concatenate(mesh_links), len(mesh_phase))
     overlap = sparse.coo_array(
-        (np.tile(area[mine], 4)[valid], (hit[valid], np.tile(mesh_piece, 4)[valid])), shape=(in_image, in_mesh)
+        (
+            np.concatenate([o.measure for o in overlaps]),
+            (
+                piece[np.concatenate([o.image for o in overlaps])],
+                mesh_piece[np.concatenate([o.mesh for o in overlaps])],
+            ),
+        ),
+        shape=(count, mesh_count),
     ).tocsr()
     overlap.sum_duplicates()
-    image_best = _largest_in_row(overlap)  # mesh piece of each image piece
-    mesh_best = _largest_in_row(overlap.T.tocsr())  # image piece of each mesh piece
-    lost = np.flatnonzero(image_best < 0)
-    found = np.flatnonzero(image_best >= 0)
-    groups = [found[image_best[found] == m] for m in _repeated(image_best[found])]
-    split = _repeated(mesh_best[mesh_best >= 0])
-    merged = tuple(_describe(labels, group) for group in groups)
-    return _describe(labels, lost), merged, _describe(labels, split), in_image, in_mesh
+    return _Compared(
+        phase=_spread(phase, piece, count),
+        first=begin,
+        voxels=voxels,
+        mesh_phase=_spread(mesh_phase, mesh_piece, mesh_count),
+        over=_largest_in_row(overlap),
+        under=_largest_in_row(overlap.T.tocsr()),
+    )
 
 
-def _largest_in_row(matrix: sparse.csr_array) -> NDArray[np.int64]:
+def _spread(values: NDArray[np.uint8], to: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
+    """The value of each of `count` sets, of which all members have the same."""
+    out = np.empty(count, np.uint8)
+    out[to] = values
+    return out
+
+
+def _largest_in_row(matrix: sparse.csr_array) -> Numbers:
     """Column of the largest entry of each row, -1 for an empty row."""
     best = np.full(matrix.shape[0], -1, np.int64)
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
@@ -266,15 +313,6 @@ def _largest_in_row(matrix: sparse.csr_array) -> NDArray[np.int64]:
     return best
 
 
-def _repeated(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    unique, count = np.unique(values, return_counts=True)
-    return np.asarray(unique[count > 1])
-
-
-def _describe(labels: NDArray[np.int32], pieces: NDArray[np.int64]) -> tuple[Piece, ...]:
-    if len(pieces) == 0:
-        return ()
-    found, first, sizes = np.unique(labels, return_index=True, return_counts=True)
-    place = np.searchsorted(found, pieces + 1)
-    rows, columns = np.divmod(first[place], labels.shape[1])
-    return tuple(Piece(int(x), int(y), int(n)) for x, y, n in zip(columns, rows, sizes[place], strict=True))
+def _repeated(values: Numbers, count: int) -> NDArray[np.bool_]:
+    """Which of 0 ... count - 1 are there more than once."""
+    return np.bincount(values[values >= 0], minlength=count) > 1

@@ -1,8 +1,8 @@
 """From the labels in an image to phases, and label images that name regions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,23 @@ from microlith.meshing.colours import pack, unpack
 from microlith.meshing.errors import InputError
 from microlith.meshing.image import LabelImage, RawImage
 from microlith.meshing.read_image import HEADERLESS, IMAGE_KEY, read_image
-from microlith.meshing.sampling import cropped, majority, voxel_size
+from microlith.meshing.sampling import axis_names, cropped, majority, voxel_size
 from microlith.meshing.spec import Colour, ImageSource, PhaseLabels
 
 MOST_LABELS = 64  # distinct values of a segmented image; a micrograph has more
+MOST_PHASES = 255  # that fit into a byte, and into the facet tags of a mesh
+
+
+class Coding(Protocol):
+    """What the values of an image are: see RawImage and StoredImage."""
+
+    @property
+    def colour(self) -> bool:
+        """Whether they are 0xRRGGBB."""
+
+    @property
+    def palette(self) -> NDArray[np.uint8] | None:
+        """Colours (n, 3) of the values."""
 
 
 def label_image(source: ImageSource, phases: Sequence[PhaseLabels]) -> LabelImage:
@@ -34,24 +47,25 @@ def label_image(source: ImageSource, phases: Sequence[PhaseLabels]) -> LabelImag
 
     Raises:
         InputError: The image can't be read, is a micrograph (more than 64 values), holds a label that no phase claims,
-            or lacks all labels of a phase; two phases claim one label; crop, coarsen or voxel size don't fit.
+            or lacks all labels of a phase; two phases claim one label; crop, coarsen or voxel size don't fit; there are
+            more than 255 phases; a 3D image is one voxel thick.
     """
-    raw = read_image(source)
+    refuse_too_many(phases)
+    return labelled(read_image(source), source, phases)
+
+
+def labelled(raw: RawImage, source: ImageSource, phases: Sequence[PhaseLabels]) -> LabelImage:
+    """The phases of an image that has been read; arguments, result and errors as of `label_image`."""
     size = voxel_size(raw.voxel_size, source)
     values = cropped(raw.values, source.crop, source.path)
-    if _is_one_slice(values, source):
+    if is_one_slice(values.shape, source):
         values, size = values[0], size[1:]
-    counts = count_values(values, MOST_LABELS)
-    if counts is None:
-        what = "colours" if raw.colour else "values"
-        raise InputError(
-            f"{IMAGE_KEY}: {source.path} holds more than {MOST_LABELS} {what}, as a micrograph does; segment it "
-            "first, so that each pixel holds the label of its phase"
-        )
-    phase = rename(values, _phase_of_each(counts, raw, phases, source.path))
+    refuse_one_layer(values.shape, source)
+    phase = rename(values, phase_of_each(count_values(values, MOST_LABELS), raw, phases, source.path))
     names = tuple(p.name for p in phases)
     phase = majority(phase, source.coarsen, source.path)
-    _refuse_outvoted(phase, names, source)
+    refuse_one_layer(phase.shape, source, coarse=True)
+    refuse_outvoted(count_values(phase) or {}, names, source)
     return LabelImage(
         phase=phase,
         names=names,
@@ -88,7 +102,7 @@ def read_region_labels(
     fits = stored == stored_shape if stored_shape else len(stored) == len(shape)
     if fits:
         labels = cropped(raw.values, source.crop, path)
-        labels = majority(labels[0] if _is_one_slice(labels, source) else labels, source.coarsen, path)
+        labels = majority(labels[0] if is_one_slice(labels.shape, source) else labels, source.coarsen, path)
         fits = labels.shape == shape
     if not fits:
         wanted = _size(stored_shape) if stored_shape else f"{_size(shape)} after crop and coarsen"
@@ -98,13 +112,64 @@ def read_region_labels(
     return labels
 
 
-def _is_one_slice(values: NDArray[Any], source: ImageSource) -> bool:
-    """Whether the crop asks for one slice of a volume: a 2D image then."""
-    return values.ndim == 3 and values.shape[0] == 1 and "z" in source.crop
+def is_one_slice(shape: tuple[int, ...], source: ImageSource) -> bool:
+    """Whether the crop, which leaves this shape, asks for one slice of a volume: a 2D image then."""
+    return len(shape) == 3 and shape[0] == 1 and "z" in source.crop
 
 
-def _refuse_outvoted(phase: NDArray[np.uint8], names: tuple[str, ...], source: ImageSource) -> None:
-    left = count_values(phase) or {}
+def refuse_too_many(phases: Sequence[PhaseLabels]) -> None:
+    """Refuse more phases than a byte can number.
+
+    Raises:
+        InputError: There are more than 255.
+    """
+    if len(phases) > MOST_PHASES:
+        raise InputError(
+            f"[phases]: expected at most {MOST_PHASES} phases, got {len(phases)}; join those of one role, as a phase "
+            "may have a list of labels"
+        )
+
+
+def refuse_one_layer(shape: tuple[int, ...], source: ImageSource, *, coarse: bool = False) -> None:
+    """Refuse a 3D image in which nothing can happen along one of its axes.
+
+    Args:
+        shape: Of the image after crop, and after coarsen where `coarse`.
+        source: The image.
+        coarse: Whether coarsen is what left one layer.
+
+    Raises:
+        InputError: The image has three axes and one voxel along one of them.
+    """
+    thin = [axis for axis, n in zip(axis_names(3), shape, strict=True) if n == 1] if len(shape) == 3 else []
+    if not thin or (coarse and source.coarsen == 1):
+        return
+    along = " and ".join(thin[::-1])
+    if "z" in thin:
+        first = source.crop.get("z", (0, 1))[0]
+        flat = f"take one slice as a 2D image, with crop = {{ z = [{first}, {first + 1}] }}"
+    else:
+        flat = "save the layer as a 2D image"
+    if coarse:
+        raise InputError(
+            f"[image] coarsen: blocks of {source.coarsen} leave {source.path} one voxel thick along {along}, too thin "
+            f"for 3D; coarsen less, or {flat}"
+        )
+    key = "crop" if set(thin) & set(source.crop) else "file"
+    raise InputError(f"[image] {key}: {source.path} is one voxel thick along {along}, too thin for 3D; {flat}")
+
+
+def refuse_outvoted(left: Collection[int], names: tuple[str, ...], source: ImageSource) -> None:
+    """Refuse a majority vote that loses a phase.
+
+    Args:
+        left: Indices of the phases that are left.
+        names: Of all phases.
+        source: The image.
+
+    Raises:
+        InputError: A phase is not left.
+    """
     lost = [name for index, name in enumerate(names) if index not in left]
     if lost:
         raise InputError(
@@ -117,8 +182,26 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape[::-1]))
 
 
-def _phase_of_each(counts: dict[int, int], raw: RawImage, phases: Sequence[PhaseLabels], path: str) -> dict[int, int]:
-    """Phase index of each value that occurs, and every way in which values and phases can fail to fit."""
+def phase_of_each(
+    counts: dict[int, int] | None, raw: Coding, phases: Sequence[PhaseLabels], path: str
+) -> dict[int, int]:
+    """Phase index of each value that occurs, and every way in which values and phases can fail to fit.
+
+    Args:
+        counts: How often each value occurs, in ascending order; None where there are more than MOST_LABELS values.
+        raw: What the values are.
+        phases: Labels of each phase.
+        path: Of the image, for messages.
+
+    Raises:
+        InputError: The image is a micrograph, or values and phases don't fit.
+    """
+    if counts is None:
+        what = "colours" if raw.colour else "values"
+        raise InputError(
+            f"{IMAGE_KEY}: {path} holds more than {MOST_LABELS} {what}, as a micrograph does; segment it "
+            "first, so that each pixel holds the label of its phase"
+        )
     owner: dict[int, int] = {}
     for index, phase in enumerate(phases):
         for value in _values_of(phase, raw, counts, path):
@@ -145,7 +228,7 @@ def _phase_of_each(counts: dict[int, int], raw: RawImage, phases: Sequence[Phase
     return {value: owner[value] for value in counts}
 
 
-def _values_of(phase: PhaseLabels, raw: RawImage, counts: dict[int, int], path: str) -> list[int]:
+def _values_of(phase: PhaseLabels, raw: Coding, counts: dict[int, int], path: str) -> list[int]:
     """The image's values that a phase claims, whether they occur or not."""
     if raw.palette is not None:
         return _palette_values(phase, raw.palette, counts)
@@ -178,7 +261,7 @@ def _indices(palette: NDArray[np.uint8], colour: Colour) -> list[int]:
     return [int(index) for index in np.flatnonzero((palette == colour).all(axis=1))]
 
 
-def _shown(value: int, raw: RawImage) -> str:
+def _shown(value: int, raw: Coding) -> str:
     """A label as a message names it."""
     if raw.colour:
         return str(list(unpack(value)))

@@ -1,32 +1,41 @@
 """Arrays without a meaning of their own: NPY, headerless raw, HDF5 datasets."""
 
 import math
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microlith.meshing.decoding import decoding
 from microlith.meshing.errors import InputError
 from microlith.meshing.file_units import metres
-from microlith.meshing.image import RawImage
 from microlith.meshing.spec import RawLayout
+from microlith.meshing.stored import Mapping, StoredImage, parts
+from microlith.meshing.volume import Window
 
 if TYPE_CHECKING:
     import h5py
 
+CHUNK_CACHE = 64 << 20  # bytes of an HDF5 dataset's chunks kept, as thin layers come back to the same chunks
 
-def read_npy(path: Path, where: str) -> RawImage:
-    """Map a NumPy array from its file, without reading it all.
+
+def read_npy(path: Path, where: str) -> StoredImage:
+    """Map a NumPy array from its file.
 
     Raises:
         InputError: The file is damaged or holds Python objects.
     """
     with decoding(where, "NPY"):
-        return RawImage(np.lib.format.open_memmap(path, mode="r"))
+        values = np.lib.format.open_memmap(path, mode="r")
+    fortran = values.flags.f_contiguous and not values.flags.c_contiguous
+    mapping = Mapping(path, where, "NPY", values.dtype, values.shape, values.offset, fortran)
+    return StoredImage(values.shape, values.dtype, mapping.layers)
 
 
-def read_raw(path: Path, layout: RawLayout, where: str) -> RawImage:
+def read_raw(path: Path, layout: RawLayout, where: str) -> StoredImage:
     """Map a headerless file.
 
     Args:
@@ -57,12 +66,12 @@ def read_raw(path: Path, layout: RawLayout, where: str) -> RawImage:
         )
     if dtype.kind == "b":
         dtype = np.dtype(np.uint8)  # the file may hold 255 for true
-    with decoding(where, "raw data"):
-        return RawImage(np.memmap(path, dtype, "r", layout.offset, layout.shape))
+    mapping = Mapping(path, where, "raw data", dtype, layout.shape, layout.offset)
+    return StoredImage(layout.shape, dtype, mapping.layers)
 
 
-def read_hdf5(path: Path, name: str | None, where: str) -> RawImage:
-    """Read a dataset of an HDF5 file, and its voxel size from the attribute `element_size_um` (z, y, x in µm).
+def read_hdf5(path: Path, name: str | None, where: str) -> StoredImage:
+    """Open a dataset of an HDF5 file, with its voxel size from the attribute `element_size_um` (z, y, x in µm).
 
     Args:
         path: The file.
@@ -76,10 +85,19 @@ def read_hdf5(path: Path, name: str | None, where: str) -> RawImage:
 
     with decoding(where, "HDF5"), h5py.File(path, "r") as file:
         dataset = _dataset(file, name, where)
-        values = dataset[()]
+        shape, dtype, found = dataset.shape, dataset.dtype, dataset.name
         stated = np.ravel(dataset.attrs.get("element_size_um", ()))
-    sizes = tuple(metres(float(size), "um") for size in stated[len(stated) - values.ndim :])
-    return RawImage(values, sizes if len(stated) >= values.ndim else ())
+    sizes = tuple(metres(float(size), "um") for size in stated[len(stated) - len(shape) :])
+    layers = partial(_hdf5_layers, path, found, where)
+    return StoredImage(shape, dtype, layers, sizes if len(stated) >= len(shape) else ())
+
+
+def _hdf5_layers(path: Path, name: str, where: str, window: Window, step: int) -> Iterator[NDArray[Any]]:
+    import h5py
+
+    with decoding(where, "HDF5"), h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE) as file:
+        for part in parts(window, step):
+            yield file[name][tuple(slice(*ends) for ends in part)]
 
 
 def _dataset(file: "h5py.File", name: str | None, where: str) -> "h5py.Dataset":

@@ -3,6 +3,7 @@
 import glob
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from microlith.meshing.read_slices import SLICE_READERS, natural_order, read_sli
 from microlith.meshing.read_tiff import read_tiff
 from microlith.meshing.read_volume import read_metaimage, read_nrrd, read_vti
 from microlith.meshing.spec import ImageSource
+from microlith.meshing.stored import StoredImage, all_values, without_axes
 
-READERS: dict[str, Callable[[Path, str], RawImage]] = {
+READERS: dict[str, Callable[[Path, str], StoredImage]] = {
     ".tif": read_tiff,
     ".tiff": read_tiff,
     ".png": read_picture,
@@ -34,7 +36,7 @@ READERS: dict[str, Callable[[Path, str], RawImage]] = {
     ".mhd": read_metaimage,
 }
 # Files that may hold several arrays, of which "file.h5:/name" names one.
-CONTAINERS: dict[str, Callable[[Path, str | None, str], RawImage]] = {
+CONTAINERS: dict[str, Callable[[Path, str | None, str], StoredImage]] = {
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
     ".hdf": read_hdf5,
@@ -62,25 +64,59 @@ def read_image(source: ImageSource, key: str = IMAGE_KEY) -> RawImage:
     Raises:
         InputError: The image is missing, unreadable, empty, or not one of labels.
     """
-    image = _read(source, key)
+    return whole_image(open_image(source, key), f"{key}: {source.path}")
+
+
+def whole_image(stored: StoredImage, where: str) -> RawImage:
+    """All pixels of an opened image, as read_image gives them.
+
+    Args:
+        stored: From open_image.
+        where: Head of error messages: key and file.
+
+    Raises:
+        InputError: The file is damaged, or its pixels are no labels.
+    """
+    values = whole_numbers(all_values(stored), where)
+    return grey_where_possible(RawImage(values, stored.voxel_size, stored.colour, stored.palette))
+
+
+def open_image(source: ImageSource, key: str = IMAGE_KEY) -> StoredImage:
+    """Find out what an image is without reading its pixels, as far as its format allows.
+
+    Args:
+        source: Where the image is; of it only path and raw are used.
+        key: Head of error messages: the key of the case file that named the image.
+
+    Returns:
+        Image with 2 or 3 axes and a voxel size (or None) for each. Its values are numbers as stored, not yet looked at
+        whether they are labels (see whole_numbers), its colours not yet whether they are greys.
+
+    Raises:
+        InputError: The image is missing, unreadable, empty, or not one of numbers or colours.
+    """
+    stored = _open(source, key)
     where = f"{key}: {source.path}"
-    values = _whole_numbers(_two_or_three_axes(image.values, where), where)
-    sizes = (*(None,) * values.ndim, *image.voxel_size)[-values.ndim :]
-    return grey_where_possible(RawImage(values, sizes, image.colour, image.palette))
+    before, after = _axes_beside_space(stored.shape, where)
+    shape = stored.shape[before : len(stored.shape) - after]
+    sizes = (*(None,) * len(shape), *stored.voxel_size)[-len(shape) :]
+    if stored.dtype.kind not in "biuf":
+        raise InputError(f"{where}: expected whole numbers as labels, got values of type {stored.dtype}")
+    return replace(stored, shape=shape, voxel_size=sizes, layers=without_axes(stored.layers, before, after))
 
 
-def _read(source: ImageSource, key: str) -> RawImage:
+def _open(source: ImageSource, key: str) -> StoredImage:
     where = f"{key}: {source.path}"
     path, name = _split(source.path)
     try:
         if source.raw is not None and path.is_file():
             return read_raw(path, source.raw, where)
         if path.is_dir():
-            return _read_stack(slices_in(path, where), key)
+            return _open_stack(slices_in(path, where), key)
         if path.exists():
-            return _read_file(path, name, where)
+            return _open_file(path, name, where)
         if glob.has_magic(source.path):
-            return _read_matches(source.path, key)
+            return _open_matches(source.path, key)
     except OSError as error:
         raise InputError(f"{where}: can't be read ({error.strerror or error}); mend that or name another") from error
     raise InputError(f"{where}: there is no such file{_similar(path)}")
@@ -93,7 +129,7 @@ def _split(path: str) -> tuple[Path, str | None]:
     return (Path(match[1]), match[2]) if match and not Path(path).exists() else (Path(path), None)
 
 
-def _read_file(path: Path, name: str | None, where: str) -> RawImage:
+def _open_file(path: Path, name: str | None, where: str) -> StoredImage:
     suffix = path.suffix.lower()
     check_file(path, where)
     if suffix in CONTAINERS:
@@ -108,7 +144,7 @@ def _read_file(path: Path, name: str | None, where: str) -> RawImage:
     raise InputError(f'{where}: unknown kind of file "{suffix}"; expected {known}, or a headerless one with raw')
 
 
-def _read_matches(pattern: str, key: str) -> RawImage:
+def _open_matches(pattern: str, key: str) -> StoredImage:
     paths = natural_order([Path(match) for match in glob.glob(pattern, recursive=True) if Path(match).is_file()])
     where = f"{key}: {pattern}"
     if not paths:
@@ -118,12 +154,12 @@ def _read_matches(pattern: str, key: str) -> RawImage:
         raise InputError(
             f"{where}: matches {other[0].name}, but slices are {', '.join(SLICE_READERS)} files; narrow the pattern"
         )
-    return _read_stack(paths, key)
+    return _open_stack(paths, key)
 
 
-def _read_stack(paths: list[Path], key: str) -> RawImage:
+def _open_stack(paths: list[Path], key: str) -> StoredImage:
     if len(paths) == 1:
-        return _read_file(paths[0], None, f"{key}: {paths[0]}")
+        return _open_file(paths[0], None, f"{key}: {paths[0]}")
     return read_slices(paths, key)
 
 
@@ -133,28 +169,34 @@ def _similar(path: Path) -> str:
     return f', did you mean "{close[0]}"?' if close else "; put the image there or mend the name"
 
 
-def _two_or_three_axes(values: NDArray[Any], where: str) -> NDArray[Any]:
-    """The array without the axes of length one that programs put before and after those of space."""
-    stored = values.shape
-    while values.ndim > 3 and 1 in (values.shape[0], values.shape[-1]):
-        values = values[0] if values.shape[0] == 1 else values[..., 0]
-    if values.ndim not in (2, 3):
-        raise InputError(f"{where}: expected 2 or 3 axes ([z,] y, x), got an array of shape {list(stored)}")
-    if not values.size:
-        raise InputError(f"{where}: expected pixels, got an empty array of shape {list(stored)}; export it again")
-    return values
+def _axes_beside_space(shape: tuple[int, ...], where: str) -> tuple[int, int]:
+    """How many axes of length one programs have put before and after those of space."""
+    first, last = 0, len(shape)
+    while last - first > 3 and 1 in (shape[first], shape[last - 1]):
+        first, last = (first + 1, last) if shape[first] == 1 else (first, last - 1)
+    if last - first not in (2, 3):
+        raise InputError(f"{where}: expected 2 or 3 axes ([z,] y, x), got an array of shape {list(shape)}")
+    if 0 in shape:
+        raise InputError(f"{where}: expected pixels, got an empty array of shape {list(shape)}; export it again")
+    return first, len(shape) - last
 
 
-def _whole_numbers(values: NDArray[Any], where: str) -> NDArray[Any]:
-    """The array as integers, without a copy where it holds integers already."""
+def whole_numbers(values: NDArray[Any], where: str) -> NDArray[Any]:
+    """The array as integers, without a copy where it holds integers already.
+
+    Args:
+        values: Truth values, integers, or floating-point numbers that are whole.
+        where: Head of error messages: key and file.
+
+    Raises:
+        InputError: A number is not whole.
+    """
     kind = values.dtype.kind
     if kind == "b":
         # Any byte but 0 is true; libraries that map files or unpack bits leave others than 1.
         return (values.view(np.uint8) != 0).view(np.uint8)
     if kind in "iu":
         return values
-    if kind != "f":
-        raise InputError(f"{where}: expected whole numbers as labels, got values of type {values.dtype}")
     whole = np.empty(values.shape, np.int32)
     for part in slices(values.shape):
         with np.errstate(invalid="ignore"):  # NaN and what is too large for the type differ after the cast

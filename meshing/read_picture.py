@@ -2,19 +2,28 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microlith.meshing import colours
 from microlith.meshing.decoding import decoding
 from microlith.meshing.errors import InputError
 from microlith.meshing.file_units import believed
-from microlith.meshing.image import RawImage
+from microlith.meshing.stored import StoredImage, cut, parts
+from microlith.meshing.volume import Window
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+PALETTE_ORDERS = {"RGB": [0, 1, 2], "BGR": [2, 1, 0], "BGRX": [2, 1, 0, 3]}  # as files store a palette's colours
 
 
-def read_picture(path: Path, where: str) -> RawImage:
-    """Read a PNG or BMP file.
+def read_picture(path: Path, where: str) -> StoredImage:
+    """Open a PNG or BMP file.
 
     Values are grey levels, 0 and 1 in a picture of 1 bit, palette indices together with the palette, or colours.
 
@@ -23,25 +32,49 @@ def read_picture(path: Path, where: str) -> RawImage:
         where: Head of error messages: key and file.
 
     Raises:
-        InputError: The file is damaged, animated, or its transparency varies.
+        InputError: The file is damaged or animated; from its layers also: its transparency varies.
     """
-    from PIL import Image
+    from PIL import ImageMode
 
-    with decoding(where, path.suffix[1:].upper()), _any_size(), Image.open(path, formats=("PNG", "BMP")) as picture:
+    with _opened(path, where) as picture:
         frames = getattr(picture, "n_frames", 1)
         if frames != 1:
             raise InputError(f"{where}: expected one picture, got an animation of {frames}; save the wanted one alone")
-        values = np.asarray(picture)
-        if picture.mode == "P":
-            palette = np.zeros((256, 3), np.uint8)
-            stored = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
-            palette[: len(stored)] = stored
-            image = RawImage(values, palette=palette)
-        else:
-            image = RawImage(values) if values.ndim == 2 else colours.from_samples(values, where)
-        across = picture.info.get("dpi", (0, 0))
+        palette = _palette(picture) if picture.mode == "P" else None
+        colour = len(picture.getbands()) > 2
+        dtype = np.dtype(np.int32) if colour else np.dtype(ImageMode.getmode(picture.mode).typestr)
+        shape, across = picture.size[::-1], picture.info.get("dpi", (0, 0))
     x, y = (believed(0.0254 / float(dots)) if dots else None for dots in across)
-    return RawImage(image.values, (y, x), image.colour, image.palette)
+    return StoredImage(shape, dtype, partial(_layers, path, where), (y, x), colour, palette, sliced=False)
+
+
+def _layers(path: Path, where: str, window: Window, step: int) -> Iterator[NDArray[Any]]:
+    with _opened(path, where) as picture:
+        samples = np.asarray(picture)
+        values = samples if samples.ndim == 2 else colours.from_samples(samples, where).values
+    for part in parts(window, step):
+        yield cut(values, part)
+
+
+def _palette(picture: "Picture") -> NDArray[np.uint8]:
+    """Colours of all 256 indices, found without decoding the pixels where the palette is stored in a known order."""
+    order, stored = picture.palette.getdata() if picture.palette is not None else ("", b"")
+    if order in PALETTE_ORDERS:
+        channels = PALETTE_ORDERS[order]
+        found = np.frombuffer(stored, np.uint8).reshape(-1, len(channels))[:, channels[:3]]
+    else:
+        found = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(found)] = found
+    return palette
+
+
+@contextmanager
+def _opened(path: Path, where: str) -> Iterator["Picture"]:
+    from PIL import Image
+
+    with decoding(where, path.suffix[1:].upper()), _any_size(), Image.open(path, formats=("PNG", "BMP")) as picture:
+        yield picture
 
 
 @contextmanager

@@ -1,19 +1,24 @@
 """A stack from one file per slice."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from microlith.meshing.colours import as_codes
+from microlith.meshing.colours import as_codes, check_codes
 from microlith.meshing.decoding import check_file
 from microlith.meshing.errors import InputError
 from microlith.meshing.image import RawImage
 from microlith.meshing.read_picture import read_picture
 from microlith.meshing.read_tiff import read_tiff
+from microlith.meshing.stored import StoredImage, lengths, parts
+from microlith.meshing.volume import Window
 
-SLICE_READERS = {".tif": read_tiff, ".tiff": read_tiff, ".png": read_picture, ".bmp": read_picture}
+SLICE_READERS: dict[str, Callable[[Path, str], StoredImage]] = {".tif": read_tiff, ".tiff": read_tiff, ".png": read_picture, ".bmp": read_picture}
 
 
 def slices_in(folder: Path, where: str) -> list[Path]:
@@ -43,8 +48,8 @@ def natural_order(paths: Sequence[Path]) -> list[Path]:
     return sorted(paths, key=key)
 
 
-def read_slices(paths: Sequence[Path], key: str) -> RawImage:
-    """Stack slices along z, in the order given.
+def read_slices(paths: Sequence[Path], key: str) -> StoredImage:
+    """Stack slices along z, in the order given; of a window only its files are read.
 
     Slices may mix colours, palettes and 8-bit greys (programs that shrink PNG files change one into another); they are
     colours then.
@@ -56,48 +61,53 @@ def read_slices(paths: Sequence[Path], key: str) -> RawImage:
     Raises:
         InputError: A slice can't be read, is no 2D image, or differs in shape from the first.
     """
-    slices = (_read_slice(path, f"{key}: {path}") for path in paths)
-    first = next(slices)
-    stack = RawImage(np.empty((len(paths), *first.values.shape), first.values.dtype), colour=first.colour)
-    values, kept = stack.values, first
-    values[0] = first.values
-    for i, piece in enumerate(slices, 1):
-        where = f"{key}: {paths[i]}"
-        if piece.values.shape != first.values.shape:
+    headers = [_header(path, f"{key}: {path}") for path in paths]
+    first = headers[0]
+    for path, header in zip(paths, headers, strict=True):
+        if header.shape != first.shape:
             raise InputError(
-                f"{where}: expected {_size(first)} pixels as in {paths[0].name}, got {_size(piece)}; "
+                f"{key}: {path}: expected {_size(first)} pixels as in {paths[0].name}, got {_size(header)}; "
                 "give all slices the same size"
             )
-        if not _alike(kept, piece):
-            # What was read so far becomes colours, and so does all that follows.
-            done = RawImage(values[:i], colour=kept.colour, palette=kept.palette)
-            coloured = np.empty(values.shape, np.int32)
-            coloured[:i] = as_codes(done, f"{key}: {paths[0]}")
-            values, kept = coloured, RawImage(coloured, colour=True)
-        if kept.colour:
-            values[i] = as_codes(piece, where)
-            continue
-        common = np.result_type(values, piece.values)
-        if common != values.dtype:
-            values = values.astype(common)
-        values[i] = piece.values
-    return RawImage(values, (None, *first.voxel_size), kept.colour, kept.palette)
+    colour, palette, dtype = first.colour, first.palette, np.result_type(*(header.dtype for header in headers))
+    if not all(_alike(first, header) for header in headers):
+        for path, header in zip(paths, headers, strict=True):
+            check_codes(header.dtype, header.colour, header.palette, f"{key}: {path}")
+        colour, palette, dtype = True, None, np.dtype(np.int32)
+    layers = partial(_layers, tuple(paths), colour, dtype, key)
+    return StoredImage((len(paths), *first.shape), dtype, layers, (None, *first.voxel_size), colour, palette)
 
 
-def _read_slice(path: Path, where: str) -> RawImage:
+def _header(path: Path, where: str) -> StoredImage:
     check_file(path, where)
     image = SLICE_READERS[path.suffix.lower()](path, where)
-    if image.values.ndim != 2:
-        raise InputError(f"{where}: expected one slice, got a stack of {len(image.values)}; name the stack alone")
+    if len(image.shape) != 2:
+        raise InputError(f"{where}: expected one slice, got a stack of {image.shape[0]}; name the stack alone")
     return image
 
 
-def _alike(a: RawImage, b: RawImage) -> bool:
+def _layers(
+    paths: tuple[Path, ...], colour: bool, dtype: np.dtype[Any], key: str, window: Window, step: int
+) -> Iterator[NDArray[Any]]:
+    for part in parts(window, step):
+        values = np.empty(lengths(part), dtype)
+        for layer, path in zip(values, paths[slice(*part[0])], strict=True):
+            layer[...] = _slice(path, f"{key}: {path}", part[1:], colour)
+        yield values
+
+
+def _slice(path: Path, where: str, window: Window, colour: bool) -> NDArray[Any]:
+    image = SLICE_READERS[path.suffix.lower()](path, where)
+    values = next(image.layers(window, window[0][1] - window[0][0]))
+    return as_codes(RawImage(values, colour=image.colour, palette=image.palette), where) if colour else values
+
+
+def _alike(a: StoredImage, b: StoredImage) -> bool:
     """Whether equal values mean the same in both."""
     if a.palette is None or b.palette is None:
         return a.colour == b.colour and a.palette is b.palette
     return np.array_equal(a.palette, b.palette)
 
 
-def _size(image: RawImage) -> str:
-    return " x ".join(map(str, image.values.shape[::-1]))
+def _size(image: StoredImage) -> str:
+    return " x ".join(map(str, image.shape[::-1]))

@@ -4,17 +4,21 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microlith.meshing import colours
 from microlith.meshing.decoding import decoding, unreadable
 from microlith.meshing.errors import InputError
 from microlith.meshing.file_units import believed, metres
-from microlith.meshing.image import RawImage
+from microlith.meshing.stored import Mapping, StoredImage, cut, lengths, parts
+from microlith.meshing.volume import Window
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
@@ -25,11 +29,12 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)
 RESOLUTION_UNITS = {2: 0.0254, 3: 0.01}  # metres
 
 
-def read_tiff(path: Path, where: str) -> RawImage:
-    """Read a TIFF file.
+def read_tiff(path: Path, where: str) -> StoredImage:
+    """Open a TIFF file.
 
     Values are as stored: 0 is white in a 1-bit file that says so. Any one axis beside rows and columns (z, time,
-    channel, page) is the z axis; a file of one page is a 2D image.
+    channel, page) is the z axis; a file of one page is a 2D image. An uncompressed stack is mapped; of a compressed one
+    only the pages of a window are read.
 
     Args:
         path: The file.
@@ -38,19 +43,26 @@ def read_tiff(path: Path, where: str) -> RawImage:
     Raises:
         InputError: The file is damaged or cut short, holds several series, or holds no labels.
     """
-    import tifffile
-
-    with decoding(where, "TIFF"), _complaints() as complaints, tifffile.TiffFile(path) as file:
+    with _opened(path, where) as (file, complaints):
         series = file.series
         if not complaints and len(series) != 1:
             found = ", ".join(" x ".join(map(str, s.shape)) for s in series)
             raise InputError(
                 f"{where}: expected one image or one stack, got {len(series)} series ({found}); save the labels alone"
             )
-        image = _image(series[0], where)
+        image = _image(path, series[0], file.byteorder, where)
         _refuse_incomplete(complaints, where)
         sizes = _voxel_sizes(file, series[0].keyframe)
-    return RawImage(image.values, sizes[3 - image.values.ndim :], image.colour, image.palette)
+    return replace(image, voxel_size=sizes[3 - len(image.shape) :])
+
+
+@contextmanager
+def _opened(path: Path, where: str) -> Iterator[tuple["TiffFile", list[str]]]:
+    """The file, and what tifffile complains of while it is open."""
+    import tifffile
+
+    with decoding(where, "TIFF"), _complaints() as complaints, tifffile.TiffFile(path) as file:
+        yield file, complaints
 
 
 @contextmanager
@@ -81,29 +93,88 @@ def _refuse_incomplete(complaints: list[str], where: str) -> None:
         raise InputError(unreadable(where, "TIFF", re.sub(r"<[^>]*>\s*", "", complaints[0])))
 
 
-def _image(series: "TiffPageSeries", where: str) -> RawImage:
+def _image(path: Path, series: "TiffPageSeries", byteorder: str, where: str) -> StoredImage:
+    """The image without its voxel size."""
     page = series.keyframe
     photometric = int(page.photometric)
     if photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE):
         raise InputError(
             f"{where}: expected grey, RGB or palette pixels, got kind {photometric} (CMYK, ...); save them as RGB"
         )
-    axes, values = series.axes, series.asarray()
     # One page is a 2D image, however many axes of length one its metadata adds.
-    drop = tuple(i for i, (axis, n) in enumerate(zip(axes, values.shape, strict=True)) if n == 1 and axis not in "YXS")
-    values = values.squeeze(drop)
-    axes = "".join(axis for i, axis in enumerate(axes) if i not in drop)
+    kept = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if n > 1 or axis in "YXS"]
+    axes, shape = "".join(axis for axis, _ in kept), tuple(n for _, n in kept)
     stacked = axes.replace("S", "")
     if len(stacked) > 3 or stacked[-2:] != "YX":
-        shape = " x ".join(map(str, values.shape))
         raise InputError(
-            f"{where}: expected an image (YX) or a stack (ZYX), got axes {axes} ({shape}); save one stack alone"
+            f"{where}: expected an image (YX) or a stack (ZYX), got axes {axes} ({' x '.join(map(str, shape))}); "
+            "save one stack alone"
         )
-    if "S" in axes:
-        return colours.from_samples(np.moveaxis(values, axes.index("S"), -1), where)
-    if photometric == PALETTE and page.colormap is not None:
-        return RawImage(values, palette=(page.colormap.T >> 8).astype(np.uint8))
-    return RawImage(values)
+    samples = shape[axes.index("S")] if "S" in axes else 1
+    layout = _Layout(path, where, axes, shape)
+    layers, sliced = partial(_all_layers, layout), False
+    # Alpha has to be the same everywhere, which no part of an image can tell.
+    if samples not in (2, 4) and series.transform is None and not series.is_multifile:
+        if series.dataoffset is not None and "S" not in axes:
+            size = series.dataoffset + series.nbytes
+            if path.stat().st_size < size:
+                raise InputError(unreadable(where, "TIFF", f"expected {size} bytes, got {path.stat().st_size}"))
+            dtype = series.dtype.newbyteorder(byteorder)  # type: ignore[arg-type]  # "<" or ">"
+            layers, sliced = Mapping(path, where, "TIFF", dtype, shape, series.dataoffset).layers, True
+        elif len(stacked) == 3 and axes[0] != "S" and _is_paged(series, shape[0]):
+            layers, sliced = partial(_paged_layers, layout), True
+    pixels = tuple(n for axis, n in kept if axis != "S")
+    colour = samples > 2
+    palette = None
+    if photometric == PALETTE and page.colormap is not None and "S" not in axes:
+        palette = (page.colormap.T >> 8).astype(np.uint8)
+    dtype = np.dtype(np.int32) if colour else series.dtype
+    return StoredImage(pixels, dtype, layers, colour=colour, palette=palette, sliced=sliced)
+
+
+def _is_paged(series: "TiffPageSeries", layers: int) -> bool:
+    """Whether each layer is a page of its own."""
+    return len(series) == layers and all(page is not None for page in series)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the samples of a TIFF file are, and what their axes mean."""
+
+    path: Path
+    where: str  # head of error messages: key and file
+    axes: str  # letters of the axes, "S" for the samples of a pixel
+    shape: tuple[int, ...]
+
+    def pixels(self, samples: NDArray[Any]) -> NDArray[Any]:
+        """Grey levels or colours of all or some layers."""
+        if "S" not in self.axes:
+            return samples
+        return colours.from_samples(np.moveaxis(samples, self.axes.index("S"), -1), self.where).values
+
+
+def _all_layers(layout: _Layout, window: Window, step: int) -> Iterator[NDArray[Any]]:
+    with _opened(layout.path, layout.where) as (file, complaints):
+        values = layout.pixels(file.series[0].asarray().reshape(layout.shape))
+        _refuse_incomplete(complaints, layout.where)
+    for part in parts(window, step):
+        yield cut(values, part)
+
+
+def _paged_layers(layout: _Layout, window: Window, step: int) -> Iterator[NDArray[Any]]:
+    with _opened(layout.path, layout.where) as (file, complaints):
+        series = file.series[0]
+        for part in parts(window, step):
+            values: NDArray[Any] | None = None
+            for layer, number in enumerate(range(*part[0])):
+                page = series[number].asarray().reshape(layout.shape[1:])
+                _refuse_incomplete(complaints, layout.where)
+                pixels = layout.pixels(page[None])[0]
+                if values is None:
+                    values = np.empty(lengths(part), pixels.dtype)
+                values[layer] = cut(pixels, part[1:])
+            if values is not None:
+                yield values
 
 
 def _voxel_sizes(file: "TiffFile", page: "TiffPage") -> tuple[float | None, float | None, float | None]:

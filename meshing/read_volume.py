@@ -11,11 +11,12 @@ from microlith.meshing.decoding import decoding, silenced, unreadable
 from microlith.meshing.errors import InputError
 from microlith.meshing.file_units import believed, metres
 from microlith.meshing.image import RawImage
+from microlith.meshing.stored import StoredImage, held
 
 HEADER_BYTES = 65536  # of an NRRD file, at most
 
 
-def read_nrrd(path: Path, where: str) -> RawImage:
+def read_nrrd(path: Path, where: str) -> StoredImage:
     """Read NRRD, also compressed or with a detached header.
 
     The spacing counts only where the header names its unit ("units" or "space units").
@@ -29,12 +30,12 @@ def read_nrrd(path: Path, where: str) -> RawImage:
     field = re.search(r"^(?:space )?units:(.*)$", header, re.MULTILINE | re.IGNORECASE)
     units = re.findall(r'"([^"]*)"', field[1])[::-1] if field else []
     if len(units) < len(spacing):
-        return image
+        return held(image)
     sizes = tuple(metres(size, unit) for size, unit in zip(spacing, units, strict=False))
-    return RawImage(image.values, sizes, image.colour)
+    return held(RawImage(image.values, sizes, image.colour))
 
 
-def read_metaimage(path: Path, where: str) -> RawImage:
+def read_metaimage(path: Path, where: str) -> StoredImage:
     """Read MHA or MHD.
 
     The format has no unit; by convention its spacing is in millimetres, and 1 where nobody set it. It counts where it
@@ -44,7 +45,7 @@ def read_metaimage(path: Path, where: str) -> RawImage:
         InputError: The file is damaged or its data file is missing.
     """
     image, spacing = _read_itk(path, "MetaImageIO", "MetaImage", where)
-    return RawImage(image.values, tuple(believed(metres(size, "mm")) for size in spacing), image.colour)
+    return held(RawImage(image.values, tuple(believed(metres(size, "mm")) for size in spacing), image.colour))
 
 
 def _read_itk(path: Path, reader_name: str, kind: str, where: str) -> tuple[RawImage, tuple[float, ...]]:
@@ -67,7 +68,7 @@ def _read_itk(path: Path, reader_name: str, kind: str, where: str) -> tuple[RawI
         return image, stored.GetSpacing()[::-1]
 
 
-def read_vti(path: Path, name: str | None, where: str) -> RawImage:
+def read_vti(path: Path, name: str | None, where: str) -> StoredImage:
     """Read VTK's XML image data. Its spacing has no unit and is left aside. One layer in z is a 2D image.
 
     Args:
@@ -98,7 +99,7 @@ def read_vti(path: Path, name: str | None, where: str) -> RawImage:
     values = values.reshape(*shape[::-1], *values.shape[1:])  # x runs fastest
     if shape[2] == 1:
         values = values[0]
-    return colours.from_samples(values, where) if array.GetNumberOfComponents() > 1 else RawImage(values)
+    return held(colours.from_samples(values, where) if array.GetNumberOfComponents() > 1 else RawImage(values))
 
 
 # Name -> VTK's array and the number of values along x, y, z

@@ -12,6 +12,8 @@ from microlith.meshing.chunks import CHUNK, count_values
 from microlith.meshing.errors import InputError
 from microlith.meshing.image import AXES
 from microlith.meshing.spec import ImageSource
+from microlith.meshing.stored import cut
+from microlith.meshing.volume import Window
 
 CONTRADICTION = 0.01  # relative difference of two statements of a voxel size that can't both be right
 
@@ -34,17 +36,22 @@ def cropped(values: NDArray[Any], crop: dict[str, tuple[int, int]], path: str) -
     Raises:
         InputError: An axis the image doesn't have, or a range that is empty or leaves the image.
     """
-    names = axis_names(values.ndim)
+    return cut(values, crop_window(values.shape, crop, path))
+
+
+def crop_window(shape: tuple[int, ...], crop: dict[str, tuple[int, int]], path: str) -> Window:
+    """The window of an image of the given shape that a crop leaves; arguments and errors as in `cropped`."""
+    names = axis_names(len(shape))
     for axis, (first, last) in crop.items():
         if axis not in names:
             raise InputError(f"[image] crop.{axis}: {path} has only {', '.join(names[::-1])}; leave {axis} out")
-        size = values.shape[names.index(axis)]
+        size = shape[names.index(axis)]
         if not 0 <= first < last <= size:
             raise InputError(
                 f"[image] crop.{axis}: expected 0 <= first < last <= {size}, the size of {path} along {axis}, "
                 f"got [{first}, {last}]"
             )
-    return values[tuple(slice(*crop.get(axis, (None, None))) for axis in names)]
+    return tuple(crop.get(axis, (0, n)) for axis, n in zip(names, shape, strict=True))
 
 
 def voxel_size(found: tuple[float | None, ...], source: ImageSource) -> tuple[float, ...]:
@@ -101,26 +108,33 @@ def majority(values: NDArray[Any], edge: int, path: str) -> NDArray[Any]:
     Raises:
         InputError: `edge` is less than 1 or more than the image's size along an axis.
     """
+    shape = coarse_shape(values.shape, edge, path)
     if edge == 1:
         return values
-    smallest = min(values.shape)
-    if not 1 < edge <= smallest:
-        raise InputError(
-            f"[image] coarsen: expected 1 to {smallest}, the shortest edge of {path} after crop, got {edge}"
-        )
-    shape = tuple(n // edge for n in values.shape)
-    names = axis_names(values.ndim)
-    rest = [f"{n % edge} along {axis}" for axis, n in zip(names, values.shape, strict=True) if n % edge]
-    if rest:
-        log.warning(
-            "[image] coarsen = %d left out the last voxels of %s, which fill no block: %s", edge, path, ", ".join(rest)
-        )
     whole = values[tuple(slice(n * edge) for n in shape)]
     out = np.empty(shape, values.dtype)
     rows = max(1, CHUNK // math.prod((edge, *whole.shape[1:])))
     for first in range(0, shape[0], rows):
         out[first : first + rows] = _vote(whole[first * edge : (first + rows) * edge], edge)
     return out
+
+
+def coarse_shape(shape: tuple[int, ...], edge: int, path: str) -> tuple[int, ...]:
+    """How many blocks there are along each axis; arguments, errors and what is logged as in `majority`."""
+    if edge == 1:
+        return shape
+    smallest = min(shape)
+    if not 1 < edge <= smallest:
+        raise InputError(
+            f"[image] coarsen: expected 1 to {smallest}, the shortest edge of {path} after crop, got {edge}"
+        )
+    names = axis_names(len(shape))
+    rest = [f"{n % edge} along {axis}" for axis, n in zip(names, shape, strict=True) if n % edge]
+    if rest:
+        log.warning(
+            "[image] coarsen = %d left out the last voxels of %s, which fill no block: %s", edge, path, ", ".join(rest)
+        )
+    return tuple(n // edge for n in shape)
 
 
 def _vote(values: NDArray[Any], edge: int) -> NDArray[Any]:

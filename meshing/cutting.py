@@ -1,0 +1,209 @@
+"""Cells of the lattice cut along the interfaces, so that each lies in one phase.
+
+After F. Labelle and J. R. Shewchuk, Isosurface stuffing: fast tetrahedral meshes with good dihedral angles, ACM Trans.
+Graph. 26 (2007) 57, for the simplices of bisection instead of their templates, and for any number of phases: lattice
+points near an interface are moved onto it, then every edge with ends in two phases is cut where its phase changes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microlith.meshing.boxes import Neighbourhood
+from microlith.meshing.diamonds import Keys
+from microlith.meshing.interpolation import VoxelFields
+from microlith.meshing.simplices import EDGES, oriented
+
+Floats = NDArray[np.float64]
+
+NEAR = 0.33  # of the shortest edge at a vertex: how far it may be from an interface to be moved onto it
+STEPS = 6  # of Newton's method onto an interface
+BISECTIONS = 14  # to where an edge changes its phase
+ON_INTERFACE = 0.02  # difference of the leading indicators that passes for none
+
+
+@dataclass(frozen=True)
+class CutCells:
+    """Cells that each lie in one phase."""
+
+    numbers: Keys  # (n,) of the vertices, sorted, the same on all ranks
+    doubled: NDArray[np.int64]  # (n, dim) twice their coordinates on the lattice
+    points: Floats  # (n, dim)
+    cells: NDArray[np.int32]  # (m, dim + 1) rows of `points`, positively oriented
+    phase: NDArray[np.uint8]  # (m,)
+
+
+def cut_cells(cells: Keys, indicators: VoxelFields, where: Neighbourhood) -> CutCells:
+    """Cut the cells of this rank's box; collective.
+
+    Args:
+        cells: Keys of the vertices (m, dim + 1).
+        indicators: One for each phase.
+        where: The lattice and the boxes of the ranks.
+    """
+    lattice = where.lattice
+    keys, flat = np.unique(cells, return_inverse=True)
+    places = lattice.points(keys)
+    points = places * lattice.spacing
+    cells = oriented(points, flat.reshape(cells.shape))
+    shortest = where.shared(2 * keys, 2 * places).combined(_shortest_edges(points, cells), np.minimum)
+    points, phase, free = _moved(points, shortest, indicators, np.array(lattice.extent))
+
+    lowest, highest = _range(cells, phase, free)
+    mixed = lowest < highest
+    ends, middles = _cuts(cells[mixed], points, phase, free, indicators)
+    rank = np.empty(len(ends), np.int64)
+    length = ((places[ends[:, 0]] - places[ends[:, 1]]) ** 2).sum(axis=1)
+    rank[np.lexsort((keys[ends].sum(axis=1), length))] = np.arange(len(ends))
+    pieces = _split(cells[mixed], ends, rank, len(keys))
+
+    numbers = np.concatenate([2 * keys, keys[ends].sum(axis=1)])
+    doubled = np.concatenate([2 * places, places[ends].sum(axis=1)])
+    points = np.concatenate([points, middles])
+    free = np.concatenate([free, np.zeros(len(ends), bool)])
+    phase = np.concatenate([phase, np.zeros(len(ends), np.uint8)])
+    cells = np.concatenate([cells[~mixed], pieces])
+    lowest, highest = _range(cells, phase, free)
+    label = highest.astype(np.uint8)
+    undecided = lowest > highest
+    label[undecided] = indicators.at(points[cells[undecided]].mean(axis=1)).argmax(axis=0)
+
+    order = np.argsort(numbers)
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order))
+    return CutCells(numbers[order], doubled[order], points[order], place[cells], label)
+
+
+def _shortest_edges(points: Floats, cells: NDArray[np.int64]) -> Floats:
+    """Length (n,) of the shortest edge at each vertex, on this rank."""
+    shortest = np.full(len(points), np.inf)
+    for a, b in EDGES[points.shape[1]]:
+        edge = points[cells[:, a]] - points[cells[:, b]]
+        length = np.sqrt((edge * edge).sum(axis=1))
+        np.minimum.at(shortest, cells[:, a], length)
+        np.minimum.at(shortest, cells[:, b], length)
+    return shortest
+
+
+def _moved(
+    points: Floats, shortest: Floats, indicators: VoxelFields, extent: Floats
+) -> tuple[Floats, NDArray[np.uint8], NDArray[np.bool_]]:
+    """Move vertices onto an interface near them.
+
+    Returns:
+        Points, their phases, and which of them are in a phase and not on an interface.
+    """
+    values = indicators.at(points)
+    first = values.argmax(axis=0)
+    best = np.take_along_axis(values, first[None], axis=0)[0]
+    np.put_along_axis(values, first[None], -np.inf, axis=0)
+    second = values.argmax(axis=0)
+    lead = best - np.take_along_axis(values, second[None], axis=0)[0]
+    del values
+    near = np.flatnonzero(lead < 0.9)
+    a, b = first[near], second[near]
+    start = points[near]
+    fixed = (start == 0) | (start == extent)
+    at = start.copy()
+    for _ in range(STEPS):
+        difference, slope = _difference(indicators, a, b, at, fixed)
+        square = (slope * slope).sum(axis=1)
+        step = -(difference / np.maximum(square, 1e-3))[:, None] * slope
+        length = np.sqrt((step * step).sum(axis=1))
+        at = np.clip(at + step * np.minimum(1.0, 0.5 / np.maximum(length, 1e-12))[:, None], 0.0, extent)
+    difference, _ = _difference(indicators, a, b, at, fixed)
+    way = at - start
+    close = np.sqrt((way * way).sum(axis=1)) < NEAR * shortest[near]
+    close &= np.abs(difference) < ON_INTERFACE
+    moved = points.copy()
+    moved[near[close]] = at[close]
+    free = np.ones(len(points), bool)
+    free[near[close]] = False
+    return moved, first.astype(np.uint8), free
+
+
+def _difference(
+    indicators: VoxelFields, a: NDArray[np.int64], b: NDArray[np.int64], points: Floats, fixed: NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """Of two indicators at each point, with its gradient along the directions that are not fixed."""
+    one, one_slope = indicators.of(a, points)
+    other, other_slope = indicators.of(b, points)
+    return one - other, np.where(fixed, 0.0, one_slope - other_slope)
+
+
+def _range(
+    cells: NDArray[np.int64], phase: NDArray[np.uint8], free: NDArray[np.bool_]
+) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """Lowest and highest phase (m,) of the vertices of each cell that are not on an interface; 256 and -1 for none."""
+    wide = phase.astype(np.int16)
+    low, high = np.where(free, wide, np.int16(256)), np.where(free, wide, np.int16(-1))
+    lowest, highest = low[cells[:, 0]], high[cells[:, 0]]
+    for corner in range(1, cells.shape[1]):
+        lowest = np.minimum(lowest, low[cells[:, corner]])
+        highest = np.maximum(highest, high[cells[:, corner]])
+    return lowest, highest
+
+
+def _cuts(
+    cells: NDArray[np.int64],
+    points: Floats,
+    phase: NDArray[np.uint8],
+    free: NDArray[np.bool_],
+    indicators: VoxelFields,
+) -> tuple[NDArray[np.int64], Floats]:
+    """Edges between two phases: their ends (k, 2), lower number first, and the points (k, dim) where the phase changes."""
+    count = len(points)
+    found = []
+    for a, b in EDGES[points.shape[1]]:
+        one, other = cells[:, a], cells[:, b]
+        cut = free[one] & free[other] & (phase[one] != phase[other])
+        found.append(np.minimum(one[cut], other[cut]) * count + np.maximum(one[cut], other[cut]))
+    packed = np.unique(np.concatenate(found))
+    ends = np.stack([packed // count, packed % count], axis=1)
+    start, way = points[ends[:, 0]], points[ends[:, 1]] - points[ends[:, 0]]
+    a, b = phase[ends[:, 0]], phase[ends[:, 1]]
+    low, high = np.zeros(len(ends)), np.ones(len(ends))
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        at = start + middle[:, None] * way
+        still = indicators.of(a, at)[0] > indicators.of(b, at)[0]
+        low = np.where(still, middle, low)
+        high = np.where(still, high, middle)
+    return ends, start + (0.5 * (low + high))[:, None] * way
+
+
+def _split(
+    cells: NDArray[np.int64], ends: NDArray[np.int64], rank: NDArray[np.int64], first: int
+) -> NDArray[np.int64]:
+    """Bisect cells at all cut edges, that of the highest rank first, so that neighbours cut their common facet alike.
+
+    Args:
+        cells: (m, dim + 1).
+        ends: (k, 2) vertices of the cut edges, sorted.
+        rank: (k,).
+        first: Number of the vertex that the first cut edge gets; the others follow.
+    """
+    packed = ends[:, 0] * first + ends[:, 1]
+    pairs = np.array(EDGES[cells.shape[1] - 1])
+    done: list[NDArray[np.int64]] = [cells[:0]]
+    while len(cells) and len(ends):
+        edge = np.full((len(cells), len(pairs)), -1)
+        for column, (a, b) in enumerate(pairs):
+            low, high = np.minimum(cells[:, a], cells[:, b]), np.maximum(cells[:, a], cells[:, b])
+            wanted = low * first + high
+            place = np.minimum(np.searchsorted(packed, wanted), len(packed) - 1)
+            edge[:, column] = np.where((high < first) & (packed[place] == wanted), place, -1)
+        order = np.where(edge >= 0, rank[edge], -1)
+        column = order.argmax(axis=1)
+        row = np.arange(len(cells))
+        chosen = edge[row, column]
+        whole = chosen < 0
+        done.append(cells[whole])
+        cells, column, chosen = cells[~whole], column[~whole], chosen[~whole]
+        row = np.arange(len(cells))
+        one, other = cells.copy(), cells.copy()
+        one[row, pairs[column, 1]] = first + chosen
+        other[row, pairs[column, 0]] = first + chosen
+        cells = np.concatenate([one, other])
+    return np.concatenate([*done, cells])

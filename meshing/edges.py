@@ -1,0 +1,154 @@
+"""How long the edges of the lattice may be, before its cells are cut along the interfaces."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from microlith.meshing.interpolation import VoxelFields, on_borders
+from microlith.meshing.narrow import critical, thin
+from microlith.meshing.spec import MeshOptions
+
+DEFAULT_SIZE = 2.0  # voxels, at the surfaces of the solved phases where the user names none
+OTHER_SIZE = 2.5  # voxels, at surfaces that no size names
+CUT = 1.9  # longest edge at an interface per size there: the cells are cut in about half
+WHOLE = 1.3  # longest edge per size where cells are not cut
+GROWTH_UNSOLVED = 0.75  # of edges per distance in phases that the solver never sees
+GROWTH_LARGEST = 0.75  # more, and a long edge near a surface might not notice it from its middle
+THIN, CRITICAL = 2.2, 1.3  # voxels: longest edges that notice parts of two voxels' thickness, and of one
+THINNEST = 0.65  # of a size: edges this much shorter than asked for are made where thin parts would be lost
+
+
+@dataclass(frozen=True)
+class EdgeSizes:
+    """What the user asks for, in units of the smallest voxel edge."""
+
+    named: dict[int, float]  # size at the surfaces of a phase
+    other: float  # size at all other surfaces
+    largest: float
+    growth: float  # of size per distance
+    gap_elements: int
+    gaps: bool  # whether narrow gaps are resolved with that many elements
+
+    @property
+    def smallest(self) -> float:
+        """Size at the finest surfaces."""
+        return min([*self.named.values(), self.other])
+
+    @property
+    def longest_edge(self) -> float:
+        """Of cells far from all interfaces."""
+        return WHOLE * self.largest
+
+    @property
+    def shortest_edge(self) -> float:
+        """Longest edge of the smallest cells."""
+        return min(CUT * self.smallest, max(CRITICAL, THINNEST * self.smallest), CUT)
+
+    @property
+    def reach(self) -> float:
+        """Distance from an interface beyond which edges are of the largest size."""
+        return max(0.0, self.longest_edge - self.shortest_edge) / min(self.edge_growth, GROWTH_UNSOLVED)
+
+    @property
+    def edge_growth(self) -> float:
+        """Of edges per distance."""
+        return min(WHOLE * self.growth, GROWTH_LARGEST)
+
+
+def edge_sizes(
+    options: MeshOptions, names: Sequence[str], solved: Sequence[int], unit: float, extent: Sequence[float]
+) -> EdgeSizes:
+    """Take sizes from metres to voxels, and put defaults where nothing is said.
+
+    Args:
+        options: Sizes in metres.
+        names: Of all phases.
+        solved: Indices of the solved phases.
+        unit: Metres per smallest voxel edge.
+        extent: Edge lengths of the image in units.
+    """
+    named = {names.index(name): size / unit for name, size in options.size.items()}
+    gaps = bool(named)
+    if not named:
+        named = dict.fromkeys(solved, DEFAULT_SIZE)
+    smallest = min(named.values())
+    largest = max(extent) / 25 if options.size_max is None else options.size_max / unit
+    if options.size_max is None:
+        largest = max(largest, 3 * smallest)
+    largest = max(smallest, min(largest, max(extent) / 2))
+    return EdgeSizes(
+        named={index: min(size, largest) for index, size in named.items()},
+        other=min(max(OTHER_SIZE, smallest), largest),
+        largest=largest,
+        growth=options.growth,
+        gap_elements=options.gap_elements,
+        gaps=gaps,
+    )
+
+
+def edge_lengths(
+    phase: NDArray[np.uint8], start: tuple[int, ...], voxel: tuple[float, ...], sizes: EdgeSizes, solved: Sequence[int]
+) -> tuple[VoxelFields, NDArray[np.bool_]]:
+    """Find the longest edges wanted at the centres of the voxels of a window, and the voxels in thin parts.
+
+    Args:
+        phase: Phases of the voxels, ([z,] y, x).
+        start: First voxel of the window, x first.
+        voxel: Edges of a voxel, x first.
+        sizes: What is asked for.
+        solved: Indices of the solved phases.
+
+    Returns:
+        One field, right up to `sizes.reach` and a few voxels from the rim of the window; and a mask shaped as `phase`.
+    """
+    sampling = voxel[::-1]
+    growth = np.where(np.isin(np.arange(256), solved), sizes.edge_growth, GROWTH_UNSOLVED).astype(np.float32)[phase]
+    length = np.full(phase.shape, sizes.longest_edge, np.float32)
+    border = on_borders(phase)
+    distance = _distance(border, sampling)
+    np.minimum(length, CUT * sizes.other + growth * distance, out=length)
+    for size in set(sizes.named.values()):
+        chosen = [index for index, value in sizes.named.items() if value == size]
+        surface = on_borders(phase, chosen)
+        np.minimum(length, CUT * size + growth * _distance(surface, sampling), out=length)
+    narrow = thin(phase)
+    least = THINNEST * sizes.smallest
+    vital = critical(phase, narrow)
+    for voxels, edge in ((narrow, max(THIN, least)), (vital, max(CRITICAL, least))):
+        np.minimum(length, edge + GROWTH_LARGEST * _distance(ndimage.binary_dilation(voxels), sampling), out=length)
+    if sizes.gaps:
+        _refine_gaps(length, phase, distance, sampling, sizes, solved)
+    return VoxelFields(length[None], start, voxel), narrow
+
+
+def _refine_gaps(
+    length: NDArray[np.float32],
+    phase: NDArray[np.uint8],
+    distance: NDArray[np.float32],
+    sampling: tuple[float, ...],
+    sizes: EdgeSizes,
+    solved: Sequence[int],
+) -> None:
+    """Shorten edges in solved parts narrower than the wanted number of elements, where a named surface bounds them.
+
+    A voxel is in a part wider than 2 r where a ball of radius r fits into the part and has the voxel.
+    """
+    for size in set(sizes.named.values()):
+        named = [index for index, value in sizes.named.items() if value == size]
+        near = _distance(on_borders(phase, named), sampling)
+        inside = np.isin(phase, solved)
+        for radius in np.arange(1.5, sizes.gap_elements * size / 2 + 0.5):
+            centres = inside & (distance + 0.5 > radius)
+            narrow = inside & (near < 2 * radius) & (_distance(centres, sampling) > radius + 0.7)
+            edge = CUT * max(1.0, (2 * radius - 1) / sizes.gap_elements)
+            if edge < CUT * size and narrow.any():
+                np.minimum(length, edge + sizes.edge_growth * _distance(narrow, sampling), out=length)
+
+
+def _distance(voxels: NDArray[np.bool_], sampling: tuple[float, ...]) -> NDArray[np.float32]:
+    if not voxels.any():
+        return np.full(voxels.shape, 1e9, np.float32)
+    return np.asarray(ndimage.distance_transform_edt(~voxels, sampling=sampling), np.float32)

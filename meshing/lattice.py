@@ -1,0 +1,194 @@
+"""Conforming mesh of a 2D or 3D image: a lattice refined by bisection, cut and fitted to the smooth interfaces."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+
+from microlith.meshing.boxes import Neighbourhood, split
+from microlith.meshing.collective import together
+from microlith.meshing.cutting import CutCells, cut_cells
+from microlith.meshing.diamonds import Lattice, Range, refined, simplices
+from microlith.meshing.edges import EdgeSizes, edge_lengths, edge_sizes
+from microlith.meshing.indicators import REACH, indicators
+from microlith.meshing.interpolation import VoxelFields
+from microlith.meshing.phasemesh import Parts
+from microlith.meshing.placing import placed, vertices
+from microlith.meshing.repair import repaired
+from microlith.meshing.simplices import measures
+from microlith.meshing.spec import MeshOptions
+from microlith.meshing.volume import LabelVolume, Window
+
+Floats = NDArray[np.float64]
+
+FEWEST_BOXES = 4  # coarse boxes along the longest edge of the image
+RIM = 12  # voxels around a box beyond the reach of fields and indicators: thin parts, interpolation, moved vertices
+PASSES = 3  # of moving the interfaces until the volumes of the phases are right
+SLOPE = 0.8  # of the difference of two indicators across their interface, per voxel
+
+
+def lattice_parts(
+    volume: LabelVolume,
+    options: MeshOptions,
+    solved: Sequence[int],
+    comm: MPI.Intracomm,
+    tell: Callable[[str], None] | None = None,
+) -> Parts:
+    """Mesh an image with simplices, each in one phase, on all ranks; collective.
+
+    A lattice of boxes is bisected to the wanted sizes, and cut along the interfaces of the smoothed phases. Each rank
+    has the cells of one box of the image; the mesh does not depend on the number of ranks.
+
+    Args:
+        volume: The image.
+        options: Element sizes.
+        solved: Indices of the phases that the solver meshes; the others are meshed, too, but may be coarser inside.
+        comm: The ranks.
+        tell: Called with a short sentence when a stage starts.
+
+    Returns:
+        This rank's cells.
+
+    Raises:
+        InputError: The image can't be read.
+    """
+    say = tell or (lambda _: None)
+    unit = min(volume.voxel_size)
+    voxel = tuple(size / unit for size in volume.voxel_size[::-1])
+    extent = tuple(count * edge for count, edge in zip(volume.shape[::-1], voxel, strict=True))
+    sizes = edge_sizes(options, volume.names, solved, unit, extent)
+    lattice = _lattice(extent, sizes)
+    weights, borders = _survey(volume, lattice, voxel, comm)
+    where = Neighbourhood(comm, lattice, split(weights, comm.size))
+
+    say("reading and smoothing the image")
+    window = _window(where.own, lattice, volume, voxel, sizes)
+    phase = volume.read(window).phase
+    start = tuple(low for low, _ in window[::-1])
+
+    def fields() -> tuple[VoxelFields, VoxelFields]:
+        if phase.size == 0:
+            empty = np.zeros((1, *(2,) * volume.dim), np.float32)
+            return VoxelFields(empty, (0,) * volume.dim, voxel), VoxelFields(
+                empty.repeat(len(volume.names), axis=0), (0,) * volume.dim, voxel
+            )
+        longest, thin = edge_lengths(phase, start, voxel, sizes, solved)
+        return longest, indicators(phase, len(volume.names), start, voxel, thin)
+
+    longest, smooth = together(comm, fields)
+    say("refining the lattice")
+    stages = refined(lattice, where.own, lambda at, edge: edge > longest.at(at)[0], where.exchange)
+    cells = together(comm, lambda: simplices(lattice, where.own, stages))
+    say("cutting cells along the interfaces")
+    cut = cut_cells(cells, smooth, where)
+    say("placing vertices on the interfaces")
+    points = _fitted(cut, smooth, where, volume, voxel, borders)
+    return Parts(
+        points=points,
+        vertex=cut.numbers,
+        cells=cut.cells,
+        phase=cut.phase,
+        shape="triangle" if volume.dim == 2 else "tetrahedron",
+        names=volume.names,
+        unit=unit,
+        extent=extent,
+    )
+
+
+def _lattice(extent: tuple[float, ...], sizes: EdgeSizes) -> Lattice:
+    """Coarse boxes whose diagonals are about the longest edges, and halvings down to the shortest."""
+    edge = min(sizes.longest_edge / math.sqrt(len(extent)), max(extent) / FEWEST_BOXES)
+    boxes = tuple(max(1, math.ceil(length / edge - 1e-9)) for length in extent)
+    coarse = max(length / count for length, count in zip(extent, boxes, strict=True))
+    depth = max(1, math.ceil(math.log2(coarse * math.sqrt(len(extent)) / sizes.shortest_edge)) + 1)
+    return Lattice(boxes, depth, extent)
+
+
+def _survey(
+    volume: LabelVolume, lattice: Lattice, voxel: tuple[float, ...], comm: MPI.Intracomm
+) -> tuple[NDArray[np.int64], Floats]:
+    """Look through the image slab by slab; collective.
+
+    Returns:
+        About how much work each coarse box makes (x, y[, z]), and the area of the voxel faces between each two phases.
+    """
+    depth = volume.shape[0]
+    first, last = (depth * rank // comm.size for rank in (comm.rank, comm.rank + 1))
+    window: Window = ((first, min(last + 1, depth) if last > first else first), *((0, n) for n in volume.shape[1:]))
+    phase = volume.read(window).phase
+    count = len(volume.names)
+    weights = np.zeros(lattice.boxes, np.int64)
+    areas = np.zeros((count, count))
+    for axis in range(volume.dim):
+        step = volume.dim - 1 - axis  # array axis 0 is the last of the space
+        low, high = (
+            tuple(part if i == axis else slice(None) for i in range(volume.dim))
+            for part in (slice(None, -1), slice(1, None))
+        )
+        own = slice(0, last - first)  # the layer beyond is the next rank's
+        one, other = (part[own] for part in (phase[low], phase[high])) if axis else (phase[low], phase[high])
+        at = np.nonzero(one != other)
+        area = math.prod(voxel) / voxel[step]
+        pairs = np.bincount(one[at].astype(np.int64) * count + other[at], minlength=count * count)
+        areas += area * (pairs.reshape(count, count) + pairs.reshape(count, count).T)
+        place = []
+        for i in range(volume.dim):
+            index = at[volume.dim - 1 - i] + (first if i == volume.dim - 1 else 0)
+            place.append(np.minimum((index + 0.5) * voxel[i] / lattice.extent[i] * lattice.boxes[i], lattice.boxes[i] - 1))
+        np.add.at(weights, tuple(p.astype(np.int64) for p in place), 1)
+    return comm.allreduce(weights) * 6 + int(math.prod(voxel)) + 1, comm.allreduce(areas)
+
+
+def _window(
+    box: Range, lattice: Lattice, volume: LabelVolume, voxel: tuple[float, ...], sizes: EdgeSizes
+) -> Window:
+    """Voxels of which a rank must know the phase to mesh its box."""
+    if box.empty:
+        return tuple((0, 0) for _ in volume.shape)
+    window = []
+    for axis, count in enumerate(volume.shape[::-1]):
+        edge = lattice.extent[axis] / lattice.boxes[axis] / voxel[axis]  # of a coarse box, in voxels
+        rim = max(math.ceil(sizes.reach / voxel[axis]), REACH) + RIM
+        low = math.floor(box.first[axis] * edge) - rim
+        high = math.ceil(box.last[axis] * edge) + rim
+        window.append((max(0, low), min(count, high)))
+    return tuple(window[::-1])
+
+
+def _fitted(
+    cut: CutCells,
+    smooth: VoxelFields,
+    where: Neighbourhood,
+    volume: LabelVolume,
+    voxel: tuple[float, ...],
+    borders: Floats,
+) -> Floats:
+    """Place the vertices so that the phases have their volumes and no cell is sharp; collective."""
+    comm = where.comm
+    extent = np.array(where.lattice.extent)
+    phases = len(volume.names)
+    about = vertices(cut, phases, extent, where.shared(cut.numbers, cut.doubled))
+    wanted = np.array(volume.counts) * math.prod(voxel)
+    lead = np.zeros(phases)
+    points = cut.points
+    for _ in range(PASSES):
+        points = placed(points, cut, about, smooth, lead, extent)
+        points, _ = repaired(points, cut, about, extent)
+        amounts = np.bincount(cut.phase, weights=measures(points, cut.cells), minlength=phases)
+        lead = lead + _leads(wanted - comm.allreduce(amounts), borders)
+    return points
+
+
+def _leads(missing: Floats, borders: Floats) -> Floats:
+    """What to add to the indicators so that phases gain the volumes that they miss.
+
+    A difference of leads d moves an interface of area A by d / SLOPE, and smooth interfaces have about two thirds of
+    the area of their voxel faces. Rounded, so that it does not depend on the order in which ranks add volumes up.
+    """
+    flow = borders * (2 / 3) / SLOPE
+    matrix = np.diag(flow.sum(axis=1)) - flow
+    leads = np.linalg.lstsq(matrix, missing, rcond=1e-9)[0]
+    return np.asarray(np.round(np.clip(leads, -0.1, 0.1), 7))

@@ -1,0 +1,168 @@
+"""Vertices placed on the interfaces of their cells, without spoiling a cell, until the phases have their volumes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microlith.meshing.boxes import Shared
+from microlith.meshing.cutting import CutCells
+from microlith.meshing.interpolation import VoxelFields
+from microlith.meshing.simplices import EDGES, sharpness, sharpness_at
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+GOOD = float(np.cos(np.radians(14.0)))  # cells are not made sharper than that to bring a vertex closer to its place
+STEPS = 3  # of Newton's method towards the places of the vertices
+LONGEST_MOVE = 0.45  # of the shortest edge at a vertex
+ALIKE = 0.3  # sine of the angle between two gradients below which their equations are one
+HALVINGS = 3  # of a move that spoils a cell, before it is given up
+
+
+@dataclass(frozen=True)
+class Vertices:
+    """What the vertices of a rank's cells lie on."""
+
+    phases: Flags  # (n, phases) of the cells around each
+    fixed: Flags  # (n, dim) coordinates held by the faces of the image
+    shortest: Floats  # (n,) shortest edge at each
+    shared: Shared
+
+    @property
+    def on_interface(self) -> Flags:
+        """Vertices (n,) with cells of several phases around them."""
+        return np.asarray(self.phases.sum(axis=1) > 1)
+
+
+def vertices(cut: CutCells, phases: int, extent: Floats, shared: Shared) -> Vertices:
+    """Find what each vertex lies on; collective.
+
+    Args:
+        cut: This rank's cells.
+        phases: Number of phases.
+        extent: Edge lengths of the image.
+        shared: Vertices that other ranks have too.
+    """
+    around = np.zeros((len(cut.points), phases), bool)
+    for corner in range(cut.cells.shape[1]):
+        around[cut.cells[:, corner], cut.phase] = True
+    packed = shared.combined(np.packbits(around, axis=1), np.bitwise_or)
+    around = np.unpackbits(packed, axis=1, count=phases).astype(bool)
+    shortest = np.full(len(cut.points), np.inf)
+    for a, b in EDGES[cut.points.shape[1]]:
+        edge = cut.points[cut.cells[:, a]] - cut.points[cut.cells[:, b]]
+        length = np.sqrt((edge * edge).sum(axis=1))
+        np.minimum.at(shortest, cut.cells[:, a], length)
+        np.minimum.at(shortest, cut.cells[:, b], length)
+    return Vertices(
+        phases=around,
+        fixed=(cut.points == 0) | (cut.points == extent),
+        shortest=shared.combined(shortest, np.minimum),
+        shared=shared,
+    )
+
+
+def placed(
+    points: Floats, cut: CutCells, about: Vertices, indicators: VoxelFields, lead: Floats, extent: Floats
+) -> Floats:
+    """Move the vertices on interfaces to where the indicators of their phases are equal; collective.
+
+    Where cells of three phases meet, that is a line; where more do, a point. A move that would make a cell sharper than
+    GOOD, and than it was, is halved or given up.
+
+    Args:
+        points: (n, dim) of the vertices.
+        cut: The cells.
+        about: What the vertices lie on.
+        indicators: One for each phase.
+        lead: (phases,) added to the indicators.
+        extent: Edge lengths of the image.
+
+    Returns:
+        Points (n, dim), of which only those on interfaces have moved.
+    """
+    chosen = np.flatnonzero(about.on_interface)
+    way = np.zeros_like(points)
+    way[chosen] = _ways(points[chosen], about, chosen, indicators, lead, extent)
+    moving = np.zeros(len(points), bool)
+    moving[chosen] = (np.abs(way[chosen]) > 1e-9).any(axis=1)
+    cells = cut.cells[_touching(cut.cells, moving)]
+    before = np.maximum(sharpness(points, cells), GOOD) + 1e-9
+    share = np.ones(len(points))
+    check = np.arange(len(cells))
+    while True:
+        moved = points + share[:, None] * way
+        spoiled = sharpness(moved, cells[check]) > before[check]
+        hit = np.zeros(len(points), bool)
+        hit[cells[check[spoiled]]] = True
+        hit = about.shared.combined(hit, np.logical_or)
+        if not about.shared.comm.allreduce(bool((hit & (share > 0)).any()), _either):
+            return moved
+        share[hit] = np.where(share[hit] > 0.5**HALVINGS, share[hit] / 2, 0.0)
+        check = np.flatnonzero(_touching(cells, hit))
+
+
+def _either(one: bool, other: bool) -> bool:
+    return one or other
+
+
+def _touching(cells: NDArray[np.int32], vertex: Flags) -> Flags:
+    """Cells (m,) with one of the flagged vertices (n,)."""
+    found = vertex[cells[:, 0]]
+    for corner in range(1, cells.shape[1]):
+        found = found | vertex[cells[:, corner]]
+    return found
+
+
+def _ways(
+    start: Floats,
+    about: Vertices,
+    chosen: NDArray[np.int64],
+    indicators: VoxelFields,
+    lead: Floats,
+    extent: Floats,
+) -> Floats:
+    """Ways (n, dim) of the chosen vertices to their places, by Newton's method with steps of least length."""
+    dim = start.shape[1]
+    around, fixed = about.phases[chosen], about.fixed[chosen]
+    several = around.sum(axis=1)
+    equations = min(dim, around.shape[1] - 1)
+    at = start.copy()
+    for _ in range(STEPS):
+        values = np.where(around.T, indicators.at(at) + lead[:, None], -np.inf)
+        order = [np.zeros(len(at), np.int64)] * 0
+        for _ in range(equations + 1):
+            best = values.argmax(axis=0)
+            order.append(best)
+            np.put_along_axis(values, best[None], -np.inf, axis=0)
+        first, first_slope = indicators.of(order[0], at)
+        first = first + lead[order[0]]
+        step = np.zeros_like(at)
+        basis: list[Floats] = []
+        for number, other in enumerate(order[1:], start=1):
+            has = np.flatnonzero(several > number)
+            value, slope = indicators.of(other[has], at[has])
+            gap = np.zeros(len(at))
+            gradient = np.zeros_like(at)
+            gap[has] = first[has] - value - lead[other[has]]
+            gradient[has] = np.where(fixed[has], 0.0, first_slope[has] - slope)
+            new, part = gradient, -gap - _dot(gradient, step)
+            for vector in basis:
+                new = new - _dot(new, vector)[:, None] * vector
+            size, whole = np.sqrt(_dot(new, new)), np.sqrt(_dot(gradient, gradient))
+            useful = size > np.maximum(ALIKE * whole, 0.03)
+            unit = np.where(useful[:, None], new / np.where(useful, size, 1.0)[:, None], 0.0)
+            step = step + np.where(useful, part / np.where(useful, size, 1.0), 0.0)[:, None] * unit
+            basis.append(unit)
+        length = np.sqrt(_dot(step, step))
+        at = np.clip(at + step * np.minimum(1.0, 0.5 / np.maximum(length, 1e-12))[:, None], 0.0, extent)
+    way = at - start
+    length = np.sqrt(_dot(way, way))
+    return np.asarray(way * np.minimum(1.0, LONGEST_MOVE * about.shortest[chosen] / np.maximum(length, 1e-12))[:, None])
+
+
+def _dot(a: Floats, b: Floats) -> Floats:
+    total = a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1]
+    return np.asarray(total + a[:, 2] * b[:, 2] if a.shape[1] == 3 else total)
