@@ -51,7 +51,7 @@ def in_memory(image: LabelImage) -> LabelVolume:
     def read(window: Window) -> Portion:
         return Portion(image.phase[tuple(slice(*ends) for ends in window)], window)
 
-    counts = tuple(np.bincount(image.phase.ravel(), minlength=len(image.names)).tolist())
+    counts = tuple(int(n) for n in np.bincount(image.phase.ravel(), minlength=len(image.names)))
     return LabelVolume(image.phase.shape, image.names, image.voxel_size, counts, image.stored_shape, read)
 
 
@@ -83,7 +83,7 @@ def parts_fidelity(
     in_window, in_slab = image_pieces(volume, _window(volume, parts), comm)
     overlap = _overlap(volume, parts, measure, in_window, in_mesh, comm)
     tables = comm.gather((in_slab, in_mesh.phase, in_mesh.links, overlap))
-    compared = on_root(comm, partial(_compared, tables))
+    compared = on_root(comm, partial(_compared, tables or []))
     if compared is None:
         return None
     phases = []
@@ -184,7 +184,7 @@ def _overlap(
     in_mesh: MeshPieces,
     comm: MPI.Intracomm,
 ) -> _Overlap:
-    """Votes of the cells: their centroids alone would miss pieces of one voxel, so each corner, drawn half-way, votes."""
+    """Votes of the cells: as centroids alone would miss pieces of one voxel, each corner, drawn half-way, votes too."""
     before = int(np.sum(comm.allgather(len(in_mesh.phase))[: comm.rank]))
     window = _window(volume, parts)
     shape = in_image.phase.shape
@@ -193,7 +193,7 @@ def _overlap(
     phase, label = in_image.phase.ravel(), in_image.label.ravel()
     pieces = len(in_mesh.phase)
     keys: list[Numbers] = []
-    weights: list[Floats] = []
+    weights: list[NDArray[Any]] = []
     for first in range(0, len(parts.cells), VOTERS):
         chunk = slice(first, first + VOTERS)
         corners = np.ascontiguousarray(parts.points.T[::-1])[:, parts.cells[chunk].T]  # (dim, corners, cells)
@@ -213,7 +213,7 @@ def _overlap(
         return _Overlap(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     found, of = np.unique(np.concatenate(keys), return_inverse=True)
     total = np.bincount(of.ravel(), np.concatenate(weights), minlength=len(found))
-    return _Overlap(in_image.number[found // pieces], found % pieces + before, total)
+    return _Overlap(in_image.number[found // pieces], found % pieces + before, np.asarray(total))
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +251,9 @@ class _Compared:
         """Pieces that are one in the mesh; first the groups whose second largest piece is the largest."""
         order = merged[np.lexsort((-self.voxels[merged], self.over[merged]))]
         _, start = np.unique(self.over[order], return_index=True)
-        largest = np.argsort(-self.voxels[order[start + 1]], kind="stable")[:NAMED] if len(start) else []
+        if len(start) == 0:
+            return ()
+        largest = np.argsort(-self.voxels[order[start + 1]], kind="stable")[:NAMED]
         ends = np.append(start[1:], len(order))
         groups = (order[start[i] : min(ends[i], start[i] + NAMED_IN_GROUP)] for i in largest)
         return tuple(self._largest(group, volume) for group in groups)

@@ -38,7 +38,7 @@ class SlabPieces:
 def connected(pairs: Numbers, count: int) -> tuple[int, NDArray[np.int32]]:
     """Number of the connected sets of 0 ... count - 1 that pairs (n, 2) join, and the set of each."""
     graph = sparse.coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return csgraph.connected_components(graph, directed=False)  # type: ignore[no-any-return]
+    return csgraph.connected_components(graph, directed=False)
 
 
 def unique_pairs(one: NDArray[np.integer], other: NDArray[np.integer]) -> Numbers:
@@ -131,7 +131,7 @@ def _first_voxels(label: NDArray[np.int32], count: int) -> Numbers:
 def _links_to_next(
     volume: LabelVolume, label: NDArray[np.int32], start: int, ends: tuple[int, int], comm: MPI.Intracomm
 ) -> Numbers:
-    """Pairs of numbers of the same piece in this slab's extra layer and in the slab which that layer is the first of."""
+    """Pairs of numbers of one piece, in the extra layer of this slab and in the slab that begins with that layer."""
     first, last = ends
     parcels: list[NDArray[np.int64] | None] = [None] * comm.size
     if last > first > 0:

@@ -65,10 +65,8 @@ def mesh_pieces(parts: Parts, whole: bool, comm: MPI.Intracomm) -> MeshPieces:
     piece, count = _local_pieces(parts, inner, facets.cell[one[~unlike]], facets.cell[other[~unlike]])
     phase = np.empty(count, np.uint8)
     phase[piece] = parts.phase
-    links = np.empty((0, 2), np.int64)
-    if comm.size > 1:
-        start = int(np.sum(comm.allgather(count)[: comm.rank]))
-        links = _between_ranks(parts, facets[single], piece + np.int64(start), interfaces, comm)
+    start = int(np.sum(comm.allgather(count)[: comm.rank]))
+    links = _between_ranks(parts, facets[single], piece + np.int64(start), interfaces, comm)
     return MeshPieces(piece, phase, links, interfaces)
 
 

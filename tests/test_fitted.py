@@ -20,7 +20,7 @@ def check(image, options, solved):
     mesh = fitted_triangulation(image, options, solved)
     assert_conforming(mesh)
     report = fidelity(image, mesh, solved)
-    assert report.worst_sicn >= 0.3
+    assert report.quality["worst_sicn"] >= 0.3
     assert report.warnings() == []
     for phase in report.phases:
         assert phase.pieces_mesh == phase.pieces_image

@@ -6,19 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-import numpy as np
-
 from mpi4py import MPI
 
 from microlith.meshing.collective import on_first_rank, on_root
 from microlith.meshing.distribute import distribute
 from microlith.meshing.errors import InputError
-from microlith.meshing.fidelity import FidelityReport, fidelity
+from microlith.meshing.fidelity import fidelity, in_memory, parts_fidelity
+from microlith.meshing.fidelity_report import FidelityReport
 from microlith.meshing.fitted import fitted_triangulation
 from microlith.meshing.image import LabelImage
 from microlith.meshing.labels import label_image
 from microlith.meshing.phasemesh import Parts, PhaseMesh, Triangulation
-from microlith.meshing.volume import LabelVolume, Portion, Window
+from microlith.meshing.volume import LabelVolume
 from microlith.workflow.case import Case
 from microlith.workflow.fit import check_against_image
 from microlith.workflow.label_regions import check_labels
@@ -116,13 +115,7 @@ def _volume(case: Case, comm: MPI.Intracomm) -> LabelVolume:
 
 def _volume_in_memory(case: Case, comm: MPI.Intracomm) -> LabelVolume:
     """Stand-in with the whole image on every rank."""
-    image = on_first_rank(comm, lambda: label_image(case.image, case.labels))
-
-    def read(window: Window) -> Portion:
-        return Portion(image.phase[tuple(slice(*ends) for ends in window)], window)
-
-    counts = tuple(int(np.count_nonzero(image.phase == i)) for i in range(len(image.names)))
-    return LabelVolume(image.phase.shape, image.names, image.voxel_size, counts, image.stored_shape, read)
+    return in_memory(on_first_rank(comm, lambda: label_image(case.image, case.labels)))
 
 
 def _whole(volume: LabelVolume, comm: MPI.Intracomm) -> LabelImage | None:
@@ -169,7 +162,6 @@ def _from_parts(
     stages: Stages,
     comm: MPI.Intracomm,
 ) -> Meshed:
-    from microlith.meshing.fidelity import parts_fidelity
     from microlith.meshing.lattice import lattice_parts
     from microlith.meshing.parts import phase_mesh
     from microlith.meshing.voxel import voxel_parts
