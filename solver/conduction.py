@@ -1,0 +1,227 @@
+"""Effective diffusivity of one phase: what a steady flux between two opposite outer faces feels of its shape."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ufl
+from dolfinx import fem, la
+from dolfinx.fem.petsc import assemble_matrix, assemble_vector
+from mpi4py import MPI
+from petsc4py import PETSc
+
+from microlith.meshing.phasemesh import PhaseMesh, face_tag
+
+from . import forms
+from .components import Components, components
+from .linear import choose_method, give_workspace, new_ksp
+from .spec import SolverOptions
+
+Array = NDArray[np.float64]
+AXES = ("x", "y", "z")
+
+# Relative error of CG in the energy norm. The figure has the square of it, the flux through a face it itself.
+SOLVE_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Conduction:
+    """Steady diffusion through one phase along one axis, relative to the bulk of that phase."""
+
+    axis: str  # "x", "y" or "z"
+    relative: float  # D_eff / D, from the energy; exactly 0 where no part of the phase joins the two faces
+    fraction: float  # of the box that the phase takes up, in the mesh
+    connected: float  # share of the phase in parts that join the two faces
+    disagreement: float  # of the fluxes through the two faces with the energy, relative
+    unknowns: int  # over all ranks, those held out included
+    method: str  # "mumps", "cg", or "none" where nothing was to be solved
+    iterations: int  # of CG
+
+    @property
+    def tortuosity(self) -> float:
+        """Tortuosity factor tau = fraction / relative, infinite where nothing gets through.
+
+        Epstein, Chem. Eng. Sci. 44 (1989) 777, doi 10.1016/0009-2509(89)85053-5.
+        """
+        return self.fraction / self.relative if self.relative > 0 else math.inf
+
+
+def conduction(
+    mesh: PhaseMesh, phase: int, axes: Sequence[str], degree: int, options: SolverOptions
+) -> tuple[Conduction, ...]:
+    """Effective diffusivity of a phase along axes of the box; collective.
+
+    Solves div grad c = 0 in the phase with c = 0 and 1 on the outer faces at both ends of the axis and no flux through
+    all other surfaces. The flux is then ∫ |∇c|² dx: by Dirichlet's principle an upper bound of the exact one, with an
+    error quadratic in that of c. Only parts whose cells hang together through facets from one face to the other
+    conduct; parts that touch one face or none have no share in it, so that the problem is never singular.
+
+    Args:
+        mesh: With the phase among its cells; other phases in it count as closed. Cells of the phase that share only a
+            vertex or an edge conduct through it if their parts do, unless the mesher has parted them there.
+        phase: Index of the phase.
+        axes: Any of "x", "y" and "z" that the mesh has.
+        degree: Of the Lagrange elements.
+        options: Choice of the linear solver.
+
+    Returns:
+        The figures along each of the axes.
+
+    Raises:
+        ArithmeticError: The linear solver gave up.
+    """
+    topology = mesh.mesh.topology
+    cell_map = topology.index_map(topology.dim)
+    chosen = np.zeros(cell_map.size_local + cell_map.num_ghosts, dtype=bool)
+    chosen[mesh.cell_tags.indices[mesh.cell_tags.values == phase]] = True
+    parts = components(mesh.mesh, chosen, topology.dim - 1)
+    volumes = _volumes(mesh, parts)
+    problem = _Problem(mesh, degree, options)
+    return tuple(_along(axis, problem, parts, volumes) for axis in axes)
+
+
+class _Problem:
+    """What is the same for all axes: the space, and forms with a coefficient of 1 where a cell conducts, else 0."""
+
+    def __init__(self, mesh: PhaseMesh, degree: int, options: SolverOptions) -> None:
+        self.mesh, self.options = mesh, options
+        self.space = fem.functionspace(mesh.mesh, ("Lagrange", degree))
+        self.conducts = fem.Function(fem.functionspace(mesh.mesh, ("DG", 0)))
+        self.c = fem.Function(self.space)
+        u, v = ufl.TrialFunction(self.space), ufl.TestFunction(self.space)
+        self.stiffness = fem.form(forms.diffusion(self.conducts, u, v))
+        self.rows = fem.form(forms.diffusion(self.conducts, self.c, v))
+        self.owned = self.space.dofmap.index_map.size_local
+        self.unknowns = self.space.dofmap.index_map.size_global
+
+    def switch_on(self, cells: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Let only these cells (ghosts included) conduct; which owned unknowns they have."""
+        self.conducts.x.array[:] = 0.0
+        self.conducts.x.array[self.conducts.function_space.dofmap.list[cells].ravel()] = 1.0
+        touched = fem.Function(self.space)
+        touched.x.array[self.space.dofmap.list[cells].ravel()] = 1.0
+        touched.x.scatter_reverse(la.InsertMode.add)  # an owner need not have the cell
+        return touched.x.array[: self.owned] > 0
+
+    def on(self, facets: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Owned unknowns on facets."""
+        dofs = fem.locate_dofs_topological(self.space, self.mesh.mesh.topology.dim - 1, facets)
+        return dofs[dofs < self.owned]
+
+    def flux(self) -> Array:
+        """Rows of the stiffness times c, (owned,): what enters at each unknown."""
+        self.c.x.scatter_forward()
+        vector = assemble_vector(self.rows)
+        vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+        entries = vector.array_r.copy()
+        vector.destroy()
+        return entries
+
+
+def _along(axis: str, problem: _Problem, parts: Components, volumes: Array) -> Conduction:
+    mesh, comm = problem.mesh, problem.mesh.mesh.comm
+    k = AXES.index(axis)
+    length, section = mesh.extent[k], math.prod(mesh.extent) / mesh.extent[k]
+    low, high = (_facets(mesh, f"{axis}_{end}") for end in ("min", "max"))
+    joins = _touched(comm, parts, low) & _touched(comm, parts, high)
+    whole = float(volumes.sum())
+    fraction = whole / math.prod(mesh.extent)
+    if not joins.any():
+        return Conduction(axis, 0.0, fraction, 0.0, 0.0, problem.unknowns, "none", 0)
+
+    active = problem.switch_on(_of_parts(joins, parts.of_cell))
+    ends = [problem.on(facets[_of_parts(joins, parts.of_link[facets])]) for facets in (low, high)]
+    free = active.copy()
+    free[np.concatenate(ends)] = False
+    # A linear profile is a far better start than nought; the solver finds what is missing.
+    problem.c.interpolate(lambda x: x[k] / length)
+    c = problem.c.x.array
+    c[: problem.owned][~active] = 0.0
+    for dofs, value in zip(ends, (0.0, 1.0), strict=True):
+        c[dofs] = value
+    start = problem.flux()
+    scale = math.sqrt(comm.allreduce(float(c[: problem.owned] @ start), op=MPI.SUM))
+    method = choose_method(problem.options.linear, mesh.mesh.topology.dim, problem.unknowns)
+    correction, iterations = _solved(problem, np.where(free, -start, 0.0), ~free, method, scale)
+    c[: problem.owned] += correction
+    rows = problem.flux()
+    sums = np.array([c[: problem.owned] @ rows, -rows[ends[0]].sum(), rows[ends[1]].sum()])
+    energy, entering, leaving = (float(s) for s in comm.allreduce(sums, op=MPI.SUM))
+    return Conduction(
+        axis,
+        energy * length / section,
+        fraction,
+        float(volumes[joins].sum()) / whole,
+        max(abs(entering - energy), abs(leaving - energy)) / energy,
+        problem.unknowns,
+        method,
+        iterations,
+    )
+
+
+def _solved(problem: _Problem, right: Array, held: NDArray[np.bool_], method: str, scale: float) -> tuple[Array, int]:
+    """Owned entries of K⁻¹ right with the held unknowns at 0, and the iterations of CG.
+
+    Args:
+        problem: With the conducting cells switched on.
+        right: (owned,), 0 where held.
+        held: (owned,) unknowns at the two faces, and those of no conducting cell.
+        method: "mumps" or "cg".
+        scale: Energy norm of the solution, roughly; CG goes no further than is worth it.
+    """
+    matrix = assemble_matrix(problem.stiffness)
+    matrix.assemble()
+    matrix.zeroRowsColumnsLocal(np.flatnonzero(held).astype(np.int32), 1.0)
+    matrix.setOption(PETSc.Mat.Option.SPD, True)
+    ksp = new_ksp(matrix.comm, method, SOLVE_TOLERANCE)
+    if method == "cg":
+        # With multigrid near the inverse of K, this norm of the residual is near the energy norm of the error.
+        ksp.setNormType(PETSc.KSP.NormType.NATURAL)
+        ksp.setTolerances(atol=0.1 * SOLVE_TOLERANCE * scale)
+    ksp.setOperators(matrix)
+    if method == "mumps":
+        give_workspace(ksp)
+    b, x = matrix.createVecLeft(), matrix.createVecRight()
+    b.array[:] = right
+    ksp.solve(b, x)
+    reason, iterations = ksp.getConvergedReason(), ksp.getIterationNumber()
+    correction = x.array_r.copy()
+    for held_by_petsc in (ksp, matrix, b, x):
+        held_by_petsc.destroy()
+    if reason < 0:
+        raise ArithmeticError(f"the {method} solver of the steady diffusion gave up (PETSc reason {reason})")
+    return correction, iterations if method == "cg" else 0
+
+
+def _volumes(mesh: PhaseMesh, parts: Components) -> Array:
+    """Volume of each part in mesh units, (parts,), the same on all ranks."""
+    space = fem.functionspace(mesh.mesh, ("DG", 0))
+    measured = fem.assemble_vector(fem.form(ufl.TestFunction(space) * ufl.dx)).array
+    owned = mesh.mesh.topology.index_map(mesh.mesh.topology.dim).size_local
+    cells = np.flatnonzero(parts.of_cell[:owned] >= 0)
+    volumes = measured[space.dofmap.list[cells, 0]]
+    sums = np.bincount(parts.of_cell[cells], volumes, minlength=parts.count)
+    return mesh.mesh.comm.allreduce(sums, op=MPI.SUM)
+
+
+def _facets(mesh: PhaseMesh, face: str) -> NDArray[np.int32]:
+    """Facets of this rank on an outer face."""
+    return mesh.facet_tags.indices[mesh.facet_tags.values == face_tag(face)]
+
+
+def _touched(comm: MPI.Comm, parts: Components, facets: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which parts have one of these facets on any rank, (parts,)."""
+    found = parts.of_link[facets]
+    here = np.zeros(parts.count, dtype=np.int8)
+    here[found[found >= 0]] = 1
+    everywhere = np.empty_like(here)
+    comm.Allreduce(here, everywhere, op=MPI.MAX)
+    return everywhere.astype(bool)
+
+
+def _of_parts(wanted: NDArray[np.bool_], part: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places where `part` is one of the wanted parts."""
+    return np.flatnonzero((part >= 0) & wanted[part])
