@@ -18,7 +18,12 @@ from microlith.meshing.read_tiff import read_tiff
 from microlith.meshing.stored import StoredImage, lengths, parts
 from microlith.meshing.volume import Window
 
-SLICE_READERS: dict[str, Callable[[Path, str], StoredImage]] = {".tif": read_tiff, ".tiff": read_tiff, ".png": read_picture, ".bmp": read_picture}
+SLICE_READERS: dict[str, Callable[[Path, str], StoredImage]] = {
+    ".tif": read_tiff,
+    ".tiff": read_tiff,
+    ".png": read_picture,
+    ".bmp": read_picture,
+}
 
 
 def slices_in(folder: Path, where: str) -> list[Path]:

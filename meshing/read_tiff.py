@@ -17,7 +17,7 @@ from microlith.meshing import colours
 from microlith.meshing.decoding import decoding, unreadable
 from microlith.meshing.errors import InputError
 from microlith.meshing.file_units import believed, metres
-from microlith.meshing.stored import Mapping, StoredImage, cut, lengths, parts
+from microlith.meshing.stored import Layers, Mapping, StoredImage, cut, lengths, parts
 from microlith.meshing.volume import Window
 
 if TYPE_CHECKING:
@@ -111,25 +111,29 @@ def _image(path: Path, series: "TiffPageSeries", byteorder: str, where: str) -> 
             "save one stack alone"
         )
     samples = shape[axes.index("S")] if "S" in axes else 1
-    layout = _Layout(path, where, axes, shape)
-    layers, sliced = partial(_all_layers, layout), False
-    # Alpha has to be the same everywhere, which no part of an image can tell.
-    if samples not in (2, 4) and series.transform is None and not series.is_multifile:
-        if series.dataoffset is not None and "S" not in axes:
-            size = series.dataoffset + series.nbytes
-            if path.stat().st_size < size:
-                raise InputError(unreadable(where, "TIFF", f"expected {size} bytes, got {path.stat().st_size}"))
-            dtype = series.dtype.newbyteorder(byteorder)  # type: ignore[arg-type]  # "<" or ">"
-            layers, sliced = Mapping(path, where, "TIFF", dtype, shape, series.dataoffset).layers, True
-        elif len(stacked) == 3 and axes[0] != "S" and _is_paged(series, shape[0]):
-            layers, sliced = partial(_paged_layers, layout), True
-    pixels = tuple(n for axis, n in kept if axis != "S")
-    colour = samples > 2
     palette = None
     if photometric == PALETTE and page.colormap is not None and "S" not in axes:
         palette = (page.colormap.T >> 8).astype(np.uint8)
-    dtype = np.dtype(np.int32) if colour else series.dtype
-    return StoredImage(pixels, dtype, layers, colour=colour, palette=palette, sliced=sliced)
+    layers, sliced = _layers(series, byteorder, samples, _Layout(path, where, axes, shape))
+    pixels = tuple(n for axis, n in kept if axis != "S")
+    dtype = np.dtype(np.int32) if samples > 2 else series.dtype
+    return StoredImage(pixels, dtype, layers, colour=samples > 2, palette=palette, sliced=sliced)
+
+
+def _layers(series: "TiffPageSeries", byteorder: str, samples: int, layout: "_Layout") -> tuple[Layers, bool]:
+    """The way to the values, and whether it leads to a part of them without the rest."""
+    # Alpha has to be the same everywhere, which no part of an image can tell.
+    if samples in (2, 4) or series.transform is not None or series.is_multifile:
+        return partial(_all_layers, layout), False
+    if series.dataoffset is not None and samples == 1 and "S" not in layout.axes:
+        expected, found = series.dataoffset + series.nbytes, layout.path.stat().st_size
+        if found < expected:
+            raise InputError(unreadable(layout.where, "TIFF", f"expected {expected} bytes, got {found}"))
+        dtype = np.dtype(byteorder + series.dtype.char)
+        return Mapping(layout.path, layout.where, "TIFF", dtype, layout.shape, series.dataoffset).layers, True
+    if len(layout.axes.replace("S", "")) == 3 and layout.axes[0] != "S" and _is_paged(series, layout.shape[0]):
+        return partial(_paged_layers, layout), True
+    return partial(_all_layers, layout), False
 
 
 def _is_paged(series: "TiffPageSeries", layers: int) -> bool:
@@ -167,7 +171,7 @@ def _paged_layers(layout: _Layout, window: Window, step: int) -> Iterator[NDArra
         for part in parts(window, step):
             values: NDArray[Any] | None = None
             for layer, number in enumerate(range(*part[0])):
-                page = series[number].asarray().reshape(layout.shape[1:])
+                page = series.asarray(key=number).reshape(layout.shape[1:])
                 _refuse_incomplete(complaints, layout.where)
                 pixels = layout.pixels(page[None])[0]
                 if values is None:

@@ -99,8 +99,9 @@ class Mapping:
 
 def _mapped(mapping: Mapping, window: Window, step: int) -> Iterator[NDArray[Any]]:
     with decoding(mapping.where, mapping.kind):
-        order = "F" if mapping.fortran else "C"
-        values = np.memmap(mapping.path, mapping.dtype, "r", mapping.offset, mapping.shape, order)
+        shape = mapping.shape[::-1] if mapping.fortran else mapping.shape
+        values: NDArray[Any] = np.memmap(mapping.path, mapping.dtype, "r", mapping.offset, shape)
+        values = values.T if mapping.fortran else values
         for part in parts(window, step):
             yield cut(values, part)
 

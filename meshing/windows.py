@@ -24,7 +24,7 @@ from microlith.meshing.labels import (
 from microlith.meshing.read_image import IMAGE_KEY, open_image, whole_image, whole_numbers
 from microlith.meshing.sampling import coarse_shape, crop_window, majority, voxel_size
 from microlith.meshing.spec import ImageSource, PhaseLabels
-from microlith.meshing.stored import StoredImage, cut, everything, layers_at_once, lengths, parts
+from microlith.meshing.stored import Layers, StoredImage, cut, everything, layers_at_once, lengths, parts
 from microlith.meshing.volume import LabelVolume, Portion, Window
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def label_volume(source: ImageSource, phases: Sequence[PhaseLabels], comm: "Comm
         found = np.bincount([phase[v] for v in counts or {}], list((counts or {}).values()), len(names))
     else:
         found = _phase_counts(voxels, shape, len(names), comm)
-        refuse_outvoted(np.flatnonzero(found).tolist(), names, source)
+        refuse_outvoted([int(index) for index in np.flatnonzero(found)], names, source)
     return LabelVolume(
         shape=shape,
         names=names,
@@ -145,9 +145,7 @@ class _Labels:
 
 def _whole_pieces(stored: StoredImage, path: str, window: Window, step: int) -> Iterator[NDArray[Any]]:
     for piece in stored.layers(window, step):
-        values = whole_numbers(piece, _where(path))
-        # Colours that the ramp of greys explains are those of an image that is grey throughout.
-        yield greys(values) if stored.palette is GREY_PALETTE else values
+        yield whole_numbers(piece, _where(path))
 
 
 def _found_grey(stored: StoredImage, source: ImageSource, comm: "Comm") -> StoredImage:
@@ -162,11 +160,17 @@ def _found_grey(stored: StoredImage, source: ImageSource, comm: "Comm") -> Store
 
     def grey() -> bool:
         pieces = _whole_pieces(stored, source.path, share, layers_at_once(whole))
-        return all([not stored.colour or is_grey(values) for values in pieces])
+        return all(not stored.colour or is_grey(values) for values in pieces)
 
     if not all(comm.allgather(together(comm, grey))) or not stored.colour:
         return stored
-    return replace(stored, colour=False, palette=GREY_PALETTE)
+    layers = partial(_grey_layers, stored.layers)
+    return replace(stored, dtype=np.dtype(np.uint8), layers=layers, colour=False, palette=GREY_PALETTE)
+
+
+def _grey_layers(layers: Layers, window: Window, step: int) -> Iterator[NDArray[np.uint8]]:
+    for codes in layers(window, step):
+        yield greys(codes)
 
 
 def _label_counts(labels: _Labels, shape: tuple[int, ...], comm: "Comm") -> dict[int, int] | None:
@@ -260,26 +264,23 @@ def _from_root(phase: NDArray[np.uint8] | None, shape: tuple[int, ...], comm: "C
             return cut(phase, window) if phase is not None else np.empty(lengths(window), np.uint8)
 
         values = together(comm, prepared)
-        for rank, wanted in enumerate(comm.gather(window) or [window]):
-            if rank != 0 or comm.rank != 0:
-                _passed_on(phase, values, wanted, rank, comm)
+        windows = comm.gather(window)
+        if phase is None or windows is None:
+            for part in _messages(window):
+                start = window[0][0]
+                comm.Recv(values[part[0][0] - start : part[0][1] - start], source=0)
+        else:
+            for rank, wanted in enumerate(windows[1:], 1):
+                for part in _messages(wanted):
+                    comm.Send(np.ascontiguousarray(cut(phase, part)), dest=rank)
         return Portion(values, window)
 
     return read
 
 
-def _passed_on(
-    phase: NDArray[np.uint8] | None, values: NDArray[np.uint8], window: Window, rank: int, comm: "Comm"
-) -> None:
-    """Send a window to a rank, or take it from rank 0."""
-    if 0 in lengths(window):
-        return
-    start = window[0][0]
-    for part in parts(window, layers_at_once(window)):
-        if phase is not None:
-            comm.Send(np.ascontiguousarray(cut(phase, part)), dest=rank)
-        else:
-            comm.Recv(values[part[0][0] - start : part[0][1] - start], source=0)
+def _messages(window: Window) -> Iterator[Window]:
+    """Parts of a window, each small enough for a message."""
+    return parts(window, layers_at_once(window)) if 0 not in lengths(window) else iter(())
 
 
 def _check(window: Window, shape: tuple[int, ...]) -> None:

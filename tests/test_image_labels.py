@@ -163,9 +163,9 @@ def test_majority_in_pieces_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch
 
 
 def test_coarsen_says_what_it_leaves_out(stack: str, caplog: pytest.LogCaptureFixture) -> None:
-    image = read(stack, (0,), (1,), (2,), coarsen=3)
-    assert image.phase.shape == (1, 2, 2)
-    assert "1 along z, 2 along x" in caplog.text
+    image = read(stack, (0,), (1,), (2,), coarsen=2, crop={"x": (0, 7), "y": (0, 5)})
+    assert image.phase.shape == (2, 2, 3)
+    assert "1 along y, 1 along x" in caplog.text
 
 
 @pytest.mark.parametrize("edge", [0, -2, 5])
@@ -182,7 +182,36 @@ def test_coarsen_that_leaves_nothing_of_a_phase(tmp_path: Path) -> None:
         read(f"{tmp_path}/a.npy", (0,), (1,), coarsen=2)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"crop": {"y": (2, 3)}}, r"\[image\] crop: .*a\.npy is one voxel thick along y.*save the layer as a 2D image"),
+        ({"crop": {"z": (1, 3)}, "coarsen": 2}, r"coarsen: blocks of 2 leave .*along z.*crop = \{ z = \[1, 2\] \}"),
+    ],
+)
+def test_one_layer_is_no_volume(stack: str, options: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        read(stack, (0,), (1,), (2,), **options)
+
+
+def test_one_layer_in_the_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", STACK[:1])
+    with pytest.raises(InputError, match=r"\[image\] file: .* one voxel thick along z.*crop = \{ z = \[0, 1\] \}"):
+        read(f"{tmp_path}/a.npy", (0,), (1,), (2,))
+    assert read(f"{tmp_path}/a.npy", (0,), (1,), (2,), crop={"z": (0, 1)}).phase.shape == (6, 8)
+
+
+def test_one_slice_may_be_coarsened(stack: str) -> None:
+    assert read(stack, (0,), (1,), (2,), crop={"z": (2, 3)}, coarsen=2).phase.shape == (3, 4)
+
+
 # --- claims ---
+
+
+def test_more_phases_than_a_byte_numbers(stack: str) -> None:
+    many = [PhaseLabels(f"p{i}", (i,)) for i in range(256)]
+    with pytest.raises(InputError, match=r"\[phases\]: expected at most 255 phases, got 256"):
+        label_image(ImageSource(stack, NANO), many)
 
 
 def test_unclaimed_labels_are_listed_with_their_shares(tmp_path: Path) -> None:
