@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
+from microlith.meshing.agreement import agreement
 from microlith.meshing.fidelity import in_memory, parts_fidelity
 from microlith.meshing.image import LabelImage
 from microlith.meshing.order_statistics import percentile
@@ -283,3 +284,32 @@ def test_quality_in_the_report():
             assert found[key] == np.percentile(angle[chosen], percent, method="lower")
     assert "dihedral angles from" in report.summary()
     assert {len(row) for row in report.phase_rows()} == {11}
+
+
+# --- agreement of labels ---
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("simplices", [True, False])
+def test_labels_agree_in_a_mesh_of_the_voxels(name, simplices):
+    """All of them; and as many fewer as voxels get another phase in the image afterwards."""
+    image = image_of(IMAGES[name], tuple(h * 1e-8 for h in (3, 1, 2)[: IMAGES[name].ndim]))
+    shape = {(2, True): "triangle", (2, False): "quadrilateral", (3, True): "tetrahedron", (3, False): "hexahedron"}
+    parts = parts_of(image, shape[image.phase.ndim, simplices], COMM, scattered(image))
+    assert agreement(in_memory(image), parts, COMM) == (1.0, 1.0)
+    other = image.phase.copy()
+    other.flat[:: max(2, other.size // 7)] += 1
+    off = np.mean(other != image.phase)
+    right, inside = agreement(in_memory(replace(image, phase=other)), parts, COMM)
+    assert (right, inside) == (pytest.approx(1 - off), 1.0)
+
+
+def test_labels_agree_by_the_share_of_centres_beside_a_plane():
+    """Two phases that meet in the plane x = 3.8 in the mesh, 3 in the image: a layer in ten of voxels disagrees."""
+    image = image_of((np.indices((5, 6, 10))[2] >= 3).astype(int))
+    parts = parts_of(image, "tetrahedron")
+    points = parts.points.copy()
+    points[points[:, 0] == 3, 0] = 3.8
+    right, inside = agreement(in_memory(image), replace(parts, points=points), ALONE)
+    assert (right, inside) == (pytest.approx(0.9), 1.0)
