@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from microlith.meshing.boxes import Neighbourhood
 from microlith.meshing.diamonds import Keys
 from microlith.meshing.interpolation import VoxelFields
-from microlith.meshing.simplices import EDGES, oriented
+from microlith.meshing.simplices import EDGES, oriented, shortest_edges
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def cut_cells(cells: Keys, indicators: VoxelFields, where: Neighbourhood) -> Cut
     places = lattice.points(keys)
     points = places * lattice.spacing
     cells = oriented(points, flat.reshape(cells.shape))
-    shortest = where.shared(2 * keys, 2 * places).combined(_shortest_edges(points, cells), np.minimum)
+    shortest = where.shared(2 * keys, 2 * places).combined(shortest_edges(points, cells), np.minimum)
     points, phase, free = _moved(points, shortest, indicators, np.array(lattice.extent))
 
     lowest, highest = _range(cells, phase, free)
@@ -73,17 +73,6 @@ def cut_cells(cells: Keys, indicators: VoxelFields, where: Neighbourhood) -> Cut
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order))
     return CutCells(numbers[order], doubled[order], points[order], place[cells], label)
-
-
-def _shortest_edges(points: Floats, cells: NDArray[np.int64]) -> Floats:
-    """Length (n,) of the shortest edge at each vertex, on this rank."""
-    shortest = np.full(len(points), np.inf)
-    for a, b in EDGES[points.shape[1]]:
-        edge = points[cells[:, a]] - points[cells[:, b]]
-        length = np.sqrt((edge * edge).sum(axis=1))
-        np.minimum.at(shortest, cells[:, a], length)
-        np.minimum.at(shortest, cells[:, b], length)
-    return shortest
 
 
 def _moved(

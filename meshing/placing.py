@@ -1,6 +1,5 @@
 """Vertices placed on the interfaces of their cells, without spoiling a cell, until the phases have their volumes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from microlith.meshing.boxes import Shared
 from microlith.meshing.cutting import CutCells
 from microlith.meshing.interpolation import VoxelFields
-from microlith.meshing.simplices import EDGES, sharpness, sharpness_at
+from microlith.meshing.simplices import sharpness, shortest_edges
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -50,16 +49,10 @@ def vertices(cut: CutCells, phases: int, extent: Floats, shared: Shared) -> Vert
         around[cut.cells[:, corner], cut.phase] = True
     packed = shared.combined(np.packbits(around, axis=1), np.bitwise_or)
     around = np.unpackbits(packed, axis=1, count=phases).astype(bool)
-    shortest = np.full(len(cut.points), np.inf)
-    for a, b in EDGES[cut.points.shape[1]]:
-        edge = cut.points[cut.cells[:, a]] - cut.points[cut.cells[:, b]]
-        length = np.sqrt((edge * edge).sum(axis=1))
-        np.minimum.at(shortest, cut.cells[:, a], length)
-        np.minimum.at(shortest, cut.cells[:, b], length)
     return Vertices(
         phases=around,
         fixed=(cut.points == 0) | (cut.points == extent),
-        shortest=shared.combined(shortest, np.minimum),
+        shortest=shared.combined(shortest_edges(cut.points, cut.cells), np.minimum),
         shared=shared,
     )
 
@@ -88,7 +81,7 @@ def placed(
     way[chosen] = _ways(points[chosen], about, chosen, indicators, lead, extent)
     moving = np.zeros(len(points), bool)
     moving[chosen] = (np.abs(way[chosen]) > 1e-9).any(axis=1)
-    cells = cut.cells[_touching(cut.cells, moving)]
+    cells = cut.cells[touching(cut.cells, moving)]
     before = np.maximum(sharpness(points, cells), GOOD) + 1e-9
     share = np.ones(len(points))
     check = np.arange(len(cells))
@@ -101,14 +94,14 @@ def placed(
         if not about.shared.comm.allreduce(bool((hit & (share > 0)).any()), _either):
             return moved
         share[hit] = np.where(share[hit] > 0.5**HALVINGS, share[hit] / 2, 0.0)
-        check = np.flatnonzero(_touching(cells, hit))
+        check = np.flatnonzero(touching(cells, hit))
 
 
 def _either(one: bool, other: bool) -> bool:
     return one or other
 
 
-def _touching(cells: NDArray[np.int32], vertex: Flags) -> Flags:
+def touching(cells: NDArray[np.int32], vertex: Flags) -> Flags:
     """Cells (m,) with one of the flagged vertices (n,)."""
     found = vertex[cells[:, 0]]
     for corner in range(1, cells.shape[1]):
@@ -132,7 +125,7 @@ def _ways(
     at = start.copy()
     for _ in range(STEPS):
         values = np.where(around.T, indicators.at(at) + lead[:, None], -np.inf)
-        order = [np.zeros(len(at), np.int64)] * 0
+        order: list[NDArray[np.int64]] = []
         for _ in range(equations + 1):
             best = values.argmax(axis=0)
             order.append(best)

@@ -5,23 +5,24 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.meshing.boxes import Shared
 from microlith.meshing.cutting import CutCells
-from microlith.meshing.placing import Vertices
+from microlith.meshing.placing import Flags, Vertices, touching
 from microlith.meshing.simplices import sharpness, sharpness_at
 
 Floats = NDArray[np.float64]
 
-SHARP = float(np.cos(np.radians(12.5)))  # cells sharper than that are repaired
-CLOSE = float(np.cos(np.radians(30.0)))  # a cell less sharp than that is not made better at the cost of others
-REACHES = (0.04, 0.1, 0.2)  # of the shortest edge at a vertex: how far it is moved
+SHARP = float(np.cos(np.radians(12.1)))  # cells sharper than that are repaired
+CLOSE = float(np.cos(np.radians(30.0)))  # a vertex whose cells are all less sharp than that needs no more
+REACHES = ((0.06, 0.16), (0.03, 0.1), (0.2, 0.35))  # of the shortest edge: how far vertices move, sweep by sweep
 SWEEPS = 25
 
 
-def repaired(points: Floats, cut: CutCells, about: Vertices, extent: Floats) -> tuple[Floats, int]:
+def repaired(points: Floats, cut: CutCells, about: Vertices, extent: Floats) -> Floats:
     """Move vertices of sharp cells to where the sharpest cell around them is least sharp; collective.
 
     In each sweep, those vertices move that gain most among all vertices of their cells, so that no two of them have a
-    cell in common and none gets worse.
+    cell in common and none gets worse. Vertices two cells away from those that are sharp at first may move.
 
     Args:
         points: (n, dim) of the vertices.
@@ -30,57 +31,95 @@ def repaired(points: Floats, cut: CutCells, about: Vertices, extent: Floats) -> 
         extent: Edge lengths of the image.
 
     Returns:
-        Points (n, dim), and how many cells of this rank stay sharp.
+        Points (n, dim).
     """
     comm = about.shared.comm
     cosine = sharpness(points, cut.cells)
+    if not comm.allreduce(int((cosine > SHARP).sum())):
+        return points
+    region = _vertices_of(cosine > SHARP, cut.cells, len(points))
+    for _ in range(2):
+        region = _spread(region, cut.cells, about.shared)
+    kept = touching(cut.cells, region)
+    cells, cosine = cut.cells[kept], cosine[kept]
     points = points.copy()
-    ways = _ways(points.shape[1])
-    for _ in range(SWEEPS):
-        sharp = np.flatnonzero(cosine > SHARP)
-        if comm.allreduce(len(sharp)) == 0:
+    for number in range(SWEEPS):
+        active = about.shared.combined(_vertices_of(cosine > SHARP, cells, len(points)), np.logical_or) & region
+        moved = _sweep(points, cells, cosine, active, number, cut, about, extent)
+        if not comm.allreduce(moved) and number >= len(REACHES):
             break
-        active = np.zeros(len(points), bool)
-        active[cut.cells[sharp]] = True
-        active = about.shared.combined(active, np.logical_or)
-        rows = np.flatnonzero(active)
-        shared = about.shared.among(active)
-        number = np.full(len(points), -1)
-        number[rows] = np.arange(len(rows))
-        near = np.flatnonzero((number[cut.cells] >= 0).any(axis=1))
-        cells, place = cut.cells[near], number[cut.cells[near]]
-
-        now = _worst(cosine[near], place, len(rows))
-        now = shared.combined(now, np.maximum)
-        best, best_at = now.copy(), points[rows]
-        for way in ways:
-            move = np.where(about.fixed[rows], 0.0, way * about.shortest[rows][:, None])
-            there = points[rows] + move
-            worst = np.full(len(rows), -1.0)
-            for corner in range(cells.shape[1]):
-                has = np.flatnonzero(place[:, corner] >= 0)
-                corners = [points[cells[has, i]] for i in range(cells.shape[1])]
-                corners[corner] = there[place[has, corner]]
-                np.maximum.at(worst, place[has, corner], sharpness_at(corners))
-            worst = shared.combined(worst, np.maximum)
-            inside = ((there >= 0) & (there <= extent)).all(axis=1)
-            better = (worst < best) & inside
-            best = np.where(better, worst, best)
-            best_at = np.where(better[:, None], there, best_at)
-        gain = np.maximum(now - np.maximum(best, CLOSE), 0.0) * (1 + 1e-6 * _scatter(cut.numbers[rows]))
-        rival = np.where(place >= 0, gain[place], 0.0).max(axis=1)
-        greatest = shared.combined(_worst(rival, place, len(rows)), np.maximum)
-        moves = (gain > 1e-7) & (gain >= greatest)
-        if not comm.allreduce(int(moves.sum())):
-            break
-        points[rows[moves]] = best_at[moves]
-        cosine[near] = sharpness(points, cells)
-    return points, int((cosine > SHARP).sum())
+    return points
 
 
-def _ways(dim: int) -> list[Floats]:
-    signs = [np.array(s, float) for s in product((-1, 0, 1), repeat=dim) if any(s)]
-    return [reach * way / np.sqrt(way @ way) for reach in REACHES for way in signs]
+def _vertices_of(chosen: Flags, cells: NDArray[np.int32], count: int) -> Flags:
+    """Vertices (count,) of the chosen cells."""
+    found = np.zeros(count, bool)
+    found[cells[chosen]] = True
+    return found
+
+
+def _spread(start: Flags, cells: NDArray[np.int32], shared: Shared) -> Flags:
+    """Vertices with a cell in common with those flagged, on all ranks."""
+    start = shared.combined(start, np.logical_or)
+    return shared.combined(_vertices_of(touching(cells, start), cells, len(start)), np.logical_or)
+
+
+def _sweep(
+    points: Floats,
+    cells: NDArray[np.int32],
+    cosine: Floats,
+    active: Flags,
+    number: int,
+    cut: CutCells,
+    about: Vertices,
+    extent: Floats,
+) -> int:
+    """Move some of the active vertices, and bring the cosines of their cells up to date; returns how many."""
+    rows = np.flatnonzero(active)
+    shared = about.shared.among(active)
+    row = np.full(len(points), -1)
+    row[rows] = np.arange(len(rows))
+    near = np.flatnonzero(touching(cells, active))
+    cells = cells[near]
+    place = row[cells]
+    now = shared.combined(_worst(cosine[near], place, len(rows)), np.maximum)
+    best, best_at = now.copy(), points[rows]
+    inside = [np.flatnonzero(place[:, corner] >= 0) for corner in range(cells.shape[1])]
+    corners = [[points[cells[has, other]] for other in range(cells.shape[1])] for has in inside]
+    for way in _ways(points.shape[1], number):
+        there = points[rows] + np.where(about.fixed[rows], 0.0, way * about.shortest[rows][:, None])
+        worst = np.full(len(rows), -1.0)
+        for corner, has in enumerate(inside):
+            moved = corners[corner].copy()
+            moved[corner] = there[place[has, corner]]
+            np.maximum.at(worst, place[has, corner], sharpness_at(moved))
+        worst = shared.combined(worst, np.maximum)
+        better = (worst < best) & ((there >= 0) & (there <= extent)).all(axis=1)
+        best = np.where(better, worst, best)
+        best_at = np.where(better[:, None], there, best_at)
+    gain = np.maximum(now - np.maximum(best, CLOSE), 0.0) * (1 + 1e-6 * _scatter(cut.numbers[rows]))
+    rival = np.where(place >= 0, gain[place], 0.0).max(axis=1) if len(rows) else np.empty(0)
+    greatest = shared.combined(_worst(rival, place, len(rows)), np.maximum)
+    moves = (gain > 1e-7) & (gain >= greatest)
+    points[rows[moves]] = best_at[moves]
+    cosine[near] = sharpness(points, cells)
+    return int(moves.sum())
+
+
+def _ways(dim: int, number: int) -> list[Floats]:
+    """Moves to try in a sweep, in parts of the shortest edge at a vertex; other ways in the next one."""
+    turn = number / 3.0
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    if dim == 3:
+        flat = np.eye(3)
+        flat[:2, :2] = rotation
+        tilted = np.eye(3)
+        tilted[1:, 1:] = rotation
+        rotation = flat @ tilted
+    signs = [np.array(s, float) for s in product((-1, 0, 1), repeat=dim) if any(s) and sum(map(abs, s)) != 2]
+    if dim == 2:
+        signs = [np.array(s, float) for s in product((-1, 0, 1), repeat=2) if any(s)]
+    return [reach * rotation @ way / np.sqrt(way @ way) for reach in REACHES[number % len(REACHES)] for way in signs]
 
 
 def _worst(of_cell: Floats, place: NDArray[np.int64], count: int) -> Floats:

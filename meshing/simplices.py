@@ -4,46 +4,33 @@ Only additions, multiplications and square roots, one component at a time: the f
 bit wherever it stands in its array, so that ranks come to the same verdict on a cell they share.
 """
 
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Vector = list[Floats]  # its components, arrays of one length
+Cells = NDArray[np.integer]
 
 EDGES = {2: tuple(combinations(range(3), 2)), 3: tuple(combinations(range(4), 2))}  # pairs of vertices, by dimension
+CHUNK = 8192  # cells at a time: what is computed on the way stays in the cache
 
 
-def measures(points: Floats, cells: NDArray[np.integer]) -> Floats:
+def measures(points: Floats, cells: Cells) -> Floats:
     """Signed areas or volumes (m,) of cells (m, dim + 1) with vertices in points (n, dim)."""
-    return measures_at([points[cells[:, i]] for i in range(cells.shape[1])])
+    return _chunked(points, cells, lambda corners: _measure(_edges(corners)))
 
 
-def measures_at(corners: list[Floats]) -> Floats:
-    """Signed areas or volumes (m,) of cells given by arrays (m, dim) of their first, second, ... corner."""
-    first = corners[0]
-    edges = [corner - first for corner in corners[1:]]
-    if len(edges) == 2:
-        return np.asarray((edges[0][:, 0] * edges[1][:, 1] - edges[0][:, 1] * edges[1][:, 0]) / 2)
-    return _dot(edges[0], _cross(edges[1], edges[2])) / 6
-
-
-def sharpness(points: Floats, cells: NDArray[np.integer]) -> Floats:
+def sharpness(points: Floats, cells: Cells) -> Floats:
     """Cosine (m,) of the smallest angle of each cell, in 3D of the smallest dihedral one; over 2 where it is inverted."""
-    return sharpness_at([points[cells[:, i]] for i in range(cells.shape[1])])
+    return _chunked(points, cells, _sharpness)
 
 
-def sharpness_at(corners: list[Floats]) -> Floats:
+def sharpness_at(corners: Sequence[Floats]) -> Floats:
     """As `sharpness`, for cells given by arrays (m, dim) of their first, second, ... corner."""
-    normals = _normals(corners)
-    lengths = [np.sqrt(_dot(normal, normal)) for normal in normals]
-    largest = np.full(len(corners[0]), -1.0)
-    for a, b in combinations(range(len(normals)), 2):
-        product = lengths[a] * lengths[b]
-        cosine = -_dot(normals[a], normals[b]) / np.where(product > 0, product, 1.0)
-        np.maximum(largest, np.where(product > 0, cosine, 1.0), out=largest)
-    measure = measures_at(corners)
-    return np.where(measure > 0, largest, 2.0 - measure)  # the more inverted, the worse
+    return _sharpness([[corner[:, i] for i in range(corner.shape[1])] for corner in corners])
 
 
 def angles(cosines: Floats) -> Floats:
@@ -51,7 +38,7 @@ def angles(cosines: Floats) -> Floats:
     return np.asarray(np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))))
 
 
-def oriented(points: Floats, cells: NDArray[np.integer]) -> NDArray[np.integer]:
+def oriented(points: Floats, cells: Cells) -> Cells:
     """The same cells, two vertices of each exchanged where its measure is negative."""
     negative = measures(points, cells) < 0
     result = cells.copy()
@@ -59,28 +46,72 @@ def oriented(points: Floats, cells: NDArray[np.integer]) -> NDArray[np.integer]:
     return result
 
 
-def _normals(corners: list[Floats]) -> list[Floats]:
-    """Of the facet opposite each corner, all inwards or all outwards, as long as the facet is large."""
-    first = corners[0]
-    edges = [corner - first for corner in corners[1:]]
+def shortest_edges(points: Floats, cells: Cells) -> Floats:
+    """Length (n,) of the shortest edge of these cells at each point; infinite where there is none."""
+    shortest = np.full(len(points), np.inf)
+    columns = _columns(points)
+    for a, b in EDGES[points.shape[1]]:
+        one, other = cells[:, a], cells[:, b]
+        square = np.zeros(len(cells))
+        for column in columns:
+            square += (column[one] - column[other]) ** 2
+        np.minimum.at(shortest, one, square)
+        np.minimum.at(shortest, other, square)
+    return np.sqrt(shortest)
+
+
+def _columns(points: Floats) -> list[Floats]:
+    return [np.ascontiguousarray(points[:, i]) for i in range(points.shape[1])]
+
+
+def _chunked(points: Floats, cells: Cells, measure: Callable[[list[Vector]], Floats]) -> Floats:
+    columns = _columns(points)
+    result = np.empty(len(cells))
+    for start in range(0, len(cells), CHUNK):
+        part = np.ascontiguousarray(cells[start : start + CHUNK].T)
+        result[start : start + CHUNK] = measure([[column[corner] for column in columns] for corner in part])
+    return result
+
+
+def _edges(corners: list[Vector]) -> list[Vector]:
+    """From the first corner to each of the others."""
+    return [[a - b for a, b in zip(corner, corners[0], strict=True)] for corner in corners[1:]]
+
+
+def _measure(edges: list[Vector]) -> Floats:
     if len(edges) == 2:
-        others = [np.stack([edges[1][:, 1], -edges[1][:, 0]], axis=1), np.stack([-edges[0][:, 1], edges[0][:, 0]], axis=1)]
-        return [-(others[0] + others[1]), *others]
-    others = [_cross(edges[1], edges[2]), _cross(edges[2], edges[0]), _cross(edges[0], edges[1])]
-    return [-(others[0] + others[1] + others[2]), *others]
+        return (edges[0][0] * edges[1][1] - edges[0][1] * edges[1][0]) / 2
+    return _dot(edges[0], _cross(edges[1], edges[2])) / 6
 
 
-def _dot(a: Floats, b: Floats) -> Floats:
-    total = a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1]
-    return np.asarray(total + a[:, 2] * b[:, 2] if a.shape[1] == 3 else total)
+def _sharpness(corners: list[Vector]) -> Floats:
+    edges = _edges(corners)
+    normals = _normals(edges)
+    lengths = [np.sqrt(_dot(normal, normal)) for normal in normals]
+    inverse = [1.0 / np.where(length > 0, length, 1.0) for length in lengths]
+    largest = np.full(len(lengths[0]), -1.0)
+    for a, b in combinations(range(len(normals)), 2):
+        np.maximum(largest, -_dot(normals[a], normals[b]) * (inverse[a] * inverse[b]), out=largest)
+    measure = _measure(edges)
+    return np.where(measure > 0, largest, 2.0 - measure)  # the more inverted, the worse
 
 
-def _cross(a: Floats, b: Floats) -> Floats:
-    return np.stack(
-        [
-            a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1],
-            a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2],
-            a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0],
-        ],
-        axis=1,
-    )
+def _normals(edges: list[Vector]) -> list[Vector]:
+    """Of the facet opposite each corner, all inwards or all outwards, as long as the facet is large."""
+    if len(edges) == 2:
+        others = [[edges[1][1], -edges[1][0]], [-edges[0][1], edges[0][0]]]
+    else:
+        others = [_cross(edges[1], edges[2]), _cross(edges[2], edges[0]), _cross(edges[0], edges[1])]
+    first = [-sum(parts[1:], start=parts[0]) for parts in zip(*others, strict=True)]
+    return [first, *others]
+
+
+def _dot(a: Vector, b: Vector) -> Floats:
+    total = a[0] * b[0]
+    for one, other in zip(a[1:], b[1:], strict=True):
+        total += one * other
+    return total
+
+
+def _cross(a: Vector, b: Vector) -> Vector:
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
