@@ -10,7 +10,7 @@ from mpi4py import MPI
 from microlith.meshing.phasemesh import PhaseMesh
 
 from .components import components
-from .corners import cell_corners
+from .corners import cell_corners, measures
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def islands(mesh: PhaseMesh, fed_tags: set[int]) -> tuple[Island, ...]:
     owned = cell_map.size_local
     of_cell = parts.of_cell[:owned]
     corners = cell_corners(mesh.mesh)
-    volume = np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])) / (2 if dim == 2 else 6)
+    volume = measures(corners)
     tags = np.zeros(owned, dtype=np.int64)
     mine = mesh.cell_tags.indices < owned
     tags[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]

@@ -11,8 +11,9 @@ from mpi4py import MPI
 
 from microlith.meshing.phasemesh import PhaseMesh, face_tag, interface_tag
 from microlith.solver.regions import region_means
-from microlith.solver.shapes import LabelField, surface_distance
+from microlith.solver.shapes import LabelField
 from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
+from microlith.solver.surface import SurfaceDistance
 
 MICRO = 1e-6
 SIZE = (10.0, 6.0)
@@ -315,4 +316,4 @@ def test_distance_to_a_surface_of_uneven_segments():
     to = x[:, None] - facets[None, :, 0]
     s = np.clip((to * along).sum(-1) / (along**2).sum(-1), 0.0, 1.0)
     exact = np.linalg.norm(to - s[..., None] * along, axis=-1).min(axis=1)
-    assert surface_distance(facets)(x) == pytest.approx(exact, abs=1e-12)
+    assert SurfaceDistance(facets)(x) == pytest.approx(exact, abs=1e-12)
