@@ -19,7 +19,8 @@ from microlith.meshing.mesh_pieces import MeshPieces, mesh_pieces
 from microlith.meshing.order_statistics import percentile
 from microlith.meshing.phasemesh import Parts, Triangulation
 from microlith.meshing.quality import areas, boxes, sicn, smallest_angles, tetrahedra
-from microlith.meshing.volume import LabelVolume, Portion, Window
+from microlith.meshing.volume import LabelVolume, Window
+from microlith.meshing.windows import volume_of
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -40,19 +41,9 @@ def fidelity(image: LabelImage, triangulation: Triangulation, solved: Sequence[i
     t = triangulation
     vertex = np.arange(len(t.points), dtype=np.int64)
     parts = Parts(t.points, vertex, t.triangles, t.phase, "triangle", t.names, t.unit, t.extent)
-    report = parts_fidelity(in_memory(image), parts, solved, MPI.COMM_SELF)
+    report = parts_fidelity(volume_of(image, MPI.COMM_SELF), parts, solved, MPI.COMM_SELF)
     assert report is not None
     return report
-
-
-def in_memory(image: LabelImage) -> LabelVolume:
-    """An image that is all there, for what reads windows."""
-
-    def read(window: Window) -> Portion:
-        return Portion(image.phase[tuple(slice(*ends) for ends in window)], window)
-
-    counts = tuple(int(n) for n in np.bincount(image.phase.ravel(), minlength=len(image.names)))
-    return LabelVolume(image.phase.shape, image.names, image.voxel_size, counts, image.stored_shape, read)
 
 
 def parts_fidelity(

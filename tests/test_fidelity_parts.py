@@ -10,11 +10,12 @@ from scipy import ndimage
 from mpi4py import MPI
 
 from microlith.meshing.agreement import agreement
-from microlith.meshing.fidelity import in_memory, parts_fidelity
+from microlith.meshing.fidelity import parts_fidelity
 from microlith.meshing.image import LabelImage
 from microlith.meshing.order_statistics import percentile
 from microlith.meshing.phasemesh import Parts
 from microlith.meshing.quality import tetrahedra
+from microlith.meshing.windows import volume_of
 
 COMM = MPI.COMM_WORLD
 ALONE = MPI.COMM_SELF
@@ -105,7 +106,7 @@ def test_a_mesh_of_the_voxels_themselves(name, simplices, spread):
     shape = {(2, True): "triangle", (2, False): "quadrilateral", (3, True): "tetrahedron", (3, False): "hexahedron"}
     dim = image.phase.ndim
     parts = parts_of(image, shape[dim, simplices], COMM, spread(image))
-    report = parts_fidelity(in_memory(image), parts, [0], COMM)
+    report = parts_fidelity(volume_of(image, COMM), parts, [0], COMM)
     assert (report is None) == (COMM.rank > 0)
     if report is None:
         return
@@ -125,7 +126,7 @@ def test_a_mesh_of_the_voxels_themselves(name, simplices, spread):
 
 def test_anisotropic_voxels():
     image = image_of(noise((4, 5, 6), 2), (40e-9, 20e-9, 10e-9))
-    report = parts_fidelity(in_memory(image), parts_of(image, "tetrahedron"), [0], ALONE)
+    report = parts_fidelity(volume_of(image, ALONE), parts_of(image, "tetrahedron"), [0], ALONE)
     a, b = report.phases
     assert a.mesh + b.mesh == pytest.approx(4 * 5 * 6 * 8e-24)
     phase = image.phase.astype(int)
@@ -146,7 +147,7 @@ def test_lost_merged_and_split_pieces_are_counted_and_named():
     meshed[4, 5, 12:15] = 1  # a bridge
     meshed[:, :, 23] = 0  # a cut
     wrong = parts_of(image_of(meshed, (2e-6, 1e-6, 1e-6)), "tetrahedron", COMM, scattered(image))
-    report = parts_fidelity(in_memory(image), wrong, [0], COMM)
+    report = parts_fidelity(volume_of(image, COMM), wrong, [0], COMM)
     if report is None:
         return
     b = report.phases[1]
@@ -169,7 +170,7 @@ def test_thousands_of_lost_specks_are_counted_and_a_few_named():
     phase[1, 1, 1:4] = 1  # the largest
     image = image_of(phase)
     empty = parts_of(LabelImage(np.zeros_like(image.phase), image.names, image.voxel_size), "hexahedron")
-    report = parts_fidelity(in_memory(image), empty, [0], ALONE)
+    report = parts_fidelity(volume_of(image, ALONE), empty, [0], ALONE)
     b = report.phases[1]
     assert b.lost_count == b.pieces_image == 15**3 - 1
     assert len(b.lost) == 20
@@ -188,7 +189,7 @@ def test_phases_that_the_mesh_leaves_out():
     image = image_of(phase)
     near = ndimage.binary_dilation(phase == 1, ndimage.generate_binary_structure(3, 1)).ravel()
     owner = np.where(near, scattered(image), -1)
-    report = parts_fidelity(in_memory(image), parts_of(image, "hexahedron", COMM, owner), [1], COMM)
+    report = parts_fidelity(volume_of(image, COMM), parts_of(image, "hexahedron", COMM, owner), [1], COMM)
     if report is None:
         return
     a, b, c = report.phases
@@ -271,7 +272,7 @@ def test_quality_in_the_report():
     shift = np.random.default_rng(4).uniform(-0.2, 0.2, (8 * 7 * 6, 3))[(parts.vertex - 3) // 7]
     inside = ((parts.points > 0) & (parts.points < parts.extent)).all(axis=1)
     parts = replace(parts, points=parts.points + shift * inside[:, None])
-    report = parts_fidelity(in_memory(image), parts, [0], COMM)
+    report = parts_fidelity(volume_of(image, COMM), parts, [0], COMM)
     angle = np.concatenate(COMM.allgather(tetrahedra(parts.points, parts.cells)[1]))
     shape = np.concatenate(COMM.allgather(tetrahedra(parts.points, parts.cells)[2]))
     phase = np.concatenate(COMM.allgather(parts.phase))
@@ -297,11 +298,11 @@ def test_labels_agree_in_a_mesh_of_the_voxels(name, simplices):
     image = image_of(IMAGES[name], tuple(h * 1e-8 for h in (3, 1, 2)[: IMAGES[name].ndim]))
     shape = {(2, True): "triangle", (2, False): "quadrilateral", (3, True): "tetrahedron", (3, False): "hexahedron"}
     parts = parts_of(image, shape[image.phase.ndim, simplices], COMM, scattered(image))
-    assert agreement(in_memory(image), parts, COMM) == (1.0, 1.0)
+    assert agreement(volume_of(image, COMM), parts, COMM) == (1.0, 1.0)
     other = image.phase.copy()
     other.flat[:: max(2, other.size // 7)] += 1
     off = np.mean(other != image.phase)
-    right, inside = agreement(in_memory(replace(image, phase=other)), parts, COMM)
+    right, inside = agreement(volume_of(replace(image, phase=other), COMM), parts, COMM)
     assert (right, inside) == (pytest.approx(1 - off), 1.0)
 
 
@@ -311,5 +312,5 @@ def test_labels_agree_by_the_share_of_centres_beside_a_plane():
     parts = parts_of(image, "tetrahedron")
     points = parts.points.copy()
     points[points[:, 0] == 3, 0] = 3.8
-    right, inside = agreement(in_memory(image), replace(parts, points=points), ALONE)
+    right, inside = agreement(volume_of(image, ALONE), replace(parts, points=points), ALONE)
     assert (right, inside) == (pytest.approx(0.9), 1.0)

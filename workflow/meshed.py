@@ -8,16 +8,17 @@ from typing import Literal, TypeVar
 
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_first_rank, on_root
+from microlith.meshing.collective import on_root
 from microlith.meshing.distribute import distribute
 from microlith.meshing.errors import InputError
-from microlith.meshing.fidelity import fidelity, in_memory, parts_fidelity
+from microlith.meshing.fidelity import fidelity, parts_fidelity
 from microlith.meshing.fidelity_report import FidelityReport
 from microlith.meshing.fitted import fitted_triangulation
 from microlith.meshing.image import LabelImage
-from microlith.meshing.labels import label_image
+from microlith.meshing.lattice import lattice_parts
 from microlith.meshing.phasemesh import Parts, PhaseMesh, Triangulation
 from microlith.meshing.volume import LabelVolume
+from microlith.meshing.windows import label_volume
 from microlith.workflow.case import Case
 from microlith.workflow.fit import check_against_image
 from microlith.workflow.label_regions import check_labels
@@ -98,24 +99,11 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> tuple[Lab
     Raises:
         InputError: The image can't be read, or the case does not fit it.
     """
-    volume = _volume(case, comm)
+    volume = label_volume(case.image, case.labels, comm)
     image = _whole(volume, comm) if volume.dim == 2 else None
     if check:
         _check(case, volume, image, comm)
     return volume, image
-
-
-def _volume(case: Case, comm: MPI.Intracomm) -> LabelVolume:
-    try:
-        from microlith.meshing.windows import label_volume
-    except ImportError:
-        return _volume_in_memory(case, comm)
-    return label_volume(case.image, case.labels, comm)
-
-
-def _volume_in_memory(case: Case, comm: MPI.Intracomm) -> LabelVolume:
-    """Stand-in with the whole image on every rank."""
-    return in_memory(on_first_rank(comm, lambda: label_image(case.image, case.labels)))
 
 
 def _whole(volume: LabelVolume, comm: MPI.Intracomm) -> LabelImage | None:
@@ -162,7 +150,6 @@ def _from_parts(
     stages: Stages,
     comm: MPI.Intracomm,
 ) -> Meshed:
-    from microlith.meshing.lattice import lattice_parts
     from microlith.meshing.parts import phase_mesh
     from microlith.meshing.voxel import voxel_parts
 
