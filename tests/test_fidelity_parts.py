@@ -10,6 +10,8 @@ from scipy import ndimage
 from mpi4py import MPI
 
 from microlith.meshing.agreement import agreement
+from microlith.meshing.errors import InputError
+from microlith.meshing.export import write_parts
 from microlith.meshing.fidelity import parts_fidelity
 from microlith.meshing.image import LabelImage
 from microlith.meshing.order_statistics import percentile
@@ -314,3 +316,39 @@ def test_labels_agree_by_the_share_of_centres_beside_a_plane():
     points[points[:, 0] == 3, 0] = 3.8
     right, inside = agreement(volume_of(image, ALONE), replace(parts, points=points), ALONE)
     assert (right, inside) == (pytest.approx(0.9), 1.0)
+
+
+# --- mesh files ---
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("suffix", [".msh", ".vtu", ".xdmf"])
+@pytest.mark.parametrize("shape", ["tetrahedron", "hexahedron", "quadrilateral"])
+def test_mesh_files_of_parts_are_read_back(tmp_path, suffix, shape):
+    """Whole, each point once, cells not turned inside out, whichever rank had them."""
+    import pyvista
+
+    folder = COMM.bcast(tmp_path)
+    image = image_of(noise((4, 3, 5) if shape != "quadrilateral" else (4, 5)), None)
+    write_parts(folder / f"mesh{suffix}", parts_of(image, shape, COMM, scattered(image)), COMM)
+    if COMM.rank > 0:
+        return
+    assert [p.name for p in folder.iterdir()] == [f"mesh{suffix}"]
+    grid = pyvista.read(folder / f"mesh{suffix}") if suffix == ".vtu" else pyvista.read_meshio(folder / f"mesh{suffix}")
+    dim = image.phase.ndim
+    assert grid.n_points == np.prod(np.array(image.phase.shape) + 1)
+    size = grid.compute_cell_sizes()["Volume" if dim == 3 else "Area"]
+    assert size == pytest.approx(1 / 6 if shape == "tetrahedron" else 1.0)  # micrometres
+    phase = grid.cell_data["gmsh:physical"] - 1 if suffix == ".msh" else grid.cell_data["phase"]
+    index = np.floor(grid.cell_centers().points).astype(int)
+    if shape != "tetrahedron":
+        assert (image.phase[tuple(index[:, k] for k in reversed(range(dim)))] == phase).all()
+    assert np.bincount(phase, minlength=3) == pytest.approx(
+        np.bincount(image.phase.ravel(), minlength=3) * (6 if shape == "tetrahedron" else 1)
+    )
+
+
+@pytest.mark.mpi
+def test_unknown_mesh_format_is_refused_on_all_ranks(tmp_path):
+    with pytest.raises(InputError, match=r"\.msh, \.vtu, \.xdmf, got '\.stl'"):
+        write_parts(tmp_path / "mesh.stl", parts_of(image_of(np.zeros((2, 2, 2), int)), "hexahedron"), COMM)
