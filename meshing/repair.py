@@ -16,6 +16,7 @@ SHARP = float(np.cos(np.radians(12.1)))  # cells sharper than that are repaired
 CLOSE = float(np.cos(np.radians(30.0)))  # a vertex whose cells are all less sharp than that needs no more
 REACHES = ((0.06, 0.16), (0.03, 0.1), (0.2, 0.35))  # of the shortest edge: how far vertices move, sweep by sweep
 SWEEPS = 25
+ATTEMPTS = 4
 
 
 def repaired(points: Floats, cut: CutCells, about: Vertices, extent: Floats) -> Floats:
@@ -43,11 +44,19 @@ def repaired(points: Floats, cut: CutCells, about: Vertices, extent: Floats) -> 
     kept = touching(cut.cells, region)
     cells, cosine = cut.cells[kept], cosine[kept]
     points = points.copy()
-    for number in range(SWEEPS):
-        active = about.shared.combined(_vertices_of(cosine > SHARP, cells, len(points)), np.logical_or) & region
-        moved = _sweep(points, cells, cosine, active, number, cut, about, extent)
-        if not comm.allreduce(moved) and number >= len(REACHES):
+    for attempt in range(ATTEMPTS):
+        for number in range(SWEEPS):
+            active = about.shared.combined(_vertices_of(cosine > SHARP, cells, len(points)), np.logical_or) & region
+            moved = comm.allreduce(_sweep(points, cells, cosine, active, number + attempt, cut, about, extent))
+            if not moved and number >= len(REACHES):
+                break
+        stuck = about.shared.combined(_vertices_of(cosine > SHARP, cells, len(points)), np.logical_or) & region
+        if attempt == ATTEMPTS - 1 or not comm.allreduce(int(stuck.sum())):
             break
+        # Another start: where the vertices were when their cells were cut, but not quite.
+        towards = 1 - 0.3 * attempt - 0.2 * _scatter(cut.numbers[stuck])
+        points[stuck] += towards[:, None] * (cut.points[stuck] - points[stuck])
+        cosine = sharpness(points, cells)
     return points
 
 
