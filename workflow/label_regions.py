@@ -1,6 +1,6 @@
 """Regions that are drawn as a second label image."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -8,94 +8,185 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_first_rank
+from microlith.meshing.chunks import count_values, rename
+from microlith.meshing.collective import on_root
 from microlith.meshing.errors import InputError
 from microlith.meshing.image import LabelImage
 from microlith.meshing.labels import read_region_labels
 from microlith.meshing.phasemesh import PhaseMesh
+from microlith.meshing.volume import LabelVolume, Window
+from microlith.meshing.windows import volume_of
 from microlith.solver.shapes import LabelField
-from microlith.solver.spec import LabelRegion, Role, Shape
+from microlith.solver.spec import LabelRegion, Shape
 from microlith.workflow.case import Case
+from microlith.workflow.region_shares import label_shares, solved_flags
+
+Array = NDArray[np.float64]
+MOST_REGIONS = 254  # of one label image: a byte for each voxel, and one value for what is in no region
+MARGIN = 2  # voxels that a rank looks beyond its cells
 
 
-def expanded(
-    case: Case, image: LabelImage | None, mesh: PhaseMesh, comm: MPI.Intracomm
-) -> tuple[dict[str, Shape], dict[str, LabelField]]:
+@dataclass(frozen=True, eq=False)
+class Expanded:
+    """All regions of a case with one label each."""
+
+    shapes: dict[str, Shape]
+    fields: dict[str, LabelField]  # what stands behind each LabelRegion, around the cells of this rank
+    shares: dict[str, float]  # of each LabelRegion: what part of its voxels is solved for
+
+
+def expanded(case: Case, volume: LabelVolume, mesh: PhaseMesh, comm: MPI.Intracomm) -> Expanded:
     """All regions with one label each, and what stands behind those of label images; collective.
 
     Args:
         case: With its regions.
-        image: The segmented image, on rank 0.
-        mesh: For its unit.
+        volume: The segmented image.
+        mesh: The mesh of the solved phases.
         comm: All ranks.
 
     Raises:
         InputError: A label image can't be read, does not fit, or lacks the label.
     """
-    shapes: dict[str, Shape] = {}
-    fields: dict[str, LabelField] = {}
+    found = Expanded({}, {}, {})
     for name, shape in case.regions.items():
         if not isinstance(shape, LabelRegion):
-            shapes[name] = shape
+            found.shapes[name] = shape
             continue
-        labels, pixel = on_first_rank(comm, partial(_read, case, name, shape, image))
-        found = [int(v) for v in np.unique(labels) if v != 0] if shape.label is None else [shape.label]
-        for label in found:
+        regions = _region_volume(case, name, shape, volume, comm)
+        window = _window(volume, mesh)
+        index = regions.read(window).phase
+        pixel = np.asarray(_pixel(volume) / mesh.unit, np.float64)
+        shares = label_shares(volume, regions, solved_flags(case), comm)
+        for i, label in enumerate(regions.names[1:], 1):
             key = name if shape.label is not None else f"{name}_{label}"
-            shapes[key] = replace(shape, label=label)
-            fields[key] = _field(labels == label, np.divide(pixel, mesh.unit))
-    return shapes, fields
+            found.shapes[key] = replace(shape, label=int(label))
+            found.fields[key] = _field(index == i, pixel, window, volume.shape)
+            found.shares[key] = float(shares[i])
+    return found
 
 
-def check_labels(case: Case, image: LabelImage) -> None:
-    """Read all label images of regions and see that each region meets a solved phase; serial.
+def check_labels(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> None:
+    """Read all label images of regions and see that each region meets a solved phase; collective.
 
     Raises:
         InputError: A label image can't be read, does not fit, or lacks the label; a region misses the solved phases.
     """
-    solved = np.array([phase.role is Role.TRANSPORT for phase in case.physics.phases])
     for name, shape in case.regions.items():
         if isinstance(shape, LabelRegion):
-            labels, _ = _read(case, name, shape, image)
-            for label in np.unique(labels) if shape.label is None else [shape.label]:
-                if label != 0 and not solved[image.phase[labels == label]].any():
+            regions = _region_volume(case, name, shape, volume, comm)
+            shares = label_shares(volume, regions, solved_flags(case), comm)
+            for label, share in zip(regions.names[1:], shares[1:], strict=True):
+                if share == 0:
                     raise InputError(
                         f"{case.path}: [regions.{name}] labels: no pixel of label {label} in {shape.path} lies in a "
                         "transport phase; move or remove it"
                     )
 
 
-def _read(
-    case: Case, name: str, shape: LabelRegion, image: LabelImage | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    assert image is not None  # on rank 0, where this runs
+def _region_volume(case: Case, name: str, shape: LabelRegion, volume: LabelVolume, comm: MPI.Intracomm) -> LabelVolume:
+    """The wanted labels of a label image as phases 1, 2, ... and all else as phase 0; collective.
+
+    Rank 0 reads the label image, which has no description like that of the phases, and sends the windows.
+    """
+    return volume_of(on_root(comm, partial(_read, case, name, shape, volume)), comm)
+
+
+def _read(case: Case, name: str, shape: LabelRegion, volume: LabelVolume) -> LabelImage:
     key = f"{case.path}: [regions.{name}] labels"
-    labels = read_region_labels(shape.path, case.image, image.phase.shape, key, image.stored_shape)
-    if shape.label is not None and not (labels == shape.label).any():
+    labels = read_region_labels(shape.path, case.image, volume.shape, key, volume.stored_shape)
+    found = count_values(labels) or {}
+    there = [label for label in found if label != 0]
+    if shape.label is not None and shape.label not in there:
         raise InputError(f"{key}: no pixel of {shape.path} has the label {shape.label}; mend the label")
-    if not labels.any():
+    if not there:
         raise InputError(f"{key}: all pixels of {shape.path} are 0; label the regions 1, 2, ...")
-    return labels, np.array(image.voxel_size[::-1])
-
-
-def _field(member: NDArray[np.bool_], pixel: NDArray[np.float64]) -> LabelField:
-    """Membership and distance to the edge at points in mesh units; `pixel` is the pixel's size x, y[, z] in them."""
-    from scipy.ndimage import distance_transform_edt
-
-    sampling = tuple(pixel[::-1])
-    if member.all():
-        away = np.full(member.shape, np.inf)
-    else:
-        away = np.where(
-            member,
-            distance_transform_edt(member, sampling=sampling),
-            distance_transform_edt(~member, sampling=sampling),
+    wanted = there if shape.label is None else [shape.label]
+    if len(wanted) > MOST_REGIONS:
+        raise InputError(
+            f"{key}: {shape.path} holds {len(wanted)} labels, of which each would be a region; name the ones you want "
+            f"by label = ..., or keep at most {MOST_REGIONS}"
         )
+    index = rename(labels, dict.fromkeys(found, 0) | {label: i for i, label in enumerate(wanted, 1)})
+    return LabelImage(index, ("0", *map(str, wanted)), volume.voxel_size, volume.stored_shape)
+
+
+def _pixel(volume: LabelVolume) -> Array:
+    return np.array(volume.voxel_size[::-1])
+
+
+def _window(volume: LabelVolume, mesh: PhaseMesh) -> Window:
+    """The voxels around the cells of this rank."""
+    x = mesh.mesh.geometry.x[:, : volume.dim]
+    if len(x) == 0:
+        return ((0, 0),) * volume.dim
+    pixel = _pixel(volume) / mesh.unit
+    low = np.floor(x.min(axis=0) / pixel).astype(int) - MARGIN
+    high = np.ceil(x.max(axis=0) / pixel).astype(int) + MARGIN
+    return tuple((max(0, int(a)), min(n, int(b))) for a, b, n in zip(low[::-1], high[::-1], volume.shape, strict=True))
+
+
+def _field(
+    member: NDArray[np.bool_], pixel: Array, window: Window | None = None, shape: tuple[int, ...] | None = None
+) -> LabelField:
+    """Membership and distance to the edge at points in mesh units, in a window of the image.
+
+    Args:
+        member: ([z,] y, x) of the voxels of the window.
+        pixel: Size of a voxel x, y[, z] in mesh units.
+        window: Where `member` is; None for the whole image.
+        shape: Of the whole image.
+    """
+    from scipy import ndimage
+
+    whole = member.shape if shape is None else shape
+    ends = tuple((0, n) for n in member.shape) if window is None else window
+    # Beyond a side that cuts the image nothing is known: no point is farther from an edge than from there.
+    sides = [
+        (axis, end * pixel[axis])
+        for axis, (pair, count) in enumerate(zip(ends[::-1], whole[::-1], strict=True))
+        for end, beyond in ((pair[0], pair[0] > 0), (pair[1], pair[1] < count))
+        if beyond
+    ]
+
+    def limited(distance: Array, x: Array) -> Array:
+        for axis, side in sides:
+            distance = np.minimum(distance, np.abs(x[:, axis] - side))
+        return distance
+
+    (box,) = ndimage.find_objects(member.astype(np.uint8), max_label=1)
+    if box is None:
+        return LabelField(lambda x: np.zeros(len(x), bool), lambda x: limited(np.full(len(x), np.inf), x))
+    box = tuple(slice(max(0, s.start - 1), min(n, s.stop + 1)) for s, n in zip(box, member.shape, strict=True))
+    inner = member[box]
+    sampling = tuple(pixel[::-1])
+    if inner.all():
+        away = np.full(inner.shape, np.inf)
+    else:
+        inside = ndimage.distance_transform_edt(inner, sampling=sampling)
+        away = np.where(inner, inside, ndimage.distance_transform_edt(~inner, sampling=sampling))
     # From centre to centre: a point may be half a diagonal off its pixel's centre, and so may the edge be.
     away = np.maximum(away - np.linalg.norm(pixel), 0.0)
-    last = np.array(member.shape[::-1]) - 1
+    first = np.array([s.start + low for s, (low, _) in zip(box, ends, strict=True)])[::-1]
+    count = np.array(inner.shape[::-1])
+    last = np.array(whole[::-1]) - 1
 
-    def index(x: NDArray[np.float64]) -> tuple[NDArray[np.int64], ...]:
-        return tuple(np.clip((x / pixel).astype(np.int64), 0, last).T[::-1])
+    def places(x: Array) -> tuple[NDArray[np.bool_], tuple[NDArray[np.int64], ...]]:
+        index = np.clip((x / pixel).astype(np.int64), 0, last) - first
+        within = ((index >= 0) & (index < count)).all(axis=1)
+        return within, tuple(index[within].T[::-1])
 
-    return LabelField(lambda x: member[index(x)], lambda x: away[index(x)])
+    def is_member(x: Array) -> NDArray[np.bool_]:
+        within, index = places(x)
+        found = np.zeros(len(x), bool)
+        found[within] = inner[index]
+        return found
+
+    def distance(x: Array) -> Array:
+        within, index = places(x)
+        # All members are in the box: outside they are not nearer than it.
+        outside = np.maximum(first * pixel - x, x - (first + count) * pixel)
+        found = np.linalg.norm(np.maximum(outside, 0.0), axis=1)
+        found[within] = away[index]
+        return limited(found, x)
+
+    return LabelField(is_member, distance)

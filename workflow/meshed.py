@@ -112,13 +112,9 @@ def _whole(volume: LabelVolume, comm: MPI.Intracomm) -> LabelImage | None:
 
 
 def _check(case: Case, volume: LabelVolume, image: LabelImage | None, comm: MPI.Intracomm) -> None:
-    if volume.dim == 2:
-        warnings = on_root(comm, lambda: check_against_image(case, there(image)))
-        on_root(comm, lambda: check_labels(case, there(image)))
-    else:
-        whole = _whole(volume, comm)
-        warnings = on_root(comm, lambda: check_against_image(case, there(whole)))
-        on_root(comm, lambda: check_labels(case, there(whole)))
+    whole = image if volume.dim == 2 else _whole(volume, comm)
+    warnings = on_root(comm, lambda: check_against_image(case, there(whole)))
+    check_labels(case, volume, comm)
     if comm.rank == 0:
         for warning in there(warnings):
             log.warning("%s", warning)

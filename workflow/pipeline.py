@@ -2,6 +2,7 @@
 
 import logging
 import resource
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from microlith.workflow.label_regions import expanded
 from microlith.workflow.meshed import Meshed, file_named, mesh_of, method_of, read_image, there
 from microlith.workflow.outputs import CURVES, CURVES_PICTURE, FIELDS, SUMMARY, result_folder, write_summary
 from microlith.workflow.progress import Stages
+from microlith.workflow.region_shares import shell_share, solved_flags
 from microlith.workflow.report import fidelity_entries, fidelity_lines, print_fidelity
 from microlith.workflow.summary import AREA_OR_VOLUME, region_summary, versions
 from microlith.workflow.table import interpreted
@@ -112,7 +114,7 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
     stages = Stages()
     with result_folder(output, force, comm) as folder:
         meshed = mesh_of(case, solved_phases(case), stages, comm)
-        on_root(comm, _log_report, meshed)
+        on_root(comm, log_report, meshed)
         ready = assembled(case, meshed, stages)
         transient = _solution(ready, comm)
         with stages.stage("results", "writing results"):
@@ -133,7 +135,8 @@ def _print_report(meshed: Meshed) -> None:
         log.warning("%s", warning)
 
 
-def _log_report(meshed: Meshed) -> None:
+def log_report(meshed: Meshed) -> None:
+    """Tell in a few lines how true the mesh is to the image; on rank 0."""
     report = there(meshed.report)
     for line in fidelity_lines(report):
         log.info("%s", line)
@@ -158,11 +161,11 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
     with stages.stage("assembly", "assembling"):
         problem = build(mesh, case.physics, degree, case.time.end)
     with stages.stage("regions", "measuring regions"):
-        shapes, labels = expanded(case, meshed.image, mesh, comm)
-        means = region_means(problem.space, mesh, shapes, labels, _phase_at(meshed))
-        for name, shape in shapes.items():
-            if isinstance(shape, Shell) and shape.distance < THIN_SHELL * mesh.unit:
-                means[name] = replace(means[name], solved_share=np.nan)
+        regions = expanded(case, meshed.volume, mesh, comm)
+        shapes = regions.shapes
+        means = region_means(problem.space, mesh, shapes, regions.fields, _phase_at(meshed))
+        shares = regions.shares | _shell_shares(case, meshed, shapes)
+        means |= {name: replace(means[name], solved_share=share) for name, share in shares.items()}
         for name, mean in means.items():
             if mean.solved_measure <= 0:
                 raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase; move it")
@@ -182,14 +185,22 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
     return Prepared(case, meshed, problem, means, shapes, apart, stages)
 
 
-def _phase_at(meshed: Meshed) -> Any:
-    """Phase of points in mesh units, looked up in the image; on rank 0 only.
+def _shell_shares(case: Case, meshed: Meshed, shapes: Mapping[str, Shape]) -> dict[str, float]:
+    """What the voxels say of the shells: in 3D the share that is solved for; in 2D the means know it."""
+    shares: dict[str, float] = {}
+    for name, shape in shapes.items():
+        if isinstance(shape, Shell) and shape.distance < THIN_SHELL * meshed.mesh.unit:
+            shares[name] = np.nan
+        elif isinstance(shape, Shell) and meshed.volume.dim == 3:
+            shares[name] = shell_share(meshed.volume, shape, solved_flags(case), meshed.mesh.mesh.comm)
+    return shares
 
-    In 3D no rank holds the image: none is excluded there, and the shares are found from the voxels afterwards.
-    """
+
+def _phase_at(meshed: Meshed) -> Any:
+    """Phase of points in mesh units, looked up in the 2D image; on rank 0 only."""
     image = meshed.image
     if image is None:
-        return lambda x: np.full(len(x), 255, np.uint8)
+        return None
     pixel = np.array(image.voxel_size[::-1]) / meshed.mesh.unit
 
     def phase_at(x: NDArray[np.float64]) -> NDArray[np.uint8]:
