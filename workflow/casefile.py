@@ -28,28 +28,31 @@ from microlith.solver.spec import (
 )
 from microlith.workflow.case import Case
 from microlith.workflow.kinds import Place, nearest
-from microlith.workflow.schema import CASE, REGION_KINDS
+from microlith.workflow.schema import CASE, REGION_KINDS, STEADY_CASE
 from microlith.workflow.units import length_text
 
 Label = int | Colour
 MAX_PHASES = 255  # a phase index has to fit into eight bits with one to spare
 
 
-def load_case(path: Path) -> Case:
+def load_case(path: Path, transient: bool = True) -> Case:
     """Reads and checks a case file; everything is checked that can be without opening the image.
 
     Args:
         path: Of the TOML file; names of files in it are relative to its folder.
+        transient: Whether there has to be all that a run needs; without, [time] and something that feeds the phases
+            may be missing, and `Case.time` ends at 0 s then.
 
     Raises:
         InputError: The file can't be read or something in it is wrong.
     """
     at = Place(str(path))
-    raw = CASE.parse(_read_toml(path, at), at)
+    raw = (CASE if transient else STEADY_CASE).parse(_read_toml(path, at), at)
     labels, phases = _phases(raw["phases"], at)
     solved = [phase.name for phase in phases if phase.role is Role.TRANSPORT]
     physics = Physics(phases, {name: FaceCondition(**face) for name, face in raw["faces"].items()})
-    _check_drive(physics, solved, at)
+    if transient:
+        _check_drive(physics, solved, at)
     mesh, degree = _mesh(raw["mesh"], [phase.name for phase in phases], at.child("mesh", section=True))
     regions = _regions(raw["regions"], phases, path.parent, at) or {name: WholePhase(name) for name in solved}
     return Case(
@@ -60,7 +63,7 @@ def load_case(path: Path) -> Case:
         mesh=mesh,
         degree=degree,
         physics=physics,
-        time=_time(raw["time"], at.child("time", section=True)),
+        time=_time(raw["time"], at.child("time", section=True)) if "time" in raw else TimeSpan(0.0),
         solver=SolverOptions(**raw["solver"]),
         regions=regions,
     )

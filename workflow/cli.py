@@ -116,16 +116,21 @@ def _mesh(options: argparse.Namespace, ranks: Ranks) -> None:
 def _ready_to_mesh(options: argparse.Namespace) -> "Case":
     from microlith.workflow.casefile import load_case
 
+    _check_file(options, MESH_SUFFIXES)
+    return load_case(options.case)
+
+
+def _check_file(options: argparse.Namespace, suffixes: tuple[str, ...]) -> None:
+    """Refuses a file for the output, where one is named, that can't be written or would be overwritten."""
     target = options.output
     if target is not None:
-        if target.suffix not in MESH_SUFFIXES:
-            raise InputError(f"-o {target}: expected a file name ending in {', '.join(MESH_SUFFIXES)}")
+        if target.suffix not in suffixes:
+            raise InputError(f"-o {target}: expected a file name ending in {', '.join(suffixes)}")
         if target.is_dir():
             raise InputError(f"-o {target}: this is a folder; name a file")
         if target.exists() and not options.force:
             raise InputError(f"-o {target}: this file exists already; choose another, or overwrite it with --force")
         _check_writable(target.parent)
-    return load_case(options.case)
 
 
 def _run(options: argparse.Namespace, ranks: Ranks) -> None:
@@ -165,6 +170,20 @@ def _check_writable(folder: Path) -> None:
         raise InputError(f"{folder}: {existing} is a file, not a folder; choose another folder with -o")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: there is no permission to write to {existing}; choose another folder with -o")
+
+
+def _deff(options: argparse.Namespace, ranks: Ranks) -> None:
+    case = ranks.on_first(lambda: _ready_for_deff(options))
+    from microlith.workflow.deff import deff
+
+    deff(case, options.phase, tuple(dict.fromkeys(options.axis)), options.output, show=not options.quiet)
+
+
+def _ready_for_deff(options: argparse.Namespace) -> "Case":
+    from microlith.workflow.casefile import load_case
+
+    _check_file(options, (".json",))
+    return load_case(options.case, transient=False)
 
 
 def _schema(options: argparse.Namespace, ranks: Ranks) -> None:
@@ -226,6 +245,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("case", metavar="CASE", type=Path, help="case file")
     sub.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder of the results (default: results/CASE)")
     sub.add_argument("--force", action="store_true", help="overwrite earlier results")
+
+    sub = add("deff", _deff, "find the effective diffusivity of one phase between opposite faces", parallel=True)
+    sub.add_argument("case", metavar="CASE", type=Path, help="case file; [image], [phases] and [mesh] of it count")
+    sub.add_argument("--phase", metavar="NAME", required=True, help="the phase that conducts, whatever its role")
+    sub.add_argument(
+        "--axis", choices=("x", "y", "z"), action="append", default=[], help="one axis (default: all; repeatable)"
+    )
+    sub.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the figures to a file (.json)")
+    sub.add_argument("--force", action="store_true", help="overwrite the file")
 
     sub = add("schema", _schema, "print the JSON Schema of the case file, for editors")
     sub.add_argument("--markdown", action="store_true", help="print a reference of its keys for people instead")

@@ -1,5 +1,6 @@
 """The keys of the case file: what parser, JSON Schema, messages about unknown keys, and reference are all made from."""
 
+from dataclasses import replace
 from typing import Any
 
 from microlith.workflow.kinds import Choice, Either, Key, Kind, Later, ListOf, Named, Number, Quantity, Table, Text
@@ -367,6 +368,9 @@ CASE = Table(
         Key("interfaces", Later(), "Not available yet."),
     ),
 )
+
+# The same for what needs no run, such as the effective diffusivity.
+STEADY_CASE = replace(CASE, keys=tuple(replace(key, required=key.required and key.name != "time") for key in CASE.keys))
 
 
 def json_schema() -> dict[str, Any]:
