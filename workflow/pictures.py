@@ -1,8 +1,5 @@
 """Pictures of a run: region curves against time, and the concentration over the image at the snapshots."""
 
-import math
-import textwrap
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +14,24 @@ from dolfinx import fem, mesh as dmesh
 from microlith.meshing.collective import together
 from microlith.meshing.image import LabelImage
 from microlith.meshing.phasemesh import PhaseMesh, interface_tag
-from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Shape, Shell, WholePhase
-from microlith.workflow.outputs import SNAPSHOT_PREFIX, whole_file
+from microlith.solver.spec import Ball, Box, Polygon, Shape, Shell
+from microlith.workflow.figure_parts import (
+    BLUE_TO_RED,
+    DPI,
+    INK,
+    described,
+    greys_of,
+    halo,
+    length_unit,
+    name_entries,
+    phase_legend,
+    phases_with_cells,
+    round_length,
+    save,
+    snapshot_names,
+    time_unit,
+    wrapped,
+)
 from microlith.workflow.raster import Raster, pixel_map, reduce_raster
 
 if TYPE_CHECKING:
@@ -28,14 +41,10 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-DPI = 300
 LONG_SIDE = 1600  # pixels of the raster, one to one in the picture
 # Okabe and Ito (2008): told apart with any colour vision; then again with other dashes.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", ":", "-.")
-BLUE_TO_RED = "RdYlBu_r"  # by way of yellow, so that no concentration looks like a grey phase
-GREYS = (0.93, 0.45)  # first and last of the phases that are not solved
-INK = "#222222"
 MARGINS = (0.75, 1.25, 0.65, 0.95)  # inches: left, right, top, bottom
 LEAST_WIDTH = 4.6  # inches
 
@@ -98,8 +107,8 @@ def draw_curves(
         )
         percent.set_ylabel(f"% of {reference:g} mol m⁻³")
     _legend(figure, lines[::2], list(curves))
-    figure.suptitle(_wrapped(title, 9.0), parse_math=False, fontsize=11)
-    _save(figure, path, title)
+    figure.suptitle(wrapped(title, 9.0), parse_math=False, fontsize=11)
+    save(figure, path, title)
 
 
 def draw_snapshots(
@@ -141,7 +150,7 @@ def draw_snapshots(
     comm = mesh.mesh.comm
     raster = Raster.of_long_side((mesh.extent[0], mesh.extent[1]), LONG_SIDE)
     pixels = pixel_map(space, raster)
-    outlines, solved = _outlines(mesh), _solved(mesh)
+    outlines, solved = _outlines(mesh), phases_with_cells(mesh)
     names = snapshot_names(times)
 
     def canvas_of_first_rank() -> _Canvas | None:
@@ -161,37 +170,6 @@ def _draw_on_first_rank(canvas: "_Canvas | None", path: Path, picture: NDArray[n
         canvas.draw(path, picture, time)
 
 
-def snapshot_names(times: Sequence[float]) -> list[str]:
-    """File names of snapshots, such as snapshot-2s.png; with more digits where two would be the same."""
-    for digits in (6, 9, 17):
-        names = [f"{SNAPSHOT_PREFIX}{float(time):.{digits}g}s.png" for time in times]
-        if len(set(names)) == len(set(times)):
-            break
-    return names
-
-
-def time_unit(time: float) -> tuple[float, str]:
-    """Seconds in the unit in which people say a time, and the unit's sign."""
-    if time <= 0.0:
-        return 1.0, "s"
-    units = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
-    # A time is said in minutes, hours, days from ten (days: three) of them on: "100 s", "20 min"
-    starts = (0.0, 1e-6, 1e-3, 1.0, 600.0, 36000.0, 3 * 86400.0)
-    return next(unit for unit, start in zip(reversed(units), reversed(starts), strict=True) if time >= start)
-
-
-def length_unit(length: float) -> tuple[float, str]:
-    """Metres in the unit in which people say a length, and the unit's sign."""
-    units = ((1e-9, "nm"), (1e-6, "µm"), (1e-3, "mm"), (1.0, "m"))
-    return next((unit for unit in reversed(units) if length >= unit[0]), units[0])
-
-
-def round_length(length: float) -> float:
-    """The largest of 1, 2 or 5 times a power of ten that is not above the length."""
-    power = 10.0 ** math.floor(math.log10(length) + 1e-9)
-    return next(step * power for step in (5.0, 2.0, 1.0) if step * power <= length * (1 + 1e-9))
-
-
 def _outlines(mesh: PhaseMesh) -> Array | None:
     """Segments between phases, (n, 2, 2) in mesh units, on rank 0: lines only, so few even of a large mesh."""
     domain, tags = mesh.mesh, mesh.facet_tags
@@ -203,13 +181,6 @@ def _outlines(mesh: PhaseMesh) -> Array | None:
         ends = dmesh.entities_to_geometry(domain, 1, facets)
     parts = domain.comm.gather(domain.geometry.x[:, :2][ends], root=0)
     return None if parts is None else np.concatenate(parts)
-
-
-def _solved(mesh: PhaseMesh) -> NDArray[np.bool_]:
-    """Whether each phase has cells on any rank, (phases,)."""
-    here = np.bincount(mesh.cell_tags.values, minlength=len(mesh.names)) > 0
-    everywhere: NDArray[np.bool_] = np.logical_or.reduce(mesh.mesh.comm.allgather(here))
-    return everywhere
 
 
 @dataclass
@@ -235,7 +206,7 @@ class _Canvas:
         self.shown.set_data(colours)
         scale, unit = time_unit(time)
         self.heading.set_text(f"t = {time / scale:.6g} {unit}")
-        _save(self.figure, path, f"{self.title}, t = {time:g} s")
+        save(self.figure, path, f"{self.title}, t = {time:g} s")
 
 
 def _canvas(
@@ -258,7 +229,7 @@ def _canvas(
     left, right, top, bottom = MARGINS
     wide, tall = raster.columns / DPI, raster.rows / DPI
     width = max(wide + left + right, LEAST_WIDTH)
-    lines = _wrapped(title, width)
+    lines = wrapped(title, width)
     top += 0.17 * lines.count("\n")
     room = max(tall, 1.9)  # the colour bar wants as much
     height = room + top + bottom
@@ -269,7 +240,7 @@ def _canvas(
     per_unit = mesh.unit / scale  # of the drawing, per mesh unit
     extent_x, extent_y = (length * per_unit for length in mesh.extent)
     phases = _sampled(image.phase, raster)
-    greys = _greys(solved)
+    greys = greys_of(solved)
     background = _background(phases, solved, greys)
     shown = axes.imshow(background, extent=(0.0, extent_x, extent_y, 0.0), interpolation="nearest", aspect="auto")
     axes.add_collection(LineCollection(list(outlines * per_unit), colors=INK, linewidths=0.4))
@@ -289,7 +260,7 @@ def _canvas(
     mappable = ScalarMappable(Normalize(*c_range), cmap=BLUE_TO_RED)
     figure.colorbar(mappable, cax=bar).set_label("concentration / mol m⁻³", fontsize=8)
     bar.tick_params(labelsize=8)
-    _phase_legend(figure, left / width, greys, image.names, notes)
+    phase_legend(figure, left / width, greys, image.names, notes)
     figure.text(left / width, 1 - 0.12 / height, lines, fontsize=10, va="top", parse_math=False)
     heading = figure.text(left / width, 1 - (top - 0.08) / height, "", fontsize=10, weight="bold", va="bottom")
     return _Canvas(figure, shown, heading, title, background, c_range)
@@ -300,13 +271,6 @@ def _sampled(phase: NDArray[np.uint8], raster: Raster) -> NDArray[np.uint8]:
     rows = ((np.arange(raster.rows) + 0.5) * phase.shape[0] / raster.rows).astype(np.int64)
     columns = ((np.arange(raster.columns) + 0.5) * phase.shape[1] / raster.columns).astype(np.int64)
     return phase[rows[:, None], columns]
-
-
-def _greys(solved: NDArray[np.bool_]) -> dict[int, float]:
-    """Grey of each phase that is not solved, from light to dark in their order."""
-    unsolved = np.flatnonzero(~solved)
-    levels = np.linspace(*GREYS, len(unsolved))
-    return {int(phase): float(level) for phase, level in zip(unsolved, levels, strict=True)}
 
 
 def _background(phases: NDArray[np.uint8], solved: NDArray[np.bool_], greys: Mapping[int, float]) -> NDArray[np.uint8]:
@@ -347,7 +311,7 @@ def _mark_regions(
     """
     from matplotlib import patches
 
-    look: dict[str, Any] = {"fill": False, "edgecolor": "black", "linewidth": 1.1, "path_effects": _halo(2.2)}
+    look: dict[str, Any] = {"fill": False, "edgecolor": "black", "linewidth": 1.1, "path_effects": halo(2.2)}
     notes = []
     for name, shape in regions.items():
         if isinstance(shape, Box):
@@ -371,18 +335,10 @@ def _mark_regions(
             notes.append(f"{name} (dashed): within {shape.distance / scale:.4g} {unit} of {shape.around}")
             continue
         else:
-            notes.append(f"{name}: {_described(shape)}")
+            notes.append(f"{name}: {described(shape)}")
             continue
         _name_region(axes, name, at, extent)
     return notes
-
-
-def _described(shape: Shape) -> str:
-    if isinstance(shape, WholePhase):
-        return f"all of {shape.phase}"
-    if isinstance(shape, LabelRegion):
-        return f"label {shape.label} of {Path(shape.path).name}"
-    raise TypeError(f"expected a region without an edge, got {type(shape).__name__}")
 
 
 def _name_region(axes: "Axes", name: str, at: tuple[float, float], extent: tuple[float, float]) -> None:
@@ -399,7 +355,7 @@ def _name_region(axes: "Axes", name: str, at: tuple[float, float], extent: tuple
         fontsize=9,
         weight="bold",
         parse_math=False,
-        path_effects=_halo(2.5),
+        path_effects=halo(2.5),
         annotation_clip=False,
     )
 
@@ -433,7 +389,7 @@ def _scale_bar(axes: "Axes", extent: tuple[float, float], unit: str) -> None:
         shown, sign = (length * 1000, smaller[unit]) if unit in smaller else (length, unit)
     inset = 0.03 * max(extent)
     x, y = min(inset, 0.1 * extent[0]), extent[1] - min(inset, 0.12 * extent[1])
-    axes.plot([x, x + length], [y, y], color="black", linewidth=3, solid_capstyle="butt", path_effects=_halo(5))
+    axes.plot([x, x + length], [y, y], color="black", linewidth=3, solid_capstyle="butt", path_effects=halo(5))
     axes.annotate(
         f"{shown:g} {sign}",
         (x + length / 2, y),
@@ -442,68 +398,12 @@ def _scale_bar(axes: "Axes", extent: tuple[float, float], unit: str) -> None:
         ha="center",
         va="bottom",
         fontsize=9,
-        path_effects=_halo(2.5),
+        path_effects=halo(2.5),
     )
-
-
-def _phase_legend(
-    figure: "Figure", left: float, greys: Mapping[int, float], names: Sequence[str], notes: Sequence[str]
-) -> None:
-    """Grey patches with the names of the phases, and notes on regions, under the picture."""
-    from matplotlib.patches import Patch
-
-    handles = [Patch(facecolor=str(level), edgecolor=INK, linewidth=0.5) for level in greys.values()]
-    _, height = figure.get_size_inches()
-    if handles:
-        labels = [names[phase] for phase in greys]
-        legend = figure.legend(
-            handles,
-            ["-"] * len(handles),
-            loc="lower left",
-            bbox_to_anchor=(left, 0.24 / height),
-            ncols=len(handles),
-            frameon=False,
-            fontsize=8,
-            borderpad=0,
-            borderaxespad=0,
-        )
-        _name_entries(legend, labels)
-    figure.text(left, 0.1 / height, "; ".join(notes), fontsize=7, va="bottom", parse_math=False)
 
 
 def _legend(figure: "Figure", handles: Sequence[Any], names: Sequence[str]) -> None:
     """Legend beside the axes."""
     if handles:
         legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False)
-        _name_entries(legend, names)
-
-
-def _name_entries(legend: Any, names: Sequence[str]) -> None:
-    """Names as they are: as labels, "_x" would be left out and "$x$" set as a formula."""
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_parse_math(False)
-        text.set_text(name)
-
-
-def _halo(width: float) -> list[Any]:
-    """White rim that keeps lines and letters legible on any colour."""
-    from matplotlib import patheffects
-
-    return [patheffects.withStroke(linewidth=width, foreground="white")]
-
-
-def _wrapped(title: str, width: float) -> str:
-    """Title on as many lines as a figure of this width (inches) needs."""
-    return "\n".join(textwrap.wrap(title, max(20, int(12 * width)))) or " "
-
-
-def _save(figure: "Figure", path: Path, title: str) -> None:
-    with whole_file(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in a title is no reason to speak up
-        figure.savefig(
-            temporary,
-            format="png",
-            dpi=DPI,
-            metadata={"Title": title, "Software": "microlith"},
-            pil_kwargs={"compress_level": 4},
-        )
+        name_entries(legend, names)
