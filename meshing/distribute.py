@@ -55,12 +55,27 @@ def distribute(triangulation: Triangulation | None, solved: Sequence[int], comm:
 
 def create_mesh(comm: MPI.Intracomm, cells: NDArray[np.int64], points: NDArray[np.float64], shape: str) -> Mesh:
     """Affine mesh with shared-facet ghosts, from cells and points that any rank may hold; collective."""
-    element = basix.ufl.element("Lagrange", shape, 1, shape=(points.shape[1],), dtype=np.float64)
     mode = dolfinx.mesh.GhostMode.shared_facet
     try:
         partitioner = dolfinx.mesh.create_cell_partitioner(mode)
     except TypeError:  # DOLFINx 0.11 also wants to know how many cells meet at a facet
         partitioner = dolfinx.mesh.create_cell_partitioner(mode, 2)
+    return affine_mesh(comm, cells, points, shape, partitioner)
+
+
+def affine_mesh(
+    comm: MPI.Intracomm, cells: NDArray[np.int64], points: NDArray[np.float64], shape: str, partitioner: Any
+) -> Mesh:
+    """Mesh of straight cells, each on the ranks that the partitioner names; collective.
+
+    Args:
+        comm: Communicator of the mesh.
+        cells: (m, k) numbers of points, on whichever rank.
+        points: (n, dim) points, numbered on through all ranks.
+        shape: Of the cells, as DOLFINx names them.
+        partitioner: As `dolfinx.mesh.create_mesh` takes it.
+    """
+    element = basix.ufl.element("Lagrange", shape, 1, shape=(points.shape[1],), dtype=np.float64)
     return dolfinx.mesh.create_mesh(comm, cells=cells, e=element, x=points, partitioner=partitioner)
 
 

@@ -18,8 +18,8 @@ from microlith.meshing.routing import Route
 
 Numbers = NDArray[np.int64]
 
-FACETS = {  # of a cell, by the places of their vertices in it
-    "triangle": ((0, 1), (1, 2), (2, 0)),
+FACETS = {  # of a cell, in the order of DOLFINx, by the places of their vertices in it
+    "triangle": ((1, 2), (0, 2), (0, 1)),
     "tetrahedron": ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)),
     "quadrilateral": ((0, 1), (0, 2), (1, 3), (2, 3)),
     "hexahedron": ((0, 1, 2, 3), (0, 1, 4, 5), (0, 2, 4, 6), (1, 3, 5, 7), (2, 3, 6, 7), (4, 5, 6, 7)),

@@ -1,11 +1,13 @@
 """Meshes made by hand for tests: no image, no mesher, sizes that can be counted."""
 
+import itertools
+
 import numpy as np
 
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
-from microlith.meshing.phasemesh import PhaseMesh, Triangulation, face_tag, interface_tag
+from microlith.meshing.phasemesh import Parts, PhaseMesh, Triangulation, face_tag, interface_tag
 
 EPS = 1e-9
 
@@ -43,6 +45,38 @@ def pixel_triangulation(labels, names, unit=1e-6):
     triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]).astype(np.int32)
     phase = np.tile(labels.ravel(), 2).astype(np.uint8)
     return Triangulation(points, triangles, phase, tuple(names), unit, (float(columns), float(rows)))
+
+
+def _in_box(shape):
+    """Cells that fill a box, as corners of it (bit i of a corner is its place along axis i)."""
+    if shape in ("quadrilateral", "hexahedron"):
+        return [list(range(4 if shape == "quadrilateral" else 8))]
+    dim = 2 if shape == "triangle" else 3
+    cells = []
+    for order in itertools.permutations(range(dim)):  # Kuhn: from the first corner to the last, axis after axis
+        path = [0, *np.cumsum([1 << axis for axis in order]).tolist()]
+        if np.linalg.det(np.eye(dim)[list(order)]) < 0:
+            path[-2:] = path[:-3:-1]
+        cells.append(path)
+    return cells
+
+
+def voxel_parts_of(labels, names, shape, comm, rank_of, edge=None):
+    """Every voxel of labels ([z,] y, x) as cells of a shape, each on the rank that rank_of (m,) -> (m,) says."""
+    dim = labels.ndim
+    edge = np.ones(dim) if edge is None else np.asarray(edge, float)
+    voxel = np.stack(np.unravel_index(np.arange(labels.size), labels.shape)[::-1], axis=1)
+    corner = (np.arange(1 << dim)[:, None] >> np.arange(dim)) & 1
+    at = voxel[:, None] + corner
+    number = np.ravel_multi_index(tuple(at[..., ::-1].transpose(2, 0, 1)), tuple(n + 1 for n in labels.shape))
+    cells = number[:, _in_box(shape)].reshape(-1, len(_in_box(shape)[0]))
+    phase = np.repeat(labels.ravel(), len(_in_box(shape))).astype(np.uint8)
+    mine = np.asarray(rank_of(np.arange(len(cells)))) == comm.rank
+    vertex, rows = np.unique(cells[mine], return_inverse=True)
+    place = np.stack(np.unravel_index(vertex, tuple(n + 1 for n in labels.shape))[::-1], axis=1)
+    extent = tuple((np.array(labels.shape[::-1]) * edge).tolist())
+    rows = rows.reshape(-1, cells.shape[1]).astype(np.int32)
+    return Parts(place * edge, vertex * 5 + 11, rows, phase[mine], shape, tuple(names), 1e-6, extent)
 
 
 def everywhere(index):
