@@ -53,7 +53,7 @@ def fans(
 def _in_order(
     facets: Facets, cells: NDArray[np.int32], vertex: Numbers, corners: tuple[tuple[int, ...], ...]
 ) -> tuple[Numbers, NDArray[np.int32]]:
-    """Corners (n, k) of facets, counted through all cells, and their vertices, in the order of the vertices' numbers."""
+    """Corners (n, k) of facets, counted through all cells, and their vertices, in the order of these on all ranks."""
     table = np.array(corners, np.int8)
     place = facets.cell[:, None].astype(np.int64) * cells.shape[1] + table[facets.local]
     rows = cells.ravel()[place]

@@ -1,0 +1,103 @@
+"""One square or cube per voxel: the mesh that works for any image of any size, and the check on the smooth ones."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+
+from microlith.meshing.boxes import split
+from microlith.meshing.phasemesh import Parts
+from microlith.meshing.volume import LabelVolume, Window
+
+MOST_BLOCKS = 128  # along an axis, in which the solved voxels are counted to share them out
+
+
+def voxel_parts(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm) -> Parts:
+    """Make a quadrilateral (hexahedron) of each voxel of the solved phases, and of each that has a face with one.
+
+    Each rank takes a box of the image with about the same number of solved voxels, and reads no more than the box and
+    the layer around it.
+
+    Args:
+        volume: The image.
+        solved: Indices of the phases that are wanted.
+        comm: All ranks.
+
+    Returns:
+        The cells of this rank; no cell where the image has no voxel of these phases.
+    """
+    wanted = np.zeros(256, bool)
+    wanted[list(solved)] = True
+    box = _box(volume, wanted, comm)
+    around: Window = tuple((max(0, a - 1), min(n, b + 1)) for (a, b), n in zip(box, volume.shape, strict=True))
+    if any(a == b for a, b in box):
+        around = box
+    phase = volume.read(around).phase
+    own = tuple(slice(a - start, b - start) for (a, b), (start, _) in zip(box, around, strict=True))
+    kept = np.flatnonzero(_with_neighbours(wanted[phase])[own])
+    of_cells = phase[own].ravel()[kept]
+
+    lengths = tuple(b - a for a, b in box)
+    grid = tuple(n + 1 for n in lengths)  # of the vertices of the box
+    cells = _corners(kept, lengths, grid)
+    used = np.zeros(int(np.prod(grid)), bool)
+    used[cells] = True
+    row = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    place = np.flatnonzero(used)
+    at = [i + start for i, (start, _) in zip(np.unravel_index(place, grid), box, strict=True)]
+    unit = min(volume.voxel_size)
+    points = np.stack([i * (h / unit) for i, h in zip(at[::-1], volume.voxel_size[::-1], strict=True)], axis=1)
+    return Parts(
+        points=points,
+        vertex=np.ravel_multi_index(at, tuple(n + 1 for n in volume.shape)).astype(np.int64),
+        cells=row[cells],
+        phase=of_cells,
+        shape="quadrilateral" if volume.dim == 2 else "hexahedron",
+        names=volume.names,
+        unit=unit,
+        extent=tuple(edge / unit for edge in volume.extent),
+    )
+
+
+def _box(volume: LabelVolume, wanted: NDArray[np.bool_], comm: MPI.Intracomm) -> Window:
+    """The voxels of this rank; collective."""
+    if comm.size == 1:
+        return tuple((0, n) for n in volume.shape)
+    block = -(-max(volume.shape) // MOST_BLOCKS)
+    counts = np.zeros(tuple(-(-n // block) for n in volume.shape), np.int64)
+    first = counts.shape[0] * comm.rank // comm.size
+    last = counts.shape[0] * (comm.rank + 1) // comm.size
+    layers = (first * block, min(last * block, volume.shape[0]))
+    inside = wanted[volume.read((layers, *((0, n) for n in volume.shape[1:]))).phase]
+    if last > first:
+        for axis in range(volume.dim):
+            starts = np.arange(0, inside.shape[axis], block)
+            inside = np.add.reduceat(inside, starts, axis=axis, dtype=np.int64)
+        counts[first:last] = inside
+    comm.Allreduce(MPI.IN_PLACE, counts)
+    mine = split(counts, comm.size)[comm.rank]
+    return tuple(
+        (min(a * block, n), min(b * block, n)) for a, b, n in zip(mine.first, mine.last, volume.shape, strict=True)
+    )
+
+
+def _with_neighbours(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Voxels that are inside or have a face with one that is."""
+    grown = inside.copy()
+    for axis in range(inside.ndim):
+        low = tuple(slice(None, -1) if i == axis else slice(None) for i in range(inside.ndim))
+        high = tuple(slice(1, None) if i == axis else slice(None) for i in range(inside.ndim))
+        grown[low] |= inside[high]
+        grown[high] |= inside[low]
+    return grown
+
+
+def _corners(voxels: NDArray[np.int64], lengths: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.signedinteger]:
+    """Places (n, 2^dim) in the grid of the corners of voxels, x fastest."""
+    number = np.int32 if np.prod(grid) <= np.iinfo(np.int32).max else np.int64
+    strides = np.cumprod((1, *grid[:0:-1]))  # of x, y[, z]
+    first = np.ravel_multi_index(np.unravel_index(voxels, lengths), grid).astype(number)
+    steps = ((np.arange(1 << len(grid))[:, None] >> np.arange(len(grid))) & 1) @ strides
+    return first[:, None] + steps.astype(number)
