@@ -16,6 +16,7 @@ Labels: 0 pore, 1 SEI/C/B, 2 particle.
 """
 
 import argparse
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,12 +172,12 @@ def particle_level(rng: np.random.Generator, anode: Anode, placed: np.ndarray) -
     """Level whose low values are particles: stretched balls with waves on them; about the distance (um) to them."""
     level = np.full(SHAPE, np.inf, np.float32)
     for *centre, radius in placed:
-        reach = radius * (1 + 2 * anode.lobes) + 0.15
+        reach = radius * (1 + 1.8 * anode.lobes) + 0.06
         low = [max(0, int((c - reach) / edge)) for c, edge in zip(centre, VOXEL_UM, strict=True)]
         high = [min(n, int((c + reach) / edge) + 2) for c, edge, n in zip(centre, VOXEL_UM, SHAPE, strict=True)]
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         offset = [
-            ((np.arange(a, b) + 0.5) * edge - c).reshape([-1 if i == axis else 1 for i in range(3)])
+            ((np.arange(a, b) + 0.5) * edge - c).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
             for axis, (a, b, edge, c) in enumerate(zip(low, high, VOXEL_UM, centre, strict=True))
         ]
         distance = np.sqrt(sum(np.square(o) for o in offset)) + 1e-9
@@ -184,9 +185,9 @@ def particle_level(rng: np.random.Generator, anode: Anode, placed: np.ndarray) -
         for _ in range(8):
             wave = rng.standard_normal(3)
             wave *= rng.uniform(*anode.waves) / np.linalg.norm(wave)
-            phase = sum(w * o for w, o in zip(wave, offset, strict=True)) / distance + rng.uniform(0, 2 * np.pi)
-            shape += anode.lobes / np.sqrt(8) * np.cos(phase)
-        np.minimum(level[box], distance - radius * shape, out=level[box])
+            phase = sum(float(w) * o for w, o in zip(wave, offset, strict=True)) / distance
+            shape += anode.lobes / math.sqrt(8) * np.cos(phase + rng.uniform(0, 2 * math.pi))
+        np.minimum(level[box], distance - float(radius) * shape, out=level[box])
     if anode.rough:
         level += anode.rough * noise(rng, 0.04)
     return level
