@@ -34,19 +34,19 @@ class CutCells:
     phase: NDArray[np.uint8]  # (m,)
 
 
-def cut_cells(cells: Keys, indicators: VoxelFields, where: Neighbourhood) -> CutCells:
+def cut_cells(keys_of_cells: Keys, indicators: VoxelFields, where: Neighbourhood) -> CutCells:
     """Cut the cells of this rank's box; collective.
 
     Args:
-        cells: Keys of the vertices (m, dim + 1).
+        keys_of_cells: Keys of their vertices (m, dim + 1).
         indicators: One for each phase.
         where: The lattice and the boxes of the ranks.
     """
     lattice = where.lattice
-    keys, flat = np.unique(cells, return_inverse=True)
+    keys, flat = np.unique(keys_of_cells, return_inverse=True)
     places = lattice.points(keys)
     points = places * lattice.spacing
-    cells = oriented(points, flat.reshape(cells.shape))
+    cells = oriented(points, flat.reshape(keys_of_cells.shape))
     shortest = where.shared(2 * keys, 2 * places).combined(shortest_edges(points, cells), np.minimum)
     points, phase, free = _moved(points, shortest, indicators, np.array(lattice.extent))
 
@@ -141,7 +141,7 @@ def _cuts(
     free: NDArray[np.bool_],
     indicators: VoxelFields,
 ) -> tuple[NDArray[np.int64], Floats]:
-    """Edges between two phases: their ends (k, 2), lower number first, and the points (k, dim) where the phase changes."""
+    """Edges between two phases: their ends (k, 2), lower number first, and points (k, dim) where the phase changes."""
     count = len(points)
     found = []
     for a, b in EDGES[points.shape[1]]:
@@ -152,7 +152,8 @@ def _cuts(
     ends = np.stack([packed // count, packed % count], axis=1)
     start, way = points[ends[:, 0]], points[ends[:, 1]] - points[ends[:, 0]]
     a, b = phase[ends[:, 0]], phase[ends[:, 1]]
-    low, high = np.zeros(len(ends)), np.ones(len(ends))
+    low: Floats = np.zeros(len(ends))
+    high: Floats = np.ones(len(ends))
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
         at = start + middle[:, None] * way
@@ -162,9 +163,7 @@ def _cuts(
     return ends, start + (0.5 * (low + high))[:, None] * way
 
 
-def _split(
-    cells: NDArray[np.int64], ends: NDArray[np.int64], rank: NDArray[np.int64], first: int
-) -> NDArray[np.int64]:
+def _split(cells: NDArray[np.int64], ends: NDArray[np.int64], rank: NDArray[np.int64], first: int) -> NDArray[np.int64]:
     """Bisect cells at all cut edges, that of the highest rank first, so that neighbours cut their common facet alike.
 
     Args:

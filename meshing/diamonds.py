@@ -2,8 +2,8 @@
 
 Each box of the coarse lattice is cut into d! simplices around one of its diagonals (Kuhn), mirrored from box to box so
 that they match. Bisecting their longest edges again and again adds midpoints that are themselves lattice points, and
-each lattice point is the midpoint of exactly one edge: the spine of the simplices around it, its diamond. A mesh is thus
-a set of lattice points, and it conforms if with each point the set holds the midpoints whose bisections make the
+each lattice point is the midpoint of exactly one edge: the spine of the simplices around it, its diamond. A mesh is
+thus a set of lattice points, and it conforms if with each point the set holds the midpoints whose bisections make the
 simplices around that point's spine (its parents). Everything here works on such sets, as sorted arrays of integers; the
 simplices come last. All angles are those of the first four kinds of simplices, however deep the bisection goes.
 

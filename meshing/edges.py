@@ -143,7 +143,7 @@ def _refine_gaps(
         for radius in np.arange(1.5, sizes.gap_elements * size / 2 + 0.5):
             centres = inside & (distance + 0.5 > radius)
             narrow = inside & (near < 2 * radius) & (_distance(centres, sampling) > radius + 0.7)
-            edge = CUT * max(1.0, (2 * radius - 1) / sizes.gap_elements)
+            edge = CUT * max(1.0, float(2 * radius - 1) / sizes.gap_elements)
             if edge < CUT * size and narrow.any():
                 np.minimum(length, edge + sizes.edge_growth * _distance(narrow, sampling), out=length)
 

@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 
 FEWEST_BOXES = 4  # coarse boxes along the longest edge of the image
 RIM = 12  # voxels around a box beyond the reach of fields and indicators: thin parts, interpolation, moved vertices
+WORK_PER_BOX, WORK_PER_FACE = 6, 10  # cells of a coarse box, and those that a voxel face between two phases adds
 PASSES = 6  # of moving the interfaces until the volumes of the phases are right
 EXACT = 5e-4  # of a volume: what is right
 SLOPE = 0.8  # of the difference of two indicators across their interface, per voxel
@@ -62,7 +63,7 @@ def lattice_parts(
     extent = tuple(count * edge for count, edge in zip(volume.shape[::-1], voxel, strict=True))
     sizes = edge_sizes(options, volume.names, solved, unit, extent)
     lattice = _lattice(extent, sizes)
-    weights, borders = _survey(volume, lattice, voxel, comm)
+    weights, borders = _survey(volume, lattice, voxel, solved, comm)
     where = Neighbourhood(comm, lattice, split(weights, comm.size))
 
     say("reading and smoothing the image")
@@ -71,11 +72,6 @@ def lattice_parts(
     start = tuple(low for low, _ in window[::-1])
 
     def fields() -> tuple[VoxelFields, VoxelFields]:
-        if phase.size == 0:
-            empty = np.zeros((1, *(2,) * volume.dim), np.float32)
-            return VoxelFields(empty, (0,) * volume.dim, voxel), VoxelFields(
-                empty.repeat(len(volume.names), axis=0), (0,) * volume.dim, voxel
-            )
         longest, thin = edge_lengths(phase, start, voxel, sizes, solved)
         return longest, indicators(phase, len(volume.names), start, voxel, thin)
 
@@ -109,46 +105,46 @@ def _lattice(extent: tuple[float, ...], sizes: EdgeSizes) -> Lattice:
 
 
 def _survey(
-    volume: LabelVolume, lattice: Lattice, voxel: tuple[float, ...], comm: MPI.Intracomm
+    volume: LabelVolume, lattice: Lattice, voxel: tuple[float, ...], solved: Sequence[int], comm: MPI.Intracomm
 ) -> tuple[NDArray[np.int64], Floats]:
     """Look through the image slab by slab; collective.
 
     Returns:
         About how much work each coarse box makes (x, y[, z]), and the area of the voxel faces between each two phases.
     """
-    depth = volume.shape[0]
-    first, last = (depth * rank // comm.size for rank in (comm.rank, comm.rank + 1))
-    window: Window = ((first, min(last + 1, depth) if last > first else first), *((0, n) for n in volume.shape[1:]))
-    phase = volume.read(window).phase
-    count = len(volume.names)
-    weights = np.zeros(lattice.boxes, np.int64)
+    layers, count, dim = volume.shape[0], len(volume.names), volume.dim
+    first, last = (layers * rank // comm.size for rank in (comm.rank, comm.rank + 1))
+    beyond = min(last + 1, layers) if last > first else first
+    phase = volume.read(((first, beyond), *((0, n) for n in volume.shape[1:]))).phase
+    matters = np.isin(np.arange(count), solved)
+    weights = np.full(lattice.boxes, WORK_PER_BOX if comm.rank == 0 else 0, np.int64)
     areas = np.zeros((count, count))
-    for axis in range(volume.dim):
-        step = volume.dim - 1 - axis  # array axis 0 is the last of the space
+    for axis in range(dim):
         low, high = (
-            tuple(part if i == axis else slice(None) for i in range(volume.dim))
+            phase[tuple(part if i == axis else slice(None) for i in range(dim))]
             for part in (slice(None, -1), slice(1, None))
         )
-        own = slice(0, last - first)  # the layer beyond is the next rank's
-        one, other = (part[own] for part in (phase[low], phase[high])) if axis else (phase[low], phase[high])
-        at = np.nonzero(one != other)
-        area = math.prod(voxel) / voxel[step]
-        pairs = np.bincount(one[at].astype(np.int64) * count + other[at], minlength=count * count)
-        areas += area * (pairs.reshape(count, count) + pairs.reshape(count, count).T)
+        if axis:  # the layer beyond is the next rank's
+            low, high = low[: last - first], high[: last - first]
+        at = np.nonzero(low != high)
+        one, other = low[at], high[at]
+        pairs = np.bincount(one.astype(np.int64) * count + other, minlength=count * count).reshape(count, count)
+        areas += math.prod(voxel) / voxel[dim - 1 - axis] * (pairs + pairs.T)
         place = []
-        for i in range(volume.dim):
-            index = at[volume.dim - 1 - i] + (first if i == volume.dim - 1 else 0)
-            place.append(np.minimum((index + 0.5) * voxel[i] / lattice.extent[i] * lattice.boxes[i], lattice.boxes[i] - 1))
-        np.add.at(weights, tuple(p.astype(np.int64) for p in place), 1)
-    return comm.allreduce(weights) * 6 + int(math.prod(voxel)) + 1, comm.allreduce(areas)
+        for i, (index, boxes, extent, edge) in enumerate(
+            zip(at[::-1], lattice.boxes, lattice.extent, voxel, strict=True)
+        ):
+            middle = (index + (first if i == dim - 1 else 0) + 0.5) * edge
+            place.append(np.minimum((middle / extent * boxes).astype(np.int64), boxes - 1))
+        work = np.where(matters[one] | matters[other], WORK_PER_FACE, WORK_PER_FACE // 2)
+        np.add.at(weights, tuple(place), work)
+    return comm.allreduce(weights), comm.allreduce(areas)
 
 
-def _window(
-    box: Range, lattice: Lattice, volume: LabelVolume, voxel: tuple[float, ...], sizes: EdgeSizes
-) -> Window:
+def _window(box: Range, lattice: Lattice, volume: LabelVolume, voxel: tuple[float, ...], sizes: EdgeSizes) -> Window:
     """Voxels of which a rank must know the phase to mesh its box."""
     if box.empty:
-        return tuple((0, 0) for _ in volume.shape)
+        return tuple((0, min(2, count)) for count in volume.shape)  # of no use, but not nothing
     window = []
     for axis, count in enumerate(volume.shape[::-1]):
         edge = lattice.extent[axis] / lattice.boxes[axis] / voxel[axis]  # of a coarse box, in voxels
@@ -173,8 +169,9 @@ def _fitted(
     phases = len(volume.names)
     about = vertices(cut, phases, extent, where.shared(cut.numbers, cut.doubled))
     wanted = np.array(volume.counts) * math.prod(voxel)
-    points = repaired(placed(cut.points, cut, about, smooth, np.zeros(phases), extent), cut, about, extent)
-    lead, gain, before = np.zeros(phases), 1.0, None
+    lead: Floats = np.zeros(phases)
+    points = repaired(placed(cut.points, cut, about, smooth, lead, extent), cut, about, extent)
+    gain, before = 1.0, None
     for _ in range(PASSES):
         amounts = np.bincount(cut.phase, weights=measures(points, cut.cells), minlength=phases)
         missing = wanted - comm.allreduce(amounts)

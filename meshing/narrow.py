@@ -66,10 +66,11 @@ def critical(phase: NDArray[np.uint8], thin_voxels: NDArray[np.bool_]) -> NDArra
     return result.reshape(phase.shape)
 
 
-def _pieces(
-    inside: NDArray[np.bool_], joined: NDArray[np.bool_], touching: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """Number of pieces (n,) of the neighbours `inside` (n, k), joined (k, k), that have one that touches (k,) the voxel."""
+def _pieces(inside: NDArray[np.bool_], joined: NDArray[np.bool_], touching: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Number of pieces (n,) of the neighbours `inside` (n, k) that touch the voxel, with one of `touching` (k,).
+
+    `joined` (k, k) says which neighbours are neighbours.
+    """
     count = inside.shape[1]
     label = np.where(inside, np.arange(1, count + 1, dtype=np.int8), np.int8(0))
     links = [np.flatnonzero(row) for row in joined]

@@ -47,10 +47,9 @@ def vertices(cut: CutCells, phases: int, extent: Floats, shared: Shared) -> Vert
     around = np.zeros((len(cut.points), phases), bool)
     for corner in range(cut.cells.shape[1]):
         around[cut.cells[:, corner], cut.phase] = True
-    packed = shared.combined(np.packbits(around, axis=1), np.bitwise_or)
-    around = np.unpackbits(packed, axis=1, count=phases).astype(bool)
+    bits = shared.combined(np.packbits(around, axis=1), np.bitwise_or)
     return Vertices(
-        phases=around,
+        phases=np.unpackbits(bits, axis=1, count=phases).astype(bool),
         fixed=(cut.points == 0) | (cut.points == extent),
         shortest=shared.combined(shortest_edges(cut.points, cut.cells), np.minimum),
         shared=shared,
@@ -84,13 +83,13 @@ def placed(
     cells = cut.cells[touching(cut.cells, moving)]
     before = np.maximum(sharpness(points, cells), GOOD) + 1e-9
     share = np.ones(len(points))
-    check = np.arange(len(cells))
+    check: NDArray[np.int64] = np.arange(len(cells))
     while True:
         moved = points + share[:, None] * way
         spoiled = sharpness(moved, cells[check]) > before[check]
-        hit = np.zeros(len(points), bool)
-        hit[cells[check[spoiled]]] = True
-        hit = about.shared.combined(hit, np.logical_or)
+        own = np.zeros(len(points), bool)
+        own[cells[check[spoiled]]] = True
+        hit = about.shared.combined(own, np.logical_or)
         if not about.shared.comm.allreduce(bool((hit & (share > 0)).any()), _either):
             return moved
         share[hit] = np.where(share[hit] > 0.5**HALVINGS, share[hit] / 2, 0.0)

@@ -92,17 +92,17 @@ def _sweep(
     cells = cells[near]
     place = row[cells]
     now = shared.combined(_worst(cosine[near], place, len(rows)), np.maximum)
-    best, best_at = now.copy(), points[rows]
+    best, best_at = now, points[rows]
     inside = [np.flatnonzero(place[:, corner] >= 0) for corner in range(cells.shape[1])]
     corners = [[points[cells[has, other]] for other in range(cells.shape[1])] for has in inside]
     for way in _ways(points.shape[1], number):
         there = points[rows] + np.where(about.fixed[rows], 0.0, way * about.shortest[rows][:, None])
-        worst = np.full(len(rows), -1.0)
+        own = np.full(len(rows), -1.0)
         for corner, has in enumerate(inside):
             moved = corners[corner].copy()
             moved[corner] = there[place[has, corner]]
-            np.maximum.at(worst, place[has, corner], sharpness_at(moved))
-        worst = shared.combined(worst, np.maximum)
+            np.maximum.at(own, place[has, corner], sharpness_at(moved))
+        worst = shared.combined(own, np.maximum)
         better = (worst < best) & ((there >= 0) & (there <= extent)).all(axis=1)
         best = np.where(better, worst, best)
         best_at = np.where(better[:, None], there, best_at)

@@ -1,18 +1,19 @@
 """Measures of triangles and tetrahedra, many at once.
 
-Only additions, multiplications and square roots, one component at a time: the figures of a cell are the same to the last
-bit wherever it stands in its array, so that ranks come to the same verdict on a cell they share.
+Only additions, multiplications and square roots, one component at a time: the figures of a cell are the same to the
+last bit wherever it stands in its array, so that ranks come to the same verdict on a cell they share.
 """
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Vector = list[Floats]  # its components, arrays of one length
-Cells = NDArray[np.integer]
+Cells = NDArray[Any]  # of integers
 
 EDGES = {2: tuple(combinations(range(3), 2)), 3: tuple(combinations(range(4), 2))}  # pairs of vertices, by dimension
 CHUNK = 8192  # cells at a time: what is computed on the way stays in the cache
@@ -24,7 +25,7 @@ def measures(points: Floats, cells: Cells) -> Floats:
 
 
 def sharpness(points: Floats, cells: Cells) -> Floats:
-    """Cosine (m,) of the smallest angle of each cell, in 3D of the smallest dihedral one; over 2 where it is inverted."""
+    """Cosine (m,) of the smallest angle of each cell, in 3D of the smallest dihedral one; over 2 in inverted cells."""
     return _chunked(points, cells, _sharpness)
 
 

@@ -1,0 +1,68 @@
+"""Smooth interfaces that stay where the voxels put them."""
+
+import numpy as np
+import pytest
+
+from microlith.meshing.indicators import indicators
+
+
+def _ball(radius, size):
+    centre = np.array([size / 2 + 0.13, size / 2 + 0.31, size / 2 - 0.22])
+    z, y, x = np.indices((size,) * 3) + 0.5
+    inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2 < radius**2
+    return inside.astype(np.uint8), centre
+
+
+def _smooth(phase, phases=2):
+    dim = phase.ndim
+    return indicators(phase, phases, (0,) * dim, (1.0,) * dim, np.zeros(phase.shape, bool))
+
+
+@pytest.mark.parametrize("radius", [5.0, 8.0, 20.0])
+def test_curved_interfaces_neither_shrink_nor_grow(radius):
+    """One Gaussian moves them by its variance over the radius, -0.45 voxels at a radius of 5."""
+    phase, centre = _ball(radius, int(2 * radius + 14))
+    fields = _smooth(phase)
+    ways = np.random.default_rng(0).normal(size=(2000, 3))
+    ways /= np.linalg.norm(ways, axis=1)[:, None]
+    low, high = np.full(2000, radius - 2), np.full(2000, radius + 2)
+    for _ in range(25):
+        middle = (low + high) / 2
+        outside, inside = fields.at(centre + ways * middle[:, None])
+        low, high = np.where(inside > outside, middle, low), np.where(inside > outside, high, middle)
+    error = low - radius
+    assert abs(error.mean()) < 0.015
+    assert np.percentile(np.abs(error), 95) < 0.12
+
+
+def test_the_phase_of_a_voxel_leads_at_its_centre():
+    phase = np.random.default_rng(1).integers(0, 3, (12, 13, 14)).astype(np.uint8)
+    fields = _smooth(phase, 3)
+    z, y, x = (index.ravel() for index in np.indices(phase.shape))
+    leading = fields.at(np.stack([x, y, z], axis=1) + 0.5).argmax(axis=0)
+    assert (leading == phase.ravel()).all()
+
+
+def test_values_and_gradients_do_not_depend_on_the_window():
+    phase = np.random.default_rng(2).integers(0, 2, (40, 12, 60)).astype(np.uint8)
+    voxel = (1.0, 1.0, 1.7)
+    none = np.zeros(phase.shape, bool)
+    whole = indicators(phase, 2, (0, 0, 0), voxel, none)
+    part = indicators(phase[10:, :, 20:], 2, (20, 0, 10), voxel, none[10:, :, 20:])
+    at = np.random.default_rng(3).uniform([31.0, 0, 36.0], [60, 12, 68.0], (500, 3))
+    assert (whole.at(at) == part.at(at)).all()
+    which = np.zeros(500, np.int64)
+    assert (whole.of(which, at)[1] == part.of(which, at)[1]).all()
+
+
+def test_gradients_are_those_of_the_values():
+    phase, _ = _ball(5.0, 20)
+    fields = indicators(phase, 2, (0, 0, 0), (1.0, 1.5, 2.0), np.zeros(phase.shape, bool))
+    at = np.random.default_rng(4).uniform(6, 14, (200, 3)) * (1.0, 1.5, 2.0)
+    one = np.ones(200, np.int64)
+    value, slope = fields.of(one, at)
+    assert value == pytest.approx(fields.at(at)[1])
+    for axis in range(3):
+        step = np.eye(3)[axis] * 1e-6
+        difference = (fields.at(at + step)[1] - fields.at(at - step)[1]) / 2e-6
+        assert np.median(np.abs(slope[:, axis] - difference)) < 1e-6
