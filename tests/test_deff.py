@@ -1,0 +1,161 @@
+"""The command deff: from a case file without a run to a table and a JSON file."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import tifffile
+from made_meshes import COMM
+
+from microlith.meshing.collective import on_root
+from microlith.meshing.errors import InputError
+from microlith.workflow import cli
+from microlith.workflow.casefile import load_case
+from microlith.workflow.deff import deff
+
+HEAD = """
+[image]
+file = "image.tif"
+voxel_size = "10 nm"
+"""
+PHASES = """
+[phases.solid]
+label = 0
+role = "barrier"
+[phases.sei]
+label = 1
+role = "transport"
+diffusivity = "4e-14 m^2/s"
+porosity = 0.25
+effective = "bruggeman"
+[phases.pore]
+label = 2
+role = "barrier"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before():
+    log = logging.getLogger("microlith")
+    handlers, level = log.handlers[:], log.level
+    yield
+    log.handlers[:] = handlers
+    log.setLevel(level)
+
+
+def channels():
+    """16 x 24 pixels: phase 1 in a quarter of the rows, all the way along x; phase 2 at the left side only."""
+    image = np.zeros((16, 24), np.uint8)
+    image[4:8] = 1
+    image[12:, :6] = 2
+    return image
+
+
+def write_case(folder, image, more="", phases=PHASES):
+    tifffile.imwrite(folder / "image.tif", image)
+    path = folder / "case.toml"
+    path.write_text(HEAD + phases + more)
+    return path
+
+
+@pytest.fixture
+def case(tmp_path):
+    return write_case(tmp_path, channels())
+
+
+def test_figures_in_file_and_table(case, tmp_path, capsys):
+    output = tmp_path / "deff.json"
+    assert cli.main(["deff", str(case), "--phase", "sei", "-o", str(output)]) == 0
+    found = json.loads(output.read_text())
+    assert found["phase"] == "sei"
+    assert found["volume_fraction"] == pytest.approx(0.25, rel=1e-9)
+    assert found["diffusivity_m2_per_s"] == pytest.approx(0.5e-14)  # bruggeman: 4e-14 * 0.25^1.5
+    x, y = found["axes"]["x"], found["axes"]["y"]
+    assert x["relative_effective_diffusivity"] == pytest.approx(0.25, rel=1e-8)
+    assert x["effective_diffusivity_m2_per_s"] == pytest.approx(0.125e-14, rel=1e-8)
+    assert x["tortuosity_factor"] == pytest.approx(1.0, rel=1e-8)
+    assert x["connected_share"] == pytest.approx(1.0, rel=1e-9)
+    assert x["flux_disagreement"] < 1e-8
+    assert y["relative_effective_diffusivity"] == 0.0
+    assert y["tortuosity_factor"] is None
+    assert y["connected_share"] == 0.0
+    assert found["mesh"]["degree"] == 2
+    assert found["mesh"]["method"] == "fitted"
+    table = capsys.readouterr().out
+    for words in ("sei: 0.25000 of the box", "D_eff / D", "tortuosity factor", "m²/s", "1.25e-15", "inf"):
+        assert words in table
+
+
+def test_any_role_and_one_axis(case, capsys):
+    """A barrier that touches one face only, in a case that a run would refuse for want of a source and of [time]."""
+    assert cli.main(["deff", str(case), "--phase", "pore", "--axis", "x"]) == 0
+    out = capsys.readouterr().out
+    assert "│ x " in out
+    assert "│ y " not in out
+    assert "m²/s" not in out
+    assert cli.main(["deff", "-q", str(case), "--phase", "pore", "--axis", "x", "--axis", "y"]) == 0
+    assert capsys.readouterr().out == ""
+    with pytest.raises(InputError, match=r"\[time\] is missing"):
+        load_case(case)
+    case.write_text(case.read_text() + '[time]\nend = "1 s"\n')
+    with pytest.raises(InputError, match="nothing feeds"):
+        load_case(case)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--phase", "sie"], 'has no phase "sie"; did you mean "sei"?'),
+        (["--phase", "lithium"], "known phases: solid, sei, pore"),
+        (["--phase", "sei", "--axis", "z"], "the image is 2D and has the axes x and y only"),
+        (["--phase", "sei", "-o", "deff.csv"], "expected a file name ending in .json"),
+        (["--phase", "sei", "-o", "there.json"], "exists already; choose another, or overwrite it with --force"),
+        (["--phase", "sei", "-o", "nowhere/deff.json/x.json"], ""),
+    ],
+)
+def test_bad_input(case, tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.json").touch()
+    (tmp_path / "nowhere").touch()
+    assert cli.main(["deff", str(case), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert (tmp_path / "there.json").read_text() == ""
+
+
+def test_force(case, tmp_path):
+    output = tmp_path / "deff.json"
+    output.touch()
+    assert cli.main(["deff", "-q", str(case), "--phase", "sei", "-o", str(output), "--force"]) == 0
+    assert json.loads(output.read_text())["axes"]["x"]["connected_share"] == pytest.approx(1.0)
+
+
+def test_a_phase_without_pixels(case, capsys):
+    case.write_text(case.read_text() + '[phases.gas]\nlabel = 7\nrole = "barrier"\n')
+    assert cli.main(["deff", str(case), "--phase", "gas"]) == 2
+    assert "gas" in capsys.readouterr().err
+
+
+@pytest.mark.mpi
+def test_volume_on_ranks(tmp_path, capsys):
+    """3D through the lattice: a square channel along y, that of the closed form on any number of ranks; one table."""
+    folder = COMM.bcast(tmp_path)
+    image = np.zeros((12, 10, 12), np.uint8)
+    image[:, :, :6] = 1
+    image[0, 0, -1] = 2
+    on_root(COMM, write_case, folder, image)
+    capsys.readouterr()
+    found = deff(load_case(folder / "case.toml", transient=False), "sei", (), folder / "deff.json")
+    assert [along.axis for along in found] == ["x", "y", "z"]
+    assert found[0].relative == 0.0
+    for along in found[1:]:
+        assert along.relative == pytest.approx(0.5, rel=1e-3)
+        assert along.tortuosity == pytest.approx(1.0, rel=1e-3)
+        assert along.disagreement < 1e-8
+    assert capsys.readouterr().out.count("D_eff / D") == (1 if COMM.rank == 0 else 0)
+    COMM.barrier()
+    written = json.loads((folder / "deff.json").read_text())
+    assert written["axes"]["z"]["relative_effective_diffusivity"] == found[2].relative
+    assert written["ranks"] == COMM.size
+    assert written["mesh"]["method"] == "lattice"
