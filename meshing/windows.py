@@ -105,6 +105,12 @@ def volume_of(image: LabelImage | None, comm: "Comm") -> LabelVolume:
     return replace(volume, read=_from_root(phase, volume.shape, comm))
 
 
+def whole_on_root(volume: LabelVolume, comm: "Comm") -> LabelImage | None:
+    """All of the image on rank 0, None elsewhere; collective."""
+    phase = volume.read(everything(volume.shape) if comm.rank == 0 else nothing(volume)).phase
+    return LabelImage(phase, volume.names, volume.voxel_size, volume.stored_shape) if comm.rank == 0 else None
+
+
 def _unread(window: Window) -> Portion:
     raise AssertionError("the volume has no reader yet")
 
@@ -116,6 +122,18 @@ def _whole(stored: StoredImage | None, source: ImageSource) -> Any:
 
 def _where(path: str) -> str:
     return f"{IMAGE_KEY}: {path}"
+
+
+def dealt(count: int, comm: "Comm") -> Iterator[int | None]:
+    """Numbers from 0 to `count`, dealt to the ranks in turn: in as many turns on each, None where none is left."""
+    for first in range(0, count, comm.size):
+        number = first + comm.rank
+        yield number if number < count else None
+
+
+def nothing(volume: LabelVolume) -> Window:
+    """The window of a rank that wants no voxel."""
+    return ((0, 0),) * volume.dim
 
 
 def _share(count: int, comm: "Comm") -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Checks of a case against its image."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,21 @@ import pytest
 from case_files import SMALL, edited, write_case
 from numpy.typing import NDArray
 
+from mpi4py import MPI
+
+from microlith.meshing.collective import on_first_rank
 from microlith.meshing.errors import InputError
+from microlith.meshing.estimate import most_tetrahedra, samples, tetrahedra
 from microlith.meshing.image import LabelImage
+from microlith.meshing.lattice import lattice_parts
+from microlith.meshing.spec import MeshOptions
+from microlith.meshing.volume import LabelVolume, Portion, Window
+from microlith.meshing.windows import volume_of
 from microlith.solver.spec import Ball, Box, Polygon, Shape
 from microlith.workflow import fit, footprint
 from microlith.workflow.casefile import load_case
 
+COMM = MPI.COMM_WORLD
 PIXEL = 1e-8
 GRAIN = '\n[phases.grain]\nlabel = 2\nrole = "barrier"\n'
 
@@ -123,12 +133,20 @@ def test_idle_face_is_mentioned(tmp_path: Path) -> None:
 def test_touching_across_the_seam_of_two_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     phase = np.zeros((6, 5), np.uint8)
     phase[3:] = 1
-    image = LabelImage(phase, ("a", "b", "c"), (1.0, 1.0))
+    volume = volume_of(LabelImage(phase, ("a", "b", "c"), (1.0, 1.0)), MPI.COMM_SELF)
     a, b, c = np.eye(3, dtype=bool)
     for block in (1, 5, 10, 15, 1000):
         monkeypatch.setattr(footprint, "BLOCK", block)
-        assert footprint.touch(image, a, b)
-        assert not footprint.touch(image, a, c)
+        found = footprint.contacts(volume, MPI.COMM_SELF)
+        assert found.touch(a, b)
+        assert found.touch(b, a)
+        assert not found.touch(a, c)
+        assert {face: flags.tolist() for face, flags in found.faces.items()} == {
+            "x_min": [True, True, False],
+            "x_max": [True, True, False],
+            "y_min": [True, False, False],
+            "y_max": [False, True, False],
+        }
 
 
 def test_dimension_of_the_options(tmp_path: Path) -> None:
@@ -176,13 +194,122 @@ def test_sizes_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, di
     warnings(tmp_path, f"[mesh]\nsize = {{ grain = {grain} }}\nsize_max = {size_max}\n", phase)
 
 
-def test_element_counts_by_hand() -> None:
-    """A cube of SEI beside a cube of grain, 1 m each, at sizes that don't grow within a voxel of 0.1 m."""
-    phase = np.ones((10, 10, 20), np.uint8)
-    phase[:, :, 10:] = 2
-    image = LabelImage(phase, ("pore", "sei", "grain"), (0.1, 0.1, 0.1))
-    solved = np.array([False, True, False])
-    assert fit._surface_area(image, 2, solved) == pytest.approx(1.0)
+def test_size_max_finer_than_a_voxel_is_mentioned(tmp_path: Path) -> None:
+    solid = np.repeat(picture(20, 60)[None], 4, axis=0)
+    said = warnings(tmp_path, '[mesh]\nsize_max = "8 nm"\n', solid)
+    assert len(said) == 1
+    assert "[mesh] size_max: 8 nm is finer than a voxel, 10 nm, which adds elements but no information" in said[0]
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_voxels_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dim: int) -> None:
+    """Only the solved phases count; the advice is the smallest block that fits."""
+    phase = picture() if dim == 2 else np.repeat(picture()[None], 20, axis=0)
+    solved = int((phase == 1).sum())
+    method = '[mesh]\nmethod = "voxel"\nsize = { grain = "1 fm" }\n'
+    degree = "degree = 1\n"
+    needed = solved * fit._BYTES_PER_VOXEL[dim, 1]
+    monkeypatch.setattr(fit, "available_memory", lambda: 1.01 * needed)
+    assert warnings(tmp_path, method + degree, phase) == []
+    monkeypatch.setattr(fit, "available_memory", lambda: 0.99 * needed / 2**dim)
+    with pytest.raises(InputError, match=r"\[mesh\] method: .* GB are free; coarsen .*\(coarsen = 3 would fit\)"):
+        warnings(tmp_path, method + degree, phase)
+
+
+def test_default_sizes_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "available_memory", lambda: 1e7)
+    solid = np.repeat(picture()[None], 20, axis=0)
+    with pytest.raises(InputError, match=r"\[mesh\] method: .* give larger sizes, coarsen .*coarsen = \d+ would fit"):
+        warnings(tmp_path, "", solid)
+
+
+def balls(shape: tuple[int, ...], radius: float) -> NDArray[np.uint8]:
+    """Grain in balls on a grid of three radii, SEI elsewhere, two layers of pore at z = 0."""
+    grid = (np.indices(shape) + 0.5) % (3 * radius) - 1.5 * radius
+    phase = np.where((grid**2).sum(axis=0) < radius**2, 2, 1).astype(np.uint8)
+    phase[:2] = 0
+    return phase
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("options", "voxel"),
+    [
+        (MeshOptions("lattice", {"grain": 1.5}, 6.0), (1.0, 1.0, 1.0)),
+        (MeshOptions("lattice", {"grain": 2.0}, 8.0), (2.0, 1.0, 1.0)),
+        (MeshOptions("lattice"), (1.0, 1.0, 1.0)),
+    ],
+    ids=str,
+)
+def test_tetrahedra_are_as_many_as_estimated(options: MeshOptions, voxel: tuple[float, ...]) -> None:
+    """The image is larger than the blocks that the estimate looks at."""
+    image = LabelImage(balls((34, 66, 66), 10.0), ("pore", "sei", "grain"), voxel)
+    volume = volume_of(image, COMM)
+    count = COMM.allreduce(len(lattice_parts(volume, options, [1], COMM).cells))
+    estimated = tetrahedra(samples(volume, COMM), options, [1], COMM)
+    assert estimated == tetrahedra(samples(volume_of(image, MPI.COMM_SELF), MPI.COMM_SELF), options, [1], MPI.COMM_SELF)
+    assert 0.7 < estimated / count < 1.3
+    assert estimated <= most_tetrahedra(volume, options, [1])
+
+
+# --- on several ranks ---
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("extra", "outcome"),
+    [
+        ("", ""),
+        ('[faces.x_min]\nconcentration = "1 M"\n[faces.z_max]\nconcentration = "1 M"\n', "[faces.x_min]: no transport"),
+        (region('sphere = { center = ["300 nm", "100 nm", "20 nm"], radius = "15 nm" }'), ""),
+        (region('box = { x = ["195 nm", "200.5 nm"], z = ["150 nm", "999 nm"] }'), "part of the region is outside"),
+        (region('box = { x = ["100 nm", "200 nm"] }'), "the region holds no point of a transport phase"),
+        (region('shell = { around = "deep", distance = "60 nm" }'), ""),
+        (region('shell = { around = "deep", distance = "30 nm" }'), "no transport phase is within 30 nm of deep"),
+        ('[mesh]\nsize = { grain = "4 nm" }\n', "[mesh] size: the elements asked for need about"),
+        ('[mesh]\nmethod = "voxel"\n[regions.R]\nphase = "sei"\n', ""),
+    ],
+)
+def test_ranks_come_to_the_verdict_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str, outcome: str
+) -> None:
+    """By layers, of which there are more than ranks; the phase named deep is five voxels inside the pore."""
+    monkeypatch.setattr(footprint, "BLOCK", 2 * 40 * 60)
+    monkeypatch.setattr(fit, "available_memory", lambda: 3e8)
+    phase = np.repeat(picture()[None], 20, axis=0)
+    phase[8:11, 10:30, 5:15] = 3
+    image = LabelImage(phase, ("pore", "sei", "grain", "deep"), (PIXEL,) * 3)
+    deep = '\n[phases.deep]\nlabel = 3\nrole = "barrier"\n'
+    case = load_case(on_first_rank(COMM, lambda: write_case(tmp_path, SMALL + GRAIN + deep + extra)))
+
+    def verdict(volume: LabelVolume, comm: MPI.Intracomm) -> str:
+        try:
+            return "\n".join(fit.check_against_volume(case, volume, comm))
+        except InputError as error:
+            return str(error)
+
+    said = verdict(volume_of(image, COMM), COMM)
+    assert said == verdict(volume_of(image, MPI.COMM_SELF), MPI.COMM_SELF)
+    assert outcome in said
+    assert outcome or not said
+
+
+@pytest.mark.mpi
+def test_no_rank_holds_the_image_to_check_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(footprint, "BLOCK", 4 * 40 * 60)
+    monkeypatch.setattr(fit, "available_memory", lambda: 1e15)
+    plain = volume_of(LabelImage(np.repeat(picture()[None], 200, axis=0), ("pore", "sei", "grain"), (PIXEL,) * 3), COMM)
+    sizes = []
+
+    def read(window: Window) -> Portion:
+        portion = plain.read(window)
+        sizes.append(portion.phase.size)
+        return portion
+
+    ball = region('sphere = { center = ["400 nm", "200 nm", "1000 nm"], radius = "190 nm" }')
+    case = load_case(on_first_rank(COMM, lambda: write_case(tmp_path, SMALL + GRAIN + ball)))
+    assert fit.check_against_volume(case, replace(plain, read=read), COMM) == []
+    assert max(sizes) <= 5 * 40 * 60
 
 
 @pytest.mark.parametrize(
@@ -198,7 +325,7 @@ def test_shapes_cover_what_they_should(shape: Shape, area: float) -> None:
     """Area of the samples inside, by the test that `hits` uses."""
     assert isinstance(shape, Box | Ball | Polygon)
     image = LabelImage(np.zeros((6, 8), np.uint8), ("a",), (1.0, 1.0))
-    (x0, x1), (y0, y1) = footprint.bounds(shape, image)
+    (x0, x1), (y0, y1) = footprint.bounds(shape, volume_of(image, MPI.COMM_SELF))
     x, y = x0 + (np.arange(1000) + 0.5) * (x1 - x0) / 1000, y0 + (np.arange(1000) + 0.5) * (y1 - y0) / 1000
     inside = footprint._inside(shape)([y, x])
     assert inside.mean() * (x1 - x0) * (y1 - y0) == pytest.approx(area, rel=2e-3)

@@ -1,50 +1,68 @@
 """Where a region's shape lies on the image: cheap answers before anything is meshed."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from microlith.meshing.image import AXES, LabelImage
+from mpi4py import MPI
+
+from microlith.meshing.image import AXES
+from microlith.meshing.volume import LabelVolume
+from microlith.meshing.windows import dealt, nothing
 from microlith.solver.spec import Ball, Box, Polygon, Shell
 
 Bounds = tuple[tuple[float, float], ...]  # low and high in metres, x, y[, z]
 Flags = NDArray[np.bool_]  # by phase index
 
 MIN_SAMPLES = 64  # along each axis of a region, so that one smaller than a pixel is not missed
-BLOCK = 4_000_000  # samples looked at in one go
+BLOCK = 4_000_000  # samples or voxels looked at in one go
+MOST_FOR_DISTANCES = 60_000_000  # voxels among which distances are looked for, at about 16 bytes each
 
 
-def bounds(shape: Box | Ball | Polygon, image: LabelImage) -> Bounds:
+def bounds(shape: Box | Ball | Polygon, volume: LabelVolume) -> Bounds:
     """Bounding box of a shape of the image's dimension."""
     match shape:
         case Box():
-            return tuple(shape.bounds.get(axis, (0.0, size)) for axis, size in zip(AXES, image.extent, strict=False))
+            return tuple(shape.bounds.get(axis, (0.0, size)) for axis, size in zip(AXES, volume.extent, strict=False))
         case Ball():
             return tuple((c - shape.radius, c + shape.radius) for c in shape.center)
     return tuple((min(values), max(values)) for values in zip(*shape.corners, strict=True))
 
 
-def hits(shape: Box | Ball | Polygon, image: LabelImage, wanted: Flags) -> bool:
-    """Whether a shape covers a point of a wanted phase, tried on a grid at least as fine as the pixels.
+def hits(shape: Box | Ball | Polygon, volume: LabelVolume, wanted: Flags, comm: MPI.Intracomm) -> bool:
+    """Whether a shape covers a point of a wanted phase, tried on a grid at least as fine as the pixels; collective.
 
     Args:
         shape: region, of the image's dimension.
-        image: the image.
+        volume: the image.
         wanted: (phases,) whether a phase counts.
+        comm: all ranks.
     """
     axes = [
         _samples(low, high, size, pixel)
-        for (low, high), size, pixel in zip(bounds(shape, image), image.extent, image.voxel_size[::-1], strict=True)
-    ]
+        for (low, high), size, pixel in zip(bounds(shape, volume), volume.extent, volume.voxel_size[::-1], strict=True)
+    ][::-1]
+    if any(len(axis) == 0 for axis in axes):
+        return False
     inside = _inside(shape)
-    for part in _blocks(axes[::-1]):
+    step = max(1, BLOCK // math.prod(len(axis) for axis in axes[1:]))
+    for number in dealt(math.ceil(len(axes[0]) / step), comm):
+        found = False
+        part = axes if number is None else [axes[0][number * step : (number + 1) * step], *axes[1:]]
         index = [
             np.minimum((x / h).astype(np.int64), n - 1)
-            for x, h, n in zip(part, image.voxel_size, image.phase.shape, strict=True)
+            for x, h, n in zip(part, volume.voxel_size, volume.shape, strict=True)
         ]
-        if (wanted[image.phase[np.ix_(*index)]] & inside(part)).any():
+        window = tuple((int(i[0]), int(i[-1]) + 1) for i in index)
+        phase = volume.read(nothing(volume) if number is None else window).phase
+        if number is not None:
+            within = np.ix_(*(i - i[0] for i in index))
+            found = bool((wanted[phase[within]] & inside(part)).any())
+        if any(comm.allgather(found)):
             return True
     return False
 
@@ -56,14 +74,6 @@ def _samples(low: float, high: float, size: float, pixel: float) -> NDArray[np.f
         return np.empty(0)
     count = max(MIN_SAMPLES, int(np.ceil((high - low) / pixel)))
     return low + (np.arange(count) + 0.5) * ((high - low) / count)
-
-
-def _blocks(axes: list[NDArray[np.float64]]) -> Iterator[list[NDArray[np.float64]]]:
-    """The grid of the axes in slabs along the first."""
-    others = int(np.prod([len(axis) for axis in axes[1:]]))
-    step = max(1, BLOCK // max(1, others))
-    for start in range(0, len(axes[0]), step):
-        yield [axes[0][start : start + step], *axes[1:]]
 
 
 def _inside(shape: Box | Ball | Polygon) -> Callable[[list[NDArray[np.float64]]], Flags]:
@@ -113,25 +123,73 @@ def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
     return np.asarray(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
 
 
-def touch(image: LabelImage, a: Flags, b: Flags) -> bool:
-    """Whether a pixel of a phase in `a` shares an edge (a face in 3D) with one of a phase in `b`."""
-    phase = image.phase
-    step = max(1, BLOCK * phase.shape[0] // max(1, phase.size))
-    for start in range(0, len(phase), step):
-        block = phase[start : start + step + 1]  # one more layer: the pairs across the seam
-        for axis in range(phase.ndim):
-            low, high = (np.moveaxis(block, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
-            if (a[low] & b[high]).any() or (b[low] & a[high]).any():
-                return True
-    return False
+@dataclass(frozen=True, eq=False)
+class Contacts:
+    """Which phases share an edge of pixels (a face of voxels in 3D), and which reach the outer faces."""
+
+    touching: Flags  # (phases, phases), symmetric; the diagonal counts for nothing
+    faces: dict[str, Flags]  # outer face -> phases there
+
+    def touch(self, a: Flags, b: Flags) -> bool:
+        """Whether a phase in `a` touches another one in `b`."""
+        return bool(self.touching[np.ix_(a, b)].any())
 
 
-def shell_hits(shell: Shell, image: LabelImage, wanted: Flags) -> bool:
-    """Whether a wanted phase has a pixel within a shell's distance of its phase; that phase itself counts."""
+def contacts(volume: LabelVolume, comm: MPI.Intracomm) -> Contacts:
+    """Look through the image for contacts of phases; collective."""
+    count, depth = len(volume.names), volume.shape[0]
+    touching = np.zeros((count, count), bool)
+    names = [axis + end for axis in AXES[: volume.dim] for end in ("_min", "_max")]
+    faces = np.zeros((len(names), count), bool)
+    step = max(1, BLOCK // math.prod(volume.shape[1:]))
+    for number in dealt(math.ceil(depth / step), comm):
+        if number is None:
+            volume.read(nothing(volume))
+            continue
+        first, last = number * step, min((number + 1) * step, depth)
+        layers = (first, min(last + 1, depth))  # one more: the pairs across the seam
+        phase = volume.read((layers, *((0, n) for n in volume.shape[1:]))).phase
+        for axis in range(volume.dim):
+            low, high = (np.moveaxis(phase, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
+            apart = low != high
+            touching[low[apart], high[apart]] = True
+            for end, place, there in (("_min", 0, first == 0), ("_max", -1, last == depth)):
+                if axis > 0 or there:
+                    layer = np.take(phase, place, axis=axis)
+                    faces[names.index(AXES[volume.dim - 1 - axis] + end), np.unique(layer)] = True
+    touching, faces = (np.logical_or.reduce(comm.allgather(found)) for found in (touching, faces))
+    return Contacts(touching | touching.T, dict(zip(names, faces, strict=True)))
+
+
+def shell_hits(shell: Shell, volume: LabelVolume, wanted: Flags, touching: Contacts, comm: MPI.Intracomm) -> bool:
+    """Whether a wanted phase has a pixel within a shell's distance of its phase; collective.
+
+    That phase itself counts. Where an answer would take layers of too many voxels at once, it is yes: the measure of
+    the region on the mesh tells later.
+    """
     around = np.zeros_like(wanted)
-    around[image.names.index(shell.around)] = True
-    if (wanted & around).any() or touch(image, around, wanted):
+    around[volume.names.index(shell.around)] = True
+    if (wanted & around).any() or touching.touch(around, wanted):
         return True
-    far = ndimage.distance_transform_edt(~around[image.phase], sampling=image.voxel_size)
-    reach = shell.distance + 0.5 * float(np.hypot.reduce(image.voxel_size))  # the distance to a centre, not a surface
-    return bool((wanted[image.phase] & (far <= reach)).any())
+    reach = shell.distance + 0.5 * float(np.hypot.reduce(volume.voxel_size))  # to a centre, not a surface
+    depth, layer = volume.shape[0], math.prod(volume.shape[1:])
+    rim = min(depth, math.ceil(reach / volume.voxel_size[0]))
+    step = max(1, rim, BLOCK // layer)
+    if min(depth, step + 2 * rim) * layer > MOST_FOR_DISTANCES:
+        return True
+    for number in dealt(math.ceil(depth / step), comm):
+        found = False
+        if number is None:
+            volume.read(nothing(volume))
+        else:
+            first, last = number * step, min((number + 1) * step, depth)
+            start = max(0, first - rim)
+            phase = volume.read(((start, min(depth, last + rim)), *((0, n) for n in volume.shape[1:]))).phase
+            inner = slice(first - start, last - start)
+            near = around[phase]
+            if near.any():
+                far = ndimage.distance_transform_edt(~near, sampling=volume.voxel_size)
+                found = bool((wanted[phase[inner]] & (far[inner] <= reach)).any())
+        if any(comm.allgather(found)):
+            return True
+    return False

@@ -147,10 +147,11 @@ def _from_parts(
     comm: MPI.Intracomm,
 ) -> Meshed:
     from microlith.meshing.parts import phase_mesh
-    from microlith.meshing.voxel import voxel_parts
 
     with stages.stage("mesh", "meshing") as tell:
         if method == "voxel":
+            from microlith.meshing.voxel import voxel_parts
+
             parts = voxel_parts(volume, solved, comm)
         else:
             parts = lattice_parts(volume, case.mesh, solved, comm, tell)
