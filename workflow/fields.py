@@ -36,8 +36,13 @@ Array = NDArray[np.float64]
 MICROMETRE = 1e-6
 HEADERS = 1 << 16  # bytes in the file that are no field, generously
 # VTK numbers of the cells of degree 1, 2 and 3 or more. VTK_LAGRANGE_* would do for degree 2 as well, but more readers
-# know VTK_QUADRATIC_*; their nodes come in the same order.
-CELL_TYPES = {"triangle": (5, 22, 69), "tetrahedron": (10, 24, 71)}
+# know VTK_QUADRATIC_*; their nodes come in the same order. Squares and cubes have none with all nodes in that order.
+CELL_TYPES = {
+    "triangle": (5, 22, 69),
+    "tetrahedron": (10, 24, 71),
+    "quadrilateral": (9, 70, 70),
+    "hexahedron": (12, 72, 72),
+}
 
 
 @dataclass(frozen=True)

@@ -305,7 +305,8 @@ def _write(folder: Path, ready: Prepared, transient: Transient, comm: MPI.Intrac
         return
     from microlith.workflow.pictures3d import draw_snapshots_3d
 
-    draw_snapshots_3d(folder, case.title, meshed.mesh, space, moments, drawn, ready.shapes, limits)
+    pores = [i for i, phase in enumerate(case.physics.phases) if phase.role is Role.SOURCE]
+    draw_snapshots_3d(folder, case.title, meshed.mesh, space, moments, drawn, ready.shapes, limits, pores)
 
 
 def _summary(ready: Prepared, transient: Transient, comm: MPI.Intracomm) -> dict[str, Any]:
