@@ -16,11 +16,13 @@ from microlith.meshing.fidelity_report import FidelityReport
 from microlith.meshing.fitted import fitted_triangulation
 from microlith.meshing.image import LabelImage
 from microlith.meshing.lattice import lattice_parts
+from microlith.meshing.parts import phase_mesh
 from microlith.meshing.phasemesh import Parts, PhaseMesh, Triangulation
 from microlith.meshing.volume import LabelVolume
-from microlith.meshing.windows import label_volume
+from microlith.meshing.voxel import voxel_parts
+from microlith.meshing.windows import label_volume, whole_on_root
 from microlith.workflow.case import Case
-from microlith.workflow.fit import check_against_image
+from microlith.workflow.fit import check_against_volume
 from microlith.workflow.label_regions import check_labels
 from microlith.workflow.progress import Stages
 
@@ -100,24 +102,13 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> tuple[Lab
         InputError: The image can't be read, or the case does not fit it.
     """
     volume = label_volume(case.image, case.labels, comm)
-    image = _whole(volume, comm) if volume.dim == 2 else None
+    image = whole_on_root(volume, comm) if volume.dim == 2 else None
     if check:
-        _check(case, volume, image, comm)
-    return volume, image
-
-
-def _whole(volume: LabelVolume, comm: MPI.Intracomm) -> LabelImage | None:
-    mine = volume.read(tuple((0, n if comm.rank == 0 else 0) for n in volume.shape))
-    return LabelImage(mine.phase, volume.names, volume.voxel_size, volume.stored_shape) if comm.rank == 0 else None
-
-
-def _check(case: Case, volume: LabelVolume, image: LabelImage | None, comm: MPI.Intracomm) -> None:
-    whole = image if volume.dim == 2 else _whole(volume, comm)
-    warnings = on_root(comm, lambda: check_against_image(case, there(whole)))
-    check_labels(case, volume, comm)
-    if comm.rank == 0:
-        for warning in there(warnings):
+        warnings = check_against_volume(case, volume, comm)
+        check_labels(case, volume, comm)
+        for warning in warnings if comm.rank == 0 else []:
             log.warning("%s", warning)
+    return volume, image
 
 
 def _fitted(
@@ -146,12 +137,8 @@ def _from_parts(
     stages: Stages,
     comm: MPI.Intracomm,
 ) -> Meshed:
-    from microlith.meshing.parts import phase_mesh
-
     with stages.stage("mesh", "meshing") as tell:
         if method == "voxel":
-            from microlith.meshing.voxel import voxel_parts
-
             parts = voxel_parts(volume, solved, comm)
         else:
             parts = lattice_parts(volume, case.mesh, solved, comm, tell)
