@@ -51,7 +51,7 @@ SPHERES = {
     "I": (1.75, 1.75, 1.52, 0.25),
     "II": (1.45, 1.80, 2.10, 0.25),
     "III": (1.25, 1.65, 2.90, 0.25),
-    "IV": (0.80, 1.45, 4.00, 0.25),
+    "IV": (0.50, 0.75, 3.95, 0.25),
 }
 
 
@@ -83,7 +83,7 @@ PRISTINE_PORES = 0.3754
 AGED_MATRIX = 0.63985
 AGED = Anode(
     seed=2020, pore_share=PRISTINE_PORES * (1 - 0.588), matrix_share=AGED_MATRIX,
-    size=0.395, spread=0.34, smallest=0.18, largest=0.9, lobes=0.26, waves=(2.0, 7.0), rough=0.012,
+    size=0.40, spread=0.34, smallest=0.18, largest=0.9, lobes=0.26, waves=(2.0, 7.0), rough=0.012,
     gap=(0.08, 0.12), skin=2, pores=AGED_PORES,
 )  # fmt: skip
 PRISTINE = Anode(
@@ -116,6 +116,11 @@ def cut(level: np.ndarray, count: int, smallest: int) -> np.ndarray:
         solid = morphology.remove_small_holes(solid, max_size=smallest, connectivity=1)
         wanted += count - int(solid.sum())
     return solid
+
+
+def smoothed(solid: np.ndarray) -> np.ndarray:
+    """Without what is thinner than a voxel or two, by majority vote, as a segmentation does it."""
+    return ndimage.uniform_filter(solid.astype(np.float32), 3, mode="nearest") > 0.5
 
 
 def aged_pores(rng: np.random.Generator, anode: Anode) -> np.ndarray:
@@ -169,8 +174,9 @@ def place(rng: np.random.Generator, anode: Anode, depth: np.ndarray | None) -> n
 
 
 def particle_level(rng: np.random.Generator, anode: Anode, placed: np.ndarray) -> np.ndarray:
-    """Level whose low values are particles: stretched balls with waves on them; about the distance (um) to them."""
+    """Level whose low values are particles: balls with waves on them, apart from each other; about a distance (um)."""
     level = np.full(SHAPE, np.inf, np.float32)
+    second = np.full(SHAPE, np.inf, np.float32)  # of the next particle
     for *centre, radius in placed:
         reach = radius * (1 + 1.8 * anode.lobes) + 0.06
         low = [max(0, int((c - reach) / edge)) for c, edge in zip(centre, VOXEL_UM, strict=True)]
@@ -187,9 +193,12 @@ def particle_level(rng: np.random.Generator, anode: Anode, placed: np.ndarray) -
             wave *= rng.uniform(*anode.waves) / np.linalg.norm(wave)
             phase = sum(float(w) * o for w, o in zip(wave, offset, strict=True)) / distance
             shape += anode.lobes / math.sqrt(8) * np.cos(phase + rng.uniform(0, 2 * math.pi))
-        np.minimum(level[box], distance - float(radius) * shape, out=level[box])
+        own = distance - float(radius) * shape
+        np.minimum(second[box], np.maximum(own, level[box]), out=second[box])
+        np.minimum(own, level[box], out=level[box])
+    np.maximum(level, anode.gap[0] - second, out=level)
     if anode.rough:
-        level += anode.rough * noise(rng, 0.04)
+        level += anode.rough * noise(rng, 0.05)
     return level
 
 
@@ -204,7 +213,7 @@ def make(anode: Anode) -> np.ndarray:
         level = particle_level(rng, anode, place(rng, anode, depth))
         # Not into a pore: a skin of SEI is left on every surface.
         level[ndimage.binary_dilation(pore, iterations=anode.skin)] = np.inf
-        solid = cut(level, particle_count, 100)
+        solid = smoothed(cut(level, particle_count, 100))
     else:
         solid = cut(particle_level(rng, anode, place(rng, anode, None)), particle_count, 100)
         away = ndimage.distance_transform_edt(~solid, sampling=VOXEL_UM).astype(np.float32)
@@ -222,15 +231,7 @@ def make(anode: Anode) -> np.ndarray:
 
 def settled(image: np.ndarray, matrix_count: int) -> np.ndarray:
     """The image with as many voxels of SEI/C/B as are published, none of them in islands within particles or pores."""
-    pieces, count = ndimage.label(image == MATRIX)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    largest = 1 + int(np.argmax(sizes[1:]))
-    for piece, box in enumerate(ndimage.find_objects(pieces), start=1):
-        if piece != largest and box is not None:
-            around = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
-            inside = pieces[around] == piece
-            rim = ndimage.binary_dilation(inside) & ~inside
-            image[around][inside] = np.bincount(image[around][rim][image[around][rim] != MATRIX]).argmax()
+    fill_islands(image)
     # The last voxels, so that the share of SEI/C/B is right to the voxel: from or to the roughest corners of particles.
     surplus = matrix_count - int((image == MATRIX).sum())
     taken, given = (PARTICLE, MATRIX) if surplus > 0 else (MATRIX, PARTICLE)
@@ -238,7 +239,20 @@ def settled(image: np.ndarray, matrix_count: int) -> np.ndarray:
     neighbours[(image != taken) | ndimage.binary_dilation(image == PORE, iterations=2)] = 0
     order = np.argsort(-neighbours, axis=None, kind="stable")
     image.ravel()[order[: abs(surplus)]] = given
+    fill_islands(image)
     return image
+
+
+def fill_islands(image: np.ndarray) -> None:
+    """Give all SEI/C/B but the largest piece to what surrounds it."""
+    pieces, count = ndimage.label(image == MATRIX)
+    largest = 1 + int(np.argmax(np.bincount(pieces.ravel(), minlength=count + 1)[1:]))
+    for piece, box in enumerate(ndimage.find_objects(pieces), start=1):
+        if piece != largest:
+            around = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
+            island = pieces[around] == piece
+            rim = ndimage.binary_dilation(island) & (image[around] != MATRIX)
+            image[around][island] = np.bincount(image[around][rim]).argmax()
 
 
 def sections(image: np.ndarray) -> np.ndarray:
