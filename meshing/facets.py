@@ -95,7 +95,7 @@ def vertex_bits(parts: Parts, inside: NDArray[np.bool_], home: Route, comm: MPI.
     solved, others, mixed = np.uint8(1), np.uint8(2), np.uint8(4)
     of_vertex = np.zeros(len(parts.points), np.uint8)
     of_vertex[parts.cells] = parts.phase[:, None]  # one of them
-    seen = np.zeros(len(parts.points), np.uint8)
+    seen: Bits = np.zeros(len(parts.points), np.uint8)
     seen[parts.cells[inside]] = solved
     touched = np.zeros(len(parts.points), bool)
     touched[parts.cells[~inside]] = True
@@ -103,7 +103,7 @@ def vertex_bits(parts: Parts, inside: NDArray[np.bool_], home: Route, comm: MPI.
     touched[:] = False
     touched[parts.cells[of_vertex[parts.cells] != parts.phase[:, None]]] = True
     seen[touched] |= mixed
-    shared = np.zeros(len(parts.points), bool)
+    shared: NDArray[np.bool_] = np.zeros(len(parts.points), bool)
     if comm.size > 1:
         arrived = home.there(np.stack([seen, of_vertex], axis=1))
         place, count = grouped(home.there(parts.vertex))
