@@ -19,7 +19,7 @@ from microlith.meshing.lattice import lattice_parts
 from microlith.meshing.spec import MeshOptions
 from microlith.meshing.volume import LabelVolume, Portion, Window
 from microlith.meshing.windows import volume_of
-from microlith.solver.spec import Ball, Box, Polygon, Shape
+from microlith.solver.spec import Ball, Box, Polygon, Shape, Shell
 from microlith.workflow import fit, footprint
 from microlith.workflow.casefile import load_case
 
@@ -83,6 +83,7 @@ def test_refused(tmp_path: Path, extra: str, words: list[str]) -> None:
     "shape",
     [
         'box = { x = ["199 nm", "201 nm"], y = ["33.4 nm", "33.5 nm"] }',  # 1 nm of it in the SEI, pixels of 10 nm
+        'box = { x = ["349 nm", "449 nm"], y = ["180 nm", "220 nm"] }',  # in the SEI with its first column only
         'disk = { center = ["195 nm", "200 nm"], radius = "6 nm" }',
         'disk = { center = ["400 nm", "200 nm"], radius = "52 nm" }',
         'polygon = [["190 nm","3 nm"],["190 nm","1 nm"],["204 nm","2 nm"]]',
@@ -292,6 +293,18 @@ def test_ranks_come_to_the_verdict_of_one(
     assert said == verdict(volume_of(image, MPI.COMM_SELF), MPI.COMM_SELF)
     assert outcome in said
     assert outcome or not said
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("distance", "found"), [(75e-9, True), (60e-9, False)])
+def test_shell_that_reaches_from_block_to_block(monkeypatch: pytest.MonkeyPatch, distance: float, found: bool) -> None:
+    """From layer 3 to layer 10 through seven layers of pore."""
+    monkeypatch.setattr(footprint, "BLOCK", 1)
+    phase = np.zeros((30, 9, 8), np.uint8)
+    phase[:3, 4, 4], phase[10:12] = 2, 1
+    volume = volume_of(LabelImage(phase, ("pore", "sei", "grain"), (PIXEL,) * 3), COMM)
+    wanted, contacts = np.array([False, True, False]), footprint.contacts(volume, COMM)
+    assert footprint.shell_hits(Shell("grain", distance), volume, wanted, contacts, COMM) is found
 
 
 @pytest.mark.mpi

@@ -298,6 +298,19 @@ def test_micrographs_and_numbers_that_are_no_labels(folder: Path) -> None:
     assert_same_refusal(ImageSource(path, (1e-9,), crop={"z": (0, 2)}), PHASES, r"whole numbers as labels, got 0\.5")
 
 
+def test_shares_are_in_the_order_of_labels(folder: Path) -> None:
+    path = written(folder, lambda p: np.save(p, np.repeat([7, 3, 5], [2000, 4000, 6000]).reshape(12, 50, 20)), "a.npy")
+    phases = [PhaseLabels("a", (7,))]
+    assert_same_refusal(ImageSource(path, (1e-9,)), phases, r"no phase claims 3 \(33.3 %\), 5 \(50 %\)")
+
+
+def test_alpha_that_varies_from_page_to_page(folder: Path) -> None:
+    samples = np.concatenate([COLOURS[STACK], np.zeros((*SHAPE, 1), np.uint8)], axis=-1)
+    samples[-1, ..., 3] = 9
+    path = written(folder, lambda p: tifffile.imwrite(p, samples, photometric="rgb", compression="deflate"), "a.tif")
+    assert_same_refusal(ImageSource(path, (1e-9,)), COLOUR_PHASES, "expected a constant alpha channel")
+
+
 def test_files_that_cannot_be_read(folder: Path) -> None:
     path = written(folder, lambda p: p.write_bytes(b"no image"), "a.tif")
     assert_same_refusal(ImageSource(path, (1e-9,)), PHASES, r"a\.tif: can't be read as TIFF")
