@@ -299,7 +299,7 @@ def test_micrographs_and_numbers_that_are_no_labels(folder: Path) -> None:
 
 
 def test_shares_are_in_the_order_of_labels(folder: Path) -> None:
-    path = written(folder, lambda p: np.save(p, np.repeat([7, 3, 5], [2000, 4000, 6000]).reshape(12, 50, 20)), "a.npy")
+    path = written(folder, lambda p: np.save(p, np.repeat([7, 5, 3], [2000, 6000, 4000]).reshape(12, 50, 20)), "a.npy")
     phases = [PhaseLabels("a", (7,))]
     assert_same_refusal(ImageSource(path, (1e-9,)), phases, r"no phase claims 3 \(33.3 %\), 5 \(50 %\)")
 
