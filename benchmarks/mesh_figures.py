@@ -1,0 +1,151 @@
+"""How good a tetrahedral mesh is, and how true to the image that it was made from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from common import Array
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from mpi4py import MPI
+
+from microlith.meshing.agreement import agreement
+from microlith.meshing.order_statistics import percentile
+from microlith.meshing.phasemesh import Parts
+from microlith.meshing.simplices import EDGES, angles, measures, sharpness
+from microlith.meshing.volume import LabelVolume, Window
+
+NEAR, FAR = 2, 6  # voxels from a surface: what counts as near to it and as far from it
+CHUNK = 1 << 16  # cells at a time
+
+
+@dataclass(frozen=True)
+class MeshFigures:
+    """Figures of a mesh of all phases; of all ranks together."""
+
+    cells: int
+    inverted: int  # of them, with no positive volume
+    worst: float  # smallest dihedral angle, degrees; 0 where a cell is inverted
+    permille: float  # 0.1 % of the cells have a smaller one
+    percent: float  # and 1 %
+    volume_errors: tuple[float, ...]  # of each phase, relative to its volume in the image
+    meshed: float  # share of the image's volume in cells
+    agreement: float  # share of all voxels whose centre lies in a cell of their phase
+    agreement_inside: float  # and of those voxels whose centre lies in any cell
+    agreement_centroids: float  # share of the cells whose centroid lies in a voxel of their phase
+
+    @property
+    def volume_error(self) -> float:
+        """The largest, without its sign."""
+        return max(abs(error) for error in self.volume_errors)
+
+
+def mesh_figures(volume: LabelVolume, parts: Parts, comm: MPI.Intracomm) -> MeshFigures:
+    """Measure a mesh of tetrahedra; collective.
+
+    Cells may be turned inside out or flat, as those of other meshers sometimes are. They may lie outside the image,
+    too; what is there counts for the volumes, and not for the agreement.
+    """
+    measure = measures(parts.points, parts.cells)
+    angle = angles(sharpness(parts.points, parts.cells))
+    amounts = comm.allreduce(np.bincount(parts.phase, measure, minlength=len(volume.names)))
+    wanted = np.array(volume.counts) * np.prod(volume.voxel_size) / parts.unit**3
+    solid = np.abs(measure) > 1e-12  # of the smallest voxel; flatter ones hold no centre
+    right, inside = agreement(volume, _chosen(parts, solid), comm)
+    return MeshFigures(
+        cells=comm.allreduce(len(measure)),
+        inverted=comm.allreduce(int(np.count_nonzero(measure <= 0))),
+        worst=percentile(angle, 0.0, comm) or 0.0,
+        permille=percentile(angle, 0.1, comm) or 0.0,
+        percent=percentile(angle, 1.0, comm) or 0.0,
+        volume_errors=tuple(float(a / w - 1) for a, w in zip(amounts, wanted, strict=True) if w),
+        meshed=float(amounts.sum() / wanted.sum()),
+        agreement=right,
+        agreement_inside=right / inside if inside else 0.0,
+        agreement_centroids=_centroid_agreement(volume, parts, comm),
+    )
+
+
+def sizes_around(
+    volume: LabelVolume, parts: Parts, phase: int, comm: MPI.Intracomm
+) -> tuple[float | None, float | None]:
+    """Mean edge length, in the smallest voxel edges, of the cells near the surfaces of a phase, and far from them.
+
+    Near and far are NEAR and FAR voxels, from the centroid to the surface as the voxels have it. None where no cell is
+    near or far. Collective.
+    """
+    window = _around(volume, parts, FAR + 2)
+    inside = volume.read(window).phase == phase
+    distance = np.full(inside.shape, np.inf)
+    sampling = tuple(size / parts.unit for size in volume.voxel_size)
+    for side in (inside, ~inside):
+        if side.any() and not side.all():
+            depth = np.asarray(ndimage.distance_transform_edt(side, sampling=sampling))
+            np.copyto(distance, depth - 0.5 * min(sampling), where=side)
+    place, within = _voxels(volume, parts, window)
+    of_cells = np.where(within, distance[place], np.nan)
+    length = _mean_edges(parts)
+    found: list[float | None] = []
+    for chosen in (of_cells <= NEAR, of_cells > FAR):
+        total, count = comm.allreduce(np.array([length[chosen].sum(), np.count_nonzero(chosen)]))
+        found.append(float(total / count) if count else None)
+    return found[0], found[1]
+
+
+def _mean_edges(parts: Parts) -> Array:
+    length = np.zeros(len(parts.cells))
+    for start in range(0, len(parts.cells), CHUNK):
+        corners = parts.points[parts.cells[start : start + CHUNK]]
+        for a, b in EDGES[3]:
+            length[start : start + CHUNK] += np.linalg.norm(corners[:, a] - corners[:, b], axis=1) / len(EDGES[3])
+    return length
+
+
+def _centroid_agreement(volume: LabelVolume, parts: Parts, comm: MPI.Intracomm) -> float:
+    window = _around(volume, parts, 0)
+    phase = volume.read(window).phase
+    place, within = _voxels(volume, parts, window)
+    right = int(np.count_nonzero(within & (phase[place] == parts.phase)))
+    return comm.allreduce(right) / max(1, comm.allreduce(len(parts.cells)))
+
+
+def _voxels(
+    volume: LabelVolume, parts: Parts, window: Window
+) -> tuple[tuple[NDArray[np.int64], ...], NDArray[np.bool_]]:
+    """Place in a window of the voxel of each cell's centroid, and whether there is one."""
+    within = np.ones(len(parts.cells), bool)
+    place = []
+    for axis, (first, last) in zip((2, 1, 0), window, strict=True):
+        centroid = parts.points[:, axis][parts.cells].mean(axis=1)
+        index = np.floor(centroid * (parts.unit / volume.voxel_size[2 - axis])).astype(np.int64)
+        within &= (index >= first) & (index < last)
+        place.append(np.clip(index - first, 0, max(0, last - first - 1)))
+    return tuple(place), within
+
+
+def _around(volume: LabelVolume, parts: Parts, rim: int) -> Window:
+    """The voxels around this rank's cells."""
+    if len(parts.cells) == 0:
+        return tuple((0, min(1, count)) for count in volume.shape)
+    low, high = parts.points.min(axis=0)[::-1], parts.points.max(axis=0)[::-1]
+    window = []
+    for first, last, count, edge in zip(low, high, volume.shape, volume.voxel_size, strict=True):
+        scale = parts.unit / edge
+        begin = int(np.clip(np.floor(first * scale) - rim, 0, count - 1))
+        window.append((begin, int(np.clip(np.ceil(last * scale) + rim, begin + 1, count))))
+    return tuple(window)
+
+
+def _chosen(parts: Parts, chosen: NDArray[np.bool_]) -> Parts:
+    if chosen.all():
+        return parts
+    return Parts(
+        points=parts.points,
+        vertex=parts.vertex,
+        cells=parts.cells[chosen],
+        phase=parts.phase[chosen],
+        shape=parts.shape,
+        names=parts.names,
+        unit=parts.unit,
+        extent=parts.extent,
+    )
