@@ -34,8 +34,11 @@ def labels_of(dim):
     return np.random.default_rng(8).integers(0, 3, (4, 5, 6)[-dim:])
 
 
-@pytest.mark.parametrize("solved", [[0, 1], [2], [0, 1, 2]], ids=str)
-@pytest.mark.parametrize("spread", SPREAD)
+@pytest.mark.parametrize(
+    ("spread", "solved"),
+    [("anyhow", [0, 1]), ("anyhow", [2]), ("slabs", [0, 1, 2]), ("slabs", [0, 2]), ("all on the last", [0, 1])],
+    ids=str,
+)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_all_that_can_be_counted(shape, spread, solved):
     dim = SHAPES[shape]
