@@ -14,8 +14,16 @@ from mpi4py import MPI
 from microlith.meshing.image import LabelImage
 from microlith.meshing.phasemesh import interface_tag
 from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
-from microlith.workflow.figure_parts import BLUE_TO_RED, DPI, length_unit, round_length, snapshot_names, time_unit
-from microlith.workflow.pictures import COLOURS, draw_curves, draw_snapshots
+from microlith.workflow.figure_parts import (
+    BLUE_TO_RED,
+    COLOURS,
+    DPI,
+    length_unit,
+    round_length,
+    snapshot_names,
+    time_unit,
+)
+from microlith.workflow.pictures import draw_curves, draw_snapshots
 from microlith.workflow.raster import Raster, pixel_map, reduce_raster
 
 COMM = MPI.COMM_WORLD

@@ -186,6 +186,13 @@ def _ready_for_deff(options: argparse.Namespace) -> "Case":
     return load_case(options.case, transient=False)
 
 
+def _view(options: argparse.Namespace, ranks: Ranks) -> None:
+    from microlith.workflow.view import Wish, view
+
+    wish = Wish(options.variable, options.time, options.screenshot, options.movie, options.force)
+    view(options.results, wish)
+
+
 def _schema(options: argparse.Namespace, ranks: Ranks) -> None:
     import json
 
@@ -254,6 +261,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the figures to a file (.json)")
     sub.add_argument("--force", action="store_true", help="overwrite the file")
+
+    sub = add("view", _view, "show the results of a run in a window, or as a picture or a movie")
+    sub.add_argument("results", metavar="RESULTS", type=Path, help="folder that a run wrote")
+    sub.add_argument("--screenshot", metavar="FILE", type=Path, help="write a picture (.png), without a window")
+    sub.add_argument("--movie", metavar="FILE", type=Path, help="write all snapshots (.gif, .mp4), without a window")
+    variables = ("concentration", "phase")
+    sub.add_argument(
+        "--variable", choices=variables, default=variables[0], help="what to colour (default: %(default)s)"
+    )
+    sub.add_argument("--time", metavar="T", help='snapshot to show, such as "10 s" (default: the last)')
+    sub.add_argument("--force", action="store_true", help="overwrite the files")
 
     sub = add("schema", _schema, "print the JSON Schema of the case file, for editors")
     sub.add_argument("--markdown", action="store_true", help="print a reference of its keys for people instead")

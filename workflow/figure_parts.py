@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.meshing.phasemesh import PhaseMesh
 from microlith.solver.spec import LabelRegion, Shape, WholePhase
 from microlith.workflow.outputs import SNAPSHOT_PREFIX, whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from microlith.meshing.phasemesh import PhaseMesh
+
 DPI = 300
+# Okabe and Ito (2008): told apart with any colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 BLUE_TO_RED = "RdYlBu_r"  # by way of yellow, so that no concentration looks like a grey phase
 GREYS = (0.93, 0.45)  # first and last of the phases that are not solved
 INK = "#222222"
@@ -54,7 +57,7 @@ def round_length(length: float) -> float:
     return next(step * power for step in (5.0, 2.0, 1.0) if step * power <= length * (1 + 1e-9))
 
 
-def phases_with_cells(mesh: PhaseMesh) -> NDArray[np.bool_]:
+def phases_with_cells(mesh: "PhaseMesh") -> NDArray[np.bool_]:
     """Whether each phase has cells on any rank, (phases,)."""
     here = np.bincount(mesh.cell_tags.values, minlength=len(mesh.names)) > 0
     everywhere: NDArray[np.bool_] = np.logical_or.reduce(mesh.mesh.comm.allgather(here))

@@ -17,6 +17,7 @@ from microlith.meshing.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.spec import Ball, Box, Polygon, Shape, Shell
 from microlith.workflow.figure_parts import (
     BLUE_TO_RED,
+    COLOURS,
     DPI,
     INK,
     described,
@@ -42,9 +43,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 LONG_SIDE = 1600  # pixels of the raster, one to one in the picture
-# Okabe and Ito (2008): told apart with any colour vision; then again with other dashes.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", ":", "-.")
+DASHES = ("-", "--", ":", "-.")  # one after the other, when all colours are taken
 MARGINS = (0.75, 1.25, 0.65, 0.95)  # inches: left, right, top, bottom
 LEAST_WIDTH = 4.6  # inches
 

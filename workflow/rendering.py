@@ -122,6 +122,21 @@ def rendering_environment(given: Mapping[str, str]) -> dict[str, str]:
     return ours | dict(given)
 
 
+def check_rendering() -> None:
+    """Try it with one triangle.
+
+    Raises:
+        RenderingError: There is no way to render here.
+    """
+    corners = np.eye(3, dtype=np.float32)
+    layer = Layer(corners, np.array([[0, 1, 2]], dtype=np.int32), grey=0.5)
+    renderer = Renderer(Scene((layer,), (0, 0, 0), (1, 1, 1), (0, 0, 1), 2.0, (8, 8), (0.0, 1.0), "gray"))
+    try:
+        renderer.draw([])
+    finally:
+        renderer.close()
+
+
 # --- in the child process ---
 
 
