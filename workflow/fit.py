@@ -23,8 +23,8 @@ from microlith.workflow.units import length_text
 
 # Bytes per element at the peak, by (dimension, degree), of mesher and solver; on the low side, since a case that would
 # just fit must not be refused.
-_BYTES_PER_SIMPLEX = {(2, 1): 1500, (2, 2): 2500, (2, 3): 5000, (3, 1): 1500, (3, 2): 3500, (3, 3): 9000}
-_BYTES_PER_VOXEL = {(2, 1): 1200, (2, 2): 3500, (2, 3): 8000, (3, 1): 3000, (3, 2): 15000, (3, 3): 50000}
+_BYTES_PER_SIMPLEX = {(2, 1): 1500, (2, 2): 2500, (2, 3): 5000, (3, 1): 1500, (3, 2): 4000, (3, 3): 10000}
+_BYTES_PER_VOXEL = {(2, 1): 1200, (2, 2): 3500, (2, 3): 8000, (3, 1): 4000, (3, 2): 30000, (3, 3): 100000}
 _SLACK = 1e-6  # of a pixel: how far a region may stand out of the image unmentioned
 _TRIES = 12  # at sizes that would fit
 
