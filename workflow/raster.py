@@ -69,7 +69,7 @@ def pixel_map(space: fem.FunctionSpace, raster: Raster) -> PixelMap:
     have no pixel; a centre on a common edge goes to one of the two cells, which agree there.
 
     Args:
-        space: Lagrange space on straight-sided triangles in two dimensions.
+        space: Lagrange space on straight-sided triangles or on rectangles, in two dimensions.
         raster: Where the pixels are.
     """
     mesh = space.mesh
@@ -77,7 +77,7 @@ def pixel_map(space: fem.FunctionSpace, raster: Raster) -> PixelMap:
     nodes = np.zeros((0, 3), dtype=np.int32)
     if owned > 0:  # DOLFINx 0.9 divides by their number
         nodes = dmesh.entities_to_geometry(mesh, mesh.topology.dim, np.arange(owned, dtype=np.int32))
-    corners = mesh.geometry.x[:, :2][nodes]  # (m, 3, 2)
+    corners = mesh.geometry.x[:, :2][nodes]  # (m, 3 or 4, 2)
     width, height = raster.pixel
     # In units where the centre of pixel (row, column) is at (column, row)
     corners = corners / (width, height) - 0.5
@@ -89,7 +89,8 @@ def pixel_map(space: fem.FunctionSpace, raster: Raster) -> PixelMap:
     sizes = np.ceil(np.log2(np.maximum(spans[near], 1))).astype(np.int64)  # exponents of the groups' boxes
     groups = sizes[:, 0] * 64 + sizes[:, 1]
     origin = corners[:, 0]
-    jacobian = (corners[:, 1:] - origin[:, None]).transpose(0, 2, 1)  # columns are the edges from corner 0
+    jacobian = (corners[:, 1:3] - origin[:, None]).transpose(0, 2, 1)  # columns are the edges from corner 0
+    of_triangles = mesh.topology.cell_type == dmesh.CellType.triangle
 
     found: list[tuple[NDArray[np.int32], NDArray[np.int32], Array]] = []
     for group in np.unique(groups):
@@ -103,7 +104,8 @@ def pixel_map(space: fem.FunctionSpace, raster: Raster) -> PixelMap:
             local = np.linalg.solve(
                 jacobian[cells], (at - origin[cells, None]).transpose(0, 2, 1)
             )  # (cells, 2, pixels)
-            inside = (local >= -EDGE).all(axis=1) & (local.sum(axis=1) <= 1.0 + EDGE)
+            farthest = local.sum(axis=1) if of_triangles else local.max(axis=1)
+            inside = (local >= -EDGE).all(axis=1) & (farthest <= 1.0 + EDGE)
             inside &= (at <= high[cells, None]).all(axis=2)
             which, position = np.nonzero(inside)
             column, row = at[which, position].T
