@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -66,20 +68,20 @@ def _write_gif(path: Path, pictures: Iterable[Picture], stay: float) -> None:
 
 def _write_mp4(path: Path, pictures: Iterable[Picture], stay: float, program: str) -> None:
     with whole_file(path) as temporary:
-        child: subprocess.Popen[bytes] | None = None
-        for picture in pictures:
-            if child is None:
-                rows, columns = picture.shape[:2]
-                form = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{columns}x{rows}", "-r", str(RATE), "-i", "-"]
-                out = ["-pix_fmt", "yuv420p", "-f", "mp4", str(temporary)]
-                command = [program, "-y", "-loglevel", "error", *form, *out]
-                child = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-            try:
-                for _ in range(max(1, round(RATE * stay))):
-                    child.stdin.write(picture.tobytes())  # type: ignore[union-attr]  # a pipe
-            except BrokenPipeError:
-                break  # its status says why
-        assert child is not None
-        _, said = child.communicate()
+        ordered = iter(pictures)
+        first = next(ordered)
+        rows, columns = first.shape[:2]
+        form = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{columns}x{rows}", "-r", str(RATE), "-i", "-"]
+        command = [program, "-y", "-loglevel", "error", *form, "-pix_fmt", "yuv420p", "-f", "mp4", str(temporary)]
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            with suppress(BrokenPipeError):  # its status says why
+                for picture in chain([first], ordered):
+                    for _ in range(max(1, round(RATE * stay))):
+                        child.stdin.write(picture.tobytes())  # type: ignore[union-attr]  # a pipe
+            _, said = child.communicate()
+        finally:
+            child.kill()
         if child.returncode != 0:
-            raise OSError(0, f"ffmpeg: {said.decode(errors='replace').strip().splitlines()[-1:] or child.returncode}")
+            reason = said.decode(errors="replace").strip().splitlines()
+            raise OSError(0, f"ffmpeg: {reason[-1] if reason else child.returncode}")

@@ -6,6 +6,7 @@ straight to the terminal. A child process keeps both away from a run that has sp
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -112,7 +113,8 @@ class Renderer:
         status = child.wait()
         self._said.seek(0)
         said = self._said.read().decode(errors="replace").strip().splitlines()
-        return f"{said[-1][-200:]} (exit status {status})" if said else f"exit status {status}"
+        last = re.sub(r"\x1b\[\d*m", "", said[-1]).rpartition("| ")[2] if said else ""  # without VTK's colours and time
+        return f"{last} (exit status {status})".lstrip()
 
 
 def rendering_environment(given: Mapping[str, str]) -> dict[str, str]:

@@ -125,6 +125,7 @@ def _check_rendering() -> None:
 def _off_screen(results: Results, wish: Wish, step: int) -> None:
     import pyvista
 
+    _silence()
     show = Show(results, wish.variable, pyvista.Plotter(off_screen=True, window_size=SIZE, lighting="none"), step)
     if wish.screenshot is not None:
         _save(show.picture(), wish.screenshot, results.title)
@@ -157,6 +158,7 @@ def _save(picture: Picture, path: Path, title: str) -> None:
 def _in_window(results: Results, wish: Wish, step: int) -> None:
     import pyvista
 
+    _silence()
     plotter = pyvista.Plotter(window_size=(1280, 960), lighting="none", title=f"microlith: {results.title}")
     if plotter.render_window.GetClassName() in ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow"):
         raise InputError(
@@ -175,7 +177,6 @@ class Show:
 
     def __init__(self, results: Results, variable: Variable, plotter: "pyvista.Plotter", step: int) -> None:
         """Show the snapshot number `step` of all phases; in 3D cut in the middle."""
-        _silence()
         self.plotter = plotter
         self.results = results
         self.variable = variable
@@ -226,11 +227,12 @@ class Show:
 
     def add_controls(self) -> None:
         """Slider over the snapshots, a check box for each phase, and the plane to drag."""
-        plotter, times = self.plotter, self.results.times
-        if self.variable == "concentration" and len(times) > 1:
+        plotter = self.plotter
+        labels = [_said(float(time)) for time in self.results.times]
+        if self.variable == "concentration" and len(labels) > 1:
             plotter.add_text_slider_widget(
                 lambda label: self.go_to(labels.index(label)),
-                data=(labels := [_said(float(time)) for time in times]),
+                data=labels,
                 value=self.step,
                 pointa=(0.35, 0.08),
                 pointb=(0.85, 0.08),
