@@ -55,6 +55,8 @@ def within_box(low: Array, high: Array) -> Cut:
 def within_distance(distance: Distance, accuracy: float, smallest: float) -> Cut:
     """Cut where a signed distance, given at the corners as well, is zero; it changes by no more than the way gone.
 
+    Within a simplex where the distance is as good as quadratic, its parts take it from the quadratic.
+
     Args:
         distance: Negative inside.
         accuracy: Deviation of the distance from a linear function, in a simplex, that need not be resolved.
@@ -62,41 +64,69 @@ def within_distance(distance: Distance, accuracy: float, smallest: float) -> Cut
     """
 
     def cut(corners: Array, values: Array) -> Iterator[Inside]:
-        # No point of a cell is farther than this from its nearest corner (Jung's theorem).
-        dim = corners.shape[2]
-        reach = math.sqrt(dim / (2 * (dim + 1))) * diameters(corners)
+        reach = _reach(corners)
         whole = values.max(axis=1) <= -reach
         left = np.flatnonzero(~whole & (values.min(axis=1) < reach))
         yield _wholes(np.flatnonzero(whole), corners)
         cell, simplices = _simplices(left, corners[left])
         at_corners = values[left] if is_simplex(corners) else split(values[left]).reshape(len(cell), -1)
-        waiting = [(cell, simplices, at_corners)]
+        waiting = [_Waiting(cell, simplices, at_corners, quadratic=False)]
         while waiting:
-            cell, simplices, at_corners = waiting.pop()
-            if len(cell) > CHUNK:
-                middle = len(cell) // 2
-                waiting += [(cell[:middle], simplices[:middle], at_corners[:middle])]
-                waiting += [(cell[middle:], simplices[middle:], at_corners[middle:])]
+            now = waiting.pop()
+            if len(now.cell) > CHUNK:
+                waiting += now.halves()
                 continue
-            far = np.abs(at_corners).min(axis=1) >= math.sqrt(dim / (2 * (dim + 1))) * diameters(simplices)
+            count = now.simplices.shape[1]
+            at_corners = now.values[:, :count]
+            far = np.abs(at_corners).min(axis=1) >= _reach(now.simplices)
             inside = at_corners.max(axis=1) < 0
-            sure = far & (inside | (at_corners.min(axis=1) > 0))
-            yield Inside(np.empty(0, np.intp), cell[sure & inside], simplices[sure & inside])
-            cell, simplices, at_corners = cell[~sure], simplices[~sure], at_corners[~sure]
-            if len(cell) == 0:
+            alike = inside | (at_corners.min(axis=1) > 0)
+            sure = far & alike
+            yield Inside(np.empty(0, np.intp), now.cell[sure & inside], now.simplices[sure & inside])
+            now, alike = now.those(~sure), alike[~sure]
+            if len(now.cell) == 0:
                 continue
-            at_middles = _at_middles(simplices, distance)
-            deviation = _deviation(simplices, at_corners, at_middles, distance)
+            cell, simplices, nodal = now.cell, now.simplices, now.values
+            quadratic = np.full(len(cell), now.quadratic)
+            if not now.quadratic:
+                nodal = np.concatenate([nodal, _at_middles(simplices, distance)], axis=1)
+                off = np.abs(distance(simplices.mean(axis=1)) - nodal @ _quadratic_at_centroid(count))
+                quadratic = off <= 0.1 * accuracy
+            bend, deviation = _deviation(nodal, count)
+            deviation = deviation if now.quadratic else np.maximum(deviation, off)
             ready = (deviation <= accuracy) | (diameters(simplices) <= smallest)
-            alike = (at_corners.max(axis=1) < 0) | (at_corners.min(axis=1) > 0)
-            ready |= alike & (np.abs(at_corners).min(axis=1) > FLAT * deviation)
-            of, parts = clip(simplices[ready], at_corners[ready])
+            ready |= alike & (np.abs(nodal[:, :count]).min(axis=1) > FLAT * deviation)
+            of, parts = clip(simplices[ready], nodal[ready, :count] + bend[ready, None])
             yield Inside(np.empty(0, np.intp), cell[ready][of], parts)
-            divided = _halve(cell[~ready], simplices[~ready], at_corners[~ready], at_middles[~ready])
-            if len(divided[0]):
-                waiting.append(divided)
+            for kind in (True, False):
+                some = ~ready & (quadratic == kind)
+                if some.any():
+                    waiting.append(_Waiting(*_halve(cell[some], simplices[some], nodal[some], kind), quadratic=kind))
 
     return cut
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Simplices that are still to be cut."""
+
+    cell: Index  # (n,)
+    simplices: Array  # (n, dim + 1, dim)
+    values: Array  # of the distance: at the corners (n, dim + 1), or at the middles of the edges as well
+    quadratic: bool  # whether the values are those of a quadratic that stands for the distance: then all are there
+
+    def those(self, chosen: NDArray[np.bool_]) -> "_Waiting":
+        return _Waiting(self.cell[chosen], self.simplices[chosen], self.values[chosen], self.quadratic)
+
+    def halves(self) -> "list[_Waiting]":
+        first = np.arange(len(self.cell)) < len(self.cell) // 2
+        return [self.those(first), self.those(~first)]
+
+
+def _reach(corners: Array) -> Array:
+    """No point of a cell is farther than this from its nearest corner (Jung's theorem)."""
+    dim = corners.shape[2]
+    return math.sqrt(dim / (2 * (dim + 1))) * diameters(corners)
 
 
 def within_labels(labels: LabelField, smallest: float) -> Cut:
@@ -118,7 +148,7 @@ def within_labels(labels: LabelField, smallest: float) -> Cut:
             taken = done & inside
             yield Inside(np.empty(0, np.intp), cell[taken], simplices[taken])
             nothing = np.empty((np.count_nonzero(~done), 0))
-            cell, simplices, _ = _halve(cell[~done], simplices[~done], nothing, nothing)
+            cell, simplices, _ = _halve(cell[~done], simplices[~done], nothing, quadratic=False)
             if len(cell):
                 waiting.append((cell, simplices))
 
@@ -163,43 +193,88 @@ def _at_middles(simplices: Array, distance: Distance) -> Array:
     return distance(middles.reshape(-1, simplices.shape[2])).reshape(len(simplices), -1)
 
 
-def _deviation(simplices: Array, at_corners: Array, at_middles: Array, distance: Distance) -> Array:
-    """How far the distance is from a linear function within each simplex: at its edges' middles and its centroid."""
-    pairs = np.array(_pairs(simplices.shape[1]))
-    linear = (at_corners[:, pairs[:, 0]] + at_corners[:, pairs[:, 1]]) / 2
-    at_centroid = np.abs(distance(simplices.mean(axis=1)) - at_corners.mean(axis=1))
-    return np.maximum(at_centroid, np.abs(at_middles - linear).max(axis=1, initial=0.0))
+def _deviation(nodal: Array, count: int) -> tuple[Array, Array]:
+    """How a quadratic function differs from its linear interpolant within each simplex.
 
+    Args:
+        nodal: (n, corners + edges) its values at corners and at the edges' middles.
+        count: Number of corners.
 
-def _halve(cell: Index, corners: Array, at_corners: Array, at_middles: Array) -> tuple[Index, Array, Array]:
-    """Each triangle into four (tetrahedron into eight) by its edges' middles, with the values at the corners.
-
-    What is left of a tetrahedron without its corners is cut along its shortest diagonal, which keeps shapes good.
+    Returns:
+        Mean difference, (n,): where the edge of the region is curved, chords lie on one side of it, and moved by this
+        they lie on both. Largest difference at the edges' middles, (n,).
     """
-    n = corners.shape[1]
-    pairs = np.array(_pairs(n))
-    points = np.concatenate([corners, (corners[:, pairs[:, 0]] + corners[:, pairs[:, 1]]) / 2], axis=1)
-    values = np.concatenate([at_corners, at_middles], axis=1)
-    if n == 3:  # points: 0, 1, 2, 01, 02, 12
-        children = [np.array([[0, 3, 4], [3, 1, 5], [4, 5, 2], [3, 4, 5]])]
-        kind = np.zeros(len(cell), np.intp)
-    else:  # points: 0, 1, 2, 3, 01 (4), 02 (5), 03 (6), 12 (7), 13 (8), 23 (9)
-        ends = [[0, 4, 5, 6], [4, 1, 7, 8], [5, 7, 2, 9], [6, 8, 9, 3]]
-        children = []
-        for a, b, ring in ((4, 9, (5, 6, 8, 7)), (5, 8, (4, 6, 9, 7)), (6, 7, (4, 5, 9, 8))):
-            around = [[a, b, ring[k], ring[(k + 1) % 4]] for k in range(4)]
-            children.append(np.array(ends + around))
-        diagonals = [np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in ((4, 9), (5, 8), (6, 7))]
-        kind = np.argmin(diagonals, axis=0)
-    out_cell, out_corners, out_values = [], [], []
-    for k, child in enumerate(children):
+    pairs = np.array(_pairs(count))
+    at_edges = nodal[:, count:] - (nodal[:, pairs[:, 0]] + nodal[:, pairs[:, 1]]) / 2
+    # The difference is Σ 4 d_ij λ_i λ_j over the edges, and the mean of λ_i λ_j is 1/((dim + 1)(dim + 2)).
+    return 4 / (count * (count + 1)) * at_edges.sum(axis=1), np.abs(at_edges).max(axis=1, initial=0.0)
+
+
+def _quadratic_basis(shares: Array) -> Array:
+    """Quadratic basis (n, corners + edges) of a simplex at points given by their shares of its corners (n, corners)."""
+    pairs = np.array(_pairs(shares.shape[1]))
+    return np.concatenate([shares * (2 * shares - 1), 4 * shares[:, pairs[:, 0]] * shares[:, pairs[:, 1]]], axis=1)
+
+
+def _quadratic_at_centroid(count: int) -> Array:
+    return _quadratic_basis(np.full((1, count), 1 / count))[0]
+
+
+def _children() -> dict[int, list[NDArray[np.intp]]]:
+    """Ways to divide a simplex, by the number of its corners: (children, corners) points, edges' middles after corners.
+
+    A tetrahedron without its four corners is an octahedron: cut along one of its three diagonals.
+    """
+    triangle = [[0, 3, 4], [3, 1, 5], [4, 5, 2], [3, 4, 5]]  # points 0, 1, 2, 01, 02, 12
+    ends = [[0, 4, 5, 6], [4, 1, 7, 8], [5, 7, 2, 9], [6, 8, 9, 3]]  # points 0, 1, 2, 3, 01, 02, 03, 12, 13, 23
+    ways = []
+    for (a, b), ring in zip(_DIAGONALS, ((5, 6, 8, 7), (4, 6, 9, 7), (4, 5, 9, 8)), strict=True):
+        ways.append(np.array(ends + [[a, b, ring[k], ring[(k + 1) % 4]] for k in range(4)]))
+    return {3: [np.array(triangle)], 4: ways}
+
+
+_DIAGONALS = ((4, 9), (5, 8), (6, 7))
+_CHILDREN = _children()
+
+
+def _halve(cell: Index, corners: Array, nodal: Array, quadratic: bool) -> tuple[Index, Array, Array]:
+    """Each triangle into four (tetrahedron into eight) by its edges' middles.
+
+    Tetrahedra are cut along the shortest of their diagonals, which keeps shapes good.
+
+    Args:
+        cell: (n,) of each simplex.
+        corners: (n, corners, dim).
+        nodal: (n, corners + edges) values at the corners and at the middles of the edges, or (n, 0).
+        quadratic: Whether children get values at their edges' middles, too, from the quadratic function.
+    """
+    count, dim = corners.shape[1:]
+    shares = _shares(count)
+    points = np.einsum("pk,nkd->npd", shares, corners)
+    ways = _CHILDREN[count]
+    kind = np.zeros(len(cell), np.intp)
+    if len(ways) > 1:
+        kind = np.argmin([((points[:, a] - points[:, b]) ** 2).sum(axis=1) for a, b in _DIAGONALS], axis=0)
+    width = (len(shares) if quadratic else count) if nodal.shape[1] else 0
+    found: list[tuple[Index, Array, Array]] = []
+    for k, way in enumerate(ways):
         of_kind = np.flatnonzero(kind == k)
-        out_cell.append(np.repeat(cell[of_kind], len(child)))
-        out_corners.append(points[of_kind][:, child].reshape(-1, n, corners.shape[2]))
-        if at_corners.shape[1]:
-            out_values.append(values[of_kind][:, child].reshape(-1, n))
-    found = np.concatenate(out_values) if out_values else np.empty((sum(map(len, out_cell)), 0))
-    return np.concatenate(out_cell), np.concatenate(out_corners), found
+        values = nodal[of_kind]
+        if values.shape[1] and quadratic:
+            at = np.einsum("pk,ckm->cpm", shares, shares[way])  # nodes of each child, as shares of the parent's corners
+            values = values @ _quadratic_basis(at.reshape(-1, count)).T
+        elif values.shape[1]:
+            values = values[:, way]
+        values = values.reshape(len(of_kind) * len(way), width)
+        found.append((np.repeat(cell[of_kind], len(way)), points[of_kind][:, way].reshape(-1, count, dim), values))
+    cells, parts, values_of = zip(*found, strict=True)
+    return np.concatenate(cells), np.concatenate(parts), np.concatenate(values_of)
+
+
+def _shares(count: int) -> Array:
+    """Corners and edges' middles of a simplex as shares of its corners, (corners + edges, corners)."""
+    unit = np.eye(count)
+    return np.concatenate([unit, np.array([(unit[i] + unit[j]) / 2 for i, j in _pairs(count)])])
 
 
 def clip(corners: Array, values: Array) -> tuple[Index, Array]:
