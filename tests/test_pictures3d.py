@@ -14,12 +14,14 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from microlith.meshing.parts import phase_mesh
+from microlith.meshing.volume import LabelVolume, Portion
 from microlith.solver.spec import Ball, Box, Shell, WholePhase
 from microlith.workflow import pictures3d
 from microlith.workflow.cutaway import Sheet, _section, _split, cutaway, thinned, vertex_dofs
 from microlith.workflow.figure_parts import BLUE_TO_RED, greys_of, phases_with_cells
 from microlith.workflow.pictures3d import DPI, MARGINS, View, draw_snapshots_3d
 from microlith.workflow.rendering import Layer, Renderer, RenderingError, Scene, rendering_environment
+from microlith.workflow.solids import solids
 
 COMM = MPI.COMM_WORLD
 NAMES = ("pore", "sei_cb", "particle", "other")
@@ -228,6 +230,44 @@ def test_regions_notes_and_two_snapshots(tmp_path):
     assert (pictures[0] != without).any(axis=2).sum() > 2000  # edges and names
     assert 0 < (pictures[0] != pictures[1]).any(axis=2).sum() < 3000  # the time
     assert Image.open(tmp_path / names[1]).info["Title"] == "Block, t = 2 s"
+
+
+@pytest.mark.mpi
+def test_voxels_close_what_is_cut_open(tmp_path):
+    """A particle that touches a pore, both at the cut: without its voxels one would see through it."""
+    labels = np.full((6, 6, 6), SEI, np.uint8)
+    labels[3:5, 2:4, 2:4] = PARTICLE  # touches the cut at z = 3, on the side that stays
+    labels[5, 2:4, 2:4] = PORE
+    labels[0, 4:, :2] = PARTICLE  # at the image's faces, two of them out of sight
+    parts = made_meshes.voxel_parts_of(labels, NAMES, "hexahedron", COMM, lambda cell: cell % COMM.size)
+    mesh = phase_mesh(parts, [SEI], COMM)
+
+    def read(window):
+        assert COMM.rank == 0 or 0 in [end - start for start, end in window]
+        return Portion(labels[tuple(slice(*ends) for ends in window)], window)
+
+    counts = tuple(np.bincount(labels.ravel(), minlength=4).tolist())
+    volume = LabelVolume(labels.shape, NAMES, (1e-6,) * 3, counts, labels.shape, read)
+    solved = np.array([False, True, False, False])
+    found = solids(volume, 1e-6, np.full(3, 3.0), solved, [PARTICLE], COMM)[PARTICLE]
+    folder = COMM.bcast(tmp_path)
+    space = fem.functionspace(mesh.mesh, ("Lagrange", 1))
+    zero = fem.Function(space).x.array
+    draw_snapshots_3d(folder, "Block", mesh, space, [1.0], [zero], {}, (0.0, 6.0), [PORE], volume)
+    COMM.barrier()
+    if COMM.rank > 0:
+        assert len(found[1]) == 0
+        return
+    z = found[0][found[1]].mean(axis=1)[:, 2]
+    on_cut = np.isclose(z, 3)
+    assert np.abs(area_vectors(found[0][found[1]][on_cut])).sum() == pytest.approx(9)  # nearest of all on that quarter
+    picture, view = picture_of(folder / "snapshot-1s.png"), View.of_frame(np.array(mesh.extent))
+    grey = round(255 * greys_of(solved)[PARTICLE])
+    for point in ((3.5, 2.5, 3), (0.3, 5.8, 0), (1.5, 5.5, 0)):
+        assert np.abs(colour_at(picture, view, point) - grey).max() <= 2, point
+    blue = np.array(colormaps[BLUE_TO_RED](0, bytes=True)[:3])
+    for point in ((5, 2.5, 3), (0.3, 3.8, 0)):
+        assert np.abs(colour_at(picture, view, point) - blue).max() <= 2, point
 
 
 def test_frame_fits_whatever_its_shape():

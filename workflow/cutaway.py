@@ -77,16 +77,16 @@ def cutaway(mesh: PhaseMesh, solved: NDArray[np.bool_], empty: Collection[int], 
 
     faces = Sheet(vertices, _facets(mesh, [face_tag(name) for name in SEEN]))
     cells = corners.cell_nodes(mesh.mesh)
-    caps = [_beyond(_section(_simplices(cells, f), vertices, f), level, axis) for axis, f in enumerate(level.T)]
+    caps = [beyond(_section(_simplices(cells, f), vertices, f), level, axis) for axis, f in enumerate(level.T)]
     between = Sheet(vertices, np.concatenate([none, *borders.values()]))
-    lines = [_beyond(_section(between.cells, vertices, f), level, axis) for axis, f in enumerate(level.T)]
+    lines = [beyond(_section(between.cells, vertices, f), level, axis) for axis, f in enumerate(level.T)]
     return Cutaway(
-        flat=_joined([_kept(faces, level), *caps]),
-        walls=_kept(Sheet(vertices, np.concatenate(walls)), level).compact(),
+        flat=_joined([kept(faces, level), *caps]),
+        walls=kept(Sheet(vertices, np.concatenate(walls)), level).compact(),
         grains={
-            phase: _kept(Sheet(vertices, np.concatenate(found)), level).compact() for phase, found in grains.items()
+            phase: kept(Sheet(vertices, np.concatenate(found)), level).compact() for phase, found in grains.items()
         },
-        outlines=_joined([_kept(Sheet(vertices, _rims(between.cells, x, mesh.extent)), level), *lines]),
+        outlines=_joined([kept(Sheet(vertices, _rims(between.cells, x, mesh.extent)), level), *lines]),
     )
 
 
@@ -221,7 +221,7 @@ def _on_edges(weights: csr_array, f: Array, ends: Indices) -> tuple[csr_array, I
     return mean @ weights, number.ravel()
 
 
-def _kept(sheet: Sheet, level: Array) -> Sheet:
+def kept(sheet: Sheet, level: Array) -> Sheet:
     """What is left of segments or triangles when the part beyond all three planes is taken away."""
     parts, rest = [], sheet
     for axis in range(3):
@@ -230,7 +230,7 @@ def _kept(sheet: Sheet, level: Array) -> Sheet:
     return _joined(parts)
 
 
-def _beyond(sheet: Sheet, level: Array, axis: int) -> Sheet:
+def beyond(sheet: Sheet, level: Array, axis: int) -> Sheet:
     """What of a section along one plane lies beyond the two others."""
     for other in {0, 1, 2} - {axis}:
         sheet = _split(sheet, level[:, other])[1]

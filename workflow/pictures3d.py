@@ -16,8 +16,9 @@ from mpi4py import MPI
 
 from microlith.meshing.collective import together
 from microlith.meshing.phasemesh import PhaseMesh
+from microlith.meshing.volume import LabelVolume
 from microlith.solver.spec import Ball, Box, Shape, Shell
-from microlith.workflow.cutaway import TOWARDS, Cutaway, Sheet, cutaway, thinned, vertex_dofs
+from microlith.workflow.cutaway import TOWARDS, Cutaway, Indices, Sheet, cutaway, thinned, vertex_dofs
 from microlith.workflow.figure_parts import (
     BLUE_TO_RED,
     DPI,
@@ -35,6 +36,7 @@ from microlith.workflow.figure_parts import (
     wrapped,
 )
 from microlith.workflow.rendering import Layer, Picture, Renderer, RenderingError, Scene
+from microlith.workflow.solids import solids
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,6 +69,7 @@ def draw_snapshots_3d(
     regions: Mapping[str, Shape],
     c_range: tuple[float, float],
     empty: Collection[int] = (),
+    volume: LabelVolume | None = None,
 ) -> list[str]:
     """Draw snapshot-<time>.png for each time: concentration on the surface and on the cut, other phases in grey.
 
@@ -83,6 +86,7 @@ def draw_snapshots_3d(
         regions: Name -> shape, marked in the picture.
         c_range: Concentrations at the blue and the red end, mol/m^3; values beyond take the end's colour.
         empty: Phases, by index, that are drawn as empty space: pores.
+        volume: The image; its voxels close the grey phases where they are cut open. Without it one sees into them.
 
     Returns:
         Names of the files, in the order of the times.
@@ -101,7 +105,8 @@ def draw_snapshots_3d(
     dofs = together(comm, lambda: vertex_dofs(space))
     view = View.of_frame(extent)
     greys = {phase: grey for phase, grey in greys_of(solved).items() if phase not in empty}
-    layers = _layers(comm, found, mesh.mesh.geometry.x, view, greys)
+    closed = {} if volume is None else solids(volume, mesh.unit, 0.5 * extent, solved, greys, comm)
+    layers = _layers(comm, found, mesh.mesh.geometry.x, closed, view, greys)
 
     def stage_of_first_rank() -> tuple[Renderer, _Canvas] | None:
         if layers is None:
@@ -164,7 +169,12 @@ def _bounded(comm: MPI.Intracomm, found: Cutaway, x: Array, diagonal: float) -> 
 
 
 def _layers(
-    comm: MPI.Intracomm, found: Cutaway, x: Array, view: "View", greys: Mapping[int, float]
+    comm: MPI.Intracomm,
+    found: Cutaway,
+    x: Array,
+    closed: Mapping[int, tuple[Array, Indices]],
+    view: "View",
+    greys: Mapping[int, float],
 ) -> tuple[Layer, ...] | None:
     """All that is drawn, on rank 0."""
     sheets = {"flat": found.flat, "walls": found.walls, "outlines": found.outlines} | {
@@ -179,11 +189,21 @@ def _layers(
         for phase, grey in greys.items()
         if f"grains {phase}" in there
     ]
+    # Behind the solved phases' own surfaces, which are smooth where voxels are not
+    lids = [
+        Layer(
+            (points - LIFT * view.half_height * view.towards).astype(np.float32),
+            cells.astype(np.int32),
+            greys[phase],
+            lit=False,
+        )
+        for phase, (points, cells) in closed.items()
+    ]
     points, cells = there["outlines"]
     lifted = (points + LIFT * view.half_height * view.towards).astype(np.float32)
     outlines = Layer(lifted, cells, grey=0.13, lit=False, width=1.2)
     frame, corner = (Layer(*lines, grey=grey, lit=False, width=1.5) for lines, grey in view.frame())
-    return (Layer(*there["flat"], lit=False), Layer(*there["walls"]), *grains, outlines, frame, corner)
+    return (Layer(*there["flat"], lit=False), Layer(*there["walls"]), *grains, *lids, outlines, frame, corner)
 
 
 def _surface(comm: MPI.Intracomm, sheet: Sheet, x: Array) -> tuple[Values, NDArray[np.int32]] | None:

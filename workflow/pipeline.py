@@ -306,7 +306,9 @@ def _write(folder: Path, ready: Prepared, transient: Transient, comm: MPI.Intrac
     from microlith.workflow.pictures3d import draw_snapshots_3d
 
     pores = [i for i, phase in enumerate(case.physics.phases) if phase.role is Role.SOURCE]
-    draw_snapshots_3d(folder, case.title, meshed.mesh, space, moments, drawn, ready.shapes, limits, pores)
+    draw_snapshots_3d(
+        folder, case.title, meshed.mesh, space, moments, drawn, ready.shapes, limits, pores, meshed.volume
+    )
 
 
 def _summary(ready: Prepared, transient: Transient, comm: MPI.Intracomm) -> dict[str, Any]:
