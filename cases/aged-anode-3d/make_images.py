@@ -48,7 +48,7 @@ AGED_PORES = (
 )
 # Regions of the case files: x, y, z of the centre and radius (um), in the aged image
 SPHERES = {
-    "I": (1.75, 1.75, 1.52, 0.25),
+    "I": (2.13, 0.81, 1.26, 0.25),  # between two pores
     "II": (1.45, 1.80, 2.10, 0.25),
     "III": (1.25, 1.65, 2.90, 0.25),
     "IV": (0.50, 0.75, 3.95, 0.25),
