@@ -176,7 +176,8 @@ def _solved(problem: _Problem, right: Array, held: NDArray[np.bool_], method: st
     matrix.assemble()
     matrix.zeroRowsColumnsLocal(np.flatnonzero(held).astype(np.int32), 1.0)
     matrix.setOption(PETSc.Mat.Option.SPD, True)
-    ksp = new_ksp(matrix.comm, method, SOLVE_TOLERANCE)
+    degree = problem.space.element.basix_element.degree
+    ksp = new_ksp(matrix.comm, method, SOLVE_TOLERANCE, problem.mesh.mesh.topology.dim, degree)
     if method == "cg":
         # With multigrid near the inverse of K, this norm of the residual is near the energy norm of the error.
         ksp.setNormType(PETSc.KSP.NormType.NATURAL)

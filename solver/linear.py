@@ -11,6 +11,19 @@ from petsc4py import PETSc
 # Above this many unknowns the factors of a 2D (3D) problem cost more memory and time than multigrid needs.
 FACTOR_LIMIT = {2: 2_000_000, 3: 60_000}
 
+# BoomerAMG in 3D: fewer strong couplings and short interpolation keep coarse matrices sparse, and polynomials of
+# Chebyshev smooth with products of matrix and vector alone. A third of the time of the defaults, which suit 2D; see
+# De Sterck, Yang and Heys, SIAM J. Matrix Anal. Appl. 27 (2006) 1019, doi 10.1137/040615729.
+BOOMERAMG_3D = {
+    "strong_threshold": "0.5",
+    "coarsen_type": "HMIS",
+    "interp_type": "ext+i",
+    "P_max": "4",
+    "relax_type_all": "Chebyshev",
+}
+AGGRESSIVE = {"agg_nl": "1"}  # first coarsening, of degree 1 only: at degree 2 it doubles the iterations
+PREFIX = "microlith_3d_"  # of these options in PETSc's database
+
 
 def choose_method(wanted: str, dim: int, unknowns: int) -> str:
     """Resolve "auto" to "mumps" or "cg" for a problem in `dim` dimensions with `unknowns` unknowns."""
@@ -19,13 +32,15 @@ def choose_method(wanted: str, dim: int, unknowns: int) -> str:
     return "mumps" if unknowns <= FACTOR_LIMIT[dim] else "cg"
 
 
-def new_ksp(comm: MPI.Comm, method: str, tolerance: float) -> PETSc.KSP:
+def new_ksp(comm: MPI.Comm, method: str, tolerance: float, dim: int = 2, degree: int = 1) -> PETSc.KSP:
     """Solver for symmetric positive definite matrices, without operators so far.
 
     Args:
         comm: Of the matrices.
         method: "mumps" or "cg".
         tolerance: Relative residual at which CG stops.
+        dim: Of the space; multigrid is set up for 2D or 3D.
+        degree: Of the elements.
     """
     ksp = PETSc.KSP().create(comm)
     ksp.setErrorIfNotConverged(False)
@@ -39,7 +54,21 @@ def new_ksp(comm: MPI.Comm, method: str, tolerance: float) -> PETSc.KSP:
         ksp.setTolerances(rtol=tolerance, atol=0.0, max_it=500)
         pc.setType("hypre")
         pc.setHYPREType("boomeramg")
+        if dim == 3:
+            _choose(pc, BOOMERAMG_3D | (AGGRESSIVE if degree == 1 else {}))
     return ksp
+
+
+def _choose(pc: PETSc.PC, options: dict[str, str]) -> None:
+    """Set options of BoomerAMG, for which petsc4py has no functions; PETSc's database is left as it was."""
+    database = PETSc.Options(PREFIX)
+    names = {f"pc_hypre_boomeramg_{name}": value for name, value in options.items()}
+    for name, value in names.items():
+        database[name] = value
+    pc.setOptionsPrefix(PREFIX)
+    pc.setFromOptions()
+    for name in names:
+        database.delValue(name)
 
 
 def give_workspace(ksp: PETSc.KSP) -> None:
@@ -60,6 +89,8 @@ class ShiftedSolvers:
     stiffness: PETSc.Mat
     method: str  # "mumps" or "cg"
     inner_tolerance: float  # relative residual of CG; factors are exact to rounding
+    dim: int = 2  # of the space
+    degree: int = 1  # of the elements
     solves: int = 0
     iterations: int = 0  # of CG, over all solves
     poles: list[float] = field(default_factory=list)  # the values of γ that were set up, in their order
@@ -89,7 +120,7 @@ class ShiftedSolvers:
         """The solver for this γ."""
         if self._shifted is None or self._ksp is None:
             self._shifted = self.stiffness.duplicate(copy=True)
-            self._ksp = new_ksp(self.mass.comm, self.method, self.inner_tolerance)
+            self._ksp = new_ksp(self.mass.comm, self.method, self.inner_tolerance, self.dim, self.degree)
         if self.poles and self.poles[-1] == gamma:
             return self._ksp
         self.stiffness.copy(self._shifted, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)

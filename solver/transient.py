@@ -125,7 +125,8 @@ def solve(
     scaled = np.divide(times, scales.time)
     watched_times: Array = np.unique(np.concatenate([scaled, np.array(time.snapshots) / scales.time, [1.0]]))
     inner = options.inner_tolerance or INNER * time.tolerance
-    solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, inner)
+    degree = problem.space.element.basix_element.degree
+    solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, inner, dim, degree)
     integration = integrate(
         problem.system,
         solvers,
