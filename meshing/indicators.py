@@ -10,6 +10,7 @@ SMOOTHING = 1.5  # standard deviation of the narrower Gaussian, voxels
 CUT = 3.0  # standard deviations after which a Gaussian is cut off
 REACH = 10  # voxels on each side on which the value in a voxel depends
 MARGIN = 0.06  # by which the phase of a voxel leads at its centre
+LONE = 0.5  # more of its indicator per further axis along which a voxel is alone: else interpolation makes it too small
 
 
 def indicators(
@@ -51,6 +52,17 @@ def indicators(
         np.copyto(own, smooth, where=inside)
         np.maximum(other, smooth, out=other, where=~inside)
     raised = np.maximum(own, other + MARGIN)
+    raised += np.where(thin, LONE * np.maximum(_lone_axes(phase) - 1, 0), 0.0).astype(np.float32)
     for index in range(phases):
         np.copyto(values[index], raised, where=phase == index)
     return VoxelFields(values, start, voxel)
+
+
+def _lone_axes(phase: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Number of axes along which both neighbours of a voxel are of other phases; shaped as `phase`."""
+    alone = np.zeros(phase.shape, np.int8)
+    for axis in range(phase.ndim):
+        along = np.moveaxis(phase, axis, 0)
+        differ = along[1:] != along[:-1]
+        np.moveaxis(alone, axis, 0)[1:-1] += differ[1:] & differ[:-1]
+    return alone
