@@ -292,7 +292,7 @@ def test_without_graphics_a_warning_and_no_pictures(tmp_path, monkeypatch, caplo
     """VTK ends the process where it finds no graphics library: only the child's, not ours."""
     monkeypatch.setenv("VTK_DEFAULT_OPENGL_WINDOW", "vtkNoSuchWindow")
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="microlith"):
         assert drawn(COMM.bcast(tmp_path), block("hexahedron"), lambda x: x[0]) == []
     assert ["no pictures of snapshots" in r.message for r in caplog.records] == ([True] if COMM.rank == 0 else [])
 
@@ -304,6 +304,18 @@ def test_two_dimensions_are_refused(tmp_path):
 
 
 # --- renderer ---
+
+
+def test_child_that_is_gone_before_it_is_spoken_to(monkeypatch):
+    """A large scene fills the pipe to a process that has ended: an error, not the end of ours as well."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    layer = Layer(np.zeros((1_000_000, 3), np.float32), np.zeros((1, 3), np.int32))
+    renderer = Renderer(Scene((layer,), (0, 0, 0), (1, 1, 1), (0, 0, 1), 1.0, (8, 8), (0, 1), BLUE_TO_RED))
+    try:
+        with pytest.raises(RenderingError, match="exit status 1"):
+            renderer.draw([])
+    finally:
+        renderer.close()
 
 
 def test_renderer_says_what_failed():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from microlith.meshing.errors import InputError
 from microlith.workflow.outputs import whole_file
+from microlith.workflow.rendering import survive_broken_pipes
 
 Picture = NDArray[np.uint8]  # (rows, columns, 3)
 
@@ -73,6 +74,7 @@ def _write_mp4(path: Path, pictures: Iterable[Picture], stay: float, program: st
         rows, columns = first.shape[:2]
         form = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{columns}x{rows}", "-r", str(RATE), "-i", "-"]
         command = [program, "-y", "-loglevel", "error", *form, "-pix_fmt", "yuv420p", "-f", "mp4", str(temporary)]
+        survive_broken_pipes()
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             with suppress(BrokenPipeError):  # its status says why

@@ -7,8 +7,10 @@ straight to the terminal. A child process keeps both away from a run that has sp
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -98,6 +100,7 @@ class Renderer:
     def _ask(self, child: "subprocess.Popen[bytes]", message: Any) -> Any:
         assert child.stdin is not None
         assert child.stdout is not None
+        survive_broken_pipes()
         try:
             pickle.dump(message, child.stdin, protocol=5)
             child.stdin.flush()
@@ -122,6 +125,15 @@ def rendering_environment(given: Mapping[str, str]) -> dict[str, str]:
     without_display = sys.platform == "linux" and not given.get("DISPLAY")
     ours = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkEGLRenderWindow"} if without_display else {}
     return ours | dict(given)
+
+
+def survive_broken_pipes() -> None:
+    """Have writes to a process that has ended raise BrokenPipeError, as ever in Python, but where PETSc was loaded.
+
+    PETSc takes the signal for itself, and ends the program on it.
+    """
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 def check_rendering() -> None:
@@ -171,6 +183,7 @@ class _Stage:
         self._coloured: list[pyvista.PolyData] = []
         columns, rows = (FINER * n for n in scene.size)
         self._plotter = pyvista.Plotter(off_screen=True, window_size=(columns, rows), lighting="none")
+        self._plotter.render_window.SetMultiSamples(0)  # which takes memory; there are pixels enough to be averaged
         self._plotter.set_background("white")
         for layer in scene.layers:
             if len(layer.cells) > 0:

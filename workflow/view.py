@@ -183,6 +183,7 @@ class Show:
         self.step = step
         self._grids = _grids_of_phases(results)
         self.shown = dict.fromkeys(self._grids, True)
+        self.surfaces: dict[int, Any] = {}  # by phase, of those in sight
         bounds = np.array([results.points.min(axis=0), results.points.max(axis=0)])
         self.center = bounds.mean(axis=0)
         self.plane: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # normal and a point of the cut
@@ -266,7 +267,9 @@ class Show:
         surface = _surface(grid) if self.results.dim == 3 else grid
         if not self.shown[phase] or surface.n_cells == 0:
             self.plotter.remove_actor(name, render=False)
+            self.surfaces.pop(phase, None)
             return
+        self.surfaces[phase] = surface
         look: dict[str, Any] = {"name": name, "reset_camera": False, "render": False}
         if self.variable == "phase":
             look["color"] = self._colour(phase)

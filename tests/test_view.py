@@ -1,0 +1,243 @@
+"""microlith view: what it shows of results in 2D and 3D, off screen; and what it says of all it can't show."""
+
+import json
+import sys
+from itertools import pairwise
+
+import made_meshes
+import numpy as np
+import pytest
+from matplotlib import colormaps
+from PIL import Image
+
+from dolfinx import fem
+from mpi4py import MPI
+
+from microlith.meshing.errors import InputError
+from microlith.meshing.parts import phase_mesh
+from microlith.workflow import movie, view as viewing
+from microlith.workflow.cli import main
+from microlith.workflow.fields import write_fields
+from microlith.workflow.figure_parts import BLUE_TO_RED, COLOURS
+from microlith.workflow.results import load_results
+from microlith.workflow.view import Show, Wish, view
+
+NAMES = ("pore", "left", "right")
+TIMES = (0.0, 1.0, 4.0)
+SUMMARY = {
+    "case": {"title": "Two phases", "phases": {"left": {"initial_mol_per_m3": -1.0}, "pore": {"role": "source"}}},
+    "error": {"reference_concentration_mol_per_m3": 4.0},
+}
+MESHES = [("triangle", 1), ("triangle", 2), ("triangle", 3), ("quadrilateral", 1)]
+MESHES += [("tetrahedron", 1), ("tetrahedron", 2), ("hexahedron", 1), ("hexahedron", 2)]
+
+
+def results(folder, shape="tetrahedron", degree=1, times=TIMES):
+    """Image of 4 x 2 (x 2) voxels of 1 µm: left where x < 2, right beyond; c = time + x."""
+    labels = np.ones((2, 4) if shape in ("triangle", "quadrilateral") else (2, 2, 4), np.uint8)
+    labels[..., 2:] = 2
+    parts = made_meshes.voxel_parts_of(labels, NAMES, shape, MPI.COMM_SELF, np.zeros_like)
+    mesh = phase_mesh(parts, [1, 2], MPI.COMM_SELF)
+    space = fem.functionspace(mesh.mesh, ("Lagrange", degree))
+    field = fem.Function(space)
+    field.interpolate(lambda x: x[0])
+    write_fields(folder / "fields.vtkhdf", mesh, space, times, (t + field.x.array for t in times))
+    (folder / "summary.json").write_text(json.dumps(SUMMARY), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def plotter():
+    import pyvista
+
+    plotter = pyvista.Plotter(off_screen=True, window_size=(400, 300), lighting="none")
+    yield plotter
+    plotter.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_display(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setenv("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+
+
+@pytest.mark.parametrize(("shape", "degree"), MESHES)
+def test_results_are_read_whatever_the_cells(tmp_path, shape, degree):
+    found = load_results(results(tmp_path, shape, degree))
+    assert (found.title, found.names, found.times.tolist(), found.c_range) == ("Two phases", NAMES, [0, 1, 4], (-1, 4))
+    assert found.dim == (2 if shape in ("triangle", "quadrilateral") else 3)
+    per_voxel = {"triangle": 8 if degree == 2 else 2, "tetrahedron": 6}.get(shape, 1)
+    assert len(found.cells) == len(found.phase) == per_voxel * (8 if found.dim == 2 else 16)
+    np.testing.assert_allclose(found.concentration(2), 4 + found.points[:, 0], atol=1e-12)
+    middles = found.points[found.cells].mean(axis=1)
+    np.testing.assert_array_equal(found.phase, np.where(middles[:, 0] < 2, 1, 2))
+
+
+@pytest.mark.parametrize(("shape", "degree"), [("tetrahedron", 1), ("tetrahedron", 2), ("hexahedron", 1)])
+def test_cut_phases_and_snapshots(tmp_path, plotter, shape, degree):
+    show = Show(load_results(results(tmp_path, shape, degree)), "concentration", plotter, 2)
+    left = show.surfaces[1]
+    assert left.bounds == pytest.approx((0, 2, 0, 2, 1, 2))  # the half before the viewer is taken away
+    np.testing.assert_allclose(left["concentration"], 4 + left.points[:, 0], atol=1e-6)
+    show.go_to(0)
+    show.cut((1.0, 0.0, 0.0), (1.5, 1.0, 1.0))
+    left = show.surfaces[1]
+    assert left.bounds == pytest.approx((0, 1.5, 0, 2, 0, 2))
+    np.testing.assert_allclose(left["concentration"], left.points[:, 0], atol=1e-6)
+    assert list(show.surfaces) == [1] == [i for i in (1, 2) if f"cells {i}" in plotter.actors]  # all of it lies beyond
+    show.cut((0.0, 1.0, 0.0), (1.5, 1.0, 1.0))
+    show.switch(1, False)
+    assert list(show.surfaces) == [2] == [i for i in (1, 2) if f"cells {i}" in plotter.actors]
+    assert show.surfaces[2].bounds == pytest.approx((2, 4, 0, 1, 0, 2))
+    show.switch(1, True)
+    assert show.surfaces[1].bounds == pytest.approx((0, 2, 0, 1, 0, 2))
+
+
+def colours_of(picture):
+    """The colours that fill at least a hundredth of a picture, white left out."""
+    colours, counts = np.unique(np.asarray(picture).reshape(-1, 3), axis=0, return_counts=True)
+    return [tuple(map(int, c)) for c in colours[counts > picture.shape[0] * picture.shape[1] / 100] if c.min() < 255]
+
+
+def test_flat_results_have_the_colours_of_the_bar(tmp_path, plotter):
+    folder = results(tmp_path, "quadrilateral")
+    found = load_results(folder)
+    object.__setattr__(found, "concentration", lambda step: np.full(len(found.points), float(step)))
+    show = Show(found, "concentration", plotter, 1)
+    for step in (1, 2):
+        show.go_to(step)
+        expected = np.array(colormaps[BLUE_TO_RED]((step + 1) / 5, bytes=True)[:3])
+        (colour,) = colours_of(show.picture())
+        assert np.abs(np.array(colour) - expected).max() <= 4
+
+
+def test_phases_have_colours_of_their_own(tmp_path, plotter):
+    show = Show(load_results(results(tmp_path, "triangle", 2)), "phase", plotter, 0)
+    seen = colours_of(show.picture())
+    assert sorted("#{:02x}{:02x}{:02x}".format(*c) for c in seen) == sorted(COLOURS[i].lower() for i in (1, 2))
+
+
+# --- command ---
+
+
+def test_screenshot_and_movie(tmp_path, capfd):
+    folder = results(tmp_path, "triangle", 2)
+    picture, film = tmp_path / "a.png", tmp_path / "a.gif"
+    command = ["view", str(folder), "--screenshot", str(picture), "--movie", str(film)]
+    assert main([*command, "--time", "1.2 s"]) == 0
+    told = capfd.readouterr().err
+    assert "the snapshot nearest to 1.2 s is that at 1 s" in told
+    assert "WARN" not in told  # of VTK
+    with Image.open(picture) as image:
+        assert image.size == viewing.SIZE
+        assert image.info["Title"] == "Two phases"
+    with Image.open(film) as image:
+        assert image.n_frames == 3
+        assert image.info["duration"] == 1000
+        frames = []
+        for i in range(3):
+            image.seek(i)
+            frames.append(np.asarray(image.convert("RGB")))
+    assert all((a != b).any() for a, b in pairwise(frames))
+    assert main(command) == 2
+    assert "a.png: this file exists already; choose another, or overwrite it with --force" in capfd.readouterr().err
+    assert main([*command, "--force", "-q"]) == 0
+    assert not list(tmp_path.glob(".*"))
+
+
+def broken(name, text):
+    def breaking(folder):
+        (folder / name).write_text(text)
+
+    return breaking
+
+
+@pytest.mark.parametrize(
+    ("breaking", "sentence"),
+    [
+        (
+            lambda folder: (folder / "summary.json").unlink(),
+            "there is no summary.json, so this is no folder",
+        ),
+        (lambda folder: (folder / "fields.vtkhdf").unlink(), "there is no fields.vtkhdf, which a run writes where"),
+        (broken("fields.vtkhdf", "x"), r"fields.vtkhdf: can't be read as the fields of a run"),
+        (broken("summary.json", "{}"), r"summary.json: expected the summary of a run \(KeyError"),
+        (broken("summary.json", "{"), "summary.json: expected the summary of a run"),
+    ],
+)
+def test_folders_that_are_none_of_a_run(tmp_path, breaking, sentence):
+    folder = results(tmp_path)
+    breaking(folder)
+    with pytest.raises(InputError, match=sentence):
+        view(folder, Wish(screenshot=tmp_path / "new.png"))
+
+
+def test_no_folder_at_all(tmp_path):
+    with pytest.raises(InputError, match="there is no such folder"):
+        view(tmp_path / "none", Wish())
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="this is a file; name the folder"):
+        view(tmp_path / "file", Wish())
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({}, r"there is no display to open a window on; ask for --screenshot FILE.png or --movie FILE.gif"),
+        ({"screenshot": "a.jpg"}, r"a.jpg: expected a file name ending in .png"),
+        ({"movie": "a.avi"}, r"a.avi: expected a file name ending in .gif or .mp4"),
+        ({"movie": "none/a.gif"}, "there is no folder .*none; make it, or name another"),
+        ({"screenshot": "dir.png"}, "dir.png: this is a folder; name a file"),
+        ({"movie": "a.gif", "variable": "phase"}, "phases don't change with time"),
+        ({"movie": "a.gif", "time": "1 s"}, "a movie shows all snapshots"),
+        ({"screenshot": "a.png", "time": "1"}, 'expected a time such as "10 s", got "1" without a unit'),
+        ({"screenshot": "a.png", "time": "5 s"}, "the snapshots go from 0 s to 4 s; choose a time between"),
+    ],
+)
+def test_wishes_that_cannot_be_met(tmp_path, wish, sentence):
+    folder = results(tmp_path)
+    (tmp_path / "dir.png").mkdir()
+    files = {key: tmp_path / value for key, value in wish.items() if key in ("screenshot", "movie")}
+    with pytest.raises(InputError, match=sentence):
+        view(folder, Wish(**(wish | files)))
+    assert {p.name for p in tmp_path.iterdir()} == {"fields.vtkhdf", "summary.json", "dir.png"}
+
+
+def test_without_graphics_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(InputError, match="pictures can't be rendered here, which needs EGL"):
+        view(results(tmp_path), Wish(screenshot=tmp_path / "a.png"))
+
+
+# --- movies ---
+
+
+def test_mp4_without_ffmpeg(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InputError, match=r"an .mp4 needs ffmpeg \(pip install imageio-ffmpeg\).*name a .gif"):
+        movie.write_movie(tmp_path / "a.mp4", iter([]), 1)
+
+
+def test_mp4_gets_every_picture_for_its_time(tmp_path, monkeypatch):
+    """A program in place of ffmpeg keeps what it is told and given."""
+    program = tmp_path / "ffmpeg"
+    program.write_text('#!/bin/sh\nprintf "%s " "$@" >"$0.told"\nfor last; do :; done\ncat >"$last"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(movie, "ffmpeg", lambda: str(program))
+    pictures = [np.full((4, 6, 3), i, np.uint8) for i in range(2)]
+    movie.write_movie(tmp_path / "a.mp4", iter(pictures), 2)
+    frames = np.frombuffer((tmp_path / "a.mp4").read_bytes(), np.uint8).reshape(-1, 72)
+    assert frames.shape[0] == 2 * movie.RATE
+    assert frames[:, 0].tolist() == [0] * movie.RATE + [1] * movie.RATE
+    assert "-s 6x4" in (tmp_path / "ffmpeg.told").read_text()
+
+
+def test_ffmpeg_that_fails_leaves_no_file(tmp_path, monkeypatch):
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\necho no such codec >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(movie, "ffmpeg", lambda: str(program))
+    with pytest.raises(InputError, match=r"a.mp4: can't write here \(ffmpeg: no such codec\)"):
+        movie.write_movie(tmp_path / "a.mp4", iter([np.zeros((400, 600, 3), np.uint8)] * 3), 3)
+    assert {p.name for p in tmp_path.iterdir()} == {"ffmpeg"}
