@@ -80,3 +80,47 @@ def sink_slab_mean(times, a, b, length, diffusivity, velocity):
     means = amplitude * (np.cos(roots * low) - np.cos(roots * high)) / (roots * (high - low))
     decay = np.exp(-np.outer(roots**2, diffusivity * np.asarray(times) / length**2))
     return 1 - slope * (low + high) / 2 - means @ decay
+
+
+def sphere_mean(times, radius, diffusivity):
+    """Mean of a sphere with c = 1 held at its surface, empty at first (Crank eq. 6.20)."""
+    n = np.arange(1, TERMS)
+    decay = np.exp(-np.outer((n * np.pi) ** 2, diffusivity * np.asarray(times) / radius**2))
+    return 1 - (6 / (np.pi * n) ** 2) @ decay
+
+
+def two_layer_mean(times, a, b, thicknesses, diffusivities, porosities):
+    """Mean over [a, b] of two layers with c = 1 held at 0 and no flux at the far end, empty at first.
+
+    Separation of variables: in the layers sin(p x) and A cos(q (L − x)), p and q = λ √(ε/D), with c and the flux
+    D ∂c/∂x continuous between them (Carslaw and Jaeger, Conduction of Heat in Solids, 2nd ed., §12.8).
+    """
+    (l1, l2), (d1, d2), (e1, e2) = thicknesses, diffusivities, porosities
+    r1, r2 = np.sqrt(e1 / d1), np.sqrt(e2 / d2)
+
+    def condition(x):
+        p, q = x * r1, x * r2
+        return d1 * r1 * np.cos(p * l1) * np.cos(q * l2) - d2 * r2 * np.sin(p * l1) * np.sin(q * l2)
+
+    grid = (np.arange(60_000) + 0.37) * (np.pi / (l1 * r1 + l2 * r2)) / 40
+    at = np.flatnonzero(np.sign(condition(grid[:-1])) != np.sign(condition(grid[1:])))
+    roots = np.array([brentq(condition, grid[i], grid[i + 1], xtol=1e-15 * grid[i + 1]) for i in at])
+    p, q = roots * r1, roots * r2
+    # The larger of the two conditions of continuity, lest both sides vanish.
+    sine, cosine = np.sin(p * l1), np.cos(q * l2)
+    by_flux = d1 * p * np.cos(p * l1) / np.where(np.sin(q * l2) == 0, 1.0, d2 * q * np.sin(q * l2))
+    factor = np.where(np.abs(cosine) > 0.5, sine / np.where(cosine == 0, 1.0, cosine), by_flux)
+
+    def integral(low, high):
+        """Of each mode, weighted by nothing, over the part of [low, high] in each layer."""
+        u, v = np.clip([low, high], 0, l1)
+        first = (np.cos(p * u) - np.cos(p * v)) / p
+        u, v = np.clip([low, high], l1, l1 + l2)
+        second = factor * (np.sin(q * (l1 + l2 - u)) - np.sin(q * (l1 + l2 - v))) / q
+        return first, second
+
+    whole = integral(0, l1 + l2)
+    squared = e1 * (l1 / 2 - np.sin(2 * p * l1) / (4 * p)) + e2 * factor**2 * (l2 / 2 + np.sin(2 * q * l2) / (4 * q))
+    amplitude = (e1 * whole[0] + e2 * whole[1]) / squared
+    means = amplitude * np.sum(integral(a, b), axis=0) / (b - a)
+    return 1 - means @ np.exp(-np.outer(roots**2, times))

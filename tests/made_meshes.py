@@ -35,6 +35,30 @@ def rectangle(comm, cells, size, phase_of=None, names=("medium",), unit=1e-6):
     return PhaseMesh(mesh, cell_tags, dmesh.meshtags(mesh, 1, facets, values), tuple(names), unit, tuple(size))
 
 
+def brick(comm, cells, size, kind, phase_of=None, names=("medium",), unit=1e-6):
+    """Box [0, size] of tetrahedra or cubes, all solved, with tags on faces and interfaces; phases as in rectangle()."""
+    shared = dmesh.GhostMode.shared_facet
+    mesh = dmesh.create_box(comm, [[0.0, 0.0, 0.0], list(size)], list(cells), kind, ghost_mode=shared)
+    count = mesh.topology.index_map(3).size_local + mesh.topology.index_map(3).num_ghosts
+    cell = np.arange(count, dtype=np.int32)
+    phases = np.zeros(count, np.int32)
+    if phase_of is not None:
+        phases[:] = phase_of(dmesh.compute_midpoints(mesh, 3, cell).T)
+    mesh.topology.create_connectivity(2, 3)
+    sides = mesh.topology.connectivity(2, 3)
+    tags = np.zeros(len(sides.offsets) - 1, np.int32)
+    for i, name in enumerate(("x_min", "x_max", "y_min", "y_max", "z_min", "z_max")):
+        axis, at = i // 2, (i % 2) * size[i // 2]
+        tags[dmesh.locate_entities_boundary(mesh, 2, lambda x, a=axis, v=at: np.abs(x[a] - v) < EPS)] = face_tag(name)
+    two = np.flatnonzero(np.diff(sides.offsets) == 2)
+    one, other = (phases[sides.array[sides.offsets[two] + k]] for k in range(2))
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    tags[two[low < high]] = [interface_tag(a, b) for a, b in zip(low[low < high], high[low < high], strict=True)]
+    facets = np.flatnonzero(tags).astype(np.int32)
+    cell_tags = dmesh.meshtags(mesh, 3, cell, phases)
+    return PhaseMesh(mesh, cell_tags, dmesh.meshtags(mesh, 2, facets, tags[facets]), tuple(names), unit, tuple(size))
+
+
 def pixel_triangulation(labels, names, unit=1e-6):
     """Each pixel of labels (y, x) as two triangles, on rank 0: stair-stepped, but every area is known exactly."""
     rows, columns = labels.shape
