@@ -92,6 +92,34 @@ def sizes_around(
     return found[0], found[1]
 
 
+def interface_area(parts: Parts) -> float:
+    """Area between all phases, in squares of the smallest voxel edge; serial."""
+    phases = np.zeros((len(parts.points), len(parts.names)), bool)
+    for corner in range(4):
+        phases[parts.cells[:, corner], parts.phase] = True
+    between = phases.sum(axis=1) > 1
+    facets, sides = [], []
+    for corner in range(4):
+        facet = np.delete(parts.cells, corner, axis=1)
+        chosen = between[facet].all(axis=1)
+        facets.append(np.sort(facet[chosen], axis=1))
+        sides.append(parts.phase[chosen])
+    facet, side = np.concatenate(facets), np.concatenate(sides)
+    order = np.lexsort(facet.T)
+    facet, side = facet[order], side[order]
+    shared = (facet[1:] == facet[:-1]).all(axis=1) & (side[1:] != side[:-1])
+    a, b, c = (parts.points[facet[1:][shared, corner]] for corner in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+
+
+def voxel_face_area(volume: LabelVolume) -> float:
+    """Area of the voxel faces between all phases, in squares of the smallest voxel edge; serial."""
+    phase = volume.read(tuple((0, count) for count in volume.shape)).phase
+    edge = np.array(volume.voxel_size) / min(volume.voxel_size)
+    faces = [np.count_nonzero(np.diff(phase.astype(np.int16), axis=axis)) for axis in range(3)]
+    return float(np.dot(faces, np.prod(edge) / edge))
+
+
 def _mean_edges(parts: Parts) -> Array:
     length = np.zeros(len(parts.cells))
     for start in range(0, len(parts.cells), CHUNK):

@@ -4,10 +4,11 @@
     mpirun -n 2 python benchmarks/meshing.py ...
     python benchmarks/meshing.py --peers [NAME ...] --peers-python PYTHON ...
 
-makes seeded cubes of three phases (noise smoothed by a Gaussian of 3 voxels, cut at quantiles: pores 0.4, binder 0.4,
-particles 0.2) of so many voxels along an edge, stores them, and meshes them as `microlith run` would: from the file to
-the distributed mesh of the solved phase, the binder. --images takes TIFF stacks of labels instead; the second label in
-their order is solved for, and the third, or else the first, stands for the particles.
+makes seeded cubes of three phases (two noises, smoothed by a Gaussian of 3 voxels and cut at quantiles: pores 0.4,
+binder 0.4, particles 0.2) of so many voxels along an edge, stores them, and meshes them as `microlith run` would: from
+the file to the distributed mesh of the solved phase, the binder. --films cuts one noise twice instead, so that all
+binder is in films of two or three voxels. --images takes TIFF stacks of labels as well; the second label in their order
+is solved for, and the third, or else the first, stands for the particles.
 
 Elements have the size of 2 voxels at the particles' surfaces (--size), and elsewhere what the mesher takes by default.
 Of the lattice's time, `of_parts` is what goes by until every cell of the image is there; the rest makes the DOLFINx
@@ -15,21 +16,27 @@ mesh. CPU time is the largest of a rank, where waiting for others counts. Memory
 `GB/M` is that, less what the idle ranks had and twice the image, per million cells of all phases.
 
 --peers runs other meshers on the same images, on one core, and compares them with the lattice; see peer_meshers.py for
-what each is asked for. PYTHON is the interpreter of an environment that has them. One that takes longer than
---time-limit has failed.
+what each is asked for. PYTHON is the interpreter of an environment that has them. One that takes more CPU time than
+--time-limit has failed. `box` is the share of the image in cells; `agree` that of the voxels whose centre lies in a
+cell of their phase, `inside` of those whose centre lies in any cell; `centroid` the share of the cells whose centroid
+lies in a voxel of their phase; `near` and `far` mean edge lengths within 2 and beyond 6 voxels of the particles'
+surfaces; `steps` the area of all interfaces per area of the voxel faces there, about 2/3 where they are smooth.
 """
 
 import argparse
+import os
+import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import MEBI, Stopwatch, Table, peak_memory, say, write_json
-from mesh_figures import MeshFigures, mesh_figures, sizes_around
+from mesh_figures import MeshFigures, interface_area, mesh_figures, sizes_around, voxel_face_area
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -50,8 +57,7 @@ SMOOTHING = 3.0  # voxels
 UNIT = 1e-8  # metres per voxel edge
 SOLVED = (1,)
 PEER_SCRIPT = Path(__file__).with_name("peer_meshers.py")
-PEERS = ("cgal", "cgal-exude", "mmg", "mmg-levelset", "nanomesh")
-PEERS_UP_TO = 128  # voxels along an edge
+PEERS = ("cgal", "cgal-exude", "cgal-default", "mmg", "nanomesh")
 
 Phases = NDArray[np.uint8]
 
@@ -93,20 +99,36 @@ COMPARISON = {
     "centroid": "8.4f",
     "near": "5.2f",
     "far": "5.2f",
+    "steps": "5.3f",
     "remark": "<s",
 }
 
 
 def three_phases(size: int, seed: int = 0) -> Phases:
-    """A cube (z, y, x) of three phases with the shares SHARES."""
-    noise = np.random.default_rng(seed).standard_normal((size,) * 3).astype(np.float32)
-    smooth = ndimage.gaussian_filter(noise, SMOOTHING)
+    """A cube (z, y, x) of three phases with the shares SHARES, which meet along lines."""
+    smooth = _noises(size, seed)
+    matrix, particle = next(smooth), next(smooth)
+    rest = particle <= np.quantile(particle, 1 - SHARES[2])
+    pores = matrix < np.quantile(matrix[rest], SHARES[0] / (1 - SHARES[2]))
+    return np.where(rest, np.where(pores, 0, 1), 2).astype(np.uint8)
+
+
+def films(size: int, seed: int = 0) -> Phases:
+    """As `three_phases`, but all binder is in films of two or three voxels between pores and particles."""
+    smooth = next(_noises(size, seed))
     return np.digitize(smooth, np.quantile(smooth, np.cumsum(SHARES)[:-1])).astype(np.uint8)
+
+
+def _noises(size: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    generator = np.random.default_rng(seed)
+    while True:
+        yield ndimage.gaussian_filter(generator.standard_normal((size,) * 3, np.float32), SMOOTHING)
 
 
 def stored_images(options: argparse.Namespace, folder: Path) -> dict[str, Path]:
     """Name -> NPY file of phases, smallest image first."""
-    images: dict[str, Phases] = {f"noise {size}": three_phases(size) for size in options.sizes}
+    images = {f"noise {size}": three_phases(size) for size in options.sizes}
+    images |= {f"films {size}": films(size) for size in options.films}
     for path in options.images:
         import tifffile
 
@@ -215,6 +237,10 @@ def series(files: dict[str, Path], options: argparse.Namespace, comm: MPI.Intrac
 # --- other meshers ---
 
 
+class PeerError(Exception):
+    """Another mesher has made no mesh."""
+
+
 def comparison(files: dict[str, Path], options: argparse.Namespace) -> list[dict[str, Any]]:
     """The lattice and other meshers on the same images, on one rank."""
     comm = MPI.COMM_WORLD
@@ -228,11 +254,8 @@ def comparison(files: dict[str, Path], options: argparse.Namespace) -> list[dict
             row = {"method": peer}
             try:
                 found = asked(peer, file, options)
-            except subprocess.TimeoutExpired:
-                table.add(**row, image=name, remark=f"not done after {options.time_limit:g} s")
-                continue
-            except subprocess.CalledProcessError as error:
-                table.add(**row, image=name, remark=f"failed: {_last_line(error)}")
+            except PeerError as error:
+                table.add(**row, image=name, remark=str(error))
                 continue
             cells = len(found["cells"])
             wall, cpu = (float(found[key]) for key in ("wall", "cpu"))
@@ -248,7 +271,14 @@ def judged(table: Table, image: str, row: dict[str, Any], volume: LabelVolume, p
     near, far = sizes_around(volume, parts, _particle(volume), comm)
     if figures.inverted:
         remark = f"{figures.inverted} inverted; {remark}".removesuffix("; ")
-    row |= quality(figures) | {"image": image, "near": near, "far": far, "remark": remark, "figures": asdict(figures)}
+    row |= quality(figures) | {
+        "image": image,
+        "near": near,
+        "far": far,
+        "steps": interface_area(parts) / voxel_face_area(volume),
+        "remark": remark,
+        "figures": asdict(figures),
+    }
     table.add(**row)
 
 
@@ -256,20 +286,25 @@ def asked(peer: str, file: Path, options: argparse.Namespace) -> dict[str, NDArr
     """Have another mesher mesh an image, in a process of its own.
 
     Raises:
-        CalledProcessError: It failed.
-        TimeoutExpired: It took too long.
+        PeerError: It failed or took too long.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "mesh.npz"
         command = [str(options.peers_python), str(PEER_SCRIPT), peer, str(file), str(out)]
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=options.time_limit)
+        limited = ["bash", "-c", f'ulimit -t {options.time_limit:.0f}; exec "$@"', "bash", *command]
+        path = f"{options.peers_python.parent}:{os.environ['PATH']}"  # where the programs are that they call
+        with (Path(folder) / "stderr").open("w+") as stderr:
+            result = subprocess.run(
+                limited, stdout=subprocess.DEVNULL, stderr=stderr, check=False, env=os.environ | {"PATH": path}
+            )
+            stderr.seek(0)
+            lines = stderr.read().strip().splitlines()
+        if -result.returncode in (signal.SIGXCPU, signal.SIGKILL):
+            raise PeerError(f"not done after {options.time_limit:g} s, or out of memory")
+        if result.returncode:
+            raise PeerError(f"failed: {lines[-1] if lines else f'exit status {result.returncode}'}")
         with np.load(out) as content:
             return dict(content)
-
-
-def _last_line(error: subprocess.CalledProcessError) -> str:
-    lines = (error.stderr or "").strip().splitlines()
-    return lines[-1] if lines else f"exit status {error.returncode}"
 
 
 def _as_parts(found: dict[str, NDArray[Any]], volume: LabelVolume) -> Parts:
@@ -289,12 +324,15 @@ def _as_parts(found: dict[str, NDArray[Any]], volume: LabelVolume) -> Parts:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[64, 96, 128], help="voxels along an edge of the cubes")
+    parser.add_argument("--films", type=int, nargs="+", default=[], help="the same, of the hard kind")
     parser.add_argument("--images", type=Path, nargs="+", default=[], metavar="FILE", help="label images as well")
     parser.add_argument("--methods", nargs="+", choices=["lattice", "voxel"], default=["lattice"])
     parser.add_argument("--size", type=float, default=2.0, help="of elements at the particles, in voxels")
     parser.add_argument("--peers", nargs="*", choices=PEERS, help="compare with these; without a name, with all")
     parser.add_argument("--peers-python", type=Path, metavar="PYTHON", default=Path("python3"))
-    parser.add_argument("--time-limit", type=float, default=300.0, metavar="SECONDS", help="of a peer, per image")
+    parser.add_argument(
+        "--time-limit", type=float, default=300.0, metavar="SECONDS", help="CPU time of a peer per image"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()
     comm = MPI.COMM_WORLD
