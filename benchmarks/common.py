@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
+from microlith.meshing.phasemesh import PhaseMesh, face_tag
 from microlith.meshing.spec import MeshOptions
 from microlith.workflow.case import Case
 from microlith.workflow.meshed import Meshed, mesh_of
@@ -28,6 +30,20 @@ def meshed(case: Case, comm: MPI.Intracomm) -> tuple[Meshed, Stages]:
     """Mesh a case; collective."""
     stages = Stages()
     return mesh_of(case, solved_phases(case), stages, comm), stages
+
+
+def box_mesh(unknowns: int, degree: int, comm: MPI.Intracomm) -> PhaseMesh:
+    """Cube of 10 µm in tetrahedra of about so many unknowns: a ball in a medium, all solved for; fed at z_min."""
+    n = max(round((unknowns ** (1 / 3) - 1) / degree), 1)
+    ends, shared = [[0.0] * 3, [10.0] * 3], dmesh.GhostMode.shared_facet
+    mesh = dmesh.create_box(comm, ends, [n] * 3, dmesh.CellType.tetrahedron, ghost_mode=shared)
+    index_map = mesh.topology.index_map(3)
+    cells = np.arange(index_map.size_local + index_map.num_ghosts, dtype=np.int32)
+    middles = dmesh.compute_midpoints(mesh, 3, cells)
+    phase = (np.linalg.norm(middles - [5.5, 5.0, 4.5], axis=1) < 3.0).astype(np.int32)
+    facets = np.sort(dmesh.locate_entities_boundary(mesh, 2, lambda x: x[2] < 1e-9)).astype(np.int32)
+    tags = dmesh.meshtags(mesh, 2, facets, np.full(len(facets), face_tag("z_min"), np.int32))
+    return PhaseMesh(mesh, dmesh.meshtags(mesh, 3, cells, phase), tags, ("medium", "ball"), 1e-6, (10.0,) * 3)
 
 
 def resized(options: MeshOptions, factor: float, **changes: Any) -> MeshOptions:

@@ -17,23 +17,31 @@ over [end/1e5, end] (`error_early`), against rational Krylov at 1e-8. A step met
 interpolation costs it nothing; Krylov at the output times. --check judges the reference itself, on the first mesh, by
 inverse Laplace transform on Talbot's contour, which has nothing in common with it but the matrices.
 
+    python benchmarks/transient.py --dim 3 [--unknowns 30000 ... 2000000] [--degree 1] [--json FILE]
+
+integrates boxes of tetrahedra, a ball in a medium of 300 times its diffusivity, and fits the exponent of the cost.
+
 It works under mpirun as well. Steps of euler and TS that end after --time-limit are cut short, and say so.
 """
 
 import argparse
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Array, Stopwatch, Table, interpolated, peak_memory, resized, say, write_json
+from common import Array, Stopwatch, Table, box_mesh, interpolated, peak_memory, resized, say, write_json
 
 from mpi4py import MPI
 from petsc4py import PETSc
 
 from microlith.solver.krylov import LinearSystem, Trajectory, integrate
 from microlith.solver.linear import ShiftedSolvers
+from microlith.solver.problem import build
+from microlith.solver.regions import region_means
+from microlith.solver.spec import Ball, Box, FaceCondition, PhasePhysics, Physics, Role, SolverOptions, TimeSpan
 from microlith.solver.transient import solve
 from microlith.workflow import pipeline
 from microlith.workflow.casefile import load_case
@@ -62,6 +70,20 @@ COLUMNS = {
     "error_early": "11.1e",
     "peak_MiB": "8.0f",
     "remark": "<s",
+}
+
+COLUMNS_3D = {
+    "unknowns": "9d",
+    "method": "<6s",
+    "solves": "6d",
+    "inner": "6d",
+    "assembly_s": "10.1f",
+    "regions_s": "9.1f",
+    "wall_s": "8.1f",
+    "cpu_s": "8.1f",
+    "estimate": "8.1e",
+    "imbalance": "9.1e",
+    "peak_MiB": "8.0f",
 }
 
 
@@ -402,6 +424,48 @@ def speed_ups(rows: list[dict[str, Any]]) -> dict[str, float]:
     return found
 
 
+def solids(options: argparse.Namespace, comm: MPI.Intracomm) -> list[dict[str, Any]]:
+    """Cost of runs in 3D against the number of unknowns."""
+    diffusivity = 1e-14
+    end = (10e-6) ** 2 / diffusivity
+    phases = (
+        PhasePhysics("medium", Role.TRANSPORT, effective_diffusivity=diffusivity, porosity=0.6),
+        PhasePhysics("ball", Role.TRANSPORT, effective_diffusivity=diffusivity / 300),
+    )
+    shapes = {"near": Box({"z": (0.0, 0.7e-6)}), "ball": Ball((5.5e-6, 5e-6, 4.5e-6), 2e-6)}
+    table = Table(COLUMNS_3D, comm)
+    for number, unknowns in enumerate([5000, *options.unknowns]):  # the first is not to count: imports, compiled forms
+        if number == 1:
+            table.head()
+        mesh = box_mesh(unknowns, options.degree, comm)
+        with peak_memory(comm) as peak:
+            clock = Stopwatch(comm)
+            problem = build(mesh, Physics(phases, {"z_min": FaceCondition(1000.0)}), options.degree, end)
+            assembly, clock = clock.seconds, Stopwatch(comm)
+            means = region_means(problem.space, mesh, shapes, {}, lambda x: np.zeros(len(x), np.uint8))
+            regions, clock, started = clock.seconds, Stopwatch(comm), time.process_time()
+            found = solve(problem, means, TimeSpan(end, 1e-4), SolverOptions(options.linear))
+            wall, cpu = clock.seconds, comm.allreduce(time.process_time() - started)
+        if number > 0:
+            table.add(
+                unknowns=problem.unknowns,
+                method=found.method,
+                solves=found.solves,
+                inner=found.inner_iterations,
+                assembly_s=assembly,
+                regions_s=regions,
+                wall_s=wall,
+                cpu_s=cpu,
+                estimate=found.error,
+                imbalance=found.balance.imbalance,
+                peak_MiB=peak[0],
+            )
+    if len(table.rows) > 1:
+        sizes, costs = (np.log([row[key] for row in table.rows]) for key in ("unknowns", "cpu_s"))
+        say(comm, f"CPU time grows with the power {np.polyfit(sizes, costs, 1)[0]:.2f} of the unknowns")
+    return table.rows
+
+
 def _size(text: str) -> tuple[float, int]:
     factor, _, coarsen = text.partition("/")
     return float(factor), int(coarsen or 1)
@@ -432,9 +496,16 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=EULER_GROUPS, help="groups of equal steps of euler")
     parser.add_argument("--time-limit", type=float, default=300.0, metavar="SECONDS", help="of euler and TS, per run")
     parser.add_argument("--check", action="store_true", help="check the reference of the first size (serial)")
+    parser.add_argument("--dim", type=int, choices=[2, 3], default=2, help="3: boxes instead of a case")
+    sizes = [30_000, 100_000, 300_000, 1_000_000, 2_000_000]
+    parser.add_argument("--unknowns", type=int, nargs="+", default=sizes, help="of --dim 3, roughly")
+    parser.add_argument("--degree", type=int, default=1, help="of the elements of --dim 3")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()
     comm = MPI.COMM_WORLD
+    if options.dim == 3:
+        write_json(options.json, comm, {"ranks": comm.size, "runs": solids(options, comm)})
+        return
     case = load_case(options.case)
     chosen = methods(options.methods, options)
     table = Table(COLUMNS, comm)

@@ -69,7 +69,9 @@ def within_distance(distance: Distance, accuracy: float, smallest: float) -> Cut
         left = np.flatnonzero(~whole & (values.min(axis=1) < reach))
         yield _wholes(np.flatnonzero(whole), corners)
         cell, simplices = _simplices(left, corners[left])
-        at_corners = values[left] if is_simplex(corners) else split(values[left]).reshape(len(cell), -1)
+        at_corners = (
+            values[left] if is_simplex(corners) else split(values[left]).reshape(len(cell), corners.shape[2] + 1)
+        )
         waiting = [_Waiting(cell, simplices, at_corners, quadratic=False)]
         while waiting:
             now = waiting.pop()

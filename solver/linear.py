@@ -9,7 +9,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 # Above this many unknowns the factors of a 2D (3D) problem cost more memory and time than multigrid needs.
-FACTOR_LIMIT = {2: 2_000_000, 3: 60_000}
+FACTOR_LIMIT = {2: 2_000_000, 3: 10_000}
 
 # BoomerAMG in 3D: fewer strong couplings and short interpolation keep coarse matrices sparse, and polynomials of
 # Chebyshev smooth with products of matrix and vector alone. A third of the time of the defaults, which suit 2D; see

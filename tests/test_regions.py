@@ -303,8 +303,9 @@ SOLIDS = [dmesh.CellType.tetrahedron, dmesh.CellType.hexahedron]
         (Box({"x": scaled(1.0, 3.0), "z": scaled(0.4, 1.93)}), 2.0 * 3.5 * 1.53, 1e-12),
         (Box({"z": scaled(0.4, 1.93)}), 1.53 * 14.0, 1e-12),
         (Shell("pore", 0.8e-6), 0.8 * 14.0, 1e-12),
+        (Ball(scaled(2.0, 1.7, 1.5), 9e-6), 42.0, 1e-12),
     ],
-    ids=["ball", "half ball", "speck", "box", "beam", "slab", "shell"],
+    ids=["ball", "half ball", "speck", "box", "beam", "slab", "shell", "all"],
 )
 def test_volume_in_solids(kind, shape, volume, bound):
     """Catches bodies that no corner of a cell lies in, and chords on one side of a curved edge (ball 6 % too small)."""
