@@ -91,8 +91,10 @@ def nanomesh(phase: NDArray[np.uint8]) -> Work:
         mesher.generate_contour()
         container = mesher.tetrahedralize(opts="-pAq1.4")
         found = container.get("tetra")
-        label = np.asarray(found.labels)
-        return np.asarray(found.points)[:, ::-1] + 0.5, found.cells, label, f"{len(np.unique(label))} regions"
+        points = np.asarray(found.points)[:, ::-1] + 0.5
+        cells = np.asarray(found.cells)[:, [0, 1, 3, 2]]  # mirrored with the axes
+        region = np.unique(np.asarray(found.labels), return_inverse=True)[1]
+        return points, cells, _majority(phase, points, cells, region), f"{region.max() + 1} regions"
 
     return work
 
@@ -104,6 +106,17 @@ PEERS: dict[str, Callable[[NDArray[np.uint8]], Work]] = {
     "mmg": mmg,
     "nanomesh": nanomesh,
 }
+
+
+def _majority(
+    phase: NDArray[np.uint8], points: NDArray[np.float64], cells: NDArray[Any], region: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """For each cell the phase in which most centroids of its region lie."""
+    centroid = points[cells].mean(axis=1)[:, ::-1]
+    voxel = np.clip(np.floor(centroid).astype(np.int64), 0, np.array(phase.shape) - 1)
+    votes = np.zeros((region.max() + 1, int(phase.max()) + 1), np.int64)
+    np.add.at(votes, (region, phase[tuple(voxel.T)]), 1)
+    return votes.argmax(axis=1)[region]
 
 
 def _voxel_tetrahedra(
