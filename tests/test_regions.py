@@ -308,7 +308,7 @@ SOLIDS = [dmesh.CellType.tetrahedron, dmesh.CellType.hexahedron]
     ids=["ball", "half ball", "speck", "box", "beam", "slab", "shell", "all"],
 )
 def test_volume_in_solids(kind, shape, volume, bound):
-    """Catches bodies that no corner of a cell lies in, and chords on one side of a curved edge (ball 6 % too small)."""
+    """Catches bodies that no corner of a cell lies in, and chords on one side of a curved edge."""
     mean, found, space = area_of(brick(kind=kind), shape, 1)
     assert found == pytest.approx(volume, rel=bound)
     assert mean_of(mean, space, lambda x: np.ones(x.shape[1])) == pytest.approx(1.0, rel=1e-12)

@@ -1,0 +1,98 @@
+"""A ball of voxels in a bath, from image to curve: error of its mean concentration against Crank's closed form.
+
+    python benchmarks/ball.py [--radii 16 32 64] [--size 3] [--degree 2]
+
+The lattice mesher gets the image of a ball of each radius (voxels), with elements of --size voxels at its surface. The
+error is the largest over [end/1e4, end], [end/1e3, end] and [end/1e2, end], end = radius²/D, per concentration of the
+bath (Crank, The Mathematics of Diffusion, 2nd ed., Oxford 1975, eq. 6.20). It works under mpirun as well.
+"""
+
+import argparse
+
+import numpy as np
+from common import Array, Stopwatch, Table, peak_memory
+
+from mpi4py import MPI
+
+from microlith.meshing.image import LabelImage
+from microlith.meshing.lattice import lattice_parts
+from microlith.meshing.parts import phase_mesh
+from microlith.meshing.spec import MeshOptions
+from microlith.meshing.windows import volume_of
+from microlith.solver.problem import build
+from microlith.solver.regions import region_means
+from microlith.solver.spec import PhasePhysics, Physics, Role, SolverOptions, TimeSpan, WholePhase
+from microlith.solver.transient import solve
+
+VOXEL = 1e-8
+DIFFUSIVITY = 1e-14
+STARTS = {"early": 1e-4, "middle": 1e-3, "late": 1e-2}  # of the times looked at, per end
+COLUMNS = {
+    "radius": "6d",
+    "size": "5.1f",
+    "degree": "6d",
+    "cells": "9d",
+    "unknowns": "9d",
+    **dict.fromkeys(STARTS, "8.1e"),
+    "mesh_s": "8.1f",
+    "solve_s": "8.1f",
+    "peak_MiB": "8.0f",
+}
+
+
+def ball(radius: int) -> LabelImage:
+    """Image of a ball in a box three voxels larger on all sides."""
+    x = np.arange(2 * radius + 6) + 0.5 - radius - 3
+    inside = x[:, None, None] ** 2 + x[:, None] ** 2 + x**2 < radius**2
+    return LabelImage(inside.astype(np.uint8), ("bath", "ball"), (VOXEL,) * 3)
+
+
+def exact(times: Array) -> Array:
+    """Mean of a sphere of radius and diffusivity 1 that is held at 1 on its surface, empty at first."""
+    n = np.arange(1, 3000)
+    return 1 - (6 / (np.pi * n) ** 2) @ np.exp(-np.outer((n * np.pi) ** 2, times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--radii", type=int, nargs="+", default=[16, 32, 64], help="voxels")
+    parser.add_argument("--size", type=float, default=3.0, help="of elements at the surface, voxels")
+    parser.add_argument("--degree", type=int, default=2)
+    options = parser.parse_args()
+    comm = MPI.COMM_WORLD
+    physics = Physics(
+        (
+            PhasePhysics("bath", Role.SOURCE, concentration=1.0),
+            PhasePhysics("ball", Role.TRANSPORT, effective_diffusivity=DIFFUSIVITY),
+        )
+    )
+    table = Table(COLUMNS, comm)
+    table.head()
+    for radius in options.radii:
+        with peak_memory(comm) as peak:
+            clock = Stopwatch(comm)
+            sizes = MeshOptions(size={"bath": options.size * VOXEL})
+            volume = volume_of(ball(radius) if comm.rank == 0 else None, comm)
+            mesh = phase_mesh(lattice_parts(volume, sizes, (1,), comm), (1,), comm)
+            meshing, clock = clock.seconds, Stopwatch(comm)
+            end = (radius * VOXEL) ** 2 / DIFFUSIVITY
+            problem = build(mesh, physics, options.degree, end)
+            means = region_means(problem.space, mesh, {"ball": WholePhase("ball")}, {}, None)
+            found = solve(problem, means, TimeSpan(end, 1e-5), SolverOptions())
+            solving = clock.seconds
+        error = np.abs(found.curves["ball"] - exact(found.times / end))
+        table.add(
+            radius=radius,
+            size=options.size,
+            degree=options.degree,
+            cells=mesh.mesh.topology.index_map(3).size_global,
+            unknowns=problem.unknowns,
+            **{name: error[found.times >= start * end].max() for name, start in STARTS.items()},
+            mesh_s=meshing,
+            solve_s=solving,
+            peak_MiB=peak[0],
+        )
+
+
+if __name__ == "__main__":
+    main()
