@@ -99,3 +99,23 @@ def test_voxels_of_real_electrodes(name, voxel_value, by_finite_volumes, above):
     assert 1.02 * by_finite_volumes < found.relative < (1 + above) * by_finite_volumes
     assert found.fraction == pytest.approx(phase.mean(), rel=1e-12)
     assert found.disagreement < 1e-8
+
+
+def test_tetrahedra_and_cubes_come_together_as_the_image_is_refined():
+    """The same smooth body in voxels of three sizes: from both sides of it, both meshes come to one figure."""
+    rng = np.random.default_rng(7)
+    waves = rng.normal(size=(6, 3)), rng.uniform(0, 2 * math.pi, 6)
+    ways = np.round(1.6 * waves[0] / np.linalg.norm(waves[0], axis=1)[:, None]) * 2 * math.pi
+
+    def body(voxels):
+        at = (np.indices((voxels,) * 3) + 0.5) / voxels
+        return sum(np.cos(np.tensordot(way, at, 1) + shift) for way, shift in zip(ways, waves[1], strict=True)) > -0.4
+
+    apart = []
+    for voxels in (12, 28, 56):
+        phase = body(voxels).astype(np.uint8)
+        by_tetrahedra, by_cubes = (through(mesh(phase), "z")[0].relative for mesh in (lambda p: smooth(p, 2.0), cubes))
+        apart.append(by_tetrahedra / by_cubes - 1)
+    print(apart)
+    assert abs(apart[2]) < 0.5 * abs(apart[0]), apart
+    assert abs(apart[2]) < 0.02, apart
