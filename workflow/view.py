@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -166,6 +167,8 @@ def _in_window(results: Results, wish: Wish, step: int) -> None:
         )
     show = Show(results, wish.variable, plotter, step)
     show.add_controls()
+    for number in (signal.SIGINT, signal.SIGTERM):  # VTK's loop would let Python's own handlers wait for ever
+        signal.signal(number, signal.SIG_DFL)
     plotter.show()
 
 
