@@ -1,7 +1,5 @@
 """Distance to a surface of segments or triangles that is spread over ranks."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -9,14 +7,15 @@ from scipy.spatial import cKDTree
 from mpi4py import MPI
 
 Array = NDArray[np.float64]
-CANDIDATES = 5  # samples whose facets are looked at
-ALIKE = 8.0  # facets whose sizes differ by less than this factor are searched together
+CANDIDATES = 4  # samples whose facets are looked at
+ALIKE = 4.0  # facets larger than this many times the median are sampled in pieces: a near one is to have a near sample
+PIECES = (4, 20_000)  # at most so many per facet, or so many
 CHUNK = 100_000  # points at a time, which bounds the memory
-# Samples of a facet, as shares of its corners: near the corners, near the middles of the edges, and its middle. They
-# keep off the edges, so that each tells its facet.
+# Samples of a facet, as shares of its corners: near the corners, and the middle. They keep off the edges, so that each
+# tells its facet.
 SAMPLES = {
     2: np.array([[0.5, 0.5], [0.95, 0.05], [0.05, 0.95]]),
-    3: np.concatenate([np.full((1, 3), 1 / 3), 0.05 + 0.85 * np.eye(3), 0.05 + 0.425 * (1 - np.eye(3))]),
+    3: np.concatenate([np.full((1, 3), 1 / 3), 0.05 + 0.85 * np.eye(3)]),
 }
 
 
@@ -24,58 +23,70 @@ class SurfaceDistance:
     """Distance to segments (n, 2, 2) or triangles (n, 3, 3) from points (m, dim).
 
     The least of the exact distances to the facets that own the nearest of the samples. That is exact but where the
-    nearest facet has none among them; then it is too large by (s/4)²/2d at most, s the size of the facet and d the
-    distance, which happens beyond sharp edges.
+    nearest facet has none among them, which happens beyond sharp edges. No point of a facet is farther than a third of
+    its size s from a sample, so that it is then too large by (s/3)²/2d at most, d the distance.
     """
 
     def __init__(self, facets: Array) -> None:
-        # Among facets of one size a near one has a near sample; a large one's may be farther than many small ones'.
-        size = np.sqrt(((facets - np.roll(facets, 1, axis=1)) ** 2).sum(axis=2).max(axis=1, initial=0.0))
-        order = np.floor(np.log(np.maximum(size, 1e-300)) / np.log(ALIKE))
-        self._groups = [_Group.of(facets[order == o], float(size[order == o].max())) for o in np.unique(order)]
+        dim = facets.shape[2]
+        pieces, owner = _pieces(facets)
+        samples = np.einsum("sk,nkd->nsd", SAMPLES[dim], pieces)
+        self._facets = facets
+        self._owner = np.repeat(owner, len(SAMPLES[dim]))
+        self._size = float(_sizes(pieces).max(initial=0.0))
+        self._tree = cKDTree(samples.reshape(-1, dim))
 
     def __call__(self, x: Array, within: float = np.inf) -> Array:
         """Distances, shape (m,); infinite, or too large, where nothing is `within` reach."""
         found = np.full(len(x), np.inf)
-        for start in range(0, len(x), CHUNK):
-            part = found[start : start + CHUNK]
+        for start in range(0, len(x) if len(self._facets) else 0, CHUNK):
             some, back = _unique(x[start : start + CHUNK])
-            for group in self._groups:
-                np.minimum(part, group.nearest(some, within)[back], out=part)
+            found[start : start + CHUNK] = self._nearest(some, within)[back]
         return found
 
-
-@dataclass(frozen=True)
-class _Group:
-    """Facets of about one size."""
-
-    facets: Array  # (n, dim, dim)
-    size: float  # of the largest
-    tree: cKDTree  # of the samples, facet by facet
-
-    @staticmethod
-    def of(facets: Array, size: float) -> "_Group":
-        dim = facets.shape[2]
-        samples = np.einsum("sk,nkd->nsd", SAMPLES[dim], facets)
-        return _Group(facets, size, cKDTree(samples.reshape(-1, dim)))
-
-    def nearest(self, x: Array, within: float) -> Array:
-        """Distance to the nearest of the candidates."""
+    def _nearest(self, x: Array, within: float) -> Array:
         dim = x.shape[1]
-        # No sample is farther than the facet's size from the nearest point of its facet.
-        limit = within + self.size
-        to_sample, sample = self.tree.query(x, k=list(range(1, CANDIDATES + 1)), distance_upper_bound=limit)
-        near = sample // len(SAMPLES[dim])
+        # No sample is farther than its piece's size from the nearest point of its piece.
+        limit = within + self._size
+        to_sample, sample = self._tree.query(x, k=list(range(1, CANDIDATES + 1)), distance_upper_bound=limit)
+        near = self._owner[np.minimum(sample, len(self._owner) - 1)]
         nearest = np.full(len(x), np.inf)
         for j in range(CANDIDATES):
             new = np.isfinite(to_sample[:, j])
             for before in range(j):
                 new &= near[:, before] != near[:, j]
             points = np.flatnonzero(new)
-            facet = self.facets[near[points, j]]
+            facet = self._facets[near[points, j]]
             to_facet = to_segment(x[points], facet[:, 0], facet[:, 1]) if dim == 2 else _to_triangle(x[points], facet)
             nearest[points] = np.minimum(nearest[points], to_facet)
         return nearest
+
+
+def _sizes(facets: Array) -> Array:
+    """Longest edge of each facet."""
+    return np.sqrt(((facets - np.roll(facets, 1, axis=1)) ** 2).sum(axis=2).max(axis=1, initial=0.0))
+
+
+def _pieces(facets: Array) -> tuple[Array, NDArray[np.intp]]:
+    """The facets, the largest in pieces of about the size of the others; also the facet of each piece."""
+    owner = np.arange(len(facets))
+    most = max(PIECES[0] * len(facets), PIECES[1])
+    bound = ALIKE * float(np.median(_sizes(facets))) if len(facets) else 0.0
+    pieces = facets
+    while True:
+        large = _sizes(pieces) > bound
+        count = 2 if facets.shape[2] == 2 else 4
+        if not large.any() or len(pieces) + (count - 1) * np.count_nonzero(large) > most:
+            return pieces, owner
+        whole, corners = pieces[~large], pieces[large]
+        middles = (corners + np.roll(corners, -1, axis=1)) / 2  # of the edges 01, 12, 20
+        if facets.shape[2] == 2:
+            parts = np.stack([corners[:, 0], middles[:, 0], middles[:, 0], corners[:, 1]], axis=1)
+        else:
+            (a, b, c), (ab, bc, ca) = corners.transpose(1, 0, 2), middles.transpose(1, 0, 2)
+            parts = np.stack([a, ab, ca, ab, b, bc, ca, bc, c, ab, bc, ca], axis=1)
+        pieces = np.concatenate([whole, parts.reshape(-1, *facets.shape[1:])])
+        owner = np.concatenate([owner[~large], np.repeat(owner[large], count)])
 
 
 def _unique(x: Array) -> tuple[Array, NDArray[np.intp]]:
