@@ -89,7 +89,7 @@ def within_distance(distance: Distance, accuracy: float, smallest: float) -> Cut
             if len(now.cell) == 0:
                 continue
             cell, simplices, nodal = now.cell, now.simplices, now.values
-            quadratic = np.full(len(cell), now.quadratic)
+            quadratic: NDArray[np.bool_] = np.full(len(cell), now.quadratic)
             if not now.quadratic:
                 nodal = np.concatenate([nodal, _at_middles(simplices, distance)], axis=1)
                 off = np.abs(distance(simplices.mean(axis=1)) - nodal @ _quadratic_at_centroid(count))
