@@ -24,6 +24,8 @@ surfaces; `steps` the area of all interfaces per area of the voxel faces there, 
 """
 
 import argparse
+import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -210,6 +212,7 @@ def series(files: dict[str, Path], options: argparse.Namespace, comm: MPI.Intrac
     """The own meshers on all images; collective."""
     for method in options.methods:  # imports are not to count
         measured(method, next(iter(files.values())), 4.0, comm)
+    _trim()
     with peak_memory(comm) as idle:
         pass
     say(comm, f"idle ranks: {idle[0]:.0f} MiB")
@@ -225,6 +228,7 @@ def series(files: dict[str, Path], options: argparse.Namespace, comm: MPI.Intrac
                 row |= quality(figures) | {"figures": asdict(figures)}
             table.add(**row | {"image": name})
             del volume, parts
+            _trim()
     for method in options.methods:
         rows = [row for row in table.rows if row["method"] == method]
         if len({row["cells"] for row in rows}) > 1:
@@ -232,6 +236,12 @@ def series(files: dict[str, Path], options: argparse.Namespace, comm: MPI.Intrac
             exponents = [np.polyfit(cells, np.log([row[key] for row in rows]), 1)[0] for key in ("wall_s", "cpu_s")]
             say(comm, f"{method}: wall time grows as cells^{exponents[0]:.2f}, CPU time as cells^{exponents[1]:.2f}")
     return table.rows
+
+
+def _trim() -> None:
+    """Give free memory back to the system, where the C library can: else it would count as that of the idle ranks."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 # --- other meshers ---
