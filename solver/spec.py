@@ -54,7 +54,7 @@ class SolverOptions:
 
     linear: Literal["auto", "mumps", "cg"] = "auto"
     max_solves: int = 200  # linear solves before the integration gives up
-    inner_tolerance: float | None = None  # relative residual of CG; None: a hundredth of the outer tolerance
+    inner_tolerance: float | None = None  # relative residual of CG; None: so tight that ranks do not matter
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def obstacle(comm, kind, n=10):
 @KINDS
 @pytest.mark.parametrize("degree", [1, 2])
 def test_inexact_multigrid_keeps_the_estimate(kind, degree):
-    """The loose inner solves do not break the bound of the error: against factors at 1e-9."""
+    """Inner solves that stop early do not break the bound of the error: against factors at 1e-9."""
     mesh, physics, shapes = obstacle(MPI.COMM_SELF, kind, 10 // degree)
     end = (10 * MICRO) ** 2 / D
     reference = run(mesh, physics, degree, end, shapes, 1e-9, "mumps")[1]
@@ -177,31 +177,20 @@ def test_inexact_multigrid_keeps_the_estimate(kind, degree):
         error = max(np.abs(transient.curves[name] - reference.curves[name]).max() for name in shapes) / 1000.0
         assert transient.converged
         assert error <= transient.error <= tolerance, (tolerance, error, transient.history)
-        assert transient.inner_iterations < 16 * transient.solves
+        assert transient.inner_iterations < 20 * transient.solves
 
 
 @pytest.mark.mpi
 @KINDS
 @pytest.mark.parametrize(("linear", "degree"), [("mumps", 1), ("cg", 1), ("cg", 2)])
 def test_any_number_of_ranks_gives_the_same_curves(kind, linear, degree):
-    """To 1e-8 of the source; multigrid differs with the ranks, so CG has to go on until that no longer matters."""
+    """To 1e-8 of the source, as a run has it; multigrid differs with the ranks, and CG goes on until it doesn't matter."""
     found = []
     for comm in (COMM, MPI.COMM_SELF):
         mesh, physics, shapes = obstacle(comm, kind, 8 // degree)
-        found.append(run(mesh, physics, degree, (10 * MICRO) ** 2 / D, shapes, 1e-4, linear, 1e-11)[1].curves)
+        found.append(run(mesh, physics, degree, (10 * MICRO) ** 2 / D, shapes, 1e-4, linear)[1].curves)
     for name in found[0]:
         assert np.abs(found[0][name] - found[1][name]).max() < 1e-8 * 1000.0, name
-
-
-@pytest.mark.mpi
-def test_multigrid_of_loose_tolerance_on_any_number_of_ranks():
-    """As a run has it: multigrid differs with the ranks, and so do the curves, by a fifth of the tolerance at most."""
-    found = []
-    for comm in (COMM, MPI.COMM_SELF):
-        mesh, physics, shapes = obstacle(comm, CellType.tetrahedron)
-        found.append(run(mesh, physics, 1, (10 * MICRO) ** 2 / D, shapes, 1e-4, "cg")[1].curves)
-    for name in found[0]:
-        assert np.abs(found[0][name] - found[1][name]).max() < 2e-5 * 1000.0, name
 
 
 @pytest.mark.mpi

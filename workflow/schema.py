@@ -252,7 +252,7 @@ SOLVER = Table(
         Key(
             "inner_tolerance",
             Number(above=0, high=0.5),
-            "Relative residual at which cg stops; if left out it follows from the tolerance of [time].",
+            "Relative residual at which cg stops; if left out, so small that the curves don't depend on the ranks.",
         ),
     ),
     doc="Choices of the linear algebra; rarely needed.",
