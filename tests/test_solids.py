@@ -116,16 +116,16 @@ def ball_in_a_bath(radius, size, comm=COMM):
 
 
 @pytest.mark.mpi
-def test_ball_in_a_bath():
-    """From voxels to curves, 16 and 32 voxels radius with as many elements per radius: errors of the image fall."""
+@pytest.mark.parametrize(("degree", "per_radius"), [(2, 1 / 6), (1, 0.0)])
+def test_ball_in_a_bath(degree, per_radius):
+    """From voxels to curves, 16 and 32 voxels radius: errors fall, elements as many per radius or of one voxel."""
     errors = []
     for radius in (16, 32):
-        size = radius / 6
-        mesh = ball_in_a_bath(radius, size)
+        mesh = ball_in_a_bath(radius, per_radius * radius or 1.0)
         bath = PhasePhysics("bath", Role.SOURCE, concentration=1000.0)
         length = radius * 1e-7
         end = length**2 / (D / POROSITY)
-        _, transient = run(mesh, Physics((bath, medium("ball"))), 2, end, {"ball": WholePhase("ball")}, 1e-5)
+        _, transient = run(mesh, Physics((bath, medium("ball"))), degree, end, {"ball": WholePhase("ball")}, 1e-5)
         late = transient.times > 1e-3 * end
         exact = sphere_mean(transient.times, length, D / POROSITY)
         errors.append(np.abs(transient.curves["ball"] / 1000.0 - exact)[late].max())
