@@ -115,8 +115,9 @@ def ball_in_a_bath(radius, size, comm=COMM):
     return phase_mesh(lattice_parts(volume_of(image, comm), options, (1,), comm), (1,), comm)
 
 
-@pytest.mark.mpi
-@pytest.mark.parametrize(("degree", "per_radius"), [(2, 1 / 6), (1, 0.0)])
+@pytest.mark.parametrize(
+    ("degree", "per_radius"), [pytest.param(2, 1 / 6, marks=pytest.mark.mpi), pytest.param(1, 0.0)]
+)
 def test_ball_in_a_bath(degree, per_radius):
     """From voxels to curves, 16 and 32 voxels radius: errors fall, elements as many per radius or of one voxel."""
     errors = []
@@ -184,7 +185,7 @@ def test_inexact_multigrid_keeps_the_estimate(kind, degree):
 @KINDS
 @pytest.mark.parametrize(("linear", "degree"), [("mumps", 1), ("cg", 1), ("cg", 2)])
 def test_any_number_of_ranks_gives_the_same_curves(kind, linear, degree):
-    """To 1e-8 of the source, as a run has it; multigrid differs with the ranks, and CG goes on until it doesn't matter."""
+    """To 1e-8 of the source, as a run has it: multigrid differs with the ranks, and CG goes on until that is no matter."""
     found = []
     for comm in (COMM, MPI.COMM_SELF):
         mesh, physics, shapes = obstacle(comm, kind, 8 // degree)
