@@ -185,7 +185,7 @@ def test_inexact_multigrid_keeps_the_estimate(kind, degree):
 @KINDS
 @pytest.mark.parametrize(("linear", "degree"), [("mumps", 1), ("cg", 1), ("cg", 2)])
 def test_any_number_of_ranks_gives_the_same_curves(kind, linear, degree):
-    """To 1e-8 of the source, as a run has it: multigrid differs with the ranks, and CG goes on until that is no matter."""
+    """To 1e-8 of the source, as a run has it: multigrid differs with the ranks, so CG goes on past the tolerance."""
     found = []
     for comm in (COMM, MPI.COMM_SELF):
         mesh, physics, shapes = obstacle(comm, kind, 8 // degree)
