@@ -2,6 +2,7 @@
 
 import runpy
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from microlith.solver.spec import Ball
+from microlith.solver.spec import Ball, Shell, WholePhase
 from microlith.workflow.casefile import load_case
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -159,7 +160,7 @@ def test_cases_differ_only_where_they_say():
         tomllib.loads((ANODE / name).read_text(encoding="utf-8"))
         for name in ("case.toml", "full.toml", "pristine.toml")
     )
-    assert {key for key in demo if demo[key] != full[key]} == {"title", "image", "mesh"}
+    assert {key for key in demo if demo[key] != full[key]} == {"title", "image"}
     assert {key for key in demo if demo[key] != pristine[key]} == {"title", "image", "regions"}
     assert full["image"] == {key: value for key, value in demo["image"].items() if key != "crop"}
     assert {**demo["image"], "file": "pristine.tif"} == pristine["image"]
@@ -169,3 +170,33 @@ def test_physics_is_that_of_the_2d_case():
     flat, solid = (load_case(CASES / name / "case.toml") for name in ("aged-anode-2d", "aged-anode-3d"))
     assert flat.physics == solid.physics
     assert flat.time.snapshots == solid.time.snapshots
+
+
+def curves_of(name):
+    """Curves of a case on cubes of 100 x 100 x 200 nm at 0.5, 2, 10 and 100 s, over the source concentration."""
+    from microlith.solver.transient import solve
+    from microlith.workflow import pipeline
+
+    case = load_case(ANODE / name)
+    regions = {region: shape for region, shape in case.regions.items() if not isinstance(shape, Shell)}
+    case = replace(
+        case,
+        image=replace(case.image, coarsen=5),
+        mesh=replace(case.mesh, method="voxel", size={}, size_max=None),
+        regions={**regions, "all": WholePhase("sei_cb")},
+    )
+    ready = pipeline.prepared(case)
+    found = solve(ready.problem, ready.means, replace(case.time, times=(0.5, 2.0, 10.0, 100.0)), case.solver)
+    return {region: np.array(curve) / 1000.0 for region, curve in found.curves.items()}
+
+
+def test_ageing_makes_lithium_slow_and_uneven():
+    """What the paper concludes, on a mesh that a test can afford; the README has the figures of a fine one."""
+    aged, pristine = curves_of("case.toml"), curves_of("pristine.toml")
+    at_10 = {region: curve[2] for region, curve in aged.items()}
+    assert at_10["I"] > 0.9  # beside a pore, in under 10 s
+    assert at_10["I"] > at_10["II"] > at_10["III"] > at_10["IV"]
+    assert aged["IV"][3] < 0.4
+    assert at_10["pore_side"] > 4 * at_10["far_side"]  # two sides of one particle
+    assert pristine["all"][1] > 2 * aged["all"][2]  # sooner after 2 s than after 10 s
+    np.testing.assert_allclose(pristine["near"][1:], pristine["deep"][1:], atol=0.15)  # deep is not far from a pore
