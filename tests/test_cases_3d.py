@@ -61,8 +61,8 @@ def test_volumes_have_the_published_shares(volumes):
     for name, volume in volumes.items():
         assert volume.shape == (200, 250, 250)
         assert volume.dtype == np.uint8
-        shares = np.bincount(volume.ravel()) / volume.size
-        assert len(shares) == 3
+        shares = [np.count_nonzero(volume == label) / volume.size for label in range(3)]
+        assert sum(shares) == 1
         assert shares[MATRIX] == pytest.approx(matrix[name], abs=5e-6), name
         assert shares[PORE] == pytest.approx(pores[name], abs=1e-3), name
     by_slice = (volumes["pristine"] == PORE).mean(axis=(1, 2))
@@ -83,7 +83,7 @@ def test_lithium_can_reach_all_of_both_anodes(volumes):
     for name, volume in volumes.items():
         assert ndimage.label(volume == MATRIX)[1] == 1, name
         pores, count = ndimage.label(volume == PORE)
-        sizes = np.bincount(pores.ravel())[1:] * VOXEL.prod()
+        sizes = np.bincount(pores[pores > 0])[1:] * VOXEL.prod()
         if name == "pristine":  # open everywhere
             assert sizes.max() > 0.99 * sizes.sum()
         else:  # what is left is closed off, and micrometres across
