@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.meshing.boxes import Neighbourhood
+from microlith.meshing.boxes import Neighbourhood, Shared
 from microlith.meshing.diamonds import Keys
 from microlith.meshing.interpolation import VoxelFields
 from microlith.meshing.simplices import EDGES, oriented, shortest_edges
@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 NEAR = 0.33  # of the shortest edge at a vertex: how far it may be from an interface to be moved onto it
 STEPS = 6  # of Newton's method onto an interface
 BISECTIONS = 14  # to where an edge changes its phase
+END = 0.2  # of the shortest edge at a vertex: an edge cut closer to its end than that is not cut, its end moved there
 ON_INTERFACE = 0.02  # difference of the leading indicators that passes for none
 
 
@@ -47,8 +48,14 @@ def cut_cells(keys_of_cells: Keys, indicators: VoxelFields, where: Neighbourhood
     places = lattice.points(keys)
     points = places * lattice.spacing
     cells = oriented(points, flat.reshape(keys_of_cells.shape))
-    shortest = where.shared(2 * keys, 2 * places).combined(shortest_edges(points, cells), np.minimum)
-    points, phase, free = _moved(points, shortest, indicators, np.array(lattice.extent))
+    shared = where.shared(2 * keys, 2 * places)
+    shortest = shared.combined(shortest_edges(points, cells), np.minimum)
+    extent = np.array(lattice.extent)
+    fixed = (points == 0) | (points == extent)
+    points, phase, free = _moved(points, shortest, indicators, extent)
+    lowest, highest = _range(cells, phase, free)
+    ends, middles = _cuts(cells[lowest < highest], points, phase, free, indicators)
+    points, free = _ends_moved(points, free, shortest, fixed, ends, middles, shared)
 
     lowest, highest = _range(cells, phase, free)
     mixed = lowest < highest
@@ -110,6 +117,38 @@ def _moved(
     free = np.ones(len(points), bool)
     free[near[close]] = False
     return moved, first.astype(np.uint8), free
+
+
+def _ends_moved(
+    points: Floats,
+    free: NDArray[np.bool_],
+    shortest: Floats,
+    fixed: NDArray[np.bool_],
+    ends: NDArray[np.int64],
+    middles: Floats,
+    shared: Shared,
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Move vertices to where an edge of theirs changes its phase very close to them; collective.
+
+    Newton's method may have led to another interface, or to none. Of several such edges the closest cut counts.
+    """
+    own = np.full(len(points), np.inf)
+    near: list[tuple[NDArray[np.int64], Floats, Floats]] = []
+    for side in (0, 1):
+        vertex = ends[:, side]
+        way = middles - points[vertex]
+        distance = np.sqrt((way * way).sum(axis=1))
+        allowed = (distance < END * shortest[vertex]) & ~(fixed[vertex] & (way != 0)).any(axis=1)
+        near.append((vertex[allowed], distance[allowed], middles[allowed]))
+        np.minimum.at(own, vertex[allowed], distance[allowed])
+    closest = shared.combined(own, np.minimum)
+    places = np.full(points.shape, np.inf)
+    for vertex, distance, place in near:
+        chosen = distance == closest[vertex]
+        places[vertex[chosen]] = place[chosen]
+    target = shared.combined(places, np.minimum)
+    moved = np.isfinite(target).all(axis=1)
+    return np.where(moved[:, None], target, points), free & ~moved
 
 
 def _difference(

@@ -7,7 +7,7 @@ from scipy import ndimage
 from microlith.meshing.interpolation import VoxelFields
 
 SMOOTHING = 1.5  # standard deviation of the narrower Gaussian, voxels
-FALLBACK = 0.5  # the same around voxels that it would give to another phase
+FALLBACK = 0.4  # the same around voxels that it would give to another phase
 CUT = 3.0  # standard deviations after which a Gaussian is cut off
 REACH = 16  # voxels on each side on which the value in a voxel depends
 LOST = -0.02  # lead of a voxel's own phase below which the voxel counts as given away

@@ -12,7 +12,7 @@ from microlith.meshing.simplices import sharpness, sharpness_at
 
 Floats = NDArray[np.float64]
 
-SHARP = float(np.cos(np.radians(12.1)))  # cells sharper than that are repaired
+SHARP = float(np.cos(np.radians(12.7)))  # cells sharper than that are repaired
 CLOSE = float(np.cos(np.radians(30.0)))  # a vertex whose cells are all less sharp than that needs no more
 REACHES = ((0.06, 0.16), (0.03, 0.1), (0.2, 0.35))  # of the shortest edge: how far vertices move, sweep by sweep
 SWEEPS = 25
