@@ -144,7 +144,8 @@ def log_report(meshed: Meshed) -> None:
     for warning in warnings[:5]:
         log.warning("%s", warning)
     if len(warnings) > 5:
-        log.warning("and %d more differences between image and mesh: see phases in summary.json", len(warnings) - 5)
+        more = len(warnings) - 5
+        log.warning("and %d more difference%s between image and mesh: see summary.json", more, "s" * (more > 1))
 
 
 def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
