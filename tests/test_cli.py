@@ -463,3 +463,15 @@ def test_two_ranks_show_help_and_schema_once(tmp_path: Path) -> None:
     assert result.stdout.count("usage: microlith") == 1
     result = mpirun("-m", "microlith.workflow.cli", "schema", cwd=tmp_path)
     assert json.loads(result.stdout) == json_schema()
+
+
+def test_tables_are_plain_in_a_log_under_a_launcher(monkeypatch):
+    """Launchers give a rank a terminal even where their own output is a file."""
+    from microlith.workflow import terminal
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(terminal, "launched_rank", lambda: None)
+    assert terminal.is_terminal()
+    monkeypatch.setattr(terminal, "launched_rank", lambda: 0)
+    assert not terminal.is_terminal()
+    assert not terminal.table_console().is_terminal

@@ -110,7 +110,7 @@ def _mesh(options: argparse.Namespace, ranks: Ranks) -> None:
     case = ranks.on_first(lambda: _ready_to_mesh(options))
     from microlith.workflow import pipeline
 
-    pipeline.mesh(case, options.output)
+    pipeline.mesh(case, options.output, show=not options.quiet)
 
 
 def _ready_to_mesh(options: argparse.Namespace) -> "Case":

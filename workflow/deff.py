@@ -17,6 +17,7 @@ from microlith.workflow.outputs import write_summary
 from microlith.workflow.pipeline import log_report
 from microlith.workflow.progress import Stages
 from microlith.workflow.summary import versions
+from microlith.workflow.terminal import table_console
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,6 @@ def _bulk(case: Case, index: int) -> float | None:
 
 
 def _print(phase: str, bulk: float | None, found: Sequence[Conduction]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     columns = ["along", "D_eff / D", "tortuosity factor", "joined to both faces"]
@@ -102,7 +102,7 @@ def _print(phase: str, bulk: float | None, found: Sequence[Conduction]) -> None:
         if bulk is not None:
             cells.insert(2, f"{along.relative * bulk:.6g}")
         table.add_row(*cells)
-    Console().print(table)
+    table_console().print(table)
 
 
 def _entries(

@@ -71,10 +71,13 @@ def check(case: Case) -> None:
         method_of(case, volume.dim)
 
 
-def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD) -> None:
-    """Mesh the case's image, print the fidelity report, and write the mesh to `output` if given; collective."""
+def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD, *, show: bool = True) -> None:
+    """Mesh the case's image, print the fidelity report, and write the mesh to `output` if given; collective.
+
+    Without `show` the report is told in the log, of which a silent command shows nothing.
+    """
     meshed = mesh_of(case, solved_phases(case), Stages(), comm)
-    on_root(comm, _print_report, meshed)
+    on_root(comm, _print_report if show else log_report, meshed)
     if output is not None:
         if meshed.parts is None:
             on_root(comm, lambda: write_mesh(output, there(meshed.triangulation)))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from microlith.meshing.fidelity_report import FidelityReport
+from microlith.workflow.terminal import table_console
 
 WIDTH = 80  # of a terminal
 FRAME = 3  # of a column: a line and two blanks
@@ -11,10 +12,9 @@ FRAME = 3  # of a column: a line and two blanks
 
 def print_fidelity(report: FidelityReport) -> None:
     """Print the whole report to standard output."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = table_console()
     by_phase = list(zip(*report.phase_rows(), strict=True))  # a column per phase: there are fewer phases than figures
     for heading, *rows in [*_in_width(by_phase), report.interface_rows()]:
         table = Table(*heading)

@@ -5,6 +5,7 @@ from typing import Any
 from microlith.meshing.spec import Colour
 from microlith.solver.spec import Ball, Box, FaceCondition, LabelRegion, PhasePhysics, Polygon, Shape, Shell, WholePhase
 from microlith.workflow.case import Case
+from microlith.workflow.terminal import is_terminal, table_console
 from microlith.workflow.units import length_text
 
 
@@ -106,11 +107,10 @@ def _lengths(values: Any) -> str:
 
 def print_case(case: Case) -> None:
     """Prints the case as understood to standard output."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False, width=None if _is_terminal() else 120)
+    console = table_console(width=None if is_terminal() else 120)
     table = Table(show_header=False, show_edge=False, pad_edge=False, title=Text(case.title), title_justify="left")
     table.add_column("what", no_wrap=True)
     table.add_column("name", no_wrap=True)
@@ -119,12 +119,6 @@ def print_case(case: Case) -> None:
         for i, (name, value) in enumerate(rows):
             table.add_row(Text(part if i == 0 else ""), Text(name), Text(value), end_section=i + 1 == len(rows))
     console.print(table)
-
-
-def _is_terminal() -> bool:
-    import sys
-
-    return sys.stdout.isatty()
 
 
 def _rows(case: Case) -> list[tuple[str, list[tuple[str, str]]]]:
