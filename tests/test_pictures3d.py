@@ -18,8 +18,8 @@ from microlith.meshing.volume import LabelVolume, Portion
 from microlith.solver.spec import Ball, Box, Shell, WholePhase
 from microlith.workflow import pictures3d
 from microlith.workflow.cutaway import Sheet, _section, _split, cutaway, thinned, vertex_dofs
-from microlith.workflow.figure_parts import BLUE_TO_RED, greys_of, phases_with_cells
-from microlith.workflow.pictures3d import DPI, MARGINS, View, draw_snapshots_3d
+from microlith.workflow.figure_parts import BLUE_TO_RED, DPI, greys_of, phases_with_cells
+from microlith.workflow.pictures3d import MARGINS, View, draw_snapshots_3d
 from microlith.workflow.rendering import Layer, Renderer, RenderingError, Scene, rendering_environment
 from microlith.workflow.solids import solids
 

@@ -4,6 +4,7 @@ import math
 import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from microlith.solver.spec import LabelRegion, Shape, WholePhase
 from microlith.workflow.outputs import SNAPSHOT_PREFIX, whole_file
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from microlith.meshing.phasemesh import PhaseMesh
@@ -143,3 +145,56 @@ def save(figure: "Figure", path: Path, title: str) -> None:
             metadata={"Title": title, "Software": "microlith"},
             pil_kwargs={"compress_level": 4},
         )
+
+
+@dataclass(frozen=True)
+class Page:
+    """A figure around a picture: room for title and time above it, a colour bar beside it, a legend below it."""
+
+    figure: "Figure"
+    axes: "Axes"  # of the picture, one pixel of it to one of the file
+    heading: Any  # matplotlib's text, for the time
+    left: float  # edge of the picture, as a share of the figure's width
+
+
+def page(
+    title: str,
+    pixels: tuple[int, int],
+    margins: tuple[float, float, float, float],
+    least_width: float,
+    c_range: tuple[float, float],
+    inset: float = 0.0,
+) -> Page:
+    """Lay a figure out so that one pixel of a picture is one pixel of the file.
+
+    Args:
+        title: Above the picture.
+        pixels: Columns and rows of the picture.
+        margins: Left, right, top and bottom of it, inches.
+        least_width: Of the figure, inches.
+        c_range: Concentrations at the ends of the colour bar, mol/m^3.
+        inset: Share of the height by which the colour bar is shorter at both ends.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+    left, right, top, bottom = margins
+    wide, tall = pixels[0] / DPI, pixels[1] / DPI
+    width = max(wide + left + right, least_width)
+    lines = wrapped(title, width)
+    top += 0.17 * lines.count("\n")
+    room = max(tall, 1.9)  # the colour bar wants as much
+    height = room + top + bottom
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    axes = figure.add_axes((left / width, (bottom + room - tall) / height, wide / width, tall / height))
+    short = inset * room
+    bar = figure.add_axes(
+        ((left + wide + 0.18) / width, (bottom + short) / height, 0.16 / width, (room - 2 * short) / height)
+    )
+    mappable = ScalarMappable(Normalize(*c_range), cmap=BLUE_TO_RED)
+    figure.colorbar(mappable, cax=bar).set_label("concentration / mol m⁻³", fontsize=8)
+    bar.tick_params(labelsize=8)
+    figure.text(left / width, 1 - 0.12 / height, lines, fontsize=10, va="top", parse_math=False)
+    heading = figure.text(left / width, 1 - (top - 0.08) / height, "", fontsize=10, weight="bold", va="bottom")
+    return Page(figure, axes, heading, left / width)

@@ -25,6 +25,7 @@ from microlith.workflow.figure_parts import (
     halo,
     length_unit,
     name_entries,
+    page,
     phase_legend,
     phases_with_cells,
     round_length,
@@ -219,22 +220,11 @@ def _canvas(
     c_range: tuple[float, float],
 ) -> _Canvas:
     """Lay the figure out so that one pixel of the raster is one pixel of the picture."""
-    from matplotlib.cm import ScalarMappable
     from matplotlib.collections import LineCollection
-    from matplotlib.colors import Normalize
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, NullLocator
 
-    left, right, top, bottom = MARGINS
-    wide, tall = raster.columns / DPI, raster.rows / DPI
-    width = max(wide + left + right, LEAST_WIDTH)
-    lines = wrapped(title, width)
-    top += 0.17 * lines.count("\n")
-    room = max(tall, 1.9)  # the colour bar wants as much
-    height = room + top + bottom
-    figure = Figure(figsize=(width, height), dpi=DPI)
-    axes = figure.add_axes((left / width, (bottom + room - tall) / height, wide / width, tall / height))
-
+    sheet = page(title, (raster.columns, raster.rows), MARGINS, LEAST_WIDTH, c_range)
+    axes = sheet.axes
     scale, unit = length_unit(max(mesh.extent) * mesh.unit)
     per_unit = mesh.unit / scale  # of the drawing, per mesh unit
     extent_x, extent_y = (length * per_unit for length in mesh.extent)
@@ -249,20 +239,14 @@ def _canvas(
     axes.set_xlabel(f"x / {unit}", fontsize=8)
     axes.set_ylabel(f"y / {unit}", fontsize=8)
     axes.tick_params(labelsize=8, direction="out")
-    for axis, inches in ((axes.xaxis, wide), (axes.yaxis, tall)):
+    for axis, inches in ((axes.xaxis, raster.columns / DPI), (axes.yaxis, raster.rows / DPI)):
         axis.set_major_locator(
             MaxNLocator(min(9, int(inches / 0.4)), steps=[1, 2, 5, 10]) if inches > 0.8 else NullLocator()
         )
     _scale_bar(axes, (extent_x, extent_y), unit)
 
-    bar = figure.add_axes(((left + wide + 0.18) / width, bottom / height, 0.16 / width, room / height))
-    mappable = ScalarMappable(Normalize(*c_range), cmap=BLUE_TO_RED)
-    figure.colorbar(mappable, cax=bar).set_label("concentration / mol m⁻³", fontsize=8)
-    bar.tick_params(labelsize=8)
-    phase_legend(figure, left / width, greys, image.names, notes)
-    figure.text(left / width, 1 - 0.12 / height, lines, fontsize=10, va="top", parse_math=False)
-    heading = figure.text(left / width, 1 - (top - 0.08) / height, "", fontsize=10, weight="bold", va="bottom")
-    return _Canvas(figure, shown, heading, title, background, c_range)
+    phase_legend(sheet.figure, sheet.left, greys, image.names, notes)
+    return _Canvas(sheet.figure, shown, sheet.heading, title, background, c_range)
 
 
 def _sampled(phase: NDArray[np.uint8], raster: Raster) -> NDArray[np.uint8]:

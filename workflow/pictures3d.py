@@ -21,19 +21,18 @@ from microlith.solver.spec import Ball, Box, Shape, Shell
 from microlith.workflow.cutaway import TOWARDS, Cutaway, Indices, Sheet, cutaway, thinned, vertex_dofs
 from microlith.workflow.figure_parts import (
     BLUE_TO_RED,
-    DPI,
     INK,
     described,
     greys_of,
     halo,
     length_unit,
+    page,
     phase_legend,
     phases_with_cells,
     round_length,
     save,
     snapshot_names,
     time_unit,
-    wrapped,
 )
 from microlith.workflow.rendering import Layer, Picture, Renderer, RenderingError, Scene
 from microlith.workflow.solids import solids
@@ -335,19 +334,8 @@ def _canvas(
     c_range: tuple[float, float],
 ) -> _Canvas:
     """Lay the figure out so that one pixel of the rendering is one pixel of the picture."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-    from matplotlib.figure import Figure
-
-    left, right, top, bottom = MARGINS
-    wide, tall = view.columns / DPI, view.rows / DPI
-    width = max(wide + left + right, LEAST_WIDTH)
-    lines = wrapped(title, width)
-    top += 0.17 * lines.count("\n")
-    room = max(tall, 1.9)  # the colour bar wants as much
-    height = room + top + bottom
-    figure = Figure(figsize=(width, height), dpi=DPI)
-    axes = figure.add_axes((left / width, (bottom + room - tall) / height, wide / width, tall / height))
+    sheet = page(title, (view.columns, view.rows), MARGINS, LEAST_WIDTH, c_range, inset=0.08)
+    axes = sheet.axes
     blank = np.full((view.rows, view.columns, 3), 255, dtype=np.uint8)
     shown = axes.imshow(blank, extent=(0, view.columns, view.rows, 0), interpolation="nearest", aspect="auto")
     axes.set_xlim(0, view.columns)
@@ -356,19 +344,8 @@ def _canvas(
     _name_edges(axes, view, mesh.unit)
     _scale_bar(axes, view, mesh.unit)
     notes = [*notes, *_mark_regions(axes, regions, view, mesh.unit)]
-
-    inset = 0.08 * room
-    bar = figure.add_axes(
-        ((left + wide + 0.18) / width, (bottom + inset) / height, 0.16 / width, (room - 2 * inset) / height)
-    )
-    figure.colorbar(ScalarMappable(Normalize(*c_range), cmap=BLUE_TO_RED), cax=bar).set_label(
-        "concentration / mol m⁻³", fontsize=8
-    )
-    bar.tick_params(labelsize=8)
-    phase_legend(figure, left / width, greys, mesh.names, notes)
-    figure.text(left / width, 1 - 0.12 / height, lines, fontsize=10, va="top", parse_math=False)
-    heading = figure.text(left / width, 1 - (top - 0.08) / height, "", fontsize=10, weight="bold", va="bottom")
-    return _Canvas(figure, shown, heading, title)
+    phase_legend(sheet.figure, sheet.left, greys, mesh.names, notes)
+    return _Canvas(sheet.figure, shown, sheet.heading, title)
 
 
 def _name_edges(axes: "Axes", view: View, unit: float) -> None:
