@@ -37,11 +37,12 @@ from common import Array, Stopwatch, Table, box_mesh, interpolated, peak_memory,
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from microlith.solver.krylov import LinearSystem, Trajectory, integrate
+from microlith.solver.krylov import Trajectory, integrate
 from microlith.solver.linear import ShiftedSolvers
 from microlith.solver.problem import build
 from microlith.solver.regions import region_means
 from microlith.solver.spec import Ball, Box, FaceCondition, PhasePhysics, Physics, Role, SolverOptions, TimeSpan
+from microlith.solver.system import LinearSystem
 from microlith.solver.transient import solve
 from microlith.workflow import pipeline
 from microlith.workflow.casefile import load_case

@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpi4py import MPI
-from petsc4py import PETSc
 
 from .linear import ShiftedSolvers, matrix_times
+from .system import LinearSystem
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, float], None]
@@ -57,18 +57,6 @@ def phi2(x: Array) -> Array:
     safe = np.where(small, 1.0, x)
     series = 0.5 - x / 6 + x**2 / 24 - x**3 / 120 + x**4 / 720
     return np.where(small, series, (1.0 - phi1(safe)) / safe)
-
-
-@dataclass(frozen=True)
-class LinearSystem:
-    """M u' + K u = b, u(0) = u0, distributed; rows and columns of held unknowns are zero in M, unit in K."""
-
-    mass: PETSc.Mat
-    stiffness: PETSc.Mat
-    load: Array  # (owned,) b, with what the held unknowns add; the held value on held rows
-    initial_amount: Array  # (owned,) M u0, zero on held rows
-    initial: Array  # (owned,) u0, with the held values
-    held: NDArray[np.int32]  # owned rows that are held
 
 
 @dataclass(frozen=True)
@@ -244,8 +232,9 @@ def _integrate_segment(
 ) -> tuple[Segment, float, list[tuple[int, float]]]:
     """One segment from M u and u at its start; `times` count from there. Also its error and (solves, estimate)."""
     first_solve = solvers.solves
+    load = system.load
     right = system.mass.createVecLeft()
-    right.array[:] = amount + gamma * system.load
+    right.array[:] = amount + gamma * load
     lift = np.empty_like(state)
     solvers.solve(gamma, right, lift)
     lift[system.held] = state[system.held]
@@ -285,7 +274,7 @@ class _Space:
         self._system = system
         self._watch = watch
         self._comm = system.mass.comm.tompi4py()
-        self._storage = np.empty((most, system.load.size))  # pages that are never written cost nothing
+        self._storage = np.empty((most, system.initial.size))  # pages that are never written cost nothing
         self._x = system.mass.createVecRight()
         self.mass_x = system.mass.createVecLeft()  # M times the newest vector
         self.basis = self._storage[:0]  # V, (m, owned)
@@ -304,7 +293,7 @@ class _Space:
 
     def total_mass(self) -> float:
         """1ᵀM1 over what is not held: the square of the norm of the constant 1."""
-        return self.norm(np.ones(self._system.load.size)) ** 2
+        return self.norm(np.ones(self._system.initial.size)) ** 2
 
     def add(self, z: Array, smallest: float) -> bool:
         """Take up S v of the newest v (or the first vector); False where it adds nothing to the span."""

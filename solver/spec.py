@@ -4,6 +4,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from .courses import Course, course_of
+from .laws import DiffusivityLaw
+
+FARADAY = 96485.33212  # C/mol, exact to the digits given (SI of 2019)
+
 
 class Role(StrEnum):
     """Part that a phase plays in the transport problem."""
@@ -20,11 +25,16 @@ class PhasePhysics:
 
     name: str
     role: Role
-    concentration: float | None = None  # mol/m^3, of a source
-    mass_transfer: float | None = None  # m/s, Robin coefficient k_f of a source; None: c is held on its surface
+    concentration: float | Course | None = None  # mol/m^3, of a source
+    mass_transfer: float | Course | None = None  # m/s, Robin coefficient k_f of a source; None: c is held there
+    connected_to: str | None = None  # outer face; of a source, only what hangs together with that face feeds
     uptake: float | None = None  # m/s, of a sink
-    diffusivity: float | None = None  # m^2/s, bulk, of a transport phase
+    capacity: float | None = None  # mol/m^2 that a sink's surface can take up, q_max; None: without end
+    diffusivity: float | None = None  # m^2/s, bulk, of a transport phase; with a law or axes the largest
     effective_diffusivity: float | None = None  # m^2/s, with the effective-medium model applied
+    anisotropy: tuple[float, ...] | None = None  # D_eff along x, y[, z] per effective_diffusivity; None: all 1
+    law: DiffusivityLaw | None = None  # bulk D of c; None: constant
+    effective_factor: float = 1.0  # D_eff per bulk D
     porosity: float = 1.0  # of a transport phase
     initial: float = 0.0  # mol/m^3, of a transport phase
     effective_model: str = "none"  # what gave effective_diffusivity, in words
@@ -32,10 +42,30 @@ class PhasePhysics:
 
 @dataclass(frozen=True)
 class FaceCondition:
-    """Condition on an outer face of the image: concentration held, or mass transfer to it."""
+    """Condition on an outer face of the image: concentration held, mass transfer to it, or a given flux.
 
-    concentration: float  # mol/m^3
-    mass_transfer: float | None = None  # m/s; None: c is held
+    Exactly one of concentration, flux and current_density is given.
+    """
+
+    concentration: float | Course | None = None  # mol/m^3
+    mass_transfer: float | Course | None = None  # m/s; None: c is held
+    flux: float | Course | None = None  # mol/(m^2 s) into the domain, per area of the solved phases at the face
+    current_density: float | Course | None = None  # A/m^2 of the whole face; positive: lithium enters, z = 1
+    phases: tuple[str, ...] | None = None  # transport phases that the condition holds for; None: all
+
+
+@dataclass(frozen=True)
+class InterfaceLaw:
+    """What happens between two transport phases: flux from first to second = exchange (c_first − c_second/partition).
+
+    Without `exchange` the two sides are in equilibrium, c_second = partition · c_first.
+    """
+
+    first: str
+    second: str
+    partition: float = 1.0
+    exchange: float | None = None  # m/s; of a film its diffusivity per thickness
+    film: str = ""  # the film in words, where exchange stands for one
 
 
 @dataclass(frozen=True)
@@ -102,7 +132,15 @@ class LabelRegion:
     label: int | None  # None: each label but 0 becomes a region of its own, NAME_LABEL
 
 
-Shape = Box | Ball | Polygon | Shell | WholePhase | LabelRegion
+@dataclass(frozen=True)
+class SurfaceOf:
+    """The surface that a phase turns to the other solved phases, particle by particle (connected components)."""
+
+    phase: str
+    threshold: float = 0.5  # of the reference concentration, above which a part of the surface counts as active
+
+
+Shape = Box | Ball | Polygon | Shell | WholePhase | LabelRegion | SurfaceOf
 
 
 @dataclass(frozen=True)
@@ -111,11 +149,15 @@ class Physics:
 
     phases: tuple[PhasePhysics, ...]  # index = phase index in image and mesh
     faces: dict[str, FaceCondition] = field(default_factory=dict)  # "x_min" etc.
+    interfaces: tuple[InterfaceLaw, ...] = ()  # between transport phases; those left out are continuous
 
     @property
     def reference_concentration(self) -> float:
-        """Largest concentration that drives the problem, mol/m^3: the scale of the unknown and of the tolerance."""
+        """Largest concentration that drives the problem, mol/m^3: the scale of the unknown and of the tolerance.
+
+        Where only fluxes drive it there is none: 0.
+        """
         driving = [p.concentration for p in self.phases if p.concentration is not None]
-        driving += [f.concentration for f in self.faces.values()]
-        driving += [p.initial for p in self.phases if p.role is Role.TRANSPORT]
-        return max(driving)
+        driving += [f.concentration for f in self.faces.values() if f.concentration is not None]
+        held = [course_of(c).largest for c in driving]
+        return max([*held, *(p.initial for p in self.phases if p.role is Role.TRANSPORT), 0.0])
