@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
@@ -98,8 +99,8 @@ class Trajectory:
         segment = next((s for s in self.segments if time <= s.end), self.segments[-1])
         return segment.state(time - segment.start)
 
-    def project(self, rows: Array) -> "Projection":
-        """Linear functionals (functionals, owned) on the trajectory; collective."""
+    def project(self, rows: Array | csr_array) -> "Projection":
+        """Linear functionals (functionals, owned), dense or sparse, on the trajectory; collective."""
         return Projection(self.segments, tuple(_projected(rows, segment, self.comm) for segment in self.segments))
 
 
@@ -130,7 +131,7 @@ class Projection:
         return values, integrals
 
 
-def _projected(rows: Array, segment: Segment, comm: MPI.Intracomm) -> tuple[Array, Array]:
+def _projected(rows: Array | csr_array, segment: Segment, comm: MPI.Intracomm) -> tuple[Array, Array]:
     """Functionals of the lift (functionals,) and of the basis (functionals, m)."""
     both = comm.allreduce(rows @ np.vstack([segment.lift[None], segment.basis]).T, op=MPI.SUM)
     return both[:, 0], both[:, 1:]

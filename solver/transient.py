@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
+from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
@@ -57,6 +58,7 @@ class Transient:
     _problem: Problem
     _trajectory: Trajectory
     _projection: Projection  # of the regions, in the order of curves
+    _extra: Projection | None = None  # of the extra functionals
 
     def concentration(self, time: float) -> Array:
         """Concentration at one time (s) in mol/m^3: local entries of the space's dofs, ghosts included."""
@@ -95,6 +97,17 @@ class Transient:
             return 0.0
         return float(brentq(lambda x: float(value(x)[0]), t[i - 1], t[i], xtol=1e-15, rtol=1e-10)) * scales.time
 
+    def extra(self, times: Array) -> Array:
+        """Extra functionals at increasing times (s) in mol/m^3, (functionals, times).
+
+        Raises:
+            ValueError: None were asked for.
+        """
+        if self._extra is None:
+            raise ValueError("expected extra functionals, got none; name them to solve()")
+        scales = self._problem.scales
+        return self._extra.values(np.divide(times, scales.time)) * scales.concentration
+
 
 def solve(
     problem: Problem,
@@ -102,6 +115,7 @@ def solve(
     time: TimeSpan,
     options: SolverOptions,
     progress: Callable[[int, float], None] | None = None,
+    extra: csr_array | None = None,
 ) -> Transient:
     """Integrate from 0 to time.end, with the error of all region curves below time.tolerance.
 
@@ -111,6 +125,8 @@ def solve(
         time: End, tolerance and times.
         options: Linear solver and its limits.
         progress: Called with the number of solves and the error estimate.
+        extra: Linear functionals (functionals, owned) that are wanted at any time besides; there may be thousands, and
+            they do not decide about the error.
 
     Raises:
         ArithmeticError: A linear solver failed.
@@ -157,6 +173,7 @@ def solve(
         _problem=problem,
         _trajectory=integration.trajectory,
         _projection=projection,
+        _extra=None if extra is None else integration.trajectory.project(extra),
     )
     solvers.destroy()
     return transient
