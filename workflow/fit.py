@@ -14,7 +14,7 @@ from microlith.meshing.memory import available_memory
 from microlith.meshing.spec import MeshOptions
 from microlith.meshing.volume import LabelVolume
 from microlith.meshing.windows import volume_of, whole_on_root
-from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Role, Shape, Shell, WholePhase
+from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Role, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow import footprint
 from microlith.workflow.case import Case
 from microlith.workflow.footprint import Contacts, Flags
@@ -126,6 +126,13 @@ def _check_region(
 ) -> list[str]:
     match shape:
         case WholePhase() | LabelRegion():  # the reader of the image has found the phase; labels are read later
+            return []
+        case SurfaceOf():
+            phase = np.array([name == shape.phase for name in volume.names])
+            if not contacts.touch(phase, solved & ~phase):
+                raise at.child("surface").error(
+                    f"no pixel of {shape.phase} touches another transport phase, so it has no such surface; remove it"
+                )
             return []
         case Shell():
             if not footprint.shell_hits(shape, volume, solved, contacts, comm):

@@ -3,8 +3,17 @@
 from typing import Any
 
 from microlith.meshing.spec import Colour
-from microlith.solver.spec import Ball, Box, FaceCondition, LabelRegion, PhasePhysics, Polygon, Shape, Shell, WholePhase
+from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case import Case
+from microlith.workflow.physics_table import (
+    face_data,
+    face_text,
+    interface_data,
+    interface_name,
+    interface_text,
+    phase_data,
+    phase_text,
+)
 from microlith.workflow.terminal import is_terminal, table_console
 from microlith.workflow.units import length_text
 
@@ -16,7 +25,7 @@ def interpreted(case: Case) -> dict[str, Any]:
         "title": case.title,
         "image": _image(case),
         "phases": {
-            labels.name: {"labels": [_label(label) for label in labels.labels]} | _phase(phase)
+            labels.name: {"labels": [_label(label) for label in labels.labels]} | phase_data(phase)
             for labels, phase in zip(case.labels, case.physics.phases, strict=True)
         },
         "mesh": {
@@ -35,7 +44,8 @@ def interpreted(case: Case) -> dict[str, Any]:
             "times_s": None if case.time.times is None else list(case.time.times),
         },
         "regions": {name: _shape(shape) for name, shape in case.regions.items()},
-        "faces": {name: _face(face) for name, face in case.physics.faces.items()},
+        "faces": {name: face_data(face) for name, face in case.physics.faces.items()},
+        "interfaces": [interface_data(law) for law in case.physics.interfaces],
         "solver": vars(case.solver).copy(),
     }
 
@@ -55,32 +65,6 @@ def _label(label: int | Colour) -> int | str:
     return label if isinstance(label, int) else "#{:02x}{:02x}{:02x}".format(*label)
 
 
-def _phase(phase: PhasePhysics) -> dict[str, Any]:
-    """What applies to the role of the phase."""
-    values: dict[str, Any] = {"role": str(phase.role)}
-    match phase.role:
-        case "source":
-            values |= {
-                "concentration_mol_per_m3": phase.concentration,
-                "mass_transfer_m_per_s": phase.mass_transfer,
-            }
-        case "sink":
-            values |= {"uptake_m_per_s": phase.uptake}
-        case "transport":
-            values |= {
-                "diffusivity_m2_per_s": phase.diffusivity,
-                "porosity": phase.porosity,
-                "effective_model": phase.effective_model,
-                "effective_diffusivity_m2_per_s": phase.effective_diffusivity,
-                "initial_mol_per_m3": phase.initial,
-            }
-    return values
-
-
-def _face(face: FaceCondition) -> dict[str, Any]:
-    return {"concentration_mol_per_m3": face.concentration, "mass_transfer_m_per_s": face.mass_transfer}
-
-
 def _shape(shape: Shape) -> dict[str, Any]:
     match shape:
         case Box():
@@ -96,6 +80,8 @@ def _shape(shape: Shape) -> dict[str, Any]:
             return {"kind": "phase", "phase": shape.phase}
         case LabelRegion():
             return {"kind": "labels", "file": shape.path, "label": shape.label}
+        case SurfaceOf():
+            return {"kind": "surface", "phase": shape.phase, "threshold": shape.threshold}
 
 
 # --- for people ---
@@ -126,8 +112,9 @@ def _rows(case: Case) -> list[tuple[str, list[tuple[str, str]]]]:
     phases = zip(case.labels, case.physics.phases, strict=True)
     parts = [
         ("image", _image_rows(case)),
-        ("phases", [(p.name, f"{_phase_text(p)}; label {_labels_text(labels.labels)}") for labels, p in phases]),
-        ("faces", [(name, _feed(face.concentration, face.mass_transfer)) for name, face in case.physics.faces.items()]),
+        ("phases", [(p.name, f"{phase_text(p)}; label {_labels_text(labels.labels)}") for labels, p in phases]),
+        ("faces", [(name, face_text(face)) for name, face in case.physics.faces.items()]),
+        ("interfaces", [(interface_name(law), interface_text(law)) for law in case.physics.interfaces]),
         ("mesh", _mesh_rows(case)),
         ("time", _time_rows(case)),
         ("regions", [(name, _shape_text(shape)) for name, shape in case.regions.items()]),
@@ -151,25 +138,6 @@ def _image_rows(case: Case) -> list[tuple[str, str]]:
 
 def _labels_text(labels: tuple[int | Colour, ...]) -> str:
     return ", ".join(str(_label(label)) for label in labels)
-
-
-def _feed(concentration: float | None, mass_transfer: float | None) -> str:
-    how = "held at" if mass_transfer is None else f"mass transfer {mass_transfer:g} m/s to"
-    return f"{how} {concentration:g} mol/m^3"
-
-
-def _phase_text(phase: PhasePhysics) -> str:
-    match phase.role:
-        case "source":
-            return f"source, surface {_feed(phase.concentration, phase.mass_transfer)}"
-        case "sink":
-            return f"sink, uptake {phase.uptake:g} m/s"
-        case "transport":
-            return (
-                f"transport, D_eff {phase.effective_diffusivity:.4g} m^2/s (D {phase.diffusivity:g} m^2/s, "
-                f"porosity {phase.porosity:g}, model {phase.effective_model}), starts at {phase.initial:g} mol/m^3"
-            )
-    return "barrier"
 
 
 def _mesh_rows(case: Case) -> list[tuple[str, str]]:
@@ -213,3 +181,5 @@ def _shape_text(shape: Shape) -> str:
         case LabelRegion():
             which = "each label but 0" if shape.label is None else f"label {shape.label}"
             return f"{which} of {shape.path}"
+        case SurfaceOf():
+            return f"surface of {shape.phase}, active above {100 * shape.threshold:g} % of the reference concentration"
