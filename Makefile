@@ -1,5 +1,5 @@
-# Both targets set up what is missing first (see runtime/run).
-.PHONY: demo test
+# All targets set up what is missing first (see runtime/run).
+.PHONY: demo test verify
 
 demo:
 	runtime/run microlith run cases/aged-anode-2d/case.toml --force
@@ -9,3 +9,7 @@ demo:
 
 test:
 	runtime/test
+
+# The verification tests, and docs/verification.md from what they measure
+verify:
+	runtime/run python3 tests/verification_page.py

@@ -1,7 +1,7 @@
 """What all tests share: the records that `make verify` turns into docs/verification.md."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--verification", metavar="FILE", help="append what verification tests measure, as lines of JSON")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """`-m verification` selects the tests that use the fixture `verified`."""
+    config.addinivalue_line(
+        "markers", "verification: measures a physical term against an exact or independent solution"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "verified" in getattr(item, "fixturenames", ()):
+            item.add_marker("verification")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Takes down how each verification test ended: one that fails is to be seen on the page, too."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if item.get_closest_marker("verification") and (report.when == "call" or report.outcome != "passed"):
+        _note(item.config, {"test": item.nodeid, "outcome": report.outcome})
+
+
+def _note(config: pytest.Config, entry: dict[str, Any]) -> None:
+    file = config.getoption("--verification")
+    if file is not None and MPI.COMM_WORLD.rank == 0:
+        with Path(file).open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(entry) + "\n")
+
+
 @pytest.fixture
 def verified(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Takes down what a verification test measured; to be called before its assertions, on all ranks.
@@ -24,7 +54,6 @@ def verified(request: pytest.FixtureRequest) -> Callable[..., None]:
     drives the problem unless `of` says what else), of, order_space, order_time (observed orders), balance (lithium that
     is unaccounted for, relative to what was exchanged). None where a test does not measure it.
     """
-    file = request.config.getoption("--verification")
 
     def record(
         *,
@@ -39,9 +68,9 @@ def verified(request: pytest.FixtureRequest) -> Callable[..., None]:
         order_time: float | None = None,
         balance: float | None = None,
     ) -> None:
-        entry: dict[str, Any] = {key: value for key, value in locals().items() if key not in ("file", "request")}
-        if file is not None and MPI.COMM_WORLD.rank == 0:
-            with Path(file).open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps({"test": request.node.nodeid, **entry}) + "\n")
+        entry: dict[str, Any] = {key: value for key, value in locals().items() if key != "request"}
+        for key in ("error", "order_space", "order_time", "balance"):  # of NumPy, too
+            entry[key] = None if entry[key] is None else float(entry[key])
+        _note(request.config, {"test": request.node.nodeid, **entry})
 
     return record
