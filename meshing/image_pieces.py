@@ -1,6 +1,8 @@
 """Connected pieces of the phases of an image that is spread over ranks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,17 @@ class SlabPieces:
     first: Numbers  # (n,) place of its first voxel in the whole image, flattened
     voxels: Numbers  # (n,) its size within the slab
     links: Numbers  # (k, 2) numbers that stand for one piece
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSlab:
+    """The layers that one rank counts, labelled."""
+
+    phase: NDArray[np.uint8]  # ([z,] y, x) of the slab and of the layer after it, where there is one
+    label: NDArray[np.int32]  # ([z,] y, x) of the same: piece of each voxel, counted from 0 on this rank
+    start: int  # of the numbers of this rank's pieces
+    layers: tuple[int, int]  # of the slab, without the one after it
+    pieces: SlabPieces
 
 
 def connected(pairs: Numbers, count: int) -> tuple[int, NDArray[np.int32]]:
@@ -89,21 +102,32 @@ def image_pieces(volume: LabelVolume, window: Window, comm: MPI.Intracomm) -> tu
         window: What this rank wants to know the pieces of.
         comm: All ranks.
     """
+    if comm.size == 1 and window == _with_next(volume, 0, 1):
+        found = labelled_slab(volume, comm)
+        return WindowPieces(found.phase, found.label, np.arange(len(found.pieces.phase))), found.pieces
     phase = volume.read(window).phase
     label, count = labelled(phase)
+    found = labelled_slab(volume, comm)
+    return WindowPieces(phase, label, _numbers(volume, window, label, count, found, comm)), found.pieces
+
+
+def labelled_slab(volume: LabelVolume, comm: MPI.Intracomm) -> LabelledSlab:
+    """Label the layers that this rank counts, and link their pieces to those of the next slab; collective."""
+    window = _with_next(volume, comm.rank, comm.size)
     first, last = slab(volume, comm.rank, comm.size)[0]
-    rest = tuple((0, n) for n in volume.shape[1:])
-    with_next: Window = ((first, min(last + 1, volume.shape[0]) if last > first else last), *rest)
-    if comm.size == 1 and window == with_next:
-        return WindowPieces(phase, label, np.arange(count)), _slab_pieces(volume, phase, label, count, 0, last)
-    of_slab = volume.read(with_next).phase
-    slab_label, slab_count = labelled(of_slab)
-    counted = _slab_pieces(volume, of_slab, slab_label, slab_count, first, last)
-    counts = np.array(comm.allgather(slab_count), np.int64)
+    phase = volume.read(window).phase
+    label, count = labelled(phase)
+    counted = _slab_pieces(volume, phase, label, count, first, last)
+    counts = np.array(comm.allgather(count), np.int64)
     start = int(counts[: comm.rank].sum())
-    links = _links_to_next(volume, slab_label, start, (first, last), comm)
-    number = _numbers(volume, window, label, count, slab_label, start, comm)
-    return WindowPieces(phase, label, number), replace(counted, links=links)
+    links = _links_to_next(volume, label, start, (first, last), comm)
+    return LabelledSlab(phase, label, start, (first, last), replace(counted, links=links))
+
+
+def _with_next(volume: LabelVolume, rank: int, size: int) -> Window:
+    """The slab of a rank and the first layer of the next."""
+    (first, last), *rest = slab(volume, rank, size)
+    return ((first, min(last + 1, volume.shape[0]) if last > first else last), *rest)
 
 
 def _slab_pieces(
@@ -154,15 +178,27 @@ def _numbers(
     window: Window,
     label: NDArray[np.int32],
     count: int,
-    slab_label: NDArray[np.int32],
-    start: int,
+    found: LabelledSlab,
     comm: MPI.Intracomm,
 ) -> Numbers:
     """The pieces of the window in the numbers of the slabs, by asking the owner of a voxel of each."""
     place = np.unravel_index(_first_voxels(label, count), label.shape) if count else ()
     voxel = np.array([p + low for p, (low, _) in zip(place, window, strict=True)]) if count else np.empty((0, 0))
     flat = np.ravel_multi_index(tuple(voxel), volume.shape) if count else np.empty(0, np.int64)
+    return ask_owners(volume, flat, lambda places: found.label.ravel()[places] + np.int64(found.start), comm)
+
+
+def ask_owners(
+    volume: LabelVolume, voxels: Numbers, answer: Callable[[Numbers], NDArray[Any]], comm: MPI.Intracomm
+) -> NDArray[Any]:
+    """What the ranks that count them know of voxels; collective.
+
+    Args:
+        volume: The image.
+        voxels: (n,) places in the whole image, flattened.
+        answer: From places (m,) in this rank's slab, flattened, to what is known of each, (m,).
+        comm: All ranks.
+    """
     layer = int(np.prod(volume.shape[1:]))
-    route = Route(_owner(volume, flat // layer, comm.size), comm)
-    asked = route.there(flat) - slab(volume, comm.rank, comm.size)[0][0] * layer
-    return route.back(slab_label.ravel()[asked] + np.int64(start))
+    route = Route(_owner(volume, voxels // layer, comm.size), comm)
+    return route.back(answer(route.there(voxels) - slab(volume, comm.rank, comm.size)[0][0] * layer))
