@@ -31,6 +31,7 @@ class EdgeSizes:
     growth: float  # of size per distance
     gap_elements: int
     gaps: bool  # whether narrow gaps are resolved with that many elements
+    coarseness: float = 1.0  # factor that the sizes and their growth have in them
 
     @property
     def smallest(self) -> float:
@@ -45,7 +46,8 @@ class EdgeSizes:
     @property
     def shortest_edge(self) -> float:
         """Longest edge of the smallest cells."""
-        return min(CUT * self.smallest, max(CRITICAL, THINNEST * self.smallest), CUT)
+        finer = min(1.0, self.coarseness)
+        return min(CUT * self.smallest, max(CRITICAL * finer, THINNEST * self.smallest), CUT * finer)
 
     @property
     def reach(self) -> float:
@@ -79,13 +81,15 @@ def edge_sizes(
     if options.size_max is None:
         largest = max(largest, 3 * smallest)
     largest = max(smallest, min(largest, max(extent) / 2))
+    factor = options.coarseness
     return EdgeSizes(
-        named={index: min(size, largest) for index, size in named.items()},
-        other=min(max(OTHER_SIZE, smallest), largest),
-        largest=largest,
-        growth=options.growth,
+        named={index: factor * min(size, largest) for index, size in named.items()},
+        other=factor * min(max(OTHER_SIZE, smallest), largest),
+        largest=factor * largest,
+        growth=factor * options.growth,
         gap_elements=options.gap_elements,
         gaps=gaps,
+        coarseness=factor,
     )
 
 
@@ -117,7 +121,9 @@ def edge_lengths(
     narrow = thin(phase)
     least = THINNEST * sizes.smallest
     vital = critical(phase, narrow)
-    for voxels, edge in ((narrow, max(THIN, least)), (vital, max(CRITICAL, least))):
+    # A coarser mesh does not lose thin parts: it would be one of another structure.
+    finer = min(1.0, sizes.coarseness)
+    for voxels, edge in ((narrow, max(THIN * finer, least)), (vital, max(CRITICAL * finer, least))):
         np.minimum(length, edge + GROWTH_LARGEST * _distance(ndimage.binary_dilation(voxels), sampling), out=length)
     if sizes.gaps:
         _refine_gaps(length, phase, distance, sampling, sizes, solved)
@@ -140,10 +146,10 @@ def _refine_gaps(
         named = [index for index, value in sizes.named.items() if value == size]
         near = _distance(on_borders(phase, named), sampling)
         inside = np.isin(phase, solved)
-        for radius in np.arange(1.5, sizes.gap_elements * size / 2 + 0.5):
+        for radius in np.arange(1.5, sizes.gap_elements * size / sizes.coarseness / 2 + 0.5):
             centres = inside & (distance + 0.5 > radius)
             narrow = inside & (near < 2 * radius) & (_distance(centres, sampling) > radius + 0.7)
-            edge = CUT * max(1.0, float(2 * radius - 1) / sizes.gap_elements)
+            edge = CUT * sizes.coarseness * max(1.0, float(2 * radius - 1) / sizes.gap_elements)
             if edge < CUT * size and narrow.any():
                 np.minimum(length, edge + sizes.edge_growth * _distance(narrow, sampling), out=length)
 

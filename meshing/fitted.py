@@ -61,7 +61,7 @@ def fitted_triangulation(
     outline = outlines.trace(image)
     field = sizing.size_field(image, options, solved, outline.nodes[outline.triple])
     _refuse_more_than_memory(field)
-    pieces = cuts.cut(outline, field)
+    pieces = cuts.cut(outline, field, options.coarseness)
     middle = 0.5 * (pieces.points[pieces.ends[:, 0]] + pieces.points[pieces.ends[:, 1]])
     field = field.limited(middle, pieces.lengths)
     _refuse_more_than_memory(field)

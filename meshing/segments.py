@@ -13,6 +13,7 @@ CLEARANCE = 0.7  # least distance of a segment's middle to points of other segme
 # Largest distance of an outline point from its segment, in units of the smaller pixel edge. Two chains between the same
 # nodes have a pixel or more between them, so that one of them strays further and is cut: no segment comes twice.
 DEVIATION = 0.35
+MOST_DEVIATION = 1.0  # the same in meshes that are made coarser than asked for
 LONGEST_RATIO = 2.2  # of the lengths of segments that meet; above 2, or one halving would set off the next
 TOO_LONG = 1.5  # length of a segment in wanted sizes at its middle
 SMALLEST_ANGLE = np.deg2rad(40.0)  # between segments that meet, where the outline allows it
@@ -58,7 +59,7 @@ def edge_lengths(points: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArra
     return np.hypot(span[:, 0], span[:, 1])
 
 
-def cut(outline: Outline, field: SizeField) -> Segments:
+def cut(outline: Outline, field: SizeField, coarseness: float = 1.0) -> Segments:
     """Cut the chains into segments that neither cross nor crowd each other.
 
     Starts from the wanted sizes and halves every segment that strays from the outline, comes too near to another
@@ -68,13 +69,15 @@ def cut(outline: Outline, field: SizeField) -> Segments:
     Args:
         outline: smooth chains.
         field: wanted sizes.
+        coarseness: factor that is in them; chords of curves stray from these as its square.
     """
+    deviation = min(DEVIATION * coarseness**2, max(DEVIATION, MOST_DEVIATION))
     line = _lay_out(outline)
     arc = _first_cut(outline, line, field)
     for _ in range(ROUNDS):
         segments = _connect(outline, line, arc)
         middle = 0.5 * (arc[:-1] + arc[1:])[_inner(arc, line)]
-        split = _must_split(outline, line, arc, segments, field)
+        split = _must_split(line, arc, segments, field, deviation)
         if not split.any():
             break
         arc = np.sort(np.concatenate([arc, middle[split]]))
@@ -188,7 +191,7 @@ def _restore_areas(
 
 
 def _must_split(
-    outline: Outline, line: _Line, arc: NDArray[np.float64], segments: Segments, field: SizeField
+    line: _Line, arc: NDArray[np.float64], segments: Segments, field: SizeField, deviation: float
 ) -> NDArray[np.bool_]:
     points, ends = segments.points, segments.ends
     a, b = points[ends[:, 0]], points[ends[:, 1]]
@@ -196,7 +199,9 @@ def _must_split(
     middle = 0.5 * (a + b)
     wanted = field.at(middle)
     split = length > TOO_LONG * wanted
-    split |= _strays(line, arc, segments)
+    split |= _strays(line, arc, segments, deviation)
+    if deviation > DEVIATION:
+        split |= _doubled(ends)
     split |= _crowded(points, ends, middle, length)
 
     shortest = np.full(len(points), np.inf)
@@ -206,7 +211,15 @@ def _must_split(
     return split & ((length > 2 * SHORTEST) | (length > wanted))
 
 
-def _strays(line: _Line, arc: NDArray[np.float64], segments: Segments) -> NDArray[np.bool_]:
+def _doubled(ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Segments that another one has both its ends in common with: two chains that are straight at once."""
+    _, which, count = np.unique(np.sort(ends, axis=1), axis=0, return_inverse=True, return_counts=True)
+    return np.asarray(count[which.ravel()] > 1)
+
+
+def _strays(
+    line: _Line, arc: NDArray[np.float64], segments: Segments, deviation: float = DEVIATION
+) -> NDArray[np.bool_]:
     """Segments that leave a point of the outline further away than the tolerance."""
     inner = _inner(arc, line)
     number = np.cumsum(inner) - 1  # segment behind each interval of arc
@@ -219,7 +232,7 @@ def _strays(line: _Line, arc: NDArray[np.float64], segments: Segments) -> NDArra
     t = np.clip(((p - a) * d).sum(axis=1) / np.maximum((d * d).sum(axis=1), 1e-300), 0, 1)
     gap = p - a - t[:, None] * d
     strays = np.zeros(len(segments.ends), bool)
-    strays[of[np.hypot(gap[:, 0], gap[:, 1]) > DEVIATION]] = True
+    strays[of[np.hypot(gap[:, 0], gap[:, 1]) > deviation]] = True
     return strays
 
 

@@ -41,6 +41,19 @@ class SizeField:
             size = np.minimum(size, self.centre_size + self.growth * distance)
         return size
 
+    def times(self, factor: float) -> "SizeField":
+        """The same field with all sizes multiplied, and their growth with them."""
+        if factor == 1.0:
+            return self
+        scale = np.float32(factor)
+        return replace(
+            self,
+            values=self.values * scale,
+            rate=self.rate * scale,
+            centre_size=self.centre_size * factor,
+            growth=self.growth * factor,
+        )
+
     def without_centres(self) -> "SizeField":
         """The sizes on the pixels alone."""
         return replace(self, centres=np.empty((0, 2)))
@@ -72,7 +85,8 @@ def size_field(
 
     Finest at the surfaces of the phases named in `options.size`, finer still across gaps of the solved phases that
     such a surface bounds (`options.gap_elements` elements across), growing by `options.growth` per distance up to
-    `options.size_max`. Without any named phase, all surfaces of solved phases are taken with two pixels.
+    `options.size_max`. Without any named phase, all surfaces of solved phases are taken with two pixels. All of it is
+    multiplied by `options.coarseness`.
 
     Args:
         image: 2D image.
@@ -114,8 +128,10 @@ def size_field(
         growth=options.growth,
     )
     if len(field.centres):
-        return field.limited(field.centres, np.full(len(field.centres), min(1.0, field.centre_size + 0.5)))
-    return replace(field, values=graded(values, rate, pixel))
+        field = field.limited(field.centres, np.full(len(field.centres), min(1.0, field.centre_size + 0.5)))
+    else:
+        field = replace(field, values=graded(values, rate, pixel))
+    return field.times(options.coarseness)
 
 
 def graded(values: NDArray[np.float32], rate: NDArray[np.float32], pixel: tuple[float, float]) -> NDArray[np.float32]:
