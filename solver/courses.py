@@ -7,6 +7,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+NEAR = 1e-12  # relative distance at which two times are one: repeats of a period meet up to rounding
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """Where a course leaves its line, and by how much; increasing times, all shapes (breaks,)."""
+
+    times: Array
+    jumps: Array  # value after minus value before
+    bends: Array  # slope after minus slope before
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,12 @@ class Course:
         return min(self.values) == max(self.values)
 
     @property
+    def is_stepwise(self) -> bool:
+        """Whether the value changes by jumps only."""
+        knots = zip(self.times[:-1], self.times[1:], self.values[:-1], self.values[1:], strict=True)
+        return all(a == b or t == u for t, u, a, b in knots)
+
+    @property
     def largest(self) -> float:
         """Largest value at any time from 0 on."""
         return max(self.values)
@@ -43,23 +59,42 @@ class Course:
 
     def after(self, time: ArrayLike) -> Array:
         """Values at times (s), those after the jump where there is one."""
-        return self._at(np.asarray(time, dtype=np.float64), "right")
+        return self._at(np.asarray(time, dtype=np.float64), after=True)
 
     def before(self, time: ArrayLike) -> Array:
         """Values at times (s), those before the jump where there is one."""
-        return self._at(np.asarray(time, dtype=np.float64), "left")
+        return self._at(np.asarray(time, dtype=np.float64), after=False)
 
     def kinks(self, end: float) -> tuple[float, ...]:
         """Times within (0, end) at which value or slope changes, increasing; between them the course is linear."""
+        breaks = self.breaks(0.0, end)
+        return tuple(float(t) for t in breaks.times if t > 0.0)
+
+    def breaks(self, start: float, end: float) -> Breaks:
+        """Jumps of value and slope within [start, end); what happens at `start` counts from a constant course."""
         if self.is_constant:
-            return ()
-        knots = set(self.times)
-        if self.period is not None:
-            repeats = math.ceil(end / self.period)
-            knots = {i * self.period + t for i in range(repeats) for t in (*knots, 0.0)}
-        # Knots a rounding error apart, as of two repeats that meet, are one.
-        inside = sorted(t for t in knots if 1e-12 * end < t < (1 - 1e-12) * end)
-        return tuple(t for i, t in enumerate(inside) if i == 0 or t - inside[i - 1] > 1e-12 * end)
+            return Breaks(np.empty(0), np.empty(0), np.empty(0))
+        cuts = self._knots(start, end)
+        after, before = self.after(cuts[:-1]), self.before(cuts[1:])
+        slope = (before - after) / np.diff(cuts)
+        jumps = after - np.append(after[0], before[:-1])
+        bends = np.diff(slope, prepend=0.0)
+        # A slope is known as well as the values are: what is less than that is no bend.
+        scale = max(abs(self.largest), abs(self.smallest))
+        jumps[np.abs(jumps) < NEAR * scale] = 0.0
+        shorter = np.minimum(np.diff(cuts), np.append(np.inf, np.diff(cuts)[:-1]))
+        bends[np.abs(bends) * shorter < NEAR * scale] = 0.0
+        real = (jumps != 0.0) | (bends != 0.0)
+        return Breaks(cuts[:-1][real], jumps[real], bends[real])
+
+    def variation(self, start: float, end: float) -> tuple[Array, Array, Array]:
+        """Total variation from `start` on: times of the knots up to `end`, and it before and after each of them."""
+        cuts = self._knots(start, end)
+        after, before = self.after(cuts[:-1]), self.before(cuts[1:])
+        along = np.append(0.0, np.abs(before - after))
+        across = np.append(np.append(0.0, np.abs(after[1:] - before[:-1])), 0.0)
+        until = np.cumsum(along) + np.cumsum(across) - across
+        return cuts, until, until + across
 
     def scaled(self, time: float, value: float) -> "Course":
         """The course in other units: its times over `time`, its values over `value`."""
@@ -70,19 +105,33 @@ class Course:
             period=None if self.period is None else self.period / time,
         )
 
-    def _at(self, time: Array, side: str) -> Array:
-        times, values = np.array(self.times), np.array(self.values)
+    def _knots(self, start: float, end: float) -> Array:
+        """Start, all knots between, and end; increasing."""
+        knots = np.array(sorted({0.0, *self.times}))
         if self.period is not None:
-            turns = np.floor(time / self.period) if side == "right" else np.ceil(time / self.period) - 1
+            turns = np.arange(math.floor(start / self.period), math.ceil(end / self.period) + 1)
+            knots = np.sort((turns[:, None] * self.period + knots).ravel())
+        near = NEAR * max(abs(start), abs(end))
+        inside = knots[(knots > start + near) & (knots < end - near)]
+        inside = inside[np.diff(inside, prepend=-np.inf) > near]
+        return np.concatenate([[start], inside, [end]])
+
+    def _at(self, time: Array, *, after: bool) -> Array:
+        times, values = np.array(self.times), np.array(self.values)
+        near = NEAR * np.maximum(np.abs(time), times[-1])
+        if self.period is not None:
+            near = np.maximum(near, NEAR * self.period)
+            turns = np.floor((time + near) / self.period) if after else np.ceil((time - near) / self.period) - 1
             time = time - np.maximum(turns, 0.0) * self.period
         if len(times) == 1:
             return np.full(time.shape, values[0])
-        last = np.searchsorted(times, time, side="right" if side == "right" else "left")
-        i = np.clip(last, 1, len(times) - 1)
+        # Number of knots passed, those reached but for rounding included or not.
+        passed = np.searchsorted(times, time + near if after else time - near, side="right")
+        i = np.clip(passed, 1, len(times) - 1)
         span = times[i] - times[i - 1]
         share = np.clip((time - times[i - 1]) / np.where(span > 0, span, 1.0), 0.0, 1.0)
-        between = np.where(span > 0, values[i - 1] + share * (values[i] - values[i - 1]), values[i])
-        return np.where(last == 0, values[0], np.where(last == len(times), values[-1], between))
+        between = values[i - 1] + share * (values[i] - values[i - 1])
+        return np.where(passed == 0, values[0], np.where(passed == len(times), values[-1], between))
 
 
 def course_of(value: "float | Course") -> Course:
