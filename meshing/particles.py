@@ -44,12 +44,14 @@ class Particles:
     @property
     def measure(self) -> Array:
         """Areas (volumes), (n,), m^2 (m^3)."""
-        return self.voxels * float(np.prod(self.volume.voxel_size))
+        return np.multiply(self.voxels, float(np.prod(self.volume.voxel_size)), dtype=np.float64)
 
     @property
     def diameter(self) -> Array:
         """Diameters of disks (spheres) as large, (n,), m."""
-        return 2 * np.sqrt(self.measure / np.pi) if self.volume.dim == 2 else np.cbrt(6 * self.measure / np.pi)
+        measure = self.measure
+        diameter: Array = 2 * np.sqrt(measure / np.pi) if self.volume.dim == 2 else np.cbrt(6 * measure / np.pi)
+        return diameter
 
     def numbers_at(self, voxels: NDArray[np.integer]) -> NDArray[np.int32]:
         """Particle at each voxel, (m,), -1 where there is none; collective.

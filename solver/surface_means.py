@@ -6,6 +6,7 @@ of each facet, so that they are right where the concentration jumps, too.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,7 +225,7 @@ def _facet_type(cell: basix.CellType) -> basix.CellType:
     }[cell]
 
 
-def _tabulated(element: basix.finite_element.FiniteElement, points: Array) -> list[Array]:
+def _tabulated(element: basix.finite_element.FiniteElement, points: NDArray[Any]) -> list[Array]:
     """The basis (points, dofs) at points of the reference facet, on each facet of the reference cell."""
     cell = element.cell_type
     x = basix.geometry(cell)
@@ -257,7 +258,7 @@ def _lattice(element: basix.finite_element.FiniteElement) -> _Lattice:
     parts = [((i, j), (i + 1, j), (i, j + 1)) for i, j in pairs]
     parts += [((i + 1, j), (i, j + 1), (i + 1, j + 1)) for i, j in pairs]
     simplices = np.array([[row[corner] for corner in part] for part in parts if all(c in row for c in part)])
-    return _Lattice(_tabulated(element, np.array(pairs, np.float64) / np.float64(n)), simplices)
+    return _Lattice(_tabulated(element, np.array(pairs) / n), simplices)
 
 
 def _share_above(values: Array, threshold: float) -> Array:
