@@ -24,6 +24,11 @@ def unpack(code: int) -> Colour:
     return code >> 16 & 255, code >> 8 & 255, code & 255
 
 
+def colour_text(colour: Colour) -> str:
+    """A colour as a case file may name it, and its red, green and blue, as image editors show it."""
+    return f"#{pack(colour):06x} = ({', '.join(map(str, colour))})"
+
+
 def from_samples(samples: NDArray[Any], where: str) -> RawImage:
     """Image from the samples of each pixel.
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.meshing.chunks import count_values, rename
-from microlith.meshing.colours import pack, unpack
+from microlith.meshing.colours import colour_text, pack, unpack
 from microlith.meshing.errors import InputError
 from microlith.meshing.image import LabelImage, RawImage
 from microlith.meshing.read_image import HEADERLESS, IMAGE_KEY, read_image
@@ -179,7 +179,8 @@ def refuse_outvoted(left: Collection[int], names: tuple[str, ...], source: Image
 
 
 def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape[::-1]))
+    """Numbers of voxels along each axis, for a message."""
+    return f"{' x '.join(map(str, shape[::-1]))} ({', '.join('xyz'[: len(shape)])})"
 
 
 def phase_of_each(
@@ -236,13 +237,13 @@ def _values_of(phase: PhaseLabels, raw: Coding, counts: dict[int, int], path: st
     for label in labels:
         if raw.colour and not isinstance(label, tuple):
             raise InputError(
-                f"[phases.{phase.name}] label: expected a colour such as [255, 0, 0], as {path} is a colour picture, "
+                f'[phases.{phase.name}] label: expected a colour such as "#ff0000", as {path} is a colour picture, '
                 f"got {label}; its colours are {', '.join(_shown(value, raw) for value in counts)}"
             )
         if not raw.colour and isinstance(label, tuple):
             raise InputError(
-                f"[phases.{phase.name}] label: expected a number, as {path} holds no colours, got {list(label)}; "
-                f"its labels are {', '.join(map(str, counts))}"
+                f"[phases.{phase.name}] label: expected a number, as {path} holds no colours, got "
+                f"{colour_text(label)}; its labels are {', '.join(map(str, counts))}"
             )
     return [pack(label) if isinstance(label, tuple) else label for label in labels]
 
@@ -264,9 +265,10 @@ def _indices(palette: NDArray[np.uint8], colour: Colour) -> list[int]:
 def _shown(value: int, raw: Coding) -> str:
     """A label as a message names it."""
     if raw.colour:
-        return str(list(unpack(value)))
+        return colour_text(unpack(value))
     if raw.palette is not None and value < len(raw.palette):
-        return f"{value} = {raw.palette[value].tolist()}"
+        red, green, blue = raw.palette[value].tolist()
+        return f"{value} = {colour_text((red, green, blue))}"
     return str(value)
 
 

@@ -111,12 +111,11 @@ EDITS = {
     "bad colour": ("label = 2\nrole", 'label = "red"\nrole', ["[phases.grain] label", "#ff8800"]),
     "no labels": ("label = 2\nrole", "label = []\nrole", ["[phases.grain] label", "at least 1"]),
     "phase name": ("[phases.grain]", '[phases."a b"]', ["[phases]", '"a b"', "letters"]),
-    # not in this version
-    "connected_to": (PORE, f'{PORE}\nconnected_to = "x_min"', ["[phases.pore] connected_to", "not available yet"]),
-    "interfaces": ("[time]", "[[interfaces]]\na = 1\n[time]", ["interfaces", "not available yet"]),
     # faces and names of phases
     "unknown face": ("[faces.x_min]", "[faces.xmin]", ["[faces]", '"xmin"', '"x_min"']),
-    "face without concentration": ('concentration = "500 mol/m^3"\n', "", ["[faces.x_min]", '"concentration"']),
+    "face without condition": (
+        'concentration = "500 mol/m^3"\n', "", ["[faces.x_min]", "exactly one of concentration, flux, current_density"],
+    ),
     "size of unknown phase": (SIZE, 'size = { grian = "25 nm" }', ["[mesh] size", '"grian"', '"grain"']),
     "shell around unknown phase": ('around = "grain"', 'around = "gain"', ["shell.around", '"gain"', '"grain"']),
     "region of unknown phase": ('phase = "sei"', 'phase = "sie"', ["[regions.all] phase", '"sie"', '"sei"']),

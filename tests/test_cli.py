@@ -144,7 +144,7 @@ def test_the_parser_of_keys_and_the_data_classes_agree() -> None:
 
     from microlith.meshing.spec import MeshOptions
     from microlith.solver.spec import SolverOptions, TimeSpan
-    from microlith.workflow.kinds import Table
+    from microlith.workflow.table_kinds import Table
 
     for name, options in (("mesh", MeshOptions), ("time", TimeSpan), ("solver", SolverOptions)):
         table = TOP_LEVEL.key(name).kind

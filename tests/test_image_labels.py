@@ -251,17 +251,21 @@ def test_colours_as_tuples_and_as_three_numbers(colours: str) -> None:
 
 
 def test_unclaimed_colours_are_shown_as_colours(colours: str) -> None:
-    with pytest.raises(InputError, match=r"no phase claims \[0, 0, 255\] \(.* %\)"):
+    with pytest.raises(InputError, match=r"no phase claims #0000ff = \(0, 0, 255\) \(.* %\)"):
         read(colours, (RED,), (GREEN,))
 
 
 def test_number_for_a_colour_picture(colours: str) -> None:
-    with pytest.raises(InputError, match=r"\[phases\.b\] label: expected a colour .*rgb\.png.*got 1.*\[0, 255, 0\]"):
+    with pytest.raises(
+        InputError, match=r"\[phases\.b\] label: expected a colour .*rgb\.png.*got 1.*#00ff00 = \(0, 255, 0\)"
+    ):
         read(colours, (RED,), (1,), (BLUE,))
 
 
 def test_colour_for_an_image_without_colours(stack: str) -> None:
-    with pytest.raises(InputError, match=r"\[phases\.a\] label: expected a number.*a\.npy.*\[255, 0, 0\].*0, 1, 2"):
+    with pytest.raises(
+        InputError, match=r"\[phases\.a\] label: expected a number.*a\.npy.*#ff0000 = \(255, 0, 0\).*0, 1, 2"
+    ):
         read(stack, (RED,), (1,), (2,))
 
 
@@ -273,9 +277,9 @@ def test_palette_by_index_by_colour_and_by_three_numbers(tmp_path: Path) -> None
     for labels in ([(0,), (1,), (2,)], [(RED,), (GREEN,), (BLUE,)], [RED, GREEN, BLUE], [(0,), (GREEN,), BLUE]):
         np.testing.assert_array_equal(read(path, *labels).phase, STACK[0])
     assert np.unique(read(path, (0, 1, 2)).phase).tolist() == [0]  # [0, 1, 2] is no colour of the picture
-    with pytest.raises(InputError, match=r"no phase claims 2 = \[0, 0, 255\]"):
+    with pytest.raises(InputError, match=r"no phase claims 2 = #0000ff = \(0, 0, 255\)"):
         read(path, (0,), (1,))
-    with pytest.raises(InputError, match=r"1 = \[0, 255, 0\] is claimed by b"):
+    with pytest.raises(InputError, match=r"1 = #00ff00 = \(0, 255, 0\) is claimed by b"):
         read(path, (0,), (1,), (GREEN, 2))
 
 
@@ -337,7 +341,9 @@ def test_region_labels_of_another_shape(stack: str, tmp_path: Path) -> None:
     np.save(tmp_path / "regions.npy", STACK[:, :, :-1])
     source = ImageSource(stack, NANO, crop={"x": (0, 4)})
     image = label_image(source, phases((0,), (1,), (2,)))
-    with pytest.raises(InputError, match=r"\[regions\.a\] labels: .*regions\.npy.*8 x 6 x 4.*got 7 x 6 x 4"):
+    with pytest.raises(
+        InputError, match=r"\[regions\.a\] labels: .*regions\.npy.*8 x 6 x 4 \(x, y, z\), got 7 x 6 x 4 \("
+    ):
         read_region_labels(
             f"{tmp_path}/regions.npy", source, image.phase.shape, "[regions.a] labels", image.stored_shape
         )

@@ -8,26 +8,26 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from microlith.meshing.colours import colour_text
 from microlith.meshing.errors import InputError
 from microlith.meshing.spec import Colour, ImageSource, MeshOptions, PhaseLabels, RawLayout
-from microlith.solver import effective
 from microlith.solver.spec import (
     Ball,
     Box,
-    FaceCondition,
     LabelRegion,
     PhasePhysics,
-    Physics,
     Polygon,
     Role,
     Shape,
     Shell,
     SolverOptions,
+    SurfaceOf,
     TimeSpan,
     WholePhase,
 )
 from microlith.workflow.case import Case
-from microlith.workflow.kinds import Place, nearest
+from microlith.workflow.case_physics import check_drive, check_phase, physics_of
+from microlith.workflow.kinds import Place
 from microlith.workflow.schema import CASE, REGION_KINDS, STEADY_CASE
 from microlith.workflow.units import length_text
 
@@ -48,11 +48,12 @@ def load_case(path: Path, transient: bool = True) -> Case:
     """
     at = Place(str(path))
     raw = (CASE if transient else STEADY_CASE).parse(_read_toml(path, at), at)
-    labels, phases = _phases(raw["phases"], at)
-    solved = [phase.name for phase in phases if phase.role is Role.TRANSPORT]
-    physics = Physics(phases, {name: FaceCondition(**face) for name, face in raw["faces"].items()})
+    labels = _phase_labels(raw["phases"], at)
+    physics = physics_of(raw, at)
     if transient:
-        _check_drive(physics, solved, at)
+        check_drive(physics, at)
+    phases = physics.phases
+    solved = [phase.name for phase in phases if phase.role is Role.TRANSPORT]
     mesh, degree = _mesh(raw["mesh"], [phase.name for phase in phases], at.child("mesh", section=True))
     regions = _regions(raw["regions"], phases, path.parent, at) or {name: WholePhase(name) for name in solved}
     return Case(
@@ -129,43 +130,14 @@ def _image_path(name: str, folder: Path, at: Place) -> str:
     raise at.error(f'there is no file "{path}"; put the image there or mend the name')
 
 
-# --- phases ---
+# --- labels ---
 
 
-def _phases(raw: dict[str, Any], at: Place) -> tuple[tuple[PhaseLabels, ...], tuple[PhasePhysics, ...]]:
+def _phase_labels(raw: dict[str, Any], at: Place) -> tuple[PhaseLabels, ...]:
     section = at.child("phases", section=True)
     if len(raw) > MAX_PHASES:
         raise section.error(f"expected at most {MAX_PHASES} phases, got {len(raw)}")
-    labels = _labels({name: phase["label"] for name, phase in raw.items()}, section)
-    return labels, tuple(_phase(name, phase, section.child(name, section=True)) for name, phase in raw.items())
-
-
-def _phase(name: str, raw: dict[str, Any], at: Place) -> PhasePhysics:
-    role = Role(raw["role"])
-    values = {key: value for key, value in raw.items() if key not in ("label", "role", "effective")}
-    if role is Role.TRANSPORT:
-        values["effective_diffusivity"], values["effective_model"] = _effective(raw, at.child("effective"))
-    return PhasePhysics(name, role, **values)
-
-
-def _effective(raw: dict[str, Any], at: Place) -> tuple[float, str]:
-    """Effective diffusivity in m^2/s, and the model's name with its parameter."""
-    diffusivity, porosity = raw["diffusivity"], raw.get("porosity", 1.0)
-    chosen: dict[str, Any] = {"model": raw["effective"]} if isinstance(raw["effective"], str) else raw["effective"]
-    if "tortuosity" in chosen:
-        tau = chosen["tortuosity"]
-        return effective.tortuous(diffusivity, porosity, tau), f"tortuosity {tau:g}"
-    model = chosen.get("model", "bruggeman")
-    if "exponent" in chosen and model != "bruggeman":
-        raise at.error(f'the model "{model}" has no exponent; remove it')
-    if model == "none":
-        return diffusivity, "none"
-    if "porosity" not in raw:
-        raise at.error(f'the model "{model}" needs the key "porosity"; add it')
-    if model == "maxwell":
-        return effective.maxwell(diffusivity, porosity), "maxwell"
-    exponent = chosen.get("bruggeman", chosen.get("exponent", effective.BRUGGEMAN_EXPONENT))
-    return effective.bruggeman(diffusivity, porosity, exponent), f"bruggeman, exponent {exponent:g}"
+    return _labels({name: phase["label"] for name, phase in raw.items()}, section)
 
 
 def _labels(raw: dict[str, Any], section: Place) -> tuple[PhaseLabels, ...]:
@@ -206,23 +178,11 @@ def _refuse_repeated(phases: list[PhaseLabels], section: Place) -> None:
     if repeated:
         label = repeated[0]
         claims = [phase.name for phase in phases for other in phase.labels if other == label]
-        text = f"the colour {list(label)}" if isinstance(label, tuple) else f"label {label}"
+        text = f"the colour {colour_text(label)}" if isinstance(label, tuple) else f"label {label}"
         at = section.child(claims[1], section=True).child("label")
         if claims[0] == claims[1]:
             raise at.error(f"{text} is listed twice; remove one")
         raise at.error(f'{text} is claimed by "{claims[0]}" already; each belongs to one phase')
-
-
-def _check_drive(physics: Physics, solved: list[str], at: Place) -> None:
-    section = at.child("phases", section=True)
-    if not solved:
-        raise section.error('no phase has the role "transport"; at least one is needed to solve for')
-    if not physics.faces and not any(phase.role is Role.SOURCE for phase in physics.phases):
-        raise section.error(
-            'nothing feeds the transport phases; give a phase the role "source" or add a face such as [faces.x_min]'
-        )
-    if physics.reference_concentration == 0:
-        raise section.error("all concentrations are zero, so nothing would happen; at least one must be above zero")
 
 
 # --- mesh and time ---
@@ -232,15 +192,10 @@ def _mesh(raw: dict[str, Any], phases: list[str], at: Place) -> tuple[MeshOption
     options = MeshOptions(**{key: value for key, value in raw.items() if key != "degree"})
     largest = length_text(options.size_max or 0)
     for name, size in options.size.items():
-        _check_phase(name, phases, at.child("size"))
+        check_phase(name, phases, at.child("size"))
         if options.size_max is not None and size > options.size_max:
             raise at.child(f"size.{name}").error(f"{length_text(size)} is more than size_max, {largest}")
     return options, raw.get("degree")
-
-
-def _check_phase(name: str, phases: list[str], at: Place) -> None:
-    if name not in phases:
-        raise at.error(f'there is no phase "{name}"; {nearest(name, phases, "phases")}')
 
 
 def _time(raw: dict[str, Any], at: Place) -> TimeSpan:
@@ -280,15 +235,25 @@ def _region(name: str, raw: dict[str, Any], phases: tuple[PhasePhysics, ...], fo
         case "polygon":
             return _polygon(value, at.child("polygon"))
         case "shell":
-            _check_phase(value["around"], names, at.child("shell.around"))
+            check_phase(value["around"], names, at.child("shell.around"))
             return Shell(**value)
         case "phase":
-            _check_phase(value, names, at.child("phase"))
+            check_phase(value, names, at.child("phase"))
             if phases[names.index(value)].role is not Role.TRANSPORT:
                 solved = ", ".join(phase.name for phase in phases if phase.role is Role.TRANSPORT)
                 raise at.child("phase").error(f'"{value}" is not solved for; the transport phases are: {solved}')
             return WholePhase(value)
+        case "surface":
+            return _surface(value, raw, phases, at)
     return LabelRegion(_image_path(value, folder, at.child("labels")), raw.get("label"))
+
+
+def _surface(phase: str, raw: dict[str, Any], phases: tuple[PhasePhysics, ...], at: Place) -> SurfaceOf:
+    names = [phase.name for phase in phases]
+    check_phase(phase, names, at.child("surface"))
+    if phases[names.index(phase)].role is Role.SOURCE:
+        raise at.child("surface").error(f'"{phase}" is a source, the concentration at its surface is given; remove it')
+    return SurfaceOf(phase, **{key: raw[key] for key in ("threshold",) if key in raw})
 
 
 def _box(bounds: dict[str, tuple[float, float]], at: Place) -> Box:

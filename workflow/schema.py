@@ -3,33 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from microlith.workflow.kinds import Choice, Either, Key, Kind, Later, ListOf, Named, Number, Quantity, Table, Text
-from microlith.workflow.units import CONCENTRATION, DIFFUSIVITY, LENGTH, TIME, VELOCITY
-
-FACES = ("x_min", "x_max", "y_min", "y_max", "z_min", "z_max")
-_AXES = ("x", "y", "z")
-
-_length = Quantity(LENGTH)
-_coordinate = Quantity(LENGTH, "1.5 um", "any")
-_concentration = Quantity(CONCENTRATION, sign="not negative")
-
-
-def _hex_colour(text: str) -> dict[str, tuple[int, ...]]:
-    """As `_rgb` parses to, so that a list of numbers can't be mistaken for it."""
-    return {"rgb": tuple(bytes.fromhex(text[1:]))}
-
-
-def _per_axis(kind: Kind, words: str, required: tuple[str, ...] = (), at_least: int = 0) -> Table:
-    keys = tuple(Key(axis, kind, f"Along {axis}.", required=axis in required) for axis in _AXES)
-    return Table(words, keys, at_least=at_least)
-
-
-_label = Number(whole=True)
-_hex = Text('a colour such as "#ff8800"', r"^#[0-9A-Fa-f]{6}$", _hex_colour)
-_rgb = Table(
-    "a colour such as { rgb = [255, 136, 0] }",
-    (Key("rgb", ListOf(Number(0, 255, whole=True), "numbers", 3, 3), "Red, green and blue, 0 to 255.", required=True),),
-)
+from microlith.workflow.kinds import Choice, Either, ListOf, Number, Quantity, Text
+from microlith.workflow.schema_parts import FACES, coordinate, label, length, over_time, per_axis
+from microlith.workflow.schema_physics import DIFFUSIVITY_EXPRESSION, DIFFUSIVITY_TABLE, FACE, INTERFACE, PHASE, UPTAKE
+from microlith.workflow.table_kinds import Key, Named, Several, Table
+from microlith.workflow.units import CONCENTRATION, TIME
 
 IMAGE = Table(
     "the table [image]",
@@ -43,13 +21,13 @@ IMAGE = Table(
         ),
         Key(
             "voxel_size",
-            Either((_length, _per_axis(_length, 'a table such as { x = "20 nm", y = "20 nm" }', ("x", "y")))),
+            Either((length, per_axis(length, 'a table such as { x = "20 nm", y = "20 nm" }', ("x", "y")))),
             "Edge length of a pixel or voxel, one for all axes or one for each; may be left out where the image file "
             "holds it.",
         ),
         Key(
             "crop",
-            _per_axis(
+            per_axis(
                 ListOf(Number(0, whole=True), "voxel numbers", 2, 2), "a table such as { x = [0, 400] }", at_least=1
             ),
             "Part of the image to use, as [first, last + 1] in voxels along each axis.",
@@ -90,90 +68,6 @@ IMAGE = Table(
     section=True,
 )
 
-EFFECTIVE = Either(
-    (
-        Choice(("none", "bruggeman", "maxwell")),
-        Table(
-            "a table such as { tortuosity = 2.1 } or { bruggeman = 1.8 }",
-            (
-                Key("tortuosity", Number(1), "Tortuosity factor tau: D_eff = D*porosity/tau."),
-                Key("bruggeman", Number(above=0, high=20), "Exponent a: D_eff = D*porosity^a."),
-                Key("model", Choice(("none", "bruggeman", "maxwell")), "Name of the model."),
-                Key("exponent", Number(above=0, high=20), "Exponent of the model bruggeman.", beside="model"),
-            ),
-            one_of=("tortuosity", "bruggeman", "model"),
-        ),
-    )
-)
-
-PHASE = Table(
-    "a table such as [phases.pore]",
-    (
-        Key(
-            "label",
-            Either((_label, _hex, _rgb, ListOf(Either((_label, _hex, _rgb)), "labels or colours", 1))),
-            'Pixel value of the phase, or a list of them; for a colour-coded picture a colour, "#rrggbb" or '
-            "{ rgb = [r, g, b] }, or a list of colours. [r, g, b] alone is one colour in a colour-coded picture and "
-            "three labels in any other.",
-            required=True,
-        ),
-        Key(
-            "role",
-            Choice(("source", "barrier", "sink", "transport")),
-            "source: not meshed, its surface feeds its neighbours; barrier: not meshed, no flux; sink: not meshed, "
-            "first-order uptake at its surface; transport: meshed and solved for.",
-            required=True,
-        ),
-        Key(
-            "concentration",
-            _concentration,
-            "Concentration of the source.",
-            only=("source",),
-            needed_by=("source",),
-        ),
-        Key(
-            "mass_transfer",
-            Quantity(VELOCITY),
-            "Mass-transfer coefficient k_f of the source's surface, -D_eff dc/dn = k_f (c - concentration); left out: "
-            "the concentration is held on the surface.",
-            only=("source",),
-        ),
-        Key("connected_to", Later(), "Not available yet.", only=("source",)),
-        Key(
-            "uptake",
-            Quantity(VELOCITY, "1e-6 m/s"),
-            "Rate constant k of the sink's surface, -D_eff dc/dn = k c.",
-            only=("sink",),
-            needed_by=("sink",),
-        ),
-        Key(
-            "diffusivity",
-            Quantity(DIFFUSIVITY),
-            "Diffusivity D in the bulk, before porosity and tortuosity.",
-            only=("transport",),
-            needed_by=("transport",),
-        ),
-        Key(
-            "porosity",
-            Number(above=0, high=1),
-            "Share of the phase that conducts; 1 where left out.",
-            only=("transport",),
-        ),
-        Key(
-            "effective",
-            EFFECTIVE,
-            "Effective-medium model: none (D_eff = D), bruggeman (D*porosity^1.5), maxwell (D*2*porosity/(3 - "
-            "porosity)), { bruggeman = exponent } or { tortuosity = tau } (D*porosity/tau).",
-            default="none",
-            only=("transport",),
-        ),
-        Key("initial", _concentration, "Concentration at the start.", default="0 mol/L", only=("transport",)),
-    ),
-    doc="A phase of the image and its part in the transport.",
-    section=True,
-    tag="role",
-)
-
 MESH = Table(
     "the table [mesh]",
     (
@@ -186,10 +80,10 @@ MESH = Table(
         ),
         Key(
             "size",
-            Named(_length, "phases", 'a table such as { particle = "25 nm" }', at_least=1, example="PHASE"),
+            Named(length, "phases", 'a table such as { particle = "25 nm" }', at_least=1, example="PHASE"),
             "Element size at the surfaces of phases; smaller where a gap between them is narrow.",
         ),
-        Key("size_max", _length, "Largest element size."),
+        Key("size_max", length, "Largest element size."),
         Key(
             "growth",
             Number(above=0, high=2),
@@ -202,7 +96,7 @@ MESH = Table(
             "Elements wanted across gaps between surfaces named in size.",
             default=3,
         ),
-        Key("junction_size", _length, "Element size where three phases meet."),
+        Key("junction_size", length, "Element size where three phases meet."),
         Key("degree", Number(1, 3, whole=True), "Degree of the Lagrange elements; 2 in 2D and 1 in 3D if left out."),
     ),
     doc="The mesh.",
@@ -246,7 +140,8 @@ SOLVER = Table(
         Key(
             "max_solves",
             Number(1, 100_000, whole=True),
-            "Linear solves at which the time integration gives up; it makes at least 8 per segment of time.",
+            "Linear solves at which the time integration gives up, for each stretch of time between changes of the "
+            "courses (it makes at least 8 per segment of a stretch); steps, where the problem is nonlinear.",
             default=200,
         ),
         Key(
@@ -261,25 +156,25 @@ SOLVER = Table(
 
 
 def _ball(coordinates: int, example: str) -> Table:
-    center = ListOf(_coordinate, "coordinates", coordinates, coordinates)
+    center = ListOf(coordinate, "coordinates", coordinates, coordinates)
     return Table(
         example,
         (
             Key("center", center, f"Centre, {coordinates} coordinates from x on.", required=True),
-            Key("radius", _length, "Radius.", required=True),
+            Key("radius", length, "Radius.", required=True),
         ),
     )
 
 
-REGION_KINDS = ("box", "shell", "disk", "sphere", "polygon", "phase", "labels")
+REGION_KINDS = ("box", "shell", "disk", "sphere", "polygon", "phase", "labels", "surface")
 
 REGION = Table(
     "a table such as [regions.I]",
     (
         Key(
             "box",
-            _per_axis(
-                ListOf(_coordinate, "coordinates", 2, 2),
+            per_axis(
+                ListOf(coordinate, "coordinates", 2, 2),
                 'a table such as { x = ["0.2 um", "0.6 um"], y = ["1 um", "1.4 um"] }',
                 at_least=1,
             ),
@@ -291,7 +186,7 @@ REGION = Table(
                 'a table such as { around = "particle", distance = "100 nm" }',
                 (
                     Key("around", Text('the name of a phase, such as "particle"'), "Name of a phase.", required=True),
-                    Key("distance", _length, "Largest distance from its surface.", required=True),
+                    Key("distance", length, "Largest distance from its surface.", required=True),
                 ),
             ),
             "All within a distance of the surface of a phase.",
@@ -304,7 +199,7 @@ REGION = Table(
         ),
         Key(
             "polygon",
-            ListOf(ListOf(_coordinate, "coordinates", 2, 2), "corners [x, y]", 3),
+            ListOf(ListOf(coordinate, "coordinates", 2, 2), "corners [x, y]", 3),
             "Polygon without crossing edges, in 2D, as a list of its corners.",
         ),
         Key("phase", Text('the name of a phase, such as "sei_cb"'), "All of one transport phase."),
@@ -315,28 +210,27 @@ REGION = Table(
         ),
         Key(
             "label",
-            _label,
+            label,
             "The one label wanted of that image; if left out each label but 0 becomes a region, NAME_LABEL.",
             beside="labels",
+        ),
+        Key(
+            "surface",
+            Text('the name of a phase, such as "particle"'),
+            "The surface that this phase turns to the other transport phases: its mean concentration, and each of its "
+            "particles (connected pieces) in particles.csv.",
+        ),
+        Key(
+            "threshold",
+            Number(above=0, below=1),
+            "Share of the largest concentration that drives the case above which a part of the surface counts as "
+            "active; 0.5 if left out.",
+            beside="surface",
         ),
     ),
     doc="A region whose mean concentration is wanted; exactly one of the kinds.",
     section=True,
     one_of=REGION_KINDS,
-)
-
-FACE = Table(
-    "a table such as [faces.x_min]",
-    (
-        Key("concentration", _concentration, "Concentration at the face.", required=True),
-        Key(
-            "mass_transfer",
-            Quantity(VELOCITY),
-            "Mass-transfer coefficient; left out: the concentration is held.",
-        ),
-    ),
-    doc="An outer face of the image that feeds the transport phases; no flux through the others.",
-    section=True,
 )
 
 CASE = Table(
@@ -365,8 +259,21 @@ CASE = Table(
             default={},
         ),
         Key("solver", SOLVER, "Choices of the linear algebra.", default={}),
-        Key("interfaces", Later(), "Not available yet."),
+        Key(
+            "interfaces",
+            Several(INTERFACE, "tables [[interfaces]], one for each pair of phases"),
+            "What happens between pairs of transport phases; where none is given c and its flux are continuous.",
+            default=[],
+        ),
     ),
+)
+
+# Tables within keys that take a section of the reference.
+INNER = (
+    ("A course over time", over_time(Quantity(CONCENTRATION)).table),
+    ("`uptake` as a table", UPTAKE),
+    ("`diffusivity` as a table", DIFFUSIVITY_TABLE),
+    ("`diffusivity` as an expression", DIFFUSIVITY_EXPRESSION),
 )
 
 # The same for what needs no run, such as the effective diffusivity.
@@ -384,13 +291,17 @@ def json_schema() -> dict[str, Any]:
 
 def markdown_reference() -> str:
     """The keys of the case file as Markdown, a table of them for each table of the file."""
-    top = [key for key in CASE.keys if not isinstance(key.kind, Table | Named)]
+    top = [key for key in CASE.keys if not isinstance(key.kind, Table | Named | Several)]
     parts = ["# Keys of the case file\n", *_rows("Top level", top)]
     for key in CASE.keys:
         if isinstance(key.kind, Table):
             parts += _rows(f"`[{key.name}]`: {_lower(key.doc)}", key.kind.keys)
         elif isinstance(key.kind, Named) and isinstance(key.kind.entry, Table):
             parts += _rows(f"`[{key.name}.{key.kind.example}]`: {_lower(key.kind.entry.doc)}", key.kind.entry.keys)
+        elif isinstance(key.kind, Several):
+            parts += _rows(f"`[[{key.name}]]`: {_lower(key.kind.entry.doc)}", key.kind.entry.keys)
+    for heading, table in INNER:
+        parts += _rows(f"{heading}: {_lower(table.doc)}", table.keys)
     return "\n".join(parts)
 
 

@@ -4,11 +4,15 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pint
+
+
+Exponents = frozenset[tuple[str, Fraction]]  # of the base dimensions, "[length]" and the like
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,9 @@ LENGTH = Dimension("a length", "[length]", "m", "12.5 nm")
 TIME = Dimension("a time", "[time]", "s", "100 s")
 VELOCITY = Dimension("a velocity", "[length] / [time]", "m/s", "0.001 m/s")
 DIFFUSIVITY = Dimension("a diffusivity", "[length] ** 2 / [time]", "m^2/s", "3e-14 m^2/s")
+FLUX = Dimension("a flux", "[substance] / [length] ** 2 / [time]", "mol/(m^2 s)", "1e-6 mol/m^2/s")
+CURRENT_DENSITY = Dimension("a current density", "[current] / [length] ** 2", "A/m^2", "1 mA/cm^2")
+AREAL_AMOUNT = Dimension("an amount per area", "[substance] / [length] ** 2", "mol/m^2", "1e-5 mol/m^2")
 CONCENTRATION = Dimension("a concentration", "[substance] / [length] ** 3", "mol/m^3", "1 mol/L")
 
 NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -44,6 +51,44 @@ def to_si(text: str, dimension: Dimension) -> float:
         ValueError: The text is no number with a unit, or the unit does not measure `dimension`; the message says
             which of these in a clause that goes with "expected ...".
     """
+    number, unit = _split(text)
+    parsed = _unit(unit)
+    if parsed.exponents != exponents_of(dimension):
+        raise ValueError(f'got the unit "{unit}", which measures {parsed.words}')
+    return _product(text, number, parsed.factor, dimension.si)
+
+
+def any_to_si(text: str) -> tuple[float, Exponents]:
+    """The number in SI units that a text with any unit stands for, and what it measures.
+
+    Raises:
+        ValueError: As in `to_si`, or the unit has an offset, as degrees Celsius have.
+    """
+    number, unit = _split(text)
+    parsed = _unit(unit)
+    return _product(text, number, parsed.factor, "SI"), parsed.exponents
+
+
+@cache
+def exponents_of(dimension: Dimension) -> Exponents:
+    """What a dimension is made of."""
+    dimensionality = _registry().get_dimensionality(dimension.formula)
+    return frozenset((name, Fraction(str(power))) for name, power in dimensionality.items())
+
+
+def measured(exponents: Exponents) -> str:
+    """What a quantity measures, with its article."""
+    for dimension in (LENGTH, TIME, VELOCITY, DIFFUSIVITY, CONCENTRATION, FLUX, CURRENT_DENSITY, AREAL_AMOUNT):
+        if exponents_of(dimension) == exponents:
+            return dimension.words
+    if not exponents:
+        return "a number without unit"
+    powers = (f"{name}^{power}" if power != 1 else name for name, power in sorted(exponents))
+    return "a quantity in " + " ".join(powers)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Number and unit of a quantity."""
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(f'got "{text}", which does not start with a number{_comma_hint(text)}')
@@ -54,9 +99,13 @@ def to_si(text: str, dimension: Dimension) -> float:
         raise ValueError(f'got "{text}"{_comma_hint(text)}')
     if not math.isfinite(float(number)):
         raise ValueError(f'got "{text}", which is not a finite number')
-    value = float(Decimal(number) * _factor(unit, dimension))
+    return number, unit
+
+
+def _product(text: str, number: str, factor: Decimal, si: str) -> float:
+    value = float(Decimal(number) * factor)
     if not math.isfinite(value):
-        raise ValueError(f'got "{text}", which is not a finite number in {dimension.si}')
+        raise ValueError(f'got "{text}", which is not a finite number in {si}')
     return value
 
 
@@ -64,20 +113,28 @@ def _comma_hint(text: str) -> str:
     return " (the decimal sign is a point)" if re.match(r"\s*[+-]?[0-9]*,[0-9]", text) else ""
 
 
+@dataclass(frozen=True)
+class _Unit:
+    factor: Decimal  # SI units in it
+    exponents: Exponents
+    words: str  # what it measures
+
+
 @cache
-def _factor(unit: str, dimension: Dimension) -> Decimal:
-    """SI units per `unit`."""
+def _unit(unit: str) -> _Unit:
+    """What a unit is."""
     registry = _registry()
     try:
         if not _UNIT.fullmatch(unit):
             raise ValueError(unit)
         parsed = registry.parse_units(_EXPONENT.sub(r"^\1", unit))
+        zero, one = (registry.Quantity(Decimal(n), parsed).to_base_units().magnitude for n in (0, 1))
     except Exception as error:  # pint lets errors of its tokenizer through: AssertionError, TokenError, TypeError ...
         raise ValueError(f'got the unknown unit "{unit}"') from error
-    if parsed.dimensionality != registry.get_dimensionality(dimension.formula):
-        measured = str(parsed.dimensionality).replace(" ** ", "^")
-        raise ValueError(f'got the unit "{unit}", which measures {measured}')
-    return Decimal(registry.Quantity(Decimal(1), parsed).to_base_units().magnitude)
+    if zero != 0:
+        raise ValueError(f'got the unit "{unit}", which does not start from zero')
+    words = str(parsed.dimensionality).replace(" ** ", "^")
+    return _Unit(Decimal(one), frozenset((n, Fraction(str(p))) for n, p in parsed.dimensionality.items()), words)
 
 
 @cache
