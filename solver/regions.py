@@ -54,20 +54,22 @@ def region_means(
     shapes: Mapping[str, Shape],
     label_fields: Mapping[str, LabelField],
     phase_at: PhaseAt | None,
+    factors: Array | None = None,
 ) -> dict[str, RegionMean]:
     """Functionals of all regions; collective.
 
     Args:
-        space: Scalar Lagrange space on mesh.mesh.
+        space: Scalar Lagrange space on mesh.mesh, of the unknowns u.
         mesh: The solved phases, in triangles, tetrahedra, or axis-parallel squares or cubes.
         shapes: Regions by name.
         label_fields: What stands behind each LabelRegion, by region name.
         phase_at: Phase index of points (n, dim) in mesh units, anywhere in the image; needed on rank 0 only.
+        factors: (phases,) κ of c = κ u, with u in the space; None: 1.
 
     Returns:
         One entry per shape. A region that meets no solved phase has measure 0 and zero weights.
     """
-    cells = _Cells.of(space, mesh)
+    cells = _Cells.of(space, mesh, factors)
     return {name: _mean(cells, mesh, shape, label_fields.get(name), phase_at) for name, shape in shapes.items()}
 
 
@@ -81,16 +83,17 @@ class _Cells:
     dofs: NDArray[np.int32]  # (n, dofs per cell)
     tags: NDArray[np.int32]  # (n,) phase
     phases: int  # number of phases, solved or not
+    factors: Array | None  # (phases,) κ of c = κ u; None: 1
 
     @staticmethod
-    def of(space: fem.FunctionSpace, mesh: PhaseMesh) -> "_Cells":
+    def of(space: fem.FunctionSpace, mesh: PhaseMesh, factors: Array | None) -> "_Cells":
         dim = mesh.mesh.topology.dim
         owned = mesh.mesh.topology.index_map(dim).size_local
         tags = np.zeros(owned, dtype=np.int32)
         mine = mesh.cell_tags.indices < owned
         tags[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
         points = mesh.mesh.geometry.x[:, :dim]
-        return _Cells(space, points, cell_nodes(mesh.mesh), space.dofmap.list[:owned], tags, len(mesh.names))
+        return _Cells(space, points, cell_nodes(mesh.mesh), space.dofmap.list[:owned], tags, len(mesh.names), factors)
 
     def corners(self, cell: Index) -> Array:
         """Corners of some cells, (m, corners, dim)."""
@@ -150,7 +153,9 @@ class _Integrals:
 
     def _add(self, cell: Index, volume: Array, means: Array) -> None:
         array, dofs = self._vector.array, self._cells.dofs[cell]
-        np.add.at(array, dofs.ravel(), (means * volume[:, None]).ravel())
+        factors = self._cells.factors
+        weight = volume if factors is None else volume * factors[self._cells.tags[cell]]
+        np.add.at(array, dofs.ravel(), (means * weight[:, None]).ravel())
         self.measures += np.bincount(self._cells.tags[cell], volume, self._cells.phases)
 
     def assembled(self) -> Array:

@@ -61,19 +61,12 @@ class Transient:
     _extra: Projection | None = None  # of the extra functionals
 
     def concentration(self, time: float) -> Array:
-        """Concentration at one time (s) in mol/m^3: local entries of the space's dofs, ghosts included."""
-        from dolfinx import la
-
+        """Concentration at one time (s) in mol/m^3: local dofs of the problem's display space, ghosts included."""
         problem = self._problem
-        index_map = problem.space.dofmap.index_map
-        vector = la.vector(index_map, 1)
-        owned = slice(0, index_map.size_local)
         if time == 0.0:
-            vector.array[owned] = problem.start_picture
-        else:
-            vector.array[owned] = self._trajectory.state(time / problem.scales.time)
-        vector.scatter_forward()
-        return vector.array * problem.scales.concentration
+            return problem.start_picture * problem.scales.concentration
+        owned = self._trajectory.state(time / problem.scales.time)
+        return problem.display.concentration(owned) * problem.scales.concentration
 
     def first_time(self, region: str, concentration: float) -> float | None:
         """When a region's mean first reaches a concentration (mol/m^3), s; None where it does not until the end.

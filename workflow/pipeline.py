@@ -15,8 +15,9 @@ from mpi4py import MPI
 from microlith.meshing.collective import on_root
 from microlith.meshing.errors import InputError
 from microlith.meshing.export import write_mesh, write_parts
+from microlith.solver.contacts import feeding_tags
 from microlith.solver.islands import Island, islands
-from microlith.solver.problem import Problem, build, feeding_tags
+from microlith.solver.problem import Problem, build
 from microlith.solver.regions import RegionMean, region_means
 from microlith.solver.spec import Role, Shape, Shell
 from microlith.solver.transient import Transient, solve
@@ -162,12 +163,12 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
     dim = len(mesh.extent)
     degree = case.degree or (2 if dim == 2 else 1)
     case = replace(case, degree=degree, mesh=replace(case.mesh, method=meshed.method))
-    with stages.stage("assembly", "assembling"):
+    with stages.stage("assembly", "assembling"), file_named(case):
         problem = build(mesh, case.physics, degree, case.time.end)
     with stages.stage("regions", "measuring regions"):
         regions = expanded(case, meshed.volume, mesh, comm)
         shapes = regions.shapes
-        means = region_means(problem.space, mesh, shapes, regions.fields, _phase_at(meshed))
+        means = region_means(problem.space, mesh, shapes, regions.fields, _phase_at(meshed), problem.factors)
         shares = regions.shares | _shell_shares(case, meshed, shapes)
         means |= {name: replace(means[name], solved_share=share) for name, share in shares.items()}
         for name, mean in means.items():
@@ -300,7 +301,7 @@ def _write(folder: Path, ready: Prepared, transient: Transient, comm: MPI.Intrac
     moments = case.time.snapshots
     if not moments:
         return
-    meshed, space = ready.meshed, ready.problem.space
+    meshed, space = ready.meshed, ready.problem.display.space
     write_fields(folder / FIELDS, meshed.mesh, space, moments, (transient.concentration(t) for t in moments))
     drawn = (transient.concentration(t) for t in moments)
     limits = (min([0.0, *(p.initial for p in case.physics.phases)]), reference)
