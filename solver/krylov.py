@@ -19,8 +19,9 @@ GAMM-Mitteilungen 36 (2013) 8-31, doi 10.1002/gamm.201310002, for the method; Ho
 (2010) 209-286, doi 10.1017/S0962492910000048, for the φ functions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import factorial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
+from .krylov_space import EXHAUSTED, Estimate, Space
 from .linear import ShiftedSolvers, matrix_times
 from .system import LinearSystem
 
@@ -39,11 +41,8 @@ FIRST_SEGMENT = 100.0  # end of the first segment per first time of interest
 NEXT_SEGMENT = 1000.0  # end of each further segment per its start
 FIRST_POLE, NEXT_POLE = 15.0, 33.0  # segment's length per γ
 
-WINDOW = 4  # iterates compared: Krylov errors fall in steps, and two neighbours may agree by chance
-SAFETY = 2.0
 FEWEST = 8  # solves in a segment before the estimate is believed
 FIELD = 10.0  # tolerance of a field's rms per tolerance of the curves: fields are looked at, curves are used
-EXHAUSTED = 1e-13  # relative size at which a vector counts as zero
 
 
 def phi1(x: Array) -> Array:
@@ -58,6 +57,14 @@ def phi2(x: Array) -> Array:
     safe = np.where(small, 1.0, x)
     series = 0.5 - x / 6 + x**2 / 24 - x**3 / 120 + x**4 / 720
     return np.where(small, series, (1.0 - phi1(safe)) / safe)
+
+
+def phi3(x: Array) -> Array:
+    """(1/2 − φ2(x))/x, 1/6 at x = 0; its Taylor series where the difference would cancel."""
+    small = np.abs(x) < 0.5
+    safe = np.where(small, 1.0, x)
+    series = np.polynomial.polynomial.polyval(np.where(small, -x, 0.0), [1.0 / factorial(n + 3) for n in range(12)])
+    return np.where(small, series, (0.5 - phi2(safe)) / safe)
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,11 @@ class Segment:
         x = np.multiply.outer(self.eigenvalues, s)
         return self.modes @ (s * phi1(x) - (s**2 / self.gamma) * phi2(x))
 
+    def second_integrals(self, s: Array) -> Array:
+        """The integrals' own integrals from 0 to s, shape (m, times)."""
+        x = np.multiply.outer(self.eigenvalues, s)
+        return self.modes @ (s**2 * phi2(x) - (s**3 / self.gamma) * phi3(x))
+
     def state(self, s: float) -> Array:
         """u(start + s), owned entries."""
         return self.lift + self.coefficients(np.array([s]))[:, 0] @ self.basis
@@ -93,15 +105,33 @@ class Trajectory:
 
     segments: tuple[Segment, ...]
     comm: MPI.Intracomm
+    drift: float = 0.0  # rate at which all of u grows besides what the segments say
 
     def state(self, time: float) -> Array:
         """u(time), owned entries."""
         segment = next((s for s in self.segments if time <= s.end), self.segments[-1])
-        return segment.state(time - segment.start)
+        state = segment.state(time - segment.start)
+        return state + self.drift * time if self.drift else state
+
+    def combined(self, times: Array, values: Array, integrals: Array) -> Array:
+        """Sum of values[i] u(times[i]) + integrals[i] ∫ u from 0 to times[i], owned entries."""
+        total = np.full_like(self.segments[0].lift, self.drift * float(values @ times + integrals @ times**2 / 2))
+        for segment in self.segments:
+            s = np.clip(times, segment.start, segment.end) - segment.start
+            here = (times > segment.start) & ((times <= segment.end) | (segment is self.segments[-1]))
+            s[here] = times[here] - segment.start
+            now = np.where(here, values, 0.0)
+            total += (now.sum() + integrals @ s) * segment.lift
+            total += (segment.coefficients(s) @ now + segment.integrals(s) @ integrals) @ segment.basis
+        return total
 
     def project(self, rows: Array | csr_array) -> "Projection":
         """Linear functionals (functionals, owned), dense or sparse, on the trajectory; collective."""
-        return Projection(self.segments, tuple(_projected(rows, segment, self.comm) for segment in self.segments))
+        parts = tuple(_projected(rows, segment, self.comm) for segment in self.segments)
+        if not self.drift:
+            return Projection(self.segments, parts)
+        sums = np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
+        return Projection(self.segments, parts, self.drift * self.comm.allreduce(sums, op=MPI.SUM))
 
 
 @dataclass(frozen=True)
@@ -110,25 +140,38 @@ class Projection:
 
     segments: tuple[Segment, ...]
     parts: tuple[tuple[Array, Array], ...]  # per segment: on the lift (functionals,), on the basis (functionals, m)
+    drift: Array | None = None  # (functionals,) rate at which they grow besides
 
     def values(self, times: Array) -> Array:
         """Values at increasing times, (functionals, times)."""
-        return self.evaluate(times)[0]
+        return self.evaluate(times, 0)[0]
 
-    def evaluate(self, times: Array) -> tuple[Array, Array]:
-        """Values at increasing times and integrals from 0 to these, each (functionals, times)."""
+    def evaluate(self, times: Array, orders: int = 1) -> tuple[Array, ...]:
+        """Values at increasing times, integrals from 0 to these, and integrals of the integrals: the first 1 + orders.
+
+        Each is of shape (functionals, times).
+        """
         count = len(self.parts[0][0])
-        values, integrals = np.empty((count, len(times))), np.empty((count, len(times)))
-        so_far = np.zeros(count)
+        found = tuple(np.empty((count, len(times))) for _ in range(1 + orders))
+        integral, second = np.zeros((count, 1)), np.zeros((count, 1))  # from 0 to the start of the segment
         for segment, (on_lift, on_basis) in zip(self.segments, self.parts, strict=True):
             first, last = segment is self.segments[0], segment is self.segments[-1]
             inside = (first | (times > segment.start)) & (last | (times <= segment.end))
+            lift = on_lift[:, None]
             s = np.append(times[inside] - segment.start, segment.end - segment.start)
-            values[:, inside] = on_lift[:, None] + on_basis @ segment.coefficients(s[:-1])
-            gained = on_lift[:, None] * s + on_basis @ segment.integrals(s)
-            integrals[:, inside] = so_far[:, None] + gained[:, :-1]
-            so_far = so_far + gained[:, -1]
-        return values, integrals
+            found[0][:, inside] = lift + on_basis @ segment.coefficients(s[:-1])
+            if orders > 1:
+                gained = lift * (s**2 / 2) + on_basis @ segment.second_integrals(s)
+                found[2][:, inside] = second + integral * s[:-1] + gained[:, :-1]
+                second = second + integral * s[-1] + gained[:, -1:]
+            if orders > 0:
+                gained = lift * s + on_basis @ segment.integrals(s)
+                found[1][:, inside] = integral + gained[:, :-1]
+                integral = integral + gained[:, -1:]
+        if self.drift is not None:
+            for order, values in enumerate(found):
+                values += np.multiply.outer(self.drift, times ** (order + 1) / factorial(order + 1))
+        return found
 
 
 def _projected(rows: Array | csr_array, segment: Segment, comm: MPI.Intracomm) -> tuple[Array, Array]:
@@ -161,6 +204,23 @@ def segment_ends(times: Array) -> list[float]:
     return ends
 
 
+@dataclass(frozen=True)
+class Task:
+    """A constant load and a start, and how well the solution is to be known."""
+
+    load: Array  # (owned,) b, with the held values on held rows
+    amount: Array  # (owned,) M u0
+    state: Array  # (owned,) u0
+    times: Array  # increasing, at which the error of the watched functionals counts; the last is the end
+    field_times: Array  # at which the rms of the field's error counts
+    tolerance: float  # wanted error
+    # (segment's start, times) -> what makes one number of differences (functionals, times); the largest otherwise
+    gauge: Callable[[float, Array], Callable[[Array], float]] | None = None
+    field_weight: float = 1.0  # weight of the field's error
+    drift: float = 0.0  # rate at which all of u grows besides: of a closed problem, whose load then adds up to 0
+    weights: Array | None = None  # (owned,) M 1 of a closed problem, in which solves keep the amount
+
+
 def integrate(
     system: LinearSystem,
     solvers: ShiftedSolvers,
@@ -171,7 +231,7 @@ def integrate(
     field_times: Array,
     progress: Progress | None = None,
 ) -> Integration:
-    """Integrate until the watched functionals are known within the tolerance at all times.
+    """Integrate until the watched functionals are known within the tolerance at all times; the load is that at time 0.
 
     Args:
         system: The problem.
@@ -189,177 +249,133 @@ def integrate(
     Raises:
         ArithmeticError: An inner solver failed.
     """
-    comm = system.mass.comm.tompi4py()
-    ends = segment_ends(times)
-    segments: list[Segment] = []
-    history: list[tuple[int, float]] = []
-    error, start = 0.0, 0.0
-    amount, state = system.initial_amount, system.initial
-    for number, end in enumerate(ends):
-        last = number == len(ends) - 1
-        pole = FIRST_POLE if number == 0 and not last else NEXT_POLE
-        within = times[(times > start) & (times <= end)] - start
-        # What is wrong at the end of a segment and not yet in the regions may still get there.
-        fields = field_times[(field_times > start) & (field_times <= end)] - start
-        fields = fields if last else np.append(fields, end - start)
-        allowed = max(tolerance - error, 0.25 * tolerance) if last else 0.5 * tolerance / (len(ends) - 1)
-        segment, share, steps = _integrate_segment(
-            system, solvers, watch, np.append(within, end - start), fields, (start, end), (end - start) / pole,
-            amount, state, allowed, max_solves * (number + 1) // len(ends), progress,
-        )  # fmt: skip
-        segments.append(segment)
-        history.extend(steps)
-        error += share
-        start = end
-        if not last:
-            state = segment.state(end - segment.start)
-            amount = matrix_times(system.mass, state)
-    return Integration(Trajectory(tuple(segments), comm), error, error <= tolerance, tuple(history))
+    task = Task(system.load, system.initial_amount, system.initial, times, field_times, tolerance)
+    return integrate_each(system, solvers, watch, [task], max_solves, progress)[0]
 
 
-def _integrate_segment(
+def integrate_each(
     system: LinearSystem,
     solvers: ShiftedSolvers,
     watch: Array,
-    times: Array,
-    field_times: Array,
-    span: tuple[float, float],
-    gamma: float,
-    amount: Array,
-    state: Array,
-    tolerance: float,
+    tasks: Sequence[Task],
     max_solves: int,
-    progress: Progress | None,
-) -> tuple[Segment, float, list[tuple[int, float]]]:
-    """One segment from M u and u at its start; `times` count from there. Also its error and (solves, estimate)."""
-    first_solve = solvers.solves
-    load = system.load
-    right = system.mass.createVecLeft()
-    right.array[:] = amount + gamma * load
-    lift = np.empty_like(state)
-    solvers.solve(gamma, right, lift)
-    lift[system.held] = state[system.held]
+    progress: Progress | None = None,
+) -> list[Integration]:
+    """As `integrate`, for several loads and starts of one system, segment by segment: they share the solvers.
 
-    most = max(max_solves, first_solve + FEWEST)
-    space = _Space(system, watch, most - first_solve)
-    watched_lift = space.dots(watch, lift)
-    smallest = EXHAUSTED * (space.norm(state) + space.norm(lift))
-    whole = np.sqrt(space.total_mass())
-    beta = space.norm(state - lift)
-    segment = Segment(*span, gamma, lift, space.basis, np.empty(0), np.empty((0, 0)))
-    estimate, error = _Estimate(), np.inf
-    history: list[tuple[int, float]] = []
-    grown = space.add(state - lift, smallest)
-    while grown and error > tolerance and solvers.solves < most:
-        z = np.empty_like(lift)
-        solvers.solve(gamma, space.mass_x, z)
-        z[system.held] = 0.0  # CG leaves traces there, which M would not see and K would
-        grown = space.add(z, smallest)
-        eigenvalues, modes = space.modes(gamma)
-        segment = Segment(*span, gamma, lift, space.basis[: len(modes)], eigenvalues, beta * modes)
-        curves = watched_lift[:, None] + space.watched[:, : len(modes)] @ segment.coefficients(times)
-        error = estimate.of(curves, segment.coefficients(field_times) / (FIELD * whole))
-        if np.isfinite(error):
-            history.append((solvers.solves, error))
-            if progress is not None:
-                progress(solvers.solves, error)
-        if solvers.solves - first_solve < FEWEST:
-            error = np.inf
-    return segment, error if grown else 0.0, history  # a space that grows no more holds the solution
+    Raises:
+        ArithmeticError: An inner solver failed.
+    """
+    ends = segment_ends(np.unique(np.concatenate([task.times for task in tasks])))
+    runs = [_Run(task, system, solvers, watch, progress) for task in tasks]
+    start = 0.0
+    for number, end in enumerate(ends):
+        last = number == len(ends) - 1
+        pole = FIRST_POLE if number == 0 and not last else NEXT_POLE
+        for run in runs:
+            if start < run.task.times[-1]:
+                share = 1.0 if last else 0.5 / (len(ends) - 1)
+                run.go_on((start, end), (end - start) / pole, share, max_solves * (number + 1) // len(ends))
+        start = end
+    return [run.result() for run in runs]
 
 
-class _Space:
-    """An M-orthonormal basis that grows by a vector at a time, and the projections of S and of functionals on it."""
+class _Run:
+    """One task on its way from segment to segment."""
 
-    def __init__(self, system: LinearSystem, watch: Array, most: int) -> None:
+    def __init__(
+        self, task: Task, system: LinearSystem, solvers: ShiftedSolvers, watch: Array, progress: Progress | None
+    ) -> None:
+        self.task = task
         self._system = system
+        self._solvers = solvers
         self._watch = watch
-        self._comm = system.mass.comm.tompi4py()
-        self._storage = np.empty((most, system.initial.size))  # pages that are never written cost nothing
-        self._x = system.mass.createVecRight()
-        self.mass_x = system.mass.createVecLeft()  # M times the newest vector
-        self.basis = self._storage[:0]  # V, (m, owned)
-        self.smoothed: Array = np.empty((0, 0))  # H = VᵀMSV, one row less than V
-        self.watched: Array = np.empty((len(watch), 0))
+        self._progress = progress
+        self._amount, self._state = task.amount, task.state  # M u and u where the next segment starts
+        self._segments: list[Segment] = []
+        self._history: list[tuple[int, float]] = []
+        self._error = 0.0
+        self._solves = 0
 
-    def dots(self, rows: Array, vector: Array) -> Array:
-        """Rows times a distributed vector: one reduction for all of them."""
-        return self._comm.allreduce(rows @ vector, op=MPI.SUM)
+    def result(self) -> Integration:
+        """All segments so far, as one."""
+        comm = self._system.mass.comm.tompi4py()
+        trajectory = Trajectory(tuple(self._segments), comm, self.task.drift)
+        return Integration(trajectory, self._error, self._error <= self.task.tolerance, tuple(self._history))
 
-    def norm(self, z: Array) -> float:
-        """√(zᵀMz); leaves Mz in mass_x."""
-        self._x.array[:] = z
-        self._system.mass.mult(self._x, self.mass_x)
-        return float(np.sqrt(max(self._comm.allreduce(z @ self.mass_x.array_r, op=MPI.SUM), 0.0)))
+    def go_on(self, span: tuple[float, float], gamma: float, share: float, most: int) -> None:
+        """Integrate over a segment; `share` of the tolerance is its own, all that is left in the last (1)."""
+        task = self.task
+        start, end = span
+        last = end >= task.times[-1]
+        within = task.times[(task.times > start) & (task.times <= end)] - start
+        # What is wrong at the end of a segment and not yet in the regions may still get there.
+        fields = task.field_times[(task.field_times > start) & (task.field_times <= end)] - start
+        fields = fields if last else np.append(fields, end - start)
+        left = max(task.tolerance - self._error, 0.25 * task.tolerance)
+        before = self._solvers.solves
+        segment, error = self._segment(
+            span, gamma, np.append(within, end - start), fields, left if share == 1.0 else share * task.tolerance, most
+        )
+        self._solves += self._solvers.solves - before
+        self._segments.append(segment)
+        self._error += error
+        if not last:
+            self._state = segment.state(end - start)
+            self._amount = matrix_times(self._system.mass, self._state)
 
-    def total_mass(self) -> float:
-        """1ᵀM1 over what is not held: the square of the norm of the constant 1."""
-        return self.norm(np.ones(self._system.initial.size)) ** 2
+    def _segment(
+        self,
+        span: tuple[float, float],
+        gamma: float,
+        times: Array,
+        field_times: Array,
+        tolerance: float,
+        most: int,
+    ) -> tuple[Segment, float]:
+        """One segment and its error; `times` count from its start, `most` the solves of this task."""
+        system, solvers, task = self._system, self._solvers, self.task
+        first_solve = solvers.solves
+        space = Space(system, self._watch, max(most - self._solves, FEWEST))
+        most = first_solve + max(most - self._solves, FEWEST)
+        right = system.mass.createVecLeft()
+        right.array[:] = self._amount + gamma * task.load
+        lift = np.empty_like(self._state)
+        solvers.solve(gamma, right, lift)
+        lift[system.held] = self._state[system.held]
+        self._keep_amount(lift, right.array_r)
 
-    def add(self, z: Array, smallest: float) -> bool:
-        """Take up S v of the newest v (or the first vector); False where it adds nothing to the span."""
-        norm, before = self.norm(z), np.inf
-        threshold = max(EXHAUSTED * norm, smallest if not len(self.basis) else 0.0)
-        column = None
-        # Gram-Schmidt, repeated until little cancels: what is left would not be orthogonal to rounding, and the loss
-        # would grow from vector to vector.
-        while len(self.basis) and norm > threshold and norm < 0.7 * before:
-            along = self.dots(self.basis, self.mass_x.array_r)
-            column = along if column is None else column
-            z = z - along @ self.basis
-            norm, before = self.norm(z), norm
-        if column is not None:
-            self.smoothed = _bordered(self.smoothed, column)
-        if norm <= threshold:
-            return False
-        self.mass_x.scale(1.0 / norm)
-        newest = self._storage[len(self.basis)]
-        np.divide(z, norm, out=newest)
-        self.basis = self._storage[: len(self.basis) + 1]
-        self.watched = np.column_stack([self.watched, self.dots(self._watch, newest)])
-        return True
+        watched_lift = space.dots(self._watch, lift)
+        smallest = EXHAUSTED * (space.norm(self._state) + space.norm(lift))
+        whole = np.sqrt(space.total_mass())
+        beta = space.norm(self._state - lift)
+        segment = Segment(*span, gamma, lift, space.basis, np.empty(0), np.empty((0, 0)))
+        estimate = Estimate(None if task.gauge is None else task.gauge(span[0], times))
+        error = np.inf
+        grown = space.add(self._state - lift, smallest)
+        while grown and error > tolerance and solvers.solves < most:
+            z = np.empty_like(lift)
+            solvers.solve(gamma, space.mass_x, z)
+            z[system.held] = 0.0  # CG leaves traces there, which M would not see and K would
+            self._keep_amount(z, space.mass_x.array_r)
+            grown = space.add(z, smallest)
+            eigenvalues, modes = space.modes(gamma)
+            segment = Segment(*span, gamma, lift, space.basis[: len(modes)], eigenvalues, beta * modes)
+            curves = watched_lift[:, None] + space.watched[:, : len(modes)] @ segment.coefficients(times)
+            fields = segment.coefficients(field_times) * (task.field_weight / (FIELD * whole))
+            error = estimate.of(curves, fields)
+            if np.isfinite(error):
+                self._history.append((solvers.solves, error))
+                if self._progress is not None:
+                    self._progress(solvers.solves, error)
+            if solvers.solves - first_solve < FEWEST:
+                error = np.inf
+        return segment, error if grown else 0.0  # a space that grows no more holds the solution
 
-    def modes(self, gamma: float) -> tuple[Array, Array]:
-        """Eigenvalues of the projected A, and per eigenvector its coefficients in V times its share of the first v."""
-        values, vectors = np.linalg.eigh(self.smoothed)
-        return np.divide(1.0 / np.clip(values, EXHAUSTED, 1.0) - 1.0, gamma), vectors * vectors[0]
-
-
-class _Estimate:
-    """Error of the newest iterate from its differences to the WINDOW before it."""
-
-    def __init__(self) -> None:
-        self._recent: list[tuple[Array, Array]] = []
-        self._spreads: list[float] = []
-        self._latest = 0.0
-
-    def of(self, curves: Array, fields: Array) -> float:
-        """Estimated error of curves and of fields (coefficients, times) in the 2-norm; inf after too few iterates."""
-        differences = []
-        for old_curves, old_fields in self._recent:
-            change = fields.copy()
-            change[: len(old_fields)] -= old_fields
-            worst = np.linalg.norm(change, axis=0).max(initial=0.0)
-            differences.append(max(float(np.abs(curves - old_curves).max(initial=0.0)), float(worst)))
-        self._recent.append((curves, fields))
-        if len(self._recent) <= WINDOW:
-            return np.inf
-        del self._recent[0]
-        self._spreads.append(max(differences))
-        if len(self._spreads) <= WINDOW:
-            contraction = 0.5
-        else:
-            contraction = min(self._spreads[-1] / max(self._spreads[-1 - WINDOW], 1e-300), 1.0)
-        # The error is what the differences still to come add up to: less than the last ones where they fall fast.
-        factor = SAFETY * np.clip(np.sqrt(contraction) / (1.0 - contraction + 1e-3), 0.5, 2.0)
-        previous, self._latest = self._latest, self._spreads[-1] * float(factor)
-        # A sudden drop is half believed: the part of the error that falls slowly shows only in the next iterates.
-        return max(self._latest, float(np.sqrt(self._latest * previous)))
-
-
-def _bordered(matrix: Array, column: Array) -> Array:
-    """A symmetric matrix with one more row and column."""
-    grown = np.empty((len(column), len(column)))
-    grown[:-1, :-1] = matrix
-    grown[-1], grown[:, -1] = column, column
-    return grown
+    def _keep_amount(self, z: Array, right: Array) -> None:
+        """In a closed problem (M + γK) z = r says 1ᵀM z = 1ᵀr, of which CG leaves an error that would add up."""
+        weights = self.task.weights
+        if weights is not None:
+            comm = self._system.mass.comm.tompi4py()
+            is_there, wanted, whole = comm.allreduce(np.array([weights @ z, right.sum(), weights.sum()]), op=MPI.SUM)
+            z += (wanted - is_there) / whole
