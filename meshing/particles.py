@@ -103,6 +103,38 @@ class Particles:
             found[rest] = near[np.arange(len(rest)), (near >= 0).argmax(axis=1)] if len(rest) else found[rest]
         return found, int(searched)
 
+    def bare_faces(self, phases: Sequence[int]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Voxel faces of this rank's slab that particles turn to some phases or to the image's frame, in 3D.
+
+        Args:
+            phases: Indices of the phases.
+
+        Returns:
+            Corners (n, 4, 3), around each face, in voxels x, y, z; and the particle of each, (n,).
+        """
+        first, last = self._slab.layers
+        towards = np.isin(np.arange(len(self.volume.names)), list(phases))
+        number, beside = self._of_label[self._slab.label], towards[self._slab.phase]
+        corners: list[NDArray[np.int32]] = [np.empty((0, 4, 3), np.int32)]
+        of_face: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
+        for axis in range(3 if last > first else 0):
+            own = slice(None) if axis == 0 else slice(None, last - first)
+            ends = (1, 1) if axis else (int(first == 0), int(last == self.volume.shape[0]))
+            wide = (ends, (0, 0), (0, 0))
+            of = np.pad(np.moveaxis(number[own], axis, 0), wide, constant_values=-1)
+            other = np.pad(np.moveaxis(beside[own], axis, 0), wide, constant_values=True)
+            for inside, outside in ((of[:-1], other[1:]), (of[1:], other[:-1])):
+                at = np.nonzero((inside >= 0) & outside)
+                around = np.empty((len(at[0]), 4, 3), np.int32)  # z, y, x
+                around[..., axis] = at[0][:, None] + 1 - ends[0]
+                rows, columns = (i for i in range(3) if i != axis)
+                around[..., rows] = at[1][:, None] + (0, 0, 1, 1)
+                around[..., columns] = at[2][:, None] + (0, 1, 1, 0)
+                around[..., 0] += first
+                corners.append(around[..., ::-1])
+                of_face.append(inside[at])
+        return np.concatenate(corners), np.concatenate(of_face)
+
 
 def particles_of(volume: LabelVolume, phases: Sequence[int], comm: MPI.Intracomm) -> Particles:
     """Find the connected pieces of some phases of an image; collective.

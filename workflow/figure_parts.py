@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.solver.spec import LabelRegion, Shape, WholePhase
+from microlith.solver.spec import LabelRegion, Shape, SurfaceOf, WholePhase
 from microlith.workflow.outputs import SNAPSHOT_PREFIX, whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
     from microlith.meshing.phasemesh import PhaseMesh
@@ -83,6 +84,8 @@ def described(shape: Shape) -> str:
         return f"all of {shape.phase}"
     if isinstance(shape, LabelRegion):
         return f"label {shape.label} of {Path(shape.path).name}"
+    if isinstance(shape, SurfaceOf):
+        return f"surface of {shape.phase}"
     raise TypeError(f"expected a region without an edge, got {type(shape).__name__}")
 
 
@@ -164,6 +167,8 @@ def page(
     least_width: float,
     c_range: tuple[float, float],
     inset: float = 0.0,
+    colours: "ScalarMappable | None" = None,
+    of_bar: str = "concentration / mol m⁻³",
 ) -> Page:
     """Lay a figure out so that one pixel of a picture is one pixel of the file.
 
@@ -174,6 +179,8 @@ def page(
         least_width: Of the figure, inches.
         c_range: Concentrations at the ends of the colour bar, mol/m^3.
         inset: Share of the height by which the colour bar is shorter at both ends.
+        colours: Of the colour bar, where they are others than those of concentrations.
+        of_bar: What the colours stand for, with its unit.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -192,9 +199,31 @@ def page(
     bar = figure.add_axes(
         ((left + wide + 0.18) / width, (bottom + short) / height, 0.16 / width, (room - 2 * short) / height)
     )
-    mappable = ScalarMappable(Normalize(*c_range), cmap=BLUE_TO_RED)
-    figure.colorbar(mappable, cax=bar).set_label("concentration / mol m⁻³", fontsize=8)
+    mappable = colours or ScalarMappable(Normalize(*c_range), cmap=BLUE_TO_RED)
+    figure.colorbar(mappable, cax=bar).set_label(of_bar, fontsize=8)
     bar.tick_params(labelsize=8)
     figure.text(left / width, 1 - 0.12 / height, lines, fontsize=10, va="top", parse_math=False)
     heading = figure.text(left / width, 1 - (top - 0.08) / height, "", fontsize=10, weight="bold", va="bottom")
     return Page(figure, axes, heading, left / width)
+
+
+def scale_bar(axes: "Axes", extent: tuple[float, float], unit: str) -> None:
+    """A bar of round length, about a fifth of the width, in the lower left corner."""
+    length = round_length(0.3 * extent[0])
+    shown, sign = length, unit
+    if length < 1.0:  # of the drawing's unit: say it in the next smaller one
+        smaller = {"m": "mm", "mm": "µm", "µm": "nm"}
+        shown, sign = (length * 1000, smaller[unit]) if unit in smaller else (length, unit)
+    inset = 0.03 * max(extent)
+    x, y = min(inset, 0.1 * extent[0]), extent[1] - min(inset, 0.12 * extent[1])
+    axes.plot([x, x + length], [y, y], color="black", linewidth=3, solid_capstyle="butt", path_effects=halo(5))
+    axes.annotate(
+        f"{shown:g} {sign}",
+        (x + length / 2, y),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=9,
+        path_effects=halo(2.5),
+    )

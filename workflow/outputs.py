@@ -23,6 +23,9 @@ CURVES = "curves.csv"
 SUMMARY = "summary.json"
 FIELDS = "fields.vtkhdf"
 CURVES_PICTURE = "curves.png"
+PARTICLES = "particles.csv"
+PARTICLES_PICTURE = "particles.png"
+DISTANCE_PICTURE = "particles-distance.png"
 SNAPSHOT_PREFIX = "snapshot-"
 UNFINISHED = ".unfinished-"  # prefix of the folder in which a run collects its files
 
@@ -102,7 +105,8 @@ def abandoned(path: Path) -> list[Path]:
 
 def old_results(path: Path) -> list[Path]:
     """Files of an earlier run in a result folder, finished or not: only such as a run writes."""
-    named = [path / name for name in (CURVES, SUMMARY, FIELDS, CURVES_PICTURE)]
+    pictures = (CURVES_PICTURE, PARTICLES_PICTURE, DISTANCE_PICTURE)
+    named = [path / name for name in (CURVES, SUMMARY, FIELDS, PARTICLES, *pictures)]
     unfinished = [entry for entry in path.glob(f"{UNFINISHED}*") if entry.is_dir()]
     return [p for p in (*named, *sorted(path.glob(f"{SNAPSHOT_PREFIX}*.png"))) if p.is_file()] + unfinished
 

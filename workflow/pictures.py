@@ -28,8 +28,8 @@ from microlith.workflow.figure_parts import (
     page,
     phase_legend,
     phases_with_cells,
-    round_length,
     save,
+    scale_bar,
     snapshot_names,
     time_unit,
     wrapped,
@@ -243,7 +243,7 @@ def _canvas(
         axis.set_major_locator(
             MaxNLocator(min(9, int(inches / 0.4)), steps=[1, 2, 5, 10]) if inches > 0.8 else NullLocator()
         )
-    _scale_bar(axes, (extent_x, extent_y), unit)
+    scale_bar(axes, (extent_x, extent_y), unit)
 
     phase_legend(sheet.figure, sheet.left, greys, image.names, notes)
     return _Canvas(sheet.figure, shown, sheet.heading, title, background, c_range)
@@ -361,28 +361,6 @@ def _contour_shell(
     if distance.min() < level < distance.max():
         x, y = ((np.arange(n) + 0.5) * h for n, h in ((columns, pixel[1]), (rows, pixel[0])))
         axes.contour(x, y, distance, levels=[level], colors="black", linewidths=0.7, linestyles="--")
-
-
-def _scale_bar(axes: "Axes", extent: tuple[float, float], unit: str) -> None:
-    """A bar of round length, about a fifth of the width, in the lower left corner."""
-    length = round_length(0.3 * extent[0])
-    shown, sign = length, unit
-    if length < 1.0:  # of the drawing's unit: say it in the next smaller one
-        smaller = {"m": "mm", "mm": "µm", "µm": "nm"}
-        shown, sign = (length * 1000, smaller[unit]) if unit in smaller else (length, unit)
-    inset = 0.03 * max(extent)
-    x, y = min(inset, 0.1 * extent[0]), extent[1] - min(inset, 0.12 * extent[1])
-    axes.plot([x, x + length], [y, y], color="black", linewidth=3, solid_capstyle="butt", path_effects=halo(5))
-    axes.annotate(
-        f"{shown:g} {sign}",
-        (x + length / 2, y),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        fontsize=9,
-        path_effects=halo(2.5),
-    )
 
 
 def _legend(figure: "Figure", handles: Sequence[Any], names: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from microlith.solver.regions import RegionMean
 from microlith.solver.transient import Transient
 
 AREA_OR_VOLUME = {2: "area_m2", 3: "volume_m3"}  # by dimension: name of the measure, with its unit
+LENGTH_OR_AREA = {2: "length_m", 3: "area_m2"}  # of a surface
 
 
 def versions() -> dict[str, str]:
@@ -27,7 +28,9 @@ def versions() -> dict[str, str]:
     }
 
 
-def region_summary(transient: Transient, name: str, mean: RegionMean, reference: float, dim: int) -> dict[str, Any]:
+def region_summary(
+    transient: Transient, name: str, mean: RegionMean, reference: float, dim: int, surface: bool = False
+) -> dict[str, Any]:
     """Final mean concentration of a region, and when it first reached 50 and 90 % of the reference concentration.
 
     Args:
@@ -36,12 +39,14 @@ def region_summary(transient: Transient, name: str, mean: RegionMean, reference:
         mean: Of the region.
         reference: mol/m^3.
         dim: Of the space.
+        surface: Whether the region is a surface.
     """
+    measure = LENGTH_OR_AREA[dim] if surface else AREA_OR_VOLUME[dim]
     return {
         "final": float(transient.curves[name][-1]),
         "final_unit": "mol/m^3",
         "t50_s": transient.first_time(name, 0.5 * reference),
         "t90_s": transient.first_time(name, 0.9 * reference),
         "solved_share": mean.solved_share,
-        f"solved_{AREA_OR_VOLUME[dim]}": mean.solved_measure,
+        f"solved_{measure}": mean.solved_measure,
     }
