@@ -29,6 +29,7 @@ class Contact:
     flux: Course | None = None  # mol/(m^2 s) into the domain
     whole_face: bool = False  # whether the flux counts per area of the whole face
     phases: tuple[int, ...] | None = None  # transport phases that it touches; None: all
+    capacity: float | None = None  # mol/m^2 that a sink takes up at most
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Located:
     concentration: Course | None  # mol/m^3, held there or on the far side of the transfer
     coefficient: Course | None  # of the transfer, m/s
     flux: Course | None  # mol/(m^2 s) into the domain, per area of the facets
+    capacity: float | None = None  # mol/m^2 that a sink takes up at most
 
     @property
     def holds(self) -> bool:
@@ -60,7 +62,8 @@ def contacts_of(physics: Physics) -> list[Contact]:
             contacts.append(Contact(phase.name, tags, course_of(phase.concentration), transfer))
         elif phase.role is Role.SINK:
             assert phase.uptake is not None  # as every case's sinks have one
-            contacts.append(Contact(phase.name, tags, Course.constant(0.0), course_of(phase.uptake)))
+            velocity = course_of(phase.uptake)
+            contacts.append(Contact(phase.name, tags, Course.constant(0.0), velocity, capacity=phase.capacity))
     names = [phase.name for phase in physics.phases]
     return contacts + [_face_contact(name, face, names) for name, face in physics.faces.items()]
 
@@ -99,7 +102,8 @@ def located(mesh: PhaseMesh, contacts: list[Contact]) -> list[Located]:
             whole = float(np.prod([edge for k, edge in enumerate(mesh.extent) if k != axis]))
             covered = area(mesh, ds(i))
             flux = flux.scaled(1.0, covered / whole) if covered > 0 else flux
-        found.append(Located(contact.name, facets[i], ds(i), contact.concentration, contact.coefficient, flux))
+        given = contact.concentration, contact.coefficient, flux, contact.capacity
+        found.append(Located(contact.name, facets[i], ds(i), *given))
     return found
 
 

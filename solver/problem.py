@@ -18,6 +18,7 @@ from . import forms
 from .contacts import Located, area, contacts_of, located, phases_at
 from .display import Display, spaces
 from .linear import matrix_times
+from .nonlinear import NonlinearTerms, nonlinear_terms
 from .partition import Link, factors_of, largest_of, links_of
 from .scales import Scales
 from .spec import Physics, Role
@@ -34,6 +35,7 @@ class Surface:
     rate: Array  # (owned,)
     level: Array  # (owned,)
     start: float  # part of the initial amount that rate·u stands for at time 0
+    rows: NDArray[np.int32]  # owned unknowns that are this surface's
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Problem:
     start_picture: Array  # (local dofs of display.space) initial concentration, as given (not projected)
     scales: Scales
     unknowns: int  # over all ranks
+    nonlinear: NonlinearTerms  # what else there is in the equations; nothing where they are linear
 
 
 def per_phase(mesh: PhaseMesh, values: list[float]) -> fem.Function:
@@ -73,7 +76,8 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
     Raises:
         InputError: Partitions between phases contradict each other.
     """
-    contacts = located(mesh, contacts_of(physics))
+    # A surface that fills up says itself what it takes: unknowns that it shares are the other surface's.
+    contacts = located(mesh, sorted(contacts_of(physics), key=lambda contact: contact.capacity is not None))
     scales = Scales(mesh.unit, end, physics.reference_concentration or _filled_by(mesh, physics, contacts, end))
     links = links_of(mesh, physics)
     factors: Array = np.ones(len(physics.phases))
@@ -93,7 +97,7 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
     mass = _matrix(storage)
     conduction = within.form(u, v)
     for contact in contacts:
-        if contact.coefficient is not None:
+        if contact.coefficient is not None and contact.capacity is None:
             conduction += forms.transfer(_coefficient(contact, mesh, scales, factors), u, v, contact.measure)
     stiffness = _matrix(conduction)
     start_amount = _assembled(forms.storage(per_phase(mesh, porosity), per_phase(mesh, list(start_of_phase)), v))
@@ -125,6 +129,7 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
         start_picture=display.start(mesh, start_of_phase, held),
         scales=scales,
         unknowns=space.dofmap.index_map.size_global,
+        nonlinear=nonlinear_terms(mesh, physics, space, scales, factors, contacts),
     )
 
 
@@ -189,9 +194,12 @@ def _filled_by(mesh: PhaseMesh, physics: Physics, contacts: list[Located], end: 
 
 
 def _diffusivity(mesh: PhaseMesh, physics: Physics, scales: Scales, factors: Array) -> Expr:
-    """κ D_eff in scaled units: a number for each cell, or a diagonal tensor where a phase has axes."""
+    """κ D_eff in scaled units: a number for each cell, or a diagonal tensor where a phase has axes.
+
+    Zero where D depends on c: that is a nonlinear term.
+    """
     values = [
-        scales.diffusivity(p.effective_diffusivity or 0.0) * float(k)
+        scales.diffusivity((p.effective_diffusivity or 0.0) if p.law is None else 0.0) * float(k)
         for p, k in zip(physics.phases, factors, strict=True)
     ]
     if all(p.anisotropy is None for p in physics.phases):
@@ -242,10 +250,10 @@ def _surface(
 
     That is exact for the discrete problem, held or not, where k (c_s − c) would cancel if k is large.
     """
-    rows = indicator.x.array[: len(start_amount)]
+    rows = indicator.x.array[: len(start_amount)].copy()
     level = _assembled(within.form(indicator, v))
     start = float(indicator.function_space.mesh.comm.allreduce(rows @ start_amount, op=MPI.SUM))
-    return Surface(name, matrix_times(mass, rows), level, start)
+    return Surface(name, matrix_times(mass, rows), level, start, np.flatnonzero(rows).astype(np.int32))
 
 
 def _loads(
@@ -260,6 +268,8 @@ def _loads(
     """What a contact adds to the right side, one load for each κ of the unknowns it holds; the matrices are whole."""
     one = fem.Constant(mesh.mesh, 1.0)
     nothing = np.empty(0, np.int32)
+    if contact.capacity is not None:
+        return []
     if contact.flux is not None:
         course = contact.flux.scaled(scales.time, 1.0 / scales.flux(1.0))
         return [Load(contact.name, course, _assembled(forms.transfer(one, one, v, contact.measure)), None, nothing)]
@@ -291,7 +301,7 @@ def _reduced(mass: PETSc.Mat, stiffness: PETSc.Mat, loads: tuple[Load, ...], sta
     for matrix, diagonal in ((mass, 0.0), (stiffness, 1.0)):
         matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
         matrix.zeroRowsColumnsLocal(fixed, diagonal)
-    start = _project(mass, start_amount)
+    start = project(mass, start_amount)
     for load in loads:
         start[load.held] = load.course.after(0.0)
     return LinearSystem(mass, stiffness, loads, start_amount, start, fixed)
@@ -312,7 +322,7 @@ def _assembled(form: ufl.Form) -> Array:
     return entries
 
 
-def _project(mass: PETSc.Mat, right: Array) -> Array:
+def project(mass: PETSc.Mat, right: Array) -> Array:
     """Solve M x = right: the L2 projection, which starts with the right amount (nodal values would not)."""
     b, x = mass.createVecLeft(), mass.createVecRight()
     b.array[:] = right

@@ -1,0 +1,114 @@
+"""Runge-Kutta methods for stiff problems: diagonally implicit, stiffly accurate, with an embedded method."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Tableau:
+    """U_i = u + h Σ_j a_ij k_j; the last stage is the new value, and Σ_j (a_sj − b̂_j) h k_j its estimated error."""
+
+    name: str
+    order: int
+    embedded_order: int
+    a: Array  # (stages, stages), lower triangular; one value on the diagonal, but where the first stage is explicit
+    embedded: Array  # (stages,) b̂
+
+    @cached_property
+    def c(self) -> Array:
+        """Times of the stages per step, (stages,)."""
+        return self.a.sum(axis=1)
+
+    @property
+    def gamma(self) -> float:
+        """The value on the diagonal."""
+        return float(self.a[-1, -1])
+
+    @property
+    def first_implicit(self) -> int:
+        """The first stage that has to be solved for: 1 where stage 0 is the state at the step's start."""
+        return int(self.a[0, 0] == 0.0)
+
+
+# A step of order 1 that takes the derivative at its end only: what a sudden change is entered with.
+EULER = Tableau("backward Euler", 1, 0, np.array([[1.0]]), np.array([0.0]))
+
+# ESDIRK4(3)6L[2]SA: Kennedy and Carpenter, Appl. Numer. Math. 44 (2003) 139-181, doi 10.1016/S0168-9274(02)00138-1, the
+# implicit part of ARK4(3)6L[2]SA. L-stable, stages of order 2.
+ESDIRK4 = Tableau(
+    "ESDIRK4(3)6L[2]SA",
+    4,
+    3,
+    np.array(
+        [
+            [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            [1 / 4, 1 / 4, 0.0, 0.0, 0.0, 0.0],
+            [8611 / 62500, -1743 / 31250, 1 / 4, 0.0, 0.0, 0.0],
+            [5012029 / 34652500, -654441 / 2922500, 174375 / 388108, 1 / 4, 0.0, 0.0],
+            [
+                15267082809 / 155376265600,
+                -71443401 / 120774400,
+                730878875 / 902184768,
+                2285395 / 8070912,
+                1 / 4,
+                0.0,
+            ],
+            [82889 / 524892, 0.0, 15625 / 83664, 69875 / 102672, -2260 / 8211, 1 / 4],
+        ]
+    ),
+    np.array(
+        [
+            4586570599 / 29645900160,
+            0.0,
+            178811875 / 945068544,
+            814220225 / 1159782912,
+            -3700637 / 11593932,
+            61727 / 225920,
+        ]
+    ),
+)
+
+_R = np.sqrt(2.0)
+
+# ESDIRK3(2)5L[2]SA: Kennedy and Carpenter, Diagonally implicit Runge-Kutta methods for ordinary differential equations:
+# a review, NASA/TM-2016-219173 (2016). One stage less and one order less.
+ESDIRK3 = Tableau(
+    "ESDIRK3(2)5L[2]SA",
+    3,
+    2,
+    np.array(
+        [
+            [0.0, 0.0, 0.0, 0.0, 0.0],
+            [9 / 40, 9 / 40, 0.0, 0.0, 0.0],
+            [9 * (1 + _R) / 80, 9 * (1 + _R) / 80, 9 / 40, 0.0, 0.0],
+            [
+                (22 + 15 * _R) / (80 * (1 + _R)),
+                (22 + 15 * _R) / (80 * (1 + _R)),
+                -7 / (40 * (1 + _R)),
+                9 / 40,
+                0.0,
+            ],
+            [
+                (2398 + 1205 * _R) / (2835 * (4 + 3 * _R)),
+                (2398 + 1205 * _R) / (2835 * (4 + 3 * _R)),
+                -2374 * (1 + 2 * _R) / (2835 * (5 + 3 * _R)),
+                5827 / 7560,
+                9 / 40,
+            ],
+        ]
+    ),
+    np.array(
+        [
+            4555948517383 / 24713416420891,
+            4555948517383 / 24713416420891,
+            -7107561914881 / 25547637784726,
+            30698249 / 44052120,
+            49563 / 233080,
+        ]
+    ),
+)
