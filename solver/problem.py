@@ -22,7 +22,7 @@ from .nonlinear import NonlinearTerms, nonlinear_terms
 from .partition import Link, factors_of, largest_of, links_of
 from .scales import Scales
 from .spec import Physics, Role
-from .system import LinearSystem, Load
+from .system import LinearSystem, Load, Transfer
 
 Array = NDArray[np.float64]
 
@@ -116,7 +116,8 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
     held = np.full(len(start_amount), np.nan)
     for load in loads:
         held[load.held] = load.course.after(0.0)
-    system = _reduced(mass, stiffness, tuple(loads), start_amount)
+    transfers = _transfers(contacts, loads, mesh, scales, factors, u, v)
+    system = _reduced(mass, stiffness, tuple(loads), transfers, start_amount)
     return Problem(
         space=space,
         display=display,
@@ -288,7 +289,43 @@ def _loads(
     return loads
 
 
-def _reduced(mass: PETSc.Mat, stiffness: PETSc.Mat, loads: tuple[Load, ...], start_amount: Array) -> LinearSystem:
+def _transfers(
+    contacts: list[Located],
+    loads: list[Load],
+    mesh: PhaseMesh,
+    scales: Scales,
+    factors: Array,
+    u: ufl.Argument,
+    v: ufl.Argument,
+) -> tuple[Transfer, ...]:
+    """What follows each transfer coefficient that changes; the matrices are whole."""
+    found = []
+    one = fem.Constant(mesh.mesh, 1.0)
+    kappa = one if len(np.unique(factors)) == 1 else per_phase(mesh, list(factors))
+    for contact in contacts:
+        if contact.coefficient is None or contact.coefficient.is_constant:
+            continue
+        matrix = _matrix(forms.transfer(kappa, u, v, contact.measure))
+        pushes = tuple(np.zeros_like(load.push) for load in loads)
+        for load, push in zip(loads, pushes, strict=True):
+            if load.drag is not None:
+                rows = np.zeros_like(push)
+                rows[load.held] = 1.0
+                push -= matrix_times(matrix, rows)
+            elif load.name == contact.name:
+                push += _assembled(forms.transfer(one, one, v, contact.measure))
+        course = contact.coefficient.scaled(scales.time, 1.0 / scales.velocity(1.0))
+        found.append(Transfer(course, matrix, pushes))
+    return tuple(found)
+
+
+def _reduced(
+    mass: PETSc.Mat,
+    stiffness: PETSc.Mat,
+    loads: tuple[Load, ...],
+    transfers: tuple[Transfer, ...],
+    start_amount: Array,
+) -> LinearSystem:
     """The system with held unknowns taken out; changes the matrices."""
     fixed = np.concatenate([np.empty(0, np.int32), *(load.held for load in loads)]).astype(np.int32)
     start_amount = start_amount.copy()
@@ -298,13 +335,15 @@ def _reduced(mass: PETSc.Mat, stiffness: PETSc.Mat, loads: tuple[Load, ...], sta
             start_amount += float(load.course.after(0.0)) * load.drag
             load.drag[fixed] = 0.0
     start_amount[fixed] = 0.0
-    for matrix, diagonal in ((mass, 0.0), (stiffness, 1.0)):
+    for push in (push for transfer in transfers for push in transfer.pushes):
+        push[fixed] = 0.0
+    for matrix, diagonal in ((mass, 0.0), (stiffness, 1.0), *((transfer.matrix, 0.0) for transfer in transfers)):
         matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
         matrix.zeroRowsColumnsLocal(fixed, diagonal)
     start = project(mass, start_amount)
     for load in loads:
         start[load.held] = load.course.after(0.0)
-    return LinearSystem(mass, stiffness, loads, start_amount, start, fixed)
+    return LinearSystem(mass, stiffness, loads, start_amount, start, fixed, transfers)
 
 
 def _matrix(form: ufl.Form) -> PETSc.Mat:
