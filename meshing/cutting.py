@@ -46,7 +46,7 @@ def cut_cells(keys_of_cells: Keys, indicators: VoxelFields, where: Neighbourhood
     lattice = where.lattice
     keys, flat = np.unique(keys_of_cells, return_inverse=True)
     places = lattice.points(keys)
-    points = places * lattice.spacing
+    points = lattice.places(keys)
     cells = oriented(points, flat.reshape(keys_of_cells.shape))
     shared = where.shared(2 * keys, 2 * places)
     shortest = shared.combined(shortest_edges(points, cells), np.minimum)

@@ -72,8 +72,9 @@ class Lattice:
         return np.stack([rest, *columns[::-1]], axis=1)
 
     def places(self, keys: Keys) -> NDArray[np.float64]:
-        """Coordinates (n, dim) of keys, in units of `extent`."""
-        return np.asarray(self.points(keys) * self.spacing)
+        """Coordinates (n, dim) of keys, in units of `extent`; on the far faces they are the extent to the last bit."""
+        points = self.points(keys)
+        return np.where(points == self.top, np.array(self.extent), points * self.spacing)
 
     def spine(self, step: int, odd: int) -> float:
         """Length of the edge that a point halves, from its step and the number of its coordinates odd in steps."""

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.meshing.boxes import split
+from microlith.meshing.half_voxel import subdivided
 from microlith.meshing.phasemesh import Parts
 from microlith.meshing.volume import LabelVolume, Window
 
 MOST_BLOCKS = 128  # along an axis, in which the solved voxels are counted to share them out
 
 
-def voxel_parts(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm) -> Parts:
+def voxel_parts(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm, coarseness: float = 1.0) -> Parts:
     """Make a quadrilateral (hexahedron) of each voxel of the solved phases, and of each that has a face with one.
 
     Each rank takes a box of the image with about the same number of solved voxels, and reads no more than the box and
@@ -24,10 +25,14 @@ def voxel_parts(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm)
         volume: The image.
         solved: Indices of the phases that are wanted.
         comm: All ranks.
+        coarseness: Edge of the cells per edge of a voxel, 1/2, 1/3 and so on; never above 1, as larger cells would be
+            those of another image.
 
     Returns:
         The cells of this rank; no cell where the image has no voxel of these phases.
     """
+    if coarseness < 1.0:
+        volume = subdivided(volume, max(1, round(1.0 / coarseness)))
     wanted = np.zeros(256, bool)
     wanted[list(solved)] = True
     box = _box(volume, wanted, comm)

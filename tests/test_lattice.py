@@ -151,6 +151,16 @@ def test_cells_are_small_at_named_surfaces_and_large_elsewhere():
     assert np.median(edge[away > 20]) == pytest.approx(6.0, rel=0.35)
 
 
+def test_the_far_faces_are_where_the_image_ends():
+    # 13 coarse boxes along each axis, thirteenths of 30 that add up to 29.999999999999996
+    phase, _ = _ball(9, 30)
+    parts = _parts(phase, size=1.5, size_max=3.2)
+    edge = np.array(parts.extent)
+    near = np.abs(parts.points - edge) < 1e-6
+    assert COMM.allreduce(int(near.sum())) > 0
+    assert (parts.points[near] == np.broadcast_to(edge, near.shape)[near]).all()
+
+
 def test_the_unit_of_the_image_does_not_matter():
     phase, _ = _ball(5, 16)
     volume = _volume(phase)
