@@ -19,13 +19,31 @@ from microlith.solver.contacts import feeding_tags
 from microlith.solver.islands import Island, islands
 from microlith.solver.problem import Problem, build
 from microlith.solver.regions import RegionMean, region_means
-from microlith.solver.spec import Role, Shape, Shell
+from microlith.solver.spec import Role, Shape, Shell, SurfaceOf
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case import Case
 from microlith.workflow.fields import write_fields
 from microlith.workflow.label_regions import expanded
-from microlith.workflow.meshed import Meshed, file_named, mesh_of, method_of, read_image, there
-from microlith.workflow.outputs import CURVES, CURVES_PICTURE, FIELDS, SUMMARY, result_folder, write_summary
+from microlith.workflow.meshed import CaseImage, Meshed, degree_of, file_named, mesh_of, method_of, read_image, there
+from microlith.workflow.outputs import (
+    CURVES,
+    CURVES_PICTURE,
+    DISTANCE_PICTURE,
+    FIELDS,
+    PARTICLES,
+    PARTICLES_PICTURE,
+    SUMMARY,
+    result_folder,
+    write_summary,
+)
+from microlith.workflow.particles import (
+    ParticleSurfaces,
+    ParticleTable,
+    particle_summary,
+    particle_surfaces,
+    particle_tables,
+    write_particles,
+)
 from microlith.workflow.progress import Stages
 from microlith.workflow.region_shares import shell_share, solved_flags
 from microlith.workflow.report import fidelity_entries, fidelity_lines, print_fidelity
@@ -46,6 +64,7 @@ class Prepared:
     means: dict[str, RegionMean]  # by region name
     shapes: dict[str, Shape]  # regions by name, one label each
     apart: tuple[Island, ...]  # parts that nothing feeds
+    surfaces: ParticleSurfaces | None  # of the regions `surface`
     stages: Stages  # with the times so far
 
     @property
@@ -65,11 +84,17 @@ class Prepared:
         return np.array([mean.weights for mean in self.means.values()])
 
 
-def check(case: Case) -> None:
-    """Raise InputError for everything wrong with a case that can be known without solving; serial."""
+def check(case: Case) -> CaseImage:
+    """Raise InputError for everything wrong with a case that can be known without solving; serial.
+
+    Returns:
+        The image, and the case with the method and the degree that a run would take.
+    """
     with file_named(case):
-        volume, _ = read_image(case, MPI.COMM_SELF)
-        method_of(case, volume.dim)
+        found = read_image(case, MPI.COMM_SELF)
+        dim = found.volume.dim
+        mesh = replace(found.case.mesh, method=method_of(case, dim))
+    return replace(found, case=replace(found.case, mesh=mesh, degree=degree_of(case, dim)))
 
 
 def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD, *, show: bool = True) -> None:
@@ -95,7 +120,8 @@ def prepared(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Prepared:
         InputError: The case or its image is at fault.
     """
     stages = Stages()
-    return assembled(case, mesh_of(case, solved_phases(case), stages, comm), stages)
+    meshed = mesh_of(case, solved_phases(case), stages, comm)
+    return assembled(meshed.case, meshed, stages)
 
 
 def solved_phases(case: Case) -> tuple[int, ...]:
@@ -119,14 +145,21 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
     with result_folder(output, force, comm) as folder:
         meshed = mesh_of(case, solved_phases(case), stages, comm)
         on_root(comm, log_report, meshed)
-        ready = assembled(case, meshed, stages)
+        ready = assembled(meshed.case, meshed, stages)
         transient = _solution(ready, comm)
+        tables: tuple[ParticleTable, ...] = ()
+        if ready.surfaces is not None:
+            with stages.stage("particles", "measuring particles"):
+                tables = _particles(folder, ready, ready.surfaces, transient, comm)
         with stages.stage("results", "writing results"):
             _write(folder, ready, transient, comm)
-        summary = _summary(ready, transient, comm)
+        summary = _summary(ready, transient, tables, comm)
         on_root(comm, write_summary, folder / SUMMARY, summary)
     log.info("curves: %s", output / CURVES)
     snapshots = [str(output / "snapshot-*.png")] if case.time.snapshots else []
+    if tables:
+        log.info("particles: %s", output / PARTICLES)
+        snapshots += [str(output / name) for name in (PARTICLES_PICTURE, DISTANCE_PICTURE) if (output / name).exists()]
     log.info("pictures: %s", ", ".join([str(output / CURVES_PICTURE), *snapshots]))
     if case.time.snapshots:
         log.info("fields: %s", output / FIELDS)
@@ -161,20 +194,24 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
     mesh = meshed.mesh
     comm = mesh.mesh.comm
     dim = len(mesh.extent)
-    degree = case.degree or (2 if dim == 2 else 1)
+    degree = degree_of(case, dim)
     case = replace(case, degree=degree, mesh=replace(case.mesh, method=meshed.method))
     with stages.stage("assembly", "assembling"), file_named(case):
         problem = build(mesh, case.physics, degree, case.time.end)
     with stages.stage("regions", "measuring regions"):
         regions = expanded(case, meshed.volume, mesh, comm)
         shapes = regions.shapes
-        means = region_means(problem.space, mesh, shapes, regions.fields, _phase_at(meshed), problem.factors)
+        bodies = {name: shape for name, shape in shapes.items() if not isinstance(shape, SurfaceOf)}
+        means = region_means(problem.space, mesh, bodies, regions.fields, _phase_at(meshed), problem.factors)
+        surfaces = particle_surfaces(shapes, meshed.volume, mesh, case.physics, problem)
+        means |= surfaces.means if surfaces is not None else {}
+        means = {name: means[name] for name in shapes}  # in the order of the case
         shares = regions.shares | _shell_shares(case, meshed, shapes)
         means |= {name: replace(means[name], solved_share=share) for name, share in shares.items()}
         for name, mean in means.items():
             if mean.solved_measure <= 0:
                 raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase; move it")
-            if mean.solved_share < 0.999:
+            if mean.solved_share < 0.999 and name in bodies:
                 log.info("region %s: %.1f %% of it is solved for", name, 100 * mean.solved_share)
         apart = islands(mesh, feeding_tags(case.physics))
     for island in apart[:5]:
@@ -187,7 +224,7 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
         )
     if len(apart) > 5:
         log.warning("and %d more such parts: see islands in summary.json", len(apart) - 5)
-    return Prepared(case, meshed, problem, means, shapes, apart, stages)
+    return Prepared(case, meshed, problem, means, shapes, apart, surfaces, stages)
 
 
 def _shell_shares(case: Case, meshed: Meshed, shapes: Mapping[str, Shape]) -> dict[str, float]:
@@ -224,6 +261,7 @@ def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
             case.time,
             case.solver,
             lambda solves, error: tell(f"{solves} solves, error about {error:.0e}"),
+            extra=None if ready.surfaces is None else ready.surfaces.rows,
         )
     _warn_of_unresolved(case, problem)
     log.info(
@@ -316,7 +354,24 @@ def _write(folder: Path, ready: Prepared, transient: Transient, comm: MPI.Intrac
     )
 
 
-def _summary(ready: Prepared, transient: Transient, comm: MPI.Intracomm) -> dict[str, Any]:
+def _particles(
+    folder: Path, ready: Prepared, surfaces: ParticleSurfaces, transient: Transient, comm: MPI.Intracomm
+) -> tuple[ParticleTable, ...]:
+    """Measure, write and draw what reaches each particle."""
+    from microlith.workflow.particle_pictures import draw_distances, draw_particles
+
+    case, mesh = ready.case, ready.meshed.mesh
+    tables = particle_tables(surfaces, mesh, case.physics, ready.problem, transient, case.time.end, case.time.snapshots)
+    on_root(comm, write_particles, folder / PARTICLES, case.title, tables)
+    on_root(comm, draw_distances, folder / DISTANCE_PICTURE, case.title, tables, case.time.end)
+    image, path = ready.meshed.image, folder / PARTICLES_PICTURE
+    draw_particles(path, case.title, case.physics, image, mesh, surfaces, tables, case.time.end)
+    return tables
+
+
+def _summary(
+    ready: Prepared, transient: Transient, tables: tuple[ParticleTable, ...], comm: MPI.Intracomm
+) -> dict[str, Any]:
     case, meshed = ready.case, ready.meshed
     dim = meshed.volume.dim
     memory = comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
@@ -351,9 +406,17 @@ def _summary(ready: Prepared, transient: Transient, comm: MPI.Intracomm) -> dict
         },
         "islands": [{"phases": i.phases, AREA_OR_VOLUME[dim]: i.measure, "center_m": i.center} for i in ready.apart],
         "regions": {
-            name: region_summary(transient, name, ready.means[name], case.physics.reference_concentration, dim)
+            name: region_summary(
+                transient,
+                name,
+                ready.means[name],
+                case.physics.reference_concentration,
+                dim,
+                isinstance(ready.shapes[name], SurfaceOf),
+            )
             for name in transient.curves
         },
+        **({"particles": {table.region: particle_summary(table) for table in tables}} if tables else {}),
         "timings_s": ready.stages.timings,
         "peak_memory_bytes": memory,
     }
