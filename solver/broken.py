@@ -6,6 +6,7 @@ jump. So where A and B meet with a jump and C touches both without one, all thre
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,7 @@ def broken(
     return Broken(space, origin.astype(np.int32), lowest, copies)
 
 
-def with_element(space: fem.FunctionSpace, element: object) -> fem.FunctionSpace:
+def with_element(space: fem.FunctionSpace, element: Any) -> fem.FunctionSpace:
     """A space with the degrees of freedom of another and an element that has its own on the same entities.
 
     Args:
@@ -139,6 +140,23 @@ def with_element(space: fem.FunctionSpace, element: object) -> fem.FunctionSpace
     """
     other = fem.functionspace(space.mesh, element)
     return _of_dofmap(other, space.dofmap._cpp_object)
+
+
+def owned_values(space: fem.FunctionSpace, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (owned dofs, k) from those (local dofs, k) that were set cell by cell, the same by all ranks; collective.
+
+    Of a broken space a rank may own copies that only cells of other ranks have.
+    """
+    count, width = values.shape
+    vector = la.vector(space.dofmap.index_map, width + 1)
+    seen = np.zeros(count)
+    seen[space.dofmap.list] = 1.0
+    vector.array[:] = np.column_stack([np.where(seen[:, None] > 0, values, 0.0), seen]).ravel()
+    vector.scatter_reverse(la.InsertMode.add)
+    owned = space.dofmap.index_map.size_local
+    sums = vector.array.reshape(-1, width + 1)[:owned]
+    means: NDArray[np.float64] = sums[:, :-1] / sums[:, -1:]
+    return np.where(seen[:owned, None] > 0, values[:owned], means)
 
 
 def _groups(present: Presence, joined: Collection[Pair], apart: Collection[Pair]) -> tuple[Dofs, Dofs]:

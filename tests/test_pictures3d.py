@@ -17,7 +17,7 @@ from microlith.meshing.parts import phase_mesh
 from microlith.meshing.volume import LabelVolume, Portion
 from microlith.solver.spec import Ball, Box, Shell, WholePhase
 from microlith.workflow import pictures3d
-from microlith.workflow.cutaway import Sheet, _section, _split, cutaway, thinned, vertex_dofs
+from microlith.workflow.cutaway import Sheet, _section, _split, cutaway, thinned, vertices_of
 from microlith.workflow.figure_parts import BLUE_TO_RED, DPI, greys_of, phases_with_cells
 from microlith.workflow.pictures3d import MARGINS, View, draw_snapshots_3d
 from microlith.workflow.rendering import Layer, Renderer, RenderingError, Scene, rendering_environment
@@ -132,7 +132,7 @@ def test_values_are_exact_for_linear_fields(shape, degree):
     space = fem.functionspace(mesh.mesh, ("Lagrange", degree))
     field = fem.Function(space)
     field.interpolate(lambda x: 1 + 2 * x[0] - 3 * x[1] + x[2])
-    found, dofs = seen(mesh), vertex_dofs(space)
+    found, dofs = seen(mesh), vertices_of(space).dofs
     for sheet in (found.flat, found.walls):
         x = sheet.weights @ mesh.mesh.geometry.x
         np.testing.assert_allclose(sheet.weights @ field.x.array[dofs], 1 + x @ (2, -3, 1), atol=1e-12)

@@ -52,7 +52,18 @@ class Cutaway:
     outlines: Sheet  # segments: where phases meet on the cut and on the image's faces
 
 
-def cutaway(mesh: PhaseMesh, solved: NDArray[np.bool_], empty: Collection[int], center: Array) -> Cutaway:
+@dataclass(frozen=True, eq=False)
+class Vertices:
+    """Vertices of this rank: those of the mesh, then one more for each further side where a field jumps."""
+
+    x: Array  # (n, 3)
+    cells: NDArray[np.int32]  # (owned cells, corners) rows of x
+    dofs: NDArray[np.int32]  # (n,) degree of freedom of a field there; 0 where no own cell is
+
+
+def cutaway(
+    mesh: PhaseMesh, solved: NDArray[np.bool_], empty: Collection[int], center: Array, vertices: Vertices | None = None
+) -> Cutaway:
     """Surfaces of this rank's cells with the corner beyond `center` taken away; no communication.
 
     Args:
@@ -60,12 +71,14 @@ def cutaway(mesh: PhaseMesh, solved: NDArray[np.bool_], empty: Collection[int], 
         solved: (phases,) whether the phase has cells on any rank.
         empty: Phases, not solved, that are drawn as empty space.
         center: (3,) where the three planes of the cut meet, in mesh units.
+        vertices: To which the sheets refer; None: those of the mesh.
     """
-    x = mesh.mesh.geometry.x
-    vertices = eye_array(len(x), format="csr")
+    x = mesh.mesh.geometry.x if vertices is None else vertices.x
+    cells = corners.cell_nodes(mesh.mesh) if vertices is None else vertices.cells
+    points = eye_array(len(x), format="csr")
     level = (x - center) * TOWARDS  # (n, 3): along each axis not negative where taken away
 
-    borders = {pair: _facets(mesh, [interface_tag(*pair)]) for pair in _pairs(len(mesh.names), solved)}
+    borders = {pair: _facets(mesh, [interface_tag(*pair)], cells) for pair in _pairs(len(mesh.names), solved)}
     none = np.empty((0, 3), dtype=np.int64)
     walls: list[Indices] = [none]
     grains: dict[int, list[Indices]] = {}
@@ -75,29 +88,34 @@ def cutaway(mesh: PhaseMesh, solved: NDArray[np.bool_], empty: Collection[int], 
         elif not solved[outer]:
             grains.setdefault(outer, []).append(triangles[:, ::-1])
 
-    faces = Sheet(vertices, _facets(mesh, [face_tag(name) for name in SEEN]))
-    cells = corners.cell_nodes(mesh.mesh)
-    caps = [beyond(_section(_simplices(cells, f), vertices, f), level, axis) for axis, f in enumerate(level.T)]
-    between = Sheet(vertices, np.concatenate([none, *borders.values()]))
-    lines = [beyond(_section(between.cells, vertices, f), level, axis) for axis, f in enumerate(level.T)]
+    faces = Sheet(points, _facets(mesh, [face_tag(name) for name in SEEN], cells))
+    caps = [beyond(_section(_simplices(cells, f), points, f), level, axis) for axis, f in enumerate(level.T)]
+    between = Sheet(points, np.concatenate([none, *borders.values()]))
+    lines = [beyond(_section(between.cells, points, f), level, axis) for axis, f in enumerate(level.T)]
     return Cutaway(
         flat=_joined([kept(faces, level), *caps]),
-        walls=kept(Sheet(vertices, np.concatenate(walls)), level).compact(),
-        grains={
-            phase: kept(Sheet(vertices, np.concatenate(found)), level).compact() for phase, found in grains.items()
-        },
-        outlines=_joined([kept(Sheet(vertices, _rims(between.cells, x, mesh.extent)), level), *lines]),
+        walls=kept(Sheet(points, np.concatenate(walls)), level).compact(),
+        grains={phase: kept(Sheet(points, np.concatenate(found)), level).compact() for phase, found in grains.items()},
+        outlines=_joined([kept(Sheet(points, _rims(between.cells, x, mesh.extent)), level), *lines]),
     )
 
 
-def vertex_dofs(space: fem.FunctionSpace) -> NDArray[np.int32]:
-    """Degree of freedom at each vertex of this rank's own cells, (vertices,), of a Lagrange space; else 0."""
+def vertices_of(space: fem.FunctionSpace) -> Vertices:
+    """Vertices of this rank's own cells with their degrees of freedom in a Lagrange space, broken or not."""
     mesh = space.mesh
     nodes = corners.cell_nodes(mesh)
     at_corner = [space.dofmap.dof_layout.entity_dofs(0, i)[0] for i in range(nodes.shape[1])]
-    dofs = np.zeros(len(mesh.geometry.x), dtype=np.int32)
-    dofs[nodes] = space.dofmap.list[: len(nodes), at_corner]
-    return dofs
+    there = space.dofmap.list[: len(nodes), at_corner]
+    x = mesh.geometry.x
+    dofs = np.zeros(len(x), dtype=np.int32)
+    dofs[nodes] = there
+    beyond_first = there != dofs[nodes]
+    if not beyond_first.any():
+        return Vertices(x, nodes, dofs)
+    more, first, number = np.unique(there[beyond_first], return_index=True, return_inverse=True)
+    cells = nodes.copy()
+    cells[beyond_first] = len(x) + number
+    return Vertices(np.concatenate([x, x[nodes[beyond_first][first]]]), cells, np.concatenate([dofs, more]))
 
 
 def thinned(sheet: Sheet, x: Array, size: float) -> Sheet:
@@ -125,8 +143,14 @@ def _pairs(phases: int, solved: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(a, b) for a in inner for b in range(phases) if a != b and (a < b or not solved[b])]
 
 
-def _facets(mesh: PhaseMesh, tags: Sequence[int]) -> Indices:
-    """Vertices (n, 3) of this rank's own facets with these tags, as triangles; those of one cell face away from it."""
+def _facets(mesh: PhaseMesh, tags: Sequence[int], cells: NDArray[np.int32]) -> Indices:
+    """Vertices (n, 3) of this rank's own facets with these tags, as triangles; those of one cell face away from it.
+
+    Args:
+        mesh: The mesh.
+        tags: Of facets.
+        cells: (owned cells, corners) vertices of the cells, of which facets of one cell take theirs.
+    """
     domain, found = mesh.mesh, mesh.facet_tags
     mine = found.indices < domain.topology.index_map(2).size_local
     facets = found.indices[mine & np.isin(found.values, tags)]
@@ -135,12 +159,17 @@ def _facets(mesh: PhaseMesh, tags: Sequence[int]) -> Indices:
     domain.topology.create_connectivity(2, 3)
     nodes = dmesh.entities_to_geometry(domain, 2, facets).astype(np.int64)
     links = domain.topology.connectivity(2, 3)
-    middle = dmesh.compute_midpoints(domain, 3, links.array[links.offsets[facets]])
+    cell = links.array[links.offsets[facets]]
     if nodes.shape[1] == 4:
-        nodes, middle = corners.split(nodes).reshape(-1, 3).astype(np.int64), np.repeat(middle, 2, axis=0)
+        nodes, cell, facets = corners.split(nodes).reshape(-1, 3).astype(np.int64), np.repeat(cell, 2), facets.repeat(2)
+    middle = dmesh.compute_midpoints(domain, 3, cell)
     p, q, r = (domain.geometry.x[nodes[:, i]] for i in range(3))
     inwards = (np.cross(q - p, r - p) * (middle - p)).sum(axis=1) > 0
     nodes[inwards] = nodes[inwards, ::-1]
+    alone = (np.diff(links.offsets)[facets] == 1) & (cell < len(cells))
+    own = cell[alone]
+    corner = (corners.cell_nodes(domain)[own, None] == nodes[alone][:, :, None]).argmax(axis=2)
+    nodes[alone] = np.take_along_axis(cells[own], corner, axis=1)
     return nodes
 
 

@@ -25,6 +25,7 @@ from dolfinx import fem, plot
 
 from microlith.meshing.collective import in_turn, on_first_rank
 from microlith.meshing.phasemesh import PhaseMesh
+from microlith.solver.broken import owned_values, with_element
 from microlith.workflow.outputs import FIELDS, cannot_write, partial_name, replace_file
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def write_fields(
     Args:
         path: The file; it appears whole or not at all.
         mesh: The mesh and its phases.
-        space: Lagrange space of degree 1, 2 or 3 on it.
+        space: Lagrange space of degree 1, 2 or 3 on it, broken or not.
         times: (k,) increasing, s.
         concentrations: k arrays, taken in turn: local dofs of this rank with ghosts, mol/m^3.
 
@@ -117,13 +118,13 @@ def _share(mesh: PhaseMesh, space: fem.FunctionSpace) -> Share:
     if degree > 2:
         # VTK places the nodes of a cell at equal distances; DOLFINx, for accuracy, nearer to the ends of the edges.
         equispaced = basix.ufl.element("Lagrange", cell_name, degree, lagrange_variant=basix.LagrangeVariant.equispaced)
-        even = fem.functionspace(space.mesh, equispaced)
+        even = with_element(space, equispaced)
         given, moved = fem.Function(space), fem.Function(even)
 
         def interpolated(concentration: Array) -> Array:
             given.x.array[:] = concentration
             moved.interpolate(given)
-            return moved.x.array
+            return owned_values(even, moved.x.array[:, None])[:, 0]
 
         space, at_dofs = even, interpolated
     index_map = space.dofmap.index_map
@@ -135,7 +136,7 @@ def _share(mesh: PhaseMesh, space: fem.FunctionSpace) -> Share:
     mine = mesh.cell_tags.indices < len(local)
     phase[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
     return Share(
-        points=x[:owned] * (mesh.unit / MICROMETRE),
+        points=owned_values(space, x) * (mesh.unit / MICROMETRE),
         connectivity=index_map.local_to_global(local.ravel()).reshape(-1, nodes),
         cell_type=CELL_TYPES[cell_name][min(degree, 3) - 1],
         phase=phase,

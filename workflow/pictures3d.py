@@ -18,7 +18,7 @@ from microlith.meshing.collective import together
 from microlith.meshing.phasemesh import PhaseMesh
 from microlith.meshing.volume import LabelVolume
 from microlith.solver.spec import Ball, Box, Shape, Shell
-from microlith.workflow.cutaway import TOWARDS, Cutaway, Indices, Sheet, cutaway, thinned, vertex_dofs
+from microlith.workflow.cutaway import TOWARDS, Cutaway, Indices, Sheet, cutaway, thinned, vertices_of
 from microlith.workflow.figure_parts import (
     BLUE_TO_RED,
     INK,
@@ -99,13 +99,13 @@ def draw_snapshots_3d(
     comm = mesh.mesh.comm
     solved = phases_with_cells(mesh)
     extent = np.array(mesh.extent)
-    found = together(comm, lambda: cutaway(mesh, solved, empty, 0.5 * extent))
-    found = _bounded(comm, found, mesh.mesh.geometry.x, float(np.linalg.norm(extent)))
-    dofs = together(comm, lambda: vertex_dofs(space))
+    vertices = together(comm, lambda: vertices_of(space))
+    found = together(comm, lambda: cutaway(mesh, solved, empty, 0.5 * extent, vertices))
+    found = _bounded(comm, found, vertices.x, float(np.linalg.norm(extent)))
     view = View.of_frame(extent)
     greys = {phase: grey for phase, grey in greys_of(solved).items() if phase not in empty}
     closed = {} if volume is None else solids(volume, mesh.unit, 0.5 * extent, solved, greys, comm)
-    layers = _layers(comm, found, mesh.mesh.geometry.x, closed, view, greys)
+    layers = _layers(comm, found, vertices.x, closed, view, greys)
 
     def stage_of_first_rank() -> tuple[Renderer, _Canvas] | None:
         if layers is None:
@@ -117,7 +117,7 @@ def draw_snapshots_3d(
     names = snapshot_names(times)
     try:
         for time, name, concentration in zip(times, names, concentrations, strict=True):
-            values = [_gathered(comm, _at(sheet, concentration, dofs)) for sheet in (found.flat, found.walls)]
+            values = [_gathered(comm, _at(sheet, concentration, vertices.dofs)) for sheet in (found.flat, found.walls)]
             if not _rendered(comm, partial(_draw_on_first_rank, stage, folder / name, values, time)):
                 return []
     finally:
