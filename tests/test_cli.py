@@ -14,14 +14,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from case_files import CASE, SMALL, edited, write_case
 
+from mpi4py import MPI
+
 from microlith.meshing.errors import InputError
+from microlith.meshing.image import LabelImage
+from microlith.meshing.windows import volume_of
 from microlith.workflow import cli
+from microlith.workflow.case import Case
 from microlith.workflow.casefile import load_case
 from microlith.workflow.schema import CASE as TOP_LEVEL, json_schema, markdown_reference
 
+IMAGE = LabelImage(np.arange(40, dtype=np.uint8).reshape(8, 5) % 4, ("pore", "sei", "grain", "metal"), (1e-8, 1e-8))
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "workflow" / "template.toml"
 
@@ -45,7 +52,11 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         if seen.error is not None:
             raise seen.error
 
-    fake: Any = SimpleNamespace(check=note, mesh=note, run=note)
+    def check(case: Case) -> SimpleNamespace:
+        note(case)
+        return SimpleNamespace(case=case, volume=volume_of(IMAGE, MPI.COMM_SELF))
+
+    fake: Any = SimpleNamespace(check=check, mesh=note, run=note)
     monkeypatch.setitem(sys.modules, "microlith.workflow.pipeline", fake)
     monkeypatch.setattr("microlith.workflow.pipeline", fake, raising=False)
     return seen
@@ -199,7 +210,8 @@ def test_check_shows_the_case(tmp_path: Path, pipeline: SimpleNamespace, capsys:
     assert pipeline.calls == [({},)]
     shown = " ".join(capsys.readouterr().out.split())
     expected = (
-        "Test case|12.5 nm|1.541e-14 m^2/s|bruggeman|label 3|uptake 1e-06 m/s|25 nm at grain|at most 200 nm|100 s|"
+        "Test case|5 x 8 pixels of 10 nm x 10 nm, 50 nm x 80 nm|25.00%|"
+        "1.541e-14 m^2/s|bruggeman|label 3|uptake 1e-06 m/s|25 nm at grain|at most 200 nm|100 s|"
         "x 200 nm to 600 nm, y -1 µm to 1.4 µm|within 100 nm of grain|500 mol/m^3|all of sei|max_solves"
     )
     for words in expected.split("|"):

@@ -101,9 +101,9 @@ def _check(options: argparse.Namespace, ranks: Ranks) -> None:
     from microlith.workflow import pipeline
     from microlith.workflow.table import print_case
 
-    pipeline.check(case)
+    found = pipeline.check(case)
     if not options.quiet:
-        print_case(case)
+        print_case(found.case, found.volume)
 
 
 def _mesh(options: argparse.Namespace, ranks: Ranks) -> None:

@@ -11,12 +11,14 @@ from mpi4py import MPI
 from microlith.meshing.collective import on_first_rank
 from microlith.meshing.image import AXES, LabelImage
 from microlith.meshing.memory import available_memory
+from microlith.meshing.percolation import NOT_CONNECTED
 from microlith.meshing.spec import MeshOptions
 from microlith.meshing.volume import LabelVolume
 from microlith.meshing.windows import volume_of, whole_on_root
 from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Role, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow import footprint
 from microlith.workflow.case import Case
+from microlith.workflow.case_physics import driven_from_within
 from microlith.workflow.footprint import Contacts, Flags
 from microlith.workflow.kinds import Place
 from microlith.workflow.units import length_text
@@ -80,6 +82,15 @@ def _check_dimension(case: Case, volume: LabelVolume, at: Place) -> None:
     for face in case.physics.faces:
         if face[0] not in known:
             raise at.child("faces", True).error(f'there is no face "{face}" in 2D; take x_min, x_max, y_min or y_max')
+    for phase in case.physics.phases:
+        if phase.anisotropy is not None and len(phase.anisotropy) != dim:
+            wanted = "x and y" if dim == 2 else "x, y and z"
+            raise (
+                at.child("phases", True)
+                .child(phase.name, True)
+                .child("diffusivity")
+                .error(f"expected the axes {wanted} of a {dim}D image, got {len(phase.anisotropy)} axes")
+            )
     for name, shape in case.regions.items():
         _check_shape(shape, volume, at.child("regions", True).child(name, True))
 
@@ -107,15 +118,35 @@ def _check_shape(shape: Shape, volume: LabelVolume, at: Place) -> None:
 
 
 def _check_feeding(case: Case, contacts: Contacts, solved: Flags, sources: Flags, at: Place) -> list[str]:
-    """Something has to touch a transport phase; a face that doesn't is mentioned."""
-    idle = [face for face in case.physics.faces if not (solved & contacts.faces[face]).any()]
-    if len(idle) == len(case.physics.faces) and not contacts.touch(sources, solved):
+    """Something has to touch a transport phase, unless lithium that is there moves; what is idle is mentioned."""
+    physics = case.physics
+    idle = []
+    table = at.child("faces", section=True)
+    for name, face in physics.faces.items():
+        fed = solved
+        if face.phases is not None:
+            fed = np.array([phase.name in face.phases for phase in physics.phases])
+        if not (fed & contacts.faces[name]).any():
+            of = "no transport phase" if face.phases is None else f"none of {', '.join(face.phases)}"
+            idle.append(f"{table.child(name, section=True)}: {of} touches this face")
+    feeding = len(idle) < len(physics.faces) or contacts.touch(sources, solved) or driven_from_within(physics)
+    if not feeding:
         raise at.child("phases", section=True).error(
             "no pixel of a transport phase touches a source or a face with a condition, so nothing would happen; "
             "check labels and roles"
         )
-    table = at.child("faces", section=True)
-    return [f"{table.child(face, section=True)}: no transport phase touches this face" for face in idle]
+    return idle + _idle_interfaces(case, contacts, at)
+
+
+def _idle_interfaces(case: Case, contacts: Contacts, at: Place) -> list[str]:
+    """Sentences about pairs of phases with a law that don't touch."""
+    names = [phase.name for phase in case.physics.phases]
+    section = at.child("interfaces", section=True)
+    return [
+        f"{section.table(i)}: {law.first} and {law.second} do not touch"
+        for i, law in enumerate(case.physics.interfaces)
+        if not contacts.touching[names.index(law.first), names.index(law.second)]
+    ]
 
 
 # --- regions ---
@@ -174,7 +205,7 @@ def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm
         key = "size" if case.mesh.size else "size_max" if case.mesh.size_max else "method"
         advice = _advice(case, options, lambda asked: elements(asked) * _bytes(case, volume) / memory, volume.dim)
         raise at.child(key).error(_shortage("elements asked for", needed, memory) + advice)
-    asked = {f"size.{name}": size for name, size in case.mesh.size.items()}
+    asked = {f"size.{name}": size for name, size in case.mesh.size.items() if not name.endswith(NOT_CONNECTED)}
     if case.mesh.size_max is not None:
         asked["size_max"] = case.mesh.size_max
     kind = "pixel" if volume.dim == 2 else "voxel"
@@ -217,7 +248,9 @@ def _advice(case: Case, options: MeshOptions, excess: Callable[[MeshOptions], fl
         times = excess(options)
     else:
         return "coarsen or crop the image"
-    sizes = [f'{name} = "{length_text(size)}"' for name, size in options.size.items()]
+    # What is cut off of a source has its size and is no name of the case file.
+    asked = {name: size for name, size in options.size.items() if not name.endswith(NOT_CONNECTED)}
+    sizes = [f'{name} = "{length_text(size)}"' for name, size in asked.items()]
     sizes += [] if options.size_max is None else [f'size_max = "{length_text(options.size_max)}"']
     return f"make them coarser ({', '.join(sizes)} would fit), or crop the image"
 

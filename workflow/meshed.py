@@ -22,6 +22,7 @@ from microlith.meshing.volume import LabelVolume
 from microlith.meshing.voxel import voxel_parts
 from microlith.meshing.windows import label_volume, whole_on_root
 from microlith.workflow.case import Case
+from microlith.workflow.connectivity import as_loaded, with_connectivity
 from microlith.workflow.fit import check_against_volume
 from microlith.workflow.label_regions import check_labels
 from microlith.workflow.progress import Stages
@@ -32,9 +33,19 @@ Method = Literal["fitted", "lattice", "voxel"]
 
 
 @dataclass(frozen=True, eq=False)
+class CaseImage:
+    """A case and its image, in agreement with each other."""
+
+    case: Case  # as its image makes it: sources that are not all connected to their face are split
+    volume: LabelVolume  # the image, read in windows
+    image: LabelImage | None  # the whole image, in 2D and on rank 0 only
+
+
+@dataclass(frozen=True, eq=False)
 class Meshed:
     """What meshing leaves."""
 
+    case: Case  # as its image makes it, see CaseImage; its phases are those of volume and mesh
     volume: LabelVolume  # the image, read in windows
     image: LabelImage | None  # the whole image, in 2D and on rank 0 only
     method: Method  # that made the mesh
@@ -59,11 +70,11 @@ def mesh_of(case: Case, solved: Sequence[int], stages: Stages, comm: MPI.Intraco
     """
     with file_named(case):
         with stages.stage("image", "reading the image"):
-            volume, image = read_image(case, comm, check)
-        method = method_of(case, volume.dim)
+            found = read_image(case, comm, check)
+        method = method_of(case, found.volume.dim)
         if method == "fitted":
-            return _fitted(case, volume, image, solved, stages, comm)
-        return _from_parts(case, volume, image, method, solved, stages, comm)
+            return _fitted(found, solved, stages, comm)
+        return _from_parts(found, method, solved, stages, comm)
 
 
 @contextmanager
@@ -90,63 +101,59 @@ def method_of(case: Case, dim: int) -> Method:
     return case.mesh.method
 
 
-def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> tuple[LabelVolume, LabelImage | None]:
-    """The image of a case, and where it is 2D all of it on rank 0; collective.
+def degree_of(case: Case, dim: int) -> int:
+    """Degree of the elements for an image of `dim` dimensions."""
+    return case.degree or (2 if dim == 2 else 1)
+
+
+def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage:
+    """The image of a case, and the case with the phases of the image; collective.
 
     Args:
         case: With its image.
         comm: All ranks.
-        check: Whether the case is held against the image; rank 0 then logs what is perhaps not meant.
+        check: Whether the roles of the phases count: the case is then held against the image, what of a source is not
+            connected to its face becomes a phase of its own, and rank 0 logs what is perhaps not meant.
 
     Raises:
         InputError: The image can't be read, or the case does not fit it.
     """
+    case = as_loaded(case)
     volume = label_volume(case.image, case.labels, comm)
+    if check:
+        case, volume = with_connectivity(case, volume, comm)
     image = whole_on_root(volume, comm) if volume.dim == 2 else None
     if check:
         warnings = check_against_volume(case, volume, comm)
         check_labels(case, volume, comm)
         for warning in warnings if comm.rank == 0 else []:
             log.warning("%s", warning)
-    return volume, image
+    return CaseImage(case, volume, image)
 
 
-def _fitted(
-    case: Case,
-    volume: LabelVolume,
-    image: LabelImage | None,
-    solved: Sequence[int],
-    stages: Stages,
-    comm: MPI.Intracomm,
-) -> Meshed:
+def _fitted(found: CaseImage, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm) -> Meshed:
+    options, image = found.case.mesh, found.image
     with stages.stage("mesh", "meshing") as tell:
-        triangulation = on_root(comm, lambda: fitted_triangulation(there(image), case.mesh, solved, tell))
+        triangulation = on_root(comm, lambda: fitted_triangulation(there(image), options, solved, tell))
     with stages.stage("fidelity", "comparing mesh and image"):
         report = on_root(comm, lambda: fidelity(there(image), there(triangulation), solved))
     with stages.stage("distribution", "distributing the mesh"):
         mesh = distribute(triangulation, solved, comm)
-    return Meshed(volume, image, "fitted", triangulation, None, report, mesh)
+    return Meshed(found.case, found.volume, image, "fitted", triangulation, None, report, mesh)
 
 
-def _from_parts(
-    case: Case,
-    volume: LabelVolume,
-    image: LabelImage | None,
-    method: Method,
-    solved: Sequence[int],
-    stages: Stages,
-    comm: MPI.Intracomm,
-) -> Meshed:
+def _from_parts(found: CaseImage, method: Method, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm) -> Meshed:
+    volume = found.volume
     with stages.stage("mesh", "meshing") as tell:
         if method == "voxel":
             parts = voxel_parts(volume, solved, comm)
         else:
-            parts = lattice_parts(volume, case.mesh, solved, comm, tell)
+            parts = lattice_parts(volume, found.case.mesh, solved, comm, tell)
     with stages.stage("fidelity", "comparing mesh and image"):
         report = parts_fidelity(volume, parts, solved, comm)
     with stages.stage("distribution", "distributing the mesh"):
         mesh = phase_mesh(parts, solved, comm)
-    return Meshed(volume, image, method, None, parts, report, mesh)
+    return Meshed(found.case, volume, found.image, method, None, parts, report, mesh)
 
 
 def there(product: T | None) -> T:

@@ -1,8 +1,10 @@
 """The case as understood: as plain data for summary.json and as a table for people."""
 
+import math
 from typing import Any
 
 from microlith.meshing.spec import Colour
+from microlith.meshing.volume import LabelVolume
 from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case import Case
 from microlith.workflow.physics_table import (
@@ -91,8 +93,13 @@ def _lengths(values: Any) -> str:
     return ", ".join(length_text(value) for value in values)
 
 
-def print_case(case: Case) -> None:
-    """Prints the case as understood to standard output."""
+def print_case(case: Case, volume: LabelVolume) -> None:
+    """Prints the case as understood to standard output.
+
+    Args:
+        case: With the method that its mesh is made by.
+        volume: Its image.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -101,18 +108,22 @@ def print_case(case: Case) -> None:
     table.add_column("what", no_wrap=True)
     table.add_column("name", no_wrap=True)
     table.add_column("value", overflow="fold")
-    for part, rows in _rows(case):
+    for part, rows in _rows(case, volume):
         for i, (name, value) in enumerate(rows):
             table.add_row(Text(part if i == 0 else ""), Text(name), Text(value), end_section=i + 1 == len(rows))
     console.print(table)
 
 
-def _rows(case: Case) -> list[tuple[str, list[tuple[str, str]]]]:
+def _rows(case: Case, volume: LabelVolume) -> list[tuple[str, list[tuple[str, str]]]]:
     """Parts of the table, each with rows of name and value."""
-    phases = zip(case.labels, case.physics.phases, strict=True)
+    phases = zip(case.labels, case.physics.phases, volume.counts, strict=True)
+    voxels = math.prod(volume.shape)
     parts = [
-        ("image", _image_rows(case)),
-        ("phases", [(p.name, f"{phase_text(p)}; label {_labels_text(labels.labels)}") for labels, p in phases]),
+        ("image", _image_rows(case, volume)),
+        (
+            "phases",
+            [(p.name, f"{phase_text(p)}; {_labels_text(labels.labels)}{n / voxels:.2%}") for labels, p, n in phases],
+        ),
         ("faces", [(name, face_text(face)) for name, face in case.physics.faces.items()]),
         ("interfaces", [(interface_name(law), interface_text(law)) for law in case.physics.interfaces]),
         ("mesh", _mesh_rows(case)),
@@ -123,10 +134,13 @@ def _rows(case: Case) -> list[tuple[str, list[tuple[str, str]]]]:
     return [part for part in parts if part[1]]
 
 
-def _image_rows(case: Case) -> list[tuple[str, str]]:
+def _image_rows(case: Case, volume: LabelVolume) -> list[tuple[str, str]]:
     image = case.image
-    size = "from the image file" if image.voxel_size is None else " x ".join(map(length_text, image.voxel_size[::-1]))
-    rows = [("file", image.path), ("voxel size", size)]
+    kind = "pixels" if volume.dim == 2 else "voxels"
+    edges = " x ".join(length_text(edge) for edge in volume.voxel_size[::-1])
+    extent = " x ".join(length_text(edge) for edge in volume.extent)
+    shape = f"{' x '.join(str(n) for n in volume.shape[::-1])} {kind} of {edges}, {extent}"
+    rows = [("file", image.path), ("shape", shape)]
     if image.crop:
         rows.append(("crop", ", ".join(f"{axis} {first} to {last}" for axis, (first, last) in image.crop.items())))
     if image.coarsen > 1:
@@ -137,7 +151,8 @@ def _image_rows(case: Case) -> list[tuple[str, str]]:
 
 
 def _labels_text(labels: tuple[int | Colour, ...]) -> str:
-    return ", ".join(str(_label(label)) for label in labels)
+    """Labels of a phase, and nothing of one that was split off another."""
+    return f"label {', '.join(str(_label(label)) for label in labels)}, " if labels else ""
 
 
 def _mesh_rows(case: Case) -> list[tuple[str, str]]:
