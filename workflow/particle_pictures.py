@@ -56,6 +56,7 @@ class TimeColours:
     mappable: "ScalarMappable"
     unit: str
     scale: float  # s per unit
+    ends: tuple[float, float]  # of the scale, in the unit
 
     @classmethod
     def of(cls, tables: Sequence[ParticleTable], end: float) -> "TimeColours":
@@ -68,13 +69,14 @@ class TimeColours:
         low, high = (float(times.min()), float(times.max())) if len(times) else (0.1 * end, end)
         high = high if high > low else 1.01 * low
         scale, unit = time_unit(high)
-        norm = (LogNorm if high / low > DECADE else Normalize)(low / scale, high / scale)
-        return cls(ScalarMappable(norm, FAST_TO_SLOW), unit, scale)
+        ends = (low / scale, high / scale)
+        norm = (LogNorm if high / low > DECADE else Normalize)(*ends)
+        return cls(ScalarMappable(norm, FAST_TO_SLOW), unit, scale, ends)
 
     def level(self, times: Array) -> Array:
         """Places on the colour bar, from 0 to 1, nan where the time is infinite."""
         norm = self.mappable.norm
-        shown = np.clip(times / self.scale, norm.vmin, norm.vmax)
+        shown = np.clip(times / self.scale, *self.ends)
         return np.where(np.isfinite(times), np.asarray(norm(shown), np.float64), np.nan)
 
     def colours(self, times: Array) -> NDArray[np.uint8]:
@@ -88,9 +90,10 @@ class TimeColours:
         """Numbers as people write them, and some between the decades where there are few of these."""
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-        if self.mappable.norm.vmax / self.mappable.norm.vmin <= DECADE:
+        low, high = self.ends
+        if high / low <= DECADE:
             return
-        decades = np.log10(self.mappable.norm.vmax / self.mappable.norm.vmin)
+        decades = np.log10(high / low)
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,), numticks=20))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
@@ -138,15 +141,16 @@ def draw_particles(
         draw_particles_3d(path, title, physics, mesh, surfaces, tables, end)
         return
     raster = Raster.of_long_side((mesh.extent[0], mesh.extent[1]), LONG_SIDE)
-    voxels = np.empty((0, 2), np.int64)
-    if mesh.mesh.comm.rank == 0:
+    voxels: NDArray[np.int64] = np.empty((0, 2), np.int64)
+    on_first = mesh.mesh.comm.rank == 0
+    if on_first:
         shape = surfaces.particles.volume.shape
         rows = ((np.arange(raster.rows) + 0.5) * shape[0] / raster.rows).astype(np.int64)
         columns = ((np.arange(raster.columns) + 0.5) * shape[1] / raster.columns).astype(np.int64)
         voxels = np.stack([np.tile(columns, raster.rows), np.repeat(rows, raster.columns)], axis=1)
     number = surfaces.particles.numbers_at(voxels)
     draw = partial(_draw_2d, path, title, physics, image, mesh, raster, voxels, number, tables, len(surfaces.particles))
-    together(mesh.mesh.comm, lambda: draw(end) if len(voxels) else None)
+    together(mesh.mesh.comm, lambda: draw(end) if on_first else None)
 
 
 def _draw_2d(
@@ -180,6 +184,7 @@ def _draw_2d(
         of_bar=f"t50 of the particle's surface / {colours.unit}",
     )
     colours.axis(sheet.figure.axes[-1].yaxis)
+    sheet.heading.set_text("When half has reached each particle's surface")
     axes = sheet.axes
     scale, unit = length_unit(max(mesh.extent) * mesh.unit)
     extent = (mesh.extent[0] * mesh.unit / scale, mesh.extent[1] * mesh.unit / scale)
@@ -243,6 +248,7 @@ def draw_distances(path: Path, title: str, tables: Sequence[ParticleTable], end:
         InputError: The file can't be written.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     there = [np.isfinite(table.distance) & (table.surface > 0) for table in tables]
     if not any(chosen.any() for chosen in there):
@@ -256,7 +262,7 @@ def draw_distances(path: Path, title: str, tables: Sequence[ParticleTable], end:
     ceiling = 1.35 * end / scale
     for i, (table, chosen) in enumerate(zip(tables, there, strict=True)):
         colour = COLOURS[i % len(COLOURS)]
-        x, y = table.distance[chosen] / across, table.t50[chosen] / scale
+        x, y = np.divide(table.distance[chosen], across), np.divide(table.t50[chosen], scale)
         sizes = _marker(table.diameter[chosen], largest)
         reached = np.isfinite(y) & (y > 0)
         axes.scatter(x[reached], y[reached], sizes[reached], color=colour, alpha=0.55, linewidths=0)
@@ -266,6 +272,8 @@ def draw_distances(path: Path, title: str, tables: Sequence[ParticleTable], end:
         )
         _trend(axes, x, y, colour)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlim(left=0.0 - 0.02 * farthest / across)
     axes.set_xlabel(f"distance to the nearest source / {unit}")
     axes.set_ylabel(f"t50 of the particle's surface / {time_sign}")
     axes.grid(color="0.9", linewidth=0.6)

@@ -117,8 +117,8 @@ def draw_snapshots_3d(
     names = snapshot_names(times)
     try:
         for time, name, concentration in zip(times, names, concentrations, strict=True):
-            values = [_gathered(comm, _at(sheet, concentration, vertices.dofs)) for sheet in (found.flat, found.walls)]
-            if not _rendered(comm, partial(_draw_on_first_rank, stage, folder / name, values, time)):
+            values = [gathered(comm, _at(sheet, concentration, vertices.dofs)) for sheet in (found.flat, found.walls)]
+            if not rendered(comm, partial(_draw_on_first_rank, stage, folder / name, values, time)):
                 return []
     finally:
         if stage is not None:
@@ -134,8 +134,14 @@ def _draw_on_first_rank(
         canvas.draw(path, renderer.draw([v for v in values if v is not None]), time)
 
 
-def _rendered(comm: MPI.Intracomm, draw: Callable[[], None]) -> bool:
-    """Whether the drawing succeeded, on all ranks; where nothing can be rendered, rank 0 warns."""
+def rendered(comm: MPI.Intracomm, draw: Callable[[], None], what: str = "pictures of snapshots") -> bool:
+    """Whether the drawing succeeded, on all ranks; where nothing can be rendered, rank 0 warns; collective.
+
+    Args:
+        comm: All ranks.
+        draw: What each rank does.
+        what: Pictures that are not there then, in words.
+    """
 
     def failure() -> str | None:
         try:
@@ -146,7 +152,7 @@ def _rendered(comm: MPI.Intracomm, draw: Callable[[], None]) -> bool:
 
     failed = comm.bcast(together(comm, failure))
     if failed is not None and comm.rank == 0:
-        log.warning("no pictures of snapshots: rendering needs EGL (libegl1), OSMesa or a display (%s)", failed)
+        log.warning("no %s: rendering needs EGL (libegl1), OSMesa or a display (%s)", what, failed)
     return failed is None
 
 
@@ -207,9 +213,9 @@ def _layers(
 
 def _surface(comm: MPI.Intracomm, sheet: Sheet, x: Array) -> tuple[Values, NDArray[np.int32]] | None:
     """Points and cells of all ranks, on rank 0."""
-    points = _gathered(comm, (sheet.weights @ x).astype(np.float32))
+    points = gathered(comm, (sheet.weights @ x).astype(np.float32))
     sizes = comm.allgather(sheet.weights.shape[0])
-    cells = _gathered(comm, (sheet.cells + sum(sizes[: comm.rank])).astype(np.int32))
+    cells = gathered(comm, (sheet.cells + sum(sizes[: comm.rank])).astype(np.int32))
     return None if points is None or cells is None else (points, cells)
 
 
@@ -219,7 +225,7 @@ def _at(sheet: Sheet, concentration: Array, dofs: NDArray[np.int32]) -> Values:
     return values
 
 
-def _gathered(comm: MPI.Intracomm, mine: NDArray[Any]) -> NDArray[Any] | None:
+def gathered(comm: MPI.Intracomm, mine: NDArray[Any]) -> NDArray[Any] | None:
     """The rows of all ranks, on rank 0."""
     parts = comm.gather(mine)
     return None if parts is None else np.concatenate(parts)
@@ -285,7 +291,7 @@ class View:
         They are a little nearer to the viewer than they are, else half of them would sink in.
         """
         corner, middle = np.where(TOWARDS > 0, self.extent, 0.0), self.extent / 2
-        whole, cut = _box_edges(np.zeros(3), self.extent), _box_edges(*np.sort([middle, corner], axis=0))
+        whole, cut = box_edges(np.zeros(3), self.extent), box_edges(*np.sort([middle, corner], axis=0))
         halves = np.stack([whole, np.broadcast_to(whole.mean(axis=1, keepdims=True), whole.shape)], axis=2)
         edges = np.concatenate([halves.reshape(-1, 2, 3), cut])
         gone = (edges == corner).all(axis=2).any(axis=1)
@@ -297,7 +303,7 @@ class View:
         return pieces
 
 
-def _box_edges(low: Array, high: Array) -> Array:
+def box_edges(low: Array, high: Array) -> Array:
     """The twelve edges (12, 2, 3) of a box."""
     corners = np.array(list(product((0, 1), repeat=3)))
     pairs = [(a, b) for a in range(8) for b in range(a) if np.abs(corners[a] - corners[b]).sum() == 1]
@@ -341,14 +347,14 @@ def _canvas(
     axes.set_xlim(0, view.columns)
     axes.set_ylim(view.rows, 0)
     axes.set_axis_off()
-    _name_edges(axes, view, mesh.unit)
-    _scale_bar(axes, view, mesh.unit)
+    name_edges(axes, view, mesh.unit)
+    scale_bar(axes, view, mesh.unit)
     notes = [*notes, *_mark_regions(axes, regions, view, mesh.unit)]
     phase_legend(sheet.figure, sheet.left, greys, mesh.names, notes)
     return _Canvas(sheet.figure, shown, sheet.heading, title)
 
 
-def _name_edges(axes: "Axes", view: View, unit: float) -> None:
+def name_edges(axes: "Axes", view: View, unit: float) -> None:
     """Name and length of the frame's edges, outside of it."""
     x, y, z = view.extent
     scale, sign = length_unit(max(view.extent) * unit)
@@ -370,7 +376,7 @@ def _name_edges(axes: "Axes", view: View, unit: float) -> None:
         )
 
 
-def _scale_bar(axes: "Axes", view: View, unit: float) -> None:
+def scale_bar(axes: "Axes", view: View, unit: float) -> None:
     """A bar of round length along x, below the frame's lower left corner."""
     length = round_length(0.3 * view.extent[0] * unit)
     scale, sign = length_unit(length)
@@ -401,7 +407,7 @@ def _mark_regions(axes: "Axes", regions: Mapping[str, Shape], view: View, unit: 
                 np.clip(np.array(shape.bounds.get(axis, (0.0, np.inf))) / unit, 0.0, length)
                 for axis, length in zip("xyz", view.extent, strict=True)
             ]
-            edges = view.project(_box_edges(*np.array(bounds).T))
+            edges = view.project(box_edges(*np.array(bounds).T))
             axes.add_collection(LineCollection(list(edges), colors="black", linewidths=0.9, path_effects=halo(1.8)))
             at = edges.reshape(-1, 2)[np.argmin(edges.reshape(-1, 2)[:, 1])]
         elif isinstance(shape, Ball):
