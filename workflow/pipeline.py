@@ -18,12 +18,12 @@ from microlith.meshing.export import write_mesh, write_parts
 from microlith.solver.contacts import feeding_tags
 from microlith.solver.islands import Island, islands
 from microlith.solver.problem import Problem, build
-from microlith.solver.regions import RegionMean, region_means
+from microlith.solver.regions import RegionMean
 from microlith.solver.spec import Role, Shape, Shell, SurfaceOf
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case import Case
 from microlith.workflow.fields import write_fields
-from microlith.workflow.label_regions import expanded
+from microlith.workflow.measured_regions import measured_regions
 from microlith.workflow.meshed import CaseImage, Meshed, degree_of, file_named, mesh_of, method_of, read_image, there
 from microlith.workflow.outputs import (
     CURVES,
@@ -40,7 +40,6 @@ from microlith.workflow.particles import (
     ParticleSurfaces,
     ParticleTable,
     particle_summary,
-    particle_surfaces,
     particle_tables,
     write_particles,
 )
@@ -192,26 +191,21 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
         InputError: A region misses the solved phases, or its label image is at fault.
     """
     mesh = meshed.mesh
-    comm = mesh.mesh.comm
     dim = len(mesh.extent)
     degree = degree_of(case, dim)
     case = replace(case, degree=degree, mesh=replace(case.mesh, method=meshed.method))
     with stages.stage("assembly", "assembling"), file_named(case):
         problem = build(mesh, case.physics, degree, case.time.end)
     with stages.stage("regions", "measuring regions"):
-        regions = expanded(case, meshed.volume, mesh, comm)
+        regions = measured_regions(case, meshed, problem)
         shapes = regions.shapes
-        bodies = {name: shape for name, shape in shapes.items() if not isinstance(shape, SurfaceOf)}
-        means = region_means(problem.space, mesh, bodies, regions.fields, _phase_at(meshed), problem.factors)
-        surfaces = particle_surfaces(shapes, meshed.volume, mesh, case.physics, problem)
-        means |= surfaces.means if surfaces is not None else {}
-        means = {name: means[name] for name in shapes}  # in the order of the case
+        means = regions.means
         shares = regions.shares | _shell_shares(case, meshed, shapes)
         means |= {name: replace(means[name], solved_share=share) for name, share in shares.items()}
         for name, mean in means.items():
             if mean.solved_measure <= 0:
                 raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase; move it")
-            if mean.solved_share < 0.999 and name in bodies:
+            if mean.solved_share < 0.999 and not isinstance(shapes[name], SurfaceOf):
                 log.info("region %s: %.1f %% of it is solved for", name, 100 * mean.solved_share)
         apart = islands(mesh, feeding_tags(case.physics))
     for island in apart[:5]:
@@ -224,7 +218,7 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
         )
     if len(apart) > 5:
         log.warning("and %d more such parts: see islands in summary.json", len(apart) - 5)
-    return Prepared(case, meshed, problem, means, shapes, apart, surfaces, stages)
+    return Prepared(case, meshed, problem, means, shapes, apart, regions.surfaces, stages)
 
 
 def _shell_shares(case: Case, meshed: Meshed, shapes: Mapping[str, Shape]) -> dict[str, float]:
@@ -236,20 +230,6 @@ def _shell_shares(case: Case, meshed: Meshed, shapes: Mapping[str, Shape]) -> di
         elif isinstance(shape, Shell) and meshed.volume.dim == 3:
             shares[name] = shell_share(meshed.volume, shape, solved_flags(case), meshed.mesh.mesh.comm)
     return shares
-
-
-def _phase_at(meshed: Meshed) -> Any:
-    """Phase of points in mesh units, looked up in the 2D image; on rank 0 only."""
-    image = meshed.image
-    if image is None:
-        return None
-    pixel = np.array(image.voxel_size[::-1]) / meshed.mesh.unit
-
-    def phase_at(x: NDArray[np.float64]) -> NDArray[np.uint8]:
-        index = np.clip((x / pixel).astype(np.int64), 0, np.array(image.phase.shape[::-1]) - 1)
-        return image.phase[tuple(index.T[::-1])]
-
-    return phase_at
 
 
 def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
