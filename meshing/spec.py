@@ -56,4 +56,5 @@ class MeshOptions:
     growth: float = 0.25  # increase of element size per distance from a refined surface
     gap_elements: int = 3  # elements wanted across gaps between the surfaces named in `size`
     junction_size: float | None = None  # size where three phases meet; None: the mesher's default
+    estimate: bool = True  # whether a run tells its error in space from a coarser mesh
     coarseness: float = 1.0  # all elements are made this many times as large as the sizes above and the defaults ask

@@ -150,6 +150,23 @@ class Choice(Kind):
 
 
 @dataclass(frozen=True)
+class Flag(Kind):
+    """Yes or no."""
+
+    def expected(self) -> str:
+        return "true or false"
+
+    def accepts(self, value: object) -> bool:
+        return isinstance(value, bool)
+
+    def _parse(self, value: bool, at: Place) -> bool:
+        return value
+
+    def json(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True)
 class Number(Kind):
     """A number without unit, between bounds: `low` and `high` belong to it, `above` and `below` don't."""
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from microlith.workflow.kinds import Choice, Either, ListOf, Number, Quantity, Text
+from microlith.workflow.kinds import Choice, Either, Flag, ListOf, Number, Quantity, Text
 from microlith.workflow.schema_parts import FACES, coordinate, label, length, over_time, per_axis
 from microlith.workflow.schema_physics import DIFFUSIVITY_EXPRESSION, DIFFUSIVITY_TABLE, FACE, INTERFACE, PHASE, UPTAKE
 from microlith.workflow.table_kinds import Key, Named, Several, Table
@@ -98,6 +98,12 @@ MESH = Table(
         ),
         Key("junction_size", length, "Element size where three phases meet."),
         Key("degree", Number(1, 3, whole=True), "Degree of the Lagrange elements; 2 in 2D and 1 in 3D if left out."),
+        Key(
+            "estimate",
+            Flag(),
+            "Whether a run solves the case once more on a mesh twice as coarse, to estimate its error in space.",
+            default=True,
+        ),
     ),
     doc="The mesh.",
     section=True,
@@ -318,6 +324,6 @@ def _rows(heading: str, keys: Any) -> list[str]:
         elif key.only:
             value += f"; for {' and '.join(key.only)}"
         if key.default is not None:
-            value += f"; default `{key.default}`"
+            value += f"; default `{str(key.default).lower() if isinstance(key.default, bool) else key.default}`"
         rows.append("| " + " | ".join(cell.replace("|", r"\|") for cell in (f"`{key.name}`", value, key.doc)) + " |")
     return [*rows, ""]

@@ -38,6 +38,7 @@ def interpreted(case: Case) -> dict[str, Any]:
             "gap_elements": case.mesh.gap_elements,
             "junction_size_m": case.mesh.junction_size,
             "degree": case.degree,
+            "estimate": case.mesh.estimate,
         },
         "time": {
             "end_s": case.time.end,
@@ -122,7 +123,10 @@ def _rows(case: Case, volume: LabelVolume) -> list[tuple[str, list[tuple[str, st
         ("image", _image_rows(case, volume)),
         (
             "phases",
-            [(p.name, f"{phase_text(p)}; {_labels_text(labels.labels)}{n / voxels:.2%}") for labels, p, n in phases],
+            [
+                (p.name, f"{phase_text(p)}; {_labels_text(labels.labels)}{100 * n / voxels:.4g} % of the image")
+                for labels, p, n in phases
+            ],
         ),
         ("faces", [(name, face_text(face)) for name, face in case.physics.faces.items()]),
         ("interfaces", [(interface_name(law), interface_text(law)) for law in case.physics.interfaces]),
