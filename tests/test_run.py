@@ -24,7 +24,7 @@ from microlith.workflow import meshed, pipeline
 from microlith.workflow.casefile import load_case
 
 D = 2e-14 / 0.5  # m²/s: of the SEI of the small case, by its porosity
-FILES = ["curves.csv", "curves.png", "fields.vtkhdf", "snapshot-0s.png", "snapshot-20s.png", "snapshot-2s.png"]
+FILES = ["curves.csv", "curves.png", "errors.csv", "fields.vtkhdf", "snapshot-0s.png", "snapshot-20s.png", "snapshot-2s.png"]
 
 
 def summary(folder):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
 CURVES = "curves.csv"
+ERRORS = "errors.csv"
 SUMMARY = "summary.json"
 FIELDS = "fields.vtkhdf"
 CURVES_PICTURE = "curves.png"
@@ -106,7 +107,7 @@ def abandoned(path: Path) -> list[Path]:
 def old_results(path: Path) -> list[Path]:
     """Files of an earlier run in a result folder, finished or not: only such as a run writes."""
     pictures = (CURVES_PICTURE, PARTICLES_PICTURE, DISTANCE_PICTURE)
-    named = [path / name for name in (CURVES, SUMMARY, FIELDS, PARTICLES, *pictures)]
+    named = [path / name for name in (CURVES, ERRORS, SUMMARY, FIELDS, PARTICLES, *pictures)]
     unfinished = [entry for entry in path.glob(f"{UNFINISHED}*") if entry.is_dir()]
     return [p for p in (*named, *sorted(path.glob(f"{SNAPSHOT_PREFIX}*.png"))) if p.is_file()] + unfinished
 

@@ -1,5 +1,6 @@
 """Pictures of a run: region curves against time, and the concentration over the image at the snapshots."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -47,6 +48,8 @@ LONG_SIDE = 1600  # pixels of the raster, one to one in the picture
 DASHES = ("-", "--", ":", "-.")  # one after the other, when all colours are taken
 MARGINS = (0.75, 1.25, 0.65, 0.95)  # inches: left, right, top, bottom
 LEAST_WIDTH = 4.6  # inches
+LINE = 0.007  # width of a curve's line, per height of the axes
+BAND_WIDTH = 22  # letters of the legend's line about the band
 
 
 def draw_curves(
@@ -55,7 +58,8 @@ def draw_curves(
     times: ArrayLike,
     curves: Mapping[str, ArrayLike],
     reference: float,
-    error: float | None = None,
+    error: float | Mapping[str, ArrayLike] | None = None,
+    band: str = "estimated error in time",
 ) -> None:
     """Draw curves.png: mean concentrations over logarithmic and linear time, side by side.
 
@@ -65,7 +69,9 @@ def draw_curves(
         times: (n,) in s.
         curves: Region name -> (n,) in mol/m^3.
         reference: Concentration that counts as 100 %, mol/m^3.
-        error: Estimated error of the curves, mol/m^3, drawn as a band.
+        error: Estimated error of the curves, mol/m^3, one number or region name -> (n,); drawn as a band where it
+            is wider than the line.
+        band: What the error is, for the legend.
 
     Raises:
         InputError: The file can't be written.
@@ -77,7 +83,8 @@ def draw_curves(
     over_log, over_time = figure.subplots(1, 2, sharey=True)
     scale, unit = time_unit(float(t[-1]))
     lines = []
-    for i, values in enumerate(curves.values()):
+    bands = _visible(error, curves)
+    for i, (name, values) in enumerate(curves.items()):
         c = np.asarray(values, dtype=np.float64)
         look: dict[str, Any] = {
             "color": COLOURS[i % len(COLOURS)],
@@ -87,8 +94,8 @@ def draw_curves(
         for axes in (over_log, over_time):
             shown = t > 0 if axes is over_log else np.ones(len(t), dtype=bool)
             lines += axes.plot(t[shown] / scale, c[shown], **look)
-            if error:
-                low, high = (c + error * side for side in (-1, 1))
+            if name in bands:
+                low, high = (c + bands[name] * side for side in (-1, 1))
                 axes.fill_between(
                     t[shown] / scale, low[shown], high[shown], color=look["color"], alpha=0.25, linewidth=0
                 )
@@ -106,7 +113,7 @@ def draw_curves(
             "right", functions=(lambda c: 100 * c / reference, lambda p: p * reference / 100)
         )
         percent.set_ylabel(f"% of {reference:g} mol m⁻³")
-    _legend(figure, lines[::2], list(curves))
+    _legend(figure, lines[::2], list(curves), f"band: {band}" if bands else None)
     figure.suptitle(wrapped(title, 9.0), parse_math=False, fontsize=11)
     save(figure, path, title)
 
@@ -363,8 +370,31 @@ def _contour_shell(
         axes.contour(x, y, distance, levels=[level], colors="black", linewidths=0.7, linestyles="--")
 
 
-def _legend(figure: "Figure", handles: Sequence[Any], names: Sequence[str]) -> None:
+def _visible(
+    error: float | Mapping[str, ArrayLike] | None, curves: Mapping[str, ArrayLike]
+) -> dict[str, NDArray[np.float64]]:
+    """Half widths of the bands, (n,), of the regions where a band is wider than the line itself."""
+    if error is None or not curves:
+        return {}
+    every = [np.asarray(curve, dtype=np.float64) for curve in curves.values()]
+    span = max(float(c.max(initial=0.0)) for c in every) - min(float(c.min(initial=0.0)) for c in every)
+    each = error if isinstance(error, Mapping) else dict.fromkeys(curves, error)
+    halves = {
+        name: np.broadcast_to(np.asarray(each[name], np.float64), c.shape)
+        for name, c in zip(curves, every, strict=True)
+        if name in each
+    }
+    return {name: half for name, half in halves.items() if 2 * float(half.max(initial=0.0)) > LINE * span}
+
+
+def _legend(figure: "Figure", handles: Sequence[Any], names: Sequence[str], band: str | None) -> None:
     """Legend beside the axes."""
+    from matplotlib.patches import Patch
+
     if handles:
-        legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False)
-        name_entries(legend, names)
+        bands = [] if band is None else [Patch(color="0.5", alpha=0.25, linewidth=0)]
+        texts = [] if band is None else [textwrap.fill(band, BAND_WIDTH)]
+        legend = figure.legend(
+            [*handles, *bands], ["-"] * (len(handles) + len(bands)), loc="outside right center", frameon=False
+        )
+        name_entries(legend, [*names, *texts])

@@ -29,6 +29,7 @@ from microlith.workflow.outputs import (
     CURVES,
     CURVES_PICTURE,
     DISTANCE_PICTURE,
+    ERRORS,
     FIELDS,
     PARTICLES,
     PARTICLES_PICTURE,
@@ -46,7 +47,8 @@ from microlith.workflow.particles import (
 from microlith.workflow.progress import Stages
 from microlith.workflow.region_shares import shell_share, solved_flags
 from microlith.workflow.report import fidelity_entries, fidelity_lines, print_fidelity
-from microlith.workflow.summary import AREA_OR_VOLUME, region_summary, versions
+from microlith.workflow.spatial_error import SpatialError, spatial_error
+from microlith.workflow.summary import AREA_OR_VOLUME, error_in_space, region_summary, versions
 from microlith.workflow.table import interpreted
 
 log = logging.getLogger(__name__)
@@ -146,13 +148,14 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
         on_root(comm, log_report, meshed)
         ready = assembled(meshed.case, meshed, stages)
         transient = _solution(ready, comm)
+        space = _error_in_space(ready, transient, comm) if case.mesh.estimate else None
         tables: tuple[ParticleTable, ...] = ()
         if ready.surfaces is not None:
             with stages.stage("particles", "measuring particles"):
                 tables = _particles(folder, ready, ready.surfaces, transient, comm)
         with stages.stage("results", "writing results"):
-            _write(folder, ready, transient, comm)
-        summary = _summary(ready, transient, tables, comm)
+            _write(folder, ready, transient, space, comm)
+        summary = _summary(ready, transient, space, tables, comm)
         on_root(comm, write_summary, folder / SUMMARY, summary)
     log.info("curves: %s", output / CURVES)
     snapshots = [str(output / "snapshot-*.png")] if case.time.snapshots else []
@@ -299,13 +302,40 @@ def _warn_of_unresolved(case: Case, problem: Problem) -> None:
                 )
 
 
-def _write(folder: Path, ready: Prepared, transient: Transient, comm: MPI.Intracomm) -> None:
-    from microlith.workflow.curves import write_curves
+def _error_in_space(ready: Prepared, transient: Transient, comm: MPI.Intracomm) -> SpatialError | None:
+    """Estimate and tell it."""
+    with ready.stages.stage("spatial_error", "estimating the error in space") as tell:
+        space = spatial_error(ready.meshed, transient.curves, comm, tell)
+    if space is not None:
+        worst = max(space.curves, key=space.largest)
+        log.info(
+            "error in space about %.1e of the source concentration (region %s), estimated %s (%d unknowns)",
+            space.largest(worst) / ready.problem.scales.concentration,
+            worst,
+            space.how,
+            space.unknowns,
+        )
+    return space
+
+
+def _errors(ready: Prepared, transient: Transient, space: SpatialError | None) -> dict[str, NDArray[np.float64]]:
+    """Estimated error of each curve in time and space, mol/m^3."""
+    in_time = transient.error * ready.problem.scales.concentration
+    zero = np.zeros_like(transient.times)
+    return {name: in_time + (zero if space is None else space.curves[name]) for name in transient.curves}
+
+
+def _write(
+    folder: Path, ready: Prepared, transient: Transient, space: SpatialError | None, comm: MPI.Intracomm
+) -> None:
+    from microlith.workflow.curves import write_curves, write_errors
     from microlith.workflow.pictures import draw_curves, draw_snapshots
 
     case = ready.case
     reference = case.physics.reference_concentration
+    errors = _errors(ready, transient, space)
     on_root(comm, write_curves, folder / CURVES, case.title, transient.times, transient.curves)
+    on_root(comm, write_errors, folder / ERRORS, case.title, transient.times, errors)
     on_root(
         comm,
         draw_curves,
@@ -314,7 +344,8 @@ def _write(folder: Path, ready: Prepared, transient: Transient, comm: MPI.Intrac
         transient.times,
         transient.curves,
         reference,
-        transient.error * reference,
+        errors,
+        "estimated error in time" if space is None else "estimated error in time and space",
     )
     moments = case.time.snapshots
     if not moments:
@@ -350,7 +381,11 @@ def _particles(
 
 
 def _summary(
-    ready: Prepared, transient: Transient, tables: tuple[ParticleTable, ...], comm: MPI.Intracomm
+    ready: Prepared,
+    transient: Transient,
+    space: SpatialError | None,
+    tables: tuple[ParticleTable, ...],
+    comm: MPI.Intracomm,
 ) -> dict[str, Any]:
     case, meshed = ready.case, ready.meshed
     dim = meshed.volume.dim
@@ -377,6 +412,7 @@ def _summary(
             "tolerance": case.time.tolerance,
             "converged": transient.converged,
             "reference_concentration_mol_per_m3": case.physics.reference_concentration,
+            "space": None if space is None else error_in_space(space, ready.problem.scales.concentration),
         },
         "mass_balance": {
             "unit": "mol per metre of depth" if dim == 2 else "mol",

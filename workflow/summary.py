@@ -7,6 +7,7 @@ import numpy as np
 
 from microlith.solver.regions import RegionMean
 from microlith.solver.transient import Transient
+from microlith.workflow.spatial_error import SpatialError
 
 AREA_OR_VOLUME = {2: "area_m2", 3: "volume_m3"}  # by dimension: name of the measure, with its unit
 LENGTH_OR_AREA = {2: "length_m", 3: "area_m2"}  # of a surface
@@ -25,6 +26,25 @@ def versions() -> dict[str, str]:
         "petsc": ".".join(map(str, PETSc.Sys.getVersion())),
         "gmsh": gmsh.__version__,
         "numpy": np.__version__,
+    }
+
+
+def error_in_space(space: SpatialError, scale: float) -> dict[str, Any]:
+    """Estimate of the error in space, over all regions and of each.
+
+    Args:
+        space: The estimate.
+        scale: Concentration that it is relative to, mol/m^3.
+    """
+    largest = {name: space.largest(name) / scale for name in space.curves}
+    return {
+        "of": "the region curves, in space, relative to the reference concentration",
+        "estimate": max(largest.values(), default=0.0),
+        "regions": largest,
+        "how": f"{space.how}: the difference of the two solutions, which is the error of the finer one if that falls "
+        "with the element size, and more than it where it falls faster",
+        "cells": space.cells,
+        "unknowns": space.unknowns,
     }
 
 
