@@ -110,7 +110,7 @@ class Particles:
             phases: Indices of the phases.
 
         Returns:
-            Corners (n, 4, 3), around each face, in voxels x, y, z; and the particle of each, (n,).
+            Corners (n, 4, 3), in voxels x, y, z, around the normal out of the particle; and the particle of each, (n,).
         """
         first, last = self._slab.layers
         towards = np.isin(np.arange(len(self.volume.names)), list(phases))
@@ -123,15 +123,17 @@ class Particles:
             wide = (ends, (0, 0), (0, 0))
             of = np.pad(np.moveaxis(number[own], axis, 0), wide, constant_values=-1)
             other = np.pad(np.moveaxis(beside[own], axis, 0), wide, constant_values=True)
-            for inside, outside in ((of[:-1], other[1:]), (of[1:], other[:-1])):
-                at = np.nonzero((inside >= 0) & outside)
+            for turned, mine, beyond in ((0, slice(None, -1), slice(1, None)), (1, slice(1, None), slice(None, -1))):
+                inside = of[mine]
+                at = np.nonzero((inside >= 0) & other[beyond] & (of[beyond] != inside))
                 around = np.empty((len(at[0]), 4, 3), np.int32)  # z, y, x
                 around[..., axis] = at[0][:, None] + 1 - ends[0]
                 rows, columns = (i for i in range(3) if i != axis)
                 around[..., rows] = at[1][:, None] + (0, 0, 1, 1)
                 around[..., columns] = at[2][:, None] + (0, 1, 1, 0)
                 around[..., 0] += first
-                corners.append(around[..., ::-1])
+                # Around the outward normal: towards the end of z and of x they are, of y the other way round.
+                corners.append((around[:, ::-1] if turned != (axis == 1) else around)[..., ::-1])
                 of_face.append(inside[at])
         return np.concatenate(corners), np.concatenate(of_face)
 

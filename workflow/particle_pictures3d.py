@@ -87,13 +87,20 @@ def _triangles(surfaces: ParticleSurfaces, unsolved: Sequence[int], unit: float)
         seen.add(region.shape.phase)
         corners = region.facets.corners
         parts = corners[:, None] if corners.shape[1] == 3 else split(corners)
-        found.append(parts.reshape(-1, 3, 3))
+        found.append(_turned(parts.reshape(-1, 3, 3), np.repeat(region.facets.inwards, parts.shape[1], axis=0)))
         of.append(np.repeat(region.numbers[region.particle], parts.shape[1]))
     quads, of_quad = particles.bare_faces(unsolved)
     edge = np.array(particles.volume.voxel_size[::-1]) / unit
     found.append((quads * edge)[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3))
     of.append(np.repeat(of_quad, 2))
     return np.concatenate(found), np.concatenate(of).astype(np.int32)
+
+
+def _turned(triangles: Array, inwards: Array) -> Array:
+    """With their normals out of the particle."""
+    p, q, r = triangles.transpose(1, 0, 2)
+    wrong = (np.cross(q - p, r - p) * inwards).sum(axis=1) > 0
+    return np.where(wrong[:, None, None], triangles[:, ::-1], triangles)
 
 
 def _bounded(triangles: Array, number: Index, diagonal: float, comm: MPI.Intracomm) -> tuple[Array, Index]:
