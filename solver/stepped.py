@@ -1,0 +1,79 @@
+"""Linear functionals of a solution that is known at the ends of steps, at any time between them.
+
+Between steps they are polynomials of degree 5 through values and slopes at three neighbouring ends (Hermite's
+interpolation), in the logarithm of the time since the last jump or bend: early on, lithium comes in as a power of that
+time. Two such polynomials cover nearly every step; the mean of both is taken, and what they differ by tells its error.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import KroghInterpolator
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Steps between two jumps or bends of what is given."""
+
+    times: Array  # (ends,) of the steps, the first where the stretch starts
+    values: Array  # (ends, functionals)
+    slopes: Array  # (ends, functionals); that at the start only as good as the first step
+
+    def at(self, times: Array) -> tuple[Array, Array]:
+        """Values (functionals, times) and by how much neighbouring polynomials differ, at times within."""
+        since = self.times - self.times[0]
+        offset = since[1]
+        x = np.log1p(since / offset)
+        bent = self.slopes * (since + offset)[:, None]
+        wanted = np.log1p(np.maximum(times - self.times[0], 0.0) / offset)
+        step = np.clip(np.searchsorted(self.times, times, side="left") - 1, 0, len(x) - 2)
+        values = np.empty((self.values.shape[1], len(times)))
+        spread = np.zeros_like(values)
+        for i in np.unique(step):
+            here = step == i
+            share = (times[here] - self.times[i]) / (self.times[i + 1] - self.times[i])
+            if i == 0:  # so short that a line will do; the slope before is not known
+                found = self.values[0] + np.outer(share, self.values[1] - self.values[0])
+            else:
+                knots = [range(j, j + 3) for j in (i - 1, i) if j >= 1 and j + 3 <= len(x)] or [range(i, i + 2)]
+                each = [_hermite(x[list(k)], self.values[list(k)], bent[list(k)], wanted[here]) for k in knots]
+                found = np.mean(each, axis=0)
+                spread[:, here] = np.abs(each[0] - each[-1]).T
+            values[:, here] = found.T
+        return values, spread
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """Functionals at all times, on all ranks the same; each (functionals, times) from increasing times."""
+
+    stretches: tuple[Stretch, ...]
+    rows: slice  # which of the recorded functionals
+
+    def values(self, times: Array) -> Array:
+        """Values; at a jump those before it."""
+        return self._at(times)[0][self.rows]
+
+    def spread(self, times: Array) -> Array:
+        """How far interpolation can be trusted: what neighbouring polynomials differ by."""
+        return self._at(times)[1][self.rows]
+
+    def _at(self, times: Array) -> tuple[Array, Array]:
+        count = self.stretches[0].values.shape[1]
+        values, spread = np.empty((count, len(times))), np.zeros((count, len(times)))
+        number = np.clip(
+            np.searchsorted([s.times[-1] for s in self.stretches], times, side="left"), 0, len(self.stretches) - 1
+        )
+        for i in np.unique(number):
+            here = number == i
+            values[:, here], spread[:, here] = self.stretches[i].at(times[here])
+        return values, spread
+
+
+def _hermite(x: Array, values: Array, slopes: Array, wanted: Array) -> Array:
+    """Polynomial with given values and slopes (knots, functionals) at points, (points, functionals)."""
+    pairs = np.stack([values, slopes], axis=1).reshape(-1, values.shape[1])
+    return np.asarray(KroghInterpolator(np.repeat(x, 2), pairs)(wanted))
