@@ -23,6 +23,7 @@ BOOMERAMG_3D = {
 }
 AGGRESSIVE = {"agg_nl": "1"}  # first coarsening, of degree 1 only: at degree 2 it doubles the iterations
 PREFIX = "microlith_3d_"  # of these options in PETSc's database
+SAME = 1e-12  # relative difference up to which two γ are one: lengths of equal stretches differ by rounding
 
 
 def choose_method(wanted: str, dim: int, unknowns: int) -> str:
@@ -80,7 +81,7 @@ def give_workspace(ksp: PETSc.KSP) -> None:
 
 @dataclass
 class ShiftedSolvers:
-    """Solver of (M + γ K) x = r, set up anew when γ changes; what depends on the pattern alone is kept.
+    """Solver of (M + γ K) x = r, set up anew when γ changes; what depends on the pattern alone is kept then.
 
     Both matrices are symmetric, M + γ K is positive definite, and they share one sparsity pattern.
     """
@@ -91,11 +92,11 @@ class ShiftedSolvers:
     inner_tolerance: float  # relative residual of CG; factors are exact to rounding
     dim: int = 2  # of the space
     degree: int = 1  # of the elements
+    kept: int = 1  # values of γ that stay set up at a time
     solves: int = 0
     iterations: int = 0  # of CG, over all solves
     poles: list[float] = field(default_factory=list)  # the values of γ that were set up, in their order
-    _shifted: PETSc.Mat | None = None
-    _ksp: PETSc.KSP | None = None
+    _ready: dict[float, tuple[PETSc.KSP, PETSc.Mat]] = field(default_factory=dict)  # by γ, the latest last
 
     def solve(self, gamma: float, right: PETSc.Vec, solution: NDArray[np.float64]) -> None:
         """Solve (M + γ K) x = right into the owned entries `solution`.
@@ -118,27 +119,34 @@ class ShiftedSolvers:
 
     def _set_up(self, gamma: float) -> PETSc.KSP:
         """The solver for this γ."""
-        if self._shifted is None or self._ksp is None:
-            self._shifted = self.stiffness.duplicate(copy=True)
-            self._ksp = new_ksp(self.mass.comm, self.method, self.inner_tolerance, self.dim, self.degree)
-        if self.poles and self.poles[-1] == gamma:
-            return self._ksp
-        self.stiffness.copy(self._shifted, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        self._shifted.scale(gamma)
-        self._shifted.axpy(1.0, self.mass, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        self._shifted.setOption(PETSc.Mat.Option.SPD, True)
-        self._ksp.setOperators(self._shifted)
-        if self.method == "mumps" and not self.poles:
-            give_workspace(self._ksp)
-        self._ksp.setUp()
+        for known in self._ready:
+            if abs(known - gamma) <= SAME * gamma:
+                self._ready[known] = self._ready.pop(known)
+                return self._ready[known][0]
+        new = len(self._ready) < self.kept
+        if new:
+            shifted = self.stiffness.duplicate(copy=True)
+            ksp = new_ksp(self.mass.comm, self.method, self.inner_tolerance, self.dim, self.degree)
+        else:
+            ksp, shifted = self._ready.pop(next(iter(self._ready)))
+            self.stiffness.copy(shifted, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        shifted.scale(gamma)
+        shifted.axpy(1.0, self.mass, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        shifted.setOption(PETSc.Mat.Option.SPD, True)
+        ksp.setOperators(shifted)
+        if self.method == "mumps" and new:
+            give_workspace(ksp)
+        ksp.setUp()
         self.poles.append(gamma)
-        return self._ksp
+        self._ready[gamma] = (ksp, shifted)
+        return ksp
 
     def destroy(self) -> None:
         """Free the factors; they are the largest arrays of a run."""
-        for held in (self._ksp, self._shifted):
-            if held is not None:
-                held.destroy()
+        for ksp, shifted in self._ready.values():
+            ksp.destroy()
+            shifted.destroy()
+        self._ready.clear()
 
 
 def matrix_times(matrix: PETSc.Mat, values: NDArray[np.float64]) -> NDArray[np.float64]:

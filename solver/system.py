@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from petsc4py import PETSc
 
-from .courses import Course
+from .courses import NEAR, Course
 
 Array = NDArray[np.float64]
 
@@ -52,6 +52,13 @@ class LinearSystem:
     def load(self) -> Array:
         """B right after time 0, (owned,), with the held values on held rows; constant where no course changes."""
         return self.load_at(0.0)
+
+    @cached_property
+    def kinks(self) -> tuple[float, ...]:
+        """Times within (0, 1), the run, at which a course or its slope jumps; increasing."""
+        courses = [*(load.course for load in self.loads), *(transfer.course for transfer in self.transfers)]
+        every = np.unique(np.array([kink for course in courses for kink in course.kinks(1.0)]))
+        return tuple(every[np.diff(every, prepend=-np.inf) > NEAR].tolist())
 
     @property
     def is_stepwise(self) -> bool:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
-from .krylov import Projection, Trajectory, integrate
+from .evolution import Record, evolve
 from .linear import ShiftedSolvers, choose_method
 from .problem import Problem
 from .regions import RegionMean
@@ -19,17 +21,49 @@ from .spec import SolverOptions, TimeSpan
 Array = NDArray[np.float64]
 DECADES = 5  # of the default times
 POINTS = 200
+STRETCH = 1e-3  # first of the default times after a kink, per length of the stretch up to the next
+STRETCH_POINTS = (4, 40)  # default times per stretch, fewest and most
+MANY = 4000  # default times that all stretches share, unless so many get the fewest
+SAMPLES = 4000  # times at which first crossings are looked for
+SEVERAL = 1_000_000  # unknowns, over all the solvers that are kept where transfer coefficients come back
 INNER = 1e-2  # inner tolerance of CG per unit of outer tolerance,
 REPEATABLE = 1e-9  # but no looser than this: multigrid differs with the ranks, and the curves must not
 
 
-def output_times(time: TimeSpan) -> Array:
-    """Times of the curves in seconds: those asked for, or 200 log-spaced ones and the snapshots."""
+def output_times(time: TimeSpan, kinks: tuple[float, ...] = ()) -> Array:
+    """Times of the curves in seconds: those asked for, or 200 log-spaced ones and the snapshots.
+
+    With kinks (s) within the run, log-spaced ones up to the first of them, and after each of them anew.
+    """
     if time.times is not None:
         return np.unique(np.array(time.times, dtype=np.float64))
     spaced = np.geomspace(time.end * 10.0**-DECADES, time.end, POINTS)
     spaced[-1] = time.end
+    if kinks:
+        points = int(np.clip(MANY // (len(kinks) + 1), *STRETCH_POINTS))
+        spaced = np.append(spaced[spaced < kinks[0]], _after_kinks(time.end, kinks, points, STRETCH))
     return np.unique(np.concatenate([spaced, np.array(time.snapshots)]))
+
+
+def _after_kinks(end: float, kinks: tuple[float, ...], points: int, first: float) -> Array:
+    """Times in each stretch between kinks, log-spaced from `first` per length of the stretch, its end the last."""
+    starts, ends = np.array([0.0, *kinks]), np.array([*kinks, end])
+    shares = np.geomspace(first, 1.0, points)[:-1]
+    return np.append(np.add(starts[:, None], (ends - starts)[:, None] * shares).ravel(), ends)
+
+
+class Curves(Protocol):
+    """Functionals of the solution, the same on all ranks."""
+
+    def values(self, times: Array) -> Array:
+        """Values at increasing times in scaled units, (functionals, times); at a jump those before it."""
+
+
+class States(Protocol):
+    """The solution itself."""
+
+    def state(self, time: float) -> Array:
+        """Unknowns at one time in scaled units, owned entries."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +90,16 @@ class Transient:
     inner_iterations: int
     history: tuple[tuple[int, float], ...]  # (solves, error estimate)
     _problem: Problem
-    _trajectory: Trajectory
-    _projection: Projection  # of the regions, in the order of curves
-    _extra: Projection | None = None  # of the extra functionals
+    _states: States
+    _curves: Curves  # of the regions, in the order of curves
+    _extra: Curves | None = None  # extra functionals
 
     def concentration(self, time: float) -> Array:
         """Concentration at one time (s) in mol/m^3: local dofs of the problem's display space, ghosts included."""
         problem = self._problem
         if time == 0.0:
             return problem.start_picture * problem.scales.concentration
-        owned = self._trajectory.state(time / problem.scales.time)
+        owned = self._states.state(time / problem.scales.time)
         return problem.display.concentration(owned) * problem.scales.concentration
 
     def first_time(self, region: str, concentration: float) -> float | None:
@@ -73,22 +107,31 @@ class Transient:
 
         From the solution itself, not from the curve's points; 0 where it starts there.
         """
-        scales = self._problem.scales
         row = list(self.curves).index(region)
-        target = concentration / scales.concentration
-
-        def value(t: float | Array) -> Array:
-            return self._projection.values(np.atleast_1d(np.asarray(t, dtype=np.float64)))[row] - target
-
-        t = np.append(0.0, np.geomspace(1e-9, 1.0, 4000))
-        c = value(t)
+        target = concentration / self._problem.scales.concentration
+        t, values = self._samples
+        c = values[row] - target
         there = c >= 0 if c[0] < 0 else c <= 0
         if not there.any():
             return None
         i = int(np.argmax(there))
         if i == 0:
             return 0.0
-        return float(brentq(lambda x: float(value(x)[0]), t[i - 1], t[i], xtol=1e-15, rtol=1e-10)) * scales.time
+
+        def beyond(x: float) -> float:
+            return float(self._curves.values(np.array([x]))[row, 0]) - target
+
+        return float(brentq(beyond, t[i - 1], t[i], xtol=1e-15, rtol=1e-10)) * self._problem.scales.time
+
+    @cached_property
+    def _samples(self) -> tuple[Array, Array]:
+        """Scaled times so close that no crossing is missed, and the curves there (regions, times)."""
+        t = np.append(0.0, np.geomspace(1e-9, 1.0, SAMPLES))
+        kinks = self._problem.system.kinks
+        if kinks:
+            points = max(SAMPLES // (len(kinks) + 1), 16)
+            t = np.unique(np.append(t[t < kinks[0]], _after_kinks(1.0, kinks, points, 1e-4)))
+        return t, self._curves.values(t)
 
     def extra(self, times: Array) -> Array:
         """Extra functionals at increasing times (s) in mol/m^3, (functionals, times).
@@ -131,51 +174,50 @@ def solve(
     whole = float(comm.allreduce(problem.amount.sum(), op=MPI.SUM))
     # The mean over everything is watched too: a run without regions, and the lithium balance, are to be right as well.
     watch = np.array([*(m.weights for m in means.values()), problem.amount / whole])
-    times = output_times(time)
+    times = output_times(time, tuple(kink * scales.time for kink in problem.system.kinks))
     scaled = np.divide(times, scales.time)
-    watched_times: Array = np.unique(np.concatenate([scaled, np.array(time.snapshots) / scales.time, [1.0]]))
+    snapshots = np.array(time.snapshots) / scales.time
+    watched_times: Array = np.unique(np.concatenate([scaled, snapshots, [1.0]]))
     inner = options.inner_tolerance or min(INNER * time.tolerance, REPEATABLE)
     degree = problem.space.element.basix_element.degree
-    solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, inner, dim, degree)
-    integration = integrate(
+    kept = int(np.clip(SEVERAL // problem.unknowns, 1, 4)) if problem.system.transfers else 1
+    solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, inner, dim, degree, kept=kept)
+    flows = np.array([problem.amount, *(f for s in problem.surfaces for f in (s.rate, s.level))])
+    found = evolve(
         problem.system,
         solvers,
-        watch,
+        [watch, flows] if extra is None else [watch, flows, extra],
         watched_times,
         time.tolerance,
         options.max_solves,
-        np.array(time.snapshots) / scales.time,
+        snapshots,
         progress,
     )
-    projection = integration.trajectory.project(watch)
-    values = projection.values(scaled) * scales.concentration
+    values = found.records[0].values(scaled) * scales.concentration
     # At time 0 the concentration is what the case says, not its projection, which knows the held surfaces already.
     at_start = [mean.phase_shares @ problem.start_of_phase for mean in means.values()]
     values[: len(means), times == 0.0] = np.reshape(at_start, (-1, 1)) * scales.concentration
-    transient = Transient(
+    return Transient(
         times=times,
         curves={name: values[i] for i, name in enumerate(means)},
-        error=integration.error,
-        converged=integration.converged,
-        balance=_balance(problem, integration.trajectory, watched_times),
+        error=found.error,
+        converged=found.converged,
+        balance=_balance(problem, found.records[1], watched_times),
         method=method,
-        poles=tuple(p * scales.time for p in solvers.poles),
-        solves=solvers.solves,
-        inner_iterations=solvers.iterations,
-        history=integration.history,
+        poles=tuple(p * scales.time for p in found.poles),
+        solves=found.solves,
+        inner_iterations=found.iterations,
+        history=found.history,
         _problem=problem,
-        _trajectory=integration.trajectory,
-        _projection=projection,
-        _extra=None if extra is None else integration.trajectory.project(extra),
+        _states=found,
+        _curves=found.records[0],
+        _extra=None if extra is None else found.records[2],
     )
-    solvers.destroy()
-    return transient
 
 
-def _balance(problem: Problem, trajectory: Trajectory, times: Array) -> MassBalance:
+def _balance(problem: Problem, flows: Record, times: Array) -> MassBalance:
     """Stored change against the time integrals of all fluxes."""
-    rows = np.array([problem.amount, *(f for s in problem.surfaces for f in (s.rate, s.level))])
-    value, integral = trajectory.project(rows).evaluate(times)
+    value, integral = flows.evaluate(times)
     inflow = value[1::2] - np.array([[s.start] for s in problem.surfaces]).reshape(-1, 1) + integral[2::2]
     stored = value[0] - problem.start_amount
     exchanged = max(float(np.abs(stored).max()), float(np.abs(inflow).sum(axis=0).max(initial=0.0)), 1e-300)
