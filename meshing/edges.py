@@ -18,6 +18,7 @@ WHOLE = 1.3  # longest edge per size where cells are not cut
 GROWTH_UNSOLVED = 0.75  # of edges per distance in phases that the solver never sees
 GROWTH_LARGEST = 0.75  # more, and a long edge near a surface might not notice it from its middle
 THIN, CRITICAL = 2.2, 1.3  # voxels: longest edges that notice parts of two voxels' thickness, and of one
+MENDED = 0.8  # longest edge per size around voxels that came out in another phase
 THINNEST = 0.65  # of a size: edges this much shorter than asked for are made where thin parts would be lost
 
 
@@ -128,6 +129,27 @@ def edge_lengths(
     if sizes.gaps:
         _refine_gaps(length, phase, distance, sampling, sizes, solved)
     return VoxelFields(length[None], start, voxel), narrow
+
+
+def mended(
+    lengths: VoxelFields, mistaken: NDArray[np.int64], voxel: tuple[float, ...], sizes: EdgeSizes
+) -> VoxelFields:
+    """Shorter edges around voxels whose centres came out in cells of another phase.
+
+    Args:
+        lengths: What `edge_lengths` gave for a window.
+        mistaken: Those voxels (dim, n), x first; some may lie outside the window.
+        voxel: Edges of a voxel, x first.
+        sizes: What is asked for.
+    """
+    values = lengths.values[0]
+    place = mistaken[::-1] - np.array(lengths.start[::-1])[:, None]
+    inside = ((place >= 0) & (place < np.array(values.shape)[:, None])).all(axis=0)
+    around = np.zeros(values.shape, bool)
+    around[tuple(place[:, inside])] = True
+    edge = max(CRITICAL * min(1.0, sizes.coarseness), MENDED * sizes.smallest)
+    shorter = np.minimum(values, np.float32(edge) + np.float32(GROWTH_LARGEST) * _distance(around, voxel[::-1]))
+    return VoxelFields(shorter[None], lengths.start, lengths.voxel)
 
 
 def _refine_gaps(

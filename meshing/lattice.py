@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.meshing.agreement import mistaken
 from microlith.meshing.boxes import Neighbourhood, split
 from microlith.meshing.collective import together
 from microlith.meshing.cutting import CutCells, cut_cells
 from microlith.meshing.diamonds import Lattice, Range, refined, simplices
-from microlith.meshing.edges import EdgeSizes, edge_lengths, edge_sizes
+from microlith.meshing.edges import EdgeSizes, edge_lengths, edge_sizes, mended
 from microlith.meshing.indicators import REACH, indicators
 from microlith.meshing.interpolation import VoxelFields
 from microlith.meshing.phasemesh import Parts
@@ -41,8 +42,9 @@ def lattice_parts(
 ) -> Parts:
     """Mesh an image with simplices, each in one phase, on all ranks; collective.
 
-    A lattice of boxes is bisected to the wanted sizes, and cut along the interfaces of the smoothed phases. Each rank
-    has the cells of one box of the image; the mesh does not depend on the number of ranks.
+    A lattice of boxes is bisected to the wanted sizes, and cut along the interfaces of the smoothed phases; once more,
+    and finer, around voxels whose centres come out in another phase, which chords of strong curves and coarse cells in
+    corners do. Each rank has the cells of one box of the image; the mesh does not depend on the number of ranks.
 
     Args:
         volume: The image.
@@ -76,11 +78,15 @@ def lattice_parts(
         return longest, indicators(phase, len(volume.names), start, voxel, thin)
 
     longest, smooth = together(comm, fields)
-    say("refining the lattice")
-    stages = refined(lattice, where.own, lambda at, edge: edge > longest.at(at)[0], where.exchange)
-    cells = together(comm, lambda: simplices(lattice, where.own, stages))
-    say("cutting cells along the interfaces")
-    cut = cut_cells(cells, smooth, where)
+    say("refining the lattice and cutting its cells along the interfaces")
+    cut = _cut(longest, smooth, where)
+    wrong = together(comm, lambda: mistaken(cut.points, cut.cells, cut.phase, phase, start, voxel, volume.shape[::-1]))
+    wrong = np.concatenate(comm.allgather(wrong), axis=1)  # few: one voxel in a hundred
+    if wrong.size:
+        say("refining it where cells are too coarse for the voxels")
+        del cut
+        longest = together(comm, lambda: mended(longest, wrong, voxel, sizes))
+        cut = _cut(longest, smooth, where)
     say("placing vertices on the interfaces")
     points = _fitted(cut, smooth, where, volume, voxel, borders)
     return Parts(
@@ -93,6 +99,14 @@ def lattice_parts(
         unit=unit,
         extent=extent,
     )
+
+
+def _cut(longest: VoxelFields, smooth: VoxelFields, where: Neighbourhood) -> CutCells:
+    """Refine the lattice to these lengths of edges and cut its cells along the interfaces; collective."""
+    lattice = where.lattice
+    stages = refined(lattice, where.own, lambda at, edge: edge > longest.at(at)[0], where.exchange)
+    cells = together(where.comm, lambda: simplices(lattice, where.own, stages))
+    return cut_cells(cells, smooth, where)
 
 
 def _lattice(extent: tuple[float, ...], sizes: EdgeSizes) -> Lattice:
