@@ -147,7 +147,7 @@ def test_results_are_overwritten_with_force_only(tmp_path):
     assert (results / "summary.json").stat().st_mtime_ns == before
     path.write_text(path.read_text().replace('snapshots = ["0 s", "20 s"]', "snapshots = []"))
     run_case(path, comm=MPI.COMM_SELF, force=True)
-    assert sorted(p.name for p in results.iterdir()) == ["curves.csv", "curves.png", "notes.txt", "summary.json"]
+    assert sorted(p.name for p in results.iterdir()) == ["curves.csv", "curves.png", "errors.csv", "notes.txt", "summary.json"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])

@@ -140,6 +140,28 @@ def _run(options: argparse.Namespace, ranks: Ranks) -> None:
     pipeline.run(case, output, force=options.force)
 
 
+def _converge(options: argparse.Namespace, ranks: Ranks) -> None:
+    case, output = ranks.on_first(lambda: _ready_to_converge(options))
+    from microlith.workflow.converge import converge
+
+    asked = options.levels, options.error, options.segmentation
+    converge(case, output, options.force, *asked, show=not options.quiet)
+
+
+def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path]":
+    from microlith.workflow.converge import refuse_error, refuse_levels
+    from microlith.workflow.segmentation import refuse_phase
+
+    refuse_levels(options.levels)
+    refuse_error(options.error)
+    if options.output is None:
+        name = default_output(options.case)
+        options.output = name.with_name(f"{name.name}-converge")
+    case, output = _ready_to_run(options)
+    refuse_phase(case, options.segmentation)
+    return case, output
+
+
 def _ready_to_run(options: argparse.Namespace) -> "tuple[Case, Path]":
     from microlith.workflow.casefile import load_case
     from microlith.workflow.outputs import abandoned
@@ -251,6 +273,31 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("run", _run, "do all of it, from the image to curves, fields and pictures", parallel=True)
     sub.add_argument("case", metavar="CASE", type=Path, help="case file")
     sub.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder of the results (default: results/CASE)")
+    sub.add_argument("--force", action="store_true", help="overwrite earlier results")
+
+    sub = add(
+        "converge", _converge, "find how much the curves depend on mesh, degree, tolerance, segmentation", parallel=True
+    )
+    sub.add_argument("case", metavar="CASE", type=Path, help="case file")
+    sub.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="folder of the results (default: results/CASE-converge)"
+    )
+    sub.add_argument(
+        "--levels",
+        metavar="N",
+        type=int,
+        help="number of meshes, from twice the sizes by steps of 1.41 (default: 3, the finest the case's own)",
+    )
+    sub.add_argument(
+        "--error", metavar="E", type=float, default=1e-3, help="wanted error to tell sizes for (default: %(default)s)"
+    )
+    sub.add_argument(
+        "--segmentation",
+        metavar="PHASE",
+        nargs="?",
+        const="",
+        help="solve with interfaces moved by half a voxel, too: of PHASE (default: of all solved phases)",
+    )
     sub.add_argument("--force", action="store_true", help="overwrite earlier results")
 
     sub = add("deff", _deff, "find the effective diffusivity of one phase between opposite faces", parallel=True)

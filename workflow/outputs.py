@@ -27,6 +27,10 @@ CURVES_PICTURE = "curves.png"
 PARTICLES = "particles.csv"
 PARTICLES_PICTURE = "particles.png"
 DISTANCE_PICTURE = "particles-distance.png"
+CONVERGE = "converge.json"
+CONVERGE_TABLE = "converge.csv"
+CONVERGE_PICTURE = "converge.png"
+SEGMENTATION_PICTURE = "segmentation.png"
 SNAPSHOT_PREFIX = "snapshot-"
 UNFINISHED = ".unfinished-"  # prefix of the folder in which a run collects its files
 
@@ -107,7 +111,8 @@ def abandoned(path: Path) -> list[Path]:
 def old_results(path: Path) -> list[Path]:
     """Files of an earlier run in a result folder, finished or not: only such as a run writes."""
     pictures = (CURVES_PICTURE, PARTICLES_PICTURE, DISTANCE_PICTURE)
-    named = [path / name for name in (CURVES, ERRORS, SUMMARY, FIELDS, PARTICLES, *pictures)]
+    of_studies = (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE)
+    named = [path / name for name in (CURVES, ERRORS, SUMMARY, FIELDS, PARTICLES, *pictures, *of_studies)]
     unfinished = [entry for entry in path.glob(f"{UNFINISHED}*") if entry.is_dir()]
     return [p for p in (*named, *sorted(path.glob(f"{SNAPSHOT_PREFIX}*.png"))) if p.is_file()] + unfinished
 

@@ -1,0 +1,126 @@
+"""Pictures of a study: errors over the size of the cells and over time, and what moved interfaces do to the curves."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from microlith.solver.extrapolation import cell_size
+from microlith.workflow.figure_parts import COLOURS, DPI, name_entries, save, time_unit, wrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from microlith.workflow.converge import Study
+    from microlith.workflow.segmentation import Segmentation
+
+LEAST = 1e-9  # errors below are not drawn
+DASHES = ("-", "--", ":", "-.")
+
+
+def _look(number: int) -> dict[str, Any]:
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
+
+
+def draw_convergence(path: Path, study: "Study") -> None:
+    """Draw converge.png: left the error of each mesh against the size of its cells, right that of the case over time.
+
+    Points are differences to the extrapolated curve; lines the law that the case's error is told from.
+
+    Args:
+        path: The PNG file; it appears whole or not at all. For one rank.
+        study: With two levels or more.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.5, 4.2), dpi=DPI, layout="constrained")
+    over_size, over_time = figure.subplots(1, 2)
+    handles, names = [], []
+    scale, unit = time_unit(float(study.base.times[-1]))
+    for number, (name, found) in enumerate(study.regions.items()):
+        law = found.law
+        if law is None or found.space is None:
+            continue
+        look = _look(number)
+        sizes = np.array([study.size(outcome) for outcome in study.levels])
+        errors = [float(np.abs(outcome.relative[name] - law.limit).max(initial=0.0)) for outcome in study.levels]
+        drawn = np.array(errors) > LEAST
+        over_size.plot(sizes[drawn], np.array(errors)[drawn], "o", color=look["color"], markersize=4)
+        fine = np.geomspace(sizes.min(), sizes.max(), 20)
+        told = [float(law.error(h * cell_size(study.base.cells, study.dim)).max(initial=0.0)) for h in fine]
+        (line,) = over_size.plot(fine, np.maximum(told, LEAST), linewidth=1.2, **look)
+        handles.append(line)
+        order = "order not established" if law.order is None else f"order {law.order:.2f}"
+        names.append(f"{name}: {order}")
+        shown = (study.base.times > 0) & (found.space > LEAST)
+        over_time.plot(study.base.times[shown] / scale, found.space[shown], linewidth=1.2, **look)
+    tolerance = study.base.error_in_time
+    handles.append(over_time.axhline(tolerance, color="0.4", linewidth=1.0, linestyle=(0, (1, 2))))
+    names.append("error in time, estimated")
+    over_size.set_xlabel("size of the cells per size of those of the case")
+    over_size.set_ylabel("largest error / source concentration")
+    over_time.set_xlabel(f"time / {unit}")
+    over_time.set_ylabel("error in space of the case / source concentration")
+    for axes in (over_size, over_time):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        _tidy(axes)
+    ticks = sorted({round(study.size(outcome), 2) for outcome in study.levels})
+    over_size.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    over_size.minorticks_off()
+    legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False, fontsize=8)
+    name_entries(legend, names)
+    figure.suptitle(wrapped(study.case.title, 9.5), parse_math=False, fontsize=11)
+    save(figure, path, study.case.title)
+
+
+def draw_segmentation(path: Path, found: "Segmentation", title: str) -> None:
+    """Draw segmentation.png: each curve with the band between interfaces moved half a voxel one way and the other.
+
+    Args:
+        path: The PNG file; it appears whole or not at all. For one rank.
+        found: The three solutions.
+        title: Of the case.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    figure = Figure(figsize=(9.5, 4.2), dpi=DPI, layout="constrained")
+    over_log, over_time = figure.subplots(1, 2, sharey=True)
+    times = found.as_is.times
+    scale, unit = time_unit(float(times[-1]))
+    handles: list[Any] = []
+    for number, name in enumerate(found.as_is.curves):
+        look = _look(number)
+        low, high = (outcome.curves[name] for outcome in (found.smaller, found.larger))
+        for axes in (over_log, over_time):
+            shown = times > 0 if axes is over_log else np.ones(len(times), dtype=bool)
+            t = times[shown] / scale
+            (line,) = axes.plot(t, found.as_is.curves[name][shown], linewidth=1.4, **look)
+            axes.fill_between(
+                t, np.minimum(low, high)[shown], np.maximum(low, high)[shown], color=look["color"], alpha=0.25, lw=0
+            )
+        handles.append(line)
+    if (times > 0).any():
+        over_log.set_xscale("log")
+    for axes in (over_log, over_time):
+        axes.set_xlabel(f"time / {unit}")
+        _tidy(axes)
+    over_log.set_ylabel("mean concentration / mol m⁻³")
+    handles.append(Patch(color="0.5", alpha=0.25, linewidth=0))
+    legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False, fontsize=8)
+    name_entries(legend, [*found.as_is.curves, f"band: {found.what}\nhalf a voxel smaller\nto half a voxel larger"])
+    figure.suptitle(wrapped(title, 9.5), parse_math=False, fontsize=11)
+    save(figure, path, title)
+
+
+def _tidy(axes: "Axes") -> None:
+    axes.grid(color="0.88", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
