@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 import ufl
 from dolfinx import fem
 from dolfinx.fem.petsc import assemble_matrix, assemble_vector
+from dolfinx.mesh import meshtags
 from mpi4py import MPI
 from petsc4py import PETSc
 from ufl.core.expr import Expr
@@ -152,11 +153,20 @@ class Transport:
 def _exchanges(
     mesh: PhaseMesh, links: tuple[Link, ...], scales: Scales, factors: Array
 ) -> tuple[tuple[fem.Constant, ufl.Measure], ...]:
-    between = ufl.Measure("dS", domain=mesh.mesh, subdomain_data=mesh.facet_tags)
+    slow = [link for link in links if link.exchange is not None]
+    if not slow:
+        return ()
+    # Numbered from 0, as forms are compiled anew for other numbers.
+    tags = np.array([link.tag for link in slow])
+    order = np.argsort(tags)
+    place = np.minimum(np.searchsorted(tags[order], mesh.facet_tags.values), len(tags) - 1)
+    number = order[place].astype(np.int32)
+    there = tags[number] == mesh.facet_tags.values
+    marks = meshtags(mesh.mesh, mesh.mesh.topology.dim - 1, mesh.facet_tags.indices[there], number[there])
+    between = ufl.Measure("dS", domain=mesh.mesh, subdomain_data=marks)
     return tuple(
-        (fem.Constant(mesh.mesh, scales.velocity(link.exchange) * float(factors[link.first])), between(link.tag))
-        for link in links
-        if link.exchange is not None
+        (fem.Constant(mesh.mesh, scales.velocity(link.exchange or 0.0) * float(factors[link.first])), between(i))
+        for i, link in enumerate(slow)
     )
 
 
