@@ -2,6 +2,7 @@
 
 The matrix M + hγ ∂F/∂u is kept, with its factors or multigrid, over stages and steps for as long as Newton's method
 converges well with it (Hairer and Wanner, Solving Ordinary Differential Equations II, 2nd ed., Springer 1996, §IV.8).
+Anderson's mixing makes it converge well for longer.
 """
 
 from dataclasses import dataclass
@@ -12,17 +13,20 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 from petsc4py import PETSc
 
+from .assembly import project
 from .dynamics import Dynamics, Moment
 from .linear import give_workspace, matrix_times, new_ksp
-from .problem import project
+from .mixing import Mixing
 from .tableau import Tableau
 from .uptake import Rate
 
 Array = NDArray[np.float64]
 
-MOST = 12  # iterations of Newton's method before a stage counts as failed
-SLOW = 0.25  # contraction at which the matrix is made anew before the next step,
-FAILING = 0.7  # and at which at once
+MOST = 30  # iterations of Newton's method before a stage counts as failed
+SLOW = 0.4  # contraction at which the matrix is made anew before the next stage,
+FAILING = 0.7  # and at which at once,
+RENEWALS = 4  # so many times at most
+DEPTH = 4  # earlier iterations that the mixing looks at
 FORGIVEN = 1.3  # ratio of steps over which the matrix is kept
 
 
@@ -64,7 +68,7 @@ class Stepper:
             degree: Of the elements.
         """
         self.dynamics = dynamics
-        self.solves = self.set_ups = self.iterations = self.newton_failures = 0
+        self.solves = self.set_ups = self.iterations = 0
         system = dynamics.system
         self._comm = system.mass.comm.tompi4py()
         self._direct = method == "mumps"
@@ -154,33 +158,34 @@ class Stepper:
         ratio = step / self._made_for if self._made_for > 0 else np.inf
         if not 1 / FORGIVEN < ratio < FORGIVEN or self._contraction > SLOW:
             self._make(u, moment, step, filled)
-        fresh = 0
-        before = np.inf
+        mixing = Mixing(DEPTH, self._comm)
+        before, renewed = np.inf, 0
         for iteration in range(MOST):
             try:
-                residual, rates = self._residual(base, filled, u, moment, step)
+                residual, _ = self._residual(base, filled, u, moment, step)
                 change = self._linear_solve(residual)
             except ArithmeticError as error:
                 raise NotConverged(str(error)) from error
-            u = u - change
             size = self.rms(change)
             if not np.isfinite(size):
                 raise NotConverged("Newton's method left all numbers")
-            contraction = size / before if iteration > 0 else 0.0
-            self._contraction = max(self._contraction, contraction if size > tol else 0.0)
+            contraction = size / before
             # What is left is no larger than the rest of a geometric series.
-            left = size * (contraction / (1.0 - contraction) if 0.0 < contraction < 1.0 else 1.0)
-            if left <= tol:
-                rates = self._rates(u, filled, step)
-                return u, tuple(rate.flux for rate in rates)
-            if contraction > FAILING:
-                if fresh == 2 or contraction > 2.0:
+            left = size * (contraction / (1.0 - contraction) if 0.0 < contraction < 0.9 else 1.0)
+            if iteration > 0 and size > tol:
+                self._contraction = max(self._contraction, contraction)
+            if left <= tol or size <= 0.1 * tol:
+                u = u - change
+                return u, tuple(rate.flux for rate in self._rates(u, filled, step))
+            if contraction > FAILING and iteration > 1:
+                if renewed == RENEWALS:
                     break
-                fresh += 1
+                renewed += 1
+                u = u - change if contraction < 1.0 else u
                 self._make(u, moment, step, filled)
-                size = np.inf
-            before = size
-        self.newton_failures += 1
+                mixing, before = Mixing(DEPTH, self._comm), np.inf
+                continue
+            u, before = mixing.next(u, -change), size
         raise NotConverged("Newton's method did not converge")
 
     def _rates(self, u: Array, filled: tuple[Array, ...], step: float) -> tuple[Rate, ...]:
