@@ -87,6 +87,16 @@ class Course:
         real = (jumps != 0.0) | (bends != 0.0)
         return Breaks(cuts[:-1][real], jumps[real], bends[real])
 
+    def integral(self, times: Array) -> Array:
+        """Integrals from 0 to times."""
+        total = self.after(0.0) * times
+        if times.size:
+            breaks = self.breaks(0.0, float(times.max(initial=0.0)))
+            for at, jump, bend in zip(breaks.times, breaks.jumps, breaks.bends, strict=True):
+                since = np.maximum(times - at, 0.0)
+                total += jump * since + bend * since**2 / 2
+        return total
+
     def variation(self, start: float, end: float) -> tuple[Array, Array, Array]:
         """Total variation from `start` on: times of the knots up to `end`, and it before and after each of them."""
         cuts = self._knots(start, end)

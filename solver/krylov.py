@@ -20,7 +20,7 @@ GAMM-Mitteilungen 36 (2013) 8-31, doi 10.1002/gamm.201310002, for the method; Ho
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import factorial
 
 import numpy as np
@@ -128,17 +128,19 @@ class Trajectory:
     def project(self, rows: Array | csr_array) -> "Projection":
         """Linear functionals (functionals, owned), dense or sparse, on the trajectory; collective."""
         parts = tuple(_projected(rows, segment, self.comm) for segment in self.segments)
+        nothing = np.empty((0, 0))
+        bare = tuple(replace(segment, lift=nothing.ravel(), basis=nothing) for segment in self.segments)
         if not self.drift:
-            return Projection(self.segments, parts)
+            return Projection(bare, parts)
         sums = np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
-        return Projection(self.segments, parts, self.drift * self.comm.allreduce(sums, op=MPI.SUM))
+        return Projection(bare, parts, self.drift * self.comm.allreduce(sums, op=MPI.SUM))
 
 
 @dataclass(frozen=True)
 class Projection:
     """Linear functionals of u(t), at any time without more communication; the same on all ranks."""
 
-    segments: tuple[Segment, ...]
+    segments: tuple[Segment, ...]  # without lift and basis
     parts: tuple[tuple[Array, Array], ...]  # per segment: on the lift (functionals,), on the basis (functionals, m)
     drift: Array | None = None  # (functionals,) rate at which they grow besides
 
@@ -214,7 +216,8 @@ class Task:
     times: Array  # increasing, at which the error of the watched functionals counts; the last is the end
     field_times: Array  # at which the rms of the field's error counts
     tolerance: float  # wanted error
-    # (segment's start, times) -> what makes one number of differences (functionals, times); the largest otherwise
+    # (segment's start, times) -> what makes one number of differences (functionals, times), those of the functionals
+    # and below them those of their integrals from the segment's start; otherwise it is the largest, without integrals
     gauge: Callable[[float, Array], Callable[[Array], float]] | None = None
     field_weight: float = 1.0  # weight of the field's error
     drift: float = 0.0  # rate at which all of u grows besides: of a closed problem, whose load then adds up to 0
@@ -336,14 +339,15 @@ class _Run:
         """One segment and its error; `times` count from its start, `most` the solves of this task."""
         system, solvers, task = self._system, self._solvers, self.task
         first_solve = solvers.solves
-        space = Space(system, self._watch, max(most - self._solves, FEWEST))
+        space = Space(system, self._watch, max(most - self._solves, FEWEST), task.weights)
         most = first_solve + max(most - self._solves, FEWEST)
         right = system.mass.createVecLeft()
         right.array[:] = self._amount + gamma * task.load
         lift = np.empty_like(self._state)
         solvers.solve(gamma, right, lift)
         lift[system.held] = self._state[system.held]
-        self._keep_amount(lift, right.array_r)
+        if task.weights is not None:  # then 1ᵀ(M + γK) = 1ᵀM; what CG leaves of that would add up
+            lift = space.with_amount(lift, float(space.dots(right.array_r, np.ones_like(lift))))
 
         watched_lift = space.dots(self._watch, lift)
         smallest = EXHAUSTED * (space.norm(self._state) + space.norm(lift))
@@ -357,11 +361,13 @@ class _Run:
             z = np.empty_like(lift)
             solvers.solve(gamma, space.mass_x, z)
             z[system.held] = 0.0  # CG leaves traces there, which M would not see and K would
-            self._keep_amount(z, space.mass_x.array_r)
             grown = space.add(z, smallest)
             eigenvalues, modes = space.modes(gamma)
             segment = Segment(*span, gamma, lift, space.basis[: len(modes)], eigenvalues, beta * modes)
-            curves = watched_lift[:, None] + space.watched[:, : len(modes)] @ segment.coefficients(times)
+            watched = space.watched[:, : len(modes)]
+            curves = watched_lift[:, None] + watched @ segment.coefficients(times)
+            if task.gauge is not None:
+                curves = np.vstack([curves, watched_lift[:, None] * times + watched @ segment.integrals(times)])
             fields = segment.coefficients(field_times) * (task.field_weight / (FIELD * whole))
             error = estimate.of(curves, fields)
             if np.isfinite(error):
@@ -371,11 +377,3 @@ class _Run:
             if solvers.solves - first_solve < FEWEST:
                 error = np.inf
         return segment, error if grown else 0.0  # a space that grows no more holds the solution
-
-    def _keep_amount(self, z: Array, right: Array) -> None:
-        """In a closed problem (M + γK) z = r says 1ᵀM z = 1ᵀr, of which CG leaves an error that would add up."""
-        weights = self.task.weights
-        if weights is not None:
-            comm = self._system.mass.comm.tompi4py()
-            is_there, wanted, whole = comm.allreduce(np.array([weights @ z, right.sum(), weights.sum()]), op=MPI.SUM)
-            z += (wanted - is_there) / whole

@@ -22,6 +22,7 @@ class Load:
     push: Array  # (owned,) per unit of the course: ∫ k v ds or ∫ v ds; −K χ where the concentration is held
     drag: Array | None  # (owned,) per unit of its rate of change: −M χ where the concentration is held
     held: NDArray[np.int32]  # owned rows whose value the course gives
+    is_flux: bool = False  # whether the flux itself is given
 
 
 @dataclass(frozen=True)

@@ -219,6 +219,12 @@ def _balance(problem: Problem, flows: Record, times: Array) -> MassBalance:
     """Stored change against the time integrals of all fluxes."""
     value, integral = flows.evaluate(times)
     inflow = value[1::2] - np.array([[s.start] for s in problem.surfaces]).reshape(-1, 1) + integral[2::2]
+    for i, surface in enumerate(problem.surfaces):
+        if surface.given is not None:
+            course, amount = surface.given
+            inflow[i] = amount * course.integral(times)
+        for course, amount in surface.shared:
+            inflow[i] -= amount * course.integral(times)
     stored = value[0] - problem.start_amount
     exchanged = max(float(np.abs(stored).max()), float(np.abs(inflow).sum(axis=0).max(initial=0.0)), 1e-300)
     mismatch = float(np.abs(stored - inflow.sum(axis=0)).max())

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from .assembly import project
 from .courses import NEAR, Breaks, Course
 from .krylov import Task
 from .linear import matrix_times
-from .problem import project
 from .system import LinearSystem
 
 Array = NDArray[np.float64]
@@ -36,6 +36,11 @@ class Unit:
         """Where the course leaves its line; times count from `start`."""
         found = self.course.breaks(start, end)
         return Breaks(found.times - start, found.jumps, found.bends)
+
+    def variation(self, start: float, end: float) -> tuple[Array, Array, Array]:
+        """Total variation of the course: as Course.variation, times count from `start`."""
+        knots, until, after = self.course.variation(start, end)
+        return knots - start, until, after
 
 
 def units_of(system: LinearSystem, start: float, end: float) -> list[Unit]:
@@ -108,7 +113,6 @@ def unit_task(
         tolerance: Of the superposition.
         kept: Of a closed problem.
     """
-    course = unit.course
     breaks = unit.breaks(start, start + times[-1])
     following = np.searchsorted(times, breaks.times + NEAR, side="right")
     first: Array = times[following[following < len(times)]] - breaks.times[following < len(times)]
@@ -117,8 +121,7 @@ def unit_task(
     count = 1 + int(np.ceil(PER_DECADE * np.log10(max(longest / shortest, 1.0))))
     lags = np.array(np.geomspace(min(shortest, longest), longest, count), dtype=np.float64)
     lags[-1] = longest
-    knots, until, after = course.variation(start, start + times[-1])
-    variation = _Variation(knots - start, until, after)
+    changes = _Changes(breaks, _Variation(*unit.variation(start, start + times[-1])))
     moments = times[:: 1 + len(times) // MOST_TIMES]
     state = unit.held + project(system.mass, unit.drag)
     load, drift = (unit.push, 0.0) if kept is None else kept.split(unit.push)
@@ -129,8 +132,8 @@ def unit_task(
         lags,
         lags[::-FIELD_EVERY][::-1],
         tolerance,
-        gauge=lambda first, within: variation.gauge(moments, first, within),
-        field_weight=float(after[-1]),
+        gauge=lambda first, within: changes.gauge(moments, first, within),
+        field_weight=changes.whole,
         drift=drift,
         weights=None if kept is None else kept.weights,
     )
@@ -151,18 +154,46 @@ class _Variation:
         found = self.after[i - 1] + share * (self.until[i] - self.after[i - 1])
         return np.where(times <= self.knots[0], 0.0, found)
 
-    def gauge(self, moments: Array, first: float, within: Array) -> Callable[[Array], float]:
-        """What makes a bound of the superposition's error of the errors at lags first + within, (functionals, lags).
 
-        At each moment the error counts as often as the course varies at that lag.
+@dataclass(frozen=True)
+class _Changes:
+    """How much a course changes, by which the error of its response counts."""
+
+    breaks: Breaks
+    variation: _Variation
+
+    @property
+    def whole(self) -> float:
+        """Total variation."""
+        return float(self.variation.after[-1])
+
+    def gauge(self, moments: Array, first: float, within: Array) -> Callable[[Array], float]:
+        """What makes a bound of the superposition's error of the response's errors at lags first + within.
+
+        These are (functionals, lags), with the integrals' below. At each moment the bound is the smaller of two: the
+        course's variation at each lag times the response's error; or jumps times that, and bends times the integral's.
         """
-        edges = first + np.concatenate([[0.0], within])
-        varied = self.before(moments[:, None] - edges)
-        weights = varied[:, :-1] - varied[:, 1:]
+        edges = moments[:, None] - first - np.concatenate([[0.0], within])
+        variation, jumps, bends = (
+            until(edges)
+            for until in (
+                self.variation.before,
+                lambda t: _sum_before(self.breaks.times, np.abs(self.breaks.jumps), t),
+                lambda t: _sum_before(self.breaks.times, np.abs(self.breaks.bends), t),
+            )
+        )
+        varied, jumped, bent = (sums[:, :-1] - sums[:, 1:] for sums in (variation, jumps, bends))
+        later = bends[:, -1]  # of which the integral takes the whole error along
 
         def bound(differences: Array) -> float:
-            error = differences.max(axis=0, initial=0.0)
-            error = np.maximum(error, np.append(error[:1], error[:-1]))
-            return float((weights @ error).max(initial=0.0))
+            worst = [part.max(axis=0) for part in np.split(differences, 2)]
+            value, integral = (np.maximum(part, np.append(part[:1], part[:-1])) for part in worst)
+            in_parts = jumped @ value + bent @ integral + later * integral[-1]
+            return float(np.minimum(varied @ value, in_parts).max(initial=0.0))
 
         return bound
+
+
+def _sum_before(times: Array, values: Array, moments: Array) -> Array:
+    """Sum of the values whose times lie before each moment."""
+    return np.append(0.0, np.cumsum(values))[np.searchsorted(times, moments, side="left")]
