@@ -14,10 +14,10 @@ from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
+from .assembly import project
 from .courses import NEAR
 from .krylov import Integration, Progress, integrate_each
 from .linear import ShiftedSolvers, matrix_times
-from .problem import project
 from .response import Response, Stretch, StretchProjection
 from .system import LinearSystem
 from .unit_loads import Unit, closed, start_task, unit_task, units_of
