@@ -1,5 +1,6 @@
 """Which voxels of a phase hang together with an outer face of an image that is spread over ranks."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -78,7 +79,7 @@ def percolation(volume: LabelVolume, faces: Mapping[int, str], comm: MPI.Intraco
         volume,
         names=(*volume.names, *(volume.names[index] + NOT_CONNECTED for index in rest_of)),
         counts=tuple(int(n) for n in counts),
-        read=_renaming(volume, np.packbits(off.reshape(layers, -1), axis=1), new, comm),
+        read=_renaming(volume, np.packbits(off.reshape(layers, math.prod(volume.shape[1:])), axis=1), new, comm),
     )
     return Percolation(split, rest_of, shares)
 
@@ -138,7 +139,7 @@ def _renaming(
     slabs = [slab(volume, rank, comm.size)[0] for rank in range(comm.size)]
     first = slabs[comm.rank][0]
     rest = volume.shape[1:]
-    voxels = int(np.prod(rest))
+    voxels = math.prod(rest)
 
     def bits(window: Window) -> NDArray[np.uint8] | None:
         """What this rank knows of a window."""
