@@ -12,9 +12,10 @@ from microlith.meshing.phasemesh import Parts, PhaseMesh, Triangulation, face_ta
 EPS = 1e-9
 
 
-def rectangle(comm, cells, size, phase_of=None, names=("medium",), unit=1e-6):
-    """Rectangle [0, size] of right triangles, all solved; phase_of(x (2, n)) -> phase index, one phase by default."""
-    mesh = dmesh.create_rectangle(comm, [[0.0, 0.0], list(size)], list(cells), ghost_mode=dmesh.GhostMode.shared_facet)
+def rectangle(comm, cells, size, phase_of=None, names=("medium",), unit=1e-6, kind=dmesh.CellType.triangle):
+    """Rectangle [0, size] of triangles or squares, all solved; phase_of(x (2, n)) -> phase index, one by default."""
+    shared = dmesh.GhostMode.shared_facet
+    mesh = dmesh.create_rectangle(comm, [[0.0, 0.0], list(size)], list(cells), kind, ghost_mode=shared)
     index_map = mesh.topology.index_map(2)
     count = index_map.size_local + index_map.num_ghosts
     middles = dmesh.compute_midpoints(mesh, 2, np.arange(count, dtype=np.int32))
