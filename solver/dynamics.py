@@ -56,14 +56,7 @@ class Dynamics:
 
     def kinks(self) -> list[tuple[float, bool]]:
         """Times within (0, 1) at which something given bends or jumps; whether a held value jumps then."""
-        found: dict[float, bool] = {}
-        for load in self.system.loads:
-            for t in load.course.kinks(1.0):
-                found[t] = found.get(t, False) or _jumps(load, t)
-        for transfer in self.system.transfers:
-            for t in transfer.course.kinks(1.0):
-                found.setdefault(t, False)
-        return sorted(found.items())
+        return [(t, any(_jumps(load, t) for load in self.system.loads)) for t in self.system.kinks]
 
     def moment(self, time: float, start: float, end: float) -> Moment:
         """What acts from outside at a time within a stretch [start, end] without kinks inside."""

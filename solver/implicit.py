@@ -9,6 +9,7 @@ change at its start, where there may be none.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,21 @@ from mpi4py import MPI
 
 from .dynamics import Dynamics
 from .stages import NotConverged, State, Step, Stepper
-from .stepped import Recorded, Stretch
+from .stepped import Recorded, Stretch, latest_spread
 from .tableau import ESDIRK4, EULER, Tableau
 
 Array = NDArray[np.float64]
-Progress = Callable[[int, float, float], None]
+Progress = Callable[[int, float], None]
 
 FIELD = 10.0  # tolerance of the field's rms per tolerance of the functionals
 SHORTEST = 1e-13  # step per stretch at which there is no going on
 FIRST = 1e-9  # first step tried per stretch
 FIRST_SHARE = 0.02  # of a stretch's tolerance that its first step may change the functionals by
 GROWTH, CUT = 5.0, 0.2  # of a step to the next, at most
+FIRST_CUT = 1e-2  # of a first step
 CAUTION = 0.8
+STEPS_SHARE = 0.7  # of the tolerance, for the steps; the rest is for what lies between them,
+BETWEEN = 0.2  # which steps are made shorter for if it exceeds this share of the tolerance
 KEEP = 1.2  # a step is not made longer by less than this: what is kept for it may be used again
 EARLY = 1e-3  # time from a stretch's start on that counts as late, per first time of interest or length
 NEWTON = 1e-2  # rms that Newton's method may leave, per tolerance of the step,
@@ -40,6 +44,7 @@ NEWTON_MOST = 1e-10  # but no more than this: the balance of lithium is to close
 class Ledger:
     """Where the lithium went, in scaled units, at the ends of steps."""
 
+    times: Array  # (ends,)
     stored: Array  # (ends,) ∫ ε c dx less that at time 0
     inflow: Array  # (ends, surfaces) from time 0
 
@@ -101,7 +106,7 @@ class Integrator:
             tolerance: Wanted absolute error of the watched functionals.
             max_steps: At which it gives up.
             tableau: The method.
-            progress: Called with the number of solves, the error so far and the time reached.
+            progress: Called with the number of steps and the time reached.
         """
         self._dynamics, self._stepper, self._watch, self._extra = dynamics, stepper, watch, extra
         self._tolerance, self._max_steps, self._tableau, self._progress = tolerance, max_steps, tableau, progress
@@ -134,31 +139,34 @@ class Integrator:
             tuple(np.zeros_like(uptake.weights) for uptake in dynamics.uptakes),
         )
         started = np.array([s.start for s in problem.surfaces])
-        self._stored, self._inflow = [0.0], [np.zeros(len(problem.surfaces))]
+        self._times: list[float] = []
+        self._stored: list[float] = []
+        self._inflow: list[Array] = []
         at_start = self._sums(self._rates, state.u)
         # Where unknowns are held, the discrete solution starts with more than the case says: that came in at once.
         self._stored_now = float(self._sums(self._amount[None], state.u)[0]) - problem.start_amount
         self._inflow_now = at_start - started
-        self._note()
-        stretches, history = [], []
+        self._note(0.0)
+        stretches: list[Stretch] = []
+        history: list[tuple[int, float]] = []
         fields = {0.0: state.u} if 0.0 in stops else {}
         wanted = sorted(float(t) for t in stops if t > 0)
-        for number, (start, end) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+        for number, (start, end) in enumerate(pairwise(cuts)):
             if number > 0 and kinks[number - 1][1]:
                 before = dynamics.moment(start, cuts[number - 1], start)
                 jumped = self._stepper.after_jump(state.u, before, dynamics.moment(start, start, end))
                 self._count(jumped - state.u, state.q, state.q, np.zeros(len(problem.surfaces)))
-                self._note()
+                self._note(start)
                 state = State(jumped, state.q, None, state.dq)
             early = EARLY * min(first_time, end - start) if number == 0 else EARLY * (end - start)
             # What earlier stretches did not need is for the later ones.
             until = 0.5 * end + 0.5 * (number + 1) / (len(cuts) - 1)
-            budget = _Budget(start, end, early, max(until * self._tolerance - self.error, 0.0))
+            budget = _Budget(start, end, early, max(until * STEPS_SHARE * self._tolerance - self.error, 0.0))
             inside = [t for t in wanted if start < t < end * (1 - 1e-12)]
             stretch, state = self._stretch(budget, state, inside, fields, history)
             stretches.append(stretch)
             fields |= {t: state.u for t in wanted if abs(t - end) <= 1e-12 * end}
-        ledger = Ledger(np.array(self._stored), np.array(self._inflow))
+        ledger = Ledger(np.array(self._times), np.array(self._stored), np.array(self._inflow))
         return Run(
             tuple(stretches), fields, ledger, self.error, tuple(history), self.steps, self.rejected, self.failures
         )
@@ -188,9 +196,7 @@ class Integrator:
                     raise self._too_many(t)
                 if tableau is EULER:
                     allowed = FIRST_SHARE * budget.left
-                step = self._stepper.step(
-                    tableau, state, (start, end), t, length, min(NEWTON * allowed, NEWTON_MOST)
-                )
+                step = self._stepper.step(tableau, state, (start, end), t, length, min(NEWTON * allowed, NEWTON_MOST))
             except NotConverged as why:
                 self.failures += 1
                 h = CUT * length
@@ -200,7 +206,8 @@ class Integrator:
             error = self._error_of(tableau, state, step)
             if error > allowed and not (tableau is EULER and length <= SHORTEST * 10 * (end - start)):
                 self.rejected += 1
-                h = length * max(CUT if tableau is not EULER else 1e-2, CAUTION * (allowed / error) ** self._power(tableau))
+                least = FIRST_CUT if tableau is EULER else CUT
+                h = length * max(least, CAUTION * (allowed / error) ** self._power(tableau))
                 if h < SHORTEST * (end - start):
                     raise self._stuck(t, h, "its estimated error stays too large")
                 continue
@@ -208,8 +215,8 @@ class Integrator:
             self.error += error
             budget.left -= error
             self._count(step.state.u - state.u, state.q, step.state.q, step.inflow)
-            self._note()
             t = stop if last else t + length
+            self._note(t)
             state = step.state
             times.append(t)
             values.append(self._functionals(state.u))
@@ -220,13 +227,22 @@ class Integrator:
                 fields[stop] = state.u
             history.append((self._stepper.solves, self.error))
             if self._progress is not None:
-                self._progress(self._stepper.solves, self.error, t)
+                self._progress(self.steps, t)
             growth = CAUTION * (allowed / max(error, 1e-300)) ** self._power(tableau)
-            growth = min(max(growth, CUT), GROWTH)
+            growth = min(max(growth, CUT), GROWTH, self._smooth(times, values, slopes))
             if tableau is EULER or not last or length >= h:
                 h = length * (growth if growth > KEEP or growth < 1.0 else 1.0)
             tableau = self._tableau
         return Stretch(np.array(times), np.array(values), np.array(slopes)), state
+
+    def _smooth(self, times: list[float], values: list[Array], slopes: list[Array]) -> float:
+        """Growth of the step that interpolation between the latest steps allows."""
+        if len(times) < 6:
+            return GROWTH
+        count = len(self._watch)
+        latest = [np.array([row[:count] for row in rows[-4:]]) for rows in (values, slopes)]
+        spread = latest_spread(np.array(times[-4:]), *latest, times[0], times[1] - times[0])
+        return float((BETWEEN * self._tolerance / max(spread, 1e-300)) ** (1 / 6))
 
     def _power(self, tableau: Tableau) -> float:
         # Errors grow with the step's power of one more than the order, what is allowed nearly with the step itself.
@@ -257,15 +273,16 @@ class Integrator:
         self._stored_now += float(sums[0])
         self._inflow_now = self._inflow_now + through
 
-    def _note(self) -> None:
+    def _note(self, time: float) -> None:
+        self._times.append(time)
         self._stored.append(self._stored_now)
         self._inflow.append(self._inflow_now)
 
     def _stuck(self, t: float, h: float, why: str) -> ArithmeticError:
         scale = self._dynamics.problem.scales.time
         return ArithmeticError(
-            f"the integration came to a stop at {t * scale:.6g} s of {scale:.6g} s: steps shorter than {h * scale:.2g} s "
-            f"would be needed, as {why}; look at the law of the diffusivity there (it must be positive and without "
+            f"the integration came to a stop at {t * scale:.6g} s of {scale:.6g} s: steps shorter than "
+            f"{h * scale:.2g} s would be needed, as {why}; look at the law of the diffusivity there (it must be positive and without "
             "jumps), use smaller elements or loosen [time] tolerance"
         )
 

@@ -84,6 +84,7 @@ class SolverOptions:
 
     linear: Literal["auto", "mumps", "cg"] = "auto"
     max_solves: int = 200  # linear solves before the integration gives up
+    max_steps: int = 20_000  # steps, repeated ones included, before that of a nonlinear problem gives up
     inner_tolerance: float | None = None  # relative residual of CG; None: so tight that ranks do not matter
 
 

@@ -23,12 +23,10 @@ class Stretch:
     slopes: Array  # (ends, functionals); that at the start only as good as the first step
 
     def at(self, times: Array) -> tuple[Array, Array]:
-        """Values (functionals, times) and by how much neighbouring polynomials differ, at times within."""
-        since = self.times - self.times[0]
-        offset = since[1]
-        x = np.log1p(since / offset)
-        bent = self.slopes * (since + offset)[:, None]
-        wanted = np.log1p(np.maximum(times - self.times[0], 0.0) / offset)
+        """Values (functionals, times) and how far both polynomials are from these, at times within."""
+        start, offset = self.times[0], self.times[1] - self.times[0]
+        x, bent = _bent(self.times, self.slopes, start, offset)
+        wanted = np.log1p(np.maximum(times - start, 0.0) / offset)
         step = np.clip(np.searchsorted(self.times, times, side="left") - 1, 0, len(x) - 2)
         values = np.empty((self.values.shape[1], len(times)))
         spread = np.zeros_like(values)
@@ -41,7 +39,7 @@ class Stretch:
                 knots = [range(j, j + 3) for j in (i - 1, i) if j >= 1 and j + 3 <= len(x)] or [range(i, i + 2)]
                 each = [_hermite(x[list(k)], self.values[list(k)], bent[list(k)], wanted[here]) for k in knots]
                 found = np.mean(each, axis=0)
-                spread[:, here] = np.abs(each[0] - each[-1]).T
+                spread[:, here] = 0.5 * np.abs(each[0] - each[-1]).T  # of their mean to each
             values[:, here] = found.T
         return values, spread
 
@@ -58,7 +56,7 @@ class Recorded:
         return self._at(times)[0][self.rows]
 
     def spread(self, times: Array) -> Array:
-        """How far interpolation can be trusted: what neighbouring polynomials differ by."""
+        """How far interpolation can be trusted: half of what neighbouring polynomials differ by."""
         return self._at(times)[1][self.rows]
 
     def _at(self, times: Array) -> tuple[Array, Array]:
@@ -71,6 +69,28 @@ class Recorded:
             here = number == i
             values[:, here], spread[:, here] = self.stretches[i].at(times[here])
         return values, spread
+
+
+def latest_spread(times: Array, values: Array, slopes: Array, start: float, offset: float) -> float:
+    """How far polynomials are from their mean midway between the middle two of four ends of steps.
+
+    Args:
+        times: (4,)
+        values: (4, functionals)
+        slopes: (4, functionals)
+        start: Where the stretch starts.
+        offset: Its first step.
+    """
+    x, bent = _bent(times, slopes, start, offset)
+    middle = np.array([0.5 * (x[1] + x[2])])
+    one, other = (_hermite(x[i : i + 3], values[i : i + 3], bent[i : i + 3], middle) for i in (0, 1))
+    return 0.5 * float(np.abs(one - other).max(initial=0.0))
+
+
+def _bent(times: Array, slopes: Array, start: float, offset: float) -> tuple[Array, Array]:
+    """Times as logarithms, and slopes with respect to these."""
+    since = times - start
+    return np.log1p(since / offset), slopes * (since + offset)[:, None]
 
 
 def _hermite(x: Array, values: Array, slopes: Array, wanted: Array) -> Array:

@@ -17,6 +17,7 @@ from .linear import ShiftedSolvers, choose_method
 from .problem import Problem
 from .regions import RegionMean
 from .spec import SolverOptions, TimeSpan
+from .stepping import Effort, Stepped, is_needed, solve_stepwise
 
 Array = NDArray[np.float64]
 DECADES = 5  # of the default times
@@ -93,6 +94,7 @@ class Transient:
     _states: States
     _curves: Curves  # of the regions, in the order of curves
     _extra: Curves | None = None  # extra functionals
+    effort: Effort | None = None  # where it was solved step by step
 
     def concentration(self, time: float) -> Array:
         """Concentration at one time (s) in mol/m^3: local dofs of the problem's display space, ghosts included."""
@@ -152,6 +154,7 @@ def solve(
     options: SolverOptions,
     progress: Callable[[int, float], None] | None = None,
     extra: csr_array | None = None,
+    reached: Callable[[int, float], None] | None = None,
 ) -> Transient:
     """Integrate from 0 to time.end, with the error of all region curves below time.tolerance.
 
@@ -163,9 +166,10 @@ def solve(
         progress: Called with the number of solves and the error estimate.
         extra: Linear functionals (functionals, owned) that are wanted at any time besides; there may be thousands, and
             they do not decide about the error.
+        reached: Called with the number of steps and the time reached (s), where the problem is solved step by step.
 
     Raises:
-        ArithmeticError: A linear solver failed.
+        ArithmeticError: A linear solver failed, or the steps of a nonlinear problem became too short or too many.
     """
     scales = problem.scales
     dim = problem.space.mesh.topology.dim
@@ -178,6 +182,19 @@ def solve(
     scaled = np.divide(times, scales.time)
     snapshots = np.array(time.snapshots) / scales.time
     watched_times: Array = np.unique(np.concatenate([scaled, snapshots, [1.0]]))
+    if is_needed(problem):
+        stepped = solve_stepwise(
+            problem,
+            watch,
+            extra,
+            watched_times,
+            sorted({*snapshots.tolist()}),
+            time.tolerance,
+            method,
+            options.max_steps,
+            None if reached is None else lambda steps, t: reached(steps, t * scales.time),
+        )
+        return _from_steps(problem, means, times, stepped, time.tolerance, extra is not None)
     inner = options.inner_tolerance or min(INNER * time.tolerance, REPEATABLE)
     degree = problem.space.element.basix_element.degree
     kept = int(np.clip(SEVERAL // problem.unknowns, 1, 4)) if problem.system.transfers else 1
@@ -193,13 +210,9 @@ def solve(
         snapshots,
         progress,
     )
-    values = found.records[0].values(scaled) * scales.concentration
-    # At time 0 the concentration is what the case says, not its projection, which knows the held surfaces already.
-    at_start = [mean.phase_shares @ problem.start_of_phase for mean in means.values()]
-    values[: len(means), times == 0.0] = np.reshape(at_start, (-1, 1)) * scales.concentration
     return Transient(
         times=times,
-        curves={name: values[i] for i, name in enumerate(means)},
+        curves=_curves(problem, means, times, found.records[0]),
         error=found.error,
         converged=found.converged,
         balance=_balance(problem, found.records[1], watched_times),
@@ -215,17 +228,55 @@ def solve(
     )
 
 
+def _from_steps(
+    problem: Problem, means: Mapping[str, RegionMean], times: Array, found: Stepped, tolerance: float, extra: bool
+) -> Transient:
+    """What steps have found."""
+    ledger = found.ledger
+    return Transient(
+        times=times,
+        curves=_curves(problem, means, times, found.curves),
+        error=found.error,
+        converged=found.error <= tolerance,
+        balance=_closed(problem, ledger.times, ledger.stored, ledger.inflow.T),
+        method=found.method,
+        poles=(),
+        solves=found.effort.newton_iterations,
+        inner_iterations=found.iterations,
+        history=found.history,
+        _problem=problem,
+        _states=found,
+        _curves=found.curves,
+        _extra=found.extra if extra else None,
+        effort=found.effort,
+    )
+
+
+def _curves(problem: Problem, means: Mapping[str, RegionMean], times: Array, found: Curves) -> dict[str, Array]:
+    """Curves of the regions, mol/m^3, the first of the functionals found."""
+    values = found.values(np.divide(times, problem.scales.time)) * problem.scales.concentration
+    # At time 0 the concentration is what the case says, not its projection, which knows the held surfaces already.
+    at_start = [mean.phase_shares @ problem.start_of_phase for mean in means.values()]
+    values[: len(means), times == 0.0] = np.reshape(at_start, (-1, 1)) * problem.scales.concentration
+    return {name: values[i] for i, name in enumerate(means)}
+
+
 def _balance(problem: Problem, flows: Record, times: Array) -> MassBalance:
     """Stored change against the time integrals of all fluxes."""
     value, integral = flows.evaluate(times)
     inflow = value[1::2] - np.array([[s.start] for s in problem.surfaces]).reshape(-1, 1) + integral[2::2]
+    return _closed(problem, times, value[0] - problem.start_amount, inflow)
+
+
+def _closed(problem: Problem, times: Array, stored: Array, through: Array) -> MassBalance:
+    """Compare what is stored (times,) with what came through the surfaces' rows (surfaces, times)."""
+    inflow = through.copy()
     for i, surface in enumerate(problem.surfaces):
         if surface.given is not None:
             course, amount = surface.given
             inflow[i] = amount * course.integral(times)
         for course, amount in surface.shared:
             inflow[i] -= amount * course.integral(times)
-    stored = value[0] - problem.start_amount
     exchanged = max(float(np.abs(stored).max()), float(np.abs(inflow).sum(axis=0).max(initial=0.0)), 1e-300)
     mismatch = float(np.abs(stored - inflow.sum(axis=0)).max())
     unit = problem.scales.amount(problem.space.mesh.topology.dim)

@@ -144,7 +144,7 @@ def _cells_of(mesh: PhaseMesh, facets: NDArray[np.int32]) -> tuple[NDArray[np.in
 
 
 def _tabulated(element: basix.finite_element.FiniteElement) -> tuple[Array, Array]:
-    """Basis functions at quadrature points of each facet (facets, points, dofs); shares of its area (facets, points)."""
+    """Basis functions at points of each facet (facets, points, dofs), and their shares of its area (facets, points)."""
     kind = element.cell_type
     corners, topology = basix.geometry(kind), basix.topology(kind)
     dim = corners.shape[1]

@@ -1,0 +1,111 @@
+"""Nonlinear problems, and linear ones whose coefficients change gradually, solved step by step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from .dynamics import Dynamics
+from .implicit import Integrator, Ledger
+from .problem import Problem
+from .stages import Stepper
+from .stepped import Recorded
+from .tableau import ESDIRK4, Tableau
+
+Array = NDArray[np.float64]
+INNER = 1e-3  # relative residual of iterative linear solvers: Newton's method goes on anyway
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the steps took."""
+
+    steps: int
+    rejected: int  # repeated because their estimated error was too large,
+    failures: int  # or because Newton's method did not converge
+    newton_iterations: int
+    set_ups: int  # factorisations, or set-ups of multigrid
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """The solution, and how accurate it is."""
+
+    method: str
+    curves: Recorded  # of the watched functionals
+    extra: Recorded
+    error: float  # estimated error of the watched functionals over the times, absolute
+    history: tuple[tuple[int, float], ...]  # (solves, error up to there)
+    ledger: Ledger
+    effort: Effort
+    iterations: int  # of iterative linear solvers
+    _fields: dict[float, Array]
+
+    def state(self, time: float) -> Array:
+        """u(time), owned entries.
+
+        Raises:
+            ValueError: At a time that was not asked for.
+        """
+        if time not in self._fields:
+            known = ", ".join(f"{t:g}" for t in self._fields)
+            raise ValueError(f"expected one of the times asked for, {known}, got {time:g}")
+        return self._fields[time]
+
+
+def is_needed(problem: Problem) -> bool:
+    """Whether a problem has to be solved step by step."""
+    return bool(problem.nonlinear) or not problem.system.is_stepwise
+
+
+def solve_stepwise(
+    problem: Problem,
+    watch: Array,
+    extra: csr_array | None,
+    times: Array,
+    stops: Sequence[float],
+    tolerance: float,
+    method: str,
+    max_steps: int,
+    progress: Callable[[int, float], None] | None = None,
+    tableau: Tableau = ESDIRK4,
+) -> Stepped:
+    """Integrate from 0 to 1; collective.
+
+    Args:
+        problem: In scaled units.
+        watch: (functionals, owned) linear functionals of u whose error counts.
+        extra: (functionals, owned) more of them, whose error does not count.
+        times: Times at which it counts; the last is the end.
+        stops: Times at which the field is wanted.
+        tolerance: Wanted absolute error of the watched functionals.
+        method: "mumps" or "cg".
+        max_steps: Steps at which to give up.
+        progress: Called with the number of steps and the time reached.
+        tableau: The method.
+
+    Raises:
+        ArithmeticError: The steps became too short or too many.
+    """
+    dynamics = Dynamics(problem)
+    space = problem.space
+    degree = space.element.basix_element.degree
+    stepper = Stepper(dynamics, method, INNER, space.mesh.topology.dim, degree)
+    integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress)
+    run = integrator.run(float(times[times > 0][0]), np.array(stops))
+    stepper.destroy()
+    curves = run.of(slice(0, len(watch)))
+    between = float(curves.spread(times).max(initial=0.0))
+    return Stepped(
+        method=f"{tableau.name}, {'mumps' if method == 'mumps' else 'boomeramg'}",
+        curves=curves,
+        extra=run.of(slice(len(watch), None)),
+        error=run.error + between,
+        history=run.history,
+        ledger=run.ledger,
+        effort=Effort(run.steps, run.rejected, run.failures, stepper.solves, stepper.set_ups),
+        iterations=stepper.iterations,
+        _fields=run.fields,
+    )
