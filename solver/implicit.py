@@ -182,7 +182,8 @@ class Integrator:
         """Integrate from one kink to the next."""
         start, end = budget.start, budget.end
         t, h = start, FIRST * (end - start)
-        times, values, slopes = [start], [self._functionals(state.u)], []
+        times, values = [start], [self._functionals(state.u)]
+        slopes: list[Array] = []
         tableau = EULER
         state = State(state.u, state.q, None, state.dq)
         stops = [*stops, end]
@@ -240,8 +241,8 @@ class Integrator:
         if len(times) < 6:
             return GROWTH
         count = len(self._watch)
-        latest = [np.array([row[:count] for row in rows[-4:]]) for rows in (values, slopes)]
-        spread = latest_spread(np.array(times[-4:]), *latest, times[0], times[1] - times[0])
+        y, dy = (np.array([row[:count] for row in rows[-4:]]) for rows in (values, slopes))
+        spread = latest_spread(np.array(times[-4:]), y, dy, times[0], times[1] - times[0])
         return float((BETWEEN * self._tolerance / max(spread, 1e-300)) ** (1 / 6))
 
     def _power(self, tableau: Tableau) -> float:
@@ -282,8 +283,8 @@ class Integrator:
         scale = self._dynamics.problem.scales.time
         return ArithmeticError(
             f"the integration came to a stop at {t * scale:.6g} s of {scale:.6g} s: steps shorter than "
-            f"{h * scale:.2g} s would be needed, as {why}; look at the law of the diffusivity there (it must be positive and without "
-            "jumps), use smaller elements or loosen [time] tolerance"
+            f"{h * scale:.2g} s would be needed, as {why}; look at the law of the diffusivity there "
+            "(it must be positive and without jumps), use smaller elements or loosen [time] tolerance"
         )
 
     def _too_many(self, t: float) -> ArithmeticError:

@@ -1,5 +1,6 @@
 """Values and slopes of diffusivity laws at many concentrations at once, in NumPy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,7 +124,7 @@ def _maximum(x: Operand, y: Operand) -> _Dual:
     return _negative(_minimum(_negative(x), _negative(y)))
 
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[..., _Dual]] = {
     "add": _add,
     "subtract": lambda x, y: _add(x, _negative(y)),
     "multiply": _multiply,

@@ -14,7 +14,6 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from .assembly import project
-from .assembly import project
 from .dynamics import Dynamics, Moment
 from .linear import give_workspace, matrix_times, new_ksp
 from .mixing import Mixing

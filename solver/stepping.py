@@ -1,6 +1,6 @@
 """Nonlinear problems, and linear ones whose coefficients change gradually, solved step by step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,7 @@ def solve_stepwise(
     watch: Array,
     extra: csr_array | None,
     times: Array,
-    stops: Sequence[float],
+    stops: Array,
     tolerance: float,
     method: str,
     max_steps: int,
@@ -94,7 +94,7 @@ def solve_stepwise(
     degree = space.element.basix_element.degree
     stepper = Stepper(dynamics, method, INNER, space.mesh.topology.dim, degree)
     integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress)
-    run = integrator.run(float(times[times > 0][0]), np.array(stops))
+    run = integrator.run(float(times[times > 0][0]), stops)
     stepper.destroy()
     curves = run.of(slice(0, len(watch)))
     between = float(curves.spread(times).max(initial=0.0))

@@ -188,7 +188,7 @@ def solve(
             watch,
             extra,
             watched_times,
-            sorted({*snapshots.tolist()}),
+            snapshots,
             time.tolerance,
             method,
             options.max_steps,
