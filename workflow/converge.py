@@ -15,7 +15,7 @@ from mpi4py import MPI
 
 from microlith.meshing.collective import on_root
 from microlith.meshing.errors import InputError
-from microlith.solver.extrapolation import Convergence, cell_size, convergence
+from microlith.solver.extrapolation import Convergence, cell_size, convergence, enveloped
 from microlith.workflow.case import Case
 from microlith.workflow.meshed import Meshed, degree_of, mesh_of
 from microlith.workflow.outputs import CONVERGE, CONVERGE_PICTURE, CONVERGE_TABLE, SEGMENTATION_PICTURE, result_folder
@@ -248,6 +248,7 @@ def _region(
         # A coarser mesh that differs by less than its law says has the last word where no order is established.
         if law.order is None:
             space = np.max([np.abs(own - outcome.relative[name]) for outcome in levels], axis=0)
+        space = enveloped(base.times, space)
     return RegionErrors(
         law=law,
         space=space,

@@ -25,7 +25,8 @@ def _look(number: int) -> dict[str, Any]:
 def draw_convergence(path: Path, study: "Study") -> None:
     """Draw converge.png: left the error of each mesh against the size of its cells, right that of the case over time.
 
-    Points are differences to the extrapolated curve; lines the law that the case's error is told from.
+    Points are differences to the extrapolated curve (to the finest, where no order is established), lines the law that
+    the case's error is told from, with its margin of safety.
 
     Args:
         path: The PNG file; it appears whole or not at all. For one rank.
@@ -35,10 +36,13 @@ def draw_convergence(path: Path, study: "Study") -> None:
         InputError: The file can't be written.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(9.5, 4.2), dpi=DPI, layout="constrained")
     over_size, over_time = figure.subplots(1, 2)
-    handles, names = [], []
+    handles: list[Any] = []
+    names: list[str] = []
+    every: list[float] = []
     scale, unit = time_unit(float(study.base.times[-1]))
     for number, (name, found) in enumerate(study.regions.items()):
         law = found.law
@@ -52,6 +56,7 @@ def draw_convergence(path: Path, study: "Study") -> None:
         fine = np.geomspace(sizes.min(), sizes.max(), 20)
         told = [float(law.error(h * cell_size(study.base.cells, study.dim)).max(initial=0.0)) for h in fine]
         (line,) = over_size.plot(fine, np.maximum(told, LEAST), linewidth=1.2, **look)
+        every += [*np.array(errors)[drawn], *np.maximum(told, LEAST)]
         handles.append(line)
         order = "order not established" if law.order is None else f"order {law.order:.2f}"
         names.append(f"{name}: {order}")
@@ -68,9 +73,11 @@ def draw_convergence(path: Path, study: "Study") -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
         _tidy(axes)
+    if every:
+        over_size.set_ylim(10 ** np.floor(np.log10(min(every))), 10 ** np.ceil(np.log10(max(every))))
     ticks = sorted({round(study.size(outcome), 2) for outcome in study.levels})
     over_size.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-    over_size.minorticks_off()
+    over_size.xaxis.set_minor_locator(NullLocator())
     legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False, fontsize=8)
     name_entries(legend, names)
     figure.suptitle(wrapped(study.case.title, 9.5), parse_math=False, fontsize=11)
@@ -79,6 +86,8 @@ def draw_convergence(path: Path, study: "Study") -> None:
 
 def draw_segmentation(path: Path, found: "Segmentation", title: str) -> None:
     """Draw segmentation.png: each curve with the band between interfaces moved half a voxel one way and the other.
+
+    Beside it is by how much the curves change, which shows where the band is thinner than the line.
 
     Args:
         path: The PNG file; it appears whole or not at all. For one rank.
@@ -89,33 +98,37 @@ def draw_segmentation(path: Path, found: "Segmentation", title: str) -> None:
         InputError: The file can't be written.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     figure = Figure(figsize=(9.5, 4.2), dpi=DPI, layout="constrained")
-    over_log, over_time = figure.subplots(1, 2, sharey=True)
+    curves, changes = figure.subplots(1, 2)
     times = found.as_is.times
     scale, unit = time_unit(float(times[-1]))
+    shown = times > 0
+    t = times[shown] / scale
     handles: list[Any] = []
     for number, name in enumerate(found.as_is.curves):
         look = _look(number)
-        low, high = (outcome.curves[name] for outcome in (found.smaller, found.larger))
-        for axes in (over_log, over_time):
-            shown = times > 0 if axes is over_log else np.ones(len(times), dtype=bool)
-            t = times[shown] / scale
-            (line,) = axes.plot(t, found.as_is.curves[name][shown], linewidth=1.4, **look)
-            axes.fill_between(
-                t, np.minimum(low, high)[shown], np.maximum(low, high)[shown], color=look["color"], alpha=0.25, lw=0
-            )
+        middle, low, high = (o.curves[name][shown] for o in (found.as_is, found.smaller, found.larger))
+        (line,) = curves.plot(t, middle, linewidth=1.2, **look)
+        least, most = np.minimum(low, high), np.maximum(low, high)
+        curves.fill_between(t, least, most, color=look["color"], alpha=0.3, linewidth=0)
+        for outcome, dashes in ((low, ":"), (high, "-")):
+            changes.plot(t, (outcome - middle) / found.as_is.reference, dashes, linewidth=1.2, color=look["color"])
         handles.append(line)
-    if (times > 0).any():
-        over_log.set_xscale("log")
-    for axes in (over_log, over_time):
+    for axes in (curves, changes):
+        if shown.any():
+            axes.set_xscale("log")
         axes.set_xlabel(f"time / {unit}")
         _tidy(axes)
-    over_log.set_ylabel("mean concentration / mol m⁻³")
-    handles.append(Patch(color="0.5", alpha=0.25, linewidth=0))
+    curves.set_ylabel("mean concentration / mol m⁻³")
+    changes.set_ylabel("change / source concentration")
+    handles += [Patch(color="0.5", alpha=0.3, linewidth=0)]
+    handles += [Line2D([], [], color="0.3", linestyle=dashes, linewidth=1.2) for dashes in (":", "-")]
     legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False, fontsize=8)
-    name_entries(legend, [*found.as_is.curves, f"band: {found.what}\nhalf a voxel smaller\nto half a voxel larger"])
+    how = f"between the two,\n{found.what} moved by\nhalf a voxel", "half a voxel smaller", "half a voxel larger"
+    name_entries(legend, [*found.as_is.curves, *how])
     figure.suptitle(wrapped(title, 9.5), parse_math=False, fontsize=11)
     save(figure, path, title)
 

@@ -134,10 +134,10 @@ def _tables(study: "Study") -> list[tuple[list[str], list[list[str]], str]]:
     runs = [_run_row(study, outcome) for outcome in _outcomes(study)]
     tables.append((["sizes ×", "degree", "tolerance", "cells", "unknowns", "s"], runs, "runs"))
     if len(study.levels) > 1:
-        heading = ["region", "order", "error in space", "error in time", "checked"]
-        heading += ["degree + 1 changes"] if study.higher is not None else []
+        heading = ["region", "order", "in space", "in time", "checked"]
+        heading += ["degree + 1"] if study.higher is not None else []
         rows = [_region_row(study, name, found) for name, found in study.regions.items()]
-        tables.append((heading, rows, "the case as given, relative to the source concentration"))
+        tables.append((heading, rows, "errors of the case as given, per source concentration"))
     if study.segmentation is not None:
         heading = ["region", "smaller", "larger", "t50 / s", "t90 / s"]
         rows = [_segmentation_row(study.segmentation, name) for name in study.base.curves]
@@ -168,7 +168,7 @@ def _region_row(study: "Study", name: str, found: "RegionErrors") -> list[str]:
 def _order(found: "RegionErrors") -> str:
     if found.law is None:
         return "-"
-    return "not yet asymptotic" if found.law.order is None else f"{found.law.order:.2f}"
+    return "not asymptotic" if found.law.order is None else f"{found.law.order:.2f}"
 
 
 def _number(value: float | None) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.solver.extrapolation import enveloped
 from microlith.workflow.meshed import Meshed, degree_of
 from microlith.workflow.variant import Tell, Variant, solved_variant
 
@@ -77,7 +78,7 @@ def spatial_error(
     except Exception as error:  # whatever it is, the run has its results
         log.warning("error in space not estimated: the coarser problem could not be solved (%s)", error)
         return None
-    found = {name: np.abs(curve - other.curves[name]) for name, curve in curves.items()}
+    found = {name: enveloped(other.times, np.abs(curve - other.curves[name])) for name, curve in curves.items()}
     return SpatialError(how, other.cells, other.unknowns, found)
 
 

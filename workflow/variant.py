@@ -63,7 +63,7 @@ class Outcome:
     @property
     def relative(self) -> dict[str, Array]:
         """Curves per reference concentration."""
-        return {name: curve / self.reference for name, curve in self.curves.items()}
+        return {name: np.divide(curve, self.reference) for name, curve in self.curves.items()}
 
 
 def outcome_of(
