@@ -30,6 +30,8 @@ SHAPES = {
     "tetrahedron": dmesh.CellType.tetrahedron,
     "hexahedron": dmesh.CellType.hexahedron,
 }
+CELLS = dict(zip(SHAPES, ("triangles", "squares", "tetrahedra", "cubes"), strict=True))
+EFFECTIVE = {"term": "effective diffusivity", "of": "effective diffusivity"}
 FLAT, SOLID = ("triangle", "quadrilateral"), ("tetrahedron", "hexahedron")
 
 
@@ -93,11 +95,21 @@ def walls(shape):
 @pytest.mark.mpi
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("linear", ["mumps", "cg"])
-def test_layers(shape, linear):
+def test_layers(verified, shape, linear):
     """Along the layers each conducts as its share of the section; across them one closed layer blocks all."""
     mesh = block(walls(shape), shape, split=2, size=(3.0, 2.0, 1.5)[: 2 if shape in FLAT else 3])
     for axis in "xz" if shape in SOLID else "x":
         found = along(axis, mesh, linear=linear)
+        if axis == "x":
+            verified(
+                **EFFECTIVE,
+                against="layers along the flow: their share of the section",
+                dim=2 if shape in FLAT else 3,
+                cells=CELLS[shape],
+                degree=1,
+                error=abs(found.relative / 0.75 - 1),
+                balance=found.disagreement,
+            )
         assert found.relative == pytest.approx(0.75, rel=1e-8)
         assert found.fraction == pytest.approx(0.75, rel=1e-12)
         assert found.tortuosity == pytest.approx(1.0, rel=1e-8)
@@ -194,7 +206,7 @@ def test_the_series_itself():
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("fraction", [0.3, 0.6])
-def test_order_around_a_disk(fraction):
+def test_order_around_a_disk(verified, fraction):
     """Second order, from above but for the chords of the arc; by symmetry a quarter conducts like the whole."""
     exact = square_array_of_disks(fraction)
     errors = []
@@ -204,6 +216,16 @@ def test_order_around_a_disk(fraction):
         assert found[0].disagreement < 1e-8
         errors.append(found[0].relative / exact - 1)
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    verified(
+        **EFFECTIVE,
+        against=f"square array of insulating disks, {fraction:.0%} of the area (Rayleigh, Phil. Mag. 34 (1892) 481)",
+        dim=2,
+        cells="triangles",
+        degree=1,
+        error=abs(errors[-1]),
+        order_space=orders[-1],
+        balance=max(along.disagreement for along in found),
+    )
     assert (np.abs(orders - 2) < 0.1).all(), (errors, orders)
     assert 0 < errors[-1] < 2e-3, errors
 

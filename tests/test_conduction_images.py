@@ -76,13 +76,24 @@ def test_the_series_itself():
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("fraction", [0.2, 0.4])
-def test_cubic_array_of_spheres(fraction):
+def test_cubic_array_of_spheres(verified, fraction):
     """Tetrahedra of one voxel around a ball of voxels; the rest of the error falls as the voxels get smaller."""
     errors = []
     for voxels in (16, 32):
         (found,) = through(smooth(space_around_ball(voxels, fraction), 1.0), "z")
         errors.append(found.relative / cubic_array_of_spheres(1 - found.fraction) - 1)
-    print(fraction, errors)
+    verified(
+        term="effective diffusivity",
+        against=f"cubic array of insulating spheres of voxels, {fraction:.0%} of the volume (Rayleigh, Phil. Mag. 34 "
+        "(1892) 481), voxels halved",
+        dim=3,
+        cells="tetrahedra",
+        degree=1,
+        error=abs(errors[1]),
+        of="effective diffusivity",
+        order_space=np.log2(errors[0] / errors[1]),
+        balance=found.disagreement,
+    )
     assert 0 < errors[0] < 1.5e-2, errors
     assert 0 < errors[1] < 0.4 * errors[0], errors
 

@@ -37,6 +37,7 @@ from microlith.solver.transient import solve
 MICRO = 1e-6
 D = 2e-14  # m²/s, effective
 POROSITY = 0.5
+CELLS = {CellType.tetrahedron: "tetrahedra", CellType.hexahedron: "cubes"}
 KINDS = pytest.mark.parametrize("kind", [CellType.tetrahedron, CellType.hexahedron], ids=["tetrahedra", "cubes"])
 
 
@@ -54,18 +55,18 @@ def run(mesh, physics, degree, end, shapes, tolerance=1e-6, linear="auto", inner
 
 
 @KINDS
-@pytest.mark.parametrize(("degree", "coarse"), [(1, 6), (2, 3)])
-def test_order_of_convergence(kind, degree, coarse):
+@pytest.mark.parametrize(("degree", "coarse"), [(1, 6), (2, 3), (3, 2)])
+def test_order_of_convergence(verified, kind, degree, coarse):
     """A cube held at three faces: 1 − c is the product of three slabs' (Newman, Ind. Eng. Chem. 28 (1936) 545).
 
     The L2 error falls with h^(degree + 1); a wrong dof order or a lumped form costs an order.
     """
     end = 0.2 * MICRO**2 / (D / POROSITY)
     faces = {name: FaceCondition(1000.0) for name in ("x_min", "y_min", "z_min")}
-    errors = []
+    errors, balances = [], []
     for n in (coarse, 2 * coarse):
         mesh = brick(MPI.COMM_SELF, (n, n, n), (1.0, 1.0, 1.0), kind)
-        problem, transient = run(mesh, Physics((medium(),), faces), degree, end, {}, 1e-7)
+        problem, transient = run(mesh, Physics((medium(),), faces), degree, end, {}, 1e-8)
         found, exact = fem.Function(problem.space), fem.Function(fem.functionspace(mesh.mesh, ("Lagrange", degree + 2)))
         found.x.array[:] = transient.concentration(end) / 1000.0
 
@@ -74,9 +75,22 @@ def test_order_of_convergence(kind, degree, coarse):
 
         exact.interpolate(product)
         errors.append(np.sqrt(fem.assemble_scalar(fem.form((found - exact) ** 2 * ufl.dx))))
+        balances.append(transient.balance.imbalance)
     order = np.log2(errors[0] / errors[1])
+    verified(
+        term="storage and diffusion",
+        against="cube held at three sides, product of slabs (Newman, Ind. Eng. Chem. 28 (1936) 545)",
+        dim=3,
+        cells=CELLS[kind],
+        degree=degree,
+        error=errors[1],
+        of="concentration, root mean square",
+        order_space=order,
+        balance=max(balances),
+    )
     assert order > degree + 0.8, (order, errors)
-    assert errors[1] < {1: 5e-3, 2: 6e-4}[degree]
+    assert errors[1] < {1: 5e-3, 2: 6e-4, 3: 1e-4}[degree]
+    assert max(balances) < 1e-8, balances
 
 
 @pytest.mark.mpi
@@ -118,7 +132,7 @@ def ball_in_a_bath(radius, size, comm=COMM):
 @pytest.mark.parametrize(
     ("degree", "per_radius"), [pytest.param(2, 1 / 6, marks=pytest.mark.mpi), pytest.param(1, 0.0)]
 )
-def test_ball_in_a_bath(degree, per_radius):
+def test_ball_in_a_bath(verified, degree, per_radius):
     """From voxels to curves, 16 and 32 voxels radius: errors fall, elements as many per radius or of one voxel."""
     errors = []
     for radius in (16, 32):
@@ -126,11 +140,22 @@ def test_ball_in_a_bath(degree, per_radius):
         bath = PhasePhysics("bath", Role.SOURCE, concentration=1000.0)
         length = radius * 1e-7
         end = length**2 / (D / POROSITY)
-        _, transient = run(mesh, Physics((bath, medium("ball"))), degree, end, {"ball": WholePhase("ball")}, 1e-5)
+        _, transient = run(mesh, Physics((bath, medium("ball"))), degree, end, {"ball": WholePhase("ball")}, 1e-8)
         late = transient.times > 1e-3 * end
         exact = sphere_mean(transient.times, length, D / POROSITY)
         errors.append(np.abs(transient.curves["ball"] / 1000.0 - exact)[late].max())
+    verified(
+        term="from voxels to curves",
+        against="ball in a bath, 32 voxels radius (Crank 1975, eq. 6.20)",
+        dim=3,
+        cells="tetrahedra",
+        degree=degree,
+        error=errors[1],
+        order_space=np.log2(errors[0] / errors[1]),
+        balance=transient.balance.imbalance,
+    )
     assert errors[1] < 5e-3, errors
+    assert transient.balance.imbalance < 1e-8
     assert errors[1] < errors[0], errors
 
 
