@@ -97,6 +97,76 @@ diffusivity = "1e-14 m^2/s"
 end = "1 h"
 """
 
+RICH = """
+[image]
+file = "image.tif"
+
+[phases.pore]
+label = 0
+role = "source"
+concentration = { times = ["0 s", "10 s", "10 s", "1 min"], values = ["0 M", "1 M", "500 mM", "0 M"], period = "2 min" }
+mass_transfer = { times = ["5 s", "20 s", "30 s"], values = ["0 m/s", "1 um/s", "1 um/s"], interpolation = "step" }
+connected_to = "y_max"
+
+[phases.electrolyte]
+label = 1
+role = "transport"
+diffusivity = { x = "2e-10 m^2/s", y = "5e-11 m^2/s" }
+porosity = 0.25
+effective = { tortuosity = 2.5 }
+initial = "1 mM"
+
+[phases.silicon]
+label = 2
+role = "transport"
+diffusivity = { concentrations = ["0 M", "1 M", "2 M"], values = ["1e-16 m^2/s", "3e-15 m^2/s", "2e-15 m^2/s"] }
+
+[phases.graphite]
+label = 3
+role = "transport"
+diffusivity = { expression = "D0 * (1 + c / c0)", D0 = "1e-14 m^2/s", c0 = "500 mol/m^3" }
+
+[phases.film]
+label = 4
+role = "sink"
+uptake = { rate = "1e-6 m/s", capacity = "1 nmol/cm^2" }
+
+[[interfaces]]
+between = ["electrolyte", "silicon"]
+partition = 2
+exchange = "1 um/s"
+
+[[interfaces]]
+between = ["graphite", "electrolyte"]
+film = { thickness = "10 nm", diffusivity = "1e-16 m^2/s" }
+
+[[interfaces]]
+between = ["silicon", "graphite"]
+partition = 0.5
+
+[time]
+end = "1 h"
+
+[regions.skin]
+surface = "silicon"
+threshold = 0.25
+
+[regions.rind]
+surface = "film"
+
+[faces.x_min]
+concentration = "1 M"
+mass_transfer = "1 um/s"
+phases = ["electrolyte", "silicon"]
+
+[faces.x_max]
+flux = { times = ["0 s", "1 h"], values = ["-1e-6 mol/m^2/s", "1e-6 mol/m^2/s"] }
+
+[faces.y_min]
+current_density = "-1 mA/cm^2"
+phases = ["graphite"]
+"""
+
 
 def edited(old: str, new: str, text: str = CASE) -> str:
     """The text with its one `old` replaced."""

@@ -5,25 +5,41 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from case_files import CASE, SMALL, edited, write_case
+from case_files import CASE, RICH, SMALL, edited, write_case
 
+from microlith.meshing.errors import InputError
 from microlith.meshing.spec import MeshOptions, PhaseLabels, RawLayout
+from microlith.solver.courses import Course
+from microlith.solver.laws import Concentration, Constant, DiffusivityExpression, DiffusivityTable, Operation
 from microlith.solver.spec import (
     Ball,
     Box,
     FaceCondition,
+    InterfaceLaw,
     LabelRegion,
     Polygon,
     Role,
     Shell,
     SolverOptions,
+    SurfaceOf,
     TimeSpan,
     WholePhase,
 )
 from microlith.workflow.case import Case
 from microlith.workflow.casefile import load_case
 from microlith.workflow.table import interpreted
-from microlith.workflow.units import CONCENTRATION, DIFFUSIVITY, LENGTH, TIME, VELOCITY, length_text, to_si
+from microlith.workflow.units import (
+    AREAL_AMOUNT,
+    CONCENTRATION,
+    CURRENT_DENSITY,
+    DIFFUSIVITY,
+    FLUX,
+    LENGTH,
+    TIME,
+    VELOCITY,
+    length_text,
+    to_si,
+)
 
 
 def load(folder: Path, text: str = CASE) -> Case:
@@ -46,7 +62,7 @@ def test_every_table_is_understood_in_si(tmp_path: Path) -> None:
     assert case.mesh == MeshOptions("auto", {"grain": 2.5e-8}, 2e-7, 0.3, 2, 1e-8)
     assert case.degree == 3
     assert case.time == TimeSpan(100.0, 1e-4, (0.0, 2.0, 100.0), (1.0, 60.0))
-    assert case.solver == SolverOptions("cg", 50, 1e-8)
+    assert case.solver == SolverOptions("cg", max_solves=50, inner_tolerance=1e-8)
     assert case.physics.faces == {"x_min": FaceCondition(500.0, 1e-6)}
     assert case.regions == {
         "I": Box({"x": (2e-7, 6e-7), "y": (-1e-6, 1.4e-6)}),
@@ -70,6 +86,83 @@ def test_defaults_are_those_of_the_data_classes(tmp_path: Path) -> None:
     assert case.regions == {"sei": WholePhase("sei")}, "without regions each transport phase is one"
     sei = case.physics.phases[1]
     assert (sei.porosity, sei.initial, sei.effective_diffusivity) == (1.0, 0.0, 1e-14)
+
+
+def test_physics_of_every_kind_is_understood_in_si(tmp_path: Path) -> None:
+    """The new keys to the exact objects; 1 nmol/cm^2 is 1e-5 mol/m^2."""
+    physics = load(tmp_path, RICH).physics
+    pore, electrolyte, silicon, graphite, film = physics.phases
+    assert pore.concentration == Course((0.0, 10.0, 10.0, 60.0), (0.0, 1000.0, 500.0, 0.0), 120.0)
+    assert pore.mass_transfer == Course((5.0, 20.0, 20.0), (0.0, 0.0, 1e-6)), "a step where the value changes"
+    assert pore.connected_to == "y_max"
+    assert electrolyte.diffusivity == 2e-10
+    assert electrolyte.anisotropy == (1.0, 0.25)
+    assert (electrolyte.effective_factor, electrolyte.effective_diffusivity) == (0.1, pytest.approx(2e-11, rel=1e-14))
+    assert silicon.law == DiffusivityTable((0.0, 1000.0, 2000.0), (1e-16, 3e-15, 2e-15))
+    assert (silicon.diffusivity, silicon.effective_factor) == (3e-15, 1.0)
+    ratio = Operation("divide", (Concentration(), Constant(500.0)))
+    tree = Operation("multiply", (Constant(1e-14), Operation("add", (Constant(1.0), ratio))))
+    assert graphite.law == DiffusivityExpression(tree, "D0 * (1 + c / c0) with D0 = 1e-14 m^2/s, c0 = 500 mol/m^3")
+    # c of graphite comes to 1000 mol/m^3 at most: half of silicon's 2000 is that of the electrolyte.
+    assert graphite.diffusivity == pytest.approx(3e-14, rel=1e-14)
+    assert (film.uptake, film.capacity) == (1e-6, 1e-5)
+    assert physics.interfaces == (
+        InterfaceLaw("electrolyte", "silicon", 2.0, 1e-6),
+        InterfaceLaw("graphite", "electrolyte", 1.0, 1e-8, "10 nm with D 1e-16 m^2/s"),
+        InterfaceLaw("silicon", "graphite", 0.5),
+    )
+    assert physics.faces == {
+        "x_min": FaceCondition(1000.0, 1e-6, phases=("electrolyte", "silicon")),
+        "x_max": FaceCondition(flux=Course((0.0, 3600.0), (-1e-6, 1e-6))),
+        "y_min": FaceCondition(current_density=-10.0, phases=("graphite",)),
+    }
+    assert load(tmp_path, RICH).regions == {"skin": SurfaceOf("silicon", 0.25), "rind": SurfaceOf("film")}
+
+
+@pytest.mark.parametrize(
+    ("course", "understood"),
+    [
+        ('{ times = ["0 s"], values = ["2 M"] }', Course((0.0,), (2000.0,))),
+        ('{ times = ["1 s", "2 s"], values = ["0 M", "1 M"], interpolation = "linear" }',
+         Course((1.0, 2.0), (0.0, 1000.0))),
+        ('{ times = ["0 s", "1 s", "2 s"], values = ["1 M", "0 M", "1 M"], interpolation = "step", period = "3 s" }',
+         Course((0.0, 1.0, 1.0, 2.0, 2.0), (1000.0, 1000.0, 0.0, 0.0, 1000.0), 3.0)),
+        ('{ times = ["0 s", "1 s", "2 s"], values = ["1 M", "1 M", "1 M"], interpolation = "step" }',
+         Course((0.0,), (1000.0,))),
+        ('{ times = ["0 s", "1 min"], values = ["1 M", "1 M"], period = "1 min" }',
+         Course((0.0, 60.0), (1000.0, 1000.0), 60.0)),
+    ],
+)  # fmt: skip
+def test_courses(tmp_path: Path, course: str, understood: Course) -> None:
+    assert load(tmp_path, edited('"1 M"', course, SMALL)).physics.phases[0].concentration == understood
+
+
+def test_steps_hold_until_the_next(tmp_path: Path) -> None:
+    """Charge, rest, discharge: what the course is at any time, not just its knots."""
+    text = (
+        '{ times = ["0 s", "10 s", "15 s"], values = ["1 M", "0 M", "3 M"], interpolation = "step", period = "20 s" }'
+    )
+    course = load(tmp_path, edited('"1 M"', text, SMALL)).physics.phases[0].concentration
+    assert isinstance(course, Course)
+    times = [0.0, 9.9, 10.0, 14.9, 15.0, 19.9, 20.0, 30.0, 35.0]
+    assert course.after(times).tolist() == [1000, 1000, 0, 0, 3000, 3000, 1000, 0, 3000]
+
+
+def test_what_may_drive_a_case(tmp_path: Path) -> None:
+    """Fluxes alone, or what is there at the start and moves to a sink, to another phase, or over an interface."""
+    closed = edited('role = "source"\nconcentration = "1 M"', 'role = "barrier"', SMALL)
+    assert load(tmp_path, closed + '[faces.x_min]\nflux = "1e-6 mol/m^2/s"\n').physics.reference_concentration == 0
+    assert load(tmp_path, closed + '[faces.x_min]\ncurrent_density = "1 A/m^2"\n').physics.faces
+    filled = closed.replace('"1e-14 m^2/s"', '"1e-14 m^2/s"\ninitial = "1 M"')
+    sink = '[phases.a]\nlabel = 2\nrole = "sink"\nuptake = "1 m/s"\n'
+    assert load(tmp_path, filled + sink).physics.reference_concentration == 1000.0
+    other = '[phases.b]\nlabel = 3\nrole = "transport"\ndiffusivity = "1 m^2/s"\n'
+    assert load(tmp_path, filled + other).physics.reference_concentration == 1000.0
+    level = other + 'initial = "1 M"\n[[interfaces]]\nbetween = ["sei", "b"]\npartition = 3.0\n'
+    assert load(tmp_path, filled + level).physics.interfaces[0].partition == 3.0
+    for nothing in (closed, filled, filled + other + 'initial = "1 M"\n'):
+        with pytest.raises(InputError, match="nothing feeds"):
+            load(tmp_path, nothing)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +194,11 @@ def test_defaults_are_those_of_the_data_classes(tmp_path: Path) -> None:
         ("2 min", TIME, 120.0),
         ("250 ms", TIME, 0.25),
         ("2 days", TIME, 172800.0),
+        ("1 mA/cm^2", CURRENT_DENSITY, 10.0),
+        ("1 A/m2", CURRENT_DENSITY, 1.0),
+        ("2 umol/m^2/s", FLUX, 2e-6),
+        ("2 mol/(m^2 s)", FLUX, 2.0),
+        ("3 nmol/cm^2", AREAL_AMOUNT, 3e-5),
     ],
 )
 def test_units(text: str, dimension: object, expected: float) -> None:
@@ -220,6 +318,31 @@ def test_interpreted_case_is_json_with_units_and_leaves_nothing_out(tmp_path: Pa
     assert data["regions"]["rim"] == {"kind": "shell", "around": "grain", "distance_m": 1e-7}
     assert data["regions"]["ball"]["kind"] == "sphere"
     assert data["faces"]["x_min"] == {"concentration_mol_per_m3": 500.0, "mass_transfer_m_per_s": 1e-6}
+    physics = load(tmp_path, RICH)
+    data |= json.loads(json.dumps(interpreted(physics), allow_nan=False))
+    assert data["phases"]["pore"] == {
+        "labels": [0],
+        "role": "source",
+        "concentration_mol_per_m3": {
+            "times_s": [0, 10, 10, 60], "values": [0, 1000, 500, 0], "period_s": 120
+        },
+        "mass_transfer_m_per_s": {"times_s": [5, 20, 20], "values": [0, 0, 1e-6], "period_s": None},
+        "connected_to": "y_max",
+    }  # fmt: skip
+    assert data["phases"]["electrolyte"]["effective_diffusivity_along_m2_per_s"] == pytest.approx(
+        {"x": 2e-11, "y": 5e-12}, rel=1e-14
+    )
+    assert data["phases"]["silicon"]["diffusivity_law"]["values_m2_per_s"] == [1e-16, 3e-15, 2e-15]
+    assert data["phases"]["graphite"]["diffusivity_law"]["expression"].startswith("D0 * (1 + c / c0) with D0 = 1e-14")
+    assert data["phases"]["film"]["capacity_mol_per_m2"] == 1e-5
+    assert data["interfaces"][1] == {
+        "between": ["graphite", "electrolyte"],
+        "partition": 1.0,
+        "exchange_m_per_s": 1e-8,
+        "film": "10 nm with D 1e-16 m^2/s",
+    }
+    assert data["faces"]["y_min"] == {"current_density_a_per_m2": -10.0, "phases": ["graphite"]}
+    assert data["regions"]["skin"] == {"kind": "surface", "phase": "silicon", "threshold": 0.25}
     for part, options in (("mesh", case.mesh), ("time", case.time), ("solver", case.solver), ("image", case.image)):
         missing = [f.name for f in fields(options) if not any(key.startswith(f.name) for key in data[part])]
         assert missing in ([], ["path"], ["coarseness"]), f"{part} of summary.json lacks {missing}"

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from case_files import CASE, SMALL, edited, write_case
+from case_files import CASE, RICH, SMALL, edited, write_case
 
 from microlith.workflow import cli
 
@@ -159,7 +159,132 @@ EDITS = {
     "key twice": (END, f"{END}\n{END}", ["not valid TOML", "line"]),
 }  # fmt: skip
 
-TEXTS = {name: (edited(old, new), words) for name, (old, new, words) in EDITS.items()} | {
+COURSE = 'values = ["0 M", "1 M", "500 mM", "0 M"], period = "2 min"'
+TIMES = 'times = ["0 s", "10 s", "10 s", "1 min"]'
+STEPS = 'times = ["5 s", "20 s", "30 s"], values = ["0 m/s", "1 um/s", "1 um/s"]'
+FIRST = 'between = ["electrolyte", "silicon"]'
+THIRD = 'between = ["silicon", "graphite"]'
+FILM = 'film = { thickness = "10 nm", diffusivity = "1e-16 m^2/s" }'
+TABLE = 'concentrations = ["0 M", "1 M", "2 M"], values'
+LAW = 'expression = "D0 * (1 + c / c0)", D0'
+AXES = '{ x = "2e-10 m^2/s", y = "5e-11 m^2/s" }'
+UPTAKE = '{ rate = "1e-6 m/s", capacity = "1 nmol/cm^2" }'
+PORE_AT, SILICON, GRAPHITE = (
+    "[phases.pore] concentration",
+    "[phases.silicon] diffusivity",
+    "[phases.graphite] diffusivity",
+)
+
+# Edits of RICH.
+RICH_EDITS = {
+    # courses
+    "lengths differ": (TIMES, 'times = ["0 s", "10 s"]', [PORE_AT, "as many values as times", "4 values and 2 times"]),
+    "course decreases": (TIMES, 'times = ["0 s", "20 s", "10 s", "1 min"]', [f"{PORE_AT}.times, item 3", "increase"]),
+    "time thrice": (TIMES, 'times = ["0 s", "10 s", "10 s", "10 s"]', [f"{PORE_AT}.times, item 4", "three times"]),
+    "step twice": (STEPS, STEPS.replace('"20 s"', '"5 s"'), ["[phases.pore] mass_transfer.times, item 2", "increase"]),
+    "time negative": (TIMES, 'times = ["-1 s", "10 s", "10 s", "1 min"]', [f"{PORE_AT}.times, item 1", "negative"]),
+    "time bare": (TIMES, 'times = [0, "10 s", "10 s", "1 min"]', [f"{PORE_AT}.times, item 1", "a time", "number 0"]),
+    "value unit": (COURSE, COURSE.replace("500 mM", "500 mm"), [f"{PORE_AT}.values, item 3", "a concentration", "mm"]),
+    "value negative": (COURSE, COURSE.replace('"1 M"', '"-1 M"'), [f"{PORE_AT}.values, item 2", "negative"]),
+    "period short": (COURSE, COURSE.replace("2 min", "30 s"), [f"{PORE_AT}.period", "30 s", "60 s"]),
+    "period zero": (COURSE, COURSE.replace("2 min", "0 s"), [f"{PORE_AT}.period", "above zero"]),
+    "no values": (COURSE, 'period = "2 min"', [PORE_AT, '"values" is missing']),
+    "no knots": (f"{TIMES}, {COURSE}", "times = [], values = []", [f"{PORE_AT}.times", "at least 1"]),
+    "interpolation": (COURSE, 'values = [], interpolation = "spline"', [f"{PORE_AT}", "at least 1 quantities"]),
+    "unknown interpolation": (
+        '"step"', '"steps"', ["[phases.pore] mass_transfer.interpolation", '"steps"', '"step"'],
+    ),
+    "unknown key of a course": (COURSE, f"{COURSE}, repeat = true", [PORE_AT, '"repeat"']),
+    "mass transfer always zero": (
+        STEPS, STEPS.replace("1 um/s", "0 um/s"), ["[phases.pore] mass_transfer.values", "all values are zero"],
+    ),
+    "uptake over time": (UPTAKE, '{ times = ["0 s"], values = ["1 m/s"] }', ["[phases.film] uptake", '"times"']),
+    # sources and sinks
+    "unknown face of a source": ('"y_max"', '"ymax"', ["[phases.pore] connected_to", '"ymax"', '"y_max"']),
+    "sink connected": (
+        f"uptake = {UPTAKE}", f'uptake = {UPTAKE}\nconnected_to = "x_min"', ["[phases.film] connected_to", '"source"'],
+    ),
+    "no rate": (UPTAKE, '{ capacity = "1 nmol/cm^2" }', ["[phases.film] uptake", '"rate" is missing']),
+    "no capacity": (UPTAKE, '{ rate = "1 m/s" }', ["[phases.film] uptake", '"capacity" is missing']),
+    "capacity per volume": (UPTAKE, UPTAKE.replace("cm^2", "cm^3"), ["uptake.capacity", "an amount per area", "cm^3"]),
+    # diffusivities
+    "one axis only": (AXES, '{ x = "2e-10 m^2/s" }', ["[phases.electrolyte] diffusivity", '"y" is missing']),
+    "axis unknown": (AXES, AXES.replace("y =", "r ="), ["[phases.electrolyte] diffusivity", '"r"', "x, y, z"]),
+    "axis zero": (AXES, AXES.replace("5e-11", "0"), ["[phases.electrolyte] diffusivity.y", "above zero"]),
+    "axes as laws": (AXES, '{ x = { expression = "D" }, y = "1 m^2/s" }', ["diffusivity.x", "a diffusivity", "table"]),
+    "table decreases": (TABLE, TABLE.replace("1 M", "3 M"), [f"{SILICON}.concentrations, item 3", "increase"]),
+    "table of one": (TABLE, TABLE.replace('"1 M", "2 M"', ""), [f"{SILICON}.concentrations", "at least 2", "got 1"]),
+    "table of two": (TABLE, TABLE.replace(', "2 M"', ""), [SILICON, "3 values and 2 concentrations"]),
+    "table value zero": ('"3e-15 m^2/s"', '"0 m^2/s"', [f"{SILICON}.values, item 2", "above zero"]),
+    "table with axes": (TABLE, f'x = "1 m^2/s", {TABLE}', [SILICON, '"x"', "concentrations, values"]),
+    "law with an axis": (LAW, f'x = "1 m^2/s", {LAW}', [GRAPHITE, '"x" is not in the expression', "along all axes"]),
+    "law of nothing": (LAW, 'expression = "", D0', [f"{GRAPHITE}.expression", "a text such as"]),
+    "law runs code": (LAW, LAW.replace("1 +", "open('x') +"), [GRAPHITE, "open('x')", "not allowed"]),
+    "law with units amiss": (LAW, LAW.replace(" / c0", ""), [GRAPHITE, '"1 + c"', "a concentration"]),
+    "law negative": (LAW, LAW.replace("1 + c", "1 - c"), [GRAPHITE, "D is", "c = 50", "above zero"]),
+    "parameter as a list": (LAW, LAW.replace(", D0", ", D1 = [1], D0"), [f"{GRAPHITE}.D1", "a quantity", "a list"]),
+    "parameter unit": (LAW, LAW.replace(", D0", ', D1 = "1 xyzzy", D0'), [f"{GRAPHITE}.D1", 'unknown unit "xyzzy"']),
+    "parameter name": (LAW, LAW.replace(", D0", ', "D-1" = 1, D0'), [GRAPHITE, '"D-1"', "letters"]),
+    # interfaces
+    "interfaces as a table": (f"[[interfaces]]\n{FIRST}", f"[interfaces]\n{FIRST}", ["not valid TOML"]),
+    "one phase": (FIRST, 'between = ["silicon"]', ["[[interfaces]], number 1, between", "a list of 2", "got 1"]),
+    "unknown phase": (THIRD, THIRD.replace("silicon", "silicone"), ["number 3, between, item 1", '"silicon"?']),
+    "same phase": (THIRD, THIRD.replace("silicon", "graphite"), ["number 3, between", 'two different', '"graphite"']),
+    "unsolved phase": (
+        THIRD, THIRD.replace("silicon", "pore"), ["number 3, between, item 1", '"pore" is not solved for', "graphite"],
+    ),
+    "pair again": (
+        THIRD, 'between = ["silicon", "electrolyte"]', ["number 3, between", "number 1 already"],
+    ),
+    "no law": ("partition = 0.5", "", ["[[interfaces]], number 3:", "at least one of partition, exchange, film"]),
+    "partition zero": ("partition = 0.5", "partition = 0", ["number 3, partition", "above 0"]),
+    "partition text": ("partition = 0.5", 'partition = "0.5"', ["number 3, partition", "a number"]),
+    "exchange zero": ('"1 um/s"\n\n[[', '"0 um/s"\n\n[[', ["number 1, exchange", "above zero"]),
+    "exchange unit": ('"1 um/s"\n\n[[', '"1 um^2/s"\n\n[[', ["number 1, exchange", "a velocity"]),
+    "film and exchange": (FILM, f'{FILM}\nexchange = "1 m/s"', ["number 2, exchange", 'excludes "film"']),
+    "film without diffusivity": (
+        FILM, 'film = { thickness = "10 nm" }', ["number 2, film", '"diffusivity" is missing'],
+    ),
+    "unknown key of an interface": ("partition = 0.5", "partion = 0.5", ["number 3:", '"partion"', '"partition"']),
+    # faces
+    "two conditions": (
+        'concentration = "1 M"\nmass', 'concentration = "1 M"\nflux = "1 mol/m^2/s"\nmass',
+        ["[faces.x_min]", "exactly one", "concentration and flux"],
+    ),
+    "flux with mass transfer": (
+        'current_density = "-1 mA/cm^2"', 'current_density = "-1 mA/cm^2"\nmass_transfer = "1 m/s"',
+        ["[faces.y_min] mass_transfer", 'with "concentration" only'],
+    ),
+    "flux as a concentration": (
+        '"-1e-6 mol/m^2/s", ', '"-1e-6 mol/m^3", ', ["[faces.x_max] flux.values, item 1", "a flux"],
+    ),
+    "current": ('"-1 mA/cm^2"', '"-1 mA"', ["[faces.y_min] current_density", "a current density", "mA"]),
+    "face of an unknown phase": (
+        'phases = ["graphite"]', 'phases = ["grafite"]', ["[faces.y_min] phases, item 1", '"grafite"', '"graphite"'],
+    ),
+    "face of a source": ('phases = ["graphite"]', 'phases = ["pore"]', ["[faces.y_min] phases, item 1", "not solved"]),
+    "face of no phase": ('phases = ["graphite"]', "phases = []", ["[faces.y_min] phases", "at least 1"]),
+    "face twice of a phase": (
+        'phases = ["graphite"]', 'phases = ["graphite", "graphite"]', ["[faces.y_min] phases, item 2", "listed twice"],
+    ),
+    # surfaces
+    "surface of a source": ('"silicon"\nthreshold', '"pore"\nthreshold', ["[regions.skin] surface", "is a source"]),
+    "surface of nothing": ('"silicon"\nthreshold', '"silicone"\nthreshold', ["[regions.skin] surface", '"silicon"?']),
+    "threshold 1": ("threshold = 0.25", "threshold = 1", ["[regions.skin] threshold", "above 0 and below 1"]),
+    "threshold 0": ("threshold = 0.25", "threshold = 0.0", ["[regions.skin] threshold", "above 0 and below 1"]),
+    "threshold alone": (
+        'surface = "silicon"\n', 'phase = "silicon"\n', ["[regions.skin] threshold", 'with "surface" only'],
+    ),
+}  # fmt: skip
+
+TEXTS = {name: (edited(old, new), words) for name, (old, new, words) in EDITS.items()}
+TEXTS |= {name: (edited(old, new, RICH), words) for name, (old, new, words) in RICH_EDITS.items()}
+TEXTS |= {
+    "all fluxes zero": (
+        edited('role = "source"\nconcentration = "1 M"', 'role = "barrier"', SMALL)
+        + '[faces.x_min]\nflux = { times = ["0 s"], values = ["0 mol/m^2/s"] }\n',
+        ["[phases]", "all concentrations and fluxes are zero"],
+    ),
     "nothing": ("", ["top level", "[image]", "is missing"]),
     "no source, no face": (
         edited('role = "source"\nconcentration = "1 M"', 'role = "barrier"', SMALL),
@@ -228,6 +353,12 @@ BEYOND_SCHEMA = {
     "flat polygon", "region named as the time", "label image missing", "image missing", "no slices",
     "dataset of no file", "crop reversed", "one axis wrong", "nan number", "fraction of a degree",
     "tortuosity inf",
+    "lengths differ", "course decreases", "time thrice", "step twice", "value unit", "period short", "period zero",
+    "mass transfer always zero", "capacity per volume", "axis zero", "table decreases", "table of two",
+    "table value zero", "law with an axis", "law runs code", "law with units amiss", "law negative", "parameter unit",
+    "unknown phase", "same phase", "unsolved phase", "pair again", "exchange zero", "exchange unit",
+    "flux as a concentration", "current", "face of an unknown phase", "face of a source", "face twice of a phase",
+    "surface of a source", "surface of nothing", "all fluxes zero",
 }  # fmt: skip
 
 

@@ -131,6 +131,65 @@ def test_idle_face_is_mentioned(tmp_path: Path) -> None:
     assert "[faces.x_min]: no transport phase" in said[0]
 
 
+PHASE_B = '\n[phases.deep]\nlabel = 3\nrole = "transport"\ndiffusivity = "1 m^2/s"\n'
+
+
+def test_face_for_some_phases_only(tmp_path: Path) -> None:
+    """At x_max there is SEI only; a face that feeds another phase there does nothing."""
+    phase = picture()
+    phase[:3, 20:30] = 3
+    face = '[faces.x_max]\nconcentration = "1 M"\nphases = ["{}"]\n'
+    names = ("pore", "sei", "grain", "deep")
+
+    def said(of: str) -> list[str]:
+        case = load_case(write_case(tmp_path, SMALL + GRAIN + PHASE_B + face.format(of)))
+        return fit.check_against_image(case, LabelImage(phase, names, (PIXEL,) * 2))
+
+    assert said("sei") == []
+    (sentence,) = said("deep")
+    assert "[faces.x_max]: none of deep touches this face" in sentence
+
+
+def test_interface_of_phases_that_do_not_touch(tmp_path: Path) -> None:
+    phase = picture()
+    phase[:3, :10] = 3  # in the pore
+    law = '[[interfaces]]\nbetween = ["sei", "deep"]\npartition = 2\n'
+    case = load_case(write_case(tmp_path, SMALL + GRAIN + PHASE_B + law))
+    image = LabelImage(phase, ("pore", "sei", "grain", "deep"), (PIXEL,) * 2)
+    (sentence,) = fit.check_against_image(case, image)
+    assert sentence.endswith("[[interfaces]], number 1: sei and deep do not touch")
+
+
+def test_what_is_there_at_the_start_may_drive_a_case(tmp_path: Path) -> None:
+    """No source, no face: a sink empties the SEI."""
+    text = edited('role = "source"\nconcentration = "1 M"', 'role = "sink"\nuptake = "1 um/s"', SMALL)
+    filled = edited('"1e-14 m^2/s"', '"1e-14 m^2/s"\ninitial = "1 M"', text)
+    assert warnings(tmp_path, base=filled) == []
+
+
+@pytest.mark.parametrize(("axes", "dim"), [("x, y", 3), ("x, y, z", 2)])
+def test_axes_of_a_diffusivity(tmp_path: Path, axes: str, dim: int) -> None:
+    each = ", ".join(f'{axis} = "1e-14 m^2/s"' for axis in axes.split(", "))
+    base = edited('"1e-14 m^2/s"', f"{{ {each} }}", SMALL)
+    phase = picture() if dim == 2 else np.repeat(picture()[None], 4, axis=0)
+    match = rf"\[phases.sei\] diffusivity: expected the axes x.* of a {dim}D image, got {len(axes.split())} axes"
+    with pytest.raises(InputError, match=match):
+        warnings(tmp_path, phase=phase, base=base)
+    other = picture() if dim == 3 else np.repeat(picture()[None], 4, axis=0)
+    assert warnings(tmp_path, phase=other, base=base) == []
+
+
+def test_surface_has_to_touch_a_solved_phase(tmp_path: Path) -> None:
+    assert warnings(tmp_path, region('surface = "grain"')) == []
+    phase = picture()
+    phase[phase == 2] = 1
+    phase[2:4, 2:4] = 2  # in the pore
+    with pytest.raises(InputError, match=r"\[regions.R\] surface: no pixel of grain touches another transport phase"):
+        warnings(tmp_path, region('surface = "grain"'), phase)
+    with pytest.raises(InputError, match=r"\[regions.R\] surface: no pixel of sei touches another transport phase"):
+        warnings(tmp_path, region('surface = "sei"'))
+
+
 def test_touching_across_the_seam_of_two_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     phase = np.zeros((6, 5), np.uint8)
     phase[3:] = 1

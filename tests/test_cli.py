@@ -16,7 +16,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from case_files import CASE, SMALL, edited, write_case
+from case_files import CASE, RICH, SMALL, edited, write_case
 
 from mpi4py import MPI
 
@@ -131,7 +131,7 @@ def test_json_schema_is_valid_and_printed(capsys: pytest.CaptureFixture[str]) ->
     schema = json.loads(capsys.readouterr().out)
     assert schema == json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    for text in (CASE, SMALL):
+    for text in (CASE, SMALL, RICH):
         jsonschema.Draft202012Validator(schema).validate(tomllib.loads(text))
     assert all("description" in key for key in schema["properties"].values())
     assert schema["properties"]["image"]["properties"]["voxel_size"]["anyOf"][0]["examples"] == ["12.5 nm"]
@@ -145,7 +145,22 @@ def test_reference_names_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     assert kept.read_text(encoding="utf-8") == text, "renew it: microlith schema --markdown > docs/case-file.md"
     for key in TOP_LEVEL.keys:
         assert f"`{key.name}`" in text or f"[{key.name}" in text
-    for name in ("voxel_size", "mass_transfer", "gap_elements", "snapshots", "polygon", "max_solves"):
+    for name in (
+        "voxel_size",
+        "mass_transfer",
+        "gap_elements",
+        "snapshots",
+        "polygon",
+        "max_solves",
+        "connected_to",
+        "partition",
+        "current_density",
+        "interpolation",
+        "capacity",
+        "concentrations",
+        "expression",
+        "threshold",
+    ):
         assert f"| `{name}` |" in text
 
 

@@ -146,9 +146,17 @@ SOLVER = Table(
         Key(
             "max_solves",
             Number(1, 100_000, whole=True),
-            "Linear solves at which the time integration gives up, for each stretch of time between changes of the "
-            "courses (it makes at least 8 per segment of a stretch); steps, where the problem is nonlinear.",
+            "Linear solves at which the time integration of a linear problem gives up: for the start and for each "
+            "course that changes, in each stretch of time with mass-transfer coefficients of its own; at least 8 per "
+            "segment.",
             default=200,
+        ),
+        Key(
+            "max_steps",
+            Number(1, whole=True),
+            "Steps, repeated ones included, at which the integration step by step gives up, which nonlinear problems "
+            "need.",
+            default=20_000,
         ),
         Key(
             "inner_tolerance",
