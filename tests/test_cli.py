@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,25 +93,56 @@ def test_init_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert captured.out == captured.err == ""
 
 
-def test_template_is_valid_and_its_choices_too(tmp_path: Path) -> None:
-    """The template as it is, and each choice it offers in a comment."""
+def template_choices() -> list[tuple[str, str]]:
+    """Header of the table, with a "#" where the table itself is a choice, and line of each choice in a comment."""
+    found, header = [], ""
+    for line in TEMPLATE.read_text().splitlines():
+        if re.match(r"(# )?\[", line):
+            header = line
+        elif re.match(r"# [a-z_]+ = ", line):
+            found.append((header, line[2:]))
+    return found
+
+
+def with_choice(header: str, choice: str, beside: str = "") -> str:
+    """The template with one of its choices made, in place of what it says else."""
     text = TEMPLATE.read_text()
-    (tmp_path / "electrode.tif").touch()
-    (tmp_path / "regions.tif").touch()
-    (tmp_path / "case.toml").write_text(text)
-    load_case(tmp_path / "case.toml")
-    choices = [
-        line for line in text.splitlines() if line.startswith(("# [", "# ")) and (" = " in line or "# [" in line)
-    ]
-    assert len(choices) > 10
-    everything = text
-    for line in choices:
-        everything = everything.replace(line, line[2:])
-    (tmp_path / "case.toml").write_text(everything)
-    case = load_case(tmp_path / "case.toml")
-    assert {"spot", "triangle", "everywhere", "drawn"} <= set(case.regions)
-    assert case.image.raw is not None
-    jsonschema.validate(tomllib.loads(everything), json_schema())
+    key = choice.partition(" = ")[0]
+    if key == "uptake":
+        text = text.replace('role = "barrier"', 'role = "sink"')
+    if header == "# [[interfaces]]":
+        text = text.replace('role = "barrier"', 'role = "transport"\ndiffusivity = "1e-16 m^2/s"')
+    table, start, rest = text.partition(header)
+    end = rest.find("\n[") if "\n[" in rest else len(rest)
+    inside = re.sub(rf"^{key} = .*$", "", rest[:end], flags=re.M)
+    return f"{table}{start.removeprefix('# ')}\n{choice}\n{beside}\n{inside}{rest[end:]}"
+
+
+def test_template_is_valid_and_its_choices_too(tmp_path: Path) -> None:
+    """The template as it is, and with each choice that it offers in a comment."""
+    for name in ("electrode.tif", "regions.tif"):
+        (tmp_path / name).touch()
+    file = tmp_path / "case.toml"
+    file.write_text(TEMPLATE.read_text())
+    load_case(file)
+    choices = template_choices()
+    needed = {  # next to a choice that says nothing alone
+        "partition": 'between = ["sei_cb", "particle"]',
+        "exchange": 'between = ["sei_cb", "particle"]',
+        "film": 'between = ["sei_cb", "particle"]',
+        "between": "partition = 2.0",
+        "threshold": 'surface = "particle"',
+        "phases": 'flux = "1 mol/m^2/s"',
+    }
+    schema = jsonschema.Draft202012Validator(json_schema())
+    for header, choice in choices:
+        text = with_choice(header, choice, needed.get(choice.partition(" = ")[0], ""))
+        file.write_text(text)
+        load_case(file)
+        schema.validate(tomllib.loads(text))
+    keys = {choice.partition(" = ")[0] for _, choice in choices}
+    everything = {"crop", "raw", "concentration", "diffusivity", "uptake", "connected_to", "between", "film", "flux"}
+    assert everything | {"current_density", "surface", "threshold", "labels", "method", "max_solves"} <= keys
 
 
 CASE_FILES = sorted((ROOT / "cases").rglob("*.toml"))

@@ -159,3 +159,20 @@ def test_volume_on_ranks(tmp_path, capsys):
     assert written["axes"]["z"]["relative_effective_diffusivity"] == found[2].relative
     assert written["ranks"] == COMM.size
     assert written["mesh"]["method"] == "lattice"
+
+
+@pytest.mark.parametrize(
+    ("diffusivity", "words"),
+    [
+        ('{ x = "4e-14 m^2/s", y = "1e-14 m^2/s" }', "differs along the axes"),
+        ('{ concentrations = ["0 M", "1 M"], values = ["1e-15 m^2/s", "1e-14 m^2/s"] }', "depends on c"),
+    ],
+)
+def test_no_single_diffusivity_gives_the_share_only(tmp_path, caplog, diffusivity, words):
+    path = write_case(tmp_path, channels(), phases=PHASES.replace('"4e-14 m^2/s"', diffusivity))
+    with caplog.at_level("INFO", logger="microlith"):
+        (along,) = deff(load_case(path, transient=False), "sei", ("x",), tmp_path / "d.json", show=False)
+    assert along.relative == pytest.approx(0.25, rel=1e-3)
+    assert words in caplog.text
+    entries = json.loads((tmp_path / "d.json").read_text())
+    assert entries["axes"]["x"]["effective_diffusivity_m2_per_s"] is None

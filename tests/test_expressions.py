@@ -198,6 +198,8 @@ def test_largest_is_over_the_driving_concentrations() -> None:
     table = DiffusivityTable((100.0, 123.4, 200.0), (1e-15, 7e-15, 2e-15))
     assert largest_diffusivity(table, 1000.0, AT) == pytest.approx(7e-15, rel=1e-14), "knots count"
     assert largest_diffusivity(table, 100.0, AT) == pytest.approx(1e-15, rel=1e-14)
+    assert largest_diffusivity(table, 0.0, AT) == pytest.approx(7e-15, rel=1e-14), "driven by fluxes: all of it"
+    assert largest_diffusivity(bump, 0.0, AT) == pytest.approx(1e-14, rel=1e-8)
 
 
 def test_tables_between_their_points() -> None:

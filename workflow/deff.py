@@ -76,6 +76,13 @@ def deff(
                 along.axis,
                 along.disagreement,
             )
+    physics = case.physics.phases[index]
+    if comm.rank == 0 and physics.anisotropy is not None:
+        log.warning(
+            "the diffusivity of %s differs along the axes: the figures are for the shape of the phase alone", phase
+        )
+    if comm.rank == 0 and physics.law is not None:
+        log.info("the diffusivity of %s depends on c: D_eff is D of c times the share that is told", phase)
     if show:
         on_root(comm, _print, phase, _bulk(case, index), found)
     if output is not None:
@@ -86,8 +93,11 @@ def deff(
 
 
 def _bulk(case: Case, index: int) -> float | None:
-    """Diffusivity in the phase as the case gives it, porosity included, in m^2/s."""
-    return case.physics.phases[index].effective_diffusivity
+    """Diffusivity in the phase as the case gives it, porosity included, in m^2/s; None where it gives no single one."""
+    phase = case.physics.phases[index]
+    if phase.law is not None or phase.anisotropy is not None:
+        return None  # there is no one value to multiply
+    return phase.effective_diffusivity
 
 
 def _print(phase: str, bulk: float | None, found: Sequence[Conduction]) -> None:

@@ -96,6 +96,8 @@ def diffusivity_at(law: DiffusivityLaw, concentrations: Array) -> Array:
 def largest_diffusivity(law: DiffusivityLaw, top: float, at: Place) -> float:
     """Largest D in m^2/s from c = 0 to `top` in mol/m^3, tried at some concentrations.
 
+    Where no concentration drives the case, `top` is 0: all of a table counts then, and of a formula D at c = 0.
+
     Raises:
         InputError: D is not finite and above zero somewhere from 0 to 1.2 `top`.
     """
@@ -108,7 +110,7 @@ def largest_diffusivity(law: DiffusivityLaw, top: float, at: Place) -> float:
             f"D is {found[first]:g} m^2/s at c = {tried[first]:g} mol/m^3; expected a finite value above zero for all "
             f"concentrations from 0 to {tried[-1]:g} mol/m^3, mend the law"
         )
-    knots = [c for c in law.concentrations if c < top] if isinstance(law, DiffusivityTable) else []
+    knots = [c for c in law.concentrations if c < top or top == 0] if isinstance(law, DiffusivityTable) else []
     within = np.array([*tried[tried < top], *knots, top])
     return float(diffusivity_at(law, within).max())
 
