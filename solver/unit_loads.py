@@ -82,7 +82,7 @@ def closed(system: LinearSystem) -> Closed | None:
     ones = np.ones_like(system.initial)
     lost = float(np.abs(matrix_times(system.stiffness, ones)).max(initial=0.0))
     scale = float(system.stiffness.getDiagonal().array_r.max(initial=0.0))
-    lost, scale = comm.allreduce(np.array([lost, scale]), op=MPI.MAX)
+    lost, scale = (comm.allreduce(largest, op=MPI.MAX) for largest in (lost, scale))
     anything_held = comm.allreduce(len(system.held), op=MPI.SUM) > 0
     if anything_held or not system.loads or lost > CLOSED * scale:
         return None
