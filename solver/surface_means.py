@@ -179,7 +179,7 @@ def surface_state(
         at_points = at_dofs @ lattice.basis[place].T
         sums[:, 0] += np.bincount(of, size, minlength=count)
         sums[:, 1] += np.bincount(of, size * (at_dofs @ (weights @ basis)), minlength=count)
-        share = _share_above(at_points[:, lattice.simplices], threshold).mean(axis=1)
+        share = share_above(at_points[:, lattice.simplices], threshold).mean(axis=1)
         sums[:, 2] += np.bincount(of, size * share, minlength=count)
         np.minimum.at(least, of, at_points.min(axis=1))
         np.maximum.at(most, of, at_points.max(axis=1))
@@ -261,8 +261,13 @@ def _lattice(element: basix.finite_element.FiniteElement) -> _Lattice:
     return _Lattice(_tabulated(element, np.array(pairs) / n), simplices)
 
 
-def _share_above(values: Array, threshold: float) -> Array:
-    """Share (...) of segments or triangles in which a linear field with these corner values (..., corners) is above."""
+def share_above(values: Array, threshold: float) -> Array:
+    """Shares (...) of segments or triangles in which a linear field is above a threshold.
+
+    Args:
+        values: (..., 2 or 3) at their corners.
+        threshold: In the unit of the values.
+    """
     v = np.sort(values, axis=-1) - threshold
     low, high = v[..., 0], v[..., -1]
     span = np.where(high > low, high - low, 1.0)

@@ -328,7 +328,8 @@ def _legend(
         diameter = float(f"{share * largest / scale:.1g}")
         width = float(np.sqrt(_marker(np.array([diameter * scale]), largest)[0]))
         handles.append(Line2D([], [], marker="o", color="0.6", markersize=width, markeredgewidth=0, **none))
-        names.append(f"as large as a disk or sphere of {diameter:g} {unit}" if share == 1.0 else f"{diameter:g} {unit}")
+        body = "disk" if tables[0].center.shape[1] == 2 else "sphere"
+        names.append(f"as large as a {body} of {diameter:g} {unit}" if share == 1.0 else f"{diameter:g} {unit}")
     handles.append(Line2D([], [], color=INK, linewidth=2.0))
     names.append("median at like distances, and middle half")
     if any(np.isinf(table.t50[chosen]).any() for table, chosen in zip(tables, there, strict=True)):
