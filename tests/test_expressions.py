@@ -240,11 +240,12 @@ def test_a_law_in_a_case_file(tmp_path: Path) -> None:
     assert sei.effective_diffusivity == pytest.approx(7.5e-15, rel=1e-14)
 
 
-def test_range_of_a_law_beyond_a_partition(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("between", "partition"), [('["sei", "grain"]', 5), ('["grain", "sei"]', 0.2)])
+def test_range_of_a_law_beyond_a_partition(tmp_path: Path, between: str, partition: float) -> None:
     """Where c of a phase is five times that of the source, its law has to hold up to there."""
     law = '{ expression = "D0 * (1 - c / c0)", D0 = "1e-14 m^2/s", c0 = "2 mol/L" }'
     grain = f'\n[phases.grain]\nlabel = 2\nrole = "transport"\ndiffusivity = {law}\n'
     assert load_case(write_case(tmp_path, SMALL + grain)).physics.phases[2].law is not None
-    interface = '[[interfaces]]\nbetween = ["sei", "grain"]\npartition = 5\n'
+    interface = f"[[interfaces]]\nbetween = {between}\npartition = {partition}\n"
     with pytest.raises(InputError, match=r"\[phases.grain\] diffusivity: D is .* from 0 to 6000 mol/m\^3"):
         load_case(write_case(tmp_path, SMALL + grain + interface))
