@@ -45,6 +45,16 @@ class Problem:
     unknowns: int  # over all ranks
     nonlinear: NonlinearTerms  # what else there is in the equations; nothing where they are linear
 
+    def share_held(self, phase_shares: Array) -> float:
+        """Mean concentration of a region, of which phases have shares, per reference concentration in equilibrium."""
+        if (self.factors == 1.0).all():
+            return 1.0
+        return float(phase_shares @ self.factors) or 1.0
+
+    def reference_of(self, phase_shares: Array) -> float:
+        """Mean concentration, mol/m^3, of a region in equilibrium with the largest concentration that drives all."""
+        return self.scales.concentration * self.share_held(phase_shares)
+
 
 def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem:
     """Assemble the transient problem; collective.

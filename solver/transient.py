@@ -177,7 +177,10 @@ def solve(
     comm = problem.space.mesh.comm
     whole = float(comm.allreduce(problem.amount.sum(), op=MPI.SUM))
     # The mean over everything is watched too: a run without regions, and the lithium balance, are to be right as well.
-    watch = np.array([*(m.weights for m in means.values()), problem.amount / whole])
+    # A region that holds little in equilibrium is watched by what it holds.
+    little = [(m.weights, problem.share_held(m.phase_shares)) for m in means.values()]
+    more = [weights / held for weights, held in little if held < 1.0]
+    watch = np.array([*(m.weights for m in means.values()), problem.amount / whole, *more])
     times = output_times(time, tuple(kink * scales.time for kink in problem.system.kinks))
     scaled = np.divide(times, scales.time)
     snapshots = np.array(time.snapshots) / scales.time

@@ -314,6 +314,20 @@ def test_very_fast_and_very_slow_exchange(kind, verified):
     assert max(balances) < 1e-8, balances
 
 
+def test_full_is_what_a_phase_holds_in_equilibrium():
+    """What counts as full is what a region holds in equilibrium: half of the source would never be reached."""
+    mesh = layered("triangles", 20, MPI.COMM_SELF)
+    physics = Physics(LAYERS, FED, (InterfaceLaw("near", "far", partition=1e-3, exchange=1e-9),))
+    times = tuple(np.geomspace(0.01, 1.0, 20) * END)
+    problem, rough = run(mesh, physics, 1, times=times, tolerance=1e-3)
+    _, exact = run(mesh, physics, 1, times=times, tolerance=1e-10)
+    assert np.abs(rough.curves["far"] - exact.curves["far"]).max() < 1e-3 * 1.0
+    assert problem.reference_of(np.array([0.0, 1.0])) == pytest.approx(1.0)
+    half = exact.first_time("far", 0.5 * problem.reference_of(np.array([0.0, 1.0])))
+    assert np.interp(half, times, exact.curves["far"]) == pytest.approx(0.5, rel=0.02)
+    assert problem.reference_of(np.array([1.0, 0.0])) == pytest.approx(1000.0)
+
+
 # --- several phases ---
 
 

@@ -261,8 +261,8 @@ def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
             "the lithium balance is off by %.0f %% of what is exchanged: distrust the amounts in summary.json",
             100 * transient.balance.imbalance,
         )
-    for name in means:
-        early = transient.first_time(name, 0.5 * case.physics.reference_concentration)
+    for name, mean in means.items():
+        early = transient.first_time(name, 0.5 * problem.reference_of(mean.phase_shares))
         first = transient.times[transient.times > 0][0]
         if early is not None and 0 < early < first:
             log.warning(
@@ -353,7 +353,7 @@ def _write(
     meshed, space = ready.meshed, ready.problem.display.space
     write_fields(folder / FIELDS, meshed.mesh, space, moments, (transient.concentration(t) for t in moments))
     drawn = (transient.concentration(t) for t in moments)
-    limits = (min([0.0, *(p.initial for p in case.physics.phases)]), reference)
+    limits = (min([0.0, *(p.initial for p in case.physics.phases)]), reference * float(ready.problem.factors.max()))
     if meshed.volume.dim == 2:
         draw_snapshots(folder, case.title, meshed.image, meshed.mesh, space, moments, drawn, ready.shapes, limits)
         return
@@ -426,7 +426,7 @@ def _summary(
                 transient,
                 name,
                 ready.means[name],
-                case.physics.reference_concentration,
+                ready.problem.reference_of(ready.means[name].phase_shares),
                 dim,
                 isinstance(ready.shapes[name], SurfaceOf),
             )
