@@ -136,7 +136,7 @@ class Course:
         if len(times) == 1:
             return np.full(time.shape, values[0])
         # Number of knots passed, those reached but for rounding included or not.
-        passed = np.searchsorted(times, time + near if after else time - near, side="right")
+        passed = np.searchsorted(times, time + near if after else time - near, side="right" if after else "left")
         i = np.clip(passed, 1, len(times) - 1)
         span = times[i] - times[i - 1]
         share = np.clip((time - times[i - 1]) / np.where(span > 0, span, 1.0), 0.0, 1.0)
