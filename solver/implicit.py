@@ -1,10 +1,12 @@
 """Adaptive integration of the nonlinear problem: implicit Runge-Kutta steps as long as the wanted error allows.
 
 Each step is judged by its embedded method: by what it says of the watched functionals and, less strictly, of the field
-as a whole. What a step may add to the error is its share, by the logarithm of time, of what is left of the tolerance,
-so that the sum over all steps stays below the tolerance; that sum is the estimate which is given. The shares start anew
-wherever something given jumps or bends, and so do the steps: with a tiny one of backward Euler, which needs no rate of
-change at its start, where there may be none.
+as a whole. Errors of functionals add up with their signs, which is what they do where lithium is not lost; what is left
+of them where they alternate, as when a front passes one element after the other, and the errors of the field, which
+diffusion evens out, add up like independent ones, as a root of a sum of squares. Both sums together are the estimate
+which is given. A step may add to each the share, by the logarithm of time, of what is left of the tolerance. The shares
+start anew wherever something given jumps or bends, and so do the steps: with a tiny one of backward Euler, which needs
+no rate of change at its start, where there may be none.
 """
 
 from collections.abc import Callable
@@ -30,14 +32,15 @@ SHORTEST = 1e-13  # step per stretch at which there is no going on
 FIRST = 1e-9  # first step tried per stretch
 FIRST_SHARE = 0.02  # of a stretch's tolerance that its first step may change the functionals by
 GROWTH, CUT = 5.0, 0.2  # of a step to the next, at most
+LEAST = 0.05  # of a stretch's tolerance that is always left
 FIRST_CUT = 1e-2  # of a first step
 CAUTION = 0.8
 STEPS_SHARE = 0.7  # of the tolerance, for the steps; the rest is for what lies between them,
-BETWEEN = 0.2  # which steps are made shorter for if it exceeds this share of the tolerance
+BETWEEN = 0.15  # which steps are made shorter for if it exceeds this share of the tolerance
 KEEP = 1.2  # a step is not made longer by less than this: what is kept for it may be used again
 EARLY = 1e-3  # time from a stretch's start on that counts as late, per first time of interest or length
 NEWTON = 1e-2  # rms that Newton's method may leave, per tolerance of the step,
-NEWTON_MOST = 1e-10  # but no more than this: the balance of lithium is to close
+NEWTON_MOST = 3e-11  # but no more than this: the balance of lithium is to close
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,50 @@ class Run:
 
 
 @dataclass
+class _Sums:
+    """Errors so far."""
+
+    drift: Array  # (functionals,) with their signs
+    worst: float = 0.0  # largest drift so far
+    squares: float = 0.0  # of all errors of steps
+
+    @property
+    def total(self) -> float:
+        return self.worst + float(np.sqrt(self.squares))
+
+
+@dataclass(frozen=True)
+class _Error:
+    """Estimated error of one step."""
+
+    curves: Array  # (functionals,) with their signs
+    field: float  # what that of the field counts for
+
+    @property
+    def size(self) -> float:
+        return max(float(np.abs(self.curves).max(initial=0.0)), self.field)
+
+
+@dataclass(frozen=True)
 class _Budget:
-    """Error that the steps of a stretch may add."""
+    """What the errors may add up to by the end of a stretch."""
 
     start: float
     end: float
     early: float  # time from the start on that the logarithm takes as late
-    left: float
+    each: float  # of either sum
 
     def share(self, t: float, until: float) -> float:
-        """What a step may add, of what is left."""
+        """Of what is left, for a step."""
         x = np.log1p((np.array([t, until, self.end]) - self.start) / self.early)
-        return float(self.left * (x[1] - x[0]) / (x[2] - x[0]))
+        return float((x[1] - x[0]) / (x[2] - x[0]))
+
+    def excess(self, sums: _Sums, error: _Error, share: float) -> float:
+        """Error of a step per error that it may have."""
+        left = max(self.each**2 - sums.squares, (LEAST * self.each) ** 2)
+        scatter = error.size / np.sqrt(share * left)
+        drifts = float(np.abs(sums.drift + error.curves).max(initial=0.0)) - sums.worst
+        return max(scatter, drifts / (share * max(self.each - sums.worst, LEAST * self.each)))
 
 
 class Integrator:
@@ -117,7 +152,7 @@ class Integrator:
         self._whole = float(self._comm.allreduce(self._amount.sum(), op=MPI.SUM))
         self._filling = [[s.name for s in problem.surfaces].index(up.name) for up in dynamics.uptakes]
         self.steps = self.rejected = self.failures = 0
-        self.error = 0.0
+        self.sums = _Sums(np.zeros(len(watch) + len(dynamics.uptakes)))
 
     def run(self, first_time: float, stops: Array) -> Run:
         """Integrate.
@@ -161,14 +196,14 @@ class Integrator:
             early = EARLY * min(first_time, end - start) if number == 0 else EARLY * (end - start)
             # What earlier stretches did not need is for the later ones.
             until = 0.5 * end + 0.5 * (number + 1) / (len(cuts) - 1)
-            budget = _Budget(start, end, early, max(until * STEPS_SHARE * self._tolerance - self.error, 0.0))
+            budget = _Budget(start, end, early, 0.5 * until * STEPS_SHARE * self._tolerance)
             inside = [t for t in wanted if start < t < end * (1 - 1e-12)]
             stretch, state = self._stretch(budget, state, inside, fields, history)
             stretches.append(stretch)
             fields |= {t: state.u for t in wanted if abs(t - end) <= 1e-12 * end}
         ledger = Ledger(np.array(self._times), np.array(self._stored), np.array(self._inflow))
         return Run(
-            tuple(stretches), fields, ledger, self.error, tuple(history), self.steps, self.rejected, self.failures
+            tuple(stretches), fields, ledger, self.sums.total, tuple(history), self.steps, self.rejected, self.failures
         )
 
     def _stretch(
@@ -191,13 +226,12 @@ class Integrator:
             stop = next(s for s in stops if s > t)
             last = h >= (stop - t) * (1 - 1e-9)
             length = stop - t if last else min(h, 0.5 * (stop - t) if h > 0.7 * (stop - t) else h)
-            allowed = budget.share(t, t + length)
             try:
                 if self.steps + self.rejected + self.failures >= self._max_steps:
                     raise self._too_many(t)
-                if tableau is EULER:
-                    allowed = FIRST_SHARE * budget.left
-                step = self._stepper.step(tableau, state, (start, end), t, length, min(NEWTON * allowed, NEWTON_MOST))
+                step = self._stepper.step(
+                    tableau, state, (start, end), t, length, min(NEWTON * budget.each, NEWTON_MOST)
+                )
             except NotConverged as why:
                 self.failures += 1
                 h = CUT * length
@@ -205,16 +239,21 @@ class Integrator:
                     raise self._stuck(t, h, str(why)) from why
                 continue
             error = self._error_of(tableau, state, step)
-            if error > allowed and not (tableau is EULER and length <= SHORTEST * 10 * (end - start)):
+            if tableau is EULER:
+                excess = error.size / (FIRST_SHARE * budget.each)
+            else:
+                excess = budget.excess(self.sums, error, budget.share(t, t + length))
+            if excess > 1.0 and not (tableau is EULER and length <= SHORTEST * 10 * (end - start)):
                 self.rejected += 1
                 least = FIRST_CUT if tableau is EULER else CUT
-                h = length * max(least, CAUTION * (allowed / error) ** self._power(tableau))
+                h = length * max(least, CAUTION * excess ** -self._power(tableau))
                 if h < SHORTEST * (end - start):
                     raise self._stuck(t, h, "its estimated error stays too large")
                 continue
             self.steps += 1
-            self.error += error
-            budget.left -= error
+            self.sums.drift = self.sums.drift + error.curves
+            self.sums.worst = max(self.sums.worst, float(np.abs(self.sums.drift).max(initial=0.0)))
+            self.sums.squares += error.size**2
             self._count(step.state.u - state.u, state.q, step.state.q, step.inflow)
             t = stop if last else t + length
             self._note(t)
@@ -226,10 +265,10 @@ class Integrator:
             slopes += [slope, slope] if not slopes else [slope]
             if last and stop in stops[:-1]:
                 fields[stop] = state.u
-            history.append((self._stepper.solves, self.error))
+            history.append((self._stepper.solves, self.sums.total))
             if self._progress is not None:
                 self._progress(self.steps, t)
-            growth = CAUTION * (allowed / max(error, 1e-300)) ** self._power(tableau)
+            growth = CAUTION * max(excess, 1e-300) ** -self._power(tableau)
             growth = min(max(growth, CUT), GROWTH, self._smooth(times, values, slopes))
             if tableau is EULER or not last or length >= h:
                 h = length * (growth if growth > KEEP or growth < 1.0 else 1.0)
@@ -257,13 +296,15 @@ class Integrator:
     def _sums(self, rows: Array, u: Array) -> Array:
         return np.asarray(self._comm.allreduce(rows @ u, op=MPI.SUM))
 
-    def _error_of(self, tableau: Tableau, state: State, step: Step) -> float:
-        """Estimated error that the step adds to the watched functionals."""
+    def _error_of(self, tableau: Tableau, state: State, step: Step) -> _Error:
+        """Estimated error that the step adds."""
+        uptakes = self._dynamics.uptakes
         if tableau is EULER:  # no embedded method; its error is a part of all that it changes
-            return float(np.abs(self._sums(self._watch, step.state.u - state.u)).max())
-        curves = float(np.abs(self._sums(self._watch, step.defect)).max(initial=0.0))
-        taken = [up.amount(d) for up, d in zip(self._dynamics.uptakes, step.defects, strict=True)]
-        return max([curves, self._stepper.rms(step.defect) / FIELD, *(abs(x) / self._whole for x in taken)])
+            change = float(np.abs(self._sums(self._watch, step.state.u - state.u)).max(initial=0.0))
+            return _Error(np.zeros(len(self._watch) + len(uptakes)), change)
+        taken = [uptake.amount(d) / self._whole for uptake, d in zip(uptakes, step.defects, strict=True)]
+        curves = np.append(self._sums(self._watch, step.defect), taken)
+        return _Error(curves, self._stepper.rms(step.defect) / FIELD)
 
     def _count(self, change: Array, before: tuple[Array, ...], after: tuple[Array, ...], inflow: Array) -> None:
         """Book what a step or a jump moves."""

@@ -72,7 +72,7 @@ class Recorded:
 
 
 def latest_spread(times: Array, values: Array, slopes: Array, start: float, offset: float) -> float:
-    """How far polynomials are from their mean midway between the middle two of four ends of steps.
+    """How far two polynomials are from their mean midway between the middle two of four ends of steps.
 
     Args:
         times: (4,)
