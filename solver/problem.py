@@ -134,17 +134,18 @@ def _driving(mesh: PhaseMesh, physics: Physics, contacts: list[Located]) -> Arra
 
 
 def _filled_by(mesh: PhaseMesh, physics: Physics, contacts: list[Located], end: float) -> float:
-    """Mean concentration, mol/m^3, to which given fluxes fill the solved phases until the end; 1 where there is none.
+    """Largest mean concentration, mol/m^3, to which given fluxes fill the solved phases; 1 where there is none.
 
-    The scale of a problem that no concentration drives.
+    The scale of a problem that no concentration drives; of cycles that charge and discharge, what one of them moves.
     """
     porosity = per_phase(mesh, [p.porosity for p in physics.phases])
     room = mesh.mesh.comm.allreduce(fem.assemble_scalar(fem.form(porosity * ufl.dx)), op=MPI.SUM) * mesh.unit
     filled = 0.0
     for contact in contacts:
         if contact.flux is not None:
-            flux = max(abs(contact.flux.largest), abs(contact.flux.smallest))
-            filled += flux * end * area(mesh, contact.measure) / room
+            times = np.union1d(np.linspace(0.0, end, 1001), contact.flux.kinks(end))
+            brought = float(np.abs(contact.flux.integral(times)).max())
+            filled += brought * area(mesh, contact.measure) / room
     return filled or 1.0
 
 

@@ -34,7 +34,7 @@ REPEATABLE = 1e-9  # but no looser than this: multigrid differs with the ranks, 
 def output_times(time: TimeSpan, kinks: tuple[float, ...] = ()) -> Array:
     """Times of the curves in seconds: those asked for, or 200 log-spaced ones and the snapshots.
 
-    With kinks (s) within the run, log-spaced ones up to the first of them, and after each of them anew.
+    With kinks (s) within the run, log-spaced ones up to the first of them, and log-spaced and even ones after each.
     """
     if time.times is not None:
         return np.unique(np.array(time.times, dtype=np.float64))
@@ -47,9 +47,13 @@ def output_times(time: TimeSpan, kinks: tuple[float, ...] = ()) -> Array:
 
 
 def _after_kinks(end: float, kinks: tuple[float, ...], points: int, first: float) -> Array:
-    """Times in each stretch between kinks, log-spaced from `first` per length of the stretch, its end the last."""
+    """Times in each stretch between kinks, half of them log-spaced from `first` per its length on, half evenly.
+
+    A stretch's end is the last.
+    """
     starts, ends = np.array([0.0, *kinks]), np.array([*kinks, end])
-    shares = np.geomspace(first, 1.0, points)[:-1]
+    few = points // 2
+    shares = np.union1d(np.geomspace(first, 1.0, few)[:-1], np.arange(1, points - few + 1) / (points - few + 1))
     return np.append(np.add(starts[:, None], (ends - starts)[:, None] * shares).ravel(), ends)
 
 

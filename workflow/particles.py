@@ -47,6 +47,7 @@ class SurfaceRegion:
     facets: SurfaceFacets
     particle: Index  # (facets,) of each facet, row of `numbers`
     measure: Array  # (n,) surface of each particle that faces solved phases, m (m^2)
+    held: Array  # (n,) mean concentration on it in equilibrium, per reference concentration
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,9 @@ def particle_surfaces(
             solved_share=float(contacts[solved].sum() / max(contacts.sum(), 1e-300)),
             phase_shares=outside * scale,
         )
-        found.append(SurfaceRegion(name, shape, numbers, facets, particle, measure * unit))
+        held = comm.allreduce(np.bincount(particle, facets.measure * problem.factors[facets.outside], len(numbers)))
+        held = np.where(measure > 0, held / np.where(measure > 0, measure, 1.0), 1.0)
+        found.append(SurfaceRegion(name, shape, numbers, facets, particle, measure * unit, held))
         rows.append(row)
     return ParticleSurfaces(particles, tuple(found), vstack(rows, format="csr"), means)
 
@@ -137,7 +140,7 @@ class ParticleTable:
     distance: Array  # (n,) between its surface and the nearest source's, m; nan where there is none
     surface: Array  # (n,) length (area) that faces solved phases, m (m^2)
     facing: Array  # (n,) share of its pixel edges (voxel faces) that face solved phases; nan where it has none
-    t50: Array  # (n,) s, when the mean over its surface first reaches half the reference; inf where it never does
+    t50: Array  # (n,) s, when the mean over its surface first reaches half of what it is in equilibrium; else inf
     t90: Array  # (n,) s, 90 % of it
     snapshots: tuple[float, ...]  # s
     states: tuple[SurfaceState, ...]  # at the snapshots, mol/m^3
@@ -164,16 +167,14 @@ def particle_tables(
         snapshots: s.
     """
     comm, particles = mesh.mesh.comm, surfaces.particles
-    reference = physics.reference_concentration
-    count = surfaces.rows.shape[0]
-    times = [np.full(count, np.inf)] * 2
-    if reference > 0:
-        times = [first_times(transient.extra, np.full(count, level * reference), end) for level in (0.5, 0.9)]
+    reference = problem.scales.concentration
+    full = reference * np.concatenate([region.held for region in surfaces.regions])
+    times = [first_times(transient.extra, level * full, end) for level in (0.5, 0.9)]
     states: list[list[SurfaceState]] = [[] for _ in surfaces.regions]
     for moment in snapshots:
         values = transient.concentration(moment)
         for of_region, region in zip(states, surfaces.regions, strict=True):
-            threshold = region.shape.threshold * reference if reference > 0 else np.nan
+            threshold = region.shape.threshold * reference * problem.factors[region.facets.outside]
             of_region.append(
                 surface_state(
                     problem.display.space, region.facets, region.particle, len(region.numbers), values, threshold
@@ -252,10 +253,11 @@ def write_particles(path: Path, title: str, tables: Sequence[ParticleTable]) -> 
         f"{'disk' if dim == 2 else 'sphere'} as large; on_frame: 1 where the image's frame cuts it; source_distance_m: "
         f"of its surface to the nearest source's, in a straight line; {surface}: what of its surface faces solved "
         "phases; facing: as a share of all that is not on the frame; t50_s, t90_s: when the mean over this surface "
-        "first reaches 50 and 90 % of the reference concentration; "
+        "first reaches 50 and 90 % of the largest concentration that drives the case (of what is in equilibrium with "
+        "it, where concentrations jump); "
         f"at each snapshot: mean, std (standard deviation), min and max over this surface in mol/m^3, active: share "
-        f"of it above {' and '.join(dict.fromkeys(f'{t.shape.threshold:g}' for t in tables))} of the reference "
-        "concentration; empty: never, or nothing to measure\n"
+        f"of it above {' and '.join(dict.fromkeys(f'{t.shape.threshold:g}' for t in tables))} of that; "
+        "empty: never, or nothing to measure\n"
     )
     several = len(tables) > 1
     rows = csv.writer(text, lineterminator="\n")

@@ -52,6 +52,7 @@ from microlith.workflow.summary import AREA_OR_VOLUME, error_in_space, region_su
 from microlith.workflow.table import interpreted
 
 log = logging.getLogger(__name__)
+EMPTIED = 1e-3  # of the reference concentration: further below 0 than errors go
 THIN_SHELL = 2.0  # pixels: of a thinner shell, pixels can't tell how much lies in which phase
 
 
@@ -248,7 +249,7 @@ def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
         )
     _warn_of_unresolved(case, problem)
     log.info(
-        "%d unknowns, %s: %d solves, error in time at most %.1e of the source concentration (estimated), "
+        "%d unknowns, %s: %d solves, error in time at most %.1e of the reference concentration (estimated), "
         "lithium balance closed to %.1e",
         problem.unknowns,
         transient.method,
@@ -261,6 +262,7 @@ def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
             "the lithium balance is off by %.0f %% of what is exchanged: distrust the amounts in summary.json",
             100 * transient.balance.imbalance,
         )
+    _warn_of_emptied(problem, transient)
     for name, mean in means.items():
         early = transient.first_time(name, 0.5 * problem.reference_of(mean.phase_shares))
         first = transient.times[transient.times > 0][0]
@@ -278,6 +280,19 @@ def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
             transient.solves,
         )
     return transient
+
+
+def _warn_of_emptied(problem: Problem, transient: Transient) -> None:
+    """Say so where more lithium is taken out than there is."""
+    lowest = {name: float(curve.min()) for name, curve in transient.curves.items()}
+    worst = min(lowest, key=lambda name: lowest[name], default=None)
+    if worst is not None and lowest[worst] < -EMPTIED * problem.scales.concentration:
+        log.warning(
+            "the concentration of region %s falls to %.3g mol/m^3: a flux or current takes out more lithium than there "
+            "is; check its sign, its duration and the initial concentration",
+            worst,
+            lowest[worst],
+        )
 
 
 def _warn_of_unresolved(case: Case, problem: Problem) -> None:
@@ -309,7 +324,7 @@ def _error_in_space(ready: Prepared, transient: Transient, comm: MPI.Intracomm) 
     if space is not None:
         worst = max(space.curves, key=space.largest)
         log.info(
-            "error in space about %.1e of the source concentration (region %s), estimated %s (%d unknowns)",
+            "error in space about %.1e of the reference concentration (region %s), estimated %s (%d unknowns)",
             space.largest(worst) / ready.problem.scales.concentration,
             worst,
             space.how,
@@ -332,7 +347,7 @@ def _write(
     from microlith.workflow.pictures import draw_curves, draw_snapshots
 
     case = ready.case
-    reference = case.physics.reference_concentration
+    reference = ready.problem.scales.concentration
     errors = _errors(ready, transient, space)
     on_root(comm, write_curves, folder / CURVES, case.title, transient.times, transient.curves)
     on_root(comm, write_errors, folder / ERRORS, case.title, transient.times, errors)
@@ -411,7 +426,7 @@ def _summary(
             "estimate": transient.error,
             "tolerance": case.time.tolerance,
             "converged": transient.converged,
-            "reference_concentration_mol_per_m3": case.physics.reference_concentration,
+            "reference_concentration_mol_per_m3": ready.problem.scales.concentration,
             "space": None if space is None else error_in_space(space, ready.problem.scales.concentration),
         },
         "mass_balance": {
