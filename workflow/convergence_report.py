@@ -139,9 +139,14 @@ def _tables(study: "Study") -> list[tuple[list[str], list[list[str]], str]]:
         rows = [_region_row(study, name, found) for name, found in study.regions.items()]
         tables.append((heading, rows, "errors of the case as given, per source concentration"))
     if study.segmentation is not None:
-        heading = ["region", "smaller", "larger", "t50 / s", "t90 / s"]
-        rows = [_segmentation_row(study.segmentation, name) for name in study.base.curves]
-        tables.append((heading, rows, f"{study.segmentation.what} half a voxel smaller, and larger"))
+        found = study.segmentation
+        title = f"largest change of each curve with {found.what} half a voxel smaller, and larger"
+        rows = [_change_row(found, name) for name in study.base.curves]
+        tables.append((["region", "smaller", "at / s", "larger", "at / s"], rows, title))
+        heading = ["region", *(f"{key}, {how}" for key in ("t50", "t90") for how in ("smaller", "as is", "larger"))]
+        rows = [_times_row(found, name) for name in study.base.curves]
+        if any(entry != "-" for row in rows for entry in row[1:]):
+            tables.append((heading, rows, "times to 50 and 90 % of the source concentration, s"))
     return tables
 
 
@@ -175,16 +180,17 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1e}"
 
 
-def _segmentation_row(found: "Segmentation", name: str) -> list[str]:
-    changes = []
+def _change_row(found: "Segmentation", name: str) -> list[str]:
+    row = [name]
     for outcome in (found.smaller, found.larger):
         change, when = found.deviation(outcome, name)
-        changes.append(f"{change:+.1e} at {when:.3g} s")
-    times = [
-        " / ".join(_time(getattr(outcome, key)[name]) for outcome in (found.smaller, found.as_is, found.larger))
-        for key in ("t50", "t90")
-    ]
-    return [name, *changes, *times]
+        row += [f"{change:+.1e}", f"{when:.3g}"]
+    return row
+
+
+def _times_row(found: "Segmentation", name: str) -> list[str]:
+    three = (found.smaller, found.as_is, found.larger)
+    return [name, *(_time(times[name]) for times in (*(o.t50 for o in three), *(o.t90 for o in three)))]
 
 
 def _time(value: float | None) -> str:
