@@ -151,7 +151,7 @@ class SurfaceState:
 
 
 def surface_state(
-    space: fem.FunctionSpace, facets: SurfaceFacets, group: Index, count: int, values: Array, threshold: float
+    space: fem.FunctionSpace, facets: SurfaceFacets, group: Index, count: int, values: Array, threshold: Array
 ) -> SurfaceState:
     """How the concentration is spread over groups of facets; collective.
 
@@ -164,7 +164,7 @@ def surface_state(
         group: (n,) of each facet.
         count: Number of groups.
         values: Local entries of the field, ghosts included.
-        threshold: In the unit of the values.
+        threshold: (n,) of each facet, in the unit of the values.
     """
     comm, element = space.mesh.comm, space.element.basix_element
     dofs = space.dofmap.list
@@ -179,7 +179,7 @@ def surface_state(
         at_points = at_dofs @ lattice.basis[place].T
         sums[:, 0] += np.bincount(of, size, minlength=count)
         sums[:, 1] += np.bincount(of, size * (at_dofs @ (weights @ basis)), minlength=count)
-        share = share_above(at_points[:, lattice.simplices], threshold).mean(axis=1)
+        share = share_above(at_points[:, lattice.simplices] - threshold[chosen, None, None], 0.0).mean(axis=1)
         sums[:, 2] += np.bincount(of, size * share, minlength=count)
         np.minimum.at(least, of, at_points.min(axis=1))
         np.maximum.at(most, of, at_points.max(axis=1))

@@ -122,9 +122,7 @@ def box_t50(image, a, b, level):
     return brentq(lambda t: box_reference(image, a, b, t)[0] - level * REFERENCE, 0.01, 200)
 
 
-@pytest.mark.parametrize(
-    ("dim", "degree"), [(2, 1), pytest.param(2, 2, marks=pytest.mark.mpi), (2, 3), (3, 1), (3, 2)]
-)
+@pytest.mark.parametrize(("dim", "degree"), [(2, 1), pytest.param(2, 2, marks=pytest.mark.mpi), (2, 3), (3, 1), (3, 2)])
 def test_boxes_in_a_slab(verified, tmp_path, dim, degree):
     """Mean, spread, extremes, active share and times; facets of the wrong side or particle would be off by tenths."""
     image = boxes(dim)
@@ -358,12 +356,27 @@ def end_of_slab(t, length, velocity):
 
 @pytest.mark.mpi
 def test_concentration_is_that_of_the_surroundings(tmp_path):
-    """Where it jumps at the surface: c_particle = 3 c_sei in equilibrium, of which the outer side counts."""
+    """Where it jumps at the surface, c_particle = 3 c_sei in equilibrium, the outer side counts."""
     interface = '[[interfaces]]\nbetween = ["sei", "particle"]\npartition = 3.0\n'
     (table,), transient, _ = solved(case_of(COMM.bcast(tmp_path), boxes(2), end=2000, more=interface))
     assert transient.extra(np.array([2000.0]))[:, 0] == pytest.approx([REFERENCE] * 2, rel=1e-5)
     assert (table.states[1].most < REFERENCE).all()
     assert np.isfinite(table.t90).all()
+
+
+def test_full_is_what_is_in_equilibrium(tmp_path):
+    """Particles amid SEI that holds a tenth of what is at the pore's surface, behind a layer of another phase."""
+    image = boxes(2)
+    image[:, SHELF : SHELF + 2] = 3
+    more = f'[phases.layer]\nlabel = 3\nrole = "transport"\ndiffusivity = "{D} m^2/s"\n'
+    more += '[[interfaces]]\nbetween = ["layer", "sei"]\npartition = 0.1\n'
+    case = case_of(tmp_path, image, particle='role = "barrier"', end=2000, more=more, snapshots=(0.02, 2000.0))
+    (table,), _, _ = solved(case, MPI.COMM_SELF)
+    assert table.states[1].mean == pytest.approx([0.1 * REFERENCE] * 2, rel=1e-5)
+    assert table.states[1].active == pytest.approx([1.0, 1.0])
+    assert table.states[0].active == pytest.approx([0.0, 0.0])
+    assert (table.t90 < 100).all()
+    assert (table.t50 < table.t90).all()
 
 
 @pytest.mark.mpi
