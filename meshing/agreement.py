@@ -87,7 +87,7 @@ def _inside(
         start = np.cumsum(candidates[chunk]) - candidates[chunk]
         rest = np.arange(len(of)) - start[of]
         cell = chunk[of]
-        index = np.empty((len(shape), len(of)), np.int64)
+        index: Indices = np.empty((len(shape), len(of)), np.int64)
         for axis in range(len(shape)):
             rest, offset = np.divmod(rest, counts[cell, axis])
             index[axis] = low[cell, axis] + offset

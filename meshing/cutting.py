@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from microlith.meshing.boxes import Neighbourhood, Shared
 from microlith.meshing.diamonds import Keys
 from microlith.meshing.interpolation import VoxelFields
-from microlith.meshing.simplices import EDGES, oriented, shortest_edges
+from microlith.meshing.newton import stepped
+from microlith.meshing.simplices import EDGES, dot, oriented, shortest_edges
 
 Floats = NDArray[np.float64]
 
@@ -104,10 +105,8 @@ def _moved(
     at = start.copy()
     for _ in range(STEPS):
         difference, slope = _difference(indicators, a, b, at, fixed)
-        square = (slope * slope).sum(axis=1)
-        step = -(difference / np.maximum(square, 1e-3))[:, None] * slope
-        length = np.sqrt((step * step).sum(axis=1))
-        at = np.clip(at + step * np.minimum(1.0, 0.5 / np.maximum(length, 1e-12))[:, None], 0.0, extent)
+        step = -(difference / np.maximum(dot(slope.T, slope.T), 1e-3))[:, None] * slope
+        at = stepped(at, step, extent)
     difference, _ = _difference(indicators, a, b, at, fixed)
     way = at - start
     close = np.sqrt((way * way).sum(axis=1)) < NEAR * shortest[near]

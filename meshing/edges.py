@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ WHOLE = 1.3  # longest edge per size where cells are not cut
 GROWTH_UNSOLVED = 0.75  # of edges per distance in phases that the solver never sees
 GROWTH_LARGEST = 0.75  # more, and a long edge near a surface might not notice it from its middle
 THIN, CRITICAL = 2.2, 1.3  # voxels: longest edges that notice parts of two voxels' thickness, and of one
-MENDED = 0.8  # longest edge per size around voxels that came out in another phase
+MENDED = 0.8  # longest edge per size around voxels that came out in another phase,
+LOST = 0.3  # and around those of them that touch no voxel of their own phase that came out right,
+SPECK = 0.6  # but no shorter than so many voxels, which find a voxel that stands alone
 THINNEST = 0.65  # of a size: edges this much shorter than asked for are made where thin parts would be lost
 
 
@@ -46,14 +49,19 @@ class EdgeSizes:
 
     @property
     def shortest_edge(self) -> float:
-        """Longest edge of the smallest cells."""
+        """Longest edge of the smallest cells, but for those around lost voxels."""
         finer = min(1.0, self.coarseness)
         return min(CUT * self.smallest, max(CRITICAL * finer, THINNEST * self.smallest), CUT * finer)
 
     @property
+    def lost_edge(self) -> float:
+        """Longest edge around voxels that are lost with all their neighbours; there are few."""
+        return min(self.shortest_edge, max(SPECK * min(1.0, self.coarseness), LOST * self.smallest))
+
+    @property
     def reach(self) -> float:
         """Distance from an interface beyond which edges are of the largest size."""
-        return max(0.0, self.longest_edge - self.shortest_edge) / min(self.edge_growth, GROWTH_UNSOLVED)
+        return max(0.0, self.longest_edge - self.lost_edge) / min(self.edge_growth, GROWTH_UNSOLVED)
 
     @property
     def edge_growth(self) -> float:
@@ -132,24 +140,40 @@ def edge_lengths(
 
 
 def mended(
-    lengths: VoxelFields, mistaken: NDArray[np.int64], voxel: tuple[float, ...], sizes: EdgeSizes
+    lengths: VoxelFields, phase: NDArray[np.uint8], mistaken: NDArray[np.int64], sizes: EdgeSizes
 ) -> VoxelFields:
     """Shorter edges around voxels whose centres came out in cells of another phase.
 
     Args:
         lengths: What `edge_lengths` gave for a window.
+        phase: Phases of its voxels, ([z,] y, x).
         mistaken: Those voxels (dim, n), x first; some may lie outside the window.
-        voxel: Edges of a voxel, x first.
         sizes: What is asked for.
     """
-    values = lengths.values[0]
     place = mistaken[::-1] - np.array(lengths.start[::-1])[:, None]
-    inside = ((place >= 0) & (place < np.array(values.shape)[:, None])).all(axis=0)
-    around = np.zeros(values.shape, bool)
-    around[tuple(place[:, inside])] = True
-    edge = max(CRITICAL * min(1.0, sizes.coarseness), MENDED * sizes.smallest)
-    shorter = np.minimum(values, np.float32(edge) + np.float32(GROWTH_LARGEST) * _distance(around, voxel[::-1]))
+    place = place[:, ((place >= 0) & (place < np.array(phase.shape)[:, None])).all(axis=0)]
+    usual = max(CRITICAL * min(1.0, sizes.coarseness), MENDED * sizes.smallest)
+    shorter = lengths.values[0]
+    lost = place[:, ~_beside_right_ones(phase, place)]
+    for where, edge in ((place, usual), (lost, sizes.lost_edge)):
+        around = np.zeros(phase.shape, bool)
+        around[tuple(where)] = True
+        away = _distance(around, lengths.voxel[::-1])
+        shorter = np.minimum(shorter, np.float32(edge) + np.float32(GROWTH_LARGEST) * away)
     return VoxelFields(shorter[None], lengths.start, lengths.voxel)
+
+
+def _beside_right_ones(phase: NDArray[np.uint8], mistaken: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the mistaken voxels (dim, n) touch one of their own phase that is not mistaken."""
+    wrong = np.zeros(phase.shape, bool)
+    wrong[tuple(mistaken)] = True
+    own = phase[tuple(mistaken)]
+    last = np.array(phase.shape)[:, None] - 1
+    found = np.zeros(len(own), bool)
+    for offset in product((-1, 0, 1), repeat=phase.ndim):
+        beside = tuple(np.clip(mistaken + np.array(offset)[:, None], 0, last))
+        found |= (phase[beside] == own) & ~wrong[beside]
+    return found
 
 
 def _refine_gaps(

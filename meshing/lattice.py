@@ -82,10 +82,10 @@ def lattice_parts(
     cut = _cut(longest, smooth, where)
     wrong = together(comm, lambda: mistaken(cut.points, cut.cells, cut.phase, phase, start, voxel, volume.shape[::-1]))
     wrong = np.concatenate(comm.allgather(wrong), axis=1)  # few: one voxel in a hundred
-    if wrong.size:
+    if wrong.size and sizes.coarseness <= 1.0:  # a mesh coarser than asked for is there to be compared with
         say("refining it where cells are too coarse for the voxels")
         del cut
-        longest = together(comm, lambda: mended(longest, wrong, voxel, sizes))
+        longest = together(comm, lambda: mended(longest, phase, wrong, sizes))
         cut = _cut(longest, smooth, where)
     say("placing vertices on the interfaces")
     points = _fitted(cut, smooth, where, volume, voxel, borders)
@@ -114,7 +114,7 @@ def _lattice(extent: tuple[float, ...], sizes: EdgeSizes) -> Lattice:
     edge = min(sizes.longest_edge / math.sqrt(len(extent)), max(extent) / FEWEST_BOXES)
     boxes = tuple(max(1, math.ceil(length / edge - 1e-9)) for length in extent)
     coarse = max(length / count for length, count in zip(extent, boxes, strict=True))
-    depth = max(1, math.ceil(math.log2(coarse * math.sqrt(len(extent)) / sizes.shortest_edge)) + 1)
+    depth = max(1, math.ceil(math.log2(coarse * math.sqrt(len(extent)) / sizes.lost_edge)) + 1)
     return Lattice(boxes, depth, extent)
 
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from microlith.meshing.boxes import Shared
 from microlith.meshing.cutting import CutCells
 from microlith.meshing.interpolation import VoxelFields
-from microlith.meshing.simplices import sharpness, shortest_edges
+from microlith.meshing.newton import stepped
+from microlith.meshing.simplices import dot, sharpness, shortest_edges
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -140,21 +141,15 @@ def _ways(
             gradient = np.zeros_like(at)
             gap[has] = first[has] - value - lead[other[has]]
             gradient[has] = np.where(fixed[has], 0.0, first_slope[has] - slope)
-            new, part = gradient, -gap - _dot(gradient, step)
+            new, part = gradient, -gap - dot(gradient.T, step.T)
             for vector in basis:
-                new = new - _dot(new, vector)[:, None] * vector
-            size, whole = np.sqrt(_dot(new, new)), np.sqrt(_dot(gradient, gradient))
+                new = new - dot(new.T, vector.T)[:, None] * vector
+            size, whole = np.sqrt(dot(new.T, new.T)), np.sqrt(dot(gradient.T, gradient.T))
             useful = size > np.maximum(ALIKE * whole, 0.03)
             unit = np.where(useful[:, None], new / np.where(useful, size, 1.0)[:, None], 0.0)
             step = step + np.where(useful, part / np.where(useful, size, 1.0), 0.0)[:, None] * unit
             basis.append(unit)
-        length = np.sqrt(_dot(step, step))
-        at = np.clip(at + step * np.minimum(1.0, 0.5 / np.maximum(length, 1e-12))[:, None], 0.0, extent)
+        at = stepped(at, step, extent)
     way = at - start
-    length = np.sqrt(_dot(way, way))
+    length = np.sqrt(dot(way.T, way.T))
     return np.asarray(way * np.minimum(1.0, LONGEST_MOVE * about.shortest[chosen] / np.maximum(length, 1e-12))[:, None])
-
-
-def _dot(a: Floats, b: Floats) -> Floats:
-    total = a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1]
-    return np.asarray(total + a[:, 2] * b[:, 2] if a.shape[1] == 3 else total)

@@ -82,17 +82,17 @@ def _edges(corners: list[Vector]) -> list[Vector]:
 def _measure(edges: list[Vector]) -> Floats:
     if len(edges) == 2:
         return (edges[0][0] * edges[1][1] - edges[0][1] * edges[1][0]) / 2
-    return _dot(edges[0], _cross(edges[1], edges[2])) / 6
+    return dot(edges[0], _cross(edges[1], edges[2])) / 6
 
 
 def _sharpness(corners: list[Vector]) -> Floats:
     edges = _edges(corners)
     normals = _normals(edges)
-    lengths = [np.sqrt(_dot(normal, normal)) for normal in normals]
+    lengths = [np.sqrt(dot(normal, normal)) for normal in normals]
     inverse = [1.0 / np.where(length > 0, length, 1.0) for length in lengths]
     largest = np.full(len(lengths[0]), -1.0)
     for a, b in combinations(range(len(normals)), 2):
-        np.maximum(largest, -_dot(normals[a], normals[b]) * (inverse[a] * inverse[b]), out=largest)
+        np.maximum(largest, -dot(normals[a], normals[b]) * (inverse[a] * inverse[b]), out=largest)
     measure = _measure(edges)
     return np.where(measure > 0, largest, 2.0 - measure)  # the more inverted, the worse
 
@@ -107,11 +107,12 @@ def _normals(edges: list[Vector]) -> list[Vector]:
     return [first, *others]
 
 
-def _dot(a: Vector, b: Vector) -> Floats:
+def dot(a: Vector | Floats, b: Vector | Floats) -> Floats:
+    """Products (n,) of vectors given by their components: lists of arrays (n,), or arrays (dim, n)."""
     total = a[0] * b[0]
     for one, other in zip(a[1:], b[1:], strict=True):
         total += one * other
-    return total
+    return np.asarray(total)
 
 
 def _cross(a: Vector, b: Vector) -> Vector:
