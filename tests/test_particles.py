@@ -371,7 +371,8 @@ def test_full_is_what_is_in_equilibrium(tmp_path):
     more = f'[phases.layer]\nlabel = 3\nrole = "transport"\ndiffusivity = "{D} m^2/s"\n'
     more += '[[interfaces]]\nbetween = ["layer", "sei"]\npartition = 0.1\n'
     case = case_of(tmp_path, image, particle='role = "barrier"', end=2000, more=more, snapshots=(0.02, 2000.0))
-    (table,), _, _ = solved(case, MPI.COMM_SELF)
+    (table,), transient, _ = solved(case, MPI.COMM_SELF)
+    assert transient.extra(np.array([2000.0]))[:, 0] == pytest.approx(table.states[1].mean)
     assert table.states[1].mean == pytest.approx([0.1 * REFERENCE] * 2, rel=1e-5)
     assert table.states[1].active == pytest.approx([1.0, 1.0])
     assert table.states[0].active == pytest.approx([0.0, 0.0])
