@@ -23,6 +23,7 @@ from microlith.solver.spec import Role, Shape, Shell, SurfaceOf
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case import Case
 from microlith.workflow.fields import write_fields
+from microlith.workflow.interfaces import interface_warnings
 from microlith.workflow.measured_regions import measured_regions
 from microlith.workflow.meshed import CaseImage, Meshed, degree_of, file_named, mesh_of, method_of, read_image, there
 from microlith.workflow.outputs import (
@@ -79,6 +80,12 @@ class Prepared:
     def timings(self) -> dict[str, float]:
         """Stage -> s."""
         return self.stages.timings
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Smallest and largest concentration to be shown, mol/m^3: of what is given, and in equilibrium with it."""
+        lowest = min([0.0, *(p.initial for p in self.case.physics.phases)])
+        return lowest, self.problem.scales.concentration * float(self.problem.factors.max())
 
     @property
     def watch(self) -> NDArray[np.float64]:
@@ -212,6 +219,8 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
             if mean.solved_share < 0.999 and not isinstance(shapes[name], SurfaceOf):
                 log.info("region %s: %.1f %% of it is solved for", name, 100 * mean.solved_share)
         apart = islands(mesh, feeding_tags(case.physics))
+    for sentence in interface_warnings(problem, mesh, case.physics):
+        log.warning("%s", sentence)
     for island in apart[:5]:
         log.warning(
             "no source reaches the part of %s around (%s) µm, %.3g %s: it keeps its initial concentration",
@@ -368,7 +377,7 @@ def _write(
     meshed, space = ready.meshed, ready.problem.display.space
     write_fields(folder / FIELDS, meshed.mesh, space, moments, (transient.concentration(t) for t in moments))
     drawn = (transient.concentration(t) for t in moments)
-    limits = (min([0.0, *(p.initial for p in case.physics.phases)]), reference * float(ready.problem.factors.max()))
+    limits = ready.limits
     if meshed.volume.dim == 2:
         draw_snapshots(folder, case.title, meshed.image, meshed.mesh, space, moments, drawn, ready.shapes, limits)
         return
@@ -435,6 +444,7 @@ def _summary(
             "inflow": balance.inflow,
             "imbalance": balance.imbalance,
         },
+        "concentration_range_mol_per_m3": ready.limits,
         "islands": [{"phases": i.phases, AREA_OR_VOLUME[dim]: i.measure, "center_m": i.center} for i in ready.apart],
         "regions": {
             name: region_summary(

@@ -89,7 +89,8 @@ def _of_summary(path: Path) -> tuple[str, tuple[float, float]]:
         case = summary["case"]
         initial = [phase.get("initial_mol_per_m3") or 0.0 for phase in case["phases"].values()]
         reference = float(summary["error"]["reference_concentration_mol_per_m3"])
-        return str(case["title"] or ""), (min([0.0, *initial]), reference)
+        low, high = summary.get("concentration_range_mol_per_m3", (min([0.0, *initial]), reference))
+        return str(case["title"] or ""), (float(low), float(high))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: expected the summary of a run ({type(error).__name__}: {error}); run it again"

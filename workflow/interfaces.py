@@ -1,0 +1,37 @@
+"""What a user should know of the interfaces of a case on its mesh."""
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.meshing.phasemesh import PhaseMesh
+from microlith.solver.partition import links_of
+from microlith.solver.problem import Problem
+from microlith.solver.spec import Physics
+
+
+def interface_warnings(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list[str]:
+    """Sentences on laws that nothing follows, and on surfaces that contradict a partition; collective.
+
+    A surface that holds the concentration of two phases which are not in equilibrium then drives lithium around the
+    line where they meet, the more the finer the mesh.
+    """
+    if not physics.interfaces:
+        return []
+    comm = mesh.mesh.comm
+    there = {frozenset((mesh.names[link.first], mesh.names[link.second])) for link in links_of(mesh, physics)}
+    said = [
+        f"[[interfaces]] between {law.first} and {law.second} has no effect: they share no interface in the mesh"
+        for law in physics.interfaces
+        if frozenset((law.first, law.second)) not in there
+    ]
+    loads = [load for load in problem.system.loads if load.drag is not None]
+    held = comm.allreduce(np.array([len(load.held) for load in loads], dtype=np.int64), op=MPI.SUM)
+    names = [load.name for load, count in zip(loads, held, strict=True) if count > 0]
+    said += [
+        f"{name} holds its concentration on phases that are not in equilibrium with each other at that: where they "
+        "meet at its surface the flow has no limit as the mesh gets finer; give it a mass_transfer, or hold one of them"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    return said
