@@ -121,6 +121,7 @@ REFUSED = {
     "D0 * 1e999": ["1e999", "not a finite number"],
     "D0 * " + "9" * 400: ["not a finite number"],
     "(" * 245 + "D0" + ")" * 245: ["can't be read"],
+    "-" * 490 + "c": ["expression"],
     "D0" + "*1" * 70: ["nested more than 60 deep"],
     "D0 * 1" + " " * 600 + "* 2" + "+ 1" * 200: ["at most 500 characters"],
     # names and numbers of arguments

@@ -199,6 +199,36 @@ def test_meshes_on_ranks_have_the_barrier(tmp_path_factory, method):
     assert again.volume.names == names, "a case that was split is read as the one before"
 
 
+@pytest.mark.mpi
+@pytest.mark.parametrize("method", ["lattice", "voxel"])
+def test_volume_after_crop_and_coarsen(tmp_path_factory, method):
+    """What is connected is decided on the voxels that are meshed: here the way to the island is cropped away."""
+    solid = np.ones((12, 24, 24), np.uint8)
+    solid[:, :, :6] = 0
+    solid[4:8, 8:16, 12:18] = 0  # hangs together with the pore through the rows that the crop leaves out
+    solid[4:8, 0:8, 4:14] = 0
+    folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("volume"))
+    phases = CONNECTED.partition("[phases.particle]")[0]
+    path = on_first_rank(
+        COMM, lambda: write_case(folder, solid, phases=phases, mesh=f'[mesh]\nmethod = "{method}"\n', regions="")
+    )
+
+    def prepared(more, comm):
+        text = f'file = "image.tif"\n{more}'
+        name = folder / f"{'part' if more else 'whole'}-{comm.size}.toml"
+        if comm.rank == 0:
+            name.write_text(path.read_text().replace('file = "image.tif"\n', text))
+        comm.Barrier()
+        return pipeline.prepared(load_case(name), comm)
+
+    whole = prepared("", COMM).meshed.volume
+    assert whole.names == ("pore", "sei")
+    part = prepared("crop = { y = [8, 24] }\ncoarsen = 2\n", COMM)
+    assert part.meshed.volume.names == ("pore", "sei", "pore (not connected)")
+    assert part.meshed.volume.counts == (6 * 8 * 3, 6 * 8 * 12 - 6 * 8 * 3 - 2 * 4 * 3, 2 * 4 * 3)
+    assert part.cells == prepared("crop = { y = [8, 24] }\ncoarsen = 2\n", MPI.COMM_SELF).cells
+
+
 @pytest.mark.parametrize("suffix", [".msh", ".vtu", ".xdmf"])
 def test_meshes_are_written_with_the_name(tmp_path, suffix):
     path = write_case(tmp_path, with_island(), phases=CONNECTED)
