@@ -1,11 +1,16 @@
 """Jumps of the concentration between phases: partition, finite exchange, films; and axes of diffusion."""
 
+import json
+import logging
 from dataclasses import replace
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from closed_forms import slab_profile
 from layers import Layer, TwoLayers, finite_volumes
+from made_cases import run_case, write_case
 from made_meshes import COMM, brick, everywhere, rectangle, voxel_parts_of
 
 import ufl
@@ -13,6 +18,7 @@ from dolfinx import fem
 from dolfinx.mesh import CellType
 from mpi4py import MPI
 
+from microlith.meshing.collective import on_root
 from microlith.meshing.errors import InputError
 from microlith.meshing.parts import phase_mesh
 from microlith.solver.problem import build
@@ -464,6 +470,76 @@ def test_without_laws_the_space_is_plain():
     assert problem.display.unknown is None
     assert problem.display.space is problem.space
     assert (problem.factors == 1.0).all()
+
+
+# --- whole runs ---
+
+CASE = """
+[phases.pore]
+label = 0
+role = "source"
+concentration = "1000 mol/m^3"
+[phases.sei]
+label = 1
+role = "transport"
+diffusivity = "2e-14 m^2/s"
+[phases.particle]
+label = 2
+role = "transport"
+diffusivity = "2e-14 m^2/s"
+[phases.binder]
+label = 3
+role = "transport"
+diffusivity = "2e-14 m^2/s"
+"""
+PARTITION = """
+[[interfaces]]
+between = ["sei", "particle"]
+partition = 2.0
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("degree", [2, 3])
+@pytest.mark.parametrize("law", ["", 'exchange = "1e-7 m/s"\n'])
+def test_a_run_shows_either_side(tmp_path, law, degree):
+    """In equilibrium each point of fields.vtkhdf has the concentration of the cells it belongs to."""
+    image = np.ones((8, 12), np.uint8)
+    image[:, 0], image[2:6, 5:9], image[7, 11] = 0, 2, 3
+    folder = Path(COMM.bcast(str(tmp_path)))
+    time = '[time]\nend = "100 s"\nsnapshots = ["0 s", "100 s"]\n'
+    mesh = f'[mesh]\nmethod = "voxel"\ndegree = {degree}\n'
+    on_root(COMM, write_case, folder, image, phases=CASE + PARTITION + law, mesh=mesh, time=time, regions="")
+    results = run_case(folder / "case.toml")
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["concentration_range_mol_per_m3"] == [0.0, 2000.0]
+    assert summary["regions"]["particle"]["t50_s"] < summary["regions"]["particle"]["t90_s"] < 100.0
+    with h5py.File(results / "fields.vtkhdf") as file:
+        root = file["VTKHDF"]
+        phase, x = root["CellData/phase"][:], root["Points"][:]
+        cells = root["Connectivity"][:].reshape(len(phase), -1)
+        c = root["PointData/concentration"][len(x) :]
+    for number, level in ((1, 1000.0), (2, 2000.0)):
+        assert c[cells[phase == number]] == pytest.approx(level, rel=1e-3)
+        assert np.ptp(x[cells[phase == number]], axis=1).max() == pytest.approx(10e-3)  # µm: points lie at their cells
+    assert len(set(cells[phase == 2].ravel()) & set(cells[phase == 1].ravel())) == 0
+    assert (results / "snapshot-100s.png").exists()
+
+
+def test_contradictions_are_told(tmp_path, caplog):
+    """A law between phases that do not touch, and a pore that holds two phases out of equilibrium."""
+    image = np.ones((8, 12), np.uint8)
+    image[:, 0], image[2:6, 1:5], image[7, 11] = 0, 2, 3
+    law = '[[interfaces]]\nbetween = ["particle", "binder"]\nexchange = "1e-9 m/s"\n'
+    time = '[time]\nend = "1 s"\nsnapshots = []\n'
+    path = write_case(
+        tmp_path, image, phases=CASE + PARTITION + law, mesh='[mesh]\nmethod = "voxel"\n', time=time, regions=""
+    )
+    with caplog.at_level(logging.WARNING):
+        run_case(path, comm=MPI.COMM_SELF)
+    said = [r.getMessage() for r in caplog.records]
+    assert any("between particle and binder has no effect" in s for s in said), said
+    assert any("pore holds its concentration on phases that are not in equilibrium" in s for s in said), said
 
 
 # --- axes ---
