@@ -17,7 +17,6 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from microlith.meshing.phasemesh import PhaseMesh, interface_tag
-from microlith.meshing.routing import Route
 
 from .corners import cell_nodes
 
@@ -131,12 +130,13 @@ def mean_rows(
     mine = columns < owned
     # What falls to the unknowns of other ranks goes there.
     ghost = columns[~mine] - owned
-    route = Route(np.asarray(index_map.owners)[ghost], comm)
-    there = np.stack([rows[~mine], np.asarray(index_map.ghosts, np.int64)[ghost]], axis=1)
-    arrived, more = route.there(there), route.there(values[~mine])
-    rows = np.concatenate([rows[mine], arrived[:, 0]])
-    columns = np.concatenate([columns[mine], arrived[:, 1] - index_map.local_range[0]])
-    return csr_array((np.concatenate([values[mine], more]), (rows, columns)), shape=(count, owned))
+    owner, number = np.asarray(index_map.owners)[ghost], np.asarray(index_map.ghosts, np.int64)[ghost]
+    parcels = [(rows[~mine][owner == r], number[owner == r], values[~mine][owner == r]) for r in range(comm.size)]
+    arrived = comm.alltoall(parcels)
+    rows = np.concatenate([rows[mine], *(parcel[0] for parcel in arrived)])
+    columns = np.concatenate([columns[mine], *(parcel[1] - index_map.local_range[0] for parcel in arrived)])
+    values = np.concatenate([values[mine], *(parcel[2] for parcel in arrived)])
+    return csr_array((values, (rows, columns)), shape=(count, owned))
 
 
 @dataclass(frozen=True, eq=False)
