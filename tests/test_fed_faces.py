@@ -264,8 +264,7 @@ def test_flux_that_rises_and_turns(verified, shape, degree, columns, bound):
     check(verified, transient, exact, scale, (shape, degree, columns, bound), "fluxes", against)
 
 
-@pytest.mark.mpi
-@pytest.mark.parametrize("linear", ["mumps", "cg"])
+@pytest.mark.parametrize("linear", ["mumps", pytest.param("cg", marks=pytest.mark.mpi)])
 @pytest.mark.parametrize(
     "course",
     [
