@@ -110,9 +110,18 @@ POLYGONS = {
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("name", POLYGONS)
-def test_area_of_polygon(name):
+def test_area_of_polygon(verified, name):
     corners = POLYGONS[name]
     _, found, _ = area_of(one_phase(), polygon(*corners))
+    verified(
+        term="regions",
+        against="area of polygons",
+        dim=2,
+        cells="triangles",
+        degree=2,
+        error=abs(found / shoelace(corners) - 1),
+        of="area",
+    )
     assert found == pytest.approx(shoelace(corners), rel=2e-4)
 
 
@@ -307,9 +316,18 @@ SOLIDS = [dmesh.CellType.tetrahedron, dmesh.CellType.hexahedron]
     ],
     ids=["ball", "half ball", "speck", "box", "beam", "slab", "shell", "all"],
 )
-def test_volume_in_solids(kind, shape, volume, bound):
+def test_volume_in_solids(verified, kind, shape, volume, bound):
     """Catches bodies that no corner of a cell lies in, and chords on one side of a curved edge."""
     mean, found, space = area_of(brick(kind=kind), shape, 1)
+    verified(
+        term="regions",
+        against=f"volume of {'round' if isinstance(shape, Ball) else 'flat-sided'} bodies",
+        dim=3,
+        cells={dmesh.CellType.tetrahedron: "tetrahedra", dmesh.CellType.hexahedron: "cubes"}[kind],
+        degree=1,
+        error=abs(found / volume - 1),
+        of="volume",
+    )
     assert found == pytest.approx(volume, rel=bound)
     assert mean_of(mean, space, lambda x: np.ones(x.shape[1])) == pytest.approx(1.0, rel=1e-12)
 

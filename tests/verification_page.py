@@ -15,14 +15,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 Record = dict[str, Any]
 
 PROJECT = Path(__file__).resolve().parents[1]
-COLUMNS = ("against", "cells", "degree", "error", "relative to", "order in space", "order in time", "balance", "test")
-NUMBERS = ("degree", "error", "order in space", "order in time", "balance")
+COLUMNS = (
+    *("against", "cells", "degree", "cases", "error", "relative to"),
+    *("order in space", "order in time", "balance", "test"),
+)
+NUMBERS = ("degree", "cases", "error", "order in space", "order in time", "balance")
+ALIKE = ("term", "against", "dim", "cells", "degree", "of")  # measurements of one test with these alike share a row
 CONSERVED = 1e-8  # lithium unaccounted for that is let pass, relative to what was exchanged
 ROUNDING = 1e-12  # errors below it change from machine to machine
 PREAMBLE = """\
@@ -31,6 +36,7 @@ PREAMBLE = """\
 Each physical term against an exact or an independent solution, from the tests' own measurements. `make verify` runs
 the tests and writes this page anew; nothing in it is typed by hand. This one was measured with {versions}, on one rank.
 
+- *cases*: how many measurements of one test a row stands for; it tells the worst of them.
 - *error*: the largest difference that the test looks at, relative to the concentration that drives the problem unless
   the next column names another measure. Each test's docstring says where and when it looks, and asserts a bound.
 - *order in space*, *order in time*: how fast the error falls as elements or tolerated time steps get smaller, observed,
@@ -60,7 +66,8 @@ def page(records: Iterable[Record], versions: str) -> str:
     overview = [_summary(term, [r for r in measured if r["term"] == term]) for term in terms]
     parts.append("## Overview\n\n" + _table(("term", "measurements", "largest balance"), ("measurements",), overview))
     for term in terms:
-        rows = _without_repeats([_row(r) for r in measured if r["term"] == term])
+        groups = groupby((r for r in measured if r["term"] == term), key=_likeness)
+        rows = _without_repeats([_row(list(group)) for _, group in groups])
         parts.append(f"## {term[:1].upper()}{term[1:]}\n\n" + _table(COLUMNS, NUMBERS, rows))
     parts.append("\n".join(["<!-- tests:", *sorted(names(records)), "-->", ""]))
     return "\n".join(parts)
@@ -94,13 +101,16 @@ def problems(records: Iterable[Record]) -> list[str]:
 
 def _order(record: Record) -> tuple[Any, ...]:
     """Terms by the alphabet, in them solutions, then from flat and coarse to solid and fine."""
-    keys = ("term", "against", "dim", "cells", "degree", "test", "of")
-    return *(record[key] for key in keys), json.dumps(record, sort_keys=True)
+    return *_likeness(record), json.dumps(record, sort_keys=True)
+
+
+def _likeness(record: Record) -> tuple[Any, ...]:
+    return *(record[key] for key in ALIKE), record["test"].partition("[")[0]
 
 
 def _summary(term: str, records: Sequence[Record]) -> tuple[str, ...]:
     balances = [r["balance"] for r in records if r["balance"] is not None]
-    return f"[{term}](#{_anchor(term)})", str(len(records)), _power(max(balances)) if balances else ""
+    return f"[{term}](#{_anchor(term)})", str(len(records)), _power(max(balances, key=_or_infinite)) if balances else ""
 
 
 def _anchor(heading: str) -> str:
@@ -108,23 +118,34 @@ def _anchor(heading: str) -> str:
     return "".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c in "-_")
 
 
-def _row(record: Record) -> tuple[str, ...]:
-    file, _, name = record["test"].partition("::")
+def _row(records: Sequence[Record]) -> tuple[str, ...]:
+    """One for measurements that are alike: the largest error and balance, the lowest orders."""
+    record = records[0]
+    file, _, name = record["test"].partition("[")[0].partition("::")
+    error = max((r["error"] for r in records), key=_or_infinite)
+    orders = [[r[key] for r in records if r[key] is not None] for key in ("order_space", "order_time")]
+    balances = [r["balance"] for r in records if r["balance"] is not None]
     return (
         record["against"],
         f"{record['dim']}D {record['cells']}",
         str(record["degree"]),
-        f"{record['error']:.1e}" if record["error"] > ROUNDING else f"< {ROUNDING:.0e}",
+        str(len(records)),
+        f"< {ROUNDING:.0e}" if error <= ROUNDING else f"{error:.1e}",
         record["of"],
-        *("" if record[key] is None else f"{record[key]:.2f}" for key in ("order_space", "order_time")),
-        "" if record["balance"] is None else _power(record["balance"]),
-        f"`{Path(file).stem}.{name.partition('[')[0]}`",
+        *(f"{min(observed):.2f}" if observed else "" for observed in orders),
+        _power(max(balances, key=_or_infinite)) if balances else "",
+        f"`{Path(file).stem}.{name}`",
     )
+
+
+def _or_infinite(value: float) -> float:
+    """So that what is not a number counts as worst."""
+    return math.inf if math.isnan(value) else value
 
 
 def _power(value: float) -> str:
     """An upper bound that does not change with the last bits: the power of ten above, at least 1e-14."""
-    return f"< 1e{math.floor(math.log10(max(value, 1e-15))) + 1:d}" if math.isfinite(value) else str(value)
+    return f"< 1e{math.floor(math.log10(max(value, 1e-15))) + 1:03d}" if math.isfinite(value) else str(value)
 
 
 def _without_repeats(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
