@@ -117,7 +117,8 @@ def face_text(face: FaceCondition) -> str:
 
 def interface_text(law: InterfaceLaw) -> str:
     """What happens between two phases."""
-    equilibrium = f"c of {law.second} = {law.partition:g} c of {law.first}"
+    factor = f"{law.partition:g} times " if law.partition != 1 else ""
+    equilibrium = f"c of {law.second} = {factor}c of {law.first}"
     if law.exchange is None:
         return equilibrium
     film = f", a film of {law.film}" if law.film else ""
@@ -157,7 +158,7 @@ def _diffusivity_text(phase: PhasePhysics) -> str:
         case None:
             return f"D_eff {effective} (D {phase.diffusivity:g} m^2/s, {model})"
         case DiffusivityTable() as table:
-            law = f"from a table of {len(table.values)} points, {'log' if table.logarithmic else 'linear'}"
+            law = f"D from a table of {len(table.values)} points, {'log' if table.logarithmic else 'linear'}"
         case DiffusivityExpression() as expression:
-            law = expression.text
-    return f"D_eff of c at most {effective} (D = {law}, {model})"
+            law = f"D = {expression.text}"
+    return f"D_eff of c at most {effective} ({law}; {model})"

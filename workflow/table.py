@@ -174,9 +174,11 @@ def _time_rows(case: Case) -> list[tuple[str, str]]:
     if time.times is not None:
         curves = f"{len(time.times)} from {time.times[0]:g} s to {time.times[-1]:g} s"
     snapshots = ", ".join(f"{t:g}" for t in time.snapshots)
+    reference = case.physics.reference_concentration
+    driving = f"{reference:g} mol/m^3" if reference else "the mean concentration to which the fluxes fill the phases"
     return [
         ("end", f"{time.end:g} s"),
-        ("tolerance", f"{time.tolerance:g} of {case.physics.reference_concentration:g} mol/m^3"),
+        ("tolerance", f"{time.tolerance:g} of {driving}"),
         ("snapshots", f"{snapshots} s" if snapshots else "none"),
         ("curve times", curves),
     ]
