@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from closed_forms import slab_mean, slab_profile
 from made_cases import COMM, run_case, write_case
+from PIL import Image
 from scipy import ndimage
 from scipy.optimize import brentq
 
@@ -545,3 +546,30 @@ def test_surfaces_that_make_no_sense(tmp_path, regions, part):
     with pytest.raises(InputError, match=r"regions\.r") as error:
         prepared(case_of(tmp_path, image, particle='role = "barrier"', regions=regions), MPI.COMM_SELF)
     assert part in str(error.value)
+
+
+def test_pictures_show_each_particle_in_its_colour(tmp_path):
+    """In 2D one pixel of the drawing is one of the file, so that the colours are exact."""
+    image = boxes(2).repeat(2, axis=0).repeat(2, axis=1)
+    case = case_of(tmp_path, image, "voxel", 1, 'role = "barrier"', tolerance=1e-3)
+    output = run_case(case.path, comm=MPI.COMM_SELF)
+    (table,), _, _ = solved(case, MPI.COMM_SELF)
+    colours = TimeColours.of([table], case.time.end).colours(table.t50)
+    picture = np.asarray(Image.open(output / "particles.png"))[..., :3]
+    scale = 1600 / image.shape[1]  # pixels of the picture per pixel of the image
+    for colour, voxels in zip(colours, table.measure / (10e-9) ** 2, strict=True):
+        found = (np.abs(picture.astype(int) - colour) <= 1).all(axis=-1).sum()
+        assert found == pytest.approx(voxels * scale**2, rel=0.05)
+
+
+def test_picture_in_3d(tmp_path):
+    """Of two particles one has half, the other has not; one reaches the frame, where voxels close it."""
+    image = np.ones((8, 8, 24), np.uint8)
+    image[..., :SHELF] = 0
+    image[2:6, 0:4, 7:11], image[2:6, 2:6, 19:23] = 2, 2
+    case = case_of(tmp_path, image, "voxel", 1, 'role = "barrier"', end=0.3, tolerance=1e-3, snapshots=(0.3,))
+    output = run_case(case.path, comm=MPI.COMM_SELF)
+    picture = np.asarray(Image.open(output / "particles.png"))[200:-200, :1500, :3].astype(int)
+    spread = picture.max(axis=-1) - picture.min(axis=-1)
+    assert (spread > 60).sum() > 20_000  # coloured
+    assert ((spread < 3) & (picture[..., 0] > 40) & (picture[..., 0] < 200)).sum() > 10_000  # grey, in light and shade
