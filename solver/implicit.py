@@ -39,6 +39,7 @@ STEPS_SHARE = 0.7  # of the tolerance, for the steps; the rest is for what lies 
 BETWEEN = 0.15  # which steps are made shorter for if it exceeds this share of the tolerance
 KEEP = 1.2  # a step is not made longer by less than this: what is kept for it may be used again
 EARLY = 1e-3  # time from a stretch's start on that counts as late, per first time of interest or length
+LOOSEST = 2e-3  # tolerance beyond which steps are so long that what lies between them is anybody's guess
 NEWTON = 1e-2  # rms that Newton's method may leave, per tolerance of the step,
 NEWTON_MOST = 3e-11  # but no more than this: the balance of lithium is to close
 
@@ -144,7 +145,8 @@ class Integrator:
             progress: Called with the number of steps and the time reached.
         """
         self._dynamics, self._stepper, self._watch, self._extra = dynamics, stepper, watch, extra
-        self._tolerance, self._max_steps, self._tableau, self._progress = tolerance, max_steps, tableau, progress
+        self._tolerance, self._max_steps = min(tolerance, LOOSEST), max_steps
+        self._tableau, self._progress = tableau, progress
         self._comm = dynamics.system.mass.comm.tompi4py()
         problem = dynamics.problem
         self._amount = problem.amount

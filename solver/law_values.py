@@ -11,6 +11,15 @@ from .laws import DiffusivityLaw, DiffusivityTable, evaluated
 Array = NDArray[np.float64]
 
 
+def values_of(law: DiffusivityLaw, c: Array, top: float = np.inf) -> Array:
+    """Bulk diffusivity in m^2/s, as `diffusivity_of` gives it."""
+    inside = np.clip(c, 0.0, top)
+    with np.errstate(all="ignore"):
+        if isinstance(law, DiffusivityTable):
+            return _from_table(law, inside)[0]
+        return np.broadcast_to(evaluated(law.expression, inside, _PLAIN), inside.shape)
+
+
 def diffusivity_of(law: DiffusivityLaw, c: Array, top: float = np.inf) -> tuple[Array, Array]:
     """Bulk diffusivity and its derivative with respect to the concentration.
 
@@ -137,4 +146,19 @@ _FUNCTIONS: dict[str, Callable[..., _Dual]] = {
     "tanh": _tanh,
     "minimum": _minimum,
     "maximum": _maximum,
+}
+
+_PLAIN: dict[str, Callable[..., Array]] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "power": np.power,
+    "negative": np.negative,
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "tanh": np.tanh,
+    "minimum": np.minimum,
+    "maximum": np.maximum,
 }

@@ -21,7 +21,7 @@ from petsc4py import PETSc
 from microlith.meshing.phasemesh import PhaseMesh
 
 from .contacts import Located
-from .law_values import diffusivity_of
+from .law_values import diffusivity_of, values_of
 from .scales import Scales
 from .spec import Physics
 from .uptake import SaturatingUptake
@@ -173,7 +173,7 @@ class LawfulDiffusion:
         """
         from dolfinx.fem.petsc import assemble_matrix
 
-        self._take(u, self._cells)
+        self._take(u, self._cells, slopes=True)
         self._scale.value = scale
         assemble_matrix(matrix, self._jacobian, held, 1.0)
 
@@ -184,29 +184,35 @@ class LawfulDiffusion:
         vector.scatter_reverse(la.InsertMode.add)
         return vector.array[: self._owned].copy()
 
-    def _take(self, u: Array, cells: dict[int, NDArray[np.intp]]) -> None:
-        """Set u, and from it the diffusivity and its slope in some cells."""
+    def _take(self, u: Array, cells: dict[int, NDArray[np.intp]], *, slopes: bool = False) -> None:
+        """Set u, and from it the diffusivity and, if wanted, its slope in some cells."""
         self._u.x.array[: self._owned] = u
         self._u.x.scatter_forward()
         sound = True
         for phase, here in cells.items():
             for start in range(0, len(here), CHUNK // len(self._basis)):
-                sound = self._evaluate(phase, here[start : start + CHUNK // len(self._basis)]) and sound
+                sound = self._evaluate(phase, here[start : start + CHUNK // len(self._basis)], slopes) and sound
         if not self._mesh.mesh.comm.allreduce(sound, op=MPI.LAND):
             raise ArithmeticError("the diffusivity that a law gives is not a positive number")
 
-    def _evaluate(self, index: int, cells: NDArray[np.intp]) -> bool:
+    def _evaluate(self, index: int, cells: NDArray[np.intp], slopes: bool) -> bool:
         """Diffusivity and slope at the quadrature points of some cells of a phase; whether all are sound."""
         phase = self._physics.phases[index]
         assert phase.law is not None
         c = float(self._factors[index]) * self._scales.concentration  # mol/m^3 per unit of u
         values = self._u.x.array[self._dofs[cells]] @ self._basis.T
-        found, slope = diffusivity_of(phase.law, values * c, self._top * c)
+        if slopes:
+            found, slope = diffusivity_of(phase.law, values * c, self._top * c)
+        else:
+            found, slope = values_of(phase.law, values * c, self._top * c), None
         unit = self._scales.diffusivity(phase.effective_factor) * float(self._factors[index])
         into = self._sample_dofs[cells]
         self._diffusivity.x.array[into] = found * unit
-        self._slope.x.array[into] = slope * (unit * c)
-        return bool(np.isfinite(found).all() and np.isfinite(slope).all() and (found >= 0.0).all())
+        if slope is not None:
+            self._slope.x.array[into] = slope * (unit * c)
+            if not np.isfinite(slope).all():
+                return False
+        return bool(np.isfinite(found).all() and (found >= 0.0).all())
 
 
 def _axes(mesh: PhaseMesh, physics: Physics) -> ufl.core.expr.Expr:

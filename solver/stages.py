@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 MOST = 30  # iterations of Newton's method before a stage counts as failed
 SLOW = 0.4  # contraction at which the matrix is made anew before the next stage,
 FAILING = 0.7  # and at which at once,
+HIDDEN = 0.1  # contraction better than which is not believed
 RENEWALS = 4  # so many times at most
 DEPTH = 4  # earlier iterations that the mixing looks at
 FORGIVEN = 1.3  # ratio of steps over which the matrix is kept
@@ -170,8 +171,9 @@ class Stepper:
             if not np.isfinite(size):
                 raise NotConverged("Newton's method left all numbers")
             contraction = size / before
-            # What is left is no larger than the rest of a geometric series.
-            left = size * (contraction / (1.0 - contraction) if 0.0 < contraction < 0.9 else 1.0)
+            # What is left is no larger than the rest of a geometric series; slow parts may hide behind fast ones.
+            rate = max(contraction, HIDDEN)
+            left = size * (rate / (1.0 - rate) if iteration > 0 and rate < 0.9 else 1.0)
             if iteration > 0 and size > tol:
                 self._contraction = max(self._contraction, contraction)
             if left <= tol or size <= 0.1 * tol:

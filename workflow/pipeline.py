@@ -3,7 +3,7 @@
 import logging
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -255,14 +255,15 @@ def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
             case.solver,
             lambda solves, error: tell(f"{solves} solves, error about {error:.0e}"),
             extra=None if ready.surfaces is None else ready.surfaces.rows,
+            reached=lambda steps, t: tell(f"{steps} steps, {t:.3g} s reached"),
         )
     _warn_of_unresolved(case, problem)
     log.info(
-        "%d unknowns, %s: %d solves, error in time at most %.1e of the reference concentration (estimated), "
+        "%d unknowns, %s: %s, error in time at most %.1e of the reference concentration (estimated), "
         "lithium balance closed to %.1e",
         problem.unknowns,
         transient.method,
-        transient.solves,
+        _effort(transient),
         transient.error,
         transient.balance.imbalance,
     )
@@ -282,13 +283,28 @@ def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
                 name,
                 first,
             )
-    if not transient.converged:
+    if not transient.converged and transient.effort is not None:
+        log.warning(
+            "the tolerance %g is not reached: between steps the curves are known to %.1e only; lower [time] tolerance",
+            case.time.tolerance,
+            transient.error,
+        )
+    elif not transient.converged:
         log.warning(
             "the tolerance %g is not reached after %d solves; raise [solver] max_solves or [time] tolerance",
             case.time.tolerance,
             transient.solves,
         )
     return transient
+
+
+def _effort(transient: Transient) -> str:
+    """What a solution took, in words."""
+    effort = transient.effort
+    if effort is None:
+        return f"{transient.solves} solves"
+    repeated = effort.rejected + effort.failures
+    return f"{effort.steps} steps, {repeated} repeated, {effort.newton_iterations} iterations of Newton's method"
 
 
 def _warn_of_emptied(problem: Problem, transient: Transient) -> None:
@@ -427,6 +443,7 @@ def _summary(
             "degree": case.degree,
             "poles_s": transient.poles,
             "solves": transient.solves,
+            **({} if transient.effort is None else asdict(transient.effort)),
             "inner_iterations": transient.inner_iterations,
             "ranks": comm.size,
         },
