@@ -272,7 +272,8 @@ def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
             "the lithium balance is off by %.0f %% of what is exchanged: distrust the amounts in summary.json",
             100 * transient.balance.imbalance,
         )
-    _warn_of_emptied(problem, transient)
+    if any(face.concentration is None for face in case.physics.faces.values()):
+        _warn_of_emptied(problem, transient)
     for name, mean in means.items():
         early = transient.first_time(name, 0.5 * problem.reference_of(mean.phase_shares))
         first = transient.times[transient.times > 0][0]
@@ -308,7 +309,7 @@ def _effort(transient: Transient) -> str:
 
 
 def _warn_of_emptied(problem: Problem, transient: Transient) -> None:
-    """Say so where more lithium is taken out than there is."""
+    """Say so where a flux takes out more lithium than there is."""
     lowest = {name: float(curve.min()) for name, curve in transient.curves.items()}
     worst = min(lowest, key=lambda name: lowest[name], default=None)
     if worst is not None and lowest[worst] < -EMPTIED * problem.scales.concentration:
