@@ -5,29 +5,28 @@ all its element sizes times 2, √2 and 1, with elements of a degree more, and w
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
 from microlith.meshing.collective import on_root
 from microlith.meshing.errors import InputError
-from microlith.solver.extrapolation import Convergence, cell_size, convergence, enveloped
+from microlith.solver.extrapolation import cell_size, convergence, enveloped
+from microlith.workflow import convergence_pictures as pictures, convergence_report as report
 from microlith.workflow.case import Case
 from microlith.workflow.meshed import Meshed, degree_of, mesh_of
 from microlith.workflow.outputs import CONVERGE, CONVERGE_PICTURE, CONVERGE_TABLE, SEGMENTATION_PICTURE, result_folder
 from microlith.workflow.pipeline import log_report, solved_phases
 from microlith.workflow.progress import Stages
-from microlith.workflow.segmentation import Segmentation, segmentation
+from microlith.workflow.segmentation import segmentation
 from microlith.workflow.spatial_error import silent
+from microlith.workflow.study import RegionErrors, Study
 from microlith.workflow.variant import Outcome, Variant, solved_variant
 
 log = logging.getLogger(__name__)
-Array = NDArray[np.float64]
-
 LEVELS = 3  # where the user names no number
 LEVELS_OF_CUBES = 2  # the same on cubes, of which each level has eight times as many, and 27 times
 COARSEST = 2.0  # times the sizes of the case
@@ -38,42 +37,6 @@ NOISE = 0.2  # of the estimated error in time: what differences between meshes m
 HIGHEST_DEGREE = 3
 CLOSE = 1e-6  # of a coarseness
 MESHING = ("mesh", "distribution")  # stages that the case's own mesh took
-
-
-@dataclass(frozen=True, eq=False)
-class RegionErrors:
-    """What the study says of one region; errors per reference concentration, of the case as given."""
-
-    law: Convergence | None  # in the size of the cells; None: there is one level only
-    space: Array | None  # (times,) estimated error in space
-    time: float  # estimated error in time
-    time_checked: float | None  # the true one on the coarsest mesh, from a tenth of the tolerance
-    time_of_check: float | None  # what was estimated there
-    by_degree: float | None  # largest difference to elements of a degree more
-
-    @property
-    def largest(self) -> float | None:
-        """Estimated error in space, over all times."""
-        return None if self.space is None else float(self.space.max(initial=0.0))
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """All that was solved, and what it says."""
-
-    case: Case  # with its degree
-    dim: int
-    levels: tuple[Outcome, ...]  # from coarse to fine
-    base: Outcome  # of these, the case as given
-    higher: Outcome | None  # of a degree more
-    stricter: Outcome | None  # the coarsest with a tenth of the tolerance
-    regions: dict[str, RegionErrors]
-    segmentation: Segmentation | None
-    seconds: dict[str, float]  # stage -> s
-
-    def size(self, outcome: Outcome) -> float:
-        """Size of the cells of an outcome, per size of those of the case."""
-        return cell_size(outcome.cells, self.dim) / cell_size(self.base.cells, self.dim)
 
 
 def coarsenesses(method: str, dim: int, levels: int | None) -> list[float]:
@@ -116,8 +79,6 @@ def converge(
     Raises:
         InputError: The case, its image, the phase or the folder is at fault.
     """
-    from microlith.workflow import convergence_pictures as pictures, convergence_report as report
-
     stages = Stages()
     with result_folder(output, force, comm) as folder:
         meshed = mesh_of(case, solved_phases(case), stages, comm)

@@ -11,8 +11,8 @@ from microlith.workflow.figure_parts import COLOURS, DPI, name_entries, save, ti
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from microlith.workflow.converge import Study
     from microlith.workflow.segmentation import Segmentation
+    from microlith.workflow.study import Study
 
 LEAST = 1e-9  # errors below are not drawn
 DASHES = ("-", "--", ":", "-.")

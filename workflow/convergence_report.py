@@ -19,9 +19,9 @@ from microlith.workflow.terminal import table_console
 from microlith.workflow.units import length_text
 
 if TYPE_CHECKING:
-    from microlith.workflow.converge import RegionErrors, Study
     from microlith.workflow.meshed import Meshed
     from microlith.workflow.segmentation import Segmentation
+    from microlith.workflow.study import RegionErrors, Study
     from microlith.workflow.variant import Outcome
 
 log = logging.getLogger(__name__)

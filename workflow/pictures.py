@@ -49,7 +49,7 @@ DASHES = ("-", "--", ":", "-.")  # one after the other, when all colours are tak
 MARGINS = (0.75, 1.25, 0.65, 0.95)  # inches: left, right, top, bottom
 LEAST_WIDTH = 4.6  # inches
 LINE = 0.007  # width of a curve's line, per height of the axes
-BAND_WIDTH = 22  # letters of the legend's line about the band
+BAND_WIDTH = 13  # letters of the legend's line about the band
 
 
 def draw_curves(
@@ -398,3 +398,5 @@ def _legend(figure: "Figure", handles: Sequence[Any], names: Sequence[str], band
             [*handles, *bands], ["-"] * (len(handles) + len(bands)), loc="outside right center", frameon=False
         )
         name_entries(legend, [*names, *texts])
+        if texts:
+            legend.get_texts()[-1].set_fontsize(7)
