@@ -27,9 +27,7 @@ def value_or_course(raw: float | dict[str, Any], at: Place, *, positive: bool = 
         if after < before or (step and after == before):
             raise at.child("times").item(i).error(f"times have to increase; {after:g} s follows {before:g} s")
         if i > 1 and after == before == times[i - 2]:
-            raise (
-                at.child("times").item(i).error(f"{after:g} s is given three times; a jump has two values")
-            )
+            raise (at.child("times").item(i).error(f"{after:g} s is given three times; a jump has two values"))
     period = raw.get("period")
     if period is not None and period < times[-1]:
         raise at.child("period").error(f"the period, {period:g} s, ends before the last of the times, {times[-1]:g} s")
