@@ -28,13 +28,15 @@ COLUMNS = (
 )
 NUMBERS = ("degree", "cases", "error", "order in space", "order in time", "balance")
 ALIKE = ("term", "against", "dim", "cells", "degree", "of")  # measurements of one test with these alike share a row
+CELLS = ("triangles", "squares", "tetrahedra", "cubes")
 CONSERVED = 1e-8  # lithium unaccounted for that is let pass, relative to what was exchanged
 ROUNDING = 1e-12  # errors below it change from machine to machine
 PREAMBLE = """\
 # Verification
 
 Each physical term against an exact or an independent solution, from the tests' own measurements. `make verify` runs
-the tests and writes this page anew; nothing in it is typed by hand. This one was measured with {versions}, on one rank.
+the tests and writes this page anew; nothing in it is typed by hand. This one was measured on one rank with
+{versions}.
 
 - *cases*: how many measurements of one test a row stands for; it tells the worst of them.
 - *error*: the largest difference that the test looks at, relative to the concentration that drives the problem unless
@@ -101,7 +103,7 @@ def problems(records: Iterable[Record]) -> list[str]:
 
 def _order(record: Record) -> tuple[Any, ...]:
     """Terms by the alphabet, in them solutions, then from flat and coarse to solid and fine."""
-    return *_likeness(record), json.dumps(record, sort_keys=True)
+    return record["term"].lower(), *_likeness(record), json.dumps(record, sort_keys=True)
 
 
 def _likeness(record: Record) -> tuple[Any, ...]:
@@ -127,7 +129,7 @@ def _row(records: Sequence[Record]) -> tuple[str, ...]:
     balances = [r["balance"] for r in records if r["balance"] is not None]
     return (
         record["against"],
-        f"{record['dim']}D {record['cells']}",
+        f"{record['dim']}D {record['cells']}" if record["cells"] in CELLS else record["cells"],
         str(record["degree"]),
         str(len(records)),
         f"< {ROUNDING:.0e}" if error <= ROUNDING else f"{error:.1e}",
