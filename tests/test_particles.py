@@ -22,7 +22,7 @@ from microlith.solver.crossings import first_times
 from microlith.solver.surface_means import share_above
 from microlith.solver.transient import solve
 from microlith.workflow.casefile import load_case
-from microlith.workflow.particle_pictures import NEVER, TimeColours
+from microlith.workflow.particle_pictures import NEVER, TimeColours, draw_distances
 from microlith.workflow.particles import particle_tables
 from microlith.workflow.pipeline import prepared
 
@@ -37,11 +37,11 @@ SAME = f'role = "transport"\ndiffusivity = "{D} m^2/s"'  # particles in which al
 
 
 def case_of(folder, image, method="voxel", degree=2, particle=SAME, **more):
+    pore = more.pop("pore", f'role = "source"\nconcentration = "{REFERENCE} mol/m^3"')
     phases = f"""
 [phases.pore]
 label = 0
-role = "source"
-concentration = "{REFERENCE} mol/m^3"
+{pore}
 
 [phases.sei]
 label = 1
@@ -363,6 +363,39 @@ def test_concentration_is_that_of_the_surroundings(tmp_path):
     assert transient.extra(np.array([2000.0]))[:, 0] == pytest.approx([REFERENCE] * 2, rel=1e-5)
     assert (table.states[1].most < REFERENCE).all()
     assert np.isfinite(table.t90).all()
+
+
+@pytest.mark.mpi
+def test_pores_that_are_solved_for(verified, tmp_path):
+    """Pores fed by a face: particles face two solved phases, and there is no source to be far from."""
+    image = boxes(2)
+    image[6:12, 8:20] = 0  # a pore around the first particle's upper part
+    image[5:11, 10:16] = 2
+    face = f'[faces.x_min]\nconcentration = "{REFERENCE} mol/m^3"\n'
+    case = case_of(COMM.bcast(tmp_path), image, pore=SAME, more=face, tolerance=1e-9)
+    (table,), transient, ready = solved(case)
+    i = np.argmin(table.center[:, 0])
+    shares = ready.means["particles"].phase_shares
+    assert (shares[:2] > 0.2).all()
+    assert table.facing[i] == 1.0
+    assert np.isnan(table.distance).all()
+    assert not draw_distances(tmp_path / "none.png", "title", (table,), 20.0)
+    errors = []
+    for t, state in zip(SNAPSHOTS, table.states, strict=True):
+        ends = 1 - slab_profile(np.array([10.0, 16.0]), t, 40, D / VOXEL**2)
+        exact = (ends.sum() + 2 * slab_mean([t], 10, 16, 40, D / VOXEL**2)[0]) / 4
+        errors.append(abs(state.mean[i] / REFERENCE - exact))
+    verified(
+        term="surface of particles in two solved phases",
+        against="a slab's mean and profile (Crank 1975, eq. 4.17) over a square",
+        dim=2,
+        cells="squares",
+        degree=2,
+        error=max(errors),
+        balance=transient.balance.imbalance,
+    )
+    assert max(errors) < 1e-6
+    assert transient.balance.imbalance < 1e-8
 
 
 def test_full_is_what_is_in_equilibrium(tmp_path):
