@@ -89,13 +89,11 @@ class Course:
 
     def integral(self, times: Array) -> Array:
         """Integrals from 0 to times."""
-        total = self.after(0.0) * times
-        if times.size:
-            breaks = self.breaks(0.0, float(times.max(initial=0.0)))
-            for at, jump, bend in zip(breaks.times, breaks.jumps, breaks.bends, strict=True):
-                since = np.maximum(times - at, 0.0)
-                total += jump * since + bend * since**2 / 2
-        return total
+        cuts = self._knots(0.0, max(float(times.max(initial=0.0)), NEAR))
+        after, before = self.after(cuts[:-1]), self.before(cuts[1:])
+        until = np.append(0.0, np.cumsum(0.5 * (after + before) * np.diff(cuts)))  # trapezia: exact for lines
+        i = np.clip(np.searchsorted(cuts, times, side="left") - 1, 0, len(cuts) - 2)
+        return until[i] + 0.5 * (after[i] + self.before(times)) * (times - cuts[i])
 
     def variation(self, start: float, end: float) -> tuple[Array, Array, Array]:
         """Total variation from `start` on: times of the knots up to `end`, and it before and after each of them."""

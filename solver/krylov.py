@@ -1,5 +1,7 @@
 """Rational Krylov integration of the linear problem M u' + K u = b, u(0) = u0, with constant b.
 
+Loads that change are made of responses to constant ones: see `response`.
+
 One solve of (M + γK) uL = M u0 + γ b (a step of backward Euler) takes up load and initial state together: with
 A = M⁻¹K and w = u − uL,
 

@@ -83,7 +83,8 @@ class SolverOptions:
     """Choices of the linear algebra; "auto" picks by dimension and size."""
 
     linear: Literal["auto", "mumps", "cg"] = "auto"
-    max_solves: int = 200  # linear solves before the integration gives up
+    # Linear solves before the integration gives up: for the start and each course, anew where a transfer jumps
+    max_solves: int = 200
     max_steps: int = 20_000  # steps, repeated ones included, before that of a nonlinear problem gives up
     inner_tolerance: float | None = None  # relative residual of CG; None: so tight that ranks do not matter
 

@@ -12,6 +12,8 @@ from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
+from microlith.meshing.errors import InputError
+
 from .evolution import Record, evolve
 from .linear import ShiftedSolvers, choose_method
 from .problem import Problem
@@ -25,6 +27,7 @@ POINTS = 200
 STRETCH = 1e-3  # first of the default times after a kink, per length of the stretch up to the next
 STRETCH_POINTS = (4, 40)  # default times per stretch, fewest and most
 MANY = 4000  # default times that all stretches share, unless so many get the fewest
+MOST_KINKS = 10_000  # of all courses within the run
 SAMPLES = 4000  # times at which first crossings are looked for
 SEVERAL = 1_000_000  # unknowns, over all the solvers that are kept where transfer coefficients come back
 INNER = 1e-2  # inner tolerance of CG per unit of outer tolerance,
@@ -173,6 +176,7 @@ def solve(
         reached: Called with the number of steps and the time reached (s), where the problem is solved step by step.
 
     Raises:
+        InputError: Courses bend or jump more often than can be followed.
         ArithmeticError: A linear solver failed, or the steps of a nonlinear problem became too short or too many.
     """
     scales = problem.scales
@@ -185,7 +189,13 @@ def solve(
     little = [(m.weights, problem.share_held(m.phase_shares)) for m in means.values()]
     more = [weights / held for weights, held in little if held < 1.0]
     watch = np.array([*(m.weights for m in means.values()), problem.amount / whole, *more])
-    times = output_times(time, tuple(kink * scales.time for kink in problem.system.kinks))
+    kinks = problem.system.kinks
+    if len(kinks) > MOST_KINKS:
+        raise InputError(
+            f"the tables over time bend or jump {len(kinks)} times until the end, {scales.time:g} s; expected at most "
+            f"{MOST_KINKS}: check the units of their periods, or shorten [time] end"
+        )
+    times = output_times(time, tuple(kink * scales.time for kink in kinks))
     scaled = np.divide(times, scales.time)
     snapshots = np.array(time.snapshots) / scales.time
     watched_times: Array = np.unique(np.concatenate([scaled, snapshots, [1.0]]))

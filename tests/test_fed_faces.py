@@ -15,6 +15,7 @@ from made_meshes import COMM, everywhere, rectangle, voxel_parts_of
 
 from mpi4py import MPI
 
+from microlith.meshing.errors import InputError
 from microlith.meshing.parts import phase_mesh
 from microlith.solver.courses import Course
 from microlith.solver.problem import build
@@ -355,6 +356,13 @@ def test_first_time_of_a_curve_that_comes_back():
     assert 0.4 * END < early < 0.4 * END + pulse
     assert transient.first_time("near", 999.0) is None
     assert transient.first_time("far", 100.0) is None
+
+
+def test_periods_in_the_wrong_unit():
+    """A period a million times too short is refused with a sentence, not followed for days."""
+    course = Course((0.0, 5e-7 * END), (1000.0, 0.0), 1e-6 * END)
+    with pytest.raises(InputError, match="bend or jump 1999999 times until the end, 2500 s"):
+        run(slab("triangle", 4), {"x_min": FaceCondition(course)}, 1)
 
 
 def test_times_see_each_stretch():
