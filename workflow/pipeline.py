@@ -38,12 +38,11 @@ from microlith.workflow.outputs import (
     result_folder,
     write_summary,
 )
+from microlith.workflow.particle_files import particle_summary, write_particles
 from microlith.workflow.particles import (
     ParticleSurfaces,
     ParticleTable,
-    particle_summary,
     particle_tables,
-    write_particles,
 )
 from microlith.workflow.progress import Stages
 from microlith.workflow.region_shares import shell_share, solved_flags
@@ -410,7 +409,8 @@ def _particles(
     folder: Path, ready: Prepared, surfaces: ParticleSurfaces, transient: Transient, comm: MPI.Intracomm
 ) -> tuple[ParticleTable, ...]:
     """Measure, write and draw what reaches each particle."""
-    from microlith.workflow.particle_pictures import draw_distances, draw_particles
+    from microlith.workflow.particle_distances import draw_distances
+    from microlith.workflow.particle_pictures import draw_particles
 
     case, mesh = ready.case, ready.meshed.mesh
     tables = particle_tables(surfaces, mesh, case.physics, ready.problem, transient, case.time.end, case.time.snapshots)
