@@ -22,8 +22,8 @@ from microlith.solver.crossings import first_times
 from microlith.solver.surface_means import share_above
 from microlith.solver.transient import solve
 from microlith.workflow.casefile import load_case
+from microlith.workflow.particle_colours import NEVER, TimeColours
 from microlith.workflow.particle_distances import draw_distances
-from microlith.workflow.particle_pictures import NEVER, TimeColours
 from microlith.workflow.particles import particle_tables
 from microlith.workflow.pipeline import prepared
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.workflow.figure_parts import COLOURS, DPI, INK, length_unit, name_entries, save, time_unit, wrapped
-from microlith.workflow.particle_pictures import NEVER
+from microlith.workflow.particle_colours import NEVER
 from microlith.workflow.particles import ParticleTable
 
 if TYPE_CHECKING:

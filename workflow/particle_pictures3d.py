@@ -13,7 +13,7 @@ from microlith.meshing.phasemesh import PhaseMesh
 from microlith.solver.corners import split
 from microlith.solver.spec import Physics, Role
 from microlith.workflow.figure_parts import page, save
-from microlith.workflow.particle_pictures import FAST_TO_SLOW, NEVER, TimeColours, legend_of_phases, of_particle
+from microlith.workflow.particle_colours import FAST_TO_SLOW, NEVER, TimeColours, legend_of_phases, of_particle
 from microlith.workflow.particles import ParticleSurfaces, ParticleTable
 from microlith.workflow.pictures3d import (
     LEAST_WIDTH,
