@@ -3,6 +3,9 @@
 import csv
 import json
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import closed_forms
 import numpy as np
@@ -309,6 +312,21 @@ def test_bad_input_is_one_sentence(tmp_path, capsys, arguments, words):
     assert words in error
     assert error.count("\n") == 1
     assert not (tmp_path / "study").exists()
+
+
+def test_arguments_are_looked_at_before_anything_heavy_is_imported():
+    # The first rank does that alone: PETSc, which starts on all ranks together, would wait for the others for ever.
+    code = """
+import sys
+from microlith.workflow import casefile, study_options
+heavy = {"petsc4py", "dolfinx", "matplotlib", "gmsh"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    source = (Path(cli.__file__)).read_text(encoding="utf-8")
+    ready = source[source.index("def _ready_to_converge") : source.index("def _ready_to_run")]
+    assert "study_options" in ready
+    assert "workflow.converge " not in ready
 
 
 @pytest.mark.mpi

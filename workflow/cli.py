@@ -149,8 +149,7 @@ def _converge(options: argparse.Namespace, ranks: Ranks) -> None:
 
 
 def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path]":
-    from microlith.workflow.converge import refuse_error, refuse_levels
-    from microlith.workflow.segmentation import refuse_phase
+    from microlith.workflow.study_options import refuse_error, refuse_levels, refuse_phase
 
     refuse_levels(options.levels)
     refuse_error(options.error)

@@ -13,7 +13,6 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.meshing.collective import on_root
-from microlith.meshing.errors import InputError
 from microlith.solver.extrapolation import cell_size, convergence, enveloped
 from microlith.workflow import convergence_pictures as pictures, convergence_report as report
 from microlith.workflow.case import Case
@@ -31,7 +30,6 @@ LEVELS = 3  # where the user names no number
 LEVELS_OF_CUBES = 2  # the same on cubes, of which each level has eight times as many, and 27 times
 COARSEST = 2.0  # times the sizes of the case
 STEP = 2.0**0.5  # from level to level
-MOST_LEVELS = 7  # the finest with a quarter of the sizes
 STRICTER = 0.1  # tolerance of the run that tells the true error in time
 NOISE = 0.2  # of the estimated error in time: what differences between meshes may well owe to it
 HIGHEST_DEGREE = 3
@@ -223,25 +221,3 @@ def _region(
 def _apart(one: Outcome, other: Outcome, name: str) -> float:
     """Largest difference of two curves."""
     return float(np.abs(one.relative[name] - other.relative[name]).max(initial=0.0))
-
-
-def refuse_levels(levels: int | None) -> None:
-    """Refuse a number of meshes that makes no sense.
-
-    Raises:
-        InputError: It is below 1 or above MOST_LEVELS.
-    """
-    if levels is not None and not 1 <= levels <= MOST_LEVELS:
-        raise InputError(f"--levels {levels}: expected a number of meshes from 1 to {MOST_LEVELS}")
-
-
-def refuse_error(wanted: float | None) -> None:
-    """Refuse an error that no mesh is chosen for.
-
-    Raises:
-        InputError: It is not between 0 and 1.
-    """
-    if wanted is not None and not 0 < wanted < 1:
-        raise InputError(
-            f"--error {wanted:g}: expected the wanted error relative to the source concentration, above 0 and below 1"
-        )

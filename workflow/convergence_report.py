@@ -124,7 +124,7 @@ def tell(study: "Study", advice: Advice | None, show: bool) -> None:
             console.print(line, highlight=False, soft_wrap=True)
         return
     for name, found in study.regions.items():
-        log.info("region %s: error in space %s, order %s", name, _number(found.largest), _order(found))
+        log.info("region %s: error in space %s, order %s", name, _number(found.largest), _order(study, found))
     for line in lines:
         log.info("%s", line)
 
@@ -166,13 +166,15 @@ def _run_row(study: "Study", outcome: "Outcome") -> list[str]:
 
 
 def _region_row(study: "Study", name: str, found: "RegionErrors") -> list[str]:
-    row = [name, _order(found), _number(found.largest), _number(found.time), _number(found.time_checked)]
+    row = [name, _order(study, found), _number(found.largest), _number(found.time), _number(found.time_checked)]
     return row + ([_number(found.by_degree)] if study.higher is not None else [])
 
 
-def _order(found: "RegionErrors") -> str:
+def _order(study: "Study", found: "RegionErrors") -> str:
     if found.law is None:
         return "-"
+    if len(study.levels) < 3:
+        return "unknown"
     return "not asymptotic" if found.law.order is None else f"{found.law.order:.2f}"
 
 

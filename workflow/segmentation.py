@@ -12,10 +12,10 @@ from microlith.meshing.errors import InputError
 from microlith.meshing.half_voxel import Shift
 from microlith.solver.spec import Role
 from microlith.workflow.case import Case
-from microlith.workflow.kinds import nearest
 from microlith.workflow.meshed import Meshed
 from microlith.workflow.progress import Stages
 from microlith.workflow.spatial_error import silent
+from microlith.workflow.study_options import refuse_phase
 from microlith.workflow.variant import Outcome, Variant, solved_variant
 
 log = logging.getLogger(__name__)
@@ -82,16 +82,3 @@ def _moving(case: Case, phase: str) -> tuple[tuple[int, ...], str]:
         phase = next(iter(case.mesh.size), names[0])
     refuse_phase(case, phase)
     return tuple(i for i, name in enumerate(names) if name in (phase, phase + NOT_CONNECTED)), phase
-
-
-def refuse_phase(case: Case, phase: str | None) -> None:
-    """Refuse a phase that the case has not.
-
-    Raises:
-        InputError: As said.
-    """
-    names = [labels.name for labels in case.labels]
-    if phase and phase not in names:
-        raise InputError(
-            f'--segmentation {phase}: {case.path} has no phase "{phase}"; {nearest(phase, names, "phases")}'
-        )
