@@ -295,7 +295,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PHASE",
         nargs="?",
         const="",
-        help="solve with interfaces moved by half a voxel, too: of PHASE (default: of all solved phases)",
+        help="solve with interfaces moved by half a voxel, too: of PHASE (default: of all solved phases); after CASE",
     )
     sub.add_argument("--force", action="store_true", help="overwrite earlier results")
 
