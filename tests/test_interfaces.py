@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from closed_forms import slab_profile
+from closed_forms import slab_profile, sphere_mean
 from layers import Layer, TwoLayers, finite_volumes
 from made_cases import run_case, write_case
 from made_meshes import COMM, brick, everywhere, rectangle, voxel_parts_of
@@ -91,6 +91,19 @@ def reference_of(law):
 
 SERIES = "series of eigenfunctions of two layers (Carslaw and Jaeger 1959, with K and k at the contact)"
 VOLUMES = "finite volumes in 1D, 800 in each layer, extrapolated; SciPy"
+
+
+@pytest.mark.parametrize(("partition", "exchange"), [(1.0, np.inf), (3.0, np.inf), (0.2, 0.7), (20.0, 3.0)])
+def test_references_agree(partition, exchange):
+    """The series and the volumes know nothing of each other; volumes of a ball against Crank's series."""
+    times = np.geomspace(1e-3, 3.0, 8)
+    series = TwoLayers((0.4, 0.6), (1.0, 0.3), (0.5, 0.8), partition, exchange)
+    layers = [Layer(0.4, 1.0, 0.5), Layer(1.0, 0.3, 0.8, partition, exchange)]
+    volumes = finite_volumes(layers, times, left=(1.0, np.inf))
+    assert np.abs(series.mean(times, 0.0, 0.4) - volumes[:, 0]).max() < 1e-9
+    assert np.abs(series.mean(times, 0.4, 1.0) - volumes[:, 1]).max() < 1e-9 * max(1.0, partition)
+    ball = finite_volumes([Layer(1.0, 1.0)], times, geometry=2, right=(1.0, np.inf))
+    assert np.abs(ball[:, 0] - sphere_mean(times, 1.0, 1.0)).max() < 1e-7
 
 
 # --- two layers ---
