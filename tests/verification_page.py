@@ -181,7 +181,10 @@ def main() -> int:
         file = options.records or Path(folder) / "records.jsonl"
         if options.records is None:
             command = [sys.executable, "-m", "pytest", "-q", "-m", "verification", "--verification", str(file)]
-            subprocess.run(command, cwd=PROJECT, check=False)
+            status = subprocess.run(command, cwd=PROJECT, check=False).returncode
+            if status > 1:  # 1 is for tests that failed, which the page names
+                print(f"pytest stopped with status {status}; the page is left as it is", file=sys.stderr)
+                return 1
         records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
     if not records:
         print("no test measured anything; the page is left as it is", file=sys.stderr)
