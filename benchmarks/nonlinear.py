@@ -5,8 +5,8 @@
 puts a law into the case, D a hundredth of the case's below 0.3 of the source's concentration and the case's above it
 (a jump in ln D 0.08 of it wide), and integrates with microlith's adaptive method and with backward Euler, whose steps
 are equal or double from group to group (8 groups, as in transient.py). Both have the same Newton's method and linear
-solver, with factors that are kept for as long as Newton's method converges well with them. The error is the largest over
-the regions, over [end/1e4, end], per source concentration, against microlith at --reference. Backward Euler is judged at
+solver, with factors that are kept for as long as Newton's method converges well with them. The error is the largest
+over the regions, over [end/1e4, end], per source concentration, against microlith at --reference. Euler is judged at
 its own steps, where interpolation costs it nothing. Seconds of wall time depend on what else runs; CPU seconds less so.
 
     python benchmarks/nonlinear.py --festim [--sizes 1] [--festim-linear lu cg] [--festim-growth 1.1 1.05]
