@@ -1,5 +1,7 @@
 """An independent reference in one dimension: finite volumes in space, SciPy's BDF in time."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.integrate import cumulative_trapezoid, solve_ivp
 from scipy.interpolate import CubicHermiteSpline
@@ -59,13 +61,13 @@ def slab(
     y = np.append(np.full(cells, float(initial)), 0.0)
     found = np.empty((cells + 1, len(times)))
     cuts = [0.0, *kinks, times[-1]]
-    for start, end in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, end in pairwise(cuts):
         here = (times > start) & (times <= end)
         wanted = np.unique(np.append(times[here], end))
         # From just after a kink to just before the next, as courses jump there.
-        shift = 1e-12 * times[-1]
+        inside = start + 1e-12 * times[-1], end - 1e-12 * times[-1]
         run = solve_ivp(
-            lambda t, y, a=start, b=end: rate(np.clip(t, a + shift, b - shift), y),
+            lambda t, y, inside=inside: rate(np.clip(t, *inside), y),
             (start, end), y, "BDF", wanted, rtol=1e-7, atol=1e-9, jac_sparsity=sparsity, first_step=1e-9 * times[-1],
         )  # fmt: skip
         assert run.success, run.message

@@ -164,7 +164,7 @@ def test_slopes_of_laws():
 
 
 def test_order_in_time(verified):
-    """Fixed steps on a coarse mesh, whose discrete problem is smooth: the error falls with the fourth power of the step."""
+    """Fixed steps on a coarse mesh, whose discrete problem is smooth: order 4."""
     from microlith.solver.dynamics import Dynamics
     from microlith.solver.stages import State, Stepper
 
@@ -324,7 +324,8 @@ def test_self_similar_solution(verified):
     exact = np.interp(0.1 / scale, fine, content) * scale / 0.1
     error = np.abs(curves_of(transient)[0] - exact).max()
     verified(
-        term="diffusivity by a law: exponential", against="self-similar solution (Crank, ch. 7), by a boundary value problem",
+        term="diffusivity by a law: exponential",
+        against="self-similar solution (Crank, ch. 7), by a boundary value problem",
         dim=2, cells="triangles", degree=2, error=error, balance=transient.balance.imbalance,
     )  # fmt: skip
     assert error < 2e-4
@@ -360,7 +361,7 @@ def test_periodic_source_with_law(verified):
     ("cells", "degree"), [("triangles", 1), ("triangles", 3), ("squares", 2), ("tetrahedra", 2), ("cubes", 1)]
 )
 def test_uptake_of_a_well_mixed_box(cells, degree, verified):
-    """Diffusion so fast that c is nearly uniform: V ε c' = −A k c (1 − q/q_max), q' the flux. Catches a wrong area or scale."""
+    """Diffusion so fast that c is nearly uniform: V ε c' = −A k c (1 − q/q_max). Catches a wrong area or scale."""
     velocity, capacity, start = 2e-9, 2e-3, 1000.0
     mesh = with_sink(MESHES[cells]())
     end = 2 * POROSITY * LENGTH / velocity
