@@ -32,6 +32,7 @@ SHORTEST = 1e-13  # step per stretch at which there is no going on
 FIRST = 1e-9  # first step tried per stretch
 FIRST_SHARE = 0.02  # of a stretch's tolerance that its first step may change the functionals by
 GROWTH, CUT = 5.0, 0.2  # of a step to the next, at most
+SAFETY = 2.0  # of the estimate
 LEAST = 0.05  # of a stretch's tolerance that is always left
 FIRST_CUT = 1e-2  # of a first step
 CAUTION = 0.8
@@ -81,7 +82,7 @@ class _Sums:
 
     @property
     def total(self) -> float:
-        return self.worst + float(np.sqrt(self.squares))
+        return SAFETY * (self.worst + float(np.sqrt(self.squares)))
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ class Integrator:
             early = EARLY * min(first_time, end - start) if number == 0 else EARLY * (end - start)
             # What earlier stretches did not need is for the later ones.
             until = 0.5 * end + 0.5 * (number + 1) / (len(cuts) - 1)
-            budget = _Budget(start, end, early, 0.5 * until * STEPS_SHARE * self._tolerance)
+            budget = _Budget(start, end, early, 0.5 * until * STEPS_SHARE * self._tolerance / SAFETY)
             inside = [t for t in wanted if start < t < end * (1 - 1e-12)]
             stretch, state = self._stretch(budget, state, inside, fields, history)
             stretches.append(stretch)
