@@ -5,7 +5,8 @@ from typing import Any
 
 from microlith.meshing.spec import Colour
 from microlith.meshing.volume import LabelVolume
-from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
+from microlith.solver.courses import course_of
+from microlith.solver.spec import Ball, Box, LabelRegion, Physics, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case import Case
 from microlith.workflow.physics_table import (
     face_data,
@@ -171,6 +172,8 @@ def _mesh_rows(case: Case) -> list[tuple[str, str]]:
 def _time_rows(case: Case) -> list[tuple[str, str]]:
     time = case.time
     curves = f"200 from {time.end / 1e5:g} s to the end, and the snapshots"
+    if _changes(case.physics):
+        curves = curves.replace(", and", ",") + ", and some in each stretch between kinks of courses"
     if time.times is not None:
         curves = f"{len(time.times)} from {time.times[0]:g} s to {time.times[-1]:g} s"
     snapshots = ", ".join(f"{t:g}" for t in time.snapshots)
@@ -182,6 +185,13 @@ def _time_rows(case: Case) -> list[tuple[str, str]]:
         ("snapshots", f"{snapshots} s" if snapshots else "none"),
         ("curve times", curves),
     ]
+
+
+def _changes(physics: Physics) -> bool:
+    """Whether anything given changes with time."""
+    given = [x for fed in (*physics.phases, *physics.faces.values()) for x in (fed.concentration, fed.mass_transfer)]
+    given += [x for face in physics.faces.values() for x in (face.flux, face.current_density)]
+    return any(x is not None and not course_of(x).is_constant for x in given)
 
 
 def _shape_text(shape: Shape) -> str:
