@@ -127,8 +127,8 @@ TIME_TABLE = Table(
         Key(
             "times",
             ListOf(Quantity(TIME, sign="not negative"), "times", 1),
-            "Times of the curves, increasing; if left out 200 from end/1e5 to end, log-spaced, the snapshots, and some in "
-            "each stretch between kinks of courses.",
+            "Times of the curves, increasing; if left out 200 from end/1e5 to end, log-spaced, the snapshots, and some "
+            "in each stretch between kinks of courses.",
         ),
     ),
     doc="Times of the run.",

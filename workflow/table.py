@@ -189,8 +189,9 @@ def _time_rows(case: Case) -> list[tuple[str, str]]:
 
 def _changes(physics: Physics) -> bool:
     """Whether anything given changes with time."""
-    given = [x for fed in (*physics.phases, *physics.faces.values()) for x in (fed.concentration, fed.mass_transfer)]
-    given += [x for face in physics.faces.values() for x in (face.flux, face.current_density)]
+    given = [x for phase in physics.phases for x in (phase.concentration, phase.mass_transfer)]
+    for face in physics.faces.values():
+        given += [face.concentration, face.mass_transfer, face.flux, face.current_density]
     return any(x is not None and not course_of(x).is_constant for x in given)
 
 
