@@ -19,7 +19,8 @@ WHOLE = 1.3  # longest edge per size where cells are not cut
 GROWTH_UNSOLVED = 0.75  # of edges per distance in phases that the solver never sees
 GROWTH_LARGEST = 0.75  # more, and a long edge near a surface might not notice it from its middle
 THIN, CRITICAL = 2.2, 1.3  # voxels: longest edges that notice parts of two voxels' thickness, and of one
-MENDED = 0.8  # longest edge per size around voxels that came out in another phase,
+MENDED = 0.8  # longest edge per size around voxels that came out in another phase, where sizes are no coarser than
+FAITHFUL = 2.5  # so many voxels: who asks for coarser ones wants few cells,
 LOST = 0.3  # and around those of them that touch no voxel of their own phase that came out right,
 SPECK = 0.6  # but no shorter than so many voxels, which find a voxel that stands alone
 THINNEST = 0.65  # of a size: edges this much shorter than asked for are made where thin parts would be lost
@@ -155,7 +156,8 @@ def mended(
     usual = max(CRITICAL * min(1.0, sizes.coarseness), MENDED * sizes.smallest)
     shorter = lengths.values[0]
     lost = place[:, ~_beside_right_ones(phase, place)]
-    for where, edge in ((place, usual), (lost, sizes.lost_edge)):
+    everywhere = [(place, usual)] if sizes.smallest <= FAITHFUL else []
+    for where, edge in [*everywhere, (lost, sizes.lost_edge)]:
         around = np.zeros(phase.shape, bool)
         around[tuple(where)] = True
         away = _distance(around, lengths.voxel[::-1])

@@ -83,10 +83,11 @@ def lattice_parts(
     wrong = together(comm, lambda: mistaken(cut.points, cut.cells, cut.phase, phase, start, voxel, volume.shape[::-1]))
     wrong = np.concatenate(comm.allgather(wrong), axis=1)  # few: one voxel in a hundred
     if wrong.size and sizes.coarseness <= 1.0:  # a mesh coarser than asked for is there to be compared with
-        say("refining it where cells are too coarse for the voxels")
-        del cut
-        longest = together(comm, lambda: mended(longest, phase, wrong, sizes))
-        cut = _cut(longest, smooth, where)
+        shorter = together(comm, lambda: mended(longest, phase, wrong, sizes))
+        if comm.allreduce(bool((shorter.values < longest.values).any()), MPI.LOR):
+            say("refining it where cells are too coarse for the voxels")
+            del cut
+            cut = _cut(shorter, smooth, where)
     say("placing vertices on the interfaces")
     points = _fitted(cut, smooth, where, volume, voxel, borders)
     return Parts(

@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 CHUNK = 40_000  # cells or simplices cut at a time
 FLAT = 4.0  # a distance this many times its deviation from a linear function has no zero between corners of one sign
+AS_QUADRATIC = 0.1  # deviation from a quadratic function, per accuracy, below which that stands for the distance
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def within_box(low: Array, high: Array) -> Cut:
     return cut
 
 
-def within_distance(distance: Distance, accuracy: float, smallest: float) -> Cut:
+def within_distance(distance: Distance, accuracy: float, smallest: float, as_quadratic: float = AS_QUADRATIC) -> Cut:
     """Cut where a signed distance, given at the corners as well, is zero; it changes by no more than the way gone.
 
     Within a simplex where the distance is as good as quadratic, its parts take it from the quadratic.
@@ -61,6 +62,7 @@ def within_distance(distance: Distance, accuracy: float, smallest: float) -> Cut
         distance: Negative inside.
         accuracy: Deviation of the distance from a linear function, in a simplex, that need not be resolved.
         smallest: Diameter of simplices that are not divided further: at edges and corners of the region.
+        as_quadratic: Deviation from a quadratic function, per accuracy, below which that stands for the distance.
     """
 
     def cut(corners: Array, values: Array) -> Iterator[Inside]:
@@ -93,7 +95,7 @@ def within_distance(distance: Distance, accuracy: float, smallest: float) -> Cut
             if not now.quadratic:
                 nodal = np.concatenate([nodal, _at_middles(simplices, distance)], axis=1)
                 off = np.abs(distance(simplices.mean(axis=1)) - nodal @ _quadratic_at_centroid(count))
-                quadratic = off <= 0.1 * accuracy
+                quadratic = off <= as_quadratic * accuracy
             bend, deviation = _deviation(nodal, count)
             deviation = deviation if now.quadratic else np.maximum(deviation, off)
             ready = (deviation <= accuracy) | (diameters(simplices) <= smallest)

@@ -17,7 +17,7 @@ from mpi4py import MPI
 from microlith.meshing.phasemesh import PhaseMesh, interface_tag
 
 from .corners import cell_nodes, diameters, edges, facet_corners, measures
-from .cutting import Cut, within_box, within_distance, within_labels
+from .cutting import AS_QUADRATIC, Cut, within_box, within_distance, within_labels
 from .shapes import Distance, LabelField, distance_to
 from .spec import Ball, Box, LabelRegion, Polygon, Shape, Shell, WholePhase
 from .surface import SurfaceDistance, within_reach
@@ -34,6 +34,7 @@ FEW = 1000  # cut cells; in more of them errors of either sign cancel, so that t
 # lines of corners, and their parts are many; the error falls with the square of the size.
 SMALLEST = {2: 1e-2, 3: 1e-1}
 SMALLEST_PIXEL = {2: 0.06, 3: 0.4}  # radius of the parts at the ragged edge of a label image, per smallest voxel edge
+COSTLY = 0.3  # instead of AS_QUADRATIC for shells in 3D, whose distance takes long to find: measures to 1e-3
 SAMPLES = 160_000  # points that measure a region's whole area
 CELLS = 100_000  # looked at together, which bounds the memory
 
@@ -225,7 +226,13 @@ def _cut(cells: _Cells, mesh: PhaseMesh, shape: Shape, labels: LabelField | None
         distance = distance_to(shape, mesh.unit)
     at_points = distance(cells.points)
     looser = max(cells.crossed(at_points) / FEW, 1.0) ** (1 / 3)
-    cut = within_distance(distance, ACCURACY[dim] * thickness * looser, SMALLEST[dim] * thickness)
+    costly = isinstance(shape, Shell) and dim == 3
+    cut = within_distance(
+        distance,
+        ACCURACY[dim] * thickness * looser,
+        SMALLEST[dim] * thickness,
+        as_quadratic=COSTLY if costly else AS_QUADRATIC,
+    )
     return at_points, cut
 
 
