@@ -31,7 +31,7 @@ from microlith.solver.dynamics import Dynamics
 from microlith.solver.laws import Concentration, Constant, DiffusivityExpression, Expression, Operation
 from microlith.solver.linear import choose_method
 from microlith.solver.spec import Physics, Role
-from microlith.solver.stages import State, Stepper
+from microlith.solver.stages import NotConverged, State, Stepper
 from microlith.solver.stepping import INNER
 from microlith.solver.tableau import EULER
 from microlith.solver.transient import Transient, solve
@@ -109,7 +109,10 @@ def adaptive(prepared: Prepared, tolerance: float, times: Array | None = None) -
 
 
 def euler(prepared: Prepared, steps: int, groups: int, time_limit: float) -> tuple[Curves, Stepper, str]:
-    """Backward Euler; equal steps in each group, twice as long as in the one before."""
+    """Backward Euler; equal steps in each group, twice as long as in the one before.
+
+    Where Newton's method does not converge, the step is halved, which adds to its cost.
+    """
     problem = prepared.problem
     dynamics = Dynamics(problem)
     method = choose_method(prepared.case.solver.linear, problem.space.mesh.topology.dim, problem.unknowns)
@@ -121,15 +124,23 @@ def euler(prepared: Prepared, steps: int, groups: int, time_limit: float) -> tup
     state = State(problem.system.initial.copy(), (), None, ())
     comm = problem.space.mesh.comm
     clock, values, t, remark = Stopwatch(comm), [], 0.0, ""
+    halved = 0
     for end in ends:
-        state = stepper.step(EULER, state, (0.0, 1.0), t, end - t, 1e-8).state
+        left = [float(end)]  # ends of the parts of the step that are still to be taken
+        while left:
+            try:
+                state = stepper.step(EULER, state, (0.0, 1.0), t, left[-1] - t, 1e-8).state
+            except NotConverged:
+                halved += 1
+                left.append(0.5 * (t + left[-1]))
+            else:
+                t = left.pop()
         values.append(comm.allreduce(prepared.watch @ state.u, op=MPI.SUM))
-        t = float(end)
         if comm.bcast(clock.seconds) > time_limit:
-            remark = f"stopped at {t:.1e} of the time"
+            remark = f"stopped at {t:.1e} of the time; "
             break
     stepper.destroy()
-    return Curves(ends[: len(values)], np.array(values).T), stepper, remark
+    return Curves(ends[: len(values)], np.array(values).T), stepper, f"{remark}{halved} halved"
 
 
 def error_of(curves: Curves, exact: Transient, prepared: Prepared) -> float:
