@@ -56,6 +56,7 @@ def region_means(
     label_fields: Mapping[str, LabelField],
     phase_at: PhaseAt | None,
     factors: Array | None = None,
+    coarseness: float = 1.0,
 ) -> dict[str, RegionMean]:
     """Functionals of all regions; collective.
 
@@ -66,12 +67,15 @@ def region_means(
         label_fields: What stands behind each LabelRegion, by region name.
         phase_at: Phase index of points (n, dim) in mesh units, anywhere in the image; needed on rank 0 only.
         factors: (phases,) κ of c = κ u, with u in the space; None: 1.
+        coarseness: Of the mesh, per what was asked for: on a coarser one the edges of shells in 3D, which cost most,
+            are found as much less sharply as the solution is.
 
     Returns:
         One entry per shape. A region that meets no solved phase has measure 0 and zero weights.
     """
     cells = _Cells.of(space, mesh, factors)
-    return {name: _mean(cells, mesh, shape, label_fields.get(name), phase_at) for name, shape in shapes.items()}
+    loose = max(coarseness, 1.0) ** 2
+    return {name: _mean(cells, mesh, shape, label_fields.get(name), phase_at, loose) for name, shape in shapes.items()}
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,12 @@ class _Integrals:
 
 
 def _mean(
-    cells: _Cells, mesh: PhaseMesh, shape: Shape, labels: LabelField | None, phase_at: PhaseAt | None
+    cells: _Cells,
+    mesh: PhaseMesh,
+    shape: Shape,
+    labels: LabelField | None,
+    phase_at: PhaseAt | None,
+    loose: float,
 ) -> RegionMean:
     comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
     wanted: Index = np.arange(len(cells.tags))
@@ -179,7 +188,7 @@ def _mean(
     else:
         if isinstance(shape, Shell):
             wanted = np.flatnonzero(cells.tags != mesh.names.index(shape.around))
-        at_points, cut = _cut(cells, mesh, shape, labels)
+        at_points, cut = _cut(cells, mesh, shape, labels, loose)
         for start in range(0, len(wanted), CELLS):
             chunk = wanted[start : start + CELLS]
             corners = cells.corners(chunk)
@@ -199,7 +208,7 @@ def _mean(
     return RegionMean(integral * scale, measure * mesh.unit**dim, share, shares * scale)
 
 
-def _cut(cells: _Cells, mesh: PhaseMesh, shape: Shape, labels: LabelField | None) -> tuple[Array, Cut]:
+def _cut(cells: _Cells, mesh: PhaseMesh, shape: Shape, labels: LabelField | None, loose: float) -> tuple[Array, Cut]:
     """How a shape cuts cells, and the values (points,) that this takes at their corners; collective."""
     dim = cells.points.shape[1]
     none = np.zeros(len(cells.points))
@@ -227,10 +236,11 @@ def _cut(cells: _Cells, mesh: PhaseMesh, shape: Shape, labels: LabelField | None
     at_points = distance(cells.points)
     looser = max(cells.crossed(at_points) / FEW, 1.0) ** (1 / 3)
     costly = isinstance(shape, Shell) and dim == 3
+    looser *= loose if costly else 1.0
     cut = within_distance(
         distance,
         ACCURACY[dim] * thickness * looser,
-        SMALLEST[dim] * thickness,
+        SMALLEST[dim] * thickness * (loose if costly else 1.0),
         as_quadratic=COSTLY if costly else AS_QUADRATIC,
     )
     return at_points, cut
