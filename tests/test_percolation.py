@@ -216,9 +216,8 @@ def test_volume_after_crop_and_coarsen(tmp_path_factory, method):
     def prepared(more, comm):
         text = f'file = "image.tif"\n{more}'
         name = folder / f"{'part' if more else 'whole'}-{comm.size}.toml"
-        if comm.rank == 0:
-            name.write_text(path.read_text().replace('file = "image.tif"\n', text))
-        comm.Barrier()
+        # By one rank of all, whichever `comm` is: another might read what is half-written.
+        on_first_rank(COMM, lambda: name.write_text(path.read_text().replace('file = "image.tif"\n', text)))
         return pipeline.prepared(load_case(name), comm)
 
     whole = prepared("", COMM).meshed.volume
