@@ -192,8 +192,8 @@ def solve(
     kinks = problem.system.kinks
     if len(kinks) > MOST_KINKS:
         raise InputError(
-            f"the tables over time bend or jump {len(kinks)} times until the end, {scales.time:g} s; expected at most "
-            f"{MOST_KINKS}: check the units of their periods, or shorten [time] end"
+            f"[time] end: the courses over time bend or jump {len(kinks)} times until {scales.time:g} s; expected at "
+            f"most {MOST_KINKS}: check the units of their periods, or end earlier"
         )
     times = output_times(time, tuple(kink * scales.time for kink in kinks))
     scaled = np.divide(times, scales.time)

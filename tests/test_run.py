@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -466,3 +467,39 @@ def test_one_slice_of_a_volume(tmp_path):
     tifffile.imwrite(path.parent / "image.tif", np.stack([other, electrode(), other]), photometric="minisblack")
     path.write_text(path.read_text().replace("[phases.pore]", "crop = { z = [1, 2] }\n[phases.pore]", 1))
     assert np.array_equal(curves(run_case(path, comm=MPI.COMM_SELF)), curves(flat))
+
+
+# --- runs that can't be done ---
+
+LAW = 'diffusivity = { concentrations = ["0 mol/L", "1 mol/L"], values = ["1e-14 m^2/s", "2e-14 m^2/s"] }'
+
+
+@pytest.mark.parametrize(
+    ("phases", "more", "status", "sentence"),
+    [
+        (
+            PHASES.replace('diffusivity = "2e-14 m^2/s"', LAW),
+            "[solver]\nmax_steps = 3\n",
+            1,
+            r"microlith: the integration used up its 3 steps at \S+ s of 20 s; raise \[solver\] max_steps or .*",
+        ),
+        (
+            PHASES.replace(
+                'concentration = "1000 mol/m^3"',
+                'concentration = { times = ["0 s", "1 us"], values = ["1 mol/L", "0 mol/L"], period = "2 us" }',
+            ),
+            "",
+            2,
+            r"microlith: \S+case.toml: \[time\] end: the courses over time bend or jump \d+ times until 20 s; .*",
+        ),
+    ],
+    ids=["steps", "kinks"],
+)
+def test_integration_that_is_given_up(tmp_path, phases, more, status, sentence):
+    path = write_case(tmp_path, phases=phases, more=more)
+    output = tmp_path / "results"
+    command = [sys.executable, "-m", "microlith.workflow.cli", "run", str(path), "-o", str(output), "-q"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert run.returncode == status
+    assert re.fullmatch(sentence, run.stderr.strip())
+    assert not output.exists()

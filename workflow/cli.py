@@ -374,6 +374,8 @@ def _failure(error: BaseException) -> _Failure:
             return _Failure(BAD_INPUT, f"{_where(error)}: {error.strerror}; mend this or choose another path")
         case MemoryError():
             return _Failure(OUR_FAILURE, "out of memory; choose larger element sizes in [mesh] or a larger machine")
+    if type(error) is ArithmeticError:  # the solver's own, which says what to do; not a division by zero
+        return _Failure(OUR_FAILURE, str(error))
     if "No space left on device" in str(error):  # HDF5 and VTK say so in their own exceptions
         return _Failure(BAD_INPUT, "the disk is full; make room or choose another folder with -o")
     name = type(error).__name__

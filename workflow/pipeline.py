@@ -246,7 +246,7 @@ def _shell_shares(case: Case, meshed: Meshed, shapes: Mapping[str, Shape]) -> di
 
 def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
     case, problem, means, stages = ready.case, ready.problem, ready.means, ready.stages
-    with stages.stage("integration", "integrating") as tell:
+    with stages.stage("integration", "integrating") as tell, file_named(case):
         transient = solve(
             problem,
             means,

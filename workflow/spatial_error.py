@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.meshing.errors import InputError
 from microlith.solver.extrapolation import enveloped
 from microlith.workflow.meshed import Meshed, degree_of
 from microlith.workflow.variant import Tell, Variant, solved_variant
@@ -59,7 +60,7 @@ def spatial_error(
 ) -> SpatialError | None:
     """Estimate the error in space of the curves of a run; collective.
 
-    Never fails: where the coarser problem can't be solved, a warning says why and there is no estimate.
+    Where the coarser problem can't be solved a warning says why and there is no estimate: the run has its results.
 
     Args:
         meshed: The case and its mesh.
@@ -75,7 +76,10 @@ def spatial_error(
     try:
         with silent():
             other = solved_variant(meshed, variant, comm, tell)
-    except Exception as error:  # whatever it is, the run has its results
+    except Exception as error:
+        # These are raised on all ranks. Of any other, the other ranks may know nothing, and would wait for ever.
+        if comm.size > 1 and not isinstance(error, InputError | ArithmeticError):
+            raise
         log.warning("error in space not estimated: the coarser problem could not be solved (%s)", error)
         return None
     found = {name: enveloped(other.times, np.abs(curve - other.curves[name])) for name, curve in curves.items()}
