@@ -23,7 +23,7 @@ from microlith.workflow.progress import Stages
 from microlith.workflow.segmentation import segmentation
 from microlith.workflow.spatial_error import silent
 from microlith.workflow.study import RegionErrors, Study
-from microlith.workflow.variant import Outcome, Variant, solved_variant
+from microlith.workflow.variant import Outcome, Variant, is_everywhere, solved_variant
 
 log = logging.getLogger(__name__)
 LEVELS = 3  # where the user names no number
@@ -157,7 +157,7 @@ def _solved(
             with silent():
                 outcome = solved_variant(meshed, variant, comm, tell)
         except Exception as error:
-            if needed:
+            if needed or not is_everywhere(error, comm):
                 raise
             log.warning("%s: %s could not be solved and is left out (%s)", number, _words(variant), error)
             return None

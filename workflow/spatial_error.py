@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.meshing.errors import InputError
 from microlith.solver.extrapolation import enveloped
 from microlith.workflow.meshed import Meshed, degree_of
-from microlith.workflow.variant import Tell, Variant, solved_variant
+from microlith.workflow.variant import Tell, Variant, is_everywhere, solved_variant
 
 log = logging.getLogger(__name__)
 Array = NDArray[np.float64]
@@ -77,8 +76,7 @@ def spatial_error(
         with silent():
             other = solved_variant(meshed, variant, comm, tell)
     except Exception as error:
-        # These are raised on all ranks. Of any other, the other ranks may know nothing, and would wait for ever.
-        if comm.size > 1 and not isinstance(error, InputError | ArithmeticError):
+        if not is_everywhere(error, comm):
             raise
         log.warning("error in space not estimated: the coarser problem could not be solved (%s)", error)
         return None

@@ -168,3 +168,11 @@ def _mesh(meshed: Meshed, case: Case, variant: Variant, comm: MPI.Intracomm) -> 
 def _refuse_nothing(volume: LabelVolume, solved: list[int]) -> None:
     if not any(volume.counts[i] for i in solved):
         raise InputError("nothing is left of the solved phases where interfaces move by half a voxel")
+
+
+def is_everywhere(error: Exception, comm: MPI.Intracomm) -> bool:
+    """Whether all ranks have this error of `solved_variant`, so that they can go on without its outcome.
+
+    Of any but these the other ranks may know nothing, and would wait for this one for ever.
+    """
+    return comm.size == 1 or isinstance(error, InputError | ArithmeticError)
