@@ -9,6 +9,8 @@ import pytest
 
 from mpi4py import MPI
 
+from microlith.meshing.compilation import be_patient
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--verification FILE` collects what the verification tests measure."""
@@ -20,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "verification: measures a physical term against an exact or independent solution"
     )
+    be_patient()  # several tests at a time compile the same forms
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers

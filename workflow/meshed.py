@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from mpi4py import MPI
 
 from microlith.meshing.collective import on_root
+from microlith.meshing.compilation import be_patient
 from microlith.meshing.distribute import distribute
 from microlith.meshing.errors import InputError
 from microlith.meshing.fidelity import fidelity, parts_fidelity
@@ -68,6 +69,7 @@ def mesh_of(case: Case, solved: Sequence[int], stages: Stages, comm: MPI.Intraco
     Raises:
         InputError: The image or what the case says of it is at fault.
     """
+    be_patient()
     with file_named(case):
         with stages.stage("image", "reading the image"):
             found = read_image(case, comm, check)
