@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 NEAR = 1e-12  # relative distance at which two times are one: repeats of a period meet up to rounding
+MOST_KINKS = 10_000  # within a run: more of them are rather a wrong unit than a wish
 
 
 @dataclass(frozen=True)

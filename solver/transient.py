@@ -14,6 +14,7 @@ from mpi4py import MPI
 
 from microlith.meshing.errors import InputError
 
+from .courses import MOST_KINKS
 from .evolution import Record, evolve
 from .linear import ShiftedSolvers, choose_method
 from .problem import Problem
@@ -27,7 +28,6 @@ POINTS = 200
 STRETCH = 1e-3  # first of the default times after a kink, per length of the stretch up to the next
 STRETCH_POINTS = (4, 40)  # default times per stretch, fewest and most
 MANY = 4000  # default times that all stretches share, unless so many get the fewest
-MOST_KINKS = 10_000  # of all courses within the run
 SAMPLES = 4000  # times at which first crossings are looked for
 SEVERAL = 1_000_000  # unknowns, over all the solvers that are kept where transfer coefficients come back
 INNER = 1e-2  # inner tolerance of CG per unit of outer tolerance,

@@ -490,7 +490,7 @@ LAW = 'diffusivity = { concentrations = ["0 mol/L", "1 mol/L"], values = ["1e-14
             ),
             "",
             2,
-            r"microlith: \S+case.toml: \[time\] end: the courses over time bend or jump \d+ times until 20 s; .*",
+            r"microlith: \S+case.toml: \[phases\.\w+\] concentration\.period: the period, .*",
         ),
     ],
     ids=["steps", "kinks"],

@@ -12,7 +12,7 @@ from microlith.solver.laws import DiffusivityLaw, DiffusivityTable
 from microlith.solver.spec import FaceCondition, InterfaceLaw, PhasePhysics, Physics, Role
 from microlith.workflow.expressions import diffusivity_expression, largest_diffusivity
 from microlith.workflow.kinds import Place, nearest
-from microlith.workflow.over_time import value_or_course
+from microlith.workflow.over_time import check_period, value_or_course
 from microlith.workflow.units import length_text
 
 AXES = ("x", "y", "z")
@@ -71,6 +71,18 @@ def check_drive(physics: Physics, at: Place) -> None:
     if physics.reference_concentration == 0 and not flows:
         what = "concentrations and fluxes" if any(value is not None for value in fluxes) else "concentrations"
         raise section.error(f"all {what} are zero, so nothing would happen; at least one must be above zero")
+
+
+def check_periods(raw: dict[str, Any], end: float, at: Place) -> None:
+    """Refuse courses of phases and faces that come again more often until the end (s) than can be followed.
+
+    Raises:
+        InputError: One does.
+    """
+    for section in ("phases", "faces"):
+        for name, table in raw[section].items():
+            for key in COURSES:
+                check_period(table.get(key), end, at.child(section, section=True).child(name, section=True).child(key))
 
 
 def check_phase(name: str, phases: list[str], at: Place) -> None:

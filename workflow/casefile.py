@@ -26,7 +26,7 @@ from microlith.solver.spec import (
     WholePhase,
 )
 from microlith.workflow.case import Case
-from microlith.workflow.case_physics import check_drive, check_phase, physics_of
+from microlith.workflow.case_physics import check_drive, check_periods, check_phase, physics_of
 from microlith.workflow.kinds import Place
 from microlith.workflow.schema import CASE, REGION_KINDS, STEADY_CASE
 from microlith.workflow.units import length_text
@@ -52,6 +52,7 @@ def load_case(path: Path, transient: bool = True) -> Case:
     physics = physics_of(raw, at)
     if transient:
         check_drive(physics, at)
+        check_periods(raw, raw["time"]["end"], at)
     phases = physics.phases
     solved = [phase.name for phase in phases if phase.role is Role.TRANSPORT]
     mesh, degree = _mesh(raw["mesh"], [phase.name for phase in phases], at.child("mesh", section=True))

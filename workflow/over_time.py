@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from microlith.solver.courses import Course
+from microlith.solver.courses import MOST_KINKS, Course
 from microlith.workflow.kinds import Place
 
 
@@ -36,6 +36,21 @@ def value_or_course(raw: float | dict[str, Any], at: Place, *, positive: bool = 
     if step:
         times, values = _stairs(times, values)
     return Course(times, values, period)
+
+
+def check_period(raw: Any, end: float, at: Place) -> None:
+    """Refuse a course that comes again more often until the end (s) than can be followed.
+
+    Raises:
+        InputError: It does.
+    """
+    if isinstance(raw, dict) and raw.get("period") is not None:
+        turns = end / raw["period"]
+        if turns * len(raw["times"]) > MOST_KINKS:
+            raise at.child("period").error(
+                f"the period, {raw['period']:g} s, comes {turns:.3g} times until the end, {end:g} s; expected at most "
+                f"{MOST_KINKS // len(raw['times'])} times of such a course: check its unit, or end earlier"
+            )
 
 
 def _stairs(times: tuple[float, ...], values: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
