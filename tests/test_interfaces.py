@@ -398,6 +398,7 @@ MIXED = (
 )  # κ = 1, 2, 2, 12
 
 
+@pytest.mark.skipif(COMM.size == 1, reason="compares ranks with one alone")
 @pytest.mark.mpi
 @pytest.mark.parametrize(
     ("kind", "degree", "linear"),
