@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 COARSEST_ADVISED = 2.0  # sizes are not told to be larger than what was tried
 FINEST_ADVISED = 0.25  # per size of the finest mesh: beyond, the law is a guess
-BETTER_THAN_ESTIMATED = 1.05  # errors in time above that many times their estimate are worth a sentence
 
 
 @dataclass(frozen=True)
