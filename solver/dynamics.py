@@ -28,6 +28,14 @@ class Moment:
     coefficients: tuple[float, ...]  # of the transfers that change, less what K has of them
 
 
+@dataclass(frozen=True)
+class Tangent:
+    """Fluxes by equations that are linear in a change of the unknowns: what those hold exactly, lithium keeps to."""
+
+    fluxes: tuple[Array, ...]  # of the uptakes, at their points
+    inflow: Array  # (surfaces,) of this rank, without their rate·u'
+
+
 class Dynamics:
     """F(t, u, q) = K u + N(u) + uptake(u, q) − b(t), its derivative, and the fluxes through all surfaces."""
 
@@ -43,10 +51,6 @@ class Dynamics:
         marked.x.array[self.held] = 1.0
         marked.x.scatter_forward()
         self._free = marked.x.array == 0.0
-        self._conditions = [fem.dirichletbc(fem.Function(space), np.flatnonzero(~self._free).astype(np.int32))]
-        if self.diffusion is not None:
-            touched = [surface.rows for surface in problem.surfaces]
-            self.diffusion.watch(np.concatenate([np.empty(0, np.int32), *touched]).astype(np.int32))
         self._first = self.system.coefficients(0.0)
 
     @property
@@ -116,10 +120,26 @@ class Dynamics:
         if self.uptakes:
             into.assemble()
         if self.diffusion is not None:
-            self.diffusion.add_derivative(into, u, step, self._conditions)
-            into.assemble()
+            self.diffusion.add_derivative(into, u, step, self._free[: len(u)])
 
-    def inflow(self, u: Array, fluxes: tuple[Array, ...]) -> Array:
+    def tangent(self, u: Array, rates: tuple[Rate, ...], made: tuple[Rate, ...], change: Array) -> "Tangent":
+        """What a step's equations say of all fluxes at u + change, to first order; collective.
+
+        Args:
+            u: (owned,) unknowns.
+            rates: Of the uptakes, at u.
+            made: Of the uptakes, where the derivative was last taken.
+            change: Of the unknowns.
+        """
+        fluxes = tuple(
+            rate.flux + uptake.along(then, change) for uptake, rate, then in zip(self.uptakes, rates, made, strict=True)
+        )
+        forces = np.zeros_like(u)
+        if self.diffusion is not None:
+            forces += self.diffusion.everywhere(u) + self.diffusion.along(change)
+        return Tangent(fluxes, self._inflow(u + change, fluxes, forces))
+
+    def _inflow(self, u: Array, fluxes: tuple[Array, ...], forces: Array) -> Array:
         """Flux into the domain through each surface, (surfaces,), of this rank, without its rate·u'.
 
         Zero for sinks that fill up, which say themselves what they have; what they take from unknowns that are another
@@ -128,8 +148,9 @@ class Dynamics:
         Args:
             u: (owned,) unknowns.
             fluxes: Of the uptakes, at their points.
+            forces: (owned,) by phases with a law.
         """
-        through = np.zeros_like(u) if self.diffusion is None else self.diffusion.near(u)
+        through = forces.copy()
         for uptake, flux in zip(self.uptakes, fluxes, strict=True):
             through += uptake.vector(flux)
         filling = {uptake.name for uptake in self.uptakes}

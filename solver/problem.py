@@ -119,7 +119,7 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
         start_picture=display.start(mesh, start_of_phase, held),
         scales=scales,
         unknowns=space.dofmap.index_map.size_global,
-        nonlinear=nonlinear_terms(mesh, physics, space, scales, factors, contacts),
+        nonlinear=nonlinear_terms(mesh, physics, space, scales, factors, contacts, stiffness),
     )
 
 

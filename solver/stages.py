@@ -14,7 +14,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from .assembly import project
-from .dynamics import Dynamics, Moment
+from .dynamics import Dynamics, Moment, Tangent
 from .linear import give_workspace, matrix_times, new_ksp
 from .mixing import Mixing
 from .tableau import Tableau
@@ -39,6 +39,7 @@ class State:
     q: tuple[Array, ...]
     du: Array | None  # None: not known, as right after a jump
     dq: tuple[Array, ...]
+    inflow: Array | None = None  # (surfaces,) of this rank, that goes with du, without their rate·u'; None: by u itself
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Stepper:
                 self._ksp.setGMRESRestart(60)
         self._right, self._change = system.mass.createVecLeft(), system.mass.createVecRight()
         self._made_for = 0.0  # h γ
+        self._made_rates: tuple[Rate, ...] = ()
         self._contraction = 0.0  # worst since the matrix was made
         everything = self._comm.allreduce(np.sum(matrix_times(system.mass, np.ones_like(system.initial))), op=MPI.SUM)
         self._whole = float(everything)
@@ -113,14 +115,14 @@ class Stepper:
         a, c = tableau.a, tableau.c
         rates_u: list[Array] = []
         rates_q: list[tuple[Array, ...]] = []
-        inflow = np.zeros(len(self.dynamics.problem.surfaces))
+        inflows: list[Array] = []
         u = state.u
         for i in range(len(c)):
             if i < tableau.first_implicit:
                 assert state.du is not None
                 rates_u.append(state.du)
                 rates_q.append(state.dq)
-                fluxes = state.dq
+                inflows.append(self._inflow_at(state))
             else:
                 moment = self.dynamics.moment(t + c[i] * h, *stretch)
                 base = state.u + h * sum((a[i, j] * rates_u[j] for j in range(i)), np.zeros_like(state.u))
@@ -129,18 +131,18 @@ class Stepper:
                     for n, q in enumerate(state.q)
                 )
                 u = base + h * a[i, i] * _guess(c, i, rates_u, state)
-                u, fluxes = self._solve(base, filled, u, moment, h * a[i, i], tol)
+                u, tangent = self._solve(base, filled, u, moment, h * a[i, i], tol)
                 rates_u.append((u - base) / (h * a[i, i]))
-                rates_q.append(fluxes)
-            if a[-1, i] != 0.0:
-                inflow += h * a[-1, i] * self.dynamics.inflow(u, fluxes)
+                rates_q.append(tangent.fluxes)
+                inflows.append(tangent.inflow)
+        inflow = h * sum((w * some for w, some in zip(a[-1], inflows, strict=True)), np.zeros_like(inflows[0]))
         weights = h * (a[-1] - tableau.embedded)
         ended = tuple(
             q + h * sum((a[-1, j] * rates_q[j][n] for j in range(len(c))), np.zeros_like(q))
             for n, q in enumerate(state.q)
         )
         return Step(
-            State(u, ended, rates_u[-1], rates_q[-1]),
+            State(u, ended, rates_u[-1], rates_q[-1], inflows[-1]),
             sum((w * k for w, k in zip(weights, rates_u, strict=True)), np.zeros_like(u)),
             tuple(
                 sum((w * k[n] for w, k in zip(weights, rates_q, strict=True)), np.zeros_like(q))
@@ -151,8 +153,12 @@ class Stepper:
 
     def _solve(
         self, base: Array, filled: tuple[Array, ...], u: Array, moment: Moment, step: float, tol: float
-    ) -> tuple[Array, tuple[Array, ...]]:
-        """Solve M (u − base) + step F(u) = 0 from a first guess; also the fluxes into the uptakes."""
+    ) -> tuple[Array, Tangent]:
+        """Solve M (u − base) + step F(u) = 0 from a first guess; also the fluxes.
+
+        The fluxes are those of the last linear equation, M (u − base) + step F(v) + s F'·(u − v) = 0 from v and with an
+        F' that was made for a step s: they balance whatever Newton's method leaves.
+        """
         dynamics = self.dynamics
         u = u.copy()
         dynamics.hold(u, moment)
@@ -163,7 +169,7 @@ class Stepper:
         before, renewed = np.inf, 0
         for iteration in range(MOST):
             try:
-                residual, _ = self._residual(base, filled, u, moment, step)
+                residual, rates = self._residual(base, filled, u, moment, step)
                 change = self._linear_solve(residual)
             except ArithmeticError as error:
                 raise NotConverged(str(error)) from error
@@ -177,8 +183,8 @@ class Stepper:
             if iteration > 0 and size > tol:
                 self._contraction = max(self._contraction, contraction)
             if left <= tol or size <= 0.1 * tol:
-                u = u - change
-                return u, tuple(rate.flux for rate in self._rates(u, filled, step))
+                share = self._made_for / step
+                return u - change, dynamics.tangent(u, rates, self._made_rates, -share * change)
             if contraction > FAILING and iteration > 1:
                 if renewed == RENEWALS:
                     break
@@ -189,6 +195,13 @@ class Stepper:
                 continue
             u, before = mixing.next(u, -change), size
         raise NotConverged("Newton's method did not converge")
+
+    def _inflow_at(self, state: State) -> Array:
+        """Flux through the surfaces with a state's rates of change."""
+        if state.inflow is not None:
+            return state.inflow
+        rates = tuple(Rate(flux, np.zeros_like(flux)) for flux in state.dq)
+        return self.dynamics.tangent(state.u, rates, rates, np.zeros_like(state.u)).inflow
 
     def _rates(self, u: Array, filled: tuple[Array, ...], step: float) -> tuple[Rate, ...]:
         return tuple(up.rate(u, q, step) for up, q in zip(self.dynamics.uptakes, filled, strict=True))
@@ -207,8 +220,9 @@ class Stepper:
 
     def _make(self, u: Array, moment: Moment, step: float, filled: tuple[Array, ...]) -> None:
         """Set up the solver of M + step ∂F/∂u at u."""
+        self._made_rates, self._made_for = self._rates(u, filled, step), 0.0
         try:
-            self.dynamics.shifted(self._matrix, u, moment, step, self._rates(u, filled, step))
+            self.dynamics.shifted(self._matrix, u, moment, step, self._made_rates)
         except ArithmeticError as error:
             raise NotConverged(str(error)) from error
         if self.dynamics.symmetric:

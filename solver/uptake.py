@@ -100,6 +100,13 @@ class SaturatingUptake:
         slope = self._velocity * room * np.where(c > 0, 1.0 / fills**2, 1.0)
         return Rate(flux, slope * self._kappa)
 
+    def along(self, rate: Rate, change: Array) -> Array:
+        """Change of the flux at the points with a change of the unknowns, (owned,); collective."""
+        vector = la.vector(self._index_map, 1)
+        vector.array[: self._owned] = change
+        vector.scatter_forward()
+        return rate.slope * (self._at_points @ vector.array)
+
     def vector(self, flux: Array) -> Array:
         """∫ flux v ds for all v, (owned,); collective."""
         found = la.vector(self._index_map, 1)
