@@ -67,6 +67,7 @@ COLUMNS = {
     "set_ups": "7d",
     "inner": "6d",
     "wall_s": "8.2f",
+    "cpu_s": "8.2f",
     "error": "9.1e",
     "error_early": "11.1e",
     "peak_MiB": "8.0f",
@@ -378,10 +379,10 @@ def measure(prepared: Prepared, table: Table, chosen: dict[str, Method], comm: M
     result["solves_25_s"] = solves
     for label, method in chosen.items():
         with peak_memory(comm) as peak:
-            clock = Stopwatch(comm)
+            clock, started = Stopwatch(comm), time.process_time()
             run = method(prepared)
             comm.Barrier()
-            seconds = clock.seconds
+            seconds, cpu = clock.seconds, comm.allreduce(time.process_time() - started)
         table.add(
             method=label,
             unknowns=unknowns,
@@ -390,6 +391,7 @@ def measure(prepared: Prepared, table: Table, chosen: dict[str, Method], comm: M
             set_ups=run.set_ups,
             inner=run.inner,
             wall_s=seconds,
+            cpu_s=cpu,
             **errors(run, exact),
             peak_MiB=peak[0],
             remark=run.remark,
