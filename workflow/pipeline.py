@@ -47,6 +47,7 @@ from microlith.workflow.particles import (
 from microlith.workflow.progress import Stages
 from microlith.workflow.region_shares import shell_share, solved_flags
 from microlith.workflow.report import fidelity_entries, fidelity_lines, print_fidelity
+from microlith.workflow.shown_range import ShownRange, shown_range
 from microlith.workflow.spatial_error import SpatialError, spatial_error
 from microlith.workflow.summary import AREA_OR_VOLUME, error_in_space, region_summary, versions
 from microlith.workflow.table import interpreted
@@ -79,12 +80,6 @@ class Prepared:
     def timings(self) -> dict[str, float]:
         """Stage -> s."""
         return self.stages.timings
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Smallest and largest concentration to be shown, mol/m^3: of what is given, and in equilibrium with it."""
-        lowest = min([0.0, *(p.initial for p in self.case.physics.phases)])
-        return lowest, self.problem.scales.concentration * float(self.problem.factors.max())
 
     @property
     def watch(self) -> NDArray[np.float64]:
@@ -161,8 +156,11 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
             with stages.stage("particles", "measuring particles"):
                 tables = _particles(folder, ready, ready.surfaces, transient, comm)
         with stages.stage("results", "writing results"):
-            _write(folder, ready, transient, space, comm)
-        summary = _summary(ready, transient, space, tables, comm)
+            limits = shown_range(ready.problem, case.physics, transient, case.time.snapshots, comm)
+            _write(folder, ready, transient, space, limits, comm)
+        if any(face.concentration is None for face in case.physics.faces.values()):
+            _warn_of_emptied(ready.problem, transient, limits)
+        summary = _summary(ready, transient, space, tables, limits, comm)
         on_root(comm, write_summary, folder / SUMMARY, summary)
     log.info("curves: %s", output / CURVES)
     snapshots = [str(output / "snapshot-*.png")] if case.time.snapshots else []
@@ -271,8 +269,6 @@ def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:
             "the lithium balance is off by %.0f %% of what is exchanged: distrust the amounts in summary.json",
             100 * transient.balance.imbalance,
         )
-    if any(face.concentration is None for face in case.physics.faces.values()):
-        _warn_of_emptied(problem, transient)
     for name, mean in means.items():
         early = transient.first_time(name, 0.5 * problem.reference_of(mean.phase_shares))
         first = transient.times[transient.times > 0][0]
@@ -307,17 +303,21 @@ def _effort(transient: Transient) -> str:
     return f"{effort.steps} steps, {repeated} repeated, {effort.newton_iterations} iterations of Newton's method"
 
 
-def _warn_of_emptied(problem: Problem, transient: Transient) -> None:
-    """Say so where a flux takes out more lithium than there is."""
+def _warn_of_emptied(problem: Problem, transient: Transient, shown: ShownRange) -> None:
+    """Say so where a flux takes out more lithium than there is: of a whole region, or else of a part of it."""
     lowest = {name: float(curve.min()) for name, curve in transient.curves.items()}
     worst = min(lowest, key=lambda name: lowest[name], default=None)
     if worst is not None and lowest[worst] < -EMPTIED * problem.scales.concentration:
-        log.warning(
-            "the concentration of region %s falls to %.3g mol/m^3: a flux or current takes out more lithium than there "
-            "is; check its sign, its duration and the initial concentration",
-            worst,
-            lowest[worst],
-        )
+        where = f"of region {worst} falls to {lowest[worst]:.3g} mol/m^3"
+    elif shown.emptied_at is not None:
+        where = f"falls to {shown.low:.3g} mol/m^3 in places at {shown.emptied_at:.3g} s"
+    else:
+        return
+    log.warning(
+        "the concentration %s: a flux or current takes out more lithium than there is; check its sign, its duration "
+        "and the initial concentration",
+        where,
+    )
 
 
 def _warn_of_unresolved(case: Case, problem: Problem) -> None:
@@ -366,7 +366,12 @@ def _errors(ready: Prepared, transient: Transient, space: SpatialError | None) -
 
 
 def _write(
-    folder: Path, ready: Prepared, transient: Transient, space: SpatialError | None, comm: MPI.Intracomm
+    folder: Path,
+    ready: Prepared,
+    transient: Transient,
+    space: SpatialError | None,
+    shown: ShownRange,
+    comm: MPI.Intracomm,
 ) -> None:
     from microlith.workflow.curves import write_curves, write_errors
     from microlith.workflow.pictures import draw_curves, draw_snapshots
@@ -393,7 +398,7 @@ def _write(
     meshed, space = ready.meshed, ready.problem.display.space
     write_fields(folder / FIELDS, meshed.mesh, space, moments, (transient.concentration(t) for t in moments))
     drawn = (transient.concentration(t) for t in moments)
-    limits = ready.limits
+    limits = shown.low, shown.high
     if meshed.volume.dim == 2:
         draw_snapshots(folder, case.title, meshed.image, meshed.mesh, space, moments, drawn, ready.shapes, limits)
         return
@@ -426,6 +431,7 @@ def _summary(
     transient: Transient,
     space: SpatialError | None,
     tables: tuple[ParticleTable, ...],
+    shown: ShownRange,
     comm: MPI.Intracomm,
 ) -> dict[str, Any]:
     case, meshed = ready.case, ready.meshed
@@ -462,7 +468,7 @@ def _summary(
             "inflow": balance.inflow,
             "imbalance": balance.imbalance,
         },
-        "concentration_range_mol_per_m3": ready.limits,
+        "concentration_range_mol_per_m3": (shown.low, shown.high),
         "islands": [{"phases": i.phases, AREA_OR_VOLUME[dim]: i.measure, "center_m": i.center} for i in ready.apart],
         "regions": {
             name: region_summary(

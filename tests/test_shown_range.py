@@ -1,0 +1,61 @@
+"""The range of concentrations that pictures and summary show where fluxes drive a case, and what is told of it."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_cases import COMM, run_case, write_case
+
+from microlith.meshing.collective import on_root
+
+FLUX = 1.6e-4  # mol/(m² s), in at one face and out at the other
+SLAB = """
+[phases.sei]
+label = 1
+role = "transport"
+diffusivity = "2e-14 m^2/s"
+initial = "1000 mol/m^3"
+"""
+MESH = '[mesh]\nmethod = "voxel"\nestimate = false\n'
+TIME = '[time]\nend = "60 s"\nsnapshots = ["0 s", "1 ms", "60 s"]\n'
+
+
+def slab(folder, faces, comm, initial="1000"):
+    """A slab of 500 nm, fed by its faces alone: its results."""
+    path = Path(comm.bcast(str(folder)))
+    phases = SLAB.replace("1000", initial)
+    more = "".join(f'[faces.{face}]\n{key} = "{value}"\n' for face, key, value in faces)
+    image = np.ones((8, 50), np.uint8)
+    on_root(comm, write_case, path, image, phases=phases, mesh=MESH, time=TIME, regions="", more=more)
+    return run_case(path / "case.toml", comm=comm)
+
+
+def shown(results):
+    return json.loads((results / "summary.json").read_text())["concentration_range_mol_per_m3"]
+
+
+@pytest.mark.mpi
+def test_what_fluxes_make_is_shown_and_told(tmp_path, caplog):
+    """In the end a straight line, 1000 ∓ J L/(2 D) at the faces; its mean, the only curve, never changes."""
+    faces = [("x_min", "flux", f"{FLUX} mol/m^2/s"), ("x_max", "flux", f"{-FLUX} mol/m^2/s")]
+    with caplog.at_level(logging.WARNING):
+        results = slab(tmp_path, faces, COMM)
+    half = FLUX * 500e-9 / (2 * 2e-14)
+    assert shown(results) == pytest.approx([1000 - half, 1000 + half], rel=1e-3)
+    said = [r.getMessage() for r in caplog.records]
+    if COMM.rank == 0:
+        assert any("falls to -1e+03 mol/m^3 in places at 60 s: a flux or current takes out more" in s for s in said), (
+            said
+        )
+
+
+@pytest.mark.mpi
+def test_range_of_what_is_held_is_what_is_given(tmp_path, caplog):
+    """Elements of degree 2 undershoot where a held concentration jumps; that is neither shown nor told."""
+    faces = [("x_min", "concentration", "3000 mol/m^3"), ("x_max", "flux", "-1e-9 mol/m^2/s")]
+    with caplog.at_level(logging.WARNING):
+        results = slab(tmp_path, faces, COMM, initial="0")
+    assert shown(results) == [0.0, 3000.0]
+    assert not [r for r in caplog.records if "takes out" in r.getMessage()]
