@@ -88,7 +88,7 @@ def feeding_tags(physics: Physics) -> set[int]:
 
 def located(mesh: PhaseMesh, contacts: list[Contact]) -> list[Located]:
     """Where the contacts lie; a facet belongs to one of them at most; collective."""
-    facets = [_facets(mesh, contact) for contact in contacts]
+    facets = [facets_of(mesh, contact) for contact in contacts]
     every = np.concatenate([np.empty(0, np.int32), *facets]).astype(np.int32)
     number = np.repeat(np.arange(len(facets), dtype=np.int32), [len(some) for some in facets])
     order = np.argsort(every)
@@ -113,7 +113,7 @@ def area(mesh: PhaseMesh, measure: ufl.Measure) -> float:
     return float(mesh.mesh.comm.allreduce(fem.assemble_scalar(form), op=MPI.SUM))
 
 
-def _facets(mesh: PhaseMesh, contact: Contact) -> Facets:
+def facets_of(mesh: PhaseMesh, contact: Contact) -> Facets:
     """Facets of this rank on which a contact lies."""
     facets: Facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, contact.tags)]
     return facets if contact.phases is None else facets[np.isin(phases_at(mesh, facets), contact.phases)]

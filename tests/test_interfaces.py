@@ -559,6 +559,29 @@ def test_contradictions_are_told(tmp_path, caplog):
     assert any("pore holds its concentration on phases that are not in equilibrium" in s for s in said), said
 
 
+@pytest.mark.mpi
+@pytest.mark.parametrize("apart", [False, True])
+def test_flow_round_through_a_source_is_told(tmp_path, caplog, apart):
+    """A pore with a mass transfer towards one concentration, at SEI and at a particle that holds twice as much."""
+    image = np.ones((8, 12), np.uint8)
+    image[:, 0], image[2:6, 2 if apart else 1 : 5], image[7, 11] = 0, 2, 3
+    phases = (
+        CASE.replace('concentration = "1000 mol/m^3"', 'concentration = "1000 mol/m^3"\nmass_transfer = "1e-6 m/s"')
+        + PARTITION
+    )
+    time = '[time]\nend = "1000 s"\nsnapshots = []\n'
+    mesh = '[mesh]\nmethod = "voxel"\nestimate = false\n'
+    folder = Path(COMM.bcast(str(tmp_path)))
+    on_root(COMM, write_case, folder, image, phases=phases, mesh=mesh, time=time, regions="")
+    with caplog.at_level(logging.WARNING):
+        results = run_case(folder / "case.toml")
+    final = json.loads((results / "summary.json").read_text())["regions"]["particle"]["final"]
+    assert (final > 1999.9) == apart
+    said = [r.getMessage() for r in caplog.records]
+    told = any("pore feeds sei and particle, which are not in equilibrium" in s for s in said)
+    assert COMM.rank > 0 or told != apart, said
+
+
 # --- axes ---
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.meshing.phasemesh import PhaseMesh
+from microlith.solver.contacts import contacts_of, facets_of, phases_at
 from microlith.solver.partition import links_of
 from microlith.solver.problem import Problem
 from microlith.solver.spec import Physics
@@ -14,7 +15,7 @@ def interface_warnings(problem: Problem, mesh: PhaseMesh, physics: Physics) -> l
     """Sentences on laws that nothing follows, and on surfaces that contradict a partition; collective.
 
     A surface that holds the concentration of two phases which are not in equilibrium then drives lithium around the
-    line where they meet, the more the finer the mesh.
+    line where they meet, the more the finer the mesh. A transfer to such phases keeps it flowing round for ever.
     """
     if not physics.interfaces:
         return []
@@ -34,4 +35,23 @@ def interface_warnings(problem: Problem, mesh: PhaseMesh, physics: Physics) -> l
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
+    return said + _flows_round(problem, mesh, physics)
+
+
+def _flows_round(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list[str]:
+    """Sentences on transfers towards one concentration from phases that it can't be in equilibrium with together."""
+    comm = mesh.mesh.comm
+    said = []
+    for contact in contacts_of(physics):
+        if contact.coefficient is None or contact.concentration is None or contact.concentration.largest == 0.0:
+            continue
+        here = np.bincount(phases_at(mesh, facets_of(mesh, contact)), minlength=len(mesh.names)) > 0
+        touched = np.flatnonzero(comm.allreduce(here.astype(np.int64), op=MPI.SUM))
+        if len(np.unique(problem.factors[touched])) > 1:
+            phases = " and ".join(mesh.names[i] for i in touched)
+            said.append(
+                f"{contact.name} feeds {phases}, which are not in equilibrium with each other at one concentration: "
+                "lithium flows from one to the other through it for ever, and what the partition asks for is not "
+                "reached near it; in the image, keep one of them away from it"
+            )
     return said
