@@ -32,7 +32,7 @@ SHORTEST = 1e-13  # step per stretch at which there is no going on
 FIRST = 1e-9  # first step tried per stretch
 FIRST_SHARE = 0.02  # of a stretch's tolerance that its first step may change the functionals by
 GROWTH, CUT = 5.0, 0.2  # of a step to the next, at most
-SAFETY = 2.0  # of the estimate
+SAFETY = 2.0  # of the estimate; 1 where the embedded method is the better one of the two
 LEAST = 0.05  # of a stretch's tolerance that is always left
 FIRST_CUT = 1e-2  # of a first step
 CAUTION = 0.8
@@ -40,9 +40,8 @@ STEPS_SHARE = 0.7  # of the tolerance, for the steps; the rest is for what lies 
 BETWEEN = 0.15  # which steps are made shorter for if it exceeds this share of the tolerance
 KEEP = 1.2  # a step is not made longer by less than this: what is kept for it may be used again
 EARLY = 1e-3  # time from a stretch's start on that counts as late, per first time of interest or length
-LOOSEST = 2e-3  # tolerance beyond which steps are so long that what lies between them is anybody's guess
-NEWTON = 1e-2  # rms that Newton's method may leave, per tolerance of the step,
-NEWTON_MOST = 3e-11  # but no more than this: the balance of lithium is to close
+LOOSEST = 1e-2  # tolerance beyond which steps are so long that what lies between them is anybody's guess
+NEWTON = 3e-2  # rms that Newton's method may leave, per error that the step may have
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,13 @@ class _Sums:
     """Errors so far."""
 
     drift: Array  # (functionals,) with their signs
+    safety: float
     worst: float = 0.0  # largest drift so far
     squares: float = 0.0  # of all errors of steps
 
     @property
     def total(self) -> float:
-        return SAFETY * (self.worst + float(np.sqrt(self.squares)))
+        return self.safety * (self.worst + float(np.sqrt(self.squares)))
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,8 @@ class Integrator:
         self._whole = float(self._comm.allreduce(self._amount.sum(), op=MPI.SUM))
         self._filling = [[s.name for s in problem.surfaces].index(up.name) for up in dynamics.uptakes]
         self.steps = self.rejected = self.failures = 0
-        self.sums = _Sums(np.zeros(len(watch) + len(dynamics.uptakes)))
+        safety = 1.0 if tableau.embedded_order > tableau.order else SAFETY
+        self.sums = _Sums(np.zeros(len(watch) + len(dynamics.uptakes)), safety)
 
     def run(self, first_time: float, stops: Array) -> Run:
         """Integrate.
@@ -199,7 +200,7 @@ class Integrator:
             early = EARLY * min(first_time, end - start) if number == 0 else EARLY * (end - start)
             # What earlier stretches did not need is for the later ones.
             until = 0.5 * end + 0.5 * (number + 1) / (len(cuts) - 1)
-            budget = _Budget(start, end, early, 0.5 * until * STEPS_SHARE * self._tolerance / SAFETY)
+            budget = _Budget(start, end, early, 0.5 * until * STEPS_SHARE * self._tolerance / self.sums.safety)
             inside = [t for t in wanted if start < t < end * (1 - 1e-12)]
             stretch, state = self._stretch(budget, state, inside, fields, history)
             stretches.append(stretch)
@@ -232,9 +233,8 @@ class Integrator:
             try:
                 if self.steps + self.rejected + self.failures >= self._max_steps:
                     raise self._too_many(t)
-                step = self._stepper.step(
-                    tableau, state, (start, end), t, length, min(NEWTON * budget.each, NEWTON_MOST)
-                )
+                share = FIRST_SHARE if tableau is EULER else float(np.sqrt(budget.share(t, t + length)))
+                step = self._stepper.step(tableau, state, (start, end), t, length, NEWTON * share * budget.each)
             except NotConverged as why:
                 self.failures += 1
                 h = CUT * length
@@ -289,7 +289,7 @@ class Integrator:
 
     def _power(self, tableau: Tableau) -> float:
         # Errors grow with the step's power of one more than the order, what is allowed nearly with the step itself.
-        return 1.0 / (tableau.embedded_order + 1.0)
+        return 1.0 / (min(tableau.order, tableau.embedded_order) + 1.0)
 
     def _functionals(self, u: Array) -> Array:
         """All recorded functionals of u; collective."""

@@ -15,7 +15,7 @@ from petsc4py import PETSc
 
 from .assembly import project
 from .dynamics import Dynamics, Moment, Tangent
-from .linear import give_workspace, matrix_times, new_ksp
+from .linear import factorise_unsymmetric, give_workspace, matrix_times, new_ksp
 from .mixing import Mixing
 from .tableau import Tableau
 from .uptake import Rate
@@ -29,6 +29,7 @@ HIDDEN = 0.1  # contraction better than which is not believed
 RENEWALS = 4  # so many times at most
 DEPTH = 4  # earlier iterations that the mixing looks at
 FORGIVEN = 1.3  # ratio of steps over which the matrix is kept
+CLOSED = 3e-11  # rms of what iterative linear solvers may leave, which the balance of lithium does not close over
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,22 @@ class Stepper:
         self._ksp = new_ksp(system.mass.comm, method, inner_tolerance, dim, degree)
         if not dynamics.symmetric:
             if self._direct:
-                self._ksp.getPC().setType("lu")
-                self._ksp.getPC().setFactorSolverType("mumps")
+                factorise_unsymmetric(self._ksp, dynamics.problem.unknowns)
             else:
                 self._ksp.setType("gmres")
                 self._ksp.setGMRESRestart(60)
+        self._most = np.inf if self._direct else CLOSED / inner_tolerance  # that Newton's method may leave
         self._right, self._change = system.mass.createVecLeft(), system.mass.createVecRight()
         self._made_for = 0.0  # h γ
         self._made_rates: tuple[Rate, ...] = ()
         self._contraction = 0.0  # worst since the matrix was made
         everything = self._comm.allreduce(np.sum(matrix_times(system.mass, np.ones_like(system.initial))), op=MPI.SUM)
         self._whole = float(everything)
+
+    @property
+    def solver(self) -> str:
+        """What solves the linear equations."""
+        return str(self._ksp.getPC().getFactorSolverType()) if self._direct else "boomeramg"
 
     def rms(self, x: Array) -> float:
         """Root of the mean square over the domain, by M; collective."""
@@ -113,6 +119,7 @@ class Stepper:
             NotConverged: On all ranks, where Newton's method or a linear solver gave up.
         """
         a, c = tableau.a, tableau.c
+        tol = min(tol, self._most)
         rates_u: list[Array] = []
         rates_q: list[tuple[Array, ...]] = []
         inflows: list[Array] = []

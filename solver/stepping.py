@@ -12,9 +12,10 @@ from .implicit import Integrator, Ledger
 from .problem import Problem
 from .stages import Stepper
 from .stepped import Recorded
-from .tableau import ESDIRK4, Tableau
+from .tableau import ESDIRK4, TRBDF2, Tableau
 
 Array = NDArray[np.float64]
+LOOSE = 2e-3  # tolerance above which steps of order 2 are taken: more of them, whose equations are easier to solve
 INNER = 1e-3  # relative residual of iterative linear solvers: Newton's method goes on anyway
 
 
@@ -70,7 +71,7 @@ def solve_stepwise(
     method: str,
     max_steps: int,
     progress: Callable[[int, float], None] | None = None,
-    tableau: Tableau = ESDIRK4,
+    tableau: Tableau | None = None,
 ) -> Stepped:
     """Integrate from 0 to 1; collective.
 
@@ -84,22 +85,24 @@ def solve_stepwise(
         method: "mumps" or "cg".
         max_steps: Steps at which to give up.
         progress: Called with the number of steps and the time reached.
-        tableau: The method.
+        tableau: The method; by default one that suits the tolerance.
 
     Raises:
         ArithmeticError: The steps became too short or too many.
     """
+    tableau = tableau or (ESDIRK4 if tolerance <= LOOSE else TRBDF2)
     dynamics = Dynamics(problem)
     space = problem.space
     degree = space.element.basix_element.degree
     stepper = Stepper(dynamics, method, INNER, space.mesh.topology.dim, degree)
     integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress)
     run = integrator.run(float(times[times > 0][0]), stops)
+    used = stepper.solver
     stepper.destroy()
     curves = run.of(slice(0, len(watch)))
     between = float(curves.spread(times).max(initial=0.0))
     return Stepped(
-        method=f"{tableau.name}, {'mumps' if method == 'mumps' else 'boomeramg'}",
+        method=f"{tableau.name}, {used}",
         curves=curves,
         extra=run.of(slice(len(watch), None)),
         error=run.error + between,

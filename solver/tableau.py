@@ -75,6 +75,17 @@ ESDIRK4 = Tableau(
 
 _R = np.sqrt(2.0)
 
+# TR-BDF2: Bank, Coughran, Fichtner, Grosse, Rose and Smith, IEEE Trans. Electron Devices 32 (1985) 1992-2007, doi
+# 10.1109/T-ED.1985.22232; the embedded method of order 3 from Hosea and Shampine, Appl. Numer. Math. 20 (1996) 21-37,
+# doi 10.1016/0168-9274(95)00115-8. L-stable, two stages to solve for.
+TRBDF2 = Tableau(
+    "TR-BDF2",
+    2,
+    3,
+    np.array([[0.0, 0.0, 0.0], [1 - _R / 2, 1 - _R / 2, 0.0], [_R / 4, _R / 4, 1 - _R / 2]]),
+    np.array([(1 - _R / 4) / 3, (1 + 3 * _R / 4) / 3, (2 - _R) / 6]),
+)
+
 # ESDIRK3(2)5L[2]SA: Kennedy and Carpenter, Diagonally implicit Runge-Kutta methods for ordinary differential equations:
 # a review, NASA/TM-2016-219173 (2016). One stage less and one order less.
 ESDIRK3 = Tableau(

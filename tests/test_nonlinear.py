@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from finite_volumes import slab
 from made_meshes import COMM, brick, everywhere, rectangle
-from scipy.integrate import solve_bvp, solve_ivp
+from scipy.integrate import quad, solve_bvp, solve_ivp
 
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
 from microlith.meshing.phasemesh import face_tag, interface_tag
 from microlith.solver.courses import Course
-from microlith.solver.law_values import diffusivity_of, values_of
+from microlith.solver.law_values import values_of
 from microlith.solver.laws import (
     OPERATIONS,
     Concentration,
@@ -22,6 +22,7 @@ from microlith.solver.laws import (
     DiffusivityTable,
     Operation,
 )
+from microlith.solver.potential import Potential
 from microlith.solver.problem import build
 from microlith.solver.regions import region_means
 from microlith.solver.spec import (
@@ -34,7 +35,7 @@ from microlith.solver.spec import (
     SolverOptions,
     TimeSpan,
 )
-from microlith.solver.tableau import ESDIRK3, ESDIRK4
+from microlith.solver.tableau import ESDIRK3, ESDIRK4, TRBDF2
 from microlith.solver.transient import solve
 
 MICRO = 1e-6
@@ -71,7 +72,7 @@ TABLE = DiffusivityTable((0.0, 200.0, 500.0, 1000.0), (D / 20, D / 10, D, D / 2)
 
 def scaled(law):
     """The law as a function for the reference, in units of 1 per length, END and 1000 mol/m³."""
-    return lambda c: diffusivity_of(law, np.asarray(c) * 1000.0)[0] * END / LENGTH**2
+    return lambda c: values_of(law, np.asarray(c) * 1000.0) * END / LENGTH**2
 
 
 def medium(law, **more):
@@ -105,7 +106,7 @@ def curves_of(transient):
 # --- the method ---
 
 
-@pytest.mark.parametrize("tableau", [ESDIRK4, ESDIRK3], ids=lambda t: t.name)
+@pytest.mark.parametrize("tableau", [ESDIRK4, ESDIRK3, TRBDF2], ids=lambda t: t.name)
 def test_conditions_of_order_and_l_stability(tableau):
     """Catches a mistyped coefficient."""
     a, c = tableau.a, tableau.c
@@ -133,8 +134,8 @@ def test_conditions_of_order_and_l_stability(tableau):
     assert max(on_axis) <= 1 + 1e-9
 
 
-def test_slopes_of_laws():
-    """Every operation's derivative against a difference quotient."""
+def test_potential_of_laws():
+    """Every operation's integral against SciPy's quadrature, with kinks, beyond both ends and without a known end."""
     shifted = op("divide", op("add", C, 10.0), 300.0)
     trees = {
         "add": op("add", C, shifted),
@@ -142,29 +143,46 @@ def test_slopes_of_laws():
         "multiply": op("multiply", C, shifted),
         "divide": op("divide", 3.0, shifted),
         "power": op("power", shifted, op("multiply", 0.01, C)),
-        "negative": op("negative", op("power", C, 1.5)),
+        "negative": op("negative", op("negative", op("power", C, 1.5))),
         "exp": op("exp", shifted),
-        "log": op("log", shifted),
+        "log": op("log", op("add", 1.0, shifted)),
         "sqrt": op("sqrt", shifted),
         "tanh": op("tanh", shifted),
-        "minimum": op("minimum", shifted, op("multiply", 0.002, C)),
+        "minimum": op("minimum", shifted, op("subtract", 2.0 + 1 / 30, op("divide", C, 1500.0))),
         "maximum": op("maximum", shifted, 1.7),
     }
     assert set(trees) == set(OPERATIONS)
-    c, h = np.linspace(3.0, 997.0, 50), 1e-4
-    laws = [*map(expression, trees.values()), TABLE, replace(TABLE, logarithmic=False)]
-    for law in laws:
-        difference = (diffusivity_of(law, c + h)[0] - diffusivity_of(law, c - h)[0]) / (2 * h)
-        value, slope = diffusivity_of(law, c)
-        assert np.allclose(value, values_of(law, c), rtol=1e-14)
-        assert np.allclose(slope, difference, rtol=1e-5, atol=1e-7 * np.abs(value).max())
-    outside = diffusivity_of(EXPONENTIAL, np.array([-50.0, 2000.0]), 1000.0)
-    assert outside[0] == pytest.approx(diffusivity_of(EXPONENTIAL, np.array([0.0, 1000.0]))[0])
-    assert not outside[1].any()
+    c = np.linspace(0.0, 1000.0, 12)
+    kinks = (200.0, 500.0)  # of the tables and of maximum
+    for law in [*map(expression, trees.values()), TABLE, replace(TABLE, logarithmic=False)]:
+        for top, scale in ((1000.0, 1.0), (np.inf, 30.0)):
+            potential = Potential(law, top, scale)
+            at = potential.at(c)
+            steps = [
+                quad(lambda x, law=law: float(values_of(law, np.array([x]))[0]), a, b, epsabs=0, epsrel=1e-11,
+                     points=[k for k in kinks if a < k < b] or None)[0]
+                for a, b in zip(c[:-1], c[1:], strict=True)
+            ]  # fmt: skip
+            assert np.allclose(np.diff(at), steps, rtol=1e-7), law
+            assert np.allclose(potential.diffusivity(c), values_of(law, c), rtol=1e-7, atol=1e-8 * at[-1] / 1000.0)
+    outside = Potential(EXPONENTIAL, 1000.0, 1.0).at(np.array([-50.0, 0.0, 1000.0, 1100.0]))
+    first, last = values_of(EXPONENTIAL, np.array([0.0, 1000.0]))
+    assert np.diff(outside)[[0, 2]] == pytest.approx([50.0 * first, 100.0 * last], rel=1e-8)
 
 
-def test_order_in_time(verified):
-    """Fixed steps on a coarse mesh, whose discrete problem is smooth: order 4."""
+def test_potential_of_a_law_without_values():
+    """Nan from where the law ends or falls below zero, numbers before."""
+    ends = op("sqrt", op("subtract", 1.0, op("divide", C, 500.0)))
+    for tree in (ends, op("subtract", 1.0, op("divide", C, 500.0))):
+        at = Potential(expression(tree), 1000.0, 1.0).at(np.array([100.0, 400.0, 520.0, 900.0]))
+        assert np.isfinite(at[:2]).all()
+        assert np.isnan(at[2:] if tree is ends else at[3:]).all()
+    assert np.isnan(Potential(expression(op("power", C, -0.5)), 1000.0, 1.0).at(np.array([10.0]))).all()
+
+
+@pytest.mark.parametrize("tableau", [ESDIRK4, TRBDF2], ids=lambda t: t.name)
+def test_order_in_time(tableau, verified):
+    """Fixed steps on a coarse mesh, whose discrete problem is smooth."""
     from microlith.solver.dynamics import Dynamics
     from microlith.solver.stages import State, Stepper
 
@@ -185,7 +203,7 @@ def test_order_in_time(verified):
             forces += uptake.vector(flux)
         state = State(start, zero, _solved(problem.system.mass, -forces), rates)
         for step in range(steps):
-            state = stepper.step(ESDIRK4, state, (0.0, 1.0), step / steps, 1.0 / steps, 1e-13).state
+            state = stepper.step(tableau, state, (0.0, 1.0), step / steps, 1.0 / steps, 1e-13).state
         ends.append(state.u)
         amounts.append(dynamics.uptakes[0].amount(state.q[0]))
         stepper.destroy()
@@ -196,8 +214,8 @@ def test_order_in_time(verified):
         term="adaptive integrator", against="itself with 160 steps", dim=2, cells="triangles", degree=1,
         error=wrong[-1], order_time=float(orders[-1]),
     )  # fmt: skip
-    assert orders[-1] > 3.7, (wrong, orders)
-    assert taken[-1] > 3.5, taken
+    assert orders[-1] > tableau.order - 0.3, (wrong, orders)
+    assert taken[-1] > tableau.order - 0.5, taken
 
 
 def _solved(mass, right):
@@ -309,8 +327,8 @@ def test_self_similar_solution(verified):
     law, decades = EXPONENTIAL, 12.0
 
     def of(c):
-        value, slope = diffusivity_of(law, c * 1000.0)
-        return value / D, slope * 1000.0 / D
+        value = values_of(law, c * 1000.0)
+        return value / D, 2.0 * value / D
 
     def equations(s, y):  # s = x / √(D t / ε), y = c and its flux
         d, _ = of(y[0])
@@ -449,7 +467,7 @@ def test_estimate_bounds_the_error(law):
     """The estimate is above the true error of the curves, and not by far."""
     physics = Physics((medium(law),), FED)
     exact = run(slab_mesh(10), physics, 2, 1e-5)
-    for tolerance in (2e-3, 3e-4):
+    for tolerance in (1e-2, 2e-3, 3e-4):
         transient = run(slab_mesh(10), physics, 2, tolerance)
         error = np.abs(curves_of(transient) - curves_of(exact)).max()
         assert error < transient.error < tolerance
@@ -490,3 +508,35 @@ def test_multigrid_and_factors_agree():
     assert np.abs(curves_of(found[0]) - curves_of(found[1])).max() < 1e-5
     assert found[1].inner_iterations > 0 == found[0].inner_iterations
     assert found[1].balance.imbalance < 1e-8
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-3])
+def test_lithium_balances_whatever_newton_leaves(tolerance, monkeypatch):
+    """Iterations that stop a thousand times too early cost accuracy, not lithium."""
+    from microlith.solver import implicit
+
+    monkeypatch.setattr(implicit, "NEWTON", 30.0)
+    sink = PhasePhysics("silicon", Role.SINK, uptake=3.0 * D / LENGTH, capacity=0.5 * 1000.0 * LENGTH)
+    found = run(with_sink(slab_mesh(20)), Physics((medium(JUMP), sink), FED), 2, tolerance, end=2 * END)
+    assert found.effort.newton_iterations < 4 * found.effort.steps * 5
+    assert found.balance.imbalance < 1e-10
+
+
+def test_factors_of_both_kinds_agree(monkeypatch):
+    """PETSc's own factors and MUMPS's, which it takes where PETSc was built without the ordering."""
+    from microlith.solver import linear
+
+    found = [run(slab_mesh(20), Physics((medium(EXPONENTIAL),), FED), 2, 1e-3)]
+    monkeypatch.setattr(linear, "SPARSEST", "none-such")
+    found.append(run(slab_mesh(20), Physics((medium(EXPONENTIAL),), FED), 2, 1e-3))
+    assert [f.method.split(", ")[1] for f in found] == ["petsc", "mumps"]
+    assert np.abs(curves_of(found[0]) - curves_of(found[1])).max() < 1e-8
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-3])
+def test_same_curves_on_any_number_of_ranks(tolerance):
+    """Against the same problem on one rank: iterations that stop early must stop at the same point."""
+    physics = Physics((medium(TABLE),), FED)
+    found = [run(slab_mesh(20, 2, comm), physics, 1, tolerance) for comm in (COMM, MPI.COMM_SELF)]
+    assert np.abs(curves_of(found[0]) - curves_of(found[1])).max() < 1e-8
