@@ -9,6 +9,7 @@ Array = NDArray[np.float64]
 
 FIRST = 1e-9  # of the end: the first time that is looked at
 SPACED = 2500  # times looked at over the decades from there, and as many evenly: 0.8 % from one to the next
+EQUAL = 1e-9  # relative difference at which a start is at its target: means are sums, and rounded
 AT_ONCE = 2_000_000  # values looked at together, which bounds the memory
 
 
@@ -29,7 +30,7 @@ def first_times(values: Callable[[Array], Array], targets: Array, end: float) ->
     times[-1] = end
     found = np.full(len(targets), np.inf)
     start = values(times[:1])[:, 0]
-    found[start == targets] = 0.0
+    found[np.isclose(start, targets, rtol=EQUAL, atol=0.0)] = 0.0
     rising = start < targets
     before = start
     step = max(1, AT_ONCE // max(1, len(targets)))

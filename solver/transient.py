@@ -15,6 +15,7 @@ from mpi4py import MPI
 from microlith.meshing.errors import InputError
 
 from .courses import MOST_KINKS
+from .crossings import EQUAL
 from .evolution import Record, evolve
 from .linear import ShiftedSolvers, choose_method
 from .problem import Problem
@@ -120,12 +121,12 @@ class Transient:
         target = concentration / self._problem.scales.concentration
         t, values = self._samples
         c = values[row] - target
+        if abs(c[0]) <= EQUAL * abs(target):
+            return 0.0
         there = c >= 0 if c[0] < 0 else c <= 0
         if not there.any():
             return None
         i = int(np.argmax(there))
-        if i == 0:
-            return 0.0
 
         def beyond(x: float) -> float:
             return float(self._curves.values(np.array([x]))[row, 0]) - target

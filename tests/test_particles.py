@@ -507,6 +507,9 @@ def test_first_times():
     falling = first_times(lambda t: 1 - values(t), np.full(4, 0.5), 100.0)
     assert falling[:3] == pytest.approx(tau[:3] * np.log(2), rel=1e-5)
     assert first_times(lambda t: np.full((1, len(t)), 0.5), np.array([0.5]), 1.0)[0] == 0.0
+    # It starts at the target but for rounding, leaves it and comes back: that is reached at the start.
+    for start in (0.5 - 1e-16, 0.5, 0.5 + 1e-15):
+        assert first_times(lambda t, c=start: c + np.cos(t) - 1 + 0 * t[None], np.array([0.5]), 10.0)[0] == 0.0
 
 
 def test_share_of_a_facet_above():
