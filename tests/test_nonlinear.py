@@ -1,6 +1,7 @@
 """Diffusivities that depend on the concentration, surfaces that fill up, and the integrator that solves for them."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -161,7 +162,7 @@ def test_potential_of_laws():
             steps = [
                 quad(lambda x, law=law: float(values_of(law, np.array([x]))[0]), a, b, epsabs=0, epsrel=1e-11,
                      points=[k for k in kinks if a < k < b] or None)[0]
-                for a, b in zip(c[:-1], c[1:], strict=True)
+                for a, b in pairwise(c)
             ]  # fmt: skip
             assert np.allclose(np.diff(at), steps, rtol=1e-7), law
             assert np.allclose(potential.diffusivity(c), values_of(law, c), rtol=1e-7, atol=1e-8 * at[-1] / 1000.0)
