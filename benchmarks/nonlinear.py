@@ -43,6 +43,7 @@ from microlith.workflow.pipeline import Prepared
 CASE = Path(__file__).parent.parent / "cases" / "aged-anode-2d" / "case.toml"
 LATE = 1e-4  # per end, from which errors count
 GROUPS = 8
+LEFT = 1e-6  # rms that Newton's method may leave in a step of backward Euler; its error is the same at 1e-8
 COLUMNS = {
     "method": "<26s",
     "unknowns": "9d",
@@ -129,7 +130,7 @@ def euler(prepared: Prepared, steps: int, groups: int, time_limit: float) -> tup
         left = [float(end)]  # ends of the parts of the step that are still to be taken
         while left:
             try:
-                state = stepper.step(EULER, state, (0.0, 1.0), t, left[-1] - t, 1e-8).state
+                state = stepper.step(EULER, state, (0.0, 1.0), t, left[-1] - t, LEFT).state
             except NotConverged:
                 halved += 1
                 left.append(0.5 * (t + left[-1]))
@@ -238,7 +239,7 @@ def main() -> None:
     )
     parser.add_argument("--degree", type=int, help="of the elements of the nonlinear problem (default: the case's)")
     parser.add_argument("--tolerances", type=float, nargs="+", default=[1e-2, 1e-3, 1e-4])
-    parser.add_argument("--reference", type=float, default=2e-5, help="tolerance of the reference")
+    parser.add_argument("--reference", type=float, default=5e-5, help="tolerance of the reference")
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 400, 1600], help="of backward Euler")
     parser.add_argument("--groups", type=int, nargs="+", default=[1, GROUPS], help="of equal steps of backward Euler")
     parser.add_argument("--time-limit", type=float, default=600.0, metavar="SECONDS", help="of backward Euler, per run")
