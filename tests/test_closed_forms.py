@@ -38,10 +38,10 @@ def medium(name="medium", **more):
     return replace(PhasePhysics(name, Role.TRANSPORT, effective_diffusivity=D, porosity=POROSITY), **more)
 
 
-def slab(cells, phase_of=None, names=("medium",)):
+def slab(cells, columns, phase_of=None, names=("medium",)):
     if cells in ("triangles", "squares"):
-        return rectangle(COMM, (COLUMNS, 1), (10.0, 0.5), phase_of, names, kind=KINDS[cells])
-    return brick(COMM, (COLUMNS, 1, 1), (10.0, 0.5, 0.5), KINDS[cells], phase_of, names)
+        return rectangle(COMM, (columns, 1), (10.0, 0.5), phase_of, names, kind=KINDS[cells])
+    return brick(COMM, (columns, 1, 1), (10.0, 0.5, 0.5), KINDS[cells], phase_of, names)
 
 
 def retagged(mesh, face, phase):
@@ -117,22 +117,26 @@ BOUNDS = dict.fromkeys(TERMS, (3e-3, 8e-6, 2e-7)) | {"two media": (3e-3, 2e-5, 4
 def test_slab(verified, term, cells, degree):
     """Catches a lost porosity, a Robin term scaled like a diffusivity, a sink of the wrong sign, a wrong layer.
 
-    Three regions are looked at, from when the front is as deep as two elements.
+    Three regions are looked at, from when the front is as deep as two elements; on elements twice as long it is one.
     """
     physics, exact, source = TERMS[term]
     layered = (lambda x: x[0] > 2.5, ("near", "far")) if term == "two media" else ()
-    mesh = slab(cells, *layered)
-    if "uptake" in term:
-        mesh = retagged(mesh, "x_max", 1)
-    shapes = {name: Box({"x": (a * MICRO, b * MICRO)}) for name, (a, b) in SPANS.items()}
-    problem = build(mesh, physics, degree, END)
-    means = region_means(problem.space, mesh, shapes, {}, everywhere(0))
-    transient = solve(problem, means, TimeSpan(END, TOLERANCE), SolverOptions())
-    late = transient.times > 1e-2 * END
-    error = max(
-        np.abs(transient.curves[name] / 1000.0 - exact(transient.times, a * MICRO, b * MICRO))[late].max()
-        for name, (a, b) in SPANS.items()
-    )
+    errors = []
+    for columns in (COLUMNS // 2, COLUMNS):
+        mesh = slab(cells, columns, *layered)
+        if "uptake" in term:
+            mesh = retagged(mesh, "x_max", 1)
+        shapes = {name: Box({"x": (a * MICRO, b * MICRO)}) for name, (a, b) in SPANS.items()}
+        problem = build(mesh, physics, degree, END)
+        means = region_means(problem.space, mesh, shapes, {}, everywhere(0))
+        transient = solve(problem, means, TimeSpan(END, TOLERANCE), SolverOptions())
+        late = transient.times > 1e-2 * END
+        off = [
+            np.abs(transient.curves[name] / 1000.0 - exact(transient.times, a * MICRO, b * MICRO))[late].max()
+            for name, (a, b) in SPANS.items()
+        ]
+        errors.append(max(off))
+    error, order = errors[1], np.log2(errors[0] / errors[1])
     verified(
         term=term,
         against=source,
@@ -140,7 +144,9 @@ def test_slab(verified, term, cells, degree):
         cells=cells,
         degree=degree,
         error=error,
+        order_space=order,
         balance=transient.balance.imbalance,
     )
     assert error < BOUNDS[term][degree - 1]
+    assert order > degree + 0.3, errors  # degree + 1 or more, but for region edges that cut elements elsewhere
     assert transient.balance.imbalance < 1e-8
