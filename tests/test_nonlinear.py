@@ -541,3 +541,15 @@ def test_same_curves_on_any_number_of_ranks(tolerance):
     physics = Physics((medium(TABLE),), FED)
     found = [run(slab_mesh(20, 2, comm), physics, 1, tolerance) for comm in (COMM, MPI.COMM_SELF)]
     assert np.abs(curves_of(found[0]) - curves_of(found[1])).max() < 1e-8
+
+
+def test_law_fed_by_a_flux():
+    """No largest concentration is known: the law is followed as far as it goes; a constant one gives the linear problem."""
+    face = {"x_min": FaceCondition(flux=Course((0.0,), (4.0 * POROSITY * 1000.0 * LENGTH / END,)))}
+    constant, linear = (run(slab_mesh(20), Physics((medium(law),), face), 2, 1e-4) for law in (CONSTANT, None))
+    assert np.abs(curves_of(constant) - curves_of(linear)).max() < 1e-4 * curves_of(linear).max()
+    grows = expression(op("multiply", D, op("add", 1.0, op("divide", C, 1000.0))))
+    found = run(slab_mesh(20), Physics((medium(grows),), face), 2, 1e-4)
+    assert curves_of(found)[:, -1].mean() == pytest.approx(4.0, rel=0.1)
+    assert np.ptp(curves_of(found)[:, -1]) < 0.5 * np.ptp(curves_of(linear)[:, -1])
+    assert found.balance.imbalance < 1e-8
