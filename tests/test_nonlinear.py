@@ -544,7 +544,7 @@ def test_same_curves_on_any_number_of_ranks(tolerance):
 
 
 def test_law_fed_by_a_flux():
-    """No largest concentration is known: laws are followed as far as it goes, a constant one like the linear problem."""
+    """No largest concentration is known: laws are followed as far as it goes; a constant one is the linear problem."""
     face = {"x_min": FaceCondition(flux=Course((0.0,), (4.0 * POROSITY * 1000.0 * LENGTH / END,)))}
     constant, linear = (run(slab_mesh(20), Physics((medium(law),), face), 2, 1e-4) for law in (CONSTANT, None))
     assert np.abs(curves_of(constant) - curves_of(linear)).max() < 1e-4 * curves_of(linear).max()
