@@ -43,9 +43,10 @@ def everything_in(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
 
 
-def interrupted_run(path, error):
-    with result_folder(path, False, COMM) as folder:
-        write_text(folder / "curves.csv", "time_s\n")
+def interrupted_run(path, error, force=False):
+    with result_folder(path, force, COMM) as folder:
+        write_text(folder / f"curves-{COMM.rank}.csv", "time_s\n")
+        COMM.barrier()
         raise error("stop")
 
 
@@ -123,13 +124,27 @@ def test_force_removes_earlier_results_and_nothing_else(tmp_path):
         (path / ".unfinished-abc").mkdir()
         (path / ".unfinished-abc" / "curves.csv").write_text("half")
     with result_folder(path, True, COMM) as folder:
-        kept = [name for name in everything_in(path) if not name.startswith(".unfinished-")]
-        assert kept == ["my-curves.csv", "notes.txt", "snapshot.png"]
+        assert (path / "summary.json").read_text() == "old"  # until there is something better
         COMM.barrier()
         if COMM.rank == 0:
             (folder / "curves.csv").write_text("new")
     assert everything_in(path) == ["curves.csv", "my-curves.csv", "notes.txt", "snapshot.png"]
     assert (path / "curves.csv").read_text() == "new"
+
+
+@pytest.mark.mpi
+def test_a_run_that_fails_with_force_leaves_earlier_results(tmp_path):
+    """A misspelt label in the case must not cost the results of last night."""
+    path = shared(tmp_path)
+    old = ["curves.csv", "fields.vtkhdf", "snapshot-0s.png", "summary.json"]
+    if COMM.rank == 0:
+        for name in old:
+            (path / name).write_text("old")
+    with pytest.raises(RuntimeError, match="stop"):
+        interrupted_run(path, RuntimeError, force=True)
+    COMM.barrier()
+    assert everything_in(path) == old
+    assert {(path / name).read_text() for name in old} == {"old"}
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path):

@@ -45,7 +45,8 @@ def result_folder(path: Path, force: bool, comm: "Comm") -> Iterator[Path]:
 
     Args:
         path: The result folder; made where it is missing, with its parents.
-        force: Whether the results of an earlier run are removed first. The user's own files always stay.
+        force: Whether the results of an earlier run are replaced. They stay until this one has ended well, the user's
+            own files always.
         comm: All ranks of the run; they enter and leave together.
 
     Yields:
@@ -83,8 +84,6 @@ def _open(path: Path, force: bool) -> tuple[list[Path], Path]:
                 f"{path}: the result folder is not empty (it holds {shown}); overwrite earlier results with --force, "
                 "or name another folder with -o"
             )
-        for old in old_results(path):
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
         stage = Path(mkdtemp(prefix=f"{UNFINISHED}{gethostname()}-{os.getpid()}-", dir=path))
     except OSError as error:
         with suppress(OSError):
@@ -118,8 +117,11 @@ def old_results(path: Path) -> list[Path]:
 
 
 def _publish(stage: Path, path: Path) -> None:
-    """Move the files to their folder; the summary comes last, so that it is there only when all are."""
+    """Move the files to their folder; the summary goes first and comes last: it is there only when all are."""
     try:
+        (path / SUMMARY).unlink(missing_ok=True)
+        for old in set(old_results(path)) - {stage}:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
         for file in sorted(stage.iterdir(), key=lambda f: (f.name == SUMMARY, f.name)):
             file.replace(path / file.name)
         stage.rmdir()
