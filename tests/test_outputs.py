@@ -147,6 +147,16 @@ def test_a_run_that_fails_with_force_leaves_earlier_results(tmp_path):
     assert {(path / name).read_text() for name in old} == {"old"}
 
 
+def test_force_in_a_folder_named_from_here(tmp_path, monkeypatch):
+    """The folder is results/case as the command line has it, not from the root."""
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        with result_folder(Path("results"), True, MPI.COMM_SELF) as folder:
+            write_text(folder / "curves.csv", f"{number}")
+    assert everything_in(tmp_path / "results") == ["curves.csv"]
+    assert Path("results/curves.csv").read_text() == "2"
+
+
 def test_a_file_in_the_place_of_the_folder(tmp_path):
     (tmp_path / "results").write_text("x")
     with pytest.raises(InputError, match=r"expected a folder.*got a file"):

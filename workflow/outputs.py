@@ -120,7 +120,9 @@ def _publish(stage: Path, path: Path) -> None:
     """Move the files to their folder; the summary goes first and comes last: it is there only when all are."""
     try:
         (path / SUMMARY).unlink(missing_ok=True)
-        for old in set(old_results(path)) - {stage}:
+        for old in old_results(path):
+            if old.name == stage.name:
+                continue
             shutil.rmtree(old) if old.is_dir() else old.unlink()
         for file in sorted(stage.iterdir(), key=lambda f: (f.name == SUMMARY, f.name)):
             file.replace(path / file.name)
