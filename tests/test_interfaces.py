@@ -582,6 +582,33 @@ def test_flow_round_through_a_source_is_told(tmp_path, caplog, apart):
     assert COMM.rank > 0 or told != apart, said
 
 
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("method", "law", "slanted", "told"),
+    [
+        ("voxel", 'exchange = "1e-7 m/s"', True, True),
+        ("voxel", 'exchange = "1e-7 m/s"', False, False),
+        ("voxel", "partition = 2.0", True, False),
+        ("lattice", 'exchange = "1e-7 m/s"', True, False),
+    ],
+)
+def test_stairs_are_told_where_they_count(tmp_path, caplog, method, law, slanted, told):
+    """Steps of voxels make surfaces too large: what passes in proportion to their area is too much."""
+    image = np.ones((8, 12), np.uint8)
+    image[:, 0], image[:, 8:], image[7, 2] = 0, 2, 3
+    if slanted:
+        image[4:, 6:] = 2
+    phases = CASE + f'[[interfaces]]\nbetween = ["sei", "particle"]\n{law}\n'
+    mesh = f'[mesh]\nmethod = "{method}"\nestimate = false\n'
+    folder = Path(COMM.bcast(str(tmp_path)))
+    on_root(COMM, write_case, folder, image, phases=phases, mesh=mesh, regions="")
+    with caplog.at_level(logging.WARNING):
+        run_case(folder / "case.toml")
+    said = [r.getMessage() for r in caplog.records]
+    there = any("up to 1.4 times too large" in s and "sei and particle" in s for s in said)
+    assert COMM.rank > 0 or there == told, said
+
+
 # --- axes ---
 
 

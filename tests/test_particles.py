@@ -415,6 +415,18 @@ def test_full_is_what_is_in_equilibrium(tmp_path):
     assert (table.t50 < table.t90).all()
 
 
+def test_at_the_start_particles_have_what_they_start_with(tmp_path):
+    """Also where they touch a pore, whose concentration is held: no trace of the step between the two."""
+    image = np.ones((12, 20), np.uint8)
+    image[:, :SHELF] = 0
+    image[3:9, SHELF:10], image[3:9, 13:17] = 2, 2
+    (table,), _, _ = solved(case_of(tmp_path, image, end=2, snapshots=(0.0, 1.0)), MPI.COMM_SELF)
+    start, later = table.states
+    for of_all in (start.mean, start.least, start.most, start.active, start.deviation):
+        assert of_all.tolist() == [0.0, 0.0]
+    assert (later.mean > 0.0).all()
+
+
 @pytest.mark.skipif(COMM.size == 1, reason="compares ranks with one alone")
 @pytest.mark.mpi
 @pytest.mark.parametrize(("method", "dim"), [("fitted", 2), ("lattice", 2), ("voxel", 3)])

@@ -166,8 +166,12 @@ def particle_tables(
     full = reference * np.concatenate([region.held for region in surfaces.regions])
     times = [first_times(transient.extra, level * full, end) for level in (0.5, 0.9)]
     states: list[list[SurfaceState]] = [[] for _ in surfaces.regions]
+    unheld = np.full(len(problem.system.initial), np.nan)
     for moment in snapshots:
-        values = transient.concentration(moment)
+        if moment == 0.0:  # pictures show the held surfaces then, and so a step within the elements there
+            values = problem.display.start(mesh, problem.start_of_phase, unheld) * reference
+        else:
+            values = transient.concentration(moment)
         for of_region, region in zip(states, surfaces.regions, strict=True):
             threshold = region.shape.threshold * reference * problem.factors[region.facets.outside]
             of_region.append(
