@@ -41,7 +41,8 @@ BETWEEN = 0.15  # which steps are made shorter for if it exceeds this share of t
 KEEP = 1.2  # a step is not made longer by less than this: what is kept for it may be used again
 EARLY = 1e-3  # time from a stretch's start on that counts as late, per first time of interest or length
 LOOSEST = 1e-2  # tolerance beyond which steps are so long that what lies between them is anybody's guess
-NEWTON = 3e-2  # rms that Newton's method may leave, per error that the step may have
+NEWTON = 3e-2  # rms that Newton's method may leave, per error that the step may have,
+NEWTON_MOST = 1e-9  # but no more than this: where it converges badly, rounding decides what it leaves
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,8 @@ class Integrator:
                 if self.steps + self.rejected + self.failures >= self._max_steps:
                     raise self._too_many(t)
                 share = FIRST_SHARE if tableau is EULER else float(np.sqrt(budget.share(t, t + length)))
-                step = self._stepper.step(tableau, state, (start, end), t, length, NEWTON * share * budget.each)
+                left = min(NEWTON * share * budget.each, NEWTON_MOST)
+                step = self._stepper.step(tableau, state, (start, end), t, length, left)
             except NotConverged as why:
                 self.failures += 1
                 h = CUT * length
