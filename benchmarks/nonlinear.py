@@ -9,6 +9,8 @@ solver, with factors that are kept for as long as Newton's method converges well
 over the regions, over [end/1e4, end], per source concentration, against microlith at --reference. Euler is judged at
 its own steps, where interpolation costs it nothing. Seconds of wall time depend on what else runs; CPU seconds less so.
 
+--plain 1600 adds so many equal steps with DOLFINx's own Newton's method, assembled and factorised in each iteration.
+
     python benchmarks/nonlinear.py --festim [--sizes 1] [--festim-linear lu cg] [--festim-growth 1.1 1.05]
 
 compares with FESTIM (2.x, which needs DOLFINx 0.10 or later) on the same mesh and linear problem, linear elements,
@@ -186,7 +188,32 @@ def nonlinear(case: Case, options: argparse.Namespace, comm: MPI.Intracomm) -> l
                 steps=len(curves.times), solves=stepper.solves, set_ups=stepper.set_ups, wall_s=wall, cpu_s=cpu,
                 error=error_of(curves, exact, prepared), remark=remark,
             )  # fmt: skip
+    for steps in options.plain:
+        curves, wall, cpu = timed(comm, lambda steps=steps: plain(prepared, steps))
+        table.add(
+            method="plain DOLFINx script", unknowns=unknowns, steps=steps, wall_s=wall, cpu_s=cpu,
+            error=error_of(curves, exact, prepared),
+        )  # fmt: skip
     return table.rows
+
+
+def plain(prepared: Prepared, steps: int) -> Curves:
+    """Backward Euler as one writes it first; DOLFINx 0.9."""
+    import nonlinear_plain
+
+    import ufl
+
+    scales, physics = prepared.problem.scales, prepared.case.physics
+    (medium,) = (phase for phase in physics.phases if phase.role is Role.TRANSPORT)
+    assert medium.diffusivity is not None
+    assert medium.effective_factor is not None
+    largest = 0.1 * medium.diffusivity * medium.effective_factor
+    shape = scales.concentration / physics.reference_concentration
+
+    def diffusivity(c: Any) -> Any:
+        return largest * ufl.exp(float(np.log(10.0)) * ufl.tanh((shape * c - 0.3) / 0.04))
+
+    return Curves(np.arange(1, steps + 1) / steps, nonlinear_plain.run(prepared, diffusivity, steps))
 
 
 def festim(case: Case, options: argparse.Namespace, comm: MPI.Intracomm) -> list[dict[str, Any]]:
@@ -242,6 +269,7 @@ def main() -> None:
     parser.add_argument("--reference", type=float, default=5e-5, help="tolerance of the reference")
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 400, 1600], help="of backward Euler")
     parser.add_argument("--groups", type=int, nargs="+", default=[1, GROUPS], help="of equal steps of backward Euler")
+    parser.add_argument("--plain", type=int, nargs="*", default=[], help="steps of a plain DOLFINx script")
     parser.add_argument("--time-limit", type=float, default=600.0, metavar="SECONDS", help="of backward Euler, per run")
     parser.add_argument("--festim", action="store_true", help="compare with FESTIM on the linear problem")
     parser.add_argument("--festim-linear", nargs="+", choices=["lu", "cg"], default=["lu", "cg"])
