@@ -17,7 +17,7 @@ from microlith.meshing.phasemesh import PhaseMesh, face_tag
 
 from . import forms
 from .components import Components, components
-from .linear import choose_method, give_workspace, new_ksp
+from .linear import choose_method, new_ksp, prepare_factors
 from .spec import SolverOptions
 
 Array = NDArray[np.float64]
@@ -184,7 +184,7 @@ def _solved(problem: _Problem, right: Array, held: NDArray[np.bool_], method: st
         ksp.setTolerances(atol=0.1 * SOLVE_TOLERANCE * scale)
     ksp.setOperators(matrix)
     if method == "mumps":
-        give_workspace(ksp)
+        prepare_factors(ksp)
     b, x = matrix.createVecLeft(), matrix.createVecRight()
     b.array[:] = right
     ksp.solve(b, x)

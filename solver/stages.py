@@ -15,7 +15,7 @@ from petsc4py import PETSc
 
 from .assembly import project
 from .dynamics import Dynamics, Moment, Tangent
-from .linear import factorise_unsymmetric, give_workspace, matrix_times, new_ksp
+from .linear import factorise_unsymmetric, matrix_times, new_ksp, prepare_factors
 from .mixing import Mixing
 from .tableau import Tableau
 from .uptake import Rate
@@ -236,7 +236,7 @@ class Stepper:
             self._matrix.setOption(PETSc.Mat.Option.SPD, True)
         self._ksp.setOperators(self._matrix)
         if self._direct and self.set_ups == 0:
-            give_workspace(self._ksp)
+            prepare_factors(self._ksp)
         self._ksp.setUp()
         self.set_ups += 1
         self._made_for, self._contraction = step, 0.0
