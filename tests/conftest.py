@@ -1,6 +1,7 @@
 """What all tests share: the records that `make verify` turns into docs/verification.md."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,16 @@ def _note(config: pytest.Config, entry: dict[str, Any]) -> None:
     if file is not None and MPI.COMM_WORLD.rank == 0:
         with Path(file).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(entry) + "\n")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """The command line sets handlers and level of the log, which the tests that come next are not to see."""
+    log = logging.getLogger("microlith")
+    handlers, level = log.handlers[:], log.level
+    yield
+    log.handlers[:] = handlers
+    log.setLevel(level)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,15 +32,6 @@ from microlith.workflow.schema import CASE as TOP_LEVEL, json_schema, markdown_r
 IMAGE = LabelImage(np.arange(40, dtype=np.uint8).reshape(8, 5) % 4, ("pore", "sei", "grain", "metal"), (1e-8, 1e-8))
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "workflow" / "template.toml"
-
-
-@pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
-    log = logging.getLogger("microlith")
-    handlers, level = log.handlers[:], log.level
-    yield
-    log.handlers[:] = handlers
-    log.setLevel(level)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The command deff: from a case file without a run to a table and a JSON file."""
 
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -33,15 +32,6 @@ effective = "bruggeman"
 label = 2
 role = "barrier"
 """
-
-
-@pytest.fixture(autouse=True)
-def _log_as_before():
-    log = logging.getLogger("microlith")
-    handlers, level = log.handlers[:], log.level
-    yield
-    log.handlers[:] = handlers
-    log.setLevel(level)
 
 
 def channels():
