@@ -184,7 +184,7 @@ def _solved(problem: _Problem, right: Array, held: NDArray[np.bool_], method: st
         ksp.setTolerances(atol=0.1 * SOLVE_TOLERANCE * scale)
     ksp.setOperators(matrix)
     if method == "mumps":
-        prepare_factors(ksp)
+        prepare_factors(ksp, problem.mesh.mesh.topology.dim)
     b, x = matrix.createVecLeft(), matrix.createVecRight()
     b.array[:] = right
     ksp.solve(b, x)

@@ -71,6 +71,7 @@ class Stepper:
             degree: Of the elements.
         """
         self.dynamics = dynamics
+        self._dim = dim
         self.solves = self.set_ups = self.iterations = 0
         system = dynamics.system
         self._comm = system.mass.comm.tompi4py()
@@ -236,7 +237,7 @@ class Stepper:
             self._matrix.setOption(PETSc.Mat.Option.SPD, True)
         self._ksp.setOperators(self._matrix)
         if self._direct and self.set_ups == 0:
-            prepare_factors(self._ksp)
+            prepare_factors(self._ksp, self._dim)
         self._ksp.setUp()
         self.set_ups += 1
         self._made_for, self._contraction = step, 0.0

@@ -582,11 +582,10 @@ def test_flow_round_through_a_source_is_told(tmp_path, caplog, apart):
     assert COMM.rank > 0 or told != apart, said
 
 
-@pytest.mark.mpi
 @pytest.mark.parametrize(
     ("method", "law", "slanted", "told"),
     [
-        ("voxel", 'exchange = "1e-7 m/s"', True, True),
+        pytest.param("voxel", 'exchange = "1e-7 m/s"', True, True, marks=pytest.mark.mpi),
         ("voxel", 'exchange = "1e-7 m/s"', False, False),
         ("voxel", "partition = 2.0", True, False),
         ("lattice", 'exchange = "1e-7 m/s"', True, False),

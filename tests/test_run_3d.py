@@ -140,7 +140,12 @@ def test_ranks_and_regions_in_3d(tmp_path, method):
 
     def write():
         write_case(
-            folder, image, mesh=mesh(method, "60 nm"), time=SHORT, regions=DRAWN, more='[solver]\nlinear = "mumps"\n'
+            folder,
+            image,
+            mesh=mesh(method, "60 nm") + "estimate = false\n",
+            time=SHORT,
+            regions=DRAWN,
+            more='[solver]\nlinear = "mumps"\n',
         )
         tifffile.imwrite(folder / "regions.tif", drawn)
 
