@@ -14,6 +14,14 @@ PROJECT = Path(__file__).parents[1]
 RUN = PROJECT / "runtime" / "run"
 
 
+@pytest.fixture(autouse=True)
+def _interrupts_arrive():
+    """Also where the tests run in the background of a script, which ignores SIGINT and so would all its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(params=["inside", "entered"])
 def environment(request, tmp_path_factory):
     """Variables with which runtime/run finds itself inside already, or enters the Debian root once more."""
