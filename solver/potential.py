@@ -17,6 +17,7 @@ PIECES = 16  # of a range at first
 TRUE = 1e-9  # error of D, per largest D of a piece, at which a piece is not halved
 FINEST = 1e-12  # piece per range that is not halved whatever its error is, as at a kink
 MOST = 20_000  # pieces from which on none is halved
+FARTHEST = 1e6  # per scale, up to where a law is followed for which no largest concentration is known
 DEGREE = 5
 SAMPLES = 0.5 - 0.5 * np.cos(np.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1))  # Chebyshev's points of a piece
 CHECKS = np.array([1e-3, 0.22, 0.41, 0.63, 0.81, 1.0 - 1e-3])  # points between them
@@ -31,11 +32,12 @@ class Potential:
 
         Args:
             law: D in m^2/s of c in mol/m^3.
-            top: Largest concentration that the exact solution takes, mol/m^3; inf where it is not known.
+            top: Largest concentration that the exact solution takes, mol/m^3; inf where it is not known, and the law
+                is followed as far as it is asked for.
             scale: A concentration of the size of those that occur, mol/m^3.
         """
         self._law, self._grows = law, not np.isfinite(top)
-        self._reach = scale if self._grows else top
+        self._reach, self._farthest = scale if self._grows else top, FARTHEST * scale
         self._take(_followed(law, 0.0, self._reach))
 
     def at(self, c: Array) -> Array:
@@ -52,7 +54,7 @@ class Potential:
         return np.asarray(self._d(self._inside(c)))
 
     def _inside(self, c: Array) -> Array:
-        while self._grows and c.max(initial=0.0) > self._reach:
+        while self._grows and c.max(initial=0.0) > self._reach < self._farthest:
             x, more = _followed(self._law, self._reach, 2.0 * self._reach)
             self._take((np.append(self._d.x[:-1], x), np.concatenate([self._d.c, more], axis=1)))
             self._reach *= 2.0

@@ -29,7 +29,6 @@ HIDDEN = 0.1  # contraction better than which is not believed
 RENEWALS = 4  # so many times at most
 DEPTH = 4  # earlier iterations that the mixing looks at
 FORGIVEN = 1.3  # ratio of steps over which the matrix is kept
-CLOSED = 3e-11  # rms of what iterative linear solvers may leave, which the balance of lithium does not close over
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,6 @@ class Stepper:
             else:
                 self._ksp.setType("gmres")
                 self._ksp.setGMRESRestart(60)
-        self._most = np.inf if self._direct else CLOSED / inner_tolerance  # that Newton's method may leave
         self._right, self._change = system.mass.createVecLeft(), system.mass.createVecRight()
         self._made_for = 0.0  # h γ
         self._made_rates: tuple[Rate, ...] = ()
@@ -120,7 +118,6 @@ class Stepper:
             NotConverged: On all ranks, where Newton's method or a linear solver gave up.
         """
         a, c = tableau.a, tableau.c
-        tol = min(tol, self._most)
         rates_u: list[Array] = []
         rates_q: list[tuple[Array, ...]] = []
         inflows: list[Array] = []
