@@ -110,9 +110,13 @@ def _boxes(points: Floats, cells: Cells, edge: Floats, shape: tuple[int, ...]) -
     high = np.empty_like(low)
     aside = _aside(len(shape))
     for axis, count in enumerate(shape):
-        corners = (points[:, axis] / edge[axis] - aside[axis])[cells]
-        low[:, axis] = np.clip(np.ceil(corners.min(axis=1)), 0, count)
-        high[:, axis] = np.clip(np.floor(corners.max(axis=1)) + 1, 0, count)
+        at = points[:, axis] / edge[axis] - aside[axis]
+        least = most = at[cells[:, 0]]
+        for corner in range(1, cells.shape[1]):
+            value = at[cells[:, corner]]
+            least, most = np.minimum(least, value), np.maximum(most, value)
+        low[:, axis] = np.clip(np.ceil(least), 0, count)
+        high[:, axis] = np.clip(np.floor(most) + 1, 0, count)
     return low, high
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.meshing.boxes import Neighbourhood, Shared
-from microlith.meshing.diamonds import Keys
+from microlith.meshing.diamonds import Keys, Rows, in_order
 from microlith.meshing.interpolation import VoxelFields
 from microlith.meshing.newton import stepped
 from microlith.meshing.simplices import EDGES, dot, oriented, shortest_edges
@@ -36,51 +36,52 @@ class CutCells:
     phase: NDArray[np.uint8]  # (m,)
 
 
-def cut_cells(keys_of_cells: Keys, indicators: VoxelFields, where: Neighbourhood) -> CutCells:
+def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: Neighbourhood) -> CutCells:
     """Cut the cells of this rank's box; collective.
 
     Args:
-        keys_of_cells: Keys of their vertices (m, dim + 1).
+        keys: Of the vertices (n,), sorted.
+        cells: Rows of the vertices (m, dim + 1).
         indicators: One for each phase.
         where: The lattice and the boxes of the ranks.
     """
     lattice = where.lattice
-    keys, flat = np.unique(keys_of_cells, return_inverse=True)
     places = lattice.points(keys)
     points = lattice.places(keys)
-    cells = oriented(points, flat.reshape(keys_of_cells.shape))
+    cells = oriented(points, cells)
     shared = where.shared(2 * keys, 2 * places)
     shortest = shared.combined(shortest_edges(points, cells), np.minimum)
     extent = np.array(lattice.extent)
     fixed = (points == 0) | (points == extent)
     points, phase, free = _moved(points, shortest, indicators, extent)
     lowest, highest = _range(cells, phase, free)
-    ends, middles = _cuts(cells[lowest < highest], points, phase, free, indicators)
+    ends, middles = _cuts(cells[lowest < highest].astype(np.int64), points, phase, free, indicators)
     points, free = _ends_moved(points, free, shortest, fixed, ends, middles, shared)
 
     lowest, highest = _range(cells, phase, free)
     mixed = lowest < highest
-    ends, middles = _cuts(cells[mixed], points, phase, free, indicators)
+    between = cells[mixed].astype(np.int64)  # pairs of their vertices become one number
+    ends, middles = _cuts(between, points, phase, free, indicators)
     rank = np.empty(len(ends), np.int64)
     length = ((places[ends[:, 0]] - places[ends[:, 1]]) ** 2).sum(axis=1)
     rank[np.lexsort((keys[ends].sum(axis=1), length))] = np.arange(len(ends))
-    pieces = _split(cells[mixed], ends, rank, len(keys))
+    pieces = _split(between, ends, rank, len(keys))
 
     numbers = np.concatenate([2 * keys, keys[ends].sum(axis=1)])
     doubled = np.concatenate([2 * places, places[ends].sum(axis=1)])
     points = np.concatenate([points, middles])
     free = np.concatenate([free, np.zeros(len(ends), bool)])
     phase = np.concatenate([phase, np.zeros(len(ends), np.uint8)])
-    cells = np.concatenate([cells[~mixed], pieces])
+    order = np.argsort(numbers)
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order))
+    numbers, doubled, points, phase, free = (values[order] for values in (numbers, doubled, points, phase, free))
+    cells = in_order(place[np.concatenate([cells[~mixed], pieces])])
     lowest, highest = _range(cells, phase, free)
     label = highest.astype(np.uint8)
     undecided = lowest > highest
     label[undecided] = indicators.at(points[cells[undecided]].mean(axis=1)).argmax(axis=0)
-
-    order = np.argsort(numbers)
-    place = np.empty(len(order), np.int32)
-    place[order] = np.arange(len(order))
-    return CutCells(numbers[order], doubled[order], points[order], place[cells], label)
+    return CutCells(numbers, doubled, points, cells, label)
 
 
 def _moved(
@@ -154,9 +155,8 @@ def _difference(
     indicators: VoxelFields, a: NDArray[np.int64], b: NDArray[np.int64], points: Floats, fixed: NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
     """Of two indicators at each point, with its gradient along the directions that are not fixed."""
-    one, one_slope = indicators.of(a, points)
-    other, other_slope = indicators.of(b, points)
-    return one - other, np.where(fixed, 0.0, one_slope - other_slope)
+    difference, slope = indicators.difference_of(a, b, points)
+    return difference, np.where(fixed, 0.0, slope)
 
 
 def _range(
@@ -195,7 +195,7 @@ def _cuts(
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
         at = start + middle[:, None] * way
-        still = indicators.of(a, at)[0] > indicators.of(b, at)[0]
+        still = indicators.difference(a, b, at) > 0
         low = np.where(still, middle, low)
         high = np.where(still, high, middle)
     return ends, start + (0.5 * (low + high))[:, None] * way
@@ -210,26 +210,37 @@ def _split(cells: NDArray[np.int64], ends: NDArray[np.int64], rank: NDArray[np.i
         rank: (k,).
         first: Number of the vertex that the first cut edge gets; the others follow.
     """
-    packed = ends[:, 0] * first + ends[:, 1]
     pairs = np.array(EDGES[cells.shape[1] - 1])
+    touching = (pairs == np.arange(cells.shape[1])[:, None, None]).any(axis=2)  # (corners, edges)
+    edge = _cut_edges(cells, ends, first)
     done: list[NDArray[np.int64]] = [cells[:0]]
     while len(cells) and len(ends):
-        edge = np.full((len(cells), len(pairs)), -1)
+        order = np.where(edge >= 0, rank[edge], -1)
+        column = order.argmax(axis=1)
+        chosen = edge[np.arange(len(cells)), column]
+        whole = chosen < 0
+        done.append(cells[whole])
+        cells, edge, column, chosen = (values[~whole] for values in (cells, edge, column, chosen))
+        halves = []
+        for side in (1, 0):  # the new vertex stands for one end, then for the other, and no edge at it is cut
+            half, left = cells.copy(), edge.copy()
+            gone = pairs[column, side]
+            half[np.arange(len(half)), gone] = first + chosen
+            left[touching[gone]] = -1
+            halves.append((half, left))
+        cells, edge = (np.concatenate(parts) for parts in zip(*halves, strict=True))
+    return np.concatenate([*done, cells])
+
+
+def _cut_edges(cells: NDArray[np.int64], ends: NDArray[np.int64], first: int) -> NDArray[np.int32]:
+    """Which cut edge each edge of the cells is (m, edges); -1 for none."""
+    packed = ends[:, 0] * first + ends[:, 1]
+    pairs = EDGES[cells.shape[1] - 1]
+    edge = np.full((len(cells), len(pairs)), -1, np.int32)
+    if len(ends):
         for column, (a, b) in enumerate(pairs):
             low, high = np.minimum(cells[:, a], cells[:, b]), np.maximum(cells[:, a], cells[:, b])
             wanted = low * first + high
             place = np.minimum(np.searchsorted(packed, wanted), len(packed) - 1)
-            edge[:, column] = np.where((high < first) & (packed[place] == wanted), place, -1)
-        order = np.where(edge >= 0, rank[edge], -1)
-        column = order.argmax(axis=1)
-        row = np.arange(len(cells))
-        chosen = edge[row, column]
-        whole = chosen < 0
-        done.append(cells[whole])
-        cells, column, chosen = cells[~whole], column[~whole], chosen[~whole]
-        row = np.arange(len(cells))
-        one, other = cells.copy(), cells.copy()
-        one[row, pairs[column, 1]] = first + chosen
-        other[row, pairs[column, 0]] = first + chosen
-        cells = np.concatenate([one, other])
-    return np.concatenate([*done, cells])
+            edge[:, column] = np.where(packed[place] == wanted, place, -1)
+    return edge

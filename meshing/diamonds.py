@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 Keys = NDArray[np.int64]  # lattice points as numbers, linear in the coordinates
 Points = NDArray[np.int64]  # (n, dim) coordinates in steps of the finest lattice, x first
+Rows = NDArray[np.int32]  # places in an array of vertices
 Exchange = Callable[[Keys], Keys]  # sends points to all ranks whose box has them, returns all that this rank's box has
 
 
@@ -146,36 +147,54 @@ def refined(
     return stages
 
 
-def simplices(lattice: Lattice, box: Range, stages: list[Keys]) -> Keys:
-    """Simplices (m, dim + 1) of a rank's box, as keys of their vertices; not oriented.
+def simplices(lattice: Lattice, box: Range, stages: list[Keys]) -> tuple[Keys, Rows]:
+    """Simplices of a rank's box.
 
     Args:
         lattice: The coarse lattice.
         box: This rank's part of it.
         stages: What `refined` returned.
+
+    Returns:
+        Keys of the vertices (n,), sorted, and the simplices (m, dim + 1) as rows of them, not oriented; in the order of
+        their first vertices, so that what is near in the box is mostly near in memory.
     """
-    cells = _kuhn(lattice, box)
-    leaves: list[Keys] = []
+    first = _kuhn(lattice, box)
+    keys = np.unique(np.concatenate([first.ravel(), *stages]))
+    cells = np.searchsorted(keys, first).astype(np.int32)
+    leaves: list[Rows] = []
     for index, present in enumerate(stages):
         last = lattice.dim - index % lattice.dim  # the edge to halve runs from vertex 0 to this one
-        middle = (cells[:, 0] + cells[:, last]) // 2
-        halved = _member(present, middle)
+        rows = np.searchsorted(keys, present).astype(np.int32)
+        middle = (keys[cells[:, 0]] + keys[cells[:, last]]) // 2
+        halved, place = _found(present, middle)
         leaves.append(cells[~halved])
-        cells, middle = cells[halved], middle[halved]
+        cells, new = cells[halved], rows[place[halved]]
         one, other = cells.copy(), cells.copy()
-        one[:, last] = middle
+        one[:, last] = new
         other[:, :last] = cells[:, 1 : last + 1]
-        other[:, last] = middle
+        other[:, last] = new
         cells = np.stack([one, other], axis=1).reshape(-1, lattice.dim + 1)  # siblings stay neighbours in memory
     leaves.append(cells)
-    return np.concatenate(leaves)
+    return keys, in_order(np.concatenate(leaves))
 
 
-def _member(sorted_keys: Keys, wanted: Keys) -> NDArray[np.bool_]:
+def in_order(cells: Rows) -> Rows:
+    """The same cells (m, k) ordered by their first vertices: what is gathered at vertices stays in the cache."""
+    first = cells[:, 0].astype(np.int64)
+    for corner in range(1, cells.shape[1]):
+        np.minimum(first, cells[:, corner], out=first)
+    digits = len(cells).bit_length()
+    packed = np.sort((first << digits) | np.arange(len(cells)))  # faster than argsort, and equals stay as they are
+    return np.take(cells, packed & ((1 << digits) - 1), axis=0)
+
+
+def _found(sorted_keys: Keys, wanted: Keys) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Which of the wanted keys are there, and at which places."""
     if len(sorted_keys) == 0:
-        return np.zeros(len(wanted), bool)
+        return np.zeros(len(wanted), bool), np.zeros(len(wanted), np.intp)
     place = np.minimum(np.searchsorted(sorted_keys, wanted), len(sorted_keys) - 1)
-    return np.asarray(sorted_keys[place] == wanted)
+    return np.asarray(sorted_keys[place] == wanted), place
 
 
 def _corners(box: Range) -> Points:

@@ -1,12 +1,14 @@
 """Values at the centres of voxels, and between them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+CHUNK = 8192  # points at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,15 +24,48 @@ class VoxelFields:
 
     def at(self, points: Floats) -> Floats:
         """All fields (fields, n) at points (n, dim)."""
-        index, fraction = self._cells(points)
-        return np.stack([_interpolated(field.ravel(), index, fraction, self._steps) for field in self.values])
+        result = np.empty((len(self.values), len(points)))
+        for part in _chunks(len(points)):
+            index, fraction = self._cells(points[part])
+            for field, row in zip(self.values, result, strict=True):
+                row[part] = _interpolated(_values(field, index, self._steps), fraction)
+        return result
 
     def of(self, field: NDArray[np.integer], points: Floats) -> tuple[Floats, Floats]:
         """One field for each point (n, dim): values (n,) and gradients (n, dim)."""
-        index, fraction = self._cells(points)
-        index = index + field.astype(np.int64) * self.values[0].size
-        value, slope = _with_gradient(self.values.ravel(), index, fraction, self._steps)
-        return value, slope / np.array(self.voxel)
+        return self._with_gradients(points, lambda index, part: self._corners(field[part], index))
+
+    def difference(self, one: NDArray[np.integer], other: NDArray[np.integer], points: Floats) -> Floats:
+        """By how much one field is above another (n,), two for each point (n, dim)."""
+        result = np.empty(len(points))
+        for part in _chunks(len(points)):
+            index, fraction = self._cells(points[part])
+            result[part] = _interpolated(self._gaps(one[part], other[part], index), fraction)
+        return result
+
+    def difference_of(
+        self, one: NDArray[np.integer], other: NDArray[np.integer], points: Floats
+    ) -> tuple[Floats, Floats]:
+        """As `difference`, with gradients (n, dim)."""
+        return self._with_gradients(points, lambda index, part: self._gaps(one[part], other[part], index))
+
+    def _with_gradients(
+        self, points: Floats, corners: Callable[[NDArray[np.int64], slice], list[Floats]]
+    ) -> tuple[Floats, Floats]:
+        values, slopes = np.empty(len(points)), np.empty(points.shape)
+        for part in _chunks(len(points)):
+            index, fraction = self._cells(points[part])
+            values[part], slope = _with_gradient(corners(index, part), fraction)
+            for axis, (column, edge) in enumerate(zip(slope, self.voxel, strict=True)):
+                slopes[part, axis] = column / edge
+        return values, slopes
+
+    def _corners(self, field: NDArray[np.integer], index: NDArray[np.int64]) -> list[Floats]:
+        """Values of one field for each point at the voxels around it."""
+        return _values(self.values, index + field.astype(np.int64) * self.values[0].size, self._steps)
+
+    def _gaps(self, one: NDArray[np.integer], other: NDArray[np.integer], index: NDArray[np.int64]) -> list[Floats]:
+        return [a - b for a, b in zip(self._corners(one, index), self._corners(other, index), strict=True)]
 
     @property
     def _steps(self) -> tuple[int, ...]:
@@ -54,27 +89,36 @@ class VoxelFields:
         return index, fraction
 
 
-def _interpolated(
-    field: NDArray[np.float32], index: NDArray[np.int64], fraction: list[Floats], steps: tuple[int, ...]
-) -> Floats:
-    if not steps:
-        return field[index].astype(np.float64)
-    low = _interpolated(field, index, fraction[:-1], steps[:-1])
-    high = _interpolated(field, index + steps[-1], fraction[:-1], steps[:-1])
-    return np.asarray(low + fraction[-1] * (high - low))
+def _chunks(count: int) -> Iterator[slice]:
+    """Points at a time: what is computed on the way stays in the cache."""
+    return (slice(start, start + CHUNK) for start in range(0, count, CHUNK))
 
 
-def _with_gradient(
-    field: NDArray[np.float32], index: NDArray[np.int64], fraction: list[Floats], steps: tuple[int, ...]
-) -> tuple[Floats, Floats]:
-    """Value (n,) and derivatives (n, len(steps)) per voxel."""
-    if not steps:
-        return field[index].astype(np.float64), np.empty((len(index), 0))
-    low, low_slope = _with_gradient(field, index, fraction[:-1], steps[:-1])
-    high, high_slope = _with_gradient(field, index + steps[-1], fraction[:-1], steps[:-1])
-    part = fraction[-1]
-    slope = low_slope + part[:, None] * (high_slope - low_slope)
-    return low + part * (high - low), np.column_stack([slope, high - low])
+def _values(field: NDArray[np.float32], index: NDArray[np.int64], steps: tuple[int, ...]) -> list[Floats]:
+    """At the 2^dim voxels from these on: along x first, then along y, then along z."""
+    flat = field.reshape(-1)
+    places = [index]
+    for step in steps:
+        places += [place + step for place in places]
+    return [flat[place].astype(np.float64) for place in places]
+
+
+def _interpolated(corners: list[Floats], fraction: list[Floats]) -> Floats:
+    for part in fraction:
+        corners = [low + part * (high - low) for low, high in zip(corners[::2], corners[1::2], strict=True)]
+    return corners[0]
+
+
+def _with_gradient(corners: list[Floats], fraction: list[Floats]) -> tuple[Floats, list[Floats]]:
+    """Value (n,) and derivatives (n,) per voxel along each axis."""
+    slopes: list[list[Floats]] = []
+    for part in fraction:
+        slopes = [
+            [low + part * (high - low) for low, high in zip(slope[::2], slope[1::2], strict=True)] for slope in slopes
+        ]
+        slopes.append([high - low for low, high in zip(corners[::2], corners[1::2], strict=True)])
+        corners = [low + part * gap for low, gap in zip(corners[::2], slopes[-1], strict=True)]
+    return corners[0], [slope[0] for slope in slopes]
 
 
 def on_borders(phase: NDArray[np.uint8], chosen: Sequence[int] | None = None) -> NDArray[np.bool_]:

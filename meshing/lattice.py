@@ -106,8 +106,8 @@ def _cut(longest: VoxelFields, smooth: VoxelFields, where: Neighbourhood) -> Cut
     """Refine the lattice to these lengths of edges and cut its cells along the interfaces; collective."""
     lattice = where.lattice
     stages = refined(lattice, where.own, lambda at, edge: edge > longest.at(at)[0], where.exchange)
-    cells = together(where.comm, lambda: simplices(lattice, where.own, stages))
-    return cut_cells(cells, smooth, where)
+    keys, cells = together(where.comm, lambda: simplices(lattice, where.own, stages))
+    return cut_cells(keys, cells, smooth, where)
 
 
 def _lattice(extent: tuple[float, ...], sizes: EdgeSizes) -> Lattice:

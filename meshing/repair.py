@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from microlith.meshing.boxes import Shared
 from microlith.meshing.cutting import CutCells
 from microlith.meshing.placing import Flags, Vertices, touching
-from microlith.meshing.simplices import sharpness, sharpness_at
+from microlith.meshing.simplices import CHUNK, sharpness, sharpness_of
 
 Floats = NDArray[np.float64]
 
@@ -17,6 +17,12 @@ CLOSE = float(np.cos(np.radians(30.0)))  # a vertex whose cells are all less sha
 REACHES = ((0.06, 0.16), (0.03, 0.1), (0.2, 0.35))  # of the shortest edge: how far vertices move, sweep by sweep
 SWEEPS = 25
 ATTEMPTS = 4
+PAIRS = 1 << 16  # of a cell and a vertex at a time
+# The corners of a cell in another order, of which each is the last once; its measure keeps its sign.
+TURNED = {
+    3: np.array([[1, 2, 0], [2, 0, 1], [0, 1, 2]]),
+    4: np.array([[3, 2, 1, 0], [2, 3, 0, 1], [1, 0, 3, 2], [0, 1, 2, 3]]),
+}
 
 
 def repaired(points: Floats, cut: CutCells, about: Vertices, extent: Floats) -> Floats:
@@ -92,19 +98,14 @@ def _sweep(
     cells = cells[near]
     place = row[cells]
     now = shared.combined(_worst(cosine[near], place, len(rows)), np.maximum)
-    best, best_at = now, points[rows]
-    inside = [np.flatnonzero(place[:, corner] >= 0) for corner in range(cells.shape[1])]
-    corners = [[points[cells[has, other]] for other in range(cells.shape[1])] for has in inside]
-    for way in _ways(points.shape[1], number):
-        there = points[rows] + np.where(about.fixed[rows], 0.0, way * about.shortest[rows][:, None])
-        own = np.full(len(rows), -1.0)
-        for corner, has in enumerate(inside):
-            moved = corners[corner].copy()
-            moved[corner] = there[place[has, corner]]
-            np.maximum.at(own, place[has, corner], sharpness_at(moved))
-        worst = shared.combined(own, np.maximum)
-        better = (worst < best) & ((there >= 0) & (there <= extent)).all(axis=1)
-        best = np.where(better, worst, best)
+    start, reach = points[rows], np.where(about.fixed[rows], 0.0, about.shortest[rows][:, None])
+    ways = _ways(points.shape[1], number)
+    worst = shared.combined(_sharpest(points, cells, place, cosine[near], start, reach, ways, now).T, np.maximum)
+    best, best_at = now, start
+    for way, found in zip(ways, worst.T, strict=True):
+        there = start + way * reach
+        better = (found < best) & ((there >= 0) & (there <= extent)).all(axis=1)
+        best = np.where(better, found, best)
         best_at = np.where(better[:, None], there, best_at)
     gain = np.maximum(now - np.maximum(best, CLOSE), 0.0) * (1 + 1e-6 * _scatter(cut.numbers[rows]))
     rival = np.where(place >= 0, gain[place], 0.0).max(axis=1) if len(rows) else np.empty(0)
@@ -115,8 +116,62 @@ def _sweep(
     return int(moves.sum())
 
 
-def _ways(dim: int, number: int) -> list[Floats]:
-    """Moves to try in a sweep, in parts of the shortest edge at a vertex; other ways in the next one."""
+def _sharpest(
+    points: Floats,
+    cells: NDArray[np.int32],
+    place: NDArray[np.int64],
+    cosine: Floats,
+    start: Floats,
+    reach: Floats,
+    ways: Floats,
+    now: Floats,
+) -> Floats:
+    """Cosine (ways, k) of the sharpest cell around each of some vertices, were this one alone to move.
+
+    Cells that are sharp already are looked at first: they turn down most moves, and what is turned down has the cosine
+    of a cell that does so, not of the sharpest.
+
+    Args:
+        points: (n, dim) of all vertices.
+        cells: (m, dim + 1) around those vertices.
+        place: (m, dim + 1) of the vertices of the cells among those k; -1 where they are not.
+        cosine: (m,) of the cells as they are.
+        start: (k, dim) where those vertices are.
+        reach: (k, dim) how far they may move.
+        ways: (ways, dim) of the moves, in parts of the reach.
+        now: (k,) cosine that a move has to stay below.
+    """
+    count, dim = start.shape
+    cell, corner = np.nonzero(place >= 0)
+    vertex = place[cell, corner]
+    order = np.lexsort((-cosine[cell], vertex))
+    cell, corner, vertex = cell[order], corner[order], vertex[order]
+    turn = np.arange(len(vertex)) - np.searchsorted(vertex, np.arange(count))[vertex]
+    turn = np.log2(turn + 1).astype(np.int8)  # one cell, then two, then four, ...
+    worst = np.full(len(ways) * count, -1.0)
+    towards = np.ascontiguousarray(ways.T)
+    for number in range(int(turn.max(initial=-1)) + 1):
+        of_turn = np.flatnonzero(turn == number)
+        for first in range(0, len(of_turn), PAIRS):
+            pair = of_turn[first : first + PAIRS]
+            at = vertex[pair]
+            others = cells[cell[pair, None], TURNED[dim + 1][corner[pair], :dim]]
+            about = np.concatenate(
+                [points[others].reshape(len(pair), dim * dim), start[at], reach[at]], axis=1
+            ).T.copy()
+            open_ = np.flatnonzero(worst.reshape(len(ways), count)[:, at] < now[at])
+            for begin in range(0, len(open_), CHUNK):
+                way, row = np.divmod(open_[begin : begin + CHUNK], len(pair))
+                of_row, of_way = about.take(row, axis=1), towards.take(way, axis=1)
+                corners = [list(of_row[i * dim : (i + 1) * dim]) for i in range(dim + 1)]
+                for axis in range(dim):
+                    corners[dim][axis] += of_way[axis] * of_row[(dim + 1) * dim + axis]
+                np.maximum.at(worst, way * count + at[row], sharpness_of(corners))
+    return worst.reshape(len(ways), count)
+
+
+def _ways(dim: int, number: int) -> Floats:
+    """Moves (ways, dim) to try in a sweep, in parts of the shortest edge at a vertex; other ways in the next one."""
     turn = number / 3.0
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     if dim == 3:
@@ -128,7 +183,8 @@ def _ways(dim: int, number: int) -> list[Floats]:
     signs = [np.array(s, float) for s in product((-1, 0, 1), repeat=dim) if any(s) and sum(map(abs, s)) != 2]
     if dim == 2:
         signs = [np.array(s, float) for s in product((-1, 0, 1), repeat=2) if any(s)]
-    return [reach * rotation @ way / np.sqrt(way @ way) for reach in REACHES[number % len(REACHES)] for way in signs]
+    reaches = REACHES[number % len(REACHES)]
+    return np.array([reach * rotation @ way / np.sqrt(way @ way) for reach in reaches for way in signs])
 
 
 def _worst(of_cell: Floats, place: NDArray[np.int64], count: int) -> Floats:

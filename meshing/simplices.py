@@ -4,8 +4,8 @@ Only additions, multiplications and square roots, one component at a time: the f
 last bit wherever it stands in its array, so that ranks come to the same verdict on a cell they share.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import combinations
+from collections.abc import Callable
+from itertools import combinations, combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,28 @@ def measures(points: Floats, cells: Cells) -> Floats:
 
 def sharpness(points: Floats, cells: Cells) -> Floats:
     """Cosine (m,) of the smallest angle of each cell, in 3D of the smallest dihedral one; over 2 in inverted cells."""
-    return _chunked(points, cells, _sharpness)
+    return _chunked(points, cells, sharpness_of)
 
 
-def sharpness_at(corners: Sequence[Floats]) -> Floats:
-    """As `sharpness`, for cells given by arrays (m, dim) of their first, second, ... corner."""
-    return _sharpness([[corner[:, i] for i in range(corner.shape[1])] for corner in corners])
+def sharpness_of(corners: list[Vector]) -> Floats:
+    """As `sharpness`, for cells given by their first, second, ... corner."""
+    edges = _edges(corners)
+    normals = _normals(edges)
+    count = range(1, len(corners))
+    products = {(a, b): dot(normals[a - 1], normals[b - 1]) for a, b in combinations_with_replacement(count, 2)}
+    # All normals, each as long as its facet is large, add up to nothing: that gives the first one's products.
+    for a in count:
+        products[0, a] = -_sum([products[min(a, b), max(a, b)] for b in count])
+    products[0, 0] = -_sum([products[0, a] for a in count])
+    inverse = []
+    for a in range(len(corners)):
+        square = products[a, a]
+        inverse.append(1.0 / np.sqrt(np.where(square > 0, square, 1.0)))
+    least = np.ones(len(inverse[0]))
+    for a, b in combinations(range(len(corners)), 2):
+        np.minimum(least, products[a, b] * (inverse[a] * inverse[b]), out=least)
+    measure = dot(edges[0], normals[0])
+    return np.where(measure > 0, -least, 2.0 - measure)  # the more inverted, the worse
 
 
 def angles(cosines: Floats) -> Floats:
@@ -51,13 +67,14 @@ def shortest_edges(points: Floats, cells: Cells) -> Floats:
     """Length (n,) of the shortest edge of these cells at each point; infinite where there is none."""
     shortest = np.full(len(points), np.inf)
     columns = _columns(points)
-    for a, b in EDGES[points.shape[1]]:
-        one, other = cells[:, a], cells[:, b]
-        square = np.zeros(len(cells))
-        for column in columns:
-            square += (column[one] - column[other]) ** 2
-        np.minimum.at(shortest, one, square)
-        np.minimum.at(shortest, other, square)
+    for start in range(0, len(cells), CHUNK):
+        part = np.ascontiguousarray(cells[start : start + CHUNK].T)
+        corners = [[column[corner] for column in columns] for corner in part]
+        for a, b in EDGES[points.shape[1]]:
+            edge = [one - other for one, other in zip(corners[a], corners[b], strict=True)]
+            square = dot(edge, edge)
+            np.minimum.at(shortest, part[a], square)
+            np.minimum.at(shortest, part[b], square)
     return np.sqrt(shortest)
 
 
@@ -85,26 +102,11 @@ def _measure(edges: list[Vector]) -> Floats:
     return dot(edges[0], _cross(edges[1], edges[2])) / 6
 
 
-def _sharpness(corners: list[Vector]) -> Floats:
-    edges = _edges(corners)
-    normals = _normals(edges)
-    lengths = [np.sqrt(dot(normal, normal)) for normal in normals]
-    inverse = [1.0 / np.where(length > 0, length, 1.0) for length in lengths]
-    largest = np.full(len(lengths[0]), -1.0)
-    for a, b in combinations(range(len(normals)), 2):
-        np.maximum(largest, -dot(normals[a], normals[b]) * (inverse[a] * inverse[b]), out=largest)
-    measure = _measure(edges)
-    return np.where(measure > 0, largest, 2.0 - measure)  # the more inverted, the worse
-
-
 def _normals(edges: list[Vector]) -> list[Vector]:
-    """Of the facet opposite each corner, all inwards or all outwards, as long as the facet is large."""
+    """Of the facets opposite all corners but the first, inwards, as long as the facet is large."""
     if len(edges) == 2:
-        others = [[edges[1][1], -edges[1][0]], [-edges[0][1], edges[0][0]]]
-    else:
-        others = [_cross(edges[1], edges[2]), _cross(edges[2], edges[0]), _cross(edges[0], edges[1])]
-    first = [-sum(parts[1:], start=parts[0]) for parts in zip(*others, strict=True)]
-    return [first, *others]
+        return [[edges[1][1], -edges[1][0]], [-edges[0][1], edges[0][0]]]
+    return [_cross(edges[1], edges[2]), _cross(edges[2], edges[0]), _cross(edges[0], edges[1])]
 
 
 def dot(a: Vector | Floats, b: Vector | Floats) -> Floats:
@@ -113,6 +115,13 @@ def dot(a: Vector | Floats, b: Vector | Floats) -> Floats:
     for one, other in zip(a[1:], b[1:], strict=True):
         total += one * other
     return np.asarray(total)
+
+
+def _sum(parts: list[Floats]) -> Floats:
+    total = parts[0] + parts[1]
+    for part in parts[2:]:
+        total += part
+    return total
 
 
 def _cross(a: Vector, b: Vector) -> Vector:
