@@ -92,6 +92,13 @@ class Shared:
         place = np.cumsum(chosen) - 1
         return Shared(self.comm, {rank: place[rows[chosen[rows]]] for rank, rows in self.places.items()})
 
+    def alone(self, count: int) -> NDArray[np.bool_]:
+        """Which of this rank's vertices (count,) no other rank has."""
+        mask = np.ones(count, bool)
+        for rows in self.places.values():
+            mask[rows] = False
+        return mask
+
     def combined(self, values: NDArray[Any], combine: Combine) -> NDArray[Any]:
         """Values (n, ...) of this rank's vertices combined with those of the other ranks; collective.
 

@@ -5,6 +5,7 @@ Graph. 26 (2007) 57, for the simplices of bisection instead of their templates, 
 points near an interface are moved onto it, then every edge with ends in two phases is cut where its phase changes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,9 @@ Floats = NDArray[np.float64]
 
 NEAR = 0.33  # of the shortest edge at a vertex: how far it may be from an interface to be moved onto it
 STEPS = 6  # of Newton's method onto an interface
-BISECTIONS = 14  # to where an edge changes its phase
+ARRIVED = 1e-5  # voxels, or a share of an edge: shorter steps are not taken
+ON_ZERO = 1e-5  # difference of two indicators that passes for none along an edge
+TRIALS = 14  # of where an edge changes its phase
 END = 0.2  # of the shortest edge at a vertex: an edge cut closer to its end than that is not cut, its end moved there
 ON_INTERFACE = 0.02  # difference of the leading indicators that passes for none
 
@@ -55,17 +58,18 @@ def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: Neighbour
     fixed = (points == 0) | (points == extent)
     points, phase, free = _moved(points, shortest, indicators, extent)
     lowest, highest = _range(cells, phase, free)
-    ends, middles = _cuts(cells[lowest < highest].astype(np.int64), points, phase, free, indicators)
+    between = cells[lowest < highest].astype(np.int64)  # pairs of their vertices become one number
+    ends, middles = _cuts(between, points, phase, free, indicators)
     points, free = _ends_moved(points, free, shortest, fixed, ends, middles, shared)
 
     lowest, highest = _range(cells, phase, free)
     mixed = lowest < highest
-    between = cells[mixed].astype(np.int64)  # pairs of their vertices become one number
-    ends, middles = _cuts(between, points, phase, free, indicators)
+    still = free[ends].all(axis=1)  # no end of theirs has moved
+    ends, middles = ends[still], middles[still]
     rank = np.empty(len(ends), np.int64)
     length = ((places[ends[:, 0]] - places[ends[:, 1]]) ** 2).sum(axis=1)
     rank[np.lexsort((keys[ends].sum(axis=1), length))] = np.arange(len(ends))
-    pieces = _split(between, ends, rank, len(keys))
+    pieces = _split(cells[mixed].astype(np.int64), ends, rank, len(keys))
 
     numbers = np.concatenate([2 * keys, keys[ends].sum(axis=1)])
     doubled = np.concatenate([2 * places, places[ends].sum(axis=1)])
@@ -75,13 +79,13 @@ def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: Neighbour
     order = np.argsort(numbers)
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order))
-    numbers, doubled, points, phase, free = (values[order] for values in (numbers, doubled, points, phase, free))
+    points, phase, free = points[order], phase[order], free[order]
     cells = in_order(place[np.concatenate([cells[~mixed], pieces])])
     lowest, highest = _range(cells, phase, free)
     label = highest.astype(np.uint8)
     undecided = lowest > highest
     label[undecided] = indicators.at(points[cells[undecided]].mean(axis=1)).argmax(axis=0)
-    return CutCells(numbers, doubled, points, cells, label)
+    return CutCells(numbers[order], doubled[order], points, cells, label)
 
 
 def _moved(
@@ -104,11 +108,18 @@ def _moved(
     start = points[near]
     fixed = (start == 0) | (start == extent)
     at = start.copy()
-    for _ in range(STEPS):
-        difference, slope = _difference(indicators, a, b, at, fixed)
-        step = -(difference / np.maximum(dot(slope.T, slope.T), 1e-3))[:, None] * slope
-        at = stepped(at, step, extent)
-    difference, _ = _difference(indicators, a, b, at, fixed)
+    difference = np.empty(len(near))
+    going: NDArray[np.int64] = np.arange(len(near))
+    for step_number in range(STEPS + 1):
+        here, slope = indicators.difference_of(a[going], b[going], at[going])
+        slope[fixed[going]] = 0.0
+        difference[going] = here
+        if step_number == STEPS:
+            break
+        step = -(here / np.maximum(dot(slope.T, slope.T), 1e-3))[:, None] * slope
+        far = np.abs(step).max(axis=1, initial=0.0) > ARRIVED
+        going = going[far]
+        at[going] = stepped(at[going], step[far], extent)
     way = at - start
     close = np.sqrt((way * way).sum(axis=1)) < NEAR * shortest[near]
     close &= np.abs(difference) < ON_INTERFACE
@@ -151,16 +162,8 @@ def _ends_moved(
     return np.where(moved[:, None], target, points), free & ~moved
 
 
-def _difference(
-    indicators: VoxelFields, a: NDArray[np.int64], b: NDArray[np.int64], points: Floats, fixed: NDArray[np.bool_]
-) -> tuple[Floats, Floats]:
-    """Of two indicators at each point, with its gradient along the directions that are not fixed."""
-    difference, slope = indicators.difference_of(a, b, points)
-    return difference, np.where(fixed, 0.0, slope)
-
-
 def _range(
-    cells: NDArray[np.int64], phase: NDArray[np.uint8], free: NDArray[np.bool_]
+    cells: Rows, phase: NDArray[np.uint8], free: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """Lowest and highest phase (m,) of the vertices of each cell that are not on an interface; 256 and -1 for none."""
     wide = phase.astype(np.int16)
@@ -190,15 +193,36 @@ def _cuts(
     ends = np.stack([packed // count, packed % count], axis=1)
     start, way = points[ends[:, 0]], points[ends[:, 1]] - points[ends[:, 0]]
     a, b = phase[ends[:, 0]], phase[ends[:, 1]]
-    low: Floats = np.zeros(len(ends))
-    high: Floats = np.ones(len(ends))
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (low + high)
-        at = start + middle[:, None] * way
-        still = indicators.difference(a, b, at) > 0
-        low = np.where(still, middle, low)
-        high = np.where(still, high, middle)
-    return ends, start + (0.5 * (low + high))[:, None] * way
+
+    def difference(which: NDArray[np.int64], share: Floats) -> Floats:
+        return indicators.difference(a[which], b[which], start[which] + share[:, None] * way[which])
+
+    return ends, start + _zero(difference, len(ends))[:, None] * way
+
+
+def _zero(difference: Callable[[NDArray[np.int64], Floats], Floats], count: int) -> Floats:
+    """Where on each edge (count,), as a share of it, a difference that is positive at its start changes its sign.
+
+    By regula falsi, which halves the value at an end that stays (the Illinois method): M. Dowell and P. Jarratt, BIT 11
+    (1971) 168.
+    """
+    every: NDArray[np.int64] = np.arange(count)
+    low, high = np.zeros(count), np.ones(count)
+    at_low, at_high = difference(every, low), difference(every, high)
+    zero = 0.5 * np.ones(count)
+    stayed = np.zeros(count, np.int8)  # which end did last: -1 the start, 1 the other
+    going = np.flatnonzero((at_low > 0) & (at_high < 0))
+    for _ in range(TRIALS):
+        zero[going] = low[going] + at_low[going] / (at_low[going] - at_high[going]) * (high[going] - low[going])
+        value = difference(going, zero[going])
+        left = value > 0
+        at_high[going[left & (stayed[going] == 1)]] *= 0.5
+        at_low[going[~left & (stayed[going] == -1)]] *= 0.5
+        stayed[going] = np.where(left, 1, -1)
+        low[going[left]], at_low[going[left]] = zero[going[left]], value[left]
+        high[going[~left]], at_high[going[~left]] = zero[going[~left]], value[~left]
+        going = going[(np.abs(value) > ON_ZERO) & (high[going] - low[going] > ARRIVED)]
+    return zero
 
 
 def _split(cells: NDArray[np.int64], ends: NDArray[np.int64], rank: NDArray[np.int64], first: int) -> NDArray[np.int64]:

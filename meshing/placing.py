@@ -16,6 +16,7 @@ Flags = NDArray[np.bool_]
 
 GOOD = float(np.cos(np.radians(14.0)))  # cells are not made sharper than that to bring a vertex closer to its place
 STEPS = 3  # of Newton's method towards the places of the vertices
+ARRIVED = 1e-6  # voxels: shorter steps are not taken
 LONGEST_MOVE = 0.45  # of the shortest edge at a vertex
 ALIKE = 0.3  # sine of the angle between two gradients below which their equations are one
 HALVINGS = 3  # of a move that spoils a cell, before it is given up
@@ -118,38 +119,45 @@ def _ways(
     extent: Floats,
 ) -> Floats:
     """Ways (n, dim) of the chosen vertices to their places, by Newton's method with steps of least length."""
-    dim = start.shape[1]
     around, fixed = about.phases[chosen], about.fixed[chosen]
-    several = around.sum(axis=1)
-    equations = min(dim, around.shape[1] - 1)
     at = start.copy()
+    going: NDArray[np.int64] = np.arange(len(start))
     for _ in range(STEPS):
-        values = np.where(around.T, indicators.at(at) + lead[:, None], -np.inf)
-        order: list[NDArray[np.int64]] = []
-        for _ in range(equations + 1):
-            best = values.argmax(axis=0)
-            order.append(best)
-            np.put_along_axis(values, best[None], -np.inf, axis=0)
-        first, first_slope = indicators.of(order[0], at)
-        first = first + lead[order[0]]
-        step = np.zeros_like(at)
-        basis: list[Floats] = []
-        for number, other in enumerate(order[1:], start=1):
-            has = np.flatnonzero(several > number)
-            value, slope = indicators.of(other[has], at[has])
-            gap = np.zeros(len(at))
-            gradient = np.zeros_like(at)
-            gap[has] = first[has] - value - lead[other[has]]
-            gradient[has] = np.where(fixed[has], 0.0, first_slope[has] - slope)
-            new, part = gradient, -gap - dot(gradient.T, step.T)
-            for vector in basis:
-                new = new - dot(new.T, vector.T)[:, None] * vector
-            size, whole = np.sqrt(dot(new.T, new.T)), np.sqrt(dot(gradient.T, gradient.T))
-            useful = size > np.maximum(ALIKE * whole, 0.03)
-            unit = np.where(useful[:, None], new / np.where(useful, size, 1.0)[:, None], 0.0)
-            step = step + np.where(useful, part / np.where(useful, size, 1.0), 0.0)[:, None] * unit
-            basis.append(unit)
-        at = stepped(at, step, extent)
+        step = _step(at[going], around[going], fixed[going], indicators, lead)
+        far = np.abs(step).max(axis=1, initial=0.0) > ARRIVED
+        going = going[far]
+        at[going] = stepped(at[going], step[far], extent)
     way = at - start
     length = np.sqrt(dot(way.T, way.T))
     return np.asarray(way * np.minimum(1.0, LONGEST_MOVE * about.shortest[chosen] / np.maximum(length, 1e-12))[:, None])
+
+
+def _step(at: Floats, around: Flags, fixed: Flags, indicators: VoxelFields, lead: Floats) -> Floats:
+    """Step (n, dim) of least length after which the indicators of the phases around are equal, if they are linear."""
+    several = around.sum(axis=1)
+    equations = min(at.shape[1], around.shape[1] - 1)
+    values = np.where(around.T, indicators.at(at) + lead[:, None], -np.inf)
+    order: list[NDArray[np.int64]] = []
+    for _ in range(equations + 1):
+        best = values.argmax(axis=0)
+        order.append(best)
+        np.put_along_axis(values, best[None], -np.inf, axis=0)
+    step = np.zeros_like(at)
+    basis: list[Floats] = []
+    for number, other in enumerate(order[1:], start=1):
+        has = np.flatnonzero(several > number)
+        first = order[0][has]
+        value, slope = indicators.difference_of(first, other[has], at[has])
+        gap = np.zeros(len(at))
+        gradient = np.zeros_like(at)
+        gap[has] = value + (lead[first] - lead[other[has]])
+        gradient[has] = np.where(fixed[has], 0.0, slope)
+        new, part = gradient, -gap - dot(gradient.T, step.T)
+        for vector in basis:
+            new = new - dot(new.T, vector.T)[:, None] * vector
+        size, whole = np.sqrt(dot(new.T, new.T)), np.sqrt(dot(gradient.T, gradient.T))
+        useful = size > np.maximum(ALIKE * whole, 0.03)
+        unit = np.where(useful[:, None], new / np.where(useful, size, 1.0)[:, None], 0.0)
+        step = step + np.where(useful, part / np.where(useful, size, 1.0), 0.0)[:, None] * unit
+        basis.append(unit)
+    return step

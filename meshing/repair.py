@@ -17,6 +17,7 @@ CLOSE = float(np.cos(np.radians(30.0)))  # a vertex whose cells are all less sha
 REACHES = ((0.06, 0.16), (0.03, 0.1), (0.2, 0.35))  # of the shortest edge: how far vertices move, sweep by sweep
 SWEEPS = 25
 ATTEMPTS = 4
+LIKELY = 2  # turns of looking at 1, 2, 4, ... cells around a vertex, after which the best of its moves is likely known
 PAIRS = 1 << 16  # of a cell and a vertex at a time
 # The corners of a cell in another order, of which each is the last once; its measure keeps its sign.
 TURNED = {
@@ -100,7 +101,9 @@ def _sweep(
     now = shared.combined(_worst(cosine[near], place, len(rows)), np.maximum)
     start, reach = points[rows], np.where(about.fixed[rows], 0.0, about.shortest[rows][:, None])
     ways = _ways(points.shape[1], number)
-    worst = shared.combined(_sharpest(points, cells, place, cosine[near], start, reach, ways, now).T, np.maximum)
+    alone = shared.alone(len(rows))
+    own = _sharpest(points, cells, place, cosine[near], start, reach, ways, now, alone)
+    worst = shared.combined(own.T, np.maximum)
     best, best_at = now, start
     for way, found in zip(ways, worst.T, strict=True):
         there = start + way * reach
@@ -125,11 +128,13 @@ def _sharpest(
     reach: Floats,
     ways: Floats,
     now: Floats,
+    alone: Flags,
 ) -> Floats:
     """Cosine (ways, k) of the sharpest cell around each of some vertices, were this one alone to move.
 
-    Cells that are sharp already are looked at first: they turn down most moves, and what is turned down has the cosine
-    of a cell that does so, not of the sharpest.
+    Cells that are sharp already are looked at first: they turn down most moves. The most likely of what is left is
+    looked at to its end, and turns down most of the others. What is turned down has the cosine of a cell that does so,
+    not of the sharpest.
 
     Args:
         points: (n, dim) of all vertices.
@@ -140,6 +145,7 @@ def _sharpest(
         reach: (k, dim) how far they may move.
         ways: (ways, dim) of the moves, in parts of the reach.
         now: (k,) cosine that a move has to stay below.
+        alone: (k,) vertices that no other rank has.
     """
     count, dim = start.shape
     cell, corner = np.nonzero(place >= 0)
@@ -148,26 +154,38 @@ def _sharpest(
     cell, corner, vertex = cell[order], corner[order], vertex[order]
     turn = np.arange(len(vertex)) - np.searchsorted(vertex, np.arange(count))[vertex]
     turn = np.log2(turn + 1).astype(np.int8)  # one cell, then two, then four, ...
-    worst = np.full(len(ways) * count, -1.0)
+    worst = np.full((len(ways), count), -1.0)
     towards = np.ascontiguousarray(ways.T)
-    for number in range(int(turn.max(initial=-1)) + 1):
-        of_turn = np.flatnonzero(turn == number)
-        for first in range(0, len(of_turn), PAIRS):
-            pair = of_turn[first : first + PAIRS]
+
+    def look(chosen: NDArray[np.int64], limit: Floats, only: NDArray[np.int64] | None = None) -> None:
+        """Bring `worst` up to date with some pairs, for the moves below the limit, or for one of each vertex."""
+        for first in range(0, len(chosen), PAIRS):
+            pair = chosen[first : first + PAIRS]
             at = vertex[pair]
             others = cells[cell[pair, None], TURNED[dim + 1][corner[pair], :dim]]
             about = np.concatenate(
                 [points[others].reshape(len(pair), dim * dim), start[at], reach[at]], axis=1
             ).T.copy()
-            open_ = np.flatnonzero(worst.reshape(len(ways), count)[:, at] < now[at])
-            for begin in range(0, len(open_), CHUNK):
-                way, row = np.divmod(open_[begin : begin + CHUNK], len(pair))
+            open_ = worst[:, at] <= limit[at]
+            if only is not None:
+                open_ &= np.arange(len(ways))[:, None] == only[at]
+            entries = np.flatnonzero(open_)
+            for begin in range(0, len(entries), CHUNK):
+                way, row = np.divmod(entries[begin : begin + CHUNK], len(pair))
                 of_row, of_way = about.take(row, axis=1), towards.take(way, axis=1)
                 corners = [list(of_row[i * dim : (i + 1) * dim]) for i in range(dim + 1)]
                 for axis in range(dim):
                     corners[dim][axis] += of_way[axis] * of_row[(dim + 1) * dim + axis]
-                np.maximum.at(worst, way * count + at[row], sharpness_of(corners))
-    return worst.reshape(len(ways), count)
+                np.maximum.at(worst.reshape(-1), way * count + at[row], sharpness_of(corners))
+
+    limit = now
+    for number in range(int(turn.max(initial=-1)) + 1):
+        if number == LIKELY:
+            likely = worst.argmin(axis=0)
+            look(np.flatnonzero((turn >= number) & alone[vertex]), limit, likely)
+            limit = np.where(alone, np.minimum(limit, worst[likely, np.arange(count)]), limit)
+        look(np.flatnonzero(turn == number), limit)
+    return worst
 
 
 def _ways(dim: int, number: int) -> Floats:

@@ -17,10 +17,14 @@ def _around_a_sphere(lattice, box, finest=0.1, growth=0.3):
 
 
 def _mesh(lattice, box, stages):
-    cells = simplices(lattice, box, stages)
-    keys, flat = np.unique(cells, return_inverse=True)
+    keys, cells = simplices(lattice, box, stages)
     points = lattice.places(keys)
-    return keys, points, oriented(points, flat.reshape(cells.shape))
+    return keys, points, oriented(points, cells)
+
+
+def _as_keys(lattice, box, stages):
+    keys, cells = simplices(lattice, box, stages)
+    return [tuple(sorted(cell)) for cell in keys[cells].tolist()]
 
 
 @pytest.mark.parametrize("boxes", [(5, 4), (5, 4, 3)])
@@ -35,6 +39,7 @@ def test_conforms_and_fills_the_box(boxes):
             ends = places[cells[:, a]] + places[cells[:, b]]
             halves = ends[(ends % 2 == 0).all(axis=1)] // 2
             assert not np.isin(lattice.keys(halves), keys).any()
+    assert (np.unique(cells) == np.arange(len(keys))).all()
     assert measures(points, cells).min() > 0
     assert measures(points, cells).sum() == pytest.approx(np.prod(boxes), rel=1e-12)
 
@@ -70,11 +75,11 @@ def test_parts_of_the_lattice_make_the_cells_of_the_whole(boxes):
     everything = Range(zeros, boxes)
     parts = [Range(zeros, (2, *boxes[1:])), Range((2, *zeros[1:]), boxes)]
     whole = _around_a_sphere(lattice, everything)
-    cells = {tuple(sorted(cell)) for cell in simplices(lattice, everything, whole).tolist()}
+    cells = set(_as_keys(lattice, everything, whole))
     found = []
     for part in parts:
         kept = [stage[part.holds(lattice, lattice.points(stage))] for stage in whole]
-        found += [tuple(sorted(cell)) for cell in simplices(lattice, part, kept).tolist()]
+        found += _as_keys(lattice, part, kept)
     assert len(found) == len(cells)
     assert set(found) == cells
 
@@ -83,4 +88,13 @@ def test_an_empty_part_has_no_cell():
     lattice = Lattice((2, 2, 2), 2, (1.0, 1.0, 1.0))
     nothing = Range((1, 0, 0), (1, 2, 2))
     stages = _around_a_sphere(lattice, nothing)
-    assert simplices(lattice, nothing, stages).shape == (0, 4)
+    keys, cells = simplices(lattice, nothing, stages)
+    assert len(keys) == 0
+    assert cells.shape == (0, 4)
+
+
+def test_cells_follow_their_first_vertices():
+    lattice = Lattice((4, 4, 4), 4, (4.0, 4.0, 4.0))
+    everything = Range((0, 0, 0), (4, 4, 4))
+    _, cells = simplices(lattice, everything, _around_a_sphere(lattice, everything))
+    assert (np.diff(cells.min(axis=1)) >= 0).all()
