@@ -1,0 +1,46 @@
+"""The moves that the repair of sharp cells tries."""
+
+import numpy as np
+import pytest
+from scipy.spatial import Delaunay
+
+from microlith.meshing.repair import _sharpest
+from microlith.meshing.simplices import oriented, sharpness
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("shared", [0.0, 0.5])
+def test_the_best_move_is_found_without_looking_at_all_cells(dim, shared):
+    """Against every cell around every vertex, for each way alike; what is turned down is never the better move."""
+    generator = np.random.default_rng(3)
+    points = generator.random((300, dim))
+    cells = oriented(points, Delaunay(points).simplices.astype(np.int32))
+    rows = np.flatnonzero(generator.random(len(points)) < 0.3)
+    row = np.full(len(points), -1)
+    row[rows] = np.arange(len(rows))
+    cells = cells[(row[cells] >= 0).any(axis=1)]
+    start, reach = points[rows], 0.04 * generator.random((len(rows), dim))
+    ways = generator.standard_normal((12, dim))
+    cosine = sharpness(points, cells)
+
+    now = np.full(len(rows), -1.0)
+    every = np.full((len(ways), len(rows)), -1.0)
+    for vertex, number in enumerate(rows):
+        around = cells[(cells == number).any(axis=1)]
+        now[vertex] = sharpness(points, around).max()
+        for way, direction in enumerate(ways):
+            moved = points.copy()
+            moved[number] += direction * reach[vertex]
+            every[way, vertex] = sharpness(moved, around).max()
+    alone = generator.random(len(rows)) >= shared
+    found = _sharpest(points, cells, row[cells], cosine, start, reach, ways, now, alone)
+
+    best = np.minimum(every.min(axis=0), now)
+    improves = every.min(axis=0) < now
+    assert 0.1 < improves.mean() < 1
+    assert np.minimum(found.min(axis=0), now)[alone] == pytest.approx(best[alone], abs=1e-12)
+    assert (found <= every + 1e-12).all()
+    # Another rank may hold the cell that decides: all moves that better what is known here are known exactly.
+    open_ = every < now - 1e-12
+    open_[:, alone] = False
+    assert found[open_] == pytest.approx(every[open_], abs=1e-12)
