@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from microlith.meshing.boxes import Shared
 from microlith.meshing.cutting import CutCells
+from microlith.meshing.moves import Around, Moves, sharpest
 from microlith.meshing.placing import Flags, Vertices, touching
-from microlith.meshing.simplices import CHUNK, sharpness, sharpness_of
+from microlith.meshing.simplices import sharpness
 
 Floats = NDArray[np.float64]
 
@@ -17,13 +18,6 @@ CLOSE = float(np.cos(np.radians(30.0)))  # a vertex whose cells are all less sha
 REACHES = ((0.06, 0.16), (0.03, 0.1), (0.2, 0.35))  # of the shortest edge: how far vertices move, sweep by sweep
 SWEEPS = 25
 ATTEMPTS = 4
-LIKELY = 2  # turns of looking at 1, 2, 4, ... cells around a vertex, after which the best of its moves is likely known
-PAIRS = 1 << 16  # of a cell and a vertex at a time
-# The corners of a cell in another order, of which each is the last once; its measure keeps its sign.
-TURNED = {
-    3: np.array([[1, 2, 0], [2, 0, 1], [0, 1, 2]]),
-    4: np.array([[3, 2, 1, 0], [2, 3, 0, 1], [1, 0, 3, 2], [0, 1, 2, 3]]),
-}
 
 
 def repaired(points: Floats, cut: CutCells, about: Vertices, extent: Floats) -> Floats:
@@ -99,17 +93,14 @@ def _sweep(
     cells = cells[near]
     place = row[cells]
     now = shared.combined(_worst(cosine[near], place, len(rows)), np.maximum)
-    start, reach = points[rows], np.where(about.fixed[rows], 0.0, about.shortest[rows][:, None])
-    ways = _ways(points.shape[1], number)
-    alone = shared.alone(len(rows))
-    own = _sharpest(points, cells, place, cosine[near], start, reach, ways, now, alone)
-    worst = shared.combined(own.T, np.maximum)
-    best, best_at = now, start
-    for way, found in zip(ways, worst.T, strict=True):
-        there = start + way * reach
-        better = (found < best) & ((there >= 0) & (there <= extent)).all(axis=1)
+    reach = np.where(about.fixed[rows], 0.0, about.shortest[rows][:, None])
+    moves = Moves(points[rows], reach, _ways(points.shape[1], number), extent)
+    own = sharpest(Around(points, cells, place, cosine[near]), moves, now, shared.alone(len(rows)))
+    best, best_at = now, moves.start
+    for way, found in enumerate(shared.combined(own.T, np.maximum).T):
+        better = found < best
         best = np.where(better, found, best)
-        best_at = np.where(better[:, None], there, best_at)
+        best_at = np.where(better[:, None], moves.places(way), best_at)
     gain = np.maximum(now - np.maximum(best, CLOSE), 0.0) * (1 + 1e-6 * _scatter(cut.numbers[rows]))
     rival = np.where(place >= 0, gain[place], 0.0).max(axis=1) if len(rows) else np.empty(0)
     greatest = shared.combined(_worst(rival, place, len(rows)), np.maximum)
@@ -117,75 +108,6 @@ def _sweep(
     points[rows[moves]] = best_at[moves]
     cosine[near] = sharpness(points, cells)
     return int(moves.sum())
-
-
-def _sharpest(
-    points: Floats,
-    cells: NDArray[np.int32],
-    place: NDArray[np.int64],
-    cosine: Floats,
-    start: Floats,
-    reach: Floats,
-    ways: Floats,
-    now: Floats,
-    alone: Flags,
-) -> Floats:
-    """Cosine (ways, k) of the sharpest cell around each of some vertices, were this one alone to move.
-
-    Cells that are sharp already are looked at first: they turn down most moves. The most likely of what is left is
-    looked at to its end, and turns down most of the others. What is turned down has the cosine of a cell that does so,
-    not of the sharpest.
-
-    Args:
-        points: (n, dim) of all vertices.
-        cells: (m, dim + 1) around those vertices.
-        place: (m, dim + 1) of the vertices of the cells among those k; -1 where they are not.
-        cosine: (m,) of the cells as they are.
-        start: (k, dim) where those vertices are.
-        reach: (k, dim) how far they may move.
-        ways: (ways, dim) of the moves, in parts of the reach.
-        now: (k,) cosine that a move has to stay below.
-        alone: (k,) vertices that no other rank has.
-    """
-    count, dim = start.shape
-    cell, corner = np.nonzero(place >= 0)
-    vertex = place[cell, corner]
-    order = np.lexsort((-cosine[cell], vertex))
-    cell, corner, vertex = cell[order], corner[order], vertex[order]
-    turn = np.arange(len(vertex)) - np.searchsorted(vertex, np.arange(count))[vertex]
-    turn = np.log2(turn + 1).astype(np.int8)  # one cell, then two, then four, ...
-    worst = np.full((len(ways), count), -1.0)
-    towards = np.ascontiguousarray(ways.T)
-
-    def look(chosen: NDArray[np.int64], limit: Floats, only: NDArray[np.int64] | None = None) -> None:
-        """Bring `worst` up to date with some pairs, for the moves below the limit, or for one of each vertex."""
-        for first in range(0, len(chosen), PAIRS):
-            pair = chosen[first : first + PAIRS]
-            at = vertex[pair]
-            others = cells[cell[pair, None], TURNED[dim + 1][corner[pair], :dim]]
-            about = np.concatenate(
-                [points[others].reshape(len(pair), dim * dim), start[at], reach[at]], axis=1
-            ).T.copy()
-            open_ = worst[:, at] <= limit[at]
-            if only is not None:
-                open_ &= np.arange(len(ways))[:, None] == only[at]
-            entries = np.flatnonzero(open_)
-            for begin in range(0, len(entries), CHUNK):
-                way, row = np.divmod(entries[begin : begin + CHUNK], len(pair))
-                of_row, of_way = about.take(row, axis=1), towards.take(way, axis=1)
-                corners = [list(of_row[i * dim : (i + 1) * dim]) for i in range(dim + 1)]
-                for axis in range(dim):
-                    corners[dim][axis] += of_way[axis] * of_row[(dim + 1) * dim + axis]
-                np.maximum.at(worst.reshape(-1), way * count + at[row], sharpness_of(corners))
-
-    limit = now
-    for number in range(int(turn.max(initial=-1)) + 1):
-        if number == LIKELY:
-            likely = worst.argmin(axis=0)
-            look(np.flatnonzero((turn >= number) & alone[vertex]), limit, likely)
-            limit = np.where(alone, np.minimum(limit, worst[likely, np.arange(count)]), limit)
-        look(np.flatnonzero(turn == number), limit)
-    return worst
 
 
 def _ways(dim: int, number: int) -> Floats:

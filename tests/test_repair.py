@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import Delaunay
 
-from microlith.meshing.repair import _sharpest
+from microlith.meshing.moves import Around, Moves, sharpest
 from microlith.meshing.simplices import oriented, sharpness
 
 
@@ -19,8 +19,8 @@ def test_the_best_move_is_found_without_looking_at_all_cells(dim, shared):
     row = np.full(len(points), -1)
     row[rows] = np.arange(len(rows))
     cells = cells[(row[cells] >= 0).any(axis=1)]
-    start, reach = points[rows], 0.04 * generator.random((len(rows), dim))
     ways = generator.standard_normal((12, dim))
+    moves = Moves(points[rows], 0.04 * generator.random((len(rows), dim)), ways, np.ones(dim))
     cosine = sharpness(points, cells)
 
     now = np.full(len(rows), -1.0)
@@ -30,10 +30,11 @@ def test_the_best_move_is_found_without_looking_at_all_cells(dim, shared):
         now[vertex] = sharpness(points, around).max()
         for way, direction in enumerate(ways):
             moved = points.copy()
-            moved[number] += direction * reach[vertex]
-            every[way, vertex] = sharpness(moved, around).max()
+            moved[number] += direction * moves.reach[vertex]
+            inside = moved[number].min() >= 0 and moved[number].max() <= 1
+            every[way, vertex] = sharpness(moved, around).max() if inside else np.inf
     alone = generator.random(len(rows)) >= shared
-    found = _sharpest(points, cells, row[cells], cosine, start, reach, ways, now, alone)
+    found = sharpest(Around(points, cells, row[cells], cosine), moves, now, alone)
 
     best = np.minimum(every.min(axis=0), now)
     improves = every.min(axis=0) < now
