@@ -332,17 +332,18 @@ def test_laws_against_finite_volumes(name, law, tolerance, cells, bound, verifie
     assert transient.balance.imbalance < 1e-8
 
 
-@pytest.mark.mpi
-def test_self_similar_solution(verified):
-    """Where the slab's end is not felt, c is a function of x/√t: Crank, The Mathematics of Diffusion, §7.2."""
-    law, decades = EXPONENTIAL, 12.0
+def _self_similar(law, times):
+    """Means over the first tenth of a slab whose end is not felt, where c is a function of x/√t.
+
+    Crank, The Mathematics of Diffusion, §7.2.
+    """
+    decades = 12.0
 
     def of(c):
-        value = values_of(law, c * 1000.0)
-        return value / D, 2.0 * value / D
+        return values_of(law, c * 1000.0) / D
 
     def equations(s, y):  # s = x / √(D t / ε), y = c and its flux
-        d, _ = of(y[0])
+        d = of(y[0])
         return np.vstack([y[1] / d, -0.5 * s * y[1] / d])
 
     s = np.linspace(0.0, decades, 200)
@@ -350,20 +351,45 @@ def test_self_similar_solution(verified):
         equations, lambda a, b: [a[0] - 1.0, b[0]], s, [np.exp(-s), -np.exp(-s)], tol=1e-9, max_nodes=100_000
     )
     assert found.success
-    fine = np.linspace(0.0, decades, 20_001)
-    content = np.append(0.0, np.cumsum(0.5 * (found.sol(fine)[0][1:] + found.sol(fine)[0][:-1]) * np.diff(fine)))
-    times = tuple(np.array([0.002, 0.004, 0.008]) * END)
-    transient = run(slab_mesh(120), Physics((medium(law),), FED), 2, 1e-4, times=times, end=times[-1])
+    fine = np.linspace(0.0, decades, 200_001)
+    at = found.sol(fine)[0]
+    content = np.append(0.0, np.cumsum(0.5 * (at[1:] + at[:-1]) * np.diff(fine)))
     scale = np.sqrt(UNIT * np.array(times) / END / POROSITY)
-    exact = np.interp(0.1 / scale, fine, content) * scale / 0.1
-    error = np.abs(curves_of(transient)[0] - exact).max()
+    return np.interp(0.1 / scale, fine, content) * scale / 0.1
+
+
+EARLY = tuple(np.array([0.002, 0.004, 0.008]) * END)
+
+
+@pytest.mark.mpi
+def test_self_similar_solution(verified):
+    transient = run(slab_mesh(120), Physics((medium(EXPONENTIAL),), FED), 2, 1e-4, times=EARLY, end=EARLY[-1])
+    error = np.abs(curves_of(transient)[0] - _self_similar(EXPONENTIAL, EARLY)).max()
     verified(
         term="diffusivity by a law: exponential",
         against="self-similar solution (Crank, ch. 7), by a boundary value problem",
         dim=2, cells="triangles", degree=2, error=error, balance=transient.balance.imbalance,
     )  # fmt: skip
     assert error < 3e-5
-    assert transient.balance.imbalance < 1e-8
+
+
+@pytest.mark.parametrize("degree", [1, 2])
+def test_order_in_space_with_a_law(degree, verified):
+    """Halved elements, the later two times: the potentials at the nodes cost no order."""
+    exact = _self_similar(EXPONENTIAL, EARLY)[1:]
+    errors = []
+    for count in (40, 80):
+        mesh = slab_mesh(count)
+        transient = run(mesh, Physics((medium(EXPONENTIAL),), FED), degree, 1e-6, times=EARLY, end=EARLY[-1])
+        errors.append(np.abs(curves_of(transient)[0, 1:] - exact).max())
+    order = float(np.log2(errors[0] / errors[1]))
+    verified(
+        term="diffusivity by a law: exponential",
+        against="self-similar solution (Crank, ch. 7), by a boundary value problem",
+        dim=2, cells="triangles", degree=degree, error=errors[-1], order_space=order,
+        balance=transient.balance.imbalance,
+    )  # fmt: skip
+    assert order > 2 * degree - 0.3, errors
 
 
 def test_periodic_source_with_law(verified):
