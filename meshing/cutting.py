@@ -111,7 +111,7 @@ def _moved(
     difference = np.empty(len(near))
     going: NDArray[np.int64] = np.arange(len(near))
     for step_number in range(STEPS + 1):
-        here, slope = indicators.difference_of(a[going], b[going], at[going])
+        here, slope = indicators.difference_and_gradient(a[going], b[going], at[going])
         slope[fixed[going]] = 0.0
         difference[going] = here
         if step_number == STEPS:
@@ -209,7 +209,7 @@ def _zero(difference: Callable[[NDArray[np.int64], Floats], Floats], count: int)
     every: NDArray[np.int64] = np.arange(count)
     low, high = np.zeros(count), np.ones(count)
     at_low, at_high = difference(every, low), difference(every, high)
-    zero = 0.5 * np.ones(count)
+    zero = np.full(count, 0.5)
     stayed = np.zeros(count, np.int8)  # which end did last: -1 the start, 1 the other
     going = np.flatnonzero((at_low > 0) & (at_high < 0))
     for _ in range(TRIALS):

@@ -1,6 +1,6 @@
 """Values at the centres of voxels, and between them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +31,6 @@ class VoxelFields:
                 row[part] = _interpolated(_values(field, index, self._steps), fraction)
         return result
 
-    def of(self, field: NDArray[np.integer], points: Floats) -> tuple[Floats, Floats]:
-        """One field for each point (n, dim): values (n,) and gradients (n, dim)."""
-        return self._with_gradients(points, lambda index, part: self._corners(field[part], index))
-
     def difference(self, one: NDArray[np.integer], other: NDArray[np.integer], points: Floats) -> Floats:
         """By how much one field is above another (n,), two for each point (n, dim)."""
         result = np.empty(len(points))
@@ -43,29 +39,23 @@ class VoxelFields:
             result[part] = _interpolated(self._gaps(one[part], other[part], index), fraction)
         return result
 
-    def difference_of(
+    def difference_and_gradient(
         self, one: NDArray[np.integer], other: NDArray[np.integer], points: Floats
     ) -> tuple[Floats, Floats]:
-        """As `difference`, with gradients (n, dim)."""
-        return self._with_gradients(points, lambda index, part: self._gaps(one[part], other[part], index))
-
-    def _with_gradients(
-        self, points: Floats, corners: Callable[[NDArray[np.int64], slice], list[Floats]]
-    ) -> tuple[Floats, Floats]:
+        """As `difference`, and its gradients (n, dim)."""
         values, slopes = np.empty(len(points)), np.empty(points.shape)
         for part in _chunks(len(points)):
             index, fraction = self._cells(points[part])
-            values[part], slope = _with_gradient(corners(index, part), fraction)
+            values[part], slope = _with_gradient(self._gaps(one[part], other[part], index), fraction)
             for axis, (column, edge) in enumerate(zip(slope, self.voxel, strict=True)):
                 slopes[part, axis] = column / edge
         return values, slopes
 
-    def _corners(self, field: NDArray[np.integer], index: NDArray[np.int64]) -> list[Floats]:
-        """Values of one field for each point at the voxels around it."""
-        return _values(self.values, index + field.astype(np.int64) * self.values[0].size, self._steps)
-
     def _gaps(self, one: NDArray[np.integer], other: NDArray[np.integer], index: NDArray[np.int64]) -> list[Floats]:
-        return [a - b for a, b in zip(self._corners(one, index), self._corners(other, index), strict=True)]
+        """Differences of two fields for each point at the voxels around it."""
+        places = (index + field.astype(np.int64) * self.values[0].size for field in (one, other))
+        above, below = (_values(self.values, place, self._steps) for place in places)
+        return [a - b for a, b in zip(above, below, strict=True)]
 
     @property
     def _steps(self) -> tuple[int, ...]:

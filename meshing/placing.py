@@ -147,7 +147,7 @@ def _step(at: Floats, around: Flags, fixed: Flags, indicators: VoxelFields, lead
     for number, other in enumerate(order[1:], start=1):
         has = np.flatnonzero(several > number)
         first = order[0][has]
-        value, slope = indicators.difference_of(first, other[has], at[has])
+        value, slope = indicators.difference_and_gradient(first, other[has], at[has])
         gap = np.zeros(len(at))
         gradient = np.zeros_like(at)
         gap[has] = value + (lead[first] - lead[other[has]])

@@ -51,18 +51,24 @@ def test_values_and_gradients_do_not_depend_on_the_window():
     part = indicators(phase[10:, :, 20:], 2, (20, 0, 10), voxel, none[10:, :, 20:])
     at = np.random.default_rng(3).uniform([31.0, 0, 36.0], [60, 12, 68.0], (500, 3))
     assert (whole.at(at) == part.at(at)).all()
-    which = np.zeros(500, np.int64)
-    assert (whole.of(which, at)[1] == part.of(which, at)[1]).all()
+    which = np.random.default_rng(4).integers(0, 2, (2, 500))
+    for one, other in zip(
+        whole.difference_and_gradient(*which, at), part.difference_and_gradient(*which, at), strict=True
+    ):
+        assert (one == other).all()
 
 
 def test_gradients_are_those_of_the_values():
     phase, _ = _ball(5.0, 20)
     fields = indicators(phase, 2, (0, 0, 0), (1.0, 1.5, 2.0), np.zeros(phase.shape, bool))
     at = np.random.default_rng(4).uniform(6, 14, (200, 3)) * (1.0, 1.5, 2.0)
-    one = np.ones(200, np.int64)
-    value, slope = fields.of(one, at)
-    assert value == pytest.approx(fields.at(at)[1])
+    one = np.random.default_rng(5).integers(0, 2, 200)
+    value, slope = fields.difference_and_gradient(one, 1 - one, at)
+    sign = 2 * one - 1  # of the second field above the first
+    values = fields.at(at)
+    assert value == pytest.approx(sign * (values[1] - values[0]))
+    assert value == pytest.approx(fields.difference(one, 1 - one, at))
     for axis in range(3):
         step = np.eye(3)[axis] * 1e-6
-        difference = (fields.at(at + step)[1] - fields.at(at - step)[1]) / 2e-6
-        assert np.median(np.abs(slope[:, axis] - difference)) < 1e-6
+        after, before = (sign * np.diff(fields.at(place), axis=0)[0] for place in (at + step, at - step))
+        assert np.median(np.abs(slope[:, axis] - (after - before) / 2e-6)) < 1e-6
