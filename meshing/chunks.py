@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK = 1 << 20  # values per piece
+CACHED = 8192  # points or cells at a time, where what is computed on the way is to stay in the cache
 SHORT = 2  # bytes up to which a table of all possible values is the quickest way
 
 
@@ -16,9 +17,14 @@ def chunks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield values[part]
 
 
-def slices(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Pieces of the first axis of an array, of about CHUNK values each."""
-    rows = max(1, CHUNK // max(1, int(np.prod(shape[1:]))))
+def cached(count: int) -> Iterator[slice]:
+    """Pieces of `count` points or cells for each of which some ten values are computed."""
+    return slices((count,), CACHED)
+
+
+def slices(shape: tuple[int, ...], values: int = CHUNK) -> Iterator[slice]:
+    """Pieces of the first axis of an array, of about so many values each."""
+    rows = max(1, values // max(1, int(np.prod(shape[1:]))))
     for first in range(0, shape[0], rows):
         yield slice(first, first + rows)
 

@@ -5,7 +5,6 @@ Graph. 26 (2007) 57, for the simplices of bisection instead of their templates, 
 points near an interface are moved onto it, then every edge with ends in two phases is cut where its phase changes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,16 +13,14 @@ from numpy.typing import NDArray
 from microlith.meshing.boxes import Neighbourhood, Shared
 from microlith.meshing.diamonds import Keys, Rows, in_order
 from microlith.meshing.interpolation import VoxelFields
-from microlith.meshing.newton import stepped
+from microlith.meshing.newton import crossings, followed
 from microlith.meshing.simplices import EDGES, dot, oriented, shortest_edges
 
 Floats = NDArray[np.float64]
 
 NEAR = 0.33  # of the shortest edge at a vertex: how far it may be from an interface to be moved onto it
 STEPS = 6  # of Newton's method onto an interface
-ARRIVED = 1e-5  # voxels, or a share of an edge: shorter steps are not taken
-ON_ZERO = 1e-5  # difference of two indicators that passes for none along an edge
-TRIALS = 14  # of where an edge changes its phase
+ARRIVED = 1e-5  # voxels: shorter steps are not taken
 END = 0.2  # of the shortest edge at a vertex: an edge cut closer to its end than that is not cut, its end moved there
 ON_INTERFACE = 0.02  # difference of the leading indicators that passes for none
 
@@ -58,8 +55,7 @@ def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: Neighbour
     fixed = (points == 0) | (points == extent)
     points, phase, free = _moved(points, shortest, indicators, extent)
     lowest, highest = _range(cells, phase, free)
-    between = cells[lowest < highest].astype(np.int64)  # pairs of their vertices become one number
-    ends, middles = _cuts(between, points, phase, free, indicators)
+    ends, middles = _cuts(cells[lowest < highest], points, phase, free, indicators)
     points, free = _ends_moved(points, free, shortest, fixed, ends, middles, shared)
 
     lowest, highest = _range(cells, phase, free)
@@ -69,7 +65,7 @@ def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: Neighbour
     rank = np.empty(len(ends), np.int64)
     length = ((places[ends[:, 0]] - places[ends[:, 1]]) ** 2).sum(axis=1)
     rank[np.lexsort((keys[ends].sum(axis=1), length))] = np.arange(len(ends))
-    pieces = _split(cells[mixed].astype(np.int64), ends, rank, len(keys))
+    pieces = _split(cells[mixed], ends, rank, len(keys))
 
     numbers = np.concatenate([2 * keys, keys[ends].sum(axis=1)])
     doubled = np.concatenate([2 * places, places[ends].sum(axis=1)])
@@ -107,22 +103,16 @@ def _moved(
     a, b = first[near], second[near]
     start = points[near]
     fixed = (start == 0) | (start == extent)
-    at = start.copy()
-    difference = np.empty(len(near))
-    going: NDArray[np.int64] = np.arange(len(near))
-    for step_number in range(STEPS + 1):
-        here, slope = indicators.difference_and_gradient(a[going], b[going], at[going])
+
+    def step(going: NDArray[np.int64], here: Floats) -> Floats:
+        difference, slope = indicators.difference_and_gradient(a[going], b[going], here)
         slope[fixed[going]] = 0.0
-        difference[going] = here
-        if step_number == STEPS:
-            break
-        step = -(here / np.maximum(dot(slope.T, slope.T), 1e-3))[:, None] * slope
-        far = np.abs(step).max(axis=1, initial=0.0) > ARRIVED
-        going = going[far]
-        at[going] = stepped(at[going], step[far], extent)
+        return -(difference / np.maximum(dot(slope.T, slope.T), 1e-3))[:, None] * slope
+
+    at = followed(start, STEPS, ARRIVED, extent, step)
     way = at - start
     close = np.sqrt((way * way).sum(axis=1)) < NEAR * shortest[near]
-    close &= np.abs(difference) < ON_INTERFACE
+    close &= np.abs(indicators.difference(a, b, at)) < ON_INTERFACE
     moved = points.copy()
     moved[near[close]] = at[close]
     free = np.ones(len(points), bool)
@@ -176,7 +166,7 @@ def _range(
 
 
 def _cuts(
-    cells: NDArray[np.int64],
+    cells: Rows,
     points: Floats,
     phase: NDArray[np.uint8],
     free: NDArray[np.bool_],
@@ -188,44 +178,19 @@ def _cuts(
     for a, b in EDGES[points.shape[1]]:
         one, other = cells[:, a], cells[:, b]
         cut = free[one] & free[other] & (phase[one] != phase[other])
-        found.append(np.minimum(one[cut], other[cut]) * count + np.maximum(one[cut], other[cut]))
+        found.append(_packed(one[cut], other[cut], count))
     packed = np.unique(np.concatenate(found))
     ends = np.stack([packed // count, packed % count], axis=1)
     start, way = points[ends[:, 0]], points[ends[:, 1]] - points[ends[:, 0]]
-    a, b = phase[ends[:, 0]], phase[ends[:, 1]]
+    before, after = phase[ends[:, 0]], phase[ends[:, 1]]
 
     def difference(which: NDArray[np.int64], share: Floats) -> Floats:
-        return indicators.difference(a[which], b[which], start[which] + share[:, None] * way[which])
+        return indicators.difference(before[which], after[which], start[which] + share[:, None] * way[which])
 
-    return ends, start + _zero(difference, len(ends))[:, None] * way
-
-
-def _zero(difference: Callable[[NDArray[np.int64], Floats], Floats], count: int) -> Floats:
-    """Where on each edge (count,), as a share of it, a difference that is positive at its start changes its sign.
-
-    By regula falsi, which halves the value at an end that stays (the Illinois method): M. Dowell and P. Jarratt, BIT 11
-    (1971) 168.
-    """
-    every: NDArray[np.int64] = np.arange(count)
-    low, high = np.zeros(count), np.ones(count)
-    at_low, at_high = difference(every, low), difference(every, high)
-    zero = np.full(count, 0.5)
-    stayed = np.zeros(count, np.int8)  # which end did last: -1 the start, 1 the other
-    going = np.flatnonzero((at_low > 0) & (at_high < 0))
-    for _ in range(TRIALS):
-        zero[going] = low[going] + at_low[going] / (at_low[going] - at_high[going]) * (high[going] - low[going])
-        value = difference(going, zero[going])
-        left = value > 0
-        at_high[going[left & (stayed[going] == 1)]] *= 0.5
-        at_low[going[~left & (stayed[going] == -1)]] *= 0.5
-        stayed[going] = np.where(left, 1, -1)
-        low[going[left]], at_low[going[left]] = zero[going[left]], value[left]
-        high[going[~left]], at_high[going[~left]] = zero[going[~left]], value[~left]
-        going = going[(np.abs(value) > ON_ZERO) & (high[going] - low[going] > ARRIVED)]
-    return zero
+    return ends, start + crossings(difference, len(ends))[:, None] * way
 
 
-def _split(cells: NDArray[np.int64], ends: NDArray[np.int64], rank: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+def _split(cells: Rows, ends: NDArray[np.int64], rank: NDArray[np.int64], first: int) -> Rows:
     """Bisect cells at all cut edges, that of the highest rank first, so that neighbours cut their common facet alike.
 
     Args:
@@ -237,7 +202,7 @@ def _split(cells: NDArray[np.int64], ends: NDArray[np.int64], rank: NDArray[np.i
     pairs = np.array(EDGES[cells.shape[1] - 1])
     touching = (pairs == np.arange(cells.shape[1])[:, None, None]).any(axis=2)  # (corners, edges)
     edge = _cut_edges(cells, ends, first)
-    done: list[NDArray[np.int64]] = [cells[:0]]
+    done = [cells[:0]]
     while len(cells) and len(ends):
         order = np.where(edge >= 0, rank[edge], -1)
         column = order.argmax(axis=1)
@@ -256,15 +221,19 @@ def _split(cells: NDArray[np.int64], ends: NDArray[np.int64], rank: NDArray[np.i
     return np.concatenate([*done, cells])
 
 
-def _cut_edges(cells: NDArray[np.int64], ends: NDArray[np.int64], first: int) -> NDArray[np.int32]:
+def _cut_edges(cells: Rows, ends: NDArray[np.int64], first: int) -> NDArray[np.int32]:
     """Which cut edge each edge of the cells is (m, edges); -1 for none."""
-    packed = ends[:, 0] * first + ends[:, 1]
+    packed = _packed(ends[:, 0], ends[:, 1], first)
     pairs = EDGES[cells.shape[1] - 1]
     edge = np.full((len(cells), len(pairs)), -1, np.int32)
     if len(ends):
         for column, (a, b) in enumerate(pairs):
-            low, high = np.minimum(cells[:, a], cells[:, b]), np.maximum(cells[:, a], cells[:, b])
-            wanted = low * first + high
+            wanted = _packed(cells[:, a], cells[:, b], first)
             place = np.minimum(np.searchsorted(packed, wanted), len(packed) - 1)
             edge[:, column] = np.where(packed[place] == wanted, place, -1)
     return edge
+
+
+def _packed(one: NDArray[np.integer], other: NDArray[np.integer], count: int) -> NDArray[np.int64]:
+    """A number for each pair of vertices, whichever comes first; `count` is larger than both."""
+    return np.minimum(one, other).astype(np.int64) * count + np.maximum(one, other)

@@ -1,14 +1,14 @@
 """Values at the centres of voxels, and between them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from microlith.meshing.chunks import cached
 
-CHUNK = 8192  # points at a time
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class VoxelFields:
     def at(self, points: Floats) -> Floats:
         """All fields (fields, n) at points (n, dim)."""
         result = np.empty((len(self.values), len(points)))
-        for part in _chunks(len(points)):
+        for part in cached(len(points)):
             index, fraction = self._cells(points[part])
             for field, row in zip(self.values, result, strict=True):
                 row[part] = _interpolated(_values(field, index, self._steps), fraction)
@@ -34,7 +34,7 @@ class VoxelFields:
     def difference(self, one: NDArray[np.integer], other: NDArray[np.integer], points: Floats) -> Floats:
         """By how much one field is above another (n,), two for each point (n, dim)."""
         result = np.empty(len(points))
-        for part in _chunks(len(points)):
+        for part in cached(len(points)):
             index, fraction = self._cells(points[part])
             result[part] = _interpolated(self._gaps(one[part], other[part], index), fraction)
         return result
@@ -44,7 +44,7 @@ class VoxelFields:
     ) -> tuple[Floats, Floats]:
         """As `difference`, and its gradients (n, dim)."""
         values, slopes = np.empty(len(points)), np.empty(points.shape)
-        for part in _chunks(len(points)):
+        for part in cached(len(points)):
             index, fraction = self._cells(points[part])
             values[part], slope = _with_gradient(self._gaps(one[part], other[part], index), fraction)
             for axis, (column, edge) in enumerate(zip(slope, self.voxel, strict=True)):
@@ -77,11 +77,6 @@ class VoxelFields:
             index += np.clip(low, 0, count - 2) * step
             fraction.append(part)
         return index, fraction
-
-
-def _chunks(count: int) -> Iterator[slice]:
-    """Points at a time: what is computed on the way stays in the cache."""
-    return (slice(start, start + CHUNK) for start in range(0, count, CHUNK))
 
 
 def _values(field: NDArray[np.float32], index: NDArray[np.int64], steps: tuple[int, ...]) -> list[Floats]:

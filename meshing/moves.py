@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.meshing.simplices import CHUNK, sharpness_of
+from microlith.meshing.chunks import cached
+from microlith.meshing.simplices import sharpness_of
 
 Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
+Numbers = NDArray[np.int64]
 
 LIKELY = 2  # turns of looking at 1, 2, 4, ... cells around a vertex, after which the best of its moves is likely known
 PAIRS = 1 << 16  # of a cell and a vertex at a time
@@ -44,7 +45,7 @@ class Around:
 
     points: Floats  # (n, dim) of all vertices
     cells: NDArray[np.int32]  # (m, dim + 1)
-    place: Rows  # (m, dim + 1) of the vertices of the cells among those k; -1 where they are not
+    place: Numbers  # (m, dim + 1) of the vertices of the cells among those k; -1 where they are not
     cosine: Floats  # (m,) of the cells as they are
 
 
@@ -70,7 +71,7 @@ def sharpest(around: Around, moves: Moves, now: Floats, alone: NDArray[np.bool_]
     turn = np.log2(turn + 1).astype(np.int8)  # one cell, then two, then four, ...
     worst = np.where(moves.inside(), -1.0, np.inf)
 
-    def look(chosen: Rows, limit: Floats, only: Rows | None = None) -> None:
+    def look(chosen: Numbers, limit: Floats, only: Numbers | None = None) -> None:
         for first in range(0, len(chosen), PAIRS):
             part = chosen[first : first + PAIRS]
             wanted = worst[:, vertex[part]] <= limit[vertex[part]]
@@ -88,7 +89,9 @@ def sharpest(around: Around, moves: Moves, now: Floats, alone: NDArray[np.bool_]
     return worst
 
 
-def _look(around: Around, moves: Moves, pairs: tuple[Rows, Rows, Rows], wanted: Rows, worst: Floats) -> None:
+def _look(
+    around: Around, moves: Moves, pairs: tuple[Numbers, Numbers, Numbers], wanted: Numbers, worst: Floats
+) -> None:
     """Bring `worst` up to date with some cells.
 
     Args:
@@ -104,8 +107,8 @@ def _look(around: Around, moves: Moves, pairs: tuple[Rows, Rows, Rows], wanted: 
     still = around.points[others].reshape(len(cell), dim * dim)
     of_pair = np.concatenate([still, moves.start[vertex], moves.reach[vertex]], axis=1).T.copy()
     ways = moves.ways.T.copy()
-    for begin in range(0, len(wanted), CHUNK):
-        way, row = np.divmod(wanted[begin : begin + CHUNK], len(cell))
+    for some in cached(len(wanted)):
+        way, row = np.divmod(wanted[some], len(cell))
         values, along = of_pair.take(row, axis=1), ways.take(way, axis=1)
         corners = [list(values[i * dim : (i + 1) * dim]) for i in range(dim + 1)]
         for axis in range(dim):

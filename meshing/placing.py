@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from microlith.meshing.boxes import Shared
 from microlith.meshing.cutting import CutCells
 from microlith.meshing.interpolation import VoxelFields
-from microlith.meshing.newton import stepped
+from microlith.meshing.newton import followed
 from microlith.meshing.simplices import dot, sharpness, shortest_edges
 
 Floats = NDArray[np.float64]
@@ -120,14 +120,11 @@ def _ways(
 ) -> Floats:
     """Ways (n, dim) of the chosen vertices to their places, by Newton's method with steps of least length."""
     around, fixed = about.phases[chosen], about.fixed[chosen]
-    at = start.copy()
-    going: NDArray[np.int64] = np.arange(len(start))
-    for _ in range(STEPS):
-        step = _step(at[going], around[going], fixed[going], indicators, lead)
-        far = np.abs(step).max(axis=1, initial=0.0) > ARRIVED
-        going = going[far]
-        at[going] = stepped(at[going], step[far], extent)
-    way = at - start
+
+    def step(going: NDArray[np.int64], here: Floats) -> Floats:
+        return _step(here, around[going], fixed[going], indicators, lead)
+
+    way = followed(start, STEPS, ARRIVED, extent, step) - start
     length = np.sqrt(dot(way.T, way.T))
     return np.asarray(way * np.minimum(1.0, LONGEST_MOVE * about.shortest[chosen] / np.maximum(length, 1e-12))[:, None])
 

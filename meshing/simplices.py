@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.meshing.chunks import cached
+
 Floats = NDArray[np.float64]
 Vector = list[Floats]  # its components, arrays of one length
 Cells = NDArray[Any]  # of integers
 
 EDGES = {2: tuple(combinations(range(3), 2)), 3: tuple(combinations(range(4), 2))}  # pairs of vertices, by dimension
-CHUNK = 8192  # cells at a time: what is computed on the way stays in the cache
 
 
 def measures(points: Floats, cells: Cells) -> Floats:
@@ -67,8 +68,8 @@ def shortest_edges(points: Floats, cells: Cells) -> Floats:
     """Length (n,) of the shortest edge of these cells at each point; infinite where there is none."""
     shortest = np.full(len(points), np.inf)
     columns = _columns(points)
-    for start in range(0, len(cells), CHUNK):
-        part = np.ascontiguousarray(cells[start : start + CHUNK].T)
+    for some in cached(len(cells)):
+        part = np.ascontiguousarray(cells[some].T)
         corners = [[column[corner] for column in columns] for corner in part]
         for a, b in EDGES[points.shape[1]]:
             edge = [one - other for one, other in zip(corners[a], corners[b], strict=True)]
@@ -85,9 +86,9 @@ def _columns(points: Floats) -> list[Floats]:
 def _chunked(points: Floats, cells: Cells, measure: Callable[[list[Vector]], Floats]) -> Floats:
     columns = _columns(points)
     result = np.empty(len(cells))
-    for start in range(0, len(cells), CHUNK):
-        part = np.ascontiguousarray(cells[start : start + CHUNK].T)
-        result[start : start + CHUNK] = measure([[column[corner] for column in columns] for corner in part])
+    for some in cached(len(cells)):
+        part = np.ascontiguousarray(cells[some].T)
+        result[some] = measure([[column[corner] for column in columns] for corner in part])
     return result
 
 
