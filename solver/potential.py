@@ -54,7 +54,7 @@ class Potential:
         return np.asarray(self._d(self._inside(c)))
 
     def _inside(self, c: Array) -> Array:
-        while self._grows and c.max(initial=0.0) > self._reach < self._farthest:
+        while self._grows and self._reach < min(c.max(initial=0.0), self._farthest):
             x, more = _followed(self._law, self._reach, 2.0 * self._reach)
             self._take((np.append(self._d.x[:-1], x), np.concatenate([self._d.c, more], axis=1)))
             self._reach *= 2.0
