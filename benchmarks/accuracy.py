@@ -25,11 +25,11 @@ from common import Array, Stopwatch, Table, interpolated, meshed, resized, say, 
 
 from mpi4py import MPI
 
-from microlith.meshing.spec import MeshOptions
+from microlith.imaging.options import MeshOptions
 from microlith.solver.transient import solve
-from microlith.workflow import pipeline
-from microlith.workflow.case import Case
-from microlith.workflow.casefile import load_case
+from microlith.workflow.case.case import Case
+from microlith.workflow.case.read import load_case
+from microlith.workflow.run import pipeline
 
 CASE = Path(__file__).parent.parent / "cases" / "aged-anode-2d" / "case.toml"
 WANTED = (1e-2, 1e-3, 1e-4)

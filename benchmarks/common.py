@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
-from microlith.meshing.phasemesh import PhaseMesh, face_tag
-from microlith.meshing.spec import MeshOptions
-from microlith.workflow.case import Case
-from microlith.workflow.meshed import Meshed, mesh_of
-from microlith.workflow.pipeline import solved_phases
-from microlith.workflow.progress import Stages
+from microlith.imaging.options import MeshOptions
+from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag
+from microlith.workflow.case.case import Case
+from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.meshed import Meshed, mesh_of
+from microlith.workflow.run.pipeline import solved_phases
 
 Array = NDArray[np.float64]
 MEBI = 1024.0**2

@@ -9,11 +9,11 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
-from microlith.meshing.agreement import agreement
-from microlith.meshing.order_statistics import percentile
-from microlith.meshing.phasemesh import Parts
-from microlith.meshing.simplices import EDGES, angles, measures, sharpness
-from microlith.meshing.volume import LabelVolume, Window
+from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.parallel.percentile import percentile
+from microlith.meshing.fidelity.agreement import agreement
+from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.mesh.simplices import EDGES, angles, measures, sharpness
 
 NEAR, FAR = 2, 6  # voxels from a surface: what counts as near to it and as far from it
 CHUNK = 1 << 16  # cells at a time

@@ -44,14 +44,14 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_first_rank, on_root
-from microlith.meshing.lattice import lattice_parts
-from microlith.meshing.parts import phase_mesh
-from microlith.meshing.phasemesh import Parts
-from microlith.meshing.spec import ImageSource, MeshOptions, PhaseLabels
-from microlith.meshing.volume import LabelVolume
+from microlith.imaging.image.load import label_volume
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.options import ImageSource, MeshOptions, PhaseLabels
+from microlith.imaging.parallel.collective import on_first_rank, on_root
+from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.meshing.mesh.phasemesh import Parts
 from microlith.meshing.voxel import voxel_parts
-from microlith.meshing.windows import label_volume
 
 NAMES = ("pore", "binder", "particle")
 SHARES = (0.4, 0.4, 0.2)

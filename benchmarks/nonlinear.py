@@ -29,18 +29,18 @@ from common import Array, Stopwatch, Table, resized, say, write_json
 
 from mpi4py import MPI
 
-from microlith.solver.dynamics import Dynamics
-from microlith.solver.laws import Concentration, Constant, DiffusivityExpression, Expression, Operation
-from microlith.solver.linear import choose_method
-from microlith.solver.spec import Physics, Role
-from microlith.solver.stages import NotConverged, State, Stepper
-from microlith.solver.stepping import INNER
-from microlith.solver.tableau import EULER
+from microlith.solver.linear_solvers import choose_method
+from microlith.solver.physics.laws import Concentration, Constant, DiffusivityExpression, Expression, Operation
+from microlith.solver.physics.phases import Physics, Role
+from microlith.solver.steps.dynamics import Dynamics
+from microlith.solver.steps.solve import INNER
+from microlith.solver.steps.stepper import NotConverged, State, Stepper
+from microlith.solver.steps.tableaus import EULER
 from microlith.solver.transient import Transient, solve
-from microlith.workflow import pipeline
-from microlith.workflow.case import Case
-from microlith.workflow.casefile import load_case
-from microlith.workflow.pipeline import Prepared
+from microlith.workflow.case.case import Case
+from microlith.workflow.case.read import load_case
+from microlith.workflow.run import pipeline
+from microlith.workflow.run.pipeline import Prepared
 
 CASE = Path(__file__).parent.parent / "cases" / "aged-anode-2d" / "case.toml"
 LATE = 1e-4  # per end, from which errors count

@@ -11,8 +11,8 @@ from common import Array
 
 from dolfinx import mesh as dmesh
 
-from microlith.solver.spec import Role
-from microlith.workflow.pipeline import Prepared
+from microlith.solver.physics.phases import Role
+from microlith.workflow.run.pipeline import Prepared
 
 FIRST_STEP = 1e-4  # per end
 LINEAR = {"lu": None, "cg": {"ksp_type": "cg", "ksp_rtol": 1e-9, "pc_type": "hypre", "pc_hypre_type": "boomeramg"}}
@@ -60,7 +60,7 @@ def run(prepared: Prepared, linear: str, growth: float) -> tuple[Array, Array]:
 
 
 def _tag(prepared: Prepared, source: int) -> int:
-    from microlith.meshing.phasemesh import interface_tag
+    from microlith.meshing.mesh.phasemesh import interface_tag
 
     solved = next(i for i, p in enumerate(prepared.case.physics.phases) if p.role is Role.TRANSPORT)
     return interface_tag(source, solved)

@@ -13,9 +13,9 @@ from dolfinx import fem
 from dolfinx.fem.petsc import NonlinearProblem
 from dolfinx.nls.petsc import NewtonSolver
 
-from microlith.meshing.phasemesh import interface_tag
-from microlith.solver.spec import Role
-from microlith.workflow.pipeline import Prepared
+from microlith.meshing.mesh.phasemesh import interface_tag
+from microlith.solver.physics.phases import Role
+from microlith.workflow.run.pipeline import Prepared
 
 
 def run(prepared: Prepared, diffusivity: Callable[[ufl.core.expr.Expr], ufl.core.expr.Expr], steps: int) -> Array:

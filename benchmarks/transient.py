@@ -37,16 +37,25 @@ from common import Array, Stopwatch, Table, box_mesh, interpolated, peak_memory,
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from microlith.solver.krylov import Trajectory, integrate
-from microlith.solver.linear import ShiftedSolvers
-from microlith.solver.problem import build
-from microlith.solver.regions import region_means
-from microlith.solver.spec import Ball, Box, FaceCondition, PhasePhysics, Physics, Role, SolverOptions, TimeSpan
-from microlith.solver.system import LinearSystem
+from microlith.solver.krylov.integrate import Trajectory, integrate
+from microlith.solver.linear_solvers import ShiftedSolvers
+from microlith.solver.physics.phases import (
+    Ball,
+    Box,
+    FaceCondition,
+    PhasePhysics,
+    Physics,
+    Role,
+    SolverOptions,
+    TimeSpan,
+)
+from microlith.solver.problem.problem import build
+from microlith.solver.problem.system import LinearSystem
+from microlith.solver.regions.means import region_means
 from microlith.solver.transient import solve
-from microlith.workflow import pipeline
-from microlith.workflow.casefile import load_case
-from microlith.workflow.pipeline import Prepared
+from microlith.workflow.case.read import load_case
+from microlith.workflow.run import pipeline
+from microlith.workflow.run.pipeline import Prepared
 
 CASE = Path(__file__).parent.parent / "cases" / "aged-anode-2d" / "paper-scale.toml"
 REFERENCE_TOLERANCE = 1e-8

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.meshing.boxes import split
-from microlith.meshing.half_voxel import subdivided
-from microlith.meshing.phasemesh import Parts
-from microlith.meshing.volume import LabelVolume, Window
+from microlith.imaging.image.half_voxel import subdivided
+from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.meshing.lattice.boxes import split
+from microlith.meshing.mesh.phasemesh import Parts
 
 MOST_BLOCKS = 128  # along an axis, in which the solved voxels are counted to share them out
 

@@ -13,12 +13,11 @@ from dolfinx.fem.petsc import assemble_matrix, assemble_vector
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from microlith.meshing.phasemesh import PhaseMesh, face_tag
-
-from . import forms
-from .components import Components, components
-from .linear import choose_method, new_ksp, prepare_factors
-from .spec import SolverOptions
+from microlith.meshing.mesh.components import Components, components
+from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag
+from microlith.solver.linear_solvers import choose_method, new_ksp, prepare_factors
+from microlith.solver.physics.phases import SolverOptions
+from microlith.solver.problem import forms
 
 Array = NDArray[np.float64]
 AXES = ("x", "y", "z")

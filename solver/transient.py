@@ -12,16 +12,15 @@ from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
-from microlith.meshing.errors import InputError
-
-from .courses import MOST_KINKS
-from .crossings import EQUAL
-from .evolution import Record, evolve
-from .linear import ShiftedSolvers, choose_method
-from .problem import Problem
-from .regions import RegionMean
-from .spec import SolverOptions, TimeSpan
-from .stepping import Effort, Stepped, is_needed, solve_stepwise
+from microlith.imaging.errors import InputError
+from microlith.solver.krylov.evolution import Record, evolve
+from microlith.solver.linear_solvers import ShiftedSolvers, choose_method
+from microlith.solver.physics.courses import MOST_KINKS
+from microlith.solver.physics.phases import SolverOptions, TimeSpan
+from microlith.solver.problem.problem import Problem
+from microlith.solver.regions.means import RegionMean
+from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
+from microlith.solver.times import EQUAL
 
 Array = NDArray[np.float64]
 DECADES = 5  # of the default times

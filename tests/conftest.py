@@ -10,7 +10,7 @@ import pytest
 
 from mpi4py import MPI
 
-from microlith.meshing.compilation import be_patient
+from microlith.meshing.distribution.compilation import be_patient
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.meshing.image import LabelImage
-from microlith.meshing.phasemesh import Triangulation
+from microlith.imaging.image.label_image import LabelImage
+from microlith.meshing.mesh.phasemesh import Triangulation
 
 
 def label_image(phase: NDArray[np.integer], voxel: tuple[float, ...] = (1e-6, 1e-6)) -> LabelImage:

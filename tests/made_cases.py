@@ -7,8 +7,8 @@ import tifffile
 
 from mpi4py import MPI
 
-from microlith.workflow.casefile import load_case
-from microlith.workflow.curves import COMMENT_LINES
+from microlith.workflow.case.read import load_case
+from microlith.workflow.results.curves import COMMENT_LINES
 
 COMM = MPI.COMM_WORLD
 
@@ -70,7 +70,7 @@ def write_case(folder, image=None, voxel="10 nm", phases=PHASES, mesh=MESH, time
 
 def run_case(path, output=None, comm=COMM, force=False):
     """Run a case file on the ranks of `comm`; the result folder."""
-    from microlith.workflow import pipeline
+    from microlith.workflow.run import pipeline
 
     output = output or path.parent / "results"
     pipeline.run(load_case(path), output, force, comm)

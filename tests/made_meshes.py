@@ -7,7 +7,7 @@ import numpy as np
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
-from microlith.meshing.phasemesh import Parts, PhaseMesh, Triangulation, face_tag, interface_tag
+from microlith.meshing.mesh.phasemesh import Parts, PhaseMesh, Triangulation, face_tag, interface_tag
 
 EPS = 1e-9
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from case_files import CASE, RICH, SMALL, edited, write_case
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.spec import MeshOptions, PhaseLabels, RawLayout
-from microlith.solver.courses import Course
-from microlith.solver.laws import Concentration, Constant, DiffusivityExpression, DiffusivityTable, Operation
-from microlith.solver.spec import (
+from microlith.imaging.errors import InputError
+from microlith.imaging.options import MeshOptions, PhaseLabels, RawLayout
+from microlith.solver.physics.courses import Course
+from microlith.solver.physics.laws import Concentration, Constant, DiffusivityExpression, DiffusivityTable, Operation
+from microlith.solver.physics.phases import (
     Ball,
     Box,
     FaceCondition,
@@ -25,10 +25,10 @@ from microlith.solver.spec import (
     TimeSpan,
     WholePhase,
 )
-from microlith.workflow.case import Case
-from microlith.workflow.casefile import load_case
-from microlith.workflow.table import interpreted
-from microlith.workflow.units import (
+from microlith.workflow.case.case import Case
+from microlith.workflow.case.describe import interpreted
+from microlith.workflow.case.read import load_case
+from microlith.workflow.schema.units import (
     AREAL_AMOUNT,
     CONCENTRATION,
     CURRENT_DENSITY,

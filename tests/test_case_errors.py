@@ -340,7 +340,7 @@ def test_unreadable_case_file(
 
 
 def test_byte_order_mark_is_no_error(tmp_path: Path) -> None:
-    from microlith.workflow.casefile import load_case
+    from microlith.workflow.case.read import load_case
 
     path = write_case(tmp_path)
     path.write_bytes(b"\xef\xbb\xbf" + CASE.encode())
@@ -374,7 +374,7 @@ def test_json_schema_refuses_what_it_can(name: str) -> None:
 
     import jsonschema
 
-    from microlith.workflow.schema import json_schema
+    from microlith.workflow.schema.keys import json_schema
 
     try:
         data = json.loads(json.dumps(tomllib.loads(TEXTS[name][0]), default=str))

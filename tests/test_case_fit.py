@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_first_rank
-from microlith.meshing.errors import InputError
-from microlith.meshing.estimate import most_tetrahedra, samples, tetrahedra
-from microlith.meshing.image import LabelImage
-from microlith.meshing.lattice import lattice_parts
-from microlith.meshing.spec import MeshOptions
-from microlith.meshing.volume import LabelVolume, Portion, Window
-from microlith.meshing.windows import volume_of
-from microlith.solver.spec import Ball, Box, Polygon, Shape, Shell
-from microlith.workflow import fit, footprint
-from microlith.workflow.casefile import load_case
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.image.volume import LabelVolume, Portion, Window
+from microlith.imaging.options import MeshOptions
+from microlith.imaging.parallel.collective import on_first_rank
+from microlith.meshing.lattice.cell_count import most_tetrahedra, samples, tetrahedra
+from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.solver.physics.phases import Ball, Box, Polygon, Shape, Shell
+from microlith.workflow.case.read import load_case
+from microlith.workflow.prepare import checks as fit, footprint
 
 COMM = MPI.COMM_WORLD
 PIXEL = 1e-8

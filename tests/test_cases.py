@@ -13,8 +13,8 @@ from PIL import Image
 from scipy import ndimage
 from scipy.optimize import brentq
 
-from microlith.solver.spec import Box
-from microlith.workflow.casefile import load_case
+from microlith.solver.physics.phases import Box
+from microlith.workflow.case.read import load_case
 
 CASES = Path(__file__).parents[1] / "cases"
 ANODE = CASES / "aged-anode-2d"
@@ -152,7 +152,7 @@ def test_every_case_file_is_valid(path):
 
 def test_slab_case_against_its_closed_form(tmp_path):
     """The figures of cases/slab/README.md."""
-    from microlith.workflow import pipeline
+    from microlith.workflow.run import pipeline
 
     pipeline.run(load_case(CASES / "slab" / "case.toml"), tmp_path / "out", force=False)
     found = json.loads((tmp_path / "out" / "summary.json").read_text())["regions"]

@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from microlith.solver.spec import Ball, Shell, WholePhase
-from microlith.workflow.casefile import load_case
+from microlith.solver.physics.phases import Ball, Shell, WholePhase
+from microlith.workflow.case.read import load_case
 
 CASES = Path(__file__).parents[1] / "cases"
 ANODE = CASES / "aged-anode-3d"
@@ -175,7 +175,7 @@ def test_physics_is_that_of_the_2d_case():
 def curves_of(name):
     """Curves of a case on cubes of 100 x 100 x 200 nm at 0.5, 2, 10 and 100 s, over the source concentration."""
     from microlith.solver.transient import solve
-    from microlith.workflow import pipeline
+    from microlith.workflow.run import pipeline
 
     case = load_case(ANODE / name)
     regions = {region: shape for region, shape in case.regions.items() if not isinstance(shape, Shell)}

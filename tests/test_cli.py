@@ -21,13 +21,13 @@ from case_files import CASE, RICH, SMALL, edited, write_case
 
 from mpi4py import MPI
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.image import LabelImage
-from microlith.meshing.windows import volume_of
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.load import volume_of
 from microlith.workflow import cli
-from microlith.workflow.case import Case
-from microlith.workflow.casefile import load_case
-from microlith.workflow.schema import CASE as TOP_LEVEL, json_schema, markdown_reference
+from microlith.workflow.case.case import Case
+from microlith.workflow.case.read import load_case
+from microlith.workflow.schema.keys import CASE as TOP_LEVEL, json_schema, markdown_reference
 
 IMAGE = LabelImage(np.arange(40, dtype=np.uint8).reshape(8, 5) % 4, ("pore", "sei", "grain", "metal"), (1e-8, 1e-8))
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,8 +49,8 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return SimpleNamespace(case=case, volume=volume_of(IMAGE, MPI.COMM_SELF))
 
     fake: Any = SimpleNamespace(check=check, mesh=note, run=note)
-    monkeypatch.setitem(sys.modules, "microlith.workflow.pipeline", fake)
-    monkeypatch.setattr("microlith.workflow.pipeline", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "microlith.workflow.run.pipeline", fake)
+    monkeypatch.setattr("microlith.workflow.run.pipeline", fake, raising=False)
     return seen
 
 
@@ -191,9 +191,9 @@ def test_the_parser_of_keys_and_the_data_classes_agree() -> None:
     """Each option of mesh, time and solver can be set from the case file."""
     from dataclasses import fields
 
-    from microlith.meshing.spec import MeshOptions
-    from microlith.solver.spec import SolverOptions, TimeSpan
-    from microlith.workflow.table_kinds import Table
+    from microlith.imaging.options import MeshOptions
+    from microlith.solver.physics.phases import SolverOptions, TimeSpan
+    from microlith.workflow.schema.tables import Table
 
     for name, options in (("mesh", MeshOptions), ("time", TimeSpan), ("solver", SolverOptions)):
         table = TOP_LEVEL.key(name).kind
@@ -376,12 +376,12 @@ def test_progress_and_warnings_follow_verbosity(
     path = write_case(tmp_path)
 
     def run(*_: Any, **__: Any) -> None:
-        log = logging.getLogger("microlith.workflow.pipeline")
+        log = logging.getLogger("microlith.workflow.run.pipeline")
         log.debug("detail")
         log.info("progress")
         log.warning("look out")
 
-    monkeypatch.setattr(sys.modules["microlith.workflow.pipeline"], "run", run)
+    monkeypatch.setattr(sys.modules["microlith.workflow.run.pipeline"], "run", run)
     said: Callable[[], str] = lambda: capsys.readouterr().err  # noqa: E731
     assert cli.main(["run", str(path), "-o", str(tmp_path / "out")]) == 0
     assert said() == "progress\nwarning: look out\n"
@@ -445,7 +445,7 @@ def run(case, output, force):
     {body}
 
 fake = types.SimpleNamespace(run=run, mesh=None, check=None)
-sys.modules["microlith.workflow.pipeline"] = fake
+sys.modules["microlith.workflow.run.pipeline"] = fake
 from microlith.meshing.errors import InputError
 from microlith.workflow import cli
 sys.exit(cli.main(sys.argv[1:]))
@@ -518,7 +518,7 @@ def test_two_ranks_show_help_and_schema_once(tmp_path: Path) -> None:
 
 def test_tables_are_plain_in_a_log_under_a_launcher(monkeypatch):
     """Launchers give a rank a terminal even where their own output is a file."""
-    from microlith.workflow import terminal
+    from microlith.workflow.console import table_console as terminal
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(terminal, "launched_rank", lambda: None)

@@ -10,10 +10,10 @@ from made_meshes import COMM, brick, everywhere, rectangle
 from dolfinx import mesh as dmesh
 from dolfinx.mesh import CellType
 
-from microlith.meshing.phasemesh import face_tag, interface_tag
-from microlith.solver.problem import build
-from microlith.solver.regions import region_means
-from microlith.solver.spec import Box, FaceCondition, PhasePhysics, Physics, Role, SolverOptions, TimeSpan
+from microlith.meshing.mesh.phasemesh import face_tag, interface_tag
+from microlith.solver.physics.phases import Box, FaceCondition, PhasePhysics, Physics, Role, SolverOptions, TimeSpan
+from microlith.solver.problem.problem import build
+from microlith.solver.regions.means import region_means
 from microlith.solver.transient import solve
 
 MICRO = 1e-6

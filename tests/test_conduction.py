@@ -14,15 +14,15 @@ from scipy.sparse.linalg import spsolve
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_root
-from microlith.meshing.distribute import create_mesh, distribute
-from microlith.meshing.fitted import fitted_triangulation
-from microlith.meshing.image import LabelImage
-from microlith.meshing.phasemesh import PhaseMesh
-from microlith.meshing.spec import MeshOptions
-from microlith.solver.components import components
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.options import MeshOptions
+from microlith.imaging.parallel.collective import on_root
+from microlith.meshing.distribution.from_triangles import create_mesh, distribute
+from microlith.meshing.fitted.mesher import fitted_triangulation
+from microlith.meshing.mesh.components import components
+from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.conduction import conduction
-from microlith.solver.spec import SolverOptions
+from microlith.solver.physics.phases import SolverOptions
 
 SHAPES = {
     "triangle": dmesh.CellType.triangle,

@@ -9,13 +9,13 @@ import tifffile
 from made_meshes import COMM
 from rayleigh import cubic_array_of_spheres
 
-from microlith.meshing.lattice import lattice_parts
-from microlith.meshing.parts import phase_mesh
-from microlith.meshing.phasemesh import Parts
-from microlith.meshing.spec import MeshOptions
-from microlith.meshing.volume import LabelVolume, Portion
+from microlith.imaging.image.volume import LabelVolume, Portion
+from microlith.imaging.options import MeshOptions
+from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.meshing.mesh.phasemesh import Parts
 from microlith.solver.conduction import conduction
-from microlith.solver.spec import SolverOptions
+from microlith.solver.physics.phases import SolverOptions
 
 DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 VOXEL = 1e-7  # m

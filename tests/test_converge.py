@@ -14,17 +14,18 @@ from made_cases import COMM, curves, run_case, write_case
 
 from mpi4py import MPI
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.fitted import fitted_triangulation
-from microlith.meshing.half_voxel import Shift, on_finer_voxels, shifted, subdivided
-from microlith.meshing.image import LabelImage
-from microlith.meshing.lattice import lattice_parts
-from microlith.meshing.spec import MeshOptions
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.half_voxel import Shift, on_finer_voxels, shifted, subdivided
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.options import MeshOptions
+from microlith.meshing.fitted.mesher import fitted_triangulation
+from microlith.meshing.lattice.mesher import lattice_parts
 from microlith.meshing.voxel import voxel_parts
-from microlith.meshing.windows import volume_of
-from microlith.solver.extrapolation import convergence, enveloped
-from microlith.workflow import cli, converge as study_module, spatial_error as estimate_module
-from microlith.workflow.casefile import load_case
+from microlith.workflow import cli
+from microlith.workflow.case.read import load_case
+from microlith.workflow.studies import converge as study_module, spatial_error as estimate_module
+from microlith.workflow.studies.richardson import convergence, enveloped
 
 UNIT = 1e-8
 D = 1e-14

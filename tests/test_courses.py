@@ -10,11 +10,11 @@ from test_krylov import D, _dense
 
 from mpi4py import MPI
 
-from microlith.solver.courses import Course, course_of
-from microlith.solver.krylov import phi1, phi2, phi3
-from microlith.solver.problem import build
-from microlith.solver.regions import region_means
-from microlith.solver.spec import Box, FaceCondition, PhasePhysics, Physics, Role, SolverOptions, TimeSpan
+from microlith.solver.krylov.integrate import phi1, phi2, phi3
+from microlith.solver.physics.courses import Course, course_of
+from microlith.solver.physics.phases import Box, FaceCondition, PhasePhysics, Physics, Role, SolverOptions, TimeSpan
+from microlith.solver.problem.problem import build
+from microlith.solver.regions.means import region_means
 from microlith.solver.transient import solve
 
 SIDE = 10.0  # µm

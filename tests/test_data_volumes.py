@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from made_meshes import COMM
 
-from microlith.meshing.agreement import agreement
-from microlith.meshing.lattice import lattice_parts
-from microlith.meshing.parts import phase_mesh
-from microlith.meshing.simplices import angles, measures, sharpness
-from microlith.meshing.spec import ImageSource, MeshOptions, PhaseLabels
+from microlith.imaging.image.load import label_volume
+from microlith.imaging.options import ImageSource, MeshOptions, PhaseLabels
+from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.fidelity.agreement import agreement
+from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.meshing.mesh.simplices import angles, measures, sharpness
 from microlith.meshing.voxel import voxel_parts
-from microlith.meshing.windows import label_volume
 
 DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the third-party images in {DATA} are absent")

@@ -7,11 +7,11 @@ import pytest
 import tifffile
 from made_meshes import COMM
 
-from microlith.meshing.collective import on_root
-from microlith.meshing.errors import InputError
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.collective import on_root
 from microlith.workflow import cli
-from microlith.workflow.casefile import load_case
-from microlith.workflow.deff import deff
+from microlith.workflow.case.read import load_case
+from microlith.workflow.studies.effective_diffusivity import deff
 
 HEAD = """
 [image]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from microlith.meshing.diamonds import Lattice, Range, refined, simplices
-from microlith.meshing.simplices import angles, measures, oriented, sharpness
+from microlith.meshing.lattice.bisection import Lattice, Range, refined, simplices
+from microlith.meshing.mesh.simplices import angles, measures, oriented, sharpness
 
 
 def _around_a_sphere(lattice, box, finest=0.1, growth=0.3):

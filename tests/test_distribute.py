@@ -8,12 +8,12 @@ import ufl
 from dolfinx import fem
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_root
-from microlith.meshing.distribute import distribute
-from microlith.meshing.errors import InputError
-from microlith.meshing.fitted import fitted_triangulation
-from microlith.meshing.phasemesh import face_tag, interface_tag
-from microlith.meshing.spec import MeshOptions
+from microlith.imaging.errors import InputError
+from microlith.imaging.options import MeshOptions
+from microlith.imaging.parallel.collective import on_root
+from microlith.meshing.distribution.from_triangles import distribute
+from microlith.meshing.fitted.mesher import fitted_triangulation
+from microlith.meshing.mesh.phasemesh import face_tag, interface_tag
 
 pytestmark = pytest.mark.mpi
 COMM = MPI.COMM_WORLD

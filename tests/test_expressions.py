@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from case_files import SMALL, edited, write_case
 
-from microlith.meshing.errors import InputError
-from microlith.solver.laws import (
+from microlith.imaging.errors import InputError
+from microlith.solver.physics.laws import (
     OPERATIONS,
     Concentration,
     Constant,
@@ -18,10 +18,10 @@ from microlith.solver.laws import (
     DiffusivityTable,
     Operation,
 )
-from microlith.workflow.casefile import load_case
-from microlith.workflow.expressions import NUMPY, diffusivity_at, diffusivity_expression, largest_diffusivity
-from microlith.workflow.kinds import Place
-from microlith.workflow.units import any_to_si, measured
+from microlith.workflow.case.expressions import NUMPY, diffusivity_at, diffusivity_expression, largest_diffusivity
+from microlith.workflow.case.read import load_case
+from microlith.workflow.schema.kinds import Place
+from microlith.workflow.schema.units import any_to_si, measured
 
 AT = Place("case.toml", ("phases", "sei"), "diffusivity")
 D0 = "1e-14 m^2/s"

@@ -15,12 +15,10 @@ from made_meshes import COMM, everywhere, rectangle, voxel_parts_of
 
 from mpi4py import MPI
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.parts import phase_mesh
-from microlith.solver.courses import Course
-from microlith.solver.problem import build
-from microlith.solver.regions import region_means
-from microlith.solver.spec import (
+from microlith.imaging.errors import InputError
+from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.solver.physics.courses import Course
+from microlith.solver.physics.phases import (
     FARADAY,
     Box,
     FaceCondition,
@@ -30,6 +28,8 @@ from microlith.solver.spec import (
     SolverOptions,
     TimeSpan,
 )
+from microlith.solver.problem.problem import build
+from microlith.solver.regions.means import region_means
 from microlith.solver.transient import solve
 
 MICRO = 1e-6

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from label_images import disk, label_image
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.export import write_mesh
-from microlith.meshing.fidelity import fidelity
-from microlith.meshing.fitted import fitted_triangulation
-from microlith.meshing.quality import sicn
-from microlith.meshing.spec import MeshOptions
+from microlith.imaging.errors import InputError
+from microlith.imaging.options import MeshOptions
+from microlith.meshing.fidelity.compare import fidelity
+from microlith.meshing.fitted.mesher import fitted_triangulation
+from microlith.meshing.mesh.export import write_mesh
+from microlith.meshing.mesh.quality import sicn
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,15 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
-from microlith.meshing.agreement import agreement
-from microlith.meshing.errors import InputError
-from microlith.meshing.export import write_parts
-from microlith.meshing.fidelity import parts_fidelity
-from microlith.meshing.image import LabelImage
-from microlith.meshing.order_statistics import percentile
-from microlith.meshing.phasemesh import Parts
-from microlith.meshing.quality import tetrahedra
-from microlith.meshing.windows import volume_of
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.parallel.percentile import percentile
+from microlith.meshing.fidelity.agreement import agreement
+from microlith.meshing.fidelity.compare import parts_fidelity
+from microlith.meshing.mesh.export import write_parts
+from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.mesh.quality import tetrahedra
 
 COMM = MPI.COMM_WORLD
 ALONE = MPI.COMM_SELF

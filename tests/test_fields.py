@@ -12,9 +12,9 @@ import pyvista
 from dolfinx import fem, mesh as dmesh
 from mpi4py import MPI
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.phasemesh import PhaseMesh
-from microlith.workflow.fields import write_fields
+from microlith.imaging.errors import InputError
+from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.workflow.results.fields import write_fields
 
 COMM = MPI.COMM_WORLD
 UNIT = 5e-7  # metres per mesh unit: one micrometre is two

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from label_images import HARD, assert_conforming, disk, edges_of, label_image
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.fidelity import fidelity
-from microlith.meshing.fitted import fitted_triangulation
-from microlith.meshing.quality import areas, sicn, smallest_angles
-from microlith.meshing.spec import MeshOptions
+from microlith.imaging.errors import InputError
+from microlith.imaging.options import MeshOptions
+from microlith.meshing.fidelity.compare import fidelity
+from microlith.meshing.fitted.mesher import fitted_triangulation
+from microlith.meshing.mesh.quality import areas, sicn, smallest_angles
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -120,7 +120,7 @@ def test_orientation_is_the_images():
 
 def test_bad_triangles_are_cured(monkeypatch):
     """A mesher's blunder: one free point nearly on an edge of its star."""
-    from microlith.meshing import fitted
+    from microlith.meshing.fitted import mesher as fitted
 
     made = fitted._mesh
 

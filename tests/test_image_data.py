@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microlith.meshing.labels import label_image
-from microlith.meshing.spec import ImageSource, PhaseLabels, RawLayout
+from microlith.imaging.image.labels import label_image
+from microlith.imaging.options import ImageSource, PhaseLabels, RawLayout
 
 DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the third-party images in {DATA} are absent")

@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.read_image import read_image
-from microlith.meshing.spec import ImageSource, RawLayout
+from microlith.imaging.errors import InputError
+from microlith.imaging.formats.open import read_image
+from microlith.imaging.options import ImageSource, RawLayout
 
 STACK = (np.arange(5 * 40 * 60) % 3).reshape(5, 40, 60).astype(np.uint8)
 

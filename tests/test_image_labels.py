@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from microlith.meshing.chunks import CHUNK, count_values, rename
-from microlith.meshing.errors import InputError
-from microlith.meshing.image import LabelImage
-from microlith.meshing.labels import label_image, read_region_labels
-from microlith.meshing.sampling import majority
-from microlith.meshing.spec import Colour, ImageSource, PhaseLabels
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.labels import label_image, read_region_labels
+from microlith.imaging.image.sampling import majority
+from microlith.imaging.options import Colour, ImageSource, PhaseLabels
+from microlith.imaging.parallel.large_arrays import CHUNK, count_values, rename
 
 Labels = tuple[int | Colour, ...]
 STACK = (np.arange(4 * 6 * 8) // 3 % 3).reshape(4, 6, 8).astype(np.uint8)
@@ -158,7 +158,7 @@ def test_majority_against_counting_block_by_block(edge: int) -> None:
 def test_majority_in_pieces_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(2).integers(0, 3, (40, 30)).astype(np.uint8)
     whole = majority(values, 3, "a.npy")
-    monkeypatch.setattr("microlith.meshing.sampling.CHUNK", 100)
+    monkeypatch.setattr("microlith.imaging.image.sampling.CHUNK", 100)
     np.testing.assert_array_equal(majority(values, 3, "a.npy"), whole)
 
 

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from microlith.meshing.image import RawImage
-from microlith.meshing.read_image import read_image
-from microlith.meshing.spec import ImageSource, RawLayout
+from microlith.imaging.formats.open import read_image
+from microlith.imaging.image.label_image import RawImage
+from microlith.imaging.options import ImageSource, RawLayout
 
 FLAT = np.arange(12, dtype=np.uint8).reshape(3, 4) % 7  # no symmetry, no two axes alike
 STACK = (np.arange(24, dtype=np.uint8) * 5 % 23).reshape(2, 3, 4)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from microlith.meshing.improve import improve, relax
-from microlith.meshing.quality import areas, sicn
+from microlith.meshing.fitted.improve import improve, relax
+from microlith.meshing.mesh.quality import areas, sicn
 
 
 def grid(n=8):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from microlith.meshing.indicators import indicators
+from microlith.meshing.lattice.indicators import indicators
 
 
 def _ball(radius, size):

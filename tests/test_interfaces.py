@@ -18,12 +18,10 @@ from dolfinx import fem
 from dolfinx.mesh import CellType
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_root
-from microlith.meshing.errors import InputError
-from microlith.meshing.parts import phase_mesh
-from microlith.solver.problem import build
-from microlith.solver.regions import region_means
-from microlith.solver.spec import (
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.collective import on_root
+from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.solver.physics.phases import (
     Box,
     FaceCondition,
     InterfaceLaw,
@@ -34,6 +32,8 @@ from microlith.solver.spec import (
     TimeSpan,
     WholePhase,
 )
+from microlith.solver.problem.problem import build
+from microlith.solver.regions.means import region_means
 from microlith.solver.transient import solve
 
 MICRO = 1e-6

@@ -10,10 +10,10 @@ from made_meshes import COMM, pixel_triangulation, rectangle
 
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_root
-from microlith.meshing.distribute import distribute
-from microlith.meshing.phasemesh import face_tag, interface_tag
-from microlith.solver.islands import islands
+from microlith.imaging.parallel.collective import on_root
+from microlith.meshing.distribution.from_triangles import distribute
+from microlith.meshing.mesh.phasemesh import face_tag, interface_tag
+from microlith.solver.problem.islands import islands
 
 NAMES = ("pore", "sei", "particle", "binder")
 FED = {interface_tag(0, 1), interface_tag(0, 3)}

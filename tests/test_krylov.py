@@ -10,10 +10,10 @@ from scipy.linalg import eigh
 
 from mpi4py import MPI
 
-from microlith.solver.krylov import phi1, phi2
-from microlith.solver.problem import build
-from microlith.solver.regions import region_means
-from microlith.solver.spec import Box, FaceCondition, PhasePhysics, Physics, Role, SolverOptions, TimeSpan
+from microlith.solver.krylov.integrate import phi1, phi2
+from microlith.solver.physics.phases import Box, FaceCondition, PhasePhysics, Physics, Role, SolverOptions, TimeSpan
+from microlith.solver.problem.problem import build
+from microlith.solver.regions.means import region_means
 from microlith.solver.transient import solve
 
 D = 1e-14

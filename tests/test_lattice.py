@@ -8,12 +8,12 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
-from microlith.meshing.agreement import agreement
-from microlith.meshing.image import LabelImage
-from microlith.meshing.lattice import lattice_parts
-from microlith.meshing.simplices import angles, measures, sharpness
-from microlith.meshing.spec import MeshOptions
-from microlith.meshing.windows import volume_of
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.options import MeshOptions
+from microlith.meshing.fidelity.agreement import agreement
+from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.meshing.mesh.simplices import angles, measures, sharpness
 
 COMM = MPI.COMM_WORLD
 UNIT = 1e-8

@@ -9,9 +9,9 @@ import pytest
 
 from mpi4py import MPI
 
-from microlith.meshing.image import LabelImage
-from microlith.meshing.phasemesh import Parts
-from microlith.meshing.windows import volume_of
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.load import volume_of
+from microlith.meshing.mesh.phasemesh import Parts
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from mesh_figures import interface_area, mesh_figures, sizes_around, voxel_face_area

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from microlith.meshing.narrow import critical, thin
+from microlith.meshing.lattice.thin_parts import critical, thin
 
 
 @pytest.mark.parametrize(("thickness", "expected"), [(1, True), (2, True), (3, False), (5, False)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from microlith.meshing.newton import crossings, followed
+from microlith.meshing.lattice.newton import crossings, followed
 
 
 def test_crossings_are_where_the_sign_changes():

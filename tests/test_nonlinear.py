@@ -12,10 +12,11 @@ from scipy.integrate import quad, solve_bvp, solve_ivp
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
-from microlith.meshing.phasemesh import face_tag, interface_tag
-from microlith.solver.courses import Course
-from microlith.solver.law_values import values_of
-from microlith.solver.laws import (
+from microlith.meshing.mesh.phasemesh import face_tag, interface_tag
+from microlith.solver.physics.courses import Course
+from microlith.solver.physics.kirchhoff import Potential
+from microlith.solver.physics.law_values import values_of
+from microlith.solver.physics.laws import (
     OPERATIONS,
     Concentration,
     Constant,
@@ -23,10 +24,7 @@ from microlith.solver.laws import (
     DiffusivityTable,
     Operation,
 )
-from microlith.solver.potential import Potential
-from microlith.solver.problem import build
-from microlith.solver.regions import region_means
-from microlith.solver.spec import (
+from microlith.solver.physics.phases import (
     Box,
     FaceCondition,
     InterfaceLaw,
@@ -36,7 +34,9 @@ from microlith.solver.spec import (
     SolverOptions,
     TimeSpan,
 )
-from microlith.solver.tableau import ESDIRK4, TRBDF2
+from microlith.solver.problem.problem import build
+from microlith.solver.regions.means import region_means
+from microlith.solver.steps.tableaus import ESDIRK4, TRBDF2
 from microlith.solver.transient import solve
 
 MICRO = 1e-6
@@ -194,8 +194,8 @@ def test_potential_of_a_law_without_values():
 @pytest.mark.parametrize("tableau", [ESDIRK4, TRBDF2], ids=lambda t: t.name)
 def test_order_in_time(tableau, verified):
     """Fixed steps on a coarse mesh, whose discrete problem is smooth."""
-    from microlith.solver.dynamics import Dynamics
-    from microlith.solver.stages import State, Stepper
+    from microlith.solver.steps.dynamics import Dynamics
+    from microlith.solver.steps.stepper import State, Stepper
 
     mesh = with_sink(rectangle(MPI.COMM_SELF, (2, 1), (10.0, 5.0)))
     sink = PhasePhysics("silicon", Role.SINK, uptake=3e-9, capacity=2e-3)
@@ -230,7 +230,7 @@ def test_order_in_time(tableau, verified):
 
 
 def _solved(mass, right):
-    from microlith.solver.assembly import project
+    from microlith.solver.problem.assembly import project
 
     return project(mass, right)
 
@@ -247,7 +247,7 @@ MESHES = {
 
 
 def _box_of(cells, kind):
-    from microlith.meshing.phasemesh import PhaseMesh
+    from microlith.meshing.mesh.phasemesh import PhaseMesh
 
     size = (10.0, 10.0 * cells[1] / cells[0])
     mesh = dmesh.create_rectangle(COMM, [[0.0, 0.0], size], cells, kind, ghost_mode=dmesh.GhostMode.shared_facet)
@@ -550,7 +550,7 @@ def test_multigrid_and_factors_agree():
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-3])
 def test_lithium_balances_whatever_newton_leaves(tolerance, monkeypatch):
     """Iterations that stop a thousand times too early cost accuracy, not lithium."""
-    from microlith.solver import implicit
+    from microlith.solver.steps import integrator as implicit
 
     monkeypatch.setattr(implicit, "NEWTON", 30.0)
     monkeypatch.setattr(implicit, "NEWTON_MOST", np.inf)
@@ -562,7 +562,7 @@ def test_lithium_balances_whatever_newton_leaves(tolerance, monkeypatch):
 
 def test_factors_of_both_kinds_agree(monkeypatch):
     """PETSc's own factors and MUMPS's, which it takes where PETSc was built without the ordering."""
-    from microlith.solver import linear
+    from microlith.solver import linear_solvers as linear
 
     found = [run(slab_mesh(20), Physics((medium(EXPONENTIAL),), FED), 2, 1e-3)]
     monkeypatch.setattr(linear, "SPARSEST", "none-such")

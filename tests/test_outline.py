@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from label_images import HARD, disk, label_image
 
-from microlith.meshing.outline import OUTSIDE, _corner_graph, _open_sharp_angles, chain_integrals, trace
+from microlith.meshing.fitted.outline import OUTSIDE, _corner_graph, _open_sharp_angles, chain_integrals, trace
 
 
 def enclosed(outline, phase):

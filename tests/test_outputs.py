@@ -14,9 +14,9 @@ import pytest
 
 from mpi4py import MPI
 
-from microlith.meshing.collective import in_turn, on_first_rank, together
-from microlith.meshing.errors import InputError
-from microlith.workflow.outputs import cannot_write, result_folder, whole_file, write_summary, write_text
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.collective import in_turn, on_first_rank, together
+from microlith.workflow.results.folder import cannot_write, result_folder, whole_file, write_summary, write_text
 
 COMM = MPI.COMM_WORLD
 

@@ -14,18 +14,18 @@ from scipy.optimize import brentq
 
 from mpi4py import MPI
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.image import LabelImage
-from microlith.meshing.particles import particles_of
-from microlith.meshing.windows import volume_of
-from microlith.solver.crossings import first_times
-from microlith.solver.surface_means import share_above
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.microstructure.particles import particles_of
+from microlith.solver.regions.surface_means import share_above
+from microlith.solver.times import first_times
 from microlith.solver.transient import solve
-from microlith.workflow.casefile import load_case
-from microlith.workflow.particle_colours import NEVER, TimeColours
-from microlith.workflow.particle_distances import draw_distances
-from microlith.workflow.particles import particle_tables
-from microlith.workflow.pipeline import prepared
+from microlith.workflow.case.read import load_case
+from microlith.workflow.pictures.particle_colours import NEVER, TimeColours
+from microlith.workflow.pictures.particle_distances import draw_distances
+from microlith.workflow.prepare.particle_surfaces import particle_tables
+from microlith.workflow.run.pipeline import prepared
 
 SHELF = 4  # voxels of pores at x_min
 D = 2e-14
@@ -447,7 +447,7 @@ def test_any_number_of_ranks(tmp_path, method, dim):
 @pytest.mark.parametrize("shape", [(40, 60), (14, 24, 20)])
 def test_particles_of_an_image(shape, monkeypatch):
     """Number, size, middle, contacts and place of each, as SciPy and counting by hand have them."""
-    monkeypatch.setattr("microlith.meshing.chunks.CHUNK", 700)
+    monkeypatch.setattr("microlith.imaging.parallel.large_arrays.CHUNK", 700)
     field = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal(shape), 1.5)
     image = np.digitize(field, np.quantile(field, [0.3, 0.6])).astype(np.uint8)
     edge = np.array([2e-9, 1e-9, 1e-9][-len(shape) :])

@@ -12,9 +12,9 @@ from dolfinx import fem
 from dolfinx.mesh import compute_midpoints, exterior_facet_indices
 from mpi4py import MPI
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.parts import phase_mesh
-from microlith.meshing.phasemesh import interface_tag
+from microlith.imaging.errors import InputError
+from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.mesh.phasemesh import interface_tag
 
 pytestmark = pytest.mark.mpi
 COMM = MPI.COMM_WORLD

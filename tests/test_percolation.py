@@ -11,14 +11,14 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_first_rank
-from microlith.meshing.errors import InputError
-from microlith.meshing.image import AXES, LabelImage
-from microlith.meshing.percolation import percolation
-from microlith.meshing.volume import Window
-from microlith.meshing.windows import volume_of, whole_on_root
-from microlith.workflow import pipeline
-from microlith.workflow.casefile import load_case
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.label_image import AXES, LabelImage
+from microlith.imaging.image.load import volume_of, whole_on_root
+from microlith.imaging.image.volume import Window
+from microlith.imaging.microstructure.percolation import percolation
+from microlith.imaging.parallel.collective import on_first_rank
+from microlith.workflow.case.read import load_case
+from microlith.workflow.run import pipeline
 
 COMM = MPI.COMM_WORLD
 NAMES = ("pore", "sei", "grain")

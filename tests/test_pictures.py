@@ -11,10 +11,10 @@ from PIL import Image
 from dolfinx import fem, mesh as dmesh
 from mpi4py import MPI
 
-from microlith.meshing.image import LabelImage
-from microlith.meshing.phasemesh import interface_tag
-from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
-from microlith.workflow.figure_parts import (
+from microlith.imaging.image.label_image import LabelImage
+from microlith.meshing.mesh.phasemesh import interface_tag
+from microlith.solver.physics.phases import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
+from microlith.workflow.pictures.figure import (
     BLUE_TO_RED,
     COLOURS,
     DPI,
@@ -23,8 +23,8 @@ from microlith.workflow.figure_parts import (
     snapshot_names,
     time_unit,
 )
-from microlith.workflow.pictures import draw_curves, draw_snapshots
-from microlith.workflow.raster import Raster, pixel_map, reduce_raster
+from microlith.workflow.pictures.raster import Raster, pixel_map, reduce_raster
+from microlith.workflow.pictures.snapshots import draw_curves, draw_snapshots
 
 COMM = MPI.COMM_WORLD
 PIXEL = 1e-8

@@ -13,15 +13,15 @@ from scipy.sparse import eye_array
 from dolfinx import fem
 from mpi4py import MPI
 
-from microlith.meshing.parts import phase_mesh
-from microlith.meshing.volume import LabelVolume, Portion
-from microlith.solver.spec import Ball, Box, Shell, WholePhase
-from microlith.workflow import pictures3d
-from microlith.workflow.cutaway import Sheet, _section, _split, cutaway, thinned, vertices_of
-from microlith.workflow.figure_parts import BLUE_TO_RED, DPI, greys_of, phases_with_cells
-from microlith.workflow.pictures3d import MARGINS, View, draw_snapshots_3d
-from microlith.workflow.rendering import Layer, Renderer, RenderingError, Scene, rendering_environment
-from microlith.workflow.solids import solids
+from microlith.imaging.image.volume import LabelVolume, Portion
+from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.solver.physics.phases import Ball, Box, Shell, WholePhase
+from microlith.workflow.pictures import snapshots3d as pictures3d
+from microlith.workflow.pictures.cutaway import Sheet, _section, _split, cutaway, thinned, vertices_of
+from microlith.workflow.pictures.figure import BLUE_TO_RED, DPI, greys_of, phases_with_cells
+from microlith.workflow.pictures.rendering import Layer, Renderer, RenderingError, Scene, rendering_environment
+from microlith.workflow.pictures.snapshots3d import MARGINS, View, draw_snapshots_3d
+from microlith.workflow.pictures.solids import solids
 
 COMM = MPI.COMM_WORLD
 NAMES = ("pore", "sei_cb", "particle", "other")

@@ -9,8 +9,8 @@ from made_cases import curves
 
 from mpi4py import MPI
 
-from microlith.workflow import pipeline
-from microlith.workflow.casefile import load_case
+from microlith.workflow.case.read import load_case
+from microlith.workflow.run import pipeline
 
 DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the third-party images in {DATA} are absent")

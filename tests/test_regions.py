@@ -9,12 +9,12 @@ from made_meshes import COMM, everywhere, rectangle
 from dolfinx import fem, mesh as dmesh
 from mpi4py import MPI
 
-from microlith.meshing.phasemesh import PhaseMesh, face_tag, interface_tag
-from microlith.solver.corners import facet_corners
-from microlith.solver.regions import region_means
-from microlith.solver.shapes import LabelField
-from microlith.solver.spec import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
-from microlith.solver.surface import SurfaceDistance
+from microlith.meshing.mesh.cells import facet_corners
+from microlith.meshing.mesh.distance import SurfaceDistance
+from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag, interface_tag
+from microlith.solver.physics.phases import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
+from microlith.solver.regions.means import region_means
+from microlith.solver.regions.shapes import LabelField
 
 MICRO = 1e-6
 SIZE = (10.0, 6.0)
@@ -202,7 +202,7 @@ def test_label_image():
 
 
 def label_field(member, pixel) -> LabelField:
-    from microlith.workflow.label_regions import _field
+    from microlith.workflow.prepare.label_images import _field
 
     return _field(member, pixel)
 

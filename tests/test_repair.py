@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial import Delaunay
 
-from microlith.meshing.moves import Around, Moves, sharpest
-from microlith.meshing.simplices import oriented, sharpness
+from microlith.meshing.lattice.moves import Around, Moves, sharpest
+from microlith.meshing.mesh.simplices import oriented, sharpness
 
 
 @pytest.mark.parametrize("dim", [2, 3])

@@ -19,10 +19,11 @@ from PIL import Image
 
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_root
-from microlith.meshing.errors import InputError
-from microlith.workflow import meshed, pipeline
-from microlith.workflow.casefile import load_case
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.collective import on_root
+from microlith.workflow.case.read import load_case
+from microlith.workflow.prepare import meshed
+from microlith.workflow.run import pipeline
 
 D = 2e-14 / 0.5  # m²/s: of the SEI of the small case, by its porosity
 PICTURES = ["curves.png", "snapshot-0s.png", "snapshot-20s.png", "snapshot-2s.png"]
@@ -441,9 +442,9 @@ def test_region_labels_are_checked_before_meshing(tmp_path):
     """`check` refuses what `run` would: a label image of another size, without the label, or outside solved phases."""
     import tifffile
 
-    from microlith.meshing.errors import InputError
-    from microlith.workflow.casefile import load_case
-    from microlith.workflow.pipeline import check
+    from microlith.imaging.errors import InputError
+    from microlith.workflow.case.read import load_case
+    from microlith.workflow.run.pipeline import check
 
     wrong = {
         "small": (np.ones((5, 5), np.uint8), "", "size"),

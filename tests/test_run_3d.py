@@ -11,13 +11,13 @@ from made_cases import COMM, PHASES, curves, electrode, run_case, write_case
 
 from mpi4py import MPI
 
-from microlith.meshing.collective import on_root
-from microlith.meshing.errors import InputError
-from microlith.meshing.windows import label_volume
-from microlith.solver.spec import Shell
-from microlith.workflow import pipeline
-from microlith.workflow.casefile import load_case
-from microlith.workflow.region_shares import shell_share
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.load import label_volume
+from microlith.imaging.parallel.collective import on_root
+from microlith.solver.physics.phases import Shell
+from microlith.workflow.case.read import load_case
+from microlith.workflow.prepare.region_shares import shell_share
+from microlith.workflow.run import pipeline
 
 D = 2e-14 / 0.5  # m²/s: of the SEI of the small case, by its porosity
 SHORT = '[time]\nend = "20 s"\ntolerance = 1e-4\nsnapshots = []\n'

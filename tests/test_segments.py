@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from label_images import HARD, disk, label_image
 
-from microlith.meshing.outline import trace
-from microlith.meshing.segments import cut
-from microlith.meshing.sizing import size_field
-from microlith.meshing.spec import MeshOptions
+from microlith.imaging.options import MeshOptions
+from microlith.meshing.fitted.outline import trace
+from microlith.meshing.fitted.segments import cut
+from microlith.meshing.fitted.sizing import size_field
 
 
 def segments_of(phase, **options):

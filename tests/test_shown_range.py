@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_cases import COMM, run_case, write_case
 
-from microlith.meshing.collective import on_root
+from microlith.imaging.parallel.collective import on_root
 
 FLUX = 1.6e-4  # mol/(m² s), in at one face and out at the other
 SLAB = """

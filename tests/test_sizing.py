@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from label_images import disk, label_image
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.sizing import graded, size_field
-from microlith.meshing.spec import MeshOptions
+from microlith.imaging.errors import InputError
+from microlith.imaging.options import MeshOptions
+from microlith.meshing.fitted.sizing import graded, size_field
 
 NOWHERE = np.empty((0, 2))
 

@@ -12,16 +12,13 @@ from dolfinx import fem
 from dolfinx.mesh import CellType
 from mpi4py import MPI
 
-from microlith.meshing.image import LabelImage
-from microlith.meshing.lattice import lattice_parts
-from microlith.meshing.parts import phase_mesh
-from microlith.meshing.phasemesh import face_tag
-from microlith.meshing.spec import MeshOptions
-from microlith.meshing.windows import volume_of
-from microlith.solver.islands import islands
-from microlith.solver.problem import build
-from microlith.solver.regions import region_means
-from microlith.solver.spec import (
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.options import MeshOptions
+from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.meshing.mesh.phasemesh import face_tag
+from microlith.solver.physics.phases import (
     Ball,
     Box,
     FaceCondition,
@@ -32,6 +29,9 @@ from microlith.solver.spec import (
     TimeSpan,
     WholePhase,
 )
+from microlith.solver.problem.islands import islands
+from microlith.solver.problem.problem import build
+from microlith.solver.regions.means import region_means
 from microlith.solver.transient import solve
 
 MICRO = 1e-6

@@ -7,9 +7,9 @@ from made_meshes import COMM, everywhere, rectangle
 
 from mpi4py import MPI
 
-from microlith.solver.problem import build
-from microlith.solver.regions import region_means
-from microlith.solver.spec import Box, FaceCondition, PhasePhysics, Physics, Role, SolverOptions, TimeSpan
+from microlith.solver.physics.phases import Box, FaceCondition, PhasePhysics, Physics, Role, SolverOptions, TimeSpan
+from microlith.solver.problem.problem import build
+from microlith.solver.regions.means import region_means
 from microlith.solver.transient import solve
 
 MICRO = 1e-6
@@ -82,7 +82,7 @@ def _retag(mesh, face, phase):
 
     from dolfinx import mesh as dmesh
 
-    from microlith.meshing.phasemesh import face_tag, interface_tag
+    from microlith.meshing.mesh.phasemesh import face_tag, interface_tag
 
     values = mesh.facet_tags.values.copy()
     values[values == face_tag(face)] = interface_tag(0, phase)

@@ -13,14 +13,14 @@ from PIL import Image
 from dolfinx import fem
 from mpi4py import MPI
 
-from microlith.meshing.errors import InputError
-from microlith.meshing.parts import phase_mesh
-from microlith.workflow import movie, view as viewing
+from microlith.imaging.errors import InputError
+from microlith.meshing.distribution.from_parts import phase_mesh
 from microlith.workflow.cli import main
-from microlith.workflow.fields import write_fields
-from microlith.workflow.figure_parts import BLUE_TO_RED, COLOURS
-from microlith.workflow.results import load_results
-from microlith.workflow.view import Show, Wish, view
+from microlith.workflow.pictures.figure import BLUE_TO_RED, COLOURS
+from microlith.workflow.results.fields import write_fields
+from microlith.workflow.results.read import load_results
+from microlith.workflow.viewer import movie, window as viewing
+from microlith.workflow.viewer.window import Show, Wish, view
 
 NAMES = ("pore", "left", "right")
 TIMES = (0.0, 1.0, 4.0)

@@ -14,14 +14,14 @@ from PIL import Image
 
 from mpi4py import MPI
 
-from microlith.meshing import read_slices, stored
-from microlith.meshing.collective import on_root
-from microlith.meshing.errors import InputError
-from microlith.meshing.labels import label_image
-from microlith.meshing.read_image import open_image
-from microlith.meshing.spec import ImageSource, PhaseLabels, RawLayout
-from microlith.meshing.volume import LabelVolume, Window
-from microlith.meshing.windows import label_volume, volume_of
+from microlith.imaging.errors import InputError
+from microlith.imaging.formats import slices as read_slices, stored
+from microlith.imaging.formats.open import open_image
+from microlith.imaging.image.labels import label_image
+from microlith.imaging.image.load import label_volume, volume_of
+from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.options import ImageSource, PhaseLabels, RawLayout
+from microlith.imaging.parallel.collective import on_root
 
 pytestmark = pytest.mark.mpi
 COMM = MPI.COMM_WORLD

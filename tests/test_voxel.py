@@ -9,11 +9,11 @@ import ufl
 from dolfinx import fem
 from mpi4py import MPI
 
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.load import volume_of
 from microlith.meshing import voxel
-from microlith.meshing.errors import InputError
-from microlith.meshing.parts import phase_mesh
+from microlith.meshing.distribution.from_parts import phase_mesh
 from microlith.meshing.voxel import voxel_parts
-from microlith.meshing.windows import volume_of
 
 pytestmark = pytest.mark.mpi
 COMM = MPI.COMM_WORLD

@@ -11,7 +11,7 @@ import ufl
 from dolfinx import fem
 from mpi4py import MPI
 
-from microlith.meshing.phasemesh import FACES, face_tag, interface_tag
+from microlith.meshing.mesh.phasemesh import FACES, face_tag, interface_tag
 
 COMM = MPI.COMM_WORLD
 

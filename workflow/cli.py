@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from microlith.meshing.errors import InputError
-from microlith.workflow.launch import Ranks, launched_rank
+from microlith.imaging.errors import InputError
+from microlith.workflow.console.launch import Ranks, launched_rank
 
 if TYPE_CHECKING:
-    from microlith.workflow.case import Case
+    from microlith.workflow.case.case import Case
 
 BAD_INPUT = 2
 OUR_FAILURE = 1
@@ -95,11 +95,11 @@ def _init(options: argparse.Namespace, ranks: Ranks) -> None:
 
 
 def _check(options: argparse.Namespace, ranks: Ranks) -> None:
-    from microlith.workflow.casefile import load_case
+    from microlith.workflow.case.read import load_case
 
     case = load_case(options.case)
-    from microlith.workflow import pipeline
-    from microlith.workflow.table import print_case
+    from microlith.workflow.case.describe import print_case
+    from microlith.workflow.run import pipeline
 
     found = pipeline.check(case)
     if not options.quiet:
@@ -108,13 +108,13 @@ def _check(options: argparse.Namespace, ranks: Ranks) -> None:
 
 def _mesh(options: argparse.Namespace, ranks: Ranks) -> None:
     case = ranks.on_first(lambda: _ready_to_mesh(options))
-    from microlith.workflow import pipeline
+    from microlith.workflow.run import pipeline
 
     pipeline.mesh(case, options.output, show=not options.quiet)
 
 
 def _ready_to_mesh(options: argparse.Namespace) -> "Case":
-    from microlith.workflow.casefile import load_case
+    from microlith.workflow.case.read import load_case
 
     _check_file(options, MESH_SUFFIXES)
     return load_case(options.case)
@@ -135,21 +135,21 @@ def _check_file(options: argparse.Namespace, suffixes: tuple[str, ...]) -> None:
 
 def _run(options: argparse.Namespace, ranks: Ranks) -> None:
     case, output = ranks.on_first(lambda: _ready_to_run(options))
-    from microlith.workflow import pipeline
+    from microlith.workflow.run import pipeline
 
     pipeline.run(case, output, force=options.force)
 
 
 def _converge(options: argparse.Namespace, ranks: Ranks) -> None:
     case, output = ranks.on_first(lambda: _ready_to_converge(options))
-    from microlith.workflow.converge import converge
+    from microlith.workflow.studies.converge import converge
 
     asked = options.levels, options.error, options.segmentation
     converge(case, output, options.force, *asked, show=not options.quiet)
 
 
 def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path]":
-    from microlith.workflow.study_options import refuse_error, refuse_levels, refuse_phase
+    from microlith.workflow.studies.options import refuse_error, refuse_levels, refuse_phase
 
     refuse_levels(options.levels)
     refuse_error(options.error)
@@ -162,8 +162,8 @@ def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path]":
 
 
 def _ready_to_run(options: argparse.Namespace) -> "tuple[Case, Path]":
-    from microlith.workflow.casefile import load_case
-    from microlith.workflow.outputs import abandoned
+    from microlith.workflow.case.read import load_case
+    from microlith.workflow.results.folder import abandoned
 
     case = load_case(options.case)
     output = options.output or default_output(options.case)
@@ -195,20 +195,20 @@ def _check_writable(folder: Path) -> None:
 
 def _deff(options: argparse.Namespace, ranks: Ranks) -> None:
     case = ranks.on_first(lambda: _ready_for_deff(options))
-    from microlith.workflow.deff import deff
+    from microlith.workflow.studies.effective_diffusivity import deff
 
     deff(case, options.phase, tuple(dict.fromkeys(options.axis)), options.output, show=not options.quiet)
 
 
 def _ready_for_deff(options: argparse.Namespace) -> "Case":
-    from microlith.workflow.casefile import load_case
+    from microlith.workflow.case.read import load_case
 
     _check_file(options, (".json",))
     return load_case(options.case, transient=False)
 
 
 def _view(options: argparse.Namespace, ranks: Ranks) -> None:
-    from microlith.workflow.view import Wish, view
+    from microlith.workflow.viewer.window import Wish, view
 
     wish = Wish(options.variable, options.time, options.screenshot, options.movie, options.force)
     view(options.results, wish)
@@ -217,7 +217,7 @@ def _view(options: argparse.Namespace, ranks: Ranks) -> None:
 def _schema(options: argparse.Namespace, ranks: Ranks) -> None:
     import json
 
-    from microlith.workflow.schema import json_schema, markdown_reference
+    from microlith.workflow.schema.keys import json_schema, markdown_reference
 
     print(markdown_reference() if options.markdown else json.dumps(json_schema(), indent=2, ensure_ascii=False))
 

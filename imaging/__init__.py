@@ -1,0 +1,1 @@
+"""Segmented images: reading, segmenting, measuring; knows nothing of meshes."""

@@ -1,0 +1,157 @@
+"""Which voxels are used and how large they are: crop, majority vote in blocks, voxel size."""
+
+import logging
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.formats.stored import cut
+from microlith.imaging.image.label_image import AXES
+from microlith.imaging.image.volume import Window
+from microlith.imaging.options import ImageSource
+from microlith.imaging.parallel.large_arrays import CHUNK, count_values
+
+CONTRADICTION = 0.01  # relative difference of two statements of a voxel size that can't both be right
+
+log = logging.getLogger(__name__)
+
+
+def axis_names(dim: int) -> tuple[str, ...]:
+    """Names of the axes of an array, in array order: y, x or z, y, x."""
+    return AXES[:dim][::-1]
+
+
+def cropped(values: NDArray[Any], crop: dict[str, tuple[int, int]], path: str) -> NDArray[Any]:
+    """View of the voxels from first to before last along each axis named.
+
+    Args:
+        values: The whole image.
+        crop: Axis name -> first, last + 1.
+        path: Of the image, for messages.
+
+    Raises:
+        InputError: An axis the image doesn't have, or a range that is empty or leaves the image.
+    """
+    return cut(values, crop_window(values.shape, crop, path))
+
+
+def crop_window(shape: tuple[int, ...], crop: dict[str, tuple[int, int]], path: str) -> Window:
+    """The window of an image of the given shape that a crop leaves; arguments and errors as in `cropped`."""
+    names = axis_names(len(shape))
+    for axis, (first, last) in crop.items():
+        if axis not in names:
+            raise InputError(f"[image] crop.{axis}: {path} has only {', '.join(names[::-1])}; leave {axis} out")
+        size = shape[names.index(axis)]
+        if not 0 <= first < last <= size:
+            raise InputError(
+                f"[image] crop.{axis}: expected 0 <= first < last <= {size}, the size of {path} along {axis}, "
+                f"got [{first}, {last}]"
+            )
+    return tuple(crop.get(axis, (0, n)) for axis, n in zip(names, shape, strict=True))
+
+
+def voxel_size(found: tuple[float | None, ...], source: ImageSource) -> tuple[float, ...]:
+    """Voxel size in metres, array order: the case's where it gives one, else the file's.
+
+    Args:
+        found: What the file says for each axis of the image, None where it says nothing.
+        source: What the case says: for all axes, for each axis, or nothing.
+
+    Raises:
+        InputError: Both contradict each other by more than 1 %, neither says anything, or the case names other axes
+            than the image has.
+    """
+    names, given = axis_names(len(found)), source.voxel_size
+    where = "[image] voxel_size"
+    if given is None:
+        silent = [axis for axis, size in zip(names, found, strict=True) if size is None]
+        if silent:
+            raise InputError(
+                f"{where}: missing, and {source.path} says nothing about it along {', '.join(silent[::-1])}; "
+                'give it, as in voxel_size = "20 nm"'
+            )
+        return tuple(size for size in found if size is not None)
+    if len(given) == 1:
+        given *= len(found)
+    if len(given) != len(found):
+        raise InputError(
+            f"{where}: expected one size, or one for each of {', '.join(names[::-1])} as {source.path} has "
+            f"{len(found)} axes, got {len(given)}"
+        )
+    if not all(math.isfinite(size) and size > 0 for size in given):
+        raise InputError(f"{where}: expected positive lengths, got {', '.join(f'{size:g} m' for size in given[::-1])}")
+    for axis, size, stored in zip(names, given, found, strict=True):
+        if stored is not None and abs(size - stored) > CONTRADICTION * stored:
+            raise InputError(
+                f"{where}: {size:.4g} m along {axis} contradicts {stored:.4g} m in {source.path}; correct one, or "
+                "leave voxel_size out to take the file's"
+            )
+    return given
+
+
+def majority(values: NDArray[Any], edge: int, path: str) -> NDArray[Any]:
+    """One value for each block of `edge` voxels along every axis: the one that most of its voxels have.
+
+    In a tie the voxel behind the block's centre decides where it has one of the tied values, else the lowest value
+    wins: always taking the lowest would make that phase grow wherever an even block straddles a straight interface.
+    Voxels at the upper ends that fill no whole block are left out, which is logged.
+
+    Args:
+        values: Integers with 2 or 3 axes.
+        edge: Voxels along a block's edge, at least 1.
+        path: Of the image, for messages.
+
+    Raises:
+        InputError: `edge` is less than 1 or more than the image's size along an axis.
+    """
+    shape = coarse_shape(values.shape, edge, path)
+    if edge == 1:
+        return values
+    whole = values[tuple(slice(n * edge) for n in shape)]
+    out = np.empty(shape, values.dtype)
+    rows = max(1, CHUNK // math.prod((edge, *whole.shape[1:])))
+    for first in range(0, shape[0], rows):
+        out[first : first + rows] = _vote(whole[first * edge : (first + rows) * edge], edge)
+    return out
+
+
+def coarse_shape(shape: tuple[int, ...], edge: int, path: str) -> tuple[int, ...]:
+    """How many blocks there are along each axis; arguments, errors and what is logged as in `majority`."""
+    if edge == 1:
+        return shape
+    smallest = min(shape)
+    if not 1 < edge <= smallest:
+        raise InputError(
+            f"[image] coarsen: expected 1 to {smallest}, the shortest edge of {path} after crop, got {edge}"
+        )
+    names = axis_names(len(shape))
+    rest = [f"{n % edge} along {axis}" for axis, n in zip(names, shape, strict=True) if n % edge]
+    if rest:
+        log.warning(
+            "[image] coarsen = %d left out the last voxels of %s, which fill no block: %s", edge, path, ", ".join(rest)
+        )
+    return tuple(n // edge for n in shape)
+
+
+def _vote(values: NDArray[Any], edge: int) -> NDArray[Any]:
+    """Majority in the blocks of a piece that holds whole blocks only."""
+    centre = values[(slice(edge // 2, None, edge),) * values.ndim]
+    winner, best = centre.copy(), np.zeros(centre.shape, np.int64)
+    for value in count_values(values) or ():
+        votes = _block_sums(values == value, edge) * 2 + (centre == value)
+        better = votes > best
+        winner[better] = value
+        best[better] = votes[better]
+    return winner
+
+
+def _block_sums(mask: NDArray[np.bool_], edge: int) -> NDArray[np.int64]:
+    offsets = product(range(edge), repeat=mask.ndim)
+    total = np.zeros(tuple(n // edge for n in mask.shape), np.int64)
+    for offset in offsets:
+        total += mask[tuple(slice(first, None, edge) for first in offset)]
+    return total

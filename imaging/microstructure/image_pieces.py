@@ -1,0 +1,204 @@
+"""Connected pieces of the phases of an image that is spread over ranks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
+from scipy.sparse import csgraph
+
+from mpi4py import MPI
+
+from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.parallel.large_arrays import CHUNK
+from microlith.imaging.parallel.routing import Route
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class WindowPieces:
+    """The pieces of an image in a window of it."""
+
+    phase: NDArray[np.uint8]  # ([z,] y, x) of each voxel of the window
+    label: NDArray[np.int32]  # ([z,] y, x) row of `number`
+    number: Numbers  # (k,) of the piece, among the pieces of all slabs
+
+
+@dataclass(frozen=True, eq=False)
+class SlabPieces:
+    """The pieces of a slab of an image; numbered on through the slabs of all ranks."""
+
+    phase: NDArray[np.uint8]  # (n,)
+    first: Numbers  # (n,) place of its first voxel in the whole image, flattened
+    voxels: Numbers  # (n,) its size within the slab
+    links: Numbers  # (k, 2) numbers that stand for one piece
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSlab:
+    """The layers that one rank counts, labelled."""
+
+    phase: NDArray[np.uint8]  # ([z,] y, x) of the slab and of the layer after it, where there is one
+    label: NDArray[np.int32]  # ([z,] y, x) of the same: piece of each voxel, counted from 0 on this rank
+    start: int  # of the numbers of this rank's pieces
+    layers: tuple[int, int]  # of the slab, without the one after it
+    pieces: SlabPieces
+
+
+def connected(pairs: Numbers, count: int) -> tuple[int, NDArray[np.int32]]:
+    """Number of the connected sets of 0 ... count - 1 that pairs (n, 2) join, and the set of each."""
+    graph = sparse.coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return csgraph.connected_components(graph, directed=False)
+
+
+def unique_pairs(one: NDArray[np.integer], other: NDArray[np.integer]) -> Numbers:
+    """Distinct pairs (n, 2) of whole numbers below 2^31."""
+    key = np.unique(one.astype(np.int64).ravel() << 32 | other.astype(np.int64).ravel())
+    return np.stack([key >> 32, key & 0xFFFFFFFF], axis=1)
+
+
+def labelled(phase: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
+    """Number of the piece of each voxel, counted from 0, and of pieces; neighbours share a face (an edge in 2D)."""
+    label = np.empty(phase.shape, np.int32)
+    if phase.size == 0:
+        return label, 0
+    rows = max(1, 4 * CHUNK * phase.shape[0] // phase.size)
+    count, links = 0, []
+    for first in range(0, len(phase), rows):
+        part = phase[first : first + rows]
+        into = label[first : first + rows]
+        for value in np.flatnonzero(np.bincount(part.ravel(), minlength=1)):
+            mine = part == value
+            found, number = ndimage.label(mine)
+            np.copyto(into, found + np.int32(count - 1), where=mine)
+            count += number
+        if first:
+            same = phase[first] == phase[first - 1]
+            links.append(unique_pairs(label[first - 1][same], label[first][same]))
+    if links:
+        count, new = connected(np.concatenate(links), count)
+        for first in range(0, len(phase), rows):
+            label[first : first + rows] = new[label[first : first + rows]]
+    return label, count
+
+
+def slab(volume: LabelVolume, rank: int, size: int) -> Window:
+    """The layers of the first axis that a rank counts."""
+    layers = volume.shape[0]
+    return ((rank * layers // size, (rank + 1) * layers // size), *((0, n) for n in volume.shape[1:]))
+
+
+def image_pieces(volume: LabelVolume, window: Window, comm: MPI.Intracomm) -> tuple[WindowPieces, SlabPieces]:
+    """Connected pieces of the whole image, and those that a window of it shows; collective.
+
+    Each rank labels its window and a slab of the image; only labels at the borders of slabs, and one voxel of each
+    piece in the window, travel.
+
+    Args:
+        volume: The image.
+        window: What this rank wants to know the pieces of.
+        comm: All ranks.
+    """
+    if comm.size == 1 and window == _with_next(volume, 0, 1):
+        found = labelled_slab(volume, comm)
+        return WindowPieces(found.phase, found.label, np.arange(len(found.pieces.phase))), found.pieces
+    phase = volume.read(window).phase
+    label, count = labelled(phase)
+    found = labelled_slab(volume, comm)
+    return WindowPieces(phase, label, _numbers(volume, window, label, count, found, comm)), found.pieces
+
+
+def labelled_slab(volume: LabelVolume, comm: MPI.Intracomm) -> LabelledSlab:
+    """Label the layers that this rank counts, and link their pieces to those of the next slab; collective."""
+    window = _with_next(volume, comm.rank, comm.size)
+    first, last = slab(volume, comm.rank, comm.size)[0]
+    phase = volume.read(window).phase
+    label, count = labelled(phase)
+    counted = _slab_pieces(volume, phase, label, count, first, last)
+    counts = np.array(comm.allgather(count), np.int64)
+    start = int(counts[: comm.rank].sum())
+    links = _links_to_next(volume, label, start, (first, last), comm)
+    return LabelledSlab(phase, label, start, (first, last), replace(counted, links=links))
+
+
+def _with_next(volume: LabelVolume, rank: int, size: int) -> Window:
+    """The slab of a rank and the first layer of the next."""
+    (first, last), *rest = slab(volume, rank, size)
+    return ((first, min(last + 1, volume.shape[0]) if last > first else last), *rest)
+
+
+def _slab_pieces(
+    volume: LabelVolume, phase: NDArray[np.uint8], label: NDArray[np.int32], count: int, start: int, end: int
+) -> SlabPieces:
+    """The pieces of layers `start` to `end`; `phase` and `label` begin there and may go on beyond."""
+    layer = int(np.prod(volume.shape[1:]))
+    # A piece that begins beyond the end counts nothing, and is another rank's first.
+    voxels = np.bincount(label[: end - start].ravel(), minlength=count)
+    first = _first_voxels(label, count)
+    of = phase.ravel()[first] if count else np.empty(0, np.uint8)
+    return SlabPieces(of, first + start * layer, voxels, np.empty((0, 2), np.int64))
+
+
+def _first_voxels(label: NDArray[np.int32], count: int) -> Numbers:
+    """Place in the flattened array of the first voxel of each piece."""
+    first = np.empty(count, np.int64)
+    flat = label.ravel()
+    for end in range(len(flat), 0, -CHUNK):  # backwards, so that the first one is written last
+        begin = max(0, end - CHUNK)
+        first[flat[begin:end][::-1]] = np.arange(end - 1, begin - 1, -1)
+    return first
+
+
+def _links_to_next(
+    volume: LabelVolume, label: NDArray[np.int32], start: int, ends: tuple[int, int], comm: MPI.Intracomm
+) -> Numbers:
+    """Pairs of numbers of one piece, in the extra layer of this slab and in the slab that begins with that layer."""
+    first, last = ends
+    parcels: list[NDArray[np.int64] | None] = [None] * comm.size
+    if last > first > 0:
+        parcels[_owner(volume, np.array([first - 1]), comm.size)[0]] = label[0] + np.int64(start)
+    arrived = [parcel for parcel in comm.alltoall(parcels) if parcel is not None]
+    if not arrived:
+        return np.empty((0, 2), np.int64)
+    (theirs,) = arrived
+    return np.unique(np.stack([label[-1].ravel() + np.int64(start), theirs.ravel()], axis=1), axis=0)
+
+
+def _owner(volume: LabelVolume, layers: Numbers, size: int) -> Numbers:
+    """Rank whose slab holds each layer of the first axis."""
+    ends = np.array([slab(volume, rank, size)[0][1] for rank in range(size)])
+    return np.searchsorted(ends, layers, side="right")
+
+
+def _numbers(
+    volume: LabelVolume,
+    window: Window,
+    label: NDArray[np.int32],
+    count: int,
+    found: LabelledSlab,
+    comm: MPI.Intracomm,
+) -> Numbers:
+    """The pieces of the window in the numbers of the slabs, by asking the owner of a voxel of each."""
+    place = np.unravel_index(_first_voxels(label, count), label.shape) if count else ()
+    voxel = np.array([p + low for p, (low, _) in zip(place, window, strict=True)]) if count else np.empty((0, 0))
+    flat = np.ravel_multi_index(tuple(voxel), volume.shape) if count else np.empty(0, np.int64)
+    return ask_owners(volume, flat, lambda places: found.label.ravel()[places] + np.int64(found.start), comm)
+
+
+def ask_owners(
+    volume: LabelVolume, voxels: Numbers, answer: Callable[[Numbers], NDArray[Any]], comm: MPI.Intracomm
+) -> NDArray[Any]:
+    """What the ranks that count them know of voxels; collective.
+
+    Args:
+        volume: The image.
+        voxels: (n,) places in the whole image, flattened.
+        answer: From places (m,) in this rank's slab, flattened, to what is known of each, (m,).
+        comm: All ranks.
+    """
+    layer = int(np.prod(volume.shape[1:]))
+    route = Route(_owner(volume, voxels // layer, comm.size), comm)
+    return route.back(answer(route.there(voxels) - slab(volume, comm.rank, comm.size)[0][0] * layer))

@@ -1,0 +1,61 @@
+"""Work of which all ranks hear when it fails on one, so that none waits for ever for one that has failed."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from microlith.imaging.errors import InputError
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def together(comm: "Comm", work: Callable[[], T]) -> T:
+    """Do the work on every rank and wait for all; when it fails on one, raise on all.
+
+    The work itself must not communicate: a rank that fails in it would leave the others waiting there. Only the kind
+    and the text of an error travel, as not every exception can be pickled.
+
+    Args:
+        comm: All ranks that call this.
+        work: What each rank does; its result is returned on that rank.
+
+    Raises:
+        InputError: The work raised it on some rank; the lowest one's message, the same on all ranks.
+        Exception: Any other error of this rank's own work.
+        RuntimeError: The work failed on another rank in another way.
+    """
+    result: T | None = None
+    error: Exception | None = None
+    try:
+        result = work()
+    except Exception as caught:
+        error = caught
+    told = None if error is None else (isinstance(error, InputError), type(error).__name__, str(error))
+    failures = [(rank, failure) for rank, failure in enumerate(comm.allgather(told)) if failure is not None]
+    for _, (of_input, _, sentence) in failures:
+        if of_input:
+            raise InputError(sentence) from error
+    if error is not None:
+        raise error
+    for rank, (_, kind, sentence) in failures:
+        raise RuntimeError(f"rank {rank} failed with {kind}: {sentence}")
+    return result  # type: ignore[return-value]  # no error, so it is what the work returned
+
+
+def on_root(comm: "Comm", function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """Call a function on rank 0 only and leave its result there (None elsewhere); errors as in `together`."""
+    return together(comm, lambda: function(*args, **kwargs) if comm.rank == 0 else None)
+
+
+def on_first_rank(comm: "Comm", work: Callable[[], T]) -> T:
+    """Do the work on rank 0 only and give its result to all ranks; errors as in `together`."""
+    return comm.bcast(on_root(comm, work), root=0)
+
+
+def in_turn(comm: "Comm", work: Callable[[], None]) -> None:
+    """Do the work on one rank after the other, as writers to one file must; errors as in `together`."""
+    for rank in range(comm.size):
+        together(comm, work if comm.rank == rank else lambda: None)

@@ -1,0 +1,175 @@
+"""From cells that are spread over ranks to the DOLFINx mesh of the solved phases, each cell left where it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import dolfinx.graph
+import dolfinx.la
+import dolfinx.mesh
+from dolfinx.mesh import Mesh, MeshTags
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.routing import Route
+from microlith.meshing.distribution.facets import (
+    SHARED,
+    Abroad,
+    Bits,
+    Neighbours,
+    Numbers,
+    find_neighbours,
+    grouped,
+    vertex_bits,
+)
+from microlith.meshing.distribution.fans import fans
+from microlith.meshing.distribution.from_triangles import affine_mesh
+from microlith.meshing.mesh.mesh_pieces import FACETS
+from microlith.meshing.mesh.phasemesh import Parts, PhaseMesh, interface_tag
+
+
+def phase_mesh(parts: Parts, solved: Sequence[int], comm: MPI.Intracomm) -> PhaseMesh:
+    """Make the distributed mesh of the solved phases; collective.
+
+    Every cell stays on its rank. Where a solved phase touches itself only in a point or along an edge, the vertices
+    there are doubled: nothing diffuses through a contact of no width.
+
+    Args:
+        parts: The cells of this rank. Those of phases that are not solved may be left out where they share no facet
+            with a solved one. A rank may be without cells.
+        solved: Indices of the phases whose cells the mesh gets.
+        comm: Communicator of the mesh.
+
+    Returns:
+        Mesh with the phase of every cell and the tags of outer faces and interfaces, those to phases that are not
+        solved included.
+
+    Raises:
+        InputError: No cell belongs to a solved phase (on all ranks).
+        RuntimeError: The mesh does not conform (on all ranks).
+    """
+    inside = np.isin(parts.phase, np.array(sorted(solved), np.int64))
+    if not comm.allreduce(bool(inside.any()), MPI.LOR):
+        names = ", ".join(parts.names[i] for i in solved) or "none given"
+        raise InputError(f"[phases] no {parts.shape} of the image belongs to a phase that is solved for ({names}).")
+    home = Route(_home(parts.vertex, comm), comm)
+    bits = vertex_bits(parts, inside, home, comm)
+    neighbours = find_neighbours(parts, inside, bits, comm)
+    numbered = _numbered(parts, inside, bits, neighbours, comm)
+    destinations = _destinations(len(numbered.cells), neighbours.abroad, comm)
+    mesh = affine_mesh(comm, numbered.cells, numbered.points, parts.shape, lambda *_: destinations)
+    phase = parts.phase[inside]
+    cell_tags, facet_tags = _tags(mesh, phase, _facet_tags(parts, phase, neighbours), parts.shape, comm)
+    return PhaseMesh(mesh, cell_tags, facet_tags, parts.names, parts.unit, parts.extent)
+
+
+def _home(vertex: Numbers, comm: MPI.Intracomm) -> Numbers:
+    """The rank that knows of each vertex: numbers of neighbours go to different ranks."""
+    return (vertex ^ vertex >> 7 ^ vertex >> 17) % comm.size
+
+
+@dataclass(frozen=True, eq=False)
+class _Numbered:
+    """The solved cells with numbers of points as DOLFINx wants them: contiguous over all ranks."""
+
+    cells: Numbers  # (m, k)
+    points: NDArray[np.float64]  # (n, dim) this rank's share of the points, numbered on from those of the rank before
+
+
+def _numbered(
+    parts: Parts, inside: NDArray[np.bool_], bits: Bits, neighbours: Neighbours, comm: MPI.Intracomm
+) -> _Numbered:
+    """Number the vertices of the solved cells, one for each fan where there are several; collective."""
+    cells = parts.cells[inside]
+    at_contact, fan, label = fans(cells, parts.vertex, bits, neighbours, FACETS[parts.shape], comm)
+    used = np.zeros(len(parts.points), bool)
+    used[cells[~at_contact]] = True
+    plain = np.flatnonzero(used)
+    source = np.concatenate([plain, np.zeros(len(label), plain.dtype)])  # vertex of which each of ours is a copy
+    source[len(plain) + fan] = cells[at_contact]
+    label = np.concatenate([np.full(len(plain), -1), label])
+    row = np.full(len(parts.points), -1, np.int32)
+    row[plain] = np.arange(len(plain))
+    local = row[cells]
+    local[at_contact] = len(plain) + fan
+
+    # The first rank that has a vertex numbers it.
+    shared = np.flatnonzero(bits[source] & SHARED)
+    mine = np.ones(len(source), bool)
+    route = Route(_home(parts.vertex[source[shared]], comm), comm)
+    arrived = route.there(np.stack([parts.vertex[source[shared]], label[shared]], axis=1))
+    one_of, count = grouped(grouped(arrived[:, 0])[0] * np.int64(len(arrived) + 1) + grouped(arrived[:, 1])[0])
+    first = np.full(count, len(arrived))
+    np.minimum.at(first, one_of, np.arange(len(arrived)))  # rows have come in the order of the ranks
+    owned_here = first[one_of] == np.arange(len(arrived))
+    mine[shared] = route.back(owned_here)
+    owned = int(np.count_nonzero(mine))
+    number = np.cumsum(mine, dtype=np.int64) - 1 + (comm.scan(owned) - owned)
+    given = np.zeros(count, np.int64)
+    told = route.there(number[shared])
+    given[one_of[owned_here]] = told[owned_here]
+    number[shared] = route.back(given[one_of])
+    return _Numbered(number[local], parts.points[source[mine]])
+
+
+def _destinations(count: int, abroad: Abroad, comm: MPI.Intracomm) -> Any:
+    """Ranks that get each cell: its own, and those of the cells that share a facet with it, as a ghost."""
+    pairs = np.unique(abroad.mine.cell[abroad.solved] * np.int64(comm.size) + abroad.rank[abroad.solved])
+    cell, rank = pairs // comm.size, pairs % comm.size
+    more = np.bincount(cell, minlength=count)
+    offsets = np.zeros(count + 1, np.int32)
+    np.cumsum(1 + more, out=offsets[1:])
+    ranks = np.full(count + len(pairs), comm.rank, np.int32)
+    ghost = np.ones(len(ranks), bool)
+    ghost[offsets[:-1]] = False
+    ranks[ghost] = rank
+    graph = dolfinx.graph.adjacencylist(ranks, offsets)
+    return getattr(graph, "_cpp_object", graph)
+
+
+def _facet_tags(parts: Parts, phase: NDArray[np.uint8], neighbours: Neighbours) -> NDArray[np.int32]:
+    """Tags (m, facets) of the facets of each solved cell; 0 where there is none."""
+    tags = np.zeros((len(phase), len(FACETS[parts.shape])), np.int32)
+    at = neighbours.at_frame
+    tags[at.cell, at.local] = neighbours.face + 1  # as face_tag
+    tag = np.array([[interface_tag(a, b) for b in range(len(parts.names))] for a in range(len(parts.names))], np.int32)
+    np.fill_diagonal(tag, 0)
+    one, other, aside, abroad = neighbours.one, neighbours.other, neighbours.aside, neighbours.abroad
+    between = tag[phase[one.cell], phase[other.cell]]
+    tags[one.cell, one.local] = between
+    tags[other.cell, other.local] = between
+    tags[aside.cell, aside.local] = tag[phase[aside.cell], neighbours.aside_phase]
+    tags[abroad.mine.cell, abroad.mine.local] = tag[phase[abroad.mine.cell], abroad.phase]
+    return tags
+
+
+def _tags(
+    mesh: Mesh, phase: NDArray[np.uint8], of_facets: NDArray[np.int32], shape: str, comm: MPI.Intracomm
+) -> tuple[MeshTags, MeshTags]:
+    """Tags of cells and facets of the mesh from those of the cells that went into it; collective."""
+    topology = mesh.topology
+    dim = topology.dim
+    cells = topology.index_map(dim)
+    facets = of_facets.shape[1]
+    about = dolfinx.la.vector(cells, 1 + facets, dtype=np.int32)
+    rows = about.array.reshape(-1, 1 + facets)
+    start = comm.scan(len(phase)) - len(phase)
+    source = topology.original_cell_index[: cells.size_local] - start
+    rows[: cells.size_local, 0] = phase[source]
+    rows[: cells.size_local, 1:] = of_facets[source]
+    about.scatter_forward()
+    every = np.arange(len(rows), dtype=np.int32)
+    cell_tags = dolfinx.mesh.meshtags(mesh, dim, every, np.ascontiguousarray(rows[:, 0]))
+
+    topology.create_entities(dim - 1)
+    topology.create_connectivity(dim - 1, dim)
+    facet = topology.connectivity(dim, dim - 1).array.reshape(-1, facets)
+    local = topology.index_map(dim - 1)
+    tags = np.zeros(local.size_local + local.num_ghosts, np.int32)
+    of_cells = rows[:, 1:]
+    tags[facet[of_cells != 0]] = of_cells[of_cells != 0]  # where two cells say something, they say the same
+    tagged = np.flatnonzero(tags).astype(np.int32)
+    return cell_tags, dolfinx.mesh.meshtags(mesh, dim - 1, tagged, tags[tagged])

@@ -1,0 +1,311 @@
+"""How faithfully a mesh renders the image that it was made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from mpi4py import MPI
+
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.microstructure.image_pieces import SlabPieces, WindowPieces, connected, image_pieces
+from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.parallel.percentile import percentile
+from microlith.meshing.fidelity.report import FidelityReport, Interface, PhaseFidelity, Piece
+from microlith.meshing.mesh.mesh_pieces import MeshPieces, mesh_pieces
+from microlith.meshing.mesh.phasemesh import Parts, Triangulation
+from microlith.meshing.mesh.quality import areas, boxes, sicn, smallest_angles, tetrahedra
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+COMPLETE = 1e-6  # share of the image that cells may miss by rounding
+NAMED = 20  # pieces or groups of each kind and phase that are named
+NAMED_IN_GROUP = 8
+VOTERS = 1 << 16  # cells at a time
+
+
+def fidelity(image: LabelImage, triangulation: Triangulation, solved: Sequence[int]) -> FidelityReport:
+    """Compare a triangulation with its image; serial.
+
+    Args:
+        image: 2D image.
+        triangulation: Made from it, all phases included.
+        solved: Indices of the phases that are solved for.
+    """
+    t = triangulation
+    vertex = np.arange(len(t.points), dtype=np.int64)
+    parts = Parts(t.points, vertex, t.triangles, t.phase, "triangle", t.names, t.unit, t.extent)
+    report = parts_fidelity(volume_of(image, MPI.COMM_SELF), parts, solved, MPI.COMM_SELF)
+    assert report is not None
+    return report
+
+
+def parts_fidelity(
+    volume: LabelVolume, parts: Parts, solved: Sequence[int], comm: MPI.Intracomm
+) -> FidelityReport | None:
+    """Compare a mesh with its image; collective.
+
+    Each rank compares its cells with the part of the image around them. To rank 0 go the sizes of phases, interfaces
+    and connected pieces, and which piece of the mesh lies over which piece of the image.
+
+    Args:
+        volume: The image.
+        parts: The mesh. Where its cells don't fill the image, phases that are not solved count as left out.
+        solved: Indices of the phases that are solved for.
+        comm: All ranks.
+
+    Returns:
+        The report on rank 0, None elsewhere.
+    """
+    measure, of_each, of_all = _shapes(parts)
+    of_phase = comm.allreduce(np.bincount(parts.phase, measure, minlength=len(parts.names)))
+    cells = comm.allreduce(np.bincount(parts.phase, minlength=len(parts.names)))
+    whole = bool(of_phase.sum() > (1 - COMPLETE) * np.prod(parts.extent))
+    quality = [_quality(of_each, parts.phase == index, comm) for index in range(len(parts.names))]
+    overall = _quality(of_all, None, comm)
+    in_mesh = mesh_pieces(parts, whole, comm)
+    sizes = comm.allreduce(in_mesh.interfaces)
+    in_window, in_slab = image_pieces(volume, _window(volume, parts), comm)
+    overlap = _overlap(volume, parts, measure, in_window, in_mesh, comm)
+    tables = comm.gather((in_slab, in_mesh.phase, in_mesh.links, overlap))
+    compared = on_root(comm, partial(_compared, tables or []))
+    if compared is None:
+        return None
+    phases = []
+    for index, name in enumerate(parts.names):
+        there = whole or index in solved
+        image_size = volume.counts[index] * float(np.prod(volume.voxel_size))
+        mesh_size = float(of_phase[index]) * parts.unit**volume.dim
+        phases.append(
+            PhaseFidelity(
+                name=name,
+                solved=index in solved,
+                cells=int(cells[index]),
+                image=image_size,
+                mesh=mesh_size if there else None,
+                relative_difference=mesh_size / image_size - 1 if there and image_size else None,
+                quality=quality[index],
+                **compared.of_phase(index, volume, there),
+            )
+        )
+    low, high = np.nonzero(sizes)
+    scale = parts.unit ** (volume.dim - 1)
+    return FidelityReport(
+        shape=parts.shape,
+        phases=tuple(phases),
+        interfaces=tuple(
+            Interface((parts.names[a], parts.names[b]), float(sizes[a, b]) * scale)
+            for a, b in zip(low, high, strict=True)
+        ),
+        cells=int(cells[list(solved)].sum()),
+        all_cells=int(cells.sum()),
+        quality=overall or {},
+    )
+
+
+# --- quality ---
+
+Figures = dict[str, tuple[Floats, float]]  # key of the report -> value of each cell, and percent of them below
+
+
+def _shapes(parts: Parts) -> tuple[Floats, Figures, Figures]:
+    """Area (volume) of each cell, and what is told of the quality of each phase and of all cells."""
+    if parts.shape == "triangle":
+        q, angle = sicn(parts.points, parts.cells), smallest_angles(parts.points, parts.cells)
+        of_each: Figures = {"worst_sicn": (q, 0.0), "sicn_1_percent": (q, 1.0)}
+        of_all: Figures = {**of_each, "median_sicn": (q, 50.0), "smallest_angle_deg": (angle, 0.0)}
+        return areas(parts.points, parts.cells), of_each, of_all
+    if parts.shape == "tetrahedron":
+        volume, angle, q = tetrahedra(parts.points, parts.cells)
+        of_each = {
+            "worst_dihedral_angle_deg": (angle, 0.0),
+            "dihedral_angle_0.1_percent_deg": (angle, 0.1),
+            "dihedral_angle_1_percent_deg": (angle, 1.0),
+            "worst_sicn": (q, 0.0),
+        }
+        return volume, of_each, {**of_each, "median_dihedral_angle_deg": (angle, 50.0)}
+    return boxes(parts.points, parts.cells), {}, {}
+
+
+def _quality(figures: Figures, chosen: NDArray[np.bool_] | None, comm: MPI.Intracomm) -> dict[str, float] | None:
+    """The figures of the chosen cells of all ranks; None where there is no cell or no figure. Collective."""
+    found: dict[str, float] = {}
+    for key, (values, percent) in figures.items():
+        value = percentile(values if chosen is None else values[chosen], percent, comm)
+        if value is not None:
+            found[key] = value
+    return found or None
+
+
+# --- pieces ---
+
+
+@dataclass(frozen=True, eq=False)
+class _Overlap:
+    """How much of which piece of the mesh lies in which piece of the image, in the numbers of all ranks."""
+
+    image: Numbers  # (n,)
+    mesh: Numbers  # (n,)
+    measure: Floats  # (n,)
+
+
+def _window(volume: LabelVolume, parts: Parts) -> Window:
+    """The voxels around this rank's cells."""
+    if len(parts.points) == 0:
+        return ((0, 0),) * volume.dim
+    low, high = parts.points.min(axis=0)[::-1], parts.points.max(axis=0)[::-1]
+    ends = []
+    for first, last, size, edge in zip(low, high, volume.shape, volume.voxel_size, strict=True):
+        voxels = np.array([first, last]) * parts.unit / edge
+        ends.append((int(np.clip(np.floor(voxels[0]), 0, size - 1)), int(np.clip(np.ceil(voxels[1]), 1, size))))
+    return tuple(ends)
+
+
+def _overlap(
+    volume: LabelVolume,
+    parts: Parts,
+    measure: Floats,
+    in_image: WindowPieces,
+    in_mesh: MeshPieces,
+    comm: MPI.Intracomm,
+) -> _Overlap:
+    """Votes of the cells: as centroids alone would miss pieces of one voxel, each corner, drawn half-way, votes too."""
+    before = int(np.sum(comm.allgather(len(in_mesh.phase))[: comm.rank]))
+    window = _window(volume, parts)
+    shape = in_image.phase.shape
+    start = np.array([low for low, _ in window])
+    per_unit = parts.unit / np.array(volume.voxel_size)
+    phase, label = in_image.phase.ravel(), in_image.label.ravel()
+    pieces = len(in_mesh.phase)
+    keys: list[Numbers] = []
+    weights: list[NDArray[Any]] = []
+    for first in range(0, len(parts.cells), VOTERS):
+        chunk = slice(first, first + VOTERS)
+        corners = np.ascontiguousarray(parts.points.T[::-1])[:, parts.cells[chunk].T]  # (dim, corners, cells)
+        centroid = corners.mean(axis=1, keepdims=True)
+        votes = np.concatenate([centroid, 0.5 * (centroid + corners)], axis=1)
+        place = np.zeros(votes.shape[1:], np.int64)
+        for axis, size in enumerate(shape):
+            at = (votes[axis] * per_unit[axis]).astype(np.int64) - start[axis]
+            place = place * size + np.clip(at, 0, size - 1)
+        valid = phase[place] == parts.phase[chunk]
+        key = label[place].astype(np.int64) * pieces + in_mesh.piece[chunk]
+        vote = np.broadcast_to(measure[chunk], key.shape)[valid]
+        found, of = np.unique(key[valid], return_inverse=True)
+        keys.append(found)
+        weights.append(np.bincount(of.ravel(), vote, minlength=len(found)))
+    if not keys:
+        return _Overlap(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    found, of = np.unique(np.concatenate(keys), return_inverse=True)
+    total = np.bincount(of.ravel(), np.concatenate(weights), minlength=len(found))
+    return _Overlap(in_image.number[found // pieces], found % pieces + before, np.asarray(total))
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """All pieces of image and mesh."""
+
+    phase: NDArray[np.uint8]  # (n,) of the pieces of the image
+    first: Numbers  # (n,) place of the first voxel in the flattened image
+    voxels: Numbers  # (n,)
+    mesh_phase: NDArray[np.uint8]  # (m,) of the pieces of the mesh
+    over: Numbers  # (n,) piece of the mesh that most of the piece lies in, -1 for none
+    under: Numbers  # (m,) piece of the image that holds most of the piece, -1 for none
+
+    def of_phase(self, index: int, volume: LabelVolume, there: bool) -> dict[str, Any]:
+        """What PhaseFidelity says of the pieces of a phase, there in the mesh or left out."""
+        mine = self.phase == index
+        counts: dict[str, Any] = {"pieces_image": int(np.count_nonzero(mine)), "pieces_mesh": None}
+        if not there:
+            return counts
+        counts["pieces_mesh"] = int(np.count_nonzero(self.mesh_phase == index))
+        lost = np.flatnonzero(mine & (self.over < 0))
+        found = np.flatnonzero(mine & (self.over >= 0))
+        merged = found[_repeated(self.over, len(self.under))[self.over[found]]]
+        split = np.flatnonzero(mine & _repeated(self.under, len(self.phase)))
+        return counts | {
+            "lost": self._largest(lost, volume),
+            "lost_count": len(lost),
+            "merged": self._groups(merged, volume),
+            "merged_count": len(merged),
+            "split": self._largest(split, volume),
+            "split_count": len(split),
+        }
+
+    def _groups(self, merged: Numbers, volume: LabelVolume) -> tuple[tuple[Piece, ...], ...]:
+        """Pieces that are one in the mesh; first the groups whose second largest piece is the largest."""
+        order = merged[np.lexsort((-self.voxels[merged], self.over[merged]))]
+        _, start = np.unique(self.over[order], return_index=True)
+        if len(start) == 0:
+            return ()
+        largest = np.argsort(-self.voxels[order[start + 1]], kind="stable")[:NAMED]
+        ends = np.append(start[1:], len(order))
+        groups = (order[start[i] : min(ends[i], start[i] + NAMED_IN_GROUP)] for i in largest)
+        return tuple(self._largest(group, volume) for group in groups)
+
+    def _largest(self, pieces: Numbers, volume: LabelVolume) -> tuple[Piece, ...]:
+        chosen = pieces[np.lexsort((self.first[pieces], -self.voxels[pieces]))][:NAMED]
+        places = np.stack(np.unravel_index(self.first[chosen], volume.shape)[::-1], axis=1)
+        return tuple(
+            Piece(tuple(place), size) for place, size in zip(places.tolist(), self.voxels[chosen].tolist(), strict=True)
+        )
+
+
+def _compared(tables: list[tuple[SlabPieces, NDArray[np.uint8], Numbers, _Overlap]]) -> _Compared:
+    """Put the pieces that several ranks have seen together, and find those that lie over each other."""
+    slabs, mesh_phases, mesh_links, overlaps = zip(*tables, strict=True)
+    phase = np.concatenate([slab.phase for slab in slabs])
+    count, piece = connected(np.concatenate([slab.links for slab in slabs]), len(phase))
+    first = np.concatenate([slab.first for slab in slabs])
+    voxels = np.bincount(piece, np.concatenate([slab.voxels for slab in slabs]), minlength=count).astype(np.int64)
+    begin = np.empty(count, np.int64)
+    backwards = np.argsort(-first, kind="stable")
+    begin[piece[backwards]] = first[backwards]
+    mesh_phase = np.concatenate(mesh_phases)
+    mesh_count, mesh_piece = connected(np.concatenate(mesh_links), len(mesh_phase))
+    overlap = sparse.coo_array(
+        (
+            np.concatenate([o.measure for o in overlaps]),
+            (
+                piece[np.concatenate([o.image for o in overlaps])],
+                mesh_piece[np.concatenate([o.mesh for o in overlaps])],
+            ),
+        ),
+        shape=(count, mesh_count),
+    ).tocsr()
+    overlap.sum_duplicates()
+    return _Compared(
+        phase=_spread(phase, piece, count),
+        first=begin,
+        voxels=voxels,
+        mesh_phase=_spread(mesh_phase, mesh_piece, mesh_count),
+        over=_largest_in_row(overlap),
+        under=_largest_in_row(overlap.T.tocsr()),
+    )
+
+
+def _spread(values: NDArray[np.uint8], to: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
+    """The value of each of `count` sets, of which all members have the same."""
+    out = np.empty(count, np.uint8)
+    out[to] = values
+    return out
+
+
+def _largest_in_row(matrix: sparse.csr_array) -> Numbers:
+    """Column of the largest entry of each row, -1 for an empty row."""
+    best = np.full(matrix.shape[0], -1, np.int64)
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.argsort(matrix.data, kind="stable")
+    best[row[order]] = matrix.indices[order]  # the last one written wins
+    return best
+
+
+def _repeated(values: Numbers, count: int) -> NDArray[np.bool_]:
+    """Which of 0 ... count - 1 are there more than once."""
+    return np.bincount(values[values >= 0], minlength=count) > 1

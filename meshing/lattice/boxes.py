@@ -1,0 +1,123 @@
+"""Boxes of the lattice, one per rank, and what ranks with a common border tell each other."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+
+from microlith.meshing.lattice.bisection import Keys, Lattice, Range
+
+
+def split(weights: NDArray[np.int64], ranks: int) -> list[Range]:
+    """Cut the lattice into one box per rank, of about the same weight, by halving it again and again.
+
+    Args:
+        weights: Work (x, y[, z]) that each coarse box makes.
+        ranks: Number of boxes wanted; where there are more ranks than coarse boxes, some get an empty one.
+    """
+    return _split(weights, (0,) * weights.ndim, weights.shape, ranks)
+
+
+def _split(weights: NDArray[np.int64], first: tuple[int, ...], last: tuple[int, ...], ranks: int) -> list[Range]:
+    if ranks == 1:
+        return [Range(first, last)]
+    shape = np.array(last) - np.array(first)
+    axis = int(shape.argmax())
+    if shape[axis] < 2:
+        return [Range(first, last), *(Range(first, first) for _ in range(ranks - 1))]
+    part = weights[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
+    layers = part.sum(axis=tuple(i for i in range(part.ndim) if i != axis))
+    few = ranks // 2
+    done = np.cumsum(layers)
+    cut = first[axis] + 1 + int(np.abs(done[:-1] * ranks - done[-1] * few).argmin())
+    middle_last = tuple(cut if i == axis else value for i, value in enumerate(last))
+    middle_first = tuple(cut if i == axis else value for i, value in enumerate(first))
+    return _split(weights, first, middle_last, few) + _split(weights, middle_first, last, ranks - few)
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """This rank's box among those of the others."""
+
+    comm: MPI.Intracomm
+    lattice: Lattice
+    boxes: Sequence[Range]  # one per rank
+
+    @property
+    def own(self) -> Range:
+        """This rank's box."""
+        return self.boxes[self.comm.rank]
+
+    def exchange(self, keys: Keys) -> Keys:
+        """Bring lattice points to all ranks whose closed box has them; returns those of this rank's box; collective."""
+        if self.comm.size == 1:
+            return keys
+        points = self.lattice.points(keys)
+        parcels = [keys[box.holds(self.lattice, points)] for box in self.boxes]
+        return np.concatenate(self.comm.alltoall(parcels))
+
+    def shared(self, numbers: Keys, doubled: NDArray[np.int64]) -> "Shared":
+        """Find the vertices that other ranks have too.
+
+        Args:
+            numbers: (n,) sorted, the same for a vertex on every rank.
+            doubled: (n, dim) twice the coordinates of the vertices on the lattice.
+        """
+        fine = Lattice(self.lattice.boxes, self.lattice.depth + 1, self.lattice.extent)
+        places: dict[int, NDArray[np.int64]] = {}
+        for rank, box in enumerate(self.boxes):
+            if rank != self.comm.rank:
+                common = np.flatnonzero(box.holds(fine, doubled))
+                if len(common):
+                    places[rank] = common
+        return Shared(self.comm, places)
+
+
+Combine = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The vertices that this rank has in common with others, in the same order on both."""
+
+    comm: MPI.Intracomm
+    places: dict[int, NDArray[np.int64]]  # rows of this rank's vertices, by the other rank
+
+    def among(self, chosen: NDArray[np.bool_]) -> "Shared":
+        """The same for an array of the chosen vertices only; ranks must have chosen the same of those they share."""
+        place = np.cumsum(chosen) - 1
+        return Shared(self.comm, {rank: place[rows[chosen[rows]]] for rank, rows in self.places.items()})
+
+    def alone(self, count: int) -> NDArray[np.bool_]:
+        """Which of this rank's vertices (count,) no other rank has."""
+        mask = np.ones(count, bool)
+        for rows in self.places.values():
+            mask[rows] = False
+        return mask
+
+    def combined(self, values: NDArray[Any], combine: Combine) -> NDArray[Any]:
+        """Values (n, ...) of this rank's vertices combined with those of the other ranks; collective.
+
+        Args:
+            values: One row for each vertex.
+            combine: A ufunc for which neither order nor repetition matters: minimum, maximum, bitwise_or, logical_or.
+        """
+        if self.comm.size == 1:
+            return values
+        mine = {rank: np.ascontiguousarray(values[rows]) for rank, rows in self.places.items()}
+        theirs = {rank: np.empty_like(part) for rank, part in mine.items()}
+        requests = [self.comm.Irecv(_bytes(part), source=rank) for rank, part in theirs.items()]
+        requests += [self.comm.Isend(_bytes(part), dest=rank) for rank, part in mine.items()]
+        MPI.Request.Waitall(requests)
+        result = values.copy()
+        for rank, rows in self.places.items():
+            result[rows] = combine(result[rows], theirs[rank])
+        return result
+
+
+def _bytes(array: NDArray[Any]) -> Any:
+    return [array.view(np.uint8).reshape(-1), MPI.BYTE]

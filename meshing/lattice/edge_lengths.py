@@ -1,0 +1,208 @@
+"""How long the edges of the lattice may be, before its cells are cut along the interfaces."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from microlith.imaging.options import MeshOptions
+from microlith.meshing.lattice.thin_parts import critical, thin
+from microlith.meshing.lattice.voxel_fields import VoxelFields, on_borders
+
+DEFAULT_SIZE = 2.0  # voxels, at the surfaces of the solved phases where the user names none
+OTHER_SIZE = 2.5  # voxels, at surfaces that no size names
+CUT = 1.9  # longest edge at an interface per size there: the cells are cut in about half
+WHOLE = 1.3  # longest edge per size where cells are not cut
+GROWTH_UNSOLVED = 0.75  # of edges per distance in phases that the solver never sees
+GROWTH_LARGEST = 0.75  # more, and a long edge near a surface might not notice it from its middle
+THIN, CRITICAL = 2.2, 1.3  # voxels: longest edges that notice parts of two voxels' thickness, and of one
+MENDED = 0.8  # longest edge per size around voxels that came out in another phase, where sizes are no coarser than
+FAITHFUL = 2.5  # so many voxels: who asks for coarser ones wants few cells,
+LOST = 0.3  # and around those of them that touch no voxel of their own phase that came out right,
+SPECK = 0.6  # but no shorter than so many voxels, which find a voxel that stands alone
+THINNEST = 0.65  # of a size: edges this much shorter than asked for are made where thin parts would be lost
+
+
+@dataclass(frozen=True)
+class EdgeSizes:
+    """What the user asks for, in units of the smallest voxel edge."""
+
+    named: dict[int, float]  # size at the surfaces of a phase
+    other: float  # size at all other surfaces
+    largest: float
+    growth: float  # of size per distance
+    gap_elements: int
+    gaps: bool  # whether narrow gaps are resolved with that many elements
+    coarseness: float = 1.0  # factor that the sizes and their growth have in them
+
+    @property
+    def smallest(self) -> float:
+        """Size at the finest surfaces."""
+        return min([*self.named.values(), self.other])
+
+    @property
+    def longest_edge(self) -> float:
+        """Of cells far from all interfaces."""
+        return WHOLE * self.largest
+
+    @property
+    def shortest_edge(self) -> float:
+        """Longest edge of the smallest cells, but for those around lost voxels."""
+        finer = min(1.0, self.coarseness)
+        return min(CUT * self.smallest, max(CRITICAL * finer, THINNEST * self.smallest), CUT * finer)
+
+    @property
+    def lost_edge(self) -> float:
+        """Longest edge around voxels that are lost with all their neighbours; there are few."""
+        return min(self.shortest_edge, max(SPECK * min(1.0, self.coarseness), LOST * self.smallest))
+
+    @property
+    def reach(self) -> float:
+        """Distance from an interface beyond which edges are of the largest size."""
+        return max(0.0, self.longest_edge - self.lost_edge) / min(self.edge_growth, GROWTH_UNSOLVED)
+
+    @property
+    def edge_growth(self) -> float:
+        """Of edges per distance."""
+        return min(WHOLE * self.growth, GROWTH_LARGEST)
+
+
+def edge_sizes(
+    options: MeshOptions, names: Sequence[str], solved: Sequence[int], unit: float, extent: Sequence[float]
+) -> EdgeSizes:
+    """Take sizes from metres to voxels, and put defaults where nothing is said.
+
+    Args:
+        options: Sizes in metres.
+        names: Of all phases.
+        solved: Indices of the solved phases.
+        unit: Metres per smallest voxel edge.
+        extent: Edge lengths of the image in units.
+    """
+    named = {names.index(name): size / unit for name, size in options.size.items()}
+    gaps = bool(named)
+    if not named:
+        named = dict.fromkeys(solved, DEFAULT_SIZE)
+    smallest = min(named.values())
+    largest = max(extent) / 25 if options.size_max is None else options.size_max / unit
+    if options.size_max is None:
+        largest = max(largest, 3 * smallest)
+    largest = max(smallest, min(largest, max(extent) / 2))
+    factor = options.coarseness
+    return EdgeSizes(
+        named={index: factor * min(size, largest) for index, size in named.items()},
+        other=factor * min(max(OTHER_SIZE, smallest), largest),
+        largest=factor * largest,
+        growth=factor * options.growth,
+        gap_elements=options.gap_elements,
+        gaps=gaps,
+        coarseness=factor,
+    )
+
+
+def edge_lengths(
+    phase: NDArray[np.uint8], start: tuple[int, ...], voxel: tuple[float, ...], sizes: EdgeSizes, solved: Sequence[int]
+) -> tuple[VoxelFields, NDArray[np.bool_]]:
+    """Find the longest edges wanted at the centres of the voxels of a window, and the voxels in thin parts.
+
+    Args:
+        phase: Phases of the voxels, ([z,] y, x).
+        start: First voxel of the window, x first.
+        voxel: Edges of a voxel, x first.
+        sizes: What is asked for.
+        solved: Indices of the solved phases.
+
+    Returns:
+        One field, right up to `sizes.reach` and a few voxels from the rim of the window; and a mask shaped as `phase`.
+    """
+    sampling = voxel[::-1]
+    growth = np.where(np.isin(np.arange(256), solved), sizes.edge_growth, GROWTH_UNSOLVED).astype(np.float32)[phase]
+    length = np.full(phase.shape, sizes.longest_edge, np.float32)
+    border = on_borders(phase)
+    distance = _distance(border, sampling)
+    np.minimum(length, CUT * sizes.other + growth * distance, out=length)
+    for size in set(sizes.named.values()):
+        chosen = [index for index, value in sizes.named.items() if value == size]
+        surface = on_borders(phase, chosen)
+        np.minimum(length, CUT * size + growth * _distance(surface, sampling), out=length)
+    narrow = thin(phase)
+    least = THINNEST * sizes.smallest
+    vital = critical(phase, narrow)
+    # A coarser mesh does not lose thin parts: it would be one of another structure.
+    finer = min(1.0, sizes.coarseness)
+    for voxels, edge in ((narrow, max(THIN * finer, least)), (vital, max(CRITICAL * finer, least))):
+        np.minimum(length, edge + GROWTH_LARGEST * _distance(ndimage.binary_dilation(voxels), sampling), out=length)
+    if sizes.gaps:
+        _refine_gaps(length, phase, distance, sampling, sizes, solved)
+    return VoxelFields(length[None], start, voxel), narrow
+
+
+def mended(
+    lengths: VoxelFields, phase: NDArray[np.uint8], mistaken: NDArray[np.int64], sizes: EdgeSizes
+) -> VoxelFields:
+    """Shorter edges around voxels whose centres came out in cells of another phase.
+
+    Args:
+        lengths: What `edge_lengths` gave for a window.
+        phase: Phases of its voxels, ([z,] y, x).
+        mistaken: Those voxels (dim, n), x first; some may lie outside the window.
+        sizes: What is asked for.
+    """
+    place = mistaken[::-1] - np.array(lengths.start[::-1])[:, None]
+    place = place[:, ((place >= 0) & (place < np.array(phase.shape)[:, None])).all(axis=0)]
+    usual = max(CRITICAL * min(1.0, sizes.coarseness), MENDED * sizes.smallest)
+    shorter = lengths.values[0]
+    lost = place[:, ~_beside_right_ones(phase, place)]
+    everywhere = [(place, usual)] if sizes.smallest <= FAITHFUL else []
+    for where, edge in [*everywhere, (lost, sizes.lost_edge)]:
+        around = np.zeros(phase.shape, bool)
+        around[tuple(where)] = True
+        away = _distance(around, lengths.voxel[::-1])
+        shorter = np.minimum(shorter, np.float32(edge) + np.float32(GROWTH_LARGEST) * away)
+    return VoxelFields(shorter[None], lengths.start, lengths.voxel)
+
+
+def _beside_right_ones(phase: NDArray[np.uint8], mistaken: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the mistaken voxels (dim, n) touch one of their own phase that is not mistaken."""
+    wrong = np.zeros(phase.shape, bool)
+    wrong[tuple(mistaken)] = True
+    own = phase[tuple(mistaken)]
+    last = np.array(phase.shape)[:, None] - 1
+    found = np.zeros(len(own), bool)
+    for offset in product((-1, 0, 1), repeat=phase.ndim):
+        beside = tuple(np.clip(mistaken + np.array(offset)[:, None], 0, last))
+        found |= (phase[beside] == own) & ~wrong[beside]
+    return found
+
+
+def _refine_gaps(
+    length: NDArray[np.float32],
+    phase: NDArray[np.uint8],
+    distance: NDArray[np.float32],
+    sampling: tuple[float, ...],
+    sizes: EdgeSizes,
+    solved: Sequence[int],
+) -> None:
+    """Shorten edges in solved parts narrower than the wanted number of elements, where a named surface bounds them.
+
+    A voxel is in a part wider than 2 r where a ball of radius r fits into the part and has the voxel.
+    """
+    for size in set(sizes.named.values()):
+        named = [index for index, value in sizes.named.items() if value == size]
+        near = _distance(on_borders(phase, named), sampling)
+        inside = np.isin(phase, solved)
+        for radius in np.arange(1.5, sizes.gap_elements * size / sizes.coarseness / 2 + 0.5):
+            centres = inside & (distance + 0.5 > radius)
+            narrow = inside & (near < 2 * radius) & (_distance(centres, sampling) > radius + 0.7)
+            edge = CUT * sizes.coarseness * max(1.0, float(2 * radius - 1) / sizes.gap_elements)
+            if edge < CUT * size and narrow.any():
+                np.minimum(length, edge + sizes.edge_growth * _distance(narrow, sampling), out=length)
+
+
+def _distance(voxels: NDArray[np.bool_], sampling: tuple[float, ...]) -> NDArray[np.float32]:
+    if not voxels.any():
+        return np.full(voxels.shape, 1e9, np.float32)
+    return np.asarray(ndimage.distance_transform_edt(~voxels, sampling=sampling), np.float32)

@@ -1,0 +1,213 @@
+"""Conforming mesh of a 2D or 3D image: a lattice refined by bisection, cut and fitted to the smooth interfaces."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+
+from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.options import MeshOptions
+from microlith.imaging.parallel.collective import together
+from microlith.meshing.fidelity.agreement import mistaken
+from microlith.meshing.lattice.bisection import Lattice, Range, refined, simplices
+from microlith.meshing.lattice.boxes import Neighbourhood, split
+from microlith.meshing.lattice.cutting import CutCells, cut_cells
+from microlith.meshing.lattice.edge_lengths import EdgeSizes, edge_lengths, edge_sizes, mended
+from microlith.meshing.lattice.indicators import REACH, indicators
+from microlith.meshing.lattice.placing import placed, vertices
+from microlith.meshing.lattice.repair import repaired
+from microlith.meshing.lattice.voxel_fields import VoxelFields
+from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.mesh.simplices import measures
+
+Floats = NDArray[np.float64]
+
+FEWEST_BOXES = 4  # coarse boxes along the longest edge of the image
+RIM = 12  # voxels around a box beyond the reach of fields and indicators: thin parts, interpolation, moved vertices
+WORK_PER_BOX, WORK_PER_FACE = 6, 10  # cells of a coarse box, and those that a voxel face between two phases adds
+PASSES = 6  # of moving the interfaces until the volumes of the phases are right
+EXACT = 5e-4  # of a volume: what is right
+SLOPE = 0.8  # of the difference of two indicators across their interface, per voxel
+
+
+def lattice_parts(
+    volume: LabelVolume,
+    options: MeshOptions,
+    solved: Sequence[int],
+    comm: MPI.Intracomm,
+    tell: Callable[[str], None] | None = None,
+) -> Parts:
+    """Mesh an image with simplices, each in one phase, on all ranks; collective.
+
+    A lattice of boxes is bisected to the wanted sizes, and cut along the interfaces of the smoothed phases; once more,
+    and finer, around voxels whose centres come out in another phase, which chords of strong curves and coarse cells in
+    corners do. Each rank has the cells of one box of the image; the mesh does not depend on the number of ranks.
+
+    Args:
+        volume: The image.
+        options: Element sizes.
+        solved: Indices of the phases that the solver meshes; the others are meshed, too, but may be coarser inside.
+        comm: The ranks.
+        tell: Called with a short sentence when a stage starts.
+
+    Returns:
+        This rank's cells.
+
+    Raises:
+        InputError: The image can't be read.
+    """
+    say = tell or (lambda _: None)
+    unit = min(volume.voxel_size)
+    voxel = tuple(size / unit for size in volume.voxel_size[::-1])
+    extent = tuple(count * edge for count, edge in zip(volume.shape[::-1], voxel, strict=True))
+    sizes = edge_sizes(options, volume.names, solved, unit, extent)
+    lattice = _lattice(extent, sizes)
+    weights, borders = _survey(volume, lattice, voxel, solved, comm)
+    where = Neighbourhood(comm, lattice, split(weights, comm.size))
+
+    say("reading and smoothing the image")
+    window = _window(where.own, lattice, volume, voxel, sizes)
+    phase = volume.read(window).phase
+    start = tuple(low for low, _ in window[::-1])
+
+    def fields() -> tuple[VoxelFields, VoxelFields]:
+        longest, thin = edge_lengths(phase, start, voxel, sizes, solved)
+        return longest, indicators(phase, len(volume.names), start, voxel, thin)
+
+    longest, smooth = together(comm, fields)
+    say("refining the lattice and cutting its cells along the interfaces")
+    cut = _cut(longest, smooth, where)
+    wrong = together(comm, lambda: mistaken(cut.points, cut.cells, cut.phase, phase, start, voxel, volume.shape[::-1]))
+    wrong = np.concatenate(comm.allgather(wrong), axis=1)  # few: one voxel in a hundred
+    if wrong.size and sizes.coarseness <= 1.0:  # a mesh coarser than asked for is there to be compared with
+        shorter = together(comm, lambda: mended(longest, phase, wrong, sizes))
+        if comm.allreduce(bool((shorter.values < longest.values).any()), MPI.LOR):
+            say("refining it where cells are too coarse for the voxels")
+            del cut
+            cut = _cut(shorter, smooth, where)
+    say("placing vertices on the interfaces")
+    points = _fitted(cut, smooth, where, volume, voxel, borders)
+    return Parts(
+        points=points,
+        vertex=cut.numbers,
+        cells=cut.cells,
+        phase=cut.phase,
+        shape="triangle" if volume.dim == 2 else "tetrahedron",
+        names=volume.names,
+        unit=unit,
+        extent=extent,
+    )
+
+
+def _cut(longest: VoxelFields, smooth: VoxelFields, where: Neighbourhood) -> CutCells:
+    """Refine the lattice to these lengths of edges and cut its cells along the interfaces; collective."""
+    lattice = where.lattice
+    stages = refined(lattice, where.own, lambda at, edge: edge > longest.at(at)[0], where.exchange)
+    keys, cells = together(where.comm, lambda: simplices(lattice, where.own, stages))
+    return cut_cells(keys, cells, smooth, where)
+
+
+def _lattice(extent: tuple[float, ...], sizes: EdgeSizes) -> Lattice:
+    """Coarse boxes whose diagonals are about the longest edges, and halvings down to the shortest."""
+    edge = min(sizes.longest_edge / math.sqrt(len(extent)), max(extent) / FEWEST_BOXES)
+    boxes = tuple(max(1, math.ceil(length / edge - 1e-9)) for length in extent)
+    coarse = max(length / count for length, count in zip(extent, boxes, strict=True))
+    depth = max(1, math.ceil(math.log2(coarse * math.sqrt(len(extent)) / sizes.lost_edge)) + 1)
+    return Lattice(boxes, depth, extent)
+
+
+def _survey(
+    volume: LabelVolume, lattice: Lattice, voxel: tuple[float, ...], solved: Sequence[int], comm: MPI.Intracomm
+) -> tuple[NDArray[np.int64], Floats]:
+    """Look through the image slab by slab; collective.
+
+    Returns:
+        About how much work each coarse box makes (x, y[, z]), and the area of the voxel faces between each two phases.
+    """
+    layers, count, dim = volume.shape[0], len(volume.names), volume.dim
+    first, last = (layers * rank // comm.size for rank in (comm.rank, comm.rank + 1))
+    beyond = min(last + 1, layers) if last > first else first
+    phase = volume.read(((first, beyond), *((0, n) for n in volume.shape[1:]))).phase
+    matters = np.isin(np.arange(count), solved)
+    weights = np.full(lattice.boxes, WORK_PER_BOX if comm.rank == 0 else 0, np.int64)
+    areas = np.zeros((count, count))
+    for axis in range(dim):
+        low, high = (
+            phase[tuple(part if i == axis else slice(None) for i in range(dim))]
+            for part in (slice(None, -1), slice(1, None))
+        )
+        if axis:  # the layer beyond is the next rank's
+            low, high = low[: last - first], high[: last - first]
+        at = np.nonzero(low != high)
+        one, other = low[at], high[at]
+        pairs = np.bincount(one.astype(np.int64) * count + other, minlength=count * count).reshape(count, count)
+        areas += math.prod(voxel) / voxel[dim - 1 - axis] * (pairs + pairs.T)
+        place = []
+        for i, (index, boxes, extent, edge) in enumerate(
+            zip(at[::-1], lattice.boxes, lattice.extent, voxel, strict=True)
+        ):
+            middle = (index + (first if i == dim - 1 else 0) + 0.5) * edge
+            place.append(np.minimum((middle / extent * boxes).astype(np.int64), boxes - 1))
+        work = np.where(matters[one] | matters[other], WORK_PER_FACE, WORK_PER_FACE // 2)
+        np.add.at(weights, tuple(place), work)
+    return comm.allreduce(weights), comm.allreduce(areas)
+
+
+def _window(box: Range, lattice: Lattice, volume: LabelVolume, voxel: tuple[float, ...], sizes: EdgeSizes) -> Window:
+    """Voxels of which a rank must know the phase to mesh its box."""
+    if box.empty:
+        return tuple((0, min(2, count)) for count in volume.shape)  # of no use, but not nothing
+    window = []
+    for axis, count in enumerate(volume.shape[::-1]):
+        edge = lattice.extent[axis] / lattice.boxes[axis] / voxel[axis]  # of a coarse box, in voxels
+        rim = max(math.ceil(sizes.reach / voxel[axis]), REACH) + RIM
+        low = math.floor(box.first[axis] * edge) - rim
+        high = math.ceil(box.last[axis] * edge) + rim
+        window.append((max(0, low), min(count, high)))
+    return tuple(window[::-1])
+
+
+def _fitted(
+    cut: CutCells,
+    smooth: VoxelFields,
+    where: Neighbourhood,
+    volume: LabelVolume,
+    voxel: tuple[float, ...],
+    borders: Floats,
+) -> Floats:
+    """Place the vertices so that the phases have their volumes and no cell is sharp; collective."""
+    comm = where.comm
+    extent = np.array(where.lattice.extent)
+    phases = len(volume.names)
+    about = vertices(cut, phases, extent, where.shared(cut.numbers, cut.doubled))
+    wanted = np.array(volume.counts) * math.prod(voxel)
+    lead: Floats = np.zeros(phases)
+    points = repaired(placed(cut.points, cut, about, smooth, lead, extent), cut, about, extent)
+    gain, before = 1.0, None
+    for _ in range(PASSES):
+        amounts = np.bincount(cut.phase, weights=measures(points, cut.cells), minlength=phases)
+        missing = wanted - comm.allreduce(amounts)
+        if (np.abs(missing) <= np.maximum(EXACT * wanted, 1e-6)).all():
+            break
+        if before is not None:  # what the last step has brought tells how long the next one must be
+            brought = float(before @ (before - missing)) / float(before @ before)
+            gain = min(4.0, gain / max(brought, 0.25))
+        before = missing
+        # Rounded, so that it does not depend on the order in which ranks add volumes up.
+        lead = lead + np.round(np.clip(gain * _leads(missing, borders), -0.1, 0.1), 7)
+        points = placed(points, cut, about, smooth, lead, extent)
+    return repaired(points, cut, about, extent)
+
+
+def _leads(missing: Floats, borders: Floats) -> Floats:
+    """What to add to the indicators so that phases gain the volumes that they miss.
+
+    A difference of leads d moves an interface of area A by d / SLOPE, and smooth interfaces have about two thirds of
+    the area of their voxel faces.
+    """
+    flow = borders * (2 / 3) / SLOPE
+    matrix = np.diag(flow.sum(axis=1)) - flow
+    return np.asarray(np.linalg.lstsq(matrix, missing, rcond=1e-9)[0])

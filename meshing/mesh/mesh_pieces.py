@@ -1,0 +1,178 @@
+"""Connected pieces of the phases of a mesh, and the interfaces between them, without a table of all facets.
+
+Around a vertex that only one phase touches the cells hang together through facets, since the mesh conforms and fills
+the image. So facets with such a vertex need no look: what remains are the facets all of whose vertices lie on
+interfaces, on the image's frame or on the border of a rank.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+
+from microlith.imaging.microstructure.image_pieces import connected
+from microlith.imaging.parallel.routing import Route
+from microlith.meshing.mesh.phasemesh import Parts
+
+Numbers = NDArray[np.int64]
+
+FACETS = {  # of a cell, in the order of DOLFINx, by the places of their vertices in it
+    "triangle": ((1, 2), (0, 2), (0, 1)),
+    "tetrahedron": ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)),
+    "quadrilateral": ((0, 1), (0, 2), (1, 3), (2, 3)),
+    "hexahedron": ((0, 1, 2, 3), (0, 1, 4, 5), (0, 2, 4, 6), (1, 3, 5, 7), (2, 3, 6, 7), (4, 5, 6, 7)),
+}
+ON_FRAME = 1e-9  # of the extent
+
+
+@dataclass(frozen=True, eq=False)
+class MeshPieces:
+    """The pieces of the cells of one rank; numbered on through all ranks."""
+
+    piece: NDArray[np.int32]  # (m,) of each cell, counted from 0 on this rank
+    phase: NDArray[np.uint8]  # (n,) of each piece of this rank
+    links: Numbers  # (k, 2) numbers that stand for one piece, n of the ranks before added
+    interfaces: NDArray[np.float64]  # (phases, phases) length (area), lower index first; the sum over ranks counts
+
+
+@dataclass(frozen=True, eq=False)
+class _Facets:
+    """Facets as seen from a cell each."""
+
+    cell: Numbers  # (n,)
+    vertices: NDArray[np.int32]  # (n, k) rows of the points
+
+    def __getitem__(self, chosen: NDArray[np.integer] | NDArray[np.bool_]) -> "_Facets":
+        return _Facets(self.cell[chosen], self.vertices[chosen])
+
+
+def mesh_pieces(parts: Parts, whole: bool, comm: MPI.Intracomm) -> MeshPieces:
+    """Find connected pieces and interfaces; collective.
+
+    Args:
+        parts: The mesh.
+        whole: Whether its cells fill the image; where they don't, all facets are looked at.
+        comm: All ranks.
+    """
+    inner = _inner_vertices(parts, comm) if whole else np.zeros(len(parts.points), bool)
+    facets = _doubtful_facets(parts, inner)
+    one, other, single = _matched(facets.vertices, len(parts.points))
+    unlike = parts.phase[facets.cell[one]] != parts.phase[facets.cell[other]]
+    interfaces = np.zeros((len(parts.names),) * 2)
+    _add(interfaces, parts, facets[one[unlike]], parts.phase[facets.cell[other[unlike]]])
+    piece, count = _local_pieces(parts, inner, facets.cell[one[~unlike]], facets.cell[other[~unlike]])
+    phase = np.empty(count, np.uint8)
+    phase[piece] = parts.phase
+    start = int(np.sum(comm.allgather(count)[: comm.rank]))
+    links = _between_ranks(parts, facets[single], piece + np.int64(start), interfaces, comm)
+    return MeshPieces(piece, phase, links, interfaces)
+
+
+def _inner_vertices(parts: Parts, comm: MPI.Intracomm) -> NDArray[np.bool_]:
+    """Vertices that only cells of one phase and of this rank touch."""
+    of_vertex = np.empty(len(parts.points), np.uint8)
+    of_vertex[parts.cells] = parts.phase[:, None]  # one of them
+    inner = np.ones(len(parts.points), bool)
+    inner[parts.cells[of_vertex[parts.cells] != parts.phase[:, None]]] = False
+    if comm.size > 1:
+        route = Route(parts.vertex % comm.size, comm)
+        asked = route.there(parts.vertex)
+        _, place, ranks = np.unique(asked, return_inverse=True, return_counts=True)
+        inner &= route.back(ranks[place.ravel()] == 1)
+    return inner
+
+
+def _doubtful_facets(parts: Parts, inner: NDArray[np.bool_]) -> _Facets:
+    """Facets without an inner vertex that are not on the frame."""
+    frame = np.zeros(len(parts.points), np.uint8)  # a bit for each face of the frame that the point is on
+    for axis, size in enumerate(parts.extent):
+        at = parts.points[:, axis]
+        frame |= (np.abs(at) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis)
+        frame |= (np.abs(at - size) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis + 1)
+    cells = np.flatnonzero((~inner)[parts.cells].sum(axis=1) >= parts.points.shape[1])
+    of_cells = parts.cells[cells]
+    doubtful = (~inner)[of_cells]
+    bits = frame[of_cells]
+    found: list[_Facets] = []
+    for corners in FACETS[parts.shape]:
+        chosen = doubtful[:, corners].all(axis=1) & (np.bitwise_and.reduce(bits[:, corners], axis=1) == 0)
+        found.append(_Facets(cells[chosen], of_cells[chosen][:, corners]))
+    return _Facets(np.concatenate([f.cell for f in found]), np.concatenate([f.vertices for f in found]))
+
+
+def _matched(vertices: NDArray[np.int32], points: int) -> tuple[Numbers, Numbers, Numbers]:
+    """Places of the two sides of each facet that is there twice, and of those that are there once."""
+    low = np.sort(vertices, axis=1)[:, :3].astype(np.int64)  # three tell two facets of a hexahedron apart
+    key = low[:, 0] * points + low[:, 1]
+    if low.shape[1] == 3:
+        if points < 1 << 21:
+            key = key * points + low[:, 2]
+        else:
+            key = np.unique(key, return_inverse=True)[1].ravel() * np.int64(points) + low[:, 2]
+    order = np.argsort(key)
+    twin = key[order][1:] == key[order][:-1]
+    single = np.ones(len(order), bool)
+    single[1:] &= ~twin
+    single[:-1] &= ~twin
+    pair = np.flatnonzero(twin)
+    return order[pair], order[pair + 1], order[single]
+
+
+def _add(into: NDArray[np.float64], parts: Parts, facets: _Facets, other: NDArray[np.uint8]) -> None:
+    """Add the sizes of facets between their cells' and other phases."""
+    size = _sizes(parts.points, facets.vertices)
+    mine = parts.phase[facets.cell]
+    kind = np.minimum(mine, other).astype(np.int64) * len(into) + np.maximum(mine, other)
+    into += np.bincount(kind, size, minlength=into.size).reshape(into.shape)
+
+
+def _sizes(points: NDArray[np.float64], vertices: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Length (area) of edges, triangles and parallelograms."""
+    corner = points[vertices[:, 0]]
+    along = points[vertices[:, 1]] - corner
+    if points.shape[1] == 2:
+        return np.hypot(along[:, 0], along[:, 1])
+    twice = np.linalg.norm(np.cross(along, points[vertices[:, 2]] - corner), axis=1)
+    return twice if vertices.shape[1] == 4 else twice / 2
+
+
+def _local_pieces(
+    parts: Parts, inner: NDArray[np.bool_], one: Numbers, other: Numbers
+) -> tuple[NDArray[np.int32], int]:
+    """Piece of each cell, and their number; `one` and `other` are cells that share a facet."""
+    cells = parts.cells
+    known = inner[cells]
+    place = known.argmax(axis=1)
+    node = cells[np.arange(len(cells)), place].astype(np.int64)  # an inner vertex stands for all cells around it
+    without = np.flatnonzero(~known.any(axis=1))
+    node[without] = len(inner) + np.arange(len(without))
+    joined = [np.stack([node[one], node[other]], axis=1)]
+    for corner in range(1, cells.shape[1]):
+        more = np.flatnonzero(known[:, corner] & (place != corner))
+        joined.append(np.stack([node[more], cells[more, corner].astype(np.int64)], axis=1))
+    _, of_node = connected(np.concatenate(joined), len(inner) + len(without))
+    piece = of_node[node]
+    used = np.zeros(int(of_node.max(initial=-1)) + 1, bool)
+    used[piece] = True
+    number = np.cumsum(used, dtype=np.int32) - 1
+    return number[piece], int(np.count_nonzero(used))
+
+
+def _between_ranks(
+    parts: Parts, facets: _Facets, piece: Numbers, interfaces: NDArray[np.float64], comm: MPI.Intracomm
+) -> Numbers:
+    """Pairs of pieces of one phase that meet at the facets of two ranks; adds their interfaces. Collective."""
+    vertices = np.sort(parts.vertex[facets.vertices], axis=1)[:, :3]
+    route = Route(vertices[:, 0] % comm.size, comm)
+    keys = route.there(vertices)
+    about = route.there(np.stack([piece[facets.cell], parts.phase[facets.cell].astype(np.int64)], axis=1))
+    size = route.there(_sizes(parts.points, facets.vertices))
+    order = np.lexsort(keys.T)
+    pair = np.flatnonzero((keys[order][1:] == keys[order][:-1]).all(axis=1))
+    one, other = about[order[pair]], about[order[pair + 1]]
+    unlike = one[:, 1] != other[:, 1]
+    kind = np.minimum(one[unlike, 1], other[unlike, 1]) * len(interfaces) + np.maximum(one[unlike, 1], other[unlike, 1])
+    interfaces += np.bincount(kind, size[order[pair]][unlike], interfaces.size).reshape(interfaces.shape)
+    return np.unique(np.stack([one[~unlike, 0], other[~unlike, 0]], axis=1), axis=0)

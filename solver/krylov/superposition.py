@@ -1,0 +1,116 @@
+"""Linear problems whose loads change with time, by Duhamel's superposition of responses to unit steps.
+
+M u' + K u = Σ g_i(t) push_i + g_i'(t) drag_i has a solution for each load alone: R_i(t), the response to a g_i that
+jumps from 0 to 1 at time 0. Where g_i jumps by Δv and its slope by Δs at times t_j, that load contributes
+
+    Σ_j Δv_j R_i(t − t_j) + Δs_j ∫ R_i from 0 to t − t_j,
+
+and the start with the loads as they are at first adds its own solution. So rational Krylov need not start anew at each
+kink: one set of segments serves all kinks, which a hundred cycles of charge, rest and discharge need no more solves for
+than one. Where a concentration is held, M u of the free unknowns with what couples them to the held ones is what stays
+continuous across a jump: that is what drag, −M χ, stands for.
+
+The error is bounded by that of the response, at each lag, times the variation of the course at that lag:
+|error(t)| ≤ ∫ |error of R_i at t − τ| |dg_i(τ)|.
+
+See Carslaw and Jaeger, Conduction of Heat in Solids, 2nd ed., Oxford 1959, §1.14, for Duhamel's theorem.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from microlith.solver.krylov.integrate import Projection, Trajectory
+from microlith.solver.physics.courses import NEAR, Breaks
+
+Array = NDArray[np.float64]
+BLOCK = 20_000_000  # numbers at a time that a superposition is made of
+
+
+@dataclass(frozen=True)
+class Response:
+    """Solution for a unit step, and where steps and bends of its course put it."""
+
+    trajectory: Trajectory
+    breaks: Breaks  # times count from the stretch's start
+
+    def state(self, time: float) -> Array:
+        """Contribution to u, owned entries."""
+        lag = time - self.breaks.times
+        past = lag > NEAR
+        return self.trajectory.combined(lag[past], self.breaks.jumps[past], self.breaks.bends[past])
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Solution from `start` to `end` with one K: that of the start and of the loads at first, and of their changes."""
+
+    start: float
+    end: float
+    base: Trajectory | None  # None: nothing is there at first
+    responses: tuple[Response, ...]
+    size: int  # owned unknowns
+
+    def state(self, time: float) -> Array:
+        """u(time), owned entries."""
+        total = np.zeros(self.size) if self.base is None else self.base.state(time - self.start)
+        for response in self.responses:
+            total += response.state(time - self.start)
+        return total
+
+    def project(self, rows: Array | csr_array) -> "StretchProjection":
+        """Linear functionals (functionals, owned) on the stretch; collective."""
+        return StretchProjection(
+            self.start,
+            self.end,
+            None if self.base is None else self.base.project(rows),
+            tuple((response.trajectory.project(rows), response.breaks) for response in self.responses),
+            rows.shape[0],
+        )
+
+
+@dataclass(frozen=True)
+class StretchProjection:
+    """Linear functionals of u on a stretch; the same on all ranks."""
+
+    start: float
+    end: float
+    base: Projection | None
+    responses: tuple[tuple[Projection, Breaks], ...]
+    count: int  # of functionals
+
+    def evaluate(self, times: Array, orders: int = 1) -> tuple[Array, ...]:
+        """Values at increasing times and, with orders = 1, integrals from `start`; each (functionals, times)."""
+        since = times - self.start
+        total: tuple[Array, ...]
+        if self.base is None:
+            total = tuple(np.zeros((self.count, len(times))) for _ in range(1 + orders))
+        else:
+            total = self.base.evaluate(since, orders)
+        for projection, breaks in self.responses:
+            block = max(BLOCK // max(self.count * len(times), 1), 1)
+            for first in range(0, len(breaks.times), block):
+                some = slice(first, first + block)
+                few = Breaks(breaks.times[some], breaks.jumps[some], breaks.bends[some])
+                total = tuple(a + b for a, b in zip(total, _superposed(projection, few, since, orders), strict=True))
+        return total
+
+
+def _superposed(projection: Projection, breaks: Breaks, times: Array, orders: int) -> tuple[Array, ...]:
+    """Sum of the responses to some breaks: values and, with orders = 1, integrals, each (functionals, times)."""
+    lags = times - breaks.times[:, None]
+    cause, effect = np.nonzero(lags > NEAR)
+    # Lags come again and again where a course is periodic.
+    _, known, which = np.unique(np.round(lags[cause, effect] / NEAR), return_index=True, return_inverse=True)
+    bent = bool(breaks.bends.any())
+    parts = projection.evaluate(lags[cause, effect][known], orders + bent)
+    shape = (len(times), len(known))
+    found = []
+    for order in range(1 + orders):
+        sums = csr_array((breaks.jumps[cause], (effect, which)), shape=shape) @ parts[order].T
+        if bent:
+            sums += csr_array((breaks.bends[cause], (effect, which)), shape=shape) @ parts[order + 1].T
+        found.append(sums.T)
+    return tuple(found)

@@ -1,0 +1,128 @@
+"""Surfaces where lithium enters or leaves: sources, sinks and fed faces, and where they lie on a mesh."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ufl
+from dolfinx import fem
+from dolfinx.mesh import meshtags
+from mpi4py import MPI
+
+from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag, interface_tag
+from microlith.solver.physics.courses import Course, course_of
+from microlith.solver.physics.phases import FARADAY, FaceCondition, Physics, Role
+
+Facets = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A surface of the mesh where something is exchanged."""
+
+    name: str  # of the phase or the face
+    tags: tuple[int, ...]  # facet tags
+    concentration: Course | None  # held there, or on the far side of the transfer; None: the flux is given
+    coefficient: Course | None = None  # of the transfer, m/s; None: the concentration is held
+    flux: Course | None = None  # mol/(m^2 s) into the domain
+    whole_face: bool = False  # whether the flux counts per area of the whole face
+    phases: tuple[int, ...] | None = None  # transport phases that it touches; None: all
+    capacity: float | None = None  # mol/m^2 that a sink takes up at most
+
+
+@dataclass(frozen=True)
+class Located:
+    """A contact on the mesh."""
+
+    name: str
+    facets: Facets  # of this rank
+    measure: ufl.Measure
+    concentration: Course | None  # mol/m^3, held there or on the far side of the transfer
+    coefficient: Course | None  # of the transfer, m/s
+    flux: Course | None  # mol/(m^2 s) into the domain, per area of the facets
+    capacity: float | None = None  # mol/m^2 that a sink takes up at most
+
+    @property
+    def holds(self) -> bool:
+        """Whether the concentration is given there."""
+        return self.concentration is not None and self.coefficient is None
+
+
+def contacts_of(physics: Physics) -> list[Contact]:
+    """All sources, sinks and fed faces. Barriers and other faces are where nothing happens."""
+    solved = [i for i, phase in enumerate(physics.phases) if phase.role is Role.TRANSPORT]
+    contacts = []
+    for i, phase in enumerate(physics.phases):
+        tags = tuple(interface_tag(i, s) for s in solved)
+        if phase.role is Role.SOURCE:
+            assert phase.concentration is not None  # as every case's sources have one
+            transfer = None if phase.mass_transfer is None else course_of(phase.mass_transfer)
+            contacts.append(Contact(phase.name, tags, course_of(phase.concentration), transfer))
+        elif phase.role is Role.SINK:
+            assert phase.uptake is not None  # as every case's sinks have one
+            velocity = course_of(phase.uptake)
+            contacts.append(Contact(phase.name, tags, Course.constant(0.0), velocity, capacity=phase.capacity))
+    names = [phase.name for phase in physics.phases]
+    return contacts + [_face_contact(name, face, names) for name, face in physics.faces.items()]
+
+
+def _face_contact(name: str, face: FaceCondition, names: list[str]) -> Contact:
+    tags = (face_tag(name),)
+    phases = None if face.phases is None else tuple(names.index(phase) for phase in face.phases)
+    if face.concentration is not None:
+        transfer = None if face.mass_transfer is None else course_of(face.mass_transfer)
+        return Contact(name, tags, course_of(face.concentration), transfer, phases=phases)
+    if face.flux is not None:
+        return Contact(name, tags, None, flux=course_of(face.flux), phases=phases)
+    assert face.current_density is not None  # as a condition says one of the three
+    flux = course_of(face.current_density).scaled(1.0, FARADAY)  # Faraday's law, one electron per lithium
+    return Contact(name, tags, None, flux=flux, whole_face=True, phases=phases)
+
+
+def feeding_tags(physics: Physics) -> set[int]:
+    """Facet tags of all surfaces through which lithium enters or leaves."""
+    return {tag for contact in contacts_of(physics) for tag in contact.tags}
+
+
+def located(mesh: PhaseMesh, contacts: list[Contact]) -> list[Located]:
+    """Where the contacts lie; a facet belongs to one of them at most; collective."""
+    facets = [facets_of(mesh, contact) for contact in contacts]
+    every = np.concatenate([np.empty(0, np.int32), *facets]).astype(np.int32)
+    number = np.repeat(np.arange(len(facets), dtype=np.int32), [len(some) for some in facets])
+    order = np.argsort(every)
+    marks = meshtags(mesh.mesh, mesh.mesh.topology.dim - 1, every[order], number[order])
+    ds = ufl.Measure("ds", domain=mesh.mesh, subdomain_data=marks)
+    found = []
+    for i, contact in enumerate(contacts):
+        flux = contact.flux
+        if flux is not None and contact.whole_face:
+            axis = "xyz".index(contact.name[0])
+            whole = float(np.prod([edge for k, edge in enumerate(mesh.extent) if k != axis]))
+            covered = area(mesh, ds(i))
+            flux = flux.scaled(1.0, covered / whole) if covered > 0 else flux
+        given = contact.concentration, contact.coefficient, flux, contact.capacity
+        found.append(Located(contact.name, facets[i], ds(i), *given))
+    return found
+
+
+def area(mesh: PhaseMesh, measure: ufl.Measure) -> float:
+    """Area (length in 2D) of a part of the surface over all ranks, in mesh units; collective."""
+    form = fem.form(fem.Constant(mesh.mesh, 1.0) * measure)
+    return float(mesh.mesh.comm.allreduce(fem.assemble_scalar(form), op=MPI.SUM))
+
+
+def facets_of(mesh: PhaseMesh, contact: Contact) -> Facets:
+    """Facets of this rank on which a contact lies."""
+    facets: Facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, contact.tags)]
+    return facets if contact.phases is None else facets[np.isin(phases_at(mesh, facets), contact.phases)]
+
+
+def phases_at(mesh: PhaseMesh, facets: Facets) -> NDArray[np.int32]:
+    """Phase of the solved cell at each of some outer facets."""
+    topology = mesh.mesh.topology
+    topology.create_connectivity(topology.dim - 1, topology.dim)
+    cells = topology.connectivity(topology.dim - 1, topology.dim)
+    phase = np.zeros(len(mesh.cell_tags.values), np.int32)  # every cell has a tag
+    phase[mesh.cell_tags.indices] = mesh.cell_tags.values
+    return phase[cells.array[cells.offsets[facets]]]

@@ -1,0 +1,320 @@
+"""Mean concentrations of regions as exact integrals over region ∩ solved phases.
+
+Elements that a region's edge cuts are split into simplices down to where the edge is straight within them, and cut
+there; so a mean is an integral over the region itself, not over the elements that happen to lie in it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import basix
+from dolfinx import fem, la
+from mpi4py import MPI
+
+from microlith.meshing.mesh.cells import cell_nodes, diameters, edges, facet_corners, measures
+from microlith.meshing.mesh.distance import SurfaceDistance, within_reach
+from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
+from microlith.solver.physics.phases import Ball, Box, LabelRegion, Polygon, Shape, Shell, WholePhase
+from microlith.solver.regions.cut_cells import AS_QUADRATIC, Cut, within_box, within_distance, within_labels
+from microlith.solver.regions.shapes import Distance, LabelField, distance_to
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+PhaseAt = Callable[[Array], NDArray[np.uint8]]
+
+# By dimension: the layer between an edge and the chords that stand for it, per thickness of the region. The error of
+# the region's measure is far less, as chords lie on both sides of the edge.
+ACCURACY = {2: 2e-3, 3: 2e-2}
+FEW = 1000  # cut cells; in more of them errors of either sign cancel, so that the accuracy may be looser
+# Diameter, per size of the region, of the parts in which a corner of its edge is taken as it is. In 3D there are whole
+# lines of corners, and their parts are many; the error falls with the square of the size.
+SMALLEST = {2: 1e-2, 3: 1e-1}
+SMALLEST_PIXEL = {2: 0.06, 3: 0.4}  # radius of the parts at the ragged edge of a label image, per smallest voxel edge
+COSTLY = 0.3  # instead of AS_QUADRATIC for shells in 3D, whose distance takes long to find: measures to 1e-3
+SAMPLES = 160_000  # points that measure a region's whole area
+CELLS = 100_000  # looked at together, which bounds the memory
+
+
+@dataclass(frozen=True)
+class RegionMean:
+    """The mean over a region as a linear functional of the unknowns."""
+
+    weights: Array  # (owned,) mean = weights · u
+    solved_measure: float  # area (volume) of region ∩ solved phases, m^2 (m^3)
+    solved_share: float  # of the region's part inside the image; nan: not known here (shells in 3D)
+    phase_shares: Array  # (phases,) of solved_measure
+
+
+def region_means(
+    space: fem.FunctionSpace,
+    mesh: PhaseMesh,
+    shapes: Mapping[str, Shape],
+    label_fields: Mapping[str, LabelField],
+    phase_at: PhaseAt | None,
+    factors: Array | None = None,
+    coarseness: float = 1.0,
+) -> dict[str, RegionMean]:
+    """Functionals of all regions; collective.
+
+    Args:
+        space: Scalar Lagrange space on mesh.mesh, of the unknowns u.
+        mesh: The solved phases, in triangles, tetrahedra, or axis-parallel squares or cubes.
+        shapes: Regions by name.
+        label_fields: What stands behind each LabelRegion, by region name.
+        phase_at: Phase index of points (n, dim) in mesh units, anywhere in the image; needed on rank 0 only.
+        factors: (phases,) κ of c = κ u, with u in the space; None: 1.
+        coarseness: Of the mesh, per what was asked for: on a coarser one the edges of shells in 3D, which cost most,
+            are found as much less sharply as the solution is.
+
+    Returns:
+        One entry per shape. A region that meets no solved phase has measure 0 and zero weights.
+    """
+    cells = _Cells.of(space, mesh, factors)
+    loose = max(coarseness, 1.0) ** 2
+    return {name: _mean(cells, mesh, shape, label_fields.get(name), phase_at, loose) for name, shape in shapes.items()}
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Owned cells with what integration over parts of them needs."""
+
+    space: fem.FunctionSpace
+    points: Array  # (points of this rank, dim)
+    nodes: NDArray[np.int32]  # (n, corners) rows of points
+    dofs: NDArray[np.int32]  # (n, dofs per cell)
+    tags: NDArray[np.int32]  # (n,) phase
+    phases: int  # number of phases, solved or not
+    factors: Array | None  # (phases,) κ of c = κ u; None: 1
+
+    @staticmethod
+    def of(space: fem.FunctionSpace, mesh: PhaseMesh, factors: Array | None) -> "_Cells":
+        dim = mesh.mesh.topology.dim
+        owned = mesh.mesh.topology.index_map(dim).size_local
+        tags = np.zeros(owned, dtype=np.int32)
+        mine = mesh.cell_tags.indices < owned
+        tags[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
+        points = mesh.mesh.geometry.x[:, :dim]
+        return _Cells(space, points, cell_nodes(mesh.mesh), space.dofmap.list[:owned], tags, len(mesh.names), factors)
+
+    def corners(self, cell: Index) -> Array:
+        """Corners of some cells, (m, corners, dim)."""
+        return self.points[self.nodes[cell]]
+
+    def largest(self) -> float:
+        """Largest diameter of a cell over all ranks; collective."""
+        parts = range(0, len(self.nodes), CELLS)
+        own = max((float(diameters(self.points[self.nodes[i : i + CELLS]]).max()) for i in parts), default=0.0)
+        return float(self.space.mesh.comm.allreduce(own, op=MPI.MAX))
+
+    def crossed(self, at_points: Array) -> int:
+        """Number of cells, over all ranks, at whose corners a function (points,) has either sign; collective."""
+        count = 0
+        for start in range(0, len(self.nodes), CELLS):
+            values = at_points[self.nodes[start : start + CELLS]]
+            count += int(np.count_nonzero((values.min(axis=1) < 0) & (values.max(axis=1) > 0)))
+        return int(self.space.mesh.comm.allreduce(count, op=MPI.SUM))
+
+
+class _Integrals:
+    """∫ φ_i over a region, and its measure per phase, from the cells and parts of cells that fill it."""
+
+    def __init__(self, cells: _Cells) -> None:
+        self._cells = cells
+        self._element = cells.space.element.basix_element
+        self._vector = la.vector(cells.space.dofmap.index_map, 1)
+        self._vector.array[:] = 0.0
+        self.measures = np.zeros(cells.phases)  # (phases,) of this rank
+        dim = cells.points.shape[1]
+        points, weights = basix.make_quadrature(self._element.cell_type, self._element.degree)
+        basis = self._element.tabulate(0, points)[0, :, :, 0]
+        self._of_whole = weights @ basis / weights.sum()  # mean of each basis function over a cell
+        kind = basix.CellType.triangle if dim == 2 else basix.CellType.tetrahedron
+        simplex = cells.nodes.shape[1] == dim + 1
+        # In the parts of a box its basis is a polynomial of the degree in each of the coordinates.
+        degree = self._element.degree * (1 if simplex else dim)
+        self._points, weights = basix.make_quadrature(kind, degree)
+        self._weights = weights / weights.sum()
+
+    def add_whole(self, cell: Index, corners: Array) -> None:
+        """Take whole cells, with their corners (n, corners, dim)."""
+        volume = measures(corners)
+        self._add(cell, volume, np.broadcast_to(self._of_whole, (len(cell), len(self._of_whole))))
+
+    def add_parts(self, cell: Index, parts: Array) -> None:
+        """Take simplices (n, dim + 1, dim), each within its cell."""
+        if len(cell) == 0:
+            return
+        dim = parts.shape[2]
+        x = parts[:, :1] + np.einsum("qk,nkd->nqd", self._points, edges(parts))
+        parent = self._cells.corners(cell)
+        # Rows of edges are edges, so a point of the reference cell times them is one of the cell.
+        reference = np.einsum("nqd,ndk->nqk", x - parent[:, :1], np.linalg.inv(edges(parent)))
+        basis = self._element.tabulate(0, reference.reshape(-1, dim))[0, :, :, 0].reshape(len(cell), len(x[0]), -1)
+        self._add(cell, measures(parts), np.einsum("nqi,q->ni", basis, self._weights))
+
+    def _add(self, cell: Index, volume: Array, means: Array) -> None:
+        array, dofs = self._vector.array, self._cells.dofs[cell]
+        factors = self._cells.factors
+        weight = volume if factors is None else volume * factors[self._cells.tags[cell]]
+        np.add.at(array, dofs.ravel(), (means * weight[:, None]).ravel())
+        self.measures += np.bincount(self._cells.tags[cell], volume, self._cells.phases)
+
+    def assembled(self) -> Array:
+        """Owned entries, (owned,); collective, once, at the end."""
+        self._vector.scatter_reverse(la.InsertMode.add)
+        return self._vector.array[: self._cells.space.dofmap.index_map.size_local].copy()
+
+
+def _mean(
+    cells: _Cells,
+    mesh: PhaseMesh,
+    shape: Shape,
+    labels: LabelField | None,
+    phase_at: PhaseAt | None,
+    loose: float,
+) -> RegionMean:
+    comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
+    wanted: Index = np.arange(len(cells.tags))
+    integrals = _Integrals(cells)
+    if isinstance(shape, WholePhase):
+        wanted = np.flatnonzero(cells.tags == mesh.names.index(shape.phase))
+        for start in range(0, len(wanted), CELLS):
+            chunk = wanted[start : start + CELLS]
+            integrals.add_whole(chunk, cells.corners(chunk))
+    else:
+        if isinstance(shape, Shell):
+            wanted = np.flatnonzero(cells.tags != mesh.names.index(shape.around))
+        at_points, cut = _cut(cells, mesh, shape, labels, loose)
+        for start in range(0, len(wanted), CELLS):
+            chunk = wanted[start : start + CELLS]
+            corners = cells.corners(chunk)
+            for found in cut(corners, at_points[cells.nodes[chunk]]):
+                integrals.add_whole(chunk[found.whole], corners[found.whole])
+                integrals.add_parts(chunk[found.cut], found.parts)
+    integral = integrals.assembled()
+    shares = comm.allreduce(integrals.measures, op=MPI.SUM)
+    measure = float(shares.sum())
+    share = 1.0
+    if isinstance(shape, Shell) and dim == 3:
+        share = np.nan
+    elif not isinstance(shape, WholePhase):
+        whole = _whole_measure(shape, mesh, labels, phase_at)
+        share = min(measure / whole, 1.0) if whole > 0 else 0.0
+    scale = 1.0 / measure if measure > 0 else 1.0
+    return RegionMean(integral * scale, measure * mesh.unit**dim, share, shares * scale)
+
+
+def _cut(cells: _Cells, mesh: PhaseMesh, shape: Shape, labels: LabelField | None, loose: float) -> tuple[Array, Cut]:
+    """How a shape cuts cells, and the values (points,) that this takes at their corners; collective."""
+    dim = cells.points.shape[1]
+    none = np.zeros(len(cells.points))
+    if isinstance(shape, Box):
+        low, high = np.full(dim, -np.inf), np.full(dim, np.inf)
+        for axis, (first, last) in _bounds(shape, mesh.unit).items():
+            low[axis], high[axis] = first, last
+        return none, within_box(low, high)
+    if isinstance(shape, LabelRegion):
+        assert labels is not None
+        return none, within_labels(labels, SMALLEST_PIXEL[dim])
+    thickness = _thickness(shape, mesh)
+    distance: Distance
+    if isinstance(shape, Shell):
+        facets = _surface_of(mesh, mesh.names.index(shape.around))
+        reach = shape.distance / mesh.unit
+        # Farther from the surface than this, no point has its cell cut.
+        within = reach + 2 * cells.largest()
+        to_surface = SurfaceDistance(within_reach(mesh.mesh.comm, facets, cells.points, within))
+
+        def distance(x: Array) -> Array:
+            return np.minimum(to_surface(x, within), 2 * within) - reach
+    else:
+        distance = distance_to(shape, mesh.unit)
+    at_points = distance(cells.points)
+    looser = max(cells.crossed(at_points) / FEW, 1.0) ** (1 / 3)
+    costly = isinstance(shape, Shell) and dim == 3
+    looser *= loose if costly else 1.0
+    cut = within_distance(
+        distance,
+        ACCURACY[dim] * thickness * looser,
+        SMALLEST[dim] * thickness * (loose if costly else 1.0),
+        as_quadratic=COSTLY if costly else AS_QUADRATIC,
+    )
+    return at_points, cut
+
+
+def _surface_of(mesh: PhaseMesh, phase: int) -> Array:
+    """Corners of this rank's facets between a phase and the others, as far as they bound solved cells."""
+    tags = [interface_tag(phase, other) for other in range(len(mesh.names)) if other != phase]
+    facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, tags)]
+    owned = mesh.mesh.topology.index_map(mesh.mesh.topology.dim - 1).size_local
+    return facet_corners(mesh.mesh, facets[facets < owned])
+
+
+def _thickness(shape: Shape, mesh: PhaseMesh) -> float:
+    """Measure of a region per measure of its edge, roughly, in mesh units: what a layer along the edge counts for."""
+    if isinstance(shape, Shell):
+        return shape.distance / mesh.unit
+    if isinstance(shape, Ball):
+        return shape.radius / mesh.unit / len(mesh.extent)
+    return min(high - low for low, high in _bounds(shape, mesh.unit).values()) / 4
+
+
+def _whole_measure(shape: Shape, mesh: PhaseMesh, labels: LabelField | None, phase_at: PhaseAt | None) -> float:
+    """Measure of the region inside the image, in mesh units, solved for or not: on rank 0, for all; collective."""
+    comm = mesh.mesh.comm
+    hit: Callable[[Array], NDArray[np.bool_]] | None = None
+    if isinstance(shape, Shell):
+        excluded = mesh.names.index(shape.around)
+        gathered = comm.gather(_surface_of(mesh, excluded))
+        if gathered is not None:
+            assert phase_at is not None
+            to_surface, reach, phase = SurfaceDistance(np.concatenate(gathered)), shape.distance / mesh.unit, phase_at
+
+            def hit(x: Array) -> NDArray[np.bool_]:
+                return (to_surface(x, reach) < reach) & (phase(x) != excluded)
+    elif isinstance(shape, LabelRegion):
+        assert labels is not None
+        hit = labels.inside
+    elif not isinstance(shape, Box):
+        distance = distance_to(shape, mesh.unit)
+
+        def hit(x: Array) -> NDArray[np.bool_]:
+            return distance(x) < 0
+
+    return float(comm.bcast(_measure(_bounds(shape, mesh.unit), mesh.extent, hit) if comm.rank == 0 else 0.0))
+
+
+def _measure(
+    bounds: dict[int, tuple[float, float]],
+    extent: tuple[float, ...],
+    hit: Callable[[Array], NDArray[np.bool_]] | None,
+) -> float:
+    """Measure of the points of the image that are hit, within bounds, in mesh units: sampled on a lattice."""
+    dim = len(extent)
+    low, high = np.zeros(dim), np.asarray(extent)
+    for k, (first, last) in bounds.items():
+        low[k], high[k] = max(low[k], first), min(high[k], last)
+    if np.any(high <= low):
+        return 0.0
+    if hit is None:
+        return float(np.prod(high - low))
+    step = (np.prod(high - low) / SAMPLES) ** (1 / dim)
+    counts = np.maximum(np.ceil((high - low) / step).astype(int), 1)
+    axes = [(np.arange(n) + 0.5) / n * (b - a) + a for n, a, b in zip(counts, low, high, strict=True)]
+    x = np.stack([g.ravel() for g in np.meshgrid(*axes, indexing="ij")], axis=1)
+    return float(hit(x).mean() * np.prod(high - low))
+
+
+def _bounds(shape: Shape, unit: float) -> dict[int, tuple[float, float]]:
+    """Bounding box by axis number, where it is smaller than the image."""
+    if isinstance(shape, Box):
+        return {"xyz".index(axis): (low / unit, high / unit) for axis, (low, high) in shape.bounds.items()}
+    if isinstance(shape, Ball):
+        return {k: ((c - shape.radius) / unit, (c + shape.radius) / unit) for k, c in enumerate(shape.center)}
+    if isinstance(shape, Polygon):
+        corners = np.asarray(shape.corners) / unit
+        return {k: (corners[:, k].min(), corners[:, k].max()) for k in range(2)}
+    return {}

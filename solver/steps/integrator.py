@@ -1,0 +1,341 @@
+"""Adaptive integration of the nonlinear problem: implicit Runge-Kutta steps as long as the wanted error allows.
+
+Each step is judged by its embedded method: by what it says of the watched functionals and, less strictly, of the field
+as a whole. Errors of functionals add up with their signs, which is what they do where lithium is not lost; what is left
+of them where they alternate, as when a front passes one element after the other, and the errors of the field, which
+diffusion evens out, add up like independent ones, as a root of a sum of squares. Both sums together are the estimate
+which is given. A step may add to each the share, by the logarithm of time, of what is left of the tolerance. The shares
+start anew wherever something given jumps or bends, and so do the steps: with a tiny one of backward Euler, which needs
+no rate of change at its start, where there may be none.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from mpi4py import MPI
+
+from microlith.solver.steps.dense_output import Recorded, Stretch, latest_spread
+from microlith.solver.steps.dynamics import Dynamics
+from microlith.solver.steps.stepper import NotConverged, State, Step, Stepper
+from microlith.solver.steps.tableaus import ESDIRK4, EULER, Tableau
+
+Array = NDArray[np.float64]
+Progress = Callable[[int, float], None]
+
+FIELD = 10.0  # tolerance of the field's rms per tolerance of the functionals
+SHORTEST = 1e-13  # step per stretch at which there is no going on
+FIRST = 1e-9  # first step tried per stretch
+FIRST_SHARE = 0.02  # of a stretch's tolerance that its first step may change the functionals by
+GROWTH, CUT = 5.0, 0.2  # of a step to the next, at most
+SAFETY = 2.0  # of the estimate; 1 where the embedded method is the better one of the two
+LEAST = 0.05  # of a stretch's tolerance that is always left
+FIRST_CUT = 1e-2  # of a first step
+CAUTION = 0.8
+STEPS_SHARE = 0.7  # of the tolerance, for the steps; the rest is for what lies between them,
+BETWEEN = 0.15  # which steps are made shorter for if it exceeds this share of the tolerance
+KEEP = 1.2  # a step is not made longer by less than this: what is kept for it may be used again
+EARLY = 1e-3  # time from a stretch's start on that counts as late, per first time of interest or length
+LOOSEST = 1e-2  # tolerance beyond which steps are so long that what lies between them is anybody's guess
+NEWTON = 3e-2  # rms that Newton's method may leave, per error that the step may have,
+NEWTON_MOST = 1e-9  # but no more than this: where it converges badly, rounding decides what it leaves
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Where the lithium went, in scaled units, at the ends of steps."""
+
+    times: Array  # (ends,)
+    stored: Array  # (ends,) ∫ ε c dx less that at time 0
+    inflow: Array  # (ends, surfaces) from time 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """The solution with how accurate it is and what it took."""
+
+    recorded: tuple[Stretch, ...]
+    fields: dict[float, Array]  # time -> (owned,) unknowns
+    ledger: Ledger
+    error: float  # estimated error of the watched functionals, absolute
+    history: tuple[tuple[int, float], ...]  # (solves, error so far)
+    steps: int
+    rejected: int  # steps repeated because of their error,
+    failures: int  # and because Newton's method failed
+
+    def of(self, rows: slice) -> Recorded:
+        """Some of the functionals that were recorded."""
+        return Recorded(self.recorded, rows)
+
+
+@dataclass
+class _Sums:
+    """Errors so far."""
+
+    drift: Array  # (functionals,) with their signs
+    safety: float
+    worst: float = 0.0  # largest drift so far
+    squares: float = 0.0  # of all errors of steps
+
+    @property
+    def total(self) -> float:
+        return self.safety * (self.worst + float(np.sqrt(self.squares)))
+
+
+@dataclass(frozen=True)
+class _Error:
+    """Estimated error of one step."""
+
+    curves: Array  # (functionals,) with their signs
+    field: float  # what that of the field counts for
+
+    @property
+    def size(self) -> float:
+        return max(float(np.abs(self.curves).max(initial=0.0)), self.field)
+
+
+@dataclass(frozen=True)
+class _Budget:
+    """What the errors may add up to by the end of a stretch."""
+
+    start: float
+    end: float
+    early: float  # time from the start on that the logarithm takes as late
+    each: float  # of either sum
+
+    def share(self, t: float, until: float) -> float:
+        """Of what is left, for a step."""
+        x = np.log1p((np.array([t, until, self.end]) - self.start) / self.early)
+        return float((x[1] - x[0]) / (x[2] - x[0]))
+
+    def excess(self, sums: _Sums, error: _Error, share: float) -> float:
+        """Error of a step per error that it may have."""
+        left = max(self.each**2 - sums.squares, (LEAST * self.each) ** 2)
+        scatter = error.size / np.sqrt(share * left)
+        drifts = float(np.abs(sums.drift + error.curves).max(initial=0.0)) - sums.worst
+        return max(scatter, drifts / (share * max(self.each - sums.worst, LEAST * self.each)))
+
+
+class Integrator:
+    """Integrates from 0 to 1; what is recorded are functionals of u, at the end of every step."""
+
+    def __init__(
+        self,
+        dynamics: Dynamics,
+        stepper: Stepper,
+        watch: Array,
+        extra: csr_array | None,
+        tolerance: float,
+        max_steps: int,
+        tableau: Tableau = ESDIRK4,
+        progress: Progress | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            dynamics: The problem.
+            stepper: Takes its steps.
+            watch: (functionals, owned) linear functionals of u whose error counts.
+            extra: (functionals, owned) more of them, whose error does not count.
+            tolerance: Wanted absolute error of the watched functionals.
+            max_steps: At which it gives up.
+            tableau: The method.
+            progress: Called with the number of steps and the time reached.
+        """
+        self._dynamics, self._stepper, self._watch, self._extra = dynamics, stepper, watch, extra
+        self._tolerance, self._max_steps = min(tolerance, LOOSEST), max_steps
+        self._tableau, self._progress = tableau, progress
+        self._comm = dynamics.system.mass.comm.tompi4py()
+        problem = dynamics.problem
+        self._amount = problem.amount
+        self._rates = np.array([s.rate for s in problem.surfaces]).reshape(-1, len(self._amount))
+        self._whole = float(self._comm.allreduce(self._amount.sum(), op=MPI.SUM))
+        self._filling = [[s.name for s in problem.surfaces].index(up.name) for up in dynamics.uptakes]
+        self.steps = self.rejected = self.failures = 0
+        safety = 1.0 if tableau.embedded_order > tableau.order else SAFETY
+        self.sums = _Sums(np.zeros(len(watch) + len(dynamics.uptakes)), safety)
+
+    def run(self, first_time: float, stops: Array) -> Run:
+        """Integrate.
+
+        Args:
+            first_time: The first time of interest.
+            stops: Times at which fields are wanted.
+
+        Raises:
+            ArithmeticError: The steps became too short or too many.
+        """
+        dynamics, problem = self._dynamics, self._dynamics.problem
+        kinks = dynamics.kinks()
+        cuts = [0.0, *(t for t, _ in kinks), 1.0]
+        state = State(
+            dynamics.system.initial.copy(),
+            tuple(np.zeros_like(uptake.weights) for uptake in dynamics.uptakes),
+            None,
+            tuple(np.zeros_like(uptake.weights) for uptake in dynamics.uptakes),
+        )
+        started = np.array([s.start for s in problem.surfaces])
+        self._times: list[float] = []
+        self._stored: list[float] = []
+        self._inflow: list[Array] = []
+        at_start = self._sums(self._rates, state.u)
+        # Where unknowns are held, the discrete solution starts with more than the case says: that came in at once.
+        self._stored_now = float(self._sums(self._amount[None], state.u)[0]) - problem.start_amount
+        self._inflow_now = at_start - started
+        self._note(0.0)
+        stretches: list[Stretch] = []
+        history: list[tuple[int, float]] = []
+        fields = {0.0: state.u} if 0.0 in stops else {}
+        wanted = sorted(float(t) for t in stops if t > 0)
+        for number, (start, end) in enumerate(pairwise(cuts)):
+            if number > 0 and kinks[number - 1][1]:
+                before = dynamics.moment(start, cuts[number - 1], start)
+                jumped = self._stepper.after_jump(state.u, before, dynamics.moment(start, start, end))
+                self._count(jumped - state.u, state.q, state.q, np.zeros(len(problem.surfaces)))
+                self._note(start)
+                state = State(jumped, state.q, None, state.dq)
+            early = EARLY * min(first_time, end - start) if number == 0 else EARLY * (end - start)
+            # What earlier stretches did not need is for the later ones.
+            until = 0.5 * end + 0.5 * (number + 1) / (len(cuts) - 1)
+            budget = _Budget(start, end, early, 0.5 * until * STEPS_SHARE * self._tolerance / self.sums.safety)
+            inside = [t for t in wanted if start < t < end * (1 - 1e-12)]
+            stretch, state = self._stretch(budget, state, inside, fields, history)
+            stretches.append(stretch)
+            fields |= {t: state.u for t in wanted if abs(t - end) <= 1e-12 * end}
+        ledger = Ledger(np.array(self._times), np.array(self._stored), np.array(self._inflow))
+        return Run(
+            tuple(stretches), fields, ledger, self.sums.total, tuple(history), self.steps, self.rejected, self.failures
+        )
+
+    def _stretch(
+        self,
+        budget: _Budget,
+        state: State,
+        stops: list[float],
+        fields: dict[float, Array],
+        history: list[tuple[int, float]],
+    ) -> tuple[Stretch, State]:
+        """Integrate from one kink to the next."""
+        start, end = budget.start, budget.end
+        t, h = start, FIRST * (end - start)
+        times, values = [start], [self._functionals(state.u)]
+        slopes: list[Array] = []
+        tableau = EULER
+        state = State(state.u, state.q, None, state.dq)
+        stops = [*stops, end]
+        while t < end:
+            stop = next(s for s in stops if s > t)
+            last = h >= (stop - t) * (1 - 1e-9)
+            length = stop - t if last else min(h, 0.5 * (stop - t) if h > 0.7 * (stop - t) else h)
+            try:
+                if self.steps + self.rejected + self.failures >= self._max_steps:
+                    raise self._too_many(t)
+                share = FIRST_SHARE if tableau is EULER else float(np.sqrt(budget.share(t, t + length)))
+                left = min(NEWTON * share * budget.each, NEWTON_MOST)
+                step = self._stepper.step(tableau, state, (start, end), t, length, left)
+            except NotConverged as why:
+                self.failures += 1
+                h = CUT * length
+                if h < SHORTEST * (end - start):
+                    raise self._stuck(t, h, str(why)) from why
+                continue
+            error = self._error_of(tableau, state, step)
+            if tableau is EULER:
+                excess = error.size / (FIRST_SHARE * budget.each)
+            else:
+                excess = budget.excess(self.sums, error, budget.share(t, t + length))
+            if excess > 1.0 and not (tableau is EULER and length <= SHORTEST * 10 * (end - start)):
+                self.rejected += 1
+                least = FIRST_CUT if tableau is EULER else CUT
+                h = length * max(least, CAUTION * excess ** -self._power(tableau))
+                if h < SHORTEST * (end - start):
+                    raise self._stuck(t, h, "its estimated error stays too large")
+                continue
+            self.steps += 1
+            self.sums.drift = self.sums.drift + error.curves
+            self.sums.worst = max(self.sums.worst, float(np.abs(self.sums.drift).max(initial=0.0)))
+            self.sums.squares += error.size**2
+            self._count(step.state.u - state.u, state.q, step.state.q, step.inflow)
+            t = stop if last else t + length
+            self._note(t)
+            state = step.state
+            times.append(t)
+            values.append(self._functionals(state.u))
+            assert state.du is not None
+            slope = self._functionals(state.du)
+            slopes += [slope, slope] if not slopes else [slope]
+            if last and stop in stops[:-1]:
+                fields[stop] = state.u
+            history.append((self._stepper.solves, self.sums.total))
+            if self._progress is not None:
+                self._progress(self.steps, t)
+            growth = CAUTION * max(excess, 1e-300) ** -self._power(tableau)
+            growth = min(max(growth, CUT), GROWTH, self._smooth(times, values, slopes))
+            if tableau is EULER or not last or length >= h:
+                h = length * (growth if growth > KEEP or growth < 1.0 else 1.0)
+            tableau = self._tableau
+        return Stretch(np.array(times), np.array(values), np.array(slopes)), state
+
+    def _smooth(self, times: list[float], values: list[Array], slopes: list[Array]) -> float:
+        """Growth of the step that interpolation between the latest steps allows."""
+        if len(times) < 6:
+            return GROWTH
+        count = len(self._watch)
+        y, dy = (np.array([row[:count] for row in rows[-4:]]) for rows in (values, slopes))
+        spread = latest_spread(np.array(times[-4:]), y, dy, times[0], times[1] - times[0])
+        return float((BETWEEN * self._tolerance / max(spread, 1e-300)) ** (1 / 6))
+
+    def _power(self, tableau: Tableau) -> float:
+        # Errors grow with the step's power of one more than the order, what is allowed nearly with the step itself.
+        return 1.0 / (min(tableau.order, tableau.embedded_order) + 1.0)
+
+    def _functionals(self, u: Array) -> Array:
+        """All recorded functionals of u; collective."""
+        own = self._watch @ u if self._extra is None else np.concatenate([self._watch @ u, self._extra @ u])
+        return np.asarray(self._comm.allreduce(own, op=MPI.SUM))
+
+    def _sums(self, rows: Array, u: Array) -> Array:
+        return np.asarray(self._comm.allreduce(rows @ u, op=MPI.SUM))
+
+    def _error_of(self, tableau: Tableau, state: State, step: Step) -> _Error:
+        """Estimated error that the step adds."""
+        uptakes = self._dynamics.uptakes
+        if tableau is EULER:  # no embedded method; its error is a part of all that it changes
+            change = float(np.abs(self._sums(self._watch, step.state.u - state.u)).max(initial=0.0))
+            return _Error(np.zeros(len(self._watch) + len(uptakes)), change)
+        taken = [uptake.amount(d) / self._whole for uptake, d in zip(uptakes, step.defects, strict=True)]
+        curves = np.append(self._sums(self._watch, step.defect), taken)
+        return _Error(curves, self._stepper.rms(step.defect) / FIELD)
+
+    def _count(self, change: Array, before: tuple[Array, ...], after: tuple[Array, ...], inflow: Array) -> None:
+        """Book what a step or a jump moves."""
+        sums = self._sums(np.concatenate([self._amount[None], self._rates]), change)
+        through = sums[1:] + inflow
+        for surface, uptake, old, new in zip(self._filling, self._dynamics.uptakes, before, after, strict=True):
+            through[surface] = -uptake.amount(new - old)
+        self._stored_now += float(sums[0])
+        self._inflow_now = self._inflow_now + through
+
+    def _note(self, time: float) -> None:
+        self._times.append(time)
+        self._stored.append(self._stored_now)
+        self._inflow.append(self._inflow_now)
+
+    def _stuck(self, t: float, h: float, why: str) -> ArithmeticError:
+        scale = self._dynamics.problem.scales.time
+        return ArithmeticError(
+            f"the integration came to a stop at {t * scale:.6g} s of {scale:.6g} s: steps shorter than "
+            f"{h * scale:.2g} s would be needed, as {why}; look at the law of the diffusivity there "
+            "(it must be positive and without jumps), use smaller elements or loosen [time] tolerance"
+        )
+
+    def _too_many(self, t: float) -> ArithmeticError:
+        scale = self._dynamics.problem.scales.time
+        return ArithmeticError(
+            f"the integration used up its {self._max_steps} steps at {t * scale:.6g} s of {scale:.6g} s; raise "
+            "[solver] max_steps or loosen [time] tolerance"
+        )

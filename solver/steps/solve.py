@@ -1,0 +1,114 @@
+"""Nonlinear problems, and linear ones whose coefficients change gradually, solved step by step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from microlith.solver.problem.problem import Problem
+from microlith.solver.steps.dense_output import Recorded
+from microlith.solver.steps.dynamics import Dynamics
+from microlith.solver.steps.integrator import Integrator, Ledger
+from microlith.solver.steps.stepper import Stepper
+from microlith.solver.steps.tableaus import ESDIRK4, TRBDF2, Tableau
+
+Array = NDArray[np.float64]
+LOOSE = 2e-3  # tolerance above which steps of order 2 are taken: more of them, whose equations are easier to solve
+INNER = 1e-3  # relative residual of iterative linear solvers: Newton's method goes on anyway
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the steps took."""
+
+    steps: int
+    rejected: int  # repeated because their estimated error was too large,
+    failures: int  # or because Newton's method did not converge
+    newton_iterations: int
+    set_ups: int  # factorisations, or set-ups of multigrid
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """The solution, and how accurate it is."""
+
+    method: str
+    curves: Recorded  # of the watched functionals
+    extra: Recorded
+    error: float  # estimated error of the watched functionals over the times, absolute
+    history: tuple[tuple[int, float], ...]  # (solves, error up to there)
+    ledger: Ledger
+    effort: Effort
+    iterations: int  # of iterative linear solvers
+    _fields: dict[float, Array]
+
+    def state(self, time: float) -> Array:
+        """u(time), owned entries.
+
+        Raises:
+            ValueError: At a time that was not asked for.
+        """
+        if time not in self._fields:
+            known = ", ".join(f"{t:g}" for t in self._fields)
+            raise ValueError(f"expected one of the times asked for, {known}, got {time:g}")
+        return self._fields[time]
+
+
+def is_needed(problem: Problem) -> bool:
+    """Whether a problem has to be solved step by step."""
+    return bool(problem.nonlinear) or not problem.system.is_stepwise
+
+
+def solve_stepwise(
+    problem: Problem,
+    watch: Array,
+    extra: csr_array | None,
+    times: Array,
+    stops: Array,
+    tolerance: float,
+    method: str,
+    max_steps: int,
+    progress: Callable[[int, float], None] | None = None,
+    tableau: Tableau | None = None,
+) -> Stepped:
+    """Integrate from 0 to 1; collective.
+
+    Args:
+        problem: In scaled units.
+        watch: (functionals, owned) linear functionals of u whose error counts.
+        extra: (functionals, owned) more of them, whose error does not count.
+        times: Times at which it counts; the last is the end.
+        stops: Times at which the field is wanted.
+        tolerance: Wanted absolute error of the watched functionals.
+        method: "mumps" or "cg".
+        max_steps: Steps at which to give up.
+        progress: Called with the number of steps and the time reached.
+        tableau: The method; by default one that suits the tolerance.
+
+    Raises:
+        ArithmeticError: The steps became too short or too many.
+    """
+    tableau = tableau or (ESDIRK4 if tolerance <= LOOSE else TRBDF2)
+    dynamics = Dynamics(problem)
+    space = problem.space
+    degree = space.element.basix_element.degree
+    stepper = Stepper(dynamics, method, INNER, space.mesh.topology.dim, degree)
+    integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress)
+    run = integrator.run(float(times[times > 0][0]), stops)
+    used = stepper.solver
+    stepper.destroy()
+    curves = run.of(slice(0, len(watch)))
+    between = float(curves.spread(times).max(initial=0.0))
+    return Stepped(
+        method=f"{tableau.name}, {used}",
+        curves=curves,
+        extra=run.of(slice(len(watch), None)),
+        error=run.error + between,
+        history=run.history,
+        ledger=run.ledger,
+        effort=Effort(run.steps, run.rejected, run.failures, stepper.solves, stepper.set_ups),
+        iterations=stepper.iterations,
+        _fields=run.fields,
+    )

@@ -1,0 +1,274 @@
+"""One step of a diagonally implicit Runge-Kutta method for M u' + F(t, u, q) = 0, its stages solved by Newton's method.
+
+The matrix M + hγ ∂F/∂u is kept, with its factors or multigrid, over stages and steps for as long as Newton's method
+converges well with it (Hairer and Wanner, Solving Ordinary Differential Equations II, 2nd ed., Springer 1996, §IV.8).
+Anderson's mixing makes it converge well for longer.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+from petsc4py import PETSc
+
+from microlith.solver.linear_solvers import factorise_unsymmetric, matrix_times, new_ksp, prepare_factors
+from microlith.solver.problem.assembly import project
+from microlith.solver.problem.uptake import Rate
+from microlith.solver.steps.anderson import Mixing
+from microlith.solver.steps.dynamics import Dynamics, Moment, Tangent
+from microlith.solver.steps.tableaus import Tableau
+
+Array = NDArray[np.float64]
+
+MOST = 30  # iterations of Newton's method before a stage counts as failed
+SLOW = 0.4  # contraction at which the matrix is made anew before the next stage,
+FAILING = 0.7  # and at which at once,
+HIDDEN = 0.1  # contraction better than which is not believed
+RENEWALS = 4  # so many times at most
+DEPTH = 4  # earlier iterations that the mixing looks at
+FORGIVEN = 1.3  # ratio of steps over which the matrix is kept
+
+
+@dataclass(frozen=True)
+class State:
+    """Unknowns, amounts per area at the points of the uptakes, and their rates of change."""
+
+    u: Array  # (owned,)
+    q: tuple[Array, ...]
+    du: Array | None  # None: not known, as right after a jump
+    dq: tuple[Array, ...]
+    inflow: Array | None = None  # (surfaces,) of this rank, that goes with du, without their rate·u'; None: by u itself
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step leads to."""
+
+    state: State
+    defect: Array  # (owned,) estimated error of u
+    defects: tuple[Array, ...]  # of q
+    inflow: Array  # (surfaces,) through them within the step, on all ranks, without their rate·u'
+
+
+class NotConverged(ArithmeticError):
+    """Newton's method or the linear solver gave up: the step is too long."""
+
+
+class Stepper:
+    """Takes steps; keeps the matrix and what it was made for."""
+
+    def __init__(self, dynamics: Dynamics, method: str, inner_tolerance: float, dim: int, degree: int) -> None:
+        """Prepare.
+
+        Args:
+            dynamics: The problem.
+            method: "mumps" or "cg".
+            inner_tolerance: Relative residual at which iterative linear solvers stop.
+            dim: Of the space.
+            degree: Of the elements.
+        """
+        self.dynamics = dynamics
+        self._dim = dim
+        self.solves = self.set_ups = self.iterations = 0
+        system = dynamics.system
+        self._comm = system.mass.comm.tompi4py()
+        self._direct = method == "mumps"
+        self._matrix = system.stiffness.duplicate(copy=True)
+        self._matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
+        self._ksp = new_ksp(system.mass.comm, method, inner_tolerance, dim, degree)
+        if not dynamics.symmetric:
+            if self._direct:
+                factorise_unsymmetric(self._ksp, dynamics.problem.unknowns)
+            else:
+                self._ksp.setType("gmres")
+                self._ksp.setGMRESRestart(60)
+        self._right, self._change = system.mass.createVecLeft(), system.mass.createVecRight()
+        self._made_for = 0.0  # h γ
+        self._made_rates: tuple[Rate, ...] = ()
+        self._contraction = 0.0  # worst since the matrix was made
+        everything = self._comm.allreduce(np.sum(matrix_times(system.mass, np.ones_like(system.initial))), op=MPI.SUM)
+        self._whole = float(everything)
+
+    @property
+    def solver(self) -> str:
+        """What solves the linear equations."""
+        return str(self._ksp.getPC().getFactorSolverType()) if self._direct else "boomeramg"
+
+    def rms(self, x: Array) -> float:
+        """Root of the mean square over the domain, by M; collective."""
+        squared = self._comm.allreduce(x @ matrix_times(self.dynamics.system.mass, x), op=MPI.SUM)
+        return float(np.sqrt(max(squared, 0.0) / self._whole))
+
+    def step(
+        self, tableau: Tableau, state: State, stretch: tuple[float, float], t: float, h: float, tol: float
+    ) -> Step:
+        """One step from t to t + h.
+
+        Args:
+            tableau: The method; state.du is not needed where its first stage is implicit.
+            state: At t.
+            stretch: Times between which nothing given bends or jumps.
+            t: Where the step starts.
+            h: Its length.
+            tol: Wanted rms of what Newton's method leaves.
+
+        Raises:
+            NotConverged: On all ranks, where Newton's method or a linear solver gave up.
+        """
+        a, c = tableau.a, tableau.c
+        rates_u: list[Array] = []
+        rates_q: list[tuple[Array, ...]] = []
+        inflows: list[Array] = []
+        u = state.u
+        for i in range(len(c)):
+            if i < tableau.first_implicit:
+                assert state.du is not None
+                rates_u.append(state.du)
+                rates_q.append(state.dq)
+                inflows.append(self._inflow_at(state))
+            else:
+                moment = self.dynamics.moment(t + c[i] * h, *stretch)
+                base = state.u + h * sum((a[i, j] * rates_u[j] for j in range(i)), np.zeros_like(state.u))
+                filled = tuple(
+                    q + h * sum((a[i, j] * rates_q[j][n] for j in range(i)), np.zeros_like(q))
+                    for n, q in enumerate(state.q)
+                )
+                u = base + h * a[i, i] * _guess(c, i, rates_u, state)
+                u, tangent = self._solve(base, filled, u, moment, h * a[i, i], tol)
+                rates_u.append((u - base) / (h * a[i, i]))
+                rates_q.append(tangent.fluxes)
+                inflows.append(tangent.inflow)
+        inflow = h * sum((w * some for w, some in zip(a[-1], inflows, strict=True)), np.zeros_like(inflows[0]))
+        weights = h * (a[-1] - tableau.embedded)
+        ended = tuple(
+            q + h * sum((a[-1, j] * rates_q[j][n] for j in range(len(c))), np.zeros_like(q))
+            for n, q in enumerate(state.q)
+        )
+        return Step(
+            State(u, ended, rates_u[-1], rates_q[-1], inflows[-1]),
+            sum((w * k for w, k in zip(weights, rates_u, strict=True)), np.zeros_like(u)),
+            tuple(
+                sum((w * k[n] for w, k in zip(weights, rates_q, strict=True)), np.zeros_like(q))
+                for n, q in enumerate(state.q)
+            ),
+            self._comm.allreduce(inflow, op=MPI.SUM),
+        )
+
+    def _solve(
+        self, base: Array, filled: tuple[Array, ...], u: Array, moment: Moment, step: float, tol: float
+    ) -> tuple[Array, Tangent]:
+        """Solve M (u − base) + step F(u) = 0 from a first guess; also the fluxes.
+
+        The fluxes are those of the last linear equation, M (u − base) + step F(v) + s F'·(u − v) = 0 from v and with an
+        F' that was made for a step s: they balance whatever Newton's method leaves.
+        """
+        dynamics = self.dynamics
+        u = u.copy()
+        dynamics.hold(u, moment)
+        ratio = step / self._made_for if self._made_for > 0 else np.inf
+        if not 1 / FORGIVEN < ratio < FORGIVEN or self._contraction > SLOW:
+            self._make(u, moment, step, filled)
+        mixing = Mixing(DEPTH, self._comm)
+        before, renewed = np.inf, 0
+        for iteration in range(MOST):
+            try:
+                residual, rates = self._residual(base, filled, u, moment, step)
+                change = self._linear_solve(residual)
+            except ArithmeticError as error:
+                raise NotConverged(str(error)) from error
+            size = self.rms(change)
+            if not np.isfinite(size):
+                raise NotConverged("Newton's method left all numbers")
+            contraction = size / before
+            # What is left is no larger than the rest of a geometric series; slow parts may hide behind fast ones.
+            rate = max(contraction, HIDDEN)
+            left = size * (rate / (1.0 - rate) if iteration > 0 and rate < 0.9 else 1.0)
+            if iteration > 0 and size > tol:
+                self._contraction = max(self._contraction, contraction)
+            if left <= tol or size <= 0.1 * tol:
+                share = self._made_for / step
+                return u - change, dynamics.tangent(u, rates, self._made_rates, -share * change)
+            if contraction > FAILING and iteration > 1:
+                if renewed == RENEWALS:
+                    break
+                renewed += 1
+                u = u - change if contraction < 1.0 else u
+                self._make(u, moment, step, filled)
+                mixing, before = Mixing(DEPTH, self._comm), np.inf
+                continue
+            u, before = mixing.next(u, -change), size
+        raise NotConverged("Newton's method did not converge")
+
+    def _inflow_at(self, state: State) -> Array:
+        """Flux through the surfaces with a state's rates of change."""
+        if state.inflow is not None:
+            return state.inflow
+        rates = tuple(Rate(flux, np.zeros_like(flux)) for flux in state.dq)
+        return self.dynamics.tangent(state.u, rates, rates, np.zeros_like(state.u)).inflow
+
+    def _rates(self, u: Array, filled: tuple[Array, ...], step: float) -> tuple[Rate, ...]:
+        return tuple(up.rate(u, q, step) for up, q in zip(self.dynamics.uptakes, filled, strict=True))
+
+    def _residual(
+        self, base: Array, filled: tuple[Array, ...], u: Array, moment: Moment, step: float
+    ) -> tuple[Array, tuple[Rate, ...]]:
+        dynamics = self.dynamics
+        rates = self._rates(u, filled, step)
+        forces = dynamics.forces(u, moment)
+        for uptake, rate in zip(dynamics.uptakes, rates, strict=True):
+            forces += uptake.vector(rate.flux)
+        residual = matrix_times(dynamics.system.mass, u - base) + step * forces
+        residual[dynamics.held] = 0.0
+        return residual, rates
+
+    def _make(self, u: Array, moment: Moment, step: float, filled: tuple[Array, ...]) -> None:
+        """Set up the solver of M + step ∂F/∂u at u."""
+        self._made_rates, self._made_for = self._rates(u, filled, step), 0.0
+        try:
+            self.dynamics.shifted(self._matrix, u, moment, step, self._made_rates)
+        except ArithmeticError as error:
+            raise NotConverged(str(error)) from error
+        if self.dynamics.symmetric:
+            self._matrix.setOption(PETSc.Mat.Option.SPD, True)
+        self._ksp.setOperators(self._matrix)
+        if self._direct and self.set_ups == 0:
+            prepare_factors(self._ksp, self._dim)
+        self._ksp.setUp()
+        self.set_ups += 1
+        self._made_for, self._contraction = step, 0.0
+
+    def _linear_solve(self, right: Array) -> Array:
+        self._right.array[:] = right
+        self._ksp.solve(self._right, self._change)
+        self.solves += 1
+        self.iterations += 0 if self._direct else self._ksp.getIterationNumber()
+        if self._ksp.getConvergedReason() < 0:
+            raise NotConverged(f"the linear solver gave up (PETSc reason {self._ksp.getConvergedReason()})")
+        return self._change.array_r.copy()
+
+    def after_jump(self, u: Array, before: Moment, after: Moment) -> Array:
+        """U right after held values have jumped, with what all other rows have as it was; collective."""
+        system = self.dynamics.system
+        moved = np.zeros_like(u)
+        for load, old, new in zip(system.loads, before.held, after.held, strict=True):
+            if load.drag is not None:
+                moved += (new - old) * load.drag
+        settled = u + project(system.mass, moved)
+        self.dynamics.hold(settled, after)
+        return settled
+
+    def destroy(self) -> None:
+        """Free the factors."""
+        for held in (self._ksp, self._matrix, self._right, self._change):
+            held.destroy()
+
+
+def _guess(c: Array, i: int, rates: list[Array], state: State) -> Array:
+    """Rate of change at stage i, extrapolated from at most three stages before it."""
+    if not rates:
+        return np.zeros_like(state.u) if state.du is None else state.du
+    known = list(range(len(rates)))[-3:]
+    weights = [float(np.prod([(c[i] - c[m]) / (c[j] - c[m]) for m in known if m != j])) for j in known]
+    return sum((w * rates[j] for w, j in zip(weights, known, strict=True)), np.zeros_like(state.u))

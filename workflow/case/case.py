@@ -1,0 +1,23 @@
+"""A case: everything that one TOML file says, validated and in SI."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from microlith.imaging.options import ImageSource, MeshOptions, PhaseLabels
+from microlith.solver.physics.phases import Physics, Shape, SolverOptions, TimeSpan
+
+
+@dataclass(frozen=True)
+class Case:
+    """The case file as understood."""
+
+    path: Path  # of the case file
+    title: str
+    image: ImageSource
+    labels: tuple[PhaseLabels, ...]  # one per phase, same order as physics.phases
+    mesh: MeshOptions
+    degree: int | None  # of the Lagrange elements; None: 2 in 2D, 1 in 3D
+    physics: Physics
+    time: TimeSpan
+    solver: SolverOptions
+    regions: dict[str, Shape]  # name -> shape; one LabelRegion entry in the file may give several, NAME_LABEL

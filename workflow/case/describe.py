@@ -1,0 +1,227 @@
+"""The case as understood: as plain data for summary.json and as a table for people."""
+
+import math
+from typing import Any
+
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.options import Colour
+from microlith.solver.physics.courses import course_of
+from microlith.solver.physics.phases import (
+    Ball,
+    Box,
+    LabelRegion,
+    Physics,
+    Polygon,
+    Shape,
+    Shell,
+    SurfaceOf,
+    WholePhase,
+)
+from microlith.workflow.case.case import Case
+from microlith.workflow.case.describe_physics import (
+    face_data,
+    face_text,
+    interface_data,
+    interface_name,
+    interface_text,
+    phase_data,
+    phase_text,
+)
+from microlith.workflow.console.table_console import is_terminal, table_console
+from microlith.workflow.schema.units import length_text
+
+
+def interpreted(case: Case) -> dict[str, Any]:
+    """The case as data that JSON can hold; SI units, named at the end of each key."""
+    return {
+        "file": str(case.path),
+        "title": case.title,
+        "image": _image(case),
+        "phases": {
+            labels.name: {"labels": [_label(label) for label in labels.labels]} | phase_data(phase)
+            for labels, phase in zip(case.labels, case.physics.phases, strict=True)
+        },
+        "mesh": {
+            "method": case.mesh.method,
+            "size_m": dict(case.mesh.size),
+            "size_max_m": case.mesh.size_max,
+            "growth": case.mesh.growth,
+            "gap_elements": case.mesh.gap_elements,
+            "junction_size_m": case.mesh.junction_size,
+            "degree": case.degree,
+            "estimate": case.mesh.estimate,
+        },
+        "time": {
+            "end_s": case.time.end,
+            "tolerance": case.time.tolerance,
+            "snapshots_s": list(case.time.snapshots),
+            "times_s": None if case.time.times is None else list(case.time.times),
+        },
+        "regions": {name: _shape(shape) for name, shape in case.regions.items()},
+        "faces": {name: face_data(face) for name, face in case.physics.faces.items()},
+        "interfaces": [interface_data(law) for law in case.physics.interfaces],
+        "solver": vars(case.solver).copy(),
+    }
+
+
+def _image(case: Case) -> dict[str, Any]:
+    image = case.image
+    return {
+        "file": image.path,
+        "voxel_size_m": None if image.voxel_size is None else list(image.voxel_size),
+        "crop_voxels": {axis: list(ends) for axis, ends in image.crop.items()},
+        "coarsen": image.coarsen,
+        "raw": None if image.raw is None else vars(image.raw) | {"shape": list(image.raw.shape)},
+    }
+
+
+def _label(label: int | Colour) -> int | str:
+    return label if isinstance(label, int) else "#{:02x}{:02x}{:02x}".format(*label)
+
+
+def _shape(shape: Shape) -> dict[str, Any]:
+    match shape:
+        case Box():
+            return {"kind": "box", "bounds_m": {axis: list(ends) for axis, ends in shape.bounds.items()}}
+        case Ball():
+            kind = "disk" if len(shape.center) == 2 else "sphere"
+            return {"kind": kind, "center_m": list(shape.center), "radius_m": shape.radius}
+        case Polygon():
+            return {"kind": "polygon", "corners_m": [list(corner) for corner in shape.corners]}
+        case Shell():
+            return {"kind": "shell", "around": shape.around, "distance_m": shape.distance}
+        case WholePhase():
+            return {"kind": "phase", "phase": shape.phase}
+        case LabelRegion():
+            return {"kind": "labels", "file": shape.path, "label": shape.label}
+        case SurfaceOf():
+            return {"kind": "surface", "phase": shape.phase, "threshold": shape.threshold}
+
+
+# --- for people ---
+
+
+def _lengths(values: Any) -> str:
+    return ", ".join(length_text(value) for value in values)
+
+
+def print_case(case: Case, volume: LabelVolume) -> None:
+    """Prints the case as understood to standard output.
+
+    Args:
+        case: With the method that its mesh is made by.
+        volume: Its image.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    console = table_console(width=None if is_terminal() else 120)
+    table = Table(show_header=False, show_edge=False, pad_edge=False, title=Text(case.title), title_justify="left")
+    table.add_column("what", no_wrap=True)
+    table.add_column("name", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    for part, rows in _rows(case, volume):
+        for i, (name, value) in enumerate(rows):
+            table.add_row(Text(part if i == 0 else ""), Text(name), Text(value), end_section=i + 1 == len(rows))
+    console.print(table)
+
+
+def _rows(case: Case, volume: LabelVolume) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Parts of the table, each with rows of name and value."""
+    phases = zip(case.labels, case.physics.phases, volume.counts, strict=True)
+    voxels = math.prod(volume.shape)
+    parts = [
+        ("image", _image_rows(case, volume)),
+        (
+            "phases",
+            [
+                (p.name, f"{phase_text(p)}; {_labels_text(labels.labels)}{100 * n / voxels:.4g} % of the image")
+                for labels, p, n in phases
+            ],
+        ),
+        ("faces", [(name, face_text(face)) for name, face in case.physics.faces.items()]),
+        ("interfaces", [(interface_name(law), interface_text(law)) for law in case.physics.interfaces]),
+        ("mesh", _mesh_rows(case)),
+        ("time", _time_rows(case)),
+        ("regions", [(name, _shape_text(shape)) for name, shape in case.regions.items()]),
+        ("solver", [(name, str(value)) for name, value in vars(case.solver).items() if value is not None]),
+    ]
+    return [part for part in parts if part[1]]
+
+
+def _image_rows(case: Case, volume: LabelVolume) -> list[tuple[str, str]]:
+    image = case.image
+    kind = "pixels" if volume.dim == 2 else "voxels"
+    edges = " x ".join(length_text(edge) for edge in volume.voxel_size[::-1])
+    extent = " x ".join(length_text(edge) for edge in volume.extent)
+    shape = f"{' x '.join(str(n) for n in volume.shape[::-1])} {kind} of {edges}, {extent}"
+    rows = [("file", image.path), ("shape", shape)]
+    if image.crop:
+        rows.append(("crop", ", ".join(f"{axis} {first} to {last}" for axis, (first, last) in image.crop.items())))
+    if image.coarsen > 1:
+        rows.append(("coarsen", str(image.coarsen)))
+    if image.raw is not None:
+        rows.append(("raw", f"{image.raw.dtype}, shape {image.raw.shape}, from byte {image.raw.offset}"))
+    return rows
+
+
+def _labels_text(labels: tuple[int | Colour, ...]) -> str:
+    """Labels of a phase, and nothing of one that was split off another."""
+    return f"label {', '.join(str(_label(label)) for label in labels)}, " if labels else ""
+
+
+def _mesh_rows(case: Case) -> list[tuple[str, str]]:
+    mesh = case.mesh
+    sizes = [f"{length_text(size)} at {name}" for name, size in mesh.size.items()]
+    sizes += [f"{length_text(size)} at junctions" for size in [mesh.junction_size] if size is not None]
+    sizes += [f"at most {length_text(mesh.size_max)}" if mesh.size_max is not None else "largest chosen by the mesher"]
+    degree = "2 in 2D, 1 in 3D" if case.degree is None else str(case.degree)
+    return [("method", mesh.method), ("element size", ", ".join(sizes)), ("degree", degree)]
+
+
+def _time_rows(case: Case) -> list[tuple[str, str]]:
+    time = case.time
+    curves = f"200 from {time.end / 1e5:g} s to the end, and the snapshots"
+    if _changes(case.physics):
+        curves = curves.replace(", and", ",") + ", and some in each stretch between kinks of courses"
+    if time.times is not None:
+        curves = f"{len(time.times)} from {time.times[0]:g} s to {time.times[-1]:g} s"
+    snapshots = ", ".join(f"{t:g}" for t in time.snapshots)
+    reference = case.physics.reference_concentration
+    driving = f"{reference:g} mol/m^3" if reference else "the mean concentration to which the fluxes fill the phases"
+    return [
+        ("end", f"{time.end:g} s"),
+        ("tolerance", f"{time.tolerance:g} of {driving}"),
+        ("snapshots", f"{snapshots} s" if snapshots else "none"),
+        ("curve times", curves),
+    ]
+
+
+def _changes(physics: Physics) -> bool:
+    """Whether anything given changes with time."""
+    given = [x for phase in physics.phases for x in (phase.concentration, phase.mass_transfer)]
+    for face in physics.faces.values():
+        given += [face.concentration, face.mass_transfer, face.flux, face.current_density]
+    return any(x is not None and not course_of(x).is_constant for x in given)
+
+
+def _shape_text(shape: Shape) -> str:
+    match shape:
+        case Box():
+            ends = (f"{axis} {length_text(low)} to {length_text(high)}" for axis, (low, high) in shape.bounds.items())
+            return f"box, {', '.join(ends)}"
+        case Ball():
+            kind = "disk" if len(shape.center) == 2 else "sphere"
+            return f"{kind} of radius {length_text(shape.radius)} about ({_lengths(shape.center)})"
+        case Polygon():
+            corners = (f"({_lengths(corner)})" for corner in shape.corners)
+            return f"polygon of {len(shape.corners)} corners, {', '.join(corners)}"
+        case Shell():
+            return f"within {length_text(shape.distance)} of {shape.around}"
+        case WholePhase():
+            return f"all of {shape.phase}"
+        case LabelRegion():
+            which = "each label but 0" if shape.label is None else f"label {shape.label}"
+            return f"{which} of {shape.path}"
+        case SurfaceOf():
+            return f"surface of {shape.phase}, active above {100 * shape.threshold:g} % of the reference concentration"

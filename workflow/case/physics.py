@@ -1,0 +1,234 @@
+"""What the tables of phases, faces and interfaces of a case file mean for the physics."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+from microlith.solver.physics import effective
+from microlith.solver.physics.courses import Course, course_of
+from microlith.solver.physics.laws import DiffusivityLaw, DiffusivityTable
+from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePhysics, Physics, Role
+from microlith.workflow.case.expressions import diffusivity_expression, largest_diffusivity
+from microlith.workflow.case.over_time import check_period, value_or_course
+from microlith.workflow.schema.kinds import Place, nearest
+from microlith.workflow.schema.units import length_text
+
+AXES = ("x", "y", "z")
+COURSES = ("concentration", "mass_transfer", "flux", "current_density")
+SAID_ELSEWHERE = ("label", "role", "effective", "diffusivity", "uptake", *COURSES)
+
+
+def physics_of(raw: dict[str, Any], at: Place) -> Physics:
+    """The physics of a parsed case file.
+
+    Args:
+        raw: The case file as `schema.CASE` parses it.
+        at: The file.
+
+    Raises:
+        InputError: What one of the tables says is contradictory, or names a phase that is not there.
+    """
+    section = at.child("phases", section=True)
+    phases = tuple(_phase(name, phase, section.child(name, section=True)) for name, phase in raw["phases"].items())
+    faces = {
+        name: _face(face, phases, at.child("faces", section=True).child(name, section=True))
+        for name, face in raw["faces"].items()
+    }
+    interfaces = _interfaces(raw["interfaces"], phases, at.child("interfaces", section=True))
+    physics = Physics(phases, faces, interfaces)
+    return replace(physics, phases=tuple(_with_largest(phase, physics, section) for phase in phases))
+
+
+def driven(physics: Physics) -> bool:
+    """Whether something feeds the transport phases or takes from them: sources, faces, and differences at the start."""
+    return bool(physics.faces) or any(p.role is Role.SOURCE for p in physics.phases) or driven_from_within(physics)
+
+
+def driven_from_within(physics: Physics) -> bool:
+    """Whether lithium that is there at the start moves: to a sink, between phases, or over an interface."""
+    start = [phase.initial for phase in physics.phases if phase.role is Role.TRANSPORT]
+    uneven = len(set(start)) > 1 or any(law.partition != 1 for law in physics.interfaces)
+    return any(start) and (uneven or any(phase.role is Role.SINK for phase in physics.phases))
+
+
+def check_drive(physics: Physics, at: Place) -> None:
+    """Refuse a case in which nothing would happen.
+
+    Raises:
+        InputError: No phase is solved for, nothing feeds it, or all concentrations and fluxes are zero.
+    """
+    section = at.child("phases", section=True)
+    if not any(phase.role is Role.TRANSPORT for phase in physics.phases):
+        raise section.error('no phase has the role "transport"; at least one is needed to solve for')
+    if not driven(physics):
+        raise section.error(
+            'nothing feeds the transport phases; give a phase the role "source" or add a face such as [faces.x_min]'
+        )
+    fluxes = [value for face in physics.faces.values() for value in (face.flux, face.current_density)]
+    flows = any(any(course_of(value).values) for value in fluxes if value is not None)
+    if physics.reference_concentration == 0 and not flows:
+        what = "concentrations and fluxes" if any(value is not None for value in fluxes) else "concentrations"
+        raise section.error(f"all {what} are zero, so nothing would happen; at least one must be above zero")
+
+
+def check_periods(raw: dict[str, Any], end: float, at: Place) -> None:
+    """Refuse courses of phases and faces that come again more often until the end (s) than can be followed.
+
+    Raises:
+        InputError: One does.
+    """
+    for section in ("phases", "faces"):
+        for name, table in raw[section].items():
+            for key in COURSES:
+                check_period(table.get(key), end, at.child(section, section=True).child(name, section=True).child(key))
+
+
+def check_phase(name: str, phases: list[str], at: Place) -> None:
+    """Refuse the name of a phase that is not there.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    if name not in phases:
+        raise at.error(f'there is no phase "{name}"; {nearest(name, phases, "phases")}')
+
+
+def _courses(raw: dict[str, Any], at: Place) -> dict[str, float | Course]:
+    return {
+        key: value_or_course(raw[key], at.child(key), positive=key == "mass_transfer") for key in COURSES if key in raw
+    }
+
+
+# --- phases ---
+
+
+def _phase(name: str, raw: dict[str, Any], at: Place) -> PhasePhysics:
+    role = Role(raw["role"])
+    values: dict[str, Any] = {key: value for key, value in raw.items() if key not in SAID_ELSEWHERE}
+    values |= _courses(raw, at)
+    if role is Role.SINK:
+        uptake = raw["uptake"]
+        values |= (
+            {"uptake": uptake}
+            if not isinstance(uptake, dict)
+            else {
+                "uptake": uptake["rate"],
+                "capacity": uptake["capacity"],
+            }
+        )
+    if role is Role.TRANSPORT:
+        model, words = _model(raw, at.child("effective"))
+        values |= {"effective_factor": model(1.0), "effective_model": words}
+        values |= _diffusivity(raw["diffusivity"], model, at.child("diffusivity"))
+    return PhasePhysics(name, role, **values)
+
+
+def _diffusivity(raw: float | dict[str, Any], model: Callable[[float], float], at: Place) -> dict[str, Any]:
+    """Diffusivities, axes or law of a transport phase; of a law the largest values follow in `_with_largest`."""
+    if not isinstance(raw, dict):
+        return {"diffusivity": raw, "effective_diffusivity": model(raw)}
+    if "expression" in raw:
+        parameters = {name: value for name, value in raw.items() if name != "expression"}
+        return {"law": diffusivity_expression(raw["expression"], parameters, at)}
+    if "concentrations" in raw:
+        return {"law": _table(raw, at)}
+    along = [raw[axis] for axis in AXES if axis in raw]
+    largest = max(along)
+    return {
+        "diffusivity": largest,
+        "effective_diffusivity": model(largest),
+        "anisotropy": tuple(value / largest for value in along),
+    }
+
+
+def _table(raw: dict[str, Any], at: Place) -> DiffusivityLaw:
+    concentrations, values = raw["concentrations"], raw["values"]
+    if len(concentrations) != len(values):
+        raise at.error(
+            f"expected as many values as concentrations, got {len(values)} values and {len(concentrations)} "
+            "concentrations"
+        )
+    for i, (before, after) in enumerate(pairwise(concentrations), start=1):
+        if after <= before:
+            raise (
+                at.child("concentrations")
+                .item(i)
+                .error(f"concentrations have to increase; {after:g} mol/m^3 follows {before:g} mol/m^3")
+            )
+    return DiffusivityTable(concentrations, values, raw["interpolation"] == "log")
+
+
+def _with_largest(phase: PhasePhysics, physics: Physics, section: Place) -> PhasePhysics:
+    """The phase with the largest diffusivity that its law takes between zero and the driving concentration."""
+    if phase.law is None:
+        return phase
+    at = section.child(phase.name, section=True).child("diffusivity")
+    ratios = [law.partition for law in physics.interfaces if law.second == phase.name]
+    ratios += [1 / law.partition for law in physics.interfaces if law.first == phase.name]
+    largest = largest_diffusivity(phase.law, physics.reference_concentration * max([1.0, *ratios]), at)
+    return replace(phase, diffusivity=largest, effective_diffusivity=phase.effective_factor * largest)
+
+
+def _model(raw: dict[str, Any], at: Place) -> tuple[Callable[[float], float], str]:
+    """What makes an effective diffusivity of one in the bulk, and the model's name with its parameter."""
+    porosity = raw.get("porosity", 1.0)
+    chosen: dict[str, Any] = {"model": raw["effective"]} if isinstance(raw["effective"], str) else raw["effective"]
+    if "tortuosity" in chosen:
+        tau = chosen["tortuosity"]
+        return partial(effective.tortuous, porosity=porosity, tortuosity=tau), f"tortuosity {tau:g}"
+    model = chosen.get("model", "bruggeman")
+    if "exponent" in chosen and model != "bruggeman":
+        raise at.error(f'the model "{model}" has no exponent; remove it')
+    if model == "none":
+        return float, "none"
+    if "porosity" not in raw:
+        raise at.error(f'the model "{model}" needs the key "porosity"; add it')
+    if model == "maxwell":
+        return partial(effective.maxwell, porosity=porosity), "maxwell"
+    exponent = chosen.get("bruggeman", chosen.get("exponent", effective.BRUGGEMAN_EXPONENT))
+    return partial(effective.bruggeman, porosity=porosity, exponent=exponent), f"bruggeman, exponent {exponent:g}"
+
+
+# --- faces and interfaces ---
+
+
+def _face(raw: dict[str, Any], phases: tuple[PhasePhysics, ...], at: Place) -> FaceCondition:
+    names: tuple[str, ...] = raw.get("phases", ())
+    for i, name in enumerate(names):
+        _check_transport(name, phases, at.child("phases").item(i))
+        if name in names[:i]:
+            raise at.child("phases").item(i).error(f'"{name}" is listed twice; remove one')
+    return FaceCondition(**_courses(raw, at), phases=names or None)
+
+
+def _check_transport(name: str, phases: tuple[PhasePhysics, ...], at: Place) -> None:
+    check_phase(name, [phase.name for phase in phases], at)
+    solved = [phase.name for phase in phases if phase.role is Role.TRANSPORT]
+    if name not in solved:
+        raise at.error(f'"{name}" is not solved for; the transport phases are: {", ".join(solved) or "none"}')
+
+
+def _interfaces(
+    raw: tuple[dict[str, Any], ...], phases: tuple[PhasePhysics, ...], section: Place
+) -> tuple[InterfaceLaw, ...]:
+    laws: list[InterfaceLaw] = []
+    for i, entry in enumerate(raw):
+        at = section.table(i)
+        pair = entry["between"]
+        for k, name in enumerate(pair):
+            _check_transport(name, phases, at.child("between").item(k))
+        if pair[0] == pair[1]:
+            raise at.child("between").error(f'expected two different phases, got "{pair[0]}" twice')
+        for earlier, law in enumerate(laws, start=1):
+            if {law.first, law.second} == set(pair):
+                raise at.child("between").error(
+                    f'the interface of "{pair[0]}" and "{pair[1]}" is in table number {earlier} already; keep one'
+                )
+        exchange, film = entry.get("exchange"), ""
+        if "film" in entry:
+            thickness, diffusivity = entry["film"]["thickness"], entry["film"]["diffusivity"]
+            exchange, film = diffusivity / thickness, f"{length_text(thickness)} with D {diffusivity:g} m^2/s"
+        laws.append(InterfaceLaw(pair[0], pair[1], entry.get("partition", 1.0), exchange, film))
+    return tuple(laws)

@@ -1,0 +1,278 @@
+"""Reads a case file: TOML to a validated `Case` in SI."""
+
+import glob
+import math
+import tomllib
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.formats.colours import colour_text
+from microlith.imaging.options import Colour, ImageSource, MeshOptions, PhaseLabels, RawLayout
+from microlith.solver.physics.phases import (
+    Ball,
+    Box,
+    LabelRegion,
+    PhasePhysics,
+    Polygon,
+    Role,
+    Shape,
+    Shell,
+    SolverOptions,
+    SurfaceOf,
+    TimeSpan,
+    WholePhase,
+)
+from microlith.workflow.case.case import Case
+from microlith.workflow.case.physics import check_drive, check_periods, check_phase, physics_of
+from microlith.workflow.schema.keys import CASE, REGION_KINDS, STEADY_CASE
+from microlith.workflow.schema.kinds import Place
+from microlith.workflow.schema.units import length_text
+
+Label = int | Colour
+MAX_PHASES = 255  # a phase index has to fit into eight bits with one to spare
+
+
+def load_case(path: Path, transient: bool = True) -> Case:
+    """Reads and checks a case file; everything is checked that can be without opening the image.
+
+    Args:
+        path: Of the TOML file; names of files in it are relative to its folder.
+        transient: Whether there has to be all that a run needs; without, [time] and something that feeds the phases
+            may be missing, and `Case.time` ends at 0 s then.
+
+    Raises:
+        InputError: The file can't be read or something in it is wrong.
+    """
+    at = Place(str(path))
+    raw = (CASE if transient else STEADY_CASE).parse(_read_toml(path, at), at)
+    labels = _phase_labels(raw["phases"], at)
+    physics = physics_of(raw, at)
+    if transient:
+        check_drive(physics, at)
+        check_periods(raw, raw["time"]["end"], at)
+    phases = physics.phases
+    solved = [phase.name for phase in phases if phase.role is Role.TRANSPORT]
+    mesh, degree = _mesh(raw["mesh"], [phase.name for phase in phases], at.child("mesh", section=True))
+    regions = _regions(raw["regions"], phases, path.parent, at) or {name: WholePhase(name) for name in solved}
+    return Case(
+        path=path.absolute(),
+        title=raw.get("title", path.stem),
+        image=_image(raw["image"], path.parent, at.child("image", section=True)),
+        labels=labels,
+        mesh=mesh,
+        degree=degree,
+        physics=physics,
+        time=_time(raw["time"], at.child("time", section=True)) if "time" in raw else TimeSpan(0.0),
+        solver=SolverOptions(**raw["solver"]),
+        regions=regions,
+    )
+
+
+def _read_toml(path: Path, at: Place) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such case file; `microlith init` writes one to start from") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: this is a folder; name the case file in it, such as {path / 'case.toml'}") from None
+    except OSError as error:
+        raise InputError(f"{path}: the case file can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected a text file in UTF-8, got byte {error.start} that is not") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {_lower(str(error))}") from error
+    except RecursionError:
+        raise at.error("not valid TOML: nested too deeply") from None
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+# --- image ---
+
+
+def _image(raw: dict[str, Any], folder: Path, at: Place) -> ImageSource:
+    crop = raw.get("crop", {})
+    for axis, (first, last) in crop.items():
+        if first >= last:
+            raise at.child(f"crop.{axis}").error(f"expected [first, last + 1] with first < last, got [{first}, {last}]")
+    size = raw.get("voxel_size")
+    if isinstance(size, dict):
+        size = tuple(size[axis] for axis in ("z", "y", "x") if axis in size)
+    elif size is not None:
+        size = (size,)
+    return ImageSource(
+        path=_image_path(raw["file"], folder, at.child("file")),
+        voxel_size=size,
+        crop=crop,
+        coarsen=raw["coarsen"],
+        raw=RawLayout(**raw["raw"]) if "raw" in raw else None,
+    )
+
+
+def _image_path(name: str, folder: Path, at: Place) -> str:
+    """Absolute name of a file, folder, glob or "file.h5:/dataset", something of which has to exist."""
+    try:
+        path = (folder / Path(name).expanduser()).absolute()
+        file, colon, dataset = str(path).partition(":")
+        pattern = glob.has_magic(name)
+        if path.exists() or (colon and dataset.startswith("/") and Path(file).is_file()):
+            return str(path)
+        if pattern and any(glob.iglob(str(path), recursive=True)):
+            return str(path)
+    except (OSError, ValueError, RuntimeError) as error:  # name too long, no permission, a NUL, no such ~user
+        raise at.error(f'"{name}" can\'t be read: {error}') from error
+    if pattern:
+        raise at.error(f'no file matches "{path}"; mend the pattern')
+    raise at.error(f'there is no file "{path}"; put the image there or mend the name')
+
+
+# --- labels ---
+
+
+def _phase_labels(raw: dict[str, Any], at: Place) -> tuple[PhaseLabels, ...]:
+    section = at.child("phases", section=True)
+    if len(raw) > MAX_PHASES:
+        raise section.error(f"expected at most {MAX_PHASES} phases, got {len(raw)}")
+    return _labels({name: phase["label"] for name, phase in raw.items()}, section)
+
+
+def _labels(raw: dict[str, Any], section: Place) -> tuple[PhaseLabels, ...]:
+    """Labels of each phase; [r, g, b] stays three numbers only where nothing says whether it is a colour."""
+    phases = [PhaseLabels(name, _label_tuple(value)) for name, value in raw.items()]
+    numbers = [p.name for p in phases if all(isinstance(v, int) for v in p.labels) and not _may_be_colour(p)]
+    colours = [p.name for p in phases if any(isinstance(v, tuple) for v in p.labels)]
+    for phase in phases:
+        if phase.name in colours and any(isinstance(label, int) for label in phase.labels):
+            at = section.child(phase.name, section=True).child("label")
+            raise at.error("expected either pixel values or colours, got both; keep one of them")
+    if numbers and colours:
+        at = section.child(colours[0], section=True).child("label")
+        raise at.error(f'this is a colour while the label of "{numbers[0]}" is a pixel value; write all in one way')
+    as_colours = [PhaseLabels(phase.name, phase.for_colour_image()) for phase in phases]
+    if colours or (not numbers and _repeated(phases)):
+        phases = as_colours
+    _refuse_repeated(phases, section)
+    return tuple(phases)
+
+
+def _label_tuple(value: Any) -> tuple[Label, ...]:
+    entries = value if isinstance(value, tuple) else (value,)
+    return tuple(entry["rgb"] if isinstance(entry, dict) else entry for entry in entries)
+
+
+def _may_be_colour(phase: PhaseLabels) -> bool:
+    return phase.for_colour_image() != phase.labels
+
+
+def _repeated(phases: list[PhaseLabels]) -> list[Label]:
+    counts = Counter(label for phase in phases for label in phase.labels)
+    return [label for label, count in counts.items() if count > 1]
+
+
+def _refuse_repeated(phases: list[PhaseLabels], section: Place) -> None:
+    repeated = _repeated(phases)
+    if repeated:
+        label = repeated[0]
+        claims = [phase.name for phase in phases for other in phase.labels if other == label]
+        text = f"the colour {colour_text(label)}" if isinstance(label, tuple) else f"label {label}"
+        at = section.child(claims[1], section=True).child("label")
+        if claims[0] == claims[1]:
+            raise at.error(f"{text} is listed twice; remove one")
+        raise at.error(f'{text} is claimed by "{claims[0]}" already; each belongs to one phase')
+
+
+# --- mesh and time ---
+
+
+def _mesh(raw: dict[str, Any], phases: list[str], at: Place) -> tuple[MeshOptions, int | None]:
+    options = MeshOptions(**{key: value for key, value in raw.items() if key != "degree"})
+    largest = length_text(options.size_max or 0)
+    for name, size in options.size.items():
+        check_phase(name, phases, at.child("size"))
+        if options.size_max is not None and size > options.size_max:
+            raise at.child(f"size.{name}").error(f"{length_text(size)} is more than size_max, {largest}")
+    return options, raw.get("degree")
+
+
+def _time(raw: dict[str, Any], at: Place) -> TimeSpan:
+    end = raw["end"]
+    snapshots = raw.get("snapshots", (0.0, end / 50, end / 10, end))
+    times = raw.get("times", ())
+    for key, values in (("snapshots", snapshots), ("times", times)):
+        for i, value in enumerate(values):
+            if value > end:
+                raise at.child(key).item(i).error(f"{value:g} s is after the end of the run, {end:g} s")
+    for i, (before, after) in enumerate(pairwise(times), start=1):
+        if after <= before:
+            raise at.child("times").item(i).error(f"times have to increase; {after:g} s follows {before:g} s")
+    return TimeSpan(end, raw["tolerance"], tuple(sorted(set(snapshots))), times or None)
+
+
+# --- regions ---
+
+
+def _regions(raw: dict[str, Any], phases: tuple[PhasePhysics, ...], folder: Path, at: Place) -> dict[str, Shape]:
+    section = at.child("regions", section=True)
+    return {name: _region(name, region, phases, folder, section) for name, region in raw.items()}
+
+
+def _region(name: str, raw: dict[str, Any], phases: tuple[PhasePhysics, ...], folder: Path, section: Place) -> Shape:
+    if name == "time_s":
+        raise section.error('the name "time_s" is taken by the first column of curves.csv; choose another')
+    at = section.child(name, section=True)
+    kind = next(key for key in REGION_KINDS if key in raw)
+    value = raw[kind]
+    names = [phase.name for phase in phases]
+    match kind:
+        case "box":
+            return _box(value, at)
+        case "disk" | "sphere":
+            return Ball(**value)
+        case "polygon":
+            return _polygon(value, at.child("polygon"))
+        case "shell":
+            check_phase(value["around"], names, at.child("shell.around"))
+            return Shell(**value)
+        case "phase":
+            check_phase(value, names, at.child("phase"))
+            if phases[names.index(value)].role is not Role.TRANSPORT:
+                solved = ", ".join(phase.name for phase in phases if phase.role is Role.TRANSPORT)
+                raise at.child("phase").error(f'"{value}" is not solved for; the transport phases are: {solved}')
+            return WholePhase(value)
+        case "surface":
+            return _surface(value, raw, phases, at)
+    return LabelRegion(_image_path(value, folder, at.child("labels")), raw.get("label"))
+
+
+def _surface(phase: str, raw: dict[str, Any], phases: tuple[PhasePhysics, ...], at: Place) -> SurfaceOf:
+    names = [phase.name for phase in phases]
+    check_phase(phase, names, at.child("surface"))
+    if phases[names.index(phase)].role is Role.SOURCE:
+        raise at.child("surface").error(f'"{phase}" is a source, the concentration at its surface is given; remove it')
+    return SurfaceOf(phase, **{key: raw[key] for key in ("threshold",) if key in raw})
+
+
+def _box(bounds: dict[str, tuple[float, float]], at: Place) -> Box:
+    for axis, (low, high) in bounds.items():
+        if low >= high:
+            what = "the corners are reversed; swap them" if low > high else "the box is empty"
+            got = f"{length_text(low)} and {length_text(high)}"
+            raise at.child(f"box.{axis}").error(f"expected [low, high], got {got}; {what}")
+    return Box(bounds)
+
+
+def _polygon(corners: tuple[tuple[float, float], ...], at: Place) -> Polygon:
+    if len(corners) > 3 and corners[0] == corners[-1]:
+        corners = corners[:-1]  # closed explicitly, as many formats do
+    first = corners[0]
+    legs = [(x - first[0], y - first[1]) for x, y in corners]  # from the first corner, lest a far-off polygon cancel
+    twice_area = math.fsum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairwise(legs))
+    span = max(abs(part) for leg in legs for part in leg)
+    if abs(twice_area) <= 1e-12 * span * span:
+        raise at.error("the polygon has no area; give at least three corners that are not on one line")
+    return Polygon(corners)

@@ -1,0 +1,77 @@
+"""What the command line needs of MPI: who speaks, a start that all ranks agree on, an end that hangs none of them."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from microlith.imaging.parallel.collective import on_first_rank
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Intracomm
+
+T = TypeVar("T")
+_RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
+PATIENCE = 3.0  # seconds that a rank with an error waits for the others to have theirs
+
+
+def launched_rank() -> int | None:
+    """Rank that mpirun, mpiexec or srun gave this process, known without starting MPI; None: not started by these."""
+    ranks = [os.environ[name] for name in _RANK_VARIABLES if name in os.environ]
+    return int(ranks[0]) if ranks and ranks[0].isdigit() else None
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of this run."""
+
+    comm: "Intracomm | None" = None  # a communicator that nobody else uses; None: one process
+
+    @classmethod
+    def start(cls) -> "Ranks":
+        """Starts MPI where a launcher started this process; collective."""
+        if launched_rank() is None:
+            return cls()
+        from mpi4py import MPI  # starts MPI: only for commands that compute
+
+        return cls(MPI.COMM_WORLD.Dup()) if MPI.COMM_WORLD.size > 1 else cls()
+
+    def on_first(self, work: Callable[[], T]) -> T:
+        """The result of `work()`, done by rank 0 alone, on all ranks; what it raises is raised on all; collective."""
+        return work() if self.comm is None else on_first_rank(self.comm, work)
+
+    def end(self, status: int, report: str, say: Callable[[str], None]) -> int:
+        """Reports an error of this rank once and gives the exit status.
+
+        Where every rank has one, as with bad input that all find, rank 0 says what there is to say and all exit alike.
+        Where another rank has none, it may wait for this one for ever, so all are ended.
+        """
+        if self.comm is None:
+            say(report)
+            return status
+        if not self._all_arrive():
+            self._abort(status, report, say)
+        # Of several, the one that is the user's to mend: where one rank failed, the others may only say that it did.
+        worst, first_report = max(self.comm.allgather((status, report)), key=lambda each: each[0])
+        if self.comm.rank == 0:
+            say(first_report)
+        return worst
+
+    def _all_arrive(self) -> bool:
+        assert self.comm is not None
+        arrival = self.comm.Ibarrier()
+        deadline = time.monotonic() + PATIENCE
+        while not arrival.Test():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def _abort(self, status: int, report: str, say: Callable[[str], None]) -> NoReturn:
+        assert self.comm is not None
+        time.sleep(0.5 * min(self.comm.rank, 20))  # of several, the first speaks and ends the others
+        say(report)
+        time.sleep(0.5)  # mpirun forwards what a rank says in its own time, and drops the rest when it ends all
+        self.comm.Abort(status)
+        raise SystemExit(status)

@@ -1,0 +1,174 @@
+"""Picture of the particles of a 3D image, rendered off screen, each in the colour of its t50."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+
+from microlith.imaging.microstructure.particles import Particles
+from microlith.meshing.mesh.cells import split
+from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.solver.physics.phases import Physics, Role
+from microlith.workflow.pictures.figure import page, save
+from microlith.workflow.pictures.particle_colours import FAST_TO_SLOW, NEVER, TimeColours, legend_of_phases, of_particle
+from microlith.workflow.pictures.rendering import Layer, Renderer, Scene
+from microlith.workflow.pictures.snapshots3d import (
+    LEAST_WIDTH,
+    LIFT,
+    LONG_SIDE,
+    MARGINS,
+    MOST_TRIANGLES,
+    View,
+    box_edges,
+    gathered,
+    name_edges,
+    rendered,
+    scale_bar,
+)
+from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces, ParticleTable
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int32]
+APART = 1e-4  # of the picture's width: how far a particle is drawn into itself, so that it shares no point with others
+
+
+def draw_particles_3d(
+    path: Path,
+    title: str,
+    physics: Physics,
+    mesh: PhaseMesh,
+    surfaces: ParticleSurfaces,
+    tables: Sequence[ParticleTable],
+    end: float,
+) -> None:
+    """Draw the particles' surfaces as the mesh has them, and as voxels where they face no solved phase; collective.
+
+    Only surfaces travel to rank 0. Where nothing can be rendered, rank 0 logs a warning and there is no picture.
+
+    Args:
+        path: The PNG file; it appears whole or not at all.
+        title: Of the case.
+        physics: Phases in the order of the image.
+        mesh: The mesh of the solved phases.
+        surfaces: The particles.
+        tables: What is known of them.
+        end: Of the run, s.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    comm, particles = mesh.mesh.comm, surfaces.particles
+    unsolved = [i for i, phase in enumerate(physics.phases) if phase.role is not Role.TRANSPORT]
+    triangles, number = _triangles(surfaces, unsolved, mesh.unit)
+    triangles, number = _bounded(triangles, number, float(np.linalg.norm(mesh.extent)), comm)
+    triangles = _apart(triangles, number, particles, mesh)
+    every, of_every = gathered(comm, triangles.astype(np.float32)), gathered(comm, number)
+
+    def draw() -> None:
+        if every is not None and of_every is not None:
+            times = of_particle(tables, len(particles))
+            _draw(path, title, physics, mesh, every, times[of_every], tables, end)
+
+    rendered(comm, draw, path.name)
+
+
+def _triangles(surfaces: ParticleSurfaces, unsolved: Sequence[int], unit: float) -> tuple[Array, Index]:
+    """This rank's triangles (n, 3, 3) in mesh units, and the particle of each."""
+    particles = surfaces.particles
+    found: list[Array] = []
+    of: list[NDArray[np.integer]] = []
+    seen: set[str] = set()
+    for region in surfaces.regions:
+        if region.shape.phase in seen:  # another threshold, the same surface
+            continue
+        seen.add(region.shape.phase)
+        corners = region.facets.corners
+        parts = corners[:, None] if corners.shape[1] == 3 else split(corners)
+        found.append(_turned(parts.reshape(-1, 3, 3), np.repeat(region.facets.inwards, parts.shape[1], axis=0)))
+        of.append(np.repeat(region.numbers[region.particle], parts.shape[1]))
+    quads, of_quad = particles.bare_faces(unsolved)
+    edge = np.array(particles.volume.voxel_size[::-1]) / unit
+    found.append((quads * edge)[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3))
+    of.append(np.repeat(of_quad, 2))
+    return np.concatenate(found), np.concatenate(of).astype(np.int32)
+
+
+def _turned(triangles: Array, inwards: Array) -> Array:
+    """With their normals out of the particle."""
+    p, q, r = triangles.transpose(1, 0, 2)
+    wrong = (np.cross(q - p, r - p) * inwards).sum(axis=1) > 0
+    return np.where(wrong[:, None, None], triangles[:, ::-1], triangles)
+
+
+def _bounded(triangles: Array, number: Index, diagonal: float, comm: MPI.Intracomm) -> tuple[Array, Index]:
+    """On a grid of points where there are too many, so that those smaller than the grid fall away."""
+    size = diagonal / LONG_SIDE
+    while comm.allreduce(len(triangles)) > MOST_TRIANGLES:
+        points = np.round(triangles / size)
+        whole = ~np.any([(points[:, i] == points[:, i - 1]).all(axis=1) for i in range(3)], axis=0)
+        triangles, number = points[whole] * size, number[whole]
+        size *= 1.5
+    return triangles, number
+
+
+def _apart(triangles: Array, number: Index, particles: Particles, mesh: PhaseMesh) -> Array:
+    """Drawn a little towards the middles of their particles."""
+    inwards = particles.center[number][:, None] / mesh.unit - triangles
+    length = np.linalg.norm(inwards, axis=2, keepdims=True)
+    return np.asarray(triangles + APART * max(mesh.extent) * inwards / np.maximum(length, 1e-300))
+
+
+def _draw(
+    path: Path,
+    title: str,
+    physics: Physics,
+    mesh: PhaseMesh,
+    triangles: NDArray[np.float32],
+    times: Array,
+    tables: Sequence[ParticleTable],
+    end: float,
+) -> None:
+    """On rank 0."""
+    view = View.of_frame(np.array(mesh.extent))
+    colours = TimeColours.of(tables, end)
+    level = colours.level(times)
+    never = np.isnan(level)
+    box = box_edges(np.zeros(3), np.array(mesh.extent)).reshape(-1, 3) + LIFT * view.half_height * view.towards
+    lines = np.arange(len(box), dtype=np.int32).reshape(-1, 2)
+    layers = (_layer(triangles[~never]), _layer(triangles[never], NEVER[0]))
+    frame = Layer(box.astype(np.float32), lines, grey=0.13, lit=False, width=1.5)
+    scene = view.scene((*layers, frame), (0.0, 1.0))
+    renderer = Renderer(Scene(**{**vars(scene), "colours": FAST_TO_SLOW}))
+    try:
+        picture = renderer.draw([np.repeat(level[~never], 3).astype(np.float32)])
+    finally:
+        renderer.close()
+    sheet = page(
+        title,
+        (view.columns, view.rows),
+        MARGINS,
+        LEAST_WIDTH,
+        (0.0, 1.0),
+        inset=0.08,
+        colours=colours.mappable,
+        of_bar=f"t50 of the particle's surface / {colours.unit}",
+    )
+    colours.axis(sheet.figure.axes[-1].yaxis)
+    sheet.heading.set_text("When half has reached each particle's surface")
+    axes = sheet.axes
+    axes.imshow(picture, extent=(0, view.columns, view.rows, 0), interpolation="nearest", aspect="auto")
+    axes.set_xlim(0, view.columns)
+    axes.set_ylim(view.rows, 0)
+    axes.set_axis_off()
+    name_edges(axes, view, mesh.unit)
+    scale_bar(axes, view, mesh.unit)
+    legend_of_phases(sheet.figure, sheet.left, {}, tables, end)
+    save(sheet.figure, path, f"{title}, t50 of particles")
+
+
+def _layer(triangles: NDArray[np.float32], grey: float | None = None) -> Layer:
+    points = np.ascontiguousarray(triangles.reshape(-1, 3))
+    return Layer(points, np.arange(len(points), dtype=np.int32).reshape(-1, 3), grey=grey)

@@ -1,0 +1,300 @@
+"""Checks of a case that need its image: dimensions, places, and sizes."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.imaging.image.label_image import AXES, LabelImage
+from microlith.imaging.image.load import volume_of, whole_on_root
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.microstructure.percolation import NOT_CONNECTED
+from microlith.imaging.options import MeshOptions
+from microlith.imaging.parallel.collective import on_first_rank
+from microlith.imaging.parallel.memory import available_memory
+from microlith.solver.physics.phases import Ball, Box, LabelRegion, Polygon, Role, Shape, Shell, SurfaceOf, WholePhase
+from microlith.workflow.case.case import Case
+from microlith.workflow.case.physics import driven_from_within
+from microlith.workflow.prepare import footprint
+from microlith.workflow.prepare.footprint import Contacts, Flags
+from microlith.workflow.schema.kinds import Place
+from microlith.workflow.schema.units import length_text
+
+# Bytes per element at the peak, by (dimension, degree), of mesher and solver; on the low side, since a case that would
+# just fit must not be refused.
+_BYTES_PER_SIMPLEX = {(2, 1): 1500, (2, 2): 2500, (2, 3): 5000, (3, 1): 1500, (3, 2): 4000, (3, 3): 10000}
+_BYTES_PER_VOXEL = {(2, 1): 1200, (2, 2): 3500, (2, 3): 8000, (3, 1): 4000, (3, 2): 30000, (3, 3): 100000}
+_SLACK = 1e-6  # of a pixel: how far a region may stand out of the image unmentioned
+_TRIES = 12  # at sizes that would fit
+
+
+def check_against_image(case: Case, image: LabelImage) -> list[str]:
+    """Checks what the case says against its image, which one rank holds; result and errors of check_against_volume."""
+    return check_against_volume(case, volume_of(image, MPI.COMM_SELF), MPI.COMM_SELF)
+
+
+def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> list[str]:
+    """Checks what the case says against its image, of which no rank reads more than some layers at once; collective.
+
+    Args:
+        case: as loaded.
+        volume: the image, with the phases in the order of the case.
+        comm: all ranks.
+
+    Returns:
+        Sentences about what is allowed but perhaps not meant, the same on all ranks.
+
+    Raises:
+        InputError: Axes, coordinates or faces of another dimension than the image's, nothing that feeds the transport
+            phases, a region outside the image or in no transport phase, or element sizes that need more memory than
+            there is; on all ranks.
+    """
+    at = Place(str(case.path))
+    roles = [phase.role for phase in case.physics.phases]
+    solved = np.array([role is Role.TRANSPORT for role in roles])
+    sources = np.array([role is Role.SOURCE for role in roles])
+    _check_dimension(case, volume, at)
+    contacts = footprint.contacts(volume, comm)
+    warnings = _check_feeding(case, contacts, solved, sources, at)
+    for name, shape in case.regions.items():
+        place = at.child("regions", True).child(name, True)
+        warnings += _check_region(shape, volume, contacts, solved, place, comm)
+    return warnings + _check_sizes(case, volume, solved, at.child("mesh", True), comm)
+
+
+# --- dimension ---
+
+
+def _check_dimension(case: Case, volume: LabelVolume, at: Place) -> None:
+    dim, known = volume.dim, AXES[: volume.dim]
+    table = at.child("image", section=True)
+    size = case.image.voxel_size
+    sliced = len(volume.stored_shape) == 3 and dim == 2  # one slice of a volume, cut out by crop.z
+    if size is not None and len(size) not in (1, dim, 3 if sliced else dim):
+        axes = ", ".join(known)
+        raise table.child("voxel_size").error(f"expected the axes {axes} of a {dim}D image, got {len(size)} axes")
+    _check_axes([axis for axis in case.image.crop if not (sliced and axis == "z")], volume, table.child("crop"))
+    if case.mesh.method == "fitted" and dim == 3:
+        raise at.child("mesh", True).child("method").error('"fitted" is for 2D images; take "auto" or "lattice"')
+    for face in case.physics.faces:
+        if face[0] not in known:
+            raise at.child("faces", True).error(f'there is no face "{face}" in 2D; take x_min, x_max, y_min or y_max')
+    for phase in case.physics.phases:
+        if phase.anisotropy is not None and len(phase.anisotropy) != dim:
+            wanted = "x and y" if dim == 2 else "x, y and z"
+            raise (
+                at.child("phases", True)
+                .child(phase.name, True)
+                .child("diffusivity")
+                .error(f"expected the axes {wanted} of a {dim}D image, got {len(phase.anisotropy)} axes")
+            )
+    for name, shape in case.regions.items():
+        _check_shape(shape, volume, at.child("regions", True).child(name, True))
+
+
+def _check_axes(axes: Iterable[str], volume: LabelVolume, at: Place) -> None:
+    for axis in axes:
+        if axis not in AXES[: volume.dim]:
+            raise at.child(axis).error(f"a 2D image has no axis {axis}; remove it")
+
+
+def _check_shape(shape: Shape, volume: LabelVolume, at: Place) -> None:
+    match shape:
+        case Box():
+            _check_axes(shape.bounds, volume, at.child("box"))
+        case Ball() if len(shape.center) != volume.dim:
+            given, wanted = ("sphere", "disk") if volume.dim == 2 else ("disk", "sphere")
+            raise at.child(given).error(f"a {given} is not for {volume.dim}D images; take a {wanted}")
+        case Polygon() if volume.dim != 2:
+            raise at.child("polygon").error("a polygon is for 2D images; take a box or a sphere")
+        case Polygon() if footprint.crosses_itself(shape):
+            raise at.child("polygon").error("the edges cross each other; list the corners in their order around it")
+
+
+# --- what feeds ---
+
+
+def _check_feeding(case: Case, contacts: Contacts, solved: Flags, sources: Flags, at: Place) -> list[str]:
+    """Something has to touch a transport phase, unless lithium that is there moves; what is idle is mentioned."""
+    physics = case.physics
+    idle = []
+    table = at.child("faces", section=True)
+    for name, face in physics.faces.items():
+        fed = solved
+        if face.phases is not None:
+            fed = np.array([phase.name in face.phases for phase in physics.phases])
+        if not (fed & contacts.faces[name]).any():
+            of = "no transport phase" if face.phases is None else f"none of {', '.join(face.phases)}"
+            idle.append(f"{table.child(name, section=True)}: {of} touches this face")
+    feeding = len(idle) < len(physics.faces) or contacts.touch(sources, solved) or driven_from_within(physics)
+    if not feeding:
+        raise at.child("phases", section=True).error(
+            "no pixel of a transport phase touches a source or a face with a condition, so nothing would happen; "
+            "check labels and roles"
+        )
+    return idle + _idle_interfaces(case, contacts, at)
+
+
+def _idle_interfaces(case: Case, contacts: Contacts, at: Place) -> list[str]:
+    """Sentences about pairs of phases with a law that don't touch."""
+    names = [phase.name for phase in case.physics.phases]
+    section = at.child("interfaces", section=True)
+    return [
+        f"{section.table(i)}: {law.first} and {law.second} do not touch"
+        for i, law in enumerate(case.physics.interfaces)
+        if not contacts.touching[names.index(law.first), names.index(law.second)]
+    ]
+
+
+# --- regions ---
+
+
+def _check_region(
+    shape: Shape, volume: LabelVolume, contacts: Contacts, solved: Flags, at: Place, comm: MPI.Intracomm
+) -> list[str]:
+    match shape:
+        case WholePhase() | LabelRegion():  # the reader of the image has found the phase; labels are read later
+            return []
+        case SurfaceOf():
+            phase = np.array([name == shape.phase for name in volume.names])
+            if not contacts.touch(phase, solved & ~phase):
+                raise at.child("surface").error(
+                    f"no pixel of {shape.phase} touches another transport phase, so it has no such surface; remove it"
+                )
+            return []
+        case Shell():
+            if not footprint.shell_hits(shape, volume, solved, contacts, comm):
+                reach = length_text(shape.distance)
+                raise at.error(f"no transport phase is within {reach} of {shape.around}; enlarge the shell")
+            return []
+    extent = ", ".join(f"{axis} 0 to {length_text(size)}" for axis, size in zip(AXES, volume.extent, strict=False))
+    partly = False
+    for (low, high), size, pixel in zip(
+        footprint.bounds(shape, volume), volume.extent, volume.voxel_size[::-1], strict=True
+    ):
+        if high <= 0 or low >= size:
+            raise at.error(f"the region is outside the image, which spans {extent}; move it")
+        partly |= low < -_SLACK * pixel or high > size + _SLACK * pixel
+    if not footprint.hits(shape, volume, solved, comm):
+        raise at.error("the region holds no point of a transport phase; move or enlarge it")
+    return [f"{at}: part of the region is outside the image, which spans {extent}"] if partly else []
+
+
+# --- sizes ---
+
+
+def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm: MPI.Intracomm) -> list[str]:
+    pixel = min(volume.voxel_size)
+    options = _scaled(case.mesh, 1.0, pixel / 1000)  # finer ones would only overflow: no memory holds these
+    memory = _free_memory(comm)
+    if options.method == "voxel":
+        needed = _voxels(volume, solved) * _bytes(case, volume)
+        if needed > memory:
+            fitting = math.ceil((needed / memory) ** (1 / volume.dim)) * case.image.coarsen
+            raise at.child("method").error(
+                f"{_shortage('squares' if volume.dim == 2 else 'cubes', needed, memory)}coarsen the image "
+                f"(coarsen = {fitting} would fit), or crop it"
+            )
+        return []  # it knows no sizes
+    elements = _counter(case, volume, options, solved, memory, comm)
+    needed = elements(options) * _bytes(case, volume)
+    if needed > memory:
+        key = "size" if case.mesh.size else "size_max" if case.mesh.size_max else "method"
+        advice = _advice(case, options, lambda asked: elements(asked) * _bytes(case, volume) / memory, volume.dim)
+        raise at.child(key).error(_shortage("elements asked for", needed, memory) + advice)
+    asked = {f"size.{name}": size for name, size in case.mesh.size.items() if not name.endswith(NOT_CONNECTED)}
+    if case.mesh.size_max is not None:
+        asked["size_max"] = case.mesh.size_max
+    kind = "pixel" if volume.dim == 2 else "voxel"
+    return [
+        f"{at.child(key)}: {length_text(size)} is finer than a {kind}, {length_text(pixel)}, which adds elements "
+        "but no information"
+        for key, size in asked.items()
+        if size < pixel * (1 - _SLACK)
+    ]
+
+
+def _shortage(what: str, needed: float, memory: float) -> str:
+    return f"the {what} need about {needed / 1e9:.3g} GB of memory where {memory / 1e9:.3g} GB are free; "
+
+
+def _free_memory(comm: MPI.Intracomm) -> float:
+    """Bytes that are free on all machines together; collective."""
+    machine = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    mine = int(available_memory()) if machine.rank == 0 else 0
+    machine.Free()
+    return float(comm.allreduce(mine))
+
+
+def _scaled(options: MeshOptions, factor: float, least: float = 0.0) -> MeshOptions:
+    size = {name: max(least, factor * size) for name, size in options.size.items()}
+    largest = None if options.size_max is None else max(least, factor * options.size_max)
+    return replace(options, size=size, size_max=largest)
+
+
+def _advice(case: Case, options: MeshOptions, excess: Callable[[MeshOptions], float], dim: int) -> str:
+    """What to do about sizes that are too fine; `excess` says how many times the memory they need."""
+    times = excess(options)
+    if not options.size and options.size_max is None:
+        fitting = math.ceil(times ** (1 / dim)) * case.image.coarsen
+        return f"give larger sizes, coarsen the image (coarsen = {fitting} would fit), or crop it"
+    for _ in range(_TRIES):
+        if times <= 1:
+            break
+        options = _rounded_up(_scaled(options, max(1.1, times ** (1 / dim))))
+        times = excess(options)
+    else:
+        return "coarsen or crop the image"
+    # What is cut off of a source has its size and is no name of the case file.
+    asked = {name: size for name, size in options.size.items() if not name.endswith(NOT_CONNECTED)}
+    sizes = [f'{name} = "{length_text(size)}"' for name, size in asked.items()]
+    sizes += [] if options.size_max is None else [f'size_max = "{length_text(options.size_max)}"']
+    return f"make them coarser ({', '.join(sizes)} would fit), or crop the image"
+
+
+def _rounded_up(options: MeshOptions) -> MeshOptions:
+    """Sizes of two digits."""
+
+    def rounded(metres: float) -> float:
+        digit = 10.0 ** (math.floor(math.log10(metres)) - 1)
+        return math.ceil(metres / digit - _SLACK) * digit
+
+    largest = None if options.size_max is None else rounded(options.size_max)
+    return replace(options, size={name: rounded(size) for name, size in options.size.items()}, size_max=largest)
+
+
+def _bytes(case: Case, volume: LabelVolume) -> float:
+    """Of an element."""
+    table = _BYTES_PER_VOXEL if case.mesh.method == "voxel" else _BYTES_PER_SIMPLEX
+    return table[volume.dim, case.degree or (2 if volume.dim == 2 else 1)]
+
+
+def _voxels(volume: LabelVolume, solved: Flags) -> int:
+    return sum(count for count, wanted in zip(volume.counts, solved, strict=True) if wanted)
+
+
+def _counter(
+    case: Case, volume: LabelVolume, options: MeshOptions, solved: Flags, memory: float, comm: MPI.Intracomm
+) -> Callable[[MeshOptions], float]:
+    """A function that tells about how many elements sizes ask for; both are collective."""
+    indices = [i for i, wanted in enumerate(solved) if wanted]
+    if volume.dim == 2:
+        from microlith.meshing.fitted.sizing import size_field
+
+        image = whole_on_root(volume, comm)
+
+        def triangles(asked: MeshOptions) -> float:
+            assert image is not None  # on rank 0, where this runs
+            return size_field(image, asked, indices, np.empty((0, 2))).triangles()
+
+        return lambda asked: on_first_rank(comm, lambda: triangles(asked))
+    from microlith.meshing.lattice.cell_count import most_tetrahedra, samples, tetrahedra
+
+    most = most_tetrahedra(volume, options, indices)
+    if most * _bytes(case, volume) < memory:
+        return lambda asked: most_tetrahedra(volume, asked, indices)  # no need to look closer
+    found = samples(volume, comm)
+    return lambda asked: tetrahedra(found, asked, indices, comm)

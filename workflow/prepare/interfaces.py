@@ -1,0 +1,91 @@
+"""What a user should know of the interfaces of a case on its mesh."""
+
+import numpy as np
+
+from dolfinx.mesh import CellType, compute_midpoints
+from mpi4py import MPI
+
+from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.solver.interfaces.partition import links_of
+from microlith.solver.physics.phases import Physics
+from microlith.solver.problem.boundaries import contacts_of, facets_of, phases_at
+from microlith.solver.problem.problem import Problem
+
+
+def interface_warnings(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list[str]:
+    """Sentences on laws that nothing follows, and on surfaces that contradict a partition; collective.
+
+    A surface that holds the concentration of two phases which are not in equilibrium then drives lithium around the
+    line where they meet, the more the finer the mesh. A transfer to such phases keeps it flowing round for ever.
+    """
+    stairs = _stairs(mesh, physics)
+    if not physics.interfaces:
+        return stairs
+    comm = mesh.mesh.comm
+    there = {frozenset((mesh.names[link.first], mesh.names[link.second])) for link in links_of(mesh, physics)}
+    said = [
+        f"[[interfaces]] between {law.first} and {law.second} has no effect: they share no interface in the mesh"
+        for law in physics.interfaces
+        if frozenset((law.first, law.second)) not in there
+    ]
+    loads = [load for load in problem.system.loads if load.drag is not None]
+    held = comm.allreduce(np.array([len(load.held) for load in loads], dtype=np.int64), op=MPI.SUM)
+    names = [load.name for load, count in zip(loads, held, strict=True) if count > 0]
+    said += [
+        f"{name} holds its concentration on phases that are not in equilibrium with each other at that: where they "
+        "meet at its surface the flow has no limit as the mesh gets finer; give it a mass_transfer, or in the image "
+        "keep one of them away from it"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    return said + _flows_round(problem, mesh, physics) + stairs
+
+
+def _stairs(mesh: PhaseMesh, physics: Physics) -> list[str]:
+    """A sentence on surfaces of voxels through which lithium passes in proportion to their area; collective."""
+    if mesh.mesh.topology.cell_type not in (CellType.quadrilateral, CellType.hexahedron):
+        return []
+    tags = {contact.name: contact.tags for contact in contacts_of(physics) if contact.coefficient is not None}
+    for link in links_of(mesh, physics):
+        if link.exchange is not None:
+            tags[f"{mesh.names[link.first]} and {mesh.names[link.second]}"] = (link.tag,)
+    names = [name for name, some in tags.items() if name not in physics.faces and _has_steps(mesh, some)]
+    if not names:
+        return []
+    most = "1.4" if mesh.mesh.topology.dim == 2 else "1.7"
+    return [
+        f"the steps of {'pixels' if mesh.mesh.topology.dim == 2 else 'voxels'} make slanted and curved surfaces up to "
+        f"{most} times too large, and as much too much lithium passes through those of {', '.join(names)}, which the "
+        'error in space does not see; compare with [mesh] method = "lattice"'
+    ]
+
+
+def _has_steps(mesh: PhaseMesh, tags: tuple[int, ...]) -> bool:
+    """Whether facets lie in more than one plane along each axis; collective."""
+    dim = mesh.mesh.topology.dim
+    facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, tags)]
+    middles = compute_midpoints(mesh.mesh, dim - 1, facets)[:, :dim]
+    low = middles.min(axis=0, initial=np.inf) if len(middles) else np.full(dim, np.inf)
+    high = middles.max(axis=0, initial=-np.inf) if len(middles) else np.full(dim, -np.inf)
+    mesh.mesh.comm.Allreduce(MPI.IN_PLACE, low, op=MPI.MIN)
+    mesh.mesh.comm.Allreduce(MPI.IN_PLACE, high, op=MPI.MAX)
+    return bool((high - low > 1e-6 * max(mesh.extent)).all())
+
+
+def _flows_round(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list[str]:
+    """Sentences on transfers towards one concentration from phases that it can't be in equilibrium with together."""
+    comm = mesh.mesh.comm
+    said = []
+    for contact in contacts_of(physics):
+        if contact.coefficient is None or contact.concentration is None or contact.concentration.largest == 0.0:
+            continue
+        here = np.bincount(phases_at(mesh, facets_of(mesh, contact)), minlength=len(mesh.names)) > 0
+        touched = np.flatnonzero(comm.allreduce(here.astype(np.int64), op=MPI.SUM))
+        if len(np.unique(problem.factors[touched])) > 1:
+            phases = " and ".join(mesh.names[i] for i in touched)
+            said.append(
+                f"{contact.name} feeds {phases}, which are not in equilibrium with each other at one concentration: "
+                "lithium flows from one to the other through it for ever, and what the partition asks for is not "
+                "reached near it; in the image, keep one of them away from it"
+            )
+    return said

@@ -1,0 +1,192 @@
+"""Regions that are drawn as a second label image."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.labels import read_region_labels
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.parallel.large_arrays import count_values, rename
+from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.solver.physics.phases import LabelRegion, Shape
+from microlith.solver.regions.shapes import LabelField
+from microlith.workflow.case.case import Case
+from microlith.workflow.prepare.region_shares import label_shares, solved_flags
+
+Array = NDArray[np.float64]
+MOST_REGIONS = 254  # of one label image: a byte for each voxel, and one value for what is in no region
+MARGIN = 2  # voxels that a rank looks beyond its cells
+
+
+@dataclass(frozen=True, eq=False)
+class Expanded:
+    """All regions of a case with one label each."""
+
+    shapes: dict[str, Shape]
+    fields: dict[str, LabelField]  # what stands behind each LabelRegion, around the cells of this rank
+    shares: dict[str, float]  # of each LabelRegion: what part of its voxels is solved for
+
+
+def expanded(case: Case, volume: LabelVolume, mesh: PhaseMesh, comm: MPI.Intracomm) -> Expanded:
+    """All regions with one label each, and what stands behind those of label images; collective.
+
+    Args:
+        case: With its regions.
+        volume: The segmented image.
+        mesh: The mesh of the solved phases.
+        comm: All ranks.
+
+    Raises:
+        InputError: A label image can't be read, does not fit, or lacks the label.
+    """
+    found = Expanded({}, {}, {})
+    for name, shape in case.regions.items():
+        if not isinstance(shape, LabelRegion):
+            found.shapes[name] = shape
+            continue
+        regions = _region_volume(case, name, shape, volume, comm)
+        window = _window(volume, mesh)
+        index = regions.read(window).phase
+        pixel = np.asarray(_pixel(volume) / mesh.unit, np.float64)
+        shares = label_shares(volume, regions, solved_flags(case), comm)
+        for i, label in enumerate(regions.names[1:], 1):
+            key = name if shape.label is not None else f"{name}_{label}"
+            found.shapes[key] = replace(shape, label=int(label))
+            found.fields[key] = _field(index == i, pixel, window, volume.shape)
+            found.shares[key] = float(shares[i])
+    return found
+
+
+def check_labels(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> None:
+    """Read all label images of regions and see that each region meets a solved phase; collective.
+
+    Raises:
+        InputError: A label image can't be read, does not fit, or lacks the label; a region misses the solved phases.
+    """
+    for name, shape in case.regions.items():
+        if isinstance(shape, LabelRegion):
+            regions = _region_volume(case, name, shape, volume, comm)
+            shares = label_shares(volume, regions, solved_flags(case), comm)
+            for label, share in zip(regions.names[1:], shares[1:], strict=True):
+                if share == 0:
+                    raise InputError(
+                        f"{case.path}: [regions.{name}] labels: no pixel of label {label} in {shape.path} lies in a "
+                        "transport phase; move or remove it"
+                    )
+
+
+def _region_volume(case: Case, name: str, shape: LabelRegion, volume: LabelVolume, comm: MPI.Intracomm) -> LabelVolume:
+    """The wanted labels of a label image as phases 1, 2, ... and all else as phase 0; collective.
+
+    Rank 0 reads the label image, which has no description like that of the phases, and sends the windows.
+    """
+    return volume_of(on_root(comm, partial(_read, case, name, shape, volume)), comm)
+
+
+def _read(case: Case, name: str, shape: LabelRegion, volume: LabelVolume) -> LabelImage:
+    key = f"{case.path}: [regions.{name}] labels"
+    labels = read_region_labels(shape.path, case.image, volume.shape, key, volume.stored_shape)
+    found = count_values(labels) or {}
+    there = [label for label in found if label != 0]
+    if shape.label is not None and shape.label not in there:
+        raise InputError(f"{key}: no pixel of {shape.path} has the label {shape.label}; mend the label")
+    if not there:
+        raise InputError(f"{key}: all pixels of {shape.path} are 0; label the regions 1, 2, ...")
+    wanted = there if shape.label is None else [shape.label]
+    if len(wanted) > MOST_REGIONS:
+        raise InputError(
+            f"{key}: {shape.path} holds {len(wanted)} labels, of which each would be a region; name the ones you want "
+            f"by label = ..., or keep at most {MOST_REGIONS}"
+        )
+    index = rename(labels, dict.fromkeys(found, 0) | {label: i for i, label in enumerate(wanted, 1)})
+    return LabelImage(index, ("0", *map(str, wanted)), volume.voxel_size, volume.stored_shape)
+
+
+def _pixel(volume: LabelVolume) -> Array:
+    return np.array(volume.voxel_size[::-1])
+
+
+def _window(volume: LabelVolume, mesh: PhaseMesh) -> Window:
+    """The voxels around the cells of this rank."""
+    x = mesh.mesh.geometry.x[:, : volume.dim]
+    if len(x) == 0:
+        return ((0, 0),) * volume.dim
+    pixel = _pixel(volume) / mesh.unit
+    low = np.floor(x.min(axis=0) / pixel).astype(int) - MARGIN
+    high = np.ceil(x.max(axis=0) / pixel).astype(int) + MARGIN
+    return tuple((max(0, int(a)), min(n, int(b))) for a, b, n in zip(low[::-1], high[::-1], volume.shape, strict=True))
+
+
+def _field(
+    member: NDArray[np.bool_], pixel: Array, window: Window | None = None, shape: tuple[int, ...] | None = None
+) -> LabelField:
+    """Membership and distance to the edge at points in mesh units, in a window of the image.
+
+    Args:
+        member: ([z,] y, x) of the voxels of the window.
+        pixel: Size of a voxel x, y[, z] in mesh units.
+        window: Where `member` is; None for the whole image.
+        shape: Of the whole image.
+    """
+    from scipy import ndimage
+
+    whole = member.shape if shape is None else shape
+    ends = tuple((0, n) for n in member.shape) if window is None else window
+    # Beyond a side that cuts the image nothing is known: no point is farther from an edge than from there.
+    sides = [
+        (axis, end * pixel[axis])
+        for axis, (pair, count) in enumerate(zip(ends[::-1], whole[::-1], strict=True))
+        for end, beyond in ((pair[0], pair[0] > 0), (pair[1], pair[1] < count))
+        if beyond
+    ]
+
+    def limited(distance: Array, x: Array) -> Array:
+        for axis, side in sides:
+            distance = np.minimum(distance, np.abs(x[:, axis] - side))
+        return distance
+
+    (box,) = ndimage.find_objects(member.astype(np.uint8), max_label=1)
+    if box is None:
+        return LabelField(lambda x: np.zeros(len(x), bool), lambda x: limited(np.full(len(x), np.inf), x))
+    box = tuple(slice(max(0, s.start - 1), min(n, s.stop + 1)) for s, n in zip(box, member.shape, strict=True))
+    inner = member[box]
+    sampling = tuple(pixel[::-1])
+    if inner.all():
+        away = np.full(inner.shape, np.inf)
+    else:
+        inside = ndimage.distance_transform_edt(inner, sampling=sampling)
+        away = np.where(inner, inside, ndimage.distance_transform_edt(~inner, sampling=sampling))
+    # From centre to centre: a point may be half a diagonal off its pixel's centre, and so may the edge be.
+    away = np.maximum(away - np.linalg.norm(pixel), 0.0)
+    first = np.array([s.start + low for s, (low, _) in zip(box, ends, strict=True)])[::-1]
+    count = np.array(inner.shape[::-1])
+    last = np.array(whole[::-1]) - 1
+
+    def places(x: Array) -> tuple[NDArray[np.bool_], tuple[NDArray[np.int64], ...]]:
+        index = np.clip((x / pixel).astype(np.int64), 0, last) - first
+        within = ((index >= 0) & (index < count)).all(axis=1)
+        return within, tuple(index[within].T[::-1])
+
+    def is_member(x: Array) -> NDArray[np.bool_]:
+        within, index = places(x)
+        found = np.zeros(len(x), bool)
+        found[within] = inner[index]
+        return found
+
+    def distance(x: Array) -> Array:
+        within, index = places(x)
+        # All members are in the box: outside they are not nearer than it.
+        outside = np.maximum(first * pixel - x, x - (first + count) * pixel)
+        found = np.linalg.norm(np.maximum(outside, 0.0), axis=1)
+        found[within] = away[index]
+        return limited(found, x)
+
+    return LabelField(is_member, distance)

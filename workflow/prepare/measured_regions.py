@@ -1,0 +1,62 @@
+"""The regions of a case on one of its meshes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microlith.solver.physics.phases import Shape, SurfaceOf
+from microlith.solver.problem.problem import Problem
+from microlith.solver.regions.means import RegionMean, region_means
+from microlith.workflow.case.case import Case
+from microlith.workflow.prepare.label_images import expanded
+from microlith.workflow.prepare.meshed import Meshed
+from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces, particle_surfaces
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredRegions:
+    """Means over all regions of a case, as functionals of the unknowns."""
+
+    shapes: dict[str, Shape]  # by name, one label each
+    means: dict[str, RegionMean]  # by name, in the order of the shapes
+    surfaces: ParticleSurfaces | None  # of the regions `surface`
+    shares: dict[str, float]  # of regions that are drawn as label images: what part of their voxels is solved for
+
+
+def measured_regions(case: Case, meshed: Meshed, problem: Problem) -> MeasuredRegions:
+    """Measure the regions of a case; collective.
+
+    Args:
+        case: With its regions.
+        meshed: Its image and a mesh.
+        problem: On that mesh.
+
+    Raises:
+        InputError: The label image of a region is at fault.
+    """
+    mesh = meshed.mesh
+    regions = expanded(case, meshed.volume, mesh, mesh.mesh.comm)
+    shapes = regions.shapes
+    bodies = {name: shape for name, shape in shapes.items() if not isinstance(shape, SurfaceOf)}
+    means = region_means(
+        problem.space, mesh, bodies, regions.fields, _phase_at(meshed), problem.factors, case.mesh.coarseness
+    )
+    surfaces = particle_surfaces(shapes, meshed.volume, mesh, case.physics, problem)
+    means |= surfaces.means if surfaces is not None else {}
+    return MeasuredRegions(shapes, {name: means[name] for name in shapes}, surfaces, regions.shares)
+
+
+def _phase_at(meshed: Meshed) -> Any:
+    """Phase of points in mesh units, looked up in the 2D image; on rank 0 only."""
+    image = meshed.image
+    if image is None:
+        return None
+    pixel = np.array(image.voxel_size[::-1]) / meshed.mesh.unit
+
+    def phase_at(x: NDArray[np.float64]) -> NDArray[np.uint8]:
+        index = np.clip((x / pixel).astype(np.int64), 0, np.array(image.phase.shape[::-1]) - 1)
+        return image.phase[tuple(index.T[::-1])]
+
+    return phase_at

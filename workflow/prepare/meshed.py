@@ -1,0 +1,164 @@
+"""From a case to its mesh: read the image, hold the case against it, mesh it, and compare mesh and image."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.load import label_volume, whole_on_root
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.parallel.collective import on_root
+from microlith.meshing.distribution.compilation import be_patient
+from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.distribution.from_triangles import distribute
+from microlith.meshing.fidelity.compare import fidelity, parts_fidelity
+from microlith.meshing.fidelity.report import FidelityReport
+from microlith.meshing.fitted.mesher import fitted_triangulation
+from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.meshing.mesh.phasemesh import Parts, PhaseMesh, Triangulation
+from microlith.meshing.voxel import voxel_parts
+from microlith.workflow.case.case import Case
+from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.checks import check_against_volume
+from microlith.workflow.prepare.connectivity import as_loaded, with_connectivity
+from microlith.workflow.prepare.label_images import check_labels
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Method = Literal["fitted", "lattice", "voxel"]
+
+
+@dataclass(frozen=True, eq=False)
+class CaseImage:
+    """A case and its image, in agreement with each other."""
+
+    case: Case  # as its image makes it: sources that are not all connected to their face are split
+    volume: LabelVolume  # the image, read in windows
+    image: LabelImage | None  # the whole image, in 2D and on rank 0 only
+
+
+@dataclass(frozen=True, eq=False)
+class Meshed:
+    """What meshing leaves."""
+
+    case: Case  # as its image makes it, see CaseImage; its phases are those of volume and mesh
+    volume: LabelVolume  # the image, read in windows
+    image: LabelImage | None  # the whole image, in 2D and on rank 0 only
+    method: Method  # that made the mesh
+    triangulation: Triangulation | None  # of all phases, on rank 0, where the method is "fitted"
+    parts: Parts | None  # all cells of this rank, where the method is another
+    report: FidelityReport | None  # on rank 0
+    mesh: PhaseMesh
+
+
+def mesh_of(case: Case, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm, *, check: bool = True) -> Meshed:
+    """Read the image of a case and mesh it; collective.
+
+    Args:
+        case: What to mesh and how; `auto` means fitted in 2D and lattice in 3D.
+        solved: Indices of the phases that the mesh is for.
+        stages: Takes the times.
+        comm: The ranks that share the mesh.
+        check: Whether physics, regions and sizes are held against the image first.
+
+    Raises:
+        InputError: The image or what the case says of it is at fault.
+    """
+    be_patient()
+    with file_named(case):
+        with stages.stage("image", "reading the image"):
+            found = read_image(case, comm, check)
+        method = method_of(case, found.volume.dim)
+        if method == "fitted":
+            return _fitted(found, solved, stages, comm)
+        return _from_parts(found, method, solved, stages, comm)
+
+
+@contextmanager
+def file_named(case: Case) -> Iterator[None]:
+    """Put the case file before messages that begin with a key: meshing knows the keys, but not the file."""
+    try:
+        yield
+    except InputError as error:
+        if not str(error).startswith("["):
+            raise
+        raise InputError(f"{case.path}: {error}") from error
+
+
+def method_of(case: Case, dim: int) -> Method:
+    """The method that meshes an image of `dim` dimensions.
+
+    Raises:
+        InputError: The method that the case names is for the other dimension.
+    """
+    if case.mesh.method == "fitted" and dim == 3:
+        raise InputError('[mesh] method: "fitted" is for 2D images; take "auto" or "lattice"')
+    if case.mesh.method == "auto":
+        return "fitted" if dim == 2 else "lattice"
+    return case.mesh.method
+
+
+def degree_of(case: Case, dim: int) -> int:
+    """Degree of the elements for an image of `dim` dimensions."""
+    return case.degree or (2 if dim == 2 else 1)
+
+
+def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage:
+    """The image of a case, and the case with the phases of the image; collective.
+
+    Args:
+        case: With its image.
+        comm: All ranks.
+        check: Whether the roles of the phases count: the case is then held against the image, what of a source is not
+            connected to its face becomes a phase of its own, and rank 0 logs what is perhaps not meant.
+
+    Raises:
+        InputError: The image can't be read, or the case does not fit it.
+    """
+    case = as_loaded(case)
+    volume = label_volume(case.image, case.labels, comm)
+    if check:
+        case, volume = with_connectivity(case, volume, comm)
+    image = whole_on_root(volume, comm) if volume.dim == 2 else None
+    if check:
+        warnings = check_against_volume(case, volume, comm)
+        check_labels(case, volume, comm)
+        for warning in warnings if comm.rank == 0 else []:
+            log.warning("%s", warning)
+    return CaseImage(case, volume, image)
+
+
+def _fitted(found: CaseImage, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm) -> Meshed:
+    options, image = found.case.mesh, found.image
+    with stages.stage("mesh", "meshing") as tell:
+        triangulation = on_root(comm, lambda: fitted_triangulation(there(image), options, solved, tell))
+    with stages.stage("fidelity", "comparing mesh and image"):
+        report = on_root(comm, lambda: fidelity(there(image), there(triangulation), solved))
+    with stages.stage("distribution", "distributing the mesh"):
+        mesh = distribute(triangulation, solved, comm)
+    return Meshed(found.case, found.volume, image, "fitted", triangulation, None, report, mesh)
+
+
+def _from_parts(found: CaseImage, method: Method, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm) -> Meshed:
+    volume = found.volume
+    with stages.stage("mesh", "meshing") as tell:
+        if method == "voxel":
+            parts = voxel_parts(volume, solved, comm)
+        else:
+            parts = lattice_parts(volume, found.case.mesh, solved, comm, tell)
+    with stages.stage("fidelity", "comparing mesh and image"):
+        report = parts_fidelity(volume, parts, solved, comm)
+    with stages.stage("distribution", "distributing the mesh"):
+        mesh = phase_mesh(parts, solved, comm)
+    return Meshed(found.case, volume, found.image, method, None, parts, report, mesh)
+
+
+def there(product: T | None) -> T:
+    """What rank 0 has, on rank 0."""
+    assert product is not None
+    return product

@@ -1,0 +1,58 @@
+"""Mean concentrations of regions against time, and their errors, as files."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from microlith.workflow.results.folder import write_text
+
+COMMENT_LINES = 3  # above the header: np.genfromtxt(..., names=True, skip_header=COMMENT_LINES)
+
+
+def write_curves(path: Path, title: str, times: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
+    """Write curves.csv: three comment lines (title, version, units), a header, and one row per time.
+
+    Args:
+        path: The file; it appears whole or not at all.
+        title: Of the case.
+        times: (n,) in s.
+        curves: Region name -> (n,) mean concentration in mol/m^3.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    _write(path, title, "mean concentration of a region in mol/m^3", times, curves)
+
+
+def write_errors(path: Path, title: str, times: ArrayLike, errors: Mapping[str, ArrayLike]) -> None:
+    """Write errors.csv, of the same form and with the same times and columns as curves.csv.
+
+    Args:
+        path: The file; it appears whole or not at all.
+        title: Of the case.
+        times: (n,) in s.
+        errors: Region name -> (n,) estimated error of its curve in mol/m^3.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    _write(path, title, "estimated error of the curve of a region, in time and space, in mol/m^3", times, errors)
+
+
+def _write(path: Path, title: str, what: str, times: ArrayLike, columns: Mapping[str, ArrayLike]) -> None:
+    from importlib.metadata import version
+
+    text = io.StringIO()
+    text.write(f"# {' '.join(title.split())}\n")
+    text.write(f"# microlith {version('microlith')}\n")
+    text.write(f"# time_s in s; every other column: {what}\n")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["time_s", *columns])
+    arrays = [np.asarray(column, dtype=np.float64) for column in (times, *columns.values())]
+    for row in np.stack(arrays, axis=1):
+        rows.writerow([f"{value:.12g}" for value in row])
+    write_text(path, text.getvalue())

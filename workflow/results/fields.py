@@ -1,0 +1,232 @@
+"""Concentration fields as one temporal VTKHDF file, which PyVista and ParaView open.
+
+The layout is that of an UnstructuredGrid in version 2 of the format (docs.vtk.org, "VTKHDF format specification"), with
+a group Steps that holds the times and, for each, where its data start. The geometry is there once; all times point to
+it. However many ranks wrote the file, it is one conforming grid: each point is a degree of freedom and is written by
+the rank that owns it.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+import basix
+import basix.ufl
+from dolfinx import fem, plot
+
+from microlith.imaging.parallel.collective import in_turn, on_first_rank
+from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.solver.interfaces.broken_space import owned_values, with_element
+from microlith.workflow.results.folder import FIELDS, cannot_write, partial_name, replace_file
+
+if TYPE_CHECKING:
+    import h5py
+
+    from mpi4py.MPI import Comm
+
+Array = NDArray[np.float64]
+MICROMETRE = 1e-6
+HEADERS = 1 << 16  # bytes in the file that are no field, generously
+# VTK numbers of the cells of degree 1, 2 and 3 or more. VTK_LAGRANGE_* would do for degree 2 as well, but more readers
+# know VTK_QUADRATIC_*; their nodes come in the same order. Squares and cubes have none with all nodes in that order.
+CELL_TYPES = {
+    "triangle": (5, 22, 69),
+    "tetrahedron": (10, 24, 71),
+    "quadrilateral": (9, 70, 70),
+    "hexahedron": (12, 72, 72),
+}
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one rank writes: the points of the degrees of freedom, and the cells, that it owns."""
+
+    points: Array  # (n, 3) in micrometres
+    connectivity: NDArray[np.int64]  # (m, nodes per cell) points by their number over all ranks, in VTK's order
+    cell_type: int  # VTK's number
+    phase: NDArray[np.uint8]  # (m,)
+    at_points: Callable[[Array], Array]  # local dofs, ghosts included -> (n,) values at the points
+
+
+def write_fields(
+    path: Path,
+    mesh: PhaseMesh,
+    space: fem.FunctionSpace,
+    times: Sequence[float],
+    concentrations: Iterable[Array],
+) -> None:
+    """Write fields.vtkhdf: geometry in µm, cell data `phase`, point data `concentration` at each time.
+
+    Nothing is gathered: the ranks write one after the other with a serial HDF5, and hold one field at a time. Cells
+    keep the degree of the elements. The dataset `phase` has the names of the phases, by index, as its attribute
+    `names`.
+
+    Args:
+        path: The file; it appears whole or not at all.
+        mesh: The mesh and its phases.
+        space: Lagrange space of degree 1, 2 or 3 on it, broken or not.
+        times: (k,) increasing, s.
+        concentrations: k arrays, taken in turn: local dofs of this rank with ghosts, mol/m^3.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    comm = space.mesh.comm
+    share = _share(mesh, space)
+    sizes = np.array(comm.allgather((len(share.points), len(share.connectivity))), dtype=np.int64)
+    points, cells = sizes.sum(axis=0)
+    first_point, first_cell = sizes[: comm.rank].sum(axis=0)
+    moments = np.asarray(times, dtype=np.float64)
+    nodes = share.connectivity.shape[1]
+
+    def geometry(root: "h5py.Group") -> None:
+        count = len(share.connectivity)
+        here = slice(first_cell, first_cell + count)
+        root["Points"][first_point : first_point + len(share.points)] = share.points
+        root["Connectivity"][first_cell * nodes : (first_cell + count) * nodes] = share.connectivity.ravel()
+        root["Offsets"][first_cell : first_cell + count + 1] = (first_cell + np.arange(count + 1)) * nodes
+        root["Types"][here] = np.full(count, share.cell_type, dtype=np.uint8)
+        root["CellData/phase"][here] = share.phase
+
+    with _whole_file_of_all(path, comm) as temporary:
+        on_first_rank(comm, lambda: _frame(temporary, mesh.names, moments, (points, cells, nodes)))
+        in_turn(comm, lambda: _change(temporary, geometry))
+        for step, concentration in zip(range(len(times)), concentrations, strict=True):
+            values = share.at_points(concentration)
+            start = step * points + first_point
+            in_turn(comm, partial(_change, temporary, partial(_write_field, start=start, values=values)))
+
+
+def _write_field(root: "h5py.Group", start: int, values: Array) -> None:
+    root["PointData/concentration"][start : start + len(values)] = values
+
+
+def _share(mesh: PhaseMesh, space: fem.FunctionSpace) -> Share:
+    """What this rank writes."""
+    cell_name = space.mesh.basix_cell().name
+    degree = space.element.basix_element.degree
+    at_dofs: Callable[[Array], Array] = np.asarray
+    if degree > 2:
+        # VTK places the nodes of a cell at equal distances; DOLFINx, for accuracy, nearer to the ends of the edges.
+        equispaced = basix.ufl.element("Lagrange", cell_name, degree, lagrange_variant=basix.LagrangeVariant.equispaced)
+        even = with_element(space, equispaced)
+        given, moved = fem.Function(space), fem.Function(even)
+
+        def interpolated(concentration: Array) -> Array:
+            given.x.array[:] = concentration
+            moved.interpolate(given)
+            return owned_values(even, moved.x.array[:, None])[:, 0]
+
+        space, at_dofs = even, interpolated
+    index_map = space.dofmap.index_map
+    owned = index_map.size_local
+    cells, _, x = plot.vtk_mesh(space)
+    nodes = space.dofmap.dof_layout.num_dofs
+    local = cells.reshape(-1, nodes + 1)[:, 1:].astype(np.int32)
+    phase = np.zeros(len(local), dtype=np.uint8)
+    mine = mesh.cell_tags.indices < len(local)
+    phase[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
+    return Share(
+        points=owned_values(space, x) * (mesh.unit / MICROMETRE),
+        connectivity=index_map.local_to_global(local.ravel()).reshape(-1, nodes),
+        cell_type=CELL_TYPES[cell_name][min(degree, 3) - 1],
+        phase=phase,
+        at_points=lambda concentration: at_dofs(concentration)[:owned],
+    )
+
+
+def _frame(path: Path, names: Sequence[str], times: Array, sizes: tuple[int, int, int]) -> None:
+    """Make the file: all small entries filled, the large ones allotted.
+
+    Args:
+        path: The file.
+        names: Of the phases.
+        times: (k,) in s.
+        sizes: Points, cells, and nodes of each cell.
+    """
+    import h5py
+
+    points, cells, nodes = (int(n) for n in sizes)
+    steps = len(times)
+    size = 8 * (points * (3 + steps) + cells * (nodes + 1)) + 2 * cells + HEADERS
+    with _as_input_error(path):
+        _try_space(path, size)
+    with _as_input_error(path), h5py.File(path, "w") as file:
+        root = file.create_group("VTKHDF")
+        root.attrs["Version"] = np.array([2, 2], dtype=np.int64)
+        root.attrs.create("Type", b"UnstructuredGrid", dtype="S16")  # VTK wants it of fixed length, in ASCII
+        for name, number in (("Points", points), ("Cells", cells), ("ConnectivityIds", cells * nodes)):
+            root[f"NumberOf{name}"] = np.array([number], dtype=np.int64)
+        root.create_dataset("Points", (points, 3), np.float64).attrs["unit"] = "um"
+        root.create_dataset("Connectivity", (cells * nodes,), np.int64)
+        root.create_dataset("Offsets", (cells + 1,), np.int64)
+        root.create_dataset("Types", (cells,), np.uint8)
+        phase = root.create_dataset("CellData/phase", (cells,), np.uint8)
+        phase.attrs["names"] = [str(name) for name in names]  # as field data, strings crash some versions of VTK
+        if steps == 0:
+            return
+        root.create_dataset("PointData/concentration", (steps * points,), np.float64).attrs["unit"] = "mol/m^3"
+        group = root.create_group("Steps")
+        group.attrs["NSteps"] = np.int64(steps)
+        group["Values"] = times
+        group["Values"].attrs["unit"] = "s"
+        group["NumberOfParts"] = np.ones(steps, dtype=np.int64)
+        still = np.zeros(steps, dtype=np.int64)  # the same geometry and phases at all times
+        for name in ("PartOffsets", "PointOffsets", "CellDataOffsets/phase"):
+            group[name] = still
+        for name in ("CellOffsets", "ConnectivityIdOffsets"):
+            group[name] = still[:, None]
+        group["PointDataOffsets/concentration"] = np.arange(steps, dtype=np.int64) * points
+
+
+def _try_space(path: Path, size: int) -> None:
+    """Raise OSError where the disk has no room for the file: some versions of HDF5 abort when they find that out."""
+    with path.open("wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except (AttributeError, OSError) as error:
+            # Not every system or file system can tell.
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+                raise
+
+
+def _change(path: Path, write: "Callable[[h5py.Group], None]") -> None:
+    """Open the file, write this rank's share, and close it for the next rank."""
+    import h5py
+
+    with _as_input_error(path), h5py.File(path, "r+") as file:
+        write(file["VTKHDF"])
+
+
+@contextmanager
+def _as_input_error(temporary: Path) -> Iterator[None]:
+    """HDF5's errors of writing as ours: it reports a full disk as OSError or, on closing, as RuntimeError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        told = re.search(r"error message = '([^']*)'", str(error))
+        reason = told[1] if told else getattr(error, "strerror", None) or str(error)
+        raise cannot_write(temporary.with_name(FIELDS), OSError(0, reason)) from error
+
+
+@contextmanager
+def _whole_file_of_all(path: Path, comm: "Comm") -> Iterator[Path]:
+    """As `whole_file`, for all ranks together: rank 0 renames or removes."""
+    temporary = partial_name(path)
+    try:
+        yield temporary
+        on_first_rank(comm, lambda: replace_file(temporary, path))
+    except BaseException:  # no word to the other ranks: they may be waiting elsewhere
+        if comm.rank == 0:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,125 @@
+"""The folder that a run left, read again."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microlith.imaging.errors import InputError
+from microlith.workflow.results.folder import FIELDS, SUMMARY
+
+if TYPE_CHECKING:
+    import h5py
+
+Array = NDArray[np.float64]
+
+# Linear cells, by VTK's number, that a cell of any degree is shown as: its corners, or those of the four triangles of a
+# quadratic one. Corners come first in all of them.
+_FOUR = [[0, 3, 5], [3, 1, 4], [5, 4, 2], [3, 4, 5]]
+_SHOWN = {
+    **{5: (5, [[0, 1, 2]]), 22: (5, _FOUR), 69: (5, [[0, 1, 2]])},
+    **dict.fromkeys((10, 24, 71), (10, [[0, 1, 2, 3]])),
+    **dict.fromkeys((9, 70), (9, [[0, 1, 2, 3]])),
+    **dict.fromkeys((12, 72), (12, [[0, 1, 2, 3, 4, 5, 6, 7]])),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What a run left, but for the concentrations, which are read one snapshot at a time."""
+
+    fields: Path
+    title: str
+    names: tuple[str, ...]  # of all phases
+    times: Array  # (k,) of the snapshots, s
+    c_range: tuple[float, float]  # concentrations at the two ends of the colour map, mol/m^3
+    points: Array  # (n, 3) in micrometres
+    cells: NDArray[np.int64]  # (m, corners) rows of `points`, linear
+    cell_type: int  # VTK's number
+    phase: NDArray[np.uint8]  # (m,)
+
+    @property
+    def dim(self) -> int:
+        """Number of space dimensions, 2 or 3."""
+        return 2 if self.cell_type in (5, 9) else 3
+
+    def concentration(self, step: int) -> Array:
+        """Of one snapshot at the points, (n,), mol/m^3.
+
+        Raises:
+            InputError: The file can't be read.
+        """
+        n = len(self.points)
+        values: Array = _read(self.fields, lambda root: root["PointData/concentration"][step * n : (step + 1) * n])
+        return values
+
+
+def load_results(folder: Path) -> Results:
+    """Read what `microlith run` left in a folder.
+
+    Raises:
+        InputError: The folder is not there, is not that of a run, has no fields, or can't be read.
+    """
+    if not folder.exists():
+        raise InputError(
+            f"{folder}: there is no such folder; name one that microlith run wrote, such as results/my-case"
+        )
+    if not folder.is_dir():
+        raise InputError(f"{folder}: this is a file; name the folder that microlith run wrote")
+    if not (folder / SUMMARY).is_file():
+        raise InputError(f"{folder}: there is no {SUMMARY}, so this is no folder of results; name one that a run wrote")
+    fields = folder / FIELDS
+    if not fields.is_file():
+        raise InputError(
+            f"{folder}: there is no {FIELDS}, which a run writes where [time] snapshots are given; add some to the "
+            "case file and run it again"
+        )
+    title, c_range = _of_summary(folder / SUMMARY)
+    return _read(fields, lambda root: _results(fields, root, title, c_range))
+
+
+def _of_summary(path: Path) -> tuple[str, tuple[float, float]]:
+    """Title of the case, and the range of its concentrations."""
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        case = summary["case"]
+        initial = [phase.get("initial_mol_per_m3") or 0.0 for phase in case["phases"].values()]
+        reference = float(summary["error"]["reference_concentration_mol_per_m3"])
+        low, high = summary.get("concentration_range_mol_per_m3", (min([0.0, *initial]), reference))
+        return str(case["title"] or ""), (float(low), float(high))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: expected the summary of a run ({type(error).__name__}: {error}); run it again"
+        ) from error
+
+
+def _results(fields: Path, root: "h5py.Group", title: str, c_range: tuple[float, float]) -> Results:
+    cell_type, pieces = _SHOWN[int(root["Types"][0])]
+    nodes = int(root["Offsets"][1])
+    cells = root["Connectivity"][:].reshape(-1, nodes)[:, pieces].reshape(-1, len(pieces[0]))
+    phase = root["CellData/phase"]
+    return Results(
+        fields=fields,
+        title=title,
+        names=tuple(str(name) for name in phase.attrs["names"]),
+        times=np.asarray(root["Steps/Values"][:], dtype=np.float64),
+        c_range=c_range,
+        points=root["Points"][:],
+        cells=cells,
+        cell_type=cell_type,
+        phase=np.repeat(phase[:], len(pieces)),
+    )
+
+
+def _read(path: Path, what: "Callable[[h5py.Group], Any]") -> Any:
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            return what(file["VTKHDF"])
+    except (OSError, KeyError, IndexError, ValueError) as error:
+        raise InputError(f"{path}: can't be read as the fields of a run ({error}); run the case again") from error

@@ -1,0 +1,345 @@
+"""The keys of the case file: what parser, JSON Schema, messages about unknown keys, and reference are all made from."""
+
+from dataclasses import replace
+from typing import Any
+
+from microlith.workflow.schema.kinds import Choice, Either, Flag, ListOf, Number, Quantity, Text
+from microlith.workflow.schema.physics_keys import (
+    DIFFUSIVITY_EXPRESSION,
+    DIFFUSIVITY_TABLE,
+    FACE,
+    INTERFACE,
+    PHASE,
+    UPTAKE,
+)
+from microlith.workflow.schema.shared_keys import FACES, coordinate, label, length, over_time, per_axis
+from microlith.workflow.schema.tables import Key, Named, Several, Table
+from microlith.workflow.schema.units import CONCENTRATION, TIME
+
+IMAGE = Table(
+    "the table [image]",
+    (
+        Key(
+            "file",
+            Text('the name of an image file, such as "electrode.tif"'),
+            "Segmented image, relative to the case file: a TIFF, PNG, BMP, NPY, NRRD, MHA, VTI or raw file, a folder "
+            'or glob of slices, or an HDF5 dataset as "file.h5:/path".',
+            required=True,
+        ),
+        Key(
+            "voxel_size",
+            Either((length, per_axis(length, 'a table such as { x = "20 nm", y = "20 nm" }', ("x", "y")))),
+            "Edge length of a pixel or voxel, one for all axes or one for each; may be left out where the image file "
+            "holds it.",
+        ),
+        Key(
+            "crop",
+            per_axis(
+                ListOf(Number(0, whole=True), "voxel numbers", 2, 2), "a table such as { x = [0, 400] }", at_least=1
+            ),
+            "Part of the image to use, as [first, last + 1] in voxels along each axis.",
+        ),
+        Key(
+            "coarsen",
+            Number(1, 1024, whole=True),
+            "Edge, in voxels, of the blocks that a majority vote turns into one voxel.",
+            default=1,
+        ),
+        Key(
+            "raw",
+            Table(
+                'a table such as { shape = [640, 400], dtype = "uint8" }',
+                (
+                    Key(
+                        "shape",
+                        ListOf(Number(1, whole=True), "whole numbers", 2, 3),
+                        "Numbers of voxels in array order, [y, x] or [z, y, x].",
+                        required=True,
+                    ),
+                    Key(
+                        "dtype",
+                        Text(
+                            'an integer type such as "uint8" or "<u2"',
+                            r"^([<>=|]?[ui][1248]|u?int(8|16|32|64)|bool)$",
+                        ),
+                        "NumPy's name of the integer type, with its byte order.",
+                        required=True,
+                    ),
+                    Key("offset", Number(0, whole=True), "Bytes before the first voxel.", default=0),
+                ),
+            ),
+            "Layout of a headerless file.",
+        ),
+    ),
+    doc="The segmented image.",
+    section=True,
+)
+
+MESH = Table(
+    "the table [mesh]",
+    (
+        Key(
+            "method",
+            Choice(("auto", "fitted", "lattice", "voxel")),
+            "fitted: smooth triangles by gmsh, 2D; lattice: refined lattice fitted to the surfaces; voxel: one block "
+            "per voxel; auto: picked by dimension.",
+            default="auto",
+        ),
+        Key(
+            "size",
+            Named(length, "phases", 'a table such as { particle = "25 nm" }', at_least=1, example="PHASE"),
+            "Element size at the surfaces of phases; smaller where a gap between them is narrow.",
+        ),
+        Key("size_max", length, "Largest element size."),
+        Key(
+            "growth",
+            Number(above=0, high=2),
+            "Increase of element size per distance from a surface named in size.",
+            default=0.25,
+        ),
+        Key(
+            "gap_elements",
+            Number(1, 20, whole=True),
+            "Elements wanted across gaps between surfaces named in size.",
+            default=3,
+        ),
+        Key("junction_size", length, "Element size where three phases meet."),
+        Key("degree", Number(1, 3, whole=True), "Degree of the Lagrange elements; 2 in 2D and 1 in 3D if left out."),
+        Key(
+            "estimate",
+            Flag(),
+            "Whether a run solves the case once more on a mesh twice as coarse, to estimate its error in space.",
+            default=True,
+        ),
+    ),
+    doc="The mesh.",
+    section=True,
+)
+
+TIME_TABLE = Table(
+    "the table [time]",
+    (
+        Key("end", Quantity(TIME), "Time of the end of the run; it starts at 0 s.", required=True),
+        Key(
+            "tolerance",
+            Number(1e-10, 0.5),
+            "Error allowed in the region curves, relative to the largest concentration that drives the problem.",
+            default=1e-4,
+        ),
+        Key(
+            "snapshots",
+            ListOf(Quantity(TIME, sign="not negative"), "times"),
+            "Times of the pictures and fields; if left out 0, end/50, end/10 and end.",
+        ),
+        Key(
+            "times",
+            ListOf(Quantity(TIME, sign="not negative"), "times", 1),
+            "Times of the curves, increasing; if left out 200 from end/1e5 to end, log-spaced, the snapshots, and some "
+            "in each stretch between kinks of courses.",
+        ),
+    ),
+    doc="Times of the run.",
+    section=True,
+)
+
+SOLVER = Table(
+    "the table [solver]",
+    (
+        Key(
+            "linear",
+            Choice(("auto", "mumps", "cg")),
+            "mumps: direct; cg: conjugate gradients with algebraic multigrid; auto: picked by dimension and size.",
+            default="auto",
+        ),
+        Key(
+            "max_solves",
+            Number(1, 100_000, whole=True),
+            "Linear solves at which the time integration of a linear problem gives up: for the start and for each "
+            "course that changes, in each stretch of time with mass-transfer coefficients of its own; at least 8 per "
+            "segment.",
+            default=200,
+        ),
+        Key(
+            "max_steps",
+            Number(1, whole=True),
+            "Steps, repeated ones included, at which the integration step by step gives up, which nonlinear problems "
+            "need.",
+            default=20_000,
+        ),
+        Key(
+            "inner_tolerance",
+            Number(above=0, high=0.5),
+            "Relative residual at which cg stops; if left out, so small that the curves don't depend on the ranks.",
+        ),
+    ),
+    doc="Choices of the linear algebra; rarely needed.",
+    section=True,
+)
+
+
+def _ball(coordinates: int, example: str) -> Table:
+    center = ListOf(coordinate, "coordinates", coordinates, coordinates)
+    return Table(
+        example,
+        (
+            Key("center", center, f"Centre, {coordinates} coordinates from x on.", required=True),
+            Key("radius", length, "Radius.", required=True),
+        ),
+    )
+
+
+REGION_KINDS = ("box", "shell", "disk", "sphere", "polygon", "phase", "labels", "surface")
+
+REGION = Table(
+    "a table such as [regions.I]",
+    (
+        Key(
+            "box",
+            per_axis(
+                ListOf(coordinate, "coordinates", 2, 2),
+                'a table such as { x = ["0.2 um", "0.6 um"], y = ["1 um", "1.4 um"] }',
+                at_least=1,
+            ),
+            "Low and high coordinate along each axis; an axis left out is not bounded.",
+        ),
+        Key(
+            "shell",
+            Table(
+                'a table such as { around = "particle", distance = "100 nm" }',
+                (
+                    Key("around", Text('the name of a phase, such as "particle"'), "Name of a phase.", required=True),
+                    Key("distance", length, "Largest distance from its surface.", required=True),
+                ),
+            ),
+            "All within a distance of the surface of a phase.",
+        ),
+        Key("disk", _ball(2, 'a table such as { center = ["1 um", "2 um"], radius = "300 nm" }'), "Disk, in 2D."),
+        Key(
+            "sphere",
+            _ball(3, 'a table such as { center = ["1 um", "2 um", "1 um"], radius = "300 nm" }'),
+            "Sphere, in 3D.",
+        ),
+        Key(
+            "polygon",
+            ListOf(ListOf(coordinate, "coordinates", 2, 2), "corners [x, y]", 3),
+            "Polygon without crossing edges, in 2D, as a list of its corners.",
+        ),
+        Key("phase", Text('the name of a phase, such as "sei_cb"'), "All of one transport phase."),
+        Key(
+            "labels",
+            Text('the name of an image file, such as "regions.tif"'),
+            "Second image of the same shape as the first, each label of which is a region.",
+        ),
+        Key(
+            "label",
+            label,
+            "The one label wanted of that image; if left out each label but 0 becomes a region, NAME_LABEL.",
+            beside="labels",
+        ),
+        Key(
+            "surface",
+            Text('the name of a phase, such as "particle"'),
+            "The surface that this phase turns to the other transport phases: its mean concentration, and each of its "
+            "particles (connected pieces) in particles.csv.",
+        ),
+        Key(
+            "threshold",
+            Number(above=0, below=1),
+            "Share of the largest concentration that drives the case above which a part of the surface counts as "
+            "active; 0.5 if left out.",
+            beside="surface",
+        ),
+    ),
+    doc="A region whose mean concentration is wanted; exactly one of the kinds.",
+    section=True,
+    one_of=REGION_KINDS,
+)
+
+CASE = Table(
+    "a case file",
+    (
+        Key("title", Text("a text"), "Title of the case; if left out its file's name."),
+        Key("image", IMAGE, "The segmented image.", required=True),
+        Key(
+            "phases",
+            Named(PHASE, "phases", "a table [phases.NAME] for each phase", at_least=1, section=True, example="NAME"),
+            "The phases of the image, by name.",
+            required=True,
+        ),
+        Key("mesh", MESH, "The mesh.", default={}),
+        Key("time", TIME_TABLE, "Times of the run.", required=True),
+        Key(
+            "regions",
+            Named(REGION, "regions", "a table [regions.NAME] for each region", section=True, example="NAME"),
+            "Regions whose mean concentrations are the result, by name; if left out each transport phase is one.",
+            default={},
+        ),
+        Key(
+            "faces",
+            Named(FACE, "faces", "a table [faces.x_min], say", FACES, section=True, example="FACE"),
+            f"Conditions on outer faces of the image: {', '.join(FACES)}.",
+            default={},
+        ),
+        Key("solver", SOLVER, "Choices of the linear algebra.", default={}),
+        Key(
+            "interfaces",
+            Several(INTERFACE, "tables [[interfaces]], one for each pair of phases"),
+            "What happens between pairs of transport phases; where none is given c and its flux are continuous.",
+            default=[],
+        ),
+    ),
+)
+
+# Tables within keys that take a section of the reference.
+INNER = (
+    ("A course over time", over_time(Quantity(CONCENTRATION)).table),
+    ("`uptake` as a table", UPTAKE),
+    ("`diffusivity` as a table", DIFFUSIVITY_TABLE),
+    ("`diffusivity` as an expression", DIFFUSIVITY_EXPRESSION),
+)
+
+# The same for what needs no run, such as the effective diffusivity.
+STEADY_CASE = replace(CASE, keys=tuple(replace(key, required=key.required and key.name != "time") for key in CASE.keys))
+
+
+def json_schema() -> dict[str, Any]:
+    """The case file as JSON Schema, draft 2020-12, for editors that know TOML."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "microlith case file",
+        "description": "Lithium diffusion in a segmented image; every quantity is a text with its unit.",
+    } | CASE.json()
+
+
+def markdown_reference() -> str:
+    """The keys of the case file as Markdown, a table of them for each table of the file."""
+    top = [key for key in CASE.keys if not isinstance(key.kind, Table | Named | Several)]
+    parts = ["# Keys of the case file\n", *_rows("Top level", top)]
+    for key in CASE.keys:
+        if isinstance(key.kind, Table):
+            parts += _rows(f"`[{key.name}]`: {_lower(key.doc)}", key.kind.keys)
+        elif isinstance(key.kind, Named) and isinstance(key.kind.entry, Table):
+            parts += _rows(f"`[{key.name}.{key.kind.example}]`: {_lower(key.kind.entry.doc)}", key.kind.entry.keys)
+        elif isinstance(key.kind, Several):
+            parts += _rows(f"`[[{key.name}]]`: {_lower(key.kind.entry.doc)}", key.kind.entry.keys)
+    for heading, table in INNER:
+        parts += _rows(f"{heading}: {_lower(table.doc)}", table.keys)
+    return "\n".join(parts)
+
+
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:].rstrip(".")
+
+
+def _rows(heading: str, keys: Any) -> list[str]:
+    rows = [f"## {heading}\n", "| key | value | meaning |", "| --- | --- | --- |"]
+    for key in keys:
+        value = key.kind.expected()
+        if key.required or key.needed_by:
+            value += f"; required{' for ' + ' and '.join(key.needed_by) if key.needed_by else ''}"
+        elif key.only:
+            value += f"; for {' and '.join(key.only)}"
+        if key.default is not None:
+            value += f"; default `{str(key.default).lower() if isinstance(key.default, bool) else key.default}`"
+        rows.append("| " + " | ".join(cell.replace("|", r"\|") for cell in (f"`{key.name}`", value, key.doc)) + " |")
+    return [*rows, ""]

@@ -1,0 +1,139 @@
+"""Pictures of a study: errors over the size of the cells and over time, and what moved interfaces do to the curves."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from microlith.workflow.pictures.figure import COLOURS, DPI, name_entries, save, time_unit, wrapped
+from microlith.workflow.studies.richardson import cell_size
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from microlith.workflow.studies.segmentation_error import Segmentation
+    from microlith.workflow.studies.study import Study
+
+LEAST = 1e-9  # errors below are not drawn
+DASHES = ("-", "--", ":", "-.")
+
+
+def _look(number: int) -> dict[str, Any]:
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
+
+
+def draw_convergence(path: Path, study: "Study") -> None:
+    """Draw converge.png: left the error of each mesh against the size of its cells, right that of the case over time.
+
+    Points are differences to the extrapolated curve (to the finest, where no order is established), lines the law that
+    the case's error is told from, with its margin of safety.
+
+    Args:
+        path: The PNG file; it appears whole or not at all. For one rank.
+        study: With two levels or more.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    figure = Figure(figsize=(9.5, 4.2), dpi=DPI, layout="constrained")
+    over_size, over_time = figure.subplots(1, 2)
+    handles: list[Any] = []
+    names: list[str] = []
+    every: list[float] = []
+    scale, unit = time_unit(float(study.base.times[-1]))
+    for number, (name, found) in enumerate(study.regions.items()):
+        law = found.law
+        if law is None or found.space is None:
+            continue
+        look = _look(number)
+        sizes = np.array([study.size(outcome) for outcome in study.levels])
+        errors = [float(np.abs(outcome.relative[name] - law.limit).max(initial=0.0)) for outcome in study.levels]
+        drawn = np.array(errors) > LEAST
+        over_size.plot(sizes[drawn], np.array(errors)[drawn], "o", color=look["color"], markersize=4)
+        fine = np.geomspace(sizes.min(), sizes.max(), 20)
+        told = [float(law.error(h * cell_size(study.base.cells, study.dim)).max(initial=0.0)) for h in fine]
+        (line,) = over_size.plot(fine, np.maximum(told, LEAST), linewidth=1.2, **look)
+        every += [*np.array(errors)[drawn], *np.maximum(told, LEAST)]
+        handles.append(line)
+        order = "order not established" if law.order is None else f"order {law.order:.2f}"
+        names.append(f"{name}: {order}")
+        shown = (study.base.times > 0) & (found.space > LEAST)
+        over_time.plot(study.base.times[shown] / scale, found.space[shown], linewidth=1.2, **look)
+    tolerance = study.base.error_in_time
+    handles.append(over_time.axhline(tolerance, color="0.4", linewidth=1.0, linestyle=(0, (1, 2))))
+    names.append("error in time, estimated")
+    over_size.set_xlabel("size of the cells per size of those of the case")
+    over_size.set_ylabel("largest error / source concentration")
+    over_time.set_xlabel(f"time / {unit}")
+    over_time.set_ylabel("error in space of the case / source concentration")
+    for axes in (over_size, over_time):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        _tidy(axes)
+    if every:
+        over_size.set_ylim(10 ** np.floor(np.log10(min(every))), 10 ** np.ceil(np.log10(max(every))))
+    ticks = sorted({round(study.size(outcome), 2) for outcome in study.levels})
+    over_size.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    over_size.xaxis.set_minor_locator(NullLocator())
+    legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False, fontsize=8)
+    name_entries(legend, names)
+    figure.suptitle(wrapped(study.case.title, 9.5), parse_math=False, fontsize=11)
+    save(figure, path, study.case.title)
+
+
+def draw_segmentation(path: Path, found: "Segmentation", title: str) -> None:
+    """Draw segmentation.png: each curve with the band between interfaces moved half a voxel one way and the other.
+
+    Beside it is by how much the curves change, which shows where the band is thinner than the line.
+
+    Args:
+        path: The PNG file; it appears whole or not at all. For one rank.
+        found: The three solutions.
+        title: Of the case.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    figure = Figure(figsize=(9.5, 4.2), dpi=DPI, layout="constrained")
+    curves, changes = figure.subplots(1, 2)
+    times = found.as_is.times
+    scale, unit = time_unit(float(times[-1]))
+    shown = times > 0
+    t = times[shown] / scale
+    handles: list[Any] = []
+    for number, name in enumerate(found.as_is.curves):
+        look = _look(number)
+        middle, low, high = (o.curves[name][shown] for o in (found.as_is, found.smaller, found.larger))
+        (line,) = curves.plot(t, middle, linewidth=1.2, **look)
+        least, most = np.minimum(low, high), np.maximum(low, high)
+        curves.fill_between(t, least, most, color=look["color"], alpha=0.3, linewidth=0)
+        for outcome, dashes in ((low, ":"), (high, "-")):
+            changes.plot(t, (outcome - middle) / found.as_is.reference, dashes, linewidth=1.2, color=look["color"])
+        handles.append(line)
+    for axes in (curves, changes):
+        if shown.any():
+            axes.set_xscale("log")
+        axes.set_xlabel(f"time / {unit}")
+        _tidy(axes)
+    curves.set_ylabel("mean concentration / mol m⁻³")
+    changes.set_ylabel("change / source concentration")
+    handles += [Patch(color="0.5", alpha=0.3, linewidth=0)]
+    handles += [Line2D([], [], color="0.3", linestyle=dashes, linewidth=1.2) for dashes in (":", "-")]
+    legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False, fontsize=8)
+    how = f"between the two,\n{found.what} moved by\nhalf a voxel", "half a voxel smaller", "half a voxel larger"
+    name_entries(legend, [*found.as_is.curves, *how])
+    figure.suptitle(wrapped(title, 9.5), parse_math=False, fontsize=11)
+    save(figure, path, title)
+
+
+def _tidy(axes: "Axes") -> None:
+    axes.grid(color="0.88", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,42 @@
+"""What a study may be asked for. Imports nothing heavy: the first rank looks at it before the others start anything."""
+
+from microlith.imaging.errors import InputError
+from microlith.workflow.case.case import Case
+from microlith.workflow.schema.kinds import nearest
+
+MOST_LEVELS = 7  # the finest with a quarter of the sizes
+
+
+def refuse_levels(levels: int | None) -> None:
+    """Refuse a number of meshes that makes no sense.
+
+    Raises:
+        InputError: It is below 1 or above MOST_LEVELS.
+    """
+    if levels is not None and not 1 <= levels <= MOST_LEVELS:
+        raise InputError(f"--levels {levels}: expected a number of meshes from 1 to {MOST_LEVELS}")
+
+
+def refuse_error(wanted: float | None) -> None:
+    """Refuse an error that no mesh is chosen for.
+
+    Raises:
+        InputError: It is not between 0 and 1.
+    """
+    if wanted is not None and not 0 < wanted < 1:
+        raise InputError(
+            f"--error {wanted:g}: expected the wanted error relative to the source concentration, above 0 and below 1"
+        )
+
+
+def refuse_phase(case: Case, phase: str | None) -> None:
+    """Refuse a phase that the case has not.
+
+    Raises:
+        InputError: As said.
+    """
+    names = [labels.name for labels in case.labels]
+    if phase and phase not in names:
+        raise InputError(
+            f'--segmentation {phase}: {case.path} has no phase "{phase}"; {nearest(phase, names, "phases")}'
+        )

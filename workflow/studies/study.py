@@ -1,0 +1,49 @@
+"""What a study of a case finds: the solutions, and the errors that they tell."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microlith.workflow.case.case import Case
+from microlith.workflow.studies.richardson import Convergence, cell_size
+from microlith.workflow.studies.segmentation_error import Segmentation
+from microlith.workflow.studies.variant import Outcome
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class RegionErrors:
+    """What the study says of one region; errors per reference concentration, of the case as given."""
+
+    law: Convergence | None  # in the size of the cells; None: there is one level only
+    space: Array | None  # (times,) estimated error in space
+    time: float  # estimated error in time
+    time_checked: float | None  # the true one on the coarsest mesh, from a tenth of the tolerance
+    time_of_check: float | None  # what was estimated there
+    by_degree: float | None  # largest difference to elements of a degree more
+
+    @property
+    def largest(self) -> float | None:
+        """Estimated error in space, over all times."""
+        return None if self.space is None else float(self.space.max(initial=0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """All that was solved, and what it says."""
+
+    case: Case  # with its degree
+    dim: int
+    levels: tuple[Outcome, ...]  # from coarse to fine
+    base: Outcome  # of these, the case as given
+    higher: Outcome | None  # of a degree more
+    stricter: Outcome | None  # the coarsest with a tenth of the tolerance
+    regions: dict[str, RegionErrors]
+    segmentation: Segmentation | None
+    seconds: dict[str, float]  # stage -> s
+
+    def size(self, outcome: Outcome) -> float:
+        """Size of the cells of an outcome, per size of those of the case."""
+        return cell_size(outcome.cells, self.dim) / cell_size(self.base.cells, self.dim)

@@ -1,0 +1,178 @@
+"""A case solved once more in another way: another mesh, degree, tolerance or segmentation, the rest as it was."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.half_voxel import Shift, on_finer_voxels, shifted
+from microlith.imaging.image.load import whole_on_root
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.parallel.collective import on_root
+from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.distribution.from_triangles import distribute
+from microlith.meshing.fitted.mesher import fitted_triangulation
+from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.meshing.voxel import voxel_parts
+from microlith.solver.physics.phases import Role
+from microlith.solver.problem.problem import build
+from microlith.solver.transient import Transient, solve
+from microlith.workflow.case.case import Case
+from microlith.workflow.prepare.measured_regions import measured_regions
+from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named, there
+
+Array = NDArray[np.float64]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is done otherwise."""
+
+    coarseness: float = 1.0  # of the elements, per what the case asks for
+    degree: int | None = None  # None: the case's
+    tolerance: float | None = None  # in time; None: the case's
+    finer_image: bool = False  # whether the image is on voxels of half the edge
+    shift: Shift | None = None  # of interfaces, by half a voxel; on finer voxels only
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a variant gives: curves and figures; the same on all ranks."""
+
+    variant: Variant
+    degree: int
+    tolerance: float
+    cells: int
+    unknowns: int
+    times: Array  # s
+    curves: dict[str, Array]  # region -> mean concentration, mol/m^3
+    reference: float  # concentration that counts as 1 in errors, mol/m^3
+    error_in_time: float  # estimated, per reference
+    imbalance: float  # lithium unaccounted for, per amount exchanged
+    t50: dict[str, float | None]  # region -> s
+    t90: dict[str, float | None]
+    seconds: float
+
+    @property
+    def relative(self) -> dict[str, Array]:
+        """Curves per reference concentration."""
+        return {name: np.divide(curve, self.reference) for name, curve in self.curves.items()}
+
+
+def outcome_of(
+    variant: Variant, case: Case, cells: int, unknowns: int, transient: Transient, reference: float, seconds: float
+) -> Outcome:
+    """A solution as the outcome of a variant.
+
+    Args:
+        variant: What it is.
+        case: As it was solved, with its degree.
+        cells: Over all ranks.
+        unknowns: Over all ranks.
+        transient: The solution.
+        reference: Concentration that counts as 1 in errors, mol/m^3.
+        seconds: That it took.
+    """
+    names = list(transient.curves)
+    return Outcome(
+        variant=variant,
+        degree=case.degree or 0,
+        tolerance=case.time.tolerance,
+        cells=cells,
+        unknowns=unknowns,
+        times=transient.times,
+        curves=transient.curves,
+        reference=reference,
+        error_in_time=transient.error,
+        imbalance=transient.balance.imbalance,
+        t50={name: transient.first_time(name, 0.5 * reference) for name in names},
+        t90={name: transient.first_time(name, 0.9 * reference) for name in names},
+        seconds=seconds,
+    )
+
+
+def solved_variant(meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: Tell | None = None) -> Outcome:
+    """Mesh and solve a variant of a case; collective.
+
+    Args:
+        meshed: The case with its image, and its own mesh, which is taken where the variant does not ask for another.
+        variant: What is done otherwise.
+        comm: All ranks.
+        tell: Called with a short sentence on how far it is.
+
+    Raises:
+        InputError: A region misses the solved phases on this mesh, or its label image is at fault.
+        Exception: What meshing or integration raise where they fail.
+    """
+    say = tell or (lambda _: None)
+    start = time.perf_counter()
+    case = _case_of(meshed, variant)
+    with file_named(case):
+        if variant.coarseness != 1.0 or variant.finer_image:
+            say("meshing")
+            meshed = replace(meshed, mesh=_mesh(meshed, case, variant, comm), parts=None, triangulation=None)
+        say("assembling")
+        problem = build(meshed.mesh, case.physics, there(case.degree), case.time.end)
+    means = measured_regions(case, meshed, problem).means
+    for name, mean in means.items():
+        if mean.solved_measure <= 0:
+            raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase")
+    transient = solve(
+        problem,
+        means,
+        case.time,
+        case.solver,
+        lambda solves, error: say(f"{solves} solves, error about {error:.0e}"),
+    )
+    topology = meshed.mesh.mesh.topology
+    cells = int(topology.index_map(topology.dim).size_global)
+    seconds = comm.allreduce(time.perf_counter() - start, op=MPI.MAX)
+    return outcome_of(variant, case, cells, problem.unknowns, transient, problem.scales.concentration, seconds)
+
+
+def _case_of(meshed: Meshed, variant: Variant) -> Case:
+    """The case with what the variant does otherwise, but for the mesh."""
+    case = meshed.case
+    tolerance = variant.tolerance or case.time.tolerance
+    return replace(
+        case,
+        degree=variant.degree or degree_of(case, meshed.volume.dim),
+        mesh=replace(case.mesh, method=meshed.method, coarseness=variant.coarseness),
+        time=replace(case.time, tolerance=tolerance),
+    )
+
+
+def _mesh(meshed: Meshed, case: Case, variant: Variant, comm: MPI.Intracomm) -> PhaseMesh:
+    volume, image, options = meshed.volume, meshed.image, case.mesh
+    solved = [i for i, phase in enumerate(case.physics.phases) if phase.role is Role.TRANSPORT]
+    if variant.finer_image:
+        options = on_finer_voxels(options, volume.extent)
+        volume = shifted(volume, variant.shift, comm)
+        _refuse_nothing(volume, solved)
+        image = whole_on_root(volume, comm) if volume.dim == 2 else None
+    if meshed.method == "fitted":
+        return distribute(on_root(comm, lambda: fitted_triangulation(there(image), options, solved)), solved, comm)
+    if meshed.method == "voxel":
+        coarseness = options.coarseness if not variant.finer_image else 1.0
+        return phase_mesh(voxel_parts(volume, solved, comm, coarseness), solved, comm)
+    return phase_mesh(lattice_parts(volume, options, solved, comm), solved, comm)
+
+
+def _refuse_nothing(volume: LabelVolume, solved: list[int]) -> None:
+    if not any(volume.counts[i] for i in solved):
+        raise InputError("nothing is left of the solved phases where interfaces move by half a voxel")
+
+
+def is_everywhere(error: Exception, comm: MPI.Intracomm) -> bool:
+    """Whether all ranks have this error of `solved_variant`, so that they can go on without its outcome.
+
+    Of any but these the other ranks may know nothing, and would wait for this one for ever.
+    """
+    return comm.size == 1 or isinstance(error, InputError | ArithmeticError)
