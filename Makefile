@@ -12,4 +12,4 @@ test:
 
 # The verification tests, and docs/verification.md from what they measure
 verify:
-	runtime/run python3 tests/verification_page.py
+	runtime/run python3 tests/verification/verification_page.py

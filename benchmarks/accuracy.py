@@ -29,7 +29,7 @@ from microlith.imaging.options import MeshOptions
 from microlith.solver.transient import solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.read import load_case
-from microlith.workflow.run import pipeline
+from microlith.workflow.prepare import assemble
 
 CASE = Path(__file__).parent.parent / "cases" / "aged-anode-2d" / "case.toml"
 WANTED = (1e-2, 1e-3, 1e-4)
@@ -55,7 +55,7 @@ COLUMNS = {
 }
 
 
-def curves(prepared: pipeline.Prepared, tolerance: float) -> tuple[Array, int]:
+def curves(prepared: assemble.Prepared, tolerance: float) -> tuple[Array, int]:
     """Region curves (regions, times) per reference concentration, and the solves they took."""
     span = replace(prepared.case.time, tolerance=tolerance)
     found = solve(prepared.problem, prepared.means, span, replace(prepared.case.solver, max_solves=400))
@@ -67,7 +67,7 @@ def reference(case: Case, factor: float, junction: float, comm: MPI.Intracomm) -
     found = []
     for coarser in (2.0, 1.0):
         options = resized(case.mesh, factor * coarser, junction_size=junction * coarser)
-        prepared = pipeline.prepared(replace(case, mesh=options, degree=3), comm)
+        prepared = assemble.prepared(replace(case, mesh=options, degree=3), comm)
         found.append(curves(prepared, REFERENCE_TOLERANCE)[0])
         say(comm, f"reference: {prepared.cells} cells, {prepared.problem.unknowns} unknowns of degree 3")
     say(comm, f"twice the sizes change it by {np.abs(found[1] - found[0]).max():.1e}")
@@ -83,7 +83,7 @@ def measure(
     mesh_seconds = sum(stages.timings.values())
     for degree in degrees:
         clock = Stopwatch(comm)
-        prepared = pipeline.assembled(replace(case, mesh=options, degree=degree), product, stages)
+        prepared = assemble.assembled(replace(case, mesh=options, degree=degree), product, stages)
         assembly_seconds = clock.seconds
         fine, _ = curves(prepared, IN_SPACE)
         in_space = float(np.abs(fine - truth).max())
@@ -172,7 +172,7 @@ def main() -> None:
     table = Table(COLUMNS, comm)
     coarsest = max(options.factors)
     for degree in options.degrees:  # imports and compiled forms are not to count
-        pipeline.prepared(replace(case, mesh=resized(case.mesh, coarsest), degree=degree), comm)
+        assemble.prepared(replace(case, mesh=resized(case.mesh, coarsest), degree=degree), comm)
     table.head()
     growths = options.growths or [case.mesh.growth]
     for growth, junction, factor in itertools.product(growths, options.junctions, options.factors):

@@ -14,14 +14,16 @@ from common import Array, Stopwatch, Table, peak_memory
 
 from mpi4py import MPI
 
-from microlith.imaging.image.label_image import LabelImage
 from microlith.imaging.image.load import volume_of
+from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.distribution.from_parts import phase_mesh
 from microlith.meshing.lattice.mesher import lattice_parts
-from microlith.solver.physics.phases import PhasePhysics, Physics, Role, SolverOptions, TimeSpan, WholePhase
+from microlith.solver.options import SolverOptions, TimeSpan
+from microlith.solver.physics.phases import PhasePhysics, Physics, Role
 from microlith.solver.problem.problem import build
 from microlith.solver.regions.means import region_means
+from microlith.solver.regions.shapes import WholePhase
 from microlith.solver.transient import solve
 
 VOXEL = 1e-8

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
@@ -19,10 +18,9 @@ from microlith.imaging.options import MeshOptions
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.assemble import solved_phases
 from microlith.workflow.prepare.meshed import Meshed, mesh_of
-from microlith.workflow.run.pipeline import solved_phases
 
-Array = NDArray[np.float64]
 MEBI = 1024.0**2
 
 

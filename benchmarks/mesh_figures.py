@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
-from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.formats.stored import Window
+from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.percentile import percentile
 from microlith.meshing.fidelity.agreement import agreement
 from microlith.meshing.mesh.phasemesh import Parts

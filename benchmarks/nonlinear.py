@@ -39,8 +39,8 @@ from microlith.solver.steps.tableaus import EULER
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.read import load_case
-from microlith.workflow.run import pipeline
-from microlith.workflow.run.pipeline import Prepared
+from microlith.workflow.prepare import assemble
+from microlith.workflow.prepare.assemble import Prepared
 
 CASE = Path(__file__).parent.parent / "cases" / "aged-anode-2d" / "case.toml"
 LATE = 1e-4  # per end, from which errors count
@@ -162,7 +162,7 @@ def timed(comm: MPI.Intracomm, work: Callable[[], Any]) -> tuple[Any, float, flo
 
 def nonlinear(case: Case, options: argparse.Namespace, comm: MPI.Intracomm) -> list[dict[str, Any]]:
     """The jump in D on the case's mesh."""
-    prepared = pipeline.prepared(replace(case, physics=with_jump(case.physics)), comm)
+    prepared = assemble.prepared(replace(case, physics=with_jump(case.physics)), comm)
     unknowns = prepared.problem.unknowns
     adaptive(prepared, 0.1)  # imports and compiled forms are not to count
     exact, wall, cpu = timed(comm, lambda: adaptive(prepared, options.reference))
@@ -223,7 +223,7 @@ def festim(case: Case, options: argparse.Namespace, comm: MPI.Intracomm) -> list
     phases = tuple(
         replace(phase, mass_transfer=None) if phase.role is Role.SOURCE else phase for phase in case.physics.phases
     )
-    prepared = pipeline.prepared(replace(case, degree=1, physics=replace(case.physics, phases=phases)), comm)
+    prepared = assemble.prepared(replace(case, degree=1, physics=replace(case.physics, phases=phases)), comm)
     unknowns = prepared.problem.unknowns
     adaptive(prepared, 1e-2)
     exact = adaptive(prepared, 1e-8)

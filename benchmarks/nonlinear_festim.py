@@ -12,7 +12,7 @@ from common import Array
 from dolfinx import mesh as dmesh
 
 from microlith.solver.physics.phases import Role
-from microlith.workflow.run.pipeline import Prepared
+from microlith.workflow.prepare.assemble import Prepared
 
 FIRST_STEP = 1e-4  # per end
 LINEAR = {"lu": None, "cg": {"ksp_type": "cg", "ksp_rtol": 1e-9, "pc_type": "hypre", "pc_hypre_type": "boomeramg"}}

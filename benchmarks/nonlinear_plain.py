@@ -15,7 +15,7 @@ from dolfinx.nls.petsc import NewtonSolver
 
 from microlith.meshing.mesh.phasemesh import interface_tag
 from microlith.solver.physics.phases import Role
-from microlith.workflow.run.pipeline import Prepared
+from microlith.workflow.prepare.assemble import Prepared
 
 
 def run(prepared: Prepared, diffusivity: Callable[[ufl.core.expr.Expr], ufl.core.expr.Expr], steps: int) -> Array:

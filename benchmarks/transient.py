@@ -39,23 +39,16 @@ from petsc4py import PETSc
 
 from microlith.solver.krylov.integrate import Trajectory, integrate
 from microlith.solver.linear_solvers import ShiftedSolvers
-from microlith.solver.physics.phases import (
-    Ball,
-    Box,
-    FaceCondition,
-    PhasePhysics,
-    Physics,
-    Role,
-    SolverOptions,
-    TimeSpan,
-)
+from microlith.solver.options import SolverOptions, TimeSpan
+from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role
 from microlith.solver.problem.problem import build
 from microlith.solver.problem.system import LinearSystem
 from microlith.solver.regions.means import region_means
+from microlith.solver.regions.shapes import Ball, Box
 from microlith.solver.transient import solve
 from microlith.workflow.case.read import load_case
-from microlith.workflow.run import pipeline
-from microlith.workflow.run.pipeline import Prepared
+from microlith.workflow.prepare import assemble
+from microlith.workflow.prepare.assemble import Prepared
 
 CASE = Path(__file__).parent.parent / "cases" / "aged-anode-2d" / "paper-scale.toml"
 REFERENCE_TOLERANCE = 1e-8
@@ -526,14 +519,14 @@ def main() -> None:
         image = replace(case.image, coarsen=case.image.coarsen * coarsen)
         sized = replace(case, image=image, mesh=resized(case.mesh, factor))
         if number == 0:
-            warm_up = pipeline.prepared(sized, comm)  # imports and compiled forms are not to count
+            warm_up = assemble.prepared(sized, comm)  # imports and compiled forms are not to count
             for method in chosen.values():
                 method(warm_up)
             if options.check:
                 check(warm_up, comm)
             del warm_up
             table.head()
-        prepared = pipeline.prepared(sized, comm)
+        prepared = assemble.prepared(sized, comm)
         summaries.append(measure(prepared, table, chosen, comm))
     write_json(options.json, comm, {"ranks": comm.size, "runs": table.rows, "sizes": summaries})
 

@@ -5,6 +5,8 @@ from typing import Literal
 
 Colour = tuple[int, int, int]
 
+AXES = ("x", "y", "z")  # x is the last array axis, y the one before, z the first of three
+
 
 @dataclass(frozen=True)
 class RawLayout:

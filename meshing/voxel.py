@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.half_voxel import subdivided
-from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.image.volume import LabelVolume
 from microlith.meshing.lattice.boxes import split
 from microlith.meshing.mesh.phasemesh import Parts
 

@@ -3,14 +3,20 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from microlith.imaging.typing import Array
+from microlith.solver.options import TimeSpan
 
 FIRST = 1e-9  # of the end: the first time that is looked at
 SPACED = 2500  # times looked at over the decades from there, and as many evenly: 0.8 % from one to the next
 EQUAL = 1e-9  # relative difference at which a start is at its target: means are sums, and rounded
 AT_ONCE = 2_000_000  # values looked at together, which bounds the memory
+
+DECADES = 5  # of the default times
+POINTS = 200
+STRETCH = 1e-3  # first of the default times after a kink, per length of the stretch up to the next
+STRETCH_POINTS = (4, 40)  # default times per stretch, fewest and most
+MANY = 4000  # default times that all stretches share, unless so many get the fewest
 
 
 def first_times(values: Callable[[Array], Array], targets: Array, end: float) -> Array:
@@ -49,3 +55,29 @@ def first_times(values: Callable[[Array], Array], targets: Array, end: float) ->
         found[rows] = earlier + share * (at[column] - earlier)
         before = level[:, -1]
     return found
+
+
+def output_times(time: TimeSpan, kinks: tuple[float, ...] = ()) -> Array:
+    """Times of the curves in seconds: those asked for, or 200 log-spaced ones and the snapshots.
+
+    With kinks (s) within the run, log-spaced ones up to the first of them, and log-spaced and even ones after each.
+    """
+    if time.times is not None:
+        return np.unique(np.array(time.times, dtype=np.float64))
+    spaced = np.geomspace(time.end * 10.0**-DECADES, time.end, POINTS)
+    spaced[-1] = time.end
+    if kinks:
+        points = int(np.clip(MANY // (len(kinks) + 1), *STRETCH_POINTS))
+        spaced = np.append(spaced[spaced < kinks[0]], _after_kinks(time.end, kinks, points, STRETCH))
+    return np.unique(np.concatenate([spaced, np.array(time.snapshots)]))
+
+
+def _after_kinks(end: float, kinks: tuple[float, ...], points: int, first: float) -> Array:
+    """Times in each stretch between kinks, half of them log-spaced from `first` per its length on, half evenly.
+
+    A stretch's end is the last.
+    """
+    starts, ends = np.array([0.0, *kinks]), np.array([*kinks, end])
+    few = points // 2
+    shares = np.union1d(np.geomspace(first, 1.0, few)[:-1], np.arange(1, points - few + 1) / (points - few + 1))
+    return np.append(np.add(starts[:, None], (ends - starts)[:, None] * shares).ravel(), ends)

@@ -6,58 +6,26 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.typing import Array
 from microlith.solver.krylov.evolution import Record, evolve
 from microlith.solver.linear_solvers import ShiftedSolvers, choose_method
+from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import MOST_KINKS
-from microlith.solver.physics.phases import SolverOptions, TimeSpan
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
-from microlith.solver.times import EQUAL
+from microlith.solver.times import EQUAL, _after_kinks, output_times
 
-Array = NDArray[np.float64]
-DECADES = 5  # of the default times
-POINTS = 200
-STRETCH = 1e-3  # first of the default times after a kink, per length of the stretch up to the next
-STRETCH_POINTS = (4, 40)  # default times per stretch, fewest and most
-MANY = 4000  # default times that all stretches share, unless so many get the fewest
 SAMPLES = 4000  # times at which first crossings are looked for
 SEVERAL = 1_000_000  # unknowns, over all the solvers that are kept where transfer coefficients come back
 INNER = 1e-2  # inner tolerance of CG per unit of outer tolerance,
 REPEATABLE = 1e-9  # but no looser than this: multigrid differs with the ranks, and the curves must not
-
-
-def output_times(time: TimeSpan, kinks: tuple[float, ...] = ()) -> Array:
-    """Times of the curves in seconds: those asked for, or 200 log-spaced ones and the snapshots.
-
-    With kinks (s) within the run, log-spaced ones up to the first of them, and log-spaced and even ones after each.
-    """
-    if time.times is not None:
-        return np.unique(np.array(time.times, dtype=np.float64))
-    spaced = np.geomspace(time.end * 10.0**-DECADES, time.end, POINTS)
-    spaced[-1] = time.end
-    if kinks:
-        points = int(np.clip(MANY // (len(kinks) + 1), *STRETCH_POINTS))
-        spaced = np.append(spaced[spaced < kinks[0]], _after_kinks(time.end, kinks, points, STRETCH))
-    return np.unique(np.concatenate([spaced, np.array(time.snapshots)]))
-
-
-def _after_kinks(end: float, kinks: tuple[float, ...], points: int, first: float) -> Array:
-    """Times in each stretch between kinks, half of them log-spaced from `first` per its length on, half evenly.
-
-    A stretch's end is the last.
-    """
-    starts, ends = np.array([0.0, *kinks]), np.array([*kinks, end])
-    few = points // 2
-    shares = np.union1d(np.geomspace(first, 1.0, few)[:-1], np.arange(1, points - few + 1) / (points - few + 1))
-    return np.append(np.add(starts[:, None], (ends - starts)[:, None] * shares).ravel(), ends)
 
 
 class Curves(Protocol):

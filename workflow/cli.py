@@ -99,18 +99,18 @@ def _check(options: argparse.Namespace, ranks: Ranks) -> None:
 
     case = load_case(options.case)
     from microlith.workflow.case.describe import print_case
-    from microlith.workflow.run import pipeline
+    from microlith.workflow.prepare import assemble
 
-    found = pipeline.check(case)
+    found = assemble.check(case)
     if not options.quiet:
         print_case(found.case, found.volume)
 
 
 def _mesh(options: argparse.Namespace, ranks: Ranks) -> None:
     case = ranks.on_first(lambda: _ready_to_mesh(options))
-    from microlith.workflow.run import pipeline
+    from microlith.workflow.prepare import assemble
 
-    pipeline.mesh(case, options.output, show=not options.quiet)
+    assemble.mesh(case, options.output, show=not options.quiet)
 
 
 def _ready_to_mesh(options: argparse.Namespace) -> "Case":

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.image.label_image import RawImage
+from microlith.imaging.formats.stored import RawImage
 from microlith.imaging.options import Colour
 from microlith.imaging.parallel.large_arrays import chunks
 

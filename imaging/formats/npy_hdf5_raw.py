@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.decoding import decoding
-from microlith.imaging.formats.stored import Mapping, StoredImage, parts
+from microlith.imaging.formats.stored import Mapping, StoredImage, Window, parts
 from microlith.imaging.formats.units import metres
-from microlith.imaging.image.volume import Window
 from microlith.imaging.options import RawLayout
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ import numpy as np
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats import colours
 from microlith.imaging.formats.decoding import decoding, silenced, unreadable
-from microlith.imaging.formats.stored import StoredImage, held
+from microlith.imaging.formats.stored import RawImage, StoredImage, held
 from microlith.imaging.formats.units import believed, metres
-from microlith.imaging.image.label_image import RawImage
 
 HEADER_BYTES = 65536  # of an NRRD file, at most
 

@@ -18,9 +18,8 @@ from microlith.imaging.formats.npy_hdf5_raw import read_hdf5, read_npy, read_raw
 from microlith.imaging.formats.nrrd_mha_vti import read_metaimage, read_nrrd, read_vti
 from microlith.imaging.formats.png_bmp import read_picture
 from microlith.imaging.formats.slices import SLICE_READERS, natural_order, read_slices, slices_in
-from microlith.imaging.formats.stored import StoredImage, all_values, without_axes
+from microlith.imaging.formats.stored import RawImage, StoredImage, all_values, without_axes
 from microlith.imaging.formats.tiff import read_tiff
-from microlith.imaging.image.label_image import RawImage
 from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.large_arrays import slices
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats import colours
 from microlith.imaging.formats.decoding import decoding
-from microlith.imaging.formats.stored import StoredImage, cut, parts
+from microlith.imaging.formats.stored import StoredImage, Window, cut, parts
 from microlith.imaging.formats.units import believed
-from microlith.imaging.image.volume import Window
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

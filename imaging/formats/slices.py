@@ -13,10 +13,8 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.formats.colours import as_codes, check_codes
 from microlith.imaging.formats.decoding import check_file
 from microlith.imaging.formats.png_bmp import read_picture
-from microlith.imaging.formats.stored import StoredImage, lengths, parts
+from microlith.imaging.formats.stored import RawImage, StoredImage, Window, lengths, parts
 from microlith.imaging.formats.tiff import read_tiff
-from microlith.imaging.image.label_image import RawImage
-from microlith.imaging.image.volume import Window
 
 SLICE_READERS: dict[str, Callable[[Path, str], StoredImage]] = {
     ".tif": read_tiff,

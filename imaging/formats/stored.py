@@ -11,12 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.formats.decoding import decoding
-from microlith.imaging.image.label_image import RawImage
-from microlith.imaging.image.volume import Window
 from microlith.imaging.parallel.large_arrays import CHUNK
+
+Window = tuple[tuple[int, int], ...]  # [first, last) voxel of each array axis, ([z,] y, x)
 
 # The values in a window, some layers of its first axis at a time: so many in each piece, fewer only in the last.
 Layers = Callable[[Window, int], Iterator[NDArray[Any]]]
+
+
+@dataclass(frozen=True, eq=False)
+class RawImage:
+    """An image as found in its file, before anybody knows what its values mean."""
+
+    values: NDArray[Any]  # ([z,] y, x), any integer type: stored values, palette indices, or 0xRRGGBB where colour
+    voxel_size: tuple[float | None, ...] = ()  # metres, array order; None for an axis of which the file says nothing
+    colour: bool = False  # values are 0xRRGGBB
+    palette: NDArray[np.uint8] | None = None  # (n, 3) red, green, blue of value n, where the file has a palette
 
 
 @dataclass(frozen=True, eq=False)

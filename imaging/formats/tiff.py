@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats import colours
 from microlith.imaging.formats.decoding import decoding, unreadable
-from microlith.imaging.formats.stored import Layers, Mapping, StoredImage, cut, lengths, parts
+from microlith.imaging.formats.stored import Layers, Mapping, StoredImage, Window, cut, lengths, parts
 from microlith.imaging.formats.units import believed, metres
-from microlith.imaging.image.volume import Window
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.imaging.formats.stored import lengths
-from microlith.imaging.image.volume import LabelVolume, Portion, Window
+from microlith.imaging.formats.stored import Window, lengths
+from microlith.imaging.image.volume import LabelVolume, Portion
 from microlith.imaging.options import MeshOptions
 
 FINE = 2  # finer voxels along the edge of a voxel: one of them is half a voxel

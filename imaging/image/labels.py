@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.colours import colour_text, pack, unpack
 from microlith.imaging.formats.open import HEADERLESS, IMAGE_KEY, read_image
-from microlith.imaging.image.label_image import LabelImage, RawImage
+from microlith.imaging.formats.stored import RawImage
 from microlith.imaging.image.sampling import axis_names, cropped, majority, voxel_size
+from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import Colour, ImageSource, PhaseLabels
 from microlith.imaging.parallel.large_arrays import count_values, rename
 

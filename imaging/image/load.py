@@ -10,8 +10,16 @@ from numpy.typing import NDArray
 
 from microlith.imaging.formats.colours import GREY_PALETTE, greys, is_grey
 from microlith.imaging.formats.open import IMAGE_KEY, open_image, whole_image, whole_numbers
-from microlith.imaging.formats.stored import Layers, StoredImage, cut, everything, layers_at_once, lengths, parts
-from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.formats.stored import (
+    Layers,
+    StoredImage,
+    Window,
+    cut,
+    everything,
+    layers_at_once,
+    lengths,
+    parts,
+)
 from microlith.imaging.image.labels import (
     MOST_LABELS,
     is_one_slice,
@@ -22,7 +30,7 @@ from microlith.imaging.image.labels import (
     refuse_too_many,
 )
 from microlith.imaging.image.sampling import coarse_shape, crop_window, majority, voxel_size
-from microlith.imaging.image.volume import LabelVolume, Portion, Window
+from microlith.imaging.image.volume import LabelImage, LabelVolume, Portion
 from microlith.imaging.options import ImageSource, PhaseLabels
 from microlith.imaging.parallel.collective import on_first_rank, on_root, together
 from microlith.imaging.parallel.large_arrays import count_values, rename

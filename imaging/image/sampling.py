@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.formats.stored import cut
-from microlith.imaging.image.label_image import AXES
-from microlith.imaging.image.volume import Window
-from microlith.imaging.options import ImageSource
+from microlith.imaging.formats.stored import Window, cut
+from microlith.imaging.options import AXES, ImageSource
 from microlith.imaging.parallel.large_arrays import CHUNK, count_values
 
 CONTRADICTION = 0.01  # relative difference of two statements of a voxel size that can't both be right

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Window = tuple[tuple[int, int], ...]  # [first, last) voxel of each array axis, ([z,] y, x)
+from microlith.imaging.formats.stored import Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,3 +37,23 @@ class LabelVolume:
     def extent(self) -> tuple[float, ...]:
         """Edge lengths of the image in metres, in the order x, y[, z]."""
         return tuple(n * h for n, h in zip(self.shape[::-1], self.voxel_size[::-1], strict=True))
+
+
+@dataclass(frozen=True)
+class LabelImage:
+    """Phase of each voxel. Space: voxel [.., j, i] fills [i, i+1] x [j, j+1] voxel sizes; y grows with the row."""
+
+    phase: NDArray[np.uint8]  # ([z,] y, x), index into names
+    names: tuple[str, ...]  # phase names
+    voxel_size: tuple[float, ...]  # metres, array order ([z,] y, x)
+    stored_shape: tuple[int, ...] = ()  # of the array in the file, before crop and coarsen; () where there is no file
+
+    @property
+    def dim(self) -> int:
+        """Number of space dimensions, 2 or 3."""
+        return self.phase.ndim
+
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """Edge lengths of the image in metres, in the order x, y[, z]."""
+        return tuple(n * h for n, h in zip(self.phase.shape[::-1], self.voxel_size[::-1], strict=True))

@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
-from scipy.sparse import csgraph
+from scipy import ndimage
 
 from mpi4py import MPI
 
-from microlith.imaging.image.volume import LabelVolume, Window
-from microlith.imaging.parallel.large_arrays import CHUNK
+from microlith.imaging.formats.stored import Window
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.parallel.large_arrays import CHUNK, connected, unique_pairs
 from microlith.imaging.parallel.routing import Route
-
-Numbers = NDArray[np.int64]
+from microlith.imaging.typing import Numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,18 +45,6 @@ class LabelledSlab:
     start: int  # of the numbers of this rank's pieces
     layers: tuple[int, int]  # of the slab, without the one after it
     pieces: SlabPieces
-
-
-def connected(pairs: Numbers, count: int) -> tuple[int, NDArray[np.int32]]:
-    """Number of the connected sets of 0 ... count - 1 that pairs (n, 2) join, and the set of each."""
-    graph = sparse.coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return csgraph.connected_components(graph, directed=False)
-
-
-def unique_pairs(one: NDArray[np.integer], other: NDArray[np.integer]) -> Numbers:
-    """Distinct pairs (n, 2) of whole numbers below 2^31."""
-    key = np.unique(one.astype(np.int64).ravel() << 32 | other.astype(np.int64).ravel())
-    return np.stack([key >> 32, key & 0xFFFFFFFF], axis=1)
 
 
 def labelled(phase: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:

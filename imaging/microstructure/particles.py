@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.microstructure.image_pieces import LabelledSlab, ask_owners, connected, labelled_slab
-from microlith.imaging.parallel.large_arrays import slices
-
-Array = NDArray[np.float64]
-Numbers = NDArray[np.int64]
+from microlith.imaging.microstructure.image_pieces import LabelledSlab, ask_owners, labelled_slab
+from microlith.imaging.parallel.large_arrays import connected, slices
+from microlith.imaging.typing import Array, Numbers
 
 DEPTHS = (0.5, 1.0, 0.25, 1.5, 2.0)  # voxels under a surface at which its particle is looked for, one after the other
 FARTHEST = 8  # voxels around these in which it is looked for then

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.image.label_image import AXES
+from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.labels import MOST_PHASES
-from microlith.imaging.image.volume import LabelVolume, Portion, Window
-from microlith.imaging.microstructure.image_pieces import LabelledSlab, Numbers, connected, labelled_slab, slab
+from microlith.imaging.image.volume import LabelVolume, Portion
+from microlith.imaging.microstructure.image_pieces import LabelledSlab, labelled_slab, slab
+from microlith.imaging.options import AXES
+from microlith.imaging.parallel.large_arrays import connected
+from microlith.imaging.typing import Numbers
 
 NOT_CONNECTED = " (not connected)"  # what the name of a phase gets where it is cut off; the blanks keep it distinct
 

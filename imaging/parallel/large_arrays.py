@@ -1,10 +1,16 @@
 """Passes over large arrays in pieces that fit the processor's cache: distinct values, counts, new names for values."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from microlith.imaging.typing import Numbers
 
 CHUNK = 1 << 20  # values per piece
 CACHED = 8192  # points or cells at a time, where what is computed on the way is to stay in the cache
@@ -104,3 +110,26 @@ def rename(values: NDArray[Any], names: dict[int, int]) -> NDArray[np.uint8]:
         for part in slices(values.shape):
             np.take(table, np.searchsorted(known, values[part]), out=out[part], mode="clip")
     return out
+
+
+def connected(pairs: Numbers, count: int) -> tuple[int, NDArray[np.int32]]:
+    """Number of the connected sets of 0 ... count - 1 that pairs (n, 2) join, and the set of each."""
+    graph = sparse.coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return csgraph.connected_components(graph, directed=False)
+
+
+def unique_pairs(one: NDArray[np.integer], other: NDArray[np.integer]) -> Numbers:
+    """Distinct pairs (n, 2) of whole numbers below 2^31."""
+    key = np.unique(one.astype(np.int64).ravel() << 32 | other.astype(np.int64).ravel())
+    return np.stack([key >> 32, key & 0xFFFFFFFF], axis=1)
+
+
+def available_memory() -> float:
+    """Bytes that are free for use without swapping, as far as the system tells."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024.0 * int(line.split()[1])
+    except OSError:  # not Linux
+        pass
+    return 0.75 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

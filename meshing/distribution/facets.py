@@ -13,10 +13,10 @@ from mpi4py import MPI
 
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.parallel.routing import Route
+from microlith.imaging.typing import Numbers
 from microlith.meshing.mesh.mesh_pieces import FACETS, ON_FRAME
 from microlith.meshing.mesh.phasemesh import Parts
 
-Numbers = NDArray[np.int64]
 Bits = NDArray[np.uint8]
 
 CONTACT = np.uint8(1)  # a vertex that both solved cells and others touch

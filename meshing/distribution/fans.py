@@ -11,7 +11,8 @@ from scipy.sparse import csgraph
 
 from mpi4py import MPI
 
-from microlith.meshing.distribution.facets import CONTACT, Abroad, Bits, Facets, Neighbours, Numbers
+from microlith.imaging.typing import Numbers
+from microlith.meshing.distribution.facets import CONTACT, Abroad, Bits, Facets, Neighbours
 
 
 def fans(

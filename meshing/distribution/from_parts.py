@@ -15,12 +15,12 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.routing import Route
+from microlith.imaging.typing import Numbers
 from microlith.meshing.distribution.facets import (
     SHARED,
     Abroad,
     Bits,
     Neighbours,
-    Numbers,
     find_neighbours,
     grouped,
     vertex_bits,

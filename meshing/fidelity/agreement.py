@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.formats.stored import Window
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import Parts
 
 CANDIDATES = 1 << 20  # pairs of voxel and cell at a time
 # Of a voxel edge along x, y, z: with it no centre lies on a facet, so that each lies in one cell.
 ASIDE = (3.1e-7, 1.7e-7, 2.3e-7)
-Floats = NDArray[np.float64]
 Cells = NDArray[Any]  # of integers
 Indices = NDArray[np.int64]  # of voxels (dim, n), x first
 Wanted = Callable[[Indices, Indices], NDArray[np.bool_]]  # which pairs of cell (n,) and voxel (dim, n) to look at
@@ -45,7 +46,7 @@ def agreement(volume: LabelVolume, parts: Parts, comm: MPI.Intracomm) -> tuple[f
 
 
 def mistaken(
-    points: Floats,
+    points: Array,
     cells: Cells,
     labels: NDArray[np.uint8],
     phase: NDArray[np.uint8],
@@ -74,7 +75,7 @@ def mistaken(
 
 
 def _inside(
-    points: Floats, cells: Cells, edge: Floats, shape: tuple[int, ...], wanted: Wanted | None = None
+    points: Array, cells: Cells, edge: Array, shape: tuple[int, ...], wanted: Wanted | None = None
 ) -> Iterator[tuple[Indices, Indices]]:
     """Pairs of a cell (n,) and a voxel (dim, n), x first, whose centre lies in the cell, piece by piece."""
     low, high = _boxes(points, cells, edge, shape)
@@ -100,11 +101,11 @@ def _inside(
         yield cell, index
 
 
-def _aside(dim: int) -> Floats:
+def _aside(dim: int) -> Array:
     return 0.5 + np.array(ASIDE[:dim])
 
 
-def _boxes(points: Floats, cells: Cells, edge: Floats, shape: tuple[int, ...]) -> tuple[Indices, Indices]:
+def _boxes(points: Array, cells: Cells, edge: Array, shape: tuple[int, ...]) -> tuple[Indices, Indices]:
     """First and one past the last voxel (m, dim), x first, whose centre lies in the bounding box of each cell."""
     low = np.empty((len(cells), len(shape)), np.int64)
     high = np.empty_like(low)
@@ -128,7 +129,7 @@ def _around(low: Indices, high: Indices) -> Window:
     return tuple((int(a), max(int(a), int(b))) for a, b in zip(first, last, strict=True))
 
 
-def _in_simplices(points: Floats, cells: Cells, of: Indices, x: Floats) -> NDArray[np.bool_]:
+def _in_simplices(points: Array, cells: Cells, of: Indices, x: Array) -> NDArray[np.bool_]:
     """Whether points x (n, dim) lie in their cells; `of` (n,) rises."""
     new = np.diff(of, prepend=-1) > 0
     corners = points[cells[of[new]]]

@@ -11,19 +11,19 @@ from scipy import sparse
 
 from mpi4py import MPI
 
-from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.load import volume_of
-from microlith.imaging.image.volume import LabelVolume, Window
-from microlith.imaging.microstructure.image_pieces import SlabPieces, WindowPieces, connected, image_pieces
+from microlith.imaging.image.volume import LabelImage, LabelVolume
+from microlith.imaging.microstructure.image_pieces import SlabPieces, WindowPieces, image_pieces
 from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.parallel.large_arrays import connected
 from microlith.imaging.parallel.percentile import percentile
+from microlith.imaging.typing import Array, Numbers
 from microlith.meshing.fidelity.report import FidelityReport, Interface, PhaseFidelity, Piece
 from microlith.meshing.mesh.mesh_pieces import MeshPieces, mesh_pieces
 from microlith.meshing.mesh.phasemesh import Parts, Triangulation
 from microlith.meshing.mesh.quality import areas, boxes, sicn, smallest_angles, tetrahedra
 
-Floats = NDArray[np.float64]
-Numbers = NDArray[np.int64]
 COMPLETE = 1e-6  # share of the image that cells may miss by rounding
 NAMED = 20  # pieces or groups of each kind and phase that are named
 NAMED_IN_GROUP = 8
@@ -111,10 +111,10 @@ def parts_fidelity(
 
 # --- quality ---
 
-Figures = dict[str, tuple[Floats, float]]  # key of the report -> value of each cell, and percent of them below
+Figures = dict[str, tuple[Array, float]]  # key of the report -> value of each cell, and percent of them below
 
 
-def _shapes(parts: Parts) -> tuple[Floats, Figures, Figures]:
+def _shapes(parts: Parts) -> tuple[Array, Figures, Figures]:
     """Area (volume) of each cell, and what is told of the quality of each phase and of all cells."""
     if parts.shape == "triangle":
         q, angle = sicn(parts.points, parts.cells), smallest_angles(parts.points, parts.cells)
@@ -152,7 +152,7 @@ class _Overlap:
 
     image: Numbers  # (n,)
     mesh: Numbers  # (n,)
-    measure: Floats  # (n,)
+    measure: Array  # (n,)
 
 
 def _window(volume: LabelVolume, parts: Parts) -> Window:
@@ -170,7 +170,7 @@ def _window(volume: LabelVolume, parts: Parts) -> Window:
 def _overlap(
     volume: LabelVolume,
     parts: Parts,
-    measure: Floats,
+    measure: Array,
     in_image: WindowPieces,
     in_mesh: MeshPieces,
     comm: MPI.Intracomm,

@@ -1,1 +1,1 @@
-"""Fitted."""
+"""Triangles by gmsh, fitted to smoothed interfaces."""

@@ -14,9 +14,9 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
-from microlith.imaging.parallel.memory import available_memory
+from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.meshing.fitted import improve, outline as outlines, segments as cuts, sizing
 from microlith.meshing.fitted.sizing import SizeField
 from microlith.meshing.mesh.phasemesh import Triangulation

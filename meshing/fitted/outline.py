@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.volume import LabelImage
 
 OUTSIDE = -1  # "phase" beyond the frame
 SMOOTHING_PASSES = 12  # pairs of Taubin steps

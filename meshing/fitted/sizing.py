@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fitted.outline import pixel_units
 

@@ -1,1 +1,1 @@
-"""Lattice."""
+"""Triangles or tetrahedra of a bisected lattice, cut along the interfaces of smoothed phases."""

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.load import dealt, nothing
-from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
 from microlith.meshing.lattice.edge_lengths import EdgeSizes, edge_lengths, edge_sizes

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.typing import Array
 from microlith.meshing.lattice.bisection import Keys, Rows, in_order
 from microlith.meshing.lattice.boxes import Neighbourhood, Shared
 from microlith.meshing.lattice.newton import crossings, followed
 from microlith.meshing.lattice.voxel_fields import VoxelFields
 from microlith.meshing.mesh.simplices import EDGES, dot, oriented, shortest_edges
-
-Floats = NDArray[np.float64]
 
 NEAR = 0.33  # of the shortest edge at a vertex: how far it may be from an interface to be moved onto it
 STEPS = 6  # of Newton's method onto an interface
@@ -31,7 +30,7 @@ class CutCells:
 
     numbers: Keys  # (n,) of the vertices, sorted, the same on all ranks
     doubled: NDArray[np.int64]  # (n, dim) twice their coordinates on the lattice
-    points: Floats  # (n, dim)
+    points: Array  # (n, dim)
     cells: NDArray[np.int32]  # (m, dim + 1) rows of `points`, positively oriented
     phase: NDArray[np.uint8]  # (m,)
 
@@ -85,8 +84,8 @@ def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: Neighbour
 
 
 def _moved(
-    points: Floats, shortest: Floats, indicators: VoxelFields, extent: Floats
-) -> tuple[Floats, NDArray[np.uint8], NDArray[np.bool_]]:
+    points: Array, shortest: Array, indicators: VoxelFields, extent: Array
+) -> tuple[Array, NDArray[np.uint8], NDArray[np.bool_]]:
     """Move vertices onto an interface near them.
 
     Returns:
@@ -104,7 +103,7 @@ def _moved(
     start = points[near]
     fixed = (start == 0) | (start == extent)
 
-    def step(going: NDArray[np.int64], here: Floats) -> Floats:
+    def step(going: NDArray[np.int64], here: Array) -> Array:
         difference, slope = indicators.difference_and_gradient(a[going], b[going], here)
         slope[fixed[going]] = 0.0
         return -(difference / np.maximum(dot(slope.T, slope.T), 1e-3))[:, None] * slope
@@ -121,20 +120,20 @@ def _moved(
 
 
 def _ends_moved(
-    points: Floats,
+    points: Array,
     free: NDArray[np.bool_],
-    shortest: Floats,
+    shortest: Array,
     fixed: NDArray[np.bool_],
     ends: NDArray[np.int64],
-    middles: Floats,
+    middles: Array,
     shared: Shared,
-) -> tuple[Floats, NDArray[np.bool_]]:
+) -> tuple[Array, NDArray[np.bool_]]:
     """Move vertices to where an edge of theirs changes its phase very close to them; collective.
 
     Newton's method may have led to another interface, or to none. Of several such edges the closest cut counts.
     """
     own = np.full(len(points), np.inf)
-    near: list[tuple[NDArray[np.int64], Floats, Floats]] = []
+    near: list[tuple[NDArray[np.int64], Array, Array]] = []
     for side in (0, 1):
         vertex = ends[:, side]
         way = middles - points[vertex]
@@ -167,11 +166,11 @@ def _range(
 
 def _cuts(
     cells: Rows,
-    points: Floats,
+    points: Array,
     phase: NDArray[np.uint8],
     free: NDArray[np.bool_],
     indicators: VoxelFields,
-) -> tuple[NDArray[np.int64], Floats]:
+) -> tuple[NDArray[np.int64], Array]:
     """Edges between two phases: their ends (k, 2), lower number first, and points (k, dim) where the phase changes."""
     count = len(points)
     found = []
@@ -184,7 +183,7 @@ def _cuts(
     start, way = points[ends[:, 0]], points[ends[:, 1]] - points[ends[:, 0]]
     before, after = phase[ends[:, 0]], phase[ends[:, 1]]
 
-    def difference(which: NDArray[np.int64], share: Floats) -> Floats:
+    def difference(which: NDArray[np.int64], share: Array) -> Array:
         return indicators.difference(before[which], after[which], start[which] + share[:, None] * way[which])
 
     return ends, start + crossings(difference, len(ends))[:, None] * way

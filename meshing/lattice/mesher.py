@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.formats.stored import Window
+from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
+from microlith.imaging.typing import Array
 from microlith.meshing.fidelity.agreement import mistaken
 from microlith.meshing.lattice.bisection import Lattice, Range, refined, simplices
 from microlith.meshing.lattice.boxes import Neighbourhood, split
@@ -22,8 +24,6 @@ from microlith.meshing.lattice.repair import repaired
 from microlith.meshing.lattice.voxel_fields import VoxelFields
 from microlith.meshing.mesh.phasemesh import Parts
 from microlith.meshing.mesh.simplices import measures
-
-Floats = NDArray[np.float64]
 
 FEWEST_BOXES = 4  # coarse boxes along the longest edge of the image
 RIM = 12  # voxels around a box beyond the reach of fields and indicators: thin parts, interpolation, moved vertices
@@ -121,7 +121,7 @@ def _lattice(extent: tuple[float, ...], sizes: EdgeSizes) -> Lattice:
 
 def _survey(
     volume: LabelVolume, lattice: Lattice, voxel: tuple[float, ...], solved: Sequence[int], comm: MPI.Intracomm
-) -> tuple[NDArray[np.int64], Floats]:
+) -> tuple[NDArray[np.int64], Array]:
     """Look through the image slab by slab; collective.
 
     Returns:
@@ -176,15 +176,15 @@ def _fitted(
     where: Neighbourhood,
     volume: LabelVolume,
     voxel: tuple[float, ...],
-    borders: Floats,
-) -> Floats:
+    borders: Array,
+) -> Array:
     """Place the vertices so that the phases have their volumes and no cell is sharp; collective."""
     comm = where.comm
     extent = np.array(where.lattice.extent)
     phases = len(volume.names)
     about = vertices(cut, phases, extent, where.shared(cut.numbers, cut.doubled))
     wanted = np.array(volume.counts) * math.prod(voxel)
-    lead: Floats = np.zeros(phases)
+    lead: Array = np.zeros(phases)
     points = repaired(placed(cut.points, cut, about, smooth, lead, extent), cut, about, extent)
     gain, before = 1.0, None
     for _ in range(PASSES):
@@ -202,7 +202,7 @@ def _fitted(
     return repaired(points, cut, about, extent)
 
 
-def _leads(missing: Floats, borders: Floats) -> Floats:
+def _leads(missing: Array, borders: Array) -> Array:
     """What to add to the indicators so that phases gain the volumes that they miss.
 
     A difference of leads d moves an interface of area A by d / SLOPE, and smooth interfaces have about two thirds of

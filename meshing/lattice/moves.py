@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.parallel.large_arrays import cached
+from microlith.imaging.typing import Array, Numbers
 from microlith.meshing.mesh.simplices import sharpness_of
-
-Floats = NDArray[np.float64]
-Numbers = NDArray[np.int64]
 
 LIKELY = 2  # turns of looking at 1, 2, 4, ... cells around a vertex, after which the best of its moves is likely known
 PAIRS = 1 << 16  # of a cell and a vertex at a time
@@ -24,12 +22,12 @@ TURNED = {
 class Moves:
     """The same ways for some vertices, each as far as it may go."""
 
-    start: Floats  # (k, dim) where the vertices are
-    reach: Floats  # (k, dim) how far they may move
-    ways: Floats  # (ways, dim) in parts of the reach
-    extent: Floats  # (dim,) of the image
+    start: Array  # (k, dim) where the vertices are
+    reach: Array  # (k, dim) how far they may move
+    ways: Array  # (ways, dim) in parts of the reach
+    extent: Array  # (dim,) of the image
 
-    def places(self, way: int) -> Floats:
+    def places(self, way: int) -> Array:
         """Where the vertices (k, dim) would be after one of the ways."""
         return np.asarray(self.start + self.ways[way] * self.reach)
 
@@ -43,13 +41,13 @@ class Moves:
 class Around:
     """The cells around some vertices."""
 
-    points: Floats  # (n, dim) of all vertices
+    points: Array  # (n, dim) of all vertices
     cells: NDArray[np.int32]  # (m, dim + 1)
     place: Numbers  # (m, dim + 1) of the vertices of the cells among those k; -1 where they are not
-    cosine: Floats  # (m,) of the cells as they are
+    cosine: Array  # (m,) of the cells as they are
 
 
-def sharpest(around: Around, moves: Moves, now: Floats, alone: NDArray[np.bool_]) -> Floats:
+def sharpest(around: Around, moves: Moves, now: Array, alone: NDArray[np.bool_]) -> Array:
     """Cosine (ways, k) of the sharpest cell around each vertex after each move; infinite where that leaves the image.
 
     Cells that are sharp already are looked at first: they turn down most moves. The most likely of what is left is
@@ -71,7 +69,7 @@ def sharpest(around: Around, moves: Moves, now: Floats, alone: NDArray[np.bool_]
     turn = np.log2(turn + 1).astype(np.int8)  # one cell, then two, then four, ...
     worst = np.where(moves.inside(), -1.0, np.inf)
 
-    def look(chosen: Numbers, limit: Floats, only: Numbers | None = None) -> None:
+    def look(chosen: Numbers, limit: Array, only: Numbers | None = None) -> None:
         for first in range(0, len(chosen), PAIRS):
             part = chosen[first : first + PAIRS]
             wanted = worst[:, vertex[part]] <= limit[vertex[part]]
@@ -89,9 +87,7 @@ def sharpest(around: Around, moves: Moves, now: Floats, alone: NDArray[np.bool_]
     return worst
 
 
-def _look(
-    around: Around, moves: Moves, pairs: tuple[Numbers, Numbers, Numbers], wanted: Numbers, worst: Floats
-) -> None:
+def _look(around: Around, moves: Moves, pairs: tuple[Numbers, Numbers, Numbers], wanted: Numbers, worst: Array) -> None:
     """Bring `worst` up to date with some cells.
 
     Args:

@@ -3,12 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from microlith.imaging.typing import Array, Numbers
 from microlith.meshing.mesh.simplices import dot
-
-Floats = NDArray[np.float64]
-Numbers = NDArray[np.int64]
 
 TRIALS = 14  # of where a difference changes its sign
 ON_ZERO = 1e-5  # difference of two indicators that passes for none along an edge
@@ -16,16 +13,14 @@ CLOSE = 1e-5  # share of an edge
 LONGEST_STEP = 0.5  # voxels: the indicators are not linear over more
 
 
-def stepped(points: Floats, step: Floats, extent: Floats) -> Floats:
+def stepped(points: Array, step: Array, extent: Array) -> Array:
     """Points (n, dim) after a step of theirs, none longer than LONGEST_STEP, none out of the image."""
     length = np.sqrt(dot(step.T, step.T))
     share = np.minimum(1.0, LONGEST_STEP / np.maximum(length, 1e-12))
     return np.asarray(np.clip(points + step * share[:, None], 0.0, extent))
 
 
-def followed(
-    start: Floats, steps: int, arrived: float, extent: Floats, step: Callable[[Numbers, Floats], Floats]
-) -> Floats:
+def followed(start: Array, steps: int, arrived: float, extent: Array, step: Callable[[Numbers, Array], Array]) -> Array:
     """Points (n, dim) after some steps of Newton's method, of which only those that have not arrived take more.
 
     Args:
@@ -45,7 +40,7 @@ def followed(
     return at
 
 
-def crossings(difference: Callable[[Numbers, Floats], Floats], count: int) -> Floats:
+def crossings(difference: Callable[[Numbers, Array], Array], count: int) -> Array:
     """Where on each edge (count,), as a share of it, a difference that is positive at its start changes its sign.
 
     By regula falsi, which halves the value at an end that stays (the Illinois method): M. Dowell and P. Jarratt, BIT 11

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.typing import Array, Flags
 from microlith.meshing.lattice.boxes import Shared
 from microlith.meshing.lattice.cutting import CutCells
 from microlith.meshing.lattice.newton import followed
 from microlith.meshing.lattice.voxel_fields import VoxelFields
 from microlith.meshing.mesh.simplices import dot, sharpness, shortest_edges
-
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 GOOD = float(np.cos(np.radians(14.0)))  # cells are not made sharper than that to bring a vertex closer to its place
 STEPS = 3  # of Newton's method towards the places of the vertices
@@ -28,7 +26,7 @@ class Vertices:
 
     phases: Flags  # (n, phases) of the cells around each
     fixed: Flags  # (n, dim) coordinates held by the faces of the image
-    shortest: Floats  # (n,) shortest edge at each
+    shortest: Array  # (n,) shortest edge at each
     shared: Shared
 
     @property
@@ -37,7 +35,7 @@ class Vertices:
         return np.asarray(self.phases.sum(axis=1) > 1)
 
 
-def vertices(cut: CutCells, phases: int, extent: Floats, shared: Shared) -> Vertices:
+def vertices(cut: CutCells, phases: int, extent: Array, shared: Shared) -> Vertices:
     """Find what each vertex lies on; collective.
 
     Args:
@@ -58,9 +56,7 @@ def vertices(cut: CutCells, phases: int, extent: Floats, shared: Shared) -> Vert
     )
 
 
-def placed(
-    points: Floats, cut: CutCells, about: Vertices, indicators: VoxelFields, lead: Floats, extent: Floats
-) -> Floats:
+def placed(points: Array, cut: CutCells, about: Vertices, indicators: VoxelFields, lead: Array, extent: Array) -> Array:
     """Move the vertices on interfaces to where the indicators of their phases are equal; collective.
 
     Where cells of three phases meet, that is a line; where more do, a point. A move that would make a cell sharper than
@@ -111,17 +107,17 @@ def touching(cells: NDArray[np.int32], vertex: Flags) -> Flags:
 
 
 def _ways(
-    start: Floats,
+    start: Array,
     about: Vertices,
     chosen: NDArray[np.int64],
     indicators: VoxelFields,
-    lead: Floats,
-    extent: Floats,
-) -> Floats:
+    lead: Array,
+    extent: Array,
+) -> Array:
     """Ways (n, dim) of the chosen vertices to their places, by Newton's method with steps of least length."""
     around, fixed = about.phases[chosen], about.fixed[chosen]
 
-    def step(going: NDArray[np.int64], here: Floats) -> Floats:
+    def step(going: NDArray[np.int64], here: Array) -> Array:
         return _step(here, around[going], fixed[going], indicators, lead)
 
     way = followed(start, STEPS, ARRIVED, extent, step) - start
@@ -129,7 +125,7 @@ def _ways(
     return np.asarray(way * np.minimum(1.0, LONGEST_MOVE * about.shortest[chosen] / np.maximum(length, 1e-12))[:, None])
 
 
-def _step(at: Floats, around: Flags, fixed: Flags, indicators: VoxelFields, lead: Floats) -> Floats:
+def _step(at: Array, around: Flags, fixed: Flags, indicators: VoxelFields, lead: Array) -> Array:
     """Step (n, dim) of least length after which the indicators of the phases around are equal, if they are linear."""
     several = around.sum(axis=1)
     equations = min(at.shape[1], around.shape[1] - 1)
@@ -140,7 +136,7 @@ def _step(at: Floats, around: Flags, fixed: Flags, indicators: VoxelFields, lead
         order.append(best)
         np.put_along_axis(values, best[None], -np.inf, axis=0)
     step = np.zeros_like(at)
-    basis: list[Floats] = []
+    basis: list[Array] = []
     for number, other in enumerate(order[1:], start=1):
         has = np.flatnonzero(several > number)
         first = order[0][has]

@@ -5,13 +5,12 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.typing import Array, Flags
 from microlith.meshing.lattice.boxes import Shared
 from microlith.meshing.lattice.cutting import CutCells
 from microlith.meshing.lattice.moves import Around, Moves, sharpest
-from microlith.meshing.lattice.placing import Flags, Vertices, touching
+from microlith.meshing.lattice.placing import Vertices, touching
 from microlith.meshing.mesh.simplices import sharpness
-
-Floats = NDArray[np.float64]
 
 SHARP = float(np.cos(np.radians(12.7)))  # cells sharper than that are repaired
 CLOSE = float(np.cos(np.radians(30.0)))  # a vertex whose cells are all less sharp than that needs no more
@@ -20,7 +19,7 @@ SWEEPS = 25
 ATTEMPTS = 4
 
 
-def repaired(points: Floats, cut: CutCells, about: Vertices, extent: Floats) -> Floats:
+def repaired(points: Array, cut: CutCells, about: Vertices, extent: Array) -> Array:
     """Move vertices of sharp cells to where the sharpest cell around them is least sharp; collective.
 
     In each sweep, those vertices move that gain most among all vertices of their cells, so that no two of them have a
@@ -75,14 +74,14 @@ def _spread(start: Flags, cells: NDArray[np.int32], shared: Shared) -> Flags:
 
 
 def _sweep(
-    points: Floats,
+    points: Array,
     cells: NDArray[np.int32],
-    cosine: Floats,
+    cosine: Array,
     active: Flags,
     number: int,
     cut: CutCells,
     about: Vertices,
-    extent: Floats,
+    extent: Array,
 ) -> int:
     """Move some of the active vertices, and bring the cosines of their cells up to date; returns how many."""
     rows = np.flatnonzero(active)
@@ -110,7 +109,7 @@ def _sweep(
     return int(moves.sum())
 
 
-def _ways(dim: int, number: int) -> Floats:
+def _ways(dim: int, number: int) -> Array:
     """Moves (ways, dim) to try in a sweep, in parts of the shortest edge at a vertex; other ways in the next one."""
     turn = number / 3.0
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -127,7 +126,7 @@ def _ways(dim: int, number: int) -> Floats:
     return np.array([reach * rotation @ way / np.sqrt(way @ way) for reach in reaches for way in signs])
 
 
-def _worst(of_cell: Floats, place: NDArray[np.int64], count: int) -> Floats:
+def _worst(of_cell: Array, place: NDArray[np.int64], count: int) -> Array:
     """Largest value (count,) of the cells around each vertex."""
     worst = np.full(count, -1.0)
     for corner in range(place.shape[1]):
@@ -136,6 +135,6 @@ def _worst(of_cell: Floats, place: NDArray[np.int64], count: int) -> Floats:
     return worst
 
 
-def _scatter(numbers: NDArray[np.int64]) -> Floats:
+def _scatter(numbers: NDArray[np.int64]) -> Array:
     """A fraction for each number that decides between equals, the same on all ranks."""
     return np.asarray(((numbers * 2654435761) % 1048573) / 1048573)

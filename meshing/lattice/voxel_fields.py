@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.parallel.large_arrays import cached
-
-Floats = NDArray[np.float64]
+from microlith.imaging.typing import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +21,7 @@ class VoxelFields:
     start: tuple[int, ...]  # first voxel of the window, x first
     voxel: tuple[float, ...]  # edges of a voxel in the units of points, x first
 
-    def at(self, points: Floats) -> Floats:
+    def at(self, points: Array) -> Array:
         """All fields (fields, n) at points (n, dim)."""
         result = np.empty((len(self.values), len(points)))
         for part in cached(len(points)):
@@ -31,7 +30,7 @@ class VoxelFields:
                 row[part] = _interpolated(_values(field, index, self._steps), fraction)
         return result
 
-    def difference(self, one: NDArray[np.integer], other: NDArray[np.integer], points: Floats) -> Floats:
+    def difference(self, one: NDArray[np.integer], other: NDArray[np.integer], points: Array) -> Array:
         """By how much one field is above another (n,), two for each point (n, dim)."""
         result = np.empty(len(points))
         for part in cached(len(points)):
@@ -40,8 +39,8 @@ class VoxelFields:
         return result
 
     def difference_and_gradient(
-        self, one: NDArray[np.integer], other: NDArray[np.integer], points: Floats
-    ) -> tuple[Floats, Floats]:
+        self, one: NDArray[np.integer], other: NDArray[np.integer], points: Array
+    ) -> tuple[Array, Array]:
         """As `difference`, and its gradients (n, dim)."""
         values, slopes = np.empty(len(points)), np.empty(points.shape)
         for part in cached(len(points)):
@@ -51,7 +50,7 @@ class VoxelFields:
                 slopes[part, axis] = column / edge
         return values, slopes
 
-    def _gaps(self, one: NDArray[np.integer], other: NDArray[np.integer], index: NDArray[np.int64]) -> list[Floats]:
+    def _gaps(self, one: NDArray[np.integer], other: NDArray[np.integer], index: NDArray[np.int64]) -> list[Array]:
         """Differences of two fields for each point at the voxels around it."""
         places = (index + field.astype(np.int64) * self.values[0].size for field in (one, other))
         above, below = (_values(self.values, place, self._steps) for place in places)
@@ -63,7 +62,7 @@ class VoxelFields:
         shape = self.values.shape[:0:-1]
         return tuple(int(step) for step in np.concatenate([[1], np.cumprod(shape[:-1])]))
 
-    def _cells(self, points: Floats) -> tuple[NDArray[np.int64], list[Floats]]:
+    def _cells(self, points: Array) -> tuple[NDArray[np.int64], list[Array]]:
         """The lowest of the voxels around each point, and the place between it and the next along each axis."""
         index = np.zeros(len(points), np.int64)
         fraction = []
@@ -79,7 +78,7 @@ class VoxelFields:
         return index, fraction
 
 
-def _values(field: NDArray[np.float32], index: NDArray[np.int64], steps: tuple[int, ...]) -> list[Floats]:
+def _values(field: NDArray[np.float32], index: NDArray[np.int64], steps: tuple[int, ...]) -> list[Array]:
     """At the 2^dim voxels from these on: along x first, then along y, then along z."""
     flat = field.reshape(-1)
     places = [index]
@@ -88,15 +87,15 @@ def _values(field: NDArray[np.float32], index: NDArray[np.int64], steps: tuple[i
     return [flat[place].astype(np.float64) for place in places]
 
 
-def _interpolated(corners: list[Floats], fraction: list[Floats]) -> Floats:
+def _interpolated(corners: list[Array], fraction: list[Array]) -> Array:
     for part in fraction:
         corners = [low + part * (high - low) for low, high in zip(corners[::2], corners[1::2], strict=True)]
     return corners[0]
 
 
-def _with_gradient(corners: list[Floats], fraction: list[Floats]) -> tuple[Floats, list[Floats]]:
+def _with_gradient(corners: list[Array], fraction: list[Array]) -> tuple[Array, list[Array]]:
     """Value (n,) and derivatives (n,) per voxel along each axis."""
-    slopes: list[list[Floats]] = []
+    slopes: list[list[Array]] = []
     for part in fraction:
         slopes = [
             [low + part * (high - low) for low, high in zip(slope[::2], slope[1::2], strict=True)] for slope in slopes

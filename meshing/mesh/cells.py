@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dolfinx import mesh as dmesh
 
-Array = NDArray[np.float64]
+from microlith.imaging.typing import Array
 
 
 def _kuhn(dim: int) -> NDArray[np.intp]:

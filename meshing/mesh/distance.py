@@ -6,7 +6,8 @@ from scipy.spatial import cKDTree
 
 from mpi4py import MPI
 
-Array = NDArray[np.float64]
+from microlith.imaging.typing import Array
+
 CANDIDATES = 4  # samples whose facets are looked at
 ALIKE = 4.0  # facets larger than this many times the median are sampled in pieces: a near one is to have a near sample
 PIECES = (4, 20_000)  # at most so many per facet, or so many

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.imaging.microstructure.image_pieces import connected
+from microlith.imaging.parallel.large_arrays import connected
 from microlith.imaging.parallel.routing import Route
+from microlith.imaging.typing import Numbers
 from microlith.meshing.mesh.phasemesh import Parts
-
-Numbers = NDArray[np.int64]
 
 FACETS = {  # of a cell, in the order of DOLFINx, by the places of their vertices in it
     "triangle": ((1, 2), (0, 2), (0, 1)),

@@ -12,25 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.parallel.large_arrays import cached
+from microlith.imaging.typing import Array
 
-Floats = NDArray[np.float64]
-Vector = list[Floats]  # its components, arrays of one length
+Vector = list[Array]  # its components, arrays of one length
 Cells = NDArray[Any]  # of integers
 
 EDGES = {2: tuple(combinations(range(3), 2)), 3: tuple(combinations(range(4), 2))}  # pairs of vertices, by dimension
 
 
-def measures(points: Floats, cells: Cells) -> Floats:
+def measures(points: Array, cells: Cells) -> Array:
     """Signed areas or volumes (m,) of cells (m, dim + 1) with vertices in points (n, dim)."""
     return _chunked(points, cells, lambda corners: _measure(_edges(corners)))
 
 
-def sharpness(points: Floats, cells: Cells) -> Floats:
+def sharpness(points: Array, cells: Cells) -> Array:
     """Cosine (m,) of the smallest angle of each cell, in 3D of the smallest dihedral one; over 2 in inverted cells."""
     return _chunked(points, cells, sharpness_of)
 
 
-def sharpness_of(corners: list[Vector]) -> Floats:
+def sharpness_of(corners: list[Vector]) -> Array:
     """As `sharpness`, for cells given by their first, second, ... corner."""
     edges = _edges(corners)
     normals = _normals(edges)
@@ -51,12 +51,12 @@ def sharpness_of(corners: list[Vector]) -> Floats:
     return np.where(measure > 0, -least, 2.0 - measure)  # the more inverted, the worse
 
 
-def angles(cosines: Floats) -> Floats:
+def angles(cosines: Array) -> Array:
     """Degrees of what `sharpness` gives; 0 for inverted cells."""
     return np.asarray(np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))))
 
 
-def oriented(points: Floats, cells: Cells) -> Cells:
+def oriented(points: Array, cells: Cells) -> Cells:
     """The same cells, two vertices of each exchanged where its measure is negative."""
     negative = measures(points, cells) < 0
     result = cells.copy()
@@ -64,7 +64,7 @@ def oriented(points: Floats, cells: Cells) -> Cells:
     return result
 
 
-def shortest_edges(points: Floats, cells: Cells) -> Floats:
+def shortest_edges(points: Array, cells: Cells) -> Array:
     """Length (n,) of the shortest edge of these cells at each point; infinite where there is none."""
     shortest = np.full(len(points), np.inf)
     columns = _columns(points)
@@ -79,11 +79,11 @@ def shortest_edges(points: Floats, cells: Cells) -> Floats:
     return np.sqrt(shortest)
 
 
-def _columns(points: Floats) -> list[Floats]:
+def _columns(points: Array) -> list[Array]:
     return [np.ascontiguousarray(points[:, i]) for i in range(points.shape[1])]
 
 
-def _chunked(points: Floats, cells: Cells, measure: Callable[[list[Vector]], Floats]) -> Floats:
+def _chunked(points: Array, cells: Cells, measure: Callable[[list[Vector]], Array]) -> Array:
     columns = _columns(points)
     result = np.empty(len(cells))
     for some in cached(len(cells)):
@@ -97,7 +97,7 @@ def _edges(corners: list[Vector]) -> list[Vector]:
     return [[a - b for a, b in zip(corner, corners[0], strict=True)] for corner in corners[1:]]
 
 
-def _measure(edges: list[Vector]) -> Floats:
+def _measure(edges: list[Vector]) -> Array:
     if len(edges) == 2:
         return (edges[0][0] * edges[1][1] - edges[0][1] * edges[1][0]) / 2
     return dot(edges[0], _cross(edges[1], edges[2])) / 6
@@ -110,7 +110,7 @@ def _normals(edges: list[Vector]) -> list[Vector]:
     return [_cross(edges[1], edges[2]), _cross(edges[2], edges[0]), _cross(edges[0], edges[1])]
 
 
-def dot(a: Vector | Floats, b: Vector | Floats) -> Floats:
+def dot(a: Vector | Array, b: Vector | Array) -> Array:
     """Products (n,) of vectors given by their components: lists of arrays (n,), or arrays (dim, n)."""
     total = a[0] * b[0]
     for one, other in zip(a[1:], b[1:], strict=True):
@@ -118,7 +118,7 @@ def dot(a: Vector | Floats, b: Vector | Floats) -> Floats:
     return np.asarray(total)
 
 
-def _sum(parts: list[Floats]) -> Floats:
+def _sum(parts: list[Array]) -> Array:
     total = parts[0] + parts[1]
     for part in parts[2:]:
         total += part

@@ -5,9 +5,8 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.distance import SurfaceDistance
-
-Array = NDArray[np.float64]
 
 
 def smallest_distances(

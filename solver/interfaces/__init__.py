@@ -1,1 +1,1 @@
-"""Interfaces."""
+"""Between two transport phases: concentrations that jump, partition, exchange and films."""

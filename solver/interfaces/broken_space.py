@@ -16,10 +16,10 @@ from scipy.sparse.csgraph import connected_components
 from dolfinx import cpp, fem, graph, la
 from mpi4py import MPI
 
+from microlith.imaging.typing import Indices
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 
 Pair = tuple[int, int]  # phases, the lower index first
-Dofs = NDArray[np.int32]
 TAG = 4711  # of the messages that set an index map up, which newer versions of DOLFINx ask for
 
 
@@ -41,12 +41,12 @@ class _Copies:
     """Where the copies of each local dof of the plain space are among the local dofs of the broken one."""
 
     phases: tuple[int, ...]
-    first: Dofs  # (plain local dofs)
-    following: Dofs  # (plain local dofs) the second copy; the others follow it
-    row: Dofs  # (plain local dofs) row of `number`; -1: one copy only
-    number: Dofs  # (rows, phases) which copy each phase has, from 0
+    first: Indices  # (plain local dofs)
+    following: Indices  # (plain local dofs) the second copy; the others follow it
+    row: Indices  # (plain local dofs) row of `number`; -1: one copy only
+    number: Indices  # (rows, phases) which copy each phase has, from 0
 
-    def dof(self, plain: NDArray[np.integer], phase: NDArray[np.integer]) -> Dofs:
+    def dof(self, plain: NDArray[np.integer], phase: NDArray[np.integer]) -> Indices:
         if len(self.number) == 0:
             return self.first[plain]
         row = self.row[plain]
@@ -59,11 +59,11 @@ class Broken:
     """A space with copies, and how it hangs together with the plain space it is made from."""
 
     space: fem.FunctionSpace
-    plain: Dofs  # (local dofs) local dof of the plain space that each one is a copy of
-    phase: Dofs  # (local dofs) the phase of lowest index in its group
+    plain: Indices  # (local dofs) local dof of the plain space that each one is a copy of
+    phase: Indices  # (local dofs) the phase of lowest index in its group
     _copies: _Copies
 
-    def dof(self, plain: NDArray[np.integer], phase: NDArray[np.integer]) -> Dofs:
+    def dof(self, plain: NDArray[np.integer], phase: NDArray[np.integer]) -> Indices:
         """Local dofs of the copies that phases have of local dofs of the plain space; shapes broadcast."""
         return self._copies.dof(plain, phase)
 
@@ -159,7 +159,7 @@ def owned_values(space: fem.FunctionSpace, values: NDArray[np.float64]) -> NDArr
     return np.where(seen[:owned, None] > 0, values[:owned], means)
 
 
-def _groups(present: Presence, joined: Collection[Pair], apart: Collection[Pair]) -> tuple[Dofs, Dofs]:
+def _groups(present: Presence, joined: Collection[Pair], apart: Collection[Pair]) -> tuple[Indices, Indices]:
     """Row (local dofs) of dofs with more than one copy, else -1; which copy each phase has there (rows, phases)."""
     column = {phase: i for i, phase in enumerate(present.phases)}
     affected = np.zeros(len(present.at), dtype=bool)
@@ -186,14 +186,14 @@ def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.cumsum(counts) - counts
 
 
-def _index_map(comm: MPI.Intracomm, size: int, ghosts: NDArray[np.int64], owners: Dofs) -> cpp.common.IndexMap:
+def _index_map(comm: MPI.Intracomm, size: int, ghosts: NDArray[np.int64], owners: Indices) -> cpp.common.IndexMap:
     try:
         return cpp.common.IndexMap(comm, size, ghosts, owners, TAG)
     except TypeError:  # DOLFINx 0.9
         return cpp.common.IndexMap(comm, size, ghosts, owners)
 
 
-def _space(plain: fem.FunctionSpace, index_map: cpp.common.IndexMap, dofs: Dofs) -> fem.FunctionSpace:
+def _space(plain: fem.FunctionSpace, index_map: cpp.common.IndexMap, dofs: Indices) -> fem.FunctionSpace:
     """The plain space with other degrees of freedom, (cells, dofs per cell)."""
     adjacency = graph.adjacencylist(dofs)
     adjacency = getattr(adjacency, "_cpp_object", adjacency)  # wrapped since DOLFINx 0.10

@@ -4,15 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dolfinx import fem, la
 
+from microlith.imaging.typing import Array, Indices
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.solver.interfaces.broken_space import Dofs, broken, presence
+from microlith.solver.interfaces.broken_space import broken, presence
 from microlith.solver.interfaces.partition import Link
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +19,8 @@ class Display:
 
     space: fem.FunctionSpace
     solved: fem.FunctionSpace
-    unknown: Dofs | None = None  # (local dofs) local dof of the solved space; None: the same
-    phase: Dofs | None = None  # (local dofs) phase on whose side each one is; None: not told apart
+    unknown: Indices | None = None  # (local dofs) local dof of the solved space; None: the same
+    phase: Indices | None = None  # (local dofs) phase on whose side each one is; None: not told apart
     factor: Array | None = None  # (local dofs) κ; None: 1
 
     def concentration(self, owned: Array) -> Array:

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.interfaces.broken_space import Pair
 from microlith.solver.physics.phases import InterfaceLaw, Physics, Role
 
-Array = NDArray[np.float64]
 SAME = 1e-9  # relative difference between partitions that counts as rounding
 # An exchange whose resistance is less than this part of that of the smallest voxel's edge is taken as equilibrium. The
 # curves would not show it, but the lithium balance would show how its large numbers are rounded.

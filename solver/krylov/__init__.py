@@ -1,1 +1,1 @@
-"""Krylov."""
+"""Linear problems in time by rational Krylov spaces."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array
 from microlith.solver.krylov.integrate import Integration, Progress, integrate_each
 from microlith.solver.krylov.superposition import Response, Stretch, StretchProjection
 from microlith.solver.krylov.tasks import Unit, closed, start_task, unit_task, units_of
@@ -21,8 +21,6 @@ from microlith.solver.linear_solvers import ShiftedSolvers, matrix_times
 from microlith.solver.physics.courses import NEAR
 from microlith.solver.problem.assembly import project
 from microlith.solver.problem.system import LinearSystem
-
-Array = NDArray[np.float64]
 
 KEPT = 2  # stretches up to which all of the solution is kept; of more, only what was asked for
 OPERATORS = 2  # values of K whose solvers are kept

@@ -28,16 +28,15 @@ from dataclasses import dataclass, replace
 from math import factorial
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array
 from microlith.solver.krylov.space import EXHAUSTED, Estimate, Space
 from microlith.solver.linear_solvers import ShiftedSolvers, matrix_times
 from microlith.solver.problem.system import LinearSystem
 
-Array = NDArray[np.float64]
 Progress = Callable[[int, float], None]
 
 # Where to cut the time, and γ per length of segment: fewest solves at 1e-4 on the demo case, and near it elsewhere.

@@ -3,13 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array
 from microlith.solver.problem.system import LinearSystem
-
-Array = NDArray[np.float64]
 
 WINDOW = 4  # iterates compared: Krylov errors fall in steps, and two neighbours may agree by chance
 SAFETY = 2.0

@@ -19,13 +19,12 @@ See Carslaw and Jaeger, Conduction of Heat in Solids, 2nd ed., Oxford 1959, §1.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from microlith.imaging.typing import Array
 from microlith.solver.krylov.integrate import Projection, Trajectory
 from microlith.solver.physics.courses import NEAR, Breaks
 
-Array = NDArray[np.float64]
 BLOCK = 20_000_000  # numbers at a time that a superposition is made of
 
 

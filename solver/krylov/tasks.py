@@ -4,17 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array
 from microlith.solver.krylov.integrate import Task
 from microlith.solver.linear_solvers import matrix_times
 from microlith.solver.physics.courses import NEAR, Breaks, Course
 from microlith.solver.problem.assembly import project
 from microlith.solver.problem.system import LinearSystem
-
-Array = NDArray[np.float64]
 
 PER_DECADE = 40  # lags per decade at which the error of a response counts
 FIELD_EVERY = 10  # lags, that at which the field's error counts

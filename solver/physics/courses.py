@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from microlith.imaging.typing import Array
+
 NEAR = 1e-12  # relative distance at which two times are one: repeats of a period meet up to rounding
 MOST_KINKS = 10_000  # within a run: more of them are rather a wrong unit than a wish
 

@@ -5,13 +5,11 @@ long expression as for a table.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import PPoly
 
+from microlith.imaging.typing import Array
 from microlith.solver.physics.law_values import values_of
 from microlith.solver.physics.laws import DiffusivityLaw, DiffusivityTable
-
-Array = NDArray[np.float64]
 
 PIECES = 16  # of a range at first
 TRUE = 1e-9  # error of D, per largest D of a piece, at which a piece is not halved

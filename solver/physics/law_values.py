@@ -3,11 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from microlith.imaging.typing import Array
 from microlith.solver.physics.laws import DiffusivityLaw, DiffusivityTable, evaluated
-
-Array = NDArray[np.float64]
 
 
 def values_of(law: DiffusivityLaw, c: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
 
 from microlith.solver.physics.courses import Course, course_of
 from microlith.solver.physics.laws import DiffusivityLaw
@@ -66,83 +65,6 @@ class InterfaceLaw:
     partition: float = 1.0
     exchange: float | None = None  # m/s; of a film its diffusivity per thickness
     film: str = ""  # the film in words, where exchange stands for one
-
-
-@dataclass(frozen=True)
-class TimeSpan:
-    """When the run ends and what is wanted of it."""
-
-    end: float  # s
-    tolerance: float = 1e-4  # of the region curves, relative to the source concentration
-    snapshots: tuple[float, ...] = ()  # s
-    times: tuple[float, ...] | None = None  # s; None: 200 log-spaced ones from end/1e5 and the snapshots
-
-
-@dataclass(frozen=True)
-class SolverOptions:
-    """Choices of the linear algebra; "auto" picks by dimension and size."""
-
-    linear: Literal["auto", "mumps", "cg"] = "auto"
-    # Linear solves before the integration gives up: for the start and each course, anew where a transfer jumps
-    max_solves: int = 200
-    max_steps: int = 20_000  # steps, repeated ones included, before that of a nonlinear problem gives up
-    inner_tolerance: float | None = None  # relative residual of CG; None: so tight that ranks do not matter
-
-
-@dataclass(frozen=True)
-class Box:
-    """Axis-parallel box; a missing axis is unbounded."""
-
-    bounds: dict[str, tuple[float, float]]  # axis name -> (low, high), metres
-
-
-@dataclass(frozen=True)
-class Ball:
-    """Disk in 2D, sphere in 3D."""
-
-    center: tuple[float, ...]  # metres, x, y[, z]
-    radius: float  # metres
-
-
-@dataclass(frozen=True)
-class Polygon:
-    """Simple polygon in 2D."""
-
-    corners: tuple[tuple[float, float], ...]  # metres
-
-
-@dataclass(frozen=True)
-class Shell:
-    """All within a distance of the surface of a phase."""
-
-    around: str  # phase name
-    distance: float  # metres
-
-
-@dataclass(frozen=True)
-class WholePhase:
-    """All cells of one phase."""
-
-    phase: str
-
-
-@dataclass(frozen=True)
-class LabelRegion:
-    """Pixels of a second label image of the same shape as the first (before crop and coarsen)."""
-
-    path: str  # absolute
-    label: int | None  # None: each label but 0 becomes a region of its own, NAME_LABEL
-
-
-@dataclass(frozen=True)
-class SurfaceOf:
-    """The surface that a phase turns to the other solved phases, particle by particle (connected components)."""
-
-    phase: str
-    threshold: float = 0.5  # of the reference concentration, above which a part of the surface counts as active
-
-
-Shape = Box | Ball | Polygon | Shell | WholePhase | LabelRegion | SurfaceOf
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Problem."""
+"""From physics on a mesh to matrices, loads and residuals."""

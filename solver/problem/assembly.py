@@ -1,16 +1,14 @@
 """From weak forms to distributed matrices and vectors."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ufl
 from dolfinx import fem
 from dolfinx.fem.petsc import assemble_matrix, assemble_vector
 from petsc4py import PETSc
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-
-Array = NDArray[np.float64]
 
 
 def per_phase(mesh: PhaseMesh, values: list[float]) -> fem.Function:

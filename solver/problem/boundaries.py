@@ -10,11 +10,10 @@ from dolfinx import fem
 from dolfinx.mesh import meshtags
 from mpi4py import MPI
 
+from microlith.imaging.typing import Indices
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag, interface_tag
 from microlith.solver.physics.courses import Course, course_of
 from microlith.solver.physics.phases import FARADAY, FaceCondition, Physics, Role
-
-Facets = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Located:
     """A contact on the mesh."""
 
     name: str
-    facets: Facets  # of this rank
+    facets: Indices  # of this rank
     measure: ufl.Measure
     concentration: Course | None  # mol/m^3, held there or on the far side of the transfer
     coefficient: Course | None  # of the transfer, m/s
@@ -112,13 +111,13 @@ def area(mesh: PhaseMesh, measure: ufl.Measure) -> float:
     return float(mesh.mesh.comm.allreduce(fem.assemble_scalar(form), op=MPI.SUM))
 
 
-def facets_of(mesh: PhaseMesh, contact: Contact) -> Facets:
-    """Facets of this rank on which a contact lies."""
-    facets: Facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, contact.tags)]
+def facets_of(mesh: PhaseMesh, contact: Contact) -> Indices:
+    """Indices of this rank on which a contact lies."""
+    facets: Indices = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, contact.tags)]
     return facets if contact.phases is None else facets[np.isin(phases_at(mesh, facets), contact.phases)]
 
 
-def phases_at(mesh: PhaseMesh, facets: Facets) -> NDArray[np.int32]:
+def phases_at(mesh: PhaseMesh, facets: Indices) -> NDArray[np.int32]:
     """Phase of the solved cell at each of some outer facets."""
     topology = mesh.mesh.topology
     topology.create_connectivity(topology.dim - 1, topology.dim)

@@ -11,6 +11,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
+from microlith.imaging.typing import Array, Indices
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.linear_solvers import matrix_times
 from microlith.solver.physics.courses import Course
@@ -19,9 +20,6 @@ from microlith.solver.problem.assembly import assembled, matrix_of, per_phase
 from microlith.solver.problem.boundaries import Located, phases_at
 from microlith.solver.problem.scales import Scales
 from microlith.solver.problem.system import Load, Transfer
-
-Array = NDArray[np.float64]
-Dofs = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Side:
     """The part of a contact that lies at phases of one factor κ."""
 
     factor: float
-    dofs: Dofs  # owned unknowns that are the contact's there
+    dofs: Indices  # owned unknowns that are the contact's there
 
 
 def sides_of(space: fem.FunctionSpace, mesh: PhaseMesh, contacts: list[Located], factors: Array) -> list[list[Side]]:

@@ -18,6 +18,7 @@ from dolfinx import fem, la
 from mpi4py import MPI
 from petsc4py import PETSc
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.linear_solvers import matrix_times
 from microlith.solver.physics.kirchhoff import Potential
@@ -29,7 +30,6 @@ from microlith.solver.problem.boundaries import Located
 from microlith.solver.problem.scales import Scales
 from microlith.solver.problem.uptake import SaturatingUptake
 
-Array = NDArray[np.float64]
 SAME = PETSc.Mat.Structure.SAME_NONZERO_PATTERN
 
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ufl
 from dolfinx import fem
 from mpi4py import MPI
 from petsc4py import PETSc
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.concentration import Display, spaces
 from microlith.solver.interfaces.partition import factors_of, largest_of, links_of
@@ -31,8 +31,6 @@ from microlith.solver.problem.nonlinear import NonlinearTerms, nonlinear_terms
 from microlith.solver.problem.scales import Scales
 from microlith.solver.problem.system import LinearSystem, Load, Transfer
 from microlith.solver.problem.transport import transport
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from petsc4py import PETSc
 
+from microlith.imaging.typing import Array
 from microlith.solver.physics.courses import NEAR, Course
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,19 @@
 """What moves lithium within the solved phases: diffusion, and exchange where concentrations jump."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ufl
 from dolfinx import fem
 from dolfinx.mesh import CellType, meshtags
 from ufl.core.expr import Expr
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.partition import Link
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem import forms
 from microlith.solver.problem.assembly import per_phase
 from microlith.solver.problem.scales import Scales
-
-Array = NDArray[np.float64]
 
 
 def transport(

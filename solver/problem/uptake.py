@@ -16,10 +16,9 @@ from dolfinx import fem, la
 from mpi4py import MPI
 from petsc4py import PETSc
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

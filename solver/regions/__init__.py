@@ -1,1 +1,1 @@
-"""Regions."""
+"""Means of the concentration over regions and surfaces, as exact integrals."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import diameters, is_simplex, split
 from microlith.solver.regions.shapes import Distance, LabelField
 
-Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 CHUNK = 40_000  # cells or simplices cut at a time
 FLAT = 4.0  # a distance this many times its deviation from a linear function has no zero between corners of one sign

@@ -14,14 +14,24 @@ import basix
 from dolfinx import fem, la
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import cell_nodes, diameters, edges, facet_corners, measures
 from microlith.meshing.mesh.distance import SurfaceDistance, within_reach
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
-from microlith.solver.physics.phases import Ball, Box, LabelRegion, Polygon, Shape, Shell, WholePhase
 from microlith.solver.regions.cut_cells import AS_QUADRATIC, Cut, within_box, within_distance, within_labels
-from microlith.solver.regions.shapes import Distance, LabelField, distance_to
+from microlith.solver.regions.shapes import (
+    Ball,
+    Box,
+    Distance,
+    LabelField,
+    LabelRegion,
+    Polygon,
+    Shape,
+    Shell,
+    WholePhase,
+    distance_to,
+)
 
-Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 PhaseAt = Callable[[Array], NDArray[np.uint8]]
 

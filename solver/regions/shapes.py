@@ -6,10 +6,66 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.distance import to_segment
-from microlith.solver.physics.phases import Ball, Polygon, Shape
 
-Array = NDArray[np.float64]
+
+@dataclass(frozen=True)
+class Box:
+    """Axis-parallel box; a missing axis is unbounded."""
+
+    bounds: dict[str, tuple[float, float]]  # axis name -> (low, high), metres
+
+
+@dataclass(frozen=True)
+class Ball:
+    """Disk in 2D, sphere in 3D."""
+
+    center: tuple[float, ...]  # metres, x, y[, z]
+    radius: float  # metres
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """Simple polygon in 2D."""
+
+    corners: tuple[tuple[float, float], ...]  # metres
+
+
+@dataclass(frozen=True)
+class Shell:
+    """All within a distance of the surface of a phase."""
+
+    around: str  # phase name
+    distance: float  # metres
+
+
+@dataclass(frozen=True)
+class WholePhase:
+    """All cells of one phase."""
+
+    phase: str
+
+
+@dataclass(frozen=True)
+class LabelRegion:
+    """Pixels of a second label image of the same shape as the first (before crop and coarsen)."""
+
+    path: str  # absolute
+    label: int | None  # None: each label but 0 becomes a region of its own, NAME_LABEL
+
+
+@dataclass(frozen=True)
+class SurfaceOf:
+    """The surface that a phase turns to the other solved phases, particle by particle (connected components)."""
+
+    phase: str
+    threshold: float = 0.5  # of the reference concentration, above which a part of the surface counts as active
+
+
+Shape = Box | Ball | Polygon | Shell | WholePhase | LabelRegion | SurfaceOf
+
+
 Distance = Callable[[Array], Array]  # points (n, dim) in mesh units -> (n,)
 
 

@@ -16,10 +16,10 @@ import basix
 from dolfinx import fem
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import cell_nodes
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 
-Array = NDArray[np.float64]
 Index = NDArray[np.int32]
 
 CHUNK = 50_000  # facets looked at together, which bounds the memory

@@ -1,1 +1,1 @@
-"""Steps."""
+"""Nonlinear problems in time by adaptive implicit Runge-Kutta methods."""

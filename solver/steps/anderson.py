@@ -5,11 +5,11 @@ doi 10.1137/10078356X.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-Array = NDArray[np.float64]
+from microlith.imaging.typing import Array
+
 DEPENDENT = 1e-10  # eigenvalue of the differences' Gram matrix, per largest, that counts as zero
 
 

@@ -8,10 +8,9 @@ time. Two such polynomials cover nearly every step; the mean of both is taken, a
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import KroghInterpolator
 
-Array = NDArray[np.float64]
+from microlith.imaging.typing import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,18 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dolfinx import fem
 from petsc4py import PETSc
 
+from microlith.imaging.typing import Array
 from microlith.solver.linear_solvers import matrix_times
 from microlith.solver.problem.nonlinear import LawfulDiffusion
 from microlith.solver.problem.problem import Problem
 from microlith.solver.problem.system import LinearSystem, Load
 from microlith.solver.problem.uptake import Rate, SaturatingUptake
 
-Array = NDArray[np.float64]
 SAME = PETSc.Mat.Structure.SAME_NONZERO_PATTERN
 SUBSET = PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN
 

@@ -14,17 +14,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array
 from microlith.solver.steps.dense_output import Recorded, Stretch, latest_spread
 from microlith.solver.steps.dynamics import Dynamics
 from microlith.solver.steps.stepper import NotConverged, State, Step, Stepper
 from microlith.solver.steps.tableaus import ESDIRK4, EULER, Tableau
 
-Array = NDArray[np.float64]
 Progress = Callable[[int, float], None]
 
 FIELD = 10.0  # tolerance of the field's rms per tolerance of the functionals

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from microlith.imaging.typing import Array
 from microlith.solver.problem.problem import Problem
 from microlith.solver.steps.dense_output import Recorded
 from microlith.solver.steps.dynamics import Dynamics
@@ -14,7 +13,6 @@ from microlith.solver.steps.integrator import Integrator, Ledger
 from microlith.solver.steps.stepper import Stepper
 from microlith.solver.steps.tableaus import ESDIRK4, TRBDF2, Tableau
 
-Array = NDArray[np.float64]
 LOOSE = 2e-3  # tolerance above which steps of order 2 are taken: more of them, whose equations are easier to solve
 INNER = 1e-3  # relative residual of iterative linear solvers: Newton's method goes on anyway
 

@@ -8,19 +8,17 @@ Anderson's mixing makes it converge well for longer.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 from petsc4py import PETSc
 
+from microlith.imaging.typing import Array
 from microlith.solver.linear_solvers import factorise_unsymmetric, matrix_times, new_ksp, prepare_factors
 from microlith.solver.problem.assembly import project
 from microlith.solver.problem.uptake import Rate
 from microlith.solver.steps.anderson import Mixing
 from microlith.solver.steps.dynamics import Dynamics, Moment, Tangent
 from microlith.solver.steps.tableaus import Tableau
-
-Array = NDArray[np.float64]
 
 MOST = 30  # iterations of Newton's method before a stage counts as failed
 SLOW = 0.4  # contraction at which the matrix is made anew before the next stage,

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from microlith.imaging.typing import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,1 +1,1 @@
-"""Case."""
+"""From the case file to a case in SI units."""

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from microlith.imaging.options import ImageSource, MeshOptions, PhaseLabels
-from microlith.solver.physics.phases import Physics, Shape, SolverOptions, TimeSpan
+from microlith.solver.options import SolverOptions, TimeSpan
+from microlith.solver.physics.phases import Physics
+from microlith.solver.regions.shapes import Shape
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,8 @@ from typing import Any
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import Colour
 from microlith.solver.physics.courses import course_of
-from microlith.solver.physics.phases import (
-    Ball,
-    Box,
-    LabelRegion,
-    Physics,
-    Polygon,
-    Shape,
-    Shell,
-    SurfaceOf,
-    WholePhase,
-)
+from microlith.solver.physics.phases import Physics
+from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.describe_physics import (
     face_data,

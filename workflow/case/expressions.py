@@ -10,8 +10,8 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from microlith.imaging.typing import Array
 from microlith.solver.physics.laws import (
     Concentration,
     Constant,
@@ -43,7 +43,6 @@ NUMPY: Mapping[str, Callable[..., Any]] = {
     "minimum": np.minimum, "maximum": np.maximum,
 }  # fmt: skip
 
-Array = NDArray[np.float64]
 Parameter = tuple[float, Exponents, str]  # value in SI, what it measures, text in the case file
 Term = tuple[Expression, Exponents | None]  # with what it measures; None: the number zero, which goes with all
 

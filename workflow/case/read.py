@@ -11,20 +11,9 @@ from typing import Any
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.colours import colour_text
 from microlith.imaging.options import Colour, ImageSource, MeshOptions, PhaseLabels, RawLayout
-from microlith.solver.physics.phases import (
-    Ball,
-    Box,
-    LabelRegion,
-    PhasePhysics,
-    Polygon,
-    Role,
-    Shape,
-    Shell,
-    SolverOptions,
-    SurfaceOf,
-    TimeSpan,
-    WholePhase,
-)
+from microlith.solver.options import SolverOptions, TimeSpan
+from microlith.solver.physics.phases import PhasePhysics, Role
+from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.physics import check_drive, check_periods, check_phase, physics_of
 from microlith.workflow.schema.keys import CASE, REGION_KINDS, STEADY_CASE

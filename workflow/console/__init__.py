@@ -1,1 +1,1 @@
-"""Console."""
+"""What a terminal or a log gets to see."""

@@ -1,1 +1,1 @@
-"""Pictures."""
+"""Pictures of curves, concentrations and particles."""

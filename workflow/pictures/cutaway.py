@@ -15,10 +15,10 @@ from scipy.sparse import csr_array, eye_array, vstack
 
 from dolfinx import fem, mesh as dmesh
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh import cells as corners
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag, interface_tag
 
-Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 TOWARDS = np.array((1.0, -1.0, -1.0))  # the viewer, along each axis, who sees these faces:

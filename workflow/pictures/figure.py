@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.solver.physics.phases import LabelRegion, Shape, SurfaceOf, WholePhase
+from microlith.solver.regions.shapes import LabelRegion, Shape, SurfaceOf, WholePhase
 from microlith.workflow.results.folder import SNAPSHOT_PREFIX, whole_file
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.typing import Array
 from microlith.workflow.pictures.figure import INK, name_entries, time_unit
-from microlith.workflow.prepare.particle_surfaces import ParticleTable
+from microlith.workflow.results.particles import ParticleTable
 
 if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
 
-Array = NDArray[np.float64]
 Colour = tuple[float, float, float]
 
 FAST_TO_SLOW = "plasma_r"  # yellow to dark blue; no colour of it looks like one of the phases

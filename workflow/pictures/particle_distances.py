@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.typing import Array
 from microlith.workflow.pictures.figure import COLOURS, DPI, INK, length_unit, name_entries, save, time_unit, wrapped
 from microlith.workflow.pictures.particle_colours import NEVER
-from microlith.workflow.prepare.particle_surfaces import ParticleTable
+from microlith.workflow.results.particles import ParticleTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Array = NDArray[np.float64]
 
 
 def draw_distances(path: Path, title: str, tables: Sequence[ParticleTable], end: float) -> bool:

@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.parallel.collective import together
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.physics.phases import Physics, Role
 from microlith.workflow.pictures.figure import DPI, length_unit, page, save, scale_bar
 from microlith.workflow.pictures.particle_colours import Colour, TimeColours, legend_of_phases, of_particle
 from microlith.workflow.pictures.raster import Raster
-from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces, ParticleTable
-
-Array = NDArray[np.float64]
+from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
+from microlith.workflow.results.particles import ParticleTable
 
 LONG_SIDE = 1600  # pixels of the picture
 MARGINS = (0.75, 1.25, 0.65, 0.95)  # inches: left, right, top, bottom

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.imaging.microstructure.particles import Particles
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import split
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.physics.phases import Physics, Role
@@ -28,9 +29,9 @@ from microlith.workflow.pictures.snapshots3d import (
     rendered,
     scale_bar,
 )
-from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces, ParticleTable
+from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
+from microlith.workflow.results.particles import ParticleTable
 
-Array = NDArray[np.float64]
 Index = NDArray[np.int32]
 APART = 1e-4  # of the picture's width: how far a particle is drawn into itself, so that it shares no point with others
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from dolfinx import fem, mesh as dmesh
 from mpi4py import MPI
 
-Array = NDArray[np.float64]
+from microlith.imaging.typing import Array
+
 EDGE = 1e-9  # barycentric; pixel centres this far outside a cell count as on its edge
 CHUNK = 1 << 18  # pixel centres treated at a time, to keep the memory small
 

@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from dolfinx import fem, mesh as dmesh
 
-from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.parallel.collective import together
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
-from microlith.solver.physics.phases import Ball, Box, Polygon, Shape, Shell
+from microlith.solver.regions.shapes import Ball, Box, Polygon, Shape, Shell
 from microlith.workflow.pictures.figure import (
     BLUE_TO_RED,
     COLOURS,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-Array = NDArray[np.float64]
 
 LONG_SIDE = 1600  # pixels of the raster, one to one in the picture
 DASHES = ("-", "--", ":", "-.")  # one after the other, when all colours are taken

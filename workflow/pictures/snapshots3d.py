@@ -16,8 +16,9 @@ from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import together
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.solver.physics.phases import Ball, Box, Shape, Shell
+from microlith.solver.regions.shapes import Ball, Box, Shape, Shell
 from microlith.workflow.pictures.cutaway import TOWARDS, Cutaway, Indices, Sheet, cutaway, thinned, vertices_of
 from microlith.workflow.pictures.figure import (
     BLUE_TO_RED,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-Array = NDArray[np.float64]
 Values = NDArray[np.float32]
 Lines = NDArray[np.int32]
 log = logging.getLogger(__name__)

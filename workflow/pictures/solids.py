@@ -15,9 +15,8 @@ from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import together
+from microlith.imaging.typing import Array
 from microlith.workflow.pictures.cutaway import TOWARDS, Indices, Sheet, beyond, kept
-
-Array = NDArray[np.float64]
 
 
 def solids(

@@ -1,1 +1,1 @@
-"""Prepare."""
+"""From a case to a problem that is ready for integration."""

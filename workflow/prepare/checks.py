@@ -8,18 +8,19 @@ import numpy as np
 
 from mpi4py import MPI
 
-from microlith.imaging.image.label_image import AXES, LabelImage
 from microlith.imaging.image.load import volume_of, whole_on_root
-from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.microstructure.percolation import NOT_CONNECTED
-from microlith.imaging.options import MeshOptions
+from microlith.imaging.options import AXES, MeshOptions
 from microlith.imaging.parallel.collective import on_first_rank
-from microlith.imaging.parallel.memory import available_memory
-from microlith.solver.physics.phases import Ball, Box, LabelRegion, Polygon, Role, Shape, Shell, SurfaceOf, WholePhase
+from microlith.imaging.parallel.large_arrays import available_memory
+from microlith.imaging.typing import Flags
+from microlith.solver.physics.phases import Role
+from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.physics import driven_from_within
 from microlith.workflow.prepare import footprint
-from microlith.workflow.prepare.footprint import Contacts, Flags
+from microlith.workflow.prepare.footprint import Contacts
 from microlith.workflow.schema.kinds import Place
 from microlith.workflow.schema.units import length_text
 

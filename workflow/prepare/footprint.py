@@ -10,13 +10,13 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
-from microlith.imaging.image.label_image import AXES
 from microlith.imaging.image.load import dealt, nothing
 from microlith.imaging.image.volume import LabelVolume
-from microlith.solver.physics.phases import Ball, Box, Polygon, Shell
+from microlith.imaging.options import AXES
+from microlith.imaging.typing import Flags
+from microlith.solver.regions.shapes import Ball, Box, Polygon, Shell
 
 Bounds = tuple[tuple[float, float], ...]  # low and high in metres, x, y[, z]
-Flags = NDArray[np.bool_]  # by phase index
 
 MIN_SAMPLES = 64  # along each axis of a region, so that one smaller than a pixel is not missed
 BLOCK = 4_000_000  # samples or voxels looked at in one go

@@ -9,19 +9,18 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.image.label_image import LabelImage
+from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.labels import read_region_labels
 from microlith.imaging.image.load import volume_of
-from microlith.imaging.image.volume import LabelVolume, Window
+from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.parallel.large_arrays import count_values, rename
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.solver.physics.phases import LabelRegion, Shape
-from microlith.solver.regions.shapes import LabelField
+from microlith.solver.regions.shapes import LabelField, LabelRegion, Shape
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.region_shares import label_shares, solved_flags
 
-Array = NDArray[np.float64]
 MOST_REGIONS = 254  # of one label image: a byte for each voxel, and one value for what is in no region
 MARGIN = 2  # voxels that a rank looks beyond its cells
 

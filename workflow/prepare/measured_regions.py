@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.solver.physics.phases import Shape, SurfaceOf
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean, region_means
+from microlith.solver.regions.shapes import Shape, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.label_images import expanded
 from microlith.workflow.prepare.meshed import Meshed

@@ -9,9 +9,8 @@ from typing import Literal, TypeVar
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.image.label_image import LabelImage
 from microlith.imaging.image.load import label_volume, whole_on_root
-from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.parallel.collective import on_root
 from microlith.meshing.distribution.compilation import be_patient
 from microlith.meshing.distribution.from_parts import phase_mesh

@@ -8,11 +8,13 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
-from microlith.imaging.image.volume import LabelVolume, Window
-from microlith.solver.physics.phases import Role, Shell
+from microlith.imaging.formats.stored import Window
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.typing import Flags
+from microlith.solver.physics.phases import Role
+from microlith.solver.regions.shapes import Shell
 from microlith.workflow.case.case import Case
 
-Flags = NDArray[np.bool_]
 VOXELS = 1 << 21  # looked at together
 
 

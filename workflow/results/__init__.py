@@ -1,1 +1,1 @@
-"""Results."""
+"""The files in a folder of results, written and read."""

@@ -24,6 +24,7 @@ import basix.ufl
 from dolfinx import fem, plot
 
 from microlith.imaging.parallel.collective import in_turn, on_first_rank
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.broken_space import owned_values, with_element
 from microlith.workflow.results.folder import FIELDS, cannot_write, partial_name, replace_file
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from mpi4py.MPI import Comm
 
-Array = NDArray[np.float64]
 MICROMETRE = 1e-6
 HEADERS = 1 << 16  # bytes in the file that are no field, generously
 # VTK numbers of the cells of degree 1, 2 and 3 or more. VTK_LAGRANGE_* would do for degree 2 as well, but more readers

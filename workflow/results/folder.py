@@ -8,10 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
 from socket import gethostname
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_first_rank
@@ -215,3 +218,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
+
+
+def versions() -> dict[str, str]:
+    """Versions of all that decides about the numbers."""
+    import gmsh
+
+    import dolfinx
+    from petsc4py import PETSc
+
+    return {
+        "microlith": version("microlith"),
+        "dolfinx": dolfinx.__version__,
+        "petsc": ".".join(map(str, PETSc.Sys.getVersion())),
+        "gmsh": gmsh.__version__,
+        "numpy": np.__version__,
+    }

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.typing import Array
 from microlith.workflow.results.folder import FIELDS, SUMMARY
 
 if TYPE_CHECKING:
     import h5py
 
-Array = NDArray[np.float64]
 
 # Linear cells, by VTK's number, that a cell of any degree is shown as: its corners, or those of the four triangles of a
 # quadratic one. Corners come first in all of them.

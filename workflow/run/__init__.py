@@ -1,1 +1,1 @@
-"""Run."""
+"""The command `run`: solve, write, warn, sum up."""

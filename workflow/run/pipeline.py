@@ -2,8 +2,7 @@
 
 import logging
 import resource
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +11,21 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
-from microlith.meshing.mesh.export import write_mesh, write_parts
-from microlith.solver.physics.phases import Role, Shape, Shell, SurfaceOf
-from microlith.solver.problem.boundaries import feeding_tags
-from microlith.solver.problem.islands import Island, islands
-from microlith.solver.problem.problem import Problem, build
-from microlith.solver.regions.means import RegionMean
+from microlith.solver.physics.phases import Role
+from microlith.solver.problem.problem import Problem
+from microlith.solver.regions.shapes import SurfaceOf
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.console.terminal import Stages
-from microlith.workflow.prepare.fidelity import fidelity_entries, fidelity_lines, print_fidelity
-from microlith.workflow.prepare.interfaces import interface_warnings
-from microlith.workflow.prepare.measured_regions import measured_regions
+from microlith.workflow.prepare.assemble import Prepared, assembled, log_report, solved_phases
+from microlith.workflow.prepare.fidelity import fidelity_entries
 from microlith.workflow.prepare.meshed import (
-    CaseImage,
-    Meshed,
-    degree_of,
     file_named,
     mesh_of,
-    method_of,
-    read_image,
-    there,
 )
-from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces, ParticleTable, particle_tables
-from microlith.workflow.prepare.region_shares import shell_share, solved_flags
+from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
 from microlith.workflow.results.fields import write_fields
 from microlith.workflow.results.folder import (
     CURVES,
@@ -50,91 +37,16 @@ from microlith.workflow.results.folder import (
     PARTICLES_PICTURE,
     SUMMARY,
     result_folder,
+    versions,
     write_summary,
 )
-from microlith.workflow.results.particles import particle_summary, write_particles
+from microlith.workflow.results.particles import ParticleTable, particle_summary, particle_tables, write_particles
 from microlith.workflow.run.shown_range import ShownRange, shown_range
-from microlith.workflow.run.summary import AREA_OR_VOLUME, error_in_space, region_summary, versions
+from microlith.workflow.run.summary import AREA_OR_VOLUME, error_in_space, region_summary
 from microlith.workflow.studies.spatial_error import SpatialError, spatial_error
 
 log = logging.getLogger(__name__)
 EMPTIED = 1e-3  # of the reference concentration: further below 0 than errors go
-THIN_SHELL = 2.0  # pixels: of a thinner shell, pixels can't tell how much lies in which phase
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A case up to where integration starts."""
-
-    case: Case  # with the method and the degree that were taken
-    meshed: Meshed
-    problem: Problem
-    means: dict[str, RegionMean]  # by region name
-    shapes: dict[str, Shape]  # regions by name, one label each
-    apart: tuple[Island, ...]  # parts that nothing feeds
-    surfaces: ParticleSurfaces | None  # of the regions `surface`
-    stages: Stages  # with the times so far
-
-    @property
-    def cells(self) -> int:
-        """Number of cells, over all ranks."""
-        topology = self.meshed.mesh.mesh.topology
-        return int(topology.index_map(topology.dim).size_global)
-
-    @property
-    def timings(self) -> dict[str, float]:
-        """Stage -> s."""
-        return self.stages.timings
-
-    @property
-    def watch(self) -> NDArray[np.float64]:
-        """Functionals of the region means, (regions, owned)."""
-        return np.array([mean.weights for mean in self.means.values()])
-
-
-def check(case: Case) -> CaseImage:
-    """Raise InputError for everything wrong with a case that can be known without solving; serial.
-
-    Returns:
-        The image, and the case with the method and the degree that a run would take.
-    """
-    with file_named(case):
-        found = read_image(case, MPI.COMM_SELF)
-        dim = found.volume.dim
-        mesh = replace(found.case.mesh, method=method_of(case, dim))
-    return replace(found, case=replace(found.case, mesh=mesh, degree=degree_of(case, dim)))
-
-
-def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD, *, show: bool = True) -> None:
-    """Mesh the case's image, print the fidelity report, and write the mesh to `output` if given; collective.
-
-    Without `show` the report is told in the log, of which a silent command shows nothing.
-    """
-    meshed = mesh_of(case, solved_phases(case), Stages(), comm)
-    on_root(comm, _print_report if show else log_report, meshed)
-    if output is not None:
-        if meshed.parts is None:
-            on_root(comm, lambda: write_mesh(output, there(meshed.triangulation)))
-        else:
-            write_parts(output, meshed.parts, comm)
-        if comm.rank == 0:
-            log.info("mesh: %s", output)
-
-
-def prepared(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Prepared:
-    """Mesh and assemble a case, ready for integration; collective.
-
-    Raises:
-        InputError: The case or its image is at fault.
-    """
-    stages = Stages()
-    meshed = mesh_of(case, solved_phases(case), stages, comm)
-    return assembled(meshed.case, meshed, stages)
-
-
-def solved_phases(case: Case) -> tuple[int, ...]:
-    """Indices of the phases that the transient is solved in."""
-    return tuple(i for i, phase in enumerate(case.physics.phases) if phase.role is Role.TRANSPORT)
 
 
 def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WORLD) -> None:
@@ -175,76 +87,6 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
     log.info("pictures: %s", ", ".join([str(output / CURVES_PICTURE), *snapshots]))
     if case.time.snapshots:
         log.info("fields: %s", output / FIELDS)
-
-
-def _print_report(meshed: Meshed) -> None:
-    report = there(meshed.report)
-    print_fidelity(report)
-    for warning in report.warnings():
-        log.warning("%s", warning)
-
-
-def log_report(meshed: Meshed) -> None:
-    """Tell in a few lines how true the mesh is to the image; on rank 0."""
-    report = there(meshed.report)
-    for line in fidelity_lines(report):
-        log.info("%s", line)
-    warnings = report.warnings()
-    for warning in warnings[:5]:
-        log.warning("%s", warning)
-    if len(warnings) > 5:
-        more = len(warnings) - 5
-        log.warning("and %d more difference%s between image and mesh: see summary.json", more, "s" * (more > 1))
-
-
-def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
-    """Assemble a case on its mesh and find what its regions need; collective.
-
-    Raises:
-        InputError: A region misses the solved phases, or its label image is at fault.
-    """
-    mesh = meshed.mesh
-    dim = len(mesh.extent)
-    degree = degree_of(case, dim)
-    case = replace(case, degree=degree, mesh=replace(case.mesh, method=meshed.method))
-    with stages.stage("assembly", "assembling"), file_named(case):
-        problem = build(mesh, case.physics, degree, case.time.end)
-    with stages.stage("regions", "measuring regions"):
-        regions = measured_regions(case, meshed, problem)
-        shapes = regions.shapes
-        means = regions.means
-        shares = regions.shares | _shell_shares(case, meshed, shapes)
-        means |= {name: replace(means[name], solved_share=share) for name, share in shares.items()}
-        for name, mean in means.items():
-            if mean.solved_measure <= 0:
-                raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase; move it")
-            if mean.solved_share < 0.999 and not isinstance(shapes[name], SurfaceOf):
-                log.info("region %s: %.1f %% of it is solved for", name, 100 * mean.solved_share)
-        apart = islands(mesh, feeding_tags(case.physics))
-    for sentence in interface_warnings(problem, mesh, case.physics):
-        log.warning("%s", sentence)
-    for island in apart[:5]:
-        log.warning(
-            "no source reaches the part of %s around (%s) µm, %.3g %s: it keeps its initial concentration",
-            " and ".join(island.phases),
-            ", ".join(f"{x * 1e6:.3g}" for x in island.center),
-            island.measure * 1e6**dim,
-            "µm²" if dim == 2 else "µm³",
-        )
-    if len(apart) > 5:
-        log.warning("and %d more such parts: see islands in summary.json", len(apart) - 5)
-    return Prepared(case, meshed, problem, means, shapes, apart, regions.surfaces, stages)
-
-
-def _shell_shares(case: Case, meshed: Meshed, shapes: Mapping[str, Shape]) -> dict[str, float]:
-    """What the voxels say of the shells: in 3D the share that is solved for; in 2D the means know it."""
-    shares: dict[str, float] = {}
-    for name, shape in shapes.items():
-        if isinstance(shape, Shell) and shape.distance < THIN_SHELL * meshed.mesh.unit:
-            shares[name] = np.nan
-        elif isinstance(shape, Shell) and meshed.volume.dim == 3:
-            shares[name] = shell_share(meshed.volume, shape, solved_flags(case), meshed.mesh.mesh.comm)
-    return shares
 
 
 def _solution(ready: Prepared, comm: MPI.Intracomm) -> Transient:

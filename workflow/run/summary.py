@@ -1,9 +1,6 @@
 """Entries of summary.json that take some thought."""
 
-from importlib.metadata import version
 from typing import Any
-
-import numpy as np
 
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.transient import Transient
@@ -11,22 +8,6 @@ from microlith.workflow.studies.spatial_error import SpatialError
 
 AREA_OR_VOLUME = {2: "area_m2", 3: "volume_m3"}  # by dimension: name of the measure, with its unit
 LENGTH_OR_AREA = {2: "length_m", 3: "area_m2"}  # of a surface
-
-
-def versions() -> dict[str, str]:
-    """Versions of all that decides about the numbers."""
-    import gmsh
-
-    import dolfinx
-    from petsc4py import PETSc
-
-    return {
-        "microlith": version("microlith"),
-        "dolfinx": dolfinx.__version__,
-        "petsc": ".".join(map(str, PETSc.Sys.getVersion())),
-        "gmsh": gmsh.__version__,
-        "numpy": np.__version__,
-    }
 
 
 def error_in_space(space: SpatialError, scale: float) -> dict[str, Any]:

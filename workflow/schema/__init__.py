@@ -1,1 +1,1 @@
-"""Schema."""
+"""The keys of a case file, from which the parser, the JSON Schema and the reference come."""

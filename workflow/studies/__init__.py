@@ -1,1 +1,1 @@
-"""Studies."""
+"""Several solutions of one case: errors, convergence, moved interfaces, effective diffusivity."""

@@ -15,6 +15,7 @@ from mpi4py import MPI
 from microlith.imaging.parallel.collective import on_root
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.assemble import log_report, solved_phases
 from microlith.workflow.prepare.meshed import Meshed, degree_of, mesh_of
 from microlith.workflow.results.folder import (
     CONVERGE,
@@ -23,7 +24,6 @@ from microlith.workflow.results.folder import (
     SEGMENTATION_PICTURE,
     result_folder,
 )
-from microlith.workflow.run.pipeline import log_report, solved_phases
 from microlith.workflow.studies import figures as pictures, report
 from microlith.workflow.studies.richardson import cell_size, convergence, enveloped
 from microlith.workflow.studies.segmentation_error import segmentation

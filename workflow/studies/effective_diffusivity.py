@@ -13,10 +13,9 @@ from microlith.solver.conduction import AXES, Conduction, conduction
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.table_console import table_console
 from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.assemble import log_report
 from microlith.workflow.prepare.meshed import Meshed, mesh_of
-from microlith.workflow.results.folder import write_summary
-from microlith.workflow.run.pipeline import log_report
-from microlith.workflow.run.summary import versions
+from microlith.workflow.results.folder import versions, write_summary
 from microlith.workflow.schema.kinds import nearest
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,7 @@ from microlith.meshing.fitted.sizing import DEFAULT_SIZE
 from microlith.solver.physics.phases import Role
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.console.table_console import table_console
-from microlith.workflow.results.folder import write_summary, write_text
-from microlith.workflow.run.summary import versions
+from microlith.workflow.results.folder import versions, write_summary, write_text
 from microlith.workflow.schema.units import length_text
 
 if TYPE_CHECKING:

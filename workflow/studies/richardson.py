@@ -10,10 +10,9 @@ reporting of uncertainty due to discretization in CFD applications, J. Fluids En
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-Array = NDArray[np.float64]
+from microlith.imaging.typing import Array
 
 SAFETY = 1.5  # on the error that an established order gives; 1.25 did not bound that of the demo case on all regions
 TRUSTED = 2.0  # highest order that errors are told from: polygons for curved interfaces err by the square of the size

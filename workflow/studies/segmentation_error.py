@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
@@ -19,7 +18,6 @@ from microlith.workflow.studies.spatial_error import silent
 from microlith.workflow.studies.variant import Outcome, Variant, solved_variant
 
 log = logging.getLogger(__name__)
-Array = NDArray[np.float64]
 NOT_CONNECTED = " (not connected)"  # end of the name of what is split off a source
 
 

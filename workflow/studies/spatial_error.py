@@ -14,16 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array
 from microlith.workflow.prepare.meshed import Meshed, degree_of
 from microlith.workflow.studies.richardson import enveloped
 from microlith.workflow.studies.variant import Tell, Variant, is_everywhere, solved_variant
 
 log = logging.getLogger(__name__)
-Array = NDArray[np.float64]
 
 COARSER = 2.0  # at 1.6, with its r − 1 = 0.6, some curves of the demo were off by more than the estimate
 LOOSER = 3.0  # tolerance in time of the coarse run per that of the run

@@ -2,15 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from microlith.imaging.typing import Array
 from microlith.workflow.case.case import Case
 from microlith.workflow.studies.richardson import Convergence, cell_size
 from microlith.workflow.studies.segmentation_error import Segmentation
 from microlith.workflow.studies.variant import Outcome
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

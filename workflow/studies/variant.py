@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
@@ -14,6 +13,7 @@ from microlith.imaging.image.half_voxel import Shift, on_finer_voxels, shifted
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.typing import Array
 from microlith.meshing.distribution.from_parts import phase_mesh
 from microlith.meshing.distribution.from_triangles import distribute
 from microlith.meshing.fitted.mesher import fitted_triangulation
@@ -27,7 +27,6 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.measured_regions import measured_regions
 from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named, there
 
-Array = NDArray[np.float64]
 Tell = Callable[[str], None]
 
 

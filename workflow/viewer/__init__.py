@@ -1,1 +1,1 @@
-"""Viewer."""
+"""The window of `microlith view`, its pictures and movies."""

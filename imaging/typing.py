@@ -1,0 +1,9 @@
+"""Array types by name, for annotations; shapes and units stand where the arrays do."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.int64]  # of voxels, pieces or points of a lattice: more than 32 bits can count
+Indices = NDArray[np.int32]  # of cells, facets, vertices or degrees of freedom, as DOLFINx numbers them

@@ -1,0 +1,354 @@
+"""The fidelity report of cells that are spread over ranks: against counting by hand, and the same on any number."""
+
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.image.volume import LabelImage
+from microlith.imaging.parallel.percentile import percentile
+from microlith.meshing.fidelity.agreement import agreement
+from microlith.meshing.fidelity.compare import parts_fidelity
+from microlith.meshing.mesh.export import write_parts
+from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.mesh.quality import tetrahedra
+
+COMM = MPI.COMM_WORLD
+ALONE = MPI.COMM_SELF
+KUHN = [[0, 1 << a, (1 << a) | (1 << b), 7] for a, b, _ in permutations(range(3))]  # corners as bits x, y, z
+MIRRORED = [np.linalg.det([[(c >> k & 1) for k in range(3)] for c in tet[1:]]) < 0 for tet in KUHN]
+
+
+def image_of(phase, voxel=None):
+    """Image of phases a, b, c..."""
+    phase = np.asarray(phase, np.uint8)
+    return LabelImage(phase, tuple("abcdefgh"[: int(phase.max()) + 1]), voxel or (1e-6,) * phase.ndim)
+
+
+def parts_of(image, shape, comm=ALONE, owner=None):
+    """Each voxel as a cube (square), as six tetrahedra or as two triangles, on the rank that `owner` says."""
+    counts = image.phase.shape[::-1]
+    dim = len(counts)
+    voxel = np.array(image.voxel_size[::-1])
+    unit = voxel.min()
+    index = np.stack(np.unravel_index(np.arange(image.phase.size), image.phase.shape)[::-1], axis=1)
+    phase = image.phase.ravel()
+    if owner is not None:
+        index, phase = index[owner == comm.rank], phase[owner == comm.rank]
+    bits = np.array([[(c >> k) & 1 for k in range(dim)] for c in range(1 << dim)])
+    places = (index[:, None] + bits).reshape(-1, dim)
+    strides = np.concatenate([[1], np.cumprod(np.array(counts[:-1]) + 1)])
+    vertex, first, corner = np.unique(places @ strides, return_index=True, return_inverse=True)
+    corner = corner.reshape(-1, 1 << dim).astype(np.int32)
+    if shape == "tetrahedron":
+        order = [t if not mirror else [t[0], t[2], t[1], t[3]] for t, mirror in zip(KUHN, MIRRORED, strict=True)]
+        cells, times = corner[:, order].reshape(-1, 4), 6
+    elif shape == "triangle":
+        cells, times = corner[:, [[0, 1, 3], [0, 3, 2]]].reshape(-1, 3), 2
+    else:
+        cells, times = corner, 1
+    points = places[first] * (voxel / unit)
+    extent = tuple(float(n * h / unit) for n, h in zip(counts, voxel, strict=True))
+    return Parts(points, vertex * 7 + 3, cells, np.repeat(phase, times), shape, image.names, float(unit), extent)
+
+
+def scattered(image, comm=COMM):
+    """Rank of each voxel, without any order in it."""
+    return np.random.default_rng(5).integers(0, comm.size, image.phase.size)
+
+
+def in_slabs(image, comm=COMM):
+    """Rank of each voxel, in layers of the last axis, other than those that the ranks count."""
+    layer = np.arange(image.phase.size) % image.phase.shape[-1]
+    return layer * comm.size // image.phase.shape[-1]
+
+
+def noise(shape, phases=3, seed=1):
+    return np.random.default_rng(seed).integers(0, phases, shape)
+
+
+def pieces(phase, value):
+    return ndimage.label(phase == value)[1]
+
+
+def interface(phase, a, b):
+    """Faces of unit voxels between two phases."""
+    count = 0
+    for axis in range(phase.ndim):
+        one, other = (np.take(phase, np.arange(phase.shape[axis])[s], axis) for s in (slice(1, None), slice(-1)))
+        count += int((((one == a) & (other == b)) | ((one == b) & (other == a))).sum())
+    return count
+
+
+IMAGES = {
+    "noise": noise((7, 8, 9)),
+    "many phases": noise((5, 6, 4), 8),
+    "one phase": np.zeros((3, 4, 5), int),
+    "one voxel": np.zeros((1, 1, 1), int),
+    "one layer": noise((1, 7, 6)),
+    "specks": (np.random.default_rng(2).random((12, 12, 12)) < 0.08).astype(int),
+    "plane noise": noise((9, 11)),
+    "plane row": noise((1, 6)),
+}
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("spread", [scattered, in_slabs])
+@pytest.mark.parametrize("simplices", [True, False])
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_mesh_of_the_voxels_themselves(name, simplices, spread):
+    """Volumes, interfaces and pieces are those of the image, to the last, on any number of ranks."""
+    image = image_of(IMAGES[name])
+    shape = {(2, True): "triangle", (2, False): "quadrilateral", (3, True): "tetrahedron", (3, False): "hexahedron"}
+    dim = image.phase.ndim
+    parts = parts_of(image, shape[dim, simplices], COMM, spread(image))
+    report = parts_fidelity(volume_of(image, COMM), parts, [0], COMM)
+    assert (report is None) == (COMM.rank > 0)
+    if report is None:
+        return
+    assert report.all_cells == image.phase.size * ({2: 2, 3: 6}[dim] if simplices else 1)
+    for index, p in enumerate(report.phases):
+        assert p.mesh == pytest.approx(p.image, rel=1e-12)
+        assert p.image == pytest.approx((image.phase == index).sum() * 1e-6**dim)
+        assert p.pieces_image == p.pieces_mesh == pieces(image.phase, index)
+        assert (p.lost_count, p.merged_count, p.split_count) == (0, 0, 0)
+    assert report.warnings() == []
+    faces = {tuple(i.phases): i.size for i in report.interfaces}
+    for a in range(len(image.names)):
+        for b in range(a + 1, len(image.names)):
+            wanted = interface(image.phase, a, b) * 1e-6 ** (dim - 1)
+            assert faces.get((image.names[a], image.names[b]), 0.0) == pytest.approx(wanted)
+
+
+def test_anisotropic_voxels():
+    image = image_of(noise((4, 5, 6), 2), (40e-9, 20e-9, 10e-9))
+    report = parts_fidelity(volume_of(image, ALONE), parts_of(image, "tetrahedron"), [0], ALONE)
+    a, b = report.phases
+    assert a.mesh + b.mesh == pytest.approx(4 * 5 * 6 * 8e-24)
+    phase = image.phase.astype(int)
+    area = [np.abs(np.diff(phase, axis=axis)).sum() for axis in range(3)]
+    (found,) = report.interfaces
+    assert found.size == pytest.approx(area[0] * 2e-16 + area[1] * 4e-16 + area[2] * 8e-16)
+
+
+@pytest.mark.mpi
+def test_lost_merged_and_split_pieces_are_counted_and_named():
+    """Balls of one phase: one missing in the mesh, two bridged, one cut in two."""
+    phase = np.zeros((12, 12, 30), int)
+    for x, size in ((2, 2), (9, 3), (15, 2), (22, 4)):
+        phase[4 : 4 + size, 5 : 5 + size, x : x + size] = 1
+    image = image_of(phase, (2e-6, 1e-6, 1e-6))
+    meshed = phase.copy()
+    meshed[4:6, 5:7, 2:4] = 0  # lost
+    meshed[4, 5, 12:15] = 1  # a bridge
+    meshed[:, :, 23] = 0  # a cut
+    wrong = parts_of(image_of(meshed, (2e-6, 1e-6, 1e-6)), "tetrahedron", COMM, scattered(image))
+    report = parts_fidelity(volume_of(image, COMM), wrong, [0], COMM)
+    if report is None:
+        return
+    b = report.phases[1]
+    assert (b.pieces_image, b.pieces_mesh) == (4, 3)
+    assert (b.lost_count, b.merged_count, b.split_count) == (1, 2, 1)
+    ((lost,), ((one, other),), (split,)) = b.lost, b.merged, b.split
+    assert (lost.position, lost.voxels) == ((2, 5, 4), 8)
+    assert [(p.position, p.voxels) for p in (one, other)] == [((9, 5, 4), 27), ((15, 5, 4), 8)]
+    assert (split.position, split.voxels) == ((22, 5, 4), 64)
+    said = " ".join(report.warnings())
+    assert "A piece of b is lost: 8 voxels at x = 2, y = 5, z = 4." in said
+    assert "merged: 27 voxels at x = 9, y = 5, z = 4; 8 voxels at x = 15" in said
+    assert "come apart: 64 voxels" in said
+    assert report.as_dict()["phases"][1]["lost"] == [{"x_voxel": 2, "y_voxel": 5, "z_voxel": 4, "voxels": 8}]
+
+
+def test_thousands_of_lost_specks_are_counted_and_a_few_named():
+    phase = np.zeros((31, 31, 31), int)
+    phase[1::2, 1::2, 1::2] = 1
+    phase[1, 1, 1:4] = 1  # the largest
+    image = image_of(phase)
+    empty = parts_of(LabelImage(np.zeros_like(image.phase), image.names, image.voxel_size), "hexahedron")
+    report = parts_fidelity(volume_of(image, ALONE), empty, [0], ALONE)
+    b = report.phases[1]
+    assert b.lost_count == b.pieces_image == 15**3 - 1
+    assert len(b.lost) == 20
+    assert b.lost[0].voxels == 3
+    warnings = report.warnings()
+    assert len(warnings) == 8  # both volumes, five of them, and how many more
+    assert "And 3369 more pieces of b are lost, none larger." in warnings
+
+
+@pytest.mark.mpi
+def test_phases_that_the_mesh_leaves_out():
+    """Cells of solved phases and a layer around them only, as the voxel mesher may make: no warnings for the rest."""
+    phase = np.zeros((6, 9, 9), int)
+    phase[:, :3] = 1
+    phase[2:4, 6:8, 6:8] = 2
+    image = image_of(phase)
+    near = ndimage.binary_dilation(phase == 1, ndimage.generate_binary_structure(3, 1)).ravel()
+    owner = np.where(near, scattered(image), -1)
+    report = parts_fidelity(volume_of(image, COMM), parts_of(image, "hexahedron", COMM, owner), [1], COMM)
+    if report is None:
+        return
+    a, b, c = report.phases
+    assert b.mesh == pytest.approx(b.image)
+    assert (b.pieces_image, b.pieces_mesh) == (1, 1)
+    assert (a.mesh, a.pieces_mesh, c.mesh, c.relative_difference) == (None, None, None, None)
+    assert report.warnings() == []
+    (found,) = report.interfaces
+    assert found.size == pytest.approx(54e-12)
+    assert any(row[3] == "-" for row in report.phase_rows())
+
+
+# --- quality ---
+
+
+def random_tetrahedra(count=400):
+    points = np.random.default_rng(3).random((4 * count, 3))
+    return points, np.arange(4 * count, dtype=np.int32).reshape(-1, 4)
+
+
+def test_quality_of_known_tetrahedra():
+    regular = np.array([[1, 1, 1], [-1, 1, -1], [1, -1, -1], [-1, -1, 1]], float)
+    corner = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
+    flat = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0.3, 0.3, 1e-9]], float)
+    points = np.concatenate([regular, corner, flat])
+    volume, angle, shape = tetrahedra(points, np.array([[0, 1, 2, 3], [4, 5, 6, 7], [4, 6, 5, 7], [8, 9, 10, 11]]))
+    assert volume == pytest.approx([8 / 3, 1 / 6, -1 / 6, 1e-9 / 6])
+    assert angle[:2] == pytest.approx(np.degrees(np.arccos([1 / 3, 1 / np.sqrt(3)])))
+    assert shape[:3] == pytest.approx([1, shape[1], -shape[1]])
+    assert angle[3] < 1e-5
+    assert 0 < shape[3] < 1e-6
+
+
+def test_quality_is_that_of_gmsh():
+    import gmsh
+
+    points, cells = random_tetrahedra()
+    _, angle, shape = tetrahedra(points, cells)
+    gmsh.initialize(interruptible=False)
+    try:
+        gmsh.option.setNumber("General.Terminal", 0)
+        gmsh.model.addDiscreteEntity(3, 1)
+        gmsh.model.mesh.addNodes(3, 1, np.arange(len(points)) + 1, points.ravel())
+        tags = np.arange(len(cells)) + 1
+        gmsh.model.mesh.addElementsByType(1, 4, tags, cells.ravel() + 1)
+        assert shape == pytest.approx(np.array(gmsh.model.mesh.getElementQualities(tags, "minSICN")), abs=1e-9)
+    finally:
+        gmsh.finalize()
+    # Dihedral angles from the normals of two faces at an edge
+    for tet, found in zip(points[cells], angle, strict=True):
+        angles = []
+        for i, j in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)):
+            k, other = (c for c in range(4) if c not in (i, j))
+            along = tet[j] - tet[i]
+            u, v = (tet[c] - tet[i] - along * ((tet[c] - tet[i]) @ along) / (along @ along) for c in (k, other))
+            angles.append(np.degrees(np.arctan2(np.linalg.norm(np.cross(u, v)), u @ v)))
+        assert found == pytest.approx(min(angles), abs=1e-6)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("kind", ["uniform", "two values", "one value", "few"])
+@pytest.mark.parametrize("percent", [0.0, 0.1, 1.0, 50.0, 99.9, 100.0])
+def test_percentiles_over_ranks(kind, percent):
+    rng = np.random.default_rng(11)
+    values = {
+        "uniform": rng.random(5000) ** 4,
+        "two values": np.where(rng.random(3000) < 0.3, 1.0, 1.0 + 1e-15),
+        "one value": np.full(500, -2.5),
+        "few": np.array([3.0, 1.0]),
+    }[kind]
+    mine = values[np.arange(len(values)) % COMM.size == COMM.rank]
+    assert percentile(mine, percent, COMM) == np.percentile(values, percent, method="lower")
+    assert percentile(np.empty(0), percent, COMM) is None
+
+
+@pytest.mark.mpi
+def test_quality_in_the_report():
+    image = image_of(noise((5, 6, 7), 2))
+    parts = parts_of(image, "tetrahedron", COMM, scattered(image))
+    shift = np.random.default_rng(4).uniform(-0.2, 0.2, (8 * 7 * 6, 3))[(parts.vertex - 3) // 7]
+    inside = ((parts.points > 0) & (parts.points < parts.extent)).all(axis=1)
+    parts = replace(parts, points=parts.points + shift * inside[:, None])
+    report = parts_fidelity(volume_of(image, COMM), parts, [0], COMM)
+    angle = np.concatenate(COMM.allgather(tetrahedra(parts.points, parts.cells)[1]))
+    shape = np.concatenate(COMM.allgather(tetrahedra(parts.points, parts.cells)[2]))
+    phase = np.concatenate(COMM.allgather(parts.phase))
+    if report is None:
+        return
+    for found, chosen in ((report.quality, phase >= 0), (report.phases[1].quality, phase == 1)):
+        assert found["worst_dihedral_angle_deg"] == angle[chosen].min()
+        assert found["worst_sicn"] == shape[chosen].min()
+        for key, percent in (("dihedral_angle_0.1_percent_deg", 0.1), ("dihedral_angle_1_percent_deg", 1.0)):
+            assert found[key] == np.percentile(angle[chosen], percent, method="lower")
+    assert "dihedral angles from" in report.summary()
+    assert {len(row) for row in report.phase_rows()} == {11}
+
+
+# --- agreement of labels ---
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("simplices", [True, False])
+def test_labels_agree_in_a_mesh_of_the_voxels(name, simplices):
+    """All of them; and as many fewer as voxels get another phase in the image afterwards."""
+    image = image_of(IMAGES[name], tuple(h * 1e-8 for h in (3, 1, 2)[: IMAGES[name].ndim]))
+    shape = {(2, True): "triangle", (2, False): "quadrilateral", (3, True): "tetrahedron", (3, False): "hexahedron"}
+    parts = parts_of(image, shape[image.phase.ndim, simplices], COMM, scattered(image))
+    assert agreement(volume_of(image, COMM), parts, COMM) == (1.0, 1.0)
+    other = image.phase.copy()
+    other.flat[:: max(2, other.size // 7)] += 1
+    off = np.mean(other != image.phase)
+    right, inside = agreement(volume_of(replace(image, phase=other), COMM), parts, COMM)
+    assert (right, inside) == (pytest.approx(1 - off), 1.0)
+
+
+def test_labels_agree_by_the_share_of_centres_beside_a_plane():
+    """Two phases that meet in the plane x = 3.8 in the mesh, 3 in the image: a layer in ten of voxels disagrees."""
+    image = image_of((np.indices((5, 6, 10))[2] >= 3).astype(int))
+    parts = parts_of(image, "tetrahedron")
+    points = parts.points.copy()
+    points[points[:, 0] == 3, 0] = 3.8
+    right, inside = agreement(volume_of(image, ALONE), replace(parts, points=points), ALONE)
+    assert (right, inside) == (pytest.approx(0.9), 1.0)
+
+
+# --- mesh files ---
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("suffix", [".msh", ".vtu", ".xdmf"])
+@pytest.mark.parametrize("shape", ["tetrahedron", "hexahedron", "quadrilateral"])
+def test_mesh_files_of_parts_are_read_back(tmp_path, suffix, shape):
+    """Whole, each point once, cells not turned inside out, whichever rank had them."""
+    import pyvista
+
+    folder = COMM.bcast(tmp_path)
+    image = image_of(noise((4, 3, 5) if shape != "quadrilateral" else (4, 5)), None)
+    write_parts(folder / f"mesh{suffix}", parts_of(image, shape, COMM, scattered(image)), COMM)
+    if COMM.rank > 0:
+        return
+    assert [p.name for p in folder.iterdir()] == [f"mesh{suffix}"]
+    grid = pyvista.read(folder / f"mesh{suffix}") if suffix == ".vtu" else pyvista.read_meshio(folder / f"mesh{suffix}")
+    dim = image.phase.ndim
+    assert grid.n_points == np.prod(np.array(image.phase.shape) + 1)
+    size = grid.compute_cell_sizes()["Volume" if dim == 3 else "Area"]
+    assert size == pytest.approx(1 / 6 if shape == "tetrahedron" else 1.0)  # micrometres
+    phase = grid.cell_data["gmsh:physical"] - 1 if suffix == ".msh" else grid.cell_data["phase"]
+    index = np.floor(grid.cell_centers().points).astype(int)
+    if shape != "tetrahedron":
+        assert (image.phase[tuple(index[:, k] for k in reversed(range(dim)))] == phase).all()
+    assert np.bincount(phase, minlength=3) == pytest.approx(
+        np.bincount(image.phase.ravel(), minlength=3) * (6 if shape == "tetrahedron" else 1)
+    )
+
+
+@pytest.mark.mpi
+def test_unknown_mesh_format_is_refused_on_all_ranks(tmp_path):
+    with pytest.raises(InputError, match=r"\.msh, \.vtu, \.xdmf, got '\.stl'"):
+        write_parts(tmp_path / "mesh.stl", parts_of(image_of(np.zeros((2, 2, 2), int)), "hexahedron"), COMM)

@@ -1,0 +1,240 @@
+"""Pictures opened again: right values on the raster, right colours in the right places, nothing blank."""
+
+from dataclasses import replace
+
+import made_meshes
+import numpy as np
+import pytest
+from matplotlib import colormaps
+from PIL import Image
+
+from dolfinx import fem, mesh as dmesh
+from mpi4py import MPI
+
+from microlith.imaging.image.volume import LabelImage
+from microlith.meshing.mesh.phasemesh import interface_tag
+from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
+from microlith.workflow.pictures.figure import (
+    BLUE_TO_RED,
+    COLOURS,
+    DPI,
+    length_unit,
+    round_length,
+    snapshot_names,
+    time_unit,
+)
+from microlith.workflow.pictures.raster import Raster, pixel_map, reduce_raster
+from microlith.workflow.pictures.snapshots import draw_curves, draw_snapshots
+
+COMM = MPI.COMM_WORLD
+PIXEL = 1e-8
+NAMES = ("pore", "sei_cb", "particle")
+# 4 x 6 pixels: pore on the left, particle on the right, SEI/C/B between
+LABELS = np.array([[0, 1, 1, 1, 1, 2]] * 3 + [[1, 1, 1, 1, 2, 2]], dtype=np.uint8)
+
+
+def half_solved(comm):
+    """Mesh of the middle columns 1 to 5 of a 6 x 4 image, with an interface to the particle at x = 5."""
+    mesh = made_meshes.rectangle(comm, (8, 8), (4.0, 4.0), lambda x: np.ones(x.shape[1]), NAMES, PIXEL)
+    mesh.mesh.geometry.x[:, 0] += 1.0
+    old = mesh.facet_tags
+    tags = dmesh.meshtags(mesh.mesh, 1, old.indices, np.where(old.values == 2, interface_tag(1, 2), old.values))
+    return replace(mesh, facet_tags=tags, extent=(6.0, 4.0))
+
+
+def picture_of(path):
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def axes_corner(picture):
+    """Row and column of the picture's first pixel inside the frame, from the black frame itself."""
+    dark = (picture < 60).all(axis=2)
+    rows, columns = np.flatnonzero(dark.mean(axis=1) > 0.5), np.flatnonzero(dark.mean(axis=0) > 0.4)
+    return rows[0], columns[0]
+
+
+# --- raster ---
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("degree", [1, 2, 3])
+@pytest.mark.parametrize("cells", [(3, 2), (31, 17), (300, 90)])  # much larger, larger, smaller than pixels
+def test_raster_has_the_polynomial_at_pixel_centres(degree, cells):
+    mesh = made_meshes.rectangle(COMM, cells, (3.0, 2.0))
+    space = fem.functionspace(mesh.mesh, ("Lagrange", degree))
+    field = fem.Function(space)
+
+    def polynomial(x):
+        return 1 + x[0] ** degree - 2 * x[1] ** degree + x[0] * x[1] ** (degree - 1)
+
+    field.interpolate(polynomial)
+    raster = Raster.of_long_side((3.0, 2.0), 200)
+    assert (raster.rows, raster.columns) == (133, 200)
+    picture = reduce_raster(COMM, pixel_map(space, raster).draw(field.x.array))
+    if COMM.rank > 0:
+        assert picture is None
+        return
+    x = np.meshgrid((np.arange(200) + 0.5) * 3 / 200, (np.arange(133) + 0.5) * 2 / 133)
+    np.testing.assert_allclose(picture, polynomial(x), atol=2e-5)
+
+
+@pytest.mark.mpi
+def test_raster_is_empty_where_no_cell_is():
+    mesh = half_solved(COMM)
+    space = fem.functionspace(mesh.mesh, ("Lagrange", 1))
+    picture = reduce_raster(COMM, pixel_map(space, Raster(40, 60, (6.0, 4.0))).draw(fem.Function(space).x.array))
+    if picture is not None:
+        expected = np.ones((40, 60), bool)
+        expected[:, 10:50] = False
+        np.testing.assert_array_equal(np.isnan(picture), expected)
+
+
+def test_raster_of_a_mesh_between_pixel_centres():
+    mesh = made_meshes.rectangle(MPI.COMM_SELF, (1, 1), (0.4, 0.4))
+    space = fem.functionspace(mesh.mesh, ("Lagrange", 2))
+    assert np.isneginf(pixel_map(space, Raster(2, 2, (2.0, 2.0))).draw(np.ones(9))).all()
+
+
+# --- snapshots ---
+
+REGIONS = {
+    "I": Box({"x": (2e-8, 3e-8)}),
+    "_b$": Ball((3e-8, 2e-8), 1e-8),
+    "p": Polygon(((1e-8, 1e-8), (2e-8, 1e-8), (2e-8, 2e-8))),
+    "near": Shell("particle", 1e-8),
+    "all": WholePhase("sei_cb"),
+    "seen": LabelRegion("/a/regions.tif", 3),
+}
+
+
+@pytest.mark.mpi
+def test_snapshot_colours(tmp_path):
+    """The field c = 100 (x - 1) mol/m^3 over 0..400: blue at x = 1, red at x = 5, greys beyond, y downwards."""
+    folder = COMM.bcast(tmp_path)
+    mesh = half_solved(COMM)
+    space = fem.functionspace(mesh.mesh, ("Lagrange", 2))
+    field = fem.Function(space)
+    field.interpolate(lambda x: 100 * (x[0] - 1) * (x[1] > 2 - 1e-9))  # the upper half of the picture stays at 0
+    image = LabelImage(LABELS, NAMES, (PIXEL, PIXEL)) if COMM.rank == 0 else None
+    names = draw_snapshots(
+        folder, "A $title_", image, mesh, space, [0.0, 2.0], [0 * field.x.array, field.x.array], {}, (0.0, 400.0)
+    )
+    assert names == ["snapshot-0s.png", "snapshot-2s.png"]
+    COMM.barrier()
+    assert sorted(p.name for p in folder.iterdir()) == names
+    colours = colormaps[BLUE_TO_RED]
+    start, end = (picture_of(folder / name) for name in names)
+    assert Image.open(folder / names[1]).info["Title"] == "A $title_, t = 2 s"
+    assert Image.open(folder / names[1]).info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
+    row, column = axes_corner(end)
+    pixel = 1600 / 6  # of the picture, per pixel of the image
+
+    def at(picture, x, y):
+        return picture[round(row + y * pixel), round(column + x * pixel)]
+
+    for x, y, level in ((1.5, 3.5, 0.125), (3.0, 3.2, 0.5), (4.5, 3.5, 0.875), (4.5, 0.5, 0.0)):
+        np.testing.assert_allclose(at(end, x, y), np.array(colours(level)[:3]) * 255, atol=4)
+        np.testing.assert_allclose(at(start, x, y), np.array(colours(0.0)[:3]) * 255, atol=4)
+    pore, particle = at(end, 0.5, 0.5), at(end, 5.5, 0.5)
+    assert np.ptp(pore) == np.ptp(particle) == 0  # greys
+    assert pore[0] - particle[0] > 80
+    # Where the image has SEI/C/B and the mesh has nothing (x < 1, y > 3), the nearest phase that is not solved shows.
+    np.testing.assert_array_equal(at(end, 0.5, 3.3), pore)
+    # The outline of the particle, at x = 5, darker than its grey
+    around = end[round(row + 1.5 * pixel), round(column + 5 * pixel) - 4 : round(column + 5 * pixel) + 4]
+    assert around.max(axis=1).min() < 80
+    COMM.barrier()
+
+
+@pytest.mark.mpi
+def test_regions_and_scale_bar_are_marked(tmp_path):
+    folder = COMM.bcast(tmp_path)
+    mesh = half_solved(COMM)
+    space = fem.functionspace(mesh.mesh, ("Lagrange", 1))
+    image = LabelImage(LABELS, NAMES, (PIXEL, PIXEL)) if COMM.rank == 0 else None
+    fields = [fem.Function(space).x.array + 200]
+    pictures = {}
+    for name, regions in ({"none": {}} | {key: {key: shape} for key, shape in REGIONS.items()}).items():
+        draw_snapshots(folder, "t", image, mesh, space, [1.0], fields, regions, (0.0, 400.0))
+        COMM.barrier()
+        pictures[name] = picture_of(folder / "snapshot-1s.png")
+        COMM.barrier()
+    row, column = axes_corner(pictures["none"])
+    pixel = 1600 / 6
+
+    def changed(name, x, y):
+        """Whether the region draws something within 6 pixels of this place."""
+        r, c = round(row + y * pixel), round(column + x * pixel)
+        window = np.s_[r - 6 : r + 7, c - 6 : c + 7]
+        return np.abs(pictures[name][window] - pictures["none"][window]).max() > 80
+
+    assert changed("I", 2, 2)
+    assert changed("I", 3, 2)
+    assert not changed("I", 2.5, 2)
+    assert all(changed("_b$", 3 + dx, 2 + dy) for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)))
+    assert changed("p", 1.5, 1.5)
+    assert changed("p", 2, 1.5)
+    assert not changed("p", 1.5, 1.8)
+    assert changed("near", 4, 1.0) or changed("near", 4, 1.1)  # dashed, 1 pixel from the particle
+    assert not changed("near", 3, 1.0)
+    below = round(row + 4 * pixel) + 100
+    for name in ("near", "all", "seen"):  # noted under the picture
+        assert (pictures[name][below:] != pictures["none"][below:]).any()
+    # The scale bar, lower left: 1 pixel is 10 nm, 30 % of the width is 18 nm, so it is 10 nm long
+    bar = pictures["none"][round(row + 3.6 * pixel) : row + round(4 * pixel) - 10, column + 10 : column + 800]
+    black = (bar < 40).all(axis=2).sum(axis=1).max()
+    assert black == pytest.approx(pixel, abs=3)
+
+
+def test_no_interface_no_outline(tmp_path):
+    mesh = made_meshes.rectangle(MPI.COMM_SELF, (2, 2), (4.0, 3.0), unit=PIXEL)
+    space = fem.functionspace(mesh.mesh, ("Lagrange", 1))
+    image = LabelImage(np.zeros((3, 4), np.uint8), ("medium",), (PIXEL, PIXEL))
+    draw_snapshots(tmp_path, "t", image, mesh, space, [0.0], [np.full(9, 7.0)], {}, (0.0, 0.0))
+    assert np.ptp(picture_of(tmp_path / "snapshot-0s.png")) > 200
+
+
+def test_snapshot_names():
+    assert snapshot_names([0.0, 2.0, 10.0, 100.0]) == [f"snapshot-{t}s.png" for t in (0, 2, 10, 100)]
+    assert snapshot_names([1e-5, 0.0002]) == ["snapshot-1e-05s.png", "snapshot-0.0002s.png"]
+    assert len(set(snapshot_names([1.0, 1.0000001]))) == 2
+
+
+def test_units_of_time_and_length():
+    texts = {
+        t: f"{t / time_unit(t)[0]:g} {time_unit(t)[1]}"
+        for t in (0.0, 2e-7, 2e-4, 0.5, 100.0, 1200.0, 36000.0, 864000.0)
+    }
+    assert list(texts.values()) == ["0 s", "200 ns", "200 µs", "500 ms", "100 s", "20 min", "10 h", "10 d"]
+    assert [length_unit(x)[1] for x in (1e-12, 5e-9, 8e-6, 2e-3, 3.0)] == ["nm", "nm", "µm", "mm", "m"]
+    assert [round_length(x) for x in (1.0, 1.9, 2.0, 4.9, 7.0, 0.03, 1500.0)] == pytest.approx(
+        [1, 1, 2, 2, 5, 0.02, 1000]
+    )
+
+
+# --- curves ---
+
+
+def test_curves_picture(tmp_path):
+    t = np.geomspace(1e-3, 100, 50)
+    names = ["I", "_hidden", "$x", *(f"r{i}" for i in range(6))]
+    curves = {name: 1000 * (1 - np.exp(-t / 2**i)) for i, name in enumerate(names)}
+    draw_curves(tmp_path / "curves.png", "A $title", t, curves, 1000.0, error=20.0)
+    image = Image.open(tmp_path / "curves.png")
+    picture = np.asarray(image.convert("RGB")).astype(int)
+    assert image.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
+    for colour in COLOURS:  # every curve is there, on both sides and in the legend
+        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        columns = np.flatnonzero((np.abs(picture - rgb).max(axis=2) < 12).any(axis=0))
+        assert columns.min() < 0.45 * picture.shape[1]
+        assert columns.max() > 0.85 * picture.shape[1]
+    # The band round the first curve: blue, but pale
+    pale = 0.25 * np.array([0x00, 0x72, 0xB2]) + 0.75 * 255
+    assert (np.abs(picture - pale).max(axis=2) < 3).sum() > 500
+
+
+def test_curves_from_time_zero_without_source_or_regions(tmp_path):
+    draw_curves(tmp_path / "a.png", "t", [0.0, 1.0, 2.0], {"x": [0.0, 0.0, 0.0]}, 0.0)
+    draw_curves(tmp_path / "b.png", "t", [0.0], {}, 1.0)
+    assert np.ptp(picture_of(tmp_path / "a.png")) > 200
+    assert np.ptp(picture_of(tmp_path / "b.png")) > 200
