@@ -21,11 +21,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from common import Array, Stopwatch, Table, interpolated, meshed, resized, say, write_json
+from common import Stopwatch, Table, interpolated, meshed, resized, say, write_json
 
 from mpi4py import MPI
 
 from microlith.imaging.options import MeshOptions
+from microlith.imaging.typing import Array
 from microlith.solver.transient import solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.read import load_case

@@ -10,13 +10,14 @@ bath (Crank, The Mathematics of Diffusion, 2nd ed., Oxford 1975, eq. 6.20). It w
 import argparse
 
 import numpy as np
-from common import Array, Stopwatch, Table, peak_memory
+from common import Stopwatch, Table, peak_memory
 
 from mpi4py import MPI
 
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
+from microlith.imaging.typing import Array
 from microlith.meshing.distribution.from_parts import phase_mesh
 from microlith.meshing.lattice.mesher import lattice_parts
 from microlith.solver.options import SolverOptions, TimeSpan

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from common import Array
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -12,6 +11,7 @@ from mpi4py import MPI
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.percentile import percentile
+from microlith.imaging.typing import Array
 from microlith.meshing.fidelity.agreement import agreement
 from microlith.meshing.mesh.phasemesh import Parts
 from microlith.meshing.mesh.simplices import EDGES, angles, measures, sharpness

@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Array, Stopwatch, Table, resized, say, write_json
+from common import Stopwatch, Table, resized, say, write_json
 
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array
 from microlith.solver.linear_solvers import choose_method
 from microlith.solver.physics.laws import Concentration, Constant, DiffusivityExpression, Expression, Operation
 from microlith.solver.physics.phases import Physics, Role

@@ -7,10 +7,10 @@ gradients with BoomerAMG.
 
 import festim as F
 import numpy as np
-from common import Array
 
 from dolfinx import mesh as dmesh
 
+from microlith.imaging.typing import Array
 from microlith.solver.physics.phases import Role
 from microlith.workflow.prepare.assemble import Prepared
 

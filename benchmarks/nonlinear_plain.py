@@ -6,13 +6,13 @@ As one writes it first: forms with D(c) in UFL, assembled and factorised (LU by 
 from collections.abc import Callable
 
 import numpy as np
-from common import Array
 
 import ufl
 from dolfinx import fem
 from dolfinx.fem.petsc import NonlinearProblem
 from dolfinx.nls.petsc import NewtonSolver
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import interface_tag
 from microlith.solver.physics.phases import Role
 from microlith.workflow.prepare.assemble import Prepared

@@ -32,11 +32,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Array, Stopwatch, Table, box_mesh, interpolated, peak_memory, resized, say, write_json
+from common import Stopwatch, Table, box_mesh, interpolated, peak_memory, resized, say, write_json
 
 from mpi4py import MPI
 from petsc4py import PETSc
 
+from microlith.imaging.typing import Array
 from microlith.solver.krylov.integrate import Trajectory, integrate
 from microlith.solver.linear_solvers import ShiftedSolvers
 from microlith.solver.options import SolverOptions, TimeSpan

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.typing import Array
-from microlith.meshing.mesh.distance import to_segment
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,8 @@ def ball_distance(ball: Ball, unit: float) -> Distance:
 
 def polygon_distance(polygon: Polygon, unit: float) -> Distance:
     """Of a simple polygon in 2D; inside by the even-odd rule."""
+    from microlith.meshing.mesh.distance import to_segment  # starts MPI, which a case file alone is not to do
+
     corners = np.asarray(polygon.corners) / unit
 
     def distance(x: Array) -> Array:

@@ -171,7 +171,8 @@ def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch, error, step):
 
 SCRIPT = """
 import os, sys, time
-from microlith.workflow import cli, pipeline
+from microlith.workflow import cli
+from microlith.workflow.run import pipeline
 def wait(*_, **__):
     print("writing in process", os.getpid(), flush=True)
     while True:

@@ -173,6 +173,10 @@ def test_conda_has_all_that_pyproject_asks_for():
 def test_packages_are_all_installed():
     """`packages` of setuptools is explicit, so that a new sub-folder would be left out without a word."""
     setuptools = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    folders = {PROJECT / folder for folder in setuptools["package-dir"].values()}
-    found = {path.parent for folder in folders for path in folder.rglob("__init__.py")}
-    assert found == folders
+    floors = {name: PROJECT / folder for name, folder in setuptools["package-dir"].items()}
+    found = {
+        ".".join((name, *path.parent.relative_to(floor).parts))
+        for name, floor in floors.items()
+        for path in floor.rglob("__init__.py")
+    }
+    assert found == set(setuptools["packages"])

@@ -49,8 +49,9 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return SimpleNamespace(case=case, volume=volume_of(IMAGE, MPI.COMM_SELF))
 
     fake: Any = SimpleNamespace(check=check, mesh=note, run=note)
-    monkeypatch.setitem(sys.modules, "microlith.workflow.run.pipeline", fake)
-    monkeypatch.setattr("microlith.workflow.run.pipeline", fake, raising=False)
+    for name in ("run.pipeline", "prepare.assemble"):
+        monkeypatch.setitem(sys.modules, f"microlith.workflow.{name}", fake)
+        monkeypatch.setattr(f"microlith.workflow.{name}", fake, raising=False)
     return seen
 
 
@@ -395,7 +396,7 @@ def test_progress_and_warnings_follow_verbosity(
 
 # More than the buffer of standard output holds, and less: then Python tries to write the rest as it exits.
 LONG = "import sys; from microlith.workflow import cli; sys.exit(cli.main(['schema']))"
-SHORT = LONG.replace("sys.exit", "from microlith.workflow import schema; schema.json_schema = dict; sys.exit")
+SHORT = LONG.replace("sys.exit", "from microlith.workflow.schema import keys; keys.json_schema = dict; sys.exit")
 
 
 def outcome(script: str, output: Any) -> "subprocess.CompletedProcess[str]":
@@ -446,7 +447,7 @@ def run(case, output, force):
 
 fake = types.SimpleNamespace(run=run, mesh=None, check=None)
 sys.modules["microlith.workflow.run.pipeline"] = fake
-from microlith.meshing.errors import InputError
+from microlith.imaging.errors import InputError
 from microlith.workflow import cli
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -491,7 +492,7 @@ def test_two_ranks_say_bad_input_once(tmp_path: Path) -> None:
          "microlith: first rank only"),
         ("world.rank and (_ for _ in ()).throw(OSError(28, 'full', 'out')); world.Barrier()", 2,
          "microlith: out: the disk is full"),
-        ("from microlith.meshing.collective import together\n"
+        ("from microlith.imaging.parallel.collective import together\n"
          "    together(world, lambda: world.rank and (_ for _ in ()).throw(OSError(28, 'full', 'out')))", 2,
          "microlith: out: the disk is full"),
         ("assert case.title == 'Test case' and not world.allreduce(force)", 0, ""),

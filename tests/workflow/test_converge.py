@@ -319,15 +319,16 @@ def test_arguments_are_looked_at_before_anything_heavy_is_imported():
     # The first rank does that alone: PETSc, which starts on all ranks together, would wait for the others for ever.
     code = """
 import sys
-from microlith.workflow import casefile, study_options
+from microlith.workflow.case import read
+from microlith.workflow.studies import options
 heavy = {"petsc4py", "dolfinx", "matplotlib", "gmsh"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     source = (Path(cli.__file__)).read_text(encoding="utf-8")
     ready = source[source.index("def _ready_to_converge") : source.index("def _ready_to_run")]
-    assert "study_options" in ready
-    assert "workflow.converge " not in ready
+    assert "studies.options" in ready
+    assert "studies.converge " not in ready
 
 
 @pytest.mark.skipif(COMM.size == 1, reason="compares ranks with one alone")
