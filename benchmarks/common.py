@@ -18,7 +18,6 @@ from microlith.imaging.options import MeshOptions
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
-from microlith.workflow.prepare.assemble import solved_phases
 from microlith.workflow.prepare.meshed import Meshed, mesh_of
 
 MEBI = 1024.0**2
@@ -27,7 +26,7 @@ MEBI = 1024.0**2
 def meshed(case: Case, comm: MPI.Intracomm) -> tuple[Meshed, Stages]:
     """Mesh a case; collective."""
     stages = Stages()
-    return mesh_of(case, solved_phases(case), stages, comm), stages
+    return mesh_of(case, case.physics.solved, stages, comm), stages
 
 
 def box_mesh(unknowns: int, degree: int, comm: MPI.Intracomm) -> PhaseMesh:

@@ -18,7 +18,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.interfaces.broken_space import Pair
-from microlith.solver.physics.phases import InterfaceLaw, Physics, Role
+from microlith.solver.physics.phases import InterfaceLaw, Physics
 
 SAME = 1e-9  # relative difference between partitions that counts as rounding
 # An exchange whose resistance is less than this part of that of the smallest voxel's edge is taken as equilibrium. The
@@ -55,12 +55,11 @@ def links_of(mesh: PhaseMesh, physics: Physics) -> tuple[Link, ...]:
     if not physics.interfaces:
         return ()
     comm = mesh.mesh.comm
-    solved = [i for i, phase in enumerate(physics.phases) if phase.role is Role.TRANSPORT]
     found = set().union(*comm.allgather(set(np.unique(mesh.facet_tags.values).tolist())))
     laws = {frozenset((law.first, law.second)): law for law in physics.interfaces}
     links = []
-    for i, a in enumerate(solved):
-        for b in solved[i + 1 :]:
+    for i, a in enumerate(physics.solved):
+        for b in physics.solved[i + 1 :]:
             if interface_tag(a, b) not in found:
                 continue
             law = laws.get(frozenset((mesh.names[a], mesh.names[b])))

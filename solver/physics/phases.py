@@ -76,6 +76,11 @@ class Physics:
     interfaces: tuple[InterfaceLaw, ...] = ()  # between transport phases; those left out are continuous
 
     @property
+    def solved(self) -> tuple[int, ...]:
+        """Indices of the phases that are solved for, increasing."""
+        return tuple(i for i, phase in enumerate(self.phases) if phase.role is Role.TRANSPORT)
+
+    @property
     def reference_concentration(self) -> float:
         """Largest concentration that drives the problem, mol/m^3: the scale of the unknown and of the tolerance.
 
@@ -84,4 +89,4 @@ class Physics:
         driving = [p.concentration for p in self.phases if p.concentration is not None]
         driving += [f.concentration for f in self.faces.values() if f.concentration is not None]
         held = [course_of(c).largest for c in driving]
-        return max([*held, *(p.initial for p in self.phases if p.role is Role.TRANSPORT), 0.0])
+        return max([*held, *(self.phases[i].initial for i in self.solved), 0.0])

@@ -50,10 +50,9 @@ class Located:
 
 def contacts_of(physics: Physics) -> list[Contact]:
     """All sources, sinks and fed faces. Barriers and other faces are where nothing happens."""
-    solved = [i for i, phase in enumerate(physics.phases) if phase.role is Role.TRANSPORT]
     contacts = []
     for i, phase in enumerate(physics.phases):
-        tags = tuple(interface_tag(i, s) for s in solved)
+        tags = tuple(interface_tag(i, s) for s in physics.solved)
         if phase.role is Role.SOURCE:
             assert phase.concentration is not None  # as every case's sources have one
             transfer = None if phase.mass_transfer is None else course_of(phase.mass_transfer)

@@ -80,8 +80,7 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
     factors: Array = np.ones(len(physics.phases))
     if links:
         factors = factors_of(links, mesh.names, _driving(mesh, physics, contacts))
-    solved = [i for i, phase in enumerate(physics.phases) if phase.role is Role.TRANSPORT]
-    space, display = spaces(fem.functionspace(mesh.mesh, ("Lagrange", degree)), mesh, links, factors, solved)
+    space, display = spaces(fem.functionspace(mesh.mesh, ("Lagrange", degree)), mesh, links, factors, physics.solved)
     u, v = ufl.TrialFunction(space), ufl.TestFunction(space)
     porosity = [p.porosity for p in physics.phases]
     capacity = per_phase(mesh, [e * k for e, k in zip(porosity, factors, strict=True)])

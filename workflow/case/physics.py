@@ -48,7 +48,7 @@ def driven(physics: Physics) -> bool:
 
 def driven_from_within(physics: Physics) -> bool:
     """Whether lithium that is there at the start moves: to a sink, between phases, or over an interface."""
-    start = [phase.initial for phase in physics.phases if phase.role is Role.TRANSPORT]
+    start = [physics.phases[i].initial for i in physics.solved]
     uneven = len(set(start)) > 1 or any(law.partition != 1 for law in physics.interfaces)
     return any(start) and (uneven or any(phase.role is Role.SINK for phase in physics.phases))
 
@@ -60,7 +60,7 @@ def check_drive(physics: Physics, at: Place) -> None:
         InputError: No phase is solved for, nothing feeds it, or all concentrations and fluxes are zero.
     """
     section = at.child("phases", section=True)
-    if not any(phase.role is Role.TRANSPORT for phase in physics.phases):
+    if not physics.solved:
         raise section.error('no phase has the role "transport"; at least one is needed to solve for')
     if not driven(physics):
         raise section.error(

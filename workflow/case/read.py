@@ -43,7 +43,7 @@ def load_case(path: Path, transient: bool = True) -> Case:
         check_drive(physics, at)
         check_periods(raw, raw["time"]["end"], at)
     phases = physics.phases
-    solved = [phase.name for phase in phases if phase.role is Role.TRANSPORT]
+    solved = [phases[i].name for i in physics.solved]
     mesh, degree = _mesh(raw["mesh"], [phase.name for phase in phases], at.child("mesh", section=True))
     regions = _regions(raw["regions"], phases, path.parent, at) or {name: WholePhase(name) for name in solved}
     return Case(

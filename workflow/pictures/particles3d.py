@@ -12,7 +12,7 @@ from microlith.imaging.microstructure.particles import Particles
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import split
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.solver.physics.phases import Physics, Role
+from microlith.solver.physics.phases import Physics
 from microlith.workflow.pictures.figure import page, save
 from microlith.workflow.pictures.particle_colours import FAST_TO_SLOW, NEVER, TimeColours, legend_of_phases, of_particle
 from microlith.workflow.pictures.rendering import Layer, Renderer, Scene
@@ -62,7 +62,7 @@ def draw_particles_3d(
         InputError: The file can't be written.
     """
     comm, particles = mesh.mesh.comm, surfaces.particles
-    unsolved = [i for i, phase in enumerate(physics.phases) if phase.role is not Role.TRANSPORT]
+    unsolved = [i for i in range(len(physics.phases)) if i not in physics.solved]
     triangles, number = _triangles(surfaces, unsolved, mesh.unit)
     triangles, number = _bounded(triangles, number, float(np.linalg.norm(mesh.extent)), comm)
     triangles = _apart(triangles, number, particles, mesh)

@@ -13,7 +13,6 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
 from microlith.meshing.mesh.export import write_mesh, write_parts
-from microlith.solver.physics.phases import Role
 from microlith.solver.problem.boundaries import feeding_tags
 from microlith.solver.problem.islands import Island, islands
 from microlith.solver.problem.problem import Problem, build
@@ -89,7 +88,7 @@ def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD, 
 
     Without `show` the report is told in the log, of which a silent command shows nothing.
     """
-    meshed = mesh_of(case, solved_phases(case), Stages(), comm)
+    meshed = mesh_of(case, case.physics.solved, Stages(), comm)
     on_root(comm, _print_report if show else log_report, meshed)
     if output is not None:
         if meshed.parts is None:
@@ -107,13 +106,8 @@ def prepared(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Prepared:
         InputError: The case or its image is at fault.
     """
     stages = Stages()
-    meshed = mesh_of(case, solved_phases(case), stages, comm)
+    meshed = mesh_of(case, case.physics.solved, stages, comm)
     return assembled(meshed.case, meshed, stages)
-
-
-def solved_phases(case: Case) -> tuple[int, ...]:
-    """Indices of the phases that the transient is solved in."""
-    return tuple(i for i, phase in enumerate(case.physics.phases) if phase.role is Role.TRANSPORT)
 
 
 def _print_report(meshed: Meshed) -> None:

@@ -21,6 +21,7 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.case.physics import driven_from_within
 from microlith.workflow.prepare import footprint
 from microlith.workflow.prepare.footprint import Contacts
+from microlith.workflow.prepare.region_shares import solved_flags
 from microlith.workflow.schema.kinds import Place
 from microlith.workflow.schema.units import length_text
 
@@ -54,9 +55,8 @@ def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -
             there is; on all ranks.
     """
     at = Place(str(case.path))
-    roles = [phase.role for phase in case.physics.phases]
-    solved = np.array([role is Role.TRANSPORT for role in roles])
-    sources = np.array([role is Role.SOURCE for role in roles])
+    solved = solved_flags(case)
+    sources = np.array([phase.role is Role.SOURCE for phase in case.physics.phases])
     _check_dimension(case, volume, at)
     contacts = footprint.contacts(volume, comm)
     warnings = _check_feeding(case, contacts, solved, sources, at)

@@ -12,7 +12,7 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.particles import Particles, particles_of
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.solver.physics.phases import Physics, Role
+from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.regions.shapes import Shape, SurfaceOf
@@ -67,7 +67,7 @@ def particle_surfaces(
         return None
     comm = mesh.mesh.comm
     phases = list(dict.fromkeys(mesh.names.index(shape.phase) for shape in wanted.values()))
-    solved = [i for i, phase in enumerate(physics.phases) if phase.role is Role.TRANSPORT]
+    solved = list(physics.solved)
     particles = particles_of(volume, phases, comm)
     found: list[SurfaceRegion] = []
     rows: list[csr_array] = []

@@ -11,7 +11,6 @@ from mpi4py import MPI
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Flags
-from microlith.solver.physics.phases import Role
 from microlith.solver.regions.shapes import Shell
 from microlith.workflow.case.case import Case
 
@@ -20,7 +19,7 @@ VOXELS = 1 << 21  # looked at together
 
 def solved_flags(case: Case) -> Flags:
     """Whether each phase is solved for."""
-    return np.array([phase.role is Role.TRANSPORT for phase in case.physics.phases])
+    return np.isin(np.arange(len(case.physics.phases)), case.physics.solved)
 
 
 def label_shares(volume: LabelVolume, regions: LabelVolume, solved: Flags, comm: MPI.Intracomm) -> NDArray[np.float64]:

@@ -164,8 +164,7 @@ def particle_tables(
                 )
             )
     sources = [i for i, phase in enumerate(physics.phases) if phase.role is Role.SOURCE]
-    solved = [i for i, phase in enumerate(physics.phases) if phase.role is Role.TRANSPORT]
-    fed = facet_corners(mesh.mesh, _owned_facets(mesh, [interface_tag(i, s) for i in sources for s in solved]))
+    fed = facet_corners(mesh.mesh, _owned_facets(mesh, [interface_tag(i, s) for i in sources for s in physics.solved]))
     tables = []
     first = 0
     for region, of_region in zip(surfaces.regions, states, strict=True):
@@ -195,7 +194,9 @@ def particle_tables(
                 on_frame=particles.on_frame[numbers],
                 distance=np.where(np.isfinite(distance), distance, np.nan),
                 surface=region.measure,
-                facing=np.where(around > 0, contacts[:, solved].sum(axis=1) / np.maximum(around, 1e-300), np.nan),
+                facing=np.where(
+                    around > 0, contacts[:, list(physics.solved)].sum(axis=1) / np.maximum(around, 1e-300), np.nan
+                ),
                 t50=np.where(bare, np.inf, times[0][mine]),
                 t90=np.where(bare, np.inf, times[1][mine]),
                 snapshots=tuple(snapshots),

@@ -19,7 +19,7 @@ from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.console.terminal import Stages
-from microlith.workflow.prepare.assemble import Prepared, assembled, log_report, solved_phases
+from microlith.workflow.prepare.assemble import Prepared, assembled, log_report
 from microlith.workflow.prepare.fidelity import fidelity_entries
 from microlith.workflow.prepare.meshed import (
     file_named,
@@ -63,7 +63,7 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
     """
     stages = Stages()
     with result_folder(output, force, comm) as folder:
-        meshed = mesh_of(case, solved_phases(case), stages, comm)
+        meshed = mesh_of(case, case.physics.solved, stages, comm)
         on_root(comm, log_report, meshed)
         ready = assembled(meshed.case, meshed, stages)
         transient = _solution(ready, comm)
@@ -176,8 +176,8 @@ def _warn_of_unresolved(case: Case, problem: Problem) -> None:
     longest = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).max(axis=1)
     total, count = mesh.comm.allreduce(np.array([longest.sum(), len(longest)]))
     element = float(total / count) * problem.scales.length
-    for phase in case.physics.phases:
-        if phase.role is Role.TRANSPORT and phase.effective_diffusivity is not None:
+    for phase in (case.physics.phases[i] for i in case.physics.solved):
+        if phase.effective_diffusivity is not None:
             reach = np.sqrt(phase.effective_diffusivity / phase.porosity * case.time.end)
             if reach < element:
                 log.warning(

@@ -15,7 +15,7 @@ from mpi4py import MPI
 from microlith.imaging.parallel.collective import on_root
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
-from microlith.workflow.prepare.assemble import log_report, solved_phases
+from microlith.workflow.prepare.assemble import log_report
 from microlith.workflow.prepare.meshed import Meshed, degree_of, mesh_of
 from microlith.workflow.results.folder import (
     CONVERGE,
@@ -85,7 +85,7 @@ def converge(
     """
     stages = Stages()
     with result_folder(output, force, comm) as folder:
-        meshed = mesh_of(case, solved_phases(case), stages, comm)
+        meshed = mesh_of(case, case.physics.solved, stages, comm)
         on_root(comm, log_report, meshed)
         meshed = _as_taken(meshed)
         study = _study(meshed, levels, stages, comm)

@@ -11,7 +11,6 @@ import numpy as np
 
 from microlith.imaging.image.half_voxel import DEFAULT_SIZE_MAX
 from microlith.meshing.fitted.sizing import DEFAULT_SIZE
-from microlith.solver.physics.phases import Role
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.console.table_console import table_console
 from microlith.workflow.results.folder import versions, write_summary, write_text
@@ -74,9 +73,7 @@ def advised(study: "Study", meshed: "Meshed", wanted: float) -> Advice | None:
     if case.mesh.method == "voxel":
         sentences.append("squares and cubes have no sizes: take method fitted or lattice, or a higher degree")
     pixel = min(meshed.volume.voxel_size)
-    sizes = dict(case.mesh.size) or {
-        phase.name: DEFAULT_SIZE * pixel for phase in case.physics.phases if phase.role is Role.TRANSPORT
-    }
+    sizes = dict(case.mesh.size) or {case.physics.phases[i].name: DEFAULT_SIZE * pixel for i in case.physics.solved}
     labelled = {entry.name for entry in case.labels if entry.labels}  # not what was split off a source
     largest = case.mesh.size_max or DEFAULT_SIZE_MAX * max(meshed.volume.extent)
     return Advice(

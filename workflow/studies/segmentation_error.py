@@ -9,7 +9,6 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.half_voxel import Shift
-from microlith.solver.physics.phases import Role
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.meshed import Meshed
@@ -71,7 +70,7 @@ def segmentation(meshed: Meshed, phase: str, stages: Stages, comm: MPI.Intracomm
 def _moving(case: Case, phase: str) -> tuple[tuple[int, ...], str]:
     """Indices of the phases that move together, and their name."""
     names = [labels.name for labels in case.labels]
-    solved = tuple(i for i, entry in enumerate(case.physics.phases) if entry.role is Role.TRANSPORT)
+    solved = case.physics.solved
     if not phase and len(solved) < len(names):
         return solved, "the solved phases" if len(solved) > 1 else names[solved[0]]
     if len(names) == 1:

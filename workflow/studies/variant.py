@@ -20,7 +20,6 @@ from microlith.meshing.fitted.mesher import fitted_triangulation
 from microlith.meshing.lattice.mesher import lattice_parts
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.meshing.voxel import voxel_parts
-from microlith.solver.physics.phases import Role
 from microlith.solver.problem.problem import build
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
@@ -150,7 +149,7 @@ def _case_of(meshed: Meshed, variant: Variant) -> Case:
 
 def _mesh(meshed: Meshed, case: Case, variant: Variant, comm: MPI.Intracomm) -> PhaseMesh:
     volume, image, options = meshed.volume, meshed.image, case.mesh
-    solved = [i for i, phase in enumerate(case.physics.phases) if phase.role is Role.TRANSPORT]
+    solved = list(case.physics.solved)
     if variant.finer_image:
         options = on_finer_voxels(options, volume.extent)
         volume = shifted(volume, variant.shift, comm)
