@@ -1,7 +1,9 @@
-"""What the user asks of the image and of the mesh, validated and in SI; no arrays, no heavy imports."""
+"""What the user asks of the image and of the mesh, validated and in SI; no heavy imports."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
 
@@ -26,6 +28,7 @@ class ImageSource:
     crop: dict[str, tuple[int, int]] = field(default_factory=dict)  # axis name -> [first, last) in voxels
     coarsen: int = 1  # edge of the blocks that a majority vote turns into one voxel
     raw: RawLayout | None = None
+    held: NDArray[Any] | None = field(default=None, compare=False, repr=False)  # ([z,] y, x) labels, in place of a file
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from microlith.imaging.formats.npy_hdf5_raw import read_hdf5, read_npy, read_raw
 from microlith.imaging.formats.nrrd_mha_vti import read_metaimage, read_nrrd, read_vti
 from microlith.imaging.formats.png_bmp import read_picture
 from microlith.imaging.formats.slices import SLICE_READERS, natural_order, read_slices, slices_in
-from microlith.imaging.formats.stored import RawImage, StoredImage, all_values, without_axes
+from microlith.imaging.formats.stored import RawImage, StoredImage, all_values, held, without_axes
 from microlith.imaging.formats.tiff import read_tiff
 from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.large_arrays import slices
@@ -106,6 +106,8 @@ def open_image(source: ImageSource, key: str = IMAGE_KEY) -> StoredImage:
 
 def _open(source: ImageSource, key: str) -> StoredImage:
     where = f"{key}: {source.path}"
+    if source.held is not None:
+        return held(RawImage(source.held))
     path, name = _split(source.path)
     try:
         if source.raw is not None and path.is_file():

@@ -4,9 +4,12 @@ import glob
 import math
 import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.colours import colour_text
@@ -21,6 +24,7 @@ from microlith.workflow.schema.kinds import Place
 from microlith.workflow.schema.units import length_text
 
 Label = int | Colour
+IN_MEMORY = "labels in memory"  # in place of a file's name
 MAX_PHASES = 255  # a phase index has to fit into eight bits with one to spare
 
 
@@ -35,8 +39,25 @@ def load_case(path: Path, transient: bool = True) -> Case:
     Raises:
         InputError: The file can't be read or something in it is wrong.
     """
+    return case_of(read_toml(path), path, transient)
+
+
+def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image: NDArray[Any] | None = None) -> Case:
+    """Checks what a case file holds; everything is checked that can be without opening the image.
+
+    Args:
+        tables: Tables, keys and values as in a case file.
+        path: Of the case file, or a name for messages beside which files are looked for.
+        transient: As in `load_case`.
+        image: ([z,] y, x) labels, any integer type, in place of a file.
+
+    Raises:
+        InputError: Something in it is wrong.
+    """
     at = Place(str(path))
-    raw = (CASE if transient else STEADY_CASE).parse(_read_toml(path, at), at)
+    if image is not None:
+        tables = {**tables, "image": {**tables.get("image", {}), "file": IN_MEMORY}}
+    raw = (CASE if transient else STEADY_CASE).parse(dict(tables), at)
     labels = _phase_labels(raw["phases"], at)
     physics = physics_of(raw, at)
     if transient:
@@ -49,7 +70,7 @@ def load_case(path: Path, transient: bool = True) -> Case:
     return Case(
         path=path.absolute(),
         title=raw.get("title", path.stem),
-        image=_image(raw["image"], path.parent, at.child("image", section=True)),
+        image=_image(raw["image"], path.parent, at.child("image", section=True), image),
         labels=labels,
         mesh=mesh,
         degree=degree,
@@ -60,7 +81,12 @@ def load_case(path: Path, transient: bool = True) -> Case:
     )
 
 
-def _read_toml(path: Path, at: Place) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a case file.
+
+    Raises:
+        InputError: It can't be read, or is no TOML.
+    """
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
@@ -74,7 +100,7 @@ def _read_toml(path: Path, at: Place) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {_lower(str(error))}") from error
     except RecursionError:
-        raise at.error("not valid TOML: nested too deeply") from None
+        raise InputError(f"{path}: not valid TOML: nested too deeply") from None
 
 
 def _lower(text: str) -> str:
@@ -84,7 +110,7 @@ def _lower(text: str) -> str:
 # --- image ---
 
 
-def _image(raw: dict[str, Any], folder: Path, at: Place) -> ImageSource:
+def _image(raw: dict[str, Any], folder: Path, at: Place, image: NDArray[Any] | None) -> ImageSource:
     crop = raw.get("crop", {})
     for axis, (first, last) in crop.items():
         if first >= last:
@@ -95,11 +121,12 @@ def _image(raw: dict[str, Any], folder: Path, at: Place) -> ImageSource:
     elif size is not None:
         size = (size,)
     return ImageSource(
-        path=_image_path(raw["file"], folder, at.child("file")),
+        path=IN_MEMORY if image is not None else _image_path(raw["file"], folder, at.child("file")),
         voxel_size=size,
         crop=crop,
         coarsen=raw["coarsen"],
-        raw=RawLayout(**raw["raw"]) if "raw" in raw else None,
+        raw=RawLayout(**raw["raw"]) if "raw" in raw and image is None else None,
+        held=image,
     )
 
 

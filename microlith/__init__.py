@@ -1,0 +1,1 @@
+"""Lithium diffusion in segmented images of battery electrodes."""

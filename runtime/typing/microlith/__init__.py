@@ -1,0 +1,1 @@
+../../../microlith/__init__.py
