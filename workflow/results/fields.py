@@ -110,37 +110,57 @@ def _write_field(root: "h5py.Group", start: int, values: Array) -> None:
     root["PointData/concentration"][start : start + len(values)] = values
 
 
-def _share(mesh: PhaseMesh, space: fem.FunctionSpace) -> Share:
-    """What this rank writes."""
-    cell_name = space.mesh.basix_cell().name
+def evenly_spaced(space: fem.FunctionSpace) -> tuple[fem.FunctionSpace, Callable[[Array], Array]]:
+    """A space with nodes where VTK has them, and the way of a field there, (local dofs) -> (local dofs of that space).
+
+    VTK places the nodes of a cell at equal distances; DOLFINx, for accuracy, nearer to the ends of the edges.
+    """
     degree = space.element.basix_element.degree
-    at_dofs: Callable[[Array], Array] = np.asarray
-    if degree > 2:
-        # VTK places the nodes of a cell at equal distances; DOLFINx, for accuracy, nearer to the ends of the edges.
-        equispaced = basix.ufl.element("Lagrange", cell_name, degree, lagrange_variant=basix.LagrangeVariant.equispaced)
-        even = with_element(space, equispaced)
-        given, moved = fem.Function(space), fem.Function(even)
+    if degree <= 2:
+        return space, np.asarray
+    equispaced = basix.ufl.element(
+        "Lagrange", space.mesh.basix_cell().name, degree, lagrange_variant=basix.LagrangeVariant.equispaced
+    )
+    even = with_element(space, equispaced)
+    given, moved = fem.Function(space), fem.Function(even)
 
-        def interpolated(concentration: Array) -> Array:
-            given.x.array[:] = concentration
-            moved.interpolate(given)
-            return owned_values(even, moved.x.array[:, None])[:, 0]
+    def interpolated(concentration: Array) -> Array:
+        given.x.array[:] = concentration
+        moved.interpolate(given)
+        return moved.x.array.copy()
 
-        space, at_dofs = even, interpolated
-    index_map = space.dofmap.index_map
-    owned = index_map.size_local
+    return even, interpolated
+
+
+def cells_of(space: fem.FunctionSpace) -> tuple[NDArray[np.int32], Array, int]:
+    """Cells that this rank owns as local dofs in VTK's order (m, nodes), points (local dofs, 3), and VTK's number."""
     cells, _, x = plot.vtk_mesh(space)
     nodes = space.dofmap.dof_layout.num_dofs
-    local = cells.reshape(-1, nodes + 1)[:, 1:].astype(np.int32)
-    phase = np.zeros(len(local), dtype=np.uint8)
-    mine = mesh.cell_tags.indices < len(local)
+    owned = space.mesh.topology.index_map(space.mesh.topology.dim).size_local
+    cell_type = CELL_TYPES[space.mesh.basix_cell().name][min(space.element.basix_element.degree, 3) - 1]
+    return cells.reshape(-1, nodes + 1)[:owned, 1:].astype(np.int32), x, cell_type
+
+
+def phase_of_cells(mesh: PhaseMesh) -> NDArray[np.uint8]:
+    """Phase of each cell that this rank owns."""
+    owned = mesh.mesh.topology.index_map(mesh.mesh.topology.dim).size_local
+    phase = np.zeros(owned, dtype=np.uint8)
+    mine = mesh.cell_tags.indices < owned
     phase[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
+    return phase
+
+
+def _share(mesh: PhaseMesh, space: fem.FunctionSpace) -> Share:
+    """What this rank writes."""
+    space, at_dofs = evenly_spaced(space)
+    local, x, cell_type = cells_of(space)
+    index_map = space.dofmap.index_map
     return Share(
         points=owned_values(space, x) * (mesh.unit / MICROMETRE),
-        connectivity=index_map.local_to_global(local.ravel()).reshape(-1, nodes),
-        cell_type=CELL_TYPES[cell_name][min(degree, 3) - 1],
-        phase=phase,
-        at_points=lambda concentration: at_dofs(concentration)[:owned],
+        connectivity=index_map.local_to_global(local.ravel()).reshape(local.shape),
+        cell_type=cell_type,
+        phase=phase_of_cells(mesh),
+        at_points=lambda concentration: owned_values(space, at_dofs(concentration)[:, None])[:, 0],
     )
 
 
