@@ -155,7 +155,7 @@ def test_results_are_overwritten_with_force_only(tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
-@pytest.mark.parametrize("step", ["write_fields", "write_summary", "solve"])
+@pytest.mark.parametrize("step", ["write.write_fields", "write.write_summary", "solved.solve"])
 def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch, error, step):
     """Even where curves and fields are written already."""
 
@@ -163,7 +163,7 @@ def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch, error, step):
         raise error("stop")
 
     path = write_case(tmp_path, mesh='[mesh]\nsize_max = "80 nm"\ndegree = 1\n')
-    monkeypatch.setattr(pipeline, step, stop)
+    monkeypatch.setattr(f"microlith.workflow.run.{step}", stop)
     with pytest.raises(error):
         run_case(path, comm=MPI.COMM_SELF)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["case.toml", "image.tif"]
@@ -172,12 +172,12 @@ def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch, error, step):
 SCRIPT = """
 import os, sys, time
 from microlith.workflow import cli
-from microlith.workflow.run import pipeline
+from microlith.workflow.run import write
 def wait(*_, **__):
     print("writing in process", os.getpid(), flush=True)
     while True:
         time.sleep(0.05)
-pipeline.write_summary = wait
+write.write_summary = wait
 sys.exit(cli.main(["run", sys.argv[1], "-o", sys.argv[2], "-q"]))
 """
 

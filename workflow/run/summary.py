@@ -1,13 +1,93 @@
-"""Entries of summary.json that take some thought."""
+"""summary.json: the case as understood, what was done, how right it is, and the figures to quote."""
 
+import resource
+from dataclasses import asdict
 from typing import Any
 
+from mpi4py import MPI
+
 from microlith.solver.regions.means import RegionMean
+from microlith.solver.regions.shapes import SurfaceOf
 from microlith.solver.transient import Transient
+from microlith.workflow.case.describe import interpreted
+from microlith.workflow.prepare.fidelity import fidelity_entries
+from microlith.workflow.results.folder import versions
+from microlith.workflow.results.particles import particle_summary
+from microlith.workflow.run.solved import Solved
 from microlith.workflow.studies.spatial_error import SpatialError
 
 AREA_OR_VOLUME = {2: "area_m2", 3: "volume_m3"}  # by dimension: name of the measure, with its unit
 LENGTH_OR_AREA = {2: "length_m", 3: "area_m2"}  # of a surface
+
+
+def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
+    """All entries; collective.
+
+    Args:
+        solved: What the run found.
+        comm: The ranks that solved it.
+    """
+    case, ready, transient = solved.case, solved.ready, solved.transient
+    dim = ready.meshed.volume.dim
+    memory = comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    report = ready.meshed.report
+    return {
+        "versions": versions(),
+        "case": interpreted(case),
+        "warnings": solved.warnings,
+        "cells": ready.cells,
+        "unknowns": ready.problem.unknowns,
+        **(fidelity_entries(report) if report is not None else {}),
+        "solver": _solver_entries(solved, comm.size),
+        "error": _error_entries(solved),
+        "mass_balance": {
+            "unit": "mol per metre of depth" if dim == 2 else "mol",
+            "stored_change": transient.balance.stored_change,
+            "inflow": transient.balance.inflow,
+            "imbalance": transient.balance.imbalance,
+        },
+        "concentration_range_mol_per_m3": (solved.shown.low, solved.shown.high),
+        "islands": [{"phases": i.phases, AREA_OR_VOLUME[dim]: i.measure, "center_m": i.center} for i in ready.apart],
+        "regions": {
+            name: region_summary(
+                transient,
+                name,
+                ready.means[name],
+                ready.problem.reference_of(ready.means[name].phase_shares),
+                dim,
+                isinstance(ready.shapes[name], SurfaceOf),
+            )
+            for name in transient.curves
+        },
+        **({"particles": {table.region: particle_summary(table) for table in solved.tables}} if solved.tables else {}),
+        "timings_s": solved.stages.timings,
+        "peak_memory_bytes": memory,
+    }
+
+
+def _solver_entries(solved: Solved, ranks: int) -> dict[str, Any]:
+    transient = solved.transient
+    return {
+        "method": transient.method,
+        "degree": solved.case.degree,
+        "poles_s": transient.poles,
+        "solves": transient.solves,
+        **({} if transient.effort is None else asdict(transient.effort)),
+        "inner_iterations": transient.inner_iterations,
+        "ranks": ranks,
+    }
+
+
+def _error_entries(solved: Solved) -> dict[str, Any]:
+    scale = solved.ready.problem.scales.concentration
+    return {
+        "of": "the region curves, in time, relative to the reference concentration",
+        "estimate": solved.transient.error,
+        "tolerance": solved.case.time.tolerance,
+        "converged": solved.transient.converged,
+        "reference_concentration_mol_per_m3": scale,
+        "space": None if solved.space is None else error_in_space(solved.space, scale),
+    }
 
 
 def error_in_space(space: SpatialError, scale: float) -> dict[str, Any]:

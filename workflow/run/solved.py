@@ -1,0 +1,140 @@
+"""A case solved: its image read, meshed, assembled and integrated, its errors estimated, its particles measured.
+
+Nothing is written here, and nothing told but through the log.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.typing import Array
+from microlith.solver.transient import Transient, solve
+from microlith.workflow.case.case import Case
+from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.assemble import Prepared, assembled, log_report
+from microlith.workflow.prepare.meshed import file_named, mesh_of
+from microlith.workflow.results.particles import ParticleTable, particle_tables
+from microlith.workflow.run.shown_range import ShownRange, shown_range
+from microlith.workflow.run.warnings import warnings_of
+from microlith.workflow.studies.spatial_error import SpatialError, spatial_error
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Everything that a run finds."""
+
+    ready: Prepared  # the case on its mesh
+    transient: Transient
+    space: SpatialError | None  # None: not asked for, or it can't be told
+    tables: tuple[ParticleTable, ...]  # one per region `surface`
+    shown: ShownRange  # concentrations that pictures reach to
+    warnings: tuple[str, ...]  # what to hear before the results are taken for right, in sentences
+
+    @property
+    def case(self) -> Case:
+        """The case with the method and the degree that were taken."""
+        return self.ready.case
+
+    @property
+    def stages(self) -> Stages:
+        """With the times so far."""
+        return self.ready.stages
+
+    @property
+    def errors(self) -> dict[str, Array]:
+        """Estimated error of each curve in time and space, (times,), mol/m^3."""
+        in_time = self.transient.error * self.ready.problem.scales.concentration
+        zero = np.zeros_like(self.transient.times)
+        return {
+            name: in_time + (zero if self.space is None else self.space.curves[name]) for name in self.transient.curves
+        }
+
+
+def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
+    """Do all of a case but writing; collective.
+
+    Args:
+        case: What to do.
+        comm: The ranks that share the work.
+
+    Raises:
+        InputError: The case or its image is at fault.
+    """
+    stages = Stages()
+    meshed = mesh_of(case, case.physics.solved, stages, comm)
+    on_root(comm, log_report, meshed)
+    ready = assembled(meshed.case, meshed, stages)
+    transient = _integrated(ready)
+    shown = shown_range(ready.problem, ready.case.physics, transient, ready.case.time.snapshots, comm)
+    warnings = warnings_of(ready, transient, shown)
+    for sentence in warnings:
+        log.warning("%s", sentence)
+    space = _error_in_space(ready, transient, comm) if case.mesh.estimate else None
+    return Solved(ready, transient, space, _particles(ready, transient), shown, warnings)
+
+
+def _integrated(ready: Prepared) -> Transient:
+    """The solution, with a line on what it took."""
+    case, problem, stages = ready.case, ready.problem, ready.stages
+    with stages.stage("integration", "integrating") as tell, file_named(case):
+        transient = solve(
+            problem,
+            ready.means,
+            case.time,
+            case.solver,
+            lambda solves, error: tell(f"{solves} solves, error about {error:.0e}"),
+            extra=None if ready.surfaces is None else ready.surfaces.rows,
+            reached=lambda steps, t: tell(f"{steps} steps, {t:.3g} s reached"),
+        )
+    log.info(
+        "%d unknowns, %s: %s, error in time at most %.1e of the reference concentration (estimated), "
+        "lithium balance closed to %.1e",
+        problem.unknowns,
+        transient.method,
+        _effort(transient),
+        transient.error,
+        transient.balance.imbalance,
+    )
+    return transient
+
+
+def _effort(transient: Transient) -> str:
+    """What a solution took, in words."""
+    effort = transient.effort
+    if effort is None:
+        return f"{transient.solves} solves"
+    repeated = effort.rejected + effort.failures
+    return f"{effort.steps} steps, {repeated} repeated, {effort.newton_iterations} iterations of Newton's method"
+
+
+def _error_in_space(ready: Prepared, transient: Transient, comm: MPI.Intracomm) -> SpatialError | None:
+    """Estimate and tell it."""
+    with ready.stages.stage("spatial_error", "estimating the error in space") as tell:
+        space = spatial_error(ready.meshed, transient.curves, comm, tell)
+    if space is not None:
+        worst = max(space.curves, key=space.largest)
+        log.info(
+            "error in space about %.1e of the reference concentration (region %s), estimated %s (%d unknowns)",
+            space.largest(worst) / ready.problem.scales.concentration,
+            worst,
+            space.how,
+            space.unknowns,
+        )
+    return space
+
+
+def _particles(ready: Prepared, transient: Transient) -> tuple[ParticleTable, ...]:
+    """What reaches each particle of the regions `surface`."""
+    if ready.surfaces is None:
+        return ()
+    case, mesh = ready.case, ready.meshed.mesh
+    with ready.stages.stage("particles", "measuring particles"):
+        return particle_tables(
+            ready.surfaces, mesh, case.physics, ready.problem, transient, case.time.end, case.time.snapshots
+        )

@@ -1,0 +1,101 @@
+"""What a user has to hear of a solution before it is taken for right: each function gives sentences, and logs none."""
+
+import numpy as np
+
+from microlith.meshing.mesh.cells import cell_corners
+from microlith.solver.problem.problem import Problem
+from microlith.solver.transient import Transient
+from microlith.workflow.case.case import Case
+from microlith.workflow.prepare.assemble import Prepared
+from microlith.workflow.run.shown_range import ShownRange
+
+EMPTIED = 1e-3  # of the reference concentration: further below 0 than errors go
+IMBALANCE = 0.01  # of what is exchanged: more lithium than that must not be unaccounted for
+
+
+def warnings_of(ready: Prepared, transient: Transient, shown: ShownRange) -> tuple[str, ...]:
+    """All there is to warn of in a solution, in sentences; collective, the same on all ranks.
+
+    Args:
+        ready: The case on its mesh.
+        transient: The solution.
+        shown: Concentrations that its fields reach to.
+    """
+    return (
+        *unresolved(ready.case, ready.problem),
+        *imbalance(transient),
+        *early(ready, transient),
+        *unconverged(ready.case, transient),
+        *emptied(ready.case, ready.problem, transient, shown),
+    )
+
+
+def unresolved(case: Case, problem: Problem) -> list[str]:
+    """Where lithium comes no further than an element until the end: the curves show the mesh then; collective."""
+    mesh = problem.space.mesh
+    corners = cell_corners(mesh)
+    longest = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).max(axis=1)
+    total, count = mesh.comm.allreduce(np.array([longest.sum(), len(longest)]))
+    element = float(total / count) * problem.scales.length
+    sentences = []
+    for phase in (case.physics.phases[i] for i in case.physics.solved):
+        if phase.effective_diffusivity is not None:
+            reach = np.sqrt(phase.effective_diffusivity / phase.porosity * case.time.end)
+            if reach < element:
+                sentences.append(
+                    f"in {phase.name} lithium diffuses {reach * 1e6:.2g} µm until the end, less than an element, "
+                    f"{element * 1e6:.2g} µm: the curves show the mesh; check diffusivity and end, or choose smaller "
+                    "elements"
+                )
+    return sentences
+
+
+def imbalance(transient: Transient) -> list[str]:
+    """Where lithium is unaccounted for."""
+    if transient.balance.imbalance <= IMBALANCE:
+        return []
+    share = 100 * transient.balance.imbalance
+    return [f"the lithium balance is off by {share:.0f} % of what is exchanged: distrust the amounts in summary.json"]
+
+
+def early(ready: Prepared, transient: Transient) -> list[str]:
+    """Where a region is half full before its curve starts."""
+    first = transient.times[transient.times > 0][0]
+    sentences = []
+    for name, mean in ready.means.items():
+        half = transient.first_time(name, 0.5 * ready.problem.reference_of(mean.phase_shares))
+        if half is not None and 0 < half < first:
+            sentences.append(
+                f"region {name} is half full before the first time of its curve, {first:.3g} s, so its t50 is rough; "
+                "shorten [time] end or give earlier times"
+            )
+    return sentences
+
+
+def unconverged(case: Case, transient: Transient) -> list[str]:
+    """Where the tolerance is not reached."""
+    if transient.converged:
+        return []
+    missed = f"the tolerance {case.time.tolerance:g} is not reached"
+    if transient.effort is not None:
+        known = f"between steps the curves are known to {transient.error:.1e} only"
+        return [f"{missed}: {known}; lower [time] tolerance"]
+    return [f"{missed} after {transient.solves} solves; raise [solver] max_solves or [time] tolerance"]
+
+
+def emptied(case: Case, problem: Problem, transient: Transient, shown: ShownRange) -> list[str]:
+    """Where a flux takes out more lithium than there is: of a whole region, or else of a part of it."""
+    if all(face.concentration is not None for face in case.physics.faces.values()):
+        return []
+    lowest = {name: float(curve.min()) for name, curve in transient.curves.items()}
+    worst = min(lowest, key=lambda name: lowest[name], default=None)
+    if worst is not None and lowest[worst] < -EMPTIED * problem.scales.concentration:
+        where = f"of region {worst} falls to {lowest[worst]:.3g} mol/m^3"
+    elif shown.emptied_at is not None:
+        where = f"falls to {shown.low:.3g} mol/m^3 in places at {shown.emptied_at:.3g} s"
+    else:
+        return []
+    return [
+        f"the concentration {where}: a flux or current takes out more lithium than there is; check its sign, its "
+        "duration and the initial concentration"
+    ]

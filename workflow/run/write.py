@@ -1,0 +1,100 @@
+"""The files of a run: tables, fields, pictures, the summary."""
+
+from pathlib import Path
+
+from mpi4py import MPI
+
+from microlith.imaging.parallel.collective import on_root
+from microlith.solver.physics.phases import Role
+from microlith.workflow.results.fields import write_fields
+from microlith.workflow.results.folder import (
+    CURVES,
+    CURVES_PICTURE,
+    DISTANCE_PICTURE,
+    ERRORS,
+    FIELDS,
+    PARTICLES,
+    PARTICLES_PICTURE,
+    SUMMARY,
+    write_summary,
+)
+from microlith.workflow.results.particles import write_particles
+from microlith.workflow.run.solved import Solved
+from microlith.workflow.run.summary import summary
+
+
+def write(solved: Solved, folder: Path, comm: MPI.Intracomm = MPI.COMM_WORLD) -> None:
+    """Write everything that a run leaves into a folder that is there; collective.
+
+    Args:
+        solved: What the run found.
+        folder: The same on all ranks.
+        comm: The ranks that solved it.
+
+    Raises:
+        InputError: A file can't be written.
+    """
+    with solved.stages.stage("results", "writing results"):
+        _write_curves(solved, folder, comm)
+        _write_snapshots(solved, folder)
+        _write_particles(solved, folder, comm)
+    entries = summary(solved, comm)
+    on_root(comm, write_summary, folder / SUMMARY, entries)
+
+
+def _write_curves(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
+    from microlith.workflow.pictures.snapshots import draw_curves
+    from microlith.workflow.results.curves import write_curves, write_errors
+
+    transient, title, errors = solved.transient, solved.case.title, solved.errors
+    on_root(comm, write_curves, folder / CURVES, title, transient.times, transient.curves)
+    on_root(comm, write_errors, folder / ERRORS, title, transient.times, errors)
+    on_root(
+        comm,
+        draw_curves,
+        folder / CURVES_PICTURE,
+        title,
+        transient.times,
+        transient.curves,
+        solved.ready.problem.scales.concentration,
+        errors,
+        "estimated error in time" if solved.space is None else "estimated error in time and space",
+    )
+
+
+def _write_snapshots(solved: Solved, folder: Path) -> None:
+    """Fields and their pictures."""
+    case, ready, transient = solved.case, solved.ready, solved.transient
+    moments = case.time.snapshots
+    if not moments:
+        return
+    meshed, space = ready.meshed, ready.problem.display.space
+    write_fields(folder / FIELDS, meshed.mesh, space, moments, (transient.concentration(t) for t in moments))
+    drawn = (transient.concentration(t) for t in moments)
+    limits = solved.shown.low, solved.shown.high
+    if meshed.volume.dim == 2:
+        from microlith.workflow.pictures.snapshots import draw_snapshots
+
+        draw_snapshots(folder, case.title, meshed.image, meshed.mesh, space, moments, drawn, ready.shapes, limits)
+        return
+    from microlith.workflow.pictures.snapshots3d import draw_snapshots_3d
+
+    pores = [i for i, phase in enumerate(case.physics.phases) if phase.role is Role.SOURCE]
+    draw_snapshots_3d(
+        folder, case.title, meshed.mesh, space, moments, drawn, ready.shapes, limits, pores, meshed.volume
+    )
+
+
+def _write_particles(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
+    """Table and pictures of the particles, where some region is of their surfaces."""
+    surfaces, tables = solved.ready.surfaces, solved.tables
+    if surfaces is None:
+        return
+    from microlith.workflow.pictures.particle_distances import draw_distances
+    from microlith.workflow.pictures.particles import draw_particles
+
+    case, meshed = solved.case, solved.ready.meshed
+    on_root(comm, write_particles, folder / PARTICLES, case.title, tables)
+    on_root(comm, draw_distances, folder / DISTANCE_PICTURE, case.title, tables, case.time.end)
+    path = folder / PARTICLES_PICTURE
+    draw_particles(path, case.title, case.physics, meshed.image, meshed.mesh, surfaces, tables, case.time.end)
