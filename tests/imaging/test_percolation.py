@@ -19,7 +19,9 @@ from microlith.imaging.microstructure.percolation import percolation
 from microlith.imaging.options import AXES
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.workflow.case.read import load_case
+from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare import assemble
+from microlith.workflow.prepare.meshed import mesh_of
 from microlith.workflow.run import pipeline
 
 COMM = MPI.COMM_WORLD
@@ -197,7 +199,7 @@ def test_meshes_on_ranks_have_the_barrier(tmp_path_factory, method):
     assert ready.meshed.image is None or (ready.meshed.image.phase == 3).sum() == 48
     alone = assemble.prepared(load_case(path), MPI.COMM_SELF)
     assert ready.cells == alone.cells
-    again = pipeline.mesh_of(ready.case, (1,), pipeline.Stages(), COMM)
+    again = mesh_of(ready.case, (1,), Stages(), COMM)
     assert again.volume.names == names, "a case that was split is read as the one before"
 
 

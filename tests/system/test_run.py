@@ -23,7 +23,6 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
 from microlith.workflow.case.read import load_case
 from microlith.workflow.prepare import assemble, meshed
-from microlith.workflow.run import pipeline
 
 D = 2e-14 / 0.5  # m²/s: of the SEI of the small case, by its porosity
 PICTURES = ["curves.png", "snapshot-0s.png", "snapshot-20s.png", "snapshot-2s.png"]
