@@ -184,7 +184,7 @@ def solve(
     degree = problem.space.element.basix_element.degree
     kept = int(np.clip(SEVERAL // problem.unknowns, 1, 4)) if problem.system.transfers else 1
     solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, inner, dim, degree, kept=kept)
-    flows = np.array([problem.amount, *(f for s in problem.surfaces for f in (s.rate, s.level))])
+    flows = np.array([problem.amount, *(f for s in problem.fluxes for f in (s.rate, s.level))])
     found = evolve(
         problem.system,
         solvers,
@@ -249,14 +249,14 @@ def _curves(problem: Problem, means: Mapping[str, RegionMean], times: Array, fou
 def _balance(problem: Problem, flows: Record, times: Array) -> MassBalance:
     """Stored change against the time integrals of all fluxes."""
     value, integral = flows.evaluate(times)
-    inflow = value[1::2] - np.array([[s.start] for s in problem.surfaces]).reshape(-1, 1) + integral[2::2]
+    inflow = value[1::2] - np.array([[s.start] for s in problem.fluxes]).reshape(-1, 1) + integral[2::2]
     return _closed(problem, times, value[0] - problem.start_amount, inflow)
 
 
 def _closed(problem: Problem, times: Array, stored: Array, through: Array) -> MassBalance:
     """Compare what is stored (times,) with what came through the surfaces' rows (surfaces, times)."""
     inflow = through.copy()
-    for i, surface in enumerate(problem.surfaces):
+    for i, surface in enumerate(problem.fluxes):
         if surface.given is not None:
             course, amount = surface.given
             inflow[i] = amount * course.integral(times)
@@ -267,6 +267,6 @@ def _closed(problem: Problem, times: Array, stored: Array, through: Array) -> Ma
     unit = problem.scales.amount(problem.space.mesh.topology.dim)
     return MassBalance(
         stored_change=float(stored[-1]) * unit,
-        inflow={s.name: float(inflow[i, -1]) * unit for i, s in enumerate(problem.surfaces)},
+        inflow={s.name: float(inflow[i, -1]) * unit for i, s in enumerate(problem.fluxes)},
         imbalance=mismatch / exchanged,
     )

@@ -10,6 +10,9 @@ from petsc4py import PETSc
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 
+SAME_PATTERN = PETSc.Mat.Structure.SAME_NONZERO_PATTERN
+SUBSET_PATTERN = PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN
+
 
 def per_phase(mesh: PhaseMesh, values: list[float]) -> fem.Function:
     """Cell-wise constant function with one value per phase."""
@@ -20,7 +23,7 @@ def per_phase(mesh: PhaseMesh, values: list[float]) -> fem.Function:
 
 
 def matrix_of(form: ufl.Form) -> PETSc.Mat:
-    """The matrix of a bilinear form."""
+    """The matrix of a bilinear form; collective."""
     matrix = assemble_matrix(fem.form(form))
     matrix.assemble()
     return matrix
@@ -40,8 +43,8 @@ def add_to(matrix: PETSc.Mat, form: ufl.Form) -> PETSc.Mat:
     return matrix
 
 
-def assembled(form: ufl.Form) -> Array:
-    """Owned entries of the vector of a linear form."""
+def vector_of(form: ufl.Form) -> Array:
+    """Owned entries of the vector of a linear form; collective."""
     vector = assemble_vector(fem.form(form))
     vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
     entries = vector.array_r.copy()

@@ -17,22 +17,22 @@ from microlith.solver.physics.phases import FARADAY, FaceCondition, Physics, Rol
 
 
 @dataclass(frozen=True)
-class Contact:
-    """A surface of the mesh where something is exchanged."""
+class BoundaryCondition:
+    """What happens at the surface of a source or sink, or at an outer face."""
 
     name: str  # of the phase or the face
-    tags: tuple[int, ...]  # facet tags
-    concentration: Course | None  # held there, or on the far side of the transfer; None: the flux is given
+    tags: tuple[int, ...]  # of the facets that it holds on
+    concentration: Course | None  # mol/m^3, held there or on the far side of the transfer; None: the flux is given
     coefficient: Course | None = None  # of the transfer, m/s; None: the concentration is held
     flux: Course | None = None  # mol/(m^2 s) into the domain
-    whole_face: bool = False  # whether the flux counts per area of the whole face
-    phases: tuple[int, ...] | None = None  # transport phases that it touches; None: all
+    per_whole_face: bool = False  # whether the flux counts per area of the whole face, not only of the solved phases
+    phases: tuple[int, ...] | None = None  # transport phases that it holds for; None: all
     capacity: float | None = None  # mol/m^2 that a sink takes up at most
 
 
 @dataclass(frozen=True)
-class Located:
-    """A contact on the mesh."""
+class Boundary:
+    """A part of the surface where lithium enters or leaves, on the mesh."""
 
     name: str
     facets: Indices  # of this rank
@@ -48,60 +48,69 @@ class Located:
         return self.concentration is not None and self.coefficient is None
 
 
-def contacts_of(physics: Physics) -> list[Contact]:
+def boundary_conditions(physics: Physics) -> list[BoundaryCondition]:
     """All sources, sinks and fed faces. Barriers and other faces are where nothing happens."""
-    contacts = []
+    conditions = []
     for i, phase in enumerate(physics.phases):
         tags = tuple(interface_tag(i, s) for s in physics.solved)
         if phase.role is Role.SOURCE:
             assert phase.concentration is not None  # as every case's sources have one
             transfer = None if phase.mass_transfer is None else course_of(phase.mass_transfer)
-            contacts.append(Contact(phase.name, tags, course_of(phase.concentration), transfer))
+            conditions.append(BoundaryCondition(phase.name, tags, course_of(phase.concentration), transfer))
         elif phase.role is Role.SINK:
             assert phase.uptake is not None  # as every case's sinks have one
-            velocity = course_of(phase.uptake)
-            contacts.append(Contact(phase.name, tags, Course.constant(0.0), velocity, capacity=phase.capacity))
+            velocity, nothing = course_of(phase.uptake), Course.constant(0.0)
+            conditions.append(BoundaryCondition(phase.name, tags, nothing, velocity, capacity=phase.capacity))
     names = [phase.name for phase in physics.phases]
-    return contacts + [_face_contact(name, face, names) for name, face in physics.faces.items()]
+    return conditions + [_at_face(name, face, names) for name, face in physics.faces.items()]
 
 
-def _face_contact(name: str, face: FaceCondition, names: list[str]) -> Contact:
+def _at_face(name: str, face: FaceCondition, names: list[str]) -> BoundaryCondition:
     tags = (face_tag(name),)
     phases = None if face.phases is None else tuple(names.index(phase) for phase in face.phases)
     if face.concentration is not None:
         transfer = None if face.mass_transfer is None else course_of(face.mass_transfer)
-        return Contact(name, tags, course_of(face.concentration), transfer, phases=phases)
+        return BoundaryCondition(name, tags, course_of(face.concentration), transfer, phases=phases)
     if face.flux is not None:
-        return Contact(name, tags, None, flux=course_of(face.flux), phases=phases)
+        return BoundaryCondition(name, tags, None, flux=course_of(face.flux), phases=phases)
     assert face.current_density is not None  # as a condition says one of the three
     flux = course_of(face.current_density).scaled(1.0, FARADAY)  # Faraday's law, one electron per lithium
-    return Contact(name, tags, None, flux=flux, whole_face=True, phases=phases)
+    return BoundaryCondition(name, tags, None, flux=flux, per_whole_face=True, phases=phases)
 
 
 def feeding_tags(physics: Physics) -> set[int]:
     """Facet tags of all surfaces through which lithium enters or leaves."""
-    return {tag for contact in contacts_of(physics) for tag in contact.tags}
+    return {tag for condition in boundary_conditions(physics) for tag in condition.tags}
 
 
-def located(mesh: PhaseMesh, contacts: list[Contact]) -> list[Located]:
-    """Where the contacts lie; a facet belongs to one of them at most; collective."""
-    facets = [facets_of(mesh, contact) for contact in contacts]
+def boundaries_of(mesh: PhaseMesh, physics: Physics) -> list[Boundary]:
+    """Where lithium enters or leaves, in the order of precedence; a facet belongs to one of them at most; collective.
+
+    Sinks that fill up come last: they say themselves what they take, so unknowns that they share are the others'.
+    """
+    conditions = sorted(boundary_conditions(physics), key=lambda condition: condition.capacity is not None)
+    facets = [facets_of(mesh, condition) for condition in conditions]
     every = np.concatenate([np.empty(0, np.int32), *facets]).astype(np.int32)
     number = np.repeat(np.arange(len(facets), dtype=np.int32), [len(some) for some in facets])
     order = np.argsort(every)
     marks = meshtags(mesh.mesh, mesh.mesh.topology.dim - 1, every[order], number[order])
     ds = ufl.Measure("ds", domain=mesh.mesh, subdomain_data=marks)
     found = []
-    for i, contact in enumerate(contacts):
-        flux = contact.flux
-        if flux is not None and contact.whole_face:
-            axis = "xyz".index(contact.name[0])
-            whole = float(np.prod([edge for k, edge in enumerate(mesh.extent) if k != axis]))
-            covered = area(mesh, ds(i))
-            flux = flux.scaled(1.0, covered / whole) if covered > 0 else flux
-        given = contact.concentration, contact.coefficient, flux, contact.capacity
-        found.append(Located(contact.name, facets[i], ds(i), *given))
+    for i, condition in enumerate(conditions):
+        flux = condition.flux
+        if flux is not None and condition.per_whole_face:
+            flux = _per_solved_area(mesh, condition.name, flux, ds(i))
+        given = condition.concentration, condition.coefficient, flux, condition.capacity
+        found.append(Boundary(condition.name, facets[i], ds(i), *given))
     return found
+
+
+def _per_solved_area(mesh: PhaseMesh, face: str, flux: Course, measure: ufl.Measure) -> Course:
+    """A flux per area of a whole face as one per area of the solved phases there; collective."""
+    axis = "xyz".index(face[0])
+    whole = float(np.prod([edge for k, edge in enumerate(mesh.extent) if k != axis]))
+    covered = area(mesh, measure)
+    return flux.scaled(1.0, covered / whole) if covered > 0 else flux
 
 
 def area(mesh: PhaseMesh, measure: ufl.Measure) -> float:
@@ -110,10 +119,10 @@ def area(mesh: PhaseMesh, measure: ufl.Measure) -> float:
     return float(mesh.mesh.comm.allreduce(fem.assemble_scalar(form), op=MPI.SUM))
 
 
-def facets_of(mesh: PhaseMesh, contact: Contact) -> Indices:
-    """Indices of this rank on which a contact lies."""
-    facets: Indices = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, contact.tags)]
-    return facets if contact.phases is None else facets[np.isin(phases_at(mesh, facets), contact.phases)]
+def facets_of(mesh: PhaseMesh, condition: BoundaryCondition) -> Indices:
+    """Indices of this rank on which a condition holds."""
+    facets: Indices = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, condition.tags)]
+    return facets if condition.phases is None else facets[np.isin(phases_at(mesh, facets), condition.phases)]
 
 
 def phases_at(mesh: PhaseMesh, facets: Indices) -> NDArray[np.int32]:

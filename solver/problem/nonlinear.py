@@ -14,30 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ufl
-from dolfinx import fem, la
+from dolfinx import la
 from mpi4py import MPI
 from petsc4py import PETSc
 
 from microlith.imaging.typing import Array
-from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.linear_solvers import matrix_times
 from microlith.solver.physics.kirchhoff import Potential
 from microlith.solver.physics.laws import DiffusivityLaw
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem import forms
-from microlith.solver.problem.assembly import matrix_like, per_phase
-from microlith.solver.problem.boundaries import Located
-from microlith.solver.problem.scales import Scales
+from microlith.solver.problem.assembly import SAME_PATTERN, matrix_like
+from microlith.solver.problem.boundaries import Boundary
+from microlith.solver.problem.discretization import Discretization
+from microlith.solver.problem.transport import along_axes
 from microlith.solver.problem.uptake import SaturatingUptake
-
-SAME = PETSc.Mat.Structure.SAME_NONZERO_PATTERN
 
 
 @dataclass(frozen=True)
 class NonlinearTerms:
     """What M u' + K u = b leaves out."""
 
-    diffusion: "LawfulDiffusion | None" = None  # in phases whose diffusivity depends on the concentration
+    diffusion: "NonlinearDiffusion | None" = None  # in phases whose diffusivity depends on the concentration
     uptakes: tuple[SaturatingUptake, ...] = ()  # by surfaces that fill up
 
     def __bool__(self) -> bool:
@@ -45,35 +43,25 @@ class NonlinearTerms:
 
 
 def nonlinear_terms(
-    mesh: PhaseMesh,
-    physics: Physics,
-    space: fem.FunctionSpace,
-    scales: Scales,
-    factors: Array,
-    contacts: Sequence[Located],
-    stiffness: PETSc.Mat,
+    on: Discretization, physics: Physics, boundaries: Sequence[Boundary], stiffness: PETSc.Mat
 ) -> NonlinearTerms:
     """All nonlinear terms of a problem; collective.
 
     Args:
-        mesh: The solved phases.
+        on: What they are assembled on.
         physics: Phases in the order of the mesh's tags.
-        space: Of the unknowns.
-        scales: Their units.
-        factors: (phases,) κ.
-        contacts: All surfaces where something is exchanged.
+        boundaries: All surfaces where lithium enters or leaves.
         stiffness: A matrix with all entries that K has.
     """
-    lawful = any(phase.law is not None for phase in physics.phases)
     uptakes = []
-    for contact in contacts:
-        if contact.capacity is not None:
-            assert contact.coefficient is not None  # as every sink has one
-            velocity = scales.velocity(float(contact.coefficient.after(0.0)))
-            capacity = contact.capacity / (scales.concentration * scales.length)
-            uptakes.append(SaturatingUptake(contact.name, mesh, space, contact.facets, factors, velocity, capacity))
-    diffusion = LawfulDiffusion(mesh, physics, space, scales, factors, stiffness) if lawful else None
-    return NonlinearTerms(diffusion, tuple(uptakes))
+    for boundary in boundaries:
+        if boundary.capacity is not None:
+            assert boundary.coefficient is not None  # as every sink has one
+            velocity = on.scales.velocity(float(boundary.coefficient.after(0.0)))
+            capacity = boundary.capacity / (on.scales.concentration * on.scales.length)
+            uptakes.append(SaturatingUptake(boundary.name, on, boundary.facets, velocity, capacity))
+    depends = any(phase.law is not None for phase in physics.phases)
+    return NonlinearTerms(NonlinearDiffusion(on, physics, stiffness) if depends else None, tuple(uptakes))
 
 
 @dataclass
@@ -87,46 +75,34 @@ class _Part:
     diffusivity: Array  # (owned,) D at them where the derivative was last taken
 
 
-class LawfulDiffusion:
+class NonlinearDiffusion:
     """What the phases with a law add to K u: nonlinear in u."""
 
-    def __init__(
-        self,
-        mesh: PhaseMesh,
-        physics: Physics,
-        space: fem.FunctionSpace,
-        scales: Scales,
-        factors: Array,
-        stiffness: PETSc.Mat,
-    ) -> None:
+    def __init__(self, on: Discretization, physics: Physics, stiffness: PETSc.Mat) -> None:
         """Assemble the matrices; collective.
 
         Args:
-            mesh: The solved phases.
+            on: What they are assembled on.
             physics: Phases in the order of the mesh's tags, at least one of them with a law.
-            space: Of the unknowns.
-            scales: Their units.
-            factors: (phases,) κ.
             stiffness: A matrix with all entries that K has.
         """
         # Without given fluxes no concentration exceeds what is given at first or at surfaces, in u.
         driven = all(face.flux is None and face.current_density is None for face in physics.faces.values())
-        self._comm = mesh.mesh.comm
-        self._concentration = scales.concentration
+        self._comm = on.mesh.mesh.comm
+        self._concentration = on.scales.concentration
         together: dict[tuple[DiffusivityLaw, float], list[int]] = {}
         for i, phase in enumerate(physics.phases):
             if phase.law is not None:
-                together.setdefault((phase.law, float(factors[i])), []).append(i)
+                together.setdefault((phase.law, float(on.factors[i])), []).append(i)
         self._parts = []
         for (law, factor), members in together.items():
-            unit = factor * scales.concentration
-            form = _stiffness_of(mesh, physics, space, scales, members)
+            unit = factor * on.scales.concentration
             part = _Part(
                 Potential(law, unit if driven else np.inf, unit),
                 unit,
-                matrix_like(stiffness, form),
-                _owned_of(mesh, space, members),
-                np.zeros(space.dofmap.index_map.size_local),
+                matrix_like(stiffness, _stiffness_of(on, physics, members)),
+                _owned_of(on, members),
+                np.zeros(on.owned),
             )
             self._parts.append(part)
         self._work = stiffness.duplicate()
@@ -172,9 +148,9 @@ class LawfulDiffusion:
         self._check([part.diffusivity for part in self._parts])
         for part in self._parts:
             columns.array[:] = scale * free * part.diffusivity
-            part.matrix.copy(self._work, structure=SAME)
+            part.matrix.copy(self._work, structure=SAME_PATTERN)
             self._work.diagonalScale(rows, columns)
-            matrix.axpy(1.0, self._work, structure=SAME)
+            matrix.axpy(1.0, self._work, structure=SAME_PATTERN)
 
     def along(self, change: Array) -> Array:
         """The derivative, where it was last taken, times a change of the unknowns, (owned,); collective."""
@@ -188,26 +164,17 @@ class LawfulDiffusion:
             raise ArithmeticError("the diffusivity that a law gives is not a positive number")
 
 
-def _stiffness_of(
-    mesh: PhaseMesh, physics: Physics, space: fem.FunctionSpace, scales: Scales, members: Sequence[int]
-) -> ufl.Form:
+def _stiffness_of(on: Discretization, physics: Physics, members: Sequence[int]) -> ufl.Form:
     """∫ D_eff/D ∇u·∇v dx over some phases, scaled."""
-    u, v = ufl.TrialFunction(space), ufl.TestFunction(space)
-    phases = physics.phases
-    shares = [scales.diffusivity(p.effective_factor) if i in members else 0.0 for i, p in enumerate(phases)]
-    if all(phases[i].anisotropy is None for i in members):
-        return forms.diffusion(per_phase(mesh, shares), u, v)
-    axes = [[p.anisotropy[k] if p.anisotropy else 1.0 for p in phases] for k in range(mesh.mesh.topology.dim)]
-    along = [per_phase(mesh, [s * a for s, a in zip(shares, axis, strict=True)]) for axis in axes]
-    return forms.diffusion(ufl.diag(ufl.as_vector(along)), u, v)
+    shares = [on.scales.diffusivity(p.effective_factor) if i in members else 0.0 for i, p in enumerate(physics.phases)]
+    return forms.diffusion(along_axes(on.mesh, physics, shares), on.trial, on.test)
 
 
-def _owned_of(mesh: PhaseMesh, space: fem.FunctionSpace, members: Sequence[int]) -> NDArray[np.intp]:
+def _owned_of(on: Discretization, members: Sequence[int]) -> NDArray[np.intp]:
     """Owned unknowns of some phases; collective."""
-    index_map = space.dofmap.index_map
-    marked = la.vector(index_map, 1)
+    marked = la.vector(on.space.dofmap.index_map, 1)
     marked.array[:] = 0.0
-    cells = mesh.cell_tags.indices[np.isin(mesh.cell_tags.values, members)]
-    marked.array[space.dofmap.list[cells]] = 1.0
+    cells = on.mesh.cell_tags.indices[np.isin(on.mesh.cell_tags.values, members)]
+    marked.array[on.space.dofmap.list[cells]] = 1.0
     marked.scatter_reverse(la.InsertMode.add)
-    return np.flatnonzero(marked.array[: index_map.size_local])
+    return np.flatnonzero(marked.array[: on.owned])

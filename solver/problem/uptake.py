@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 import basix
-from dolfinx import fem, la
+from dolfinx import la
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Flags, Indices
 from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.solver.problem.discretization import Discretization
 
 
 @dataclass(frozen=True)
@@ -32,29 +33,19 @@ class Rate:
 class SaturatingUptake:
     """One sink's surface: its quadrature points, and what the flux into it adds to the equations."""
 
-    def __init__(
-        self,
-        name: str,
-        mesh: PhaseMesh,
-        space: fem.FunctionSpace,
-        facets: NDArray[np.int32],
-        factors: Array,
-        velocity: float,
-        capacity: float,
-    ) -> None:
+    def __init__(self, name: str, on: Discretization, facets: Indices, velocity: float, capacity: float) -> None:
         """Place the points.
 
         Args:
             name: Of the sink.
-            mesh: The solved phases.
-            space: Of the unknowns u, c = κ u.
+            on: Where the unknowns are.
             facets: Outer facets of this rank.
-            factors: (phases,) κ.
             velocity: k, scaled.
             capacity: q_max, scaled: concentration times length.
         """
         self.name = name
         self._velocity, self._capacity = velocity, capacity
+        mesh, space = on.mesh, on.space
         self._comm = mesh.mesh.comm
         self._index_map = space.dofmap.index_map
         self._owned = self._index_map.size_local
@@ -68,7 +59,7 @@ class SaturatingUptake:
         self.weights = (_areas(mesh, facets)[:, None] * shares[local]).ravel()
         phase = np.zeros(len(mesh.cell_tags.values), np.int32)  # every cell has a tag
         phase[mesh.cell_tags.indices] = mesh.cell_tags.values
-        self._kappa = np.repeat(factors[phase[cells]], table.shape[1])
+        self._kappa = np.repeat(on.factors[phase[cells]], table.shape[1])
         rows = np.repeat(np.arange(basis.shape[0] * basis.shape[1]), basis.shape[2])
         columns = np.repeat(self._dofs, basis.shape[1], axis=0).ravel()
         count = self._owned + self._index_map.num_ghosts
@@ -76,7 +67,7 @@ class SaturatingUptake:
         self._basis = basis
 
     def concentration(self, u: Array) -> Array:
-        """C at the points, from the owned unknowns; collective."""
+        """The concentration c at the points, from the owned unknowns; collective."""
         vector = la.vector(self._index_map, 1)
         vector.array[: self._owned] = u
         vector.scatter_forward()
@@ -112,7 +103,7 @@ class SaturatingUptake:
         found.scatter_reverse(la.InsertMode.add)
         return found.array[: self._owned].copy()
 
-    def add_derivative(self, matrix: PETSc.Mat, rate: Rate, scale: float, free: NDArray[np.bool_]) -> None:
+    def add_derivative(self, matrix: PETSc.Mat, rate: Rate, scale: float, free: Flags) -> None:
         """Add scale · ∂/∂u ∫ flux v ds to a matrix, which is left unassembled.
 
         Args:
@@ -135,7 +126,7 @@ class SaturatingUptake:
         return float(self._comm.allreduce(self.weights @ stored, op=MPI.SUM))
 
 
-def _cells_of(mesh: PhaseMesh, facets: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _cells_of(mesh: PhaseMesh, facets: Indices) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The cell at each outer facet, and the facet's number in it."""
     topology = mesh.mesh.topology
     dim = topology.dim
@@ -165,7 +156,7 @@ def _tabulated(element: basix.finite_element.FiniteElement) -> tuple[Array, Arra
     return np.array(tables), np.array(shares)
 
 
-def _areas(mesh: PhaseMesh, facets: NDArray[np.int32]) -> Array:
+def _areas(mesh: PhaseMesh, facets: Indices) -> Array:
     """Areas (lengths in 2D) of facets, in mesh units."""
     corners = facet_corners(mesh.mesh, facets)
     if len(corners) == 0:

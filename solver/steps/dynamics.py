@@ -9,13 +9,11 @@ from petsc4py import PETSc
 
 from microlith.imaging.typing import Array
 from microlith.solver.linear_solvers import matrix_times
-from microlith.solver.problem.nonlinear import LawfulDiffusion
+from microlith.solver.problem.assembly import SAME_PATTERN, SUBSET_PATTERN
+from microlith.solver.problem.nonlinear import NonlinearDiffusion
 from microlith.solver.problem.problem import Problem
 from microlith.solver.problem.system import LinearSystem, Load
 from microlith.solver.problem.uptake import Rate, SaturatingUptake
-
-SAME = PETSc.Mat.Structure.SAME_NONZERO_PATTERN
-SUBSET = PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Dynamics:
         """Take up a problem; collective."""
         self.problem = problem
         self.system: LinearSystem = problem.system
-        self.diffusion: LawfulDiffusion | None = problem.nonlinear.diffusion
+        self.diffusion: NonlinearDiffusion | None = problem.nonlinear.diffusion
         self.uptakes: tuple[SaturatingUptake, ...] = problem.nonlinear.uptakes
         self.held = self.system.held
         space = problem.space
@@ -108,12 +106,12 @@ class Dynamics:
             step: Of the stage.
             rates: Of the uptakes, at u.
         """
-        self.system.stiffness.copy(into, structure=SAME)
+        self.system.stiffness.copy(into, structure=SAME_PATTERN)
         into.scale(step)
-        into.axpy(1.0, self.system.mass, structure=SAME)
+        into.axpy(1.0, self.system.mass, structure=SAME_PATTERN)
         for transfer, k in zip(self.system.transfers, moment.coefficients, strict=True):
             if k != 0.0:
-                into.axpy(step * k, transfer.matrix, structure=SUBSET)
+                into.axpy(step * k, transfer.matrix, structure=SUBSET_PATTERN)
         for uptake, rate in zip(self.uptakes, rates, strict=True):
             uptake.add_derivative(into, rate, step, self._free)
         if self.uptakes:
@@ -156,7 +154,7 @@ class Dynamics:
         return np.array(
             [
                 0.0 if surface.name in filling else float(surface.level @ u + through[surface.rows].sum())
-                for surface in self.problem.surfaces
+                for surface in self.problem.fluxes
             ]
         )
 

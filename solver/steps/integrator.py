@@ -151,9 +151,9 @@ class Integrator:
         self._comm = dynamics.system.mass.comm.tompi4py()
         problem = dynamics.problem
         self._amount = problem.amount
-        self._rates = np.array([s.rate for s in problem.surfaces]).reshape(-1, len(self._amount))
+        self._rates = np.array([s.rate for s in problem.fluxes]).reshape(-1, len(self._amount))
         self._whole = float(self._comm.allreduce(self._amount.sum(), op=MPI.SUM))
-        self._filling = [[s.name for s in problem.surfaces].index(up.name) for up in dynamics.uptakes]
+        self._filling = [[s.name for s in problem.fluxes].index(up.name) for up in dynamics.uptakes]
         self.steps = self.rejected = self.failures = 0
         safety = 1.0 if tableau.embedded_order > tableau.order else SAFETY
         self.sums = _Sums(np.zeros(len(watch) + len(dynamics.uptakes)), safety)
@@ -177,7 +177,7 @@ class Integrator:
             None,
             tuple(np.zeros_like(uptake.weights) for uptake in dynamics.uptakes),
         )
-        started = np.array([s.start for s in problem.surfaces])
+        started = np.array([s.start for s in problem.fluxes])
         self._times: list[float] = []
         self._stored: list[float] = []
         self._inflow: list[Array] = []
@@ -194,7 +194,7 @@ class Integrator:
             if number > 0 and kinks[number - 1][1]:
                 before = dynamics.moment(start, cuts[number - 1], start)
                 jumped = self._stepper.after_jump(state.u, before, dynamics.moment(start, start, end))
-                self._count(jumped - state.u, state.q, state.q, np.zeros(len(problem.surfaces)))
+                self._count(jumped - state.u, state.q, state.q, np.zeros(len(problem.fluxes)))
                 self._note(start)
                 state = State(jumped, state.q, None, state.dq)
             early = EARLY * min(first_time, end - start) if number == 0 else EARLY * (end - start)

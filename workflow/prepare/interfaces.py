@@ -8,7 +8,7 @@ from mpi4py import MPI
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.partition import links_of
 from microlith.solver.physics.phases import Physics
-from microlith.solver.problem.boundaries import contacts_of, facets_of, phases_at
+from microlith.solver.problem.boundaries import boundary_conditions, facets_of, phases_at
 from microlith.solver.problem.problem import Problem
 
 
@@ -45,7 +45,11 @@ def _stairs(mesh: PhaseMesh, physics: Physics) -> list[str]:
     """A sentence on surfaces of voxels through which lithium passes in proportion to their area; collective."""
     if mesh.mesh.topology.cell_type not in (CellType.quadrilateral, CellType.hexahedron):
         return []
-    tags = {contact.name: contact.tags for contact in contacts_of(physics) if contact.coefficient is not None}
+    tags = {
+        condition.name: condition.tags
+        for condition in boundary_conditions(physics)
+        if condition.coefficient is not None
+    }
     for link in links_of(mesh, physics):
         if link.exchange is not None:
             tags[f"{mesh.names[link.first]} and {mesh.names[link.second]}"] = (link.tag,)
@@ -76,15 +80,15 @@ def _flows_round(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list[st
     """Sentences on transfers towards one concentration from phases that it can't be in equilibrium with together."""
     comm = mesh.mesh.comm
     said = []
-    for contact in contacts_of(physics):
-        if contact.coefficient is None or contact.concentration is None or contact.concentration.largest == 0.0:
+    for condition in boundary_conditions(physics):
+        if condition.coefficient is None or condition.concentration is None or condition.concentration.largest == 0.0:
             continue
-        here = np.bincount(phases_at(mesh, facets_of(mesh, contact)), minlength=len(mesh.names)) > 0
+        here = np.bincount(phases_at(mesh, facets_of(mesh, condition)), minlength=len(mesh.names)) > 0
         touched = np.flatnonzero(comm.allreduce(here.astype(np.int64), op=MPI.SUM))
         if len(np.unique(problem.factors[touched])) > 1:
             phases = " and ".join(mesh.names[i] for i in touched)
             said.append(
-                f"{contact.name} feeds {phases}, which are not in equilibrium with each other at one concentration: "
+                f"{condition.name} feeds {phases}, which are not in equilibrium with each other at one concentration: "
                 "lithium flows from one to the other through it for ever, and what the partition asks for is not "
                 "reached near it; in the image, keep one of them away from it"
             )

@@ -1,0 +1,170 @@
+"""What sources, sinks and fed faces add to the discrete problem, and the flux through each of them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dolfinx import fem
+from mpi4py import MPI
+from petsc4py import PETSc
+from ufl.core.expr import Expr
+
+from microlith.imaging.typing import Array, Indices
+from microlith.solver.linear_solvers import matrix_times
+from microlith.solver.physics.courses import Course
+from microlith.solver.problem import forms
+from microlith.solver.problem.assembly import add_to, matrix_of, vector_of
+from microlith.solver.problem.boundaries import Boundary, phases_at
+from microlith.solver.problem.discretization import Discretization
+from microlith.solver.problem.system import Load, Transfer
+
+
+@dataclass(frozen=True)
+class SurfaceFlux:
+    """Flux into the domain through one surface, as a functional: rate·u' + level·u."""
+
+    name: str  # phase or face
+    rate: Array  # (owned,)
+    level: Array  # (owned,)
+    start: float  # part of the initial amount that rate·u stands for at time 0
+    rows: Indices  # owned unknowns that are this surface's
+    given: tuple[Course, float] | None = None  # a flux given here, and the amount it brings per unit of its course
+    shared: tuple[tuple[Course, float], ...] = ()  # what of fluxes given at its edges counts in rate and level here
+
+
+@dataclass(frozen=True)
+class Side:
+    """The part of a boundary that lies at phases of one factor κ."""
+
+    factor: float
+    dofs: Indices  # owned unknowns that are the boundary's there
+
+
+def sides_of(on: Discretization, boundaries: list[Boundary]) -> list[list[Side]]:
+    """Unknowns of each boundary; where two of them meet, the first has them; where one has two κ, the smaller."""
+    facets = [_facets_by_factor(on, boundary) for boundary in boundaries]
+    dofs = iter(_shared_out(on.space, [some for parts in facets for _, some in parts]))
+    return [[Side(factor, next(dofs)) for factor, _ in parts] for parts in facets]
+
+
+def _facets_by_factor(on: Discretization, boundary: Boundary) -> list[tuple[float, Indices]]:
+    """The facets of a boundary by the factor κ of the phase that they bound, on all ranks in the same order."""
+    different = np.unique(on.factors)
+    if len(different) == 1:
+        return [(float(different[0]), boundary.facets)]
+    of_facet = on.factors[phases_at(on.mesh, boundary.facets)]
+    return [(float(factor), boundary.facets[of_facet == factor]) for factor in different]
+
+
+def _shared_out(space: fem.FunctionSpace, parts: list[Indices]) -> list[Indices]:
+    """Owned degrees of freedom of each part of the surface; where two of them meet, the first has them."""
+    owned = space.dofmap.index_map.size_local
+    taken = np.zeros(owned, dtype=bool)
+    shared = []
+    for facets in parts:
+        dofs = fem.locate_dofs_topological(space, space.mesh.topology.dim - 1, facets)
+        dofs = dofs[dofs < owned]
+        dofs = dofs[~taken[dofs]]
+        taken[dofs] = True
+        shared.append(dofs)
+    return shared
+
+
+def surface_flux(
+    name: str, sides: list[Side], mass: PETSc.Mat, transport: PETSc.Mat, start_amount: Array
+) -> SurfaceFlux:
+    """What enters through a surface is what its rows of storage and transport do not balance.
+
+    That is exact for the discrete problem, held or not, where k (c_s − c) would cancel if k is large.
+
+    Args:
+        name: Of the boundary.
+        sides: Its unknowns.
+        mass: Of storage.
+        transport: Stiffness within the domain, without what is exchanged at surfaces.
+        start_amount: (owned,) ∫ ε c v dx at time 0.
+    """
+    rows = np.zeros_like(start_amount)
+    dofs = np.sort(np.concatenate([side.dofs for side in sides]))
+    rows[dofs] = 1.0
+    start = float(mass.comm.tompi4py().allreduce(rows @ start_amount, op=MPI.SUM))
+    return SurfaceFlux(name, matrix_times(mass, rows), matrix_times(transport, rows), start, dofs)
+
+
+def add_transfers(on: Discretization, boundaries: list[Boundary], stiffness: PETSc.Mat) -> None:
+    """Add first-order transfer through surfaces, with the coefficients of time 0, to the matrix of transport."""
+    for boundary in boundaries:
+        if boundary.coefficient is not None and boundary.capacity is None:
+            coefficient = _coefficient_at_start(on, boundary.coefficient)
+            if not on.has_one_factor:
+                coefficient = coefficient * on.kappa
+            add_to(stiffness, forms.transfer(coefficient, on.trial, on.test, boundary.measure))
+
+
+def _coefficient_at_start(on: Discretization, coefficient: Course) -> Expr:
+    """A transfer coefficient at time 0 in scaled units."""
+    return fem.Constant(on.mesh.mesh, on.scales.velocity(float(coefficient.after(0.0))))
+
+
+def loads_of(
+    on: Discretization, boundary: Boundary, sides: list[Side], mass: PETSc.Mat, stiffness: PETSc.Mat
+) -> list[Load]:
+    """What a boundary adds to the right side, one load for each κ of the unknowns it holds; the matrices are whole."""
+    none = np.empty(0, np.int32)
+    scales = on.scales
+    if boundary.capacity is not None:
+        return []
+    if boundary.flux is not None:
+        course = boundary.flux.scaled(scales.time, 1.0 / scales.flux(1.0))
+        push = vector_of(forms.transfer(on.one, on.one, on.test, boundary.measure))
+        return [Load(boundary.name, course, push, None, none, is_flux=True)]
+    assert boundary.concentration is not None
+    if boundary.coefficient is not None:
+        course = boundary.concentration.scaled(scales.time, scales.concentration)
+        velocity = _coefficient_at_start(on, boundary.coefficient)
+        push = vector_of(forms.transfer(velocity, on.one, on.test, boundary.measure))
+        return [Load(boundary.name, course, push, None, none)]
+    loads = []
+    for side in sides:
+        course = boundary.concentration.scaled(scales.time, scales.concentration * side.factor)
+        rows = np.zeros(on.owned)
+        rows[side.dofs] = 1.0
+        loads.append(Load(boundary.name, course, -matrix_times(stiffness, rows), -matrix_times(mass, rows), side.dofs))
+    return loads
+
+
+def transfers_of(on: Discretization, boundaries: list[Boundary], loads: list[Load]) -> tuple[Transfer, ...]:
+    """What follows each transfer coefficient that changes; the matrices are whole."""
+    found = []
+    for boundary in boundaries:
+        if boundary.coefficient is None or boundary.coefficient.is_constant:
+            continue
+        matrix = matrix_of(forms.transfer(on.kappa, on.trial, on.test, boundary.measure))
+        pushes = tuple(np.zeros_like(load.push) for load in loads)
+        for load, push in zip(loads, pushes, strict=True):
+            if load.drag is not None:
+                rows = np.zeros_like(push)
+                rows[load.held] = 1.0
+                push -= matrix_times(matrix, rows)
+            elif load.name == boundary.name:
+                push += vector_of(forms.transfer(on.one, on.one, on.test, boundary.measure))
+        course = boundary.coefficient.scaled(on.scales.time, 1.0 / on.scales.velocity(1.0))
+        found.append(Transfer(course, matrix, pushes))
+    return tuple(found)
+
+
+def with_given(fluxes: list[SurfaceFlux], loads: list[Load], comm: MPI.Comm) -> list[SurfaceFlux]:
+    """The fluxes with what is known of those given on faces; the loads are whole; collective."""
+    given = [load for load in loads if load.is_flux]
+    if not given:
+        return fluxes
+    shares = np.array([[load.push.sum(), *(load.push[s.rows].sum() for s in fluxes)] for load in given])
+    shares = comm.allreduce(shares, op=MPI.SUM)
+    found = []
+    for i, flux in enumerate(fluxes, start=1):
+        own = [
+            (load.course, float(share[0])) for load, share in zip(given, shares, strict=True) if load.name == flux.name
+        ]
+        shared = [(load.course, float(share[i])) for load, share in zip(given, shares, strict=True) if share[i] != 0.0]
+        found.append(replace(flux, given=own[0]) if own else replace(flux, shared=tuple(shared)))
+    return found
