@@ -374,7 +374,7 @@ def test_json_schema_refuses_what_it_can(name: str) -> None:
 
     import jsonschema
 
-    from microlith.workflow.schema.keys import json_schema
+    from microlith.workflow.schema.reference import json_schema
 
     try:
         data = json.loads(json.dumps(tomllib.loads(TEXTS[name][0]), default=str))

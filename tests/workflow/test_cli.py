@@ -28,7 +28,8 @@ from microlith.imaging.image.volume import LabelImage
 from microlith.workflow import cli
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.read import load_case
-from microlith.workflow.schema.keys import CASE as TOP_LEVEL, json_schema, markdown_reference
+from microlith.workflow.schema.keys import CASE as TOP_LEVEL
+from microlith.workflow.schema.reference import json_schema, markdown_reference
 
 IMAGE = LabelImage(np.arange(40, dtype=np.uint8).reshape(8, 5) % 4, ("pore", "sei", "grain", "metal"), (1e-8, 1e-8))
 TEMPLATE = PROJECT / "workflow" / "template.toml"
@@ -396,7 +397,9 @@ def test_progress_and_warnings_follow_verbosity(
 
 # More than the buffer of standard output holds, and less: then Python tries to write the rest as it exits.
 LONG = "import sys; from microlith.workflow import cli; sys.exit(cli.main(['schema']))"
-SHORT = LONG.replace("sys.exit", "from microlith.workflow.schema import keys; keys.json_schema = dict; sys.exit")
+SHORT = LONG.replace(
+    "sys.exit", "from microlith.workflow.schema import reference; reference.json_schema = dict; sys.exit"
+)
 
 
 def outcome(script: str, output: Any) -> "subprocess.CompletedProcess[str]":
@@ -519,7 +522,7 @@ def test_two_ranks_show_help_and_schema_once(tmp_path: Path) -> None:
 
 def test_tables_are_plain_in_a_log_under_a_launcher(monkeypatch):
     """Launchers give a rank a terminal even where their own output is a file."""
-    from microlith.workflow.console import table_console as terminal
+    from microlith.workflow.console import terminal
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(terminal, "launched_rank", lambda: None)

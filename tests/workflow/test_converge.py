@@ -24,6 +24,7 @@ from microlith.meshing.lattice.mesher import lattice_parts
 from microlith.meshing.voxel import voxel_parts
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
+from microlith.workflow.commands import studies
 from microlith.workflow.studies import converge as study_module, spatial_error as estimate_module
 from microlith.workflow.studies.richardson import convergence, enveloped
 
@@ -325,8 +326,8 @@ heavy = {"petsc4py", "dolfinx", "matplotlib", "gmsh"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-    source = (Path(cli.__file__)).read_text(encoding="utf-8")
-    ready = source[source.index("def _ready_to_converge") : source.index("def _ready_to_run")]
+    source = (Path(studies.__file__)).read_text(encoding="utf-8")
+    ready = source[source.index("def _ready_to_converge") : source.index("def deff")]
     assert "studies.options" in ready
     assert "studies.converge " not in ready
 

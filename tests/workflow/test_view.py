@@ -20,7 +20,7 @@ from microlith.workflow.pictures.figure import BLUE_TO_RED, COLOURS
 from microlith.workflow.results.fields import write_fields
 from microlith.workflow.results.read import load_results
 from microlith.workflow.viewer import movie, window as viewing
-from microlith.workflow.viewer.window import Show, Wish, view
+from microlith.workflow.viewer.window import Show, ViewRequest, view
 
 NAMES = ("pore", "left", "right")
 TIMES = (0.0, 1.0, 4.0)
@@ -169,19 +169,19 @@ def test_folders_that_are_none_of_a_run(tmp_path, breaking, sentence):
     folder = results(tmp_path)
     breaking(folder)
     with pytest.raises(InputError, match=sentence):
-        view(folder, Wish(screenshot=tmp_path / "new.png"))
+        view(folder, ViewRequest(screenshot=tmp_path / "new.png"))
 
 
 def test_no_folder_at_all(tmp_path):
     with pytest.raises(InputError, match="there is no such folder"):
-        view(tmp_path / "none", Wish())
+        view(tmp_path / "none", ViewRequest())
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="this is a file; name the folder"):
-        view(tmp_path / "file", Wish())
+        view(tmp_path / "file", ViewRequest())
 
 
 @pytest.mark.parametrize(
-    ("wish", "sentence"),
+    ("options", "sentence"),
     [
         ({}, r"there is no display to open a window on; ask for --screenshot FILE.png or --movie FILE.gif"),
         ({"screenshot": "a.jpg"}, r"a.jpg: expected a file name ending in .png"),
@@ -194,19 +194,19 @@ def test_no_folder_at_all(tmp_path):
         ({"screenshot": "a.png", "time": "5 s"}, "the snapshots go from 0 s to 4 s; choose a time between"),
     ],
 )
-def test_wishes_that_cannot_be_met(tmp_path, wish, sentence):
+def test_requests_that_cannot_be_met(tmp_path, options, sentence):
     folder = results(tmp_path)
     (tmp_path / "dir.png").mkdir()
-    files = {key: tmp_path / value for key, value in wish.items() if key in ("screenshot", "movie")}
+    files = {key: tmp_path / value for key, value in options.items() if key in ("screenshot", "movie")}
     with pytest.raises(InputError, match=sentence):
-        view(folder, Wish(**(wish | files)))
+        view(folder, ViewRequest(**(options | files)))
     assert {p.name for p in tmp_path.iterdir()} == {"fields.vtkhdf", "summary.json", "dir.png"}
 
 
 def test_without_graphics_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(InputError, match="pictures can't be rendered here, which needs EGL"):
-        view(results(tmp_path), Wish(screenshot=tmp_path / "a.png"))
+        view(results(tmp_path), ViewRequest(screenshot=tmp_path / "a.png"))
 
 
 # --- movies ---

@@ -18,7 +18,7 @@ from microlith.workflow.case.describe_physics import (
     phase_data,
     phase_text,
 )
-from microlith.workflow.console.table_console import is_terminal, table_console
+from microlith.workflow.console.terminal import is_terminal, table_console
 from microlith.workflow.schema.units import length_text
 
 

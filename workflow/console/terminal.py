@@ -1,12 +1,51 @@
-"""What a user sees of a long run: a moving line on a terminal, a line per stage in a log; and how long each took."""
+"""What a user sees: the log on standard error, tables on standard output, and how far a long run is.
+
+A moving line on a terminal, a line per stage in a log.
+"""
 
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from microlith.workflow.console.launch import launched_rank
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 log = logging.getLogger(__name__)
+ALL_OF_US = "microlith"  # name of the logger above all others of the project
+
+
+class _Form(logging.Formatter):
+    """Warnings say that they are some."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"warning: {text}" if record.levelno == logging.WARNING else text
+
+
+def log_to_stderr(level: int) -> None:
+    """Send progress and warnings from `level` on to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Form("%(message)s"))
+    logger = logging.getLogger(ALL_OF_US)
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+
+
+def is_terminal() -> bool:
+    """Whether a person reads standard output. Launchers of MPI give a rank a terminal even where theirs is a file."""
+    return sys.stdout.isatty() and launched_rank() is None
+
+
+def table_console(width: int | None = None) -> "Console":
+    """Standard output for tables: in colour and bold on a terminal, plain elsewhere."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=width, force_terminal=None if is_terminal() else False)
 
 
 class Stages:

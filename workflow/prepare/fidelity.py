@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from microlith.meshing.fidelity.report import FidelityReport
-from microlith.workflow.console.table_console import table_console
+from microlith.workflow.console.terminal import table_console
 
 WIDTH = 80  # of a terminal
 FRAME = 3  # of a column: a line and two blanks

@@ -11,8 +11,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
 from microlith.solver.conduction import AXES, Conduction, conduction
 from microlith.workflow.case.case import Case
-from microlith.workflow.console.table_console import table_console
-from microlith.workflow.console.terminal import Stages
+from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.prepare.assemble import log_report
 from microlith.workflow.prepare.meshed import Meshed, mesh_of
 from microlith.workflow.results.folder import versions, write_summary

@@ -12,7 +12,7 @@ import numpy as np
 from microlith.imaging.image.half_voxel import DEFAULT_SIZE_MAX
 from microlith.meshing.fitted.sizing import DEFAULT_SIZE
 from microlith.workflow.case.describe import interpreted
-from microlith.workflow.console.table_console import table_console
+from microlith.workflow.console.terminal import table_console
 from microlith.workflow.results.folder import versions, write_summary, write_text
 from microlith.workflow.schema.units import length_text
 

@@ -34,7 +34,7 @@ CUT = (0.0, 0.0, -1.0)  # normal of the plane at first; what lies beyond it, bef
 
 
 @dataclass(frozen=True)
-class Wish:
+class ViewRequest:
     """What to show of the results, and where."""
 
     variable: Variable = "concentration"
@@ -44,43 +44,43 @@ class Wish:
     force: bool = False  # overwrites files
 
 
-def view(folder: Path, wish: Wish) -> None:
+def view(folder: Path, asked: ViewRequest) -> None:
     """Show the results of a run: in a window, or off screen where a file is asked for.
 
     Raises:
-        InputError: No results in the folder, a wish that can't be met, or neither a display nor a file to write.
+        InputError: No results in the folder, a request that can't be met, or neither a display nor a file to write.
     """
-    _check_files(wish)
+    _check_files(asked)
     results = load_results(folder)
-    step = _step(results.times, wish.time)
-    files = wish.screenshot is not None or wish.movie is not None
+    step = _step(results.times, asked.time)
+    files = asked.screenshot is not None or asked.movie is not None
     if not files and not _has_display():
         raise InputError("there is no display to open a window on; ask for --screenshot FILE.png or --movie FILE.gif")
     if files:
         os.environ.update(rendering_environment(os.environ))  # before VTK is loaded
         _check_rendering()
-        _off_screen(results, wish, step)
+        _off_screen(results, asked, step)
     else:
-        _in_window(results, wish, step)
+        _in_window(results, asked, step)
 
 
-def _check_files(wish: Wish) -> None:
-    for option, path, endings in (("--screenshot", wish.screenshot, PICTURES), ("--movie", wish.movie, MOVIES)):
+def _check_files(asked: ViewRequest) -> None:
+    for option, path, endings in (("--screenshot", asked.screenshot, PICTURES), ("--movie", asked.movie, MOVIES)):
         if path is None:
             continue
         if path.suffix.lower() not in endings:
             raise InputError(f"{option} {path}: expected a file name ending in {' or '.join(endings)}")
         if path.is_dir():
             raise InputError(f"{option} {path}: this is a folder; name a file")
-        if path.exists() and not wish.force:
+        if path.exists() and not asked.force:
             raise InputError(f"{option} {path}: this file exists already; choose another, or overwrite it with --force")
         if not path.absolute().parent.is_dir():
             raise InputError(f"{option} {path}: there is no folder {path.parent}; make it, or name another")
         if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
             raise InputError(f"{option} {path}: there is no permission to write to {path.parent}; name another folder")
-    if wish.movie is not None and wish.variable == "phase":
+    if asked.movie is not None and asked.variable == "phase":
         raise InputError("--movie: phases don't change with time; leave out --variable phase, or ask for --screenshot")
-    if wish.movie is not None and wish.screenshot is None and wish.time is not None:
+    if asked.movie is not None and asked.screenshot is None and asked.time is not None:
         raise InputError("--time: a movie shows all snapshots; leave it out, or ask for --screenshot")
 
 
@@ -123,23 +123,23 @@ def _check_rendering() -> None:
 # --- off screen ---
 
 
-def _off_screen(results: Results, wish: Wish, step: int) -> None:
+def _off_screen(results: Results, asked: ViewRequest, step: int) -> None:
     import pyvista
 
     _silence()
-    show = Show(results, wish.variable, pyvista.Plotter(off_screen=True, window_size=SIZE, lighting="none"), step)
-    if wish.screenshot is not None:
-        _save(show.picture(), wish.screenshot, results.title)
-        log.info("picture: %s", wish.screenshot)
-    if wish.movie is not None:
+    show = Show(results, asked.variable, pyvista.Plotter(off_screen=True, window_size=SIZE, lighting="none"), step)
+    if asked.screenshot is not None:
+        _save(show.picture(), asked.screenshot, results.title)
+        log.info("picture: %s", asked.screenshot)
+    if asked.movie is not None:
 
         def pictures() -> Iterator[Picture]:
             for i in range(len(results.times)):
                 show.go_to(i)
                 yield show.picture()
 
-        write_movie(wish.movie, pictures(), len(results.times))
-        log.info("movie: %s", wish.movie)
+        write_movie(asked.movie, pictures(), len(results.times))
+        log.info("movie: %s", asked.movie)
     show.plotter.close()
 
 
@@ -156,7 +156,7 @@ def _save(picture: Picture, path: Path, title: str) -> None:
 # --- in a window ---
 
 
-def _in_window(results: Results, wish: Wish, step: int) -> None:
+def _in_window(results: Results, asked: ViewRequest, step: int) -> None:
     import pyvista
 
     _silence()
@@ -165,7 +165,7 @@ def _in_window(results: Results, wish: Wish, step: int) -> None:
         raise InputError(
             f"the display {os.environ.get('DISPLAY', '')} can't be opened; set DISPLAY, or take --screenshot FILE.png"
         )
-    show = Show(results, wish.variable, plotter, step)
+    show = Show(results, asked.variable, plotter, step)
     show.add_controls()
     for number in (signal.SIGINT, signal.SIGTERM):  # VTK's loop would let Python's own handlers wait for ever
         signal.signal(number, signal.SIG_DFL)

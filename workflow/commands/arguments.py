@@ -1,0 +1,137 @@
+"""What the commands share: how they are declared, and the checks of where they are to write."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from microlith.imaging.errors import InputError
+from microlith.workflow.console.launch import Ranks, launched_rank
+
+CASE_NAME = "case.toml"
+MESH_SUFFIXES = (".msh", ".vtu", ".xdmf")
+
+Command = Callable[[argparse.Namespace, Ranks], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """Speaks on the first rank only."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if not launched_rank():
+            super()._print_message(message, file)
+
+
+class Version(argparse.Action):
+    """Prints the version and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Called by the parser."""
+        from importlib.metadata import version
+
+        parser._print_message(f"microlith {version('microlith')}\n", sys.stdout)
+        parser.exit()
+
+
+class Commands:
+    """The commands of a parser, to which each group adds its own."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(self, name: str, command: Command, text: str, *, parallel: bool = False) -> argparse.ArgumentParser:
+        """Declare a command.
+
+        Args:
+            name: That the user types.
+            command: What it does.
+            text: What it is for, in a few words.
+            parallel: Whether all ranks take part; else the first does it and the others end at once.
+
+        Returns:
+            The parser of its arguments.
+        """
+        parser = self._parsers.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        parser.set_defaults(command=command, parallel=parallel)
+        add_verbosity(parser, argparse.SUPPRESS)
+        return parser
+
+
+def add_verbosity(parser: argparse.ArgumentParser, default: Any) -> None:
+    """The options -v and -q, which stand before or after the command."""
+    parser.add_argument("-v", "--verbose", action="store_true", default=default, help="explain what is done")
+    parser.add_argument("-q", "--quiet", action="store_true", default=default, help="print errors only")
+
+
+def add_case(parser: argparse.ArgumentParser, text: str = "case file") -> None:
+    """The case file."""
+    parser.add_argument("case", metavar="CASE", type=Path, help=text)
+
+
+def add_output_folder(parser: argparse.ArgumentParser, default: str) -> None:
+    """The folder of the results, and whether earlier ones are overwritten."""
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help=f"folder of the results (default: results/{default})"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite earlier results")
+
+
+def add_output_file(parser: argparse.ArgumentParser, text: str) -> None:
+    """The one file that a command writes, and whether it is overwritten."""
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help=text)
+    parser.add_argument("--force", action="store_true", help="overwrite the file")
+
+
+def check_output_file(options: argparse.Namespace, suffixes: tuple[str, ...]) -> None:
+    """Refuse a file for the output, where one is named, that can't be written or would be overwritten.
+
+    Raises:
+        InputError: As said.
+    """
+    target = options.output
+    if target is not None:
+        if target.suffix not in suffixes:
+            raise InputError(f"-o {target}: expected a file name ending in {', '.join(suffixes)}")
+        if target.is_dir():
+            raise InputError(f"-o {target}: this is a folder; name a file")
+        if target.exists() and not options.force:
+            raise InputError(f"-o {target}: this file exists already; choose another, or overwrite it with --force")
+        check_writable(target.parent)
+
+
+def check_output_folder(output: Path, force: bool) -> None:
+    """Refuse a folder for results that can't be written to or that holds something that is not to be overwritten.
+
+    Raises:
+        InputError: As said.
+    """
+    from microlith.workflow.results.folder import abandoned
+
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: this is a file; choose another folder for the results with -o")
+    if output.is_dir() and set(output.iterdir()) - set(abandoned(output)) and not force:
+        raise InputError(
+            f"{output}: the results folder is not empty; choose another with -o, or overwrite it with --force"
+        )
+    check_writable(output)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that could not be made or written to, without making it.
+
+    Raises:
+        InputError: As said.
+    """
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise InputError(f"{folder}: {existing} is a file, not a folder; choose another folder with -o")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: there is no permission to write to {existing}; choose another folder with -o")
+
+
+def default_output(case: Path) -> Path:
+    """Where the results of a case file go: results/NAME, of its folder if it is case.toml, else of itself."""
+    name = case.stem if case.name != CASE_NAME else case.absolute().resolve().parent.name
+    return Path("results") / (name or "case")

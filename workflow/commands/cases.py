@@ -1,0 +1,85 @@
+"""Commands about case files: `init`, `check`, `schema`."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from microlith.imaging.errors import InputError
+from microlith.workflow.commands.arguments import CASE_NAME, Commands, add_case
+from microlith.workflow.console.launch import Ranks
+
+if TYPE_CHECKING:
+    from microlith.workflow.case.case import Case
+
+log = logging.getLogger(__name__)
+TEMPLATE = Path(__file__).parents[1] / "template.toml"
+
+
+def add_init(commands: Commands) -> None:
+    """Declare `init`."""
+    parser = commands.add("init", init, "write a commented case file to start from")
+    parser.add_argument(
+        "folder", metavar="DIR", nargs="?", type=Path, default=Path(), help="folder for it (default: .)"
+    )
+
+
+def add_check(commands: Commands) -> None:
+    """Declare `check`."""
+    text = "check all that can be known without solving, and show the case as understood"
+    add_case(commands.add("check", check, text, parallel=True))
+
+
+def add_schema(commands: Commands) -> None:
+    """Declare `schema`."""
+    parser = commands.add("schema", schema, "print the JSON Schema of the case file, for editors")
+    parser.add_argument("--markdown", action="store_true", help="print a reference of its keys for people instead")
+
+
+def init(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Write a case file to start from."""
+    path = options.folder / CASE_NAME
+    template = TEMPLATE.read_text(encoding="utf-8")
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template)
+    except FileExistsError as error:
+        what = "exists already; it is not overwritten" if path.exists() else "is a file; name a folder"
+        raise InputError(f"{error.filename or path} {what}") from None
+    log.info("wrote %s; put your image beside it, adapt it, then: microlith check %s", path, path)
+
+
+def check(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Check a case on the first rank, and show it."""
+    case = ranks.on_first(lambda: _loaded(options.case))
+    from microlith.workflow.prepare import assemble  # on all ranks: PETSc starts on all together
+
+    def checked() -> None:
+        found = assemble.check(case)
+        if not options.quiet:
+            from microlith.workflow.case.describe import print_case
+
+            print_case(found.case, found.volume)
+
+    ranks.on_first(checked)
+
+
+def _loaded(path: Path) -> "Case":
+    from microlith.workflow.case.read import load_case
+
+    return load_case(path)
+
+
+def schema(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Print the keys of the case file, for editors or for people."""
+    if options.markdown:
+        from microlith.workflow.schema.reference import markdown_reference
+
+        print(markdown_reference())
+        return
+    import json
+
+    from microlith.workflow.schema.reference import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -1,0 +1,92 @@
+"""Commands that solve a case several times, or otherwise than a run does: `converge` and `deff`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from microlith.workflow.commands.arguments import (
+    Commands,
+    add_case,
+    add_output_file,
+    add_output_folder,
+    check_output_file,
+    default_output,
+)
+from microlith.workflow.commands.runs import ready_to_run
+from microlith.workflow.console.launch import Ranks
+
+if TYPE_CHECKING:
+    from microlith.workflow.case.case import Case
+
+
+def add_converge(commands: Commands) -> None:
+    """Declare `converge`."""
+    text = "find how much the curves depend on mesh, degree, tolerance, segmentation"
+    parser = commands.add("converge", converge, text, parallel=True)
+    add_case(parser)
+    add_output_folder(parser, "CASE-converge")
+    parser.add_argument(
+        "--levels",
+        metavar="N",
+        type=int,
+        help="number of meshes, from twice the sizes by steps of 1.41 (default: 3, the finest the case's own)",
+    )
+    parser.add_argument(
+        "--error", metavar="E", type=float, default=1e-3, help="wanted error to tell sizes for (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--segmentation",
+        metavar="PHASE",
+        nargs="?",
+        const="",
+        help="solve with interfaces moved by half a voxel, too: of PHASE (default: of all solved phases); after CASE",
+    )
+
+
+def add_deff(commands: Commands) -> None:
+    """Declare `deff`."""
+    text = "find the effective diffusivity of one phase between opposite faces"
+    parser = commands.add("deff", deff, text, parallel=True)
+    add_case(parser, "case file; [image], [phases] and [mesh] of it count")
+    parser.add_argument("--phase", metavar="NAME", required=True, help="the phase that conducts, whatever its role")
+    parser.add_argument(
+        "--axis", choices=("x", "y", "z"), action="append", default=[], help="one axis (default: all; repeatable)"
+    )
+    add_output_file(parser, "write the figures to a file (.json)")
+
+
+def converge(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Study the errors of a case."""
+    case, output = ranks.on_first(lambda: _ready_to_converge(options))
+    from microlith.workflow.studies.converge import converge
+
+    asked = options.levels, options.error, options.segmentation
+    converge(case, output, options.force, *asked, show=not options.quiet)
+
+
+def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path]":
+    from microlith.workflow.studies.options import refuse_error, refuse_levels, refuse_phase
+
+    refuse_levels(options.levels)
+    refuse_error(options.error)
+    if options.output is None:
+        name = default_output(options.case)
+        options.output = name.with_name(f"{name.name}-converge")
+    case, output = ready_to_run(options)
+    refuse_phase(case, options.segmentation)
+    return case, output
+
+
+def deff(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Find an effective diffusivity."""
+    case = ranks.on_first(lambda: _ready_for_deff(options))
+    from microlith.workflow.studies.effective_diffusivity import deff
+
+    deff(case, options.phase, tuple(dict.fromkeys(options.axis)), options.output, show=not options.quiet)
+
+
+def _ready_for_deff(options: argparse.Namespace) -> "Case":
+    from microlith.workflow.case.read import load_case
+
+    check_output_file(options, (".json",))
+    return load_case(options.case, transient=False)

@@ -1,0 +1,62 @@
+"""The keys of the case file for others than the parser: JSON Schema for editors, Markdown for people."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from microlith.workflow.schema.keys import CASE
+from microlith.workflow.schema.kinds import Quantity
+from microlith.workflow.schema.physics_keys import DIFFUSIVITY_EXPRESSION, DIFFUSIVITY_TABLE, UPTAKE
+from microlith.workflow.schema.shared_keys import over_time
+from microlith.workflow.schema.tables import Key, Named, Several, Table
+from microlith.workflow.schema.units import CONCENTRATION
+
+# Tables within keys that take a section of the reference.
+INNER = (
+    ("A course over time", over_time(Quantity(CONCENTRATION)).table),
+    ("`uptake` as a table", UPTAKE),
+    ("`diffusivity` as a table", DIFFUSIVITY_TABLE),
+    ("`diffusivity` as an expression", DIFFUSIVITY_EXPRESSION),
+)
+
+
+def json_schema() -> dict[str, Any]:
+    """The case file as JSON Schema, draft 2020-12, for editors that know TOML."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "microlith case file",
+        "description": "Lithium diffusion in a segmented image; every quantity is a text with its unit.",
+    } | CASE.json()
+
+
+def markdown_reference() -> str:
+    """The keys of the case file as Markdown, a table of them for each table of the file."""
+    top = [key for key in CASE.keys if not isinstance(key.kind, Table | Named | Several)]
+    parts = ["# Keys of the case file\n", *_rows("Top level", top)]
+    for key in CASE.keys:
+        if isinstance(key.kind, Table):
+            parts += _rows(f"`[{key.name}]`: {_lower(key.doc)}", key.kind.keys)
+        elif isinstance(key.kind, Named) and isinstance(key.kind.entry, Table):
+            parts += _rows(f"`[{key.name}.{key.kind.example}]`: {_lower(key.kind.entry.doc)}", key.kind.entry.keys)
+        elif isinstance(key.kind, Several):
+            parts += _rows(f"`[[{key.name}]]`: {_lower(key.kind.entry.doc)}", key.kind.entry.keys)
+    for heading, table in INNER:
+        parts += _rows(f"{heading}: {_lower(table.doc)}", table.keys)
+    return "\n".join(parts)
+
+
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:].rstrip(".")
+
+
+def _rows(heading: str, keys: Iterable[Key]) -> list[str]:
+    rows = [f"## {heading}\n", "| key | value | meaning |", "| --- | --- | --- |"]
+    for key in keys:
+        value = key.kind.expected()
+        if key.required or key.needed_by:
+            value += f"; required{' for ' + ' and '.join(key.needed_by) if key.needed_by else ''}"
+        elif key.only:
+            value += f"; for {' and '.join(key.only)}"
+        if key.default is not None:
+            value += f"; default `{str(key.default).lower() if isinstance(key.default, bool) else key.default}`"
+        rows.append("| " + " | ".join(cell.replace("|", r"\|") for cell in (f"`{key.name}`", value, key.doc)) + " |")
+    return [*rows, ""]
