@@ -34,7 +34,7 @@ from microlith.solver.linear_solvers import choose_method
 from microlith.solver.physics.laws import Concentration, Constant, DiffusivityExpression, Expression, Operation
 from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.steps.dynamics import Dynamics
-from microlith.solver.steps.solve import INNER
+from microlith.solver.steps.solve import NEWTON_INNER
 from microlith.solver.steps.stepper import NotConverged, State, Stepper
 from microlith.solver.steps.tableaus import EULER
 from microlith.solver.transient import Transient, solve
@@ -121,7 +121,7 @@ def euler(prepared: Prepared, steps: int, groups: int, time_limit: float) -> tup
     dynamics = Dynamics(problem)
     method = choose_method(prepared.case.solver.linear, problem.space.mesh.topology.dim, problem.unknowns)
     degree = problem.space.element.basix_element.degree
-    stepper = Stepper(dynamics, method, INNER, problem.space.mesh.topology.dim, degree)
+    stepper = Stepper(dynamics, method, NEWTON_INNER, problem.space.mesh.topology.dim, degree)
     lengths = np.repeat(2.0 ** np.arange(groups), [len(part) for part in np.array_split(np.arange(steps), groups)])
     ends = np.cumsum(lengths / lengths.sum())
     ends[-1] = 1.0

@@ -38,7 +38,8 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from microlith.imaging.typing import Array
-from microlith.solver.krylov.integrate import Trajectory, integrate
+from microlith.solver.krylov.integrate import integrate
+from microlith.solver.krylov.trajectory import Trajectory
 from microlith.solver.linear_solvers import ShiftedSolvers
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role

@@ -55,7 +55,7 @@ def conduction(
 
     Solves div grad c = 0 in the phase with c = 0 and 1 on the outer faces at both ends of the axis and no flux through
     all other surfaces. The flux is then ∫ |∇c|² dx: by Dirichlet's principle an upper bound of the exact one, with an
-    error quadratic in that of c. Only parts whose cells hang together through facets from one face to the other
+    error quadratic in that of c. Only parts whose cells are connected through facets from one face to the other
     conduct; parts that touch one face or none have no share in it, so that the problem is never singular.
 
     Args:

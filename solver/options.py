@@ -1,7 +1,9 @@
-"""TODO."""
+"""What the user asks of the solver, validated and in SI; no arrays, no heavy imports."""
 
 from dataclasses import dataclass
 from typing import Literal
+
+FIELD_TOLERANCE = 10.0  # of a field's rms, per tolerance of the curves: fields are looked at, curves are used
 
 
 @dataclass(frozen=True)

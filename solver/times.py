@@ -14,9 +14,9 @@ AT_ONCE = 2_000_000  # values looked at together, which bounds the memory
 
 DECADES = 5  # of the default times
 POINTS = 200
-STRETCH = 1e-3  # first of the default times after a kink, per length of the stretch up to the next
-STRETCH_POINTS = (4, 40)  # default times per stretch, fewest and most
-MANY = 4000  # default times that all stretches share, unless so many get the fewest
+AFTER_KINK = 1e-3  # first of the default times after a kink, per time up to the next
+POINTS_AFTER_KINK = (4, 40)  # default times between two kinks, fewest and most
+POINTS_AFTER_KINKS = 4000  # default times after all kinks, unless there are so many that each gets the fewest
 
 
 def first_times(values: Callable[[Array], Array], targets: Array, end: float) -> Array:
@@ -67,12 +67,12 @@ def output_times(time: TimeSpan, kinks: tuple[float, ...] = ()) -> Array:
     spaced = np.geomspace(time.end * 10.0**-DECADES, time.end, POINTS)
     spaced[-1] = time.end
     if kinks:
-        points = int(np.clip(MANY // (len(kinks) + 1), *STRETCH_POINTS))
-        spaced = np.append(spaced[spaced < kinks[0]], _after_kinks(time.end, kinks, points, STRETCH))
+        points = int(np.clip(POINTS_AFTER_KINKS // (len(kinks) + 1), *POINTS_AFTER_KINK))
+        spaced = np.append(spaced[spaced < kinks[0]], after_kinks(time.end, kinks, points, AFTER_KINK))
     return np.unique(np.concatenate([spaced, np.array(time.snapshots)]))
 
 
-def _after_kinks(end: float, kinks: tuple[float, ...], points: int, first: float) -> Array:
+def after_kinks(end: float, kinks: tuple[float, ...], points: int, first: float) -> Array:
     """Times in each stretch between kinks, half of them log-spaced from `first` per its length on, half evenly.
 
     A stretch's end is the last.

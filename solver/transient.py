@@ -20,12 +20,12 @@ from microlith.solver.physics.courses import MOST_KINKS
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
-from microlith.solver.times import EQUAL, _after_kinks, output_times
+from microlith.solver.times import EQUAL, after_kinks, output_times
 
 SAMPLES = 4000  # times at which first crossings are looked for
 SEVERAL = 1_000_000  # unknowns, over all the solvers that are kept where transfer coefficients come back
-INNER = 1e-2  # inner tolerance of CG per unit of outer tolerance,
-REPEATABLE = 1e-9  # but no looser than this: multigrid differs with the ranks, and the curves must not
+INNER = 1e-2  # inner tolerance of CG per unit of outer tolerance
+REPEATABLE = 1e-9  # inner tolerance of CG at most: multigrid differs with the ranks, and the curves must not
 
 
 class Curves(Protocol):
@@ -107,7 +107,7 @@ class Transient:
         kinks = self._problem.system.kinks
         if kinks:
             points = max(SAMPLES // (len(kinks) + 1), 16)
-            t = np.unique(np.append(t[t < kinks[0]], _after_kinks(1.0, kinks, points, 1e-4)))
+            t = np.unique(np.append(t[t < kinks[0]], after_kinks(1.0, kinks, points, 1e-4)))
         return t, self._curves.values(t)
 
     def extra(self, times: Array) -> Array:
@@ -223,7 +223,7 @@ def _from_steps(
         curves=_curves(problem, means, times, found.curves),
         error=found.error,
         converged=found.error <= tolerance,
-        balance=_closed(problem, ledger.times, ledger.stored, ledger.inflow.T),
+        balance=_mass_balance(problem, ledger.times, ledger.stored, ledger.inflow.T),
         method=found.method,
         poles=(),
         solves=found.effort.newton_iterations,
@@ -250,10 +250,10 @@ def _balance(problem: Problem, flows: Record, times: Array) -> MassBalance:
     """Stored change against the time integrals of all fluxes."""
     value, integral = flows.evaluate(times)
     inflow = value[1::2] - np.array([[s.start] for s in problem.fluxes]).reshape(-1, 1) + integral[2::2]
-    return _closed(problem, times, value[0] - problem.start_amount, inflow)
+    return _mass_balance(problem, times, value[0] - problem.start_amount, inflow)
 
 
-def _closed(problem: Problem, times: Array, stored: Array, through: Array) -> MassBalance:
+def _mass_balance(problem: Problem, times: Array, stored: Array, through: Array) -> MassBalance:
     """Compare what is stored (times,) with what came through the surfaces' rows (surfaces, times)."""
     inflow = through.copy()
     for i, surface in enumerate(problem.fluxes):

@@ -1,7 +1,7 @@
 """Lagrange spaces whose functions may jump between phases: degrees of freedom there have one copy for each side.
 
-A copy belongs to a group of phases: those present at the degree of freedom that hang together by interfaces without a
-jump. So where A and B meet with a jump and C touches both without one, all three share one copy there.
+A copy belongs to a group of phases: those present at the degree of freedom that interfaces without a jump connect. So
+where A and B meet with a jump and C touches both without one, all three share one copy.
 """
 
 from collections.abc import Collection
@@ -56,7 +56,7 @@ class _Copies:
 
 @dataclass(frozen=True, eq=False)
 class Broken:
-    """A space with copies, and how it hangs together with the plain space it is made from."""
+    """A space with copies, and how its degrees of freedom go with those of the plain space it is made from."""
 
     space: fem.FunctionSpace
     plain: Indices  # (local dofs) local dof of the plain space that each one is a copy of

@@ -20,7 +20,7 @@ from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.interfaces.broken_space import Pair
 from microlith.solver.physics.phases import InterfaceLaw, Physics
 
-SAME = 1e-9  # relative difference between partitions that counts as rounding
+AGREEMENT = 1e-9  # relative difference between partitions that counts as rounding
 # An exchange whose resistance is less than this part of that of the smallest voxel's edge is taken as equilibrium. The
 # curves would not show it, but the lithium balance would show how its large numbers are rounded.
 FAST = 1e-7
@@ -86,7 +86,7 @@ def factors_of(links: Collection[Link], names: tuple[str, ...], driving: Array) 
         links: Interfaces.
         names: Of the phases.
         driving: (phases,) largest concentration that is given in or at each phase. κ is scaled so that u = c/κ is as
-            large as the largest of them, among phases that hang together.
+            large as the largest of them, among connected phases.
 
     Raises:
         InputError: Partitions around a loop of phases contradict each other.
@@ -115,7 +115,7 @@ def factors_of(links: Collection[Link], names: tuple[str, ...], driving: Array) 
             factors[part] *= reached / largest
     for link in links:
         implied = factors[link.second] / factors[link.first]
-        if abs(implied - link.partition) > SAME * link.partition:
+        if abs(implied - link.partition) > AGREEMENT * link.partition:
             raise _contradiction(link, links, names, before, float(implied))
     return factors
 

@@ -1,7 +1,7 @@
 """The linear problem over the whole time: stretches with one K each, and in each the start and the loads' responses.
 
 K changes where a transfer coefficient jumps; rational Krylov then starts anew from the state it has reached. All other
-changes are taken up by superposition within a stretch (see `response`).
+changes are taken up by superposition within a stretch (see `superposition`).
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from mpi4py import MPI
 
 from microlith.imaging.typing import Array
 from microlith.solver.krylov.integrate import Integration, Progress, integrate_each
-from microlith.solver.krylov.superposition import Response, Stretch, StretchProjection
-from microlith.solver.krylov.tasks import Unit, closed, start_task, unit_task, units_of
+from microlith.solver.krylov.superposition import Response, Superposition, SuperpositionProjection
+from microlith.solver.krylov.tasks import UnitLoad, closed_system, start_task, unit_task, units_of
 from microlith.solver.linear_solvers import ShiftedSolvers, matrix_times
 from microlith.solver.physics.courses import NEAR
 from microlith.solver.problem.assembly import project
@@ -30,7 +30,7 @@ OPERATORS = 2  # values of K whose solvers are kept
 class Record:
     """Linear functionals of u at any time; the same on all ranks."""
 
-    stretches: tuple[StretchProjection, ...]
+    stretches: tuple[SuperpositionProjection, ...]
 
     def values(self, times: Array) -> Array:
         """Values at increasing times, (functionals, times)."""
@@ -63,7 +63,7 @@ class Evolution:
     solves: int
     iterations: int  # of CG
     poles: tuple[float, ...]  # as they were set up
-    _stretches: tuple[Stretch, ...]  # none where there are many
+    _stretches: tuple[Superposition, ...]  # none where there are many
     _states: dict[float, Array]  # those at the field times then
 
     def state(self, time: float) -> Array:
@@ -182,8 +182,8 @@ class _Walk:
         self._tolerance = tolerance
         self._max_solves = max_solves
         self._progress = progress
-        self._stretches: list[Stretch] = []
-        self._projections: list[list[StretchProjection]] = [[] for _ in records]
+        self._stretches: list[Superposition] = []
+        self._projections: list[list[SuperpositionProjection]] = [[] for _ in records]
         self._states: dict[float, Array] = {}
         self._history: list[tuple[int, float]] = []
         self._error = 0.0
@@ -221,29 +221,29 @@ class _Walk:
         )
 
     def _solved(
-        self, system: LinearSystem, solvers: ShiftedSolvers, units: list[Unit], start: float, end: float
-    ) -> tuple[Stretch, list[Integration]]:
+        self, system: LinearSystem, solvers: ShiftedSolvers, units: list[UnitLoad], start: float, end: float
+    ) -> tuple[Superposition, list[Integration]]:
         """A stretch, and the integrations that it is made of."""
         comm = system.mass.comm.tompi4py()
         amount, state = self._start(system, start)
         load = system.load_at(start)
         times = _within(self._times, start, end)
         fields = _within(self._field_times, start, end, with_end=end < self._times[-1])
-        kept = closed(system)
+        closed = closed_system(system)
         something = float(max(np.abs(array).max(initial=0.0) for array in (amount, state, load)))
         tasks = []
         based = comm.allreduce(something, op=MPI.MAX) > 0 or not units
         share = self._tolerance / (len(units) + based)
         if based:
-            tasks.append(start_task(load, amount, state, times, fields, share, kept))
-        tasks += [unit_task(system, unit, start, times, share, kept) for unit in units]
+            tasks.append(start_task(load, amount, state, times, fields, share, closed))
+        tasks += [unit_task(system, unit, start, times, share, closed) for unit in units]
         found = integrate_each(system, solvers, np.asarray(self._records[0]), tasks, self._max_solves, self._progress)
         base = found[0].trajectory if based else None
         responses = tuple(
             Response(integration.trajectory, unit.breaks(start, end))
             for integration, unit in zip(found[based:], units, strict=True)
         )
-        return Stretch(start, end, base, responses, state.size), found
+        return Superposition(start, end, base, responses, state.size), found
 
     def _start(self, system: LinearSystem, start: float) -> tuple[Array, Array]:
         """M u and u at the start of a stretch, after what jumps there."""

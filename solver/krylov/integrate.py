@@ -1,6 +1,6 @@
 """Rational Krylov integration of the linear problem M u' + K u = b, u(0) = u0, with constant b.
 
-Loads that change are made of responses to constant ones: see `response`.
+Loads that change are made of responses to constant ones: see `superposition`.
 
 One solve of (M + γK) uL = M u0 + γ b (a step of backward Euler) takes up load and initial state together: with
 A = M⁻¹K and w = u − uL,
@@ -24,17 +24,15 @@ GAMM-Mitteilungen 36 (2013) 8-31, doi 10.1002/gamm.201310002, for the method; Ho
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from math import factorial
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
-
-from mpi4py import MPI
 
 from microlith.imaging.typing import Array
-from microlith.solver.krylov.space import EXHAUSTED, Estimate, Space
+from microlith.solver.krylov.space import EXHAUSTED, ErrorEstimate, KrylovSpace
+from microlith.solver.krylov.trajectory import Segment, Trajectory
 from microlith.solver.linear_solvers import ShiftedSolvers, matrix_times
+from microlith.solver.options import FIELD_TOLERANCE
 from microlith.solver.problem.system import LinearSystem
 
 Progress = Callable[[int, float], None]
@@ -42,150 +40,13 @@ Progress = Callable[[int, float], None]
 # Where to cut the time, and γ per length of segment: fewest solves at 1e-4 on the demo case, and near it elsewhere.
 FIRST_SEGMENT = 100.0  # end of the first segment per first time of interest
 NEXT_SEGMENT = 1000.0  # end of each further segment per its start
-FIRST_POLE, NEXT_POLE = 15.0, 33.0  # segment's length per γ
-LOOSE = 1e-3  # tolerance from which one segment is enough,
-LOOSE_SPAN = 1e6  # unless its end is further off than this, per first time of interest;
-LOOSE_POLE = 80.0, -0.4  # its length per γ at LOOSE, and the power of the tolerance with which that changes
-
+FIRST_POLE = 15.0  # length of the first of several segments per γ
+NEXT_POLE = 33.0  # length of a later segment, or of a single one at tight tolerances, per γ
+SINGLE_SEGMENT = 1e-3  # tolerance from which one segment serves the whole time
+LONGEST_SINGLE = 1e6  # end per first time of interest up to which a single segment does
+SINGLE_POLE = 80.0  # length of a single segment per γ at the tolerance SINGLE_SEGMENT
+SINGLE_POLE_POWER = -0.4  # power of the tolerance with which SINGLE_POLE changes
 FEWEST = 8  # solves in a segment before the estimate is believed
-FIELD = 10.0  # tolerance of a field's rms per tolerance of the curves: fields are looked at, curves are used
-
-
-def phi1(x: Array) -> Array:
-    """(1 − exp(−x))/x, 1 at x = 0."""
-    safe = np.where(x == 0.0, 1.0, x)
-    return np.where(x == 0.0, 1.0, -np.expm1(-safe) / safe)
-
-
-def phi2(x: Array) -> Array:
-    """(1 − φ1(x))/x, 1/2 at x = 0; its Taylor series where the difference would cancel."""
-    small = np.abs(x) < 1e-2
-    safe = np.where(small, 1.0, x)
-    series = 0.5 - x / 6 + x**2 / 24 - x**3 / 120 + x**4 / 720
-    return np.where(small, series, (1.0 - phi1(safe)) / safe)
-
-
-def phi3(x: Array) -> Array:
-    """(1/2 − φ2(x))/x, 1/6 at x = 0; its Taylor series where the difference would cancel."""
-    small = np.abs(x) < 0.5
-    safe = np.where(small, 1.0, x)
-    series = np.polynomial.polynomial.polyval(np.where(small, -x, 0.0), [1.0 / factorial(n + 3) for n in range(12)])
-    return np.where(small, series, (0.5 - phi2(safe)) / safe)
-
-
-@dataclass(frozen=True)
-class Segment:
-    """u(start + s) = lift + basisᵀ y(s) for 0 ≤ s ≤ end − start, y known in closed form in the projection's modes."""
-
-    start: float
-    end: float
-    gamma: float
-    lift: Array  # (owned,) uL
-    basis: Array  # (m, owned)
-    eigenvalues: Array  # (m,) of the projected A, 1/time
-    modes: Array  # (m, m) coefficients of the modes in the basis, times their weight in w(0)
-
-    def coefficients(self, s: Array) -> Array:
-        """y(s), shape (m, times)."""
-        x = np.multiply.outer(self.eigenvalues, s)
-        return self.modes @ (np.exp(-x) - (s / self.gamma) * phi1(x))
-
-    def integrals(self, s: Array) -> Array:
-        """∫ y from 0 to s, shape (m, times)."""
-        x = np.multiply.outer(self.eigenvalues, s)
-        return self.modes @ (s * phi1(x) - (s**2 / self.gamma) * phi2(x))
-
-    def second_integrals(self, s: Array) -> Array:
-        """The integrals' own integrals from 0 to s, shape (m, times)."""
-        x = np.multiply.outer(self.eigenvalues, s)
-        return self.modes @ (s**2 * phi2(x) - (s**3 / self.gamma) * phi3(x))
-
-    def state(self, s: float) -> Array:
-        """u(start + s), owned entries."""
-        return self.lift + self.coefficients(np.array([s]))[:, 0] @ self.basis
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """The solution at all times from 0 to the end of the last segment."""
-
-    segments: tuple[Segment, ...]
-    comm: MPI.Intracomm
-    drift: float = 0.0  # rate at which all of u grows besides what the segments say
-
-    def state(self, time: float) -> Array:
-        """u(time), owned entries."""
-        segment = next((s for s in self.segments if time <= s.end), self.segments[-1])
-        state = segment.state(time - segment.start)
-        return state + self.drift * time if self.drift else state
-
-    def combined(self, times: Array, values: Array, integrals: Array) -> Array:
-        """Sum of values[i] u(times[i]) + integrals[i] ∫ u from 0 to times[i], owned entries."""
-        total = np.full_like(self.segments[0].lift, self.drift * float(values @ times + integrals @ times**2 / 2))
-        for segment in self.segments:
-            s = np.clip(times, segment.start, segment.end) - segment.start
-            here = (times > segment.start) & ((times <= segment.end) | (segment is self.segments[-1]))
-            s[here] = times[here] - segment.start
-            now = np.where(here, values, 0.0)
-            total += (now.sum() + integrals @ s) * segment.lift
-            total += (segment.coefficients(s) @ now + segment.integrals(s) @ integrals) @ segment.basis
-        return total
-
-    def project(self, rows: Array | csr_array) -> "Projection":
-        """Linear functionals (functionals, owned), dense or sparse, on the trajectory; collective."""
-        parts = tuple(_projected(rows, segment, self.comm) for segment in self.segments)
-        nothing = np.empty((0, 0))
-        bare = tuple(replace(segment, lift=nothing.ravel(), basis=nothing) for segment in self.segments)
-        if not self.drift:
-            return Projection(bare, parts)
-        sums = np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
-        return Projection(bare, parts, self.drift * self.comm.allreduce(sums, op=MPI.SUM))
-
-
-@dataclass(frozen=True)
-class Projection:
-    """Linear functionals of u(t), at any time without more communication; the same on all ranks."""
-
-    segments: tuple[Segment, ...]  # without lift and basis
-    parts: tuple[tuple[Array, Array], ...]  # per segment: on the lift (functionals,), on the basis (functionals, m)
-    drift: Array | None = None  # (functionals,) rate at which they grow besides
-
-    def values(self, times: Array) -> Array:
-        """Values at increasing times, (functionals, times)."""
-        return self.evaluate(times, 0)[0]
-
-    def evaluate(self, times: Array, orders: int = 1) -> tuple[Array, ...]:
-        """Values at increasing times, integrals from 0 to these, and integrals of the integrals: the first 1 + orders.
-
-        Each is of shape (functionals, times).
-        """
-        count = len(self.parts[0][0])
-        found = tuple(np.empty((count, len(times))) for _ in range(1 + orders))
-        integral, second = np.zeros((count, 1)), np.zeros((count, 1))  # from 0 to the start of the segment
-        for segment, (on_lift, on_basis) in zip(self.segments, self.parts, strict=True):
-            first, last = segment is self.segments[0], segment is self.segments[-1]
-            inside = (first | (times > segment.start)) & (last | (times <= segment.end))
-            lift = on_lift[:, None]
-            s = np.append(times[inside] - segment.start, segment.end - segment.start)
-            found[0][:, inside] = lift + on_basis @ segment.coefficients(s[:-1])
-            if orders > 1:
-                gained = lift * (s**2 / 2) + on_basis @ segment.second_integrals(s)
-                found[2][:, inside] = second + integral * s[:-1] + gained[:, :-1]
-                second = second + integral * s[-1] + gained[:, -1:]
-            if orders > 0:
-                gained = lift * s + on_basis @ segment.integrals(s)
-                found[1][:, inside] = integral + gained[:, :-1]
-                integral = integral + gained[:, -1:]
-        if self.drift is not None:
-            for order, values in enumerate(found):
-                values += np.multiply.outer(self.drift, times ** (order + 1) / factorial(order + 1))
-        return found
-
-
-def _projected(rows: Array | csr_array, segment: Segment, comm: MPI.Intracomm) -> tuple[Array, Array]:
-    """Functionals of the lift (functionals,) and of the basis (functionals, m)."""
-    both = comm.allreduce(rows @ np.vstack([segment.lift[None], segment.basis]).T, op=MPI.SUM)
-    return both[:, 0], both[:, 1:]
 
 
 @dataclass(frozen=True)
@@ -207,7 +68,7 @@ def segment_ends(times: Array, tolerance: float) -> list[float]:
     first = float(times[times > 0][0])
     ends = [end]
     cut = FIRST_SEGMENT * first
-    if cut * 10 < end and (tolerance < LOOSE or first * LOOSE_SPAN < end):
+    if cut * 10 < end and (tolerance < SINGLE_SEGMENT or first * LONGEST_SINGLE < end):
         ends = [cut]
         while ends[-1] * NEXT_SEGMENT * 3 < end:
             ends.append(ends[-1] * NEXT_SEGMENT)
@@ -252,7 +113,7 @@ def integrate(
         times: Times at which it counts; the last is the end.
         tolerance: Wanted absolute error of the watched functionals.
         max_solves: Solves at which to stop, converged or not.
-        field_times: Times at which the rms of the field's error is to be below FIELD times the tolerance.
+        field_times: Times at which the rms of the field's error is to be below FIELD_TOLERANCE times the tolerance.
         progress: Called with the number of solves and the estimate.
 
     Returns:
@@ -280,12 +141,12 @@ def integrate_each(
     """
     tolerance = min(task.tolerance for task in tasks)
     ends = segment_ends(np.unique(np.concatenate([task.times for task in tasks])), tolerance)
-    runs = [_Run(task, system, solvers, watch, progress) for task in tasks]
+    runs = [_TaskRun(task, system, solvers, watch, progress) for task in tasks]
     start = 0.0
     for number, end in enumerate(ends):
         last = number == len(ends) - 1
-        if len(ends) == 1 and tolerance >= LOOSE:
-            pole = LOOSE_POLE[0] * min(tolerance / LOOSE, 10.0) ** LOOSE_POLE[1]
+        if len(ends) == 1 and tolerance >= SINGLE_SEGMENT:
+            pole = SINGLE_POLE * min(tolerance / SINGLE_SEGMENT, 10.0) ** SINGLE_POLE_POWER
         else:
             pole = FIRST_POLE if number == 0 and not last else NEXT_POLE
         for run in runs:
@@ -296,7 +157,7 @@ def integrate_each(
     return [run.result() for run in runs]
 
 
-class _Run:
+class _TaskRun:
     """One task on its way from segment to segment."""
 
     def __init__(
@@ -352,7 +213,7 @@ class _Run:
         """One segment and its error; `times` count from its start, `most` the solves of this task."""
         system, solvers, task = self._system, self._solvers, self.task
         first_solve = solvers.solves
-        space = Space(system, self._watch, max(most - self._solves, FEWEST), task.weights)
+        space = KrylovSpace(system, self._watch, max(most - self._solves, FEWEST), task.weights)
         most = first_solve + max(most - self._solves, FEWEST)
         right = system.mass.createVecLeft()
         right.array[:] = self._amount + gamma * task.load
@@ -367,7 +228,7 @@ class _Run:
         whole = np.sqrt(space.total_mass())
         beta = space.norm(self._state - lift)
         segment = Segment(*span, gamma, lift, space.basis, np.empty(0), np.empty((0, 0)))
-        estimate = Estimate(None if task.gauge is None else task.gauge(span[0], times))
+        estimate = ErrorEstimate(None if task.gauge is None else task.gauge(span[0], times))
         error = np.inf
         grown = space.add(self._state - lift, smallest)
         while grown and error > tolerance and solvers.solves < most:
@@ -381,7 +242,7 @@ class _Run:
             curves = watched_lift[:, None] + watched @ segment.coefficients(times)
             if task.gauge is not None:
                 curves = np.vstack([curves, watched_lift[:, None] * times + watched @ segment.integrals(times)])
-            fields = segment.coefficients(field_times) * (task.field_weight / (FIELD * whole))
+            fields = segment.coefficients(field_times) * (task.field_weight / (FIELD_TOLERANCE * whole))
             error = estimate.of(curves, fields)
             if np.isfinite(error):
                 self._history.append((solvers.solves, error))

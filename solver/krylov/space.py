@@ -14,7 +14,7 @@ SAFETY = 2.0
 EXHAUSTED = 1e-13  # relative size at which a vector counts as zero
 
 
-class Space:
+class KrylovSpace:
     """An M-orthonormal basis that grows by a vector at a time, and the projections of S and of functionals on it."""
 
     def __init__(self, system: LinearSystem, watch: Array, most: int, weights: Array | None = None) -> None:
@@ -81,7 +81,7 @@ class Space:
         return np.divide(1.0 / np.clip(values, EXHAUSTED, 1.0) - 1.0, gamma), vectors * vectors[0]
 
 
-class Estimate:
+class ErrorEstimate:
     """Error of the newest iterate from its differences to the WINDOW before it."""
 
     def __init__(self, gauge: Callable[[Array], float] | None = None) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from microlith.imaging.typing import Array
-from microlith.solver.krylov.integrate import Projection, Trajectory
+from microlith.solver.krylov.trajectory import Projection, Trajectory
 from microlith.solver.physics.courses import NEAR, Breaks
 
 BLOCK = 20_000_000  # numbers at a time that a superposition is made of
@@ -43,7 +43,7 @@ class Response:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Superposition:
     """Solution from `start` to `end` with one K: that of the start and of the loads at first, and of their changes."""
 
     start: float
@@ -59,9 +59,9 @@ class Stretch:
             total += response.state(time - self.start)
         return total
 
-    def project(self, rows: Array | csr_array) -> "StretchProjection":
+    def project(self, rows: Array | csr_array) -> "SuperpositionProjection":
         """Linear functionals (functionals, owned) on the stretch; collective."""
-        return StretchProjection(
+        return SuperpositionProjection(
             self.start,
             self.end,
             None if self.base is None else self.base.project(rows),
@@ -71,7 +71,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class StretchProjection:
+class SuperpositionProjection:
     """Linear functionals of u on a stretch; the same on all ranks."""
 
     start: float

@@ -22,7 +22,7 @@ CLOSED = 1e-12  # |K 1| per |K| at which K takes nothing away from a constant
 
 
 @dataclass(frozen=True)
-class Unit:
+class UnitLoad:
     """Loads whose courses differ by a factor only: what they add per unit of their common course."""
 
     course: Course
@@ -41,9 +41,9 @@ class Unit:
         return knots - start, until, after
 
 
-def units_of(system: LinearSystem, start: float, end: float) -> list[Unit]:
+def units_of(system: LinearSystem, start: float, end: float) -> list[UnitLoad]:
     """The loads that change within [start, end), those of one shape together."""
-    units: dict[tuple[tuple[float, ...], ...], Unit] = {}
+    units: dict[tuple[tuple[float, ...], ...], UnitLoad] = {}
     for load in system.loads:
         if not len(load.course.breaks(start, end).times):
             continue
@@ -51,7 +51,7 @@ def units_of(system: LinearSystem, start: float, end: float) -> list[Unit]:
         course = load.course.scaled(1.0, factor)
         key = (course.times, tuple(round(value, 12) for value in course.values), (course.period or 0.0,))
         if key not in units:
-            units[key] = Unit(course, *(np.zeros_like(load.push) for _ in range(3)))
+            units[key] = UnitLoad(course, *(np.zeros_like(load.push) for _ in range(3)))
         unit = units[key]
         unit.push[:] += factor * load.push
         unit.held[load.held] = factor
@@ -61,7 +61,7 @@ def units_of(system: LinearSystem, start: float, end: float) -> list[Unit]:
 
 
 @dataclass(frozen=True)
-class Closed:
+class ClosedSystem:
     """A problem whose K takes nothing away from a constant: only the loads change its amount."""
 
     weights: Array  # (owned,) M 1
@@ -74,7 +74,7 @@ class Closed:
         return load - drift * self.weights, drift
 
 
-def closed(system: LinearSystem) -> Closed | None:
+def closed_system(system: LinearSystem) -> ClosedSystem | None:
     """Whether nothing but given fluxes feeds the problem, and no sink empties it; None where that is not so."""
     comm = system.mass.comm.tompi4py()
     ones = np.ones_like(system.initial)
@@ -85,21 +85,27 @@ def closed(system: LinearSystem) -> Closed | None:
     if anything_held or not system.loads or lost > CLOSED * scale:
         return None
     weights = matrix_times(system.mass, ones)
-    return Closed(weights, float(comm.allreduce(weights.sum(), op=MPI.SUM)), comm)
+    return ClosedSystem(weights, float(comm.allreduce(weights.sum(), op=MPI.SUM)), comm)
 
 
 def start_task(
-    load: Array, amount: Array, state: Array, times: Array, field_times: Array, tolerance: float, kept: Closed | None
+    load: Array,
+    amount: Array,
+    state: Array,
+    times: Array,
+    field_times: Array,
+    tolerance: float,
+    closed: ClosedSystem | None,
 ) -> Task:
     """The start, with the loads as they are at first; times count from there."""
-    if kept is None:
+    if closed is None:
         return Task(load, amount, state, times, field_times, tolerance)
-    load, drift = kept.split(load)
-    return Task(load, amount, state, times, field_times, tolerance, drift=drift, weights=kept.weights)
+    load, drift = closed.split(load)
+    return Task(load, amount, state, times, field_times, tolerance, drift=drift, weights=closed.weights)
 
 
 def unit_task(
-    system: LinearSystem, unit: Unit, start: float, times: Array, tolerance: float, kept: Closed | None
+    system: LinearSystem, unit: UnitLoad, start: float, times: Array, tolerance: float, closed: ClosedSystem | None
 ) -> Task:
     """The response to a unit step of a load, so well known that its superposition is within the tolerance.
 
@@ -109,7 +115,7 @@ def unit_task(
         start: Of the stretch of time.
         times: Increasing, from `start`, at which the error counts; the last is the end of the stretch.
         tolerance: Of the superposition.
-        kept: Of a closed problem.
+        closed: Of a closed problem.
     """
     breaks = unit.breaks(start, start + times[-1])
     following = np.searchsorted(times, breaks.times + NEAR, side="right")
@@ -122,7 +128,7 @@ def unit_task(
     changes = _Changes(breaks, _Variation(*unit.variation(start, start + times[-1])))
     moments = times[:: 1 + len(times) // MOST_TIMES]
     state = unit.held + project(system.mass, unit.drag)
-    load, drift = (unit.push, 0.0) if kept is None else kept.split(unit.push)
+    load, drift = (unit.push, 0.0) if closed is None else closed.split(unit.push)
     return Task(
         load + unit.held,
         unit.drag,
@@ -133,7 +139,7 @@ def unit_task(
         gauge=lambda first, within: changes.gauge(moments, first, within),
         field_weight=changes.whole,
         drift=drift,
-        weights=None if kept is None else kept.weights,
+        weights=None if closed is None else closed.weights,
     )
 
 

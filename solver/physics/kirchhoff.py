@@ -8,8 +8,7 @@ import numpy as np
 from scipy.interpolate import PPoly
 
 from microlith.imaging.typing import Array
-from microlith.solver.physics.law_values import values_of
-from microlith.solver.physics.laws import DiffusivityLaw, DiffusivityTable
+from microlith.solver.physics.laws import DiffusivityLaw, DiffusivityTable, values_of
 
 PIECES = 16  # of a range at first
 TRUE = 1e-9  # error of D, per largest D of a piece, at which a piece is not halved

@@ -1,8 +1,12 @@
-"""Diffusivities that depend on the concentration: tables and expressions, for numbers and for weak forms alike."""
+"""Diffusivities that depend on the concentration: tables and expressions, and their values at many concentrations."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+
+from microlith.imaging.typing import Array
 
 # name -> number of arguments, of the operations in an expression
 OPERATIONS = {
@@ -69,3 +73,36 @@ def evaluated(expression: Expression, c: Any, functions: Mapping[str, Callable[.
             return c
         case Operation(name, arguments):
             return functions[name](*(evaluated(argument, c, functions) for argument in arguments))
+
+
+def values_of(law: DiffusivityLaw, c: Array) -> Array:
+    """Bulk diffusivity.
+
+    Args:
+        law: Expression or table.
+        c: Concentrations in mol/m^3, not below 0, any shape.
+
+    Returns:
+        D in m^2/s, in the shape of c; nan or inf where the law has no value.
+    """
+    with np.errstate(all="ignore"):
+        if isinstance(law, DiffusivityTable):
+            x, y = np.array(law.concentrations), np.array(law.values)
+            return np.exp(np.interp(c, x, np.log(y))) if law.logarithmic else np.interp(c, x, y)
+        return np.broadcast_to(evaluated(law.expression, c, _FUNCTIONS), c.shape)
+
+
+_FUNCTIONS: dict[str, Callable[..., Array]] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "power": np.power,
+    "negative": np.negative,
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "tanh": np.tanh,
+    "minimum": np.minimum,
+    "maximum": np.maximum,
+}

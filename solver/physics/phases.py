@@ -26,7 +26,7 @@ class PhasePhysics:
     role: Role
     concentration: float | Course | None = None  # mol/m^3, of a source
     mass_transfer: float | Course | None = None  # m/s, Robin coefficient k_f of a source; None: c is held there
-    connected_to: str | None = None  # outer face; of a source, only what hangs together with that face feeds
+    connected_to: str | None = None  # outer face; of a source, only what is connected to that face feeds
     uptake: float | None = None  # m/s, of a sink
     capacity: float | None = None  # mol/m^2 that a sink's surface can take up, q_max; None: without end
     diffusivity: float | None = None  # m^2/s, bulk, of a transport phase; with a law or axes the largest

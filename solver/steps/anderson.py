@@ -20,20 +20,20 @@ class Mixing:
         """Remember `depth` differences."""
         self._depth, self._comm = depth, comm
         self._last: tuple[Array, Array] | None = None
-        self._moves: list[Array] = []  # differences of iterates,
-        self._turns: list[Array] = []  # and of their changes
+        self._iterates: list[Array] = []  # differences of iterates
+        self._residuals: list[Array] = []  # differences of their changes
 
     def next(self, x: Array, change: Array) -> Array:
         """The iterate after x, (owned,), which the iteration itself would take to x + change; collective."""
         if self._last is not None:
-            self._moves = [*self._moves, x - self._last[0]][-self._depth :]
-            self._turns = [*self._turns, change - self._last[1]][-self._depth :]
+            self._iterates = [*self._iterates, x - self._last[0]][-self._depth :]
+            self._residuals = [*self._residuals, change - self._last[1]][-self._depth :]
         self._last = (x, change)
-        if not self._turns:
+        if not self._residuals:
             return x + change
-        turns = np.array(self._turns)
-        products = self._comm.allreduce(turns @ np.column_stack([turns.T, change]), op=MPI.SUM)
+        residuals = np.array(self._residuals)
+        products = self._comm.allreduce(residuals @ np.column_stack([residuals.T, change]), op=MPI.SUM)
         values, vectors = np.linalg.eigh(products[:, :-1])
         kept = values > DEPENDENT * values[-1]
         weights = vectors[:, kept] @ ((vectors[:, kept].T @ products[:, -1]) / values[kept])
-        return x + change - weights @ (np.array(self._moves) + turns)
+        return x + change - weights @ (np.array(self._iterates) + residuals)

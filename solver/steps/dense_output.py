@@ -14,8 +14,8 @@ from microlith.imaging.typing import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
-    """Steps between two jumps or bends of what is given."""
+class DenseOutput:
+    """Functionals within the steps between two jumps or bends of what is given."""
 
     times: Array  # (ends,) of the steps, the first where the stretch starts
     values: Array  # (ends, functionals)
@@ -47,7 +47,7 @@ class Stretch:
 class Recorded:
     """Functionals at all times, on all ranks the same; each (functionals, times) from increasing times."""
 
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[DenseOutput, ...]
     rows: slice  # which of the recorded functionals
 
     def values(self, times: Array) -> Array:

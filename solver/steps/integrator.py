@@ -19,29 +19,30 @@ from scipy.sparse import csr_array
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array
-from microlith.solver.steps.dense_output import Recorded, Stretch, latest_spread
+from microlith.solver.options import FIELD_TOLERANCE
+from microlith.solver.steps.dense_output import DenseOutput, Recorded, latest_spread
 from microlith.solver.steps.dynamics import Dynamics
 from microlith.solver.steps.stepper import NotConverged, State, Step, Stepper
 from microlith.solver.steps.tableaus import ESDIRK4, EULER, Tableau
 
 Progress = Callable[[int, float], None]
 
-FIELD = 10.0  # tolerance of the field's rms per tolerance of the functionals
 SHORTEST = 1e-13  # step per stretch at which there is no going on
 FIRST = 1e-9  # first step tried per stretch
 FIRST_SHARE = 0.02  # of a stretch's tolerance that its first step may change the functionals by
-GROWTH, CUT = 5.0, 0.2  # of a step to the next, at most
+GROWTH = 5.0  # of a step to the next, at most
+CUT = 0.2  # of a step to its repetition, at least
 SAFETY = 2.0  # of the estimate; 1 where the embedded method is the better one of the two
 LEAST = 0.05  # of a stretch's tolerance that is always left
-FIRST_CUT = 1e-2  # of a first step
-CAUTION = 0.8
-STEPS_SHARE = 0.7  # of the tolerance, for the steps; the rest is for what lies between them,
-BETWEEN = 0.15  # which steps are made shorter for if it exceeds this share of the tolerance
+FIRST_CUT = 1e-2  # of a first step to its repetition, at least
+CAUTION = 0.8  # of the step that the error would allow
+STEPS_SHARE = 0.7  # of the tolerance that the errors of steps may add up to; the rest is left to interpolation
+BETWEEN = 0.15  # of the tolerance that interpolation between steps may err by before steps are made shorter
 KEEP = 1.2  # a step is not made longer by less than this: what is kept for it may be used again
 EARLY = 1e-3  # time from a stretch's start on that counts as late, per first time of interest or length
 LOOSEST = 1e-2  # tolerance beyond which steps are so long that what lies between them is anybody's guess
-NEWTON = 3e-2  # rms that Newton's method may leave, per error that the step may have,
-NEWTON_MOST = 1e-9  # but no more than this: where it converges badly, rounding decides what it leaves
+NEWTON_SHARE = 3e-2  # rms that Newton's method may leave, per error that the step may have
+NEWTON_MOST = 1e-9  # rms that Newton's method may leave at most: where it converges badly, rounding decides about more
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,17 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class Run:
+class Integrated:
     """The solution with how accurate it is and what it took."""
 
-    recorded: tuple[Stretch, ...]
+    recorded: tuple[DenseOutput, ...]
     fields: dict[float, Array]  # time -> (owned,) unknowns
     ledger: Ledger
     error: float  # estimated error of the watched functionals, absolute
     history: tuple[tuple[int, float], ...]  # (solves, error so far)
     steps: int
-    rejected: int  # steps repeated because of their error,
-    failures: int  # and because Newton's method failed
+    rejected: int  # steps repeated because of their error
+    failures: int  # steps repeated because Newton's method failed
 
     def of(self, rows: slice) -> Recorded:
         """Some of the functionals that were recorded."""
@@ -158,7 +159,7 @@ class Integrator:
         safety = 1.0 if tableau.embedded_order > tableau.order else SAFETY
         self.sums = _Sums(np.zeros(len(watch) + len(dynamics.uptakes)), safety)
 
-    def run(self, first_time: float, stops: Array) -> Run:
+    def run(self, first_time: float, stops: Array) -> Integrated:
         """Integrate.
 
         Args:
@@ -186,7 +187,7 @@ class Integrator:
         self._stored_now = float(self._sums(self._amount[None], state.u)[0]) - problem.start_amount
         self._inflow_now = at_start - started
         self._note(0.0)
-        stretches: list[Stretch] = []
+        stretches: list[DenseOutput] = []
         history: list[tuple[int, float]] = []
         fields = {0.0: state.u} if 0.0 in stops else {}
         wanted = sorted(float(t) for t in stops if t > 0)
@@ -206,7 +207,7 @@ class Integrator:
             stretches.append(stretch)
             fields |= {t: state.u for t in wanted if abs(t - end) <= 1e-12 * end}
         ledger = Ledger(np.array(self._times), np.array(self._stored), np.array(self._inflow))
-        return Run(
+        return Integrated(
             tuple(stretches), fields, ledger, self.sums.total, tuple(history), self.steps, self.rejected, self.failures
         )
 
@@ -217,7 +218,7 @@ class Integrator:
         stops: list[float],
         fields: dict[float, Array],
         history: list[tuple[int, float]],
-    ) -> tuple[Stretch, State]:
+    ) -> tuple[DenseOutput, State]:
         """Integrate from one kink to the next."""
         start, end = budget.start, budget.end
         t, h = start, FIRST * (end - start)
@@ -234,7 +235,7 @@ class Integrator:
                 if self.steps + self.rejected + self.failures >= self._max_steps:
                     raise self._too_many(t)
                 share = FIRST_SHARE if tableau is EULER else float(np.sqrt(budget.share(t, t + length)))
-                left = min(NEWTON * share * budget.each, NEWTON_MOST)
+                left = min(NEWTON_SHARE * share * budget.each, NEWTON_MOST)
                 step = self._stepper.step(tableau, state, (start, end), t, length, left)
             except NotConverged as why:
                 self.failures += 1
@@ -277,7 +278,7 @@ class Integrator:
             if tableau is EULER or not last or length >= h:
                 h = length * (growth if growth > KEEP or growth < 1.0 else 1.0)
             tableau = self._tableau
-        return Stretch(np.array(times), np.array(values), np.array(slopes)), state
+        return DenseOutput(np.array(times), np.array(values), np.array(slopes)), state
 
     def _smooth(self, times: list[float], values: list[Array], slopes: list[Array]) -> float:
         """Growth of the step that interpolation between the latest steps allows."""
@@ -308,7 +309,7 @@ class Integrator:
             return _Error(np.zeros(len(self._watch) + len(uptakes)), change)
         taken = [uptake.amount(d) / self._whole for uptake, d in zip(uptakes, step.defects, strict=True)]
         curves = np.append(self._sums(self._watch, step.defect), taken)
-        return _Error(curves, self._stepper.rms(step.defect) / FIELD)
+        return _Error(curves, self._stepper.rms(step.defect) / FIELD_TOLERANCE)
 
     def _count(self, change: Array, before: tuple[Array, ...], after: tuple[Array, ...], inflow: Array) -> None:
         """Book what a step or a jump moves."""

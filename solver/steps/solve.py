@@ -13,8 +13,8 @@ from microlith.solver.steps.integrator import Integrator, Ledger
 from microlith.solver.steps.stepper import Stepper
 from microlith.solver.steps.tableaus import ESDIRK4, TRBDF2, Tableau
 
-LOOSE = 2e-3  # tolerance above which steps of order 2 are taken: more of them, whose equations are easier to solve
-INNER = 1e-3  # relative residual of iterative linear solvers: Newton's method goes on anyway
+SECOND_ORDER = 2e-3  # tolerance from which steps of order 2 are taken: more, whose equations are easier to solve
+NEWTON_INNER = 1e-3  # relative residual of iterative linear solvers: Newton's method goes on anyway
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Effort:
     """What the steps took."""
 
     steps: int
-    rejected: int  # repeated because their estimated error was too large,
-    failures: int  # or because Newton's method did not converge
+    rejected: int  # repeated because their estimated error was too large
+    failures: int  # repeated because Newton's method did not converge
     newton_iterations: int
     set_ups: int  # factorisations, or set-ups of multigrid
 
@@ -88,11 +88,11 @@ def solve_stepwise(
     Raises:
         ArithmeticError: The steps became too short or too many.
     """
-    tableau = tableau or (ESDIRK4 if tolerance <= LOOSE else TRBDF2)
+    tableau = tableau or (ESDIRK4 if tolerance <= SECOND_ORDER else TRBDF2)
     dynamics = Dynamics(problem)
     space = problem.space
     degree = space.element.basix_element.degree
-    stepper = Stepper(dynamics, method, INNER, space.mesh.topology.dim, degree)
+    stepper = Stepper(dynamics, method, NEWTON_INNER, space.mesh.topology.dim, degree)
     integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress)
     run = integrator.run(float(times[times > 0][0]), stops)
     used = stepper.solver

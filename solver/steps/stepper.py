@@ -21,10 +21,10 @@ from microlith.solver.steps.dynamics import Dynamics, Moment, Tangent
 from microlith.solver.steps.tableaus import Tableau
 
 MOST = 30  # iterations of Newton's method before a stage counts as failed
-SLOW = 0.4  # contraction at which the matrix is made anew before the next stage,
-FAILING = 0.7  # and at which at once,
+SLOW = 0.4  # contraction from which the matrix is made anew before the next stage
+FAILING = 0.7  # contraction from which the matrix is made anew at once
 HIDDEN = 0.1  # contraction better than which is not believed
-RENEWALS = 4  # so many times at most
+RENEWALS = 4  # of the matrix within a stage, at most
 DEPTH = 4  # earlier iterations that the mixing looks at
 FORGIVEN = 1.3  # ratio of steps over which the matrix is kept
 
@@ -247,7 +247,7 @@ class Stepper:
         return self._change.array_r.copy()
 
     def after_jump(self, u: Array, before: Moment, after: Moment) -> Array:
-        """U right after held values have jumped, with what all other rows have as it was; collective."""
+        """Unknowns u right after held values have jumped, with what all other rows have as it was; collective."""
         system = self.dynamics.system
         moved = np.zeros_like(u)
         for load, old, new in zip(system.loads, before.held, after.held, strict=True):

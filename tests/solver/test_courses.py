@@ -10,7 +10,7 @@ from test_krylov import D, _dense
 
 from mpi4py import MPI
 
-from microlith.solver.krylov.integrate import phi1, phi2, phi3
+from microlith.solver.krylov.phi import phi1, phi2, phi3
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import Course, course_of
 from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role

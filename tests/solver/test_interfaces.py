@@ -371,7 +371,7 @@ def test_copies_where_phases_meet(kind):
     slow = {pair: InterfaceLaw(*pair, exchange=1e-9) for pair in ("ab", "ac", "bd", "cd")}
     for laws, unknowns, shown in (
         ((), 0, 0),
-        ((slow["ab"],), on_side, on_side),  # at the junction a - c - d - b hang together
+        ((slow["ab"],), on_side, on_side),  # at the junction a - c - d - b are connected
         ((slow["ab"], slow["cd"]), 2 * on_side + line, 2 * on_side + line),
         (tuple(slow.values()), 4 * on_side + 3 * line, 4 * on_side + 3 * line),
         ((slow["ab"], InterfaceLaw("c", "d", partition=1.0)), on_side, on_side),

@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 
 from mpi4py import MPI
 
-from microlith.solver.krylov.integrate import phi1, phi2
+from microlith.solver.krylov.phi import phi1, phi2
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role
 from microlith.solver.problem.problem import build

@@ -16,7 +16,6 @@ from microlith.meshing.mesh.phasemesh import face_tag, interface_tag
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import Course
 from microlith.solver.physics.kirchhoff import Potential
-from microlith.solver.physics.law_values import values_of
 from microlith.solver.physics.laws import (
     OPERATIONS,
     Concentration,
@@ -24,6 +23,7 @@ from microlith.solver.physics.laws import (
     DiffusivityExpression,
     DiffusivityTable,
     Operation,
+    values_of,
 )
 from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePhysics, Physics, Role
 from microlith.solver.problem.problem import build
@@ -545,7 +545,7 @@ def test_lithium_balances_whatever_newton_leaves(tolerance, monkeypatch):
     """Iterations that stop a thousand times too early cost accuracy, not lithium."""
     from microlith.solver.steps import integrator as implicit
 
-    monkeypatch.setattr(implicit, "NEWTON", 30.0)
+    monkeypatch.setattr(implicit, "NEWTON_SHARE", 30.0)
     monkeypatch.setattr(implicit, "NEWTON_MOST", np.inf)
     sink = PhasePhysics("silicon", Role.SINK, uptake=3.0 * D / LENGTH, capacity=0.5 * 1000.0 * LENGTH)
     found = run(with_sink(slab_mesh(20)), Physics((medium(JUMP), sink), FED), 2, tolerance, end=2 * END)
