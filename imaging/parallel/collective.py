@@ -50,6 +50,12 @@ def on_root(comm: "Comm", function: Callable[P, T], *args: P.args, **kwargs: P.k
     return together(comm, lambda: function(*args, **kwargs) if comm.rank == 0 else None)
 
 
+def of_root(product: T | None) -> T:
+    """What rank 0 alone has, as `on_root` leaves it, on rank 0."""
+    assert product is not None
+    return product
+
+
 def on_first_rank(comm: "Comm", work: Callable[[], T]) -> T:
     """Do the work on rank 0 only and give its result to all ranks; errors as in `together`."""
     return comm.bcast(on_root(comm, work), root=0)

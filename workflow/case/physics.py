@@ -7,11 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 from microlith.solver.physics import effective
-from microlith.solver.physics.courses import Course, course_of
+from microlith.solver.physics.courses import MOST_KINKS, Course, course_of
 from microlith.solver.physics.laws import DiffusivityLaw, DiffusivityTable
 from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePhysics, Physics, Role
 from microlith.workflow.case.expressions import diffusivity_expression, largest_diffusivity
-from microlith.workflow.case.over_time import check_period, value_or_course
 from microlith.workflow.schema.kinds import Place, nearest
 from microlith.workflow.schema.units import length_text
 
@@ -24,7 +23,7 @@ def physics_of(raw: dict[str, Any], at: Place) -> Physics:
     """The physics of a parsed case file.
 
     Args:
-        raw: The case file as `schema.CASE` parses it.
+        raw: The case file as `keys.CASE` parses it.
         at: The file.
 
     Raises:
@@ -82,7 +81,7 @@ def check_periods(raw: dict[str, Any], end: float, at: Place) -> None:
     for section in ("phases", "faces"):
         for name, table in raw[section].items():
             for key in COURSES:
-                check_period(table.get(key), end, at.child(section, section=True).child(name, section=True).child(key))
+                _check_period(table.get(key), end, at.child(section, section=True).child(name, section=True).child(key))
 
 
 def check_phase(name: str, phases: list[str], at: Place) -> None:
@@ -97,7 +96,7 @@ def check_phase(name: str, phases: list[str], at: Place) -> None:
 
 def _courses(raw: dict[str, Any], at: Place) -> dict[str, float | Course]:
     return {
-        key: value_or_course(raw[key], at.child(key), positive=key == "mass_transfer") for key in COURSES if key in raw
+        key: _value_or_course(raw[key], at.child(key), positive=key == "mass_transfer") for key in COURSES if key in raw
     }
 
 
@@ -232,3 +231,61 @@ def _interfaces(
             exchange, film = diffusivity / thickness, f"{length_text(thickness)} with D {diffusivity:g} m^2/s"
         laws.append(InterfaceLaw(pair[0], pair[1], entry.get("partition", 1.0), exchange, film))
     return tuple(laws)
+
+
+# --- courses over time: linear between times, or in steps; once, or again and again ---
+
+
+def _value_or_course(raw: float | dict[str, Any], at: Place, *, positive: bool = False) -> float | Course:
+    """A parsed quantity, or the course that a parsed table of times and values stands for.
+
+    Args:
+        raw: As `shared_keys.over_time` parses it, in SI.
+        at: Its place.
+        positive: Whether some value has to be above zero.
+
+    Raises:
+        InputError: The lists differ in length, times decrease, a time comes three times, the period is too short.
+    """
+    if not isinstance(raw, dict):
+        return raw
+    times, values, step = raw["times"], raw["values"], raw["interpolation"] == "step"
+    if len(times) != len(values):
+        raise at.error(f"expected as many values as times, got {len(values)} values and {len(times)} times")
+    for i, (before, after) in enumerate(pairwise(times), start=1):
+        if after < before or (step and after == before):
+            raise at.child("times").item(i).error(f"times have to increase; {after:g} s follows {before:g} s")
+        if i > 1 and after == before == times[i - 2]:
+            raise (at.child("times").item(i).error(f"{after:g} s is given three times; a jump has two values"))
+    period = raw.get("period")
+    if period is not None and period < times[-1]:
+        raise at.child("period").error(f"the period, {period:g} s, ends before the last of the times, {times[-1]:g} s")
+    if positive and max(values) == 0:
+        raise at.child("values").error("all values are zero; at least one has to be above zero")
+    if step:
+        times, values = _stairs(times, values)
+    return Course(times, values, period)
+
+
+def _check_period(raw: Any, end: float, at: Place) -> None:
+    """Refuse a course that comes again more often until the end (s) than can be followed.
+
+    Raises:
+        InputError: It does.
+    """
+    if isinstance(raw, dict) and raw.get("period") is not None:
+        turns = end / raw["period"]
+        if turns * len(raw["times"]) > MOST_KINKS:
+            raise at.child("period").error(
+                f"the period, {raw['period']:g} s, comes {turns:.3g} times until the end, {end:g} s; expected at most "
+                f"{MOST_KINKS // len(raw['times'])} times of such a course: check its unit, or end earlier"
+            )
+
+
+def _stairs(times: tuple[float, ...], values: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Knots of a course in which each value holds until the next: a jump at each time where the value changes."""
+    knots = [(times[0], values[0])]
+    for time, (before, after) in zip(times[1:], pairwise(values), strict=True):
+        if after != before:
+            knots += [(time, before), (time, after)]
+    return tuple(time for time, _ in knots), tuple(value for _, value in knots)

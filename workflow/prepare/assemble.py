@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.parallel.collective import of_root, on_root
 from microlith.meshing.mesh.export import write_mesh, write_parts
 from microlith.solver.problem.boundaries import feeding_tags
 from microlith.solver.problem.islands import Island, islands
@@ -31,7 +31,6 @@ from microlith.workflow.prepare.meshed import (
     mesh_of,
     method_of,
     read_image,
-    there,
 )
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
 from microlith.workflow.prepare.region_shares import shell_share, solved_flags
@@ -92,7 +91,7 @@ def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD, 
     on_root(comm, _print_report if show else log_report, meshed)
     if output is not None:
         if meshed.parts is None:
-            on_root(comm, lambda: write_mesh(output, there(meshed.triangulation)))
+            on_root(comm, lambda: write_mesh(output, of_root(meshed.triangulation)))
         else:
             write_parts(output, meshed.parts, comm)
         if comm.rank == 0:
@@ -111,7 +110,7 @@ def prepared(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Prepared:
 
 
 def _print_report(meshed: Meshed) -> None:
-    report = there(meshed.report)
+    report = of_root(meshed.report)
     print_fidelity(report)
     for warning in report.warnings():
         log.warning("%s", warning)
@@ -119,7 +118,7 @@ def _print_report(meshed: Meshed) -> None:
 
 def log_report(meshed: Meshed) -> None:
     """Tell in a few lines how true the mesh is to the image; on rank 0."""
-    report = there(meshed.report)
+    report = of_root(meshed.report)
     for line in fidelity_lines(report):
         log.info("%s", line)
     warnings = report.warnings()

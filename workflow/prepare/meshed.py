@@ -11,7 +11,7 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import label_volume, whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
-from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.parallel.collective import of_root, on_root
 from microlith.meshing.distribution.compilation import be_patient
 from microlith.meshing.distribution.from_parts import phase_mesh
 from microlith.meshing.distribution.from_triangles import distribute
@@ -135,9 +135,9 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage
 def _fitted(found: CaseImage, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm) -> Meshed:
     options, image = found.case.mesh, found.image
     with stages.stage("mesh", "meshing") as tell:
-        triangulation = on_root(comm, lambda: fitted_triangulation(there(image), options, solved, tell))
+        triangulation = on_root(comm, lambda: fitted_triangulation(of_root(image), options, solved, tell))
     with stages.stage("fidelity", "comparing mesh and image"):
-        report = on_root(comm, lambda: fidelity(there(image), there(triangulation), solved))
+        report = on_root(comm, lambda: fidelity(of_root(image), of_root(triangulation), solved))
     with stages.stage("distribution", "distributing the mesh"):
         mesh = distribute(triangulation, solved, comm)
     return Meshed(found.case, found.volume, image, "fitted", triangulation, None, report, mesh)
@@ -155,9 +155,3 @@ def _from_parts(found: CaseImage, method: Method, solved: Sequence[int], stages:
     with stages.stage("distribution", "distributing the mesh"):
         mesh = phase_mesh(parts, solved, comm)
     return Meshed(found.case, volume, found.image, method, None, parts, report, mesh)
-
-
-def there(product: T | None) -> T:
-    """What rank 0 has, on rank 0."""
-    assert product is not None
-    return product

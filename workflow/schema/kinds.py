@@ -1,6 +1,6 @@
 """Kinds of values that a case file holds: each parses a TOML value and describes itself as JSON Schema and in words.
 
-`table_kinds.py` makes tables of them and `schema.py` the tables of the case file; what the parser accepts, what
+`tables.py` makes tables of them and `keys.py` the tables of the case file; what the parser accepts, what
 `microlith schema` prints and what a message says was expected therefore cannot drift apart.
 """
 # ruff: noqa: D102 -- what the methods of each kind do is said once, by `Kind`

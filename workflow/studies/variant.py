@@ -12,7 +12,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.image.half_voxel import Shift, on_finer_voxels, shifted
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.parallel.collective import of_root, on_root
 from microlith.imaging.typing import Array
 from microlith.meshing.distribution.from_parts import phase_mesh
 from microlith.meshing.distribution.from_triangles import distribute
@@ -24,7 +24,7 @@ from microlith.solver.problem.problem import build
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.measured_regions import measured_regions
-from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named, there
+from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named
 
 Tell = Callable[[str], None]
 
@@ -117,7 +117,7 @@ def solved_variant(meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: 
             say("meshing")
             meshed = replace(meshed, mesh=_mesh(meshed, case, variant, comm), parts=None, triangulation=None)
         say("assembling")
-        problem = build(meshed.mesh, case.physics, there(case.degree), case.time.end)
+        problem = build(meshed.mesh, case.physics, degree_of(case, meshed.volume.dim), case.time.end)
     means = measured_regions(case, meshed, problem).means
     for name, mean in means.items():
         if mean.solved_measure <= 0:
@@ -156,7 +156,7 @@ def _mesh(meshed: Meshed, case: Case, variant: Variant, comm: MPI.Intracomm) -> 
         _refuse_nothing(volume, solved)
         image = whole_on_root(volume, comm) if volume.dim == 2 else None
     if meshed.method == "fitted":
-        return distribute(on_root(comm, lambda: fitted_triangulation(there(image), options, solved)), solved, comm)
+        return distribute(on_root(comm, lambda: fitted_triangulation(of_root(image), options, solved)), solved, comm)
     if meshed.method == "voxel":
         coarseness = options.coarseness if not variant.finer_image else 1.0
         return phase_mesh(voxel_parts(volume, solved, comm, coarseness), solved, comm)
