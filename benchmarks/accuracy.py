@@ -70,7 +70,7 @@ def reference(case: Case, factor: float, junction: float, comm: MPI.Intracomm) -
         options = resized(case.mesh, factor * coarser, junction_size=junction * coarser)
         prepared = assemble.prepared(replace(case, mesh=options, degree=3), comm)
         found.append(curves(prepared, REFERENCE_TOLERANCE)[0])
-        say(comm, f"reference: {prepared.cells} cells, {prepared.problem.unknowns} unknowns of degree 3")
+        say(comm, f"reference: {prepared.meshed.cells} cells, {prepared.problem.unknowns} unknowns of degree 3")
     say(comm, f"twice the sizes change it by {np.abs(found[1] - found[0]).max():.1e}")
     return found[1]
 
@@ -97,7 +97,7 @@ def measure(
             junction=_nanometres(options.junction_size),
             growth=options.growth,
             degree=degree,
-            cells=prepared.cells,
+            cells=prepared.meshed.cells,
             unknowns=prepared.problem.unknowns,
             mesh_s=mesh_seconds,
             solve_s=solve_seconds,

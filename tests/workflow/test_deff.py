@@ -136,7 +136,7 @@ def test_volume_on_ranks(tmp_path, capsys):
     image[0, 0, -1] = 2
     on_root(COMM, write_case, folder, image)
     capsys.readouterr()
-    found = deff(load_case(folder / "case.toml", transient=False), "sei", (), folder / "deff.json")
+    found = deff(load_case(folder / "case.toml", transient=False), "sei", (), folder / "deff.json").along
     assert [along.axis for along in found] == ["x", "y", "z"]
     assert found[0].relative == 0.0
     for along in found[1:]:
@@ -161,7 +161,7 @@ def test_volume_on_ranks(tmp_path, capsys):
 def test_no_single_diffusivity_gives_the_share_only(tmp_path, caplog, diffusivity, words):
     path = write_case(tmp_path, channels(), phases=PHASES.replace('"4e-14 m^2/s"', diffusivity))
     with caplog.at_level("INFO", logger="microlith"):
-        (along,) = deff(load_case(path, transient=False), "sei", ("x",), tmp_path / "d.json", show=False)
+        (along,) = deff(load_case(path, transient=False), "sei", ("x",), tmp_path / "d.json", show=False).along
     assert along.relative == pytest.approx(0.25, rel=1e-3)
     assert words in caplog.text
     entries = json.loads((tmp_path / "d.json").read_text())

@@ -53,12 +53,6 @@ class Prepared:
     stages: Stages  # with the times so far
 
     @property
-    def cells(self) -> int:
-        """Number of cells, over all ranks."""
-        topology = self.meshed.mesh.mesh.topology
-        return int(topology.index_map(topology.dim).size_global)
-
-    @property
     def timings(self) -> dict[str, float]:
         """Stage -> s."""
         return self.stages.timings
@@ -82,7 +76,7 @@ def check(case: Case) -> CaseImage:
     return replace(found, case=replace(found.case, mesh=mesh, degree=degree_of(case, dim)))
 
 
-def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD, *, show: bool = True) -> None:
+def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD, *, show: bool = True) -> Meshed:
     """Mesh the case's image, print the fidelity report, and write the mesh to `output` if given; collective.
 
     Without `show` the report is told in the log, of which a silent command shows nothing.
@@ -90,12 +84,22 @@ def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD, 
     meshed = mesh_of(case, case.physics.solved, Stages(), comm)
     on_root(comm, _print_report if show else log_report, meshed)
     if output is not None:
-        if meshed.parts is None:
-            on_root(comm, lambda: write_mesh(output, of_root(meshed.triangulation)))
-        else:
-            write_parts(output, meshed.parts, comm)
+        write_mesh_file(meshed, output, comm)
         if comm.rank == 0:
             log.info("mesh: %s", output)
+    return meshed
+
+
+def write_mesh_file(meshed: Meshed, path: Path, comm: MPI.Intracomm) -> None:
+    """Write all cells of a mesh, of unsolved phases too, to one file; collective.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    if meshed.parts is None:
+        on_root(comm, lambda: write_mesh(path, of_root(meshed.triangulation)))
+    else:
+        write_parts(path, meshed.parts, comm)
 
 
 def prepared(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Prepared:

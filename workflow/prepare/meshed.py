@@ -54,6 +54,12 @@ class Meshed:
     report: FidelityReport | None  # on rank 0
     mesh: PhaseMesh
 
+    @property
+    def cells(self) -> int:
+        """Number of cells of `mesh`, over all ranks."""
+        topology = self.mesh.mesh.topology
+        return int(topology.index_map(topology.dim).size_global)
+
 
 def mesh_of(case: Case, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm, *, check: bool = True) -> Meshed:
     """Read the image of a case and mesh it; collective.

@@ -35,7 +35,7 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
         "versions": versions(),
         "case": interpreted(case),
         "warnings": solved.warnings,
-        "cells": ready.cells,
+        "cells": ready.meshed.cells,
         "unknowns": ready.problem.unknowns,
         **(fidelity_entries(report) if report is not None else {}),
         "solver": _solver_entries(solved, comm.size),

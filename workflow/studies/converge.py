@@ -12,7 +12,7 @@ import numpy as np
 
 from mpi4py import MPI
 
-from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.assemble import log_report
@@ -25,6 +25,7 @@ from microlith.workflow.results.folder import (
     result_folder,
 )
 from microlith.workflow.studies import figures as pictures, report
+from microlith.workflow.studies.advice import advised
 from microlith.workflow.studies.richardson import cell_size, convergence, enveloped
 from microlith.workflow.studies.segmentation_error import segmentation
 from microlith.workflow.studies.spatial_error import silent
@@ -74,36 +75,71 @@ def converge(
         case: What to study.
         output: The result folder.
         force: Whether the results of an earlier study are overwritten.
-        levels: Number of meshes; 1: the case's alone, nothing is extrapolated; None: 3, of cubes 2.
-        wanted: Error in space for which sizes are told; None: they are not.
-        moved: Phase whose interfaces are moved by half a voxel; "": all between solved and unsolved phases; None: none.
+        levels: As of `studied`.
+        wanted: As of `studied`.
+        moved: As of `studied`.
         show: Whether to print tables.
         comm: The ranks that share the work.
 
     Raises:
         InputError: The case, its image, the phase or the folder is at fault.
     """
-    stages = Stages()
     with result_folder(output, force, comm) as folder:
-        meshed = mesh_of(case, case.physics.solved, stages, comm)
-        on_root(comm, log_report, meshed)
-        meshed = _as_taken(meshed)
-        study = _study(meshed, levels, stages, comm)
-        if moved is not None:
-            study = replace(study, segmentation=segmentation(meshed, moved, stages, comm))
-        advice = None if wanted is None else report.advised(study, meshed, wanted)
-        on_root(comm, report.write_table, folder / CONVERGE_TABLE, study)
-        on_root(comm, report.write_figures, folder / CONVERGE, study, advice)
-        if len(study.levels) > 1:
-            on_root(comm, pictures.draw_convergence, folder / CONVERGE_PICTURE, study)
-        if study.segmentation is not None:
-            on_root(comm, pictures.draw_segmentation, folder / SEGMENTATION_PICTURE, study.segmentation, case.title)
-    on_root(comm, report.tell, study, advice, show)
-    names = [CONVERGE, CONVERGE_TABLE]
-    names += [CONVERGE_PICTURE] if len(study.levels) > 1 else []
-    names += [SEGMENTATION_PICTURE] if study.segmentation is not None else []
+        study = studied(case, levels, wanted, moved, comm)
+        names = on_first_rank(comm, lambda: write_study(study, folder))
+    on_root(comm, report.tell, study, show)
     log.info("results: %s", ", ".join(str(output / name) for name in names))
     return study
+
+
+def studied(
+    case: Case,
+    levels: int | None = None,
+    wanted: float | None = None,
+    moved: str | None = None,
+    comm: MPI.Intracomm = MPI.COMM_WORLD,
+) -> Study:
+    """Study a case; nothing is printed or written; collective.
+
+    Args:
+        case: What to study.
+        levels: Number of meshes; 1: the case's alone, nothing is extrapolated; None: 3, of cubes 2.
+        wanted: Error in space for which sizes are told; None: they are not.
+        moved: Phase whose interfaces are moved by half a voxel; "": all between solved and unsolved phases; None: none.
+        comm: The ranks that share the work.
+
+    Raises:
+        InputError: The case, its image or the phase is at fault.
+    """
+    stages = Stages()
+    meshed = mesh_of(case, case.physics.solved, stages, comm)
+    on_root(comm, log_report, meshed)
+    meshed = _as_taken(meshed)
+    study = _study(meshed, levels, stages, comm)
+    if moved is not None:
+        study = replace(study, segmentation=segmentation(meshed, moved, stages, comm))
+    return study if wanted is None else replace(study, advice=advised(study, meshed, wanted))
+
+
+def write_study(study: Study, folder: Path) -> list[str]:
+    """Write table, figures and pictures of a study into a folder; on one rank.
+
+    Returns:
+        Names of the files.
+
+    Raises:
+        InputError: A file can't be written.
+    """
+    report.write_table(folder / CONVERGE_TABLE, study)
+    report.write_figures(folder / CONVERGE, study)
+    names = [CONVERGE, CONVERGE_TABLE]
+    if len(study.levels) > 1:
+        pictures.draw_convergence(folder / CONVERGE_PICTURE, study)
+        names.append(CONVERGE_PICTURE)
+    if study.segmentation is not None:
+        pictures.draw_segmentation(folder / SEGMENTATION_PICTURE, study.segmentation, study.case.title)
+        names.append(SEGMENTATION_PICTURE)
+    return names
 
 
 def _as_taken(meshed: Meshed) -> Meshed:
@@ -137,7 +173,7 @@ def _study(meshed: Meshed, levels: int | None, stages: Stages, comm: MPI.Intraco
             higher = _solved(meshed, Variant(degree=degree + 1), f"run {count} of {count}", stages, comm)
     outcomes = _decreasing(found, base)
     regions = {name: _region(name, outcomes, base, higher, stricter, found[0], degree, dim) for name in base.curves}
-    return Study(case, dim, tuple(found), base, higher, stricter, regions, None, stages.timings)
+    return Study(case, dim, tuple(found), base, higher, stricter, regions, None, None, stages.timings)
 
 
 def _decreasing(found: list[Outcome], base: Outcome) -> list[Outcome]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from microlith.solver.conduction import AXES, Conduction, conduction
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.prepare.assemble import log_report
-from microlith.workflow.prepare.meshed import Meshed, mesh_of
+from microlith.workflow.prepare.meshed import degree_of, mesh_of
 from microlith.workflow.results.folder import versions, write_summary
 from microlith.workflow.schema.kinds import nearest
 
@@ -35,6 +36,25 @@ def phase_index(case: Case, name: str) -> int:
     return names.index(name)
 
 
+@dataclass(frozen=True, eq=False)
+class EffectiveDiffusivity:
+    """What a phase conducts between opposite faces of the image, and how it was found."""
+
+    case: Case
+    phase: str  # name
+    bulk: float | None  # m^2/s, as the case gives it, porosity included; None: the case gives no single one
+    along: tuple[Conduction, ...]  # one per axis
+    method: str  # that made the mesh
+    degree: int  # of the elements
+    cells: int  # over all ranks
+    ranks: int
+    seconds: dict[str, float]  # stage -> s
+
+    def value(self, along: Conduction) -> float | None:
+        """The effective diffusivity along an axis, m^2/s; None where the case gives none to multiply."""
+        return None if self.bulk is None else along.relative * self.bulk
+
+
 def deff(
     case: Case,
     phase: str,
@@ -42,7 +62,7 @@ def deff(
     output: Path | None,
     show: bool = True,
     comm: MPI.Intracomm = MPI.COMM_WORLD,
-) -> tuple[Conduction, ...]:
+) -> EffectiveDiffusivity:
     """Find the effective diffusivity of a phase, print it, and write it to a JSON file if one is given; collective.
 
     Args:
@@ -56,6 +76,30 @@ def deff(
     Raises:
         InputError: The case, its image, the phase or an axis is at fault.
     """
+    found = effective_diffusivity(case, phase, axes, comm)
+    if show:
+        on_root(comm, _print, found)
+    if output is not None:
+        on_root(comm, write_summary, output, _entries(found))
+        if comm.rank == 0:
+            log.info("effective diffusivity: %s", output)
+    return found
+
+
+def effective_diffusivity(
+    case: Case, phase: str, axes: Sequence[str] = (), comm: MPI.Intracomm = MPI.COMM_WORLD
+) -> EffectiveDiffusivity:
+    """Find the effective diffusivity of a phase; nothing is printed or written; collective.
+
+    Args:
+        case: Image, phases and mesh of it count.
+        phase: Name of the phase; its role does not matter.
+        axes: Any of "x", "y" and "z"; none means all that the image has.
+        comm: The ranks that share the work.
+
+    Raises:
+        InputError: The case, its image, the phase or an axis is at fault.
+    """
     index = phase_index(case, phase)
     stages = Stages()
     meshed = mesh_of(case, (index,), stages, comm, check=False)
@@ -64,30 +108,42 @@ def deff(
         if axis not in AXES[:dim]:
             raise InputError(f"--axis {axis}: {case.path}: the image is 2D and has the axes x and y only")
     on_root(comm, log_report, meshed)
-    degree = case.degree or (2 if dim == 2 else 1)
+    degree = degree_of(case, dim)
     with stages.stage("solve", "solving"):
-        found = conduction(meshed.mesh, index, axes or AXES[:dim], degree, case.solver)
-    for along in found:
-        if along.disagreement > AGREEMENT and comm.rank == 0:
+        along = conduction(meshed.mesh, index, axes or AXES[:dim], degree, case.solver)
+    found = EffectiveDiffusivity(
+        case=case,
+        phase=phase,
+        bulk=_bulk(case, index),
+        along=along,
+        method=meshed.method,
+        degree=degree,
+        cells=meshed.cells,
+        ranks=comm.size,
+        seconds=stages.timings,
+    )
+    if comm.rank == 0:
+        _tell_limits(found, index)
+    return found
+
+
+def _tell_limits(found: EffectiveDiffusivity, index: int) -> None:
+    """What to bear in mind with the figures."""
+    for along in found.along:
+        if along.disagreement > AGREEMENT:
             log.warning(
                 "along %s the fluxes through the two faces differ from the energy by %.1e: trust no more digits",
                 along.axis,
                 along.disagreement,
             )
-    physics = case.physics.phases[index]
-    if comm.rank == 0 and physics.anisotropy is not None:
+    physics = found.case.physics.phases[index]
+    if physics.anisotropy is not None:
         log.warning(
-            "the diffusivity of %s differs along the axes: the figures are for the shape of the phase alone", phase
+            "the diffusivity of %s differs along the axes: the figures are for the shape of the phase alone",
+            found.phase,
         )
-    if comm.rank == 0 and physics.law is not None:
-        log.info("the diffusivity of %s depends on c: D_eff is D of c times the share that is told", phase)
-    if show:
-        on_root(comm, _print, phase, _bulk(case, index), found)
-    if output is not None:
-        on_root(comm, write_summary, output, _entries(case, index, meshed, degree, found, stages))
-        if comm.rank == 0:
-            log.info("effective diffusivity: %s", output)
-    return found
+    if physics.law is not None:
+        log.info("the diffusivity of %s depends on c: D_eff is D of c times the share that is told", found.phase)
 
 
 def _bulk(case: Case, index: int) -> float | None:
@@ -98,49 +154,46 @@ def _bulk(case: Case, index: int) -> float | None:
     return phase.effective_diffusivity
 
 
-def _print(phase: str, bulk: float | None, found: Sequence[Conduction]) -> None:
+def _print(found: EffectiveDiffusivity) -> None:
     from rich.table import Table
 
     columns = ["along", "D_eff / D", "tortuosity factor", "joined to both faces"]
-    if bulk is not None:
+    if found.bulk is not None:
         columns.insert(2, "D_eff in m²/s")
-    table = Table(*columns, title=f"{phase}: {found[0].fraction:.5f} of the box", title_justify="left")
-    for along in found:
+    table = Table(*columns, title=f"{found.phase}: {found.along[0].fraction:.5f} of the box", title_justify="left")
+    for along in found.along:
+        value = found.value(along)
         cells = [along.axis, f"{along.relative:.6g}", f"{along.tortuosity:.6g}", f"{100 * along.connected:.3f} %"]
-        if bulk is not None:
-            cells.insert(2, f"{along.relative * bulk:.6g}")
+        if value is not None:
+            cells.insert(2, f"{value:.6g}")
         table.add_row(*cells)
     table_console().print(table)
 
 
-def _entries(
-    case: Case, index: int, meshed: Meshed, degree: int, found: Sequence[Conduction], stages: Stages
-) -> dict[str, Any]:
-    mesh = meshed.mesh.mesh
-    bulk = _bulk(case, index)
+def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
     return {
         "versions": versions(),
-        "case": case.path,
-        "image": case.image.path,
-        "phase": case.labels[index].name,
-        "volume_fraction": found[0].fraction,
-        "diffusivity_m2_per_s": bulk,
-        "axes": {along.axis: _axis_entries(along, bulk) for along in found},
+        "case": found.case.path,
+        "image": found.case.image.path,
+        "phase": found.phase,
+        "volume_fraction": found.along[0].fraction,
+        "diffusivity_m2_per_s": found.bulk,
+        "axes": {along.axis: _axis_entries(along, found.value(along)) for along in found.along},
         "mesh": {
-            "method": meshed.method,
-            "degree": degree,
-            "cells": mesh.topology.index_map(mesh.topology.dim).size_global,
-            "unknowns": found[0].unknowns,
+            "method": found.method,
+            "degree": found.degree,
+            "cells": found.cells,
+            "unknowns": found.along[0].unknowns,
         },
-        "ranks": mesh.comm.size,
-        "timings_s": stages.timings,
+        "ranks": found.ranks,
+        "timings_s": found.seconds,
     }
 
 
-def _axis_entries(along: Conduction, bulk: float | None) -> dict[str, Any]:
+def _axis_entries(along: Conduction, value: float | None) -> dict[str, Any]:
     return {
         "relative_effective_diffusivity": along.relative,
-        "effective_diffusivity_m2_per_s": None if bulk is None else along.relative * bulk,
+        "effective_diffusivity_m2_per_s": value,
         "tortuosity_factor": along.tortuosity,  # null where nothing gets through
         "connected_share": along.connected,
         "flux_disagreement": along.disagreement,

@@ -3,109 +3,30 @@
 import csv
 import io
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microlith.imaging.image.half_voxel import DEFAULT_SIZE_MAX
-from microlith.meshing.fitted.sizing import DEFAULT_SIZE
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.console.terminal import table_console
 from microlith.workflow.results.folder import versions, write_summary, write_text
-from microlith.workflow.schema.units import length_text
+from microlith.workflow.studies.advice import advice_lines
 
 if TYPE_CHECKING:
-    from microlith.workflow.prepare.meshed import Meshed
     from microlith.workflow.studies.segmentation_error import Segmentation
     from microlith.workflow.studies.study import RegionErrors, Study
     from microlith.workflow.studies.variant import Outcome
 
 log = logging.getLogger(__name__)
-COARSEST_ADVISED = 2.0  # sizes are not told to be larger than what was tried
-FINEST_ADVISED = 0.25  # per size of the finest mesh: beyond, the law is a guess
-
-
-@dataclass(frozen=True)
-class Advice:
-    """Sizes for a wanted error in space."""
-
-    wanted: float  # relative to the source concentration
-    factor: float  # on all sizes of the case
-    size: dict[str, float]  # phase -> m
-    size_max: float  # m
-    unknowns: float  # about how many
-    deciding: str  # region
-    sentences: tuple[str, ...]  # what to be careful about
-
-
-def advised(study: "Study", meshed: "Meshed", wanted: float) -> Advice | None:
-    """Sizes at which the worst region has a wanted error in space; None where the study has one mesh only.
-
-    Args:
-        study: The study.
-        meshed: The case with its image.
-        wanted: Error, per reference concentration.
-    """
-    case = study.case
-    factors = {
-        name: (wanted / max(found.largest, 1e-300)) ** (1.0 / found.law.power)
-        for name, found in study.regions.items()
-        if found.law is not None and found.largest is not None
-    }
-    if not factors:
-        return None
-    deciding = min(factors, key=factors.__getitem__)
-    factor = factors[deciding]
-    finest = min(study.size(outcome) for outcome in study.levels)
-    sentences = []
-    if factor > COARSEST_ADVISED:
-        factor = COARSEST_ADVISED
-        sentences.append("coarser meshes would perhaps do, but were not tried")
-    law = study.regions[deciding].law
-    if law is not None and law.order is None:
-        sentences.append(
-            f"no order is established in region {deciding}, so this takes the error to fall with the size; try it"
-        )
-    if factor < FINEST_ADVISED * finest:
-        sentences.append("this is far beyond the finest mesh of the study: go there in steps")
-    if case.mesh.method == "voxel":
-        sentences.append("squares and cubes have no sizes: take method fitted or lattice, or a higher degree")
-    pixel = min(meshed.volume.voxel_size)
-    sizes = dict(case.mesh.size) or {case.physics.phases[i].name: DEFAULT_SIZE * pixel for i in case.physics.solved}
-    labelled = {entry.name for entry in case.labels if entry.labels}  # not what was split off a source
-    largest = case.mesh.size_max or DEFAULT_SIZE_MAX * max(meshed.volume.extent)
-    return Advice(
-        wanted=wanted,
-        factor=factor,
-        size={name: factor * size for name, size in sizes.items() if name in labelled},
-        size_max=factor * largest,
-        unknowns=study.base.unknowns * factor**-study.dim,
-        deciding=deciding,
-        sentences=tuple(sentences),
-    )
-
-
-def advice_lines(study: "Study", advice: Advice) -> list[str]:
-    """The advice in sentences."""
-    lines = [
-        f"for {advice.wanted:g} in space (region {advice.deciding} decides) multiply the sizes by {advice.factor:.2g}, "
-        f"which gives about {advice.unknowns:.2g} unknowns"
-    ]
-    if study.case.mesh.method != "voxel":
-        sizes = ", ".join(f'{name} = "{length_text(float(f"{size:.2g}"))}"' for name, size in advice.size.items())
-        largest = length_text(float(f"{advice.size_max:.2g}"))
-        lines[0] += f': size = {{ {sizes} }}, size_max = "{largest}"'
-    return lines + list(advice.sentences)
 
 
 # --- tables ---
 
 
-def tell(study: "Study", advice: Advice | None, show: bool) -> None:
+def tell(study: "Study", show: bool) -> None:
     """Print the tables, or with `show` off tell the errors in the log, of which a silent command shows nothing."""
-    lines = [] if advice is None else advice_lines(study, advice)
+    lines = [] if study.advice is None else advice_lines(study.case, study.advice)
     if show:
         console = table_console()
         for heading, rows, title in _tables(study):
@@ -231,12 +152,13 @@ def _error_of(study: "Study", outcome: "Outcome", name: str) -> float | None:
     return float(law.error(cell_size(outcome.cells, study.dim)).max(initial=0.0))
 
 
-def write_figures(path: Path, study: "Study", advice: Advice | None) -> None:
+def write_figures(path: Path, study: "Study") -> None:
     """Write converge.json: everything.
 
     Raises:
         InputError: The file can't be written.
     """
+    advice = study.advice
     entries: dict[str, Any] = {
         "versions": versions(),
         "case": interpreted(study.case),
@@ -245,7 +167,7 @@ def write_figures(path: Path, study: "Study", advice: Advice | None) -> None:
         "runs": [_run_entries(outcome) for outcome in _outcomes(study)],
         "times_s": study.base.times,
         "regions": {name: _region_entries(found) for name, found in study.regions.items()},
-        "sizes": None if advice is None else vars(advice) | {"text": advice_lines(study, advice)},
+        "sizes": None if advice is None else vars(advice) | {"text": advice_lines(study.case, advice)},
         "segmentation": None if study.segmentation is None else _segmentation_entries(study.segmentation),
         "timings_s": study.seconds,
     }

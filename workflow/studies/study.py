@@ -26,6 +26,19 @@ class RegionErrors:
         return None if self.space is None else float(self.space.max(initial=0.0))
 
 
+@dataclass(frozen=True)
+class Advice:
+    """Sizes for a wanted error in space."""
+
+    wanted: float  # relative to the source concentration
+    factor: float  # on all sizes of the case
+    size: dict[str, float]  # phase -> m
+    size_max: float  # m
+    unknowns: float  # about how many
+    deciding: str  # region
+    sentences: tuple[str, ...]  # what to be careful about
+
+
 @dataclass(frozen=True, eq=False)
 class Study:
     """All that was solved, and what it says."""
@@ -37,7 +50,8 @@ class Study:
     higher: Outcome | None  # of a degree more
     stricter: Outcome | None  # the coarsest with a tenth of the tolerance
     regions: dict[str, RegionErrors]
-    segmentation: Segmentation | None
+    segmentation: Segmentation | None  # None: not asked for
+    advice: Advice | None  # None: not asked for, or there is one level only
     seconds: dict[str, float]  # stage -> s
 
     def size(self, outcome: Outcome) -> float:

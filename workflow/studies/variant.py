@@ -129,10 +129,8 @@ def solved_variant(meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: 
         case.solver,
         lambda solves, error: say(f"{solves} solves, error about {error:.0e}"),
     )
-    topology = meshed.mesh.mesh.topology
-    cells = int(topology.index_map(topology.dim).size_global)
     seconds = comm.allreduce(time.perf_counter() - start, op=MPI.MAX)
-    return outcome_of(variant, case, cells, problem.unknowns, transient, problem.scales.concentration, seconds)
+    return outcome_of(variant, case, meshed.cells, problem.unknowns, transient, problem.scales.concentration, seconds)
 
 
 def _case_of(meshed: Meshed, variant: Variant) -> Case:
