@@ -15,7 +15,8 @@ ROOMS = (
     *("solver/options", "solver/linear_solvers", "solver/physics", "solver/interfaces", "solver/problem"),
     *("solver/conduction", "solver/krylov", "solver/regions", "solver/times", "solver/steps", "solver/transient"),
     *("workflow/console", "workflow/schema", "workflow/case", "workflow/prepare", "workflow/results"),
-    *("workflow/pictures", "workflow/viewer", "workflow/studies", "workflow/run", "workflow/commands", "workflow/cli"),
+    *("workflow/rendering", "workflow/pictures", "workflow/viewer", "workflow/studies", "workflow/run"),
+    *("workflow/commands", "workflow/cli"),
 )
 FLOORS = tuple(dict.fromkeys(room.split("/")[0] for room in ROOMS))
 # What a floor never imports, whatever the order says

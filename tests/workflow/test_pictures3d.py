@@ -17,11 +17,11 @@ from microlith.imaging.image.volume import LabelVolume, Portion
 from microlith.meshing.distribution.from_parts import phase_mesh
 from microlith.solver.regions.shapes import Ball, Box, Shell, WholePhase
 from microlith.workflow.pictures import snapshots3d as pictures3d
-from microlith.workflow.pictures.cutaway import Sheet, _section, _split, cutaway, thinned, vertices_of
 from microlith.workflow.pictures.figure import BLUE_TO_RED, DPI, greys_of, phases_with_cells
-from microlith.workflow.pictures.rendering import Layer, Renderer, RenderingError, Scene, rendering_environment
 from microlith.workflow.pictures.snapshots3d import MARGINS, View, draw_snapshots_3d
-from microlith.workflow.pictures.solids import solids
+from microlith.workflow.rendering.cutaway import Sheet, _section, _split, cutaway, thinned, vertices_of
+from microlith.workflow.rendering.renderer import Layer, Renderer, RenderingError, Scene, rendering_environment
+from microlith.workflow.rendering.solids import solids
 
 COMM = MPI.COMM_WORLD
 NAMES = ("pore", "sei_cb", "particle", "other")

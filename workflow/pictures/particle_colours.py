@@ -1,6 +1,6 @@
 """Colours of the times at which particles' surfaces have half of what drives the case."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.typing import Array
-from microlith.workflow.pictures.figure import INK, name_entries, time_unit
+from microlith.workflow.pictures.figure import said_time, time_unit
 from microlith.workflow.results.particles import ParticleTable
 
 if TYPE_CHECKING:
@@ -23,19 +23,32 @@ DECADE = 3.0  # ratio of times from which on their scale is logarithmic
 
 @dataclass(frozen=True, eq=False)
 class TimeColours:
-    """Colours of the times t50 of particles."""
+    """Colours of the times t50 of all particles."""
 
     mappable: "ScalarMappable"
     unit: str
     scale: float  # s per unit
     ends: tuple[float, float]  # of the scale, in the unit
+    times: Array  # (particles,) t50 in their numbering, s; infinite where a surface never has half
+    end: float  # of the run, s
+    phases: frozenset[str]  # that the particles are of
+    some_never: bool  # whether a particle of the tables never has half
 
     @classmethod
-    def of(cls, tables: Sequence[ParticleTable], end: float) -> "TimeColours":
-        """From the first to the last of the times, on a logarithmic scale where they differ much."""
+    def of(cls, tables: Sequence[ParticleTable], count: int, end: float) -> "TimeColours":
+        """From the first to the last of the times, on a logarithmic scale where they differ much.
+
+        Args:
+            tables: Of the particles' regions; the first one decides where two have one phase.
+            count: Number of all particles.
+            end: Of the run, s.
+        """
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import LogNorm, Normalize
 
+        of_particle = np.full(count, np.inf)
+        for table in reversed(tables):
+            of_particle[table.numbers] = table.t50
         times = np.concatenate([table.t50 for table in tables])
         times = times[np.isfinite(times) & (times > 0)]
         low, high = (float(times.min()), float(times.max())) if len(times) else (0.1 * end, end)
@@ -43,17 +56,19 @@ class TimeColours:
         scale, unit = time_unit(high)
         ends = (low / scale, high / scale)
         norm = (LogNorm if high / low > DECADE else Normalize)(*ends)
-        return cls(ScalarMappable(norm, FAST_TO_SLOW), unit, scale, ends)
+        never = any(bool(np.isinf(table.t50).any()) for table in tables)
+        phases = frozenset(table.shape.phase for table in tables)
+        return cls(ScalarMappable(norm, FAST_TO_SLOW), unit, scale, ends, of_particle, end, phases, never)
 
-    def level(self, times: Array) -> Array:
-        """Places on the colour bar, from 0 to 1, nan where the time is infinite."""
+    def level(self) -> Array:
+        """Places of all particles on the colour bar, from 0 to 1, nan where the time is infinite."""
         norm = self.mappable.norm
-        shown = np.clip(times / self.scale, *self.ends)
-        return np.where(np.isfinite(times), np.asarray(norm(shown), np.float64), np.nan)
+        shown = np.clip(self.times / self.scale, *self.ends)
+        return np.where(np.isfinite(self.times), np.asarray(norm(shown), np.float64), np.nan)
 
-    def colours(self, times: Array) -> NDArray[np.uint8]:
-        """Red, green and blue, (n, 3)."""
-        level = self.level(times)
+    def colours(self) -> NDArray[np.uint8]:
+        """Red, green and blue of all particles, (particles, 3)."""
+        level = self.level()
         shown: NDArray[np.uint8] = self.mappable.cmap(np.nan_to_num(level), bytes=True)[..., :3]
         shown[np.isnan(level)] = np.round(np.multiply(NEVER, 255))
         return shown
@@ -71,36 +86,6 @@ class TimeColours:
         axis.set_minor_formatter(NullFormatter())
 
 
-def of_particle(tables: Sequence[ParticleTable], count: int) -> Array:
-    """t50 of all particles, (count,), in their numbering; the first table decides where two have one phase."""
-    times = np.full(count, np.inf)
-    for table in reversed(tables):
-        times[table.numbers] = table.t50
-    return times
-
-
-def legend_of_phases(
-    figure: Any, left: float, phases: Mapping[str, Colour], tables: Sequence[ParticleTable], end: float
-) -> None:
-    """Patches for the phases around and for particles that never have half, under the picture."""
-    from matplotlib.patches import Patch
-
-    scale, unit = time_unit(end)
-    shown = dict(phases)
-    if any(np.isinf(table.t50).any() for table in tables):
-        shown[f"not half within {end / scale:g} {unit}"] = NEVER
-    _, height = figure.get_size_inches()
-    handles = [Patch(facecolor=colour, edgecolor=INK, linewidth=0.5) for colour in shown.values()]
-    if handles:
-        legend = figure.legend(
-            handles,
-            ["-"] * len(handles),
-            loc="lower left",
-            bbox_to_anchor=(left, 0.24 / height),
-            ncols=min(3, len(handles)),
-            frameon=False,
-            fontsize=8,
-            borderpad=0,
-            borderaxespad=0,
-        )
-        name_entries(legend, list(shown))
+def legend_of_particles(times: TimeColours) -> dict[str, Colour]:
+    """Particles that have a colour of their own."""
+    return {f"not half within {said_time(times.end)}": NEVER} if times.some_never else {}

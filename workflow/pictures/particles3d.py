@@ -9,41 +9,25 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.imaging.microstructure.particles import Particles
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Indices
 from microlith.meshing.mesh.cells import split
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.solver.physics.phases import Physics
-from microlith.workflow.pictures.figure import page, save
-from microlith.workflow.pictures.particle_colours import FAST_TO_SLOW, NEVER, TimeColours, legend_of_phases, of_particle
-from microlith.workflow.pictures.rendering import Layer, Renderer, Scene
-from microlith.workflow.pictures.snapshots3d import (
-    LEAST_WIDTH,
-    LIFT,
-    LONG_SIDE,
-    MARGINS,
-    MOST_TRIANGLES,
-    View,
-    box_edges,
-    gathered,
-    name_edges,
-    rendered,
-    scale_bar,
-)
+from microlith.workflow.pictures.frames import SolidFrame
+from microlith.workflow.pictures.particle_colours import FAST_TO_SLOW, NEVER, TimeColours
+from microlith.workflow.pictures.particles import draw_page, page_of_particles
+from microlith.workflow.pictures.sample import Sample
+from microlith.workflow.pictures.snapshots3d import MOST_TRIANGLES
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
+from microlith.workflow.rendering.projection import LONG_SIDE, View
+from microlith.workflow.rendering.ranks import gathered, rendered
+from microlith.workflow.rendering.renderer import Layer, Renderer
 from microlith.workflow.results.particles import ParticleTable
 
-Index = NDArray[np.int32]
 APART = 1e-4  # of the picture's width: how far a particle is drawn into itself, so that it shares no point with others
 
 
 def draw_particles_3d(
-    path: Path,
-    title: str,
-    physics: Physics,
-    mesh: PhaseMesh,
-    surfaces: ParticleSurfaces,
-    tables: Sequence[ParticleTable],
-    end: float,
+    path: Path, sample: Sample, surfaces: ParticleSurfaces, tables: Sequence[ParticleTable], end: float
 ) -> None:
     """Draw the particles' surfaces as the mesh has them, and as voxels where they face no solved phase; collective.
 
@@ -51,9 +35,7 @@ def draw_particles_3d(
 
     Args:
         path: The PNG file; it appears whole or not at all.
-        title: Of the case.
-        physics: Phases in the order of the image.
-        mesh: The mesh of the solved phases.
+        sample: The image and its mesh.
         surfaces: The particles.
         tables: What is known of them.
         end: Of the run, s.
@@ -61,22 +43,22 @@ def draw_particles_3d(
     Raises:
         InputError: The file can't be written.
     """
-    comm, particles = mesh.mesh.comm, surfaces.particles
-    unsolved = [i for i in range(len(physics.phases)) if i not in physics.solved]
+    comm, mesh = sample.mesh.mesh.comm, sample.mesh
+    unsolved = np.flatnonzero(~sample.solved).tolist()
     triangles, number = _triangles(surfaces, unsolved, mesh.unit)
     triangles, number = _bounded(triangles, number, float(np.linalg.norm(mesh.extent)), comm)
-    triangles = _apart(triangles, number, particles, mesh)
+    triangles = _apart(triangles, number, surfaces.particles, mesh)
     every, of_every = gathered(comm, triangles.astype(np.float32)), gathered(comm, number)
 
     def draw() -> None:
         if every is not None and of_every is not None:
-            times = of_particle(tables, len(particles))
-            _draw(path, title, physics, mesh, every, times[of_every], tables, end)
+            times = TimeColours.of(tables, len(surfaces.particles), end)
+            _draw(path, sample, every, of_every, times)
 
     rendered(comm, draw, path.name)
 
 
-def _triangles(surfaces: ParticleSurfaces, unsolved: Sequence[int], unit: float) -> tuple[Array, Index]:
+def _triangles(surfaces: ParticleSurfaces, unsolved: Sequence[int], unit: float) -> tuple[Array, Indices]:
     """This rank's triangles (n, 3, 3) in mesh units, and the particle of each."""
     particles = surfaces.particles
     found: list[Array] = []
@@ -104,7 +86,7 @@ def _turned(triangles: Array, inwards: Array) -> Array:
     return np.where(wrong[:, None, None], triangles[:, ::-1], triangles)
 
 
-def _bounded(triangles: Array, number: Index, diagonal: float, comm: MPI.Intracomm) -> tuple[Array, Index]:
+def _bounded(triangles: Array, number: Indices, diagonal: float, comm: MPI.Intracomm) -> tuple[Array, Indices]:
     """On a grid of points where there are too many, so that those smaller than the grid fall away."""
     size = diagonal / LONG_SIDE
     while comm.allreduce(len(triangles)) > MOST_TRIANGLES:
@@ -115,59 +97,25 @@ def _bounded(triangles: Array, number: Index, diagonal: float, comm: MPI.Intraco
     return triangles, number
 
 
-def _apart(triangles: Array, number: Index, particles: Particles, mesh: PhaseMesh) -> Array:
+def _apart(triangles: Array, number: Indices, particles: Particles, mesh: PhaseMesh) -> Array:
     """Drawn a little towards the middles of their particles."""
     inwards = particles.center[number][:, None] / mesh.unit - triangles
     length = np.linalg.norm(inwards, axis=2, keepdims=True)
     return np.asarray(triangles + APART * max(mesh.extent) * inwards / np.maximum(length, 1e-300))
 
 
-def _draw(
-    path: Path,
-    title: str,
-    physics: Physics,
-    mesh: PhaseMesh,
-    triangles: NDArray[np.float32],
-    times: Array,
-    tables: Sequence[ParticleTable],
-    end: float,
-) -> None:
+def _draw(path: Path, sample: Sample, triangles: NDArray[np.float32], number: Indices, times: TimeColours) -> None:
     """On rank 0."""
-    view = View.of_frame(np.array(mesh.extent))
-    colours = TimeColours.of(tables, end)
-    level = colours.level(times)
+    view = View.of_frame(np.array(sample.mesh.extent))
+    level = times.level()[number]
     never = np.isnan(level)
-    box = box_edges(np.zeros(3), np.array(mesh.extent)).reshape(-1, 3) + LIFT * view.half_height * view.towards
-    lines = np.arange(len(box), dtype=np.int32).reshape(-1, 2)
-    layers = (_layer(triangles[~never]), _layer(triangles[never], NEVER[0]))
-    frame = Layer(box.astype(np.float32), lines, grey=0.13, lit=False, width=1.5)
-    scene = view.scene((*layers, frame), (0.0, 1.0))
-    renderer = Renderer(Scene(**{**vars(scene), "colours": FAST_TO_SLOW}))
+    layers = (_layer(triangles[~never]), _layer(triangles[never], NEVER[0]), view.whole_frame())
+    renderer = Renderer(view.scene(layers, (0.0, 1.0), FAST_TO_SLOW))
     try:
         picture = renderer.draw([np.repeat(level[~never], 3).astype(np.float32)])
     finally:
         renderer.close()
-    sheet = page(
-        title,
-        (view.columns, view.rows),
-        MARGINS,
-        LEAST_WIDTH,
-        (0.0, 1.0),
-        inset=0.08,
-        colours=colours.mappable,
-        of_bar=f"t50 of the particle's surface / {colours.unit}",
-    )
-    colours.axis(sheet.figure.axes[-1].yaxis)
-    sheet.heading.set_text("When half has reached each particle's surface")
-    axes = sheet.axes
-    axes.imshow(picture, extent=(0, view.columns, view.rows, 0), interpolation="nearest", aspect="auto")
-    axes.set_xlim(0, view.columns)
-    axes.set_ylim(view.rows, 0)
-    axes.set_axis_off()
-    name_edges(axes, view, mesh.unit)
-    scale_bar(axes, view, mesh.unit)
-    legend_of_phases(sheet.figure, sheet.left, {}, tables, end)
-    save(sheet.figure, path, f"{title}, t50 of particles")
+    draw_page(page_of_particles(sample, SolidFrame(view, sample.mesh.unit), times, {}), path, picture)
 
 
 def _layer(triangles: NDArray[np.float32], grey: float | None = None) -> Layer:

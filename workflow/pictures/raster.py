@@ -11,6 +11,7 @@ from mpi4py import MPI
 from microlith.imaging.typing import Array
 
 EDGE = 1e-9  # barycentric; pixel centres this far outside a cell count as on its edge
+LONG_SIDE = 1600  # pixels
 CHUNK = 1 << 18  # pixel centres treated at a time, to keep the memory small
 
 
@@ -23,7 +24,7 @@ class Raster:
     extent: tuple[float, float]  # width, height
 
     @classmethod
-    def of_long_side(cls, extent: tuple[float, float], long_side: int) -> "Raster":
+    def of_long_side(cls, extent: tuple[float, float], long_side: int = LONG_SIDE) -> "Raster":
         """Raster of (nearly) square pixels with so many along the longer side."""
         pixel = max(extent) / long_side
         columns, rows = (max(1, round(length / pixel)) for length in extent)
@@ -33,6 +34,18 @@ class Raster:
     def pixel(self) -> tuple[float, float]:
         """Width and height of a pixel in mesh units."""
         return self.extent[0] / self.columns, self.extent[1] / self.rows
+
+    def places(self, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Row (rows, 1) and column (1, columns) of an image of this shape, over the same rectangle, at each pixel."""
+        row, column = (
+            ((np.arange(n) + 0.5) * of / n).astype(np.int64)
+            for n, of in zip((self.rows, self.columns), shape, strict=True)
+        )
+        return row[:, None], column[None, :]
+
+    def sampled(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """An image over the same rectangle, (rows, columns), at the pixels' centres."""
+        return image[self.places(image.shape)]
 
 
 @dataclass(frozen=True)

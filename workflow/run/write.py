@@ -1,11 +1,11 @@
 """The files of a run: tables, fields, pictures, the summary."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mpi4py import MPI
 
 from microlith.imaging.parallel.collective import on_root
-from microlith.solver.physics.phases import Role
 from microlith.workflow.results.fields import write_fields
 from microlith.workflow.results.folder import (
     CURVES,
@@ -21,6 +21,9 @@ from microlith.workflow.results.folder import (
 from microlith.workflow.results.particles import write_particles
 from microlith.workflow.run.solved import Solved
 from microlith.workflow.run.summary import summary
+
+if TYPE_CHECKING:
+    from microlith.workflow.pictures.sample import Sample
 
 
 def write(solved: Solved, folder: Path, comm: MPI.Intracomm = MPI.COMM_WORLD) -> None:
@@ -43,7 +46,7 @@ def write(solved: Solved, folder: Path, comm: MPI.Intracomm = MPI.COMM_WORLD) ->
 
 
 def _write_curves(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
-    from microlith.workflow.pictures.snapshots import draw_curves
+    from microlith.workflow.pictures.curves import draw_curves
     from microlith.workflow.results.curves import write_curves, write_errors
 
     transient, title, errors = solved.transient, solved.case.title, solved.errors
@@ -64,25 +67,17 @@ def _write_curves(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
 
 def _write_snapshots(solved: Solved, folder: Path) -> None:
     """Fields and their pictures."""
-    case, ready, transient = solved.case, solved.ready, solved.transient
-    moments = case.time.snapshots
+    moments = solved.case.time.snapshots
     if not moments:
         return
-    meshed, space = ready.meshed, ready.problem.display.space
-    write_fields(folder / FIELDS, meshed.mesh, space, moments, (transient.concentration(t) for t in moments))
+    from microlith.workflow.pictures.sample import Snapshots
+    from microlith.workflow.pictures.snapshots import draw_snapshots
+
+    transient, space = solved.transient, solved.ready.problem.display.space
+    mesh = solved.ready.meshed.mesh
+    write_fields(folder / FIELDS, mesh, space, moments, (transient.concentration(t) for t in moments))
     drawn = (transient.concentration(t) for t in moments)
-    limits = solved.shown.low, solved.shown.high
-    if meshed.volume.dim == 2:
-        from microlith.workflow.pictures.snapshots import draw_snapshots
-
-        draw_snapshots(folder, case.title, meshed.image, meshed.mesh, space, moments, drawn, ready.shapes, limits)
-        return
-    from microlith.workflow.pictures.snapshots3d import draw_snapshots_3d
-
-    pores = [i for i, phase in enumerate(case.physics.phases) if phase.role is Role.SOURCE]
-    draw_snapshots_3d(
-        folder, case.title, meshed.mesh, space, moments, drawn, ready.shapes, limits, pores, meshed.volume
-    )
+    draw_snapshots(folder, _sample(solved), Snapshots(space, moments, drawn, (solved.shown.low, solved.shown.high)))
 
 
 def _write_particles(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
@@ -93,8 +88,16 @@ def _write_particles(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
     from microlith.workflow.pictures.particle_distances import draw_distances
     from microlith.workflow.pictures.particles import draw_particles
 
-    case, meshed = solved.case, solved.ready.meshed
-    on_root(comm, write_particles, folder / PARTICLES, case.title, tables)
-    on_root(comm, draw_distances, folder / DISTANCE_PICTURE, case.title, tables, case.time.end)
-    path = folder / PARTICLES_PICTURE
-    draw_particles(path, case.title, case.physics, meshed.image, meshed.mesh, surfaces, tables, case.time.end)
+    title, end = solved.case.title, solved.case.time.end
+    on_root(comm, write_particles, folder / PARTICLES, title, tables)
+    on_root(comm, draw_distances, folder / DISTANCE_PICTURE, title, tables, end)
+    draw_particles(folder / PARTICLES_PICTURE, _sample(solved), surfaces, tables, end)
+
+
+def _sample(solved: Solved) -> "Sample":
+    """What pictures of the run show."""
+    from microlith.workflow.pictures.sample import Sample
+
+    meshed = solved.ready.meshed
+    roles = tuple(phase.role for phase in solved.case.physics.phases)
+    return Sample(solved.case.title, meshed.mesh, roles, meshed.image, meshed.volume, solved.ready.shapes)

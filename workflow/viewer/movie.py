@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
-from microlith.workflow.pictures.rendering import survive_broken_pipes
+from microlith.workflow.rendering.renderer import survive_broken_pipes
 from microlith.workflow.results.folder import whole_file
 
 Picture = NDArray[np.uint8]  # (rows, columns, 3)

@@ -54,7 +54,7 @@ class Scene:
     up: tuple[float, float, float]
     half_height: float  # of the picture, in the unit of the points
     size: tuple[int, int]  # columns and rows of the picture
-    c_range: tuple[float, float]  # values at the two ends of the colour map
+    value_range: tuple[float, float]  # at the two ends of the colour map
     colours: str  # name of matplotlib's colour map
 
 
@@ -223,7 +223,7 @@ class _Stage:
         if layer.grey is None:
             surface.point_data["value"] = np.zeros(surface.n_points, dtype=np.float32)
             self._coloured.append(surface)
-            look |= {"scalars": "value", "cmap": scene.colours, "clim": scene.c_range, "show_scalar_bar": False}
+            look |= {"scalars": "value", "cmap": scene.colours, "clim": scene.value_range, "show_scalar_bar": False}
         else:
             look["color"] = (layer.grey,) * 3
         actor = self._plotter.add_mesh(surface, copy_mesh=False, **look)

@@ -16,7 +16,7 @@ from mpi4py import MPI
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.typing import Array
-from microlith.workflow.pictures.cutaway import TOWARDS, Indices, Sheet, beyond, kept
+from microlith.workflow.rendering.cutaway import TOWARDS, Indices, Sheet, beyond, kept
 
 
 def solids(

@@ -1,0 +1,183 @@
+"""How places in a sample come to a picture, in 2D as the image has them and in 3D in a parallel projection."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from microlith.imaging.typing import Array
+from microlith.workflow.pictures.figure import DPI, INK, halo, length_unit, round_length
+from microlith.workflow.pictures.raster import Raster
+from microlith.workflow.rendering.projection import View
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Frame(Protocol):
+    """The sample's frame in a picture."""
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Columns and rows of the picture."""
+
+    @property
+    def size(self) -> Array:
+        """Edge lengths of the sample, (dim,), m."""
+
+    @property
+    def plane(self) -> tuple[Array, Array]:
+        """Unit vectors, (dim,) each, along the picture's rows and columns."""
+
+    @property
+    def drawn(self) -> tuple[float, float]:
+        """Width and height of the picture in the coordinates of the drawing; y grows downwards."""
+
+    def project(self, x: Array) -> Array:
+        """Coordinates in the drawing, (n, 2), of points (n, dim) in metres."""
+
+    def dress(self, axes: "Axes") -> None:
+        """Draw axes or edges with their lengths, and a scale bar."""
+
+
+@dataclass(frozen=True, eq=False)
+class FlatFrame:
+    """A 2D image as it is, in round units of length."""
+
+    raster: Raster
+    size: Array  # (2,) m
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Columns and rows of the picture."""
+        return self.raster.columns, self.raster.rows
+
+    @property
+    def plane(self) -> tuple[Array, Array]:
+        """Unit vectors along the picture's rows and columns."""
+        return np.array((1.0, 0.0)), np.array((0.0, 1.0))
+
+    @property
+    def drawn(self) -> tuple[float, float]:
+        """Width and height in the drawing's unit of length."""
+        width, height = self.size / self._unit[0]
+        return float(width), float(height)
+
+    @property
+    def _unit(self) -> tuple[float, str]:
+        return length_unit(float(self.size.max()))
+
+    def project(self, x: Array) -> Array:
+        """Coordinates in the drawing's unit of length, (n, 2), of points (n, 2) in metres."""
+        return np.asarray(x / self._unit[0])
+
+    def dress(self, axes: "Axes") -> None:
+        """Axes with numbers, and a scale bar in the lower left corner."""
+        from matplotlib.ticker import MaxNLocator, NullLocator
+
+        _, unit = self._unit
+        axes.set_xlabel(f"x / {unit}", fontsize=8)
+        axes.set_ylabel(f"y / {unit}", fontsize=8)
+        axes.tick_params(labelsize=8, direction="out")
+        for axis, pixels in zip((axes.xaxis, axes.yaxis), self.pixels, strict=True):
+            inches = pixels / DPI
+            axis.set_major_locator(
+                MaxNLocator(min(9, int(inches / 0.4)), steps=[1, 2, 5, 10]) if inches > 0.8 else NullLocator()
+            )
+        self._scale_bar(axes)
+
+    def _scale_bar(self, axes: "Axes") -> None:
+        """About a fifth of the width."""
+        width, height = self.drawn
+        scale, _ = self._unit
+        metres = round_length(0.3 * width * scale)
+        shown, sign = length_unit(metres)
+        length = metres / scale
+        inset = 0.03 * max(width, height)
+        x, y = min(inset, 0.1 * width), height - min(inset, 0.12 * height)
+        axes.plot([x, x + length], [y, y], color="black", linewidth=3, solid_capstyle="butt", path_effects=halo(5))
+        axes.annotate(
+            f"{metres / shown:g} {sign}",
+            (x + length / 2, y),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=9,
+            path_effects=halo(2.5),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SolidFrame:
+    """A 3D image in a parallel projection; the drawing's coordinates are columns and rows."""
+
+    view: View
+    unit: float  # metres per unit of the view
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Columns and rows of the picture."""
+        return self.view.columns, self.view.rows
+
+    @property
+    def size(self) -> Array:
+        """Edge lengths of the sample, (3,), m."""
+        return self.view.extent * self.unit
+
+    @property
+    def plane(self) -> tuple[Array, Array]:
+        """Unit vectors along the picture's rows and columns."""
+        return self.view.right, -self.view.up
+
+    @property
+    def drawn(self) -> tuple[float, float]:
+        """Columns and rows."""
+        return float(self.view.columns), float(self.view.rows)
+
+    def project(self, x: Array) -> Array:
+        """Columns and rows, (n, 2), of points (n, 3) in metres."""
+        return self.view.project(np.asarray(x / self.unit))
+
+    def dress(self, axes: "Axes") -> None:
+        """Names and lengths of the frame's edges, outside of it, and a scale bar along x below it."""
+        axes.set_axis_off()
+        self._name_edges(axes)
+        self._scale_bar(axes)
+
+    def _name_edges(self, axes: "Axes") -> None:
+        x, y, z = self.size
+        scale, sign = length_unit(float(self.size.max()))
+        edges = (  # middle of the edge, from which side it is seen
+            ("x", x, (x * 0.62, y, 0), (0, -4), {"ha": "center", "va": "top"}),
+            ("y", y, (0, y / 2, 0), (-4, 0), {"ha": "right", "va": "center", "rotation": 90}),
+            ("z", z, (x, y, z / 2), (4, -4), {"ha": "left", "va": "top"}),
+        )
+        for name, length, at, offset, alignment in edges:
+            axes.annotate(
+                f"{name}: {length / scale:.3g} {sign}",
+                tuple(self.project(np.array(at))),
+                xytext=offset,
+                textcoords="offset points",
+                fontsize=8,
+                color=INK,
+                annotation_clip=False,
+                **alignment,
+            )
+
+    def _scale_bar(self, axes: "Axes") -> None:
+        length = round_length(0.3 * float(self.size[0]))
+        scale, sign = length_unit(length)
+        start = np.array((0.0, self.size[1], 0.0))
+        ends = self.project(np.stack([start, start + np.array((length, 0.0, 0.0))]))
+        ends[:, 1] += 0.035 * self.view.rows
+        axes.plot(*ends.T, color="black", linewidth=3, solid_capstyle="butt")
+        axes.annotate(
+            f"{length / scale:g} {sign}",
+            tuple(ends.mean(axis=0)),
+            xytext=(0, -4),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=9,
+        )

@@ -1,0 +1,1 @@
+"""Surfaces of 3D runs, and how they come to a picture off screen."""
