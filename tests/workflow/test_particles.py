@@ -18,6 +18,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.microstructure.particles import particles_of
+from microlith.solver.regions.shapes import SurfaceOf
 from microlith.solver.regions.surface_means import share_above
 from microlith.solver.times import first_times
 from microlith.solver.transient import solve
@@ -576,10 +577,11 @@ def test_files(tmp_path):
 
 
 def test_colours_of_times():
-    table = type("Table", (), {"t50": np.array([0.1, 10.0, np.inf, 1.0])})()
-    colours = TimeColours.of([table], 100.0)
-    assert colours.level(table.t50) == pytest.approx([0.0, 1.0, np.nan, 0.5], nan_ok=True)
-    assert colours.colours(table.t50)[2].tolist() == [round(255 * c) for c in NEVER]
+    shape = SurfaceOf("particle")
+    table = type("Table", (), {"t50": np.array([0.1, 10.0, np.inf, 1.0]), "numbers": np.arange(4), "shape": shape})()
+    colours = TimeColours.of([table], 4, 100.0)
+    assert colours.level() == pytest.approx([0.0, 1.0, np.nan, 0.5], nan_ok=True)
+    assert colours.colours()[2].tolist() == [round(255 * c) for c in NEVER]
 
 
 @pytest.mark.parametrize(
@@ -604,7 +606,7 @@ def test_pictures_show_each_particle_in_its_colour(tmp_path):
     case = case_of(tmp_path, image, "voxel", 1, 'role = "barrier"', tolerance=1e-3)
     output = run_case(case.path, comm=MPI.COMM_SELF)
     (table,), _, _ = solved(case, MPI.COMM_SELF)
-    colours = TimeColours.of([table], case.time.end).colours(table.t50)
+    colours = TimeColours.of([table], len(table.t50), case.time.end).colours()
     picture = np.asarray(Image.open(output / "particles.png"))[..., :3]
     scale = 1600 / image.shape[1]  # pixels of the picture per pixel of the image
     for colour, voxels in zip(colours, table.measure / (10e-9) ** 2, strict=True):

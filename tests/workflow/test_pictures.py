@@ -13,7 +13,9 @@ from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelImage
 from microlith.meshing.mesh.phasemesh import interface_tag
+from microlith.solver.physics.phases import Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
+from microlith.workflow.pictures.curves import draw_curves
 from microlith.workflow.pictures.figure import (
     BLUE_TO_RED,
     COLOURS,
@@ -24,11 +26,13 @@ from microlith.workflow.pictures.figure import (
     time_unit,
 )
 from microlith.workflow.pictures.raster import Raster, pixel_map, reduce_raster
-from microlith.workflow.pictures.snapshots import draw_curves, draw_snapshots
+from microlith.workflow.pictures.sample import Sample, Snapshots
+from microlith.workflow.pictures.snapshots import draw_snapshots
 
 COMM = MPI.COMM_WORLD
 PIXEL = 1e-8
 NAMES = ("pore", "sei_cb", "particle")
+ROLES = (Role.SOURCE, Role.TRANSPORT, Role.BARRIER)
 # 4 x 6 pixels: pore on the left, particle on the right, SEI/C/B between
 LABELS = np.array([[0, 1, 1, 1, 1, 2]] * 3 + [[1, 1, 1, 1, 2, 2]], dtype=np.uint8)
 
@@ -116,8 +120,9 @@ def test_snapshot_colours(tmp_path):
     field = fem.Function(space)
     field.interpolate(lambda x: 100 * (x[0] - 1) * (x[1] > 2 - 1e-9))  # the upper half of the picture stays at 0
     image = LabelImage(LABELS, NAMES, (PIXEL, PIXEL)) if COMM.rank == 0 else None
+    fields = [0 * field.x.array, field.x.array]
     names = draw_snapshots(
-        folder, "A $title_", image, mesh, space, [0.0, 2.0], [0 * field.x.array, field.x.array], {}, (0.0, 400.0)
+        folder, Sample("A $title_", mesh, ROLES, image), Snapshots(space, [0.0, 2.0], fields, (0.0, 400.0))
     )
     assert names == ["snapshot-0s.png", "snapshot-2s.png"]
     COMM.barrier()
@@ -155,7 +160,8 @@ def test_regions_and_scale_bar_are_marked(tmp_path):
     fields = [fem.Function(space).x.array + 200]
     pictures = {}
     for name, regions in ({"none": {}} | {key: {key: shape} for key, shape in REGIONS.items()}).items():
-        draw_snapshots(folder, "t", image, mesh, space, [1.0], fields, regions, (0.0, 400.0))
+        sample = Sample("t", mesh, ROLES, image, regions=regions)
+        draw_snapshots(folder, sample, Snapshots(space, [1.0], fields, (0.0, 400.0)))
         COMM.barrier()
         pictures[name] = picture_of(folder / "snapshot-1s.png")
         COMM.barrier()
@@ -190,7 +196,8 @@ def test_no_interface_no_outline(tmp_path):
     mesh = made_meshes.rectangle(MPI.COMM_SELF, (2, 2), (4.0, 3.0), unit=PIXEL)
     space = fem.functionspace(mesh.mesh, ("Lagrange", 1))
     image = LabelImage(np.zeros((3, 4), np.uint8), ("medium",), (PIXEL, PIXEL))
-    draw_snapshots(tmp_path, "t", image, mesh, space, [0.0], [np.full(9, 7.0)], {}, (0.0, 0.0))
+    sample = Sample("t", mesh, (Role.TRANSPORT,), image)
+    draw_snapshots(tmp_path, sample, Snapshots(space, [0.0], [np.full(9, 7.0)], (0.0, 0.0)))
     assert np.ptp(picture_of(tmp_path / "snapshot-0s.png")) > 200
 
 

@@ -15,17 +15,22 @@ from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume, Portion
 from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.solver.physics.phases import Role
 from microlith.solver.regions.shapes import Ball, Box, Shell, WholePhase
 from microlith.workflow.pictures import snapshots3d as pictures3d
-from microlith.workflow.pictures.figure import BLUE_TO_RED, DPI, greys_of, phases_with_cells
-from microlith.workflow.pictures.snapshots3d import MARGINS, View, draw_snapshots_3d
+from microlith.workflow.pictures.canvas import MARGINS
+from microlith.workflow.pictures.figure import BLUE_TO_RED, DPI, greys_of
+from microlith.workflow.pictures.sample import Sample, Snapshots
+from microlith.workflow.pictures.snapshots import draw_snapshots
 from microlith.workflow.rendering.cutaway import Sheet, _section, _split, cutaway, thinned, vertices_of
+from microlith.workflow.rendering.projection import LONG_SIDE, View
 from microlith.workflow.rendering.renderer import Layer, Renderer, RenderingError, Scene, rendering_environment
 from microlith.workflow.rendering.solids import solids
 
 COMM = MPI.COMM_WORLD
 NAMES = ("pore", "sei_cb", "particle", "other")
 PORE, SEI, PARTICLE, OTHER = range(4)
+ROLES = (Role.SOURCE, Role.BARRIER, Role.BARRIER, Role.BARRIER)  # where they are not solved for
 SHAPES = ("tetrahedron", "hexahedron")
 
 
@@ -43,8 +48,19 @@ def block(shape, other=SEI):
     return phase_mesh(parts, sorted({SEI, other}), COMM)
 
 
+def solved_in(mesh):
+    """Whether each phase has cells on any rank."""
+    return np.isin(np.arange(len(NAMES)), np.concatenate(COMM.allgather(np.unique(mesh.cell_tags.values))))
+
+
+def roles_in(mesh):
+    return tuple(
+        Role.TRANSPORT if there else Role.BARRIER if i else Role.SOURCE for i, there in enumerate(solved_in(mesh))
+    )
+
+
 def seen(mesh):
-    return cutaway(mesh, phases_with_cells(mesh), [PORE], 0.5 * np.array(mesh.extent))
+    return cutaway(mesh, solved_in(mesh), [PORE], 0.5 * np.array(mesh.extent))
 
 
 def simplices(sheet, mesh):
@@ -182,14 +198,13 @@ def drawn(folder, mesh, values, regions=None, times=(1.0,), degree=1):
     space = fem.functionspace(mesh.mesh, ("Lagrange", degree))
     field = fem.Function(space)
     field.interpolate(values)
-    return draw_snapshots_3d(
-        folder, "Block", mesh, space, times, [field.x.array] * len(times), regions or {}, (0.0, 6.0), [PORE]
-    )
+    sample = Sample("Block", mesh, roles_in(mesh), regions=regions or {})
+    return draw_snapshots(folder, sample, Snapshots(space, times, [field.x.array] * len(times), (0.0, 6.0)))
 
 
 def colour_at(picture, view, point):
     """Colour where a point of the mesh is seen."""
-    left, _, _, bottom = (round(m * DPI) for m in MARGINS)
+    left, bottom = (round(m * DPI) for m in (MARGINS[3].left, MARGINS[3].bottom))
     column, row = view.project(np.array(point, dtype=float))
     first_row = picture.shape[0] - bottom - view.rows
     return picture[round(first_row + row), round(left + column)]
@@ -253,7 +268,8 @@ def test_voxels_close_what_is_cut_open(tmp_path):
     folder = COMM.bcast(tmp_path)
     space = fem.functionspace(mesh.mesh, ("Lagrange", 1))
     zero = fem.Function(space).x.array
-    draw_snapshots_3d(folder, "Block", mesh, space, [1.0], [zero], {}, (0.0, 6.0), [PORE], volume)
+    sample = Sample("Block", mesh, roles_in(mesh), volume=volume)
+    draw_snapshots(folder, sample, Snapshots(space, [1.0], [zero], (0.0, 6.0)))
     COMM.barrier()
     if COMM.rank > 0:
         assert len(found[1]) == 0
@@ -277,7 +293,7 @@ def test_frame_fits_whatever_its_shape():
         at = view.project(corners)
         assert (at >= 0).all()
         assert (at <= (view.columns, view.rows)).all()
-        assert max(view.columns, view.rows) == pictures3d.LONG_SIDE
+        assert max(view.columns, view.rows) == LONG_SIDE
 
 
 @pytest.mark.mpi
@@ -295,12 +311,6 @@ def test_without_graphics_a_warning_and_no_pictures(tmp_path, monkeypatch, caplo
     with caplog.at_level(logging.WARNING, logger="microlith"):
         assert drawn(COMM.bcast(tmp_path), block("hexahedron"), lambda x: x[0]) == []
     assert ["no pictures of snapshots" in r.message for r in caplog.records] == ([True] if COMM.rank == 0 else [])
-
-
-def test_two_dimensions_are_refused(tmp_path):
-    mesh = made_meshes.rectangle(MPI.COMM_SELF, (2, 2), (1.0, 1.0))
-    with pytest.raises(ValueError, match="expected a mesh of 3 dimensions, got 2"):
-        drawn(tmp_path, mesh, lambda x: x[0])
 
 
 # --- renderer ---

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from microlith.imaging.parallel.collective import together
 from microlith.solver.physics.phases import Role
-from microlith.workflow.pictures.canvas import Canvas, ColourBar
-from microlith.workflow.pictures.frames import FlatFrame, Frame
-from microlith.workflow.pictures.particle_colours import Colour, TimeColours, legend_of_particles
+from microlith.workflow.pictures.frames import FlatFrame
+from microlith.workflow.pictures.particle_colours import Colour, TimeColours
+from microlith.workflow.pictures.particle_page import draw_page, page_of_particles
 from microlith.workflow.pictures.raster import Raster
 from microlith.workflow.pictures.sample import Sample
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
@@ -58,19 +58,6 @@ def draw_particles(
     times = TimeColours.of(tables, len(surfaces.particles), end)
     draw = partial(_draw_2d, path, sample, raster, number, times)
     together(comm, lambda: draw() if comm.rank == 0 else None)
-
-
-def page_of_particles(sample: Sample, frame: Frame, times: TimeColours, around: Mapping[str, Colour]) -> Canvas:
-    """The canvas with a bar of times, and a legend of the phases around and of particles that never have half."""
-    bar = ColourBar(times.mappable, f"t50 of the particle's surface / {times.unit}")
-    canvas = Canvas(sample.title, frame, bar, {**around, **legend_of_particles(times)})
-    times.axis(canvas.bar_axis)
-    return canvas
-
-
-def draw_page(canvas: Canvas, path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write the picture of particles."""
-    canvas.draw(path, picture, "When half has reached each particle's surface", "t50 of particles")
 
 
 def _draw_2d(path: Path, sample: Sample, raster: Raster, number: NDArray[np.int32], times: TimeColours) -> None:

@@ -14,7 +14,7 @@ from microlith.meshing.mesh.cells import split
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.workflow.pictures.frames import SolidFrame
 from microlith.workflow.pictures.particle_colours import FAST_TO_SLOW, NEVER, TimeColours
-from microlith.workflow.pictures.particles import draw_page, page_of_particles
+from microlith.workflow.pictures.particle_page import draw_page, page_of_particles
 from microlith.workflow.pictures.sample import Sample
 from microlith.workflow.pictures.snapshots3d import MOST_TRIANGLES
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
@@ -44,7 +44,7 @@ def draw_particles_3d(
         InputError: The file can't be written.
     """
     comm, mesh = sample.mesh.mesh.comm, sample.mesh
-    unsolved = np.flatnonzero(~sample.solved).tolist()
+    unsolved = [int(phase) for phase in np.flatnonzero(~sample.solved)]
     triangles, number = _triangles(surfaces, unsolved, mesh.unit)
     triangles, number = _bounded(triangles, number, float(np.linalg.norm(mesh.extent)), comm)
     triangles = _apart(triangles, number, surfaces.particles, mesh)
