@@ -114,3 +114,12 @@ def test_init_files_are_nearly_empty_and_all_is_typed():
             statements = ast.parse(path.read_text(encoding="utf-8")).body
             assert [type(s) for s in statements] == [ast.Expr], path  # its docstring
         assert not list((PROJECT / floor).rglob("utils.py"))
+
+
+def test_front_door_is_the_last():
+    """What `import microlith` gives stands on all floors, and no floor knows it."""
+    for name, path in modules().items():
+        assert not any(re.match(r"microlith\.api\b", other) for other in imported(path)), (
+            f"{name} imports the front door"
+        )
+    assert {path.name for path in (PROJECT / "microlith").glob("*.py")} == {"__init__.py", "api.py"}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from dolfinx import fem
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Indices
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.workflow.results.fields import MICROMETRE, cells_of, evenly_spaced, phase_of_cells
 
@@ -23,12 +23,22 @@ def grid_of(mesh: PhaseMesh, space: fem.FunctionSpace, concentration: Array) -> 
     Returns:
         Point data `concentration` in mol/m^3, cell data `phase`, field data `phases`: the names by index.
     """
-    import pyvista
-
     space, at_dofs = evenly_spaced(space)
     cells, points, cell_type = cells_of(space)
-    grid = pyvista.UnstructuredGrid({cell_type: cells}, points * (mesh.unit / MICROMETRE))
+    grid = _grid(mesh, cells, points, cell_type)
     grid.point_data["concentration"] = at_dofs(concentration)
+    return grid
+
+
+def grid_of_cells(mesh: PhaseMesh) -> "pyvista.UnstructuredGrid":
+    """As `grid_of`, without a concentration: straight cells."""
+    return _grid(mesh, *cells_of(fem.functionspace(mesh.mesh, ("Lagrange", 1))))
+
+
+def _grid(mesh: PhaseMesh, cells: Indices, points: Array, cell_type: int) -> "pyvista.UnstructuredGrid":
+    import pyvista
+
+    grid = pyvista.UnstructuredGrid({cell_type: cells}, points * (mesh.unit / MICROMETRE))
     grid.cell_data["phase"] = phase_of_cells(mesh)
     grid.field_data["phases"] = list(mesh.names)
     return grid

@@ -1,5 +1,6 @@
 """The folder that a run left, read again."""
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from microlith.workflow.results.folder import FIELDS, SUMMARY
 
 if TYPE_CHECKING:
     import h5py
+    import pyvista
 
 
 # Linear cells, by VTK's number, that a cell of any degree is shown as: its corners, or those of the four triangles of a
@@ -57,6 +59,54 @@ class Results:
         values: Array = _read(self.fields, lambda root: root["PointData/concentration"][step * n : (step + 1) * n])
         return values
 
+    def grid(self, step: int) -> "pyvista.UnstructuredGrid":
+        """One snapshot as a grid: point data `concentration`, cell data `phase`, field data `phases`; points in µm.
+
+        Raises:
+            InputError: The file can't be read.
+        """
+        import pyvista
+
+        grid = pyvista.UnstructuredGrid({self.cell_type: self.cells}, self.points)
+        grid.point_data["concentration"] = self.concentration(step)
+        grid.cell_data["phase"] = self.phase
+        grid.field_data["phases"] = list(self.names)
+        return grid
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The entries of a run's summary.json.
+
+    Raises:
+        InputError: The folder is not there or is not that of a run, or the file can't be read.
+    """
+    _check_folder(folder)
+    try:
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        summary["case"]["title"], summary["error"], summary["regions"]  # a run's, and no other's
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / SUMMARY}: expected the summary of a run ({type(error).__name__}: {error}); run it again"
+        ) from error
+    entries: dict[str, Any] = summary
+    return entries
+
+
+def read_curves(path: Path) -> tuple[Array, dict[str, Array]]:
+    """Times (n,) in s and columns (n,) in mol/m^3 of curves.csv or errors.csv.
+
+    Raises:
+        InputError: The file can't be read.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(line for line in file if not line.startswith("#")))
+        values = np.array([[float(value) for value in row] for row in rows[1:]], dtype=np.float64)
+        columns = dict(zip(rows[0], values.T, strict=True))
+        return columns.pop("time_s"), columns
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise InputError(f"{path}: can't be read as the curves of a run ({error}); run the case again") from error
+
 
 def load_results(folder: Path) -> Results:
     """Read what `microlith run` left in a folder.
@@ -64,14 +114,7 @@ def load_results(folder: Path) -> Results:
     Raises:
         InputError: The folder is not there, is not that of a run, has no fields, or can't be read.
     """
-    if not folder.exists():
-        raise InputError(
-            f"{folder}: there is no such folder; name one that microlith run wrote, such as results/my-case"
-        )
-    if not folder.is_dir():
-        raise InputError(f"{folder}: this is a file; name the folder that microlith run wrote")
-    if not (folder / SUMMARY).is_file():
-        raise InputError(f"{folder}: there is no {SUMMARY}, so this is no folder of results; name one that a run wrote")
+    _check_folder(folder)
     fields = folder / FIELDS
     if not fields.is_file():
         raise InputError(
@@ -80,6 +123,17 @@ def load_results(folder: Path) -> Results:
         )
     title, c_range = _of_summary(folder / SUMMARY)
     return _read(fields, lambda root: _results(fields, root, title, c_range))
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.exists():
+        raise InputError(
+            f"{folder}: there is no such folder; name one that microlith run wrote, such as results/my-case"
+        )
+    if not folder.is_dir():
+        raise InputError(f"{folder}: this is a file; name the folder that microlith run wrote")
+    if not (folder / SUMMARY).is_file():
+        raise InputError(f"{folder}: there is no {SUMMARY}, so this is no folder of results; name one that a run wrote")
 
 
 def _of_summary(path: Path) -> tuple[str, tuple[float, float]]:

@@ -40,6 +40,23 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
     return found
 
 
+def leave(found: Solved, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WORLD) -> None:
+    """Leave what a run has found in the folder `output`; collective.
+
+    Args:
+        found: By the ranks of `comm`.
+        output: The result folder.
+        force: Whether the results of an earlier run are overwritten.
+        comm: The ranks that solved it.
+
+    Raises:
+        InputError: The folder can't be written.
+    """
+    with result_folder(output, force, comm) as folder:
+        write(found, folder, comm)
+    _tell_files(output, found)
+
+
 def _tell_files(output: Path, found: Solved) -> None:
     """Which files to look at."""
     log.info("curves: %s", output / CURVES)

@@ -1,0 +1,1 @@
+../../../microlith/api.py
