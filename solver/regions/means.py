@@ -14,23 +14,12 @@ import basix
 from dolfinx import fem, la
 from mpi4py import MPI
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Flags
 from microlith.meshing.mesh.cells import cell_nodes, diameters, edges, facet_corners, measures
 from microlith.meshing.mesh.distance import SurfaceDistance, within_reach
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.regions.cut_cells import AS_QUADRATIC, Cut, within_box, within_distance, within_labels
-from microlith.solver.regions.shapes import (
-    Ball,
-    Box,
-    Distance,
-    LabelField,
-    LabelRegion,
-    Polygon,
-    Shape,
-    Shell,
-    WholePhase,
-    distance_to,
-)
+from microlith.solver.regions.shapes import Distance, LabelField, Region, Spans
 
 Index = NDArray[np.intp]
 PhaseAt = Callable[[Array], NDArray[np.uint8]]
@@ -61,7 +50,7 @@ class RegionMean:
 def region_means(
     space: fem.FunctionSpace,
     mesh: PhaseMesh,
-    shapes: Mapping[str, Shape],
+    shapes: Mapping[str, Region],
     label_fields: Mapping[str, LabelField],
     phase_at: PhaseAt | None,
     factors: Array | None = None,
@@ -84,7 +73,10 @@ def region_means(
     """
     cells = _Cells.of(space, mesh, factors)
     loose = max(coarseness, 1.0) ** 2
-    return {name: _mean(cells, mesh, shape, label_fields.get(name), phase_at, loose) for name, shape in shapes.items()}
+    return {
+        name: shape.measured(_Measures(cells, mesh, label_fields.get(name), phase_at, loose))
+        for name, shape in shapes.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -172,87 +164,133 @@ class _Integrals:
         np.add.at(array, dofs.ravel(), (means * weight[:, None]).ravel())
         self.measures += np.bincount(self._cells.tags[cell], volume, self._cells.phases)
 
-    def assembled(self) -> Array:
-        """Owned entries, (owned,); collective, once, at the end."""
+    def over_all_ranks(self) -> Array:
+        """The owned entries, (owned,); collective, once, at the end."""
         self._vector.scatter_reverse(la.InsertMode.add)
         return self._vector.array[: self._cells.space.dofmap.index_map.size_local].copy()
 
 
-def _mean(
-    cells: _Cells,
-    mesh: PhaseMesh,
-    shape: Shape,
-    labels: LabelField | None,
-    phase_at: PhaseAt | None,
-    loose: float,
-) -> RegionMean:
-    comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
-    wanted: Index = np.arange(len(cells.tags))
-    integrals = _Integrals(cells)
-    if isinstance(shape, WholePhase):
-        wanted = np.flatnonzero(cells.tags == mesh.names.index(shape.phase))
+@dataclass(frozen=True)
+class _Measures:
+    """Means over one region, by the way in which its kind is measured."""
+
+    cells: _Cells
+    mesh: PhaseMesh
+    labels: LabelField | None  # what stands behind the region, if that is drawn in a label image
+    phase_at: PhaseAt | None
+    loose: float  # factor on the accuracy of what costs most
+
+    @property
+    def dim(self) -> int:
+        """Of the mesh."""
+        return len(self.mesh.extent)
+
+    def of_box(self, spans: Spans) -> RegionMean:
+        """Within spans along the axes."""
+        low, high = np.full(self.dim, -np.inf), np.full(self.dim, np.inf)
+        for axis, (first, last) in self._scaled(spans).items():
+            low[axis], high[axis] = first, last
+        integrals = self._cut(within_box(low, high), np.zeros(len(self.cells.points)))
+        return self._mean(integrals, self._whole(spans))
+
+    def of_body(self, distance: Callable[[float], Distance], spans: Spans, thickness: float) -> RegionMean:
+        """Where a signed distance is negative."""
+        signed = distance(self.mesh.unit)
+        integrals = self._cut_at(signed, thickness / self.mesh.unit)
+        return self._mean(integrals, self._whole(spans, lambda x: signed(x) < 0))
+
+    def of_shell(self, around: str, distance: float) -> RegionMean:
+        """Within a distance of the surface of a phase, outside of the phase."""
+        phase, reach = self.mesh.names.index(around), distance / self.mesh.unit
+        # Farther from the surface than this, no point has its cell cut.
+        within = reach + 2 * self.cells.largest()
+        facets = _surface_of(self.mesh, phase)
+        to_surface = SurfaceDistance(within_reach(self.mesh.mesh.comm, facets, self.cells.points, within))
+        outside = np.flatnonzero(self.cells.tags != phase)
+        integrals = self._cut_at(
+            lambda x: np.minimum(to_surface(x, within), 2 * within) - reach,
+            reach,
+            outside,
+            costly=self.dim == 3,
+        )
+        # In 3D the whole shell is not known here.
+        return self._mean(integrals, np.nan if self.dim == 3 else self._whole_shell(facets, phase, reach))
+
+    def of_phase(self, phase: str) -> RegionMean:
+        """All cells of a phase."""
+        integrals = _Integrals(self.cells)
+        wanted = np.flatnonzero(self.cells.tags == self.mesh.names.index(phase))
         for start in range(0, len(wanted), CELLS):
             chunk = wanted[start : start + CELLS]
-            integrals.add_whole(chunk, cells.corners(chunk))
-    else:
-        if isinstance(shape, Shell):
-            wanted = np.flatnonzero(cells.tags != mesh.names.index(shape.around))
-        at_points, cut = _cut(cells, mesh, shape, labels, loose)
+            integrals.add_whole(chunk, self.cells.corners(chunk))
+        return self._mean(integrals, None)
+
+    def of_labels(self) -> RegionMean:
+        """What the pixels of a label image cover."""
+        assert self.labels is not None
+        integrals = self._cut(within_labels(self.labels, SMALLEST_PIXEL[self.dim]), np.zeros(len(self.cells.points)))
+        return self._mean(integrals, self._whole({}, self.labels.inside))
+
+    def _cut_at(
+        self, distance: Distance, thickness: float, wanted: Index | None = None, *, costly: bool = False
+    ) -> "_Integrals":
+        """Integrals where a signed distance (mesh units) is negative; collective.
+
+        Args:
+            distance: Negative inside.
+            thickness: Measure of the region per measure of its edge, roughly, in mesh units: what a layer along the
+                edge counts for.
+            wanted: Cells that may lie inside; None: all.
+            costly: Whether the distance takes long to find.
+        """
+        at_points = distance(self.cells.points)
+        looser = max(self.cells.crossed(at_points) / FEW, 1.0) ** (1 / 3) * (self.loose if costly else 1.0)
+        cut = within_distance(
+            distance,
+            ACCURACY[self.dim] * thickness * looser,
+            SMALLEST[self.dim] * thickness * (self.loose if costly else 1.0),
+            as_quadratic=COSTLY if costly else AS_QUADRATIC,
+        )
+        return self._cut(cut, at_points, wanted)
+
+    def _cut(self, cut: Cut, at_points: Array, wanted: Index | None = None) -> "_Integrals":
+        """Integrals over what a cut leaves of some cells, from the values (points,) that it takes at their corners."""
+        integrals = _Integrals(self.cells)
+        wanted = np.arange(len(self.cells.tags)) if wanted is None else wanted
         for start in range(0, len(wanted), CELLS):
             chunk = wanted[start : start + CELLS]
-            corners = cells.corners(chunk)
-            for found in cut(corners, at_points[cells.nodes[chunk]]):
+            corners = self.cells.corners(chunk)
+            for found in cut(corners, at_points[self.cells.nodes[chunk]]):
                 integrals.add_whole(chunk[found.whole], corners[found.whole])
                 integrals.add_parts(chunk[found.cut], found.parts)
-    integral = integrals.assembled()
-    shares = comm.allreduce(integrals.measures, op=MPI.SUM)
-    measure = float(shares.sum())
-    share = 1.0
-    if isinstance(shape, Shell) and dim == 3:
-        share = np.nan
-    elif not isinstance(shape, WholePhase):
-        whole = _whole_measure(shape, mesh, labels, phase_at)
-        share = min(measure / whole, 1.0) if whole > 0 else 0.0
-    scale = 1.0 / measure if measure > 0 else 1.0
-    return RegionMean(integral * scale, measure * mesh.unit**dim, share, shares * scale)
+        return integrals
 
+    def _mean(self, integrals: "_Integrals", whole: float | None) -> RegionMean:
+        """The mean, of a region whose measure inside the image is given in mesh units; None: all of it is solved."""
+        integral = integrals.over_all_ranks()
+        shares = self.mesh.mesh.comm.allreduce(integrals.measures, op=MPI.SUM)
+        measure = float(shares.sum())
+        share = 1.0
+        if whole is not None:
+            share = np.nan if np.isnan(whole) else min(measure / whole, 1.0) if whole > 0 else 0.0
+        scale = 1.0 / measure if measure > 0 else 1.0
+        return RegionMean(integral * scale, measure * self.mesh.unit**self.dim, share, shares * scale)
 
-def _cut(cells: _Cells, mesh: PhaseMesh, shape: Shape, labels: LabelField | None, loose: float) -> tuple[Array, Cut]:
-    """How a shape cuts cells, and the values (points,) that this takes at their corners; collective."""
-    dim = cells.points.shape[1]
-    none = np.zeros(len(cells.points))
-    if isinstance(shape, Box):
-        low, high = np.full(dim, -np.inf), np.full(dim, np.inf)
-        for axis, (first, last) in _bounds(shape, mesh.unit).items():
-            low[axis], high[axis] = first, last
-        return none, within_box(low, high)
-    if isinstance(shape, LabelRegion):
-        assert labels is not None
-        return none, within_labels(labels, SMALLEST_PIXEL[dim])
-    thickness = _thickness(shape, mesh)
-    distance: Distance
-    if isinstance(shape, Shell):
-        facets = _surface_of(mesh, mesh.names.index(shape.around))
-        reach = shape.distance / mesh.unit
-        # Farther from the surface than this, no point has its cell cut.
-        within = reach + 2 * cells.largest()
-        to_surface = SurfaceDistance(within_reach(mesh.mesh.comm, facets, cells.points, within))
+    def _whole(self, spans: Spans, hit: Callable[[Array], Flags] | None = None) -> float:
+        """Measure of the region inside the image, in mesh units, solved for or not: on rank 0, for all; collective."""
+        comm = self.mesh.mesh.comm
+        return float(comm.bcast(_measure(self._scaled(spans), self.mesh.extent, hit) if comm.rank == 0 else 0.0))
 
-        def distance(x: Array) -> Array:
-            return np.minimum(to_surface(x, within), 2 * within) - reach
-    else:
-        distance = distance_to(shape, mesh.unit)
-    at_points = distance(cells.points)
-    looser = max(cells.crossed(at_points) / FEW, 1.0) ** (1 / 3)
-    costly = isinstance(shape, Shell) and dim == 3
-    looser *= loose if costly else 1.0
-    cut = within_distance(
-        distance,
-        ACCURACY[dim] * thickness * looser,
-        SMALLEST[dim] * thickness * (loose if costly else 1.0),
-        as_quadratic=COSTLY if costly else AS_QUADRATIC,
-    )
-    return at_points, cut
+    def _whole_shell(self, facets: Array, phase: int, reach: float) -> float:
+        gathered = self.mesh.mesh.comm.gather(facets)
+        if gathered is None:
+            return self._whole({})
+        assert self.phase_at is not None
+        to_surface, phase_at = SurfaceDistance(np.concatenate(gathered)), self.phase_at
+        return self._whole({}, lambda x: (to_surface(x, reach) < reach) & (phase_at(x) != phase))
+
+    def _scaled(self, spans: Spans) -> Spans:
+        return {axis: (low / self.mesh.unit, high / self.mesh.unit) for axis, (low, high) in spans.items()}
 
 
 def _surface_of(mesh: PhaseMesh, phase: int) -> Array:
@@ -263,49 +301,11 @@ def _surface_of(mesh: PhaseMesh, phase: int) -> Array:
     return facet_corners(mesh.mesh, facets[facets < owned])
 
 
-def _thickness(shape: Shape, mesh: PhaseMesh) -> float:
-    """Measure of a region per measure of its edge, roughly, in mesh units: what a layer along the edge counts for."""
-    if isinstance(shape, Shell):
-        return shape.distance / mesh.unit
-    if isinstance(shape, Ball):
-        return shape.radius / mesh.unit / len(mesh.extent)
-    return min(high - low for low, high in _bounds(shape, mesh.unit).values()) / 4
-
-
-def _whole_measure(shape: Shape, mesh: PhaseMesh, labels: LabelField | None, phase_at: PhaseAt | None) -> float:
-    """Measure of the region inside the image, in mesh units, solved for or not: on rank 0, for all; collective."""
-    comm = mesh.mesh.comm
-    hit: Callable[[Array], NDArray[np.bool_]] | None = None
-    if isinstance(shape, Shell):
-        excluded = mesh.names.index(shape.around)
-        gathered = comm.gather(_surface_of(mesh, excluded))
-        if gathered is not None:
-            assert phase_at is not None
-            to_surface, reach, phase = SurfaceDistance(np.concatenate(gathered)), shape.distance / mesh.unit, phase_at
-
-            def hit(x: Array) -> NDArray[np.bool_]:
-                return (to_surface(x, reach) < reach) & (phase(x) != excluded)
-    elif isinstance(shape, LabelRegion):
-        assert labels is not None
-        hit = labels.inside
-    elif not isinstance(shape, Box):
-        distance = distance_to(shape, mesh.unit)
-
-        def hit(x: Array) -> NDArray[np.bool_]:
-            return distance(x) < 0
-
-    return float(comm.bcast(_measure(_bounds(shape, mesh.unit), mesh.extent, hit) if comm.rank == 0 else 0.0))
-
-
-def _measure(
-    bounds: dict[int, tuple[float, float]],
-    extent: tuple[float, ...],
-    hit: Callable[[Array], NDArray[np.bool_]] | None,
-) -> float:
-    """Measure of the points of the image that are hit, within bounds, in mesh units: sampled on a lattice."""
+def _measure(spans: Spans, extent: tuple[float, ...], hit: Callable[[Array], Flags] | None) -> float:
+    """Measure of the points of the image that are hit, within spans, in mesh units: sampled on a lattice."""
     dim = len(extent)
     low, high = np.zeros(dim), np.asarray(extent)
-    for k, (first, last) in bounds.items():
+    for k, (first, last) in spans.items():
         low[k], high[k] = max(low[k], first), min(high[k], last)
     if np.any(high <= low):
         return 0.0
@@ -316,15 +316,3 @@ def _measure(
     axes = [(np.arange(n) + 0.5) / n * (b - a) + a for n, a, b in zip(counts, low, high, strict=True)]
     x = np.stack([g.ravel() for g in np.meshgrid(*axes, indexing="ij")], axis=1)
     return float(hit(x).mean() * np.prod(high - low))
-
-
-def _bounds(shape: Shape, unit: float) -> dict[int, tuple[float, float]]:
-    """Bounding box by axis number, where it is smaller than the image."""
-    if isinstance(shape, Box):
-        return {"xyz".index(axis): (low / unit, high / unit) for axis, (low, high) in shape.bounds.items()}
-    if isinstance(shape, Ball):
-        return {k: ((c - shape.radius) / unit, (c + shape.radius) / unit) for k, c in enumerate(shape.center)}
-    if isinstance(shape, Polygon):
-        corners = np.asarray(shape.corners) / unit
-        return {k: (corners[:, k].min(), corners[:, k].max()) for k in range(2)}
-    return {}

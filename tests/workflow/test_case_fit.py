@@ -399,17 +399,17 @@ def test_shapes_cover_what_they_should(shape: Shape, area: float) -> None:
     image = LabelImage(np.zeros((6, 8), np.uint8), ("a",), (1.0, 1.0))
     (x0, x1), (y0, y1) = footprint.bounds(shape, volume_of(image, MPI.COMM_SELF))
     x, y = x0 + (np.arange(1000) + 0.5) * (x1 - x0) / 1000, y0 + (np.arange(1000) + 0.5) * (y1 - y0) / 1000
-    inside = footprint._inside(shape)([y, x])
+    inside = shape.covers([y, x])
     assert inside.mean() * (x1 - x0) * (y1 - y0) == pytest.approx(area, rel=2e-3)
 
 
 def test_polygons_that_cross_themselves() -> None:
     square = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
     bow = ((0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
-    assert not footprint.crosses_itself(Polygon(square))
-    assert not footprint.crosses_itself(Polygon(square[::-1]))
-    assert footprint.crosses_itself(Polygon(bow))
-    assert footprint.crosses_itself(Polygon(bow[1:] + bow[:1])), "whichever corner comes first"
-    assert not footprint.crosses_itself(Polygon(((0.0, 0.0), (4.0, 0.0), (2.0, 1.0))))
+    assert not Polygon(square).crosses_itself()
+    assert not Polygon(square[::-1]).crosses_itself()
+    assert Polygon(bow).crosses_itself()
+    assert Polygon(bow[1:] + bow[:1]).crosses_itself(), "whichever corner comes first"
+    assert not Polygon(((0.0, 0.0), (4.0, 0.0), (2.0, 1.0))).crosses_itself()
     comb = ((0.0, 0.0), (5.0, 0.0), (5.0, 3.0), (4.0, 3.0), (4.0, 1.0), (1.0, 1.0), (1.0, 2.0), (0.0, 2.0))
-    assert not footprint.crosses_itself(Polygon(comb)), "lines that edges lie on may cross others"
+    assert not Polygon(comb).crosses_itself(), "lines that edges lie on may cross others"

@@ -7,7 +7,6 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import Colour
 from microlith.solver.physics.courses import course_of
 from microlith.solver.physics.phases import Physics
-from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.describe_physics import (
     face_data,
@@ -48,7 +47,7 @@ def interpreted(case: Case) -> dict[str, Any]:
             "snapshots_s": list(case.time.snapshots),
             "times_s": None if case.time.times is None else list(case.time.times),
         },
-        "regions": {name: _shape(shape) for name, shape in case.regions.items()},
+        "regions": {name: shape.data() for name, shape in case.regions.items()},
         "faces": {name: face_data(face) for name, face in case.physics.faces.items()},
         "interfaces": [interface_data(law) for law in case.physics.interfaces],
         "solver": vars(case.solver).copy(),
@@ -68,25 +67,6 @@ def _image(case: Case) -> dict[str, Any]:
 
 def _label(label: int | Colour) -> int | str:
     return label if isinstance(label, int) else "#{:02x}{:02x}{:02x}".format(*label)
-
-
-def _shape(shape: Shape) -> dict[str, Any]:
-    match shape:
-        case Box():
-            return {"kind": "box", "bounds_m": {axis: list(ends) for axis, ends in shape.bounds.items()}}
-        case Ball():
-            kind = "disk" if len(shape.center) == 2 else "sphere"
-            return {"kind": kind, "center_m": list(shape.center), "radius_m": shape.radius}
-        case Polygon():
-            return {"kind": "polygon", "corners_m": [list(corner) for corner in shape.corners]}
-        case Shell():
-            return {"kind": "shell", "around": shape.around, "distance_m": shape.distance}
-        case WholePhase():
-            return {"kind": "phase", "phase": shape.phase}
-        case LabelRegion():
-            return {"kind": "labels", "file": shape.path, "label": shape.label}
-        case SurfaceOf():
-            return {"kind": "surface", "phase": shape.phase, "threshold": shape.threshold}
 
 
 # --- for people ---
@@ -134,7 +114,7 @@ def _rows(case: Case, volume: LabelVolume) -> list[tuple[str, list[tuple[str, st
         ("interfaces", [(interface_name(law), interface_text(law)) for law in case.physics.interfaces]),
         ("mesh", _mesh_rows(case)),
         ("time", _time_rows(case)),
-        ("regions", [(name, _shape_text(shape)) for name, shape in case.regions.items()]),
+        ("regions", [(name, shape.words(length_text)) for name, shape in case.regions.items()]),
         ("solver", [(name, str(value)) for name, value in vars(case.solver).items() if value is not None]),
     ]
     return [part for part in parts if part[1]]
@@ -194,25 +174,3 @@ def _changes(physics: Physics) -> bool:
     for face in physics.faces.values():
         given += [face.concentration, face.mass_transfer, face.flux, face.current_density]
     return any(x is not None and not course_of(x).is_constant for x in given)
-
-
-def _shape_text(shape: Shape) -> str:
-    match shape:
-        case Box():
-            ends = (f"{axis} {length_text(low)} to {length_text(high)}" for axis, (low, high) in shape.bounds.items())
-            return f"box, {', '.join(ends)}"
-        case Ball():
-            kind = "disk" if len(shape.center) == 2 else "sphere"
-            return f"{kind} of radius {length_text(shape.radius)} about ({_lengths(shape.center)})"
-        case Polygon():
-            corners = (f"({_lengths(corner)})" for corner in shape.corners)
-            return f"polygon of {len(shape.corners)} corners, {', '.join(corners)}"
-        case Shell():
-            return f"within {length_text(shape.distance)} of {shape.around}"
-        case WholePhase():
-            return f"all of {shape.phase}"
-        case LabelRegion():
-            which = "each label but 0" if shape.label is None else f"label {shape.label}"
-            return f"{which} of {shape.path}"
-        case SurfaceOf():
-            return f"surface of {shape.phase}, active above {100 * shape.threshold:g} % of the reference concentration"

@@ -17,7 +17,7 @@ from microlith.solver.problem.boundaries import feeding_tags
 from microlith.solver.problem.islands import Island, islands
 from microlith.solver.problem.problem import Problem, build
 from microlith.solver.regions.means import RegionMean
-from microlith.solver.regions.shapes import Shape, Shell, SurfaceOf
+from microlith.solver.regions.shapes import Shape, Shell
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.fidelity import fidelity_lines, print_fidelity
@@ -154,7 +154,7 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
         for name, mean in means.items():
             if mean.solved_measure <= 0:
                 raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase; move it")
-            if mean.solved_share < 0.999 and not isinstance(shapes[name], SurfaceOf):
+            if mean.solved_share < 0.999 and not shapes[name].is_surface:
                 log.info("region %s: %.1f %% of it is solved for", name, 100 * mean.solved_share)
         apart = islands(mesh, feeding_tags(case.physics))
     for sentence in interface_warnings(problem, mesh, case.physics):
@@ -176,8 +176,10 @@ def _shell_shares(case: Case, meshed: Meshed, shapes: Mapping[str, Shape]) -> di
     """What the voxels say of the shells: in 3D the share that is solved for; in 2D the means know it."""
     shares: dict[str, float] = {}
     for name, shape in shapes.items():
-        if isinstance(shape, Shell) and shape.distance < THIN_SHELL * meshed.mesh.unit:
+        if not isinstance(shape, Shell):
+            continue
+        if shape.distance < THIN_SHELL * meshed.mesh.unit:
             shares[name] = np.nan
-        elif isinstance(shape, Shell) and meshed.volume.dim == 3:
+        elif meshed.volume.dim == 3:
             shares[name] = shell_share(meshed.volume, shape, solved_flags(case), meshed.mesh.mesh.comm)
     return shares

@@ -16,7 +16,7 @@ from microlith.imaging.parallel.collective import on_first_rank
 from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.imaging.typing import Flags
 from microlith.solver.physics.phases import Role
-from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
+from microlith.solver.regions.shapes import Body, Shape, Shell, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.physics import driven_from_within
 from microlith.workflow.prepare import footprint
@@ -93,26 +93,18 @@ def _check_dimension(case: Case, volume: LabelVolume, at: Place) -> None:
                 .error(f"expected the axes {wanted} of a {dim}D image, got {len(phase.anisotropy)} axes")
             )
     for name, shape in case.regions.items():
-        _check_shape(shape, volume, at.child("regions", True).child(name, True))
+        misfit = shape.misfit(dim)
+        if misfit is not None:
+            place = at.child("regions", True).child(name, True)
+            for key in misfit.keys:
+                place = place.child(key)
+            raise place.error(misfit.why)
 
 
 def _check_axes(axes: Iterable[str], volume: LabelVolume, at: Place) -> None:
     for axis in axes:
         if axis not in AXES[: volume.dim]:
             raise at.child(axis).error(f"a 2D image has no axis {axis}; remove it")
-
-
-def _check_shape(shape: Shape, volume: LabelVolume, at: Place) -> None:
-    match shape:
-        case Box():
-            _check_axes(shape.bounds, volume, at.child("box"))
-        case Ball() if len(shape.center) != volume.dim:
-            given, wanted = ("sphere", "disk") if volume.dim == 2 else ("disk", "sphere")
-            raise at.child(given).error(f"a {given} is not for {volume.dim}D images; take a {wanted}")
-        case Polygon() if volume.dim != 2:
-            raise at.child("polygon").error("a polygon is for 2D images; take a box or a sphere")
-        case Polygon() if footprint.crosses_itself(shape):
-            raise at.child("polygon").error("the edges cross each other; list the corners in their order around it")
 
 
 # --- what feeds ---
@@ -156,21 +148,19 @@ def _idle_interfaces(case: Case, contacts: Contacts, at: Place) -> list[str]:
 def _check_region(
     shape: Shape, volume: LabelVolume, contacts: Contacts, solved: Flags, at: Place, comm: MPI.Intracomm
 ) -> list[str]:
-    match shape:
-        case WholePhase() | LabelRegion():  # the reader of the image has found the phase; labels are read later
-            return []
-        case SurfaceOf():
-            phase = np.array([name == shape.phase for name in volume.names])
-            if not contacts.touch(phase, solved & ~phase):
-                raise at.child("surface").error(
-                    f"no pixel of {shape.phase} touches another transport phase, so it has no such surface; remove it"
-                )
-            return []
-        case Shell():
-            if not footprint.shell_hits(shape, volume, solved, contacts, comm):
-                reach = length_text(shape.distance)
-                raise at.error(f"no transport phase is within {reach} of {shape.around}; enlarge the shell")
-            return []
+    if isinstance(shape, SurfaceOf):
+        phase = np.array([name == shape.phase for name in volume.names])
+        if not contacts.touch(phase, solved & ~phase):
+            raise at.child("surface").error(
+                f"no pixel of {shape.phase} touches another transport phase, so it has no such surface; remove it"
+            )
+    if isinstance(shape, Shell) and not footprint.shell_hits(shape, volume, solved, contacts, comm):
+        reach = length_text(shape.distance)
+        raise at.error(f"no transport phase is within {reach} of {shape.around}; enlarge the shell")
+    return _check_body(shape, volume, solved, at, comm) if isinstance(shape, Body) else []
+
+
+def _check_body(shape: Body, volume: LabelVolume, solved: Flags, at: Place, comm: MPI.Intracomm) -> list[str]:
     extent = ", ".join(f"{axis} 0 to {length_text(size)}" for axis, size in zip(AXES, volume.extent, strict=False))
     partly = False
     for (low, high), size, pixel in zip(

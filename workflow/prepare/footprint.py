@@ -1,7 +1,6 @@
 """Where a region's shape lies on the image: cheap answers before anything is meshed."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from microlith.imaging.image.load import dealt, nothing
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import AXES
 from microlith.imaging.typing import Flags
-from microlith.solver.regions.shapes import Ball, Box, Polygon, Shell
+from microlith.solver.regions.shapes import Body, Shell
 
 Bounds = tuple[tuple[float, float], ...]  # low and high in metres, x, y[, z]
 
@@ -23,17 +22,13 @@ BLOCK = 4_000_000  # samples or voxels looked at in one go
 MOST_FOR_DISTANCES = 60_000_000  # voxels among which distances are looked for, at about 16 bytes each
 
 
-def bounds(shape: Box | Ball | Polygon, volume: LabelVolume) -> Bounds:
+def bounds(shape: Body, volume: LabelVolume) -> Bounds:
     """Bounding box of a shape of the image's dimension."""
-    match shape:
-        case Box():
-            return tuple(shape.bounds.get(axis, (0.0, size)) for axis, size in zip(AXES, volume.extent, strict=False))
-        case Ball():
-            return tuple((c - shape.radius, c + shape.radius) for c in shape.center)
-    return tuple((min(values), max(values)) for values in zip(*shape.corners, strict=True))
+    spans = shape.spans()
+    return tuple(spans.get(axis, (0.0, size)) for axis, size in enumerate(volume.extent))
 
 
-def hits(shape: Box | Ball | Polygon, volume: LabelVolume, wanted: Flags, comm: MPI.Intracomm) -> bool:
+def hits(shape: Body, volume: LabelVolume, wanted: Flags, comm: MPI.Intracomm) -> bool:
     """Whether a shape covers a point of a wanted phase, tried on a grid at least as fine as the pixels; collective.
 
     Args:
@@ -48,7 +43,6 @@ def hits(shape: Box | Ball | Polygon, volume: LabelVolume, wanted: Flags, comm: 
     ][::-1]
     if any(len(axis) == 0 for axis in axes):
         return False
-    inside = _inside(shape)
     step = max(1, BLOCK // math.prod(len(axis) for axis in axes[1:]))
     for number in dealt(math.ceil(len(axes[0]) / step), comm):
         found = False
@@ -61,7 +55,7 @@ def hits(shape: Box | Ball | Polygon, volume: LabelVolume, wanted: Flags, comm: 
         phase = volume.read(nothing(volume) if number is None else window).phase
         if number is not None:
             within = np.ix_(*(i - i[0] for i in index))
-            found = bool((wanted[phase[within]] & inside(part)).any())
+            found = bool((wanted[phase[within]] & shape.covers(part)).any())
         if any(comm.allgather(found)):
             return True
     return False
@@ -74,53 +68,6 @@ def _samples(low: float, high: float, size: float, pixel: float) -> NDArray[np.f
         return np.empty(0)
     count = max(MIN_SAMPLES, int(np.ceil((high - low) / pixel)))
     return low + (np.arange(count) + 0.5) * ((high - low) / count)
-
-
-def _inside(shape: Box | Ball | Polygon) -> Callable[[list[NDArray[np.float64]]], Flags]:
-    """Test of the points of a grid, given as coordinates along ([z,] y, x)."""
-    match shape:
-        case Box():
-            return lambda axes: np.ones([len(axis) for axis in axes], bool)  # the grid spans the box
-        case Ball():
-            return lambda axes: _in_ball(shape, axes)
-    return lambda axes: _in_polygon(np.array(shape.corners), axes[1], axes[0])
-
-
-def _in_ball(ball: Ball, axes: list[NDArray[np.float64]]) -> Flags:
-    grid = np.ix_(*axes)
-    square = sum((x - c) ** 2 for x, c in zip(grid, ball.center[::-1], strict=True))
-    return np.asarray(square <= ball.radius**2)
-
-
-def _in_polygon(corners: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> Flags:
-    """Even-odd rule for all points of a grid, shape (len(y), len(x)); each edge toggles what is right of it."""
-    toggles = np.zeros((len(y), len(x) + 1), np.int32)
-    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        rows = np.flatnonzero((y >= min(y0, y1)) & (y < max(y0, y1)))
-        if len(rows):
-            crossing = x0 + (y[rows] - y0) * ((x1 - x0) / (y1 - y0))
-            np.add.at(toggles, (rows, np.searchsorted(x, crossing)), 1)
-    return np.asarray(np.cumsum(toggles, axis=1)[:, :-1] % 2 == 1)
-
-
-def crosses_itself(polygon: Polygon) -> bool:
-    """Whether two edges of a polygon that are not neighbours cross."""
-    start = np.array(polygon.corners)
-    start = start - start[0]
-    edge = np.roll(start, -1, axis=0) - start
-    count = len(start)
-    for i in range(count - 2):
-        others = np.arange(i + 2, count - (i == 0))
-        a, b = start[others] - start[i], start[others] + edge[others] - start[i]
-        side = _cross(edge[i], a) * _cross(edge[i], b)
-        back = _cross(edge[others], -a) * _cross(edge[others], edge[i] - a)
-        if ((side < 0) & (back < 0)).any():
-            return True
-    return False
-
-
-def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean, region_means
-from microlith.solver.regions.shapes import Shape, SurfaceOf
+from microlith.solver.regions.shapes import Region, Shape
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.label_images import expanded
 from microlith.workflow.prepare.meshed import Meshed
@@ -39,7 +39,7 @@ def measured_regions(case: Case, meshed: Meshed, problem: Problem) -> MeasuredRe
     mesh = meshed.mesh
     regions = expanded(case, meshed.volume, mesh, mesh.mesh.comm)
     shapes = regions.shapes
-    bodies = {name: shape for name, shape in shapes.items() if not isinstance(shape, SurfaceOf)}
+    bodies = {name: shape for name, shape in shapes.items() if isinstance(shape, Region)}
     means = region_means(
         problem.space, mesh, bodies, regions.fields, _phase_at(meshed), problem.factors, case.mesh.coarseness
     )

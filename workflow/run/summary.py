@@ -7,7 +7,6 @@ from typing import Any
 from mpi4py import MPI
 
 from microlith.solver.regions.means import RegionMean
-from microlith.solver.regions.shapes import SurfaceOf
 from microlith.solver.transient import Transient
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.prepare.fidelity import fidelity_entries
@@ -55,7 +54,7 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
                 ready.means[name],
                 ready.problem.reference_of(ready.means[name].phase_shares),
                 dim,
-                isinstance(ready.shapes[name], SurfaceOf),
+                ready.shapes[name].is_surface,
             )
             for name in transient.curves
         },
