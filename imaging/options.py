@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
 
-AXES = ("x", "y", "z")  # x is the last array axis, y the one before, z the first of three
-
 
 @dataclass(frozen=True)
 class RawLayout:

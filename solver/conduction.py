@@ -13,14 +13,13 @@ from dolfinx.fem.petsc import assemble_matrix, assemble_vector
 from mpi4py import MPI
 from petsc4py import PETSc
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.components import Components, components
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag
 from microlith.solver.linear_solvers import choose_method, new_ksp, prepare_factors
 from microlith.solver.options import SolverOptions
 from microlith.solver.problem import forms
-
-AXES = ("x", "y", "z")
 
 # Relative error of CG in the energy norm. The figure has the square of it, the flux through a face it itself.
 SOLVE_TOLERANCE = 1e-9

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import Window, cut
-from microlith.imaging.options import AXES, ImageSource
+from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.large_arrays import CHUNK, count_values
 
 CONTRADICTION = 0.01  # relative difference of two statements of a voxel size that can't both be right

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.labels import MOST_PHASES
 from microlith.imaging.image.volume import LabelVolume, Portion
 from microlith.imaging.microstructure.image_pieces import LabelledSlab, labelled_slab, slab
-from microlith.imaging.options import AXES
 from microlith.imaging.parallel.large_arrays import connected
 from microlith.imaging.typing import Numbers
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from microlith.imaging.axes import AXES
+
 MEASURE = {2: "area", 3: "volume"}  # of a phase, by dimension
 VOXEL = {2: "pixel", 3: "voxel"}
 CELLS = {
@@ -33,10 +35,10 @@ class Piece:
     def as_dict(self) -> dict[str, int]:
         """Position and size as plain data."""
         word = VOXEL[len(self.position)]
-        return {f"{a}_{word}": p for a, p in zip("xyz", self.position, strict=False)} | {f"{word}s": self.voxels}
+        return {f"{a}_{word}": p for a, p in zip(AXES, self.position, strict=False)} | {f"{word}s": self.voxels}
 
     def __str__(self) -> str:
-        place = ", ".join(f"{axis} = {p}" for axis, p in zip("xyz", self.position, strict=False))
+        place = ", ".join(f"{axis} = {p}" for axis, p in zip(AXES, self.position, strict=False))
         return f"{self.voxels} {VOXEL[len(self.position)]}{'s' * (self.voxels != 1)} at {place}"
 
 

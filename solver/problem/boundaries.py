@@ -10,6 +10,7 @@ from dolfinx import fem
 from dolfinx.mesh import meshtags
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Indices
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag, interface_tag
 from microlith.solver.physics.courses import Course, course_of
@@ -107,7 +108,7 @@ def boundaries_of(mesh: PhaseMesh, physics: Physics) -> list[Boundary]:
 
 def _per_solved_area(mesh: PhaseMesh, face: str, flux: Course, measure: ufl.Measure) -> Course:
     """A flux per area of a whole face as one per area of the solved phases there; collective."""
-    axis = "xyz".index(face[0])
+    axis = AXES.index(face[0])
     whole = float(np.prod([edge for k, edge in enumerate(mesh.extent) if k != axis]))
     covered = area(mesh, measure)
     return flux.scaled(1.0, covered / whole) if covered > 0 else flux

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Array, Flags
 
 Spans = Mapping[int, tuple[float, float]]  # low and high in metres, by the number of the axis, where bounded
@@ -112,7 +113,7 @@ class Box(Body):
 
     def spans(self) -> Spans:
         """Low and high along each axis along which it is bounded."""
-        return {"xyz".index(axis): ends for axis, ends in self.bounds.items()}
+        return {AXES.index(axis): ends for axis, ends in self.bounds.items()}
 
     def covers(self, axes: Sequence[Array]) -> Flags:
         """All points within its spans."""
@@ -129,7 +130,7 @@ class Box(Body):
 
     def misfit(self, dim: int) -> Misfit | None:
         """A side along z in 2D."""
-        beyond = [axis for axis in self.bounds if axis not in "xyz"[:dim]]
+        beyond = [axis for axis in self.bounds if axis not in AXES[:dim]]
         return Misfit(("box", beyond[0]), f"a 2D image has no axis {beyond[0]}; remove it") if beyond else None
 
     def measured(self, by: Measures[T]) -> T:

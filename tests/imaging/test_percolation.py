@@ -11,12 +11,12 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.load import volume_of, whole_on_root
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.microstructure.percolation import percolation
-from microlith.imaging.options import AXES
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.workflow.case.read import load_case
 from microlith.workflow.console.terminal import Stages

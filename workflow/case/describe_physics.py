@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from microlith.imaging.axes import AXES
 from microlith.solver.physics.courses import Course
 from microlith.solver.physics.laws import DiffusivityExpression, DiffusivityLaw, DiffusivityTable
 from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePhysics
 
-AXES = ("x", "y", "z")
 MOST_KNOTS = 6  # of a course that is told knot by knot
 
 # --- data ---

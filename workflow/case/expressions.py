@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Array
 from microlith.solver.physics.laws import (
     Concentration,
@@ -72,7 +73,7 @@ def diffusivity_expression(text: str, parameters: Mapping[str, Parameter], at: P
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     for name in parameters:
         if name not in used:
-            hint = "; a law of c is the same along all axes" if name in ("x", "y", "z") else ""
+            hint = "; a law of c is the same along all axes" if name in AXES else ""
             raise at.error(f'the parameter "{name}" is not in the expression; remove it{hint}')
     if exponents != exponents_of(DIFFUSIVITY):
         got = measured(exponents or frozenset())

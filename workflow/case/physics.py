@@ -6,6 +6,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from microlith.imaging.axes import AXES
 from microlith.solver.physics import effective
 from microlith.solver.physics.courses import MOST_KINKS, Course, course_of
 from microlith.solver.physics.laws import DiffusivityLaw, DiffusivityTable
@@ -14,7 +15,6 @@ from microlith.workflow.case.expressions import diffusivity_expression, largest_
 from microlith.workflow.schema.kinds import Place, nearest
 from microlith.workflow.schema.units import length_text
 
-AXES = ("x", "y", "z")
 COURSES = ("concentration", "mass_transfer", "flux", "current_density")
 SAID_ELSEWHERE = ("label", "role", "effective", "diffusivity", "uptake", *COURSES)
 

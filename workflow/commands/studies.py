@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from microlith.imaging.axes import AXES
 from microlith.workflow.commands.arguments import (
     Commands,
     add_case,
@@ -49,9 +50,7 @@ def add_deff(commands: Commands) -> None:
     parser = commands.add("deff", deff, text, parallel=True)
     add_case(parser, "case file; [image], [phases] and [mesh] of it count")
     parser.add_argument("--phase", metavar="NAME", required=True, help="the phase that conducts, whatever its role")
-    parser.add_argument(
-        "--axis", choices=("x", "y", "z"), action="append", default=[], help="one axis (default: all; repeatable)"
-    )
+    parser.add_argument("--axis", choices=AXES, action="append", default=[], help="one axis (default: all; repeatable)")
     add_output_file(parser, "write the figures to a file (.json)")
 
 

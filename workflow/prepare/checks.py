@@ -8,10 +8,11 @@ import numpy as np
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.image.load import volume_of, whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.microstructure.percolation import NOT_CONNECTED
-from microlith.imaging.options import AXES, MeshOptions
+from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.imaging.typing import Flags

@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.image.load import dealt, nothing
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.options import AXES
 from microlith.imaging.typing import Flags
 from microlith.solver.regions.shapes import Body, Shell
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
@@ -61,7 +62,7 @@ def write_particles(path: Path, title: str, tables: Sequence[ParticleTable]) -> 
 
     dim = tables[0].center.shape[1]
     size, surface = {2: ("area_m2", "surface_m"), 3: ("volume_m3", "surface_m2")}[dim]
-    axes = [f"{axis}_m" for axis in "xyz"[:dim]]
+    axes = [f"{axis}_m" for axis in AXES[:dim]]
     text = io.StringIO()
     text.write(f"# {' '.join(title.split())}\n")
     text.write(f"# microlith {version('microlith')}\n")

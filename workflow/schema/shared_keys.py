@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 
+from microlith.imaging.axes import AXES
 from microlith.workflow.schema.kinds import Choice, Either, Kind, ListOf, Number, Quantity, Text
 from microlith.workflow.schema.tables import Key, Table
 from microlith.workflow.schema.units import CONCENTRATION, LENGTH, TIME
 
 FACES = ("x_min", "x_max", "y_min", "y_max", "z_min", "z_max")
-AXES = ("x", "y", "z")
 
 length = Quantity(LENGTH)
 coordinate = Quantity(LENGTH, "1.5 um", "any")

@@ -8,9 +8,10 @@ from typing import Any
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
-from microlith.solver.conduction import AXES, Conduction, conduction
+from microlith.solver.conduction import Conduction, conduction
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.prepare.assemble import log_report
