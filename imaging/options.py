@@ -7,6 +7,11 @@ from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
 
+# What holds where the case says nothing of it
+SIZE_AT_SURFACES = 2.0  # of the shortest voxel edge, at the surfaces of the solved phases
+LARGEST_SIZE = 1 / 25  # of the longest edge of the image
+DEGREE = {2: 2, 3: 1}  # of the elements, by dimension
+
 
 @dataclass(frozen=True)
 class RawLayout:
@@ -54,8 +59,10 @@ class MeshOptions:
     """Element sizes in metres and the method that makes the mesh."""
 
     method: Literal["auto", "fitted", "lattice", "voxel"] = "auto"
-    size: dict[str, float] = field(default_factory=dict)  # phase name -> element size at its surface
-    size_max: float | None = None  # None: the mesher's default
+    size: dict[str, float] = field(
+        default_factory=dict
+    )  # phase name -> element size at its surface; none: SIZE_AT_SURFACES
+    size_max: float | None = None  # None: LARGEST_SIZE
     growth: float = 0.25  # increase of element size per distance from a refined surface
     gap_elements: int = 3  # elements wanted across gaps between the surfaces named in `size`
     junction_size: float | None = None  # size where three phases meet; None: the mesher's default

@@ -53,8 +53,7 @@ def voxel_parts(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm,
     row = np.cumsum(used, dtype=np.int32) - np.int32(1)
     place = np.flatnonzero(used)
     at = [i + start for i, (start, _) in zip(np.unravel_index(place, grid), box, strict=True)]
-    unit = min(volume.voxel_size)
-    points = np.stack([i * (h / unit) for i, h in zip(at[::-1], volume.voxel_size[::-1], strict=True)], axis=1)
+    points = np.stack([i * edge for i, edge in zip(at[::-1], volume.pixel, strict=True)], axis=1)
     return Parts(
         points=points,
         vertex=np.ravel_multi_index(at, tuple(n + 1 for n in volume.shape)).astype(np.int64),
@@ -62,15 +61,15 @@ def voxel_parts(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm,
         phase=of_cells,
         shape="quadrilateral" if volume.dim == 2 else "hexahedron",
         names=volume.names,
-        unit=unit,
-        extent=tuple(edge / unit for edge in volume.extent),
+        unit=volume.unit,
+        extent=volume.frame,
     )
 
 
 def _box(volume: LabelVolume, wanted: NDArray[np.bool_], comm: MPI.Intracomm) -> Window:
     """The voxels of this rank; collective."""
     if comm.size == 1:
-        return tuple((0, n) for n in volume.shape)
+        return volume.whole_window
     block = -(-max(volume.shape) // MOST_BLOCKS)
     counts = np.zeros(tuple(-(-n // block) for n in volume.shape), np.int64)
     first = counts.shape[0] * comm.rank // comm.size

@@ -11,10 +11,9 @@ from mpi4py import MPI
 
 from microlith.imaging.formats.stored import Window, lengths
 from microlith.imaging.image.volume import LabelVolume, Portion
-from microlith.imaging.options import MeshOptions
+from microlith.imaging.options import LARGEST_SIZE, MeshOptions
 
 FINE = 2  # finer voxels along the edge of a voxel: one of them is half a voxel
-DEFAULT_SIZE_MAX = 1 / 25  # of the longer edge of the image, as both meshers have it
 LAYERS = 1 << 22  # voxels counted together
 
 
@@ -114,7 +113,7 @@ def on_finer_voxels(options: MeshOptions, extent: Sequence[float]) -> MeshOption
         options: For the image.
         extent: Edge lengths of the image, metres.
     """
-    largest = options.size_max or max(extent) * DEFAULT_SIZE_MAX
+    largest = options.size_max or max(extent) * LARGEST_SIZE
     return replace(
         options,
         size={name: size / FINE for name, size in options.size.items()},

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.axes import AXES, axis_names
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.colours import colour_text, pack, unpack
 from microlith.imaging.formats.open import HEADERLESS, IMAGE_KEY, read_image
 from microlith.imaging.formats.stored import RawImage
-from microlith.imaging.image.sampling import axis_names, cropped, majority, voxel_size
+from microlith.imaging.image.sampling import cropped, majority, voxel_size
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import Colour, ImageSource, PhaseLabels
 from microlith.imaging.parallel.large_arrays import count_values, rename
@@ -181,7 +182,7 @@ def refuse_outvoted(left: Collection[int], names: tuple[str, ...], source: Image
 
 def _size(shape: tuple[int, ...]) -> str:
     """Numbers of voxels along each axis, for a message."""
-    return f"{' x '.join(map(str, shape[::-1]))} ({', '.join('xyz'[: len(shape)])})"
+    return f"{' x '.join(map(str, shape[::-1]))} ({', '.join(AXES[: len(shape)])})"
 
 
 def phase_of_each(

@@ -115,7 +115,7 @@ def volume_of(image: LabelImage | None, comm: "Comm") -> LabelVolume:
 
 def whole_on_root(volume: LabelVolume, comm: "Comm") -> LabelImage | None:
     """All of the image on rank 0, None elsewhere; collective."""
-    phase = volume.read(everything(volume.shape) if comm.rank == 0 else nothing(volume)).phase
+    phase = volume.read(volume.whole_window if comm.rank == 0 else volume.empty_window).phase
     return LabelImage(phase, volume.names, volume.voxel_size, volume.stored_shape) if comm.rank == 0 else None
 
 
@@ -137,11 +137,6 @@ def dealt(count: int, comm: "Comm") -> Iterator[int | None]:
     for first in range(0, count, comm.size):
         number = first + comm.rank
         yield number if number < count else None
-
-
-def nothing(volume: LabelVolume) -> Window:
-    """The window of a rank that wants no voxel."""
-    return ((0, 0),) * volume.dim
 
 
 def _share(count: int, comm: "Comm") -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.axes import AXES
+from microlith.imaging.axes import axis_names
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import Window, cut
 from microlith.imaging.options import ImageSource
@@ -17,11 +17,6 @@ from microlith.imaging.parallel.large_arrays import CHUNK, count_values
 CONTRADICTION = 0.01  # relative difference of two statements of a voxel size that can't both be right
 
 log = logging.getLogger(__name__)
-
-
-def axis_names(dim: int) -> tuple[str, ...]:
-    """Names of the axes of an array, in array order: y, x or z, y, x."""
-    return AXES[:dim][::-1]
 
 
 def cropped(values: NDArray[Any], crop: dict[str, tuple[int, int]], path: str) -> NDArray[Any]:

@@ -42,7 +42,7 @@ class Particles:
     @property
     def measure(self) -> Array:
         """Areas (volumes), (n,), m^2 (m^3)."""
-        return np.multiply(self.voxels, float(np.prod(self.volume.voxel_size)), dtype=np.float64)
+        return np.multiply(self.voxels, self.volume.voxel_measure, dtype=np.float64)
 
     @property
     def diameter(self) -> Array:
@@ -69,14 +69,14 @@ class Particles:
 
         Args:
             phase: Index.
-            points: (m, dim) on the surface, in smallest voxel edges.
+            points: (m, dim) on the surface, in mesh units.
             inwards: (m, dim) unit vectors into the phase.
 
         Returns:
             Particles, (m,), -1 where none is near, and how many points on all ranks took the search around them.
         """
-        edge = np.array(self.volume.voxel_size[::-1]) / min(self.volume.voxel_size)
-        last = np.array(self.volume.shape[::-1]) - 1
+        edge = np.array(self.volume.pixel)
+        last = np.array(self.volume.grid) - 1
         at, step = points / edge, inwards / edge
         step = step / np.maximum(np.abs(step).max(axis=1, initial=1e-300), 1e-300)[:, None]
         found = np.full(len(points), -1, np.int32)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.imaging.axes import AXES
+from microlith.imaging.axes import AXES, face_axis
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.labels import MOST_PHASES
@@ -96,12 +96,11 @@ def _at_faces(labelled: LabelledSlab, volume: LabelVolume, faces: Mapping[int, s
     first, last = labelled.layers
     found = [np.empty(0, np.int64)]
     for index, face in faces.items():
-        axis = volume.dim - 1 - AXES.index(face[0])
-        low = face.endswith("_min")
-        if first == last or (axis == 0 and (first > 0 if low else last < volume.shape[0])):
+        axis, upper = face_axis(face, volume.dim)
+        if first == last or (axis == 0 and (last < volume.shape[0] if upper else first > 0)):
             continue
         own = slice(0, last - first)
-        phase, label = (np.take(part[own], 0 if low else -1, axis=axis) for part in (labelled.phase, labelled.label))
+        phase, label = (np.take(part[own], -1 if upper else 0, axis=axis) for part in (labelled.phase, labelled.label))
         found.append(np.unique(label[phase == index]) + np.int64(labelled.start))
     return np.concatenate(found)
 

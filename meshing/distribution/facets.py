@@ -64,7 +64,7 @@ class Neighbours:
     """The facets that matter; cells are counted among the solved ones of this rank."""
 
     at_frame: Facets
-    face: NDArray[np.uint8]  # (n,) which face of the frame each of these is on, as in phasemesh.FACES
+    face: NDArray[np.uint8]  # (n,) which face of the frame each of these is on, as in FACES
     one: Facets  # facets between two solved cells of this rank, as seen from either of them
     other: Facets
     aside: Facets  # facets that a cell of this rank that is not solved shares

@@ -15,6 +15,7 @@ import dolfinx.mesh
 from dolfinx.mesh import Mesh, MeshTags
 from mpi4py import MPI
 
+from microlith.imaging.axes import FACES
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
 from microlith.meshing.mesh.phasemesh import PhaseMesh, Triangulation, face_tag, interface_tag
@@ -189,6 +190,5 @@ def _face_tags(triangulation: Triangulation, edges: NDArray[np.int64]) -> NDArra
     middle = triangulation.points[edges].mean(axis=1)
     width, height = triangulation.extent
     gaps = np.stack([middle[:, 0], width - middle[:, 0], middle[:, 1], height - middle[:, 1]], axis=1)
-    names = ("x_min", "x_max", "y_min", "y_max")
-    tags = np.array([face_tag(name) for name in names], np.int32)
+    tags = np.array([face_tag(name) for name in FACES[: 2 * len(triangulation.extent)]], np.int32)
     return tags[np.abs(gaps).argmin(axis=1)]

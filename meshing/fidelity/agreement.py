@@ -1,5 +1,6 @@
 """How many voxels of an image lie, with their centres, in a cell of their own phase, and which do not."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,17 +32,15 @@ def agreement(volume: LabelVolume, parts: Parts, comm: MPI.Intracomm) -> tuple[f
         parts: Its mesh.
         comm: All ranks.
     """
-    edge = np.array(volume.voxel_size[::-1]) / parts.unit
-    shape = volume.shape[::-1]
-    low, high = _boxes(parts.points, parts.cells, edge, shape)
-    window = _around(low, high)
-    phase = volume.read(window).phase
+    edge = np.array(volume.pixel)
+    low, high = _boxes(parts.points, parts.cells, edge, volume.grid)
+    portion = volume.read(_around(low, high))
+    start = np.array(portion.start)[:, None]
     right = inside = 0
-    for cell, index in _inside(parts.points, parts.cells, edge, shape):
-        place = tuple(i - begin for i, (begin, _) in zip(index[::-1], window, strict=True))
+    for cell, index in _inside(parts.points, parts.cells, edge, volume.grid):
         inside += len(cell)
-        right += int(np.count_nonzero(phase[place] == parts.phase[cell]))
-    total = int(np.prod(volume.shape))
+        right += int(np.count_nonzero(portion.phase[tuple((index - start)[::-1])] == parts.phase[cell]))
+    total = math.prod(volume.shape)
     return comm.allreduce(right) / total, comm.allreduce(inside) / total
 
 
@@ -65,10 +64,10 @@ def mistaken(
         voxel: Edges of a voxel in the units of points, x first.
         shape: Number of voxels of the image, x first.
     """
+    first = np.array(start)[:, None]
 
     def differ(cell: Indices, index: Indices) -> NDArray[np.bool_]:
-        place = tuple(i - begin for i, begin in zip(index[::-1], start[::-1], strict=True))
-        return np.asarray(phase[place] != labels[cell])
+        return np.asarray(phase[tuple((index - first)[::-1])] != labels[cell])
 
     found = [index for _, index in _inside(points, cells, np.array(voxel), shape, differ)]
     return np.concatenate([np.empty((len(shape), 0), np.int64), *found], axis=1)

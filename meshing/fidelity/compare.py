@@ -80,7 +80,7 @@ def parts_fidelity(
     phases = []
     for index, name in enumerate(parts.names):
         there = whole or index in solved
-        image_size = volume.counts[index] * float(np.prod(volume.voxel_size))
+        image_size = volume.counts[index] * volume.voxel_measure
         mesh_size = float(of_phase[index]) * parts.unit**volume.dim
         phases.append(
             PhaseFidelity(
@@ -158,13 +158,9 @@ class _Overlap:
 def _window(volume: LabelVolume, parts: Parts) -> Window:
     """The voxels around this rank's cells."""
     if len(parts.points) == 0:
-        return ((0, 0),) * volume.dim
-    low, high = parts.points.min(axis=0)[::-1], parts.points.max(axis=0)[::-1]
-    ends = []
-    for first, last, size, edge in zip(low, high, volume.shape, volume.voxel_size, strict=True):
-        voxels = np.array([first, last]) * parts.unit / edge
-        ends.append((int(np.clip(np.floor(voxels[0]), 0, size - 1)), int(np.clip(np.ceil(voxels[1]), 1, size))))
-    return tuple(ends)
+        return volume.empty_window
+    scale = parts.unit / volume.unit
+    return volume.window(parts.points.min(axis=0) * scale, parts.points.max(axis=0) * scale)
 
 
 def _overlap(

@@ -56,7 +56,7 @@ def improve(
     triangles: NDArray[np.int32],
     phase: NDArray[np.uint8],
     edges: NDArray[np.int64],
-    extent: tuple[float, float],
+    extent: tuple[float, ...],
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Raise the worst triangles by flipping edges and moving points; nothing happens where all are good.
 
@@ -150,7 +150,7 @@ def _move(
     v: int,
     home: NDArray[np.float64],
     fixed: bool,
-    extent: tuple[float, float],
+    extent: tuple[float, ...],
 ) -> bool:
     """Move one point to where the worst triangle around it is best; whether it moved."""
     cells = triangles[star]

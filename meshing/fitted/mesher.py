@@ -56,7 +56,6 @@ def fitted_triangulation(
     if image.dim != 2:
         raise InputError(f"[mesh] method 'fitted' is for 2D images, got {image.dim} dimensions; take 'lattice'.")
     tell = progress or (lambda _: None)
-    unit, _, extent = outlines.pixel_units(image)
     tell("tracing interfaces")
     outline = outlines.trace(image)
     field = sizing.size_field(image, options, solved, outline.nodes[outline.triple])
@@ -69,14 +68,14 @@ def fitted_triangulation(
     points, triangles = _mesh(pieces, field)
     phase = _phases(triangles, pieces)
     points = improve.relax(points, triangles, pieces.ends)
-    points, triangles = improve.improve(points, triangles, phase, pieces.ends, extent)
+    points, triangles = improve.improve(points, triangles, phase, pieces.ends, image.frame)
     return Triangulation(
         points=points,
         triangles=triangles,
         phase=phase,
         names=image.names,
-        unit=unit,
-        extent=extent,
+        unit=image.unit,
+        extent=image.frame,
     )
 
 

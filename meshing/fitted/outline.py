@@ -9,6 +9,7 @@ Two pixels of one phase that touch only at a corner are not connected: the corne
 meet, so that pieces that share pixel edges (4-connected) are exactly the pieces whose triangles share edges.
 """
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -45,8 +46,8 @@ class Outline:
     triple: NDArray[np.bool_]  # (nodes,) three phases or more meet here, beyond the frame not counted
     target: NDArray[np.float64]  # (chains,) integral of (x dy - y dx)/2, which summed around a region is its area
     areas: NDArray[np.float64]  # (phases,) area of each phase's pixels
-    pixel: tuple[float, float]  # edges of a pixel, x and y
-    extent: tuple[float, float]  # edges of the frame, x and y
+    pixel: tuple[float, ...]  # edges of a pixel, x and y
+    extent: tuple[float, ...]  # edges of the frame, x and y
 
     @property
     def on_frame(self) -> NDArray[np.bool_]:
@@ -74,18 +75,6 @@ class _CornerGraph:
         return (self.degree != 2) | self.frame.all(axis=1)
 
 
-def pixel_units(image: LabelImage) -> tuple[float, tuple[float, float], tuple[float, float]]:
-    """Unit of length in metres, and in that unit the pixel edges and the extent of the image (x, y each).
-
-    The ratios are rounded to 12 digits, so that the unit in which an image was measured leaves no trace in the mesh.
-    """
-    height, width = image.voxel_size
-    unit = min(height, width)
-    pixel = (round(width / unit, 12), round(height / unit, 12))
-    rows, columns = image.phase.shape
-    return unit, pixel, (columns * pixel[0], rows * pixel[1])
-
-
 def trace(image: LabelImage) -> Outline:
     """Trace and smooth the interfaces of a 2D image.
 
@@ -96,7 +85,6 @@ def trace(image: LabelImage) -> Outline:
         The outline in units of the smallest pixel edge. Each point lies within half a pixel of its corner (apart from
         the small shift that restores areas), points on the frame slide along it, its corners stay.
     """
-    _, pixel, extent = pixel_units(image)
     graph = _corner_graph(image.phase)
     order, start, first = _walk(graph)
     visited = _visited_corners(graph, order, start)
@@ -105,13 +93,13 @@ def trace(image: LabelImage) -> Outline:
     left = np.where(forward, graph.left[first // 2], graph.right[first // 2])
     right = np.where(forward, graph.right[first // 2], graph.left[first // 2])
 
-    scale = np.array(pixel)
+    scale = np.array(image.pixel)
     home = graph.corner * scale
     moved = _smooth(graph, home, scale)
     moved = _restore_areas(graph, home, moved, scale, visited, point_start)
     moved = _open_sharp_angles(graph, home, moved)
     pixels = np.bincount(image.phase.ravel(), minlength=len(image.names))
-    areas = pixels.astype(np.float64) * (pixel[0] * pixel[1])
+    areas = pixels.astype(np.float64) * math.prod(image.pixel)
     low, high = _boxes(graph, home, scale)
     for _ in range(3):
         moved = restore_phase_areas(moved, graph.edge, graph.left, graph.right, graph.frame, areas)
@@ -132,8 +120,8 @@ def trace(image: LabelImage) -> Outline:
         triple=_count_phases(ends, left, right, len(node_corner)) >= 3,
         target=chain_integrals(moved[visited], point_start),
         areas=areas,
-        pixel=pixel,
-        extent=extent,
+        pixel=image.pixel,
+        extent=image.frame,
     )
 
 

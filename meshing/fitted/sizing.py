@@ -1,5 +1,6 @@
 """Wanted element size at every pixel of a 2D image."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,12 +10,9 @@ from scipy import ndimage
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.volume import LabelImage
-from microlith.imaging.options import MeshOptions
-from microlith.meshing.fitted.outline import pixel_units
+from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES, MeshOptions
 
 GROWTH_UNSOLVED = 0.7  # growth of sizes with distance in phases that the solver never sees
-DEFAULT_SIZE = 2.0  # pixels, at the surfaces of the solved phases where the user names none
-DEFAULT_SIZE_MAX = 1 / 25  # of the longer edge of the image
 GAP_RESERVE = 0.9  # of the size that would just put the wanted number of elements across a gap
 OPPOSITE = 0.87  # two surfaces face each other where their nearest points are seen under more than 120 degrees
 
@@ -25,7 +23,7 @@ class SizeField:
 
     values: NDArray[np.float32]  # (rows, columns), in units of the smallest pixel edge
     rate: NDArray[np.float32]  # (rows, columns) growth of size per distance
-    pixel: tuple[float, float]  # edges of a pixel, x and y
+    pixel: tuple[float, ...]  # edges of a pixel, x and y
     centres: NDArray[np.float64]  # (k, 2) points around which elements are finer than pixels can tell
     centre_size: float  # size there
     growth: float  # from there outwards
@@ -97,20 +95,20 @@ def size_field(
     Raises:
         InputError: a phase in `options.size` that the image does not know.
     """
-    unit, pixel, extent = pixel_units(image)
+    unit, pixel = image.unit, image.pixel
     for name in options.size:
         if name not in image.names:
             known = ", ".join(image.names)
             raise InputError(f"[mesh] size names the phase '{name}', which is not one of the phases ({known}).")
     named = {image.names.index(name): _ratio(size, unit) for name, size in options.size.items()}
-    size_max = _ratio(options.size_max, unit) if options.size_max else max(extent) * DEFAULT_SIZE_MAX
+    size_max = _ratio(options.size_max, unit) if options.size_max else max(image.frame) * LARGEST_SIZE
     phase = image.phase
     is_solved = np.isin(np.arange(len(image.names)), list(solved))
     surface_size = np.full(len(image.names), np.inf)
     for index, size in named.items():
         surface_size[index] = size
     if not named:
-        surface_size[is_solved] = DEFAULT_SIZE
+        surface_size[is_solved] = SIZE_AT_SURFACES
 
     values = np.full(phase.shape, size_max, np.float32)
     _mark_surfaces(values, phase, surface_size)
@@ -134,7 +132,7 @@ def size_field(
     return field.times(options.coarseness)
 
 
-def graded(values: NDArray[np.float32], rate: NDArray[np.float32], pixel: tuple[float, float]) -> NDArray[np.float32]:
+def graded(values: NDArray[np.float32], rate: NDArray[np.float32], pixel: tuple[float, ...]) -> NDArray[np.float32]:
     """Largest field below `values` that grows no faster than `rate` per distance.
 
     Two sweeps over the rows with steps to the eight neighbours; steps along a row are one running minimum. Such paths
@@ -148,7 +146,7 @@ def graded(values: NDArray[np.float32], rate: NDArray[np.float32], pixel: tuple[
     """
     out = values.copy()
     rows = len(out)
-    straight, slant = np.float32(pixel[1]), np.float32(np.hypot(*pixel))
+    straight, slant = np.float32(pixel[1]), np.float32(math.hypot(*pixel))
     climb = np.zeros(values.shape, np.float32)
     np.cumsum(0.5 * (rate[:, 1:] + rate[:, :-1]) * np.float32(pixel[0]), axis=1, out=climb[:, 1:])
     for order in (range(rows), range(rows - 1, -1, -1)):
@@ -191,7 +189,7 @@ def _mark_gaps(
     phase: NDArray[np.uint8],
     index: int,
     surface_size: NDArray[np.float64],
-    pixel: tuple[float, float],
+    pixel: tuple[float, ...],
     elements: int,
     wide: float,
 ) -> None:

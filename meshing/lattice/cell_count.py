@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.imaging.formats.stored import Window
-from microlith.imaging.image.load import dealt, nothing
+from microlith.imaging.image.load import dealt
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
@@ -60,11 +60,11 @@ def samples(volume: LabelVolume, comm: MPI.Intracomm) -> Samples:
     blocks: list[Block] = []
     voxels = 0
     for number in dealt(len(chosen), comm):
-        window, inner = _window(volume, grid, int(chosen[number])) if number is not None else (nothing(volume), ())
-        phase = volume.read(window).phase
+        window, inner = _window(volume, grid, int(chosen[number])) if number is not None else (volume.empty_window, ())
+        portion = volume.read(window)
         if number is not None:
-            blocks.append(Block(phase, tuple(first for first, _ in window[::-1]), inner))
-            voxels += phase[inner].size
+            blocks.append(Block(portion.phase, portion.start, inner))
+            voxels += portion.phase[inner].size
     return Samples(volume, tuple(blocks), comm.allreduce(voxels) / math.prod(volume.shape))
 
 
@@ -105,9 +105,7 @@ def most_tetrahedra(volume: LabelVolume, options: MeshOptions, solved: Sequence[
 
 def _in_voxels(volume: LabelVolume, options: MeshOptions, solved: Sequence[int]) -> tuple[tuple[float, ...], EdgeSizes]:
     """Edges of a voxel, x first, and the sizes, both in units of the shortest of them."""
-    unit = min(volume.voxel_size)
-    extent = [length / unit for length in volume.extent]
-    return tuple(h / unit for h in volume.voxel_size[::-1]), edge_sizes(options, volume.names, solved, unit, extent)
+    return volume.pixel, edge_sizes(options, volume.names, solved, volume.unit, volume.frame)
 
 
 def _of_block(block: Block, voxel: tuple[float, ...], sizes: EdgeSizes, solved: Sequence[int]) -> float:

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from microlith.imaging.options import MeshOptions
+from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES, MeshOptions
 from microlith.meshing.lattice.thin_parts import critical, thin
 from microlith.meshing.lattice.voxel_fields import VoxelFields, on_borders
 
-DEFAULT_SIZE = 2.0  # voxels, at the surfaces of the solved phases where the user names none
 OTHER_SIZE = 2.5  # voxels, at surfaces that no size names
 CUT = 1.9  # longest edge at an interface per size there: the cells are cut in about half
 WHOLE = 1.3  # longest edge per size where cells are not cut
@@ -85,9 +84,9 @@ def edge_sizes(
     named = {names.index(name): size / unit for name, size in options.size.items()}
     gaps = bool(named)
     if not named:
-        named = dict.fromkeys(solved, DEFAULT_SIZE)
+        named = dict.fromkeys(solved, SIZE_AT_SURFACES)
     smallest = min(named.values())
-    largest = max(extent) / 25 if options.size_max is None else options.size_max / unit
+    largest = max(extent) * LARGEST_SIZE if options.size_max is None else options.size_max / unit
     if options.size_max is None:
         largest = max(largest, 3 * smallest)
     largest = max(smallest, min(largest, max(extent) / 2))

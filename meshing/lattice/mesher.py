@@ -60,18 +60,16 @@ def lattice_parts(
         InputError: The image can't be read.
     """
     say = tell or (lambda _: None)
-    unit = min(volume.voxel_size)
-    voxel = tuple(size / unit for size in volume.voxel_size[::-1])
-    extent = tuple(count * edge for count, edge in zip(volume.shape[::-1], voxel, strict=True))
-    sizes = edge_sizes(options, volume.names, solved, unit, extent)
+    voxel, extent = volume.pixel, volume.frame
+    sizes = edge_sizes(options, volume.names, solved, volume.unit, extent)
     lattice = _lattice(extent, sizes)
     weights, borders = _survey(volume, lattice, voxel, solved, comm)
     where = Neighbourhood(comm, lattice, split(weights, comm.size))
 
     say("reading and smoothing the image")
     window = _window(where.own, lattice, volume, voxel, sizes)
-    phase = volume.read(window).phase
-    start = tuple(low for low, _ in window[::-1])
+    portion = volume.read(window)
+    phase, start = portion.phase, portion.start
 
     def fields() -> tuple[VoxelFields, VoxelFields]:
         longest, thin = edge_lengths(phase, start, voxel, sizes, solved)
@@ -80,7 +78,7 @@ def lattice_parts(
     longest, smooth = together(comm, fields)
     say("refining the lattice and cutting its cells along the interfaces")
     cut = _cut(longest, smooth, where)
-    wrong = together(comm, lambda: mistaken(cut.points, cut.cells, cut.phase, phase, start, voxel, volume.shape[::-1]))
+    wrong = together(comm, lambda: mistaken(cut.points, cut.cells, cut.phase, phase, start, voxel, volume.grid))
     wrong = np.concatenate(comm.allgather(wrong), axis=1)  # few: one voxel in a hundred
     if wrong.size and sizes.coarseness <= 1.0:  # a mesh coarser than asked for is there to be compared with
         shorter = together(comm, lambda: mended(longest, phase, wrong, sizes))
@@ -97,7 +95,7 @@ def lattice_parts(
         phase=cut.phase,
         shape="triangle" if volume.dim == 2 else "tetrahedron",
         names=volume.names,
-        unit=unit,
+        unit=volume.unit,
         extent=extent,
     )
 
@@ -161,7 +159,7 @@ def _window(box: Range, lattice: Lattice, volume: LabelVolume, voxel: tuple[floa
     if box.empty:
         return tuple((0, min(2, count)) for count in volume.shape)  # of no use, but not nothing
     window = []
-    for axis, count in enumerate(volume.shape[::-1]):
+    for axis, count in enumerate(volume.grid):
         edge = lattice.extent[axis] / lattice.boxes[axis] / voxel[axis]  # of a coarse box, in voxels
         rim = max(math.ceil(sizes.reach / voxel[axis]), REACH) + RIM
         low = math.floor(box.first[axis] * edge) - rim

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dolfinx.mesh import Mesh, MeshTags
 
-FACES = ("x_min", "x_max", "y_min", "y_max", "z_min", "z_max")  # outer faces; face i has facet tag i + 1
+from microlith.imaging.axes import FACES
 
 
 def face_tag(name: str) -> int:
@@ -30,7 +30,7 @@ class Triangulation:
     phase: NDArray[np.uint8]  # (m,) index into names
     names: tuple[str, ...]
     unit: float  # metres per coordinate unit (the smallest voxel edge)
-    extent: tuple[float, float]  # edge lengths of the frame in coordinate units
+    extent: tuple[float, ...]  # edge lengths of the frame in coordinate units
 
 
 @dataclass(frozen=True)

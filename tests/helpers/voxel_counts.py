@@ -11,7 +11,8 @@ import ufl
 from dolfinx import fem
 from mpi4py import MPI
 
-from microlith.meshing.mesh.phasemesh import FACES, face_tag, interface_tag
+from microlith.imaging.axes import FACES
+from microlith.meshing.mesh.phasemesh import face_tag, interface_tag
 
 COMM = MPI.COMM_WORLD
 

@@ -9,8 +9,8 @@ from places import PROJECT
 
 # From the ground up. A room imports itself and rooms before it. A module that stands beside rooms is a room of its own.
 ROOMS = (
-    *("imaging/errors", "imaging/typing", "imaging/axes", "imaging/options"),
-    *("imaging/parallel", "imaging/formats", "imaging/image", "imaging/microstructure"),
+    *("imaging/axes", "imaging/errors", "imaging/typing", "imaging/options", "imaging/parallel", "imaging/formats"),
+    *("imaging/image", "imaging/microstructure"),
     *("meshing/mesh", "meshing/distribution", "meshing/fidelity", "meshing/fitted", "meshing/lattice", "meshing/voxel"),
     *("solver/options", "solver/linear_solvers", "solver/physics", "solver/interfaces", "solver/problem"),
     *("solver/conduction", "solver/krylov", "solver/regions", "solver/times", "solver/steps", "solver/transient"),
@@ -24,8 +24,8 @@ NEVER = {
     "imaging": r"microlith\.(meshing|solver|workflow)|dolfinx|gmsh|basix|ufl|petsc4py",
     "meshing": r"microlith\.(solver|workflow)|petsc4py",
     # No pixels: of imaging only what knows none
-    "solver": r"microlith\.workflow|microlith\.imaging\.(?!axes|errors|typing|parallel)"
-    r"|gmsh|microlith\.meshing\.(?!mesh\b)",
+    "solver": r"microlith\.workflow|microlith\.imaging\.(?!axes|errors|typing|parallel)|"
+    r"microlith\.meshing\.(?!mesh\b)|gmsh",
 }
 MOST = 15  # files in a room: more are two rooms
 

@@ -12,7 +12,7 @@ from microlith.imaging.axes import AXES
 from microlith.imaging.image.load import volume_of, whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.microstructure.percolation import NOT_CONNECTED
-from microlith.imaging.options import MeshOptions
+from microlith.imaging.options import DEGREE, MeshOptions
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.imaging.typing import Flags
@@ -179,7 +179,7 @@ def _check_body(shape: Body, volume: LabelVolume, solved: Flags, at: Place, comm
 
 
 def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm: MPI.Intracomm) -> list[str]:
-    pixel = min(volume.voxel_size)
+    pixel = volume.unit
     options = _scaled(case.mesh, 1.0, pixel / 1000)  # finer ones would only overflow: no memory holds these
     memory = _free_memory(comm)
     if options.method == "voxel":
@@ -261,7 +261,7 @@ def _rounded_up(options: MeshOptions) -> MeshOptions:
 def _bytes(case: Case, volume: LabelVolume) -> float:
     """Of an element."""
     table = _BYTES_PER_VOXEL if case.mesh.method == "voxel" else _BYTES_PER_SIMPLEX
-    return table[volume.dim, case.degree or (2 if volume.dim == 2 else 1)]
+    return table[volume.dim, case.degree or DEGREE[volume.dim]]
 
 
 def _voxels(volume: LabelVolume, solved: Flags) -> int:

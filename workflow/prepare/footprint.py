@@ -10,7 +10,7 @@ from scipy import ndimage
 from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
-from microlith.imaging.image.load import dealt, nothing
+from microlith.imaging.image.load import dealt
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Flags
 from microlith.solver.regions.shapes import Body, Shell
@@ -52,7 +52,7 @@ def hits(shape: Body, volume: LabelVolume, wanted: Flags, comm: MPI.Intracomm) -
             for x, h, n in zip(part, volume.voxel_size, volume.shape, strict=True)
         ]
         window = tuple((int(i[0]), int(i[-1]) + 1) for i in index)
-        phase = volume.read(nothing(volume) if number is None else window).phase
+        phase = volume.read(volume.empty_window if number is None else window).phase
         if number is not None:
             within = np.ix_(*(i - i[0] for i in index))
             found = bool((wanted[phase[within]] & shape.covers(part)).any())
@@ -91,7 +91,7 @@ def contacts(volume: LabelVolume, comm: MPI.Intracomm) -> Contacts:
     step = max(1, BLOCK // math.prod(volume.shape[1:]))
     for number in dealt(math.ceil(depth / step), comm):
         if number is None:
-            volume.read(nothing(volume))
+            volume.read(volume.empty_window)
             continue
         first, last = number * step, min((number + 1) * step, depth)
         layers = (first, min(last + 1, depth))  # one more: the pairs across the seam
@@ -127,7 +127,7 @@ def shell_hits(shell: Shell, volume: LabelVolume, wanted: Flags, touching: Conta
     for number in dealt(math.ceil(depth / step), comm):
         found = False
         if number is None:
-            volume.read(nothing(volume))
+            volume.read(volume.empty_window)
         else:
             first, last = number * step, min((number + 1) * step, depth)
             start = max(0, first - rim)

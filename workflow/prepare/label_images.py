@@ -54,7 +54,7 @@ def expanded(case: Case, volume: LabelVolume, mesh: PhaseMesh, comm: MPI.Intraco
         regions = _region_volume(case, name, shape, volume, comm)
         window = _window(volume, mesh)
         index = regions.read(window).phase
-        pixel = np.asarray(_pixel(volume) / mesh.unit, np.float64)
+        pixel = np.array(volume.pixel) * (volume.unit / mesh.unit)
         shares = label_shares(volume, regions, solved_flags(case), comm)
         for i, label in enumerate(regions.names[1:], 1):
             key = name if shape.label is not None else f"{name}_{label}"
@@ -109,19 +109,13 @@ def _read(case: Case, name: str, shape: LabelRegion, volume: LabelVolume) -> Lab
     return LabelImage(index, ("0", *map(str, wanted)), volume.voxel_size, volume.stored_shape)
 
 
-def _pixel(volume: LabelVolume) -> Array:
-    return np.array(volume.voxel_size[::-1])
-
-
 def _window(volume: LabelVolume, mesh: PhaseMesh) -> Window:
     """The voxels around the cells of this rank."""
     x = mesh.mesh.geometry.x[:, : volume.dim]
     if len(x) == 0:
-        return ((0, 0),) * volume.dim
-    pixel = _pixel(volume) / mesh.unit
-    low = np.floor(x.min(axis=0) / pixel).astype(int) - MARGIN
-    high = np.ceil(x.max(axis=0) / pixel).astype(int) + MARGIN
-    return tuple((max(0, int(a)), min(n, int(b))) for a, b, n in zip(low[::-1], high[::-1], volume.shape, strict=True))
+        return volume.empty_window
+    scale = mesh.unit / volume.unit  # a mesh of finer voxels has a smaller unit
+    return volume.window(x.min(axis=0) * scale, x.max(axis=0) * scale, MARGIN)
 
 
 def _field(

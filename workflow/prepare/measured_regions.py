@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean, region_means
 from microlith.solver.regions.shapes import Region, Shape
@@ -53,10 +50,5 @@ def _phase_at(meshed: Meshed) -> Any:
     image = meshed.image
     if image is None:
         return None
-    pixel = np.array(image.voxel_size[::-1]) / meshed.mesh.unit
-
-    def phase_at(x: NDArray[np.float64]) -> NDArray[np.uint8]:
-        index = np.clip((x / pixel).astype(np.int64), 0, np.array(image.phase.shape[::-1]) - 1)
-        return image.phase[tuple(index.T[::-1])]
-
-    return phase_at
+    scale = meshed.mesh.unit / image.unit  # a mesh of finer pixels has a smaller unit
+    return lambda x: image.phase[tuple(image.places(x * scale))]

@@ -11,6 +11,7 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import label_volume, whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
+from microlith.imaging.options import DEGREE
 from microlith.imaging.parallel.collective import of_root, on_root
 from microlith.meshing.distribution.compilation import be_patient
 from microlith.meshing.distribution.from_parts import phase_mesh
@@ -110,7 +111,7 @@ def method_of(case: Case, dim: int) -> Method:
 
 def degree_of(case: Case, dim: int) -> int:
     """Degree of the elements for an image of `dim` dimensions."""
-    return case.degree or (2 if dim == 2 else 1)
+    return case.degree or DEGREE[dim]
 
 
 def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage:

@@ -104,7 +104,7 @@ def _particle_of(
     number, searched = particles.behind(phase, facets.center, facets.inwards)
     lost = np.flatnonzero(number < 0)
     # No voxel of the phase is near: the mesh is coarser than its particles there. The nearest middle has to do.
-    edge = min(particles.volume.voxel_size)
+    edge = particles.volume.unit
     for i in lost:
         away = np.linalg.norm(particles.center[numbers] - facets.center[i] * edge, axis=1)
         number[i] = numbers[int(np.argmin(away))]

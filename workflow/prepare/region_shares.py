@@ -53,7 +53,7 @@ def shell_share(volume: LabelVolume, shell: Shell, solved: Flags, comm: MPI.Intr
     around = volume.names.index(shell.around)
     faced = solved.copy()
     faced[around] = False
-    reach = shell.distance + 0.5 * min(volume.voxel_size)
+    reach = shell.distance + 0.5 * volume.unit
     halo = int(np.ceil(reach / volume.voxel_size[0])) + 1  # and one to see what a voxel touches
     inside = np.zeros(2, np.int64)  # solved, all
     for window in _layers(volume, comm, halo):

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+from microlith.imaging.axes import FACES
 from microlith.workflow.schema.kinds import Choice, Either, Flag, ListOf, Number, Quantity, Text
 from microlith.workflow.schema.physics_keys import (
     FACE,
     INTERFACE,
     PHASE,
 )
-from microlith.workflow.schema.shared_keys import FACES, coordinate, label, length, per_axis
+from microlith.workflow.schema.shared_keys import coordinate, label, length, per_axis
 from microlith.workflow.schema.tables import Key, Named, Several, Table
 from microlith.workflow.schema.units import TIME
 

@@ -1,8 +1,8 @@
 """The keys of the case file that say what the phases, their interfaces and the outer faces do."""
 
+from microlith.imaging.axes import FACES
 from microlith.workflow.schema.kinds import AnyQuantity, Choice, Either, ListOf, Number, Quantity, Text
 from microlith.workflow.schema.shared_keys import (
-    FACES,
     concentration,
     hex_colour,
     label,

@@ -7,8 +7,6 @@ from microlith.workflow.schema.kinds import Choice, Either, Kind, ListOf, Number
 from microlith.workflow.schema.tables import Key, Table
 from microlith.workflow.schema.units import CONCENTRATION, LENGTH, TIME
 
-FACES = ("x_min", "x_max", "y_min", "y_max", "z_min", "z_max")
-
 length = Quantity(LENGTH)
 coordinate = Quantity(LENGTH, "1.5 um", "any")
 concentration = Quantity(CONCENTRATION, sign="not negative")

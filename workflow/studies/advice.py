@@ -1,7 +1,6 @@
 """Element sizes for a wanted error, from what a study of a case found."""
 
-from microlith.imaging.image.half_voxel import DEFAULT_SIZE_MAX
-from microlith.meshing.fitted.sizing import DEFAULT_SIZE
+from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.meshed import Meshed
 from microlith.workflow.schema.units import length_text
@@ -43,10 +42,10 @@ def advised(study: Study, meshed: Meshed, wanted: float) -> Advice | None:
         sentences.append("this is far beyond the finest mesh of the study: go there in steps")
     if case.mesh.method == "voxel":
         sentences.append("squares and cubes have no sizes: take method fitted or lattice, or a higher degree")
-    pixel = min(meshed.volume.voxel_size)
-    sizes = dict(case.mesh.size) or {case.physics.phases[i].name: DEFAULT_SIZE * pixel for i in case.physics.solved}
+    pixel = meshed.volume.unit
+    sizes = dict(case.mesh.size) or {case.physics.phases[i].name: SIZE_AT_SURFACES * pixel for i in case.physics.solved}
     labelled = {entry.name for entry in case.labels if entry.labels}  # not what was split off a source
-    largest = case.mesh.size_max or DEFAULT_SIZE_MAX * max(meshed.volume.extent)
+    largest = case.mesh.size_max or LARGEST_SIZE * max(meshed.volume.extent)
     return Advice(
         wanted=wanted,
         factor=factor,
