@@ -311,8 +311,8 @@ def _result(found: "Solved", comm: "Intracomm") -> Result:
     """A run as a result; collective."""
     import numpy as np
 
-    from microlith.workflow.results.folder import plain
     from microlith.workflow.results.grid import grid_of
+    from microlith.workflow.results.json_file import plain
     from microlith.workflow.run.pipeline import leave
     from microlith.workflow.run.summary import summary
 

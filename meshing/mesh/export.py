@@ -1,6 +1,5 @@
 """Mesh files for other programs."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.writing import whole_file
 from microlith.meshing.mesh.phasemesh import Parts, Triangulation
 
 SUFFIXES = (".msh", ".vtu", ".xdmf")
@@ -32,7 +32,7 @@ def write_mesh(path: Path | str, triangulation: Triangulation) -> None:
         triangulation: what to write.
 
     Raises:
-        InputError: the suffix is none of .msh, .vtu and .xdmf.
+        InputError: the suffix is none of .msh, .vtu and .xdmf, or the file can't be written.
     """
     t = triangulation
     vertex = np.arange(len(t.points), dtype=np.int64)
@@ -50,7 +50,7 @@ def write_parts(path: Path | str, parts: Parts, comm: MPI.Intracomm) -> None:
         comm: all ranks.
 
     Raises:
-        InputError: the suffix is none of .msh, .vtu and .xdmf.
+        InputError: the suffix is none of .msh, .vtu and .xdmf, or the file can't be written.
     """
     on_root(comm, _check_suffix, Path(path))
     gathered = comm.gather(parts)
@@ -76,17 +76,13 @@ def _write(path: Path, parts: list[Parts]) -> None:
         mesh.cell_data = {"gmsh:physical": [phase + 1], "gmsh:geometrical": [phase + 1]}
         dim = points.shape[1]
         mesh.field_data = {name: np.array([i + 1, dim]) for i, name in enumerate(parts[0].names)}
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
+    with whole_file(path) as part:
         if path.suffix == ".msh":
             mesh.write(part, file_format="gmsh22", binary=False)
         elif path.suffix == ".xdmf":
             mesh.write(part, data_format="XML")  # all in one file
         else:
             mesh.write(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _joined(parts: list[Parts]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -43,7 +43,7 @@ def done(tmp_path_factory):
 
 
 def test_all_files_are_there_and_no_other(done):
-    assert sorted(p.name for p in done.iterdir()) == sorted([*FILES, "summary.json"])
+    assert sorted(p.name for p in done.iterdir()) == sorted([".microlith.json", *FILES, "summary.json"])
 
 
 def test_curves_file(done):
@@ -149,7 +149,7 @@ def test_results_are_overwritten_with_force_only(tmp_path):
     assert (results / "summary.json").stat().st_mtime_ns == before
     path.write_text(path.read_text().replace('snapshots = ["0 s", "20 s"]', "snapshots = []"))
     run_case(path, comm=MPI.COMM_SELF, force=True)
-    kept = ["curves.csv", "curves.png", "errors.csv", "notes.txt", "summary.json"]
+    kept = [".microlith.json", "curves.csv", "curves.png", "errors.csv", "notes.txt", "summary.json"]
     assert sorted(p.name for p in results.iterdir()) == kept
 
 

@@ -78,7 +78,13 @@ def test_slab_in_3d(tmp_path, method, degree, bound):
     assert found["regions"]["all"]["solved_volume_m3"] == pytest.approx(volume, rel=1e-3)
     assert found["mass_balance"]["stored_change"] == pytest.approx(0.5 * 1000 * volume, rel=1e-2)
     assert found["phases"]["sei"]["volume_image_m3"] == pytest.approx(volume)
-    assert sorted(p.name for p in folder.iterdir()) == ["curves.csv", "curves.png", "errors.csv", "summary.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        ".microlith.json",
+        "curves.csv",
+        "curves.png",
+        "errors.csv",
+        "summary.json",
+    ]
 
 
 def test_auto_is_lattice_in_3d_and_fitted_in_2d(tmp_path):

@@ -285,7 +285,7 @@ def test_results_are_not_overwritten(
     path, output = write_case(tmp_path), tmp_path / "out"
     output.mkdir()
     assert cli.main(["run", str(path), "-o", str(output)]) == 0, "an empty folder is fine"
-    (output / "curves.csv").write_text("mine")
+    (output / "notes.txt").write_text("mine")
     assert cli.main(["run", str(path), "-o", str(output)]) == 2
     error = capsys.readouterr().err
     assert str(output) in error
@@ -293,7 +293,7 @@ def test_results_are_not_overwritten(
     assert len(pipeline.calls) == 1
     assert cli.main(["run", str(path), "-o", str(output), "--force"]) == 0
     assert pipeline.calls[1] == (output, {"force": True})
-    assert (output / "curves.csv").read_text() == "mine"
+    assert (output / "notes.txt").read_text() == "mine"
 
 
 def test_results_where_none_can_be(

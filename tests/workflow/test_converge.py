@@ -278,6 +278,7 @@ def test_files_of_a_study(tmp_path, capsys):
     output = tmp_path / "study"
     assert cli.main(["converge", str(path), "-o", str(output), "--segmentation"]) == 0
     assert sorted(p.name for p in output.iterdir()) == [
+        ".microlith.json",
         "converge.csv", "converge.json", "converge.png", "segmentation.png",
     ]  # fmt: skip
     shown = capsys.readouterr()
@@ -296,7 +297,7 @@ def test_files_of_a_study(tmp_path, capsys):
     assert cli.main(["-q", "converge", str(path), "-o", str(output), "--force", "--levels", "1"]) == 0
     silent = capsys.readouterr()
     assert silent.out + silent.err == ""
-    assert sorted(p.name for p in output.iterdir()) == ["converge.csv", "converge.json"]
+    assert sorted(p.name for p in output.iterdir()) == [".microlith.json", "converge.csv", "converge.json"]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 """The result folder: nothing half-made, nothing of the user's lost."""
 
+import errno
 import json
 import os
 import resource
 import signal
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from socket import gethostname
 
 import numpy as np
 import pytest
@@ -16,7 +20,10 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import in_turn, on_first_rank, together
-from microlith.workflow.results.folder import cannot_write, result_folder, whole_file, write_summary, write_text
+from microlith.imaging.writing import cannot_write, whole_file, write_text
+from microlith.workflow.results.folder import finish_if_free, result_folder
+from microlith.workflow.results.json_file import write_summary
+from microlith.workflow.results.lock import LOCK
 
 COMM = MPI.COMM_WORLD
 
@@ -72,18 +79,19 @@ def test_files_appear_together_at_the_end(tmp_path):
             write_text(folder / "summary.json", "{}")
             write_text(folder / "curves.csv", "time_s\n")
         COMM.barrier()
-        assert [entry.name.startswith(".unfinished-") for entry in path.iterdir()] == [True]
+        assert sorted(entry.name[:11] for entry in path.iterdir()) == [".microlith-", ".unfinished"]
         COMM.barrier()
-    assert everything_in(path) == ["curves.csv", "summary.json"]
+    assert everything_in(path) == [".microlith.json", "curves.csv", "summary.json"]
 
 
 def test_summary_is_the_last_to_appear(tmp_path, monkeypatch):
     order = []
-    replace = Path.replace
-    monkeypatch.setattr(Path, "replace", lambda self, to: (order.append(to.name), replace(self, to))[1])
+    replace = os.replace
     with result_folder(tmp_path / "r", False, COMM) as folder:
         for name in ("summary.json", "a.png", "z.vtkhdf", "curves.csv"):
             (folder / name).write_text("x")
+        monkeypatch.setattr(os, "replace", lambda old, new: (order.append(Path(new).name), replace(old, new))[1])
+    order = [name for name in order if not name.startswith(".")]
     assert order == ["a.png", "curves.csv", "z.vtkhdf", "summary.json"]
 
 
@@ -113,23 +121,141 @@ def test_a_folder_with_files_is_refused_before_any_work(tmp_path):
     assert everything_in(path) == ["notes.txt"]
 
 
+SUMMARY = '{"versions": {"microlith": "0"}}'
+
+
+def publish(path, files, writer="run", comm=COMM):
+    """Results with these contents, by name."""
+    with result_folder(path, True, comm, writer) as folder:
+        if comm.rank == 0:
+            for name, text in files.items():
+                (folder / name).write_text(text)
+        comm.barrier()
+
+
 @pytest.mark.mpi
 def test_force_removes_earlier_results_and_nothing_else(tmp_path):
     path = shared(tmp_path)
+    mine = ("notes.txt", "snapshot.png", "my-curves.csv", "snapshot-for-my-poster.png", "snapshot-3s.png")
     if COMM.rank == 0:
-        for name in ("curves.csv", "summary.json", "fields.vtkhdf", "curves.png", "snapshot-0s.png", "snapshot-7s.png"):
-            (path / name).write_text("old")
-        for name in ("notes.txt", "snapshot.png", "my-curves.csv"):
-            (path / name).write_text("mine")
         (path / ".unfinished-abc").mkdir()
         (path / ".unfinished-abc" / "curves.csv").write_text("half")
+    COMM.barrier()
+    names = ("curves.csv", "summary.json", "fields.vtkhdf", "curves.png", "snapshot-0s.png", "snapshot-7s.png")
+    publish(path, dict.fromkeys(names, SUMMARY))
+    if COMM.rank == 0:
+        for name in mine:
+            (path / name).write_text("mine")
+    COMM.barrier()
     with result_folder(path, True, COMM) as folder:
-        assert (path / "summary.json").read_text() == "old"  # until there is something better
+        assert (path / "summary.json").read_text() == SUMMARY  # until there is something better
         COMM.barrier()
         if COMM.rank == 0:
             (folder / "curves.csv").write_text("new")
-    assert everything_in(path) == ["curves.csv", "my-curves.csv", "notes.txt", "snapshot.png"]
+    kept = [".microlith.json", ".unfinished-abc", ".unfinished-abc/curves.csv", "curves.csv", *mine]
+    assert everything_in(path) == sorted(kept)  # what is of no known host stays, and is told
     assert (path / "curves.csv").read_text() == "new"
+
+
+def test_a_study_and_a_run_share_a_folder(tmp_path):
+    """Each replaces its own files only."""
+    publish(tmp_path, {"summary.json": "run", "curves.csv": "run"})
+    publish(tmp_path, {"converge.json": "1", "converge.png": "1"}, "converge")
+    publish(tmp_path, {"converge.json": "2"}, "converge")
+    publish(tmp_path, {"summary.json": "again"})
+    assert everything_in(tmp_path) == [".microlith.json", "converge.json", "summary.json"]
+    assert (tmp_path / "converge.json").read_text() == "2"
+
+
+def test_results_without_a_list_are_known_by_their_summary(tmp_path):
+    """As earlier versions left them; without a summary they may be anybody's."""
+    for name in ("curves.csv", "particles.csv", "snapshot-0.5s.png", "snapshot-for-my-poster.png"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(InputError, match=r"curves.csv: microlith did not write this file.*move it away"):
+        enter(tmp_path, force=True)
+    (tmp_path / "summary.json").write_text(SUMMARY)
+    publish(tmp_path, {"curves.csv": "new"})
+    assert everything_in(tmp_path) == [".microlith.json", "curves.csv", "snapshot-for-my-poster.png"]
+
+
+def test_a_folder_of_the_users_with_the_name_of_a_result(tmp_path):
+    (tmp_path / "fields.vtkhdf").mkdir()
+    with pytest.raises(InputError, match=r"fields.vtkhdf: microlith did not write this folder"):
+        enter(tmp_path, force=True)
+    (tmp_path / "fields.vtkhdf").rmdir()
+    publish(tmp_path, {"curves.csv": "old", "summary.json": "old"})
+    (tmp_path / "snapshot-1s.png").mkdir()
+    with pytest.raises(InputError, match=r"snapshot-1s.png: microlith did not write.*complete in .*/.complete-"):
+        publish(tmp_path, dict.fromkeys(("curves.csv", "snapshot-1s.png", "summary.json"), "new"))
+    assert (tmp_path / "curves.csv").read_text() == (tmp_path / "summary.json").read_text() == "old"
+    with pytest.raises(InputError, match=r"snapshot-1s.png: microlith did not write"):
+        enter(tmp_path, force=True)  # before any work
+    (tmp_path / "snapshot-1s.png").rmdir()
+    with pytest.raises(InputError, match="not empty"):
+        enter(tmp_path)
+    assert everything_in(tmp_path) == [".microlith.json", "curves.csv", "snapshot-1s.png", "summary.json"]
+    assert (tmp_path / "curves.csv").read_text() == "new"
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from mpi4py import MPI
+from microlith.workflow.results.folder import finish_if_free, result_folder
+
+moves, replace = int(sys.argv[2]), os.replace
+
+def replace_or_die(old, new):
+    global moves
+    if Path(new).parent == path and Path(new).name != ".microlith.json":
+        if moves == 0:
+            os.kill(os.getpid(), 9)
+        moves -= 1
+    replace(old, new)
+
+path = Path(sys.argv[1])
+with result_folder(path, True, MPI.COMM_SELF) as folder:
+    for name in ("curves.csv", "snapshot-1s.png", "summary.json"):
+        (folder / name).write_text("new")
+    os.replace = replace_or_die
+"""
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2, 3])
+def test_a_run_killed_while_its_files_move(tmp_path, moves):
+    """Whoever opens the folder next, even to read it, brings it to its end."""
+    publish(tmp_path, {"curves.csv": "old", "snapshot-9s.png": "old", "summary.json": "old"})
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(moves)], check=False)
+    assert killed.returncode == (0 if moves == 3 else -9)
+    found = [(tmp_path / name).read_text() for name in ("curves.csv", "summary.json")]
+    assert found == [["old", "old"], ["new", "old"], ["new", "old"], ["new", "new"]][moves]
+    finish_if_free(tmp_path)
+    assert everything_in(tmp_path) == [".microlith.json", "curves.csv", "snapshot-1s.png", "summary.json"]
+    assert {path.read_text() for path in tmp_path.glob("[cs]*")} == {"new"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_files_move_waits(tmp_path, monkeypatch, number):
+    publish(tmp_path, {"curves.csv": "old", "summary.json": "old"})
+    replace = os.replace
+
+    def interrupted(old, new):
+        if new == tmp_path / "curves.csv":
+            signal.raise_signal(number)
+        replace(old, new)
+
+    def stop(*_):
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        monkeypatch.setattr(os, "replace", interrupted)
+        with pytest.raises(SystemExit if number == signal.SIGTERM else KeyboardInterrupt):
+            publish(tmp_path, {"curves.csv": "new", "summary.json": "new"})
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert everything_in(tmp_path) == [".microlith.json", "curves.csv", "summary.json"]
+    assert (tmp_path / "curves.csv").read_text() == "new"
 
 
 @pytest.mark.mpi
@@ -137,13 +263,11 @@ def test_a_run_that_fails_with_force_leaves_earlier_results(tmp_path):
     """A misspelt label in the case must not cost the results of last night."""
     path = shared(tmp_path)
     old = ["curves.csv", "fields.vtkhdf", "snapshot-0s.png", "summary.json"]
-    if COMM.rank == 0:
-        for name in old:
-            (path / name).write_text("old")
+    publish(path, dict.fromkeys(old, "old"))
     with pytest.raises(RuntimeError, match="stop"):
         interrupted_run(path, RuntimeError, force=True)
     COMM.barrier()
-    assert everything_in(path) == old
+    assert everything_in(path) == [".microlith.json", *old]
     assert {(path / name).read_text() for name in old} == {"old"}
 
 
@@ -153,7 +277,7 @@ def test_force_in_a_folder_named_from_here(tmp_path, monkeypatch):
     for number in (1, 2):
         with result_folder(Path("results"), True, MPI.COMM_SELF) as folder:
             write_text(folder / "curves.csv", f"{number}")
-    assert everything_in(tmp_path / "results") == ["curves.csv"]
+    assert everything_in(tmp_path / "results") == [".microlith.json", "curves.csv"]
     assert Path("results/curves.csv").read_text() == "2"
 
 
@@ -264,25 +388,76 @@ def test_in_turn_is_one_after_the_other(tmp_path):
     assert path.read_text().split() == [str(rank) for rank in range(COMM.size)]
 
 
-def test_what_a_killed_run_left_is_no_hindrance(tmp_path):
-    """The folder of a process that is gone is removed; that of a living one is somebody's work."""
-    import os
-    import subprocess
-    import sys
-    from socket import gethostname
-
-    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+def test_what_a_killed_run_left_is_no_hindrance(tmp_path, caplog):
+    """It is removed, and that is told; what another host left may be somebody's work."""
+    caplog.set_level("INFO")
     path = tmp_path / "out"
-    left = path / f".unfinished-{gethostname()}-{gone.stdout.strip()}-abc"
+    left = path / f".unfinished-{gethostname()}-1-abc"
     left.mkdir(parents=True)
+    (path / LOCK).write_text('{"host": "here", "process": 1, "since": "long ago"}')  # which nobody holds
+    other = path / ".unfinished-other-host-12-abc"
+    other.mkdir()
     with result_folder(path, False, MPI.COMM_SELF) as stage:
         assert not left.exists()
         assert str(os.getpid()) in stage.name
-    living = path / f".unfinished-{gethostname()}-{os.getpid()}-abc"
-    living.mkdir()
-    with pytest.raises(InputError, match="not empty"), result_folder(path, False, MPI.COMM_SELF):
-        pass
-    assert living.exists()
+    assert "removed what a run left that was killed" in caplog.text
+    assert "left by a run on other-host" in caplog.text
+    assert everything_in(path) == [".microlith.json", other.name]
+
+
+@pytest.mark.mpi
+def test_one_run_a_folder(tmp_path):
+    """The second is refused at its start, whatever it may overwrite; the first goes on undisturbed."""
+    path = shared(tmp_path)
+    script = "import sys; from test_outputs import enter; from pathlib import Path; enter(Path(sys.argv[1]), True)"
+    with result_folder(path, False, COMM) as stage:
+        if COMM.rank == 0:
+            environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PMIX", "PMI_", "PRTE"))}
+            environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+            command = [sys.executable, "-c", script, str(path)]
+            second = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+            assert f"another run (process {os.getpid()} on {gethostname()}, since 2" in second.stderr
+            assert "writes to this folder; wait for it, or name another with -o" in second.stderr
+            assert stage.is_dir()
+            write_text(stage / "curves.csv", "first")
+        COMM.barrier()
+    assert everything_in(path) == [".microlith.json", "curves.csv"]
+
+
+def test_a_file_system_that_can_not_lock(tmp_path, monkeypatch):
+    """Nobody is refused there; what a living process left is not touched."""
+
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
+        living, dead = (tmp_path / f".unfinished-{gethostname()}-{n}-abc" for n in (alive.pid, 2**22 + 1))
+        living.mkdir()
+        dead.mkdir()
+        publish(tmp_path, {"curves.csv": "x"})
+        assert everything_in(tmp_path) == [".microlith.json", living.name, "curves.csv"]
+        alive.communicate(b"\n")
+
+
+def test_temporary_files_are_nobody_elses(tmp_path):
+    """A link of the name that a temporary file has had in the past is left alone."""
+    (tmp_path / "mine.txt").write_text("mine")
+    for name in (".mesh.part.vtu", ".d.json.part"):
+        (tmp_path / name).symlink_to(tmp_path / "mine.txt")
+    names = set()
+    for _ in range(2):
+        with whole_file(tmp_path / "mesh.vtu") as temporary:
+            assert temporary.suffix == ".vtu"
+            names.add(temporary)
+            temporary.write_text("mesh")
+    assert len(names) == 2
+    write_text(tmp_path / "d.json", "{}")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert everything_in(tmp_path) == [".d.json.part", ".mesh.part.vtu", "d.json", "mesh.vtu", "mine.txt"]
+    umask = os.umask(0o027)
+    os.umask(umask)
+    assert (tmp_path / "d.json").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_what_can_not_be_written_is_named_as_the_user_knows_it(tmp_path):

@@ -5,10 +5,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from microlith.imaging.errors import InputError
 from microlith.workflow.console.launch import Ranks, launched_rank
+
+if TYPE_CHECKING:
+    from microlith.workflow.results.folder import Writer
 
 CASE_NAME = "case.toml"
 MESH_SUFFIXES = (".msh", ".vtu", ".xdmf")
@@ -101,21 +104,19 @@ def check_output_file(options: argparse.Namespace, suffixes: tuple[str, ...]) ->
         check_writable(target.parent)
 
 
-def check_output_folder(output: Path, force: bool) -> None:
+def check_output_folder(output: Path, force: bool, writer: "Writer") -> None:
     """Refuse a folder for results that can't be written to or that holds something that is not to be overwritten.
 
     Raises:
         InputError: As said.
     """
-    from microlith.workflow.results.folder import abandoned
+    from microlith.workflow.results.folder import refuse_held
 
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: this is a file; choose another folder for the results with -o")
-    if output.is_dir() and set(output.iterdir()) - set(abandoned(output)) and not force:
-        raise InputError(
-            f"{output}: the results folder is not empty; choose another with -o, or overwrite it with --force"
-        )
     check_writable(output)
+    if output.is_dir():
+        refuse_held(output, force, writer)
 
 
 def check_writable(folder: Path) -> None:

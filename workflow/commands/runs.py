@@ -19,6 +19,7 @@ from microlith.workflow.console.launch import Ranks
 
 if TYPE_CHECKING:
     from microlith.workflow.case.case import Case
+    from microlith.workflow.results.folder import Writer
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +55,13 @@ def _ready_to_mesh(options: argparse.Namespace) -> "Case":
 
 def run(options: argparse.Namespace, ranks: Ranks) -> None:
     """Run a case."""
-    case, output = ranks.on_first(lambda: ready_to_run(options))
+    case, output = ranks.on_first(lambda: ready_to_run(options, "run"))
     from microlith.workflow.run import pipeline
 
     pipeline.run(case, output, force=options.force)
 
 
-def ready_to_run(options: argparse.Namespace) -> "tuple[Case, Path]":
+def ready_to_run(options: argparse.Namespace, writer: "Writer") -> "tuple[Case, Path]":
     """The case, and the folder that its results go to, both checked.
 
     Raises:
@@ -70,6 +71,6 @@ def ready_to_run(options: argparse.Namespace) -> "tuple[Case, Path]":
 
     case = load_case(options.case)
     output = options.output or default_output(options.case)
-    check_output_folder(output, options.force)
+    check_output_folder(output, options.force, writer)
     log.debug("%s is valid; the results go to %s", options.case, output)
     return case, output

@@ -71,7 +71,7 @@ def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path]":
     if options.output is None:
         name = default_output(options.case)
         options.output = name.with_name(f"{name.name}-converge")
-    case, output = ready_to_run(options)
+    case, output = ready_to_run(options, "converge")
     refuse_phase(case, options.segmentation)
     return case, output
 

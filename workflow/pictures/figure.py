@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.workflow.results.folder import SNAPSHOT_PREFIX, whole_file
+from microlith.imaging.writing import whole_file
+from microlith.workflow.results.folder import SNAPSHOT_PREFIX
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -25,9 +25,10 @@ from dolfinx import fem, plot
 
 from microlith.imaging.parallel.collective import in_turn, on_first_rank
 from microlith.imaging.typing import Array
+from microlith.imaging.writing import cannot_write, new_file_beside, replace_file
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.broken_space import owned_values, with_element
-from microlith.workflow.results.folder import FIELDS, cannot_write, partial_name, replace_file
+from microlith.workflow.results.folder import FIELDS
 
 if TYPE_CHECKING:
     import h5py
@@ -240,8 +241,15 @@ def _as_input_error(temporary: Path) -> Iterator[None]:
 
 @contextmanager
 def _whole_file_of_all(path: Path, comm: "Comm") -> Iterator[Path]:
-    """As `whole_file`, for all ranks together: rank 0 renames or removes."""
-    temporary = partial_name(path)
+    """As `whole_file`, for all ranks together: rank 0 makes, renames or removes it."""
+
+    def new() -> Path:
+        try:
+            return new_file_beside(path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    temporary = on_first_rank(comm, new)
     try:
         yield temporary
         on_first_rank(comm, lambda: replace_file(temporary, path))

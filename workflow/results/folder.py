@@ -1,26 +1,28 @@
-"""The result folder: files appear in it whole and all at once, or not at all."""
+"""The result folder: files appear in it whole and all at once, or not at all; what is not of microlith stays."""
 
 import json
-import math
+import logging
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+import signal
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields, is_dataclass
-from enum import Enum
-from importlib.metadata import version
 from pathlib import Path
 from socket import gethostname
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_first_rank
+from microlith.imaging.writing import COMPLETE, UNFINISHED, cannot_write, write_text
+from microlith.workflow.results.lock import LOCK, FolderLock
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
+
+log = logging.getLogger(__name__)
 
 CURVES = "curves.csv"
 ERRORS = "errors.csv"
@@ -35,202 +37,267 @@ CONVERGE_TABLE = "converge.csv"
 CONVERGE_PICTURE = "converge.png"
 SEGMENTATION_PICTURE = "segmentation.png"
 SNAPSHOT_PREFIX = "snapshot-"
-UNFINISHED = ".unfinished-"  # prefix of the folder in which a run collects its files
+LIST = ".microlith.json"  # which files of a folder which command wrote
+
+Writer = Literal["run", "converge"]  # commands that write folders; each replaces its own files only
+# Files that each of them may write, snapshots apart
+KNOWN: dict[Writer, tuple[str, ...]] = {
+    "run": (CURVES, ERRORS, FIELDS, CURVES_PICTURE, PARTICLES, PARTICLES_PICTURE, DISTANCE_PICTURE, SUMMARY),
+    "converge": (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE),
+}
+# Before there were lists; such a file beside a summary is of a run
+_SNAPSHOT = re.compile(rf"{SNAPSHOT_PREFIX}[0-9.e+-]+s\.png")
 
 
 @contextmanager
-def result_folder(path: Path, force: bool, comm: "Comm") -> Iterator[Path]:
+def result_folder(path: Path, force: bool, comm: "Comm", writer: Writer = "run") -> Iterator[Path]:
     """Folder for the files of one run; they move to `path` together when the run has ended well.
 
-    Enter it before any work: it refuses what could not be written at the end. Inside, every rank has the same hidden
-    folder within `path`; at the end rank 0 moves its files to `path`, summary.json last. After an error or an
-    interrupt nothing remains of the run, not even `path` if the run made it.
+    Enter it before any work: it refuses what could not be written at the end, and a folder that another run writes to.
+    Inside, every rank has the same hidden folder within `path`; at the end rank 0 moves its files to `path`,
+    summary.json last, and only then removes what an earlier run of the same command has left besides. After an error
+    or an interrupt nothing remains of the run, not even `path` if the run made it. What was complete stays, whatever
+    happens: a run that was killed while its files moved is brought to its end by whoever opens the folder next.
 
     Args:
         path: The result folder; made where it is missing, with its parents.
-        force: Whether the results of an earlier run are replaced. They stay until this one has ended well, the user's
-            own files always.
+        force: Whether the results of an earlier run are replaced. They stay until this one has ended well, files that
+            microlith did not write always.
         comm: All ranks of the run; they enter and leave together.
+        writer: The command.
 
     Yields:
         The folder to write to.
 
     Raises:
-        InputError: `path` holds files and force is not given, is no folder, or can't be written to.
+        InputError: `path` holds files and force is not given, is no folder, can't be written to, is another run's at
+            the moment, or holds something of the user's that has the name of a result.
     """
-    made, stage = on_first_rank(comm, lambda: _open(path, force))
+    held: list[FolderLock] = []
+    made, stage = on_first_rank(comm, lambda: _open(path, force, writer, held))
     try:
         yield stage
-        on_first_rank(comm, lambda: _publish(stage, path))
+        on_first_rank(comm, lambda: _publish(stage, path, writer))
     except BaseException:
         # Each rank by itself, without a word to the others: they may be waiting elsewhere.
-        shutil.rmtree(stage, ignore_errors=True)
+        _discard(stage)
+        for lock in held:
+            lock.release()
         with suppress(OSError):  # not empty, or another rank was faster
             for folder in made:
                 folder.rmdir()
         raise
+    for lock in held:
+        lock.release()
 
 
-def _open(path: Path, force: bool) -> tuple[list[Path], Path]:
-    """Folders made, innermost first, and the hidden one to write to."""
+def _open(path: Path, force: bool, writer: Writer, held: list[FolderLock]) -> tuple[list[Path], Path]:
+    """Folders made, innermost first, and the hidden one to write to; the lock goes to `held`."""
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: expected a folder for the results, got a file; name another with -o")
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
-        for left in abandoned(path):
-            shutil.rmtree(left)
-        held = sorted(entry.name for entry in path.iterdir())
-        if held and not force:
-            shown = ", ".join(held[:3]) + (", ..." if len(held) > 3 else "")
-            raise InputError(
-                f"{path}: the result folder is not empty (it holds {shown}); overwrite earlier results with --force, "
-                "or name another folder with -o"
-            )
-        stage = Path(mkdtemp(prefix=f"{UNFINISHED}{gethostname()}-{os.getpid()}-", dir=path))
-    except OSError as error:
+        held.append(FolderLock.acquire(path))
+        finish_killed(path, held[0])
+        refuse_held(path, force, writer)
+        return missing, Path(mkdtemp(prefix=f"{UNFINISHED}{gethostname()}-{os.getpid()}-", dir=path))
+    except BaseException as error:
+        for lock in held:
+            lock.release()
         with suppress(OSError):
             for folder in missing:
                 folder.rmdir()
-        raise cannot_write(path, error) from error
-    return missing, stage
-
-
-def abandoned(path: Path) -> list[Path]:
-    """What runs on this host left in a result folder when they were killed."""
-    found = []
-    for folder in path.glob(f"{UNFINISHED}{gethostname()}-*"):
-        process = folder.name.split("-")[-2]
-        try:
-            os.kill(int(process), 0)
-        except ProcessLookupError:
-            found.append(folder)
-        except (ValueError, OSError):
-            continue  # not ours, or alive under another user
-    return found
-
-
-def old_results(path: Path) -> list[Path]:
-    """Files of an earlier run in a result folder, finished or not: only such as a run writes."""
-    pictures = (CURVES_PICTURE, PARTICLES_PICTURE, DISTANCE_PICTURE)
-    of_studies = (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE)
-    named = [path / name for name in (CURVES, ERRORS, SUMMARY, FIELDS, PARTICLES, *pictures, *of_studies)]
-    unfinished = [entry for entry in path.glob(f"{UNFINISHED}*") if entry.is_dir()]
-    return [p for p in (*named, *sorted(path.glob(f"{SNAPSHOT_PREFIX}*.png"))) if p.is_file()] + unfinished
-
-
-def _publish(stage: Path, path: Path) -> None:
-    """Move the files to their folder; the summary goes first and comes last: it is there only when all are."""
-    try:
-        (path / SUMMARY).unlink(missing_ok=True)
-        for old in old_results(path):
-            if old.name == stage.name:
-                continue
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-        for file in sorted(stage.iterdir(), key=lambda f: (f.name == SUMMARY, f.name)):
-            file.replace(path / file.name)
-        stage.rmdir()
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Temporary file beside `path` that becomes `path` when the block ends well and vanishes when it does not.
-
-    Raises:
-        InputError: The file can't be written; any OSError of the block counts as that.
-    """
-    temporary = partial_name(path)
-    try:
-        yield temporary
-        replace_file(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise cannot_write(path, error) from error
         raise
 
 
-def partial_name(path: Path) -> Path:
-    """Name under which a file is written until it is whole."""
-    return path.with_name(f".{path.name}.part")
-
-
-def replace_file(temporary: Path, path: Path) -> None:
-    """Give the written file its name.
+def refuse_held(path: Path, force: bool, writer: Writer) -> None:
+    """Refuse a folder of which something would have to be overwritten that may not be.
 
     Raises:
-        InputError: That failed.
+        InputError: It holds files and force is not given, or it holds something that microlith did not write and that
+            has the name of a result.
     """
+    held = sorted(entry.name for entry in path.iterdir() if not is_ours_alone(entry.name))
+    if held and not force:
+        shown = ", ".join(held[:3]) + (", ..." if len(held) > 3 else "")
+        raise InputError(
+            f"{path}: the result folder is not empty (it holds {shown}); overwrite earlier results with --force, "
+            "or name another folder with -o"
+        )
+    written = _written(path)
+    _refuse_foreign(path, [name for name in KNOWN[writer] if name not in written.get(writer, ())])
+
+
+def is_ours_alone(name: str) -> bool:
+    """Whether an entry of a result folder is none that a user would call a result: lock, list, hidden folders."""
+    return name in (LOCK, LIST) or name.startswith((UNFINISHED, COMPLETE))
+
+
+def _refuse_foreign(path: Path, names: list[str]) -> None:
+    foreign = next((path / name for name in names if os.path.lexists(path / name)), None)
+    if foreign is not None:
+        what = "folder" if foreign.is_dir() else "file"
+        raise InputError(
+            f"{foreign}: microlith did not write this {what}, and results of that name would take its place; move it "
+            "away, or name another folder with -o"
+        )
+
+
+# --- what other runs left ---
+
+
+def finish_killed(path: Path, lock: FolderLock) -> None:
+    """Bring to its end what killed runs left in a folder that this process holds: publish what is complete.
+
+    What is not complete is removed if it is of this host, of others told: locks of some file systems do not reach from
+    host to host.
+
+    Raises:
+        InputError: Complete results can't be put in place.
+    """
+    for stage in sorted(path.glob(f"{COMPLETE}*")):
+        _move_in_place(stage, path)
+        log.warning("%s: put the results of a run in place that was killed when they were complete", path)
+    for stage in sorted(path.glob(f"{UNFINISHED}*")):
+        host, process = _maker(stage)
+        if host != gethostname():
+            log.info(
+                "%s: left by a run on %s; remove it unless that one is still at work", stage, host or "another host"
+            )
+        elif lock.certain or not _alive(process):
+            shutil.rmtree(stage, ignore_errors=True)
+            log.info("%s: removed what a run left that was killed", path)
+
+
+def finish_if_free(path: Path) -> None:
+    """As `finish_killed`, unless somebody holds the folder or it can't be written to: for those who only read."""
+    if next(path.glob(f"{COMPLETE}*"), None) is None:
+        return
+    with suppress(InputError, OSError):
+        lock = FolderLock.acquire(path)
+        try:
+            finish_killed(path, lock)
+        finally:
+            lock.release()
+
+
+def _maker(stage: Path) -> tuple[str, int]:
+    """Host and process that made a hidden folder; "" and 0 where its name does not say."""
+    host, _, process = stage.name.removeprefix(UNFINISHED).rpartition("-")[0].rpartition("-")
+    return (host, int(process)) if process.isdigit() else ("", 0)
+
+
+def _alive(process: int) -> bool:
+    """Whether there may be another process of that number on this host."""
+    if process == os.getpid():
+        return False
     try:
-        os.replace(temporary, path)
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # alive under another user
+        return True
+    return True
+
+
+def _written(path: Path) -> dict[str, list[str]]:
+    """Command -> names of the files that it wrote into a folder."""
+    try:
+        told = json.loads((path / LIST).read_text(encoding="utf-8"))["files"]
+        return {str(writer): [str(name) for name in names] for writer, names in told.items()}
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        log.warning("%s: can't be read; earlier results are not recognised", path / LIST)
+        return {}
+    return _written_without_list(path)
+
+
+def _written_without_list(path: Path) -> dict[str, list[str]]:
+    """The same from the file that each command writes last, where there is no list yet."""
+    found: dict[str, list[str]] = {}
+    for writer, last in (("run", SUMMARY), ("converge", CONVERGE)):
+        try:
+            is_ours = "microlith" in json.loads((path / last).read_text(encoding="utf-8"))["versions"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if is_ours:
+            names = [name for name in KNOWN[writer] if (path / name).is_file()]  # type: ignore[index]
+            pictures = [p.name for p in path.glob(f"{SNAPSHOT_PREFIX}*") if _SNAPSHOT.fullmatch(p.name)]
+            found[writer] = names + (pictures if writer == "run" else [])
+    return found
+
+
+# --- publishing ---
+
+
+def _publish(stage: Path, path: Path, writer: Writer) -> None:
+    """Move the files of a run that has ended well to their folder."""
+    names = sorted(file.name for file in stage.iterdir())
+    try:
+        write_text(stage / LIST, json.dumps({"writer": writer, "files": names}))
+        complete = stage.with_name(COMPLETE + stage.name.removeprefix(UNFINISHED))
+        with _signals_wait():
+            stage.rename(complete)  # from here on nobody takes it for abandoned
+            _move_in_place(complete, path)
     except OSError as error:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> InputError:
-    """The sentence about a file or folder that can't be written: missing permission, full disk and the like."""
-    if path.parent.name.startswith(UNFINISHED):  # the user knows the result folder, not the hidden one within
-        path = path.parent.parent / path.name
-    reason = (error.strerror or str(error)).lower()
-    return InputError(f"{path}: can't write here ({reason}); free or allow the space, or name another folder with -o")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole, in UTF-8.
+def _move_in_place(stage: Path, path: Path) -> None:
+    """Move complete results to their folder; may be begun again wherever it was stopped.
 
     Raises:
-        InputError: The file can't be written.
+        InputError: Something is in the way; the results stay where they are.
     """
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())  # a full disk shows here, not after the rename
+    try:
+        told = json.loads((stage / LIST).read_text(encoding="utf-8"))
+        writer, names = str(told["writer"]), [str(name) for name in told["files"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{stage}: can't be read as results that are complete ({error}); move it away") from error
+    written = _written(path)
+    waiting = [name for name in names if os.path.lexists(stage / name)]
+    claimed = {name for listed in written.values() for name in listed}
+    try:
+        _refuse_foreign(path, [name for name in waiting if name not in claimed or (path / name).is_dir()])
+        for name in sorted(waiting, key=lambda name: (name == SUMMARY, name)):
+            os.replace(stage / name, path / name)
+        for name in written.get(writer, ()):
+            if name not in names and Path(name).name == name:
+                (path / name).unlink(missing_ok=True)
+        write_text(path / LIST, json.dumps({"files": written | {writer: names}}, indent=1, ensure_ascii=False) + "\n")
+        shutil.rmtree(stage)
+    except (InputError, OSError) as error:
+        reason = error if isinstance(error, InputError) else cannot_write(path, error)
+        raise InputError(f"{reason}. Nothing is lost: the new results are complete in {stage}") from error
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Write summary.json; NaN and infinity, which JSON has no word for, become null.
-
-    NumPy numbers and arrays, paths, enumerations and data classes may occur anywhere in it.
-
-    Raises:
-        InputError: The file can't be written.
-    """
-    write_text(path, json.dumps(plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def _discard(stage: Path) -> None:
+    """Remove the files of a run that has failed, unless they are complete by now."""
+    abandoned = stage.with_name(f"{UNFINISHED}{gethostname()}-{os.getpid()}-{stage.name[-8:]}x")
+    with suppress(OSError):
+        stage.rename(abandoned)  # at once: no other rank publishes it any more
+        shutil.rmtree(abandoned, ignore_errors=True)
 
 
-def plain(value: Any) -> Any:
-    """The value in terms that JSON has words for: NaN and infinity become None, data classes mappings."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value) if not f.name.startswith("_")}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(entry) for entry in value]
-    if isinstance(value, Enum):
-        return plain(value.value)
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "tolist"):  # NumPy arrays and numbers
-        return plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
-
-
-def versions() -> dict[str, str]:
-    """Versions of all that decides about the numbers."""
-    import gmsh
-
-    import dolfinx
-    from petsc4py import PETSc
-
-    return {
-        "microlith": version("microlith"),
-        "dolfinx": dolfinx.__version__,
-        "petsc": ".".join(map(str, PETSc.Sys.getVersion())),
-        "gmsh": gmsh.__version__,
-        "numpy": np.__version__,
-    }
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let signals that would end the process wait until the block has ended."""
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals in that one only
+        yield
+        return
+    came: list[int] = []
+    before = {}
+    for number in (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")):
+        if number is not None and signal.getsignal(number) is not None:
+            before[number] = signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)

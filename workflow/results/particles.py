@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Array
+from microlith.imaging.writing import write_text
 from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.meshing.mesh.surface_gaps import smallest_distances
@@ -22,7 +23,6 @@ from microlith.solver.regions.surface_means import SurfaceState, surface_state
 from microlith.solver.times import first_times
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.particle_surfaces import Index, ParticleSurfaces
-from microlith.workflow.results.folder import write_text
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
-from microlith.workflow.results.folder import FIELDS, SUMMARY
+from microlith.workflow.results.folder import FIELDS, SUMMARY, finish_if_free
 
 if TYPE_CHECKING:
     import h5py
@@ -132,6 +132,7 @@ def _check_folder(folder: Path) -> None:
         )
     if not folder.is_dir():
         raise InputError(f"{folder}: this is a file; name the folder that microlith run wrote")
+    finish_if_free(folder)
     if not (folder / SUMMARY).is_file():
         raise InputError(f"{folder}: there is no {SUMMARY}, so this is no folder of results; name one that a run wrote")
 

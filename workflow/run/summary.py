@@ -10,7 +10,7 @@ from microlith.solver.regions.means import RegionMean
 from microlith.solver.transient import Transient
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.prepare.fidelity import fidelity_entries
-from microlith.workflow.results.folder import versions
+from microlith.workflow.results.json_file import versions
 from microlith.workflow.results.particles import particle_summary
 from microlith.workflow.run.solved import Solved
 from microlith.workflow.studies.spatial_error import SpatialError

@@ -16,8 +16,8 @@ from microlith.workflow.results.folder import (
     PARTICLES,
     PARTICLES_PICTURE,
     SUMMARY,
-    write_summary,
 )
+from microlith.workflow.results.json_file import write_summary
 from microlith.workflow.results.particles import write_particles
 from microlith.workflow.run.solved import Solved
 from microlith.workflow.run.summary import summary

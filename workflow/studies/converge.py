@@ -84,7 +84,7 @@ def converge(
     Raises:
         InputError: The case, its image, the phase or the folder is at fault.
     """
-    with result_folder(output, force, comm) as folder:
+    with result_folder(output, force, comm, "converge") as folder:
         study = studied(case, levels, wanted, moved, comm)
         names = on_first_rank(comm, lambda: write_study(study, folder))
     on_root(comm, report.tell, study, show)

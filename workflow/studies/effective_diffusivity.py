@@ -16,7 +16,7 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.prepare.assemble import log_report
 from microlith.workflow.prepare.meshed import degree_of, mesh_of
-from microlith.workflow.results.folder import versions, write_summary
+from microlith.workflow.results.json_file import versions, write_summary
 from microlith.workflow.schema.kinds import nearest
 
 log = logging.getLogger(__name__)

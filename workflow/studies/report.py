@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from microlith.imaging.writing import write_text
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.console.terminal import table_console
-from microlith.workflow.results.folder import versions, write_summary, write_text
+from microlith.workflow.results.json_file import versions, write_summary
 from microlith.workflow.studies.advice import advice_lines
 
 if TYPE_CHECKING:

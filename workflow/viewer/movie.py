@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.writing import whole_file
 from microlith.workflow.rendering.renderer import survive_broken_pipes
-from microlith.workflow.results.folder import whole_file
 
 Picture = NDArray[np.uint8]  # (rows, columns, 3)
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.writing import whole_file
 from microlith.workflow.pictures.figure import said_time
 from microlith.workflow.rendering.renderer import RenderingError, check_rendering, rendering_environment
-from microlith.workflow.results.folder import whole_file
 from microlith.workflow.results.read import Results, load_results
 from microlith.workflow.schema.units import TIME, to_si
 from microlith.workflow.viewer.movie import MOVIES, write_movie
