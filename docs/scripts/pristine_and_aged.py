@@ -1,0 +1,6 @@
+"""
+Pristine against aged
+=====================
+
+"""
+print(1)
