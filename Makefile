@@ -16,5 +16,5 @@ verify:
 
 # The site, with its examples run; index.html is to be opened in a browser
 docs:
-	runtime/run python3 -m sphinx -b html -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
+	runtime/run python3 -m sphinx -b html -j auto -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 	@echo 'The site: docs/_build/html/index.html'

@@ -4,10 +4,10 @@ Each page has a folder of its own below docs/_build/examples, emptied when the p
 to the cases. Two directives use it:
 
 - `{file} NAME` shows its text and writes it to NAME there;
-- `{run}` runs its lines as commands there, one after another, and shows them with what they print. The exit status of
-  each has to be 0, of the last what `:status:` says; what they print has to match `:expect:`, regular expressions with ` ;; `
-  between them. `:hide:`
-  shows nothing (for checks), `:quiet:` the commands only. A line that is indented belongs to the command before it.
+- `{run}` runs its lines as commands there, one after another, and shows them with what they print. A line that is
+  indented belongs to the command before it. The exit status of each has to be 0, of the last what `:status:` says. What
+  they print has to match `:expect:`: regular expressions with ` ;; ` between them. `:hide:` shows nothing (for checks),
+  `:quiet:` the commands only.
 
 A picture that a command has made is shown by its path: `![...](/_build/examples/PAGE/results/NAME/curves.png)`.
 """
@@ -125,7 +125,9 @@ class Run(_Example):
             check=False,
             timeout=LONGEST,
         )
-        output = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", done.stdout).replace(f"{self.folder}/", "").replace(f"{PROJECT}/", "")
+        output = (
+            re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", done.stdout).replace(f"{self.folder}/", "").replace(f"{PROJECT}/", "")
+        )
         if done.returncode != wanted:
             raise ExtensionError(
                 f"{self.env.docname}: expected exit status {wanted}, got {done.returncode} from\n{command}\n{output}"

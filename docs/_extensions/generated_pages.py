@@ -6,9 +6,10 @@ include. A file is written only where its text has changed, so that Sphinx reads
 
 import argparse
 import ast
-import importlib
+import io
 import re
-import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from importlib.metadata import entry_points
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
@@ -19,12 +20,16 @@ from sphinx.application import Sphinx
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS = PROJECT / "docs"
 GENERATED = DOCS / "generated"
+CASES = sorted(path.parent.name for path in PROJECT.glob("cases/*/README.md"))
 # Files of the repository that are pages as well
 PAGES = {
     "CHANGELOG.md": "changelog.md",
     "benchmarks/README.md": "benchmarks.md",
     "docs/verification.md": "verification.md",
-    **{f"cases/{path.parent.name}/README.md": f"cases/{path.parent.name}.md" for path in PROJECT.glob("cases/*/README.md")},
+    **{
+        f"cases/{path.parent.name}/README.md": f"cases/{path.parent.name}.md"
+        for path in PROJECT.glob("cases/*/README.md")
+    },
 }
 LINK = re.compile(r"\]\(([^()\s#]*)(#[^()\s]*)?\)")
 PICTURES = (".png", ".svg", ".jpg")
@@ -99,14 +104,15 @@ def case_files(source: str) -> str:
 def gallery() -> str:
     """A card for each case: its first picture, its title, what its first paragraph says."""
     cards = []
-    for path in sorted(PROJECT.glob("cases/*/README.md")):
-        text = mirrored(path.relative_to(PROJECT).as_posix())
-        title = re.search(r"^# (.+)$", text, re.MULTILINE)
+    for name in CASES:
+        text = mirrored(f"cases/{name}/README.md")
+        page = f"/generated/cases/{name}.md"
+        heading = re.search(r"^# (.+)$", text, re.MULTILINE)
         picture = re.search(r"^!\[[^\]]*\]\((\S+)\)", text, re.MULTILINE)
         paragraph = next(part for part in text.split("\n\n")[1:] if part[0].isalpha())
-        page = f"/generated/cases/{path.parent.name}.md"
+        title = f"**[{heading[1] if heading else name}]({page})**"
         shown = f"[![]({picture[1]})]({page})\n\n" if picture else ""
-        cards.append(f"::::{{container}} card-of-case\n{shown}**[{title[1] if title else path.parent.name}]({page})**\n\n{paragraph}\n::::\n")
+        cards.append(f"::::{{container}} card-of-case\n{shown}{title}\n\n{paragraph}\n::::\n")
     return ":::::{container} cards-of-cases\n" + "\n".join(cards) + ":::::\n"
 
 
@@ -115,8 +121,18 @@ def gallery() -> str:
 
 def case_file_keys() -> str:
     """The keys of the case file, without the title."""
-    schema = importlib.import_module("microlith.workflow.schema.keys")
-    return str(schema.markdown_reference()).partition("\n")[2].lstrip()
+    text = io.StringIO()
+    with redirect_stdout(text):
+        status = _program()(["schema", "--markdown"])
+    if status:
+        raise ChildProcessError(f"microlith schema --markdown ended with status {status}")
+    return text.getvalue().partition("\n")[2].lstrip()
+
+
+def _program() -> Callable[[list[str]], int]:
+    """What the command `microlith` calls."""
+    (entry,) = entry_points(group="console_scripts", name="microlith")
+    return entry.load()  # type: ignore[no-any-return]
 
 
 class _Caught(Exception):
@@ -127,9 +143,8 @@ class _Caught(Exception):
         self.parser = parser
 
 
-def parser_of(command: str) -> argparse.ArgumentParser:
-    """The parser that a command of the project makes, taken as it is about to read the command line."""
-    (entry,) = entry_points(group="console_scripts", name=command)
+def _parser() -> argparse.ArgumentParser:
+    """The parser of the command line, taken as it is about to read its arguments."""
 
     def caught(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
         raise _Caught(parser)
@@ -137,21 +152,21 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     original = argparse.ArgumentParser.parse_args
     argparse.ArgumentParser.parse_args = caught  # type: ignore[assignment, method-assign]
     try:
-        entry.load()([])
+        _program()([])
     except _Caught as carrier:
         return carrier.parser
     finally:
         argparse.ArgumentParser.parse_args = original  # type: ignore[method-assign]
-    sys.exit(f"{command} reads no command line")
+    raise LookupError("microlith read no command line")
 
 
 def commands() -> str:
     """All commands with their arguments."""
-    parser = parser_of("microlith")
+    parser = _parser()
     (subcommands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     general = {tuple(a.option_strings) for a in parser._actions if a.option_strings}
     parts = ["## All commands\n", _arguments(parser, set())]
-    for name, sub in subcommands.choices.items():
+    for sub in subcommands.choices.values():
         usage = " ".join(sub.format_usage().removeprefix("usage: ").split())
         usage = re.sub(r" \[-h\]| \[-v\]| \[-q\]", "", usage)
         parts.append(f"## `{sub.prog}`\n\n{sub.description}\n\n```text\n{usage}\n```\n\n{_arguments(sub, general)}")
