@@ -7,6 +7,7 @@ include. A file is written only where its text has changed, so that Sphinx reads
 import argparse
 import ast
 import io
+import logging
 import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -124,6 +125,7 @@ def case_file_keys() -> str:
     text = io.StringIO()
     with redirect_stdout(text):
         status = _program()(["schema", "--markdown"])
+    logging.getLogger("microlith").handlers.clear()  # that the command has set: scripts of the gallery are to be quiet
     if status:
         raise ChildProcessError(f"microlith schema --markdown ended with status {status}")
     return text.getvalue().partition("\n")[2].lstrip()
