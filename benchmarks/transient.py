@@ -379,7 +379,7 @@ def measure(prepared: Prepared, table: Table, chosen: dict[str, Method], comm: M
     factor, solves = yardstick(prepared)
     exact = reference(prepared)
     assembly = prepared.timings["assembly"] + prepared.timings["regions"]
-    result = {"unknowns": unknowns, "cells": prepared.cells, "assembly_s": assembly, "factorisation_s": factor}
+    result = {"unknowns": unknowns, "cells": prepared.meshed.cells, "assembly_s": assembly, "factorisation_s": factor}
     result["solves_25_s"] = solves
     for label, method in chosen.items():
         with peak_memory(comm) as peak:

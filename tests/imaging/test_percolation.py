@@ -198,7 +198,7 @@ def test_meshes_on_ranks_have_the_barrier(tmp_path_factory, method):
     assert ready.meshed.volume.counts[3] == 48
     assert ready.meshed.image is None or (ready.meshed.image.phase == 3).sum() == 48
     alone = assemble.prepared(load_case(path), MPI.COMM_SELF)
-    assert ready.cells == alone.cells
+    assert ready.meshed.cells == alone.meshed.cells
     again = mesh_of(ready.case, (1,), Stages(), COMM)
     assert again.volume.names == names, "a case that was split is read as the one before"
 
@@ -229,7 +229,7 @@ def test_volume_after_crop_and_coarsen(tmp_path_factory, method):
     part = prepared("crop = { y = [8, 24] }\ncoarsen = 2\n", COMM)
     assert part.meshed.volume.names == ("pore", "sei", "pore (not connected)")
     assert part.meshed.volume.counts == (6 * 8 * 3, 6 * 8 * 12 - 6 * 8 * 3 - 2 * 4 * 3, 2 * 4 * 3)
-    assert part.cells == prepared("crop = { y = [8, 24] }\ncoarsen = 2\n", MPI.COMM_SELF).cells
+    assert part.meshed.cells == prepared("crop = { y = [8, 24] }\ncoarsen = 2\n", MPI.COMM_SELF).meshed.cells
 
 
 @pytest.mark.parametrize("suffix", [".msh", ".vtu", ".xdmf"])

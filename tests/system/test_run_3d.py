@@ -16,9 +16,10 @@ from microlith.imaging.image.load import label_volume
 from microlith.imaging.parallel.collective import on_root
 from microlith.solver.regions.shapes import Shell
 from microlith.workflow.case.read import load_case
+from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare import assemble
+from microlith.workflow.prepare.meshed import mesh_of
 from microlith.workflow.prepare.region_shares import shell_share
-from microlith.workflow.run import pipeline
 
 D = 2e-14 / 0.5  # m²/s: of the SEI of the small case, by its porosity
 SHORT = '[time]\nend = "20 s"\ntolerance = 1e-4\nsnapshots = []\n'
@@ -101,7 +102,7 @@ def test_fitted_is_refused_in_3d(tmp_path):
     with pytest.raises(InputError, match=r'case\.toml: \[mesh\] method: "fitted" is for 2D images'):
         assemble.check(case)
     with pytest.raises(InputError, match=r'case\.toml: \[mesh\] method: "fitted" is for 2D images'):
-        pipeline.mesh_of(case, [1], pipeline.Stages(), MPI.COMM_SELF, check=False)
+        mesh_of(case, [1], Stages(), MPI.COMM_SELF, check=False)
 
 
 @pytest.mark.parametrize("method", ["lattice", "voxel"])
