@@ -31,6 +31,7 @@ class ImageSource:
     crop: dict[str, tuple[int, int]] = field(default_factory=dict)  # axis name -> [first, last) in voxels
     coarsen: int = 1  # edge of the blocks that a majority vote turns into one voxel
     raw: RawLayout | None = None
+    folder: str = ""  # that `path` begins with and whose characters are taken literally; empty: no part of it is
     held: NDArray[Any] | None = field(default=None, compare=False, repr=False)  # ([z,] y, x) labels, in place of a file
 
 

@@ -104,7 +104,7 @@ def grey_where_possible(image: RawImage) -> RawImage:
     """A colour image whose channels are equal everywhere as a grey one; its greys go on answering to their colours."""
     if not image.colour or not is_grey(image.values):
         return image
-    return RawImage(greys(image.values), image.voxel_size, palette=GREY_PALETTE)
+    return RawImage(greys(image.values), image.scale, palette=GREY_PALETTE)
 
 
 def is_grey(codes: NDArray[Any]) -> bool:

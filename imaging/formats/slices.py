@@ -1,6 +1,5 @@
 """A stack from one file per slice."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.errors import InputError
+from microlith.imaging.errors import InputError, listed
+from microlith.imaging.files.decoding import check_file
+from microlith.imaging.files.numbered import Series, pattern_for, series_of
 from microlith.imaging.formats.colours import as_codes, check_codes
-from microlith.imaging.formats.decoding import check_file
 from microlith.imaging.formats.png_bmp import read_picture
 from microlith.imaging.formats.stored import RawImage, StoredImage, Window, lengths, parts
 from microlith.imaging.formats.tiff import read_tiff
+from microlith.imaging.formats.units import Scale, alike
 
 SLICE_READERS: dict[str, Callable[[Path, str], StoredImage]] = {
     ".tif": read_tiff,
@@ -24,11 +25,14 @@ SLICE_READERS: dict[str, Callable[[Path, str], StoredImage]] = {
 }
 
 
-def slices_in(folder: Path, where: str) -> list[Path]:
-    """The slices in a folder, in natural order; hidden files and files of other kinds are left aside.
+def slices_in(folder: Path, where: str) -> tuple[list[Path], tuple[str, ...]]:
+    """The slices in a folder, in the order of their numbers; hidden files and files of other kinds are left aside.
+
+    Returns:
+        Their paths, and what the user has to hear of them.
 
     Raises:
-        InputError: There are none, or files of two formats.
+        InputError: There are none, files of two formats, one named otherwise than the others, or two of one number.
     """
     found = [p for p in folder.iterdir() if p.suffix.lower() in SLICE_READERS and not p.name.startswith(".")]
     if not found:
@@ -37,18 +41,38 @@ def slices_in(folder: Path, where: str) -> list[Path]:
     if len({SLICE_READERS[suffix] for suffix in suffixes}) > 1 or {".png", ".bmp"} <= set(suffixes):
         kinds = " and ".join(suffixes)
         raise InputError(f'{where}: holds {kinds} files; say which, as in "{folder.name}/*{suffixes[0]}"')
-    return natural_order(found)
+    series = _series(found, where)
+    if series.strangers:
+        example = next(path for path in series.paths if path not in series.strangers)
+        raise InputError(
+            f"{where}: holds {listed([path.name for path in series.strangers], 4)} beside files named like "
+            f'{example.name}; say which are the slices, as in "{folder.name}/{pattern_for(series)}", or take all with '
+            f'"{folder.name}/*{example.suffix}"'
+        )
+    return series.paths, tuple(f"{where}: {sentence}" for sentence in series.warnings)
 
 
-def natural_order(paths: Sequence[Path]) -> list[Path]:
-    """Paths with the numbers in them in order of size: slice2 before slice10."""
+def slices_of(paths: Sequence[Path], where: str) -> tuple[list[Path], tuple[str, ...]]:
+    """Files that a pattern matches, in the order of their numbers, and what the user has to hear of them.
 
-    def key(path: Path) -> tuple[list[str | int], str]:
-        parts: list[str | int] = list(re.split(r"(\d+)", path.as_posix()))
-        parts[1::2] = [int(number) for number in parts[1::2]]
-        return parts, path.as_posix()
+    Raises:
+        InputError: Two files have the same number, or it isn't clear what the numbers are.
+    """
+    if len(paths) < 2:
+        return list(paths), ()
+    series = _series(paths, where)
+    warnings = [f"{where}: {sentence}" for sentence in series.warnings]
+    if series.strangers:
+        names = listed([path.name for path in series.strangers], 4)
+        warnings.append(f"{where}: matches {names}, named otherwise than the other slices; narrow the pattern")
+    return series.paths, tuple(warnings)
 
-    return sorted(paths, key=key)
+
+def _series(paths: Sequence[Path], where: str) -> Series:
+    try:
+        return series_of(paths)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def read_slices(paths: Sequence[Path], key: str) -> StoredImage:
@@ -78,7 +102,38 @@ def read_slices(paths: Sequence[Path], key: str) -> StoredImage:
             check_codes(header.dtype, header.colour, header.palette, f"{key}: {path}")
         colour, palette, dtype = True, None, np.dtype(np.int32)
     layers = partial(_layers, tuple(paths), colour, dtype, key)
-    return StoredImage((len(paths), *first.shape), dtype, layers, (None, *first.voxel_size), colour, palette)
+    return StoredImage(
+        shape=(len(paths), *first.shape),
+        dtype=dtype,
+        layers=layers,
+        scale=_scale(headers),
+        colour=colour,
+        palette=palette,
+        files=tuple(file for header in headers for file in header.files),
+        warnings=_first_of_each(headers),
+        axes_named=True,
+    )
+
+
+def _scale(headers: Sequence[StoredImage]) -> Scale:
+    """What the slices say of the size of pixels; none of them says how far they are apart."""
+    sizes = headers[0].scale.sizes or (None, None)
+    doubt = headers[0].scale.doubt
+    for header in headers:
+        for one, other in zip(sizes, header.scale.sizes or (None, None), strict=True):
+            if one is not None and other is not None and not alike(one, other):
+                doubt = f"contradicts itself: pixels of {one:.4g} m in its first slice, of {other:.4g} m in another"
+    unitless = headers[0].scale.unitless or (None, None)
+    return Scale((None, *sizes), headers[0].scale.source, (None, *unitless), doubt)
+
+
+def _first_of_each(headers: Sequence[StoredImage]) -> tuple[str, ...]:
+    """What the user has to hear of slices: once, not for each of them."""
+    told = [header.warnings for header in headers if header.warnings]
+    if not told:
+        return ()
+    more = f" (and {len(told) - 1} slices more)" if len(told) > 1 else ""
+    return tuple(f"{sentence}{more}" for sentence in told[0])
 
 
 def _header(path: Path, where: str) -> StoredImage:

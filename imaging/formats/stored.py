@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.formats.decoding import decoding
+from microlith.imaging.formats.units import Scale
 from microlith.imaging.parallel.large_arrays import CHUNK
 
 Window = tuple[tuple[int, int], ...]  # [first, last) voxel of each array axis, ([z,] y, x)
@@ -24,9 +24,14 @@ class RawImage:
     """An image as found in its file, before anybody knows what its values mean."""
 
     values: NDArray[Any]  # ([z,] y, x), any integer type: stored values, palette indices, or 0xRRGGBB where colour
-    voxel_size: tuple[float | None, ...] = ()  # metres, array order; None for an axis of which the file says nothing
+    scale: Scale = field(default_factory=Scale)
     colour: bool = False  # values are 0xRRGGBB
     palette: NDArray[np.uint8] | None = None  # (n, 3) red, green, blue of value n, where the file has a palette
+
+    @property
+    def voxel_size(self) -> tuple[float | None, ...]:
+        """Metres, array order; None for an axis of which the file says nothing."""
+        return self.scale.sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +44,18 @@ class StoredImage:
     shape: tuple[int, ...]  # voxels, array order
     dtype: np.dtype[Any]  # of the values that `layers` gives
     layers: Layers  # raises InputError where the file is damaged
-    voxel_size: tuple[float | None, ...] = ()  # metres, array order; None for an axis of which the file says nothing
+    scale: Scale = field(default_factory=Scale)
     colour: bool = False  # values are 0xRRGGBB
     palette: NDArray[np.uint8] | None = None  # (n, 3) red, green, blue of value n, where the file has a palette
     sliced: bool = True  # whether a window is read without the rest of the image
+    files: tuple[Path, ...] = ()  # that hold it, in the order of what they hold: slices, or a header and its data
+    warnings: tuple[str, ...] = ()  # what the user has to hear of the files, in sentences
+    axes_named: bool = False  # whether the file says which axis is which
+
+    @property
+    def voxel_size(self) -> tuple[float | None, ...]:
+        """Metres, array order; None for an axis of which the file says nothing."""
+        return self.scale.sizes
 
 
 def everything(shape: tuple[int, ...]) -> Window:
@@ -73,7 +86,7 @@ def cut(values: NDArray[Any], window: Window) -> NDArray[Any]:
 
 
 def all_values(stored: StoredImage) -> NDArray[Any]:
-    """The values of the whole image; those of a mapped file stay on the disk."""
+    """The values of the whole image."""
     return next(stored.layers(everything(stored.shape), stored.shape[0]))
 
 
@@ -81,39 +94,12 @@ def held(image: RawImage) -> StoredImage:
     """An image whose format can be read only whole."""
     values = image.values
     layers = partial(_held, values)
-    return StoredImage(values.shape, values.dtype, layers, image.voxel_size, image.colour, image.palette, sliced=False)
+    return StoredImage(values.shape, values.dtype, layers, image.scale, image.colour, image.palette, sliced=False)
 
 
 def _held(values: NDArray[Any], window: Window, step: int) -> Iterator[NDArray[Any]]:
     for part in parts(window, step):
         yield cut(values, part)
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """An array that lies in a file as it would in memory."""
-
-    path: Path
-    where: str  # head of error messages: key and file
-    kind: str  # name of the format, for messages
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    offset: int = 0  # bytes before it
-    fortran: bool = False  # whether the first axis runs fastest
-
-    @property
-    def layers(self) -> Layers:
-        """Pieces that are views of the file."""
-        return partial(_mapped, self)
-
-
-def _mapped(mapping: Mapping, window: Window, step: int) -> Iterator[NDArray[Any]]:
-    with decoding(mapping.where, mapping.kind):
-        shape = mapping.shape[::-1] if mapping.fortran else mapping.shape
-        values: NDArray[Any] = np.memmap(mapping.path, mapping.dtype, "r", mapping.offset, shape)
-        values = values.T if mapping.fortran else values
-        for part in parts(window, step):
-            yield cut(values, part)
 
 
 def without_axes(layers: Layers, before: int, after: int) -> Layers:

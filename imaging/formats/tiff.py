@@ -1,58 +1,96 @@
-"""TIFF: one page or a stack, with voxel sizes from ImageJ's, OME's or the resolution tags."""
+"""TIFF: one page or a stack."""
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.files import lossy
+from microlith.imaging.files.apart import Apart, Failed
+from microlith.imaging.files.decoding import check_memory, decoding, unreadable
 from microlith.imaging.formats import colours
-from microlith.imaging.formats.decoding import decoding, unreadable
-from microlith.imaging.formats.stored import Layers, Mapping, StoredImage, Window, cut, lengths, parts
-from microlith.imaging.formats.units import believed, metres
+from microlith.imaging.formats.in_file import InFile
+from microlith.imaging.formats.orientation import upright
+from microlith.imaging.formats.stored import Layers, StoredImage, Window, cut, lengths, parts
+from microlith.imaging.formats.tiff_scale import scale_of
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage, TiffPageSeries
+    from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
+PROGRAM = "microlith.imaging.formats.tiff_apart"
 # Values of the tag PhotometricInterpretation; others (CMYK, YCbCr, ...) are photographs.
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)
-# Values of the tag ResolutionUnit.
-RESOLUTION_UNITS = {2: 0.0254, 3: 0.01}  # metres
+# Values of the tag Compression: no loss, and decoders that are small or looked at by many; how much shorter data can
+# get at most, where there is a bound.
+PLAIN = 1
+DEFLATE, LZW, PACKBITS, LZMA, ZSTD = (8, 32946, 50013), (5,), (32773,), (34925,), (34926, 50000)
+HERE = {PLAIN, 2, 3, 4, 32771, *DEFLATE, *LZW, *PACKBITS, *LZMA, *ZSTD}
+SHORTEST = {
+    **dict.fromkeys(DEFLATE, 1032),
+    **dict.fromkeys(LZW, 4096),
+    **dict.fromkeys(PACKBITS, 128),
+    **dict.fromkeys(LZMA, 20_000),
+    **dict.fromkeys(ZSTD, 50_000),
+}
+# Kinds that may change values. Each is judged by the data, as far as these tell.
+JUDGES: dict[int, Callable[[bytes], str]] = {
+    **dict.fromkeys((6, 7, 99, 33007, 34892), lossy.jpeg),
+    **dict.fromkeys((34927, 50001), lossy.webp),
+    **dict.fromkeys((33003, 33004, 33005, 34712), lossy.jpeg2000),
+    **dict.fromkeys((22610, 34934), lossy.never("JPEG XR")),
+    **dict.fromkeys((50002, 52546), lossy.never("JPEG XL")),
+    **dict.fromkeys((34676, 34677), lossy.never("LogLuv")),
+    48124: lossy.never("Jetraw"),
+}
+LERC, LERC_PARAMETERS = 34887, 50674
+JUDGED = 1 << 16  # bytes of the compressed data that are looked at
+FEW_CHANNELS = (2, 3, 4)  # of a composite picture; more channels are slices by another name
 
 
 def read_tiff(path: Path, where: str) -> StoredImage:
     """Open a TIFF file.
 
-    Values are as stored: 0 is white in a 1-bit file that says so. Any one axis beside rows and columns (z, time,
-    channel, page) is the z axis; a file of one page is a 2D image. An uncompressed stack is mapped; of a compressed one
-    only the pages of a window are read.
+    Values are as stored: 0 is white in a 1-bit file that says so. Any one axis beside rows and columns (z, time, page,
+    many channels) is the z axis; a file of one page is a 2D image. An uncompressed stack is read where it lies; of a
+    compressed one only the pages of a window are read.
 
     Args:
         path: The file.
         where: Head of error messages: key and file.
 
     Raises:
-        InputError: The file is damaged or cut short, holds several series, or holds no labels.
+        InputError: The file is damaged, cut short or compressed with loss, holds several series, or holds no labels.
     """
     with _opened(path, where) as (file, complaints):
-        series = file.series
-        if not complaints and len(series) != 1:
-            found = ", ".join(" x ".join(map(str, s.shape)) for s in series)
-            raise InputError(
-                f"{where}: expected one image or one stack, got {len(series)} series ({found}); save the labels alone"
-            )
-        image = _image(path, series[0], file.byteorder, where)
+        series = _only(file, complaints, where)
+        page = series.keyframe
+        warnings = _lossless(file, page, where)
+        image = _image(path, series, file.byteorder, where)
         _refuse_incomplete(complaints, where)
-        sizes = _voxel_sizes(file, series[0].keyframe)
-    return replace(image, voxel_size=sizes[3 - len(image.shape) :])
+        scale = scale_of(file, page)
+        orientation = page.tags.get("Orientation")
+        turned = int(orientation.value) if orientation is not None else 1
+        others = series if series.is_multifile else ()
+        files = tuple(dict.fromkeys((path, *(Path(p.parent.filehandle.path) for p in others if p is not None))))
+        if int(page.compression) not in HERE:
+            image = replace(image, layers=partial(_apart, path, where, image.dtype))
+    kept = slice(3 - len(image.shape), None)
+    scale = replace(scale, sizes=scale.sizes[kept], unitless=scale.unitless[kept])
+    return upright(replace(image, scale=scale, files=files, warnings=warnings), turned)
+
+
+def as_stored(path: Path, where: str) -> StoredImage:
+    """The image as the file has it, not turned upright and without its voxel size; errors as of read_tiff."""
+    with _opened(path, where) as (file, complaints):
+        return _image(path, _only(file, complaints, where), file.byteorder, where)
 
 
 @contextmanager
@@ -66,14 +104,15 @@ def _opened(path: Path, where: str) -> Iterator[tuple["TiffFile", list[str]]]:
 
 @contextmanager
 def _complaints() -> Iterator[list[str]]:
-    """Errors that tifffile logs where it makes do with the part of a file it could read."""
+    """What tifffile logs where it makes do with the part of a file it could read."""
     complaints: list[str] = []
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             text = record.getMessage()
             # A tag that can't be read matters only where it leads to pages missing, which is reported on its own.
-            if record.levelno >= logging.ERROR and "TiffTag" not in text:
+            bad = record.levelno >= logging.ERROR and "TiffTag" not in text
+            if bad or "zeroed" in text or "out of range" in text:
                 complaints.append(text)
 
     logger = logging.getLogger("tifffile")
@@ -90,6 +129,23 @@ def _complaints() -> Iterator[list[str]]:
 def _refuse_incomplete(complaints: list[str], where: str) -> None:
     if complaints:
         raise InputError(unreadable(where, "TIFF", re.sub(r"<[^>]*>\s*", "", complaints[0])))
+
+
+def _only(file: "TiffFile", complaints: list[str], where: str) -> "TiffPageSeries":
+    """The one series of the file, all of whose pages are there."""
+    series = file.series
+    if not complaints and len(series) != 1:
+        found = ", ".join(" x ".join(map(str, s.shape)) for s in series[:8])
+        raise InputError(
+            f"{where}: expected one image or one stack, got {len(series)} series ({found}); save the labels alone"
+        )
+    _refuse_incomplete(complaints, where)
+    if series[0].dataoffset is None and any(page is None for page in series[0]):
+        raise ValueError("pages of it are in other files, which are missing, or nowhere")
+    return series[0]
+
+
+# --- what the header says ---
 
 
 def _image(path: Path, series: "TiffPageSeries", byteorder: str, where: str) -> StoredImage:
@@ -109,14 +165,60 @@ def _image(path: Path, series: "TiffPageSeries", byteorder: str, where: str) -> 
             f"{where}: expected an image (YX) or a stack (ZYX), got axes {axes} ({' x '.join(map(str, shape))}); "
             "save one stack alone"
         )
+    if stacked[0] == "C" and shape[axes.index("C")] in FEW_CHANNELS:
+        raise InputError(
+            f"{where}: holds {shape[axes.index('C')]} channels of one picture, which are no slices; save the labels as "
+            "one channel, or the channels as slices (ImageJ: Image, Properties)"
+        )
     samples = shape[axes.index("S")] if "S" in axes else 1
     palette = None
     if photometric == PALETTE and page.colormap is not None and "S" not in axes:
         palette = (page.colormap.T >> 8).astype(np.uint8)
+    _check_length(page)
     layers, sliced = _layers(series, byteorder, samples, _Layout(path, where, axes, shape))
     pixels = tuple(n for axis, n in kept if axis != "S")
     dtype = np.dtype(np.int32) if samples > 2 else series.dtype
-    return StoredImage(pixels, dtype, layers, colour=samples > 2, palette=palette, sliced=sliced)
+    named = len(stacked) < 3 or stacked[0] in "ZC"
+    return StoredImage(
+        pixels, dtype, layers, colour=samples > 2, palette=palette, sliced=sliced, files=(path,), axes_named=named
+    )
+
+
+def _check_length(page: "TiffPage") -> None:
+    """Refuse a page whose pixels can't come from so few compressed bytes, before memory is taken for them."""
+    ratio = SHORTEST.get(int(page.compression))
+    there = sum(page.databytecounts)
+    if ratio is not None and page.nbytes > ratio * (there + 1024):
+        raise ValueError(f"{page.nbytes} bytes of pixels can't come of {there} compressed ones")
+
+
+def _lossless(file: "TiffFile", page: "TiffPage", where: str) -> tuple[str, ...]:
+    """What the user has to know of the compression.
+
+    Raises:
+        InputError: It changes values.
+    """
+    compression = int(page.compression)
+    if compression not in JUDGES and compression != LERC:
+        return ()
+    data = b""
+    if len(page.dataoffsets):
+        file.filehandle.seek(page.dataoffsets[0])
+        data = file.filehandle.read(min(page.databytecounts[0], JUDGED))
+    if compression == LERC:
+        tag = page.tags.get(LERC_PARAMETERS)
+        packing = int(tag.value[1]) if tag is not None else 0
+        lost = lossy.lerc(lossy.unpacked(data, packing), page.dtype is not None and page.dtype.kind in "iub")
+    else:
+        lost = JUDGES[compression](data)
+    if lost.endswith("perhaps"):
+        return (f"{where}: is compressed as JPEG 2000, which perhaps blurs labels; better save it with LZW or deflate",)
+    if lost:
+        raise InputError(f"{where}: is compressed with loss ({lost}), which blurs labels; save it with LZW or deflate")
+    return ()
+
+
+# --- the way to the values ---
 
 
 def _layers(series: "TiffPageSeries", byteorder: str, samples: int, layout: "_Layout") -> tuple[Layers, bool]:
@@ -129,15 +231,10 @@ def _layers(series: "TiffPageSeries", byteorder: str, samples: int, layout: "_La
         if found < expected:
             raise InputError(unreadable(layout.where, "TIFF", f"expected {expected} bytes, got {found}"))
         dtype = np.dtype(byteorder + series.dtype.char)
-        return Mapping(layout.path, layout.where, "TIFF", dtype, layout.shape, series.dataoffset).layers, True
-    if len(layout.axes.replace("S", "")) == 3 and layout.axes[0] != "S" and _is_paged(series, layout.shape[0]):
+        return InFile(layout.path, layout.where, "TIFF", dtype, layout.shape, series.dataoffset).layers, True
+    if len(layout.axes.replace("S", "")) == 3 and layout.axes[0] != "S" and len(series) == layout.shape[0]:
         return partial(_paged_layers, layout), True
     return partial(_all_layers, layout), False
-
-
-def _is_paged(series: "TiffPageSeries", layers: int) -> bool:
-    """Whether each layer is a page of its own."""
-    return len(series) == layers and all(page is not None for page in series)
 
 
 @dataclass(frozen=True)
@@ -158,7 +255,11 @@ class _Layout:
 
 def _all_layers(layout: _Layout, window: Window, step: int) -> Iterator[NDArray[Any]]:
     with _opened(layout.path, layout.where) as (file, complaints):
-        values = layout.pixels(file.series[0].asarray().reshape(layout.shape))
+        series = file.series[0]
+        check_memory(series.nbytes, layout.where)
+        for page in series:
+            _refuse_holes(page)
+        values = layout.pixels(series.asarray().reshape(layout.shape))
         _refuse_incomplete(complaints, layout.where)
     for part in parts(window, step):
         yield cut(values, part)
@@ -170,6 +271,7 @@ def _paged_layers(layout: _Layout, window: Window, step: int) -> Iterator[NDArra
         for part in parts(window, step):
             values: NDArray[Any] | None = None
             for layer, number in enumerate(range(*part[0])):
+                _refuse_holes(series[number])
                 page = series.asarray(key=number).reshape(layout.shape[1:])
                 _refuse_incomplete(complaints, layout.where)
                 pixels = layout.pixels(page[None])[0]
@@ -180,51 +282,32 @@ def _paged_layers(layout: _Layout, window: Window, step: int) -> Iterator[NDArra
                 yield values
 
 
-def _voxel_sizes(file: "TiffFile", page: "TiffPage") -> tuple[float | None, float | None, float | None]:
-    """Voxel size in z, y and x as far as the file says it, in metres."""
-    if file.is_ome and file.ome_metadata:
-        return _ome_sizes(file.ome_metadata)
-    metadata: dict[str, Any] = file.imagej_metadata or (file.shaped_metadata or ({},))[0]
-    across = _resolution_sizes(page, metadata)
-    spacing = _number(metadata.get("spacing"))
-    unit = str(metadata.get("zunit", metadata.get("unit", "")))
-    # ImageJ writes a negative spacing for stacks that run downwards.
-    return metres(abs(spacing), unit) if spacing else None, across[0], across[1]
+def _refuse_holes(page: "TiffPage | TiffFrame | None") -> None:
+    """Refuse a page of which a block of pixels is nowhere: tifffile takes it for zeros."""
+    if page is None:
+        raise ValueError("a page is missing")
+    if page.is_contiguous:
+        return
+    blocks = int(np.prod(page.chunked))
+    lengths_of = page.databytecounts
+    if len(page.dataoffsets) != blocks or len(lengths_of) != blocks or not all(lengths_of) or not all(page.dataoffsets):
+        there = sum(1 for offset, n in zip(page.dataoffsets, lengths_of, strict=False) if offset and n)
+        raise ValueError(f"{there} of the {blocks} blocks of page {page.index} are there")
 
 
-def _resolution_sizes(page: "TiffPage", metadata: dict[str, Any]) -> tuple[float | None, float | None]:
-    """Pixel size in y and x. ImageJ's unit, where there is one, is that of the tags XResolution and YResolution."""
-    tag = page.tags.get("ResolutionUnit")
-    tag_unit = RESOLUTION_UNITS.get(int(tag.value)) if tag is not None else None
-    sizes: list[float | None] = []
-    for name, unit_key in (("YResolution", "yunit"), ("XResolution", "unit")):
-        tag = page.tags.get(name)
-        pixels, units = tag.value if tag is not None else (0, 0)
-        size = units / pixels if pixels else 0.0
-        unit = str(metadata.get(unit_key, metadata.get("unit", "")))
-        named = metres(size, unit)
-        if named is not None and unit.strip().lower() not in ("in", "inch", "cm"):
-            sizes.append(named)
-        else:
-            sizes.append(believed(size * tag_unit) if tag_unit and size > 0 else None)
-    return sizes[0], sizes[1]
+@lru_cache(maxsize=2)
+def _process(path: Path) -> Apart:
+    return Apart(PROGRAM)
 
 
-def _ome_sizes(xml: str) -> tuple[float | None, float | None, float | None]:
-    pixels = ElementTree.fromstring(xml).find(".//{*}Pixels")
-    if pixels is None:
-        return None, None, None
-
-    def size(axis: str) -> float | None:
-        unit = pixels.get(f"PhysicalSize{axis}Unit", "µm")  # the schema's default
-        return metres(_number(pixels.get(f"PhysicalSize{axis}")), unit)
-
-    return size("Z"), size("Y"), size("X")
-
-
-def _number(text: object) -> float:
-    """A number from a file's metadata, 0 where it is none."""
+def _apart(path: Path, where: str, dtype: np.dtype[Any], window: Window, step: int) -> Iterator[NDArray[Any]]:
+    """Layers decoded by a process apart, for kinds of compression whose decoders are large."""
     try:
-        return float(str(text))
-    except ValueError:
-        return 0.0
+        for said, data in _process(path).ask({"path": str(path), "where": where, "window": window, "step": step}):
+            if "refused" in said:
+                raise InputError(said["refused"])
+            yield data.view(dtype).reshape(said["shape"])
+    except (Failed, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(unreadable(where, "TIFF", str(error))) from error

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from microlith.imaging.axes import AXES, axis_names
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.colours import colour_text, pack, unpack
-from microlith.imaging.formats.open import HEADERLESS, IMAGE_KEY, read_image
 from microlith.imaging.formats.stored import RawImage
 from microlith.imaging.image.sampling import cropped, majority, voxel_size
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import Colour, ImageSource, PhaseLabels
 from microlith.imaging.parallel.large_arrays import count_values, rename
+from microlith.imaging.readers.open import HEADERLESS, IMAGE_KEY, read_image
 
 MOST_LABELS = 64  # distinct values of a segmented image; a micrograph has more
 MOST_PHASES = 255  # that fit into a byte, and into the facet tags of a mesh
@@ -99,7 +99,7 @@ def read_region_labels(
         InputError: The label image can't be read or is of another shape than the segmented one.
     """
     headerless = Path(path).suffix.lower() in HEADERLESS
-    raw = read_image(ImageSource(path, raw=source.raw if headerless else None), key)
+    raw = read_image(ImageSource(path, raw=source.raw if headerless else None, folder=source.folder), key)
     stored = raw.values.shape
     fits = stored == stored_shape if stored_shape else len(stored) == len(shape)
     if fits:

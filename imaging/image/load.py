@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.formats.colours import GREY_PALETTE, greys, is_grey
-from microlith.imaging.formats.open import IMAGE_KEY, open_image, whole_image, whole_numbers
 from microlith.imaging.formats.stored import (
     Layers,
     StoredImage,
@@ -34,6 +33,7 @@ from microlith.imaging.image.volume import LabelImage, LabelVolume, Portion
 from microlith.imaging.options import ImageSource, PhaseLabels
 from microlith.imaging.parallel.collective import on_first_rank, on_root, together
 from microlith.imaging.parallel.large_arrays import count_values, rename
+from microlith.imaging.readers.open import IMAGE_KEY, open_image, whole_image, whole_numbers
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm

@@ -9,8 +9,8 @@ import tifffile
 from PIL import Image
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.formats.open import read_image
 from microlith.imaging.options import ImageSource, RawLayout
+from microlith.imaging.readers.open import read_image
 
 STACK = (np.arange(5 * 40 * 60) % 3).reshape(5, 40, 60).astype(np.uint8)
 
@@ -121,7 +121,8 @@ def test_data_file_of_a_header_is_missing(tmp_path: Path, capfd: pytest.CaptureF
         write_itk(tmp_path / name)
         for data in (*tmp_path.glob("*raw"), *tmp_path.glob("*raw.gz")):
             data.unlink()
-        assert f"{name}: can't be read as" in refusal(tmp_path / name, capfd)
+        message = refusal(tmp_path / name, capfd)
+        assert f"{name}: its data file a.raw is not there" in message
 
 
 def test_several_series_in_a_tiff(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Reads a case file: TOML to a validated `Case` in SI."""
 
-import glob
 import math
 import tomllib
 from collections import Counter
@@ -11,7 +10,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from microlith.imaging.errors import InputError
+from microlith.imaging.errors import InputError, printable
+from microlith.imaging.files.names import has_magic, matches, similar, split
 from microlith.imaging.formats.colours import colour_text
 from microlith.imaging.options import Colour, ImageSource, MeshOptions, PhaseLabels, RawLayout
 from microlith.solver.options import SolverOptions, TimeSpan
@@ -126,6 +126,7 @@ def _image(raw: dict[str, Any], folder: Path, at: Place, image: NDArray[Any] | N
         crop=crop,
         coarsen=raw["coarsen"],
         raw=RawLayout(**raw["raw"]) if "raw" in raw and image is None else None,
+        folder=str(folder.absolute()),
         held=image,
     )
 
@@ -134,17 +135,20 @@ def _image_path(name: str, folder: Path, at: Place) -> str:
     """Absolute name of a file, folder, glob or "file.h5:/dataset", something of which has to exist."""
     try:
         path = (folder / Path(name).expanduser()).absolute()
-        file, colon, dataset = str(path).partition(":")
-        pattern = glob.has_magic(name)
-        if path.exists() or (colon and dataset.startswith("/") and Path(file).is_file()):
+        file, dataset = split(str(path))
+        if path.exists() or (dataset is not None and file.is_file()):
             return str(path)
-        if pattern and any(glob.iglob(str(path), recursive=True)):
+        literal = str(folder.absolute())
+        pattern = has_magic(str(path), literal)
+        if pattern and matches(str(path), literal):
             return str(path)
+    except InputError:
+        raise
     except (OSError, ValueError, RuntimeError) as error:  # name too long, no permission, a NUL, no such ~user
-        raise at.error(f'"{name}" can\'t be read: {error}') from error
+        raise at.error(f'"{printable(name)}" can\'t be read: {error}') from error
     if pattern:
-        raise at.error(f'no file matches "{path}"; mend the pattern')
-    raise at.error(f'there is no file "{path}"; put the image there or mend the name')
+        raise at.error(f'no file matches "{path}"; correct the pattern')
+    raise at.error(f'there is no file "{path}"{similar(path)}')
 
 
 # --- labels ---

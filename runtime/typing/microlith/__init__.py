@@ -1,1 +1,1 @@
-../../../microlith/__init__.py
+"""Lithium diffusion in segmented images of battery electrodes."""

@@ -1,27 +1,28 @@
 """From any file of labels to an array: which reader, and what every array must be."""
 
-import glob
-import re
 from collections.abc import Callable
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.errors import InputError
+from microlith.imaging.errors import InputError, listed, printable
+from microlith.imaging.files.decoding import check_file
+from microlith.imaging.files.names import CONTAINERS, has_magic, matches, similar, split
 from microlith.imaging.formats.colours import grey_where_possible
-from microlith.imaging.formats.decoding import check_file
-from microlith.imaging.formats.npy_hdf5_raw import read_hdf5, read_npy, read_raw
-from microlith.imaging.formats.nrrd_mha_vti import read_metaimage, read_nrrd, read_vti
+from microlith.imaging.formats.npy_raw import read_npy, read_raw
 from microlith.imaging.formats.png_bmp import read_picture
-from microlith.imaging.formats.slices import SLICE_READERS, natural_order, read_slices, slices_in
+from microlith.imaging.formats.slices import SLICE_READERS, read_slices, slices_in, slices_of
 from microlith.imaging.formats.stored import RawImage, StoredImage, all_values, held, without_axes
 from microlith.imaging.formats.tiff import read_tiff
 from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.large_arrays import slices
+from microlith.imaging.readers.hdf5 import read_hdf5
+from microlith.imaging.readers.metaimage import read_metaimage
+from microlith.imaging.readers.nrrd import read_nrrd
+from microlith.imaging.readers.vti import read_vti
 
 READERS: dict[str, Callable[[Path, str], StoredImage]] = {
     ".tif": read_tiff,
@@ -35,14 +36,13 @@ READERS: dict[str, Callable[[Path, str], StoredImage]] = {
     ".mhd": read_metaimage,
 }
 # Files that may hold several arrays, of which "file.h5:/name" names one.
-CONTAINERS: dict[str, Callable[[Path, str | None, str], StoredImage]] = {
-    ".h5": read_hdf5,
-    ".hdf5": read_hdf5,
-    ".hdf": read_hdf5,
-    ".vti": read_vti,
+ARRAY_READERS: dict[str, Callable[[Path, str | None, str], StoredImage]] = {
+    suffix: read_vti if suffix == ".vti" else read_hdf5 for suffix in CONTAINERS
 }
 HEADERLESS = (".raw", ".bin", ".dat")
-LOSSY = (".jpg", ".jpeg", ".jp2", ".webp")
+LOSSY = (".jpg", ".jpeg", ".jp2", ".j2k", ".jxl", ".jxr", ".webp", ".avif", ".heic")
+CHANNELS = (3, 4)  # voxels along an axis that is rather one of colours
+ENOUGH = 16  # voxels along the other axes, from which on that is likely
 
 IMAGE_KEY = "[image] file"
 
@@ -54,7 +54,7 @@ def read_image(source: ImageSource, key: str = IMAGE_KEY) -> RawImage:
     only are taken as integers. A stack of one TIFF page is a 2D image; in the other formats an axis of one voxel stays.
 
     Args:
-        source: Where the image is; of it only path and raw are used.
+        source: Where the image is; of it only path, folder and raw are used.
         key: Head of error messages: the key of the case file that named the image.
 
     Returns:
@@ -77,14 +77,14 @@ def whole_image(stored: StoredImage, where: str) -> RawImage:
         InputError: The file is damaged, or its pixels are no labels.
     """
     values = whole_numbers(all_values(stored), where)
-    return grey_where_possible(RawImage(values, stored.voxel_size, stored.colour, stored.palette))
+    return grey_where_possible(RawImage(values, stored.scale, stored.colour, stored.palette))
 
 
 def open_image(source: ImageSource, key: str = IMAGE_KEY) -> StoredImage:
     """Find out what an image is without reading its pixels, as far as its format allows.
 
     Args:
-        source: Where the image is; of it only path and raw are used.
+        source: Where the image is; of it only path, folder and raw are used.
         key: Head of error messages: the key of the case file that named the image.
 
     Returns:
@@ -98,88 +98,123 @@ def open_image(source: ImageSource, key: str = IMAGE_KEY) -> StoredImage:
     where = f"{key}: {source.path}"
     before, after = _axes_beside_space(stored.shape, where)
     shape = stored.shape[before : len(stored.shape) - after]
-    sizes = (*(None,) * len(shape), *stored.voxel_size)[-len(shape) :]
     if stored.dtype.kind not in "biuf":
         raise InputError(f"{where}: expected whole numbers as labels, got values of type {stored.dtype}")
-    return replace(stored, shape=shape, voxel_size=sizes, layers=without_axes(stored.layers, before, after))
+    scale = replace(
+        stored.scale,
+        sizes=_of_space(stored.scale.sizes, stored.shape, before, after),
+        unitless=_of_space(stored.scale.unitless, stored.shape, before, after),
+    )
+    found = replace(stored, shape=shape, scale=scale, layers=without_axes(stored.layers, before, after))
+    return replace(found, warnings=(*found.warnings, *_likely_channels(found, where)))
 
 
 def _open(source: ImageSource, key: str) -> StoredImage:
     where = f"{key}: {source.path}"
     if source.held is not None:
-        return held(RawImage(source.held))
-    path, name = _split(source.path)
+        return replace(held(RawImage(source.held)), axes_named=True)
+    path, name = split(source.path)
     try:
         if source.raw is not None and path.is_file():
+            check_file(path, where)
             return read_raw(path, source.raw, where)
         if path.is_dir():
-            return _open_stack(slices_in(path, where), key)
+            return _open_stack(*slices_in(path, where), key)
         if path.exists():
             return _open_file(path, name, where)
-        if glob.has_magic(source.path):
-            return _open_matches(source.path, key)
-    except OSError as error:
-        raise InputError(f"{where}: can't be read ({error.strerror or error}); mend that or name another") from error
-    raise InputError(f"{where}: there is no such file{_similar(path)}")
-
-
-def _split(path: str) -> tuple[Path, str | None]:
-    """File and name of the array in it, as in "file.h5:/group/image"."""
-    suffixes = "|".join(re.escape(suffix) for suffix in CONTAINERS)
-    match = re.fullmatch(rf"(.*(?:{suffixes})):(/.*)", path, re.IGNORECASE | re.DOTALL)
-    return (Path(match[1]), match[2]) if match and not Path(path).exists() else (Path(path), None)
+        if has_magic(source.path, source.folder):
+            return _open_matches(source, key)
+    except (OSError, ValueError) as error:  # ValueError: a name that can't be one
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{where}: can't be read ({reason}); correct that or name another") from error
+    raise InputError(f"{where}: there is no such file{similar(path)}")
 
 
 def _open_file(path: Path, name: str | None, where: str) -> StoredImage:
     suffix = path.suffix.lower()
     check_file(path, where)
-    if suffix in CONTAINERS:
-        return CONTAINERS[suffix](path, name, where)
+    if suffix in ARRAY_READERS:
+        return ARRAY_READERS[suffix](path, name, where)
     if suffix in READERS:
         return READERS[suffix](path, where)
     if suffix in HEADERLESS:
         raise InputError(f"{where}: has no header; say what it holds with raw = {{ shape = [z, y, x], dtype, offset }}")
     if suffix in LOSSY:
         raise InputError(f"{where}: {suffix[1:].upper()} blurs labels; export the segmentation as PNG or TIFF")
-    known = ", ".join([*READERS, *CONTAINERS])
-    raise InputError(f'{where}: unknown kind of file "{suffix}"; expected {known}, or a headerless one with raw')
+    known = ", ".join([*READERS, *ARRAY_READERS])
+    raise InputError(
+        f'{where}: unknown kind of file "{printable(suffix)}"; expected {known}, or a headerless one with raw'
+    )
 
 
-def _open_matches(pattern: str, key: str) -> StoredImage:
-    paths = natural_order([Path(match) for match in glob.glob(pattern, recursive=True) if Path(match).is_file()])
-    where = f"{key}: {pattern}"
+def _open_matches(source: ImageSource, key: str) -> StoredImage:
+    paths, warnings = slices_of(matches(source.path, source.folder), f"{key}: {source.path}")
+    where = f"{key}: {source.path}"
     if not paths:
-        raise InputError(f"{where}: no file matches this pattern; mend it")
-    other = [path for path in paths if path.suffix.lower() not in SLICE_READERS]
+        raise InputError(f"{where}: no file matches this pattern; correct it")
+    other = [path.name for path in paths if path.suffix.lower() not in SLICE_READERS]
     if other and len(paths) > 1:
         raise InputError(
-            f"{where}: matches {other[0].name}, but slices are {', '.join(SLICE_READERS)} files; narrow the pattern"
+            f"{where}: matches {listed(other, 3)}, but slices are {', '.join(SLICE_READERS)} files; narrow the pattern"
         )
-    return _open_stack(paths, key)
+    return _open_stack(paths, warnings, key)
 
 
-def _open_stack(paths: list[Path], key: str) -> StoredImage:
+def _open_stack(paths: list[Path], warnings: tuple[str, ...], key: str) -> StoredImage:
     if len(paths) == 1:
         return _open_file(paths[0], None, f"{key}: {paths[0]}")
-    return read_slices(paths, key)
+    stack = read_slices(paths, key)
+    return replace(stack, warnings=(*warnings, *stack.warnings))
 
 
-def _similar(path: Path) -> str:
-    names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = get_close_matches(path.name, names, n=1)
-    return f', did you mean "{close[0]}"?' if close else "; put the image there or mend the name"
+# --- axes ---
 
 
 def _axes_beside_space(shape: tuple[int, ...], where: str) -> tuple[int, int]:
     """How many axes of length one programs have put before and after those of space."""
     first, last = 0, len(shape)
     while last - first > 3 and 1 in (shape[first], shape[last - 1]):
-        first, last = (first + 1, last) if shape[first] == 1 else (first, last - 1)
+        # Those after the others go first: of one image (1, y, x, 1) the axis in front is rather z.
+        first, last = (first, last - 1) if shape[last - 1] == 1 else (first + 1, last)
     if last - first not in (2, 3):
-        raise InputError(f"{where}: expected 2 or 3 axes ([z,] y, x), got an array of shape {list(shape)}")
+        raise InputError(f"{where}: expected 2 or 3 axes ([z,] y, x), got an array of shape {_shape(shape)}")
     if 0 in shape:
-        raise InputError(f"{where}: expected pixels, got an empty array of shape {list(shape)}; export it again")
+        raise InputError(f"{where}: expected pixels, got an empty array of shape {_shape(shape)}; export it again")
     return first, len(shape) - last
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"[{listed(shape)}]"
+
+
+def _of_space(
+    sizes: tuple[float | None, ...], shape: tuple[int, ...], before: int, after: int
+) -> tuple[float | None, ...]:
+    """Of sizes for the axes of a file those of space; they may be for all axes, or for those of space already."""
+    axes = len(shape) - before - after
+    if len(sizes) == len(shape):
+        return sizes[before : len(shape) - after]
+    return sizes[-axes:] if len(sizes) >= axes else (None,) * axes
+
+
+def _likely_channels(stored: StoredImage, where: str) -> list[str]:
+    """A sentence where an axis is rather one of colours than of space."""
+    shape = stored.shape
+    if len(shape) != 3 or stored.axes_named or stored.colour:
+        return []
+    for axis, what in ((0, "slices"), (2, "pixels along x")):
+        others = [n for i, n in enumerate(shape) if i != axis]
+        if shape[axis] in CHANNELS and min(others) >= ENOUGH:
+            return [
+                f"{where}: its shape {_shape(shape)} is taken for {shape[axis]} {what}; if these are the channels of "
+                "a picture, save its labels as one channel"
+            ]
+    return []
+
+
+# --- values ---
 
 
 def whole_numbers(values: NDArray[Any], where: str) -> NDArray[Any]:
@@ -194,7 +229,7 @@ def whole_numbers(values: NDArray[Any], where: str) -> NDArray[Any]:
     """
     kind = values.dtype.kind
     if kind == "b":
-        # Any byte but 0 is true; libraries that map files or unpack bits leave others than 1.
+        # Any byte but 0 is true; libraries that read files or unpack bits leave others than 1.
         return (values.view(np.uint8) != 0).view(np.uint8)
     if kind in "iu":
         return values

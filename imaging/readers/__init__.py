@@ -1,0 +1,1 @@
+"""Readers of volumes, and which reader a file gets."""
