@@ -1,1 +1,1 @@
-"""Lithium diffusion in segmented images of battery electrodes."""
+../../../microlith/__init__.py
