@@ -7,6 +7,7 @@ a new way a method of `Measures` (means.py has them).
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -19,6 +20,7 @@ Spans = Mapping[int, tuple[float, float]]  # low and high in metres, by the numb
 LengthText = Callable[[float], str]  # metres -> number and unit
 Distance = Callable[[Array], Array]  # points (n, dim) in mesh units -> (n,)
 T = TypeVar("T", covariant=True)
+ROUND = 180  # points of a circle, where one is drawn
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,16 @@ class Shape(ABC):
         """Why it is not for images of a dimension; None where it is."""
         return None
 
+    def outline(self, size: Array, plane: tuple[Array, Array]) -> list[Array]:
+        """Lines, (points, dim) each, along its edge; none where it has no edge of its own.
+
+        Args:
+            size: (dim,) of the image; what of an unbounded region lies beyond is cut away.
+            plane: Unit vectors, (dim,) each, that span the plane which a viewer looks onto: round bodies are outlined
+                as they are seen.
+        """
+        return []
+
 
 class Region(Shape):
     """A region that takes up space: part of an image and of the mesh."""
@@ -105,6 +117,13 @@ class Body(Region):
         """
 
 
+def box_edges(low: Array, high: Array) -> Array:
+    """The edges (n, 2, dim) of a box, four in 2D and twelve in 3D."""
+    corners = np.array(list(product((0, 1), repeat=len(low))))
+    pairs = [(a, b) for a in range(len(corners)) for b in range(a) if np.abs(corners[a] - corners[b]).sum() == 1]
+    return np.where(corners, high, low)[np.array(pairs)]
+
+
 @dataclass(frozen=True)
 class Box(Body):
     """Axis-parallel box; a missing axis is unbounded."""
@@ -118,6 +137,11 @@ class Box(Body):
     def covers(self, axes: Sequence[Array]) -> Flags:
         """All points within its spans."""
         return np.ones([len(axis) for axis in axes], bool)
+
+    def outline(self, size: Array, plane: tuple[Array, Array]) -> list[Array]:
+        """Its edges within the image."""
+        ends = [self.bounds.get(axis, (0.0, np.inf)) for axis in "xyz"[: len(size)]]
+        return list(box_edges(*np.clip(np.array(ends).T, 0.0, size)))
 
     def data(self) -> dict[str, Any]:
         """Kind and values."""
@@ -163,6 +187,11 @@ class Ball(Body):
         """Signed distance to its surface, in units of `unit` metres, of points in these: negative inside."""
         center = np.asarray(self.center) / unit
         return lambda x: np.linalg.norm(x - center, axis=1) - self.radius / unit
+
+    def outline(self, size: Array, plane: tuple[Array, Array]) -> list[Array]:
+        """The circle that a viewer sees."""
+        angle = np.linspace(0.0, 2 * np.pi, ROUND + 1)[:, None]
+        return [np.asarray(self.center + self.radius * (np.cos(angle) * plane[0] + np.sin(angle) * plane[1]))]
 
     def data(self) -> dict[str, Any]:
         """Kind and values."""
@@ -239,6 +268,10 @@ class Polygon(Body):
             return np.where(inside, -nearest, nearest)
 
         return distance
+
+    def outline(self, size: Array, plane: tuple[Array, Array]) -> list[Array]:
+        """Its edge."""
+        return [np.array([*self.corners, self.corners[0]])]
 
     def data(self) -> dict[str, Any]:
         """Kind and values."""

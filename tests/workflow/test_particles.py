@@ -23,8 +23,8 @@ from microlith.solver.regions.surface_means import share_above
 from microlith.solver.times import first_times
 from microlith.solver.transient import solve
 from microlith.workflow.case.read import load_case
-from microlith.workflow.pictures.particle_colours import NEVER, TimeColours
 from microlith.workflow.pictures.particle_distances import draw_distances
+from microlith.workflow.pictures.particle_page import NEVER, TimeColours
 from microlith.workflow.prepare.assemble import prepared
 from microlith.workflow.results.particles import particle_tables
 

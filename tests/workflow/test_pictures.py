@@ -15,24 +15,25 @@ from microlith.imaging.image.volume import LabelImage
 from microlith.meshing.mesh.phasemesh import interface_tag
 from microlith.solver.physics.phases import Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
-from microlith.workflow.pictures.curves import draw_curves
+from microlith.workflow.case.case import PictureOptions
+from microlith.workflow.pictures.colour_scales import ColourScale
+from microlith.workflow.pictures.curves import RegionCurves, draw_curves
 from microlith.workflow.pictures.figure import (
-    BLUE_TO_RED,
     COLOURS,
-    DPI,
     length_unit,
     round_length,
     snapshot_names,
     time_unit,
 )
-from microlith.workflow.pictures.raster import Raster, pixel_map, reduce_raster
 from microlith.workflow.pictures.sample import Sample, Snapshots
 from microlith.workflow.pictures.snapshots import draw_snapshots
+from microlith.workflow.rendering.raster import Raster, pixel_map, reduce_raster
 
 COMM = MPI.COMM_WORLD
 PIXEL = 1e-8
 NAMES = ("pore", "sei_cb", "particle")
 ROLES = (Role.SOURCE, Role.TRANSPORT, Role.BARRIER)
+SCALE = ColourScale(("sei_cb",), 0.0, 400.0, 0.0, 400.0)
 # 4 x 6 pixels: pore on the left, particle on the right, SEI/C/B between
 LABELS = np.array([[0, 1, 1, 1, 1, 2]] * 3 + [[1, 1, 1, 1, 2, 2]], dtype=np.uint8)
 
@@ -72,8 +73,7 @@ def test_raster_has_the_polynomial_at_pixel_centres(degree, cells):
         return 1 + x[0] ** degree - 2 * x[1] ** degree + x[0] * x[1] ** (degree - 1)
 
     field.interpolate(polynomial)
-    raster = Raster.of_long_side((3.0, 2.0), 200)
-    assert (raster.rows, raster.columns) == (133, 200)
+    raster = Raster(133, 200, (3.0, 2.0))
     picture = reduce_raster(COMM, pixel_map(space, raster).draw(field.x.array))
     if COMM.rank > 0:
         assert picture is None
@@ -122,15 +122,15 @@ def test_snapshot_colours(tmp_path):
     image = LabelImage(LABELS, NAMES, (PIXEL, PIXEL)) if COMM.rank == 0 else None
     fields = [0 * field.x.array, field.x.array]
     names = draw_snapshots(
-        folder, Sample("A $title_", mesh, ROLES, image), Snapshots(space, [0.0, 2.0], fields, (0.0, 400.0))
+        folder, Sample("A $title_", mesh, ROLES, image), Snapshots(space, [0.0, 2.0], fields, (SCALE,))
     )
     assert names == ["snapshot-0s.png", "snapshot-2s.png"]
     COMM.barrier()
     assert sorted(p.name for p in folder.iterdir()) == names
-    colours = colormaps[BLUE_TO_RED]
+    colours = colormaps[PictureOptions.colours]
     start, end = (picture_of(folder / name) for name in names)
     assert Image.open(folder / names[1]).info["Title"] == "A $title_, t = 2 s"
-    assert Image.open(folder / names[1]).info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
+    assert Image.open(folder / names[1]).info["dpi"] == pytest.approx((300, 300), abs=0.1)
     row, column = axes_corner(end)
     pixel = 1600 / 6  # of the picture, per pixel of the image
 
@@ -161,7 +161,7 @@ def test_regions_and_scale_bar_are_marked(tmp_path):
     pictures = {}
     for name, regions in ({"none": {}} | {key: {key: shape} for key, shape in REGIONS.items()}).items():
         sample = Sample("t", mesh, ROLES, image, regions=regions)
-        draw_snapshots(folder, sample, Snapshots(space, [1.0], fields, (0.0, 400.0)))
+        draw_snapshots(folder, sample, Snapshots(space, [1.0], fields, (SCALE,)))
         COMM.barrier()
         pictures[name] = picture_of(folder / "snapshot-1s.png")
         COMM.barrier()
@@ -197,7 +197,8 @@ def test_no_interface_no_outline(tmp_path):
     space = fem.functionspace(mesh.mesh, ("Lagrange", 1))
     image = LabelImage(np.zeros((3, 4), np.uint8), ("medium",), (PIXEL, PIXEL))
     sample = Sample("t", mesh, (Role.TRANSPORT,), image)
-    draw_snapshots(tmp_path, sample, Snapshots(space, [0.0], [np.full(9, 7.0)], (0.0, 0.0)))
+    scale = ColourScale(("medium",), 0.0, 0.0, 7.0, 7.0)
+    draw_snapshots(tmp_path, sample, Snapshots(space, [0.0], [np.full(9, 7.0)], (scale,)))
     assert np.ptp(picture_of(tmp_path / "snapshot-0s.png")) > 200
 
 
@@ -226,10 +227,11 @@ def test_curves_picture(tmp_path):
     t = np.geomspace(1e-3, 100, 50)
     names = ["I", "_hidden", "$x", *(f"r{i}" for i in range(6))]
     curves = {name: 1000 * (1 - np.exp(-t / 2**i)) for i, name in enumerate(names)}
-    draw_curves(tmp_path / "curves.png", "A $title", t, curves, 1000.0, error=20.0)
+    references, errors = dict.fromkeys(names, 1000.0), {name: np.full(50, 20.0) for name in names}
+    draw_curves(tmp_path / "curves.png", "A $title", RegionCurves(t, curves, references, errors))
     image = Image.open(tmp_path / "curves.png")
     picture = np.asarray(image.convert("RGB")).astype(int)
-    assert image.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
+    assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
     for colour in COLOURS:  # every curve is there, on both sides and in the legend
         rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
         columns = np.flatnonzero((np.abs(picture - rgb).max(axis=2) < 12).any(axis=0))
@@ -241,7 +243,7 @@ def test_curves_picture(tmp_path):
 
 
 def test_curves_from_time_zero_without_source_or_regions(tmp_path):
-    draw_curves(tmp_path / "a.png", "t", [0.0, 1.0, 2.0], {"x": [0.0, 0.0, 0.0]}, 0.0)
-    draw_curves(tmp_path / "b.png", "t", [0.0], {}, 1.0)
+    draw_curves(tmp_path / "a.png", "t", RegionCurves(np.arange(3.0), {"x": np.zeros(3)}, {"x": 0.0}))
+    draw_curves(tmp_path / "b.png", "t", RegionCurves(np.zeros(1), {}, {}))
     assert np.ptp(picture_of(tmp_path / "a.png")) > 200
     assert np.ptp(picture_of(tmp_path / "b.png")) > 200

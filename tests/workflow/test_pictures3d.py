@@ -17,9 +17,10 @@ from microlith.imaging.image.volume import LabelVolume, Portion
 from microlith.meshing.distribution.from_parts import phase_mesh
 from microlith.solver.physics.phases import Role
 from microlith.solver.regions.shapes import Ball, Box, Shell, WholePhase
+from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.pictures import snapshots3d as pictures3d
 from microlith.workflow.pictures.canvas import MARGINS
-from microlith.workflow.pictures.figure import BLUE_TO_RED, DPI, greys_of
+from microlith.workflow.pictures.colour_scales import ColourScale
 from microlith.workflow.pictures.sample import Sample, Snapshots
 from microlith.workflow.pictures.snapshots import draw_snapshots
 from microlith.workflow.rendering.cutaway import Sheet, _section, _split, cutaway, thinned, vertices_of
@@ -59,12 +60,22 @@ def roles_in(mesh):
     )
 
 
+def scales_of(mesh):
+    """One scale for all that is solved for, 0 to 6."""
+    return (ColourScale(tuple(NAMES[i] for i in np.flatnonzero(solved_in(mesh))), 0.0, 6.0, 0.0, 6.0),)
+
+
 def seen(mesh):
     return cutaway(mesh, solved_in(mesh), [PORE], 0.5 * np.array(mesh.extent))
 
 
 def simplices(sheet, mesh):
     return (sheet.weights @ mesh.mesh.geometry.x)[sheet.cells]
+
+
+def triangles_of(sheets, mesh):
+    """Of all phases."""
+    return np.concatenate([simplices(sheet, mesh) for sheet in sheets.values()])
 
 
 def area_vectors(triangles):
@@ -80,12 +91,12 @@ def total(values):
 def test_areas_of_all_that_is_seen(shape):
     mesh = block(shape)
     found = seen(mesh)
-    flat = area_vectors(simplices(found.flat, mesh))
+    flat = area_vectors(triangles_of(found.flat, mesh))
     # Three faces of 36 without a quarter each, and of x_max the pore's 2 x 2; three cuts of 9 without 1 x 1
     assert total(np.linalg.norm(flat, axis=1)) == pytest.approx(3 * 27 - 4 + 3 * 8)
     # Three sides of the pore border SEI/C/B. Of these the viewer, at large x and small y and z, sees the one that faces
     # x_max; the others face y_max and z_max.
-    assert total(np.linalg.norm(area_vectors(simplices(found.walls, mesh)), axis=1)) == pytest.approx(4)
+    assert total(np.linalg.norm(area_vectors(triangles_of(found.walls, mesh)), axis=1)) == pytest.approx(4)
     assert set(found.grains) == {PARTICLE, OTHER}
     assert len(found.grains[OTHER].cells) == 0
     grain = simplices(found.grains[PARTICLE], mesh)
@@ -100,7 +111,7 @@ def test_areas_of_all_that_is_seen(shape):
 def test_nothing_is_left_in_the_corner(shape):
     mesh = block(shape)
     found = seen(mesh)
-    for sheet in (found.flat, found.walls, found.outlines, *found.grains.values()):
+    for sheet in (*found.flat.values(), *found.walls.values(), found.outlines, *found.grains.values()):
         x = simplices(sheet, mesh).mean(axis=1)
         gone = (x[:, 0] > 3 + 1e-9) & (x[:, 1] < 3 - 1e-9) & (x[:, 2] < 3 - 1e-9)
         assert not gone.any()
@@ -131,7 +142,7 @@ def test_two_solved_phases_border_without_a_surface():
     one = seen(block("tetrahedron"))
     for name in ("flat", "walls"):
         areas = [
-            total(np.linalg.norm(area_vectors(simplices(getattr(f, name), m)), axis=1))
+            total(np.linalg.norm(area_vectors(triangles_of(getattr(f, name), m)), axis=1))
             for f, m in ((found, mesh), (one, block("tetrahedron")))
         ]
         assert areas[0] == pytest.approx(areas[1])
@@ -149,7 +160,7 @@ def test_values_are_exact_for_linear_fields(shape, degree):
     field = fem.Function(space)
     field.interpolate(lambda x: 1 + 2 * x[0] - 3 * x[1] + x[2])
     found, dofs = seen(mesh), vertices_of(space).dofs
-    for sheet in (found.flat, found.walls):
+    for sheet in (*found.flat.values(), *found.walls.values()):
         x = sheet.weights @ mesh.mesh.geometry.x
         np.testing.assert_allclose(sheet.weights @ field.x.array[dofs], 1 + x @ (2, -3, 1), atol=1e-12)
 
@@ -180,9 +191,10 @@ def test_thinned_sheets_keep_their_area_and_get_small():
     mesh = made_meshes.voxel_parts_of(np.zeros((1, n, n), np.uint8), NAMES, "tetrahedron", MPI.COMM_SELF, np.zeros_like)
     mesh = phase_mesh(mesh, [0], MPI.COMM_SELF)
     found = cutaway(mesh, np.array([True, False, False, False]), [], np.array([1e3, -1e3, -1e3]))
-    small = thinned(found.flat, mesh.mesh.geometry.x, 5.0)
-    assert len(small.cells) < len(found.flat.cells) / 8
-    front = [simplices(s, mesh) for s in (found.flat, small)]
+    (flat,) = found.flat.values()
+    small = thinned(flat, mesh.mesh.geometry.x, 5.0)
+    assert len(small.cells) < len(flat.cells) / 8
+    front = [simplices(s, mesh) for s in (flat, small)]
     front = [np.abs(area_vectors(f)[:, 2]).sum() for f in front]
     assert front[1] == pytest.approx(front[0], rel=0.2)
 
@@ -199,12 +211,12 @@ def drawn(folder, mesh, values, regions=None, times=(1.0,), degree=1):
     field = fem.Function(space)
     field.interpolate(values)
     sample = Sample("Block", mesh, roles_in(mesh), regions=regions or {})
-    return draw_snapshots(folder, sample, Snapshots(space, times, [field.x.array] * len(times), (0.0, 6.0)))
+    return draw_snapshots(folder, sample, Snapshots(space, times, [field.x.array] * len(times), scales_of(mesh)))
 
 
 def colour_at(picture, view, point):
     """Colour where a point of the mesh is seen."""
-    left, bottom = (round(m * DPI) for m in (MARGINS[3].left, MARGINS[3].bottom))
+    left, bottom = (round(m * 300) for m in (MARGINS[3].left, MARGINS[3].bottom))
     column, row = view.project(np.array(point, dtype=float))
     first_row = picture.shape[0] - bottom - view.rows
     return picture[round(first_row + row), round(left + column)]
@@ -221,11 +233,11 @@ def test_colours_on_faces_cuts_and_particles(tmp_path, shape):
     if COMM.rank > 0:
         return
     picture, view = picture_of(folder / names[0]), View.of_frame(np.array(mesh.extent))
-    colours = colormaps[BLUE_TO_RED]
+    colours = colormaps[PictureOptions.colours]
     for point in ((1, 1, 0), (2, 5, 0), (6, 5, 1), (1, 0, 4), (3, 0.5, 0.5), (4.5, 3, 2.5), (5, 1, 3)):
         expected = np.array(colours(point[0] / 6, bytes=True)[:3])
         assert np.abs(colour_at(picture, view, point) - expected).max() <= 4, point
-    grey = round(255 * greys_of(np.array([False, True, False, False]))[PARTICLE])
+    grey = round(255 * Sample("", mesh, roles_in(mesh)).greys[PARTICLE])
     for point in ((3, 2.5, 2.5), (3.5, 3, 2.5), (3.5, 2.5, 3)):  # the particle, cut open
         assert np.abs(colour_at(picture, view, point) - grey).max() <= 2, point
     assert (colour_at(picture, view, (-0.3, 3, 0)) == 255).all()
@@ -269,7 +281,7 @@ def test_voxels_close_what_is_cut_open(tmp_path):
     space = fem.functionspace(mesh.mesh, ("Lagrange", 1))
     zero = fem.Function(space).x.array
     sample = Sample("Block", mesh, roles_in(mesh), volume=volume)
-    draw_snapshots(folder, sample, Snapshots(space, [1.0], [zero], (0.0, 6.0)))
+    draw_snapshots(folder, sample, Snapshots(space, [1.0], [zero], scales_of(mesh)))
     COMM.barrier()
     if COMM.rank > 0:
         assert len(found[1]) == 0
@@ -278,10 +290,10 @@ def test_voxels_close_what_is_cut_open(tmp_path):
     on_cut = np.isclose(z, 3)
     assert np.abs(area_vectors(found[0][found[1]][on_cut])).sum() == pytest.approx(9)  # nearest of all on that quarter
     picture, view = picture_of(folder / "snapshot-1s.png"), View.of_frame(np.array(mesh.extent))
-    grey = round(255 * greys_of(solved)[PARTICLE])
+    grey = round(255 * sample.greys[PARTICLE])
     for point in ((3.5, 2.5, 3), (0.3, 5.8, 0), (1.5, 5.5, 0)):
         assert np.abs(colour_at(picture, view, point) - grey).max() <= 2, point
-    blue = np.array(colormaps[BLUE_TO_RED](0, bytes=True)[:3])
+    blue = np.array(colormaps[PictureOptions.colours](0, bytes=True)[:3])
     for point in ((5, 2.5, 3), (0.3, 3.8, 0)):
         assert np.abs(colour_at(picture, view, point) - blue).max() <= 2, point
 
@@ -320,7 +332,7 @@ def test_child_that_is_gone_before_it_is_spoken_to(monkeypatch):
     """A large scene fills the pipe to a process that has ended: an error, not the end of ours as well."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     layer = Layer(np.zeros((1_000_000, 3), np.float32), np.zeros((1, 3), np.int32))
-    renderer = Renderer(Scene((layer,), (0, 0, 0), (1, 1, 1), (0, 0, 1), 1.0, (8, 8), (0, 1), BLUE_TO_RED))
+    renderer = Renderer(Scene((layer,), (0, 0, 0), (1, 1, 1), (0, 0, 1), 1.0, (8, 8), (0, 1), PictureOptions.colours))
     try:
         with pytest.raises(RenderingError, match="exit status 1"):
             renderer.draw([])

@@ -1,12 +1,23 @@
 """A case: everything that one TOML file says, validated and in SI."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from microlith.imaging.options import ImageSource, MeshOptions, PhaseLabels
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import Physics
 from microlith.solver.regions.shapes import Shape
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """How pictures of the results look."""
+
+    formats: tuple[str, ...] = ("png",)  # endings of the files, of PICTURE_FORMATS
+    width: float | None = None  # of a picture with all around it, m; None: as its content asks for
+    resolution: int = 300  # pixels per inch of what is no line or letter
+    colours: str = "viridis"  # Matplotlib's name of the colour map of concentrations
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)  # phase -> ends of its colours, mol/m^3
 
 
 @dataclass(frozen=True)
@@ -23,3 +34,4 @@ class Case:
     time: TimeSpan
     solver: SolverOptions
     regions: dict[str, Shape]  # name -> shape; one LabelRegion entry in the file may give several, NAME_LABEL
+    pictures: PictureOptions = field(default_factory=PictureOptions)

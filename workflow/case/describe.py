@@ -51,6 +51,13 @@ def interpreted(case: Case) -> dict[str, Any]:
         "faces": {name: face_data(face) for name, face in case.physics.faces.items()},
         "interfaces": [interface_data(law) for law in case.physics.interfaces],
         "solver": vars(case.solver).copy(),
+        "pictures": {
+            "formats": list(case.pictures.formats),
+            "width_m": case.pictures.width,
+            "resolution_per_inch": case.pictures.resolution,
+            "colours": case.pictures.colours,
+            "ranges_mol_per_m3": {name: list(ends) for name, ends in case.pictures.ranges.items()},
+        },
     }
 
 

@@ -19,6 +19,7 @@ from microlith.solver.physics.phases import PhasePhysics, Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.physics import check_drive, check_periods, check_phase, physics_of
+from microlith.workflow.case.pictures import picture_options
 from microlith.workflow.schema.keys import CASE, REGION_KINDS, STEADY_CASE
 from microlith.workflow.schema.kinds import Place
 from microlith.workflow.schema.units import length_text
@@ -78,6 +79,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         time=_time(raw["time"], at.child("time", section=True)) if "time" in raw else TimeSpan(0.0),
         solver=SolverOptions(**raw["solver"]),
         regions=regions,
+        pictures=picture_options(raw["pictures"], phases, at.child("pictures", section=True)),
     )
 
 

@@ -1,42 +1,53 @@
 """The page around a picture of a sample, in 2D and 3D alike.
 
-Title and time stand above the picture, a colour bar beside it, a legend and notes below it; one pixel of the picture is
+Title and time stand above the picture, colour bars beside it, a legend and notes below it; one pixel of the picture is
 one pixel of the file.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.workflow.pictures.figure import BLUE_TO_RED, DPI, INK, name_entries, save, wrapped
+from microlith.imaging.typing import Array
+from microlith.workflow.case.case import PictureOptions
+from microlith.workflow.pictures.colour_scales import ColourScale
+from microlith.workflow.pictures.figure import INCH, INK, name_entries, save, wrapped
 from microlith.workflow.pictures.frames import Frame
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.cm import ScalarMappable
 
 Colour = tuple[float, float, float] | str
-LEAST_WIDTH = 4.6  # inches, of the page
-LEAST_HEIGHT = 1.9  # inches, of the colour bar
-BAR_GAP, BAR_WIDTH = 0.18, 0.16  # inches
-LEGEND_COLUMNS = 3
+
+LONG_SIDE = {2: 16 / 3, 3: 5.0}  # inches of a picture's longer side, by dimension
+TALLEST = 1.5  # times the width of a page, where that is given
+LEAST_WIDTH = 4.6  # inches, of a page whose width is not given
+LEAST_HEIGHT = 1.9  # inches, of a colour bar
+BAR_GAP, BAR_WIDTH, BAR_STEP = 0.18, 0.16, 0.98  # inches
+LEGEND_ROW, NOTE_ROW = 0.19, 0.13  # inches
+LETTER = 0.075  # inches, of the legend, on average
+NOTE_LETTERS = 18  # per inch
 
 
 @dataclass(frozen=True)
 class Margins:
-    """Room around a picture, inches; and how much shorter than it the colour bar is at both ends, as a share."""
+    """Room around a picture with one colour bar, inches."""
 
     left: float
     right: float
     top: float
     bottom: float
-    inset: float
+    inset: float  # share of the height by which the bar is shorter at both ends
 
 
-MARGINS = {2: Margins(0.75, 1.25, 0.65, 0.95, 0.0), 3: Margins(0.3, 1.15, 0.6, 0.5, 0.08)}  # by dimension
+MARGINS = {2: Margins(0.75, 1.25, 0.65, 0.95, 0.0), 3: Margins(0.4, 1.15, 0.6, 0.6, 0.08)}  # by dimension
 
 
 @dataclass(frozen=True)
@@ -45,104 +56,178 @@ class ColourBar:
 
     colours: "ScalarMappable"
     label: str  # with its unit
+    extend: Literal["neither", "min", "max", "both"] = "neither"  # ends beyond which something lies
 
     @classmethod
-    def of_concentrations(cls, c_range: tuple[float, float]) -> "ColourBar":
-        """Between two concentrations, mol/m^3."""
+    def of_scales(cls, scales: Sequence[ColourScale], colours: str) -> "list[ColourBar]":
+        """A bar for each scale of concentrations.
+
+        Args:
+            scales: Of all phases.
+            colours: Name of the colour map.
+        """
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import Normalize
 
-        return cls(ScalarMappable(Normalize(*c_range), cmap=BLUE_TO_RED), "concentration / mol m⁻³")
+        bars = []
+        for scale in scales:
+            beyond = 1e-3 * (scale.high - scale.low)
+            below, above = scale.lowest < scale.low - beyond, scale.highest > scale.high + beyond
+            where = f" in {', '.join(scale.phases)}" if len(scales) > 1 else ""
+            extend: Any = {(False, False): "neither", (True, False): "min", (False, True): "max"}.get(
+                (below, above), "both"
+            )
+            mappable = ScalarMappable(Normalize(scale.low, scale.high), cmap=colours)
+            bars.append(cls(mappable, f"concentration{where} / mol m⁻³", extend))
+        return bars
+
+
+def pixels_of(dim: int, aspect: float, bars: int, options: PictureOptions) -> tuple[int, int]:
+    """Columns and rows of a picture.
+
+    Args:
+        dim: Number of space dimensions.
+        aspect: Width over height.
+        bars: Number of colour bars beside it.
+        options: With width and resolution.
+    """
+    if options.width is None:
+        wide = LONG_SIDE[dim] * min(1.0, aspect)
+    else:
+        page = options.width / INCH
+        margins = MARGINS[dim]
+        room = page - margins.left - margins.right - (bars - 1) * BAR_STEP
+        wide = min(max(room, 0.4), TALLEST * page * aspect)
+    return max(1, round(wide * options.resolution)), max(1, round(wide / aspect * options.resolution))
 
 
 class Canvas:
     """A page on which picture after picture of one sample is drawn; only the picture and the heading are exchanged."""
 
     def __init__(
-        self, title: str, frame: Frame, bar: ColourBar, legend: Mapping[str, Colour], notes: Sequence[str] = ()
+        self,
+        title: str,
+        frame: Frame,
+        bars: Sequence[ColourBar],
+        legend: Mapping[str, Colour],
+        notes: Sequence[str] = (),
+        options: PictureOptions | None = None,
     ) -> None:
         """Lay the page out.
 
         Args:
             title: Of the case, above the picture.
-            frame: Of the sample.
-            bar: The colour bar.
+            frame: Of the sample, with as many pixels as `pixels_of` says.
+            bars: The colour bars.
             legend: Name -> colour, of patches below the picture.
             notes: Sentences below these.
+            options: As for `pixels_of`.
         """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        margins = MARGINS[len(frame.size)]
-        wide, tall = (n / DPI for n in frame.pixels)
-        width = max(wide + margins.left + margins.right, LEAST_WIDTH)
-        lines = wrapped(title, width)
-        top = margins.top + 0.17 * lines.count("\n")
-        room = max(tall, LEAST_HEIGHT)
-        height = room + top + margins.bottom
         self.title = title
         self.frame = frame
-        self.figure: Figure = Figure(figsize=(width, height), dpi=DPI)
-        self.axes = self.figure.add_axes(
-            (margins.left / width, (margins.bottom + room - tall) / height, wide / width, tall / height)
-        )
-        self.left = margins.left / width  # edge of the picture, as a share of the width
-        self.figure.text(self.left, 1 - 0.12 / height, lines, fontsize=10, va="top", parse_math=False)
-        self._heading = self.figure.text(
-            self.left, 1 - (top - 0.08) / height, "", fontsize=10, weight="bold", va="bottom"
-        )
+        self.options = options or PictureOptions()
+        margins = MARGINS[len(frame.size)]
+        wide, tall = (n / self.options.resolution for n in frame.pixels)
+        right = margins.right + max(0, len(bars) - 1) * BAR_STEP
+        width = max(wide + margins.left + right, LEAST_WIDTH)
+        if self.options.width is not None:
+            width = self.options.width / INCH
+        room = width - margins.left - 0.1
+        lines = wrapped(title, room)
+        said = textwrap.wrap("; ".join(notes), max(20, int(NOTE_LETTERS * room)))
+        columns, rows = _columns_and_rows(list(legend), room)
+        top = margins.top + 0.17 * lines.count("\n")
+        bottom = margins.bottom + NOTE_ROW * max(0, len(said) - 1) + LEGEND_ROW * max(0, rows - 1)
+        height = max(tall, LEAST_HEIGHT)
+        self._width, self._height = width, height + top + bottom
+        self.figure = Figure(figsize=(self._width, self._height), dpi=self.options.resolution)
+        FigureCanvasAgg(self.figure)
+        self.axes: Axes = self._add_axes(margins.left, bottom + height - tall, wide, tall)
+        self._text(margins.left, self._height - 0.12, lines, fontsize=10, va="top")
+        self._heading = self._text(margins.left, self._height - top + 0.08, "", fontsize=10, weight="bold", va="bottom")
         across, down = frame.drawn
         blank = np.full((*frame.pixels[::-1], 3), 255, dtype=np.uint8)
         self._shown = self.axes.imshow(blank, extent=(0.0, across, down, 0.0), interpolation="nearest", aspect="auto")
         self.axes.set_xlim(0.0, across)
         self.axes.set_ylim(down, 0.0)
-        frame.dress(self.axes)
-        short = margins.inset * room
-        of_bar = self.figure.add_axes(
-            (
-                (margins.left + wide + BAR_GAP) / width,
-                (margins.bottom + short) / height,
-                BAR_WIDTH / width,
-                (room - 2 * short) / height,
-            )
-        )
-        self.figure.colorbar(bar.colours, cax=of_bar).set_label(bar.label, fontsize=8)
-        of_bar.tick_params(labelsize=8)
-        self.bar_axis = of_bar.yaxis
-        self._add_legend(legend)
-        self.figure.text(self.left, 0.1 / height, "; ".join(notes), fontsize=7, va="bottom", parse_math=False)
+        frame.dress(self.axes, self.options.resolution)
+        short = margins.inset * height
+        self.bar_axes: list[Axis] = []
+        for i, bar in enumerate(bars):
+            left = margins.left + wide + BAR_GAP + i * BAR_STEP
+            of_bar = self._add_axes(left, bottom + short, BAR_WIDTH, height - 2 * short)
+            self.figure.colorbar(bar.colours, cax=of_bar, extend=bar.extend).set_label(bar.label, fontsize=8)
+            of_bar.tick_params(labelsize=8)
+            self.bar_axes.append(of_bar.yaxis)
+        self._text(margins.left, 0.1, "\n".join(said), fontsize=7, va="bottom")
+        self._add_legend(legend, margins.left, 0.12 + NOTE_ROW * len(said), columns)
 
     def draw(self, path: Path, picture: NDArray[np.uint8], heading: str, what: str) -> None:
         """Write one picture.
 
         Args:
-            path: The file; it appears whole or not at all.
+            path: As a PNG file; each format of it appears whole or not at all.
             picture: (rows, columns, 3 or 4)
             heading: Above it.
             what: The picture in words, for the file's own title.
 
         Raises:
-            InputError: The file can't be written.
+            InputError: A file can't be written.
         """
         self._shown.set_data(picture)
         self._heading.set_text(heading)
-        save(self.figure, path, f"{self.title}, {what}")
+        save(self.figure, path, f"{self.title}, {what}", self.options)
 
-    def _add_legend(self, legend: Mapping[str, Colour]) -> None:
+    def _add_axes(self, left: float, bottom: float, wide: float, tall: float) -> "Axes":
+        """Axes at a place in inches."""
+        width, height = self._width, self._height
+        return self.figure.add_axes((left / width, bottom / height, wide / width, tall / height))
+
+    def _text(self, left: float, bottom: float, text: str, **look: Any) -> Any:
+        """Text at a place in inches."""
+        return self.figure.text(left / self._width, bottom / self._height, text, parse_math=False, **look)
+
+    def _add_legend(self, legend: Mapping[str, Colour], left: float, bottom: float, columns: int) -> None:
         from matplotlib.patches import Patch
 
         if not legend:
             return
         handles: list[Any] = [Patch(facecolor=colour, edgecolor=INK, linewidth=0.5) for colour in legend.values()]
-        _, height = self.figure.get_size_inches()
         entries = self.figure.legend(
             handles,
             ["-"] * len(handles),
             loc="lower left",
-            bbox_to_anchor=(self.left, 0.24 / height),
-            ncols=min(LEGEND_COLUMNS, len(handles)),
+            bbox_to_anchor=(left / self._width, bottom / self._height),
+            ncols=columns,
             frameon=False,
             fontsize=8,
             borderpad=0,
             borderaxespad=0,
         )
         name_entries(entries, list(legend))
+
+
+def add_outlines(axes: "Axes", lines: Sequence[Array]) -> None:
+    """Draw the lines between phases; a faint light rim keeps them legible on dark colours.
+
+    Args:
+        axes: Of the picture.
+        lines: (points, 2) each, in the drawing.
+    """
+    from matplotlib import patheffects
+    from matplotlib.collections import LineCollection
+
+    rim = patheffects.withStroke(linewidth=1.0, foreground="white", alpha=0.35)
+    axes.add_collection(LineCollection(list(lines), colors=INK, linewidths=0.45, path_effects=[rim]))
+
+
+def _columns_and_rows(names: Sequence[str], room: float) -> tuple[int, int]:
+    """Of a legend, so that it fits into a width in inches."""
+    if not names:
+        return 1, 0
+    entry = 0.55 + LETTER * max(len(name) for name in names)
+    columns = max(1, min(len(names), int(room / entry)))
+    return columns, -(-len(names) // columns)

@@ -7,20 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from microlith.imaging.writing import whole_file
+from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.results.folder import SNAPSHOT_PREFIX
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DPI = 300
+INCH = 0.0254  # m
+LEAST_HEIGHT = 2.6  # inches, of a figure that is made narrower
 # Okabe and Ito (2008): told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-BLUE_TO_RED = "RdYlBu_r"  # by way of yellow, so that no concentration looks like a grey phase
-GREYS = (0.93, 0.45)  # first and last of the phases that are not solved
 INK = "#222222"
 
 
@@ -55,17 +52,16 @@ def length_unit(length: float) -> tuple[float, str]:
     return next((unit for unit in reversed(units) if length >= unit[0]), units[0])
 
 
+def said_length(length: float) -> str:
+    """A length in the unit in which people say it, such as "50 nm"."""
+    scale, unit = length_unit(length)
+    return f"{length / scale:.4g} {unit}"
+
+
 def round_length(length: float) -> float:
     """The largest of 1, 2 or 5 times a power of ten that is not above the length."""
     power = 10.0 ** math.floor(math.log10(length) + 1e-9)
     return next(step * power for step in (5.0, 2.0, 1.0) if step * power <= length * (1 + 1e-9))
-
-
-def greys_of(solved: NDArray[np.bool_]) -> dict[int, float]:
-    """Grey of each phase that is not solved, from light to dark in their order."""
-    unsolved = np.flatnonzero(~solved)
-    levels = np.linspace(*GREYS, len(unsolved))
-    return {int(phase): float(level) for phase, level in zip(unsolved, levels, strict=True)}
 
 
 def name_entries(legend: Any, names: Sequence[str]) -> None:
@@ -87,18 +83,54 @@ def wrapped(title: str, width: float) -> str:
     return "\n".join(textwrap.wrap(title, max(20, int(12 * width)))) or " "
 
 
-def save(figure: "Figure", path: Path, title: str) -> None:
-    """Write a PNG file, whole or not at all.
+def figure_size(options: PictureOptions, width: float, height: float) -> tuple[float, float]:
+    """Width and height in inches of a figure that has this size unless the case asks for another width.
+
+    Letters keep their size, so that a narrow figure is not made flatter than they allow.
+    """
+    if options.width is None:
+        return width, height
+    asked = options.width / INCH
+    return asked, max(height * asked / width, min(height, LEAST_HEIGHT))
+
+
+def files_of(path: Path, options: PictureOptions) -> list[Path]:
+    """Files of a picture, one for each format.
+
+    Args:
+        path: Of the picture as a PNG file.
+        options: With the formats.
+    """
+    return [path.with_suffix(f".{ending}") for ending in options.formats]
+
+
+def save(figure: "Figure", path: Path, title: str, options: PictureOptions | None = None) -> None:
+    """Write a picture in each format, every file whole or not at all.
+
+    Args:
+        figure: What is drawn.
+        path: Of the picture as a PNG file; of other formats the ending is another.
+        title: Of the picture, kept in the file.
+        options: With formats and resolution.
 
     Raises:
-        InputError: The file can't be written.
+        InputError: A file can't be written.
     """
-    with whole_file(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in a title is no reason to speak up
-        figure.savefig(
-            temporary,
-            format="png",
-            dpi=DPI,
-            metadata={"Title": title, "Software": "microlith"},
-            pil_kwargs={"compress_level": 4},
-        )
+    import matplotlib
+
+    options = options or PictureOptions()
+    # The same picture is the same file: no date, and names within it that are not random
+    about: dict[str, dict[str, Any]] = {
+        "png": {"metadata": {"Title": title, "Software": "microlith"}, "pil_kwargs": {"compress_level": 4}},
+        "svg": {"metadata": {"Title": title, "Creator": "microlith", "Date": None}},
+        "pdf": {"metadata": {"Title": title, "Creator": "microlith", "CreationDate": None}},
+    }
+    for file in files_of(path, options):
+        ending = file.suffix[1:]
+        with (
+            whole_file(file) as temporary,
+            warnings.catch_warnings(),
+            matplotlib.rc_context({"svg.hashsalt": "microlith", "svg.fonttype": "none", "pdf.fonttype": 42}),
+        ):
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in a title is no reason to speak up
+            figure.savefig(temporary, format=ending, dpi=options.resolution, **about[ending])

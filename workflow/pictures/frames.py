@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from microlith.imaging.typing import Array
-from microlith.workflow.pictures.figure import DPI, INK, halo, length_unit, round_length
-from microlith.workflow.pictures.raster import Raster
+from microlith.imaging.typing import Array, Flags
+from microlith.workflow.pictures.figure import INK, halo, length_unit, round_length
 from microlith.workflow.rendering.projection import View
+from microlith.workflow.rendering.raster import Raster
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+NEAR = 0.008  # of half the height of a picture: what lies no deeper behind a surface lies on it
 
 
 class Frame(Protocol):
@@ -36,8 +39,16 @@ class Frame(Protocol):
     def project(self, x: Array) -> Array:
         """Coordinates in the drawing, (n, 2), of points (n, dim) in metres."""
 
-    def dress(self, axes: "Axes") -> None:
-        """Draw axes or edges with their lengths, and a scale bar."""
+    def visible(self, x: Array) -> Flags:
+        """Whether nothing that is drawn lies before points (n, dim) in metres, (n,)."""
+
+    def dress(self, axes: "Axes", resolution: int) -> None:
+        """Draw axes or edges with their lengths, and a scale bar.
+
+        Args:
+            axes: Of the picture.
+            resolution: Its pixels per inch.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +82,11 @@ class FlatFrame:
         """Coordinates in the drawing's unit of length, (n, 2), of points (n, 2) in metres."""
         return np.asarray(x / self._unit[0])
 
-    def dress(self, axes: "Axes") -> None:
+    def visible(self, x: Array) -> Flags:
+        """All points are."""
+        return np.ones(len(x), dtype=bool)
+
+    def dress(self, axes: "Axes", resolution: int) -> None:
         """Axes with numbers, and a scale bar in the lower left corner."""
         from matplotlib.ticker import MaxNLocator, NullLocator
 
@@ -80,7 +95,7 @@ class FlatFrame:
         axes.set_ylabel(f"y / {unit}", fontsize=8)
         axes.tick_params(labelsize=8, direction="out")
         for axis, pixels in zip((axes.xaxis, axes.yaxis), self.pixels, strict=True):
-            inches = pixels / DPI
+            inches = pixels / resolution
             axis.set_major_locator(
                 MaxNLocator(min(9, int(inches / 0.4)), steps=[1, 2, 5, 10]) if inches > 0.8 else NullLocator()
             )
@@ -114,6 +129,7 @@ class SolidFrame:
 
     view: View
     unit: float  # metres per unit of the view
+    heights: NDArray[np.float32] | None = None  # (rows, columns) of what is drawn, towards the viewer; None: not known
 
     @property
     def pixels(self) -> tuple[int, int]:
@@ -139,7 +155,17 @@ class SolidFrame:
         """Columns and rows, (n, 2), of points (n, 3) in metres."""
         return self.view.project(np.asarray(x / self.unit))
 
-    def dress(self, axes: "Axes") -> None:
+    def visible(self, x: Array) -> Flags:
+        """Whether points (n, 3) in metres lie before all that is drawn, or on it."""
+        if self.heights is None:
+            return np.ones(len(x), dtype=bool)
+        column, row = np.floor(self.project(x)).astype(np.int64).T
+        last = np.array(self.heights.shape) - 1
+        drawn = self.heights[np.clip(row, 0, last[0]), np.clip(column, 0, last[1])]
+        nearer: Flags = self.view.heights(np.asarray(x / self.unit)) >= drawn - NEAR * self.view.half_height
+        return nearer
+
+    def dress(self, axes: "Axes", resolution: int) -> None:
         """Names and lengths of the frame's edges, outside of it, and a scale bar along x below it."""
         axes.set_axis_off()
         self._name_edges(axes)

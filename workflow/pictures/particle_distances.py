@@ -8,22 +8,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.typing import Array
-from microlith.workflow.pictures.figure import COLOURS, DPI, INK, length_unit, name_entries, save, time_unit, wrapped
-from microlith.workflow.pictures.particle_colours import NEVER
+from microlith.workflow.case.case import PictureOptions
+from microlith.workflow.pictures.figure import (
+    COLOURS,
+    INK,
+    figure_size,
+    length_unit,
+    name_entries,
+    save,
+    time_unit,
+    wrapped,
+)
+from microlith.workflow.pictures.particle_page import NEVER
 from microlith.workflow.results.particles import ParticleTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw_distances(path: Path, title: str, tables: Sequence[ParticleTable], end: float) -> bool:
+def draw_distances(
+    path: Path, title: str, tables: Sequence[ParticleTable], end: float, options: PictureOptions | None = None
+) -> bool:
     """Draw particles-distance.png: t50 of each particle against its distance to the nearest source; for one rank.
 
     Args:
-        path: The PNG file; it appears whole or not at all.
+        path: As a PNG file; each format of it appears whole or not at all.
         title: Of the case.
         tables: What is known of the particles.
         end: Of the run, s.
+        options: Formats, width and resolution.
 
     Returns:
         Whether there was something to draw: a particle with a distance.
@@ -37,7 +50,9 @@ def draw_distances(path: Path, title: str, tables: Sequence[ParticleTable], end:
     there = [np.isfinite(table.distance) & (table.surface > 0) for table in tables]
     if not any(chosen.any() for chosen in there):
         return False
-    figure = Figure(figsize=(7.2, 4.6), dpi=DPI, layout="constrained")
+    options = options or PictureOptions()
+    size = figure_size(options, 7.2, 4.6)
+    figure = Figure(figsize=size, dpi=options.resolution, layout="constrained")
     axes = figure.subplots()
     farthest = max(float(table.distance[chosen].max(initial=0.0)) for table, chosen in zip(tables, there, strict=True))
     across, unit = length_unit(farthest)
@@ -67,8 +82,8 @@ def draw_distances(path: Path, title: str, tables: Sequence[ParticleTable], end:
         axes.axhline(end / scale, color="0.5", linewidth=0.8, linestyle=":")
         axes.set_ylim(top=1.8 * end / scale)
     _legend(axes, tables, largest, f"not half within {end / scale:g} {time_sign}", there)
-    figure.suptitle(wrapped(title, 7.2), parse_math=False, fontsize=11)
-    save(figure, path, f"{title}, t50 against distance")
+    figure.suptitle(wrapped(title, size[0]), parse_math=False, fontsize=11)
+    save(figure, path, f"{title}, t50 against distance", options)
     return True
 
 

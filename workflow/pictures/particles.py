@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from microlith.imaging.parallel.collective import together
 from microlith.solver.physics.phases import Role
 from microlith.workflow.pictures.frames import FlatFrame
-from microlith.workflow.pictures.particle_colours import Colour, TimeColours
-from microlith.workflow.pictures.particle_page import draw_page, page_of_particles
-from microlith.workflow.pictures.raster import Raster
-from microlith.workflow.pictures.sample import Sample
+from microlith.workflow.pictures.particle_page import Colour, TimeColours, draw_page, page_of_particles
+from microlith.workflow.pictures.sample import Sample, raster_of
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
+from microlith.workflow.rendering.raster import Raster
 from microlith.workflow.results.particles import ParticleTable
 
 PALE: Mapping[Role, Colour] = {  # of phases around the particles
@@ -48,8 +47,8 @@ def draw_particles(
 
         draw_particles_3d(path, sample, surfaces, tables, end)
         return
-    comm, mesh = sample.mesh.mesh.comm, sample.mesh
-    raster = Raster.of_long_side((mesh.extent[0], mesh.extent[1]))
+    comm = sample.mesh.mesh.comm
+    raster = raster_of(sample, bars=1)
     voxels: NDArray[np.int64] = np.empty((0, 2), np.int64)
     if comm.rank == 0:
         row, column = np.broadcast_arrays(*raster.places(surfaces.particles.volume.shape))

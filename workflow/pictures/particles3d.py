@@ -13,14 +13,13 @@ from microlith.imaging.typing import Array, Indices
 from microlith.meshing.mesh.cells import split
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.workflow.pictures.frames import SolidFrame
-from microlith.workflow.pictures.particle_colours import FAST_TO_SLOW, NEVER, TimeColours
-from microlith.workflow.pictures.particle_page import draw_page, page_of_particles
-from microlith.workflow.pictures.sample import Sample
+from microlith.workflow.pictures.particle_page import FAST_TO_SLOW, NEVER, TimeColours, draw_page, page_of_particles
+from microlith.workflow.pictures.sample import Sample, view_of
 from microlith.workflow.pictures.snapshots3d import MOST_TRIANGLES
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
-from microlith.workflow.rendering.projection import LONG_SIDE, View
+from microlith.workflow.rendering.projection import LONG_SIDE
 from microlith.workflow.rendering.ranks import gathered, rendered
-from microlith.workflow.rendering.renderer import Layer, Renderer
+from microlith.workflow.rendering.renderer import Colour, Layer, Renderer
 from microlith.workflow.results.particles import ParticleTable
 
 APART = 1e-4  # of the picture's width: how far a particle is drawn into itself, so that it shares no point with others
@@ -106,11 +105,11 @@ def _apart(triangles: Array, number: Indices, particles: Particles, mesh: PhaseM
 
 def _draw(path: Path, sample: Sample, triangles: NDArray[np.float32], number: Indices, times: TimeColours) -> None:
     """On rank 0."""
-    view = View.of_frame(np.array(sample.mesh.extent))
+    view = view_of(sample, bars=1)
     level = times.level()[number]
     never = np.isnan(level)
-    layers = (_layer(triangles[~never]), _layer(triangles[never], NEVER[0]), view.whole_frame())
-    renderer = Renderer(view.scene(layers, (0.0, 1.0), FAST_TO_SLOW))
+    layers = (_layer(triangles[~never]), _layer(triangles[never], NEVER), view.whole_frame())
+    renderer = Renderer(view.scene(layers, FAST_TO_SLOW))
     try:
         picture = renderer.draw([np.repeat(level[~never], 3).astype(np.float32)])
     finally:
@@ -118,6 +117,6 @@ def _draw(path: Path, sample: Sample, triangles: NDArray[np.float32], number: In
     draw_page(page_of_particles(sample, SolidFrame(view, sample.mesh.unit), times, {}), path, picture)
 
 
-def _layer(triangles: NDArray[np.float32], grey: float | None = None) -> Layer:
+def _layer(triangles: NDArray[np.float32], colour: Colour | None = None) -> Layer:
     points = np.ascontiguousarray(triangles.reshape(-1, 3))
-    return Layer(points, np.arange(len(points), dtype=np.int32).reshape(-1, 3), grey=grey)
+    return Layer(points, np.arange(len(points), dtype=np.int32).reshape(-1, 3), colour=colour)

@@ -2,22 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.typing import Array
-from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
-from microlith.workflow.pictures.figure import halo, length_unit
+from microlith.solver.regions.shapes import Shape, Shell
+from microlith.workflow.pictures.figure import halo, said_length
 from microlith.workflow.pictures.frames import Frame
-from microlith.workflow.rendering.projection import box_edges
+from microlith.workflow.pictures.labels import Named, write_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROUND = 180  # points of a circle
+PIECES = 400  # of a line as long as the sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,57 +28,23 @@ class Pixels:
     names: Sequence[str]  # of the phases
 
 
-def outline(shape: Shape, frame: Frame) -> list[Array] | None:
-    """The edge of a region as lines, (points, dim) each, in metres; None where it has none to draw.
+def notes(regions: Mapping[str, Shape], frame: Frame) -> list[str]:
+    """What is said below a picture of the regions whose edges are not drawn and named.
 
     Args:
-        shape: The region.
-        frame: Of the sample; what of a box lies beyond is cut away, and spheres are seen from the viewer's side.
+        regions: Name -> shape.
+        frame: Of the sample; in 2D dashed lines show shells.
     """
-    if isinstance(shape, Box):
-        ends = [shape.bounds.get(axis, (0.0, np.inf)) for axis in "xyz"[: len(frame.size)]]
-        return list(box_edges(*np.clip(np.array(ends).T, 0.0, frame.size)))
-    if isinstance(shape, Ball):
-        angle = np.linspace(0.0, 2 * np.pi, ROUND + 1)[:, None]
-        right, down = frame.plane
-        center = np.array(shape.center[: len(frame.size)])
-        return [center + shape.radius * (np.cos(angle) * right + np.sin(angle) * down)]
-    if isinstance(shape, Polygon):
-        return [np.array([*shape.corners, shape.corners[0]])]
-    return None
-
-
-def note(name: str, shape: Shape, dashed: bool = False) -> str | None:
-    """What is said of a region below the picture; None where its edge is drawn and named.
-
-    Args:
-        name: Of the region.
-        shape: The region.
-        dashed: Whether a dashed line shows a shell.
-    """
-    if isinstance(shape, Box | Ball | Polygon):
-        return None
-    if isinstance(shape, Shell):
-        scale, unit = length_unit(shape.distance)
-        words = f"within {shape.distance / scale:.4g} {unit} of {shape.around}"
-        return f"{name} (dashed): {words}" if dashed else f"{name}: {words}"
-    if isinstance(shape, WholePhase):
-        return f"{name}: all of {shape.phase}"
-    if isinstance(shape, LabelRegion):
-        return f"{name}: label {shape.label} of {Path(shape.path).name}"
-    if isinstance(shape, SurfaceOf):
-        return f"{name}: surface of {shape.phase}"
-    raise TypeError(f"expected a region, got {type(shape).__name__}")
-
-
-def notes(regions: Mapping[str, Shape], dashed: bool = False) -> list[str]:
-    """What is said of all regions below the picture; see `note`."""
-    found = [note(name, shape, dashed) for name, shape in regions.items()]
-    return [sentence for sentence in found if sentence is not None]
+    found = []
+    for name, shape in regions.items():
+        if not shape.outline(frame.size, frame.plane):
+            dashed = " (dashed)" if isinstance(shape, Shell) and len(frame.size) == 2 else ""
+            found.append(f"{name}{dashed}: {shape.caption(said_length)}")
+    return found
 
 
 def mark(axes: "Axes", frame: Frame, regions: Mapping[str, Shape], pixels: Pixels | None = None) -> None:
-    """Draw the edges and names of regions.
+    """Draw the edges and names of regions; what of an edge lies behind something that is drawn is dashed.
 
     Args:
         axes: Of the picture.
@@ -86,38 +52,48 @@ def mark(axes: "Axes", frame: Frame, regions: Mapping[str, Shape], pixels: Pixel
         regions: Name -> shape.
         pixels: The image, in which the edges of shells are looked for.
     """
-    from matplotlib.collections import LineCollection
-
+    named = []
     for name, shape in regions.items():
         if isinstance(shape, Shell) and pixels is not None:
             _contour_shell(axes, frame, shape, pixels)
-        lines = outline(shape, frame)
-        if lines is None:
-            continue
-        drawn = [frame.project(line) for line in lines]
-        axes.add_collection(LineCollection(drawn, colors="black", linewidths=1.1, path_effects=halo(2.2)))
-        points = np.concatenate(drawn)
-        top = points[:, 1].min()
-        at = points[points[:, 1] <= top + 1e-9 * max(frame.drawn)]
-        _name(axes, frame, name, at[np.argmin(at[:, 0])])
+        lines = [_divided(line, frame) for line in shape.outline(frame.size, frame.plane)]
+        if lines:
+            _draw(axes, frame, lines)
+            named.append(Named(name, frame.project(np.concatenate(lines))))
+    write_names(axes, named)
 
 
-def _name(axes: "Axes", frame: Frame, name: str, at: Array) -> None:
-    """Write a name above a point of a region's edge, or below it where the picture ends."""
-    x, y = np.clip(at, 0.0, frame.drawn)
-    high = y < 0.06 * max(frame.drawn)
-    axes.annotate(
-        name,
-        (x, y),
-        xytext=(2, -3 if high else 3),
-        textcoords="offset points",
-        va="top" if high else "bottom",
-        fontsize=9,
-        weight="bold",
-        parse_math=False,
-        path_effects=halo(2.5),
-        annotation_clip=False,
+def some_hidden(frame: Frame, regions: Mapping[str, Shape]) -> bool:
+    """Whether a part of an edge is dashed."""
+    every = [line for shape in regions.values() for line in shape.outline(frame.size, frame.plane)]
+    return any(not frame.visible(_divided(line, frame)).all() for line in every)
+
+
+def _divided(line: Array, frame: Frame) -> Array:
+    """A line with points so close that each piece of it is seen or is not."""
+    longest = max(frame.size) / PIECES
+    parts = [
+        np.linspace(a, b, max(1, int(np.ceil(np.linalg.norm(b - a) / longest))), endpoint=False)
+        for a, b in pairwise(line)
+    ]
+    return np.concatenate([*parts, line[-1:]])
+
+
+def _draw(axes: "Axes", frame: Frame, lines: Sequence[Array]) -> None:
+    from matplotlib.collections import LineCollection
+
+    seen: list[Array] = []
+    hidden: list[Array] = []
+    for line in lines:
+        visible = frame.visible(line)
+        drawn = frame.project(line)
+        ends = [0, *(np.flatnonzero(visible[1:] != visible[:-1]) + 1), len(line) - 1]
+        for first, last in pairwise(ends):
+            (seen if visible[first] else hidden).append(drawn[first : last + 1])
+    axes.add_collection(
+        LineCollection(hidden, colors="black", linewidths=0.8, linestyles=(0, (3, 2)), path_effects=halo(1.4))
     )
+    axes.add_collection(LineCollection(seen, colors="black", linewidths=1.1, path_effects=halo(2.2)))
 
 
 def _contour_shell(axes: "Axes", frame: Frame, shape: Shell, pixels: Pixels) -> None:

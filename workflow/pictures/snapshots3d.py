@@ -1,6 +1,6 @@
 """Pictures of a 3D run: the concentration on the solved phases, one corner taken away, at the snapshots."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.imaging.parallel.collective import together
+from microlith.imaging.parallel.collective import of_root, together
 from microlith.imaging.typing import Array
-from microlith.solver.physics.phases import Role
 from microlith.workflow.pictures.canvas import Canvas, ColourBar
-from microlith.workflow.pictures.figure import BLUE_TO_RED, greys_of, said_time, snapshot_names
+from microlith.workflow.pictures.colour_scales import ColourScale
+from microlith.workflow.pictures.figure import said_time, snapshot_names
 from microlith.workflow.pictures.frames import SolidFrame
-from microlith.workflow.pictures.regions import mark, notes
-from microlith.workflow.pictures.sample import Sample, Snapshots
+from microlith.workflow.pictures.regions import mark, notes, some_hidden
+from microlith.workflow.pictures.sample import Sample, Snapshots, view_of
 from microlith.workflow.rendering.cutaway import Cutaway, Indices, Sheet, cutaway, thinned, vertices_of
 from microlith.workflow.rendering.projection import LONG_SIDE, View
 from microlith.workflow.rendering.ranks import gathered, rendered
-from microlith.workflow.rendering.renderer import Layer, Renderer
+from microlith.workflow.rendering.renderer import Layer, Renderer, grey
 from microlith.workflow.rendering.solids import solids
 
 Values = NDArray[np.float32]
@@ -48,26 +48,30 @@ def draw_snapshots_3d(folder: Path, sample: Sample, snapshots: Snapshots) -> lis
     """
     mesh, comm = sample.mesh, sample.mesh.mesh.comm
     solved = sample.solved
-    empty = [phase for phase, role in enumerate(sample.roles) if role is Role.SOURCE and not solved[phase]]
+    empty = sample.empty
     extent = np.array(mesh.extent)
     vertices = together(comm, lambda: vertices_of(snapshots.space))
     found = together(comm, lambda: cutaway(mesh, solved, empty, 0.5 * extent, vertices))
     found = _bounded(comm, found, vertices.x, float(np.linalg.norm(extent)))
-    view = View.of_frame(extent)
-    greys = {phase: grey for phase, grey in greys_of(solved).items() if phase not in empty}
+    view = view_of(sample, len(snapshots.scales))
+    greys = {phase: level for phase, level in sample.greys.items() if phase not in empty}
     closed = {}
     if sample.volume is not None:
         closed = solids(sample.volume, mesh.unit, 0.5 * extent, solved, greys, comm)
     layers = _layers(comm, found, vertices.x, closed, view, greys)
 
     def page_of_first_rank() -> _Page | None:
-        return None if layers is None else _Page(sample, snapshots.c_range, view, layers, greys, empty)
+        return None if layers is None else _Page(sample, snapshots.scales, view, layers)
 
     page = together(comm, page_of_first_rank)
     names = snapshot_names(snapshots.times)
     try:
         for time, name, concentration in zip(snapshots.times, names, snapshots.concentrations, strict=True):
-            values = [gathered(comm, _at(sheet, concentration, vertices.dofs)) for sheet in (found.flat, found.walls)]
+            values = [
+                gathered(comm, snapshots.scale_of(mesh.names[phase]).level(_at(sheet, concentration, vertices.dofs)))
+                for sheets in (found.flat, found.walls)
+                for phase, sheet in sheets.items()
+            ]
             draw = partial(_draw_on_first_rank, page, folder / name, values, time)
             if not rendered(comm, draw, "pictures of snapshots"):
                 return []
@@ -85,30 +89,33 @@ def _draw_on_first_rank(page: "_Page | None", path: Path, values: Sequence[Value
 class _Page:
     """The canvas of a 3D run and the renderer, with all that stays the same from snapshot to snapshot."""
 
-    def __init__(
-        self,
-        sample: Sample,
-        c_range: tuple[float, float],
-        view: View,
-        layers: tuple[Layer, ...],
-        greys: Mapping[int, float],
-        empty: Collection[int],
-    ) -> None:
-        names = sample.mesh.names
-        frame = SolidFrame(view, sample.mesh.unit)
-        self.renderer = Renderer(view.scene(layers, c_range, BLUE_TO_RED))
-        self._canvas = Canvas(
-            sample.title,
-            frame,
-            ColourBar.of_concentrations(c_range),
-            {names[phase]: str(grey) for phase, grey in greys.items()},
-            [*(f"{names[phase]}: left empty" for phase in empty), *notes(sample.regions)],
-        )
-        mark(self._canvas.axes, frame, sample.regions)
+    def __init__(self, sample: Sample, scales: Sequence[ColourScale], view: View, layers: tuple[Layer, ...]) -> None:
+        self.renderer = Renderer(view.scene(layers, sample.options.colours))
+        self._sample = sample
+        self._scales = scales
+        self._view = view
+        self._canvas: Canvas | None = None
 
     def draw(self, path: Path, values: Sequence[Values], time: float) -> None:
-        """Write one snapshot, from values at the points of the coloured layers."""
-        self._canvas.draw(path, self.renderer.draw(values), f"t = {said_time(time)}", f"t = {time:g} s")
+        """Write one snapshot, from levels at the points of the coloured layers."""
+        picture = self.renderer.draw(values)
+        if self._canvas is None:
+            self._canvas = self._laid_out()
+        self._canvas.draw(path, picture, f"t = {said_time(time)}", f"t = {time:g} s")
+
+    def _laid_out(self) -> Canvas:
+        """The page, once it is known what the picture hides."""
+        sample, names = self._sample, self._sample.mesh.names
+        frame = SolidFrame(self._view, sample.mesh.unit, self.renderer.heights())
+        empty = sample.empty
+        legend = {names[phase]: str(level) for phase, level in sample.greys.items() if phase not in empty}
+        said = [f"{names[phase]}: left empty" for phase in empty]
+        if some_hidden(frame, sample.regions):
+            said.append("dashed: behind what is seen")
+        bars = ColourBar.of_scales(self._scales, sample.options.colours)
+        canvas = Canvas(sample.title, frame, bars, legend, [*said, *notes(sample.regions, frame)], sample.options)
+        mark(canvas.axes, frame, sample.regions)
+        return canvas
 
 
 # --- surfaces from all ranks ---
@@ -117,13 +124,15 @@ class _Page:
 def _bounded(comm: MPI.Intracomm, found: Cutaway, x: Array, diagonal: float) -> Cutaway:
     """With fewer points where there are too many triangles, first where no picture could show the difference."""
     size = diagonal / LONG_SIDE
-    while comm.allreduce(sum(len(s.cells) for s in (found.flat, found.walls, *found.grains.values()))) > MOST_TRIANGLES:
-        found = Cutaway(
-            flat=thinned(found.flat, x, size),
-            walls=thinned(found.walls, x, size),
-            grains={phase: thinned(sheet, x, size) for phase, sheet in found.grains.items()},
-            outlines=found.outlines,
-        )
+
+    def smaller(sheets: Mapping[int, Sheet]) -> dict[int, Sheet]:
+        return {phase: thinned(sheet, x, size) for phase, sheet in sheets.items()}
+
+    def count() -> int:
+        return sum(len(s.cells) for s in (*found.flat.values(), *found.walls.values(), *found.grains.values()))
+
+    while comm.allreduce(count()) > MOST_TRIANGLES:
+        found = Cutaway(smaller(found.flat), smaller(found.walls), smaller(found.grains), found.outlines)
         size *= 1.5
     return found
 
@@ -137,26 +146,26 @@ def _layers(
     greys: Mapping[int, float],
 ) -> tuple[Layer, ...] | None:
     """All that is drawn, on rank 0."""
-    sheets = {"flat": found.flat, "walls": found.walls, "outlines": found.outlines} | {
-        f"grains {phase}": found.grains[phase] for phase in greys if phase in found.grains
-    }
-    surfaces = {name: _surface(comm, sheet, x) for name, sheet in sheets.items()}
-    there = {name: surface for name, surface in surfaces.items() if surface is not None}
-    if len(there) < len(surfaces):
+    grains = {phase: found.grains[phase] for phase in greys if phase in found.grains}
+    flat, walls, bodies = (
+        {phase: _surface(comm, sheet, x) for phase, sheet in sheets.items()}
+        for sheets in (found.flat, found.walls, grains)
+    )
+    outlines = _surface(comm, found.outlines, x)
+    if outlines is None:
         return None
-    grains = [
-        Layer(*there[f"grains {phase}"], grey=grey, inside=grey)
-        for phase, grey in greys.items()
-        if f"grains {phase}" in there
-    ]
+    surfaces = [Layer(*of_root(surface), lit=False) for surface in flat.values()]
+    surfaces += [Layer(*of_root(surface)) for surface in walls.values()]
+    for phase, surface in bodies.items():
+        surfaces.append(Layer(*of_root(surface), colour=grey(greys[phase]), inside=grey(greys[phase])))
     # Behind the solved phases' own surfaces, which are smooth where voxels are not
     lids = [
-        Layer(view.behind(points), cells.astype(np.int32), greys[phase], lit=False)
+        Layer(view.behind(points), cells.astype(np.int32), grey(greys[phase]), lit=False)
         for phase, (points, cells) in closed.items()
     ]
-    points, cells = there["outlines"]
-    outlines = Layer(view.lifted(points.astype(np.float64)), cells, grey=0.13, lit=False, width=1.2)
-    return (Layer(*there["flat"], lit=False), Layer(*there["walls"]), *grains, *lids, outlines, *view.cut_frame())
+    points, cells = outlines
+    lines = Layer(view.lifted(points.astype(np.float64)), cells, colour=grey(0.13), lit=False, width=1.2)
+    return (*surfaces, *lids, lines, *view.cut_frame())
 
 
 def _surface(comm: MPI.Intracomm, sheet: Sheet, x: Array) -> tuple[Values, NDArray[np.int32]] | None:

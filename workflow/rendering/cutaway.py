@@ -46,8 +46,8 @@ class Sheet:
 class Cutaway:
     """What there is to see, on each rank its share; the normals of triangles point out of what is solid."""
 
-    flat: Sheet  # triangles: solved phases on the image's faces and on the cut
-    walls: Sheet  # triangles: solved phases where they border empty space
+    flat: dict[int, Sheet]  # by solved phase, triangles: on the image's faces and on the cut
+    walls: dict[int, Sheet]  # by solved phase, triangles: where it borders empty space
     grains: dict[int, Sheet]  # by phase, the same ones on all ranks, triangles: where it borders solved phases
     outlines: Sheet  # segments: where phases meet on the cut and on the image's faces
 
@@ -77,27 +77,35 @@ def cutaway(
     cells = corners.cell_nodes(mesh.mesh) if vertices is None else vertices.cells
     points = eye_array(len(x), format="csr")
     level = (x - center) * TOWARDS  # (n, 3): along each axis not negative where taken away
+    inner = [int(i) for i in np.flatnonzero(solved)]
+    phase = np.zeros(len(cells), dtype=np.int64)
+    mine = mesh.cell_tags.indices < len(cells)
+    phase[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
 
-    borders = {pair: _facets(mesh, [interface_tag(*pair)], cells) for pair in _pairs(len(mesh.names), solved)}
+    borders = {pair: _facets(mesh, [interface_tag(*pair)], cells)[0] for pair in _pairs(len(mesh.names), solved)}
     none = np.empty((0, 3), dtype=np.int64)
-    walls: list[Indices] = [none]
+    walls: dict[int, list[Indices]] = {of: [none] for of in inner}
     grains: dict[int, list[Indices]] = {}
-    for (_, outer), triangles in borders.items():
+    for (of, outer), triangles in borders.items():
         if outer in empty:
-            walls.append(_facing_viewer(triangles, x))
+            walls[of].append(_facing_viewer(triangles, x))
         elif not solved[outer]:
             grains.setdefault(outer, []).append(triangles[:, ::-1])
 
-    faces = Sheet(points, _facets(mesh, [face_tag(name) for name in SEEN], cells))
-    caps = [beyond(_section(_simplices(cells, f), points, f), level, axis) for axis, f in enumerate(level.T)]
+    faces, behind = _facets(mesh, [face_tag(name) for name in SEEN], cells)
+    flat = {}
+    for of in inner:
+        own = cells[phase == of]
+        caps = [beyond(_section(_simplices(own, f), points, f), level, axis) for axis, f in enumerate(level.T)]
+        flat[of] = _joined([kept(Sheet(points, faces[phase[behind] == of]), level), *caps])
     between = Sheet(points, np.concatenate([none, *borders.values()]))
     lines = [beyond(_section(between.cells, points, f), level, axis) for axis, f in enumerate(level.T)]
-    return Cutaway(
-        flat=_joined([kept(faces, level), *caps]),
-        walls=kept(Sheet(points, np.concatenate(walls)), level).compact(),
-        grains={phase: kept(Sheet(points, np.concatenate(found)), level).compact() for phase, found in grains.items()},
-        outlines=_joined([kept(Sheet(points, _rims(between.cells, x, mesh.extent)), level), *lines]),
-    )
+
+    def left(triangles: dict[int, list[Indices]]) -> dict[int, Sheet]:
+        return {of: kept(Sheet(points, np.concatenate(found)), level).compact() for of, found in triangles.items()}
+
+    rims = Sheet(points, _rims(between.cells, x, mesh.extent))
+    return Cutaway(flat=flat, walls=left(walls), grains=left(grains), outlines=_joined([kept(rims, level), *lines]))
 
 
 def vertices_of(space: fem.FunctionSpace) -> Vertices:
@@ -143,8 +151,10 @@ def _pairs(phases: int, solved: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(a, b) for a in inner for b in range(phases) if a != b and (a < b or not solved[b])]
 
 
-def _facets(mesh: PhaseMesh, tags: Sequence[int], cells: NDArray[np.int32]) -> Indices:
-    """Vertices (n, 3) of this rank's own facets with these tags, as triangles; those of one cell face away from it.
+def _facets(mesh: PhaseMesh, tags: Sequence[int], cells: NDArray[np.int32]) -> tuple[Indices, Indices]:
+    """Vertices (n, 3) of this rank's own facets with these tags, as triangles, and a cell (n,) that each belongs to.
+
+    Those of one cell face away from it.
 
     Args:
         mesh: The mesh.
@@ -155,7 +165,7 @@ def _facets(mesh: PhaseMesh, tags: Sequence[int], cells: NDArray[np.int32]) -> I
     mine = found.indices < domain.topology.index_map(2).size_local
     facets = found.indices[mine & np.isin(found.values, tags)]
     if len(facets) == 0:  # DOLFINx 0.9 divides by their number
-        return np.empty((0, 3), dtype=np.int64)
+        return np.empty((0, 3), dtype=np.int64), np.empty(0, dtype=np.int64)
     domain.topology.create_connectivity(2, 3)
     nodes = dmesh.entities_to_geometry(domain, 2, facets).astype(np.int64)
     links = domain.topology.connectivity(2, 3)
@@ -170,7 +180,7 @@ def _facets(mesh: PhaseMesh, tags: Sequence[int], cells: NDArray[np.int32]) -> I
     own = cell[alone]
     corner = (corners.cell_nodes(domain)[own, None] == nodes[alone][:, :, None]).argmax(axis=2)
     nodes[alone] = np.take_along_axis(cells[own], corner, axis=1)
-    return nodes
+    return nodes, cell.astype(np.int64)
 
 
 def _facing_viewer(triangles: Indices, x: Array) -> Indices:

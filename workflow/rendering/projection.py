@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.typing import Array
+from microlith.solver.regions.shapes import box_edges
 from microlith.workflow.rendering.cutaway import TOWARDS
-from microlith.workflow.rendering.renderer import Layer, Scene
+from microlith.workflow.rendering.renderer import Layer, Scene, grey
 
-LONG_SIDE = 1500  # pixels of the rendering, one to one in the picture
+LONG_SIDE = 1500  # pixels of the picture's longer side, where no other number is asked for
 VIEW = np.array((0.52, -0.42, -1.0))  # towards the viewer
 UP = np.array((0.0, -1.0, 0.0))
 BORDER = 0.01  # of the rendering, free around the frame
@@ -32,8 +33,13 @@ class View:
     rows: int
 
     @classmethod
-    def of_frame(cls, extent: Array) -> "View":
-        """With the frame, and room for a scale bar below, just in the picture."""
+    def of_frame(cls, extent: Array, long_side: int = LONG_SIDE) -> "View":
+        """With the frame, and room for a scale bar below, just in the picture.
+
+        Args:
+            extent: (3,) edges of the frame, mesh units.
+            long_side: Pixels of the picture's longer side.
+        """
         towards = VIEW / np.linalg.norm(VIEW)
         right = np.cross(UP, towards)
         right /= np.linalg.norm(right)
@@ -44,10 +50,11 @@ class View:
         low_u, high_u, low_v, high_v = u.min() - border, u.max() + border, v.min() - border, v.max() + border
         low_v -= SCALE_ROOM * (high_v - low_v)
         width, height = high_u - low_u, high_v - low_v
-        pixel = max(width, height) / LONG_SIDE
+        pixel = max(width, height) / long_side
         focus = (low_u + high_u) / 2 * right + (low_v + high_v) / 2 * up
         focus = focus + (corners.mean(axis=0) @ towards) * towards
-        return cls(extent, towards, right, up, focus, height / 2, round(width / pixel), round(height / pixel))
+        columns, rows = (max(1, round(length / pixel)) for length in (width, height))
+        return cls(extent, towards, right, up, focus, height / 2, columns, rows)
 
     @property
     def pixel(self) -> float:
@@ -68,12 +75,16 @@ class View:
         """Points (n, 3) as little farther away."""
         return self.lifted(points - 2 * LIFT * self.half_height * self.towards)
 
-    def scene(self, layers: tuple[Layer, ...], value_range: tuple[float, float], colours: str) -> Scene:
-        """What the renderer needs.
+    def heights(self, x: Array) -> Array:
+        """How much nearer to the viewer than the middle of the picture points (n, 3) are, (n,), mesh units."""
+        nearer: Array = (x - self.focus) @ self.towards
+        return nearer
+
+    def scene(self, layers: tuple[Layer, ...], colours: str) -> Scene:
+        """What the renderer needs, for values from 0 to 1.
 
         Args:
             layers: What is drawn.
-            value_range: Values at the two ends of the colour map.
             colours: Name of the colour map.
         """
 
@@ -81,7 +92,7 @@ class View:
             return float(v[0]), float(v[1]), float(v[2])
 
         directions = triple(self.focus), triple(self.towards), triple(self.up)
-        return Scene(layers, *directions, self.half_height, (self.columns, self.rows), value_range, colours)
+        return Scene(layers, *directions, self.half_height, (self.columns, self.rows), (0.0, 1.0), colours)
 
     def cut_frame(self) -> tuple[Layer, Layer]:
         """Edges of what is left of the frame and, lighter, of the corner that is taken away."""
@@ -96,13 +107,8 @@ class View:
         """All edges of the frame."""
         return self._lines(box_edges(np.zeros(3), self.extent), 0.13)
 
-    def _lines(self, edges: Array, grey: float) -> Layer:
+    def _lines(self, edges: Array, level: float) -> Layer:
         points = self.lifted(edges.reshape(-1, 3))
-        return Layer(points, np.arange(len(points), dtype=np.int32).reshape(-1, 2), grey=grey, lit=False, width=1.5)
-
-
-def box_edges(low: Array, high: Array) -> Array:
-    """The edges (n, 2, dim) of a box, four in 2D and twelve in 3D."""
-    corners = np.array(list(product((0, 1), repeat=len(low))))
-    pairs = [(a, b) for a in range(len(corners)) for b in range(a) if np.abs(corners[a] - corners[b]).sum() == 1]
-    return np.where(corners, high, low)[np.array(pairs)]
+        return Layer(
+            points, np.arange(len(points), dtype=np.int32).reshape(-1, 2), colour=grey(level), lit=False, width=1.5
+        )

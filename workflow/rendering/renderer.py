@@ -23,9 +23,16 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pyvista
 
+Colour = tuple[float, float, float]  # red, green and blue, 0 to 1
 Picture = NDArray[np.uint8]  # (rows, columns, 3)
 SMOOTH_BELOW = 50.0  # degrees: edges between triangles that meet at less are shaded as one round surface
+HEIGHTS = "heights"  # what is asked of the child process in place of values
 FINER = 2  # pixels rendered for one of the picture, along each side
+
+
+def grey(level: float) -> Colour:
+    """A colour between black, 0, and white, 1."""
+    return level, level, level
 
 
 class RenderingError(Exception):
@@ -38,8 +45,8 @@ class Layer:
 
     points: NDArray[np.float32]  # (n, 3)
     cells: NDArray[np.int32]  # (m, 3) or (m, 2)
-    grey: float | None = None  # None: coloured by the values of the picture
-    inside: float | None = None  # grey of the triangles' backs, as of a body cut open; None: as in front
+    colour: Colour | None = None  # None: coloured by the values of the picture
+    inside: Colour | None = None  # of the triangles' backs, as of a body cut open; None: as in front
     lit: bool = True  # else every colour is exactly that of the colour bar
     width: float = 1.0  # of segments, in pixels of the picture
 
@@ -67,11 +74,22 @@ class Renderer:
         self._said = TemporaryFile()  # noqa: SIM115  # by libraries; open as long as the process
 
     def draw(self, values: Sequence[NDArray[np.float32]]) -> Picture:
-        """The picture with values at the points of each layer without a grey, in their order.
+        """The picture with values at the points of each layer without a colour, in their order.
 
         Raises:
             RenderingError: The child process failed.
         """
+        return self._ask(self._started(), values)
+
+    def heights(self) -> NDArray[np.float32]:
+        """How much nearer than the focus each pixel's surface is, (rows, columns), in points' units; -inf: nothing.
+
+        Raises:
+            RenderingError: The child process failed.
+        """
+        return self._ask(self._started(), HEIGHTS)
+
+    def _started(self) -> "subprocess.Popen[bytes]":
         if self._child is None:
             self._child = subprocess.Popen(
                 [sys.executable, "-c", f"from {__name__} import serve_pipes; serve_pipes()"],
@@ -81,7 +99,7 @@ class Renderer:
                 env=rendering_environment(os.environ),
             )
             self._ask(self._child, self._scene)
-        return self._ask(self._child, values)
+        return self._child
 
     def close(self) -> None:
         """End the child process."""
@@ -143,7 +161,7 @@ def check_rendering() -> None:
         RenderingError: There is no way to render here.
     """
     corners = np.eye(3, dtype=np.float32)
-    layer = Layer(corners, np.array([[0, 1, 2]], dtype=np.int32), grey=0.5)
+    layer = Layer(corners, np.array([[0, 1, 2]], dtype=np.int32), colour=grey(0.5))
     renderer = Renderer(Scene((layer,), (0, 0, 0), (1, 1, 1), (0, 0, 1), 2.0, (8, 8), (0.0, 1.0), "gray"))
     try:
         renderer.draw([])
@@ -169,7 +187,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         except EOFError:
             return
         try:
-            answer = stage.picture(values) if stage is not None else answer
+            if stage is not None:
+                answer = stage.heights() if isinstance(values, str) else stage.picture(values)
         except Exception as error:
             answer = f"{type(error).__name__}: {error}"
 
@@ -188,7 +207,7 @@ class _Stage:
         for layer in scene.layers:
             if len(layer.cells) > 0:
                 self._add(layer, scene)
-            elif layer.grey is None:
+            elif layer.colour is None:
                 self._coloured.append(pyvista.PolyData())
         self._light(scene)
         camera = self._plotter.camera
@@ -210,22 +229,38 @@ class _Stage:
         fine = image[: rows * FINER, : columns * FINER, :3].reshape(rows, FINER, columns, FINER, 3)
         return fine.mean(axis=(1, 3)).round().astype(np.uint8)
 
+    def heights(self) -> NDArray[np.float32]:
+        from vtkmodules.util.numpy_support import vtk_to_numpy
+        from vtkmodules.vtkCommonCore import vtkFloatArray
+
+        self._plotter.render()
+        window, camera = self._plotter.render_window, self._plotter.camera
+        columns, rows = window.GetSize()
+        found = vtkFloatArray()
+        window.GetZbufferData(0, 0, columns - 1, rows - 1, found)
+        depth = vtk_to_numpy(found).reshape(rows, columns)[::-1]  # from the near plane, 0, to the far one, 1
+        near, far = camera.clipping_range
+        away = np.where(depth < 1.0, camera.distance - (near + depth * (far - near)), -np.inf)
+        rows, columns = rows // FINER, columns // FINER
+        fine = away[: rows * FINER, : columns * FINER].reshape(rows, FINER, columns, FINER)
+        return fine.min(axis=(1, 3)).astype(np.float32)
+
     def _add(self, layer: Layer, scene: Scene) -> None:
         surface = _poly_data(layer)
         look: dict[str, Any] = {"lighting": layer.lit, "ambient": 0.35, "diffuse": 0.65, "specular": 0.0}
         if layer.cells.shape[1] == 2:
             self._plotter.add_mesh(
-                surface, color=(layer.grey,) * 3, line_width=FINER * layer.width, lighting=False, copy_mesh=False
+                surface, color=layer.colour, line_width=FINER * layer.width, lighting=False, copy_mesh=False
             )
             return
         if layer.lit:
             look["smooth_shading"] = False  # normals are there already
-        if layer.grey is None:
+        if layer.colour is None:
             surface.point_data["value"] = np.zeros(surface.n_points, dtype=np.float32)
             self._coloured.append(surface)
             look |= {"scalars": "value", "cmap": scene.colours, "clim": scene.value_range, "show_scalar_bar": False}
         else:
-            look["color"] = (layer.grey,) * 3
+            look["color"] = layer.colour
         actor = self._plotter.add_mesh(surface, copy_mesh=False, **look)
         if layer.lit:
             actor.prop.interpolation = "phong"
@@ -233,7 +268,7 @@ class _Stage:
             import pyvista
 
             # Switching its light off would do nothing: VTK takes that from the front
-            actor.backface_prop = pyvista.Property(color=(layer.inside,) * 3, ambient=1.0, diffuse=0.0, specular=0.0)
+            actor.backface_prop = pyvista.Property(color=layer.inside, ambient=1.0, diffuse=0.0, specular=0.0)
 
     def _light(self, scene: Scene) -> None:
         import pyvista

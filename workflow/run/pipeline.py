@@ -13,6 +13,7 @@ from microlith.workflow.results.folder import (
     FIELDS,
     PARTICLES,
     PARTICLES_PICTURE,
+    SNAPSHOT_PREFIX,
     result_folder,
 )
 from microlith.workflow.run.solved import Solved, solved
@@ -59,13 +60,17 @@ def leave(found: Solved, output: Path, force: bool, comm: MPI.Intracomm = MPI.CO
 
 def _tell_files(output: Path, found: Solved) -> None:
     """Which files to look at."""
+    endings = [f".{ending}" for ending in found.case.pictures.formats]
+    names = [CURVES_PICTURE]
     log.info("curves: %s", output / CURVES)
-    pictures = [CURVES_PICTURE]
     if found.case.time.snapshots:
-        pictures.append("snapshot-*.png")
+        names.append(f"{SNAPSHOT_PREFIX}*.png")
     if found.tables:
         log.info("particles: %s", output / PARTICLES)
-        pictures += [name for name in (PARTICLES_PICTURE, DISTANCE_PICTURE) if (output / name).exists()]
-    log.info("pictures: %s", ", ".join(str(output / name) for name in pictures))
+        names += [PARTICLES_PICTURE, DISTANCE_PICTURE]
+    pictures = [(output / name).with_suffix(endings[0]) for name in names]
+    shown = [str(path) for path in pictures if "*" in path.name or path.exists()]
+    more = f" (and as {', '.join(endings[1:])})" if len(endings) > 1 else ""
+    log.info("pictures: %s%s", ", ".join(shown), more)
     if found.case.time.snapshots:
         log.info("fields: %s", output / FIELDS)

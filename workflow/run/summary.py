@@ -127,6 +127,7 @@ def region_summary(
         "final_unit": "mol/m^3",
         "t50_s": transient.first_time(name, 0.5 * reference),
         "t90_s": transient.first_time(name, 0.9 * reference),
+        "reference_mol_per_m3": reference,
         "solved_share": mean.solved_share,
         f"solved_{measure}": mean.solved_measure,
     }

@@ -19,10 +19,12 @@ from microlith.workflow.results.folder import (
 )
 from microlith.workflow.results.json_file import write_summary
 from microlith.workflow.results.particles import write_particles
+from microlith.workflow.run.phase_values import scales_of
 from microlith.workflow.run.solved import Solved
 from microlith.workflow.run.summary import summary
 
 if TYPE_CHECKING:
+    from microlith.workflow.pictures.colour_scales import ColourScale
     from microlith.workflow.pictures.sample import Sample
 
 
@@ -39,33 +41,32 @@ def write(solved: Solved, folder: Path, comm: MPI.Intracomm = MPI.COMM_WORLD) ->
     """
     with solved.stages.stage("results", "writing results"):
         _write_curves(solved, folder, comm)
-        _write_snapshots(solved, folder)
+        scales = scales_of(solved)
+        _write_snapshots(solved, folder, scales)
         _write_particles(solved, folder, comm)
-    entries = summary(solved, comm)
+    entries = summary(solved, comm) | {"colour_scales": [scale.entry() for scale in scales]}
     on_root(comm, write_summary, folder / SUMMARY, entries)
 
 
 def _write_curves(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
-    from microlith.workflow.pictures.curves import draw_curves
+    from microlith.workflow.pictures.curves import RegionCurves, draw_curves
     from microlith.workflow.results.curves import write_curves, write_errors
 
     transient, title, errors = solved.transient, solved.case.title, solved.errors
     on_root(comm, write_curves, folder / CURVES, title, transient.times, transient.curves)
     on_root(comm, write_errors, folder / ERRORS, title, transient.times, errors)
-    on_root(
-        comm,
-        draw_curves,
-        folder / CURVES_PICTURE,
-        title,
+    ready = solved.ready
+    curves = RegionCurves(
         transient.times,
         transient.curves,
-        solved.ready.problem.scales.concentration,
+        {name: ready.problem.reference_of(mean.phase_shares) for name, mean in ready.means.items()},
         errors,
         "estimated error in time" if solved.space is None else "estimated error in time and space",
     )
+    on_root(comm, draw_curves, folder / CURVES_PICTURE, title, curves, solved.case.pictures)
 
 
-def _write_snapshots(solved: Solved, folder: Path) -> None:
+def _write_snapshots(solved: Solved, folder: Path, scales: "tuple[ColourScale, ...]") -> None:
     """Fields and their pictures."""
     moments = solved.case.time.snapshots
     if not moments:
@@ -77,7 +78,7 @@ def _write_snapshots(solved: Solved, folder: Path) -> None:
     mesh = solved.ready.meshed.mesh
     write_fields(folder / FIELDS, mesh, space, moments, (transient.concentration(t) for t in moments))
     drawn = (transient.concentration(t) for t in moments)
-    draw_snapshots(folder, _sample(solved), Snapshots(space, moments, drawn, (solved.shown.low, solved.shown.high)))
+    draw_snapshots(folder, _sample(solved), Snapshots(space, moments, drawn, scales))
 
 
 def _write_particles(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
@@ -90,7 +91,7 @@ def _write_particles(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
 
     title, end = solved.case.title, solved.case.time.end
     on_root(comm, write_particles, folder / PARTICLES, title, tables)
-    on_root(comm, draw_distances, folder / DISTANCE_PICTURE, title, tables, end)
+    on_root(comm, draw_distances, folder / DISTANCE_PICTURE, title, tables, end, solved.case.pictures)
     draw_particles(folder / PARTICLES_PICTURE, _sample(solved), surfaces, tables, end)
 
 
@@ -98,6 +99,6 @@ def _sample(solved: Solved) -> "Sample":
     """What pictures of the run show."""
     from microlith.workflow.pictures.sample import Sample
 
-    meshed = solved.ready.meshed
-    roles = tuple(phase.role for phase in solved.case.physics.phases)
-    return Sample(solved.case.title, meshed.mesh, roles, meshed.image, meshed.volume, solved.ready.shapes)
+    case, meshed = solved.case, solved.ready.meshed
+    roles = tuple(phase.role for phase in case.physics.phases)
+    return Sample(case.title, meshed.mesh, roles, meshed.image, meshed.volume, solved.ready.shapes, case.pictures)

@@ -9,6 +9,7 @@ from microlith.workflow.schema.physics_keys import (
     INTERFACE,
     PHASE,
 )
+from microlith.workflow.schema.picture_keys import PICTURES
 from microlith.workflow.schema.shared_keys import coordinate, label, length, per_axis
 from microlith.workflow.schema.tables import Key, Named, Several, Table
 from microlith.workflow.schema.units import TIME
@@ -278,6 +279,7 @@ CASE = Table(
             default={},
         ),
         Key("solver", SOLVER, "Choices of the linear algebra.", default={}),
+        Key("pictures", PICTURES, "How pictures look.", default={}),
         Key(
             "interfaces",
             Several(INTERFACE, "tables [[interfaces]], one for each pair of phases"),

@@ -15,6 +15,7 @@ from mpi4py import MPI
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
+from microlith.workflow.pictures.figure import files_of
 from microlith.workflow.prepare.assemble import log_report
 from microlith.workflow.prepare.meshed import Meshed, degree_of, mesh_of
 from microlith.workflow.results.folder import (
@@ -135,10 +136,10 @@ def write_study(study: Study, folder: Path) -> list[str]:
     names = [CONVERGE, CONVERGE_TABLE]
     if len(study.levels) > 1:
         pictures.draw_convergence(folder / CONVERGE_PICTURE, study)
-        names.append(CONVERGE_PICTURE)
+        names += [file.name for file in files_of(folder / CONVERGE_PICTURE, study.case.pictures)]
     if study.segmentation is not None:
-        pictures.draw_segmentation(folder / SEGMENTATION_PICTURE, study.segmentation, study.case.title)
-        names.append(SEGMENTATION_PICTURE)
+        pictures.draw_segmentation(folder / SEGMENTATION_PICTURE, study.segmentation, study.case)
+        names += [file.name for file in files_of(folder / SEGMENTATION_PICTURE, study.case.pictures)]
     return names
 
 

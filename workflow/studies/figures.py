@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microlith.workflow.pictures.figure import COLOURS, DPI, name_entries, save, time_unit, wrapped
+from microlith.workflow.case.case import Case
+from microlith.workflow.pictures.figure import COLOURS, figure_size, name_entries, save, time_unit, wrapped
 from microlith.workflow.studies.richardson import cell_size
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def draw_convergence(path: Path, study: "Study") -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 
-    figure = Figure(figsize=(9.5, 4.2), dpi=DPI, layout="constrained")
+    options = study.case.pictures
+    size = figure_size(options, 9.5, 4.2)
+    figure = Figure(figsize=size, dpi=options.resolution, layout="constrained")
     over_size, over_time = figure.subplots(1, 2)
     handles: list[Any] = []
     names: list[str] = []
@@ -80,11 +83,11 @@ def draw_convergence(path: Path, study: "Study") -> None:
     over_size.xaxis.set_minor_locator(NullLocator())
     legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False, fontsize=8)
     name_entries(legend, names)
-    figure.suptitle(wrapped(study.case.title, 9.5), parse_math=False, fontsize=11)
-    save(figure, path, study.case.title)
+    figure.suptitle(wrapped(study.case.title, size[0]), parse_math=False, fontsize=11)
+    save(figure, path, study.case.title, options)
 
 
-def draw_segmentation(path: Path, found: "Segmentation", title: str) -> None:
+def draw_segmentation(path: Path, found: "Segmentation", case: Case) -> None:
     """Draw segmentation.png: each curve with the band between interfaces moved half a voxel one way and the other.
 
     Beside it is by how much the curves change, which shows where the band is thinner than the line.
@@ -92,7 +95,7 @@ def draw_segmentation(path: Path, found: "Segmentation", title: str) -> None:
     Args:
         path: The PNG file; it appears whole or not at all. For one rank.
         found: The three solutions.
-        title: Of the case.
+        case: With the title, and how pictures look.
 
     Raises:
         InputError: The file can't be written.
@@ -101,7 +104,9 @@ def draw_segmentation(path: Path, found: "Segmentation", title: str) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(9.5, 4.2), dpi=DPI, layout="constrained")
+    options = case.pictures
+    size = figure_size(options, 9.5, 4.2)
+    figure = Figure(figsize=size, dpi=options.resolution, layout="constrained")
     curves, changes = figure.subplots(1, 2)
     times = found.as_is.times
     scale, unit = time_unit(float(times[-1]))
@@ -129,8 +134,8 @@ def draw_segmentation(path: Path, found: "Segmentation", title: str) -> None:
     legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False, fontsize=8)
     how = f"between the two,\n{found.what} moved by\nhalf a voxel", "half a voxel smaller", "half a voxel larger"
     name_entries(legend, [*found.as_is.curves, *how])
-    figure.suptitle(wrapped(title, 9.5), parse_math=False, fontsize=11)
-    save(figure, path, title)
+    figure.suptitle(wrapped(case.title, size[0]), parse_math=False, fontsize=11)
+    save(figure, path, case.title, options)
 
 
 def _tidy(axes: "Axes") -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.workflow.pictures.figure import BLUE_TO_RED, COLOURS, said_time
+from microlith.workflow.case.case import PictureOptions
+from microlith.workflow.pictures.figure import COLOURS, said_time
 from microlith.workflow.rendering.projection import VIEW
 from microlith.workflow.results.read import Results
 
@@ -120,7 +121,7 @@ class Show:
         if self.variable == "phase":
             look["color"] = self._colour(phase)
         else:
-            look |= {"scalars": "concentration", "cmap": BLUE_TO_RED, "clim": self.results.c_range}
+            look |= {"scalars": "concentration", "cmap": PictureOptions.colours, "clim": self.results.c_range}
             look["scalar_bar_args"] = {
                 **{"title": "mol/m³\n", "vertical": True, "color": "black", "n_labels": 6, "fmt": "%.4g"},
                 **{"position_x": 0.88, "position_y": 0.2, "height": 0.6, "width": 0.06},

@@ -11,7 +11,6 @@ from mpi4py import MPI
 from microlith.imaging.typing import Array
 
 EDGE = 1e-9  # barycentric; pixel centres this far outside a cell count as on its edge
-LONG_SIDE = 1600  # pixels
 CHUNK = 1 << 18  # pixel centres treated at a time, to keep the memory small
 
 
@@ -22,13 +21,6 @@ class Raster:
     rows: int
     columns: int
     extent: tuple[float, float]  # width, height
-
-    @classmethod
-    def of_long_side(cls, extent: tuple[float, float], long_side: int = LONG_SIDE) -> "Raster":
-        """Raster of (nearly) square pixels with so many along the longer side."""
-        pixel = max(extent) / long_side
-        columns, rows = (max(1, round(length / pixel)) for length in extent)
-        return cls(rows, columns, extent)
 
     @property
     def pixel(self) -> tuple[float, float]:
@@ -72,6 +64,16 @@ class PixelMap:
             part = slice(start, start + CHUNK)
             at_dofs = values[self.dofs[self.cell[part]]]
             picture[self.pixel[part]] = np.einsum("pk,pk->p", self.weights[part], at_dofs)
+        return picture.reshape(self.raster.rows, self.raster.columns)
+
+    def of_cells(self, values: NDArray[np.integer]) -> NDArray[np.float32]:
+        """A number of each of this rank's cells, (owned cells,), at the pixel centres; -inf elsewhere.
+
+        Returns:
+            (rows, columns)
+        """
+        picture = np.full(self.raster.rows * self.raster.columns, -np.inf, dtype=np.float32)
+        picture[self.pixel] = values[self.cell]
         return picture.reshape(self.raster.rows, self.raster.columns)
 
 

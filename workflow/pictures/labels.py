@@ -1,0 +1,130 @@
+"""Places for names in a picture, so that none lies on another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from microlith.imaging.typing import Array
+from microlith.workflow.pictures.figure import halo
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+
+GAP = 3.0  # points between a name and what it names
+FAR = (0.0, 14.0, 28.0, 42.0)  # points farther away, tried one after the other
+LINE_FROM = 5.0  # points away, from which a line leads from a name to what it names
+OVERLAP, OUTSIDE, CROSSING = 10.0, 4.0, 0.3  # prices per point of a name's area: on names, off the picture, on lines
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """Something drawn that wants its name beside it."""
+
+    name: str
+    points: Array  # (n, 2) of its lines, in the drawing
+
+
+@dataclass(frozen=True)
+class _Box:
+    """Of a name or a thing, in points from the page's lower left corner."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def shared(self, other: "_Box") -> float:
+        """Area in both."""
+        wide = min(self.right, other.right) - max(self.left, other.left)
+        tall = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return max(wide, 0.0) * max(tall, 0.0)
+
+    @property
+    def area(self) -> float:
+        return (self.right - self.left) * (self.top - self.bottom)
+
+
+def write_names(axes: "Axes", named: Sequence[Named]) -> None:
+    """Write each name beside what it names: above its left end where there is room, else where it disturbs least.
+
+    Args:
+        axes: Of the picture, with all that is drawn in it.
+        named: What wants a name, in the order in which they choose.
+    """
+    per_point = axes.figure.dpi / 72
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]  # a canvas of Agg's
+    window = axes.get_window_extent(renderer)
+    page = _Box(window.x0 / per_point, window.y0 / per_point, window.x1 / per_point, window.y1 / per_point)
+    lines = [axes.transData.transform(thing.points) / per_point for thing in named]
+    taken: list[_Box] = []
+    for thing, points in zip(named, lines, strict=True):
+        text = axes.text(
+            0, 0, thing.name, fontsize=9, weight="bold", parse_math=False, path_effects=halo(2.5), clip_on=False
+        )
+        extent = text.get_window_extent(renderer)
+        size = extent.width / per_point, extent.height / per_point
+        inside = points[((points >= (page.left, page.bottom)) & (points <= (page.right, page.top))).all(axis=1)]
+        at, leads_to, farther = _best(size, inside if len(inside) else points, page, taken, lines)
+        taken.append(at)
+        _put(axes, text, (at.left, at.bottom), leads_to if farther > LINE_FROM else None, per_point)
+
+
+def _best(
+    size: tuple[float, float], points: Array, page: _Box, taken: Sequence[_Box], lines: Sequence[Array]
+) -> tuple[_Box, tuple[float, float], float]:
+    """Box of the name, the point it belongs to, and how much farther from there it is than wanted."""
+    wide, tall = size
+    (left, bottom), (right, top) = points.min(axis=0), points.max(axis=0)
+    middle, centre = (left + right) / 2, (bottom + top) / 2
+    best = None
+    for farther in FAR:
+        gap = GAP + farther
+        places = (  # lower left corner of the name, and the point that it belongs to
+            ((left + 2, top + gap), (left, top)),
+            ((middle - wide / 2, top + gap), (middle, top)),
+            ((right + gap, centre - tall / 2), (right, centre)),
+            ((left - gap - wide, centre - tall / 2), (left, centre)),
+            ((left + 2, bottom - gap - tall), (left, bottom)),
+            ((middle - wide / 2, bottom - gap - tall), (middle, bottom)),
+            ((right + 0.7 * gap, top + 0.7 * gap), (right, top)),
+            ((left - 0.7 * gap - wide, top + 0.7 * gap), (left, top)),
+        )
+        for rank, ((x, y), to) in enumerate(places):
+            box = _Box(x, y, x + wide, y + tall)
+            on_lines = sum(
+                np.count_nonzero(((p >= (box.left, box.bottom)) & (p <= (box.right, box.top))).all(axis=1)) > 0
+                for p in lines
+            )
+            price = OVERLAP * sum(box.shared(other) for other in taken)
+            price += OUTSIDE * (box.area - box.shared(page)) + CROSSING * box.area * on_lines
+            price += 0.02 * box.area * (rank + farther)
+            if best is None or price < best[0]:
+                best = price, box, to, farther
+    assert best is not None
+    return best[1:]
+
+
+def _put(
+    axes: "Axes", text: "Text", at: tuple[float, float], leads_to: tuple[float, float] | None, per_point: float
+) -> None:
+    """Move a name to its place, and draw the line that leads to what it names."""
+    to_drawing = axes.transData.inverted().transform
+    text.set_position(tuple(to_drawing(np.array(at) * per_point)))
+    text.set_verticalalignment("bottom")
+    if leads_to is not None:
+        extent = text.get_window_extent()
+        box = np.array(((extent.x0, extent.y0), (extent.x1, extent.y1)))
+        end = np.array(leads_to) * per_point
+        start = np.clip(end, *box)
+        axes.plot(
+            *to_drawing(np.stack([start, end])).T,
+            color="black",
+            linewidth=0.6,
+            path_effects=halo(1.6),
+            clip_on=False,
+            scalex=False,
+            scaley=False,
+        )

@@ -1,0 +1,121 @@
+"""The phases of a 2D sample on the raster of a picture: those of the mesh where it is, of the image elsewhere.
+
+Where two phases meet of which neither is solved for, the mesh has no edge and the image has stairs of pixels. Where the
+mesh is smooth, these are rounded as much.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from dolfinx import fem, mesh as dmesh
+
+from microlith.imaging.typing import Array, Flags
+from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
+from microlith.workflow.pictures.frames import FlatFrame
+from microlith.workflow.pictures.sample import Sample
+from microlith.workflow.rendering.raster import PixelMap, Raster, pixel_map, reduce_raster
+
+ROUNDED = 0.7  # pixels of the image: standard deviation of the bell that rounds stairs
+LEAST = 0.8  # pixels of the picture: a narrower bell would change nothing
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseRaster:
+    """On rank 0: which phase is where in a picture, and the lines between phases."""
+
+    phase: NDArray[np.uint8]  # (rows, columns)
+    covered: Flags  # (rows, columns) by the mesh
+    lines: list[Array]  # (points, 2) each, in the drawing
+
+
+def phase_raster(sample: Sample, raster: Raster, pixels: PixelMap | None = None) -> PhaseRaster | None:
+    """Phases and the lines between them, on rank 0; collective.
+
+    Args:
+        sample: The image and its mesh.
+        raster: Of the picture.
+        pixels: Cells under the pixels, where they are known already.
+    """
+    mesh, comm = sample.mesh, sample.mesh.mesh.comm
+    if pixels is None:
+        pixels = pixel_map(fem.functionspace(mesh.mesh, ("DG", 0)), raster)
+    of_mesh = reduce_raster(comm, pixels.of_cells(_phase_of_cells(mesh)))
+    outlines = _outlines(mesh)
+    if of_mesh is None or outlines is None:
+        return None
+    assert sample.image is not None  # on rank 0
+    image = sample.image.phase
+    covered = ~np.isnan(of_mesh)
+    smooth = mesh.mesh.topology.cell_type == dmesh.CellType.triangle
+    bell = ROUNDED * min(raster.rows / image.shape[0], raster.columns / image.shape[1]) if smooth else 0.0
+    unsolved = np.flatnonzero(~sample.solved)
+    shares = _shares(raster.sampled(image), sample.solved, unsolved, bell)
+    phase = np.where(covered, np.nan_to_num(of_mesh), unsolved[shares.argmax(axis=0)] if len(unsolved) else 0)
+    frame = FlatFrame(raster, sample.size)
+    lines = [*frame.project(outlines), *_between(shares, covered, frame)]
+    return PhaseRaster(phase.astype(np.uint8), covered, lines)
+
+
+def _phase_of_cells(mesh: PhaseMesh) -> NDArray[np.int32]:
+    """Phase of each cell of this rank, ghosts included."""
+    phase = np.zeros(mesh.cell_tags.indices.max(initial=-1) + 1, dtype=np.int32)
+    phase[mesh.cell_tags.indices] = mesh.cell_tags.values
+    return phase
+
+
+def _outlines(mesh: PhaseMesh) -> Array | None:
+    """Segments between phases, (n, 2, 2) in metres, on rank 0: lines only, so few even of a large mesh."""
+    domain, tags = mesh.mesh, mesh.facet_tags
+    mine = tags.indices < domain.topology.index_map(1).size_local
+    facets = tags.indices[mine & (tags.values >= interface_tag(0, 0))]
+    domain.topology.create_connectivity(1, 2)
+    ends = np.zeros((0, 2), dtype=np.int32)
+    if len(facets) > 0:  # DOLFINx 0.9 divides by their number
+        ends = dmesh.entities_to_geometry(domain, 1, facets)
+    parts = domain.comm.gather(domain.geometry.x[:, :2][ends] * mesh.unit, root=0)
+    return None if parts is None else np.concatenate(parts)
+
+
+def _shares(phases: NDArray[np.uint8], solved: Flags, unsolved: NDArray[np.intp], bell: float) -> NDArray[np.float32]:
+    """How much of each phase that is not solved for there is around each pixel, (unsolved phases, rows, columns).
+
+    Where a phase is that is solved for, and the smooth mesh leaves a sliver of it free, the nearest other one counts.
+
+    Args:
+        phases: (rows, columns)
+        solved: (phases,)
+        unsolved: Those that are not.
+        bell: Standard deviation, pixels.
+    """
+    inside = solved[phases]
+    if inside.any() and not inside.all():
+        nearest = distance_transform_edt(inside, return_distances=False, return_indices=True)
+        phases = phases[tuple(nearest)]
+    shares = np.empty((len(unsolved), *phases.shape), np.float32)
+    for share, phase in zip(shares, unsolved, strict=True):
+        share[:] = phases == phase
+        if bell > LEAST:
+            gaussian_filter(share, bell, output=share, mode="nearest", truncate=3.0)
+    return shares
+
+
+def _between(shares: NDArray[np.float32], covered: Flags, frame: FlatFrame) -> list[Array]:
+    """Lines between phases that are not solved for, in the drawing."""
+    if len(shares) < 2 or covered.all() or min(covered.shape) < 2:
+        return []
+    from contourpy import contour_generator
+
+    rows, columns = covered.shape
+    across, down = frame.drawn
+    x, y = (np.arange(columns) + 0.5) * across / columns, (np.arange(rows) + 0.5) * down / rows
+    found: list[Array] = []
+    for i, share in enumerate(shares[:-1]):
+        others = np.max(np.delete(shares, i, axis=0), axis=0)
+        margin: Any = np.ma.masked_array(share - others, covered)
+        lines: Any = contour_generator(x, y, margin).lines(0.0)
+        found += lines
+    return found
