@@ -16,7 +16,7 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.meshing.distribution.from_parts import phase_mesh
 from microlith.workflow.cli import main
-from microlith.workflow.pictures.figure import BLUE_TO_RED, COLOURS
+from microlith.workflow.pictures.figure import COLOURS
 from microlith.workflow.results.fields import write_fields
 from microlith.workflow.results.read import load_results
 from microlith.workflow.viewer import movie, window as viewing
@@ -106,7 +106,7 @@ def test_flat_results_have_the_colours_of_the_bar(tmp_path, plotter):
     show = Show(found, "concentration", plotter, 1)
     for step in (1, 2):
         show.go_to(step)
-        expected = np.array(colormaps[BLUE_TO_RED]((step + 1) / 5, bytes=True)[:3])
+        expected = np.array(colormaps["viridis"]((step + 1) / 5, bytes=True)[:3])
         (colour,) = colours_of(show.picture())
         assert np.abs(np.array(colour) - expected).max() <= 4
 

@@ -10,7 +10,7 @@ from microlith.workflow.case.physics import check_phase
 from microlith.workflow.schema.kinds import Place, nearest
 from microlith.workflow.schema.units import length_text
 
-NARROWEST, WIDEST = 0.04, 1.0  # m, of a picture
+NARROWEST, WIDEST = 0.06, 1.0  # m, of a picture
 
 
 def picture_options(raw: dict[str, Any], phases: Sequence[PhasePhysics], at: Place) -> PictureOptions:
@@ -52,7 +52,7 @@ def check_width(width: float, at: Place) -> None:
         InputError: As said.
     """
     if not NARROWEST <= width <= WIDEST:
-        raise at.error(f"expected 40 mm to 1 m, got {length_text(width)}")
+        raise at.error(f"expected 60 mm to 1 m, got {length_text(width)}")
 
 
 def check_colours(name: str, at: Place) -> None:

@@ -47,7 +47,7 @@ class Margins:
     inset: float  # share of the height by which the bar is shorter at both ends
 
 
-MARGINS = {2: Margins(0.75, 1.25, 0.65, 0.95, 0.0), 3: Margins(0.4, 1.15, 0.6, 0.6, 0.08)}  # by dimension
+MARGINS = {2: Margins(0.6, 1.15, 0.65, 0.95, 0.0), 3: Margins(0.4, 1.15, 0.6, 0.6, 0.08)}  # by dimension
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """The table of the case file about pictures."""
 
 from microlith.workflow.schema.kinds import Choice, ListOf, Number, Quantity, Text
-from microlith.workflow.schema.shared_keys import length
 from microlith.workflow.schema.tables import Key, Named, Table
-from microlith.workflow.schema.units import CONCENTRATION
+from microlith.workflow.schema.units import CONCENTRATION, LENGTH
 
 FORMATS = ("png", "svg", "pdf")
 COLOURS = Text('the name of a Matplotlib colour map, such as "viridis"', r"^\w+$")
@@ -21,8 +20,8 @@ PICTURES = Table(
         ),
         Key(
             "width",
-            length,
-            "Width of each picture with all around it, from 40 mm to 1 m; if left out as wide as its content asks for.",
+            Quantity(LENGTH, "140 mm"),
+            "Width of each picture with all around it, from 60 mm to 1 m; if left out as wide as its content asks for.",
         ),
         Key("resolution", RESOLUTION, "Pixels per inch.", default=300),
         Key(

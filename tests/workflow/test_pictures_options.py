@@ -1,0 +1,192 @@
+"""What a case says of its pictures, [pictures]: understood, refused in one sentence, and seen in the files."""
+
+import re
+
+import made_meshes
+import numpy as np
+import pytest
+from case_files import CASE, write_case
+from matplotlib import colormaps
+from PIL import Image
+
+from dolfinx import fem
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.volume import LabelImage
+from microlith.solver.physics.phases import Role
+from microlith.workflow.case.case import PictureOptions
+from microlith.workflow.case.describe import interpreted
+from microlith.workflow.case.read import load_case
+from microlith.workflow.pictures.canvas import MARGINS, pixels_of
+from microlith.workflow.pictures.colour_scales import ColourScale, PhaseValues, colour_scales
+from microlith.workflow.pictures.curves import RegionCurves, draw_curves
+from microlith.workflow.pictures.sample import Sample, Snapshots
+from microlith.workflow.pictures.snapshots import draw_snapshots
+
+
+def options_of(folder, table):
+    return load_case(write_case(folder, f"{CASE}\n[pictures]\n{table}")).pictures
+
+
+def test_pictures_are_understood(tmp_path):
+    found = options_of(
+        tmp_path,
+        'formats = ["svg", "png", "svg"]\nwidth = "85 mm"\nresolution = 600\ncolours = "cividis"\n'
+        'range = { sei = ["-1 mol/L", "2 mol/L"] }\n',
+    )
+    assert found == PictureOptions(("svg", "png"), 0.085, 600, "cividis", {"sei": (-1000.0, 2000.0)})
+    case = load_case(write_case(tmp_path, CASE))
+    assert case.pictures == PictureOptions()
+    assert interpreted(case)["pictures"] == {
+        "formats": ["png"], "width_m": None, "resolution_per_inch": 300, "colours": "viridis", "ranges_mol_per_m3": {}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ('formats = ["jpg"]', r"\[pictures\] formats, item 1: \"jpg\" is unknown; .*png"),
+        ("formats = []", "expected a list of at least 1 formats"),
+        ('width = "10 mm"', r"\[pictures\] width: expected 60 mm to 1 m, got 10 mm"),
+        ('width = "100"', "expected a length with its unit"),
+        ("resolution = 20", "expected a whole number of at least 50"),
+        ('colours = "virdis"', r'there is no colour map "virdis" in Matplotlib; did you mean "viridis"\?'),
+        ('range = { sie = ["0 M", "1 M"] }', 'there is no phase "sie"; did you mean "sei"'),
+        ('range = { grain = ["0 M", "1 M"] }', '"grain" is not solved for; the transport phases are: sei'),
+        ('range = { sei = ["1 M", "1 M"] }', r"range.sei: expected \[low, high\], got 1000 and 1000 mol/m\^3"),
+    ],
+)
+def test_pictures_that_cannot_be(tmp_path, table, sentence):
+    with pytest.raises(InputError, match=sentence):
+        options_of(tmp_path, table)
+
+
+# --- scales of colours ---
+
+
+def values(driven, lowest, highest):
+    return PhaseValues(*(np.array(v, dtype=float) for v in (driven, lowest, highest)))
+
+
+@pytest.mark.parametrize(
+    ("driven", "lowest", "highest", "ends"),
+    [
+        (1000, 0, 997, (0, 1000)),  # up to what drives the case, so that times and cases compare
+        (1000, -20, 1010, (0, 1000)),  # elements overshoot by so much
+        (1000, 0, 37.2, (0, 38)),  # else nothing would be seen
+        (1000, 944.8, 1345.2, (940, 1360)),  # a current charges and discharges: not from 0
+        (1000, -131, 1000, (-200, 1000)),  # no overshoot any more: shown
+        (1000, 0, 0, (0, 1000)),
+        (0, 7, 7, (0, 7)),
+        (0, 0, 0, (0, 1)),
+    ],
+)
+def test_scale_fits_what_is_shown(driven, lowest, highest, ends):
+    (scale,) = colour_scales(["a"], values([driven], [lowest], [highest]), {})
+    assert (scale.low, scale.high) == pytest.approx(ends)
+    assert (scale.lowest, scale.highest) == (lowest, highest)
+
+
+def test_phases_that_compare_share_a_scale():
+    names = ["pore", "a", "b", "silicon"]
+    found = values([1000, 1000, 1000, 50000], [np.inf, 0, 10, 0], [-np.inf, 900, 400, 42000])
+    first, second = colour_scales(names, found, {})
+    assert (first.phases, first.low, first.high, first.highest) == (("a", "b"), 0, 1000, 900)
+    assert (second.phases, second.high) == (("silicon",), 50000)
+    scales = colour_scales(names, found, {"b": (100.0, 500.0)})
+    assert [(s.phases, s.low, s.high) for s in scales] == [
+        (("a",), 0, 1000), (("b",), 100, 500), (("silicon",), 0, 50000)
+    ]  # fmt: skip
+    assert ColourScale.of_entry(scales[1].entry()) == scales[1]
+
+
+# --- files ---
+
+
+def flat_sample(options, width=4.0, height=3.0):
+    mesh = made_meshes.rectangle(MPI.COMM_SELF, (4, 4), (width, height), unit=1e-8)
+    image = LabelImage(np.zeros((round(height), round(width)), np.uint8), ("medium",), (1e-8, 1e-8))
+    return Sample("A $title", mesh, (Role.TRANSPORT,), image, options=options)
+
+
+def draw(folder, sample, concentration, scale):
+    space = fem.functionspace(sample.mesh.mesh, ("Lagrange", 1))
+    count = space.dofmap.index_map.size_local
+    return draw_snapshots(folder, sample, Snapshots(space, [0.5], [np.full(count, concentration)], (scale,)))
+
+
+@pytest.mark.parametrize("shape", [(4.0, 3.0), (1.0, 8.0), (40.0, 1.0)])
+@pytest.mark.parametrize("width", [None, 0.085, 0.18])
+def test_width_resolution_and_colour_map(tmp_path, shape, width):
+    options = PictureOptions(width=width, resolution=150, colours="cividis")
+    scale = ColourScale(("medium",), 0.0, 8.0, 0.0, 8.0)
+    draw(tmp_path, flat_sample(options, *shape), 6.0, scale)
+    with Image.open(tmp_path / "snapshot-0.5s.png") as image:
+        picture = np.asarray(image.convert("RGB")).astype(int)
+        assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+    if width is not None:
+        assert picture.shape[1] == pytest.approx(width / 0.0254 * 150, abs=1)
+    columns, rows = pixels_of(2, shape[0] / shape[1], 1, options)
+    assert columns == pytest.approx(rows * shape[0] / shape[1], abs=max(shape[0] / shape[1], 1.0))
+    colour = np.array(colormaps["cividis"](0.75, bytes=True)[:3])
+    there = np.abs(picture - colour).max(axis=2) <= 2
+    # Nearly all of the picture's pixels, but for bar, letters and frame on them; and in its place
+    assert there.sum() > 0.5 * columns * rows
+    assert np.flatnonzero(there.any(axis=0))[0] == pytest.approx(MARGINS[2].left * 150, abs=6)
+
+
+def test_every_format_holds_the_same_picture(tmp_path):
+    options = PictureOptions(formats=("png", "svg", "pdf"))
+    sample = flat_sample(options)
+    scale = ColourScale(("medium",), 0.0, 8.0, 0.0, 8.0)
+    assert draw(tmp_path, sample, 6.0, scale) == ["snapshot-0.5s.png"]
+    times = np.geomspace(0.1, 10, 20)
+    draw_curves(tmp_path / "curves.png", "A $title", RegionCurves(times, {"I": times}, {"I": 10.0}), options)
+    names = {f"{name}.{ending}" for name in ("snapshot-0.5s", "curves") for ending in ("png", "svg", "pdf")}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    svg = (tmp_path / "snapshot-0.5s.svg").read_text()
+    assert "t = 500 ms" in svg  # letters are letters
+    assert "A $title" in svg
+    assert len(re.findall("<image", svg)) >= 1  # the field
+    assert (tmp_path / "curves.pdf").read_bytes().startswith(b"%PDF")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    draw(tmp_path, sample, 6.0, scale)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before  # no date, no random names
+
+
+def test_colours_beyond_the_bar_are_told(tmp_path):
+    """A bar with a tip where the snapshots go beyond its end: the file differs."""
+    sample = flat_sample(PictureOptions())
+    draw(tmp_path, sample, 6.0, ColourScale(("medium",), 0.0, 8.0, 0.0, 8.0))
+    within = np.asarray(Image.open(tmp_path / "snapshot-0.5s.png"))
+    draw(tmp_path, sample, 6.0, ColourScale(("medium",), 0.0, 8.0, -1.0, 8.0))
+    beyond = np.asarray(Image.open(tmp_path / "snapshot-0.5s.png"))
+    right = within.shape[1] - round(MARGINS[2].right * 300)
+    changed = np.argwhere((within != beyond).any(axis=2))
+    assert len(changed) > 100
+    assert changed[:, 1].min() >= right
+
+
+# --- curves ---
+
+
+def test_curves_of_other_sizes_have_their_own_axes(tmp_path):
+    times = np.geomspace(1e-2, 100, 60)
+    filling = 1 - np.exp(-times / 20)
+    small, large = 1000 * filling, 50000 * filling
+    curves = RegionCurves(times, {"s": small, "l": large, "m": 0.5 * small}, {"s": 1e3, "l": 5e4, "m": 1e3})
+    draw_curves(tmp_path / "curves.png", "t", curves, PictureOptions(formats=("svg",)))
+    text = (tmp_path / "curves.svg").read_text()
+    assert "% of 1000 mol" in text
+    assert "% of 50000 mol" in text
+    assert text.count("mean conc. / mol") == 2
+    draw_curves(tmp_path / "alone.png", "t", RegionCurves(times, {"s": small}, {"s": 1e3}), PictureOptions(("svg",)))
+    assert (tmp_path / "alone.svg").read_text().count("mean concentration / mol") == 1
+
+
+def test_no_share_of_a_reference_that_says_nothing(tmp_path):
+    """A closed cell that a current charges to many times its initial concentration: no "4000 % of"."""
+    times = np.linspace(0, 10, 30)
+    draw_curves(tmp_path / "a.png", "t", RegionCurves(times, {"x": 4e4 * times}, {"x": 1e3}), PictureOptions(("svg",)))
+    assert "% of" not in (tmp_path / "a.svg").read_text()
