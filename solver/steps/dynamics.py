@@ -118,6 +118,11 @@ class Dynamics:
             into.assemble()
         if self.diffusion is not None:
             self.diffusion.add_derivative(into, u, step, self._free[: len(u)])
+        # What stands in held rows, step times 1, is no pivot: factors take it for zero where steps are short.
+        diagonal = into.getDiagonal()
+        diagonal.array[self.held] = 1.0
+        into.setDiagonal(diagonal)
+        diagonal.destroy()
 
     def tangent(self, u: Array, rates: tuple[Rate, ...], made: tuple[Rate, ...], change: Array) -> "Tangent":
         """What a step's equations say of all fluxes at u + change, to first order; collective.

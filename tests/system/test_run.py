@@ -347,6 +347,13 @@ def test_times_of_the_users_choice(tmp_path):
     assert [p.name for p in folder.glob("snapshot*")] == ["snapshot-2s.png"]
 
 
+def test_the_start_as_the_only_time(tmp_path):
+    time = '[time]\nend = "20 s"\ntolerance = 1e-3\ntimes = ["0 s"]\nsnapshots = []\n'
+    folder = run_case(write_case(tmp_path, mesh=MESH + "degree = 1\n", time=time), comm=MPI.COMM_SELF)
+    assert curves(folder)["time_s"].tolist() == 0.0
+    assert all(entry["t50_s"] is None or entry["t50_s"] > 0 for entry in summary(folder)["regions"].values())
+
+
 KINDS = """
 [regions.box]
 box = { x = ["60 nm", "200 nm"] }
@@ -451,6 +458,7 @@ def test_region_labels_are_checked_before_meshing(tmp_path):
         "empty": (np.zeros((40, 60), np.uint8), "", "all pixels"),
         "absent": (np.ones((40, 60), np.uint8), "label = 9", "label 9"),
         "pore": ((electrode() == 0).astype(np.uint8), "", "transport phase"),
+        "twice": ((electrode() == 1).astype(np.uint8), '[regions.r_1]\nphase = "sei"', "called r_1"),
     }
     for name, (labels, more, words) in wrong.items():
         path = write_case(tmp_path / name, regions=f'[regions.r]\nlabels = "r.tif"\n{more}\n')

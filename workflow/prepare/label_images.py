@@ -56,12 +56,30 @@ def expanded(case: Case, volume: LabelVolume, mesh: PhaseMesh, comm: MPI.Intraco
         index = regions.read(window).phase
         pixel = np.array(volume.pixel) * (volume.unit / mesh.unit)
         shares = label_shares(volume, regions, solved_flags(case), comm)
-        for i, label in enumerate(regions.names[1:], 1):
-            key = name if shape.label is not None else f"{name}_{label}"
+        keys = _names(case, name, shape, regions.names[1:])
+        for i, (label, key) in enumerate(zip(regions.names[1:], keys, strict=True), 1):
             found.shapes[key] = replace(shape, label=int(label))
             found.fields[key] = _field(index == i, pixel, window, volume.shape)
             found.shares[key] = float(shares[i])
     return found
+
+
+def _names(case: Case, name: str, shape: LabelRegion, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """What the region of each label is called.
+
+    Raises:
+        InputError: Another region of the case has such a name.
+    """
+    if shape.label is not None:
+        return (name,)
+    names = tuple(f"{name}_{label}" for label in labels)
+    for taken in names:
+        if taken in case.regions:
+            raise InputError(
+                f"{case.path}: [regions.{name}] labels: each of its labels becomes a region, of which one is called "
+                f"{taken}, as another region of the case is; rename [regions.{name}] or [regions.{taken}]"
+            )
+    return names
 
 
 def check_labels(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> None:
@@ -73,6 +91,7 @@ def check_labels(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> None:
     for name, shape in case.regions.items():
         if isinstance(shape, LabelRegion):
             regions = _region_volume(case, name, shape, volume, comm)
+            _names(case, name, shape, regions.names[1:])
             shares = label_shares(volume, regions, solved_flags(case), comm)
             for label, share in zip(regions.names[1:], shares[1:], strict=True):
                 if share == 0:

@@ -60,7 +60,7 @@ def imbalance(transient: Transient) -> list[str]:
 
 def early(ready: Prepared, transient: Transient) -> list[str]:
     """Where a region is half full before its curve starts."""
-    first = transient.times[transient.times > 0][0]
+    first = min(transient.times[transient.times > 0], default=0.0)
     sentences = []
     for name, mean in ready.means.items():
         half = transient.first_time(name, 0.5 * ready.problem.reference_of(mean.phase_shares))
