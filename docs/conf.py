@@ -17,7 +17,7 @@ release = version = _metadata["version"]
 
 extensions = [
     *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"),
-    *("generated_pages", "executed_examples", "mathml"),
+    *("generated_pages", "executed_examples", "field_comments", "mathml"),
 ]
 exclude_patterns = ["_build", "case-file.md", "verification.md", "scripts", "generated/fragments", "**/*.ipynb"]
 nitpicky = False  # names of other projects cannot be looked up without a network
@@ -30,6 +30,7 @@ myst_url_schemes = ["http", "https", "mailto"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,8 +30,9 @@ from sphinx.util.docutils import SphinxDirective
 PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLES = PROJECT / "docs" / "_build" / "examples"
 LANGUAGES = {".toml": "toml", ".py": "python", ".json": "json", ".csv": "text"}
+WIDTH = 96  # columns of what commands print
 # As it is before a script of the gallery starts MPI in this process, which would stand in the way of mpirun.
-ENVIRONMENT = {**os.environ, "COLUMNS": "110", "PYVISTA_OFF_SCREEN": "true"}
+ENVIRONMENT = {**os.environ, "COLUMNS": str(WIDTH), "PYVISTA_OFF_SCREEN": "true"}
 LONGEST = 300  # seconds that one command may take
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,13 @@ class File(_Example):
         return [nodes.container("", caption, block, literal_block=True, classes=["literal-block-wrapper"])]
 
 
+def _wrapped(line: str) -> list[str]:
+    """A long line as several, as a terminal shows it; tables and rows of figures stay as they are."""
+    if re.search(r"[│┃━─┏┓]", line) or line.count(",") > 8:
+        return [line.rstrip()]
+    return textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
+
+
 class Run(_Example):
     """Runs commands and shows them with what they print."""
 
@@ -95,7 +104,7 @@ class Run(_Example):
             printed.append(output)
             shown.append(f"$ {command}")
             if output and "quiet" not in self.options:
-                shown.append(output.rstrip())
+                shown += [wrapped for line in output.rstrip().splitlines() for wrapped in _wrapped(line)]
         self._check("\n".join(printed))
         if "hide" in self.options:
             return []
