@@ -17,7 +17,7 @@ release = version = _metadata["version"]
 
 extensions = [
     *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"),
-    *("generated_pages", "executed_examples", "field_comments", "mathml"),
+    *("checked_names", "generated_pages", "executed_examples", "field_comments", "mathml"),
 ]
 exclude_patterns = ["_build", "case-file.md", "verification.md", "scripts", "generated/fragments", "**/*.ipynb"]
 nitpicky = False  # names of other projects cannot be looked up without a network
