@@ -27,11 +27,9 @@ def phase_values(solved: Solved) -> PhaseValues:
         for phase, chosen in enumerate(inside):
             lowest[phase] = concentration[chosen].min(initial=lowest[phase])
             highest[phase] = concentration[chosen].max(initial=highest[phase])
-    return PhaseValues(
-        driven=problem.scales.concentration * problem.factors,
-        lowest=comm.allreduce(lowest, op=MPI.MIN),
-        highest=comm.allreduce(highest, op=MPI.MAX),
-    )
+    comm.Allreduce(MPI.IN_PLACE, lowest, op=MPI.MIN)
+    comm.Allreduce(MPI.IN_PLACE, highest, op=MPI.MAX)
+    return PhaseValues(problem.scales.concentration * problem.factors, lowest, highest)
 
 
 def _dofs_of(space: fem.FunctionSpace, mesh: PhaseMesh, phase: int) -> Flags:
