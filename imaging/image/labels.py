@@ -226,7 +226,7 @@ def phase_of_each(
         if not any(owner[value] == index for value in counts):
             raise InputError(
                 f"[phases.{phase.name}] label: no pixel of {path} has it, the labels there are {', '.join(shares)}; "
-                "mend the label or remove the phase"
+                "correct the label or remove the phase"
             )
     return {value: owner[value] for value in counts}
 

@@ -186,9 +186,9 @@ class FidelityReport:
             said += [f"Pieces of {p.name} have merged: {_listed(group)}." for group in p.merged[:SAID]]
             if len(p.merged) > SAID:
                 said.append(f"In all, {p.merged_count} pieces of {p.name} have merged with others.")
-            said += [f"A piece of {p.name} has come apart: {piece}." for piece in p.split[:SAID]]
+            said += [f"A piece of {p.name} is divided in the mesh: {piece}." for piece in p.split[:SAID]]
             if p.split_count > SAID:
-                said.append(f"And {p.split_count - SAID} more pieces of {p.name} have come apart, none larger.")
+                said.append(f"And {p.split_count - SAID} more pieces of {p.name} are divided, none larger.")
         return said
 
 

@@ -172,7 +172,7 @@ def test_an_island_of_pore_feeds_nothing(tmp_path, capsys, caplog):
         for name, path in cases.items():
             pipeline.run(load_case(path), path.parent / "results", False, MPI.COMM_SELF)
             found[name] = curves(path.parent / "results")
-    assert "pore: 80.6 % of it hangs together with x_min; the rest is a barrier" in caplog.text
+    assert "pore: 80.6 % of it is connected to x_min; the rest is a barrier" in caplog.text
     left = {name: curve["left"] for name, curve in found.items()}
     assert abs(left["connected"] - left["walled"]).max() < 1e-6 * 1000
     assert abs(left["connected"] - left["all"]).max() > 0.1 * 1000, "the island would have fed the region"
@@ -248,11 +248,11 @@ def test_check_shows_what_is_cut_off(tmp_path, capsys):
     shown = " ".join(captured.out.replace("│", " ").split())
     for words in (
         "60 x 40 pixels of 10 nm x 10 nm, 600 nm x 400 nm",
-        "only what hangs together with x_min; label 0, 8.333 % of the image",
+        "only what is connected to x_min; label 0, 8.333 % of the image",
         "pore (not connected) barrier; 2 % of the image",
         "method fitted",
         "degree 2",
     ):
         assert words in shown, (words, shown)
-    assert "pore: 80.6 % of it hangs together with x_min" in captured.err
+    assert "pore: 80.6 % of it is connected to x_min" in captured.err
     assert tomllib.loads(path.read_text())["phases"]["pore"]["connected_to"] == "x_min"

@@ -162,7 +162,7 @@ def test_lost_merged_and_split_pieces_are_counted_and_named():
     said = " ".join(report.warnings())
     assert "A piece of b is lost: 8 voxels at x = 2, y = 5, z = 4." in said
     assert "merged: 27 voxels at x = 9, y = 5, z = 4; 8 voxels at x = 15" in said
-    assert "come apart: 64 voxels" in said
+    assert "divided in the mesh: 64 voxels" in said
     assert report.as_dict()["phases"][1]["lost"] == [{"x_voxel": 2, "y_voxel": 5, "z_voxel": 4, "voxels": 8}]
 
 

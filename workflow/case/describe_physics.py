@@ -95,7 +95,7 @@ def phase_text(phase: PhasePhysics) -> str:
     """Role of a phase and what goes with it."""
     match phase.role:
         case "source":
-            only = "" if phase.connected_to is None else f", only what hangs together with {phase.connected_to}"
+            only = "" if phase.connected_to is None else f", only what is connected to {phase.connected_to}"
             return f"source, surface {_feed_text(phase.concentration, phase.mass_transfer)}{only}"
         case "sink":
             end = "" if phase.capacity is None else f" until its surface holds {phase.capacity:g} mol/m^2"

@@ -77,7 +77,7 @@ def diffusivity_expression(text: str, parameters: Mapping[str, Parameter], at: P
             raise at.error(f'the parameter "{name}" is not in the expression; remove it{hint}')
     if exponents != exponents_of(DIFFUSIVITY):
         got = measured(exponents or frozenset())
-        raise at.error(f'"{text}" gives {got}, expected a diffusivity; mend the units, such as with D0 = "1e-14 m^2/s"')
+        raise at.error(f'"{text}" gives {got}, expected a diffusivity; correct the units, such as with D0 = "1e-14 m^2/s"')
     given = ", ".join(f"{name} = {words}" for name, (_, _, words) in parameters.items())
     return DiffusivityExpression(expression, f"{text} with {given}" if given else text)
 
@@ -108,7 +108,7 @@ def largest_diffusivity(law: DiffusivityLaw, top: float, at: Place) -> float:
         first = wrong[0]
         raise at.error(
             f"D is {found[first]:g} m^2/s at c = {tried[first]:g} mol/m^3; expected a finite value above zero for all "
-            f"concentrations from 0 to {tried[-1]:g} mol/m^3, mend the law"
+            f"concentrations from 0 to {tried[-1]:g} mol/m^3, correct the law"
         )
     knots = [c for c in law.concentrations if c < top or top == 0] if isinstance(law, DiffusivityTable) else []
     within = np.array([*tried[tried < top], *knots, top])

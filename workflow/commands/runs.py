@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 def add_mesh(commands: Commands) -> None:
     """Declare `mesh`."""
-    parser = commands.add("mesh", mesh, "make the mesh and report how true it is to the image", parallel=True)
+    parser = commands.add("mesh", mesh, "make the mesh and compare it with the image", parallel=True)
     add_case(parser)
     add_output_file(parser, f"write the mesh to a file ({', '.join(MESH_SUFFIXES)})")
 

@@ -38,7 +38,7 @@ def with_connectivity(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> t
     found = percolation(volume, faces, comm)
     for index, share in found.connected.items() if comm.rank == 0 else ():
         rest = "" if share == 1 else "; the rest is a barrier"
-        log.info("%s: %.1f %% of it hangs together with %s%s", volume.names[index], 100 * share, faces[index], rest)
+        log.info("%s: %.1f %% of it is connected to %s%s", volume.names[index], 100 * share, faces[index], rest)
     added = found.volume.names[len(volume.names) :]
     size = dict(case.mesh.size)
     for index, name in zip(found.rest_of, added, strict=True):

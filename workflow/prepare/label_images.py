@@ -115,7 +115,7 @@ def _read(case: Case, name: str, shape: LabelRegion, volume: LabelVolume) -> Lab
     found = count_values(labels) or {}
     there = [label for label in found if label != 0]
     if shape.label is not None and shape.label not in there:
-        raise InputError(f"{key}: no pixel of {shape.path} has the label {shape.label}; mend the label")
+        raise InputError(f"{key}: no pixel of {shape.path} has the label {shape.label}; correct the label")
     if not there:
         raise InputError(f"{key}: all pixels of {shape.path} are 0; label the regions 1, 2, ...")
     wanted = there if shape.label is None else [shape.label]

@@ -111,7 +111,7 @@ PHASE = Table(
         Key(
             "connected_to",
             Choice(FACES),
-            "Outer face: only what hangs together with it (by shared edges of pixels, faces of voxels, of this phase) "
+            "Outer face: only what is connected to it (by shared edges of pixels, faces of voxels, of this phase) "
             'is a source, the rest is a barrier, "NAME (not connected)" in the results; left out: all of it is.',
             only=("source",),
         ),
