@@ -77,7 +77,7 @@ def diffusivity_expression(text: str, parameters: Mapping[str, Parameter], at: P
             raise at.error(f'the parameter "{name}" is not in the expression; remove it{hint}')
     if exponents != exponents_of(DIFFUSIVITY):
         got = measured(exponents or frozenset())
-        raise at.error(f'"{text}" gives {got}, expected a diffusivity; correct the units, such as with D0 = "1e-14 m^2/s"')
+        raise at.error(f'"{text}" gives {got}, expected a diffusivity; correct the units, as with D0 = "1e-14 m^2/s"')
     given = ", ".join(f"{name} = {words}" for name, (_, _, words) in parameters.items())
     return DiffusivityExpression(expression, f"{text} with {given}" if given else text)
 
