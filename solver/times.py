@@ -19,8 +19,8 @@ POINTS_AFTER_KINK = (4, 40)  # default times between two kinks, fewest and most
 POINTS_AFTER_KINKS = 4000  # default times after all kinks, unless there are so many that each gets the fewest
 
 
-def first_times(values: Callable[[Array], Array], targets: Array, end: float) -> Array:
-    """When each functional first reaches its target, from below or from above, s; infinite where it never does.
+def first_times(values: Callable[[Array], Array], targets: Array, end: float) -> tuple[Array, Array]:
+    """When each functional is first at its target or above, and when those that start there first fall below it.
 
     Times between those looked at come from a straight line between two of these: for curves that are smooth over a
     hundredth of a time, right to 1e-5 of it.
@@ -29,6 +29,10 @@ def first_times(values: Callable[[Array], Array], targets: Array, end: float) ->
         values: From increasing times (k,) in s to the functionals (n, k).
         targets: (n,) in the unit of the values.
         end: s.
+
+    Returns:
+        The first times (n,) in s, 0 where a functional starts at its target or above, infinite where it never is there;
+        and the times of falling (n,), infinite where it starts below or never falls.
     """
     times = np.unique(
         np.concatenate([[0.0], end * np.geomspace(FIRST, 1.0, SPACED), np.linspace(0.0, end, SPACED)[1:-1]])
@@ -36,8 +40,8 @@ def first_times(values: Callable[[Array], Array], targets: Array, end: float) ->
     times[-1] = end
     found = np.full(len(targets), np.inf)
     start = values(times[:1])[:, 0]
-    found[np.isclose(start, targets, rtol=EQUAL, atol=0.0)] = 0.0
-    rising = start < targets
+    least = targets - EQUAL * np.abs(targets)
+    rising = start < least
     before = start
     step = max(1, AT_ONCE // max(1, len(targets)))
     for first in range(1, len(times), step):
@@ -45,16 +49,16 @@ def first_times(values: Callable[[Array], Array], targets: Array, end: float) ->
             break
         at = times[first : first + step]
         level = values(at)
-        there = np.where(rising[:, None], level >= targets[:, None], level <= targets[:, None])
+        there = np.where(rising[:, None], level >= targets[:, None], level < least[:, None])
         rows = np.flatnonzero(there.any(axis=1) & np.isinf(found))
         column = there[rows].argmax(axis=1)
         after = level[rows, column]
         last = np.where(column > 0, level[rows, column - 1], before[rows])
-        share = (targets[rows] - last) / np.where(after != last, after - last, 1.0)
+        share = np.clip((targets[rows] - last) / np.where(after != last, after - last, 1.0), 0.0, 1.0)
         earlier = times[first + column - 1]
         found[rows] = earlier + share * (at[column] - earlier)
         before = level[:, -1]
-    return found
+    return np.where(rising, found, 0.0), np.where(rising, np.inf, found)
 
 
 def output_times(time: TimeSpan, kinks: tuple[float, ...] = ()) -> Array:

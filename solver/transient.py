@@ -80,17 +80,28 @@ class Transient:
         return problem.display.concentration(owned) * problem.scales.concentration
 
     def first_time(self, region: str, concentration: float) -> float | None:
-        """When a region's mean first reaches a concentration (mol/m^3), s; None where it does not until the end.
+        """When a region's mean is first at a concentration (mol/m^3) or above, s; None where it is not until the end.
 
-        From the solution itself, not from the curve's points; 0 where it starts there.
+        From the solution itself, not from the curve's points; 0 where it starts there or above.
         """
+        return 0.0 if self._starts_at(region, concentration) else self._first_crossing(region, concentration)
+
+    def falling_time(self, region: str, concentration: float) -> float | None:
+        """When a mean that starts at a concentration (mol/m^3) or above first falls below it, s; None if never."""
+        return self._first_crossing(region, concentration) if self._starts_at(region, concentration) else None
+
+    def _starts_at(self, region: str, concentration: float) -> bool:
+        """Whether a mean starts at a concentration or above, but for rounding."""
+        start = float(self._samples[1][list(self.curves).index(region), 0]) * self._problem.scales.concentration
+        return start >= concentration - EQUAL * abs(concentration)
+
+    def _first_crossing(self, region: str, concentration: float) -> float | None:
+        """When a mean first leaves the side of a concentration (at or above, or below) on which it starts, s."""
         row = list(self.curves).index(region)
         target = concentration / self._problem.scales.concentration
         t, values = self._samples
         c = values[row] - target
-        if abs(c[0]) <= EQUAL * abs(target):
-            return 0.0
-        there = c >= 0 if c[0] < 0 else c <= 0
+        there = c < -EQUAL * abs(target) if self._starts_at(region, concentration) else c >= 0
         if not there.any():
             return None
         i = int(np.argmax(there))
@@ -98,6 +109,8 @@ class Transient:
         def beyond(x: float) -> float:
             return float(self._curves.values(np.array([x]))[row, 0]) - target
 
+        if beyond(float(t[i - 1])) * beyond(float(t[i])) > 0:  # it starts at the target but for rounding
+            return float(t[i]) * self._problem.scales.time
         return float(brentq(beyond, t[i - 1], t[i], xtol=1e-15, rtol=1e-10)) * self._problem.scales.time
 
     @cached_property

@@ -26,7 +26,7 @@ from microlith.workflow.case.read import load_case
 from microlith.workflow.pictures.particle_distances import draw_distances
 from microlith.workflow.pictures.particle_page import NEVER, TimeColours
 from microlith.workflow.prepare.assemble import prepared
-from microlith.workflow.results.particles import particle_tables
+from microlith.workflow.results.particles import particle_summary, particle_tables
 
 SHELF = 4  # voxels of pores at x_min
 D = 2e-14
@@ -39,6 +39,7 @@ SAME = f'role = "transport"\ndiffusivity = "{D} m^2/s"'  # particles in which al
 
 
 def case_of(folder, image, method="voxel", degree=2, particle=SAME, **more):
+    sei = more.pop("sei", "")
     pore = more.pop("pore", f'role = "source"\nconcentration = "{REFERENCE} mol/m^3"')
     phases = f"""
 [phases.pore]
@@ -49,6 +50,7 @@ label = 0
 label = 1
 role = "transport"
 diffusivity = "{D} m^2/s"
+{sei}
 
 [phases.particle]
 label = 2
@@ -416,6 +418,44 @@ def test_full_is_what_is_in_equilibrium(tmp_path):
     assert (table.t50 < table.t90).all()
 
 
+def test_surfaces_that_empty(tmp_path):
+    """The mirror image of filling: half from the start, and the time of falling is that of the other's t50."""
+    image = boxes(2)
+    start = f'initial = "{REFERENCE} mol/m^3"'
+    pore = 'role = "source"\nconcentration = "0 mol/L"'
+    case = case_of(tmp_path, image, pore=pore, sei=start, particle=f"{SAME}\n{start}", tolerance=1e-9)
+    (table,), transient, _ = solved(case, MPI.COMM_SELF)
+    order = np.argsort(table.center[:, 0])
+    exact = [box_t50(image, a, b, 0.5) for a, b, _ in BOXES[2]]
+    assert table.t50.tolist() == table.t90.tolist() == [0.0, 0.0]
+    assert table.t50_falling[order] == pytest.approx(exact, rel=2e-3)
+    assert transient.first_time("particles", 0.5 * REFERENCE) == 0.0
+    falls = transient.falling_time("particles", 0.5 * REFERENCE)
+    assert exact[0] < falls < exact[1]
+    assert transient.falling_time("particles", -1.0) is None
+    entry = particle_summary(table)
+    assert entry["count_half_from_the_start"] == 2
+    assert entry["count_never_half"] == 0
+
+
+def test_surfaces_that_stay_full(tmp_path):
+    """Nothing but the rounding of a start moves; a particle that touches pores only has no time at all."""
+    image = boxes(2)
+    image[5:7, 0:2] = 2
+    start = f'initial = "{REFERENCE} mol/m^3"'
+    case = case_of(tmp_path, image, sei=start, particle='role = "barrier"')
+    (table,), transient, _ = solved(case, MPI.COMM_SELF)
+    bare = table.surface == 0
+    assert bare.sum() == 1
+    for times, expected in ((table.t50, 0.0), (table.t90, 0.0), (table.t50_falling, np.inf)):
+        assert (times[~bare] == expected).all()
+        assert np.isnan(times[bare]).all()
+    assert transient.first_time("particles", 0.9 * REFERENCE) == 0.0
+    assert transient.falling_time("particles", 0.5 * REFERENCE) is None
+    entry = particle_summary(table)
+    assert (entry["count_with_surface"], entry["count_half_from_the_start"], entry["count_never_half"]) == (2, 2, 0)
+
+
 def test_at_the_start_particles_have_what_they_start_with(tmp_path):
     """Also where they touch a pore, whose concentration is held: no trace of the step between the two."""
     image = np.ones((12, 20), np.uint8)
@@ -514,15 +554,21 @@ def test_first_times():
     def values(t):
         return 1 - np.exp(-t / tau[:, None])
 
-    found = first_times(values, np.full(4, 0.5), 100.0)
+    found, none = first_times(values, np.full(4, 0.5), 100.0)
+    assert np.isinf(none).all()
     assert found[:3] == pytest.approx(tau[:3] * np.log(2), rel=1e-5)
     assert found[3] == np.inf
-    falling = first_times(lambda t: 1 - values(t), np.full(4, 0.5), 100.0)
+    start, falling = first_times(lambda t: 1 - values(t), np.full(4, 0.5), 100.0)
+    assert start.tolist() == [0.0] * 4
+    assert falling[3] == np.inf
     assert falling[:3] == pytest.approx(tau[:3] * np.log(2), rel=1e-5)
-    assert first_times(lambda t: np.full((1, len(t)), 0.5), np.array([0.5]), 1.0)[0] == 0.0
+    still, never = first_times(lambda t: np.full((1, len(t)), 0.5), np.array([0.5]), 1.0)
+    assert (still[0], never[0]) == (0.0, np.inf)
     # It starts at the target but for rounding, leaves it and comes back: that is reached at the start.
-    for start in (0.5 - 1e-16, 0.5, 0.5 + 1e-15):
-        assert first_times(lambda t, c=start: c + np.cos(t) - 1 + 0 * t[None], np.array([0.5]), 10.0)[0] == 0.0
+    for c in (0.5 - 1e-16, 0.5, 0.5 + 1e-15):
+        found, falling = first_times(lambda t, c=c: c + np.cos(t) - 1 + 0 * t[None], np.array([0.5]), 10.0)
+        assert found[0] == 0.0
+        assert 0.0 < falling[0] < 0.01
 
 
 def test_share_of_a_facet_above():

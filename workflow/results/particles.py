@@ -39,8 +39,11 @@ class ParticleTable:
     distance: Array  # (n,) between its surface and the nearest source's, m; nan where there is none
     surface: Array  # (n,) length (area) that faces solved phases, m (m^2)
     facing: Array  # (n,) share of its pixel edges (voxel faces) that face solved phases; nan where it has none
-    t50: Array  # (n,) s, when the mean over its surface first reaches half of what it is in equilibrium; else inf
-    t90: Array  # (n,) s, 90 % of it
+    # When the mean over its surface is first at half of what it is in equilibrium or above, (n,) s: 0 where it starts
+    # so, inf where it never is, nan where no surface faces solved phases
+    t50: Array
+    t90: Array  # (n,) s, the same of 90 %
+    t50_falling: Array  # (n,) s, when a mean that starts with half first falls below it; inf: never; nan: as above
     snapshots: tuple[float, ...]  # s
     states: tuple[SurfaceState, ...]  # at the snapshots, mol/m^3
 
@@ -71,8 +74,9 @@ def write_particles(path: Path, title: str, tables: Sequence[ParticleTable]) -> 
         f"{'disk' if dim == 2 else 'sphere'} as large; on_frame: 1 where the image's frame cuts it; source_distance_m: "
         f"of its surface to the nearest source's, in a straight line; {surface}: what of its surface faces solved "
         "phases; facing: as a share of all that is not on the frame; t50_s, t90_s: when the mean over this surface "
-        "first reaches 50 and 90 % of the largest concentration that drives the case (of what is in equilibrium with "
-        "it, where concentrations jump); "
+        "is first at 50 and 90 % of the largest concentration that drives the case (of what is in equilibrium with "
+        "it, where concentrations jump) or above, 0 where it starts so; t50_falling_s: when one that starts at 50 % or "
+        "above first falls below that; "
         f"at each snapshot: mean, std (standard deviation), min and max over this surface in mol/m^3, active: share "
         f"of it above {' and '.join(dict.fromkeys(f'{t.shape.threshold:g}' for t in tables))} of that; "
         "empty: never, or nothing to measure\n"
@@ -82,12 +86,13 @@ def write_particles(path: Path, title: str, tables: Sequence[ParticleTable]) -> 
     moments = [f"{moment:.6g}s" for moment in tables[0].snapshots]
     kinds = ("mean", "std", "min", "max", "active")
     head = ["region"] if several else []
-    head += ["id", size, "diameter_m", *axes, "on_frame", "source_distance_m", surface, "facing", "t50_s", "t90_s"]
+    head += ["id", size, "diameter_m", *axes, "on_frame", "source_distance_m", surface, "facing"]
+    head += ["t50_s", "t90_s", "t50_falling_s"]
     rows.writerow(head + [f"{kind}_{moment}" for moment in moments for kind in kinds])
     for table in tables:
         state = [column for s in table.states for column in (s.mean, s.deviation, s.least, s.most, s.active)]
         columns = [table.measure, table.diameter, *table.center.T, table.on_frame, table.distance, table.surface]
-        columns += [table.facing, table.t50, table.t90, *state]
+        columns += [table.facing, table.t50, table.t90, table.t50_falling, *state]
         for i, row in enumerate(np.stack([np.asarray(c, np.float64) for c in columns], axis=1), 1):
             shown = [f"{value:.8g}" if np.isfinite(value) else "" for value in row]
             rows.writerow([*([table.region] if several else []), i, *shown])
@@ -116,6 +121,7 @@ def particle_summary(table: ParticleTable) -> dict[str, Any]:
         "threshold": table.shape.threshold,
         "count": len(table.numbers),
         "count_with_surface": int(np.count_nonzero(there)),
+        "count_half_from_the_start": int(np.count_nonzero(there & (table.t50 == 0.0))),
         "count_never_half": int(np.count_nonzero(there & np.isinf(table.t50))),
         "active_fraction": {
             f"{moment:.6g} s": float(np.nansum(state.active * table.surface) / whole)
@@ -149,7 +155,7 @@ def particle_tables(
     comm, particles = mesh.mesh.comm, surfaces.particles
     reference = problem.scales.concentration
     full = reference * np.concatenate([region.held for region in surfaces.regions])
-    times = [first_times(transient.extra, level * full, end) for level in (0.5, 0.9)]
+    (t50, falling), (t90, _) = (first_times(transient.extra, level * full, end) for level in (0.5, 0.9))
     states: list[list[SurfaceState]] = [[] for _ in surfaces.regions]
     unheld = np.full(len(problem.system.initial), np.nan)
     for moment in snapshots:
@@ -198,8 +204,9 @@ def particle_tables(
                 facing=np.where(
                     around > 0, contacts[:, list(physics.solved)].sum(axis=1) / np.maximum(around, 1e-300), np.nan
                 ),
-                t50=np.where(bare, np.inf, times[0][mine]),
-                t90=np.where(bare, np.inf, times[1][mine]),
+                t50=np.where(bare, np.nan, t50[mine]),
+                t90=np.where(bare, np.nan, t90[mine]),
+                t50_falling=np.where(bare, np.nan, falling[mine]),
                 snapshots=tuple(snapshots),
                 states=tuple(of_region),
             )

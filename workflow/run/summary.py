@@ -111,7 +111,7 @@ def error_in_space(space: SpatialError, scale: float) -> dict[str, Any]:
 def region_summary(
     transient: Transient, name: str, mean: RegionMean, reference: float, dim: int, surface: bool = False
 ) -> dict[str, Any]:
-    """Final mean concentration of a region, and when it first reached 50 and 90 % of the reference concentration.
+    """Final mean concentration of a region, and when it was first at 50 and 90 % of the reference concentration.
 
     Args:
         transient: The solution.
@@ -127,6 +127,7 @@ def region_summary(
         "final_unit": "mol/m^3",
         "t50_s": transient.first_time(name, 0.5 * reference),
         "t90_s": transient.first_time(name, 0.9 * reference),
+        "t50_falling_s": transient.falling_time(name, 0.5 * reference),
         "reference_mol_per_m3": reference,
         "solved_share": mean.solved_share,
         f"solved_{measure}": mean.solved_measure,
