@@ -1,6 +1,7 @@
 """One square or cube per voxel: the mesh that works for any image of any size, and the check on the smooth ones."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,9 @@ from mpi4py import MPI
 
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.half_voxel import subdivided
+from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.typing import Flags, Numbers
 from microlith.meshing.lattice.boxes import split
 from microlith.meshing.mesh.phasemesh import Parts
 
@@ -71,21 +74,20 @@ def _box(volume: LabelVolume, wanted: NDArray[np.bool_], comm: MPI.Intracomm) ->
     if comm.size == 1:
         return volume.whole_window
     block = -(-max(volume.shape) // MOST_BLOCKS)
-    counts = np.zeros(tuple(-(-n // block) for n in volume.shape), np.int64)
-    first = counts.shape[0] * comm.rank // comm.size
-    last = counts.shape[0] * (comm.rank + 1) // comm.size
-    layers = (first * block, min(last * block, volume.shape[0]))
-    inside = wanted[volume.read((layers, *((0, n) for n in volume.shape[1:]))).phase]
-    if last > first:
-        for axis in range(volume.dim):
-            starts = np.arange(0, inside.shape[axis], block)
-            inside = np.add.reduceat(inside, starts, axis=axis, dtype=np.int64)
-        counts[first:last] = inside
-    comm.Allreduce(MPI.IN_PLACE, counts)
-    mine = split(counts, comm.size)[comm.rank]
+    mine = split(slab_sum(volume, comm, partial(_in_blocks, volume, wanted, block)), comm.size)[comm.rank]
     return tuple(
         (min(a * block, n), min(b * block, n)) for a, b, n in zip(mine.first, mine.last, volume.shape, strict=True)
     )
+
+
+def _in_blocks(volume: LabelVolume, wanted: Flags, block: int, slab: Slab) -> Numbers:
+    """Wanted voxels of a slab in each block of the whole image ([z,] y, x)."""
+    counts = np.zeros(tuple(-(-n // block) for n in volume.shape), np.int64)
+    inside = wanted[slab.phase].astype(np.int64)
+    for axis in range(1, volume.dim):
+        inside = np.add.reduceat(inside, np.arange(0, volume.shape[axis], block), axis=axis)
+    np.add.at(counts, np.arange(*slab.layers) // block, inside)
+    return counts
 
 
 def _with_neighbours(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

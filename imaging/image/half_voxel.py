@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
 from microlith.imaging.formats.stored import Window, lengths
+from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume, Portion
 from microlith.imaging.options import LARGEST_SIZE, MeshOptions
+from microlith.imaging.typing import Numbers
 
 FINE = 2  # finer voxels along the edge of a voxel: one of them is half a voxel
-LAYERS = 1 << 22  # voxels counted together
 
 
 def subdivided(volume: LabelVolume, factor: int) -> LabelVolume:
@@ -64,7 +64,8 @@ def shifted(volume: LabelVolume, shift: Shift | None, comm: MPI.Intracomm) -> La
     if shift is None:
         return fine
     moved = replace(fine, read=partial(_grown, fine, shift))
-    return replace(moved, counts=_counts(moved, comm))
+    counts = slab_sum(moved, comm, partial(_voxels_of_phases, len(moved.names)))
+    return replace(moved, counts=tuple(int(n) for n in counts))
 
 
 def _grown(fine: LabelVolume, shift: Shift, window: Window) -> Portion:
@@ -91,16 +92,8 @@ def _grown(fine: LabelVolume, shift: Shift, window: Window) -> Portion:
     return Portion(np.ascontiguousarray(after[own]), window)
 
 
-def _counts(volume: LabelVolume, comm: MPI.Intracomm) -> tuple[int, ...]:
-    """Voxels of each phase, found some layers at a time; collective."""
-    rest = tuple((0, n) for n in volume.shape[1:])
-    step = max(1, LAYERS // max(1, int(np.prod(volume.shape[1:]))))
-    found: NDArray[np.int64] = np.zeros(len(volume.names), np.int64)
-    for turn in range(0, volume.shape[0], step * comm.size):
-        first = min(turn + comm.rank * step, volume.shape[0])
-        phase = volume.read(((first, min(first + step, volume.shape[0])), *rest)).phase
-        found += np.bincount(phase.ravel(), minlength=len(found))
-    return tuple(int(n) for n in comm.allreduce(found))
+def _voxels_of_phases(phases: int, slab: Slab) -> Numbers:
+    return np.bincount(slab.phase.ravel(), minlength=phases)
 
 
 def on_finer_voxels(options: MeshOptions, extent: Sequence[float]) -> MeshOptions:

@@ -28,6 +28,7 @@ from microlith.imaging.image.labels import (
     refuse_outvoted,
     refuse_too_many,
 )
+from microlith.imaging.image.passes import share
 from microlith.imaging.image.sampling import coarse_shape, crop_window, majority, voxel_size
 from microlith.imaging.image.volume import LabelImage, LabelVolume, Portion
 from microlith.imaging.options import ImageSource, PhaseLabels
@@ -132,18 +133,6 @@ def _where(path: str) -> str:
     return f"{IMAGE_KEY}: {path}"
 
 
-def dealt(count: int, comm: "Comm") -> Iterator[int | None]:
-    """Numbers from 0 to `count`, dealt to the ranks in turn: in as many turns on each, None where none is left."""
-    for first in range(0, count, comm.size):
-        number = first + comm.rank
-        yield number if number < count else None
-
-
-def _share(count: int, comm: "Comm") -> tuple[int, int]:
-    """First and last (exclusive) of the things that this rank looks at."""
-    return count * comm.rank // comm.size, count * (comm.rank + 1) // comm.size
-
-
 # --- labels in the file ---
 
 
@@ -177,10 +166,10 @@ def _found_grey(stored: StoredImage, source: ImageSource, comm: "Comm") -> Store
     if not stored.colour and stored.dtype.kind != "f":
         return stored
     whole = everything(stored.shape)
-    share = (_share(stored.shape[0], comm), *whole[1:])
+    mine = (share(stored.shape[0], comm.rank, comm.size), *whole[1:])
 
     def grey() -> bool:
-        pieces = _whole_pieces(stored, source.path, share, layers_at_once(whole))
+        pieces = _whole_pieces(stored, source.path, mine, layers_at_once(whole))
         return all(not stored.colour or is_grey(values) for values in pieces)
 
     if not all(comm.allgather(together(comm, grey))) or not stored.colour:
@@ -196,11 +185,11 @@ def _grey_layers(layers: Layers, window: Window, step: int) -> Iterator[NDArray[
 
 def _label_counts(labels: _Labels, shape: tuple[int, ...], comm: "Comm") -> dict[int, int] | None:
     """How often each label occurs in the cropped image, None where there are too many; collective."""
-    share = (_share(shape[0], comm), *everything(shape)[1:])
+    mine = (share(shape[0], comm.rank, comm.size), *everything(shape)[1:])
 
     def counted() -> dict[int, int] | None:
         total: dict[int, int] = {}
-        for piece in labels.pieces(share, layers_at_once(share)):
+        for piece in labels.pieces(mine, layers_at_once(mine)):
             found = count_values(piece, MOST_LABELS)
             if found is None or len(total.keys() | found) > MOST_LABELS:
                 return None
@@ -249,11 +238,11 @@ class _Phases:
 
 def _phase_counts(voxels: _Phases, shape: tuple[int, ...], phases: int, comm: "Comm") -> NDArray[np.int64]:
     """Voxels of each phase in the whole image; collective."""
-    share = (_share(shape[0], comm), *everything(shape)[1:])
+    mine = (share(shape[0], comm.rank, comm.size), *everything(shape)[1:])
 
     def counted() -> NDArray[np.int64]:
         total = np.zeros(phases, np.int64)
-        for piece in voxels.pieces(share):
+        for piece in voxels.pieces(mine):
             total += np.bincount(piece.ravel(), minlength=phases)
         return total
 

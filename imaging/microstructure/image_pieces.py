@@ -11,6 +11,7 @@ from scipy import ndimage
 from mpi4py import MPI
 
 from microlith.imaging.formats.stored import Window
+from microlith.imaging.image.passes import share, slabs
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.large_arrays import CHUNK, connected, unique_pairs
 from microlith.imaging.parallel.routing import Route
@@ -72,12 +73,6 @@ def labelled(phase: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
     return label, count
 
 
-def slab(volume: LabelVolume, rank: int, size: int) -> Window:
-    """The layers of the first axis that a rank counts."""
-    layers = volume.shape[0]
-    return ((rank * layers // size, (rank + 1) * layers // size), *((0, n) for n in volume.shape[1:]))
-
-
 def image_pieces(volume: LabelVolume, window: Window, comm: MPI.Intracomm) -> tuple[WindowPieces, SlabPieces]:
     """Connected pieces of the whole image, and those that a window of it shows; collective.
 
@@ -89,7 +84,7 @@ def image_pieces(volume: LabelVolume, window: Window, comm: MPI.Intracomm) -> tu
         window: What this rank wants to know the pieces of.
         comm: All ranks.
     """
-    if comm.size == 1 and window == _with_next(volume, 0, 1):
+    if comm.size == 1 and window == volume.whole_window:
         found = labelled_slab(volume, comm)
         return WindowPieces(found.phase, found.label, np.arange(len(found.pieces.phase))), found.pieces
     phase = volume.read(window).phase
@@ -100,21 +95,14 @@ def image_pieces(volume: LabelVolume, window: Window, comm: MPI.Intracomm) -> tu
 
 def labelled_slab(volume: LabelVolume, comm: MPI.Intracomm) -> LabelledSlab:
     """Label the layers that this rank counts, and link their pieces to those of the next slab; collective."""
-    window = _with_next(volume, comm.rank, comm.size)
-    first, last = slab(volume, comm.rank, comm.size)[0]
-    phase = volume.read(window).phase
+    (slab,) = slabs(volume, comm, halo=(0, 1), at_once=True)
+    phase, (first, last) = slab.phase, slab.layers
     label, count = labelled(phase)
     counted = _slab_pieces(volume, phase, label, count, first, last)
     counts = np.array(comm.allgather(count), np.int64)
     start = int(counts[: comm.rank].sum())
     links = _links_to_next(volume, label, start, (first, last), comm)
     return LabelledSlab(phase, label, start, (first, last), replace(counted, links=links))
-
-
-def _with_next(volume: LabelVolume, rank: int, size: int) -> Window:
-    """The slab of a rank and the first layer of the next."""
-    (first, last), *rest = slab(volume, rank, size)
-    return ((first, min(last + 1, volume.shape[0]) if last > first else last), *rest)
 
 
 def _slab_pieces(
@@ -156,7 +144,7 @@ def _links_to_next(
 
 def _owner(volume: LabelVolume, layers: Numbers, size: int) -> Numbers:
     """Rank whose slab holds each layer of the first axis."""
-    ends = np.array([slab(volume, rank, size)[0][1] for rank in range(size)])
+    ends = np.array([share(volume.shape[0], rank, size)[1] for rank in range(size)])
     return np.searchsorted(ends, layers, side="right")
 
 
@@ -188,4 +176,4 @@ def ask_owners(
     """
     layer = int(np.prod(volume.shape[1:]))
     route = Route(_owner(volume, voxels // layer, comm.size), comm)
-    return route.back(answer(route.there(voxels) - slab(volume, comm.rank, comm.size)[0][0] * layer))
+    return route.back(answer(route.there(voxels) - share(volume.shape[0], comm.rank, comm.size)[0] * layer))

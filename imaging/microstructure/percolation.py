@@ -13,8 +13,9 @@ from microlith.imaging.axes import AXES, face_axis
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.labels import MOST_PHASES
+from microlith.imaging.image.passes import share
 from microlith.imaging.image.volume import LabelVolume, Portion
-from microlith.imaging.microstructure.image_pieces import LabelledSlab, labelled_slab, slab
+from microlith.imaging.microstructure.image_pieces import LabelledSlab, labelled_slab
 from microlith.imaging.parallel.large_arrays import connected
 from microlith.imaging.typing import Numbers
 
@@ -138,7 +139,7 @@ def _renaming(
         new: (phases,) the new phase of each.
         comm: All ranks.
     """
-    slabs = [slab(volume, rank, comm.size)[0] for rank in range(comm.size)]
+    slabs = [share(volume.shape[0], rank, comm.size) for rank in range(comm.size)]
     first = slabs[comm.rank][0]
     rest = volume.shape[1:]
     voxels = math.prod(rest)

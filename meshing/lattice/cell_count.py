@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.imaging.formats.stored import Window
-from microlith.imaging.image.load import dealt
+from microlith.imaging.image.passes import read_in_turn
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
@@ -57,15 +57,12 @@ def samples(volume: LabelVolume, comm: MPI.Intracomm) -> Samples:
     grid = tuple(math.ceil(n / EDGE) for n in volume.shape)
     count = math.prod(grid)
     chosen = np.unique(np.linspace(0, count - 1, BLOCKS).round().astype(np.int64)) if count > BLOCKS else range(count)
-    blocks: list[Block] = []
-    voxels = 0
-    for number in dealt(len(chosen), comm):
-        window, inner = _window(volume, grid, int(chosen[number])) if number is not None else (volume.empty_window, ())
-        portion = volume.read(window)
-        if number is not None:
-            blocks.append(Block(portion.phase, portion.start, inner))
-            voxels += portion.phase[inner].size
-    return Samples(volume, tuple(blocks), comm.allreduce(voxels) / math.prod(volume.shape))
+    windows, inner = zip(*(_window(volume, grid, int(number)) for number in chosen), strict=True)
+    blocks = tuple(
+        Block(portion.phase, portion.start, inner[number]) for number, portion in read_in_turn(volume, windows, comm)
+    )
+    voxels = comm.allreduce(sum(block.phase[block.inner].size for block in blocks))
+    return Samples(volume, blocks, voxels / math.prod(volume.shape))
 
 
 def _window(volume: LabelVolume, grid: tuple[int, ...], number: int) -> tuple[Window, tuple[slice, ...]]:

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
 from microlith.imaging.formats.stored import Window
+from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Numbers
 from microlith.meshing.fidelity.agreement import mistaken
 from microlith.meshing.lattice.bisection import Lattice, Range, refined, simplices
 from microlith.meshing.lattice.boxes import Neighbourhood, split
@@ -63,7 +64,7 @@ def lattice_parts(
     voxel, extent = volume.pixel, volume.frame
     sizes = edge_sizes(options, volume.names, solved, volume.unit, extent)
     lattice = _lattice(extent, sizes)
-    weights, borders = _survey(volume, lattice, voxel, solved, comm)
+    weights, borders = _survey(volume, lattice, solved, comm)
     where = Neighbourhood(comm, lattice, split(weights, comm.size))
 
     say("reading and smoothing the image")
@@ -117,41 +118,40 @@ def _lattice(extent: tuple[float, ...], sizes: EdgeSizes) -> Lattice:
     return Lattice(boxes, depth, extent)
 
 
-def _survey(
-    volume: LabelVolume, lattice: Lattice, voxel: tuple[float, ...], solved: Sequence[int], comm: MPI.Intracomm
-) -> tuple[NDArray[np.int64], Array]:
+def _survey(volume: LabelVolume, lattice: Lattice, solved: Sequence[int], comm: MPI.Intracomm) -> tuple[Numbers, Array]:
     """Look through the image slab by slab; collective.
 
     Returns:
         About how much work each coarse box makes (x, y[, z]), and the area of the voxel faces between each two phases.
     """
-    layers, count, dim = volume.shape[0], len(volume.names), volume.dim
-    first, last = (layers * rank // comm.size for rank in (comm.rank, comm.rank + 1))
-    beyond = min(last + 1, layers) if last > first else first
-    phase = volume.read(((first, beyond), *((0, n) for n in volume.shape[1:]))).phase
-    matters = np.isin(np.arange(count), solved)
-    weights = np.full(lattice.boxes, WORK_PER_BOX if comm.rank == 0 else 0, np.int64)
-    areas = np.zeros((count, count))
-    for axis in range(dim):
-        low, high = (
-            phase[tuple(part if i == axis else slice(None) for i in range(dim))]
-            for part in (slice(None, -1), slice(1, None))
-        )
-        if axis:  # the layer beyond is the next rank's
-            low, high = low[: last - first], high[: last - first]
+    phases, dim = len(volume.names), volume.dim
+    found = slab_sum(volume, comm, partial(_counted, volume, lattice, solved), halo=(0, 1))
+    weights = WORK_PER_BOX + found[: math.prod(lattice.boxes)].reshape(lattice.boxes)
+    areas = np.zeros((phases, phases))
+    for axis, pairs in enumerate(found[math.prod(lattice.boxes) :].reshape(dim, phases, phases)):
+        areas += math.prod(volume.pixel) / volume.pixel[dim - 1 - axis] * (pairs + pairs.T)
+    return weights, areas
+
+
+def _counted(volume: LabelVolume, lattice: Lattice, solved: Sequence[int], slab: Slab) -> Numbers:
+    """In one row: work in each coarse box at voxel faces between phases, then these faces by axis and phases."""
+    phases, dim = len(volume.names), volume.dim
+    matters = np.isin(np.arange(phases), solved)
+    work = np.zeros(lattice.boxes, np.int64)
+    faces = np.zeros((dim, phases**2), np.int64)
+    for axis, step in enumerate(np.eye(dim, dtype=int).tolist()):
+        low, high = slab.pairs(step)
         at = np.nonzero(low != high)
         one, other = low[at], high[at]
-        pairs = np.bincount(one.astype(np.int64) * count + other, minlength=count * count).reshape(count, count)
-        areas += math.prod(voxel) / voxel[dim - 1 - axis] * (pairs + pairs.T)
+        faces[axis] = np.bincount(one.astype(np.int64) * phases + other, minlength=phases**2)
         place = []
-        for i, (index, boxes, extent, edge) in enumerate(
-            zip(at[::-1], lattice.boxes, lattice.extent, voxel, strict=True)
+        for i, (index, boxes, length, edge) in enumerate(
+            zip(at[::-1], lattice.boxes, lattice.extent, volume.pixel, strict=True)
         ):
-            middle = (index + (first if i == dim - 1 else 0) + 0.5) * edge
-            place.append(np.minimum((middle / extent * boxes).astype(np.int64), boxes - 1))
-        work = np.where(matters[one] | matters[other], WORK_PER_FACE, WORK_PER_FACE // 2)
-        np.add.at(weights, tuple(place), work)
-    return comm.allreduce(weights), comm.allreduce(areas)
+            middle = (index + (slab.layers[0] if i == dim - 1 else 0) + 0.5) * edge
+            place.append(np.minimum((middle / length * boxes).astype(np.int64), boxes - 1))
+        np.add.at(work, tuple(place), np.where(matters[one] | matters[other], WORK_PER_FACE, WORK_PER_FACE // 2))
+    return np.concatenate([work.ravel(), faces.ravel()])
 
 
 def _window(box: Range, lattice: Lattice, volume: LabelVolume, voxel: tuple[float, ...], sizes: EdgeSizes) -> Window:

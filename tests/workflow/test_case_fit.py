@@ -13,8 +13,10 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import Window
+from microlith.imaging.image import passes
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage, LabelVolume, Portion
+from microlith.imaging.microstructure.adjacency import adjacency
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.meshing.lattice.cell_count import most_tetrahedra, samples, tetrahedra
@@ -190,25 +192,6 @@ def test_surface_has_to_touch_a_solved_phase(tmp_path: Path) -> None:
         warnings(tmp_path, region('surface = "sei"'))
 
 
-def test_touching_across_the_seam_of_two_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    phase = np.zeros((6, 5), np.uint8)
-    phase[3:] = 1
-    volume = volume_of(LabelImage(phase, ("a", "b", "c"), (1.0, 1.0)), MPI.COMM_SELF)
-    a, b, c = np.eye(3, dtype=bool)
-    for block in (1, 5, 10, 15, 1000):
-        monkeypatch.setattr(footprint, "BLOCK", block)
-        found = footprint.contacts(volume, MPI.COMM_SELF)
-        assert found.touch(a, b)
-        assert found.touch(b, a)
-        assert not found.touch(a, c)
-        assert {face: flags.tolist() for face, flags in found.faces.items()} == {
-            "x_min": [True, True, False],
-            "x_max": [True, True, False],
-            "y_min": [True, False, False],
-            "y_max": [False, True, False],
-        }
-
-
 def test_dimension_of_the_options(tmp_path: Path) -> None:
     solid = np.repeat(picture()[None], 4, axis=0)
     with pytest.raises(InputError, match=r'\[mesh\] method: "fitted" is for 2D'):
@@ -334,7 +317,7 @@ def test_ranks_come_to_the_verdict_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str, outcome: str
 ) -> None:
     """By layers, of which there are more than ranks; the phase named deep is five voxels inside the pore."""
-    monkeypatch.setattr(footprint, "BLOCK", 2 * 40 * 60)
+    monkeypatch.setattr(passes, "VOXELS", 2 * 40 * 60)
     monkeypatch.setattr(fit, "available_memory", lambda: 3e8)
     phase = np.repeat(picture()[None], 20, axis=0)
     phase[8:11, 10:30, 5:15] = 3
@@ -358,17 +341,17 @@ def test_ranks_come_to_the_verdict_of_one(
 @pytest.mark.parametrize(("distance", "found"), [(75e-9, True), (60e-9, False)])
 def test_shell_that_reaches_from_block_to_block(monkeypatch: pytest.MonkeyPatch, distance: float, found: bool) -> None:
     """From layer 3 to layer 10 through seven layers of pore."""
-    monkeypatch.setattr(footprint, "BLOCK", 1)
+    monkeypatch.setattr(passes, "VOXELS", 1)
     phase = np.zeros((30, 9, 8), np.uint8)
     phase[:3, 4, 4], phase[10:12] = 2, 1
     volume = volume_of(LabelImage(phase, ("pore", "sei", "grain"), (PIXEL,) * 3), COMM)
-    wanted, contacts = np.array([False, True, False]), footprint.contacts(volume, COMM)
-    assert footprint.shell_hits(Shell("grain", distance), volume, wanted, contacts, COMM) is found
+    wanted, neighbours = np.array([False, True, False]), adjacency(volume, COMM)
+    assert footprint.shell_hits(Shell("grain", distance), volume, wanted, neighbours, COMM) is found
 
 
 @pytest.mark.mpi
 def test_no_rank_holds_the_image_to_check_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(footprint, "BLOCK", 4 * 40 * 60)
+    monkeypatch.setattr(passes, "VOXELS", 4 * 40 * 60)
     monkeypatch.setattr(fit, "available_memory", lambda: 1e15)
     plain = volume_of(LabelImage(np.repeat(picture()[None], 200, axis=0), ("pore", "sei", "grain"), (PIXEL,) * 3), COMM)
     sizes = []

@@ -11,6 +11,7 @@ from mpi4py import MPI
 from microlith.imaging.axes import AXES
 from microlith.imaging.image.load import volume_of, whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
+from microlith.imaging.microstructure.adjacency import Adjacency, adjacency
 from microlith.imaging.microstructure.percolation import NOT_CONNECTED
 from microlith.imaging.options import DEGREE, MeshOptions
 from microlith.imaging.parallel.collective import on_first_rank
@@ -21,7 +22,6 @@ from microlith.solver.regions.shapes import Body, Shape, Shell, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.physics import driven_from_within
 from microlith.workflow.prepare import footprint
-from microlith.workflow.prepare.footprint import Contacts
 from microlith.workflow.prepare.region_shares import solved_flags
 from microlith.workflow.schema.kinds import Place
 from microlith.workflow.schema.units import length_text
@@ -59,11 +59,11 @@ def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -
     solved = solved_flags(case)
     sources = np.array([phase.role is Role.SOURCE for phase in case.physics.phases])
     _check_dimension(case, volume, at)
-    contacts = footprint.contacts(volume, comm)
-    warnings = _check_feeding(case, contacts, solved, sources, at)
+    neighbours = adjacency(volume, comm)
+    warnings = _check_feeding(case, neighbours, solved, sources, at)
     for name, shape in case.regions.items():
         place = at.child("regions", True).child(name, True)
-        warnings += _check_region(shape, volume, contacts, solved, place, comm)
+        warnings += _check_region(shape, volume, neighbours, solved, place, comm)
     return warnings + _check_sizes(case, volume, solved, at.child("mesh", True), comm)
 
 
@@ -111,7 +111,7 @@ def _check_axes(axes: Iterable[str], volume: LabelVolume, at: Place) -> None:
 # --- what feeds ---
 
 
-def _check_feeding(case: Case, contacts: Contacts, solved: Flags, sources: Flags, at: Place) -> list[str]:
+def _check_feeding(case: Case, neighbours: Adjacency, solved: Flags, sources: Flags, at: Place) -> list[str]:
     """Something has to touch a transport phase, unless lithium that is there moves; what is idle is mentioned."""
     physics = case.physics
     idle = []
@@ -120,26 +120,26 @@ def _check_feeding(case: Case, contacts: Contacts, solved: Flags, sources: Flags
         fed = solved
         if face.phases is not None:
             fed = np.array([phase.name in face.phases for phase in physics.phases])
-        if not (fed & contacts.faces[name]).any():
+        if not neighbours.at_faces[name][fed].any():
             of = "no transport phase" if face.phases is None else f"none of {', '.join(face.phases)}"
             idle.append(f"{table.child(name, section=True)}: {of} touches this face")
-    feeding = len(idle) < len(physics.faces) or contacts.touch(sources, solved) or driven_from_within(physics)
+    feeding = len(idle) < len(physics.faces) or neighbours.touch(sources, solved) or driven_from_within(physics)
     if not feeding:
         raise at.child("phases", section=True).error(
             "no pixel of a transport phase touches a source or a face with a condition, so nothing would happen; "
             "check labels and roles"
         )
-    return idle + _idle_interfaces(case, contacts, at)
+    return idle + _idle_interfaces(case, neighbours, at)
 
 
-def _idle_interfaces(case: Case, contacts: Contacts, at: Place) -> list[str]:
+def _idle_interfaces(case: Case, neighbours: Adjacency, at: Place) -> list[str]:
     """Sentences about pairs of phases with a law that don't touch."""
     names = [phase.name for phase in case.physics.phases]
     section = at.child("interfaces", section=True)
     return [
         f"{section.table(i)}: {law.first} and {law.second} do not touch"
         for i, law in enumerate(case.physics.interfaces)
-        if not contacts.touching[names.index(law.first), names.index(law.second)]
+        if not neighbours.touching[names.index(law.first), names.index(law.second)]
     ]
 
 
@@ -147,15 +147,15 @@ def _idle_interfaces(case: Case, contacts: Contacts, at: Place) -> list[str]:
 
 
 def _check_region(
-    shape: Shape, volume: LabelVolume, contacts: Contacts, solved: Flags, at: Place, comm: MPI.Intracomm
+    shape: Shape, volume: LabelVolume, neighbours: Adjacency, solved: Flags, at: Place, comm: MPI.Intracomm
 ) -> list[str]:
     if isinstance(shape, SurfaceOf):
         phase = np.array([name == shape.phase for name in volume.names])
-        if not contacts.touch(phase, solved & ~phase):
+        if not neighbours.touch(phase, solved & ~phase):
             raise at.child("surface").error(
                 f"no pixel of {shape.phase} touches another transport phase, so it has no such surface; remove it"
             )
-    if isinstance(shape, Shell) and not footprint.shell_hits(shape, volume, solved, contacts, comm):
+    if isinstance(shape, Shell) and not footprint.shell_hits(shape, volume, solved, neighbours, comm):
         reach = length_text(shape.distance)
         raise at.error(f"no transport phase is within {reach} of {shape.around}; enlarge the shell")
     return _check_body(shape, volume, solved, at, comm) if isinstance(shape, Body) else []

@@ -1,24 +1,23 @@
 """Where a region's shape lies on the image: cheap answers before anything is meshed."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from mpi4py import MPI
 
-from microlith.imaging.axes import AXES
-from microlith.imaging.image.load import dealt
+from microlith.imaging.image.passes import Slab, any_slab, layers_of_slab
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.typing import Flags
+from microlith.imaging.microstructure.adjacency import Adjacency
+from microlith.imaging.parallel.large_arrays import slices
+from microlith.imaging.typing import Array, Flags
 from microlith.solver.regions.shapes import Body, Shell
 
 Bounds = tuple[tuple[float, float], ...]  # low and high in metres, x, y[, z]
 
 MIN_SAMPLES = 64  # along each axis of a region, so that one smaller than a pixel is not missed
-BLOCK = 4_000_000  # samples or voxels looked at in one go
+SAMPLES = 1 << 22  # looked at together
 MOST_FOR_DISTANCES = 60_000_000  # voxels among which distances are looked for, at about 16 bytes each
 
 
@@ -43,25 +42,25 @@ def hits(shape: Body, volume: LabelVolume, wanted: Flags, comm: MPI.Intracomm) -
     ][::-1]
     if any(len(axis) == 0 for axis in axes):
         return False
-    step = max(1, BLOCK // math.prod(len(axis) for axis in axes[1:]))
-    for number in dealt(math.ceil(len(axes[0]) / step), comm):
-        found = False
-        part = axes if number is None else [axes[0][number * step : (number + 1) * step], *axes[1:]]
-        index = [
-            np.minimum((x / h).astype(np.int64), n - 1)
-            for x, h, n in zip(part, volume.voxel_size, volume.shape, strict=True)
-        ]
-        window = tuple((int(i[0]), int(i[-1]) + 1) for i in index)
-        phase = volume.read(volume.empty_window if number is None else window).phase
-        if number is not None:
-            within = np.ix_(*(i - i[0] for i in index))
-            found = bool((wanted[phase[within]] & shape.covers(part)).any())
-        if any(comm.allgather(found)):
-            return True
-    return False
+    index = [
+        np.minimum((x / h).astype(np.int64), n - 1)
+        for x, h, n in zip(axes, volume.voxel_size, volume.shape, strict=True)
+    ]
+    window = tuple((int(i[0]), int(i[-1]) + 1) for i in index)
+
+    def covers(slab: Slab) -> bool:
+        first, last = np.searchsorted(index[0], slab.layers)
+        for part in slices((last - first, *(len(axis) for axis in axes[1:])), SAMPLES):
+            rows = slice(first + part.start, min(first + part.stop, last))
+            within = np.ix_(index[0][rows] - slab.window[0][0], *(i - i[0] for i in index[1:]))
+            if (wanted[slab.phase[within]] & shape.covers([axes[0][rows], *axes[1:]])).any():
+                return True
+        return False
+
+    return any_slab(volume, comm, covers, window=window)
 
 
-def _samples(low: float, high: float, size: float, pixel: float) -> NDArray[np.float64]:
+def _samples(low: float, high: float, size: float, pixel: float) -> Array:
     """Midpoints of equal pieces, none longer than a pixel, of the part of [low, high] that is in [0, size]."""
     low, high = max(low, 0.0), min(high, size)
     if high <= low:
@@ -70,45 +69,7 @@ def _samples(low: float, high: float, size: float, pixel: float) -> NDArray[np.f
     return low + (np.arange(count) + 0.5) * ((high - low) / count)
 
 
-@dataclass(frozen=True, eq=False)
-class Contacts:
-    """Which phases share an edge of pixels (a face of voxels in 3D), and which reach the outer faces."""
-
-    touching: Flags  # (phases, phases), symmetric; the diagonal counts for nothing
-    faces: dict[str, Flags]  # outer face -> phases there
-
-    def touch(self, a: Flags, b: Flags) -> bool:
-        """Whether a phase in `a` touches another one in `b`."""
-        return bool(self.touching[np.ix_(a, b)].any())
-
-
-def contacts(volume: LabelVolume, comm: MPI.Intracomm) -> Contacts:
-    """Look through the image for contacts of phases; collective."""
-    count, depth = len(volume.names), volume.shape[0]
-    touching = np.zeros((count, count), bool)
-    names = [axis + end for axis in AXES[: volume.dim] for end in ("_min", "_max")]
-    faces = np.zeros((len(names), count), bool)
-    step = max(1, BLOCK // math.prod(volume.shape[1:]))
-    for number in dealt(math.ceil(depth / step), comm):
-        if number is None:
-            volume.read(volume.empty_window)
-            continue
-        first, last = number * step, min((number + 1) * step, depth)
-        layers = (first, min(last + 1, depth))  # one more: the pairs across the seam
-        phase = volume.read((layers, *((0, n) for n in volume.shape[1:]))).phase
-        for axis in range(volume.dim):
-            low, high = (np.moveaxis(phase, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
-            apart = low != high
-            touching[low[apart], high[apart]] = True
-            for end, place, there in (("_min", 0, first == 0), ("_max", -1, last == depth)):
-                if axis > 0 or there:
-                    layer = np.take(phase, place, axis=axis)
-                    faces[names.index(AXES[volume.dim - 1 - axis] + end), np.unique(layer)] = True
-    touching, faces = (np.logical_or.reduce(comm.allgather(found)) for found in (touching, faces))
-    return Contacts(touching | touching.T, dict(zip(names, faces, strict=True)))
-
-
-def shell_hits(shell: Shell, volume: LabelVolume, wanted: Flags, touching: Contacts, comm: MPI.Intracomm) -> bool:
+def shell_hits(shell: Shell, volume: LabelVolume, wanted: Flags, neighbours: Adjacency, comm: MPI.Intracomm) -> bool:
     """Whether a wanted phase has a pixel within a shell's distance of its phase; collective.
 
     That phase itself counts. Where an answer would take layers of too many voxels at once, it is yes: the measure of
@@ -116,27 +77,19 @@ def shell_hits(shell: Shell, volume: LabelVolume, wanted: Flags, touching: Conta
     """
     around = np.zeros_like(wanted)
     around[volume.names.index(shell.around)] = True
-    if (wanted & around).any() or touching.touch(around, wanted):
+    if (wanted & around).any() or neighbours.touch(around, wanted):
         return True
     reach = shell.distance + 0.5 * float(np.hypot.reduce(volume.voxel_size))  # to a centre, not a surface
-    depth, layer = volume.shape[0], math.prod(volume.shape[1:])
-    rim = min(depth, math.ceil(reach / volume.voxel_size[0]))
-    step = max(1, rim, BLOCK // layer)
-    if min(depth, step + 2 * rim) * layer > MOST_FOR_DISTANCES:
+    halo = (min(volume.shape[0], math.ceil(reach / volume.voxel_size[0])),) * 2
+    layers = min(volume.shape[0], layers_of_slab(volume.whole_window, halo) + sum(halo))
+    if layers * math.prod(volume.shape[1:]) > MOST_FOR_DISTANCES:
         return True
-    for number in dealt(math.ceil(depth / step), comm):
-        found = False
-        if number is None:
-            volume.read(volume.empty_window)
-        else:
-            first, last = number * step, min((number + 1) * step, depth)
-            start = max(0, first - rim)
-            phase = volume.read(((start, min(depth, last + rim)), *((0, n) for n in volume.shape[1:]))).phase
-            inner = slice(first - start, last - start)
-            near = around[phase]
-            if near.any():
-                far = ndimage.distance_transform_edt(~near, sampling=volume.voxel_size)
-                found = bool((wanted[phase[inner]] & (far[inner] <= reach)).any())
-        if any(comm.allgather(found)):
-            return True
-    return False
+
+    def near(slab: Slab) -> bool:
+        of_phase = around[slab.phase]
+        if not of_phase.any():
+            return False
+        distance = ndimage.distance_transform_edt(~of_phase, sampling=volume.voxel_size)[slab.own]
+        return bool((wanted[slab.inner] & (distance <= reach)).any())
+
+    return any_slab(volume, comm, near, halo)
