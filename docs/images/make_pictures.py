@@ -1,0 +1,63 @@
+"""Makes the pictures in this folder from the cases.
+
+    runtime/run python3 docs/images/make_pictures.py [NAME...]
+
+Without names all but aged-anode-3d-full.png, whose case takes some minutes on two ranks.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+HERE = Path(__file__).resolve().parent
+CASES = HERE.parents[1] / "cases"
+MOST = 1700, 1200  # pixels across and down
+COLOURS = 256  # of the palette, which makes files a third as large
+SECOND = 1.45  # width of a second picture per width of the first
+
+# Picture -> case file, the pictures of its results that stand side by side, ranks
+PICTURES = {
+    "slab": ("slab/case.toml", ["curves"], 1),
+    "aged-anode": ("aged-anode-2d/case.toml", ["snapshot-10s", "curves"], 1),
+    "aged-anode-particles": ("aged-anode-2d/case.toml", ["particles"], 1),
+    "lithiation": ("lithiation/case.toml", ["snapshot-200s"], 1),
+    "aged-anode-3d": ("aged-anode-3d/case.toml", ["snapshot-10s"], 2),
+    "aged-anode-3d-particles-distance": ("aged-anode-3d/case.toml", ["particles-distance"], 2),
+    "aged-anode-3d-full": ("aged-anode-3d/full.toml", ["snapshot-10s"], 2),
+}
+LONG = ("aged-anode-3d-full",)
+
+
+def main(names: list[str]) -> None:
+    """Makes the pictures named."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in names or [name for name in PICTURES if name not in LONG]:
+            case, parts, ranks = PICTURES[name]
+            folder = Path(scratch) / case.replace("/", "-")
+            if not folder.exists():
+                run = ["microlith", "run", str(CASES / case), "-o", str(folder)]
+                subprocess.run(run if ranks == 1 else ["mpirun", "-n", str(ranks), *run], check=True)
+            picture = beside([Image.open(folder / f"{part}.png").convert("RGB") for part in parts])
+            picture.thumbnail(MOST, Image.Resampling.LANCZOS)
+            picture.quantize(COLOURS, dither=Image.Dither.NONE).save(HERE / f"{name}.png", optimize=True)
+            print(HERE / f"{name}.png", picture.size)
+
+
+def beside(parts: list[Image.Image]) -> Image.Image:
+    """A picture, and wide ones at its side in the middle of its height."""
+    width = round(SECOND * parts[0].width)
+    parts = [parts[0], *(part.resize((width, round(part.height * width / part.width))) for part in parts[1:])]
+    height = max(part.height for part in parts)
+    page = Image.new("RGB", (sum(part.width for part in parts), height), "white")
+    left = 0
+    for part in parts:
+        page.paste(part, (left, (height - part.height) // 2))
+        left += part.width
+    return page
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
