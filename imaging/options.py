@@ -46,13 +46,25 @@ class PhaseLabels:
 
     name: str
     labels: tuple[int | Colour, ...]
+    ranges: tuple[tuple[int, int], ...] = ()  # first and last of labels that are all meant
+    rest: bool = False  # whether all labels are meant that no other phase claims
+
+    @property
+    def any(self) -> bool:
+        """Whether the phase claims labels; what was split off another claims none."""
+        return bool(self.labels or self.ranges or self.rest)
 
     def for_colour_image(self) -> tuple[int | Colour, ...]:
         """What to look for in a colour-coded picture; any number left in it can't be there and is the user's error."""
-        match self.labels:
+        match () if self.ranges else self.labels:
             case (int(red), int(green), int(blue)) if all(0 <= part <= 255 for part in (red, green, blue)):
                 return ((red, green, blue),)
         return self.labels
+
+
+def range_text(ends: tuple[int, int]) -> str:
+    """A range of labels as a case file writes it."""
+    return f"{ends[0]}-{ends[1]}"
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def read_picture(path: Path, where: str) -> StoredImage:
         shape, across = picture.size[::-1], picture.info.get("dpi", (0, 0))
         turned = picture.getexif().get(ORIENTATION, UPRIGHT) if "exif" in picture.info else UPRIGHT
         x, y = (believed(0.0254 / float(dots)) if dots else None for dots in across)
-    scale = Scale((y, x), "its resolution")
+    scale = Scale((y, x), "the file's resolution")
     layers = partial(_wide_layers if wide else _layers, path, where)
     return upright(
         StoredImage(shape, dtype, layers, scale, colour, palette, sliced=False, files=(path,), axes_named=True), turned

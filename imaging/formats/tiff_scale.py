@@ -16,14 +16,14 @@ def scale_of(file: "TiffFile", page: "TiffPage") -> Scale:
     """What a TIFF file says of the size of its voxels in z, y and x."""
     tagged = _tagged(page)
     if file.is_ome and file.ome_metadata:
-        return _checked(_ome(file.ome_metadata), tagged, "its OME metadata")
+        return _checked(_ome(file.ome_metadata), tagged, "the file's OME metadata")
     metadata: dict[str, Any] = file.imagej_metadata or (file.shaped_metadata or ({},))[0]
-    source = "ImageJ's properties in it" if file.imagej_metadata else "its metadata"
+    source = "ImageJ's properties in the file" if file.imagej_metadata else "the file's metadata"
     stated = _described(page, metadata)
     if any(size is not None for size in stated.sizes):
         return _checked(stated, tagged, source)
     if any(size is not None for size in tagged):
-        return Scale(tagged, "its resolution tags", (stated.unitless[0], None, None))
+        return Scale(tagged, "the file's resolution tags", (stated.unitless[0], None, None))
     return stated
 
 

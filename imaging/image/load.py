@@ -19,21 +19,16 @@ from microlith.imaging.formats.stored import (
     lengths,
     parts,
 )
-from microlith.imaging.image.labels import (
-    MOST_LABELS,
-    is_one_slice,
-    labelled,
-    phase_of_each,
-    refuse_one_layer,
-    refuse_outvoted,
-    refuse_too_many,
-)
+from microlith.imaging.image.claims import MOST_LABELS, phase_of_each, shown_labels
+from microlith.imaging.image.labels import is_one_slice, labelled, refuse_one_layer, refuse_outvoted, refuse_too_many
+from microlith.imaging.image.origin import Origin
 from microlith.imaging.image.passes import share
-from microlith.imaging.image.sampling import coarse_shape, crop_window, majority, voxel_size
+from microlith.imaging.image.sampling import coarse_shape, crop_window, majority
 from microlith.imaging.image.volume import LabelImage, LabelVolume, Portion
+from microlith.imaging.image.voxel_sizes import VoxelSizes, voxel_sizes
 from microlith.imaging.options import ImageSource, PhaseLabels
 from microlith.imaging.parallel.collective import on_first_rank, on_root, together
-from microlith.imaging.parallel.large_arrays import count_values, rename
+from microlith.imaging.parallel.large_arrays import Renaming, count_values
 from microlith.imaging.readers.open import IMAGE_KEY, open_image, whole_image, whole_numbers
 
 if TYPE_CHECKING:
@@ -57,10 +52,16 @@ def label_volume(source: ImageSource, phases: Sequence[PhaseLabels], comm: "Comm
     """
     refuse_too_many(phases)
     stored = on_root(comm, open_image, source)
-    if not comm.bcast(stored is not None and stored.sliced):
-        return volume_of(on_root(comm, lambda: labelled(_whole(stored, source), source, phases)), comm)
-    image = _found_grey(comm.bcast(stored), source, comm)
-    size = voxel_size(image.voxel_size, source)
+    known = comm.bcast(stored if stored is None or stored.sliced else replace(stored, layers=_no_layers))
+    sizes = voxel_sizes(known.scale, source)
+    origin = _origin(known, sizes, source)
+    if not known.sliced:
+        whole = on_root(comm, lambda: labelled(_whole(stored, source), source, phases))
+        volume = volume_of(None if whole is None else whole.image, comm)
+        before = volume_of(None if whole is None else whole.before, comm) if source.coarsen > 1 else None
+        labels_of = comm.bcast(None if whole is None else whole.labels)
+        return replace(volume, origin=replace(origin, labels=labels_of), before=before)
+    image = _found_grey(known, source, comm)
     crop = crop_window(image.shape, source.crop, source.path)
     flat = is_one_slice(lengths(crop), source)
     cropped = lengths(crop)[1:] if flat else lengths(crop)
@@ -68,23 +69,52 @@ def label_volume(source: ImageSource, phases: Sequence[PhaseLabels], comm: "Comm
     labels = _Labels(image, source.path, crop, flat)
     counts = _label_counts(labels, cropped, comm)
     phase = phase_of_each(counts, image, phases, source.path)
-    shape = on_first_rank(comm, partial(coarse_shape, cropped, source.coarsen, source.path))
-    refuse_one_layer(shape, source, coarse=True)
-    names = tuple(p.name for p in phases)
-    voxels = _Phases(labels, phase, source.coarsen)
-    if source.coarsen == 1:
-        found = np.bincount([phase[v] for v in counts or {}], list((counts or {}).values()), len(names))
-    else:
-        found = _phase_counts(voxels, shape, len(names), comm)
-        refuse_outvoted([int(index) for index in np.flatnonzero(found)], names, source)
-    return LabelVolume(
-        shape=shape,
-        names=names,
-        voxel_size=tuple(h * source.coarsen for h in (size[1:] if flat else size)),
+    found = np.bincount([phase[v] for v in counts or {}], list((counts or {}).values()), len(phases))
+    voxels = _Phases(labels, Renaming(phase), 1)
+    volume = LabelVolume(
+        shape=cropped,
+        names=tuple(p.name for p in phases),
+        voxel_size=sizes.sizes[1:] if flat else sizes.sizes,
         counts=tuple(int(n) for n in found),
         stored_shape=image.shape,
-        read=_from_file(voxels, shape, comm),
+        read=_from_file(voxels, cropped, comm),
+        origin=replace(origin, labels=shown_labels(counts or {}, image)),
     )
+    return volume if source.coarsen == 1 else _coarsened(volume, voxels, source, comm)
+
+
+def _coarsened(volume: LabelVolume, voxels: "_Phases", source: ImageSource, comm: "Comm") -> LabelVolume:
+    """The volume after the vote in blocks; collective."""
+    shape = on_first_rank(comm, partial(coarse_shape, volume.shape, source.coarsen, source.path))
+    refuse_one_layer(shape, source, coarse=True)
+    coarse = replace(voxels, edge=source.coarsen)
+    found = _phase_counts(coarse, shape, len(volume.names), comm)
+    refuse_outvoted([int(index) for index in np.flatnonzero(found)], volume.names, source)
+    return replace(
+        volume,
+        shape=shape,
+        voxel_size=tuple(h * source.coarsen for h in volume.voxel_size),
+        counts=tuple(int(n) for n in found),
+        read=_from_file(coarse, shape, comm),
+        before=volume,
+    )
+
+
+def _origin(stored: StoredImage, sizes: VoxelSizes, source: ImageSource) -> Origin:
+    """Where the image comes from, but for its labels."""
+    return Origin(
+        path=source.path,
+        files=stored.files,
+        shape=stored.shape,
+        dtype=str(stored.dtype),
+        voxel_size=sizes.sizes,
+        size_sources=sizes.sources,
+        warnings=(*stored.warnings, *sizes.warnings),
+    )
+
+
+def _no_layers(window: Window, step: int) -> Iterator[NDArray[Any]]:
+    raise AssertionError("rank 0 has the pixels")
 
 
 def volume_of(image: LabelImage | None, comm: "Comm") -> LabelVolume:
@@ -214,7 +244,7 @@ class _Phases:
     """Phases after the vote in blocks."""
 
     labels: _Labels
-    phase: dict[int, int]  # index of each label
+    phase: Renaming  # to the index of each label
     edge: int  # of the blocks, voxels
 
     def pieces(self, window: Window) -> Iterator[NDArray[np.uint8]]:
@@ -224,7 +254,7 @@ class _Phases:
         if 0 in lengths(window):
             return
         for values in self.labels.pieces(fine, step):
-            yield majority(rename(values, self.phase), self.edge, self.labels.path)
+            yield majority(self.phase(values), self.edge, self.labels.path)
 
     def read(self, window: Window) -> Portion:
         """Phases in a window."""

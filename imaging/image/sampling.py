@@ -1,4 +1,4 @@
-"""Which voxels are used and how large they are: crop, majority vote in blocks, voxel size."""
+"""Which voxels are used: crop, and a majority vote in blocks."""
 
 import logging
 import math
@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 from microlith.imaging.axes import axis_names
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import Window, cut
-from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.large_arrays import CHUNK, count_values
-
-CONTRADICTION = 0.01  # relative difference of two statements of a voxel size that can't both be right
 
 log = logging.getLogger(__name__)
 
@@ -46,45 +43,6 @@ def crop_window(shape: tuple[int, ...], crop: dict[str, tuple[int, int]], path: 
                 f"got [{first}, {last}]"
             )
     return tuple(crop.get(axis, (0, n)) for axis, n in zip(names, shape, strict=True))
-
-
-def voxel_size(found: tuple[float | None, ...], source: ImageSource) -> tuple[float, ...]:
-    """Voxel size in metres, array order: the case's where it gives one, else the file's.
-
-    Args:
-        found: What the file says for each axis of the image, None where it says nothing.
-        source: What the case says: for all axes, for each axis, or nothing.
-
-    Raises:
-        InputError: Both contradict each other by more than 1 %, neither says anything, or the case names other axes
-            than the image has.
-    """
-    names, given = axis_names(len(found)), source.voxel_size
-    where = "[image] voxel_size"
-    if given is None:
-        silent = [axis for axis, size in zip(names, found, strict=True) if size is None]
-        if silent:
-            raise InputError(
-                f"{where}: missing, and {source.path} says nothing about it along {', '.join(silent[::-1])}; "
-                'give it, as in voxel_size = "20 nm"'
-            )
-        return tuple(size for size in found if size is not None)
-    if len(given) == 1:
-        given *= len(found)
-    if len(given) != len(found):
-        raise InputError(
-            f"{where}: expected one size, or one for each of {', '.join(names[::-1])} as {source.path} has "
-            f"{len(found)} axes, got {len(given)}"
-        )
-    if not all(math.isfinite(size) and size > 0 for size in given):
-        raise InputError(f"{where}: expected positive lengths, got {', '.join(f'{size:g} m' for size in given[::-1])}")
-    for axis, size, stored in zip(names, given, found, strict=True):
-        if stored is not None and abs(size - stored) > CONTRADICTION * stored:
-            raise InputError(
-                f"{where}: {size:.4g} m along {axis} contradicts {stored:.4g} m in {source.path}; correct one, or "
-                "leave voxel_size out to take the file's"
-            )
-    return given
 
 
 def majority(values: NDArray[Any], edge: int, path: str) -> NDArray[Any]:

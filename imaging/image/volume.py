@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from microlith.imaging.formats.stored import Window, everything
+from microlith.imaging.image.origin import Origin
 
 RATIO_DIGITS = 12  # of the sizes in mesh units: so the unit in which an image was measured leaves no trace in its mesh
 
@@ -121,6 +122,8 @@ class LabelVolume(VoxelGrid):
     counts: tuple[int, ...]  # voxels of each phase in the whole image
     stored_shape: tuple[int, ...]  # of the array in the file
     read: Callable[[Window], Portion]  # collective: each rank asks for its own window, within the image
+    origin: Origin = field(default_factory=Origin)
+    before: "LabelVolume | None" = None  # the image before it was coarsened, as long as somebody may want it
 
 
 @dataclass(frozen=True)

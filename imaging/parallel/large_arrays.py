@@ -1,7 +1,7 @@
 """Passes over large arrays in pieces that fit the processor's cache: distinct values, counts, new names for values."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from microlith.imaging.typing import Numbers
 CHUNK = 1 << 20  # values per piece
 CACHED = 8192  # points or cells at a time, where what is computed on the way is to stay in the cache
 SHORT = 2  # bytes up to which a table of all possible values is the quickest way
+SPAN = 1 << 20  # from the lowest to the highest value of longer ones, up to which a table of all between is
 
 
 def chunks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -67,16 +68,27 @@ def _count_long(values: NDArray[Any], limit: int | None) -> dict[int, int] | Non
     counts: dict[int, int] = {}
     for part in chunks(values):
         flat = part.ravel().astype(known.dtype, copy=False)
-        places, unknown = _look_up(known, flat)
-        while unknown.any():
-            # A few of the unknown values at a time: sorting all of them would cost far more than looking them up.
-            known = np.union1d(known, flat[unknown][: CHUNK >> 6])
-            if limit is not None and known.size > limit:
-                return None
+        if not flat.size:
+            continue
+        low, high = flat.min(), flat.max()
+        if int(high) - int(low) < SPAN:
+            table = np.bincount((flat - low).astype(np.intp))
+            places = np.flatnonzero(table)
+            found = zip((int(low) + int(place) for place in places), map(int, table[places]), strict=True)
+        else:
             places, unknown = _look_up(known, flat)
-        found = np.bincount(places, minlength=known.size)
-        for label, count in zip(map(int, known), map(int, found), strict=True):
-            counts[label] = counts.get(label, 0) + count
+            while unknown.any():
+                # A few of the unknown values at a time: sorting all of them would cost far more than looking them up.
+                known = np.union1d(known, flat[unknown][: CHUNK >> 6])
+                if limit is not None and known.size > limit:
+                    return None
+                places, unknown = _look_up(known, flat)
+            found = zip(map(int, known), map(int, np.bincount(places, minlength=known.size)), strict=True)
+        for label, count in found:
+            if count:
+                counts[label] = counts.get(label, 0) + count
+        if limit is not None and len(counts) > limit:
+            return None
     return dict(sorted(counts.items()))
 
 
@@ -89,27 +101,49 @@ def _look_up(known: NDArray[Any], flat: NDArray[Any]) -> tuple[NDArray[np.intp],
     return places, known[places] != flat
 
 
-def rename(values: NDArray[Any], names: dict[int, int]) -> NDArray[np.uint8]:
-    """Each value replaced by its name.
+class Renaming:
+    """Names for values, looked up in a table of all values between the lowest and the highest where it is small."""
 
-    Args:
-        values: Integers of any shape, type and byte order.
-        names: Every value that occurs -> its name, 0 to 255.
-    """
-    out = np.empty(values.shape, np.uint8)
-    native = values.dtype.newbyteorder("=")
-    known = np.array(sorted(names), native)
-    table = np.array([names[label] for label in map(int, known)], np.uint8)
-    if native.itemsize <= SHORT:
-        unsigned = np.dtype(f"u{native.itemsize}")
-        whole = np.zeros(1 << 8 * unsigned.itemsize, np.uint8)
-        whole[known.astype(unsigned)] = table
-        for part in slices(values.shape):
-            np.take(whole, values[part].astype(unsigned, copy=False), out=out[part], mode="clip")
-    else:
-        for part in slices(values.shape):
-            np.take(table, np.searchsorted(known, values[part]), out=out[part], mode="clip")
-    return out
+    def __init__(self, names: Mapping[int, int]) -> None:
+        """Prepare the table.
+
+        Args:
+            names: Every value that occurs -> its name, 0 to 255.
+        """
+        values = sorted(names)
+        self._base = values[0] if values else 0
+        self._names = np.array([names[value] for value in values], np.uint8)
+        self._values = values
+        self._table: NDArray[np.uint8] | None = None
+        if values and values[-1] - values[0] < SPAN:
+            self._table = np.zeros(values[-1] - values[0] + 1, np.uint8)
+            self._table[[value - self._base for value in values]] = self._names
+
+    def __call__(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Each value replaced by its name; integers of any shape, type and byte order."""
+        out = np.empty(values.shape, np.uint8)
+        native = values.dtype.newbyteorder("=")
+        if native.itemsize <= SHORT:
+            unsigned = np.dtype(f"u{native.itemsize}")
+            whole = np.zeros(1 << 8 * unsigned.itemsize, np.uint8)
+            whole[np.array(self._values, native).astype(unsigned)] = self._names
+            for part in slices(values.shape):
+                np.take(whole, values[part].astype(unsigned, copy=False), out=out[part], mode="clip")
+        elif self._table is not None:
+            base = native.type(self._base)
+            for part in slices(values.shape):
+                places = (values[part].astype(native, copy=False) - base).astype(np.intp)
+                np.take(self._table, places, out=out[part], mode="clip")
+        else:
+            known = np.array(self._values, native)
+            for part in slices(values.shape):
+                np.take(self._names, np.searchsorted(known, values[part]), out=out[part], mode="clip")
+        return out
+
+
+def rename(values: NDArray[Any], names: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Each value replaced by its name; arguments as of Renaming."""
+    return Renaming(names)(values)
 
 
 def connected(pairs: Numbers, count: int) -> tuple[int, NDArray[np.int32]]:

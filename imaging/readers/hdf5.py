@@ -40,7 +40,9 @@ def read_hdf5(path: Path, name: str | None, where: str) -> StoredImage:
     with decoding(where, "HDF5"):
         shape, dtype = tuple(int(n) for n in said["shape"]), np.dtype(said["dtype"])
         stated = numbers([float(size) for size in said["sizes"]])
-        scale = Scale(tuple(None if size is None else metres(size, "um") for size in stated), f"its attribute {SIZES}")
+        scale = Scale(
+            tuple(None if size is None else metres(size, "um") for size in stated), f"the file's attribute {SIZES}"
+        )
         found = _Dataset(path, str(said["found"]), where, dtype, shape)
         layers: Layers = partial(_layers, found)
         files = (path, *(Path(other) for other in said["files"]))

@@ -60,7 +60,7 @@ def read_metaimage(path: Path, where: str) -> StoredImage:
         spacing = [float(n) for n in fields.get("ElementSpacing", fields.get("ElementSize", "")).split()]
         known = numbers(spacing[::-1]) if len(spacing) == axes else ()
     # A spacing of 1 is what the format's writers put where nobody set one.
-    scale = Scale(unitless=() if set(known) == {1.0} else known, source="its spacing")
+    scale = Scale(unitless=() if set(known) == {1.0} else known, source="the file's spacing")
     return stored(found, scale)
 
 

@@ -162,13 +162,13 @@ def _scale(fields: dict[str, str], axes: int) -> Scale:
         spacing = [None if v is None else math.hypot(*v) for v in vectors]
         space = re.findall(r'"([^"]*)"', fields.get("space units", ""))
         units = [None if v is None or len(space) != len(v) else space[_longest(v)] for v in vectors]
-        source = "its space directions"
+        source = "the file's space directions"
     else:
         words = fields.get("spacings", "").split()
         spacing = [float(word) for word in words] if len(words) == axes else [None] * axes
         named: list[str | None] = [*re.findall(r'"([^"]*)"', fields.get("units", ""))]
         units = named if len(named) == axes else [None] * axes
-        source = "its spacings"
+        source = "the file's spacings"
     known = numbers(spacing)
     sizes = tuple(
         metres(size, unit) if size is not None and unit is not None else None

@@ -26,7 +26,7 @@ TYPES = {f"{sign}Int{8 * n}": f"{code}{n}" for sign, code in (("", "i"), ("U", "
 TYPES |= {"Float32": "f4", "Float64": "f8"}
 METHODS = {"vtkZLibDataCompressor": "zlib", "vtkLZMADataCompressor": "lzma", "vtkLZ4DataCompressor": "lz4"}
 MOST_BLOCKS = 1 << 24  # of an array
-MOST_SHRUNK = {"zlib": 1032, "lz4": 255, "lzma": 20_000}  # how much shorter a block can get
+MOST_SHRUNK = {"": 1, "zlib": 1032, "lz4": 255, "lzma": 20_000}  # how much shorter a block can get
 Extent = tuple[tuple[int, int], ...]  # first and last point along x, y, z
 
 
@@ -54,13 +54,16 @@ def read_vti(path: Path, name: str | None, where: str) -> StoredImage:
         if not 1 <= samples < 1000:
             raise ValueError(f"it has {samples} components")
         # One layer is a 2D image.
-        scale = Scale(unitless=_spacing(file.root)[-2 if shape[0] == 1 else -3 :], source="its spacing")
+        scale = Scale(unitless=_spacing(file.root)[-2 if shape[0] == 1 else -3 :], source="the file's spacing")
         flat = shape[1:] if shape[0] == 1 else shape
         as_in_memory = _Data(file, array, math.prod(shape) * samples, dtype)
         if len(pieces) == 1 and samples == 1 and as_in_memory.offset is not None:
             layers = InFile(path, where, "VTI", dtype, flat, as_in_memory.offset).layers
             return StoredImage(flat, dtype, layers, scale, files=(path,))
-        check_memory(math.prod(shape) * samples * dtype.itemsize, where)
+        count = math.prod(shape) * samples * dtype.itemsize
+        if count > MOST_SHRUNK[file.method] * file.size * dtype.itemsize:
+            raise ValueError(f"{count} bytes can't come of a file of {file.size}")
+        check_memory(count, where)
         values = _assembled(file, pieces, on, array, (*shape, samples), whole, dtype).reshape(*flat, samples)
         image = RawImage(values[..., 0]) if samples == 1 else colours.from_samples(values, where)
     return replace(held(replace(image, scale=scale)), files=(path,))

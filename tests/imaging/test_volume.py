@@ -292,7 +292,7 @@ def test_micrographs_and_numbers_that_are_no_labels(folder: Path) -> None:
     """Also where no rank alone sees more than 64 values, and where the first wrong number is another rank's."""
     values = np.arange(66).reshape(6, 11, 1).repeat(3, axis=2)
     path = written(folder, lambda p: np.save(p, values), "a.npy")
-    assert_same_refusal(ImageSource(path, (1e-9,)), PHASES, "more than 64 values")
+    assert_same_refusal(ImageSource(path, (1e-9,)), PHASES, "as in a micrograph; segment it first")
     numbers = np.zeros((6, 2, 2))
     numbers[3], numbers[5] = 0.5, 0.25
     path = written(folder, lambda p: np.save(p, numbers), "b.npy")

@@ -16,6 +16,7 @@ from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.describe import interpreted
+from microlith.workflow.case.labels import in_ranges, label_texts
 from microlith.workflow.case.read import load_case
 from microlith.workflow.schema.units import (
     AREAL_AMOUNT,
@@ -236,6 +237,22 @@ def test_left_out_effective_model_is_none_whatever_the_porosity(tmp_path: Path) 
 def test_labels_and_colours(tmp_path: Path, labels: tuple[str, str], understood: tuple[object, object]) -> None:
     text = edited("label = 0", f"label = {labels[0]}", edited("label = 1", f"label = {labels[1]}", SMALL))
     assert tuple(phase.labels for phase in load(tmp_path, text).labels) == understood
+
+
+def test_ranges_and_the_rest(tmp_path: Path) -> None:
+    text = edited("label = 0", 'label = [0, "100-180", "-5 - -2"]', edited("label = 1", 'label = "rest"', SMALL))
+    pore, sei = load(tmp_path, text).labels[:2]
+    assert (pore.labels, pore.ranges, pore.rest) == ((0,), ((100, 180), (-5, -2)), False)
+    assert (sei.labels, sei.ranges, sei.rest) == ((), (), True)
+    assert label_texts(pore) == [0, "100-180", "-5--2"]
+    assert label_texts(sei) == ["rest"]
+    assert pore.any
+    assert sei.any
+
+
+def test_labels_that_follow_each_other_are_shown_as_ranges() -> None:
+    labels = PhaseLabels("a", (1, 2, 3, 4, 7, 8, (1, 2, 3)), ((20, 30),))
+    assert label_texts(in_ranges(labels)) == ["#010203", 7, 8, "20-30", "1-4"]
 
 
 def test_open_numbers_become_a_colour_in_a_colour_image() -> None:

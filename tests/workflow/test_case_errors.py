@@ -46,6 +46,24 @@ EDITS = {
     "negative initial": ('"0 mol/L"', '"-1 mM"', ["[phases.sei] initial", "negative"]),
     # types
     "true is no number": ("porosity = 0.64", "porosity = true", ["[phases.sei] porosity", "a number", "true"]),
+    "range the wrong way": ("label = 2\nrole", 'label = "9-5"\nrole', ["[phases.grain] label", '"100-180"', '"9-5"']),
+    "range of one that is another's": (
+        "label = 2\nrole",
+        'label = [2, "3-9"]\nrole',
+        ["[phases.grain] label", 'label 3 is claimed by "metal" already'],
+    ),
+    "ranges that overlap": ("label = 2\nrole", 'label = ["2-5", "5-9"]\nrole', ["[phases.", "label 3 is claimed"]),
+    "rest twice": (
+        GRAIN + "\n\n[phases.metal]\nlabel = 3",
+        'label = "rest"\nrole = "barrier"\n\n[phases.metal]\nlabel = "rest"',
+        ["[phases.metal] label", '"rest" is claimed by "grain"'],
+    ),
+    "range beside a colour": (
+        "label = 2\nrole",
+        'label = ["#ff0000", "3-9"]\nrole',
+        ["[phases.grain] label", "got both"],
+    ),
+    "a word that is no label": ("label = 2\nrole", 'label = "others"\nrole', ["[phases.grain] label", '"rest"']),
     "true is no label": ("label = 2\nrole", "label = true\nrole", ["[phases.grain] label", "true"]),
     "fraction of a degree": ("degree = 3", "degree = 2.0", ["[mesh] degree", "whole number"]),
     "number as text": ("porosity = 0.64", 'porosity = "0.64"', ["[phases.sei] porosity", "a number"]),
@@ -349,6 +367,8 @@ def test_byte_order_mark_is_no_error(tmp_path: Path) -> None:
 
 # What a JSON Schema can't see, and the parser refuses alone.
 BEYOND_SCHEMA = {
+    "range the wrong way", "range of one that is another's", "ranges that overlap", "rest twice",
+    "range beside a colour",
     "no source, no face", "all concentrations zero", "wrong unit", "unknown unit", "millisecond in disguise", "zero",
     "underflow", "overflow", "molar mass", "diffusivity as velocity", "zero diffusivity", "zero uptake",
     "zero mass transfer", "size above size_max", "bruggeman without porosity", "exponent of maxwell",

@@ -3,8 +3,9 @@
 import math
 from typing import Any
 
+from microlith.imaging.errors import listed, printable
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.options import Colour
+from microlith.imaging.options import PhaseLabels
 from microlith.solver.physics.courses import course_of
 from microlith.solver.physics.phases import Physics
 from microlith.workflow.case.case import Case
@@ -17,6 +18,7 @@ from microlith.workflow.case.describe_physics import (
     phase_data,
     phase_text,
 )
+from microlith.workflow.case.labels import in_ranges, label_texts
 from microlith.workflow.console.terminal import is_terminal, table_console
 from microlith.workflow.schema.units import length_text
 
@@ -28,7 +30,7 @@ def interpreted(case: Case) -> dict[str, Any]:
         "title": case.title,
         "image": _image(case),
         "phases": {
-            labels.name: {"labels": [_label(label) for label in labels.labels]} | phase_data(phase)
+            labels.name: {"labels": label_texts(labels)} | phase_data(phase)
             for labels, phase in zip(case.labels, case.physics.phases, strict=True)
         },
         "mesh": {
@@ -72,10 +74,6 @@ def _image(case: Case) -> dict[str, Any]:
     }
 
 
-def _label(label: int | Colour) -> int | str:
-    return label if isinstance(label, int) else "#{:02x}{:02x}{:02x}".format(*label)
-
-
 # --- for people ---
 
 
@@ -113,7 +111,7 @@ def _rows(case: Case, volume: LabelVolume) -> list[tuple[str, list[tuple[str, st
         (
             "phases",
             [
-                (p.name, f"{phase_text(p)}; {_labels_text(labels.labels)}{100 * n / voxels:.4g} % of the image")
+                (p.name, f"{phase_text(p)}; {_labels_text(labels)}{100 * n / voxels:.4g} % of the image")
                 for labels, p, n in phases
             ],
         ),
@@ -128,24 +126,34 @@ def _rows(case: Case, volume: LabelVolume) -> list[tuple[str, list[tuple[str, st
 
 
 def _image_rows(case: Case, volume: LabelVolume) -> list[tuple[str, str]]:
-    image = case.image
+    image, origin = case.image, volume.origin
     kind = "pixels" if volume.dim == 2 else "voxels"
     edges = " x ".join(length_text(edge) for edge in volume.voxel_size[::-1])
     extent = " x ".join(length_text(edge) for edge in volume.extent)
     shape = f"{' x '.join(str(n) for n in volume.shape[::-1])} {kind} of {edges}, {extent}"
-    rows = [("file", image.path), ("shape", shape)]
+    rows = [("file", image.path)]
+    if len(origin.files) > 1:
+        names = [printable(path.name) for path in origin.files]
+        rows.append(("files", f"{len(names)}, from {names[0]} to {names[-1]}"))
+    rows.append(("shape", shape))
+    if origin.size_sources:
+        stated = " x ".join(length_text(edge) for edge in origin.voxel_size[::-1])
+        rows.append(("voxel size", f"{stated}, from {origin.size_source}"))
+    if origin.labels:
+        counts = [f"{label}: {count:,}" for label, count in origin.labels]
+        rows.append(("labels", f"{listed(counts)} {kind}"))
     if image.crop:
         rows.append(("crop", ", ".join(f"{axis} {first} to {last}" for axis, (first, last) in image.crop.items())))
     if image.coarsen > 1:
-        rows.append(("coarsen", str(image.coarsen)))
+        rows.append(("coarsen", f"{image.coarsen}{''.join(f'; {words}' for words in origin.coarsening)}"))
     if image.raw is not None:
         rows.append(("raw", f"{image.raw.dtype}, shape {image.raw.shape}, from byte {image.raw.offset}"))
     return rows
 
 
-def _labels_text(labels: tuple[int | Colour, ...]) -> str:
+def _labels_text(labels: PhaseLabels) -> str:
     """Labels of a phase, and nothing of one that was split off another."""
-    return f"label {', '.join(str(_label(label)) for label in labels)}, " if labels else ""
+    return f"label {listed(label_texts(in_ranges(labels)))}, " if labels.any else ""
 
 
 def _mesh_rows(case: Case) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 import math
 import tomllib
-from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -12,21 +11,19 @@ from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError, printable
 from microlith.imaging.files.names import has_magic, matches, similar, split
-from microlith.imaging.formats.colours import colour_text
-from microlith.imaging.options import Colour, ImageSource, MeshOptions, PhaseLabels, RawLayout
+from microlith.imaging.options import ImageSource, MeshOptions, RawLayout
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import PhasePhysics, Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.case import Case
+from microlith.workflow.case.labels import phase_labels
 from microlith.workflow.case.physics import check_drive, check_periods, check_phase, physics_of
 from microlith.workflow.case.pictures import picture_options
 from microlith.workflow.schema.keys import CASE, REGION_KINDS, STEADY_CASE
 from microlith.workflow.schema.kinds import Place
 from microlith.workflow.schema.units import length_text
 
-Label = int | Colour
 IN_MEMORY = "labels in memory"  # in place of a file's name
-MAX_PHASES = 255  # a phase index has to fit into eight bits with one to spare
 
 
 def load_case(path: Path, transient: bool = True) -> Case:
@@ -59,7 +56,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
     if image is not None:
         tables = {**tables, "image": {**tables.get("image", {}), "file": IN_MEMORY}}
     raw = (CASE if transient else STEADY_CASE).parse(dict(tables), at)
-    labels = _phase_labels(raw["phases"], at)
+    labels = phase_labels(raw["phases"], at)
     physics = physics_of(raw, at)
     if transient:
         check_drive(physics, at)
@@ -151,61 +148,6 @@ def _image_path(name: str, folder: Path, at: Place) -> str:
     if pattern:
         raise at.error(f'no file matches "{path}"; correct the pattern')
     raise at.error(f'there is no file "{path}"{similar(path)}')
-
-
-# --- labels ---
-
-
-def _phase_labels(raw: dict[str, Any], at: Place) -> tuple[PhaseLabels, ...]:
-    section = at.child("phases", section=True)
-    if len(raw) > MAX_PHASES:
-        raise section.error(f"expected at most {MAX_PHASES} phases, got {len(raw)}")
-    return _labels({name: phase["label"] for name, phase in raw.items()}, section)
-
-
-def _labels(raw: dict[str, Any], section: Place) -> tuple[PhaseLabels, ...]:
-    """Labels of each phase; [r, g, b] stays three numbers only where nothing says whether it is a colour."""
-    phases = [PhaseLabels(name, _label_tuple(value)) for name, value in raw.items()]
-    numbers = [p.name for p in phases if all(isinstance(v, int) for v in p.labels) and not _may_be_colour(p)]
-    colours = [p.name for p in phases if any(isinstance(v, tuple) for v in p.labels)]
-    for phase in phases:
-        if phase.name in colours and any(isinstance(label, int) for label in phase.labels):
-            at = section.child(phase.name, section=True).child("label")
-            raise at.error("expected either pixel values or colours, got both; keep one of them")
-    if numbers and colours:
-        at = section.child(colours[0], section=True).child("label")
-        raise at.error(f'this is a colour while the label of "{numbers[0]}" is a pixel value; write all in one way')
-    as_colours = [PhaseLabels(phase.name, phase.for_colour_image()) for phase in phases]
-    if colours or (not numbers and _repeated(phases)):
-        phases = as_colours
-    _refuse_repeated(phases, section)
-    return tuple(phases)
-
-
-def _label_tuple(value: Any) -> tuple[Label, ...]:
-    entries = value if isinstance(value, tuple) else (value,)
-    return tuple(entry["rgb"] if isinstance(entry, dict) else entry for entry in entries)
-
-
-def _may_be_colour(phase: PhaseLabels) -> bool:
-    return phase.for_colour_image() != phase.labels
-
-
-def _repeated(phases: list[PhaseLabels]) -> list[Label]:
-    counts = Counter(label for phase in phases for label in phase.labels)
-    return [label for label, count in counts.items() if count > 1]
-
-
-def _refuse_repeated(phases: list[PhaseLabels], section: Place) -> None:
-    repeated = _repeated(phases)
-    if repeated:
-        label = repeated[0]
-        claims = [phase.name for phase in phases for other in phase.labels if other == label]
-        text = f"the colour {colour_text(label)}" if isinstance(label, tuple) else f"label {label}"
-        at = section.child(claims[1], section=True).child("label")
-        if claims[0] == claims[1]:
-            raise at.error(f"{text} is listed twice; remove one")
-        raise at.error(f'{text} is claimed by "{claims[0]}" already; each belongs to one phase')
 
 
 # --- mesh and time ---

@@ -56,7 +56,7 @@ def with_connectivity(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> t
 
 def as_loaded(case: Case) -> Case:
     """The case without the phases that were split off: those without labels."""
-    kept = sum(1 for labels in case.labels if labels.labels)
+    kept = sum(1 for labels in case.labels if labels.any)
     if kept == len(case.labels):
         return case
     names = {labels.name for labels in case.labels[:kept]}

@@ -3,14 +3,15 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from mpi4py import MPI
 
-from microlith.imaging.errors import InputError
+from microlith.imaging.errors import InputError, listed
 from microlith.imaging.image.load import label_volume, whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
+from microlith.imaging.microstructure.coarsening import coarsening
 from microlith.imaging.options import DEGREE
 from microlith.imaging.parallel.collective import of_root, on_root
 from microlith.meshing.distribution.compilation import be_patient
@@ -129,14 +130,30 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage
     case = as_loaded(case)
     volume = label_volume(case.image, case.labels, comm)
     if check:
+        volume = _with_coarsening(case, volume, comm)
         case, volume = with_connectivity(case, volume, comm)
     image = whole_on_root(volume, comm) if volume.dim == 2 else None
     if check:
-        warnings = check_against_volume(case, volume, comm)
+        warnings = [f"{case.path}: {sentence}" for sentence in volume.origin.warnings]
+        warnings += check_against_volume(case, volume, comm)
         check_labels(case, volume, comm)
         for warning in warnings if comm.rank == 0 else []:
             log.warning("%s", warning)
     return CaseImage(case, volume, image)
+
+
+def _with_coarsening(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> LabelVolume:
+    """The volume with what is to be said of its having been coarsened, and without the finer one; collective."""
+    changes = coarsening(volume, comm)
+    much = [change.words() for change in changes if change.much]
+    key = f"[image] coarsen = {case.image.coarsen} loses or joins thin parts of phases"
+    warnings = [f"{key}: {listed(much)}; coarsen less if these matter"] if much else []
+    origin = replace(
+        volume.origin,
+        coarsening=tuple(change.words() for change in changes),
+        warnings=(*volume.origin.warnings, *warnings),
+    )
+    return replace(volume, origin=origin, before=None)
 
 
 def _fitted(found: CaseImage, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm) -> Meshed:

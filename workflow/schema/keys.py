@@ -21,14 +21,15 @@ IMAGE = Table(
             "file",
             Text('the name of an image file, such as "electrode.tif"'),
             "Segmented image, relative to the case file: a TIFF, PNG, BMP, NPY, NRRD, MHA, VTI or raw file, a folder "
-            'or glob of slices, or an HDF5 dataset as "file.h5:/path".',
+            'or glob of slices, or an HDF5 dataset as "file.h5:/path". Characters of the case file\'s own folder have '
+            "no meaning; a pattern looks through 100,000 files and folders at most.",
             required=True,
         ),
         Key(
             "voxel_size",
             Either((length, per_axis(length, 'a table such as { x = "20 nm", y = "20 nm" }', ("x", "y")))),
             "Edge length of a pixel or voxel, one for all axes or one for each; may be left out where the image file "
-            "holds it.",
+            "states it with a unit. What the case says counts, with a warning where the file says something else.",
         ),
         Key(
             "crop",

@@ -4,8 +4,8 @@ from microlith.imaging.axes import FACES
 from microlith.workflow.schema.kinds import AnyQuantity, Choice, Either, ListOf, Number, Quantity, Text
 from microlith.workflow.schema.shared_keys import (
     concentration,
-    hex_colour,
     label,
+    label_text,
     length,
     over_time,
     per_axis,
@@ -81,10 +81,12 @@ PHASE = Table(
     (
         Key(
             "label",
-            Either((label, hex_colour, rgb, ListOf(Either((label, hex_colour, rgb)), "labels or colours", 1))),
-            'Pixel value of the phase, or a list of them; for a colour-coded picture a colour, "#rrggbb" or '
-            "{ rgb = [r, g, b] }, or a list of colours. [r, g, b] alone is one colour in a colour-coded picture and "
-            "three labels in any other.",
+            Either((label, label_text, rgb, ListOf(Either((label, label_text, rgb)), "labels or colours", 1))),
+            'Pixel value of the phase, or a list of values and ranges such as [5, "100-180"]; for a colour-coded '
+            'picture a colour, "#rrggbb" or { rgb = [r, g, b] }, or a list of colours. [r, g, b] alone is one colour '
+            'in a colour-coded picture and three labels in any other. "rest" claims all that no other phase does. An '
+            "image may hold up to 65,535 labels. In a picture with a palette a number is an index; in a palette of "
+            "greys it is the grey level where only that fits the labels, and colours say it where both do.",
             required=True,
         ),
         Key(

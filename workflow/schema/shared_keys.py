@@ -1,5 +1,6 @@
 """Kinds that several tables of the case file share."""
 
+import re
 from dataclasses import dataclass, field, replace
 
 from microlith.imaging.axes import AXES
@@ -18,8 +19,24 @@ def _hex_colour(text: str) -> dict[str, tuple[int, ...]]:
     return {"rgb": tuple(bytes.fromhex(text[1:]))}
 
 
+def _label_text(text: str) -> dict[str, object]:
+    """A colour, the ends of a range, or the rest, told apart by their key."""
+    if text.startswith("#"):
+        return {**_hex_colour(text)}
+    if text.strip() == "rest":
+        return {"rest": True}
+    match = re.fullmatch(RANGE, text)
+    assert match is not None  # the pattern says so
+    return {"range": (int(match[1]), int(match[2]))}
+
+
+RANGE = r"\s*(-?[0-9]{1,18})\s*-\s*(-?[0-9]{1,18})\s*"
 label = Number(whole=True)
-hex_colour = Text('a colour such as "#ff8800"', r"^#[0-9A-Fa-f]{6}$", _hex_colour)
+label_text = Text(
+    'a colour such as "#ff8800", a range of labels such as "100-180", or "rest"',
+    rf"^(#[0-9A-Fa-f]{{6}}|{RANGE.replace('(', '').replace(')', '')}|\s*rest\s*)$",
+    _label_text,
+)
 rgb = Table(
     "a colour such as { rgb = [255, 136, 0] }",
     (Key("rgb", ListOf(Number(0, 255, whole=True), "numbers", 3, 3), "Red, green and blue, 0 to 255.", required=True),),

@@ -44,7 +44,7 @@ def advised(study: Study, meshed: Meshed, wanted: float) -> Advice | None:
         sentences.append("squares and cubes have no sizes: take method fitted or lattice, or a higher degree")
     pixel = meshed.volume.unit
     sizes = dict(case.mesh.size) or {case.physics.phases[i].name: SIZE_AT_SURFACES * pixel for i in case.physics.solved}
-    labelled = {entry.name for entry in case.labels if entry.labels}  # not what was split off a source
+    labelled = {entry.name for entry in case.labels if entry.any}  # not what was split off a source
     largest = case.mesh.size_max or LARGEST_SIZE * max(meshed.volume.extent)
     return Advice(
         wanted=wanted,
