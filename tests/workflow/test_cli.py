@@ -346,7 +346,7 @@ def test_mesh(tmp_path: Path, pipeline: SimpleNamespace, capsys: pytest.CaptureF
         (OSError(errno.EROFS, "Read-only file system", "out"), 2, "out: Read-only file system"),
         (RuntimeError("can't write data (errno = 28, error message = 'No space left on device')"), 2, "disk is full"),
         (KeyboardInterrupt(), 130, "microlith: interrupted\n"),
-        (SystemExit(143), 143, "microlith: terminated\n"),
+        (SystemExit(143), 143, "microlith: ended by SIGTERM\n"),
         (MemoryError(), 1, "out of memory"),
         (ZeroDivisionError("division by zero"), 1, "internal error, please report it"),
         (OSError(errno.ECHILD, "No child processes"), 1, "internal error"),
