@@ -9,7 +9,15 @@ from places import PROJECT
 
 # From the ground up. A room imports itself and rooms before it. A module that stands beside rooms is a room of its own.
 ROOMS = (
-    *("imaging/axes", "imaging/errors", "imaging/writing", "imaging/typing", "imaging/options", "imaging/parallel"),
+    *(
+        "imaging/axes",
+        "imaging/errors",
+        "imaging/writing",
+        "imaging/locking",
+        "imaging/typing",
+        "imaging/options",
+        "imaging/parallel",
+    ),
     *("imaging/files", "imaging/formats", "imaging/readers", "imaging/image", "imaging/microstructure"),
     *("meshing/mesh", "meshing/distribution", "meshing/fidelity", "meshing/fitted", "meshing/lattice", "meshing/voxel"),
     *("solver/options", "solver/linear_solvers", "solver/physics", "solver/interfaces", "solver/problem"),

@@ -1,6 +1,7 @@
 """What an exception means to the user: an exit status, and one sentence or none."""
 
 import errno
+import re
 import signal
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ SIGNALLED = 128  # plus the number of the signal, as shells count
 INTERRUPTED = 130  # by SIGINT
 PIPE_CLOSED = 141  # by SIGPIPE
 
+# DOLFINx on several ranks makes one RuntimeError of whatever the first rank had while it compiled a form.
+_OF_FORM_CACHE = re.compile(r"just-in-time compilation of form: (.* where compiled forms are kept.*)", re.S)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
@@ -41,6 +44,9 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(BAD_INPUT, f"{_where(error)}: {error.strerror}; correct this or choose another path")
         case MemoryError():
             return Failure(OUR_FAILURE, "out of memory; choose larger element sizes in [mesh] or a larger machine")
+    of_cache = _OF_FORM_CACHE.search(str(error))
+    if isinstance(error, RuntimeError) and of_cache:
+        return Failure(BAD_INPUT, of_cache[1])
     if type(error) is ArithmeticError:  # the solver's own, which says what to do; not a division by zero
         return Failure(OUR_FAILURE, str(error))
     if "No space left on device" in str(error):  # HDF5 and VTK say so in their own exceptions

@@ -14,7 +14,7 @@ from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.microstructure.coarsening import coarsening
 from microlith.imaging.options import DEGREE
 from microlith.imaging.parallel.collective import of_root, on_root
-from microlith.meshing.distribution.compilation import be_patient
+from microlith.meshing.distribution.compilation import share_compiled_forms
 from microlith.meshing.distribution.from_parts import phase_mesh
 from microlith.meshing.distribution.from_triangles import distribute
 from microlith.meshing.fidelity.compare import fidelity, parts_fidelity
@@ -76,7 +76,7 @@ def mesh_of(case: Case, solved: Sequence[int], stages: Stages, comm: MPI.Intraco
     Raises:
         InputError: The image or what the case says of it is at fault.
     """
-    be_patient()
+    share_compiled_forms()
     with file_named(case):
         with stages.stage("image", "reading the image"):
             found = read_image(case, comm, check)

@@ -16,10 +16,10 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Literal
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.locking import FileLock, Held
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.imaging.writing import COMPLETE, UNFINISHED, cannot_write, write_text
 from microlith.workflow.results.janitor import Janitor
-from microlith.workflow.results.lock import LOCK, FolderLock
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -39,6 +39,7 @@ CONVERGE_TABLE = "converge.csv"
 CONVERGE_PICTURE = "converge.png"
 SEGMENTATION_PICTURE = "segmentation.png"
 SNAPSHOT_PREFIX = "snapshot-"
+LOCK = ".microlith-lock"  # held by the process that writes to a folder
 LIST = ".microlith.json"  # which files of a folder which command wrote
 
 Writer = Literal["run", "converge"]  # commands that write folders; each replaces its own files only
@@ -95,7 +96,7 @@ def result_folder(path: Path, force: bool, comm: "Comm", writer: Writer = "run")
 class _Hold:
     """What keeps a folder for one run."""
 
-    lock: FolderLock
+    lock: FileLock
     janitor: Janitor | None = None
 
 
@@ -113,7 +114,7 @@ def _open(path: Path, force: bool, writer: Writer, hold: list[_Hold]) -> tuple[l
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = FolderLock.acquire(path)
+        lock = _locked(path)
         hold.append(_Hold(lock))
         finish_killed(path, lock)
         refuse_held(path, force, writer)
@@ -128,6 +129,14 @@ def _open(path: Path, force: bool, writer: Writer, hold: list[_Hold]) -> tuple[l
         if isinstance(error, OSError):
             raise cannot_write(path, error) from error
         raise
+
+
+def _locked(path: Path) -> FileLock:
+    try:
+        return FileLock.acquire(path / LOCK)
+    except Held as holder:
+        who = f"another run writes to this folder ({holder})"
+        raise InputError(f"{path}: {who}; wait for it, or name another with -o") from None
 
 
 def refuse_held(path: Path, force: bool, writer: Writer) -> None:
@@ -166,7 +175,7 @@ def _refuse_foreign(path: Path, names: list[str]) -> None:
 # --- what other runs left ---
 
 
-def finish_killed(path: Path, lock: FolderLock) -> None:
+def finish_killed(path: Path, lock: FileLock) -> None:
     """Bring to its end what killed runs left in a folder that this process holds: publish what is complete.
 
     What is not complete is removed if it is of this host, of others told: locks of some file systems do not reach from
@@ -194,7 +203,7 @@ def finish_if_free(path: Path) -> None:
     if next(path.glob(f"{COMPLETE}*"), None) is None:
         return
     with suppress(InputError, OSError):
-        lock = FolderLock.acquire(path)
+        lock = _locked(path)
         try:
             finish_killed(path, lock)
         finally:
