@@ -30,7 +30,7 @@ from common import Stopwatch, Table, resized, say, write_json
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array
-from microlith.solver.linear_solvers import choose_method
+from microlith.solver.linear.solvers import choose_method
 from microlith.solver.physics.laws import Concentration, Constant, DiffusivityExpression, Expression, Operation
 from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.steps.dynamics import Dynamics

@@ -40,7 +40,7 @@ from petsc4py import PETSc
 from microlith.imaging.typing import Array
 from microlith.solver.krylov.integrate import integrate
 from microlith.solver.krylov.trajectory import Trajectory
-from microlith.solver.linear_solvers import ShiftedSolvers
+from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role
 from microlith.solver.problem.problem import build
@@ -139,7 +139,7 @@ def euler(steps: int, groups: int, time_limit: float) -> Method:
         watch = prepared.watch
         lengths = np.repeat(2.0 ** np.arange(groups), [len(part) for part in np.array_split(np.arange(steps), groups)])
         lengths /= lengths.sum()
-        solvers = ShiftedSolvers(system.mass, system.stiffness, "mumps", 0.0)
+        solvers = ShiftedSolvers(system.mass, system.stiffness, system.taken, "mumps", 0.0)
         before, right = system.mass.createVecRight(), system.mass.createVecLeft()
         state = system.initial.copy()
         curves = []
@@ -299,7 +299,7 @@ def reference(prepared: Prepared) -> Trajectory:
     """Region curves of the exact solution of the discrete problem, to 1e-8, at all times: see `truth`."""
     system = prepared.problem.system
     comm = system.mass.comm.tompi4py()
-    solvers = ShiftedSolvers(system.mass, system.stiffness, "mumps", 0.0)
+    solvers = ShiftedSolvers(system.mass, system.stiffness, system.taken, "mumps", 0.0)
     times = np.geomspace(min(WINDOWS.values()), 1.0, 400)
     times[-1] = 1.0
     found = integrate(system, solvers, prepared.watch, times, REFERENCE_TOLERANCE, 1000, np.empty(0))
@@ -362,7 +362,7 @@ def yardstick(prepared: Prepared) -> tuple[float, float]:
     right = system.mass.createVecLeft()
     right.array[:] = system.initial_amount + 0.01 * system.load
     solution = np.empty_like(system.load)
-    solvers = ShiftedSolvers(system.mass, system.stiffness, "mumps", 0.0)
+    solvers = ShiftedSolvers(system.mass, system.stiffness, system.taken, "mumps", 0.0)
     laps = []
     for _ in range(26):
         clock = Stopwatch(comm)

@@ -17,7 +17,7 @@ from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.components import Components, components
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag
-from microlith.solver.linear_solvers import choose_method, new_ksp, prepare_factors
+from microlith.solver.linear.solvers import choose_method, new_ksp, prepare_factors
 from microlith.solver.options import SolverOptions
 from microlith.solver.problem import forms
 

@@ -14,7 +14,8 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.solver.krylov.evolution import Record, evolve
-from microlith.solver.linear_solvers import ShiftedSolvers, choose_method
+from microlith.solver.linear.shifted import ShiftedSolvers
+from microlith.solver.linear.solvers import choose_method
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import MOST_KINKS
 from microlith.solver.problem.problem import Problem
@@ -25,6 +26,8 @@ from microlith.solver.times import EQUAL, after_kinks, output_times
 SAMPLES = 4000  # times at which first crossings are looked for
 SEVERAL = 1_000_000  # unknowns, over all the solvers that are kept where transfer coefficients come back
 INNER = 1e-2  # inner tolerance of CG per unit of outer tolerance
+STIFF = 1e-12  # limit of what counts as stiff (see ShiftedSolvers), per inverse of the tolerance,
+STIFF_RANGE = (1e-7, 1e-3)  # but within this
 REPEATABLE = 1e-9  # inner tolerance of CG at most: multigrid differs with the ranks, and the curves must not
 
 
@@ -196,11 +199,13 @@ def solve(
     inner = options.inner_tolerance or min(INNER * time.tolerance, REPEATABLE)
     degree = problem.space.element.basix_element.degree
     kept = int(np.clip(SEVERAL // problem.unknowns, 1, 4)) if problem.system.transfers else 1
-    solvers = ShiftedSolvers(problem.system.mass, problem.system.stiffness, method, inner, dim, degree, kept=kept)
+    stiff = float(np.clip(STIFF / time.tolerance, *STIFF_RANGE))
     flows = np.array([problem.amount, *(f for s in problem.fluxes for f in (s.rate, s.level))])
     found = evolve(
         problem.system,
-        solvers,
+        lambda system: ShiftedSolvers(
+            system.mass, system.stiffness, system.taken, method, inner, dim, degree, kept, stiff
+        ),
         [watch, flows] if extra is None else [watch, flows, extra],
         watched_times,
         time.tolerance,

@@ -19,7 +19,7 @@ from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.meshing.fitted import improve, outline as outlines, segments as cuts, sizing
 from microlith.meshing.fitted.sizing import SizeField
-from microlith.meshing.mesh.phasemesh import ImageMesh
+from microlith.meshing.mesh.phasemesh import Triangulation
 
 Progress = Callable[[str], None]
 
@@ -31,9 +31,9 @@ class MeshingError(RuntimeError):
     """gmsh made no valid mesh: a failure of ours, not of the input."""
 
 
-def fitted_mesh(
+def fitted_triangulation(
     image: LabelImage, options: MeshOptions, solved: Sequence[int], progress: Progress | None = None
-) -> ImageMesh:
+) -> Triangulation:
     """Triangulate a 2D image with smooth interfaces that the phases on both sides share.
 
     All phases are meshed; in those that are not solved, elements grow as fast as their surfaces let them. The mesh
@@ -69,12 +69,10 @@ def fitted_mesh(
     phase = _phases(triangles, pieces)
     points = improve.relax(points, triangles, pieces.ends)
     points, triangles = improve.improve(points, triangles, phase, pieces.ends, image.frame)
-    return ImageMesh(
+    return Triangulation(
         points=points,
-        vertex=np.arange(len(points), dtype=np.int64),
-        cells=triangles,
+        triangles=triangles,
         phase=phase,
-        shape="triangle",
         names=image.names,
         unit=image.unit,
         extent=image.frame,

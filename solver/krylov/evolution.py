@@ -4,7 +4,7 @@ K changes where a transfer coefficient jumps; rational Krylov then starts anew f
 changes are taken up by superposition within a stretch (see `superposition`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,10 +14,12 @@ from scipy.sparse import csr_array
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array
+from microlith.solver.krylov.closed_parts import closed_parts
 from microlith.solver.krylov.integrate import Integration, Progress, integrate_each
 from microlith.solver.krylov.superposition import Response, Superposition, SuperpositionProjection
-from microlith.solver.krylov.tasks import UnitLoad, closed_system, start_task, unit_task, units_of
-from microlith.solver.linear_solvers import ShiftedSolvers, matrix_times
+from microlith.solver.krylov.tasks import UnitLoad, start_task, unit_task, units_of
+from microlith.solver.linear.shifted import ShiftedSolvers
+from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.courses import NEAR
 from microlith.solver.problem.assembly import project
 from microlith.solver.problem.system import LinearSystem
@@ -82,7 +84,7 @@ class Evolution:
 
 def evolve(
     system: LinearSystem,
-    solvers: ShiftedSolvers,
+    solvers_of: Callable[[LinearSystem], ShiftedSolvers],
     records: Sequence[Array | csr_array],
     times: Array,
     tolerance: float,
@@ -94,7 +96,7 @@ def evolve(
 
     Args:
         system: The problem; its transfer coefficients change by jumps only.
-        solvers: Of (M + γK) x = r, K that at time 0; destroyed at the end.
+        solvers_of: Solvers of (M + γK) x = r for the system with the transfer coefficients of a time.
         records: Linear functionals (functionals, owned) to take down; the error of the first ones is what counts.
         times: Increasing, at which it counts.
         tolerance: Wanted absolute error of these functionals.
@@ -108,7 +110,7 @@ def evolve(
     """
     end = float(times[-1])
     cuts = sorted({0.0, end, *(kink for transfer in system.transfers for kink in transfer.course.kinks(end))})
-    operators = _Operators(system, solvers)
+    operators = _Operators(system, solvers_of)
     walk = _Walk(records, times, field_times, tolerance / (len(cuts) - 1), max_solves, progress)
     for start, stop in pairwise(cuts):
         walk.go_on(*operators.at(start), start, stop, keep=len(cuts) - 1 <= KEPT)
@@ -120,28 +122,23 @@ def evolve(
 class _Operators:
     """Systems and solvers for the transfer coefficients of a time; the latest few are kept."""
 
-    def __init__(self, system: LinearSystem, solvers: ShiftedSolvers) -> None:
-        self._first = system
-        self._kept = {system.coefficients(0.0): (system, solvers)}
+    def __init__(self, system: LinearSystem, solvers_of: Callable[[LinearSystem], ShiftedSolvers]) -> None:
+        self._system, self._solvers_of = system, solvers_of
+        self._kept: dict[tuple[float, ...], tuple[LinearSystem, ShiftedSolvers]] = {}
         self._gone = [0, 0]  # solves and iterations of solvers that are no more
         self._poles: list[float] = []
-        self._template = solvers
 
     def at(self, time: float) -> tuple[LinearSystem, ShiftedSolvers]:
         """The system right after a time, and its solvers."""
-        key = self._first.coefficients(time)
+        key = self._system.coefficients(time)
         if key in self._kept:
             self._kept[key] = self._kept.pop(key)  # the latest comes last
             return self._kept[key]
         while len(self._kept) >= OPERATORS:
             self._drop(next(iter(self._kept)))
-        system = self._first.at(time)
-        old = self._template
-        solvers = ShiftedSolvers(
-            system.mass, system.stiffness, old.method, old.inner_tolerance, old.dim, old.degree, kept=old.kept
-        )
-        self._kept[key] = (system, solvers)
-        return system, solvers
+        system = self._system.at(time)
+        self._kept[key] = (system, self._solvers_of(system))
+        return self._kept[key]
 
     def totals(self) -> tuple[int, int, tuple[float, ...]]:
         """Solves, iterations of CG and poles of all solvers so far."""
@@ -160,7 +157,7 @@ class _Operators:
         self._gone = [self._gone[0] + solvers.solves, self._gone[1] + solvers.iterations]
         self._poles += solvers.poles
         solvers.destroy()
-        if system is not self._first:
+        if system is not self._system:
             system.stiffness.destroy()
 
 
@@ -229,7 +226,7 @@ class _Walk:
         load = system.load_at(start)
         times = _within(self._times, start, end)
         fields = _within(self._field_times, start, end, with_end=end < self._times[-1])
-        closed = closed_system(system)
+        closed = closed_parts(system)
         something = float(max(np.abs(array).max(initial=0.0) for array in (amount, state, load)))
         tasks = []
         based = comm.allreduce(something, op=MPI.MAX) > 0 or not units

@@ -28,10 +28,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mpi4py import MPI
+
 from microlith.imaging.typing import Array
+from microlith.solver.krylov.closed_parts import ClosedParts
 from microlith.solver.krylov.space import EXHAUSTED, ErrorEstimate, KrylovSpace
 from microlith.solver.krylov.trajectory import Segment, Trajectory
-from microlith.solver.linear_solvers import ShiftedSolvers, matrix_times
+from microlith.solver.linear.shifted import ShiftedSolvers
+from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.options import FIELD_TOLERANCE
 from microlith.solver.problem.system import LinearSystem
 
@@ -46,6 +50,7 @@ SINGLE_SEGMENT = 1e-3  # tolerance from which one segment serves the whole time
 LONGEST_SINGLE = 1e6  # end per first time of interest up to which a single segment does
 SINGLE_POLE = 80.0  # length of a single segment per γ at the tolerance SINGLE_SEGMENT
 SINGLE_POLE_POWER = -0.4  # power of the tolerance with which SINGLE_POLE changes
+ROUNDING = 0.01  # of the tolerance: rounding that is bounded by less is not measured
 FEWEST = 8  # solves in a segment before the estimate is believed
 
 
@@ -90,8 +95,8 @@ class Task:
     # and below them those of their integrals from the segment's start; otherwise it is the largest, without integrals
     gauge: Callable[[float, Array], Callable[[Array], float]] | None = None
     field_weight: float = 1.0  # weight of the field's error
-    drift: float = 0.0  # rate at which all of u grows besides: of a closed problem, whose load then adds up to 0
-    weights: Array | None = None  # (owned,) M 1 of a closed problem, in which solves keep the amount
+    closed: ClosedParts | None = None  # in which solves keep the amount, and the load adds up to 0
+    drift: Array | None = None  # (owned,) rate at which u grows besides: in closed parts that are fed
 
 
 def integrate(
@@ -213,16 +218,18 @@ class _TaskRun:
         """One segment and its error; `times` count from its start, `most` the solves of this task."""
         system, solvers, task = self._system, self._solvers, self.task
         first_solve = solvers.solves
-        space = KrylovSpace(system, self._watch, max(most - self._solves, FEWEST), task.weights)
+        space = KrylovSpace(system, self._watch, max(most - self._solves, FEWEST), task.closed)
         most = first_solve + max(most - self._solves, FEWEST)
         right = system.mass.createVecLeft()
         right.array[:] = self._amount + gamma * task.load
         lift = np.empty_like(self._state)
         solvers.solve(gamma, right, lift)
         lift[system.held] = self._state[system.held]
-        if task.weights is not None:  # then 1ᵀ(M + γK) = 1ᵀM; what CG leaves of that would add up
-            lift = space.with_amount(lift, float(space.dots(right.array_r, np.ones_like(lift))))
+        if task.closed is not None:  # then 1ᵀ(M + γK) = 1ᵀM there; what CG leaves of that would add up
+            lift = task.closed.with_amounts(lift, task.closed.amounts(right.array_r))
 
+        rounding = self._rounding(gamma, span[1] - span[0], lift, tolerance)
+        tolerance = max(tolerance - rounding, 0.5 * tolerance)
         watched_lift = space.dots(self._watch, lift)
         smallest = EXHAUSTED * (space.norm(self._state) + space.norm(lift))
         whole = np.sqrt(space.total_mass())
@@ -250,4 +257,20 @@ class _TaskRun:
                     self._progress(solvers.solves, error)
             if solvers.solves - first_solve < FEWEST:
                 error = np.inf
-        return segment, error if grown else 0.0  # a space that grows no more holds the solution
+        # A space that grows no more holds the solution. Solves that iterate say at last how far they got.
+        rounding = max(rounding, self._rounding(gamma, span[1] - span[0], lift, tolerance))
+        return segment, rounding + (error if grown else 0.0)
+
+    def _rounding(self, gamma: float, length: float, lift: Array, tolerance: float) -> float:
+        """What rounding in the solves may have done to the means by the end of a segment.
+
+        An error δ of S = (M + γK)⁻¹M, the same in all its products, is one of δ/γ in the rates of A.
+        """
+        size = float(max(np.abs(self._state).max(initial=0.0), np.abs(lift).max(initial=0.0)))
+        largest = self._system.mass.comm.tompi4py().allreduce(size, op=MPI.MAX)
+        weight = length / gamma * largest * self.task.field_weight
+        enough = ROUNDING * tolerance / max(weight, 1e-300)
+        closed = self.task.closed
+        if closed is None:
+            return weight * self._solvers.rounding(gamma, enough, lambda u: u)
+        return weight * self._solvers.rounding(gamma, enough, lambda u: closed.with_amounts(u, closed.whole))

@@ -7,6 +7,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array
+from microlith.solver.krylov.closed_parts import ClosedParts
 from microlith.solver.problem.system import LinearSystem
 
 WINDOW = 4  # iterates compared: Krylov errors fall in steps, and two neighbours may agree by chance
@@ -17,10 +18,10 @@ EXHAUSTED = 1e-13  # relative size at which a vector counts as zero
 class KrylovSpace:
     """An M-orthonormal basis that grows by a vector at a time, and the projections of S and of functionals on it."""
 
-    def __init__(self, system: LinearSystem, watch: Array, most: int, weights: Array | None = None) -> None:
-        """`weights`, M 1, keep all vectors at mean 0."""
+    def __init__(self, system: LinearSystem, watch: Array, most: int, closed: ClosedParts | None = None) -> None:
+        """In closed parts all vectors are kept at mean 0."""
         self._system = system
-        self._weights = weights
+        self._closed = closed
         self._watch = watch
         self._comm = system.mass.comm.tompi4py()
         self._storage = np.empty((most, system.initial.size))  # pages that are never written cost nothing
@@ -44,16 +45,13 @@ class KrylovSpace:
         """1ᵀM1 over what is not held: the square of the norm of the constant 1."""
         return self.norm(np.ones(self._system.initial.size)) ** 2
 
-    def with_amount(self, z: Array, wanted: float) -> Array:
-        """The vector with 1ᵀM z as wanted, by a constant; as it is where there are no weights."""
-        if self._weights is None:
-            return z
-        is_there, whole = self._comm.allreduce(np.array([self._weights @ z, self._weights.sum()]), op=MPI.SUM)
-        return z + (wanted - is_there) / whole
+    def _even(self, z: Array) -> Array:
+        """The vector without its mean in closed parts."""
+        return z if self._closed is None else self._closed.with_amounts(z, np.zeros(len(self._closed.whole)))
 
     def add(self, z: Array, smallest: float) -> bool:
         """Take up S v of the newest v (or the first vector); False where it adds nothing to the span."""
-        z = self.with_amount(z, 0.0)
+        z = self._even(z)
         norm, before = self.norm(z), np.inf
         threshold = max(EXHAUSTED * norm, smallest if not len(self.basis) else 0.0)
         column = None
@@ -62,7 +60,7 @@ class KrylovSpace:
         while len(self.basis) and norm > threshold and norm < 0.7 * before:
             along = self.dots(self.basis, self.mass_x.array_r)
             column = along if column is None else column
-            z = self.with_amount(z - along @ self.basis, 0.0)
+            z = self._even(z - along @ self.basis)
             norm, before = self.norm(z), norm
         if column is not None:
             self.smoothed = _bordered(self.smoothed, column)

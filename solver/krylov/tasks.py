@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpi4py import MPI
-
 from microlith.imaging.typing import Array
+from microlith.solver.krylov.closed_parts import ClosedParts
 from microlith.solver.krylov.integrate import Task
-from microlith.solver.linear_solvers import matrix_times
 from microlith.solver.physics.courses import NEAR, Breaks, Course
 from microlith.solver.problem.assembly import project
 from microlith.solver.problem.system import LinearSystem
@@ -18,7 +16,6 @@ PER_DECADE = 40  # lags per decade at which the error of a response counts
 FIELD_EVERY = 10  # lags, that at which the field's error counts
 SHORTEST = 1e-8  # lag per length of the run below which none counts
 MOST_TIMES = 4000  # at which the bound of the error is evaluated
-CLOSED = 1e-12  # |K 1| per |K| at which K takes nothing away from a constant
 
 
 @dataclass(frozen=True)
@@ -60,34 +57,6 @@ def units_of(system: LinearSystem, start: float, end: float) -> list[UnitLoad]:
     return list(units.values())
 
 
-@dataclass(frozen=True)
-class ClosedSystem:
-    """A problem whose K takes nothing away from a constant: only the loads change its amount."""
-
-    weights: Array  # (owned,) M 1
-    whole: float  # 1ᵀM 1
-    comm: MPI.Intracomm
-
-    def split(self, load: Array) -> tuple[Array, float]:
-        """A load without its mean part, and the rate at which all of u grows by that."""
-        drift = float(self.comm.allreduce(load.sum(), op=MPI.SUM)) / self.whole
-        return load - drift * self.weights, drift
-
-
-def closed_system(system: LinearSystem) -> ClosedSystem | None:
-    """Whether nothing but given fluxes feeds the problem, and no sink empties it; None where that is not so."""
-    comm = system.mass.comm.tompi4py()
-    ones = np.ones_like(system.initial)
-    lost = float(np.abs(matrix_times(system.stiffness, ones)).max(initial=0.0))
-    scale = float(system.stiffness.getDiagonal().array_r.max(initial=0.0))
-    lost, scale = (comm.allreduce(largest, op=MPI.MAX) for largest in (lost, scale))
-    anything_held = comm.allreduce(len(system.held), op=MPI.SUM) > 0
-    if anything_held or not system.loads or lost > CLOSED * scale:
-        return None
-    weights = matrix_times(system.mass, ones)
-    return ClosedSystem(weights, float(comm.allreduce(weights.sum(), op=MPI.SUM)), comm)
-
-
 def start_task(
     load: Array,
     amount: Array,
@@ -95,17 +64,17 @@ def start_task(
     times: Array,
     field_times: Array,
     tolerance: float,
-    closed: ClosedSystem | None,
+    closed: ClosedParts | None,
 ) -> Task:
     """The start, with the loads as they are at first; times count from there."""
     if closed is None:
         return Task(load, amount, state, times, field_times, tolerance)
     load, drift = closed.split(load)
-    return Task(load, amount, state, times, field_times, tolerance, drift=drift, weights=closed.weights)
+    return Task(load, amount, state, times, field_times, tolerance, closed=closed, drift=drift)
 
 
 def unit_task(
-    system: LinearSystem, unit: UnitLoad, start: float, times: Array, tolerance: float, closed: ClosedSystem | None
+    system: LinearSystem, unit: UnitLoad, start: float, times: Array, tolerance: float, closed: ClosedParts | None
 ) -> Task:
     """The response to a unit step of a load, so well known that its superposition is within the tolerance.
 
@@ -115,7 +84,7 @@ def unit_task(
         start: Of the stretch of time.
         times: Increasing, from `start`, at which the error counts; the last is the end of the stretch.
         tolerance: Of the superposition.
-        closed: Of a closed problem.
+        closed: Closed parts of the problem.
     """
     breaks = unit.breaks(start, start + times[-1])
     following = np.searchsorted(times, breaks.times + NEAR, side="right")
@@ -128,7 +97,7 @@ def unit_task(
     changes = _Changes(breaks, _Variation(*unit.variation(start, start + times[-1])))
     moments = times[:: 1 + len(times) // MOST_TIMES]
     state = unit.held + project(system.mass, unit.drag)
-    load, drift = (unit.push, 0.0) if closed is None else closed.split(unit.push)
+    load, drift = (unit.push, None) if closed is None else closed.split(unit.push)
     return Task(
         load + unit.held,
         unit.drag,
@@ -138,8 +107,8 @@ def unit_task(
         tolerance,
         gauge=lambda first, within: changes.gauge(moments, first, within),
         field_weight=changes.whole,
+        closed=closed,
         drift=drift,
-        weights=None if closed is None else closed.weights,
     )
 
 

@@ -50,17 +50,19 @@ class Trajectory:
 
     segments: tuple[Segment, ...]
     comm: MPI.Intracomm
-    drift: float = 0.0  # rate at which all of u grows besides what the segments say
+    drift: Array | None = None  # (owned,) rate at which u grows besides what the segments say
 
     def state(self, time: float) -> Array:
         """u(time), owned entries."""
         segment = next((s for s in self.segments if time <= s.end), self.segments[-1])
         state = segment.state(time - segment.start)
-        return state + self.drift * time if self.drift else state
+        return state if self.drift is None else state + self.drift * time
 
     def combined(self, times: Array, values: Array, integrals: Array) -> Array:
         """Sum of values[i] u(times[i]) + integrals[i] ∫ u from 0 to times[i], owned entries."""
-        total = np.full_like(self.segments[0].lift, self.drift * float(values @ times + integrals @ times**2 / 2))
+        total = np.zeros_like(self.segments[0].lift)
+        if self.drift is not None:
+            total += float(values @ times + integrals @ times**2 / 2) * self.drift
         for segment in self.segments:
             s = np.clip(times, segment.start, segment.end) - segment.start
             here = (times > segment.start) & ((times <= segment.end) | (segment is self.segments[-1]))
@@ -75,10 +77,9 @@ class Trajectory:
         parts = tuple(_projected(rows, segment, self.comm) for segment in self.segments)
         nothing = np.empty((0, 0))
         bare = tuple(replace(segment, lift=nothing.ravel(), basis=nothing) for segment in self.segments)
-        if not self.drift:
+        if self.drift is None:
             return Projection(bare, parts)
-        sums = np.asarray(rows.sum(axis=1), dtype=np.float64).ravel()
-        return Projection(bare, parts, self.drift * self.comm.allreduce(sums, op=MPI.SUM))
+        return Projection(bare, parts, self.comm.allreduce(rows @ self.drift, op=MPI.SUM))
 
 
 @dataclass(frozen=True)

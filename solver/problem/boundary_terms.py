@@ -10,7 +10,7 @@ from petsc4py import PETSc
 from ufl.core.expr import Expr
 
 from microlith.imaging.typing import Array, Indices
-from microlith.solver.linear_solvers import matrix_times
+from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.courses import Course
 from microlith.solver.problem import forms
 from microlith.solver.problem.assembly import add_to, matrix_of, vector_of
@@ -91,18 +91,25 @@ def surface_flux(
     return SurfaceFlux(name, matrix_times(mass, rows), matrix_times(transport, rows), start, dofs)
 
 
-def add_transfers(on: Discretization, boundaries: list[Boundary], stiffness: PETSc.Mat) -> None:
-    """Add first-order transfer through surfaces, with the coefficients of time 0, to the matrix of transport."""
+def add_transfers(on: Discretization, boundaries: list[Boundary], stiffness: PETSc.Mat) -> Array:
+    """Add first-order transfer through surfaces, where its coefficient does not change, to the matrix of transport.
+
+    Returns:
+        (owned,) What it takes from a constant: the products of the matrix with 1, as diffusion takes nothing.
+    """
+    taken = np.zeros(on.owned)
     for boundary in boundaries:
-        if boundary.coefficient is not None and boundary.capacity is None:
-            coefficient = _coefficient_at_start(on, boundary.coefficient)
+        if boundary.coefficient is not None and boundary.coefficient.is_constant and boundary.capacity is None:
+            coefficient = _scaled(on, boundary.coefficient)
             if not on.has_one_factor:
                 coefficient = coefficient * on.kappa
             add_to(stiffness, forms.transfer(coefficient, on.trial, on.test, boundary.measure))
+            taken += vector_of(forms.transfer(coefficient, on.one, on.test, boundary.measure))
+    return taken
 
 
-def _coefficient_at_start(on: Discretization, coefficient: Course) -> Expr:
-    """A transfer coefficient at time 0 in scaled units."""
+def _scaled(on: Discretization, coefficient: Course) -> Expr:
+    """A transfer coefficient that does not change, in scaled units."""
     return fem.Constant(on.mesh.mesh, on.scales.velocity(float(coefficient.after(0.0))))
 
 
@@ -121,8 +128,9 @@ def loads_of(
     assert boundary.concentration is not None
     if boundary.coefficient is not None:
         course = boundary.concentration.scaled(scales.time, scales.concentration)
-        velocity = _coefficient_at_start(on, boundary.coefficient)
-        push = vector_of(forms.transfer(velocity, on.one, on.test, boundary.measure))
+        push = np.zeros(on.owned)  # of a coefficient that changes its transfer has it
+        if boundary.coefficient.is_constant:
+            push = vector_of(forms.transfer(_scaled(on, boundary.coefficient), on.one, on.test, boundary.measure))
         return [Load(boundary.name, course, push, None, none)]
     loads = []
     for side in sides:
@@ -140,6 +148,7 @@ def transfers_of(on: Discretization, boundaries: list[Boundary], loads: list[Loa
         if boundary.coefficient is None or boundary.coefficient.is_constant:
             continue
         matrix = matrix_of(forms.transfer(on.kappa, on.trial, on.test, boundary.measure))
+        taken = vector_of(forms.transfer(on.kappa, on.one, on.test, boundary.measure))
         pushes = tuple(np.zeros_like(load.push) for load in loads)
         for load, push in zip(loads, pushes, strict=True):
             if load.drag is not None:
@@ -149,7 +158,7 @@ def transfers_of(on: Discretization, boundaries: list[Boundary], loads: list[Loa
             elif load.name == boundary.name:
                 push += vector_of(forms.transfer(on.one, on.one, on.test, boundary.measure))
         course = boundary.coefficient.scaled(on.scales.time, 1.0 / on.scales.velocity(1.0))
-        found.append(Transfer(course, matrix, pushes))
+        found.append(Transfer(course, matrix, taken, pushes))
     return tuple(found)
 
 

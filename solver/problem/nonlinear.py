@@ -19,7 +19,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from microlith.imaging.typing import Array
-from microlith.solver.linear_solvers import matrix_times
+from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.kirchhoff import Potential
 from microlith.solver.physics.laws import DiffusivityLaw
 from microlith.solver.physics.phases import Physics

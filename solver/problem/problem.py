@@ -10,7 +10,7 @@ from mpi4py import MPI
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.concentration import Display
-from microlith.solver.linear_solvers import matrix_times
+from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem import forms
 from microlith.solver.problem.assembly import matrix_like, matrix_of, per_phase, vector_of
@@ -26,6 +26,7 @@ from microlith.solver.problem.boundary_terms import (
 )
 from microlith.solver.problem.discretization import Discretization, discretized
 from microlith.solver.problem.nonlinear import NonlinearTerms, nonlinear_terms
+from microlith.solver.problem.parts import parts_of
 from microlith.solver.problem.scales import Scales, scales_of
 from microlith.solver.problem.system import LinearSystem, Load, without_held
 from microlith.solver.problem.transport import transport
@@ -101,11 +102,12 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
 
     sides = list(zip(boundaries, sides_of(on, boundaries), strict=True))
     fluxes = [surface_flux(boundary.name, some, mass, stiffness, start_amount) for boundary, some in sides]
-    add_transfers(on, boundaries, stiffness)
+    taken = add_transfers(on, boundaries, stiffness)
     loads = [load for boundary, some in sides for load in loads_of(on, boundary, some, mass, stiffness)]
     transfers = transfers_of(on, boundaries, loads)
     fluxes = with_given(fluxes, loads, mesh.mesh.comm)
-    system = without_held(mass, stiffness, tuple(loads), transfers, start_amount)
+    parts = parts_of(on.space, mesh, links)
+    system = without_held(mass, stiffness, taken, tuple(loads), transfers, start_amount, parts)
     return Problem(
         discretization=on,
         display=display,

@@ -10,6 +10,7 @@ from petsc4py import PETSc
 from microlith.imaging.typing import Array, Indices
 from microlith.solver.physics.courses import NEAR, Course
 from microlith.solver.problem.assembly import SUBSET_PATTERN, project
+from microlith.solver.problem.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Transfer:
 
     course: Course  # of the coefficient; scaled times and values
     matrix: PETSc.Mat  # per unit of the coefficient; rows and columns of held unknowns are zero
+    taken: Array  # (owned,) the matrix times 1
     pushes: tuple[Array, ...]  # of each load (owned,), per unit of the coefficient and of that load's course
 
 
@@ -37,15 +39,19 @@ class Transfer:
 class LinearSystem:
     """M u' + K u = b(t), u(0) = u0, distributed; rows and columns of held unknowns are zero in M, unit in K.
 
-    Stiffness and loads hold for the transfer coefficients at time 0.
+    Stiffness and loads are without the transfers whose coefficients change: `at` gives the system with them.
     """
 
     mass: PETSc.Mat
     stiffness: PETSc.Mat
+    # (owned,) K 1, what surfaces take from a constant, 1 on held rows. Made of the terms of the case, not of the rows
+    # of K, so that it is 0 where nothing is taken and right where that is little beside the entries of K.
+    taken: Array
     loads: tuple[Load, ...]
     initial_amount: Array  # (owned,) M u0, zero on held rows
     initial: Array  # (owned,) u0, with the held values
     held: Indices  # owned rows that are held
+    parts: Parts  # that hang together
     transfers: tuple[Transfer, ...] = ()  # whose coefficients change
 
     @cached_property
@@ -68,7 +74,7 @@ class LinearSystem:
     def load_at(self, time: float) -> Array:
         """The load b(t) without what a change of held values drags along, (owned,), with the held values on held rows.
 
-        Right after a jump; K and what it puts into b as the system has them, which `at` gives for other times.
+        Right after a jump; without the transfers that change.
         """
         total = np.zeros_like(self.initial)
         for load in self.loads:
@@ -82,33 +88,44 @@ class LinearSystem:
         return tuple(float(transfer.course.after(time)) for transfer in self.transfers)
 
     def at(self, time: float) -> "LinearSystem":
-        """The system with K and loads for the transfer coefficients right after a time; the matrix K is a new one."""
-        stiffness = self.stiffness.copy()
-        loads = list(self.loads)
-        for transfer, then, first in zip(self.transfers, self.coefficients(time), self.coefficients(0.0), strict=True):
-            stiffness.axpy(then - first, transfer.matrix, structure=SUBSET_PATTERN)
+        """The system with all transfers, their coefficients those right after a time.
+
+        The matrix K is a new one where there are any that change, else the same.
+        """
+        if not self.transfers:
+            return self
+        stiffness, taken, loads = self.stiffness.copy(), self.taken.copy(), list(self.loads)
+        for transfer, coefficient in zip(self.transfers, self.coefficients(time), strict=True):
+            if coefficient == 0.0:
+                continue
+            stiffness.axpy(coefficient, transfer.matrix, structure=SUBSET_PATTERN)
+            taken += coefficient * transfer.taken
             loads = [
-                replace(load, push=load.push + (then - first) * push)
+                replace(load, push=load.push + coefficient * push)
                 for load, push in zip(loads, transfer.pushes, strict=True)
             ]
-        return replace(self, stiffness=stiffness, loads=tuple(loads))
+        return replace(self, stiffness=stiffness, taken=taken, loads=tuple(loads))
 
 
 def without_held(
     mass: PETSc.Mat,
     stiffness: PETSc.Mat,
+    taken: Array,
     loads: tuple[Load, ...],
     transfers: tuple[Transfer, ...],
     start_amount: Array,
+    parts: Parts,
 ) -> LinearSystem:
-    """The system with held unknowns taken out; changes the matrices and the loads.
+    """The system with held unknowns taken out; changes the matrices, the loads and what is taken.
 
     Args:
         mass: Whole.
         stiffness: Whole.
+        taken: (owned,) K 1 of the whole matrix.
         loads: Of the whole matrices.
         transfers: Whole.
         start_amount: (owned,) M u0 of the whole problem.
+        parts: That hang together.
     """
     fixed = np.concatenate([np.empty(0, np.int32), *(load.held for load in loads)]).astype(np.int32)
     start_amount = start_amount.copy()
@@ -120,10 +137,20 @@ def without_held(
     start_amount[fixed] = 0.0
     for push in (push for transfer in transfers for push in transfer.pushes):
         push[fixed] = 0.0
+    # What is held takes from a constant beside it what couples them: −K χ of the held unknowns, which is their push.
+    for load in loads:
+        if load.drag is not None:
+            taken += load.push
+    taken[fixed] = 1.0
+    for transfer in transfers:
+        for load, push in zip(loads, transfer.pushes, strict=True):
+            if load.drag is not None:
+                transfer.taken[:] += push
+        transfer.taken[fixed] = 0.0
     for matrix, diagonal in ((mass, 0.0), (stiffness, 1.0), *((transfer.matrix, 0.0) for transfer in transfers)):
         matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
         matrix.zeroRowsColumnsLocal(fixed, diagonal)
     start = project(mass, start_amount)
     for load in loads:
         start[load.held] = load.course.after(0.0)
-    return LinearSystem(mass, stiffness, loads, start_amount, start, fixed, transfers)
+    return LinearSystem(mass, stiffness, taken, loads, start_amount, start, fixed, parts, transfers)

@@ -8,7 +8,7 @@ from dolfinx import fem
 from petsc4py import PETSc
 
 from microlith.imaging.typing import Array
-from microlith.solver.linear_solvers import matrix_times
+from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.problem.assembly import SAME_PATTERN, SUBSET_PATTERN
 from microlith.solver.problem.nonlinear import NonlinearDiffusion
 from microlith.solver.problem.problem import Problem
@@ -22,7 +22,7 @@ class Moment:
 
     held: tuple[float, ...]  # value of each load's course
     slopes: tuple[float, ...]  # its rate of change
-    coefficients: tuple[float, ...]  # of the transfers that change, less what K has of them
+    coefficients: tuple[float, ...]  # of the transfers that change
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,6 @@ class Dynamics:
         marked.x.array[self.held] = 1.0
         marked.x.scatter_forward()
         self._free = marked.x.array == 0.0
-        self._first = self.system.coefficients(0.0)
 
     @property
     def symmetric(self) -> bool:
@@ -71,7 +70,7 @@ class Dynamics:
         return Moment(
             held=tuple(along(a, b) for a, b in ends),
             slopes=tuple((b - a) / (end - start) for a, b in ends),
-            coefficients=tuple(along(a, b) - k for (a, b), k in zip(coefficients, self._first, strict=True)),
+            coefficients=tuple(along(a, b) for a, b in coefficients),
         )
 
     def hold(self, u: Array, moment: Moment) -> None:

@@ -13,7 +13,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from microlith.imaging.typing import Array
-from microlith.solver.linear_solvers import factorise_unsymmetric, matrix_times, new_ksp, prepare_factors
+from microlith.solver.linear.solvers import factorise_unsymmetric, matrix_times, new_ksp, prepare_factors
 from microlith.solver.problem.assembly import project
 from microlith.solver.problem.uptake import Rate
 from microlith.solver.steps.anderson import Mixing

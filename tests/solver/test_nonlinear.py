@@ -555,7 +555,7 @@ def test_lithium_balances_whatever_newton_leaves(tolerance, monkeypatch):
 
 def test_factors_of_both_kinds_agree(monkeypatch):
     """PETSc's own factors and MUMPS's, which it takes where PETSc was built without the ordering."""
-    from microlith.solver import linear_solvers as linear
+    from microlith.solver.linear import solvers as linear
 
     found = [run(slab_mesh(20), Physics((medium(EXPONENTIAL),), FED), 2, 1e-3)]
     monkeypatch.setattr(linear, "SPARSEST", "none-such")

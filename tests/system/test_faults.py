@@ -15,6 +15,7 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import ImageSource
 from microlith.imaging.readers.open import read_image
 from microlith.workflow.case.read import load_case
+from microlith.workflow.run.solved import solved
 
 pytestmark = pytest.mark.skipif(not FAULTS.is_dir(), reason=f"the collection of faults in {FAULTS} is absent")
 
@@ -130,3 +131,25 @@ def test_what_is_read_is_what_was_saved() -> None:
     """The counts above are those of the pixels."""
     image = read_image(ImageSource(str(FAULTS / "jpeg-in-tiff/clean.tif")))
     assert np.bincount(image.values.ravel()).tolist() == [300, 2678, 622]
+
+
+# --- numbers of the solver ---
+
+FINAL = {  # region, mol/m^3 at the end, and how far elements may be off
+    "weak-transfer/case.toml": ("gas", 40 * (1 - np.exp(-3)), 0.0),
+    "weak-transfer/case-sink.toml": ("gas", 40 * np.exp(-3), 0.0),
+    "contrast/case-1e-10.toml": ("liquid", 878.516, 0.0),
+    "contrast/case.toml": ("liquid", 878.516, 0.0),
+    "contrast/case-1e-7.toml": ("liquid", 878.516, 0.0),
+    "contrast/case-1e-5.toml": ("liquid", 878.516, 0.0),
+    "closed-box-alarm/case.toml": ("b", 500.0, 0.01),
+}
+
+
+@pytest.mark.parametrize("name", FINAL)
+def test_final_concentrations(name: str) -> None:
+    region, expected, in_space = FINAL[name]
+    found = solved(load_case(FAULTS / name), COMM)
+    stated = found.transient.error * found.ready.problem.scales.concentration
+    assert found.transient.curves[region][-1] == pytest.approx(expected, abs=stated + in_space)
+    assert stated < 1e-4 * found.ready.problem.scales.concentration

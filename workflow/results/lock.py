@@ -1,4 +1,4 @@
-"""Locks on files: a process holds one until it lets go or ends, however that is, and nobody holds one who is gone."""
+"""One writer to a result folder at a time: a lock that its process holds, and that nobody holds who is gone."""
 
 import errno
 import json
@@ -7,21 +7,20 @@ import time
 from pathlib import Path
 from socket import gethostname
 
+from microlith.imaging.errors import InputError
+
 try:
     import fcntl
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-# Of file systems that can't lock
+LOCK = ".microlith-lock"
+# Of file systems that can't lock; there, two runs into one folder are not told apart.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
-class Held(Exception):
-    """Another process holds the lock; the text says which."""
-
-
-class FileLock:
-    """Holds a lock from `acquire` until `release`, or until the process ends."""
+class FolderLock:
+    """Holds a folder from `acquire` until `release`, or until the process ends, however that is."""
 
     def __init__(self, path: Path, descriptor: int, certain: bool) -> None:
         self._path = path
@@ -29,19 +28,22 @@ class FileLock:
         self.certain = certain  # that no other process on this host holds it: some file systems can't lock
 
     @classmethod
-    def acquire(cls, path: Path) -> "FileLock":
-        """Hold a lock, with a file of that name that is there as long as the lock is held.
+    def acquire(cls, folder: Path) -> "FolderLock":
+        """Hold a folder.
 
         Raises:
-            Held: Another process holds it.
-            OSError: The file can't be made.
+            InputError: Another process holds it.
+            OSError: No file can be made in it.
         """
+        path = folder / LOCK
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
             try:
                 locked = _lock(descriptor)
                 if locked is False:
-                    raise Held(_holder(descriptor))
+                    raise InputError(
+                        f"{folder}: {_holder(descriptor)} writes to this folder; wait for it, or name another with -o"
+                    )
                 if not _is(path, descriptor):  # its holder has just removed it
                     os.close(descriptor)
                     continue
@@ -63,7 +65,7 @@ class FileLock:
             if _is(self._path, descriptor):
                 self._path.unlink()
         except OSError:
-            pass  # a lock that nobody holds hinders nobody
+            pass  # an empty lock that nobody holds hinders nobody
         finally:
             os.close(descriptor)
 
@@ -87,14 +89,15 @@ def _holder(descriptor: int) -> str:
     """Who says so in the file that it holds it."""
     try:
         told = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {int(told['process'])} on {told['host']}, since {told['since']}"
+        return f"another run (process {int(told['process'])} on {told['host']}, since {told['since']})"
     except (ValueError, KeyError, TypeError, OSError):
-        return "a process that did not say its number"
+        return "another run"
 
 
 def _is(path: Path, descriptor: int) -> bool:
     """Whether the open file is the one of that name."""
     try:
-        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
+        named, opened = os.stat(path, follow_symlinks=False), os.fstat(descriptor)
     except FileNotFoundError:
         return False
+    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)

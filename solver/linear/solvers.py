@@ -1,6 +1,4 @@
-"""Solvers of (M + γ K) x = r for many right sides: sparse Cholesky factors or CG with algebraic multigrid."""
-
-from dataclasses import dataclass, field
+"""What solves linear equations: sparse Cholesky or LU factors, or CG with algebraic multigrid."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,6 @@ PREFIX = "microlith_3d_"  # of these options in PETSc's database
 # LU factors of so few unknowns are found and used two to four times faster by PETSc's plain loops than by MUMPS.
 SMALL = 50_000
 SPARSEST = "amd"  # the ordering that fills least in; PETSc may have been built without it
-SAME = 1e-12  # relative difference up to which two γ are one: lengths of equal stretches differ by rounding
 
 
 def choose_method(wanted: str, dim: int, unknowns: int) -> str:
@@ -113,76 +110,6 @@ def prepare_factors(ksp: PETSc.KSP, dim: int) -> None:
     factors.setMumpsIcntl(14, 40)  # % of spare workspace: pivots may need it
     if dim == 2:
         factors.setMumpsIcntl(7, 2)  # approximate minimum fill
-
-
-@dataclass
-class ShiftedSolvers:
-    """Solver of (M + γ K) x = r, set up anew when γ changes; what depends on the pattern alone is kept then.
-
-    Both matrices are symmetric, M + γ K is positive definite, and they share one sparsity pattern.
-    """
-
-    mass: PETSc.Mat
-    stiffness: PETSc.Mat
-    method: str  # "mumps" or "cg"
-    inner_tolerance: float  # relative residual of CG; factors are exact to rounding
-    dim: int = 2  # of the space
-    degree: int = 1  # of the elements
-    kept: int = 1  # values of γ that stay set up at a time
-    solves: int = 0
-    iterations: int = 0  # of CG, over all solves
-    poles: list[float] = field(default_factory=list)  # the values of γ that were set up, in their order
-    _ready: dict[float, tuple[PETSc.KSP, PETSc.Mat]] = field(default_factory=dict)  # by γ, the latest last
-
-    def solve(self, gamma: float, right: PETSc.Vec, solution: NDArray[np.float64]) -> None:
-        """Solve (M + γ K) x = right into the owned entries `solution`.
-
-        Raises:
-            ArithmeticError: CG did not converge, or the factorisation broke down.
-        """
-        ksp = self._set_up(gamma)
-        x = self.mass.createVecRight()
-        ksp.solve(right, x)
-        reason = ksp.getConvergedReason()
-        if reason < 0:
-            raise ArithmeticError(
-                f"the {self.method} solver of (M + γK) gave up (PETSc reason {reason}, γ = {gamma:g})"
-            )
-        self.solves += 1
-        self.iterations += ksp.getIterationNumber() if self.method == "cg" else 0
-        solution[:] = x.array_r
-        x.destroy()
-
-    def _set_up(self, gamma: float) -> PETSc.KSP:
-        """The solver for this γ."""
-        for known in self._ready:
-            if abs(known - gamma) <= SAME * gamma:
-                self._ready[known] = self._ready.pop(known)
-                return self._ready[known][0]
-        new = len(self._ready) < self.kept
-        if new:
-            shifted = self.stiffness.duplicate(copy=True)
-            ksp = new_ksp(self.mass.comm, self.method, self.inner_tolerance, self.dim, self.degree)
-        else:
-            ksp, shifted = self._ready.pop(next(iter(self._ready)))
-            self.stiffness.copy(shifted, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        shifted.scale(gamma)
-        shifted.axpy(1.0, self.mass, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        shifted.setOption(PETSc.Mat.Option.SPD, True)
-        ksp.setOperators(shifted)
-        if self.method == "mumps" and new:
-            prepare_factors(ksp, self.dim)
-        ksp.setUp()
-        self.poles.append(gamma)
-        self._ready[gamma] = (ksp, shifted)
-        return ksp
-
-    def destroy(self) -> None:
-        """Free the factors; they are the largest arrays of a run."""
-        for ksp, shifted in self._ready.values():
-            ksp.destroy()
-            shifted.destroy()
-        self._ready.clear()
 
 
 def matrix_times(matrix: PETSc.Mat, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,179 @@
+"""Solvers of (M + γ K) x = r for many right sides: sparse Cholesky factors or CG with algebraic multigrid.
+
+Where γK is so much larger than M somewhere that clusters of unknowns are stiff (see `clusters`), they are used as the
+preconditioner of deflated conjugate gradients (see `deflated`). Where not, rounding changes the mean of a cluster by no
+more than the machine's precision per that limit; either way it is told how much that can be.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mpi4py import MPI
+from petsc4py import PETSc
+
+from microlith.imaging.typing import Array
+from microlith.solver.linear.clusters import Clusters, StiffClusters, nested_clusters, stiff_clusters
+from microlith.solver.linear.deflated import SHIFT, Deflated
+from microlith.solver.linear.differences import Differences
+from microlith.solver.linear.solvers import matrix_times, new_ksp, prepare_factors
+
+SAME = 1e-12  # relative difference up to which two γ are one: lengths of equal stretches differ by rounding
+PRECISION = float(np.finfo(np.float64).eps)
+SAFETY = 3.0  # of a measured error
+DEFLATED = 1e-11  # relative error in the energy norm at which deflated conjugate gradients stop
+
+
+@dataclass(eq=False)
+class _Ready:
+    """What is set up for one γ."""
+
+    ksp: PETSc.KSP
+    matrix: PETSc.Mat
+    deflated: Deflated | None
+    rounding: float  # of the mean of a cluster, relative, in one solve: a bound, or as measured,
+    measured: bool = False
+
+    def destroy(self) -> None:
+        if self.deflated is not None:
+            self.deflated.destroy()
+        self.ksp.destroy()
+        self.matrix.destroy()
+
+
+@dataclass
+class ShiftedSolvers:
+    """Solver of (M + γ K) x = r, set up anew when γ changes; what depends on the pattern alone is kept then.
+
+    Both matrices are symmetric, M + γ K is positive definite, and they share one sparsity pattern.
+    """
+
+    mass: PETSc.Mat
+    stiffness: PETSc.Mat
+    taken: Array  # (owned,) K 1, as the terms of the case say it
+    method: str  # "mumps" or "cg"
+    inner_tolerance: float  # relative residual of CG; factors are exact to rounding
+    dim: int = 2  # of the space
+    degree: int = 1  # of the elements
+    kept: int = 1  # values of γ that stay set up at a time
+    stiff: float = 1e-7  # what a cluster stores and exchanges, per sum of its diagonal, below which it is deflated
+    solves: int = 0
+    iterations: int = 0  # of CG, over all solves
+    poles: list[float] = field(default_factory=list)  # the values of γ that were set up, in their order
+    _ready: dict[float, _Ready] = field(default_factory=dict)  # by γ, the latest last
+    _graph: Differences | None = None  # K, where it was needed,
+    _levels: list[Clusters] = field(default_factory=list)  # and its clusters
+
+    def solve(self, gamma: float, right: PETSc.Vec, solution: Array) -> None:
+        """Solve (M + γ K) x = right into the owned entries `solution`; collective.
+
+        Raises:
+            ArithmeticError: CG did not converge, or the factorisation broke down.
+        """
+        ready = self._set_up(gamma)
+        self.solves += 1
+        if ready.deflated is not None:
+            found = ready.deflated.solve(right.array_r.copy(), DEFLATED)
+            ready.rounding = max(ready.rounding, found.error)
+            self.iterations += found.iterations
+            solution[:] = found.x
+            return
+        solution[:] = self._solved(ready, right)
+        self.iterations += ready.ksp.getIterationNumber() if self.method == "cg" else 0
+
+    def _solved(self, ready: _Ready, right: PETSc.Vec) -> Array:
+        """Solution, (owned,), as factors or multigrid give it."""
+        x = self.mass.createVecRight()
+        ready.ksp.solve(right, x)
+        reason = ready.ksp.getConvergedReason()
+        found = x.array_r.copy()
+        x.destroy()
+        if reason < 0:
+            raise ArithmeticError(
+                f"the {self.method} solver of (M + γK) gave up (PETSc reason {reason}, γ = {self.poles[-1]:g})"
+            )
+        return found
+
+    def rounding(self, gamma: float, enough: float, settled: Callable[[Array], Array]) -> float:
+        """Relative error that a solve with this γ may have of the mean of a cluster, by rounding; collective.
+
+        A bound where that is enough, else what a solve makes of a constant, (M + γK)⁻¹ (M 1 + γ K 1) − 1.
+
+        Args:
+            gamma: γ.
+            enough: Bound that will do.
+            settled: From a solution (owned,) to what is made of it.
+        """
+        ready = self._set_up(gamma)
+        if ready.rounding > enough and not ready.measured and ready.deflated is None:
+            right = self.mass.createVecLeft()
+            right.array[:] = matrix_times(self.mass, np.ones_like(self.taken)) + gamma * self.taken
+            x = self._solved(ready, right)
+            right.destroy()
+            worst = float(np.abs(settled(x) - 1.0).max(initial=0.0))
+            ready.rounding = SAFETY * self.mass.comm.tompi4py().allreduce(worst, op=MPI.MAX) + PRECISION
+            ready.measured = True
+        return ready.rounding
+
+    def _set_up(self, gamma: float) -> _Ready:
+        """What solves for this γ."""
+        for known in self._ready:
+            if abs(known - gamma) <= SAME * gamma:
+                self._ready[known] = self._ready.pop(known)
+                return self._ready[known]
+        new = len(self._ready) < self.kept
+        if new:
+            shifted = self.stiffness.duplicate(copy=True)
+            ksp = new_ksp(self.mass.comm, self.method, self.inner_tolerance, self.dim, self.degree)
+        else:
+            oldest = self._ready.pop(next(iter(self._ready)))
+            ksp, shifted = oldest.ksp, oldest.matrix
+            if oldest.deflated is not None:
+                oldest.deflated.destroy()
+            self.stiffness.copy(shifted, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        shifted.scale(gamma)
+        shifted.axpy(1.0, self.mass, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        lost, stiff = self._lost(gamma, shifted)
+        if stiff is not None:
+            diagonal = shifted.getDiagonal()
+            diagonal.scale(1.0 + SHIFT)
+            shifted.setDiagonal(diagonal)
+            diagonal.destroy()
+        shifted.setOption(PETSc.Mat.Option.SPD, True)
+        ksp.setOperators(shifted)
+        if self.method == "mumps" and new:
+            prepare_factors(ksp, self.dim)
+        ksp.setUp()
+        deflated = None
+        if stiff is not None and self._graph is not None:
+            deflated = Deflated(self.mass, self._graph, gamma, stiff, ksp.getPC())
+        self.poles.append(gamma)
+        self._ready[gamma] = _Ready(ksp, shifted, deflated, lost)
+        return self._ready[gamma]
+
+    def _lost(self, gamma: float, shifted: PETSc.Mat) -> tuple[float, StiffClusters | None]:
+        """How much rounding changes the means of clusters in one solve, and the clusters where that is too much."""
+        comm = self.mass.comm.tompi4py()
+        diagonal, storage = (matrix.getDiagonal().array_r.copy() for matrix in (shifted, self.mass))
+        free = storage > 0.0
+        ratio = comm.allreduce(float((diagonal[free] / storage[free]).max(initial=1.0)), op=MPI.MAX)
+        if ratio * self.stiff < 1.0:  # no cluster can be stiff then
+            return PRECISION * ratio, None
+        if self._graph is None:
+            self._graph = Differences(self.stiffness, self.taken)
+            self._levels = nested_clusters(self._graph)
+        stored = matrix_times(self.mass, np.ones_like(self.taken))
+        stiff = stiff_clusters(self._levels, self._graph, gamma, stored, diagonal, self.stiff)
+        if stiff.count == 0:
+            return PRECISION / self.stiff, None
+        return PRECISION, stiff
+
+    def destroy(self) -> None:
+        """Free the factors; they are the largest arrays of a run."""
+        for ready in self._ready.values():
+            ready.destroy()
+        self._ready.clear()
+        if self._graph is not None:
+            self._graph.destroy()
+            self._graph = None
