@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PATIENCE = 60.0  # seconds without a word after which the process is ended
-CPU = 8  # seconds of work for a question, beside what the work is known to take
+CPU = 4  # seconds of work for a question, beside what the work is known to take
 MEMORY = 1 << 30  # bytes of address space beside what Python and its libraries take
 HEAD = struct.Struct("<IQ")  # of an answer: lengths of its JSON and of its bytes
 MPI_VARIABLES = ("OMPI_COMM", "OMPI_UNIVERSE", "PMIX_", "PMI_", "PRTE_", "PRRTE_")  # of the rank that asks

@@ -18,7 +18,7 @@ def read_npy(path: Path, where: str) -> StoredImage:
     """Open a NumPy array in its file.
 
     Raises:
-        InputError: The file is damaged, cut short, or holds Python objects.
+        InputError: The file is damaged, cut short, longer than its header says, or holds Python objects.
     """
     with decoding(where, "NPY"), path.open("rb") as file:
         version = np.lib.format.read_magic(file)
@@ -32,7 +32,7 @@ def read_npy(path: Path, where: str) -> StoredImage:
         if len(shape) > MOST_AXES or any(n < 0 for n in shape):
             raise ValueError(f"its shape is {list(shape)}")
         array = InFile(path, where, "NPY", dtype, shape, file.tell(), fortran and len(shape) > 1)
-    if path.stat().st_size < array.end:
+    if path.stat().st_size != array.end:
         raise InputError(unreadable(where, "NPY", f"expected {array.end} bytes, got {path.stat().st_size}"))
     return StoredImage(shape, dtype, array.layers, files=(path,))
 

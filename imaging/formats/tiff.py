@@ -288,10 +288,12 @@ def _refuse_holes(page: "TiffPage | TiffFrame | None") -> None:
         raise ValueError("a page is missing")
     if page.is_contiguous:
         return
-    blocks = int(np.prod(page.chunked))
-    lengths_of = page.databytecounts
-    if len(page.dataoffsets) != blocks or len(lengths_of) != blocks or not all(lengths_of) or not all(page.dataoffsets):
-        there = sum(1 for offset, n in zip(page.dataoffsets, lengths_of, strict=False) if offset and n)
+    blocks, size = int(np.prod(page.chunked)), page.parent.filehandle.size
+    starts, counts = (np.array(values, np.float64) for values in (page.dataoffsets, page.databytecounts))
+    there = 0
+    if starts.shape == counts.shape:  # damaged tags hold anything
+        there = int(((starts > 0) & (counts >= 1) & (starts + counts <= size)).sum())
+    if there != blocks or len(starts) != blocks:
         raise ValueError(f"{there} of the {blocks} blocks of page {page.index} are there")
 
 

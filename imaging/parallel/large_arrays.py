@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from microlith.imaging.typing import Numbers
 
@@ -54,7 +52,7 @@ def _count_short(values: NDArray[Any], limit: int | None) -> dict[int, int] | No
     unsigned = np.dtype(f"u{values.dtype.itemsize}")
     total = np.zeros(1 << 8 * unsigned.itemsize, np.int64)
     for part in chunks(values):
-        total += np.bincount(part.astype(unsigned).ravel(), minlength=total.size)
+        total += np.bincount(part.astype(unsigned, copy=False).ravel(), minlength=total.size)
         if limit is not None and np.count_nonzero(total) > limit:
             return None
     # Negative values wrapped round to the upper half of the table; the cast brings them back.
@@ -148,6 +146,9 @@ def rename(values: NDArray[Any], names: Mapping[int, int]) -> NDArray[np.uint8]:
 
 def connected(pairs: Numbers, count: int) -> tuple[int, NDArray[np.int32]]:
     """Number of the connected sets of 0 ... count - 1 that pairs (n, 2) join, and the set of each."""
+    from scipy import sparse  # late: what only reads images does without
+    from scipy.sparse import csgraph
+
     graph = sparse.coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return csgraph.connected_components(graph, directed=False)
 

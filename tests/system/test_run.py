@@ -1,5 +1,6 @@
 """Whole runs of small cases: all files, all conditions a case file can name, closed forms, ranks, interruption."""
 
+import hashlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from datetime import datetime
 from pathlib import Path
 
 import closed_forms
@@ -64,6 +66,16 @@ def test_curves_file(done):
 
 def test_summary(done):
     found = summary(done)
+    image = found["image"]
+    assert image["voxel_size_m"] == pytest.approx([1e-8, 1e-8])
+    assert image["voxel_size_from"] == "the case file"
+    assert image["shape"] == [40, 60]
+    (file,) = image["files"]
+    assert image["sha256"] == hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    assert sum(image["voxels_of_labels"].values()) == 40 * 60
+    assert datetime.fromisoformat(found["run"]["started"]).tzinfo is not None
+    assert found["run"]["host"]
+    assert found["run"]["total_s"] >= sum(found["timings_s"].values()) - 0.1
     assert {"microlith", "dolfinx", "petsc", "gmsh", "numpy"} <= set(found["versions"])
     assert "Small case" in str(found["case"])
     assert found["cells"] > 500

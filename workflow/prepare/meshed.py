@@ -1,7 +1,7 @@
 """From a case to its mesh: read the image, hold the case against it, mesh it, and compare mesh and image."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
@@ -63,7 +63,15 @@ class Meshed:
         return int(topology.index_map(topology.dim).size_global)
 
 
-def mesh_of(case: Case, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm, *, check: bool = True) -> Meshed:
+def mesh_of(
+    case: Case,
+    solved: Sequence[int],
+    stages: Stages,
+    comm: MPI.Intracomm,
+    *,
+    check: bool = True,
+    seen: Callable[[LabelVolume], None] | None = None,
+) -> Meshed:
     """Read the image of a case and mesh it; collective.
 
     Args:
@@ -72,6 +80,7 @@ def mesh_of(case: Case, solved: Sequence[int], stages: Stages, comm: MPI.Intraco
         stages: Takes the times.
         comm: The ranks that share the mesh.
         check: Whether physics, regions and sizes are held against the image first.
+        seen: Gets the image before it is meshed; collective.
 
     Raises:
         InputError: The image or what the case says of it is at fault.
@@ -80,6 +89,8 @@ def mesh_of(case: Case, solved: Sequence[int], stages: Stages, comm: MPI.Intraco
     with file_named(case):
         with stages.stage("image", "reading the image"):
             found = read_image(case, comm, check)
+        if seen is not None:
+            seen(found.volume)
         method = method_of(case, found.volume.dim)
         if method == "fitted":
             return _fitted(found, solved, stages, comm)

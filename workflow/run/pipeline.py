@@ -74,3 +74,4 @@ def _tell_files(output: Path, found: Solved) -> None:
     log.info("pictures: %s%s", ", ".join(shown), more)
     if found.case.time.snapshots:
         log.info("fields: %s", output / FIELDS)
+    log.info("%.1f s in all", found.provenance.run_entries()["total_s"])

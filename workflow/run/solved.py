@@ -10,6 +10,7 @@ import numpy as np
 
 from mpi4py import MPI
 
+from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array
 from microlith.solver.transient import Transient, solve
@@ -18,6 +19,7 @@ from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.assemble import Prepared, assembled, log_report
 from microlith.workflow.prepare.meshed import file_named, mesh_of
 from microlith.workflow.results.particles import ParticleTable, particle_tables
+from microlith.workflow.run.provenance import Provenance
 from microlith.workflow.run.shown_range import ShownRange, shown_range
 from microlith.workflow.run.warnings import warnings_of
 from microlith.workflow.studies.spatial_error import SpatialError, spatial_error
@@ -35,6 +37,7 @@ class Solved:
     tables: tuple[ParticleTable, ...]  # one per region `surface`
     shown: ShownRange  # concentrations that pictures reach to
     warnings: tuple[str, ...]  # what to hear before the results are taken for right, in sentences
+    provenance: Provenance  # where, when and from which image
 
     @property
     def case(self) -> Case:
@@ -67,7 +70,13 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
         InputError: The case or its image is at fault.
     """
     stages = Stages()
-    meshed = mesh_of(case, case.physics.solved, stages, comm)
+    provenance = Provenance.begin(comm)
+
+    def seen(volume: LabelVolume) -> None:
+        nonlocal provenance
+        provenance = provenance.of_image(volume, comm)
+
+    meshed = mesh_of(case, case.physics.solved, stages, comm, seen=seen)
     on_root(comm, log_report, meshed)
     ready = assembled(meshed.case, meshed, stages)
     transient = _integrated(ready)
@@ -76,7 +85,7 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
     for sentence in warnings:
         log.warning("%s", sentence)
     space = _error_in_space(ready, transient, comm) if case.mesh.estimate else None
-    return Solved(ready, transient, space, _particles(ready, transient), shown, warnings)
+    return Solved(ready, transient, space, _particles(ready, transient), shown, warnings, provenance)
 
 
 def _integrated(ready: Prepared) -> Transient:

@@ -26,14 +26,16 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
         solved: What the run found.
         comm: The ranks that solved it.
     """
-    case, ready, transient = solved.case, solved.ready, solved.transient
+    ready, transient = solved.ready, solved.transient
     dim = ready.meshed.volume.dim
     memory = comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     report = ready.meshed.report
     return {
         "versions": versions(),
-        "case": interpreted(case),
-        "warnings": solved.warnings,
+        "run": solved.provenance.run_entries(),
+        "image": solved.provenance.image_entries(),
+        "case": _case_entries(solved),
+        "warnings": (*solved.provenance.origin.warnings, *solved.warnings),
         "cells": ready.meshed.cells,
         "unknowns": ready.problem.unknowns,
         **(fidelity_entries(report) if report is not None else {}),
@@ -62,6 +64,14 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
         "timings_s": solved.stages.timings,
         "peak_memory_bytes": memory,
     }
+
+
+def _case_entries(solved: Solved) -> dict[str, Any]:
+    """The case as understood, with the voxel size of the image file where the case gives none."""
+    entries = interpreted(solved.case)
+    if entries["image"]["voxel_size_m"] is None:
+        entries["image"]["voxel_size_m"] = list(solved.provenance.origin.voxel_size)
+    return entries
 
 
 def _solver_entries(solved: Solved, ranks: int) -> dict[str, Any]:
