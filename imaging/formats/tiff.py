@@ -32,8 +32,10 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)
 # get at most, where there is a bound.
 PLAIN = 1
 DEFLATE, LZW, PACKBITS, LZMA, ZSTD = (8, 32946, 50013), (5,), (32773,), (34925,), (34926, 50000)
-HERE = {PLAIN, 2, 3, 4, 32771, *DEFLATE, *LZW, *PACKBITS, *LZMA, *ZSTD}
+FAX = (2, 3, 4, 32771)
+HERE = {PLAIN, *FAX, *DEFLATE, *LZW, *PACKBITS, *LZMA, *ZSTD}
 SHORTEST = {
+    **dict.fromkeys(FAX, 100_000),  # a white row of any length is a bit
     **dict.fromkeys(DEFLATE, 1032),
     **dict.fromkeys(LZW, 4096),
     **dict.fromkeys(PACKBITS, 128),

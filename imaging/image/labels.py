@@ -1,6 +1,6 @@
 """From the labels in an image to phases, and label images that name regions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.image.voxel_sizes import voxel_sizes
 from microlith.imaging.options import ImageSource, PhaseLabels
 from microlith.imaging.parallel.large_arrays import count_values, rename
-from microlith.imaging.readers.open import HEADERLESS, read_image
+from microlith.imaging.readers.open import HEADERLESS, open_image, read_image, whole_image
 
 MOST_PHASES = 255  # that fit into a byte, and into the facet tags of a mesh
 
@@ -80,6 +80,7 @@ def read_region_labels(
     shape: tuple[int, ...],
     key: str = "labels",
     stored_shape: tuple[int, ...] = (),
+    tell: Callable[[str], object] | None = None,
 ) -> NDArray[Any]:
     """Read a label image that names regions of the segmented image, with the same crop and majority vote.
 
@@ -89,6 +90,7 @@ def read_region_labels(
         shape: Of LabelImage.phase.
         key: Head of error messages: the key of the case file that named the label image.
         stored_shape: LabelImage.stored_shape, to make sure that a crop cuts the same part from both.
+        tell: Gets what the user has to hear of the files, in sentences.
 
     Returns:
         Labels, integers of the given shape; 0xRRGGBB in a colour picture, indices in one with a palette.
@@ -97,7 +99,11 @@ def read_region_labels(
         InputError: The label image can't be read or is of another shape than the segmented one.
     """
     headerless = Path(path).suffix.lower() in HEADERLESS
-    raw = read_image(ImageSource(path, raw=source.raw if headerless else None, folder=source.folder), key)
+    found = open_image(ImageSource(path, raw=source.raw if headerless else None, folder=source.folder), key)
+    if tell is not None:
+        for sentence in found.warnings:
+            tell(sentence)
+    raw = whole_image(found, f"{key}: {path}")
     stored = raw.values.shape
     fits = stored == stored_shape if stored_shape else len(stored) == len(shape)
     if fits:

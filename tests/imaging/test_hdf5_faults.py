@@ -1,6 +1,9 @@
 """HDF5 files that crashed the library, or of which a part was taken for zeros."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +168,26 @@ def test_damage_is_survived(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5", chunks=(2, 4, 5), compression="gzip")
     assert_never_filled_in(path, STACK, ("can't be read as HDF5", "/image", "no array"), step=path.stat().st_size // 25)
     np.testing.assert_array_equal(outcome(path)[0], STACK)
+
+
+def test_the_process_that_reads_ends_with_the_one_that_asks(tmp_path: Path) -> None:
+    """Also where that one is killed and can't clean up."""
+    write(tmp_path / "a.h5", chunks=(1, 2, 2), compression="gzip")
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom microlith.imaging.readers import hdf5\n"
+        f"stored = hdf5.read_hdf5(Path({str(tmp_path / 'a.h5')!r}), None, 'w')\n"
+        f"print(hdf5._process(Path({str(tmp_path / 'a.h5')!r}))._process.pid, flush=True)\ntime.sleep(100)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout is not None
+        reading = int(asking.stdout.readline())
+        assert Path(f"/proc/{reading}").exists()
+        asking.kill()
+    for _ in range(200):
+        if not Path(f"/proc/{reading}").exists():
+            return
+        time.sleep(0.05)
+    pytest.fail("it is still there")
 
 
 def test_nothing_of_the_working_folder_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

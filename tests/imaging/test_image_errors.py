@@ -10,7 +10,7 @@ from PIL import Image
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.options import ImageSource, RawLayout
-from microlith.imaging.readers.open import read_image
+from microlith.imaging.readers.open import open_image, read_image
 
 STACK = (np.arange(5 * 40 * 60) % 3).reshape(5, 40, 60).astype(np.uint8)
 
@@ -266,3 +266,43 @@ def test_folder_without_slices_and_with_two_kinds(tmp_path: Path) -> None:
     Image.fromarray(STACK[0]).save(tmp_path / "1.bmp")
     assert "holds .bmp and .png files" in refusal(tmp_path)
     assert "matches notes.txt" in refusal(tmp_path / "*")
+
+
+@pytest.mark.parametrize("kind", ["npy", "fortran.npy", "raw", "tif", "h5", "mha"])
+def test_cut_short_after_it_was_opened(tmp_path: Path, kind: str) -> None:
+    """A mapped file ended the process with a bus error."""
+    path = tmp_path / f"a.{kind}"
+    writers = {
+        "npy": lambda: np.save(path, STACK),
+        "fortran.npy": lambda: np.save(path, np.asfortranarray(STACK)),
+        "raw": lambda: path.write_bytes(STACK.tobytes()),
+        "tif": lambda: tifffile.imwrite(path, STACK, photometric="minisblack"),
+        "h5": lambda: write_hdf5(path),
+        "mha": lambda: write_itk(path),
+    }
+    writers[kind]()
+    raw = RawLayout(STACK.shape, "uint8") if kind == "raw" else None
+    stored = open_image(ImageSource(str(path), raw=raw))
+    pieces = stored.layers(((0, 5), (0, 40), (0, 60)), 1)
+    np.testing.assert_array_equal(next(pieces)[0], STACK[0])
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    with pytest.raises(InputError, match="can't be read as"):
+        list(stored.layers(((0, 5), (0, 40), (0, 60)), 1))
+
+
+def test_lack_of_memory_is_the_picture_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was told as one of the mesh, with the advice to choose larger elements."""
+
+    def full(path: Path) -> None:
+        raise MemoryError
+
+    write_png(tmp_path / "a.png")
+    monkeypatch.setattr("microlith.imaging.formats.png_bmp._check_sums", full)
+    assert "a.png: can't be read as PNG, it is damaged" in refusal(tmp_path / "a.png")
+    monkeypatch.setattr("microlith.imaging.files.decoding.available_memory", lambda: 10.0)
+    (tmp_path / "a.mha").write_bytes(
+        b"NDims = 2\nDimSize = 4 3\nElementType = MET_UCHAR\nCompressedData = True\nElementDataFile = LOCAL\n"
+        + bytes(40)
+    )
+    assert "its header asks for 1.2e-08 GB of pixels" in refusal(tmp_path / "a.mha")

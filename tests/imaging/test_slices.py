@@ -9,6 +9,7 @@ from PIL import Image
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.files.numbered import series_of
+from microlith.imaging.image.labels import read_region_labels
 from microlith.imaging.options import ImageSource
 from microlith.imaging.readers.open import open_image
 
@@ -113,6 +114,15 @@ def test_a_missing_slice_is_told(tmp_path: Path) -> None:
     assert stored.warnings == (
         f"[image] file: {tmp_path}/s: number 3 is missing: its neighbours count as adjacent slices",
     )
+
+
+def test_a_missing_slice_of_regions_is_told(tmp_path: Path) -> None:
+    stack(tmp_path / "s", "s1.png", "s2.png", "s4.png")
+    told: list[str] = []
+    source = ImageSource("a.npy", (1e-8,))
+    labels = read_region_labels(f"{tmp_path}/s", source, (3, 4, 5), "[regions.a] labels", tell=told.append)
+    assert labels.shape == (3, 4, 5)
+    assert told == [f"[regions.a] labels: {tmp_path}/s: number 3 is missing: its neighbours count as adjacent slices"]
 
 
 def test_slices_whose_pixels_differ_in_size(tmp_path: Path) -> None:

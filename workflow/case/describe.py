@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from microlith.imaging.errors import listed, printable
+from microlith.imaging.errors import LONGEST_SENTENCE, listed, printable
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import PhaseLabels
 from microlith.solver.physics.courses import course_of
@@ -131,7 +131,7 @@ def _image_rows(case: Case, volume: LabelVolume) -> list[tuple[str, str]]:
     edges = " x ".join(length_text(edge) for edge in volume.voxel_size[::-1])
     extent = " x ".join(length_text(edge) for edge in volume.extent)
     shape = f"{' x '.join(str(n) for n in volume.shape[::-1])} {kind} of {edges}, {extent}"
-    rows = [("file", image.path)]
+    rows = [("file", printable(image.path, LONGEST_SENTENCE))]
     if len(origin.files) > 1:
         names = [printable(path.name) for path in origin.files]
         rows.append(("files", f"{len(names)}, from {names[0]} to {names[-1]}"))

@@ -1,5 +1,7 @@
 """Regions that are drawn as a second label image."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,6 +23,7 @@ from microlith.solver.regions.shapes import LabelField, LabelRegion, Shape
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.region_shares import label_shares, solved_flags
 
+log = logging.getLogger(__name__)
 MOST_REGIONS = 254  # of one label image: a byte for each voxel, and one value for what is in no region
 MARGIN = 2  # voxels that a rank looks beyond its cells
 
@@ -90,7 +93,7 @@ def check_labels(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> None:
     """
     for name, shape in case.regions.items():
         if isinstance(shape, LabelRegion):
-            regions = _region_volume(case, name, shape, volume, comm)
+            regions = _region_volume(case, name, shape, volume, comm, tell=log.warning)
             _names(case, name, shape, regions.names[1:])
             shares = label_shares(volume, regions, solved_flags(case), comm)
             for label, share in zip(regions.names[1:], shares[1:], strict=True):
@@ -101,17 +104,26 @@ def check_labels(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> None:
                     )
 
 
-def _region_volume(case: Case, name: str, shape: LabelRegion, volume: LabelVolume, comm: MPI.Intracomm) -> LabelVolume:
+def _region_volume(
+    case: Case,
+    name: str,
+    shape: LabelRegion,
+    volume: LabelVolume,
+    comm: MPI.Intracomm,
+    tell: Callable[[str], object] | None = None,
+) -> LabelVolume:
     """The wanted labels of a label image as phases 1, 2, ... and all else as phase 0; collective.
 
     Rank 0 reads the label image, which has no description like that of the phases, and sends the windows.
     """
-    return volume_of(on_root(comm, partial(_read, case, name, shape, volume)), comm)
+    return volume_of(on_root(comm, partial(_read, case, name, shape, volume, tell)), comm)
 
 
-def _read(case: Case, name: str, shape: LabelRegion, volume: LabelVolume) -> LabelImage:
+def _read(
+    case: Case, name: str, shape: LabelRegion, volume: LabelVolume, tell: Callable[[str], object] | None
+) -> LabelImage:
     key = f"{case.path}: [regions.{name}] labels"
-    labels = read_region_labels(shape.path, case.image, volume.shape, key, volume.stored_shape)
+    labels = read_region_labels(shape.path, case.image, volume.shape, key, volume.stored_shape, tell)
     found = count_values(labels) or {}
     there = [label for label in found if label != 0]
     if shape.label is not None and shape.label not in there:

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 from mpi4py import MPI
 
-from microlith.imaging.errors import InputError, listed
+from microlith.imaging.errors import LONGEST_SENTENCE, InputError, listed, printable
 from microlith.imaging.image.load import label_volume, whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.microstructure.coarsening import coarsening
@@ -139,18 +139,21 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage
         InputError: The image can't be read, or the case does not fit it.
     """
     case = as_loaded(case)
-    volume = label_volume(case.image, case.labels, comm)
+    volume = _with_coarsening(case, label_volume(case.image, case.labels, comm), comm)
+    _warn([f"{case.path}: {sentence}" for sentence in volume.origin.warnings], comm)
     if check:
-        volume = _with_coarsening(case, volume, comm)
         case, volume = with_connectivity(case, volume, comm)
     image = whole_on_root(volume, comm) if volume.dim == 2 else None
     if check:
-        warnings = [f"{case.path}: {sentence}" for sentence in volume.origin.warnings]
-        warnings += check_against_volume(case, volume, comm)
+        warnings = check_against_volume(case, volume, comm)
         check_labels(case, volume, comm)
-        for warning in warnings if comm.rank == 0 else []:
-            log.warning("%s", warning)
+        _warn(warnings, comm)
     return CaseImage(case, volume, image)
+
+
+def _warn(sentences: Sequence[str], comm: MPI.Intracomm) -> None:
+    for sentence in sentences if comm.rank == 0 else ():
+        log.warning("%s", printable(sentence, LONGEST_SENTENCE))
 
 
 def _with_coarsening(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> LabelVolume:
