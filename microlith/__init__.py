@@ -12,6 +12,8 @@ All other modules are internal. Importing this one is quick: libraries are loade
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from microlith.imaging.parallel.startup import settle as _settle
+
 if TYPE_CHECKING:
     from microlith.api import (
         Case,
@@ -48,6 +50,8 @@ __all__ = [
     "open_results",
     "run",
 ]
+
+_settle()  # before anything imports the libraries that it is about
 
 _ELSEWHERE = {
     "EffectiveDiffusivity": "microlith.workflow.studies.effective_diffusivity",

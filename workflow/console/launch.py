@@ -1,25 +1,18 @@
 """What the command line needs of MPI: who speaks, a start that all ranks agree on, an end that hangs none of them."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from microlith.imaging.parallel.collective import on_first_rank
+from microlith.imaging.parallel.startup import launched_rank as launched_rank, share_without_names
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Intracomm
 
 T = TypeVar("T")
-_RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
 PATIENCE = 3.0  # seconds that a rank with an error waits for the others to have theirs
-
-
-def launched_rank() -> int | None:
-    """Rank that mpirun, mpiexec or srun gave this process, known without starting MPI; None: not started by these."""
-    ranks = [os.environ[name] for name in _RANK_VARIABLES if name in os.environ]
-    return int(ranks[0]) if ranks and ranks[0].isdigit() else None
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,11 @@ class Ranks:
             return cls()
         from mpi4py import MPI  # starts MPI: only for commands that compute
 
-        return cls(MPI.COMM_WORLD.Dup()) if MPI.COMM_WORLD.size > 1 else cls()
+        if MPI.COMM_WORLD.size == 1:
+            return cls()
+        comm = MPI.COMM_WORLD.Dup()
+        share_without_names(comm)
+        return cls(comm)
 
     def on_first(self, work: Callable[[], T]) -> T:
         """The result of `work()`, done by rank 0 alone, on all ranks; what it raises is raised on all; collective."""

@@ -1,0 +1,195 @@
+"""How MPI, PETSc and DOLFINx start: with options of ours and the user's, never with files of the folder we run in.
+
+A case folder may come from anybody, and these libraries take settings from the working folder: ./.petscrc and
+./petsc.cfg name libraries to load, ./dolfinx_jit_options.json names arguments for the C compiler. So whatever starts
+them does so from another folder, and by the time they could look again they have their settings.
+"""
+
+import atexit
+import importlib
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from microlith.imaging.errors import InputError
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+OPTIONS_VARIABLE = "MICROLITH_PETSC_OPTIONS"
+# No settings from files; and no handler for signals: it calls MPI_Abort, which waits for ever where mpirun is gone.
+PETSC_OPTIONS = ("-skip_petscrc", "-no_signal_handler")
+_RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
+_BTL = "OMPI_MCA_btl"  # which ways of Open MPI between ranks are used
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
+
+
+def launched_rank() -> int | None:
+    """Rank that mpirun, mpiexec or srun gave this process, known without starting MPI; None: not started by these."""
+    ranks = [os.environ[name] for name in _RANK_VARIABLES if name in os.environ]
+    return int(ranks[0]) if ranks and ranks[0].isdigit() else None
+
+
+def settle() -> None:
+    """Have these libraries start as said above when they are imported; to be called before that, as often as one likes.
+
+    It imports none of them, and so takes no time.
+    """
+    if not any(isinstance(finder, _Starter) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Starter())
+
+
+@contextmanager
+def elsewhere() -> Iterator[None]:
+    """Do something with the root folder as the working folder, where only the administrator could leave files."""
+    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
+    try:
+        os.chdir("/")
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+def petsc_options() -> list[str]:
+    """Arguments that PETSc starts with: ours, and those that the user has set for microlith.
+
+    Raises:
+        InputError: MICROLITH_PETSC_OPTIONS has an open quotation mark, or words before its first option.
+    """
+    given = os.environ.get(OPTIONS_VARIABLE, "")
+    try:
+        words = shlex.split(given)
+    except ValueError as error:
+        raise InputError(f"{OPTIONS_VARIABLE} is {given!r}: {error}; expected options as PETSc takes them") from None
+    if words and not words[0].startswith("-"):
+        raise InputError(f"{OPTIONS_VARIABLE} is {given!r}: expected options that begin with '-', such as -log_view")
+    return [*PETSC_OPTIONS, *words]
+
+
+def share_without_names(comm: "Comm") -> None:
+    """Take the files in /dev/shm by which ranks share memory off their names, once all have opened them; collective.
+
+    So they are gone with the last rank, however it ends. Open MPI would remove them only where all end well.
+    """
+    for distance in range(1, comm.size):  # each sends to each, and so opens what that one listens at
+        comm.sendrecv(None, (comm.rank + distance) % comm.size, source=(comm.rank - distance) % comm.size)
+    comm.Barrier()
+    own = f".{os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK')}"
+    with suppress(OSError):
+        mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+        for path in map(Path, mapped):
+            if path.match("/dev/shm/sm_segment.*") and path.suffix == own:
+                path.unlink()
+                # Where all ends well, Open MPI looks for it once more, and complains where there is none.
+                atexit.register(path.touch, 0o600)
+
+
+# --- what happens around the first import of a module ---
+
+
+@contextmanager
+def _around_mpi(module: ModuleType) -> Iterator[None]:
+    """Start MPI when mpi4py loads."""
+    if launched_rank() is not None:
+        _end_with_launcher()
+        yield
+        return
+    # One process needs no memory to share with others. Open MPI would reserve some in /dev/shm all the same, which
+    # nobody clears away where the process is killed. What it starts, mpirun perhaps, is not to see this setting.
+    before = os.environ.get(_BTL)
+    if before in (None, "self,sm"):  # the latter is what runtime/run sets, for any number of ranks
+        os.environ[_BTL] = "self"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_BTL, None)
+        else:
+            os.environ[_BTL] = before
+
+
+def _end_with_launcher() -> None:
+    """Have the system end this process when the one that started it ends, also where that one is killed.
+
+    A rank that waits for a message from a rank that is gone would wait for ever. Known to Linux only.
+    """
+    if sys.platform == "linux":
+        import ctypes  # not where it is not needed: `--help` answers at once
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextmanager
+def _around_petsc(module: ModuleType) -> Iterator[None]:
+    """Start PETSc as soon as petsc4py loads, before anything else could."""
+    yield
+    options = petsc_options()
+    importlib.import_module("mpi4py.MPI")  # MPI is ours to start, not PETSc's
+    with elsewhere():
+        module.init(["microlith", *options])
+
+
+@contextmanager
+def _around_forms(module: ModuleType) -> Iterator[None]:
+    """Let DOLFINx and FFCx look for files with options, which they do once, where there are none but the user's own."""
+    yield
+    with elsewhere():
+        module.get_options()
+        importlib.import_module("ffcx").get_options()
+
+
+@contextmanager
+def _from_elsewhere(module: ModuleType) -> Iterator[None]:
+    """DOLFINx looks for PETSc once more; a ./matplotlibrc would change all pictures."""
+    with elsewhere():
+        yield
+
+
+_AROUND: dict[str, Callable[[ModuleType], AbstractContextManager[None]]] = {
+    "mpi4py.MPI": _around_mpi,
+    "petsc4py": _around_petsc,
+    "dolfinx": _from_elsewhere,
+    "dolfinx.fem.petsc": _from_elsewhere,  # of later releases
+    "dolfinx.jit": _around_forms,
+    "matplotlib": _from_elsewhere,
+}
+
+
+class _Starter(MetaPathFinder):
+    """Finds the modules above as Python does, and loads them with what is to happen around that."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name not in _AROUND:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        found = (finder.find_spec(name, path, target) for finder in others if hasattr(finder, "find_spec"))
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader, _AROUND[name])
+        return spec
+
+
+class _Loader(Loader):
+    def __init__(self, loader: Any, around: Callable[[ModuleType], AbstractContextManager[None]]) -> None:
+        self._loader = loader
+        self._around = around
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        module: ModuleType | None = self._loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__loader__ = self._loader  # from here on, all is as if this one had never been there
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        with self._around(module):
+            self._loader.exec_module(module)
