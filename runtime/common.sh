@@ -91,3 +91,20 @@ absolute() {
     done
     printf '%s\n' "$found"
 }
+
+# remove_unused: removes environments of earlier states of this clone that nobody has used for a month; who uses one
+# holds a lock on its `ready`
+remove_unused() {
+    local old held
+    for old in "$local_dir"/{host,trixie,sid}-*/; do
+        old=${old%/}
+        if [[ -f $old/ready ]]; then
+            [[ -n $(find "$old/ready" -mtime +30) ]] || continue
+            exec {held}<"$old/ready"
+            if flock --exclusive --nonblock "$held"; then rm -rf "$old"; fi
+            exec {held}<&-
+        elif [[ -d $old && -n $(find "$old" -maxdepth 0 -mtime +30) ]]; then
+            rm -rf "$old" # was never finished
+        fi
+    done
+}

@@ -1,6 +1,7 @@
 """What runtime/provision has to know about packages, one item a line; run by the environment's own base Python.
 
-requirements.py wanted PYPROJECT         what pip is to install: dependencies, extras, and what builds packages
+requirements.py wanted PYPROJECT         what pip is to install: dependencies, extras and the build backend
+requirements.py to_lock PYPROJECT        these, and what compiles packages
 requirements.py missing PYPROJECT LOCK   those of them that the lock file does not have; status 1 if there are any
 requirements.py wheels LOCK KIND         the lock file without what is here already, and without what is compiled
 requirements.py sources LOCK KIND        of the lock file, what is compiled
@@ -33,13 +34,16 @@ def wanted(pyproject: str) -> list[str]:
     tables = tomllib.loads(Path(pyproject).read_text(encoding="utf-8"))
     project = tables["project"]
     extras = project["optional-dependencies"].values()
-    tools = [tool for needed in COMPILED.values() for tool in needed]
-    return [*tables["build-system"]["requires"], *project["dependencies"], *(r for e in extras for r in e), *tools]
+    return [*tables["build-system"]["requires"], *project["dependencies"], *(r for e in extras for r in e)]
+
+
+def to_lock(pyproject: str) -> list[str]:
+    return [*wanted(pyproject), *(tool for tools in COMPILED.values() for tool in tools)]
 
 
 def missing(pyproject: str, lock: str) -> list[str]:
     known = {*entries(lock), *BUILT_TOGETHER}
-    absent = [requirement for requirement in wanted(pyproject) if plain_name(requirement) not in known]
+    absent = [requirement for requirement in to_lock(pyproject) if plain_name(requirement) not in known]
     if absent:
         sys.exit("\n".join(absent))
     return []
@@ -89,5 +93,5 @@ def paths() -> list[str]:
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    known = {f.__name__: f for f in (wanted, missing, wheels, sources, present, paths)}
+    known = {f.__name__: f for f in (wanted, to_lock, missing, wheels, sources, present, paths)}
     print(*known[command](*arguments), sep="\n")

@@ -99,6 +99,9 @@ def share_without_names(comm: "Comm") -> None:
 @contextmanager
 def _around_mpi(module: ModuleType) -> Iterator[None]:
     """Start MPI when mpi4py loads."""
+    if "HOME" not in os.environ:  # as in services; Open MPI does not start without
+        home = os.path.expanduser("~")
+        os.environ["HOME"] = home if os.path.isabs(home) else "/"
     if launched_rank() is not None:
         _end_with_launcher()
         yield
@@ -140,7 +143,13 @@ def _around_petsc(module: ModuleType) -> Iterator[None]:
 
 @contextmanager
 def _around_forms(module: ModuleType) -> Iterator[None]:
-    """Let DOLFINx and FFCx look for files with options, which they do once, where there are none but the user's own."""
+    """Let DOLFINx and FFCx look for files with options, which they do once, where there are none but the user's own.
+
+    Raises:
+        InputError: Python runs without docstrings, of which pycparser makes its parser of C.
+    """
+    if sys.flags.optimize > 1:
+        raise InputError("Python runs with PYTHONOPTIMIZE=2 or -OO, with which no form compiles; expected at most 1")
     yield
     with elsewhere():
         module.get_options()

@@ -1,10 +1,13 @@
 """runtime/run hands a command over as it is: words, streams, folder, environment, signals and exit status."""
 
+import fcntl
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -144,6 +147,213 @@ def test_ranks(call):
     assert re.findall(r"\d", done.stdout) == ["3", "3", "3"], done.stderr  # mpirun may put them on one line
 
 
+TIDYING = """
+import os, signal, sys, time
+from mpi4py import MPI
+def leave(number, frame):
+    time.sleep(1.5)  # longer than mpirun would wait before it kills
+    open(f"{sys.argv[1]}-{MPI.COMM_WORLD.rank}", "w").close()
+    MPI.COMM_WORLD.Barrier()
+    sys.exit(128 + number)
+signal.signal(signal.SIGTERM, leave)
+signal.signal(signal.SIGINT, leave)
+MPI.COMM_WORLD.Barrier()
+print("ready", flush=True)
+for _ in range(1000):
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ranks_hear_of_signals_before_mpirun_ends_them(environment, tmp_path, number):
+    """And the status is that of the signal, where mpirun alone would give 1."""
+    command = [RUN, "mpirun", "-n", "2", "python3", "-c", TIDYING, str(tmp_path / "tidied")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert {path.name for path in tmp_path.iterdir()} == {"tidied-0", "tidied-1"}
+
+
+WAITING = """
+import os, sys
+import microlith
+from microlith.workflow.console.launch import Ranks
+comm = Ranks.start().comm
+comm.Barrier()  # all have taken away the names of theirs
+shared = [line for line in open("/proc/self/maps") if "/dev/shm/" in line]
+assert shared
+named = sum("(deleted)" not in line for line in shared)
+facts = comm.allgather((os.getpid(), named))
+if comm.rank == 0:
+    print(os.getppid(), *(number for pair in facts for number in pair), flush=True)
+comm.recv(source=1 - comm.rank)  # which never sends
+"""
+
+
+@pytest.mark.parametrize("killed", ["mpirun", "runtime/run"])
+def test_ranks_end_with_what_started_them(environment, killed):
+    """Each waits for a message that never comes, deaf to all signals but one."""
+    command = [RUN, "mpirun", "-n", "2", "python3", "-c", WAITING]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        mpirun, first, named, second, also_named = map(int, process.stdout.readline().split())
+        if killed == "mpirun":
+            os.kill(mpirun, signal.SIGKILL)
+        else:
+            process.kill()
+        for _ in range(100):
+            if not any(map(alive, (first, second))):
+                break
+            time.sleep(0.1)
+        ended = not any(map(alive, (first, second)))
+        for pid in (first, second):
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+    assert ended
+    assert (named, also_named) == (0, 0), "what they share would stay in /dev/shm"
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+ONE_RANK = """
+import os, signal
+import microlith
+from mpi4py import MPI
+used = {line.split()[-1] for line in open("/proc/self/maps") if "/dev/shm/" in line}
+print(sorted(used), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_one_rank_takes_no_shared_memory(call):
+    """Where it is killed, nobody would give it back; a thousand of these filled /dev/shm."""
+    done = call("python3", "-c", ONE_RANK)
+    assert done.stdout == "[]\n", done.stderr
+
+
+# --- what is around a command, and is not for it ---
+
+
+@pytest.fixture
+def entered(environment):
+    if "MICROLITH_INSIDE" in environment:
+        pytest.skip("about entering")
+    return environment
+
+
+def prefix(variables):
+    """Environment that a Python runs in, and what runtime/run had to say."""
+    command = [RUN, "python3", "-c", "import sys, numpy, dolfinx; print(sys.prefix, sys.flags.optimize)"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split(), done.stderr
+
+
+def test_no_home(entered):
+    """As in services, `env -i`, and some batch systems and containers."""
+    entered = {name: value for name, value in entered.items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    assert prefix(entered) == ([os.environ["MICROLITH_INSIDE"], "0"], "")
+
+
+@pytest.mark.parametrize("name", ["HOME", "XDG_CACHE_HOME"])
+def test_other_home_takes_the_environment_that_is_there(entered, tmp_path, name):
+    assert prefix(entered | {name: str(tmp_path)}) == ([os.environ["MICROLITH_INSIDE"], "0"], "")
+
+
+def test_packages_and_libraries_of_others_are_left_aside(entered, tmp_path):
+    """As `module load` and ROS bring them, for another Python."""
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text("raise ImportError('made for another Python')")
+    (tmp_path / "libmpi.so.40").write_text("not a library")
+    foreign = {"PYTHONPATH": str(tmp_path), "LD_LIBRARY_PATH": str(tmp_path), "PYTHONOPTIMIZE": "2"}
+    assert prefix(entered | foreign) == ([os.environ["MICROLITH_INSIDE"], "0"], "")
+
+
+def test_read_only_tmp(entered):
+    """Nothing writes to /tmp, and mpirun finds another place for its files."""
+    confined = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", "/tmp", "/tmp"]
+    variables = {name: value for name, value in entered.items() if name != "TMPDIR"}
+    command = [*confined, RUN, "mpirun", "-n", "2", "python3", "-c", "import tempfile; tempfile.mkstemp(); print('ok')"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout.count("ok")) == (0, 2), done.stderr
+
+
+def test_mpirun_within_a_job_of_slurm(entered):
+    """It would call srun, which is hidden in the root."""
+    job = {"SLURM_JOBID": "7", "SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1", "SLURM_NNODES": "1"}
+    job |= {"SLURM_NODELIST": os.uname().nodename, "SLURM_JOB_NODELIST": os.uname().nodename}
+    job |= {"SLURM_TASKS_PER_NODE": "2", "SLURM_NTASKS": "2"}
+    command = [RUN, "mpirun", "-n", "2", "python3", "-c", "from mpi4py import MPI; print(MPI.COMM_WORLD.size)"]
+    done = subprocess.run(command, env=entered | job, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, re.findall(r"\d", done.stdout), done.stderr) == (0, ["2", "2"], "")
+
+
+@pytest.mark.parametrize("name", ["co:lon", "per%cent", "tab\there", "back\\slash"])
+def test_clone_with_a_name_that_tools_do_not_take(tmp_path, name):
+    shutil.copytree(PROJECT / "runtime", tmp_path / name / "runtime", symlinks=True)
+    run = tmp_path / name / "runtime" / "run"
+    variables = {name: value for name, value in os.environ.items() if name != "MICROLITH_INSIDE"}
+    done = subprocess.run([run, "true"], env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "move or rename it" in done.stderr
+
+
+def test_environments_in_use_are_never_removed(tmp_path):
+    """What was not used for a month goes, but not while somebody uses it, or did of late."""
+    month_ago = time.time() - 40 * 24 * 3600
+    for name in ("trixie-unused", "trixie-running", "host-of-late", "python"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ready").touch()
+        if name != "host-of-late":
+            os.utime(tmp_path / name / "ready", (month_ago, month_ago))
+    script = f"source '{PROJECT}/runtime/common.sh'; local_dir='{tmp_path}'; remove_unused"
+    with (tmp_path / "trixie-running" / "ready").open() as used:
+        fcntl.flock(used, fcntl.LOCK_SH)
+        subprocess.run(["bash", "-euc", script], check=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"trixie-running", "host-of-late", "python"}
+
+
+def test_running_command_holds_a_lock(entered):
+    """It is this lock that the test above is about."""
+    ready = Path(os.environ["MICROLITH_INSIDE"]) / "ready"
+    with subprocess.Popen([RUN, "sh", "-c", "echo on; read word"], env=entered, stdin=-1, stdout=-1) as process:
+        assert process.stdout.readline() == b"on\n"
+        with ready.open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        process.communicate(b"go\n", timeout=30)
+    assert time.time() - ready.stat().st_mtime < 60
+
+
+def test_lock_file_has_what_pyproject_asks_for(requirements):
+    packaging = pytest.importorskip("packaging.requirements")
+    lock = requirements.entries(PROJECT / "runtime" / "requirements.lock")
+    assert all("--hash=sha256:" in entry for entries in lock.values() for entry in entries)
+    for text in requirements.to_lock(PROJECT / "pyproject.toml"):
+        wanted = packaging.Requirement(text)
+        if requirements.plain_name(wanted.name) in requirements.BUILT_TOGETHER:
+            continue
+        versions = [re.search(r"==([^ ;]+)", entry)[1] for entry in lock[requirements.plain_name(wanted.name)]]
+        assert all(version in wanted.specifier for version in versions), text
+
+
+@pytest.fixture
+def requirements():
+    """The module runtime/requirements.py."""
+    sys.path.insert(0, str(PROJECT / "runtime"))
+    try:
+        import requirements
+    finally:
+        sys.path.pop(0)
+    return requirements
+
+
 @pytest.mark.parametrize(("kind", "status"), [("plan9", 2), ("trixie", 3)])
 def test_no_environment_to_be_had(tmp_path, kind, status):
     """One sentence that says what to do, and a status that CI can tell from that of a failed test."""
@@ -151,21 +361,21 @@ def test_no_environment_to_be_had(tmp_path, kind, status):
     tools.mkdir()
     for name in ["bash", "cat", "cut", "dirname", "flock", "mkdir", "readlink", "rm", "sed", "sha256sum"]:
         (tools / name).symlink_to(Path("/usr/bin") / name)
+    clone = tmp_path / "clone"
+    shutil.copytree(PROJECT / "runtime", clone / "runtime", symlinks=True)
+    shutil.copy(PROJECT / "pyproject.toml", clone)
     variables = {"PATH": str(tools), "HOME": str(tmp_path), "MICROLITH_RUNTIME": kind}
-    done = subprocess.run(["/bin/bash", RUN, "true"], env=variables, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["/bin/bash", clone / "runtime" / "run", "true"], env=variables, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (status, "")
     assert len(done.stderr.splitlines()) == 1
     assert re.search("expected host, trixie or sid" if status == 2 else "install DOLFINx 0.9 or later", done.stderr)
 
 
-def test_conda_has_all_that_pyproject_asks_for():
-    sys.path.insert(0, str(PROJECT / "runtime"))
-    try:
-        from requirements import wanted
-    finally:
-        sys.path.pop(0)
+def test_conda_has_all_that_pyproject_asks_for(requirements):
     elsewhere = {"gmsh": "python-gmsh", "matplotlib": "matplotlib-base"}
-    names = [re.match(r"[\w-]+", requirement)[0].lower() for requirement in wanted(PROJECT / "pyproject.toml")]
+    names = [requirements.plain_name(requirement) for requirement in requirements.wanted(PROJECT / "pyproject.toml")]
     listed = re.findall(r"^  - ([\w-]+)", (PROJECT / "runtime" / "environment.yml").read_text(), re.MULTILINE)
     assert {elsewhere.get(name, name) for name in names} <= set(listed)
 

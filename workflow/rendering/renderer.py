@@ -92,7 +92,8 @@ class Renderer:
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._child is None:
             self._child = subprocess.Popen(
-                [sys.executable, "-c", f"from {__name__} import serve_pipes; serve_pipes()"],
+                # -P: nothing in the working folder is imported
+                [sys.executable, "-P", "-c", f"from {__name__} import serve_pipes; serve_pipes()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,

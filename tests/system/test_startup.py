@@ -1,0 +1,141 @@
+"""A case folder is data: whatever lies beside the case file, nothing of it runs, and no library is set by it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import CASES
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.startup import elsewhere, petsc_options
+
+TRAP = "open({marker!r}, 'w').close()"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with all that libraries would run or read, and what a run in it would leave if they did."""
+    marker = tmp_path / "it-ran"
+    here = tmp_path / "downloaded"
+    for name in [
+        "numpy",
+        "pyvista",
+        "vtkmodules",
+        "dolfinx",
+        "venv",
+        "pip",
+        "matplotlib",
+        "gmsh",
+        "tempfile",
+        "pickle",
+    ]:
+        (here / name).mkdir(parents=True)
+        (here / name / "__init__.py").write_text(TRAP.format(marker=str(marker)))
+    library = here / "PETSC" / "PETSc.py"
+    library.parent.mkdir()
+    library.write_text(TRAP.format(marker=str(marker)))
+    (here / "petsc.cfg").write_text(f"PETSC_ARCH = {library.parent}\n")
+    (here / ".petscrc").write_text("-from_a_file 1\n")
+    (here / "petscrc").write_text("-from_a_file 1\n")
+    (here / "dolfinx_jit_options.json").write_text('{"cffi_verbose": true, "cffi_extra_compile_args": ["-Dodd"]}')
+    (here / "ffcx_options.json").write_text('{"verbosity": 7}')
+    (here / "matplotlibrc").write_text("lines.linewidth: 77\n")
+    (here / ".gmshrc").write_text(f'SystemCall "touch {marker}";\n')
+    return here
+
+
+SETTINGS = """
+import microlith, sys
+import dolfinx, ffcx, gmsh, matplotlib
+from dolfinx import jit
+from petsc4py import PETSc
+print(sorted(PETSc.Options().getAll()), jit.get_options()["cffi_verbose"], jit.get_options()["cffi_extra_compile_args"])
+print(ffcx.get_options()["verbosity"], matplotlib.rcParams["lines.linewidth"])
+"""
+
+
+def call(folder, *words, **variables):
+    variables = {name: value for name, value in os.environ.items() if name != "HOME"} | variables
+    return subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=240)
+
+
+def test_no_library_takes_settings_from_the_working_folder(folder):
+    done = call(folder, sys.executable, "-P", "-c", SETTINGS)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "['no_signal_handler', 'skip_petscrc'] False ['-O2', '-g0']"
+    assert second == "30 1.5"
+    assert not (folder.parent / "it-ran").exists()
+
+
+def test_a_run_and_its_pictures_import_nothing_from_the_working_folder(folder):
+    """3D, so that pictures are rendered in a child process."""
+    microlith = Path(sys.prefix) / "bin" / "microlith"
+    if not microlith.exists():
+        pytest.skip("microlith is not installed as a command here")
+    case = CASES / "slab" / "case.toml"
+    for words in (["check", case], ["run", case, "-o", "out", "-q"], ["view", "out", "--screenshot", "seen.png"]):
+        done = call(folder, microlith, *words)
+        assert done.returncode == 0, done.stderr
+    check = "from microlith.workflow.rendering.renderer import check_rendering; check_rendering()"
+    done = call(folder, sys.executable, "-P", "-c", check)
+    assert done.returncode == 0, done.stderr
+    assert not (folder.parent / "it-ran").exists()
+
+
+def test_options_for_petsc_come_from_the_environment(folder):
+    done = call(folder, sys.executable, "-P", "-c", SETTINGS, MICROLITH_PETSC_OPTIONS="-mine 3")
+    assert done.stdout.startswith("['mine', 'no_signal_handler', 'skip_petscrc']"), done.stderr
+
+
+@pytest.mark.parametrize("given", ["mine", "-name 'open"])
+def test_options_that_are_none_are_refused(monkeypatch, given):
+    monkeypatch.setenv("MICROLITH_PETSC_OPTIONS", given)
+    with pytest.raises(InputError, match="MICROLITH_PETSC_OPTIONS"):
+        petsc_options()
+
+
+def test_python_without_docstrings_is_refused_in_one_sentence(tmp_path):
+    command = [sys.executable, "-OO", "-m", "microlith.workflow.cli", "run", CASES / "slab" / "case.toml"]
+    done = call(tmp_path, *command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "PYTHONOPTIMIZE" in done.stderr
+
+
+def test_elsewhere_comes_back(tmp_path, monkeypatch):
+    """Also into a folder that has gone."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(FileNotFoundError):
+        os.getcwd()
+    with elsewhere():
+        assert os.getcwd() == "/"
+    monkeypatch.chdir(tmp_path)
+    with elsewhere():
+        pass
+    assert os.getcwd() == str(tmp_path)
+
+
+def test_importing_microlith_imports_no_library():
+    heavy = "{'mpi4py', 'petsc4py', 'dolfinx', 'matplotlib', 'ctypes'} & set(sys.modules)"
+    code = f"import microlith, sys; found = {heavy}; assert not found, found"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_signals_are_pythons_own():
+    """PETSc's handler calls MPI_Abort, which waits for ever where mpirun is gone."""
+    code = (
+        "import microlith, os, signal; from petsc4py import PETSc; signal.signal(signal.SIGTERM, lambda *_: exit(5)); "
+        "os.kill(os.getpid(), signal.SIGTERM); import time; time.sleep(30)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 5
+    caught = "import microlith; from petsc4py import PETSc; print(open('/proc/self/status').read())"
+    status = subprocess.run([sys.executable, "-c", caught], check=True, capture_output=True, text=True).stdout
+    mask = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
+    assert not mask & (1 << (signal.SIGTERM - 1))
