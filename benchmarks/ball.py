@@ -18,8 +18,8 @@ from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.typing import Array
-from microlith.meshing.distribution.from_parts import phase_mesh
-from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.meshing.distribution.in_place import mesh_in_place
+from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import PhasePhysics, Physics, Role
 from microlith.solver.problem.problem import build
@@ -76,7 +76,7 @@ def main() -> None:
             clock = Stopwatch(comm)
             sizes = MeshOptions(size={"bath": options.size * VOXEL})
             volume = volume_of(ball(radius) if comm.rank == 0 else None, comm)
-            mesh = phase_mesh(lattice_parts(volume, sizes, (1,), comm), (1,), comm)
+            mesh = mesh_in_place(lattice_mesh(volume, sizes, (1,), comm), (1,), comm)
             meshing, clock = clock.seconds, Stopwatch(comm)
             end = (radius * VOXEL) ** 2 / DIFFUSIVITY
             problem = build(mesh, physics, options.degree, end)

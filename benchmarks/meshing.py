@@ -48,10 +48,10 @@ from microlith.imaging.image.load import label_volume
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import ImageSource, MeshOptions, PhaseLabels
 from microlith.imaging.parallel.collective import on_first_rank, on_root
-from microlith.meshing.distribution.from_parts import phase_mesh
-from microlith.meshing.lattice.mesher import lattice_parts
-from microlith.meshing.mesh.phasemesh import Parts
-from microlith.meshing.voxel import voxel_parts
+from microlith.meshing.distribution.in_place import mesh_in_place
+from microlith.meshing.lattice.mesher import lattice_mesh
+from microlith.meshing.mesh.phasemesh import ImageMesh
+from microlith.meshing.voxel import voxel_mesh
 
 NAMES = ("pore", "binder", "particle")
 SHARES = (0.4, 0.4, 0.2)
@@ -160,22 +160,24 @@ def _particle(volume: LabelVolume) -> int:
     return 2 if len(volume.names) > 2 else 0
 
 
-def measured(method: str, file: Path, size: float, comm: MPI.Intracomm) -> tuple[dict[str, Any], LabelVolume, Parts]:
+def measured(
+    method: str, file: Path, size: float, comm: MPI.Intracomm
+) -> tuple[dict[str, Any], LabelVolume, ImageMesh]:
     """Time and memory from the image in its file to the mesh of the solved phase; collective."""
     cpu = time.process_time()
     with peak_memory(comm) as peak:
         clock = Stopwatch(comm)
         volume = opened(file, comm)
         if method == "lattice":
-            parts = lattice_parts(volume, mesh_options(volume, size), SOLVED, comm)
+            image_mesh = lattice_mesh(volume, mesh_options(volume, size), SOLVED, comm)
         else:
-            parts = voxel_parts(volume, SOLVED, comm)
+            image_mesh = voxel_mesh(volume, SOLVED, comm)
         of_parts = clock.seconds
-        product = phase_mesh(parts, SOLVED, comm)
+        product = mesh_in_place(image_mesh, SOLVED, comm)
         comm.Barrier()
         wall = clock.seconds
     cpu = comm.allreduce(time.process_time() - cpu, MPI.MAX)
-    cells = comm.allreduce(len(parts.cells))
+    cells = comm.allreduce(len(image_mesh.cells))
     solved = product.mesh.topology.index_map(3).size_global
     row = {
         "method": method,
@@ -191,7 +193,7 @@ def measured(method: str, file: Path, size: float, comm: MPI.Intracomm) -> tuple
         "solved/s": solved / wall,
         "peak_MiB": peak[0],
     }
-    return row, volume, parts
+    return row, volume, image_mesh
 
 
 def quality(figures: MeshFigures) -> dict[str, Any]:
@@ -220,14 +222,14 @@ def series(files: dict[str, Path], options: argparse.Namespace, comm: MPI.Intrac
     table.head()
     for name, file in files.items():
         for method in options.methods:
-            row, volume, parts = measured(method, file, options.size, comm)
+            row, volume, image_mesh = measured(method, file, options.size, comm)
             image = 2 * np.prod(volume.shape) / MEBI
             row["GB/M"] = (row["peak_MiB"] - idle[0] - image) * MEBI / 1e9 / (row["cells"] / 1e6)
             if method == "lattice":
-                figures = mesh_figures(volume, parts, comm)
+                figures = mesh_figures(volume, image_mesh, comm)
                 row |= quality(figures) | {"figures": asdict(figures)}
             table.add(**row | {"image": name})
-            del volume, parts
+            del volume, image_mesh
             _trim()
     for method in options.methods:
         rows = [row for row in table.rows if row["method"] == method]
@@ -258,8 +260,8 @@ def comparison(files: dict[str, Path], options: argparse.Namespace) -> list[dict
     table = Table(COMPARISON, comm)
     table.head()
     for name, file in files.items():
-        row, volume, parts = measured("lattice", file, options.size, comm)
-        judged(table, name, row, volume, parts, "")
+        row, volume, image_mesh = measured("lattice", file, options.size, comm)
+        judged(table, name, row, volume, image_mesh, "")
         for peer in options.peers:
             row = {"method": peer}
             try:
@@ -274,18 +276,20 @@ def comparison(files: dict[str, Path], options: argparse.Namespace) -> list[dict
     return table.rows
 
 
-def judged(table: Table, image: str, row: dict[str, Any], volume: LabelVolume, parts: Parts, remark: str) -> None:
+def judged(
+    table: Table, image: str, row: dict[str, Any], volume: LabelVolume, image_mesh: ImageMesh, remark: str
+) -> None:
     """Add a row with the quality of its mesh."""
     comm = MPI.COMM_SELF
-    figures = mesh_figures(volume, parts, comm)
-    near, far = sizes_around(volume, parts, _particle(volume), comm)
+    figures = mesh_figures(volume, image_mesh, comm)
+    near, far = sizes_around(volume, image_mesh, _particle(volume), comm)
     if figures.inverted:
         remark = f"{figures.inverted} inverted; {remark}".removesuffix("; ")
     row |= quality(figures) | {
         "image": image,
         "near": near,
         "far": far,
-        "steps": interface_area(parts) / voxel_face_area(volume),
+        "steps": interface_area(image_mesh) / voxel_face_area(volume),
         "remark": remark,
         "figures": asdict(figures),
     }
@@ -317,9 +321,9 @@ def asked(peer: str, file: Path, options: argparse.Namespace) -> dict[str, NDArr
             return dict(content)
 
 
-def _as_parts(found: dict[str, NDArray[Any]], volume: LabelVolume) -> Parts:
+def _as_parts(found: dict[str, NDArray[Any]], volume: LabelVolume) -> ImageMesh:
     """The other's mesh, in voxels with the origin at the image's corner."""
-    return Parts(
+    return ImageMesh(
         points=np.ascontiguousarray(found["points"], np.float64),
         vertex=np.arange(len(found["points"])),
         cells=found["cells"].astype(np.int32),

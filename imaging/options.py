@@ -6,6 +6,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
+MeshMethod = Literal["fitted", "lattice", "voxel"]  # the keys of the table in meshing/methods
 
 # What holds where the case says nothing of it
 SIZE_AT_SURFACES = 2.0  # of the shortest voxel edge, at the surfaces of the solved phases
@@ -71,7 +72,7 @@ def range_text(ends: tuple[int, int]) -> str:
 class MeshOptions:
     """Element sizes in metres and the method that makes the mesh."""
 
-    method: Literal["auto", "fitted", "lattice", "voxel"] = "auto"
+    method: MeshMethod | Literal["auto"] = "auto"
     size: dict[str, float] = field(
         default_factory=dict
     )  # phase name -> element size at its surface; none: SIZE_AT_SURFACES

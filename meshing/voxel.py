@@ -14,12 +14,12 @@ from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Flags, Numbers
 from microlith.meshing.lattice.boxes import split
-from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.mesh.phasemesh import ImageMesh
 
 MOST_BLOCKS = 128  # along an axis, in which the solved voxels are counted to share them out
 
 
-def voxel_parts(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm, coarseness: float = 1.0) -> Parts:
+def voxel_mesh(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm, coarseness: float = 1.0) -> ImageMesh:
     """Make a quadrilateral (hexahedron) of each voxel of the solved phases, and of each that has a face with one.
 
     Each rank takes a box of the image with about the same number of solved voxels, and reads no more than the box and
@@ -57,7 +57,7 @@ def voxel_parts(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm,
     place = np.flatnonzero(used)
     at = [i + start for i, (start, _) in zip(np.unravel_index(place, grid), box, strict=True)]
     points = np.stack([i * edge for i, edge in zip(at[::-1], volume.pixel, strict=True)], axis=1)
-    return Parts(
+    return ImageMesh(
         points=points,
         vertex=np.ravel_multi_index(at, tuple(n + 1 for n in volume.shape)).astype(np.int64),
         cells=row[cells],

@@ -10,7 +10,7 @@ import pytest
 
 from mpi4py import MPI
 
-from microlith.meshing.distribution.compilation import be_patient
+from microlith.meshing.distribution.compilation import share_compiled_forms
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "verification: measures a physical term against an exact or independent solution"
     )
-    be_patient()  # several tests at a time compile the same forms
+    share_compiled_forms()  # several tests at a time compile the same forms
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers

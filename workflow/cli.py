@@ -2,22 +2,18 @@
 
 import argparse
 import logging
-import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 from microlith.workflow.commands.arguments import Commands, Parser, Version, add_verbosity
 from microlith.workflow.commands.cases import add_check, add_init, add_schema
 from microlith.workflow.commands.runs import add_mesh, add_run
 from microlith.workflow.commands.studies import add_converge, add_deff
 from microlith.workflow.commands.viewing import add_view
-from microlith.workflow.console.failures import OUR_FAILURE, TERMINATED, failure_of
+from microlith.workflow.console.failures import OUR_FAILURE, failure_of
 from microlith.workflow.console.launch import Ranks, launched_rank
+from microlith.workflow.console.streams import give_up_streams, open_closed_streams, say, signals_as_exit
 from microlith.workflow.console.terminal import log_to_stderr
 
 # In the order in which a user meets them
@@ -29,8 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0, 2 for bad input, 1 for a failure of ours, 130 after an interrupt, 141 where the reader of the output left,
-        143 after SIGTERM.
+        143 after SIGTERM and so on.
     """
+    open_closed_streams()
     options = _parser().parse_args(argv)
     if options.verbose and options.quiet:
         _parser().error("-v and -q exclude each other")
@@ -41,16 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             ranks = Ranks.start()
         elif launched_rank():
             return 0  # rank 0 does it
-        with _termination_as_exit():
+        with signals_as_exit():
             options.command(options, ranks)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         failure = failure_of(error)
-        if isinstance(error, OSError):
-            _give_up_output()
+        give_up_streams()
         if options.verbose and failure.status == OUR_FAILURE:
             traceback.print_exc()
-        return ranks.end(failure.status, failure.sentence, _say)
+        return ranks.end(failure.status, failure.sentence, say)
+    give_up_streams()
     return 0
 
 
@@ -73,36 +70,6 @@ def _level(options: argparse.Namespace) -> int:
     if launched_rank():
         return logging.CRITICAL + 1
     return logging.DEBUG if options.verbose else logging.ERROR if options.quiet else logging.INFO
-
-
-@contextmanager
-def _termination_as_exit() -> Iterator[None]:
-    """SIGTERM, as batch systems send it when the time is up, ends the command with its cleaning up done."""
-    if threading.current_thread() is not threading.main_thread():  # Python handles signals in that one only
-        yield
-        return
-
-    def stop(*_: Any) -> None:
-        raise SystemExit(TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
-
-
-def _give_up_output() -> None:
-    """Where standard output takes no more, keeps Python from trying once more, and complaining, as it exits."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(sentence: str) -> None:
-    if sentence:
-        print(f"microlith: {sentence}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from microlith.imaging.parallel.collective import together
 from microlith.imaging.parallel.routing import Route
 from microlith.imaging.typing import Numbers
 from microlith.meshing.mesh.mesh_pieces import FACETS, ON_FRAME
-from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.mesh.phasemesh import ImageMesh
 
 Bits = NDArray[np.uint8]
 
@@ -83,30 +83,30 @@ def mixing(vertex: Numbers, salt: int) -> NDArray[np.uint64]:
     return x
 
 
-def vertex_bits(parts: Parts, inside: NDArray[np.bool_], home: Route, comm: MPI.Intracomm) -> Bits:
+def vertex_bits(image_mesh: ImageMesh, inside: NDArray[np.bool_], home: Route, comm: MPI.Intracomm) -> Bits:
     """Which vertices are CONTACT, MIXED and SHARED (n,), on whichever rank their cells are; collective.
 
     Args:
-        parts: The mesh.
+        image_mesh: The mesh.
         inside: (m,) cells that are solved.
         home: Way of the vertices to the rank that knows of them; unused on one rank.
         comm: All ranks.
     """
     solved, others, mixed = np.uint8(1), np.uint8(2), np.uint8(4)
-    of_vertex = np.zeros(len(parts.points), np.uint8)
-    of_vertex[parts.cells] = parts.phase[:, None]  # one of them
-    seen: Bits = np.zeros(len(parts.points), np.uint8)
-    seen[parts.cells[inside]] = solved
-    touched = np.zeros(len(parts.points), bool)
-    touched[parts.cells[~inside]] = True
+    of_vertex = np.zeros(len(image_mesh.points), np.uint8)
+    of_vertex[image_mesh.cells] = image_mesh.phase[:, None]  # one of them
+    seen: Bits = np.zeros(len(image_mesh.points), np.uint8)
+    seen[image_mesh.cells[inside]] = solved
+    touched = np.zeros(len(image_mesh.points), bool)
+    touched[image_mesh.cells[~inside]] = True
     seen[touched] |= others
     touched[:] = False
-    touched[parts.cells[of_vertex[parts.cells] != parts.phase[:, None]]] = True
+    touched[image_mesh.cells[of_vertex[image_mesh.cells] != image_mesh.phase[:, None]]] = True
     seen[touched] |= mixed
-    shared: NDArray[np.bool_] = np.zeros(len(parts.points), bool)
+    shared: NDArray[np.bool_] = np.zeros(len(image_mesh.points), bool)
     if comm.size > 1:
         arrived = home.there(np.stack([seen, of_vertex], axis=1))
-        place, count = grouped(home.there(parts.vertex))
+        place, count = grouped(home.there(image_mesh.vertex))
         all_seen = np.zeros(count, np.uint8)
         np.bitwise_or.at(all_seen, place, arrived[:, 0])
         one_of = np.zeros(count, np.uint8)
@@ -115,7 +115,7 @@ def vertex_bits(parts: Parts, inside: NDArray[np.bool_], home: Route, comm: MPI.
         times = np.bincount(place, minlength=count)
         answers = home.back(np.stack([all_seen[place], (times > 1)[place].astype(np.uint8)], axis=1))
         seen, shared = answers[:, 0], answers[:, 1].astype(bool)
-    bits = np.zeros(len(parts.points), np.uint8)
+    bits = np.zeros(len(image_mesh.points), np.uint8)
     bits[seen & (solved | others) == (solved | others)] = CONTACT
     bits[seen & mixed != 0] |= MIXED
     bits[shared] |= SHARED
@@ -128,11 +128,11 @@ def grouped(keys: Numbers) -> tuple[Numbers, int]:
     return place.ravel(), len(distinct)
 
 
-def find_neighbours(parts: Parts, inside: NDArray[np.bool_], bits: Bits, comm: MPI.Intracomm) -> Neighbours:
+def find_neighbours(image_mesh: ImageMesh, inside: NDArray[np.bool_], bits: Bits, comm: MPI.Intracomm) -> Neighbours:
     """Find what lies on the other side of the facets that matter; collective.
 
     Args:
-        parts: The mesh; where it leaves out cells, then only some that share no facet with a solved one.
+        image_mesh: The mesh; where it leaves out cells, then only some that share no facet with a solved one.
         inside: (m,) cells that are solved.
         bits: (n,) of the vertices, from `vertex_bits`.
         comm: All ranks.
@@ -140,22 +140,22 @@ def find_neighbours(parts: Parts, inside: NDArray[np.bool_], bits: Bits, comm: M
     Raises:
         RuntimeError: A facet inside the image has a cell on one side only: the mesh does not conform (on all ranks).
     """
-    corners = FACETS[parts.shape]
-    cells = parts.cells[inside]
-    phase = parts.phase[inside]
-    at_frame, face = _on_frame(parts, cells)
+    corners = FACETS[image_mesh.shape]
+    cells = image_mesh.cells[inside]
+    phase = image_mesh.phase[inside]
+    at_frame, face = _on_frame(image_mesh, cells)
     solved = _wanted(cells, bits, corners, np.uint8(CONTACT), np.uint8(MIXED | SHARED), (at_frame, face))
     rest = np.flatnonzero(~inside)
-    rest = rest[(bits[parts.cells[rest]] & CONTACT).sum(axis=1) >= len(corners[0])]
-    outside = _wanted(parts.cells[rest], bits, corners, np.uint8(0), CONTACT, None)
+    rest = rest[(bits[image_mesh.cells[rest]] & CONTACT).sum(axis=1) >= len(corners[0])]
+    outside = _wanted(image_mesh.cells[rest], bits, corners, np.uint8(0), CONTACT, None)
 
     own = len(cells)
-    cells = np.concatenate([cells, parts.cells[rest]])
-    phase = np.concatenate([phase, parts.phase[rest]])
+    cells = np.concatenate([cells, image_mesh.cells[rest]])
+    phase = np.concatenate([phase, image_mesh.phase[rest]])
     facets = Facets(
         np.concatenate([solved.cell, outside.cell + np.int32(own)]), np.concatenate([solved.local, outside.local])
     )
-    first, second, single = together(comm, lambda: _matched(facets, cells, parts.vertex, corners))
+    first, second, single = together(comm, lambda: _matched(facets, cells, image_mesh.vertex, corners))
     back = facets.cell[first] >= own  # the solved cell first
     first, second = np.where(back, second, first), np.where(back, first, second)
     within = facets.cell[second] < own
@@ -167,7 +167,7 @@ def find_neighbours(parts: Parts, inside: NDArray[np.bool_], bits: Bits, comm: M
         other=facets[second[within]],
         aside=facets[first[border]],
         aside_phase=phase[facets.cell[second[border]]],
-        abroad=_abroad(facets[single], cells, phase, own, parts.vertex, bits, corners, comm),
+        abroad=_abroad(facets[single], cells, phase, own, image_mesh.vertex, bits, corners, comm),
     )
 
 
@@ -177,14 +177,14 @@ def vertices_of(facets: Facets, cells: NDArray[np.int32], corners: tuple[tuple[i
     return cells[facets.cell[:, None], table[facets.local]]
 
 
-def _on_frame(parts: Parts, cells: NDArray[np.int32]) -> tuple[Facets, NDArray[np.uint8]]:
+def _on_frame(image_mesh: ImageMesh, cells: NDArray[np.int32]) -> tuple[Facets, NDArray[np.uint8]]:
     """Facets on the frame, and the face of it that each is on."""
-    frame = np.zeros(len(parts.points), np.uint8)  # a bit for each face of the frame that the point is on
-    for axis, size in enumerate(parts.extent):
-        at = parts.points[:, axis]
+    frame = np.zeros(len(image_mesh.points), np.uint8)  # a bit for each face of the frame that the point is on
+    for axis, size in enumerate(image_mesh.extent):
+        at = image_mesh.points[:, axis]
         frame |= (np.abs(at) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis)
         frame |= (np.abs(at - size) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis + 1)
-    corners = FACETS[parts.shape]
+    corners = FACETS[image_mesh.shape]
     near = np.flatnonzero((frame[cells] != 0).sum(axis=1) >= len(corners[0])).astype(np.int32)
     of_near = frame[cells[near]]
     found, faces = [], []

@@ -12,7 +12,7 @@ from mpi4py import MPI
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Array
-from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.mesh.phasemesh import ImageMesh
 
 CANDIDATES = 1 << 20  # pairs of voxel and cell at a time
 # Of a voxel edge along x, y, z: with it no centre lies on a facet, so that each lies in one cell.
@@ -22,24 +22,24 @@ Indices = NDArray[np.int64]  # of voxels (dim, n), x first
 Wanted = Callable[[Indices, Indices], NDArray[np.bool_]]  # which pairs of cell (n,) and voxel (dim, n) to look at
 
 
-def agreement(volume: LabelVolume, parts: Parts, comm: MPI.Intracomm) -> tuple[float, float]:
+def agreement(volume: LabelVolume, image_mesh: ImageMesh, comm: MPI.Intracomm) -> tuple[float, float]:
     """Share of the voxels whose centre lies in a cell of their phase, and share of those that lie in any; collective.
 
     Each cell looks at the centres in its bounding box.
 
     Args:
         volume: The image.
-        parts: Its mesh.
+        image_mesh: Its mesh.
         comm: All ranks.
     """
     edge = np.array(volume.pixel)
-    low, high = _boxes(parts.points, parts.cells, edge, volume.grid)
+    low, high = _boxes(image_mesh.points, image_mesh.cells, edge, volume.grid)
     portion = volume.read(_around(low, high))
     start = np.array(portion.start)[:, None]
     right = inside = 0
-    for cell, index in _inside(parts.points, parts.cells, edge, volume.grid):
+    for cell, index in _inside(image_mesh.points, image_mesh.cells, edge, volume.grid):
         inside += len(cell)
-        right += int(np.count_nonzero(portion.phase[tuple((index - start)[::-1])] == parts.phase[cell]))
+        right += int(np.count_nonzero(portion.phase[tuple((index - start)[::-1])] == image_mesh.phase[cell]))
     total = math.prod(volume.shape)
     return comm.allreduce(right) / total, comm.allreduce(inside) / total
 

@@ -12,8 +12,7 @@ from scipy import sparse
 from mpi4py import MPI
 
 from microlith.imaging.formats.stored import Window
-from microlith.imaging.image.load import volume_of
-from microlith.imaging.image.volume import LabelImage, LabelVolume
+from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.image_pieces import SlabPieces, WindowPieces, image_pieces
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.parallel.large_arrays import connected
@@ -21,7 +20,7 @@ from microlith.imaging.parallel.percentile import percentile
 from microlith.imaging.typing import Array, Numbers
 from microlith.meshing.fidelity.report import FidelityReport, Interface, PhaseFidelity, Piece
 from microlith.meshing.mesh.mesh_pieces import MeshPieces, mesh_pieces
-from microlith.meshing.mesh.phasemesh import Parts, Triangulation
+from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.meshing.mesh.quality import areas, boxes, sicn, smallest_angles, tetrahedra
 
 COMPLETE = 1e-6  # share of the image that cells may miss by rounding
@@ -30,24 +29,8 @@ NAMED_IN_GROUP = 8
 VOTERS = 1 << 16  # cells at a time
 
 
-def fidelity(image: LabelImage, triangulation: Triangulation, solved: Sequence[int]) -> FidelityReport:
-    """Compare a triangulation with its image; serial.
-
-    Args:
-        image: 2D image.
-        triangulation: Made from it, all phases included.
-        solved: Indices of the phases that are solved for.
-    """
-    t = triangulation
-    vertex = np.arange(len(t.points), dtype=np.int64)
-    parts = Parts(t.points, vertex, t.triangles, t.phase, "triangle", t.names, t.unit, t.extent)
-    report = parts_fidelity(volume_of(image, MPI.COMM_SELF), parts, solved, MPI.COMM_SELF)
-    assert report is not None
-    return report
-
-
-def parts_fidelity(
-    volume: LabelVolume, parts: Parts, solved: Sequence[int], comm: MPI.Intracomm
+def fidelity(
+    volume: LabelVolume, image_mesh: ImageMesh, solved: Sequence[int], comm: MPI.Intracomm
 ) -> FidelityReport | None:
     """Compare a mesh with its image; collective.
 
@@ -56,32 +39,32 @@ def parts_fidelity(
 
     Args:
         volume: The image.
-        parts: The mesh. Where its cells don't fill the image, phases that are not solved count as left out.
+        image_mesh: The mesh. Where its cells don't fill the image, phases that are not solved count as left out.
         solved: Indices of the phases that are solved for.
         comm: All ranks.
 
     Returns:
         The report on rank 0, None elsewhere.
     """
-    measure, of_each, of_all = _shapes(parts)
-    of_phase = comm.allreduce(np.bincount(parts.phase, measure, minlength=len(parts.names)))
-    cells = comm.allreduce(np.bincount(parts.phase, minlength=len(parts.names)))
-    whole = bool(of_phase.sum() > (1 - COMPLETE) * np.prod(parts.extent))
-    quality = [_quality(of_each, parts.phase == index, comm) for index in range(len(parts.names))]
+    measure, of_each, of_all = _shapes(image_mesh)
+    of_phase = comm.allreduce(np.bincount(image_mesh.phase, measure, minlength=len(image_mesh.names)))
+    cells = comm.allreduce(np.bincount(image_mesh.phase, minlength=len(image_mesh.names)))
+    whole = bool(of_phase.sum() > (1 - COMPLETE) * np.prod(image_mesh.extent))
+    quality = [_quality(of_each, image_mesh.phase == index, comm) for index in range(len(image_mesh.names))]
     overall = _quality(of_all, None, comm)
-    in_mesh = mesh_pieces(parts, whole, comm)
+    in_mesh = mesh_pieces(image_mesh, whole, comm)
     sizes = comm.allreduce(in_mesh.interfaces)
-    in_window, in_slab = image_pieces(volume, _window(volume, parts), comm)
-    overlap = _overlap(volume, parts, measure, in_window, in_mesh, comm)
+    in_window, in_slab = image_pieces(volume, _window(volume, image_mesh), comm)
+    overlap = _overlap(volume, image_mesh, measure, in_window, in_mesh, comm)
     tables = comm.gather((in_slab, in_mesh.phase, in_mesh.links, overlap))
     compared = on_root(comm, partial(_compared, tables or []))
     if compared is None:
         return None
     phases = []
-    for index, name in enumerate(parts.names):
+    for index, name in enumerate(image_mesh.names):
         there = whole or index in solved
         image_size = volume.counts[index] * volume.voxel_measure
-        mesh_size = float(of_phase[index]) * parts.unit**volume.dim
+        mesh_size = float(of_phase[index]) * image_mesh.unit**volume.dim
         phases.append(
             PhaseFidelity(
                 name=name,
@@ -95,12 +78,12 @@ def parts_fidelity(
             )
         )
     low, high = np.nonzero(sizes)
-    scale = parts.unit ** (volume.dim - 1)
+    scale = image_mesh.unit ** (volume.dim - 1)
     return FidelityReport(
-        shape=parts.shape,
+        shape=image_mesh.shape,
         phases=tuple(phases),
         interfaces=tuple(
-            Interface((parts.names[a], parts.names[b]), float(sizes[a, b]) * scale)
+            Interface((image_mesh.names[a], image_mesh.names[b]), float(sizes[a, b]) * scale)
             for a, b in zip(low, high, strict=True)
         ),
         cells=int(cells[list(solved)].sum()),
@@ -114,15 +97,15 @@ def parts_fidelity(
 Figures = dict[str, tuple[Array, float]]  # key of the report -> value of each cell, and percent of them below
 
 
-def _shapes(parts: Parts) -> tuple[Array, Figures, Figures]:
+def _shapes(image_mesh: ImageMesh) -> tuple[Array, Figures, Figures]:
     """Area (volume) of each cell, and what is told of the quality of each phase and of all cells."""
-    if parts.shape == "triangle":
-        q, angle = sicn(parts.points, parts.cells), smallest_angles(parts.points, parts.cells)
+    if image_mesh.shape == "triangle":
+        q, angle = sicn(image_mesh.points, image_mesh.cells), smallest_angles(image_mesh.points, image_mesh.cells)
         of_each: Figures = {"worst_sicn": (q, 0.0), "sicn_1_percent": (q, 1.0)}
         of_all: Figures = {**of_each, "median_sicn": (q, 50.0), "smallest_angle_deg": (angle, 0.0)}
-        return areas(parts.points, parts.cells), of_each, of_all
-    if parts.shape == "tetrahedron":
-        volume, angle, q = tetrahedra(parts.points, parts.cells)
+        return areas(image_mesh.points, image_mesh.cells), of_each, of_all
+    if image_mesh.shape == "tetrahedron":
+        volume, angle, q = tetrahedra(image_mesh.points, image_mesh.cells)
         of_each = {
             "worst_dihedral_angle_deg": (angle, 0.0),
             "dihedral_angle_0.1_percent_deg": (angle, 0.1),
@@ -130,7 +113,7 @@ def _shapes(parts: Parts) -> tuple[Array, Figures, Figures]:
             "worst_sicn": (q, 0.0),
         }
         return volume, of_each, {**of_each, "median_dihedral_angle_deg": (angle, 50.0)}
-    return boxes(parts.points, parts.cells), {}, {}
+    return boxes(image_mesh.points, image_mesh.cells), {}, {}
 
 
 def _quality(figures: Figures, chosen: NDArray[np.bool_] | None, comm: MPI.Intracomm) -> dict[str, float] | None:
@@ -155,17 +138,17 @@ class _Overlap:
     measure: Array  # (n,)
 
 
-def _window(volume: LabelVolume, parts: Parts) -> Window:
+def _window(volume: LabelVolume, image_mesh: ImageMesh) -> Window:
     """The voxels around this rank's cells."""
-    if len(parts.points) == 0:
+    if len(image_mesh.points) == 0:
         return volume.empty_window
-    scale = parts.unit / volume.unit
-    return volume.window(parts.points.min(axis=0) * scale, parts.points.max(axis=0) * scale)
+    scale = image_mesh.unit / volume.unit
+    return volume.window(image_mesh.points.min(axis=0) * scale, image_mesh.points.max(axis=0) * scale)
 
 
 def _overlap(
     volume: LabelVolume,
-    parts: Parts,
+    image_mesh: ImageMesh,
     measure: Array,
     in_image: WindowPieces,
     in_mesh: MeshPieces,
@@ -173,24 +156,24 @@ def _overlap(
 ) -> _Overlap:
     """Votes of the cells: as centroids alone would miss pieces of one voxel, each corner, drawn half-way, votes too."""
     before = int(np.sum(comm.allgather(len(in_mesh.phase))[: comm.rank]))
-    window = _window(volume, parts)
+    window = _window(volume, image_mesh)
     shape = in_image.phase.shape
     start = np.array([low for low, _ in window])
-    per_unit = parts.unit / np.array(volume.voxel_size)
+    per_unit = image_mesh.unit / np.array(volume.voxel_size)
     phase, label = in_image.phase.ravel(), in_image.label.ravel()
     pieces = len(in_mesh.phase)
     keys: list[Numbers] = []
     weights: list[NDArray[Any]] = []
-    for first in range(0, len(parts.cells), VOTERS):
+    for first in range(0, len(image_mesh.cells), VOTERS):
         chunk = slice(first, first + VOTERS)
-        corners = np.ascontiguousarray(parts.points.T[::-1])[:, parts.cells[chunk].T]  # (dim, corners, cells)
+        corners = np.ascontiguousarray(image_mesh.points.T[::-1])[:, image_mesh.cells[chunk].T]  # (dim, corners, cells)
         centroid = corners.mean(axis=1, keepdims=True)
         votes = np.concatenate([centroid, 0.5 * (centroid + corners)], axis=1)
         place = np.zeros(votes.shape[1:], np.int64)
         for axis, size in enumerate(shape):
             at = (votes[axis] * per_unit[axis]).astype(np.int64) - start[axis]
             place = place * size + np.clip(at, 0, size - 1)
-        valid = phase[place] == parts.phase[chunk]
+        valid = phase[place] == image_mesh.phase[chunk]
         key = label[place].astype(np.int64) * pieces + in_mesh.piece[chunk]
         vote = np.broadcast_to(measure[chunk], key.shape)[valid]
         found, of = np.unique(key[valid], return_inverse=True)

@@ -101,7 +101,7 @@ class Interface:
 class FidelityReport:
     """Areas (volumes), interfaces, connected pieces and element quality of a mesh."""
 
-    shape: str  # of the cells, as in Parts
+    shape: str  # of the cells, as in ImageMesh
     phases: tuple[PhaseFidelity, ...]
     interfaces: tuple[Interface, ...]
     cells: int  # of solved phases

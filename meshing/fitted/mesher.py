@@ -19,7 +19,7 @@ from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.meshing.fitted import improve, outline as outlines, segments as cuts, sizing
 from microlith.meshing.fitted.sizing import SizeField
-from microlith.meshing.mesh.phasemesh import Triangulation
+from microlith.meshing.mesh.phasemesh import ImageMesh
 
 Progress = Callable[[str], None]
 
@@ -31,9 +31,9 @@ class MeshingError(RuntimeError):
     """gmsh made no valid mesh: a failure of ours, not of the input."""
 
 
-def fitted_triangulation(
+def fitted_mesh(
     image: LabelImage, options: MeshOptions, solved: Sequence[int], progress: Progress | None = None
-) -> Triangulation:
+) -> ImageMesh:
     """Triangulate a 2D image with smooth interfaces that the phases on both sides share.
 
     All phases are meshed; in those that are not solved, elements grow as fast as their surfaces let them. The mesh
@@ -69,10 +69,12 @@ def fitted_triangulation(
     phase = _phases(triangles, pieces)
     points = improve.relax(points, triangles, pieces.ends)
     points, triangles = improve.improve(points, triangles, phase, pieces.ends, image.frame)
-    return Triangulation(
+    return ImageMesh(
         points=points,
-        triangles=triangles,
+        vertex=np.arange(len(points), dtype=np.int64),
+        cells=triangles,
         phase=phase,
+        shape="triangle",
         names=image.names,
         unit=image.unit,
         extent=image.frame,

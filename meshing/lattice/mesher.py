@@ -23,7 +23,7 @@ from microlith.meshing.lattice.indicators import REACH, indicators
 from microlith.meshing.lattice.placing import placed, vertices
 from microlith.meshing.lattice.repair import repaired
 from microlith.meshing.lattice.voxel_fields import VoxelFields
-from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.meshing.mesh.simplices import measures
 
 FEWEST_BOXES = 4  # coarse boxes along the longest edge of the image
@@ -34,13 +34,13 @@ EXACT = 5e-4  # of a volume: what is right
 SLOPE = 0.8  # of the difference of two indicators across their interface, per voxel
 
 
-def lattice_parts(
+def lattice_mesh(
     volume: LabelVolume,
     options: MeshOptions,
     solved: Sequence[int],
     comm: MPI.Intracomm,
     tell: Callable[[str], None] | None = None,
-) -> Parts:
+) -> ImageMesh:
     """Mesh an image with simplices, each in one phase, on all ranks; collective.
 
     A lattice of boxes is bisected to the wanted sizes, and cut along the interfaces of the smoothed phases; once more,
@@ -89,7 +89,7 @@ def lattice_parts(
             cut = _cut(shorter, smooth, where)
     say("placing vertices on the interfaces")
     points = _fitted(cut, smooth, where, volume, voxel, borders)
-    return Parts(
+    return ImageMesh(
         points=points,
         vertex=cut.numbers,
         cells=cut.cells,

@@ -15,7 +15,7 @@ from mpi4py import MPI
 from microlith.imaging.parallel.large_arrays import connected
 from microlith.imaging.parallel.routing import Route
 from microlith.imaging.typing import Numbers
-from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.mesh.phasemesh import ImageMesh
 
 FACETS = {  # of a cell, in the order of DOLFINx, by the places of their vertices in it
     "triangle": ((1, 2), (0, 2), (0, 1)),
@@ -47,55 +47,55 @@ class _Facets:
         return _Facets(self.cell[chosen], self.vertices[chosen])
 
 
-def mesh_pieces(parts: Parts, whole: bool, comm: MPI.Intracomm) -> MeshPieces:
+def mesh_pieces(image_mesh: ImageMesh, whole: bool, comm: MPI.Intracomm) -> MeshPieces:
     """Find connected pieces and interfaces; collective.
 
     Args:
-        parts: The mesh.
+        image_mesh: The mesh.
         whole: Whether its cells fill the image; where they don't, all facets are looked at.
         comm: All ranks.
     """
-    inner = _inner_vertices(parts, comm) if whole else np.zeros(len(parts.points), bool)
-    facets = _doubtful_facets(parts, inner)
-    one, other, single = _matched(facets.vertices, len(parts.points))
-    unlike = parts.phase[facets.cell[one]] != parts.phase[facets.cell[other]]
-    interfaces = np.zeros((len(parts.names),) * 2)
-    _add(interfaces, parts, facets[one[unlike]], parts.phase[facets.cell[other[unlike]]])
-    piece, count = _local_pieces(parts, inner, facets.cell[one[~unlike]], facets.cell[other[~unlike]])
+    inner = _inner_vertices(image_mesh, comm) if whole else np.zeros(len(image_mesh.points), bool)
+    facets = _doubtful_facets(image_mesh, inner)
+    one, other, single = _matched(facets.vertices, len(image_mesh.points))
+    unlike = image_mesh.phase[facets.cell[one]] != image_mesh.phase[facets.cell[other]]
+    interfaces = np.zeros((len(image_mesh.names),) * 2)
+    _add(interfaces, image_mesh, facets[one[unlike]], image_mesh.phase[facets.cell[other[unlike]]])
+    piece, count = _local_pieces(image_mesh, inner, facets.cell[one[~unlike]], facets.cell[other[~unlike]])
     phase = np.empty(count, np.uint8)
-    phase[piece] = parts.phase
+    phase[piece] = image_mesh.phase
     start = int(np.sum(comm.allgather(count)[: comm.rank]))
-    links = _between_ranks(parts, facets[single], piece + np.int64(start), interfaces, comm)
+    links = _between_ranks(image_mesh, facets[single], piece + np.int64(start), interfaces, comm)
     return MeshPieces(piece, phase, links, interfaces)
 
 
-def _inner_vertices(parts: Parts, comm: MPI.Intracomm) -> NDArray[np.bool_]:
+def _inner_vertices(image_mesh: ImageMesh, comm: MPI.Intracomm) -> NDArray[np.bool_]:
     """Vertices that only cells of one phase and of this rank touch."""
-    of_vertex = np.empty(len(parts.points), np.uint8)
-    of_vertex[parts.cells] = parts.phase[:, None]  # one of them
-    inner = np.ones(len(parts.points), bool)
-    inner[parts.cells[of_vertex[parts.cells] != parts.phase[:, None]]] = False
+    of_vertex = np.empty(len(image_mesh.points), np.uint8)
+    of_vertex[image_mesh.cells] = image_mesh.phase[:, None]  # one of them
+    inner = np.ones(len(image_mesh.points), bool)
+    inner[image_mesh.cells[of_vertex[image_mesh.cells] != image_mesh.phase[:, None]]] = False
     if comm.size > 1:
-        route = Route(parts.vertex % comm.size, comm)
-        asked = route.there(parts.vertex)
+        route = Route(image_mesh.vertex % comm.size, comm)
+        asked = route.there(image_mesh.vertex)
         _, place, ranks = np.unique(asked, return_inverse=True, return_counts=True)
         inner &= route.back(ranks[place.ravel()] == 1)
     return inner
 
 
-def _doubtful_facets(parts: Parts, inner: NDArray[np.bool_]) -> _Facets:
+def _doubtful_facets(image_mesh: ImageMesh, inner: NDArray[np.bool_]) -> _Facets:
     """Facets without an inner vertex that are not on the frame."""
-    frame = np.zeros(len(parts.points), np.uint8)  # a bit for each face of the frame that the point is on
-    for axis, size in enumerate(parts.extent):
-        at = parts.points[:, axis]
+    frame = np.zeros(len(image_mesh.points), np.uint8)  # a bit for each face of the frame that the point is on
+    for axis, size in enumerate(image_mesh.extent):
+        at = image_mesh.points[:, axis]
         frame |= (np.abs(at) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis)
         frame |= (np.abs(at - size) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis + 1)
-    cells = np.flatnonzero((~inner)[parts.cells].sum(axis=1) >= parts.points.shape[1])
-    of_cells = parts.cells[cells]
+    cells = np.flatnonzero((~inner)[image_mesh.cells].sum(axis=1) >= image_mesh.points.shape[1])
+    of_cells = image_mesh.cells[cells]
     doubtful = (~inner)[of_cells]
     bits = frame[of_cells]
     found: list[_Facets] = []
-    for corners in FACETS[parts.shape]:
+    for corners in FACETS[image_mesh.shape]:
         chosen = doubtful[:, corners].all(axis=1) & (np.bitwise_and.reduce(bits[:, corners], axis=1) == 0)
         found.append(_Facets(cells[chosen], of_cells[chosen][:, corners]))
     return _Facets(np.concatenate([f.cell for f in found]), np.concatenate([f.vertices for f in found]))
@@ -119,10 +119,10 @@ def _matched(vertices: NDArray[np.int32], points: int) -> tuple[Numbers, Numbers
     return order[pair], order[pair + 1], order[single]
 
 
-def _add(into: NDArray[np.float64], parts: Parts, facets: _Facets, other: NDArray[np.uint8]) -> None:
+def _add(into: NDArray[np.float64], image_mesh: ImageMesh, facets: _Facets, other: NDArray[np.uint8]) -> None:
     """Add the sizes of facets between their cells' and other phases."""
-    size = _sizes(parts.points, facets.vertices)
-    mine = parts.phase[facets.cell]
+    size = _sizes(image_mesh.points, facets.vertices)
+    mine = image_mesh.phase[facets.cell]
     kind = np.minimum(mine, other).astype(np.int64) * len(into) + np.maximum(mine, other)
     into += np.bincount(kind, size, minlength=into.size).reshape(into.shape)
 
@@ -138,10 +138,10 @@ def _sizes(points: NDArray[np.float64], vertices: NDArray[np.int32]) -> NDArray[
 
 
 def _local_pieces(
-    parts: Parts, inner: NDArray[np.bool_], one: Numbers, other: Numbers
+    image_mesh: ImageMesh, inner: NDArray[np.bool_], one: Numbers, other: Numbers
 ) -> tuple[NDArray[np.int32], int]:
     """Piece of each cell, and their number; `one` and `other` are cells that share a facet."""
-    cells = parts.cells
+    cells = image_mesh.cells
     known = inner[cells]
     place = known.argmax(axis=1)
     node = cells[np.arange(len(cells)), place].astype(np.int64)  # an inner vertex stands for all cells around it
@@ -160,14 +160,14 @@ def _local_pieces(
 
 
 def _between_ranks(
-    parts: Parts, facets: _Facets, piece: Numbers, interfaces: NDArray[np.float64], comm: MPI.Intracomm
+    image_mesh: ImageMesh, facets: _Facets, piece: Numbers, interfaces: NDArray[np.float64], comm: MPI.Intracomm
 ) -> Numbers:
     """Pairs of pieces of one phase that meet at the facets of two ranks; adds their interfaces. Collective."""
-    vertices = np.sort(parts.vertex[facets.vertices], axis=1)[:, :3]
+    vertices = np.sort(image_mesh.vertex[facets.vertices], axis=1)[:, :3]
     route = Route(vertices[:, 0] % comm.size, comm)
     keys = route.there(vertices)
-    about = route.there(np.stack([piece[facets.cell], parts.phase[facets.cell].astype(np.int64)], axis=1))
-    size = route.there(_sizes(parts.points, facets.vertices))
+    about = route.there(np.stack([piece[facets.cell], image_mesh.phase[facets.cell].astype(np.int64)], axis=1))
+    size = route.there(_sizes(image_mesh.points, facets.vertices))
     order = np.lexsort(keys.T)
     pair = np.flatnonzero((keys[order][1:] == keys[order][:-1]).all(axis=1))
     one, other = about[order[pair]], about[order[pair + 1]]

@@ -1,4 +1,4 @@
-"""The mesh between mesher and solver: cells tagged by phase, facets by what lies on their two sides."""
+"""What meshers make of an image, and the mesh that solvers take: cells and facets tagged by phase."""
 
 from dataclasses import dataclass
 
@@ -22,36 +22,41 @@ def interface_tag(a: int, b: int) -> int:
 
 
 @dataclass(frozen=True)
-class Triangulation:
-    """All triangles of the image, every phase included, on one rank (serial meshers make this)."""
+class ImageMesh:
+    """All cells that a mesher makes of an image, each in one phase and on exactly one rank; a rank may have none.
 
-    points: NDArray[np.float64]  # (n, 2), x and y in units of `unit` metres
-    triangles: NDArray[np.int32]  # (m, 3), counter-clockwise
-    phase: NDArray[np.uint8]  # (m,) index into names
-    names: tuple[str, ...]
-    unit: float  # metres per coordinate unit (the smallest voxel edge)
-    extent: tuple[float, ...]  # edge lengths of the frame in coordinate units
+    Points with x first, in units of `unit` metres, and the image's first corner as origin.
+    """
 
-
-@dataclass(frozen=True)
-class Parts:
-    """All cells of the image, every phase included, each on exactly one rank (parallel meshers make this)."""
-
-    points: NDArray[np.float64]  # (n, dim) vertices of this rank's cells, in units of `unit` metres
+    points: NDArray[np.float64]  # (n, dim) vertices of this rank's cells
     vertex: NDArray[np.int64]  # (n,) number of each point, the same on every rank that has the point; not contiguous
     cells: NDArray[np.int32]  # (m, k) rows of `points`; simplices positively oriented, else DOLFINx's (tensor) order
     phase: NDArray[np.uint8]  # (m,) index into names
     shape: str  # of the cells: "triangle", "tetrahedron", "quadrilateral" or "hexahedron"
     names: tuple[str, ...]
-    unit: float  # metres per coordinate unit (the smallest voxel edge)
-    extent: tuple[float, ...]  # edge lengths of the image in coordinate units, x, y[, z]; the origin is a corner of it
+    unit: float  # metres per coordinate unit (the shortest voxel edge)
+    extent: tuple[float, ...]  # edge lengths of the image in coordinate units, x, y[, z]
+
+
+def no_triangles(names: tuple[str, ...], unit: float, extent: tuple[float, ...]) -> ImageMesh:
+    """What a rank has of a mesh of triangles that all are on another one."""
+    return ImageMesh(
+        points=np.empty((0, 2)),
+        vertex=np.empty(0, np.int64),
+        cells=np.empty((0, 3), np.int32),
+        phase=np.empty(0, np.uint8),
+        shape="triangle",
+        names=names,
+        unit=unit,
+        extent=extent,
+    )
 
 
 @dataclass(frozen=True)
 class PhaseMesh:
     """Distributed conforming mesh of the solved phases only.
 
-    Coordinates are in units of `unit` metres (the smallest voxel edge), so that numbers are of order one whatever the
+    Coordinates are in units of `unit` metres (the shortest voxel edge), so that numbers are of order one whatever the
     unit of the image; x is the last array axis of the image, the origin is the image's first corner.
     """
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.image.volume import LabelImage
-from microlith.meshing.mesh.phasemesh import Triangulation
+from microlith.meshing.mesh.phasemesh import ImageMesh
 
 
 def label_image(phase: NDArray[np.integer], voxel: tuple[float, ...] = (1e-6, 1e-6)) -> LabelImage:
@@ -68,18 +68,18 @@ def edges_of(triangles: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray
     return np.sort(edges, axis=1).astype(np.int64), np.tile(np.arange(len(triangles)), 3)
 
 
-def assert_conforming(mesh: Triangulation) -> None:
+def assert_conforming(mesh: ImageMesh) -> None:
     """Every edge inside the frame has two triangles, those on it one; areas are positive and fill the frame."""
-    edges, _ = edges_of(mesh.triangles)
+    edges, _ = edges_of(mesh.cells)
     unique, count = np.unique(edges, axis=0, return_counts=True)
     middle = mesh.points[unique].mean(axis=1)
     width, height = mesh.extent
     on_frame = (middle[:, 0] == 0) | (middle[:, 0] == width) | (middle[:, 1] == 0) | (middle[:, 1] == height)
     assert (count[on_frame] == 1).all()
     assert (count[~on_frame] == 2).all()
-    p = mesh.points[mesh.triangles]
+    p = mesh.points[mesh.cells]
     u, v = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]
     area = 0.5 * (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
     assert area.min() > 0
     assert abs(area.sum() / (width * height) - 1) < 1e-12
-    assert len(np.unique(mesh.triangles)) == len(mesh.points), "no point without a triangle"
+    assert len(np.unique(mesh.cells)) == len(mesh.points), "no point without a triangle"

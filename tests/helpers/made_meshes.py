@@ -7,7 +7,7 @@ import numpy as np
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
-from microlith.meshing.mesh.phasemesh import Parts, PhaseMesh, Triangulation, face_tag, interface_tag
+from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, face_tag, interface_tag, no_triangles
 
 EPS = 1e-9
 
@@ -60,16 +60,20 @@ def brick(comm, cells, size, kind, phase_of=None, names=("medium",), unit=1e-6):
     return PhaseMesh(mesh, cell_tags, dmesh.meshtags(mesh, 2, facets, tags[facets]), tuple(names), unit, tuple(size))
 
 
-def pixel_triangulation(labels, names, unit=1e-6):
+def pixels_as_triangles(labels, names, comm, unit=1e-6):
     """Each pixel of labels (y, x) as two triangles, on rank 0: stair-stepped, but every area is known exactly."""
     rows, columns = labels.shape
+    extent = (float(columns), float(rows))
+    if comm.rank > 0:
+        return no_triangles(tuple(names), unit, extent)
     y, x = np.mgrid[0 : rows + 1, 0 : columns + 1]
     points = np.stack([x.ravel(), y.ravel()], axis=1).astype(float)
     corner = (np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)).ravel()
     a, b, c, d = corner, corner + 1, corner + columns + 2, corner + columns + 1
     triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]).astype(np.int32)
     phase = np.tile(labels.ravel(), 2).astype(np.uint8)
-    return Triangulation(points, triangles, phase, tuple(names), unit, (float(columns), float(rows)))
+    vertex = np.arange(len(points))
+    return ImageMesh(points, vertex, triangles, phase, "triangle", tuple(names), unit, extent)
 
 
 def _in_box(shape):
@@ -86,7 +90,7 @@ def _in_box(shape):
     return cells
 
 
-def voxel_parts_of(labels, names, shape, comm, rank_of, edge=None):
+def voxels_as_cells(labels, names, shape, comm, rank_of, edge=None):
     """Every voxel of labels ([z,] y, x) as cells of a shape, each on the rank that rank_of (m,) -> (m,) says."""
     dim = labels.ndim
     edge = np.ones(dim) if edge is None else np.asarray(edge, float)
@@ -101,7 +105,7 @@ def voxel_parts_of(labels, names, shape, comm, rank_of, edge=None):
     place = np.stack(np.unravel_index(vertex, tuple(n + 1 for n in labels.shape))[::-1], axis=1)
     extent = tuple((np.array(labels.shape[::-1]) * edge).tolist())
     rows = rows.reshape(-1, cells.shape[1]).astype(np.int32)
-    return Parts(place * edge, vertex * 5 + 11, rows, phase[mine], shape, tuple(names), 1e-6, extent)
+    return ImageMesh(place * edge, vertex * 5 + 11, rows, phase[mine], shape, tuple(names), 1e-6, extent)
 
 
 def everywhere(index):

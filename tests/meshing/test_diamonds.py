@@ -73,11 +73,11 @@ def test_parts_of_the_lattice_make_the_cells_of_the_whole(boxes):
     lattice = Lattice(boxes, 4, tuple(map(float, boxes)))
     zeros = (0,) * len(boxes)
     everything = Range(zeros, boxes)
-    parts = [Range(zeros, (2, *boxes[1:])), Range((2, *zeros[1:]), boxes)]
+    image_mesh = [Range(zeros, (2, *boxes[1:])), Range((2, *zeros[1:]), boxes)]
     whole = _around_a_sphere(lattice, everything)
     cells = set(_as_keys(lattice, everything, whole))
     found = []
-    for part in parts:
+    for part in image_mesh:
         kept = [stage[part.holds(lattice, lattice.points(stage))] for stage in whole]
         found += _as_keys(lattice, part, kept)
     assert len(found) == len(cells)

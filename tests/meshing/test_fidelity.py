@@ -7,12 +7,21 @@ import numpy as np
 import pytest
 from label_images import disk, label_image
 
+from mpi4py import MPI
+
 from microlith.imaging.errors import InputError
+from microlith.imaging.image.load import volume_of
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fidelity.compare import fidelity
-from microlith.meshing.fitted.mesher import fitted_triangulation
+from microlith.meshing.fitted.mesher import fitted_mesh
 from microlith.meshing.mesh.export import write_mesh
 from microlith.meshing.mesh.quality import sicn
+
+ALONE = MPI.COMM_SELF
+
+
+def compared(image, mesh, solved=(0,)):
+    return fidelity(volume_of(image, ALONE), mesh, solved, ALONE)
 
 
 @pytest.fixture(scope="module")
@@ -22,17 +31,17 @@ def islands():
     phase[3:10, 4:11] = 1
     phase[14:17, 20:23] = 1
     image = label_image(phase, (1e-6, 2e-6))
-    return image, fitted_triangulation(image, MeshOptions(gap_elements=1), [0])
+    return image, fitted_mesh(image, MeshOptions(gap_elements=1), [0])
 
 
 def test_figures_of_a_good_mesh(islands):
     image, mesh = islands
-    report = fidelity(image, mesh, [0])
+    report = compared(image, mesh)
     a, b = report.phases
     assert (a.name, a.solved, b.solved) == ("a", True, False)
     assert b.image == pytest.approx(58 * 2e-12)
     assert b.mesh == pytest.approx(58 * 2e-12, rel=1e-3)
-    assert a.cells + b.cells == report.all_cells == len(mesh.triangles)
+    assert a.cells + b.cells == report.all_cells == len(mesh.cells)
     assert report.cells == a.cells
     assert (a.pieces_image, a.pieces_mesh, b.pieces_image, b.pieces_mesh) == (1, 1, 2, 2)
     assert report.warnings() == []
@@ -45,23 +54,23 @@ def test_figures_of_a_good_mesh(islands):
 
 def test_the_report_is_json_with_units(islands):
     image, mesh = islands
-    data = json.loads(json.dumps(fidelity(image, mesh, [0]).as_dict()))
+    data = json.loads(json.dumps(compared(image, mesh).as_dict()))
     assert data["phases"][1]["area_image_m2"] == pytest.approx(1.16e-10)
     assert data["interfaces"][0]["length_m"] > 0
-    report = fidelity(image, mesh, [0])
+    report = compared(image, mesh)
     assert {len(row) for row in report.phase_rows()} == {9}
     assert min(p.quality["worst_sicn"] for p in report.phases) == report.quality["worst_sicn"]
     for index, p in enumerate(report.phases):
-        own = sicn(mesh.points, mesh.triangles[mesh.phase == index])
+        own = sicn(mesh.points, mesh.cells[mesh.phase == index])
         assert p.quality == {"worst_sicn": own.min(), "sicn_1_percent": np.percentile(own, 1, method="lower")}
     assert "SICN worst" in report.summary()
 
 
 def test_a_lost_piece_is_named(islands):
     image, mesh = islands
-    centre = mesh.points[mesh.triangles].mean(axis=1)
+    centre = mesh.points[mesh.cells].mean(axis=1)
     phase = np.where((mesh.phase == 1) & (centre[:, 0] > 30), 0, mesh.phase).astype(np.uint8)
-    report = fidelity(image, replace(mesh, phase=phase), [0])
+    report = compared(image, replace(mesh, phase=phase))
     (lost,) = report.phases[1].lost
     assert (lost.position, lost.voxels) == ((20, 14), 9)
     assert any("9 pixels at x = 20, y = 14" in line for line in report.warnings())
@@ -70,10 +79,10 @@ def test_a_lost_piece_is_named(islands):
 
 def test_merged_pieces_are_named(islands):
     image, mesh = islands
-    x, y = mesh.points[mesh.triangles].mean(axis=1).T
+    x, y = mesh.points[mesh.cells].mean(axis=1).T
     bridge = np.abs(y - (6.5 + (x - 15) * 9 / 27)) < 1.5
     phase = np.where(bridge & (x > 15) & (x < 43), 1, mesh.phase).astype(np.uint8)
-    report = fidelity(image, replace(mesh, phase=phase), [0])
+    report = compared(image, replace(mesh, phase=phase))
     ((one, other),) = report.phases[1].merged
     assert {one.voxels, other.voxels} == {49, 9}
     assert any("merged" in line for line in report.warnings())
@@ -81,16 +90,16 @@ def test_merged_pieces_are_named(islands):
 
 def test_split_pieces_are_named(islands):
     image, mesh = islands
-    x, _ = mesh.points[mesh.triangles].mean(axis=1).T
+    x, _ = mesh.points[mesh.cells].mean(axis=1).T
     phase = np.where((mesh.phase == 1) & (np.abs(x - 15) < 2), 0, mesh.phase).astype(np.uint8)
-    report = fidelity(image, replace(mesh, phase=phase), [0])
+    report = compared(image, replace(mesh, phase=phase))
     (split,) = report.phases[1].split
     assert split.voxels == 49
 
 
 def test_pieces_that_share_a_corner_are_apart_in_both():
     image = label_image(np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]))
-    report = fidelity(image, fitted_triangulation(image, MeshOptions(), [0]), [0])
+    report = compared(image, fitted_mesh(image, MeshOptions(), [0]))
     assert (report.phases[0].pieces_image, report.phases[0].pieces_mesh) == (3, 3)
     assert (report.phases[1].pieces_image, report.phases[1].pieces_mesh) == (2, 2)
 
@@ -99,12 +108,12 @@ def test_pieces_that_share_a_corner_are_apart_in_both():
 def test_mesh_files_are_read_back(tmp_path, suffix):
     import meshio
 
-    mesh = fitted_triangulation(label_image(disk(), (2e-6, 2e-6)), MeshOptions(), [0])
-    write_mesh(tmp_path / f"mesh{suffix}", mesh)
+    mesh = fitted_mesh(label_image(disk(), (2e-6, 2e-6)), MeshOptions(), [0])
+    write_mesh(tmp_path / f"mesh{suffix}", mesh, ALONE)
     assert [p.name for p in tmp_path.iterdir()] == [f"mesh{suffix}"]
     back = meshio.read(tmp_path / f"mesh{suffix}")
     assert back.points[:, :2] == pytest.approx(mesh.points * 2)  # micrometres
-    assert (back.cells_dict["triangle"] == mesh.triangles).all()
+    assert (back.cells_dict["triangle"] == mesh.cells).all()
     key = "gmsh:physical" if suffix == ".msh" else "phase"
     assert (back.cell_data_dict[key]["triangle"] == mesh.phase + (suffix == ".msh")).all()
     if suffix == ".msh":
@@ -112,7 +121,7 @@ def test_mesh_files_are_read_back(tmp_path, suffix):
 
 
 def test_unknown_mesh_format_is_refused(tmp_path):
-    mesh = fitted_triangulation(label_image(np.zeros((2, 2), int)), MeshOptions(), [0])
+    mesh = fitted_mesh(label_image(np.zeros((2, 2), int)), MeshOptions(), [0])
     with pytest.raises(InputError, match=r"\.msh, \.vtu, \.xdmf, got '\.stl'"):
-        write_mesh(tmp_path / "mesh.stl", mesh)
+        write_mesh(tmp_path / "mesh.stl", mesh, ALONE)
     assert list(tmp_path.iterdir()) == []

@@ -14,9 +14,9 @@ from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.parallel.percentile import percentile
 from microlith.meshing.fidelity.agreement import agreement
-from microlith.meshing.fidelity.compare import parts_fidelity
-from microlith.meshing.mesh.export import write_parts
-from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.fidelity.compare import fidelity
+from microlith.meshing.mesh.export import write_mesh
+from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.meshing.mesh.quality import tetrahedra
 
 COMM = MPI.COMM_WORLD
@@ -55,7 +55,7 @@ def parts_of(image, shape, comm=ALONE, owner=None):
         cells, times = corner, 1
     points = places[first] * (voxel / unit)
     extent = tuple(float(n * h / unit) for n, h in zip(counts, voxel, strict=True))
-    return Parts(points, vertex * 7 + 3, cells, np.repeat(phase, times), shape, image.names, float(unit), extent)
+    return ImageMesh(points, vertex * 7 + 3, cells, np.repeat(phase, times), shape, image.names, float(unit), extent)
 
 
 def scattered(image, comm=COMM):
@@ -107,8 +107,8 @@ def test_a_mesh_of_the_voxels_themselves(name, simplices, spread):
     image = image_of(IMAGES[name])
     shape = {(2, True): "triangle", (2, False): "quadrilateral", (3, True): "tetrahedron", (3, False): "hexahedron"}
     dim = image.phase.ndim
-    parts = parts_of(image, shape[dim, simplices], COMM, spread(image))
-    report = parts_fidelity(volume_of(image, COMM), parts, [0], COMM)
+    image_mesh = parts_of(image, shape[dim, simplices], COMM, spread(image))
+    report = fidelity(volume_of(image, COMM), image_mesh, [0], COMM)
     assert (report is None) == (COMM.rank > 0)
     if report is None:
         return
@@ -128,7 +128,7 @@ def test_a_mesh_of_the_voxels_themselves(name, simplices, spread):
 
 def test_anisotropic_voxels():
     image = image_of(noise((4, 5, 6), 2), (40e-9, 20e-9, 10e-9))
-    report = parts_fidelity(volume_of(image, ALONE), parts_of(image, "tetrahedron"), [0], ALONE)
+    report = fidelity(volume_of(image, ALONE), parts_of(image, "tetrahedron"), [0], ALONE)
     a, b = report.phases
     assert a.mesh + b.mesh == pytest.approx(4 * 5 * 6 * 8e-24)
     phase = image.phase.astype(int)
@@ -149,7 +149,7 @@ def test_lost_merged_and_split_pieces_are_counted_and_named():
     meshed[4, 5, 12:15] = 1  # a bridge
     meshed[:, :, 23] = 0  # a cut
     wrong = parts_of(image_of(meshed, (2e-6, 1e-6, 1e-6)), "tetrahedron", COMM, scattered(image))
-    report = parts_fidelity(volume_of(image, COMM), wrong, [0], COMM)
+    report = fidelity(volume_of(image, COMM), wrong, [0], COMM)
     if report is None:
         return
     b = report.phases[1]
@@ -172,7 +172,7 @@ def test_thousands_of_lost_specks_are_counted_and_a_few_named():
     phase[1, 1, 1:4] = 1  # the largest
     image = image_of(phase)
     empty = parts_of(LabelImage(np.zeros_like(image.phase), image.names, image.voxel_size), "hexahedron")
-    report = parts_fidelity(volume_of(image, ALONE), empty, [0], ALONE)
+    report = fidelity(volume_of(image, ALONE), empty, [0], ALONE)
     b = report.phases[1]
     assert b.lost_count == b.pieces_image == 15**3 - 1
     assert len(b.lost) == 20
@@ -191,7 +191,7 @@ def test_phases_that_the_mesh_leaves_out():
     image = image_of(phase)
     near = ndimage.binary_dilation(phase == 1, ndimage.generate_binary_structure(3, 1)).ravel()
     owner = np.where(near, scattered(image), -1)
-    report = parts_fidelity(volume_of(image, COMM), parts_of(image, "hexahedron", COMM, owner), [1], COMM)
+    report = fidelity(volume_of(image, COMM), parts_of(image, "hexahedron", COMM, owner), [1], COMM)
     if report is None:
         return
     a, b, c = report.phases
@@ -270,14 +270,14 @@ def test_percentiles_over_ranks(kind, percent):
 @pytest.mark.mpi
 def test_quality_in_the_report():
     image = image_of(noise((5, 6, 7), 2))
-    parts = parts_of(image, "tetrahedron", COMM, scattered(image))
-    shift = np.random.default_rng(4).uniform(-0.2, 0.2, (8 * 7 * 6, 3))[(parts.vertex - 3) // 7]
-    inside = ((parts.points > 0) & (parts.points < parts.extent)).all(axis=1)
-    parts = replace(parts, points=parts.points + shift * inside[:, None])
-    report = parts_fidelity(volume_of(image, COMM), parts, [0], COMM)
-    angle = np.concatenate(COMM.allgather(tetrahedra(parts.points, parts.cells)[1]))
-    shape = np.concatenate(COMM.allgather(tetrahedra(parts.points, parts.cells)[2]))
-    phase = np.concatenate(COMM.allgather(parts.phase))
+    image_mesh = parts_of(image, "tetrahedron", COMM, scattered(image))
+    shift = np.random.default_rng(4).uniform(-0.2, 0.2, (8 * 7 * 6, 3))[(image_mesh.vertex - 3) // 7]
+    inside = ((image_mesh.points > 0) & (image_mesh.points < image_mesh.extent)).all(axis=1)
+    image_mesh = replace(image_mesh, points=image_mesh.points + shift * inside[:, None])
+    report = fidelity(volume_of(image, COMM), image_mesh, [0], COMM)
+    angle = np.concatenate(COMM.allgather(tetrahedra(image_mesh.points, image_mesh.cells)[1]))
+    shape = np.concatenate(COMM.allgather(tetrahedra(image_mesh.points, image_mesh.cells)[2]))
+    phase = np.concatenate(COMM.allgather(image_mesh.phase))
     if report is None:
         return
     for found, chosen in ((report.quality, phase >= 0), (report.phases[1].quality, phase == 1)):
@@ -299,22 +299,22 @@ def test_labels_agree_in_a_mesh_of_the_voxels(name, simplices):
     """All of them; and as many fewer as voxels get another phase in the image afterwards."""
     image = image_of(IMAGES[name], tuple(h * 1e-8 for h in (3, 1, 2)[: IMAGES[name].ndim]))
     shape = {(2, True): "triangle", (2, False): "quadrilateral", (3, True): "tetrahedron", (3, False): "hexahedron"}
-    parts = parts_of(image, shape[image.phase.ndim, simplices], COMM, scattered(image))
-    assert agreement(volume_of(image, COMM), parts, COMM) == (1.0, 1.0)
+    image_mesh = parts_of(image, shape[image.phase.ndim, simplices], COMM, scattered(image))
+    assert agreement(volume_of(image, COMM), image_mesh, COMM) == (1.0, 1.0)
     other = image.phase.copy()
     other.flat[:: max(2, other.size // 7)] += 1
     off = np.mean(other != image.phase)
-    right, inside = agreement(volume_of(replace(image, phase=other), COMM), parts, COMM)
+    right, inside = agreement(volume_of(replace(image, phase=other), COMM), image_mesh, COMM)
     assert (right, inside) == (pytest.approx(1 - off), 1.0)
 
 
 def test_labels_agree_by_the_share_of_centres_beside_a_plane():
     """Two phases that meet in the plane x = 3.8 in the mesh, 3 in the image: a layer in ten of voxels disagrees."""
     image = image_of((np.indices((5, 6, 10))[2] >= 3).astype(int))
-    parts = parts_of(image, "tetrahedron")
-    points = parts.points.copy()
+    image_mesh = parts_of(image, "tetrahedron")
+    points = image_mesh.points.copy()
     points[points[:, 0] == 3, 0] = 3.8
-    right, inside = agreement(volume_of(image, ALONE), replace(parts, points=points), ALONE)
+    right, inside = agreement(volume_of(image, ALONE), replace(image_mesh, points=points), ALONE)
     assert (right, inside) == (pytest.approx(0.9), 1.0)
 
 
@@ -330,7 +330,7 @@ def test_mesh_files_of_parts_are_read_back(tmp_path, suffix, shape):
 
     folder = COMM.bcast(tmp_path)
     image = image_of(noise((4, 3, 5) if shape != "quadrilateral" else (4, 5)), None)
-    write_parts(folder / f"mesh{suffix}", parts_of(image, shape, COMM, scattered(image)), COMM)
+    write_mesh(folder / f"mesh{suffix}", parts_of(image, shape, COMM, scattered(image)), COMM)
     if COMM.rank > 0:
         return
     assert [p.name for p in folder.iterdir()] == [f"mesh{suffix}"]
@@ -351,4 +351,4 @@ def test_mesh_files_of_parts_are_read_back(tmp_path, suffix, shape):
 @pytest.mark.mpi
 def test_unknown_mesh_format_is_refused_on_all_ranks(tmp_path):
     with pytest.raises(InputError, match=r"\.msh, \.vtu, \.xdmf, got '\.stl'"):
-        write_parts(tmp_path / "mesh.stl", parts_of(image_of(np.zeros((2, 2, 2), int)), "hexahedron"), COMM)
+        write_mesh(tmp_path / "mesh.stl", parts_of(image_of(np.zeros((2, 2, 2), int)), "hexahedron"), COMM)

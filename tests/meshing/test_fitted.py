@@ -5,18 +5,23 @@ import pytest
 from label_images import HARD, assert_conforming, disk, edges_of, label_image
 from places import DATA
 
+from mpi4py import MPI
+
 from microlith.imaging.errors import InputError
+from microlith.imaging.image.load import volume_of
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fidelity.compare import fidelity
-from microlith.meshing.fitted.mesher import fitted_triangulation
+from microlith.meshing.fitted.mesher import fitted_mesh
 from microlith.meshing.mesh.quality import areas, sicn, smallest_angles
+
+ALONE = MPI.COMM_SELF
 
 
 def check(image, options, solved):
     """Mesh an image and hold the mesh to what is promised of every mesh."""
-    mesh = fitted_triangulation(image, options, solved)
+    mesh = fitted_mesh(image, options, solved)
     assert_conforming(mesh)
-    report = fidelity(image, mesh, solved)
+    report = fidelity(volume_of(image, ALONE), mesh, solved, ALONE)
     assert report.quality["worst_sicn"] >= 0.3
     assert report.warnings() == []
     for phase in report.phases:
@@ -47,7 +52,7 @@ def test_noise_never_seen_before(seed):
 def test_interfaces_are_edges_of_both_phases():
     """A disk's circumference, measured along edges with unlike phases on their sides, is the circle's."""
     mesh = check(label_image(disk(60, 20.4, (30.1, 29.7))), MeshOptions(size={"b": 2e-6}), [0])
-    edges, cell = edges_of(mesh.triangles)
+    edges, cell = edges_of(mesh.cells)
     order = np.lexsort(edges.T)
     twin = np.flatnonzero((edges[order][1:] == edges[order][:-1]).all(axis=1))
     one, other = cell[order[twin]], cell[order[twin + 1]]
@@ -64,10 +69,10 @@ def test_three_elements_across_a_gap(width):
     phase = np.zeros((30, 40), int)
     phase[4:12] = 1
     phase[12 + width : 24] = 1
-    mesh = fitted_triangulation(label_image(phase), MeshOptions(size={"b": 2e-6}, size_max=8e-6), [0])
-    inside = mesh.points[mesh.triangles].mean(axis=1)[:, 1]
+    mesh = fitted_mesh(label_image(phase), MeshOptions(size={"b": 2e-6}, size_max=8e-6), [0])
+    inside = mesh.points[mesh.cells].mean(axis=1)[:, 1]
     gap = (inside > 12) & (inside < 12 + width)
-    edge = np.concatenate([np.diff(mesh.points[mesh.triangles[gap][:, [i, i - 1]]], axis=1)[:, 0] for i in range(3)])
+    edge = np.concatenate([np.diff(mesh.points[mesh.cells[gap][:, [i, i - 1]]], axis=1)[:, 0] for i in range(3)])
     assert np.median(np.hypot(*edge.T)) <= width / 3
 
 
@@ -76,18 +81,18 @@ def test_junctions_are_refined():
     phase[:, 20:] = 1
     phase[15:, 12:28] = 2
     image = label_image(phase)
-    coarse = fitted_triangulation(image, MeshOptions(size={"c": 2e-6}), [0, 1])
-    fine = fitted_triangulation(image, MeshOptions(size={"c": 2e-6}, junction_size=0.05e-6), [0, 1])
-    assert sicn(fine.points, fine.triangles).min() > 0.3
+    coarse = fitted_mesh(image, MeshOptions(size={"c": 2e-6}), [0, 1])
+    fine = fitted_mesh(image, MeshOptions(size={"c": 2e-6}, junction_size=0.05e-6), [0, 1])
+    assert sicn(fine.points, fine.cells).min() > 0.3
 
     def edge_near(mesh):
-        p = mesh.points[mesh.triangles]
+        p = mesh.points[mesh.cells]
         near = np.hypot(*(p.mean(axis=1) - (20, 15)).T) < 1
         return np.hypot(*(p[near, 0] - p[near, 1]).T).min() if near.any() else np.inf
 
     assert edge_near(fine) < 0.1
     assert edge_near(coarse) > 0.5
-    assert len(fine.triangles) < 4 * len(coarse.triangles)
+    assert len(fine.cells) < 4 * len(coarse.cells)
 
 
 def test_unit_of_the_image_leaves_no_trace():
@@ -97,10 +102,10 @@ def test_unit_of_the_image_leaves_no_trace():
     for metre in (1.0, 1e-9, 1e-6):
         image = label_image(phase, (12.5 * metre, 25 * metre))
         options = MeshOptions(size={"b": 47.9 * metre}, size_max=211 * metre, junction_size=0.7 * metre)
-        meshes.append(fitted_triangulation(image, options, [0, 1]))
+        meshes.append(fitted_mesh(image, options, [0, 1]))
     for mesh in meshes[1:]:
         assert (mesh.points == meshes[0].points).all()
-        assert (mesh.triangles == meshes[0].triangles).all()
+        assert (mesh.cells == meshes[0].cells).all()
         assert (mesh.phase == meshes[0].phase).all()
 
 
@@ -108,8 +113,8 @@ def test_orientation_is_the_images():
     """x grows with the column, y with the row."""
     phase = np.zeros((20, 30), int)
     phase[:5, 20:] = 1  # small y, large x
-    mesh = fitted_triangulation(label_image(phase), MeshOptions(), [0])
-    centre = mesh.points[mesh.triangles].mean(axis=1)[mesh.phase == 1]
+    mesh = fitted_mesh(label_image(phase), MeshOptions(), [0])
+    centre = mesh.points[mesh.cells].mean(axis=1)[mesh.phase == 1]
     assert mesh.extent == (30, 20)
     assert centre[:, 0].min() > 19
     assert centre[:, 1].max() < 6
@@ -131,33 +136,33 @@ def test_bad_triangles_are_cured(monkeypatch):
         return points, triangles
 
     monkeypatch.setattr(fitted, "_mesh", blunder)
-    mesh = fitted_triangulation(label_image(disk()), MeshOptions(size={"b": 2e-6}), [0, 1])
-    assert sicn(mesh.points, mesh.triangles).min() > 0.4
+    mesh = fitted_mesh(label_image(disk()), MeshOptions(size={"b": 2e-6}), [0, 1])
+    assert sicn(mesh.points, mesh.cells).min() > 0.4
 
 
 def test_elements_grow_smoothly_from_small_pieces():
     """Sizes far above the pixels: without regard to the short edges of single pixels, 1 % of all are below 0.59."""
     image = label_image(HARD["pieces and walls"])
-    mesh = fitted_triangulation(image, MeshOptions(size={"b": 20e-6}, size_max=20e-6, gap_elements=1), [1])
-    assert np.percentile(sicn(mesh.points, mesh.triangles), 1) > 0.63
+    mesh = fitted_mesh(image, MeshOptions(size={"b": 20e-6}, size_max=20e-6, gap_elements=1), [1])
+    assert np.percentile(sicn(mesh.points, mesh.cells), 1) > 0.63
 
 
 def test_unsolved_phases_cost_little():
     image = label_image(disk(100, 40, (50, 50)))
     options = MeshOptions(size={"b": 1e-6}, size_max=20e-6)
-    lean = fitted_triangulation(image, options, [0])
-    full = fitted_triangulation(image, options, [0, 1])
+    lean = fitted_mesh(image, options, [0])
+    full = fitted_mesh(image, options, [0, 1])
     assert np.sum(lean.phase == 1) < 0.6 * np.sum(full.phase == 1)
 
 
 def test_more_than_memory_is_refused():
     with pytest.raises(InputError, match=r"about \S+ triangles, which need .* GB"):
-        fitted_triangulation(label_image(disk()), MeshOptions(size={"b": 1e-12}), [0])
+        fitted_mesh(label_image(disk()), MeshOptions(size={"b": 1e-12}), [0])
 
 
 def test_3d_images_are_refused():
     with pytest.raises(InputError, match="2D"):
-        fitted_triangulation(label_image(np.zeros((3, 3, 3), int), (1, 1, 1)), MeshOptions(), [0])
+        fitted_mesh(label_image(np.zeros((3, 3, 3), int), (1, 1, 1)), MeshOptions(), [0])
 
 
 def test_gmsh_is_left_as_it_was():
@@ -167,12 +172,12 @@ def test_gmsh_is_left_as_it_was():
     try:
         gmsh.model.add("mine")
         gmsh.option.setNumber("Mesh.Algorithm", 8)
-        fitted_triangulation(label_image(disk()), MeshOptions(), [0])
+        fitted_mesh(label_image(disk()), MeshOptions(), [0])
         assert gmsh.model.getCurrent() == "mine"
         assert gmsh.option.getNumber("Mesh.Algorithm") == 8
     finally:
         gmsh.finalize()
-    fitted_triangulation(label_image(disk()), MeshOptions(), [0])
+    fitted_mesh(label_image(disk()), MeshOptions(), [0])
     assert not gmsh.isInitialized()
 
 

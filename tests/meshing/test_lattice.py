@@ -11,7 +11,7 @@ from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fidelity.agreement import agreement
-from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.mesh.simplices import angles, measures, sharpness
 
 COMM = MPI.COMM_WORLD
@@ -30,29 +30,31 @@ def _parts(phase, voxel=None, size=None, size_max=None, solved=(0,)):
     options = MeshOptions(
         size={"phase1": size * UNIT} if size else {}, size_max=None if size_max is None else size_max * UNIT
     )
-    return lattice_parts(volume, options, solved, COMM)
+    return lattice_mesh(volume, options, solved, COMM)
 
 
-def _on_surface(parts, phases=2):
-    around = np.zeros((len(parts.points), phases), bool)
-    for corner in range(parts.cells.shape[1]):
-        around[parts.cells[:, corner], parts.phase] = True
+def _on_surface(image_mesh, phases=2):
+    around = np.zeros((len(image_mesh.points), phases), bool)
+    for corner in range(image_mesh.cells.shape[1]):
+        around[image_mesh.cells[:, corner], image_mesh.phase] = True
     return around.all(axis=1)
 
 
-def _checked(parts, phase):
+def _checked(image_mesh, phase):
     """Smallest angles, after what must hold for every mesh: it fills the box, and no cell is inverted."""
-    measure = measures(parts.points, parts.cells)
+    measure = measures(image_mesh.points, image_mesh.cells)
     assert measure.min() > 0
-    assert COMM.allreduce(measure.sum()) == pytest.approx(np.prod(parts.extent), rel=1e-12)
-    return angles(sharpness(parts.points, parts.cells))
+    assert COMM.allreduce(measure.sum()) == pytest.approx(np.prod(image_mesh.extent), rel=1e-12)
+    return angles(sharpness(image_mesh.points, image_mesh.cells))
 
 
-def _volumes(parts, phase):
+def _volumes(image_mesh, phase):
     """Of each phase in the mesh, relative to that in the image."""
-    found = np.bincount(parts.phase, weights=measures(parts.points, parts.cells), minlength=int(phase.max()) + 1)
+    found = np.bincount(
+        image_mesh.phase, weights=measures(image_mesh.points, image_mesh.cells), minlength=int(phase.max()) + 1
+    )
     share = np.bincount(phase.ravel()) / phase.size
-    return found / np.prod(parts.extent) / share
+    return found / np.prod(image_mesh.extent) / share
 
 
 def _ball(radius, size):
@@ -65,16 +67,16 @@ def _ball(radius, size):
 def test_a_ball_has_its_radius_surface_and_volume(size):
     radius = 20
     phase, centre = _ball(radius, 52)
-    parts = _parts(phase, size=size)
-    quality = _checked(parts, phase)
-    surface = _on_surface(parts)
-    off = np.abs(np.linalg.norm(parts.points[surface] - centre, axis=1) - radius)
-    triangles = [np.delete(parts.cells, corner, axis=1) for corner in range(4)]
-    inner = parts.phase == 1
+    image_mesh = _parts(phase, size=size)
+    quality = _checked(image_mesh, phase)
+    surface = _on_surface(image_mesh)
+    off = np.abs(np.linalg.norm(image_mesh.points[surface] - centre, axis=1) - radius)
+    triangles = [np.delete(image_mesh.cells, corner, axis=1) for corner in range(4)]
+    inner = image_mesh.phase == 1
     faces = np.concatenate([part[inner][surface[part[inner]].all(axis=1)] for part in triangles])
-    edges = parts.points[faces[:, 1:]] - parts.points[faces[:, :1]]
+    edges = image_mesh.points[faces[:, 1:]] - image_mesh.points[faces[:, :1]]
     area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1).sum() / 2
-    volume = measures(parts.points, parts.cells)[inner].sum()
+    volume = measures(image_mesh.points, image_mesh.cells)[inner].sum()
     assert np.percentile(off, 95) < 0.15
     assert area == pytest.approx(4 * np.pi * radius**2, rel=0.02)
     assert volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.003)
@@ -84,10 +86,10 @@ def test_a_ball_has_its_radius_surface_and_volume(size):
 def test_a_disk_has_its_radius_and_area():
     y, x = np.indices((60, 64)) + 0.5
     phase = (np.hypot(x - 31.3, y - 29.8) < 18).astype(int)
-    parts = _parts(phase)
-    quality = _checked(parts, phase)
-    off = np.abs(np.linalg.norm(parts.points[_on_surface(parts)] - (31.3, 29.8), axis=1) - 18)
-    area = measures(parts.points, parts.cells)[parts.phase == 1].sum()
+    image_mesh = _parts(phase)
+    quality = _checked(image_mesh, phase)
+    off = np.abs(np.linalg.norm(image_mesh.points[_on_surface(image_mesh)] - (31.3, 29.8), axis=1) - 18)
+    area = measures(image_mesh.points, image_mesh.cells)[image_mesh.phase == 1].sum()
     assert np.percentile(off, 95) < 0.3
     assert area == pytest.approx(np.pi * 18**2, rel=0.003)
     assert quality.min() > 12
@@ -135,11 +137,11 @@ def test_voxels_that_stand_alone_survive():
     for z, y, x in np.random.default_rng(0).integers(1, 35, (60, 3)):
         if not phase[max(z - 2, 0) : z + 3, max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3].any():
             phase[z, y, x] = 1
-    parts = _parts(phase)
+    image_mesh = _parts(phase)
     volume = _volume(phase)
     assert phase.sum() > 50
-    assert _checked(parts, phase).min() > 12
-    assert agreement(volume, parts, COMM) == (1.0, 1.0)
+    assert _checked(image_mesh, phase).min() > 12
+    assert agreement(volume, image_mesh, COMM) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -148,17 +150,17 @@ def test_thin_walls_and_necks_survive(axis):
     phase[:, :, 9] = 1  # a wall
     phase[9:11, 9:11, :] = 0
     phase[10, 10, :] = 1  # and a wire through a hole of it, joined to nothing else
-    parts = _parts(np.moveaxis(phase, 2, axis), size=2.0, solved=(0,))
-    pieces = _pieces(parts, 1)
+    image_mesh = _parts(np.moveaxis(phase, 2, axis), size=2.0, solved=(0,))
+    pieces = _pieces(image_mesh, 1)
     assert pieces == ndimage.label(phase)[1]
-    assert _pieces(parts, 0) == ndimage.label(phase == 0)[1]
+    assert _pieces(image_mesh, 0) == ndimage.label(phase == 0)[1]
 
 
-def _pieces(parts, phase):
+def _pieces(image_mesh, phase):
     """Parts of a phase joined through facets; serial."""
     from scipy import sparse
 
-    cells = np.sort(parts.cells[parts.phase == phase], axis=1)
+    cells = np.sort(image_mesh.cells[image_mesh.phase == phase], axis=1)
     facets = np.concatenate([np.delete(cells, corner, axis=1) for corner in range(cells.shape[1])])
     _, number = np.unique(facets, axis=0, return_inverse=True)
     cell = np.tile(np.arange(len(cells)), cells.shape[1])
@@ -170,8 +172,8 @@ def _pieces(parts, phase):
 
 def test_cells_are_small_at_named_surfaces_and_large_elsewhere():
     phase, centre = _ball(6, 40)
-    parts = _parts(phase, size=1.0, size_max=6.0)
-    corners = parts.points[parts.cells]
+    image_mesh = _parts(phase, size=1.0, size_max=6.0)
+    corners = image_mesh.points[image_mesh.cells]
     edge = np.mean([np.linalg.norm(corners[:, a] - corners[:, b], axis=1) for a in range(4) for b in range(a)], axis=0)
     away = np.abs(np.linalg.norm(corners.mean(axis=1) - centre, axis=1) - 6)
     assert np.median(edge[away < 0.5]) == pytest.approx(1.0, rel=0.35)
@@ -181,19 +183,19 @@ def test_cells_are_small_at_named_surfaces_and_large_elsewhere():
 def test_the_far_faces_are_where_the_image_ends():
     # 13 coarse boxes along each axis, thirteenths of 30 that add up to 29.999999999999996
     phase, _ = _ball(9, 30)
-    parts = _parts(phase, size=1.5, size_max=3.2)
-    edge = np.array(parts.extent)
-    near = np.abs(parts.points - edge) < 1e-6
+    image_mesh = _parts(phase, size=1.5, size_max=3.2)
+    edge = np.array(image_mesh.extent)
+    near = np.abs(image_mesh.points - edge) < 1e-6
     assert COMM.allreduce(int(near.sum())) > 0
-    assert (parts.points[near] == np.broadcast_to(edge, near.shape)[near]).all()
+    assert (image_mesh.points[near] == np.broadcast_to(edge, near.shape)[near]).all()
 
 
 def test_the_unit_of_the_image_does_not_matter():
     phase, _ = _ball(5, 16)
     volume = _volume(phase)
     metres = _volume(phase, (1.0, 1.0, 1.0))
-    one = lattice_parts(volume, MeshOptions(size_max=4 * UNIT), (0,), COMM)
-    other = lattice_parts(metres, MeshOptions(size_max=4.0), (0,), COMM)
+    one = lattice_mesh(volume, MeshOptions(size_max=4 * UNIT), (0,), COMM)
+    other = lattice_mesh(metres, MeshOptions(size_max=4.0), (0,), COMM)
     assert (one.cells == other.cells).all()
     assert one.points == pytest.approx(other.points, abs=1e-12)
 
@@ -206,20 +208,20 @@ def test_the_mesh_does_not_depend_on_the_ranks(dim):
     rng = np.random.default_rng(5)
     phase = np.stack([ndimage.gaussian_filter(rng.random(shape), 2.5) for _ in range(3)]).argmax(axis=0)
     phase[tuple(slice(5, 7) for _ in shape)] = 2
-    parts = _parts(phase, size=1.5, size_max=6.0)
+    image_mesh = _parts(phase, size=1.5, size_max=6.0)
     names = tuple(f"phase{i}" for i in range(3))
     alone = MPI.COMM_SELF
     image = LabelImage(phase.astype(np.uint8), names, (UNIT,) * dim)
     options = MeshOptions(size={"phase1": 1.5 * UNIT}, size_max=6 * UNIT)
-    whole = lattice_parts(volume_of(image, alone), options, (0,), alone)
-    assert COMM.allreduce(len(parts.cells)) == len(whole.cells)
-    place = np.searchsorted(whole.vertex, parts.vertex)
-    assert (whole.vertex[place] == parts.vertex).all()
-    assert (whole.points[place] == parts.points).all()
+    whole = lattice_mesh(volume_of(image, alone), options, (0,), alone)
+    assert COMM.allreduce(len(image_mesh.cells)) == len(whole.cells)
+    place = np.searchsorted(whole.vertex, image_mesh.vertex)
+    assert (whole.vertex[place] == image_mesh.vertex).all()
+    assert (whole.points[place] == image_mesh.points).all()
     known = {tuple(sorted(cell)): value for cell, value in zip(whole.cells.tolist(), whole.phase, strict=True)}
     assert all(
         known[tuple(sorted(cell))] == value
-        for cell, value in zip(place[parts.cells].tolist(), parts.phase, strict=True)
+        for cell, value in zip(place[image_mesh.cells].tolist(), image_mesh.phase, strict=True)
     )
 
 
@@ -230,7 +232,7 @@ def test_real_images(name):
 
     labels = tifffile.imread(DATA / name)[:40, :40, :40]
     phase = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
-    parts = _parts(phase)
-    quality = _checked(parts, phase)
+    image_mesh = _parts(phase)
+    quality = _checked(image_mesh, phase)
     assert quality.min() > 12
-    assert _volumes(parts, phase) == pytest.approx(1, abs=0.003)
+    assert _volumes(image_mesh, phase) == pytest.approx(1, abs=0.003)

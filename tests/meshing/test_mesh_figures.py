@@ -11,7 +11,7 @@ from mpi4py import MPI
 
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
-from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.mesh.phasemesh import ImageMesh
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))
 from mesh_figures import interface_area, mesh_figures, sizes_around, voxel_face_area
@@ -31,7 +31,7 @@ def _volume(phase, voxel=(1e-8,) * 3, comm=COMM):
 
 
 def _parts(points, cells, phase, extent, stretch=(1.0, 1.0, 1.0)):
-    return Parts(
+    return ImageMesh(
         points=points * stretch,
         vertex=np.arange(len(points)),
         cells=cells,
@@ -69,21 +69,21 @@ def test_what_is_wrong_shows():
     phase = np.zeros((4, 4, 4), np.uint8)
     phase[:, :, 2:] = 1
     volume = _volume(phase)
-    parts = _exact(phase)
+    image_mesh = _exact(phase)
     # Half of the first phase is given to the second one.
-    layer = (parts.points[parts.cells].mean(axis=1)[:, 0] > 1) & (parts.phase == 0)
-    found = mesh_figures(volume, replace(parts, phase=np.where(layer, 1, parts.phase).astype(np.uint8)), COMM)
+    layer = (image_mesh.points[image_mesh.cells].mean(axis=1)[:, 0] > 1) & (image_mesh.phase == 0)
+    found = mesh_figures(volume, replace(image_mesh, phase=np.where(layer, 1, image_mesh.phase).astype(np.uint8)), COMM)
     assert found.volume_errors == pytest.approx([-0.5, 0.5])
     assert found.agreement == found.agreement_centroids == 0.75
     # A quarter of the box is left out.
-    kept = parts.points[parts.cells].mean(axis=1)[:, 0] < 3
-    found = mesh_figures(volume, replace(parts, cells=parts.cells[kept], phase=parts.phase[kept]), COMM)
+    kept = image_mesh.points[image_mesh.cells].mean(axis=1)[:, 0] < 3
+    found = mesh_figures(volume, replace(image_mesh, cells=image_mesh.cells[kept], phase=image_mesh.phase[kept]), COMM)
     assert (found.meshed, found.agreement, found.agreement_inside) == pytest.approx((0.75, 0.75, 1))
     # One cell is turned inside out, another is flat.
-    cells = parts.cells.copy()
+    cells = image_mesh.cells.copy()
     cells[0] = cells[0, [0, 1, 3, 2]]
     cells[1, 3] = cells[1, 2]
-    found = mesh_figures(volume, replace(parts, cells=cells), COMM)
+    found = mesh_figures(volume, replace(image_mesh, cells=cells), COMM)
     assert (found.inverted, found.worst) == (2 * COMM.size, 0)
 
 

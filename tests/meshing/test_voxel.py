@@ -12,8 +12,8 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import volume_of
 from microlith.meshing import voxel
-from microlith.meshing.distribution.from_parts import phase_mesh
-from microlith.meshing.voxel import voxel_parts
+from microlith.meshing.distribution.in_place import mesh_in_place
+from microlith.meshing.voxel import voxel_mesh
 
 pytestmark = pytest.mark.mpi
 COMM = MPI.COMM_WORLD
@@ -30,7 +30,7 @@ def volume_from(labels):
 def test_all_that_can_be_counted(monkeypatch, shape, solved, blocks):
     monkeypatch.setattr(voxel, "MOST_BLOCKS", blocks)
     labels = np.random.default_rng(3).integers(0, 3, shape)
-    mesh = phase_mesh(voxel_parts(volume_from(labels), solved, COMM), solved, COMM)
+    mesh = mesh_in_place(voxel_mesh(volume_from(labels), solved, COMM), solved, COMM)
     edge = np.array(EDGE[: len(shape)]) / min(EDGE[: len(shape)])
     assert_counts(mesh, labels, solved, edge, np.isin(labels, solved).sum())
     assert mesh.extent == pytest.approx(tuple(edge * shape[::-1]))
@@ -40,25 +40,25 @@ def test_all_that_can_be_counted(monkeypatch, shape, solved, blocks):
 def test_only_what_is_needed_and_each_voxel_once():
     labels = np.zeros((9, 10, 11), int)
     labels[4, 5, 6] = 1
-    parts = voxel_parts(volume_from(labels), [1], COMM)
-    middles = np.concatenate(COMM.allgather(parts.points[parts.cells].mean(axis=1))) / [2, 4, 1]
+    image_mesh = voxel_mesh(volume_from(labels), [1], COMM)
+    middles = np.concatenate(COMM.allgather(image_mesh.points[image_mesh.cells].mean(axis=1))) / [2, 4, 1]
     expected = np.array([[6, 5, 4], [5, 5, 4], [7, 5, 4], [6, 4, 4], [6, 6, 4], [6, 5, 3], [6, 5, 5]]) + 0.5
     assert sorted(middles.tolist()) == sorted(expected.tolist())
-    assert sorted(np.concatenate(COMM.allgather(parts.phase)).tolist()) == [0] * 6 + [1]
+    assert sorted(np.concatenate(COMM.allgather(image_mesh.phase)).tolist()) == [0] * 6 + [1]
 
 
 def test_solved_voxels_are_shared_out_evenly():
     """All are in one corner: a rank that took its share of the image would have all of them or none."""
     labels = np.zeros((24, 24, 24), int)
     labels[:12, :12, :12] = 1
-    parts = voxel_parts(volume_from(labels), [1], COMM)
-    most = COMM.allreduce(int((parts.phase == 1).sum()), MPI.MAX)
+    image_mesh = voxel_mesh(volume_from(labels), [1], COMM)
+    most = COMM.allreduce(int((image_mesh.phase == 1).sum()), MPI.MAX)
     assert most <= 1.1 * 12**3 / COMM.size
 
 
 def test_fewer_voxels_than_ranks():
     labels = np.array([[0, 1], [0, 1]])
-    mesh = phase_mesh(voxel_parts(volume_from(labels), [1], COMM), [1], COMM)
+    mesh = mesh_in_place(voxel_mesh(volume_from(labels), [1], COMM), [1], COMM)
     assert integral(fem.Constant(mesh.mesh, 1.0) * ufl.dx(domain=mesh.mesh)) == pytest.approx(4)
 
 
@@ -66,12 +66,12 @@ def test_cubes_that_share_an_edge_or_a_corner_are_apart():
     """Else something would flow from one to the other through no width."""
     labels = np.ones((2, 2, 3), int)
     labels[0, 0, 0] = labels[0, 1, 1] = labels[1, 0, 2] = 0
-    mesh = phase_mesh(voxel_parts(volume_from(labels), [0], COMM), [0], COMM)
+    mesh = mesh_in_place(voxel_mesh(volume_from(labels), [0], COMM), [0], COMM)
     assert mesh.mesh.topology.index_map(0).size_global == 24 == fans(labels, [0])
 
 
 def test_no_voxel_of_the_phase():
-    parts = voxel_parts(volume_from(np.array([[0, 1], [0, 1]])), [], COMM)
-    assert len(parts.cells) == 0
+    image_mesh = voxel_mesh(volume_from(np.array([[0, 1], [0, 1]])), [], COMM)
+    assert len(image_mesh.cells) == 0
     with pytest.raises(InputError, match="no quadrilateral"):
-        phase_mesh(parts, [], COMM)
+        mesh_in_place(image_mesh, [], COMM)

@@ -11,7 +11,7 @@ import pytest
 from closed_forms import slab_profile, sphere_mean
 from layers import Layer, TwoLayers, finite_volumes
 from made_cases import run_case, write_case
-from made_meshes import COMM, brick, everywhere, rectangle, voxel_parts_of
+from made_meshes import COMM, brick, everywhere, rectangle, voxels_as_cells
 
 import ufl
 from dolfinx import fem
@@ -20,7 +20,7 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
-from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePhysics, Physics, Role
 from microlith.solver.problem.problem import build
@@ -53,8 +53,8 @@ LAYERS = (transport("near", D, 0.5), transport("far", D / 3, 0.8))
 def voxels(labels, names, kind, edge, comm=COMM, solved=None):
     """Each voxel of labels as cells of a kind; cells are dealt out to the ranks in short runs."""
     labels = np.asarray(labels)
-    parts = voxel_parts_of(labels, names, KINDS[kind], comm, lambda cell: cell // 5 % comm.size, edge)
-    return phase_mesh(parts, sorted(set(labels.ravel())) if solved is None else solved, comm)
+    image_mesh = voxels_as_cells(labels, names, KINDS[kind], comm, lambda cell: cell // 5 % comm.size, edge)
+    return mesh_in_place(image_mesh, sorted(set(labels.ravel())) if solved is None else solved, comm)
 
 
 def layered(kind, columns, comm=COMM):

@@ -6,12 +6,12 @@ import logging
 import numpy as np
 import pytest
 from made_cases import PHASES, curves, electrode, run_case, write_case
-from made_meshes import COMM, pixel_triangulation, rectangle
+from made_meshes import COMM, pixels_as_triangles, rectangle
 
 from mpi4py import MPI
 
 from microlith.imaging.parallel.collective import on_root
-from microlith.meshing.distribution.from_triangles import distribute
+from microlith.meshing.distribution.partitioned import mesh_partitioned
 from microlith.meshing.mesh.phasemesh import face_tag, interface_tag
 from microlith.solver.problem.islands import islands
 
@@ -21,8 +21,7 @@ SOLVED = (1, 3)
 
 
 def of_labels(labels, comm=COMM, fed=FED):
-    triangulation = on_root(comm, pixel_triangulation, np.asarray(labels), NAMES)
-    return islands(distribute(triangulation, SOLVED, comm), fed)
+    return islands(mesh_partitioned(pixels_as_triangles(np.asarray(labels), NAMES, comm), SOLVED, comm), fed)
 
 
 def pocket(labels, y, x, inside=1, wall=2):

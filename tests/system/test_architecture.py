@@ -9,9 +9,18 @@ from places import PROJECT
 
 # From the ground up. A room imports itself and rooms before it. A module that stands beside rooms is a room of its own.
 ROOMS = (
-    *("imaging/axes", "imaging/errors", "imaging/writing", "imaging/typing", "imaging/options", "imaging/parallel"),
+    *(
+        "imaging/axes",
+        "imaging/errors",
+        "imaging/writing",
+        "imaging/locking",
+        "imaging/typing",
+        "imaging/options",
+        "imaging/parallel",
+    ),
     *("imaging/files", "imaging/formats", "imaging/readers", "imaging/image", "imaging/microstructure"),
     *("meshing/mesh", "meshing/distribution", "meshing/fidelity", "meshing/fitted", "meshing/lattice", "meshing/voxel"),
+    *("meshing/methods",),
     *("solver/options", "solver/linear", "solver/physics", "solver/interfaces", "solver/problem"),
     *("solver/conduction", "solver/krylov", "solver/regions", "solver/times", "solver/steps", "solver/transient"),
     *("workflow/console", "workflow/schema", "workflow/case", "workflow/prepare", "workflow/results"),
@@ -27,6 +36,8 @@ NEVER = {
     "solver": r"microlith\.workflow|microlith\.imaging\.(?!axes|errors|typing|parallel)|"
     r"microlith\.meshing\.(?!mesh\b)|gmsh",
 }
+# Only one module names a mesher: the rest asks its table for the method of the case.
+MESHERS = r"microlith\.meshing\.(fitted|lattice|voxel|distribution\.(in_place|partitioned))\b"
 MOST = 15  # files in a room: more are two rooms
 
 
@@ -84,6 +95,16 @@ def test_floors_do_not_know_what_is_not_theirs(floor):
         if name.split(".")[1] == floor:
             known = [other for other in imported(path) if re.match(NEVER[floor] + r"", other)]
             assert not known, f"{name} imports {known}"
+
+
+def test_only_the_table_of_methods_names_a_mesher():
+    naming = {
+        name
+        for name, path in modules().items()
+        if room_of(name) not in ("meshing/fitted", "meshing/lattice", "meshing/voxel")
+        and any(re.match(MESHERS, other) for other in imported(path))
+    }
+    assert naming == {"microlith.meshing.methods"}
 
 
 def test_no_cycles_within_rooms():

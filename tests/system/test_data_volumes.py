@@ -7,11 +7,11 @@ from places import DATA
 
 from microlith.imaging.image.load import label_volume
 from microlith.imaging.options import ImageSource, MeshOptions, PhaseLabels
-from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.meshing.fidelity.agreement import agreement
-from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.mesh.simplices import angles, measures, sharpness
-from microlith.meshing.voxel import voxel_parts
+from microlith.meshing.voxel import voxel_mesh
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the third-party images in {DATA} are absent")
 COLOURS = ((89, 89, 243), (254, 254, 254), (243, 89, 89), (243, 243, 89), (89, 243, 89))
@@ -38,22 +38,24 @@ def _volume(name, voxel):
 def test_tetrahedra_are_true_to_the_image(name, voxel):
     volume = _volume(name, voxel)
     sizes = dict.fromkeys(volume.names, 1e-7)
-    parts = lattice_parts(volume, MeshOptions(size=sizes, size_max=5e-7), (0,), COMM)
-    volumes = np.bincount(parts.phase, weights=measures(parts.points, parts.cells), minlength=len(volume.names))
+    image_mesh = lattice_mesh(volume, MeshOptions(size=sizes, size_max=5e-7), (0,), COMM)
+    volumes = np.bincount(
+        image_mesh.phase, weights=measures(image_mesh.points, image_mesh.cells), minlength=len(volume.names)
+    )
     image = np.array(volume.counts) * voxel[0]
     large = image > 0.01 * image.sum()
-    right, covered = agreement(volume, parts, COMM)
-    assert angles(sharpness(parts.points, parts.cells)).min() > 12
+    right, covered = agreement(volume, image_mesh, COMM)
+    assert angles(sharpness(image_mesh.points, image_mesh.cells)).min() > 12
     assert volumes[large] == pytest.approx(image[large], rel=3e-3)
     assert volumes.sum() == pytest.approx(image.sum(), rel=1e-12)
     assert covered == 1
     assert right > 0.98
-    mesh = phase_mesh(parts, (0,), COMM)
-    assert mesh.mesh.topology.index_map(3).size_global == (parts.phase == 0).sum()
+    mesh = mesh_in_place(image_mesh, (0,), COMM)
+    assert mesh.mesh.topology.index_map(3).size_global == (image_mesh.phase == 0).sum()
 
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_cubes_are_the_voxels(name):
     volume = _volume(name, (1, 1, 1))
-    mesh = phase_mesh(voxel_parts(volume, (0,), COMM), (0,), COMM)
+    mesh = mesh_in_place(voxel_mesh(volume, (0,), COMM), (0,), COMM)
     assert mesh.mesh.topology.index_map(3).size_global == volume.counts[0]

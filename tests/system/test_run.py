@@ -23,8 +23,9 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
+from microlith.meshing import methods
 from microlith.workflow.case.read import load_case
-from microlith.workflow.prepare import assemble, meshed
+from microlith.workflow.prepare import assemble
 
 D = 2e-14 / 0.5  # m²/s: of the SEI of the small case, by its porosity
 PICTURES = ["curves.png", "snapshot-0s.png", "snapshot-20s.png", "snapshot-2s.png"]
@@ -220,7 +221,7 @@ def test_bad_input_names_the_case_file(tmp_path, monkeypatch):
     def refuse(*_):
         raise InputError("[mesh] size asks for too much")
 
-    monkeypatch.setattr(meshed, "fitted_triangulation", refuse)
+    monkeypatch.setattr(methods, "fitted_mesh", refuse)
     with pytest.raises(InputError, match=r"^/.*case\.toml: \[mesh\] size"):
         run_case(write_case(tmp_path), comm=MPI.COMM_SELF)
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from made_meshes import COMM, pixel_triangulation
+from made_meshes import COMM, pixels_as_triangles
 from rayleigh import square_array_of_disks
 from scipy.ndimage import generate_binary_structure, label
 from scipy.sparse import coo_array
@@ -16,9 +16,9 @@ from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
-from microlith.imaging.parallel.collective import on_root
-from microlith.meshing.distribution.from_triangles import create_mesh, distribute
-from microlith.meshing.fitted.mesher import fitted_triangulation
+from microlith.meshing.distribution.dolfinx_mesh import create_mesh
+from microlith.meshing.distribution.partitioned import mesh_partitioned
+from microlith.meshing.fitted.mesher import fitted_mesh
 from microlith.meshing.mesh.components import components
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.conduction import conduction
@@ -241,8 +241,8 @@ def test_disk_in_an_image(fraction, bounds):
         y, x = np.indices((pixels, pixels)) + 0.5 - pixels / 2
         inside = np.hypot(x, y) < pixels * math.sqrt(fraction / math.pi)
         image = LabelImage(np.where(inside, 0, 1).astype(np.uint8), ("disk", "plane"), (1e-7, 1e-7))
-        triangulation = fitted_triangulation(image, MeshOptions(size_max=4e-7), [1])
-        (found,) = conduction(distribute(triangulation, [1], MPI.COMM_SELF), 1, "x", 2, SolverOptions())
+        image_mesh = fitted_mesh(image, MeshOptions(size_max=4e-7), [1])
+        (found,) = conduction(mesh_partitioned(image_mesh, [1], MPI.COMM_SELF), 1, "x", 2, SolverOptions())
         error = found.relative / square_array_of_disks(1 - found.fraction) - 1
         assert abs(error) < bound, (pixels, error)
 
@@ -346,8 +346,7 @@ def test_same_on_any_number_of_ranks(shape, linear):
 @pytest.mark.mpi
 def test_a_rank_without_cells():
     labels = np.ones((1, 2), int)
-    triangulation = on_root(COMM, pixel_triangulation, labels, ("a", "b"))
-    mesh = distribute(triangulation, [1], COMM)
+    mesh = mesh_partitioned(pixels_as_triangles(labels, ("a", "b"), COMM), [1], COMM)
     assert along("x", mesh).relative == pytest.approx(1.0, rel=1e-8)
 
 

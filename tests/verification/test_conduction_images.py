@@ -11,17 +11,17 @@ from rayleigh import cubic_array_of_spheres
 
 from microlith.imaging.image.volume import LabelVolume, Portion
 from microlith.imaging.options import MeshOptions
-from microlith.meshing.distribution.from_parts import phase_mesh
-from microlith.meshing.lattice.mesher import lattice_parts
-from microlith.meshing.mesh.phasemesh import Parts
+from microlith.meshing.distribution.in_place import mesh_in_place
+from microlith.meshing.lattice.mesher import lattice_mesh
+from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.solver.conduction import conduction
 from microlith.solver.options import SolverOptions
 
 VOXEL = 1e-7  # m
 
 
-def through(parts, axes):
-    return conduction(phase_mesh(parts, [1], COMM), 1, axes, 1, SolverOptions())
+def through(image_mesh, axes):
+    return conduction(mesh_in_place(image_mesh, [1], COMM), 1, axes, 1, SolverOptions())
 
 
 def smooth(phase, size):
@@ -32,7 +32,7 @@ def smooth(phase, size):
         return Portion(phase[tuple(slice(*ends) for ends in window)], window)
 
     volume = LabelVolume(phase.shape, ("a", "b"), (VOXEL,) * 3, counts, phase.shape, read)
-    return lattice_parts(volume, MeshOptions(size={"a": size * VOXEL}, size_max=4 * size * VOXEL), [1], COMM)
+    return lattice_mesh(volume, MeshOptions(size={"a": size * VOXEL}, size_max=4 * size * VOXEL), [1], COMM)
 
 
 def cubes(phase):
@@ -48,7 +48,7 @@ def cubes(phase):
     ]
     vertex, cells = np.unique(np.stack(corners, axis=1), return_inverse=True)
     points = np.stack(np.unravel_index(vertex, number.shape)[::-1], axis=1).astype(float)
-    return Parts(
+    return ImageMesh(
         points,
         vertex,
         cells.reshape(-1, 8).astype(np.int32),

@@ -11,12 +11,12 @@ from course_forms import (
     robin_ramp_mean,
     robin_then_rest_mean,
 )
-from made_meshes import COMM, everywhere, rectangle, voxel_parts_of
+from made_meshes import COMM, everywhere, rectangle, voxels_as_cells
 
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import Course
 from microlith.solver.physics.phases import FARADAY, FaceCondition, PhasePhysics, Physics, Role
@@ -57,8 +57,8 @@ def slab(shape, columns, comm=COMM):
     dim = 3 if shape in ("tetrahedron", "hexahedron") else 2
     labels = np.zeros((1,) * (dim - 1) + (columns,), np.uint8)
     edge = (10.0 / columns, *(0.5,) * (dim - 1))
-    parts = voxel_parts_of(labels, ("medium",), shape, comm, lambda cell: cell * comm.size // (6 * columns), edge)
-    return phase_mesh(parts, [0], comm)
+    parts = voxels_as_cells(labels, ("medium",), shape, comm, lambda cell: cell * comm.size // (6 * columns), edge)
+    return mesh_in_place(parts, [0], comm)
 
 
 def run(mesh, faces, degree, *, end=END, tolerance=1e-9, options=None, times=None, snapshots=(), phases=None):

@@ -15,8 +15,8 @@ from mpi4py import MPI
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
-from microlith.meshing.distribution.from_parts import phase_mesh
-from microlith.meshing.lattice.mesher import lattice_parts
+from microlith.meshing.distribution.in_place import mesh_in_place
+from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.mesh.phasemesh import face_tag
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role
@@ -118,7 +118,7 @@ def ball_in_a_bath(radius, size, comm=COMM):
     inside = (x[:, None, None] ** 2 + x[:, None] ** 2 + x**2 < radius**2).astype(np.uint8)
     image = LabelImage(inside, ("bath", "ball"), (1e-7,) * 3) if comm.rank == 0 else None
     options = MeshOptions(size={"bath": size * 1e-7}, size_max=2 * size * 1e-7)
-    return phase_mesh(lattice_parts(volume_of(image, comm), options, (1,), comm), (1,), comm)
+    return mesh_in_place(lattice_mesh(volume_of(image, comm), options, (1,), comm), (1,), comm)
 
 
 @pytest.mark.parametrize(

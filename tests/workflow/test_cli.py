@@ -345,8 +345,15 @@ def test_mesh(tmp_path: Path, pipeline: SimpleNamespace, capsys: pytest.CaptureF
         (OSError(errno.EACCES, "Permission denied", "out"), 2, "out: Permission denied"),
         (OSError(errno.EROFS, "Read-only file system", "out"), 2, "out: Read-only file system"),
         (RuntimeError("can't write data (errno = 28, error message = 'No space left on device')"), 2, "disk is full"),
+        (
+            RuntimeError(
+                "Failed just-in-time compilation of form: /c: the disk is full where compiled forms are kept; x"
+            ),
+            2,
+            "microlith: /c: the disk is full where compiled forms are kept; x\n",
+        ),
         (KeyboardInterrupt(), 130, "microlith: interrupted\n"),
-        (SystemExit(143), 143, "microlith: terminated\n"),
+        (SystemExit(143), 143, "microlith: ended by SIGTERM\n"),
         (MemoryError(), 1, "out of memory"),
         (ZeroDivisionError("division by zero"), 1, "internal error, please report it"),
         (OSError(errno.ECHILD, "No child processes"), 1, "internal error"),

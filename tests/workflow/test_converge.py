@@ -19,9 +19,9 @@ from microlith.imaging.image.half_voxel import Shift, on_finer_voxels, shifted, 
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
-from microlith.meshing.fitted.mesher import fitted_triangulation
-from microlith.meshing.lattice.mesher import lattice_parts
-from microlith.meshing.voxel import voxel_parts
+from microlith.meshing.fitted.mesher import fitted_mesh
+from microlith.meshing.lattice.mesher import lattice_mesh
+from microlith.meshing.voxel import voxel_mesh
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
 from microlith.workflow.commands import studies
@@ -139,9 +139,9 @@ def test_twice_as_coarse_in_2d_has_a_quarter_of_the_triangles():
     for options in (MeshOptions(), MeshOptions(size={"b": 1.5 * UNIT}, size_max=5 * UNIT)):
         count = {}
         for k in (0.71, 1.0, 2.0):
-            mesh = fitted_triangulation(image, MeshOptions(**vars(options) | {"coarseness": k}), [0])
+            mesh = fitted_mesh(image, MeshOptions(**vars(options) | {"coarseness": k}), [0])
             count[k] = np.count_nonzero(mesh.phase == 0)
-            points = mesh.points[mesh.triangles[mesh.phase == 0]]
+            points = mesh.points[mesh.cells[mesh.phase == 0]]
             u, v = points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]
             area = 0.5 * np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]).sum()
             assert area == pytest.approx(np.count_nonzero(image.phase == 0), rel=1e-6)
@@ -156,7 +156,7 @@ def test_twice_as_coarse_on_the_lattice(dim):
     count = {}
     for k in (1.0, 2.0):
         options = MeshOptions(size={"b": 2.0 * UNIT}, size_max=4 * UNIT, coarseness=k)
-        parts = lattice_parts(volume, options, [0], COMM)
+        parts = lattice_mesh(volume, options, [0], COMM)
         count[k] = COMM.allreduce(int(np.count_nonzero(parts.phase == 0)))
     assert 0.7 * 2**dim < count[1.0] / count[2.0] < 1.5 * 2**dim
 
@@ -165,8 +165,8 @@ def test_twice_as_coarse_on_the_lattice(dim):
 @pytest.mark.parametrize("pieces", [2, 3])
 def test_voxels_are_cut_in_equal_pieces(pieces):
     volume = _volume(_ball(3, 11, 4))
-    whole = voxel_parts(volume, [0], COMM)
-    fine = voxel_parts(volume, [0], COMM, 1 / pieces)
+    whole = voxel_mesh(volume, [0], COMM)
+    fine = voxel_mesh(volume, [0], COMM, 1 / pieces)
     solved = [COMM.allreduce(int(np.count_nonzero(parts.phase == 0))) for parts in (whole, fine)]
     assert solved[1] == pieces**3 * solved[0]
     assert fine.unit == pytest.approx(whole.unit / pieces)
@@ -405,8 +405,8 @@ def test_elements_keep_their_size_on_finer_voxels():
     fine = LabelImage(np.kron(phase, np.ones((2, 2), np.uint8)), ("a", "b"), (UNIT / 2, UNIT / 2))
     for asked in (options, MeshOptions()):
         meshes = [
-            fitted_triangulation(image, asked, [0]),
-            fitted_triangulation(fine, on_finer_voxels(asked, image.extent), [0]),
+            fitted_mesh(image, asked, [0]),
+            fitted_mesh(fine, on_finer_voxels(asked, image.extent), [0]),
         ]
         count = [np.count_nonzero(mesh.phase == 0) for mesh in meshes]
         assert count[1] == pytest.approx(count[0], rel=0.25)

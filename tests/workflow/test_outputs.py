@@ -21,9 +21,8 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import in_turn, on_first_rank, together
 from microlith.imaging.writing import cannot_write, whole_file, write_text
-from microlith.workflow.results.folder import finish_if_free, result_folder
+from microlith.workflow.results.folder import LOCK, finish_if_free, result_folder
 from microlith.workflow.results.json_file import write_summary
-from microlith.workflow.results.lock import LOCK
 
 COMM = MPI.COMM_WORLD
 
@@ -201,7 +200,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from mpi4py import MPI
-from microlith.workflow.results.folder import finish_if_free, result_folder
+from microlith.workflow.results.folder import LOCK, finish_if_free, result_folder
 
 moves, replace = int(sys.argv[2]), os.replace
 
@@ -416,8 +415,10 @@ def test_one_run_a_folder(tmp_path):
             environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
             command = [sys.executable, "-c", script, str(path)]
             second = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-            assert f"another run (process {os.getpid()} on {gethostname()}, since 2" in second.stderr
-            assert "writes to this folder; wait for it, or name another with -o" in second.stderr
+            assert (
+                f"another run writes to this folder (process {os.getpid()} on {gethostname()}, since" in second.stderr
+            )
+            assert "; wait for it, or name another with -o" in second.stderr
             assert stage.is_dir()
             write_text(stage / "curves.csv", "first")
         COMM.barrier()

@@ -14,7 +14,7 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume, Portion
-from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.solver.physics.phases import Role
 from microlith.solver.regions.shapes import Ball, Box, Shell, WholePhase
 from microlith.workflow.case.case import PictureOptions
@@ -45,8 +45,8 @@ def block(shape, other=SEI):
     labels[3:] = other
     labels[2:4, 2:4, 2:4] = PARTICLE
     labels[4:, 4:, 4:] = PORE
-    parts = made_meshes.voxel_parts_of(labels, NAMES, shape, COMM, lambda cell: cell // 7 % COMM.size)
-    return phase_mesh(parts, sorted({SEI, other}), COMM)
+    parts = made_meshes.voxels_as_cells(labels, NAMES, shape, COMM, lambda cell: cell // 7 % COMM.size)
+    return mesh_in_place(parts, sorted({SEI, other}), COMM)
 
 
 def solved_in(mesh):
@@ -188,8 +188,10 @@ def test_oblique_cut_of_one_tetrahedron():
 
 def test_thinned_sheets_keep_their_area_and_get_small():
     n = 60
-    mesh = made_meshes.voxel_parts_of(np.zeros((1, n, n), np.uint8), NAMES, "tetrahedron", MPI.COMM_SELF, np.zeros_like)
-    mesh = phase_mesh(mesh, [0], MPI.COMM_SELF)
+    mesh = made_meshes.voxels_as_cells(
+        np.zeros((1, n, n), np.uint8), NAMES, "tetrahedron", MPI.COMM_SELF, np.zeros_like
+    )
+    mesh = mesh_in_place(mesh, [0], MPI.COMM_SELF)
     found = cutaway(mesh, np.array([True, False, False, False]), [], np.array([1e3, -1e3, -1e3]))
     (flat,) = found.flat.values()
     small = thinned(flat, mesh.mesh.geometry.x, 5.0)
@@ -266,8 +268,8 @@ def test_voxels_close_what_is_cut_open(tmp_path):
     labels[3:5, 2:4, 2:4] = PARTICLE  # touches the cut at z = 3, on the side that stays
     labels[5, 2:4, 2:4] = PORE
     labels[0, 4:, :2] = PARTICLE  # at the image's faces, two of them out of sight
-    parts = made_meshes.voxel_parts_of(labels, NAMES, "hexahedron", COMM, lambda cell: cell % COMM.size)
-    mesh = phase_mesh(parts, [SEI], COMM)
+    parts = made_meshes.voxels_as_cells(labels, NAMES, "hexahedron", COMM, lambda cell: cell % COMM.size)
+    mesh = mesh_in_place(parts, [SEI], COMM)
 
     def read(window):
         assert COMM.rank == 0 or 0 in [end - start for start, end in window]

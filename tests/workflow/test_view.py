@@ -14,7 +14,7 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.workflow.cli import main
 from microlith.workflow.pictures.figure import COLOURS
 from microlith.workflow.results.fields import write_fields
@@ -36,8 +36,8 @@ def results(folder, shape="tetrahedron", degree=1, times=TIMES):
     """Image of 4 x 2 (x 2) voxels of 1 µm: left where x < 2, right beyond; c = time + x."""
     labels = np.ones((2, 4) if shape in ("triangle", "quadrilateral") else (2, 2, 4), np.uint8)
     labels[..., 2:] = 2
-    parts = made_meshes.voxel_parts_of(labels, NAMES, shape, MPI.COMM_SELF, np.zeros_like)
-    mesh = phase_mesh(parts, [1, 2], MPI.COMM_SELF)
+    parts = made_meshes.voxels_as_cells(labels, NAMES, shape, MPI.COMM_SELF, np.zeros_like)
+    mesh = mesh_in_place(parts, [1, 2], MPI.COMM_SELF)
     space = fem.functionspace(mesh.mesh, ("Lagrange", degree))
     field = fem.Function(space)
     field.interpolate(lambda x: x[0])

@@ -1,16 +1,20 @@
 """What an exception means to the user: an exit status, and one sentence or none."""
 
 import errno
+import re
+import signal
 from dataclasses import dataclass
 
 from microlith.imaging.errors import InputError
 
 BAD_INPUT = 2
 OUR_FAILURE = 1
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
-PIPE_CLOSED = 141  # 128 + SIGPIPE
-TERMINATED = 143  # 128 + SIGTERM
+SIGNALLED = 128  # plus the number of the signal, as shells count
+INTERRUPTED = 130  # by SIGINT
+PIPE_CLOSED = 141  # by SIGPIPE
 
+# DOLFINx on several ranks makes one RuntimeError of whatever the first rank had while it compiled a form.
+_OF_FORM_CACHE = re.compile(r"just-in-time compilation of form: (.* where compiled forms are kept.*)", re.S)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
 
@@ -30,8 +34,8 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(BAD_INPUT, str(error))
         case KeyboardInterrupt():
             return Failure(INTERRUPTED, "interrupted")
-        case SystemExit(code=code) if code == TERMINATED:
-            return Failure(TERMINATED, "terminated")
+        case SystemExit(code=int(code)) if code > SIGNALLED:
+            return Failure(code, f"ended by {_signal_name(code - SIGNALLED)}")
         case BrokenPipeError():
             return Failure(PIPE_CLOSED, "")
         case OSError(errno=number) if number in _DISK_FULL:
@@ -40,6 +44,9 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(BAD_INPUT, f"{_where(error)}: {error.strerror}; correct this or choose another path")
         case MemoryError():
             return Failure(OUR_FAILURE, "out of memory; choose larger element sizes in [mesh] or a larger machine")
+    of_cache = _OF_FORM_CACHE.search(str(error))
+    if isinstance(error, RuntimeError) and of_cache:
+        return Failure(BAD_INPUT, of_cache[1])
     if type(error) is ArithmeticError:  # the solver's own, which says what to do; not a division by zero
         return Failure(OUR_FAILURE, str(error))
     if "No space left on device" in str(error):  # HDF5 and VTK say so in their own exceptions
@@ -49,6 +56,13 @@ def failure_of(error: BaseException) -> Failure:
         OUR_FAILURE,
         f"internal error, please report it with the case file and the output of -v: {name}: {error or 'no message'}",
     )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _where(error: OSError) -> str:

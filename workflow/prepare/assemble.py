@@ -12,7 +12,8 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import of_root, on_root
-from microlith.meshing.mesh.export import write_mesh, write_parts
+from microlith.meshing.mesh.export import write_mesh
+from microlith.meshing.methods import method_name
 from microlith.solver.problem.boundaries import feeding_tags
 from microlith.solver.problem.islands import Island, islands
 from microlith.solver.problem.problem import Problem, build
@@ -29,7 +30,6 @@ from microlith.workflow.prepare.meshed import (
     degree_of,
     file_named,
     mesh_of,
-    method_of,
     read_image,
 )
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
@@ -72,7 +72,7 @@ def check(case: Case) -> CaseImage:
     with file_named(case):
         found = read_image(case, MPI.COMM_SELF)
         dim = found.volume.dim
-        mesh = replace(found.case.mesh, method=method_of(case, dim))
+        mesh = replace(found.case.mesh, method=method_name(case.mesh, dim))
     return replace(found, case=replace(found.case, mesh=mesh, degree=degree_of(case, dim)))
 
 
@@ -96,10 +96,8 @@ def write_mesh_file(meshed: Meshed, path: Path, comm: MPI.Intracomm) -> None:
     Raises:
         InputError: The file can't be written.
     """
-    if meshed.parts is None:
-        on_root(comm, lambda: write_mesh(path, of_root(meshed.triangulation)))
-    else:
-        write_parts(path, meshed.parts, comm)
+    assert meshed.image_mesh is not None  # only variants are without
+    write_mesh(path, meshed.image_mesh, comm)
 
 
 def prepared(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Prepared:

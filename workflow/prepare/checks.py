@@ -9,14 +9,14 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
-from microlith.imaging.image.load import volume_of, whole_on_root
+from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.microstructure.adjacency import Adjacency, adjacency
 from microlith.imaging.microstructure.percolation import NOT_CONNECTED
 from microlith.imaging.options import DEGREE, MeshOptions
-from microlith.imaging.parallel.collective import on_first_rank
 from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.imaging.typing import Flags
+from microlith.meshing.methods import METHODS, ImageToMesh, method_name
 from microlith.solver.physics.phases import Role
 from microlith.solver.regions.shapes import Body, Shape, Shell, SurfaceOf
 from microlith.workflow.case.case import Case
@@ -182,8 +182,10 @@ def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm
     pixel = volume.unit
     options = _scaled(case.mesh, 1.0, pixel / 1000)  # finer ones would only overflow: no memory holds these
     memory = _free_memory(comm)
+    given = ImageToMesh(volume, options, [int(i) for i in np.flatnonzero(solved)], comm)
+    elements = METHODS[method_name(options, volume.dim)].count(given, memory / _bytes(case, volume))
+    needed = elements(options) * _bytes(case, volume)
     if options.method == "voxel":
-        needed = _voxels(volume, solved) * _bytes(case, volume)
         if needed > memory:
             fitting = math.ceil((needed / memory) ** (1 / volume.dim)) * case.image.coarsen
             raise at.child("method").error(
@@ -191,8 +193,6 @@ def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm
                 f"(coarsen = {fitting} would fit), or crop it"
             )
         return []  # it knows no sizes
-    elements = _counter(case, volume, options, solved, memory, comm)
-    needed = elements(options) * _bytes(case, volume)
     if needed > memory:
         key = "size" if case.mesh.size else "size_max" if case.mesh.size_max else "method"
         advice = _advice(case, options, lambda asked: elements(asked) * _bytes(case, volume) / memory, volume.dim)
@@ -262,31 +262,3 @@ def _bytes(case: Case, volume: LabelVolume) -> float:
     """Of an element."""
     table = _BYTES_PER_VOXEL if case.mesh.method == "voxel" else _BYTES_PER_SIMPLEX
     return table[volume.dim, case.degree or DEGREE[volume.dim]]
-
-
-def _voxels(volume: LabelVolume, solved: Flags) -> int:
-    return sum(count for count, wanted in zip(volume.counts, solved, strict=True) if wanted)
-
-
-def _counter(
-    case: Case, volume: LabelVolume, options: MeshOptions, solved: Flags, memory: float, comm: MPI.Intracomm
-) -> Callable[[MeshOptions], float]:
-    """A function that tells about how many elements sizes ask for; both are collective."""
-    indices = [i for i, wanted in enumerate(solved) if wanted]
-    if volume.dim == 2:
-        from microlith.meshing.fitted.sizing import size_field
-
-        image = whole_on_root(volume, comm)
-
-        def triangles(asked: MeshOptions) -> float:
-            assert image is not None  # on rank 0, where this runs
-            return size_field(image, asked, indices, np.empty((0, 2))).triangles()
-
-        return lambda asked: on_first_rank(comm, lambda: triangles(asked))
-    from microlith.meshing.lattice.cell_count import most_tetrahedra, samples, tetrahedra
-
-    most = most_tetrahedra(volume, options, indices)
-    if most * _bytes(case, volume) < memory:
-        return lambda asked: most_tetrahedra(volume, asked, indices)  # no need to look closer
-    found = samples(volume, comm)
-    return lambda asked: tetrahedra(found, asked, indices, comm)

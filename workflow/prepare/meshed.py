@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
 
 from mpi4py import MPI
 
@@ -12,17 +11,12 @@ from microlith.imaging.errors import LONGEST_SENTENCE, InputError, listed, print
 from microlith.imaging.image.load import label_volume, whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.microstructure.coarsening import coarsening
-from microlith.imaging.options import DEGREE
-from microlith.imaging.parallel.collective import of_root, on_root
-from microlith.meshing.distribution.compilation import be_patient
-from microlith.meshing.distribution.from_parts import phase_mesh
-from microlith.meshing.distribution.from_triangles import distribute
-from microlith.meshing.fidelity.compare import fidelity, parts_fidelity
+from microlith.imaging.options import DEGREE, MeshMethod
+from microlith.meshing.distribution.compilation import share_compiled_forms
+from microlith.meshing.fidelity.compare import fidelity
 from microlith.meshing.fidelity.report import FidelityReport
-from microlith.meshing.fitted.mesher import fitted_triangulation
-from microlith.meshing.lattice.mesher import lattice_parts
-from microlith.meshing.mesh.phasemesh import Parts, PhaseMesh, Triangulation
-from microlith.meshing.voxel import voxel_parts
+from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh
+from microlith.meshing.methods import METHODS, ImageToMesh, method_name
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.checks import check_against_volume
@@ -30,8 +24,6 @@ from microlith.workflow.prepare.connectivity import as_loaded, with_connectivity
 from microlith.workflow.prepare.label_images import check_labels
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
-Method = Literal["fitted", "lattice", "voxel"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +42,8 @@ class Meshed:
     case: Case  # as its image makes it, see CaseImage; its phases are those of volume and mesh
     volume: LabelVolume  # the image, read in windows
     image: LabelImage | None  # the whole image, in 2D and on rank 0 only
-    method: Method  # that made the mesh
-    triangulation: Triangulation | None  # of all phases, on rank 0, where the method is "fitted"
-    parts: Parts | None  # all cells of this rank, where the method is another
+    method: MeshMethod  # that made the mesh
+    image_mesh: ImageMesh | None  # this rank's cells of all phases; None where `mesh` is another one, of a variant
     report: FidelityReport | None  # on rank 0
     mesh: PhaseMesh
 
@@ -85,16 +76,22 @@ def mesh_of(
     Raises:
         InputError: The image or what the case says of it is at fault.
     """
-    be_patient()
+    share_compiled_forms()
     with file_named(case):
         with stages.stage("image", "reading the image"):
             found = read_image(case, comm, check)
         if seen is not None:
             seen(found.volume)
-        method = method_of(case, found.volume.dim)
-        if method == "fitted":
-            return _fitted(found, solved, stages, comm)
-        return _from_parts(found, method, solved, stages, comm)
+        case, volume, whole = found.case, found.volume, found.image
+        name = method_name(case.mesh, volume.dim)
+        method = METHODS[name]
+        with stages.stage("mesh", "meshing") as tell:
+            image_mesh = method.image_mesh(ImageToMesh(volume, case.mesh, solved, comm, whole, tell))
+        with stages.stage("fidelity", "comparing mesh and image"):
+            report = fidelity(volume, image_mesh, solved, comm)
+        with stages.stage("distribution", "distributing the mesh"):
+            mesh = method.phase_mesh(image_mesh, solved, comm)
+    return Meshed(case, volume, whole, name, image_mesh, report, mesh)
 
 
 @contextmanager
@@ -106,19 +103,6 @@ def file_named(case: Case) -> Iterator[None]:
         if not str(error).startswith("["):
             raise
         raise InputError(f"{case.path}: {error}") from error
-
-
-def method_of(case: Case, dim: int) -> Method:
-    """The method that meshes an image of `dim` dimensions.
-
-    Raises:
-        InputError: The method that the case names is for the other dimension.
-    """
-    if case.mesh.method == "fitted" and dim == 3:
-        raise InputError('[mesh] method: "fitted" is for 2D images; take "auto" or "lattice"')
-    if case.mesh.method == "auto":
-        return "fitted" if dim == 2 else "lattice"
-    return case.mesh.method
 
 
 def degree_of(case: Case, dim: int) -> int:
@@ -168,28 +152,3 @@ def _with_coarsening(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> La
         warnings=(*volume.origin.warnings, *warnings),
     )
     return replace(volume, origin=origin, before=None)
-
-
-def _fitted(found: CaseImage, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm) -> Meshed:
-    options, image = found.case.mesh, found.image
-    with stages.stage("mesh", "meshing") as tell:
-        triangulation = on_root(comm, lambda: fitted_triangulation(of_root(image), options, solved, tell))
-    with stages.stage("fidelity", "comparing mesh and image"):
-        report = on_root(comm, lambda: fidelity(of_root(image), of_root(triangulation), solved))
-    with stages.stage("distribution", "distributing the mesh"):
-        mesh = distribute(triangulation, solved, comm)
-    return Meshed(found.case, found.volume, image, "fitted", triangulation, None, report, mesh)
-
-
-def _from_parts(found: CaseImage, method: Method, solved: Sequence[int], stages: Stages, comm: MPI.Intracomm) -> Meshed:
-    volume = found.volume
-    with stages.stage("mesh", "meshing") as tell:
-        if method == "voxel":
-            parts = voxel_parts(volume, solved, comm)
-        else:
-            parts = lattice_parts(volume, found.case.mesh, solved, comm, tell)
-    with stages.stage("fidelity", "comparing mesh and image"):
-        report = parts_fidelity(volume, parts, solved, comm)
-    with stages.stage("distribution", "distributing the mesh"):
-        mesh = phase_mesh(parts, solved, comm)
-    return Meshed(found.case, volume, found.image, method, None, parts, report, mesh)

@@ -9,15 +9,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from socket import gethostname
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Literal
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.locking import FileLock, Held
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.imaging.writing import COMPLETE, UNFINISHED, cannot_write, write_text
-from microlith.workflow.results.lock import LOCK, FolderLock
+from microlith.workflow.results.janitor import Janitor
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -37,6 +39,7 @@ CONVERGE_TABLE = "converge.csv"
 CONVERGE_PICTURE = "converge.png"
 SEGMENTATION_PICTURE = "segmentation.png"
 SNAPSHOT_PREFIX = "snapshot-"
+LOCK = ".microlith-lock"  # held by the process that writes to a folder
 LIST = ".microlith.json"  # which files of a folder which command wrote
 
 Writer = Literal["run", "converge"]  # commands that write folders; each replaces its own files only
@@ -73,44 +76,67 @@ def result_folder(path: Path, force: bool, comm: "Comm", writer: Writer = "run")
         InputError: `path` holds files and force is not given, is no folder, can't be written to, is another run's at
             the moment, or holds something of the user's that has the name of a result.
     """
-    held: list[FolderLock] = []
-    made, stage = on_first_rank(comm, lambda: _open(path, force, writer, held))
+    hold: list[_Hold] = []  # on rank 0
+    made, stage = on_first_rank(comm, lambda: _open(path, force, writer, hold))
     try:
         yield stage
         on_first_rank(comm, lambda: _publish(stage, path, writer))
     except BaseException:
         # Each rank by itself, without a word to the others: they may be waiting elsewhere.
         _discard(stage)
-        for lock in held:
-            lock.release()
+        _let_go(hold)
         with suppress(OSError):  # not empty, or another rank was faster
             for folder in made:
                 folder.rmdir()
         raise
-    for lock in held:
-        lock.release()
+    _let_go(hold)
 
 
-def _open(path: Path, force: bool, writer: Writer, held: list[FolderLock]) -> tuple[list[Path], Path]:
-    """Folders made, innermost first, and the hidden one to write to; the lock goes to `held`."""
+@dataclass
+class _Hold:
+    """What keeps a folder for one run."""
+
+    lock: FileLock
+    janitor: Janitor | None = None
+
+
+def _let_go(hold: list[_Hold]) -> None:
+    for one in hold:
+        one.lock.release()
+        if one.janitor is not None:
+            one.janitor.dismiss()
+
+
+def _open(path: Path, force: bool, writer: Writer, hold: list[_Hold]) -> tuple[list[Path], Path]:
+    """Folders made, innermost first, and the hidden one to write to; what keeps the folder goes to `hold`."""
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: expected a folder for the results, got a file; name another with -o")
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
-        held.append(FolderLock.acquire(path))
-        finish_killed(path, held[0])
+        lock = _locked(path)
+        hold.append(_Hold(lock))
+        finish_killed(path, lock)
         refuse_held(path, force, writer)
-        return missing, Path(mkdtemp(prefix=f"{UNFINISHED}{gethostname()}-{os.getpid()}-", dir=path))
+        stage = Path(mkdtemp(prefix=f"{UNFINISHED}{gethostname()}-{os.getpid()}-", dir=path))
+        hold[0].janitor = Janitor(stage, path / LOCK, missing)
+        return missing, stage
     except BaseException as error:
-        for lock in held:
-            lock.release()
+        _let_go(hold)
         with suppress(OSError):
             for folder in missing:
                 folder.rmdir()
         if isinstance(error, OSError):
             raise cannot_write(path, error) from error
         raise
+
+
+def _locked(path: Path) -> FileLock:
+    try:
+        return FileLock.acquire(path / LOCK)
+    except Held as holder:
+        who = f"another run writes to this folder ({holder})"
+        raise InputError(f"{path}: {who}; wait for it, or name another with -o") from None
 
 
 def refuse_held(path: Path, force: bool, writer: Writer) -> None:
@@ -149,7 +175,7 @@ def _refuse_foreign(path: Path, names: list[str]) -> None:
 # --- what other runs left ---
 
 
-def finish_killed(path: Path, lock: FolderLock) -> None:
+def finish_killed(path: Path, lock: FileLock) -> None:
     """Bring to its end what killed runs left in a folder that this process holds: publish what is complete.
 
     What is not complete is removed if it is of this host, of others told: locks of some file systems do not reach from
@@ -177,7 +203,7 @@ def finish_if_free(path: Path) -> None:
     if next(path.glob(f"{COMPLETE}*"), None) is None:
         return
     with suppress(InputError, OSError):
-        lock = FolderLock.acquire(path)
+        lock = _locked(path)
         try:
             finish_killed(path, lock)
         finally:

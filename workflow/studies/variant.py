@@ -12,14 +12,9 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.image.half_voxel import Shift, on_finer_voxels, shifted
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.parallel.collective import of_root, on_root
 from microlith.imaging.typing import Array
-from microlith.meshing.distribution.from_parts import phase_mesh
-from microlith.meshing.distribution.from_triangles import distribute
-from microlith.meshing.fitted.mesher import fitted_triangulation
-from microlith.meshing.lattice.mesher import lattice_parts
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.meshing.voxel import voxel_parts
+from microlith.meshing.methods import METHODS, ImageToMesh
 from microlith.solver.problem.problem import build
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
@@ -115,7 +110,7 @@ def solved_variant(meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: 
     with file_named(case):
         if variant.coarseness != 1.0 or variant.finer_image:
             say("meshing")
-            meshed = replace(meshed, mesh=_mesh(meshed, case, variant, comm), parts=None, triangulation=None)
+            meshed = replace(meshed, mesh=_mesh(meshed, case, variant, comm), image_mesh=None)
         say("assembling")
         problem = build(meshed.mesh, case.physics, degree_of(case, meshed.volume.dim), case.time.end)
     means = measured_regions(case, meshed, problem).means
@@ -153,12 +148,8 @@ def _mesh(meshed: Meshed, case: Case, variant: Variant, comm: MPI.Intracomm) -> 
         volume = shifted(volume, variant.shift, comm)
         _refuse_nothing(volume, solved)
         image = whole_on_root(volume, comm) if volume.dim == 2 else None
-    if meshed.method == "fitted":
-        return distribute(on_root(comm, lambda: fitted_triangulation(of_root(image), options, solved)), solved, comm)
-    if meshed.method == "voxel":
-        coarseness = options.coarseness if not variant.finer_image else 1.0
-        return phase_mesh(voxel_parts(volume, solved, comm, coarseness), solved, comm)
-    return phase_mesh(lattice_parts(volume, options, solved, comm), solved, comm)
+    method = METHODS[meshed.method]
+    return method.phase_mesh(method.image_mesh(ImageToMesh(volume, options, solved, comm, image)), solved, comm)
 
 
 def _refuse_nothing(volume: LabelVolume, solved: list[int]) -> None:

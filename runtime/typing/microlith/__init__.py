@@ -1,1 +1,66 @@
-../../../microlith/__init__.py
+"""Lithium diffusion in segmented images of battery electrodes: what the command line does, as functions.
+
+    import microlith as ml
+
+    case = ml.load_case("cases/slab/case.toml")
+    result = ml.run(case)
+    result.curves["slab"]
+
+All other modules are internal. Importing this one is quick: libraries are loaded when a function needs them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from microlith.api import (
+        Case,
+        Check,
+        MeshOfCase,
+        Result,
+        case,
+        check,
+        converge,
+        effective_diffusivity,
+        load_case,
+        mesh,
+        open_results,
+        run,
+    )
+    from microlith.imaging.errors import InputError
+    from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
+    from microlith.workflow.studies.study import Study
+
+__all__ = [
+    "Case",
+    "Check",
+    "EffectiveDiffusivity",
+    "InputError",
+    "MeshOfCase",
+    "Result",
+    "Study",
+    "case",
+    "check",
+    "converge",
+    "effective_diffusivity",
+    "load_case",
+    "mesh",
+    "open_results",
+    "run",
+]
+
+_ELSEWHERE = {
+    "EffectiveDiffusivity": "microlith.workflow.studies.effective_diffusivity",
+    "InputError": "microlith.imaging.errors",
+    "Study": "microlith.workflow.studies.study",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'microlith' has no attribute '{name}'")
+    return getattr(import_module(_ELSEWHERE.get(name, "microlith.api")), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__"]

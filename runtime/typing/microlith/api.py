@@ -1,1 +1,430 @@
-../../../microlith/api.py
+"""The public functions: cases, runs, results and studies in Python.
+
+Each checks and does what the command of the same name does, and gives data instead of text. Under mpirun all ranks call
+the same functions in the same order. What is wrong with a case is raised as InputError, with the sentence that the
+command would print; progress and warnings go to the logger "microlith".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from microlith.imaging.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas
+    import pyvista
+    from numpy.typing import NDArray
+
+    from mpi4py.MPI import Intracomm
+
+    from microlith.imaging.typing import Array
+    from microlith.meshing.fidelity.report import FidelityReport
+    from microlith.workflow.case.case import Case as CheckedCase
+    from microlith.workflow.run.solved import Solved
+    from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
+    from microlith.workflow.studies.study import Study
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Case:
+    """A case, with all checked that can be without its image. Made by `load_case` or `case`; never changed in place."""
+
+    tables: Mapping[str, Any]  # as in a case file
+    path: Path  # of the case file, or a name in its place; files are looked for beside it
+    image: "NDArray[np.integer[Any]] | None" = None  # ([z,] y, x) labels, in place of a file
+    _checked: "CheckedCase" = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Check it.
+
+        Raises:
+            InputError: Something in it is wrong.
+        """
+        object.__setattr__(self, "_checked", self._as("time" in self.tables))
+
+    def _as(self, transient: bool) -> "CheckedCase":
+        from microlith.workflow.case.read import case_of
+
+        return case_of(self.tables, self.path, transient, self.image)
+
+    def __repr__(self) -> str:
+        """Title and phases."""
+        return f"<Case {self.title!r}: {', '.join(self.phases)}>"
+
+    @property
+    def title(self) -> str:
+        """Of the case file, or its name."""
+        return self._checked.title
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Names of the phases."""
+        return tuple(labels.name for labels in self._checked.labels)
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Names of the regions; of an image of regions its table's name."""
+        return tuple(self._checked.regions)
+
+    def with_(
+        self, changes: Mapping[str, Any] | None = None, *, image: "NDArray[np.integer[Any]] | None" = None
+    ) -> "Case":
+        """The case with some keys changed, or with another image.
+
+        Args:
+            changes: Dotted key of the case file -> new value, None to take the key away.
+            image: ([z,] y, x) labels, in place of the file; [image] voxel_size has to be there.
+
+        Raises:
+            InputError: A key is none, or the changed case is wrong.
+
+        >>> import microlith as ml
+        >>> case = ml.load_case("cases/slab/case.toml").with_({"time.end": "50 s", "time.snapshots": None})
+        >>> float(ml.run(case).times[-1])
+        50.0
+        """
+        from microlith.workflow.case.changes import changed
+
+        return Case(changed(self.tables, changes or {}), self.path, self.image if image is None else image)
+
+
+def load_case(path: str | Path) -> Case:
+    """Read and check a case file; its image is not looked at yet.
+
+    Args:
+        path: Of the TOML file.
+
+    Raises:
+        InputError: The file can't be read, or something in it is wrong.
+
+    >>> import microlith as ml
+    >>> ml.load_case("cases/slab/case.toml").phases
+    ('electrolyte', 'slab')
+    """
+    from microlith.workflow.case.read import read_toml
+
+    path = Path(path)
+    return Case(read_toml(path), path)
+
+
+def case(
+    tables: Mapping[str, Any],
+    *,
+    image: "NDArray[np.integer[Any]] | None" = None,
+    folder: str | Path = ".",
+) -> Case:
+    """A case from a mapping with the tables and keys of a case file.
+
+    Args:
+        tables: Table -> key -> value; quantities are text with a unit, as in a case file.
+        image: ([z,] y, x) labels, in place of [image] file; [image] voxel_size has to be there.
+        folder: Where files that the case names are looked for.
+
+    Raises:
+        InputError: Something in it is wrong.
+
+    >>> import microlith as ml, numpy as np
+    >>> labels = np.ones((8, 40), int)
+    >>> labels[:, :4] = 0
+    >>> case = ml.case(
+    ...     {
+    ...         "image": {"voxel_size": "25 nm"},
+    ...         "phases": {
+    ...             "pore": {"label": 0, "role": "source", "concentration": "1 mol/L"},
+    ...             "binder": {"label": 1, "role": "transport", "diffusivity": "1e-14 m^2/s"},
+    ...         },
+    ...         "time": {"end": "100 s"},
+    ...     },
+    ...     image=labels,
+    ... )
+    >>> result = ml.run(case)
+    >>> round(float(result.curves["binder"][-1]) / 1000, 3)
+    0.961
+    """
+    return Case(dict(tables), Path(folder) / "case", image)
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What can be known of a case without solving it."""
+
+    shape: tuple[int, ...]  # voxels, ([z,] y, x), after crop and coarsen
+    voxel_size: tuple[float, ...]  # m, ([z,] y, x)
+    shares: dict[str, float]  # phase -> share of the image
+    method: str  # that makes the mesh
+    degree: int  # of the elements
+
+
+def check(case: Case) -> Check:
+    """Hold a case against its image; serial.
+
+    Raises:
+        InputError: The image can't be read, or the case does not fit it.
+
+    >>> import microlith as ml
+    >>> found = ml.check(ml.load_case("cases/slab/case.toml"))
+    >>> found.method, found.degree
+    ('fitted', 2)
+    """
+    from math import prod
+
+    from microlith.workflow.prepare import assemble
+
+    found = assemble.check(case._as(True))
+    volume = found.volume
+    shares = {name: count / prod(volume.shape) for name, count in zip(volume.names, volume.counts, strict=True)}
+    degree = found.case.degree
+    assert degree is not None  # set by check
+    return Check(volume.shape, volume.voxel_size, shares, found.case.mesh.method, degree)
+
+
+@dataclass(frozen=True, eq=False)
+class MeshOfCase:
+    """The mesh of the phases that are solved for."""
+
+    method: str  # that made it
+    cells: int  # over all ranks
+    grid: "pyvista.UnstructuredGrid"  # cells of this rank, points in µm; cell data `phase`, field data `phases`
+    report: "FidelityReport | None"  # how it differs from the image; on rank 0
+
+
+def mesh(case: Case, output: str | Path | None = None, comm: "Intracomm | None" = None) -> MeshOfCase:
+    """Mesh the image of a case; collective.
+
+    Args:
+        case: What to mesh and how.
+        output: File to write the mesh of all phases to: .msh, .vtu or .xdmf.
+        comm: The ranks that share the mesh; None: all.
+
+    Raises:
+        InputError: The case, its image or the file is at fault.
+
+    >>> import microlith as ml
+    >>> found = ml.mesh(ml.load_case("cases/slab/case.toml"))
+    >>> found.method, found.grid.n_cells == found.cells
+    ('fitted', True)
+    """
+    from mpi4py import MPI
+
+    from microlith.workflow.prepare import assemble
+    from microlith.workflow.results.grid import grid_of_cells
+
+    comm = MPI.COMM_WORLD if comm is None else comm
+    meshed = assemble.mesh(case._as("time" in case.tables), None if output is None else Path(output), comm, show=False)
+    return MeshOfCase(meshed.method, meshed.cells, grid_of_cells(meshed.mesh), meshed.report)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What a run found, from memory or from its folder."""
+
+    title: str
+    times: "Array"  # (n,) s
+    curves: "dict[str, Array]"  # region -> (n,) mean concentration, mol/m^3
+    errors: "dict[str, Array]"  # region -> (n,) estimated error of it in time and space, mol/m^3
+    snapshots: "Array"  # (k,) s
+    summary: dict[str, Any]  # as in summary.json
+    _field: "Callable[[float], pyvista.UnstructuredGrid]"
+    _write: Callable[[Path, bool], None]
+
+    def __repr__(self) -> str:
+        """Title, regions and times."""
+        return f"<Result {self.title!r}: {', '.join(self.curves)}; {self.times[0]:g} to {self.times[-1]:g} s>"
+
+    def frame(self) -> "pandas.DataFrame":
+        """The curves as a table of pandas: a row a time (s), a column a region (mol/m^3).
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise InputError("a frame needs pandas; install it, or take curves and times") from error
+        return pandas.DataFrame(self.curves, index=pandas.Index(self.times, name="time_s"))
+
+    def field(self, time: float) -> "pyvista.UnstructuredGrid":
+        """The concentration at a time: point data `concentration` in mol/m^3, points in µm, cell data `phase`.
+
+        On several ranks each gets its own cells. A result from a folder knows the snapshots only.
+
+        Args:
+            time: s, from 0 to the end of the run.
+
+        Raises:
+            InputError: There is none at that time, or the file can't be read.
+
+        >>> import microlith as ml
+        >>> result = ml.run(ml.load_case("cases/slab/case.toml"))
+        >>> round(float(result.field(12.34)["concentration"].max()))
+        1000
+        """
+        return self._field(float(time))
+
+    def write(self, folder: str | Path, force: bool = False) -> None:
+        """Leave in a folder what the command `run` does; collective.
+
+        Args:
+            folder: The result folder.
+            force: Whether the results of an earlier run are overwritten.
+
+        Raises:
+            InputError: The folder can't be written, or the result is one from a folder.
+        """
+        self._write(Path(folder), force)
+
+
+def run(
+    case: Case, output: str | Path | None = None, *, force: bool = False, comm: "Intracomm | None" = None
+) -> Result:
+    """Mesh and solve a case; collective. All ranks get the same curves.
+
+    Args:
+        case: What to do.
+        output: Folder for the results, as the command leaves them; None: nothing is written.
+        force: Whether the results of an earlier run in it are overwritten.
+        comm: The ranks that share the work; None: all.
+
+    Raises:
+        InputError: The case, its image or the folder is at fault.
+
+    >>> import microlith as ml
+    >>> result = ml.run(ml.load_case("cases/slab/case.toml"))
+    >>> round(result.summary["regions"]["slab"]["t50_s"], 2)
+    19.67
+    """
+    from mpi4py import MPI
+
+    from microlith.workflow.run.pipeline import run as run_into
+    from microlith.workflow.run.solved import solved
+
+    comm = MPI.COMM_WORLD if comm is None else comm
+    checked = case._as(True)
+    found = solved(checked, comm) if output is None else run_into(checked, Path(output), force, comm)
+    return _result(found, comm)
+
+
+def _result(found: "Solved", comm: "Intracomm") -> Result:
+    """A run as a result; collective."""
+    import numpy as np
+
+    from microlith.workflow.results.grid import grid_of
+    from microlith.workflow.results.json_file import plain
+    from microlith.workflow.run.pipeline import leave
+    from microlith.workflow.run.summary import summary
+
+    def field(time: float) -> "pyvista.UnstructuredGrid":
+        end = found.case.time.end
+        if not 0 <= time <= end:
+            raise InputError(f"there is no concentration at {time:g} s: the run goes from 0 to {end:g} s")
+        concentration = found.transient.concentration(time)
+        return grid_of(found.ready.meshed.mesh, found.ready.problem.display.space, concentration)
+
+    return Result(
+        title=found.case.title,
+        times=found.transient.times,
+        curves=dict(found.transient.curves),
+        errors=found.errors,
+        snapshots=np.array(found.case.time.snapshots),
+        summary=comm.bcast(plain(summary(found, comm))),
+        _field=field,
+        _write=lambda folder, force: leave(found, folder, force, comm),
+    )
+
+
+def open_results(folder: str | Path) -> Result:
+    """Open what a run left in a folder; serial.
+
+    Raises:
+        InputError: There are no results of a run in it, or they can't be read.
+
+    >>> import microlith as ml
+    >>> result = ml.open_results(slab)
+    >>> result.field(result.snapshots[-1]).n_points > 100
+    True
+    """
+    import numpy as np
+
+    from microlith.workflow.results.folder import CURVES, ERRORS, FIELDS
+    from microlith.workflow.results.read import load_results, read_curves, read_summary
+
+    folder = Path(folder)
+    summary = read_summary(folder)
+    times, curves = read_curves(folder / CURVES)
+    _, errors = read_curves(folder / ERRORS)
+    snapshots = load_results(folder).times if (folder / FIELDS).exists() else np.empty(0)
+
+    def field(time: float) -> "pyvista.UnstructuredGrid":
+        near = np.flatnonzero(np.isclose(snapshots, time, rtol=1e-9, atol=0.0))
+        if not near.size:
+            known = ", ".join(f"{t:g}" for t in snapshots)
+            there = f"the snapshots at {known} s" if known else "no snapshots"
+            raise InputError(f"{folder}: holds {there} and no concentration at {time:g} s; run the case again for it")
+        return load_results(folder).grid(int(near[0]))
+
+    def write(*_: object) -> None:
+        raise InputError(f"{folder}: these results lie in a folder already; copy it")
+
+    return Result(str(summary["case"]["title"] or ""), times, curves, errors, snapshots, summary, field, write)
+
+
+def effective_diffusivity(
+    case: Case, phase: str, axes: Sequence[str] = (), comm: "Intracomm | None" = None
+) -> "EffectiveDiffusivity":
+    """The effective diffusivity of one phase of a case, between opposite faces of the image; collective.
+
+    Args:
+        case: Image, phases and mesh of it count; [time] may be missing.
+        phase: Name of the phase; its role does not matter.
+        axes: Any of "x", "y" and "z"; none means all that the image has.
+        comm: The ranks that share the work; None: all.
+
+    Raises:
+        InputError: The case, its image, the phase or an axis is at fault.
+
+    >>> import microlith as ml
+    >>> found = ml.effective_diffusivity(ml.load_case("cases/slab/case.toml"), "slab", "y")
+    >>> [(along.axis, round(along.relative, 4)) for along in found.along]
+    [('y', 0.9615)]
+    """
+    from mpi4py import MPI
+
+    from microlith.workflow.studies import effective_diffusivity as studies
+
+    return studies.effective_diffusivity(case._as(False), phase, axes, MPI.COMM_WORLD if comm is None else comm)
+
+
+def converge(
+    case: Case,
+    levels: int | None = None,
+    error: float | None = None,
+    segmentation: str | None = None,
+    comm: "Intracomm | None" = None,
+) -> "Study":
+    """Solve a case on meshes finer and finer, and tell its errors from them; collective.
+
+    Args:
+        case: What to study.
+        levels: Number of meshes; None: 3, of cubes 2.
+        error: Error in space for which the study says what element sizes it takes; None: it does not.
+        segmentation: Phase whose interfaces are moved by half a voxel either way; "": all between solved and unsolved
+            phases; None: none.
+        comm: The ranks that share the work; None: all.
+
+    Raises:
+        InputError: The case, its image or the phase is at fault.
+
+    >>> import microlith as ml
+    >>> study = ml.converge(ml.load_case("cases/slab/case.toml").with_({"mesh.size_max": "100 nm"}), levels=2)
+    >>> float(study.regions["slab"].space.max()) < 0.01
+    True
+    """
+    from mpi4py import MPI
+
+    from microlith.workflow.studies.converge import studied
+
+    comm = MPI.COMM_WORLD if comm is None else comm
+    return studied(case._as(True), levels, error, segmentation, comm)

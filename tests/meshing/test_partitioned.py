@@ -9,20 +9,24 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.image.load import volume_of
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import on_root
-from microlith.meshing.distribution.from_triangles import distribute
-from microlith.meshing.fitted.mesher import fitted_triangulation
+from microlith.meshing.distribution.partitioned import mesh_partitioned
 from microlith.meshing.mesh.phasemesh import face_tag, interface_tag
+from microlith.meshing.methods import METHODS, ImageToMesh
 
 pytestmark = pytest.mark.mpi
 COMM = MPI.COMM_WORLD
 
 
 def spread(phase, solved, options=None, voxel=(1e-6, 1e-6)):
-    image = label_image(phase, voxel)
-    serial = on_root(COMM, fitted_triangulation, image, options or MeshOptions(gap_elements=1), solved)
-    return serial, distribute(serial, solved, COMM)
+    serial = on_rank_0(label_image(phase, voxel), options or MeshOptions(gap_elements=1), solved)
+    return serial, mesh_partitioned(serial, solved, COMM)
+
+
+def on_rank_0(image, options, solved):
+    return METHODS["fitted"].image_mesh(ImageToMesh(volume_of(image, COMM), options, solved, COMM))
 
 
 def integral(form):
@@ -92,7 +96,7 @@ def test_point_contacts_are_cut():
     serial, mesh = spread(np.array([[0, 1], [1, 0]]), [0])
     vertices = mesh.mesh.topology.index_map(0).size_global
     if COMM.rank == 0:
-        used = len(np.unique(serial.triangles[serial.phase == 0]))
+        used = len(np.unique(serial.cells[serial.phase == 0]))
         assert vertices == used + 1
     _, joined = spread(np.array([[0, 1], [1, 0]]), [0, 1])
     if COMM.rank == 0:
@@ -101,10 +105,10 @@ def test_point_contacts_are_cut():
 
 def test_failures_reach_all_ranks():
     with pytest.raises(InputError, match="is not one of the phases"):
-        on_root(COMM, fitted_triangulation, label_image(disk()), MeshOptions(size={"no": 1.0}), [0])
-    serial = on_root(COMM, fitted_triangulation, label_image(disk()), MeshOptions(), [0])
+        on_rank_0(label_image(disk()), MeshOptions(size={"no": 1.0}), [0])
+    serial = on_rank_0(label_image(disk()), MeshOptions(), [0])
     with pytest.raises(InputError, match="no triangle"):
-        distribute(serial, [], COMM)
+        mesh_partitioned(serial, [], COMM)
 
 
 def test_failures_that_cannot_be_sent():

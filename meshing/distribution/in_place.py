@@ -16,6 +16,7 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.routing import Route
 from microlith.imaging.typing import Numbers
+from microlith.meshing.distribution.dolfinx_mesh import affine_mesh
 from microlith.meshing.distribution.facets import (
     SHARED,
     Abroad,
@@ -26,20 +27,19 @@ from microlith.meshing.distribution.facets import (
     vertex_bits,
 )
 from microlith.meshing.distribution.fans import fans
-from microlith.meshing.distribution.from_triangles import affine_mesh
 from microlith.meshing.mesh.mesh_pieces import FACETS
-from microlith.meshing.mesh.phasemesh import Parts, PhaseMesh, interface_tag
+from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, interface_tag
 
 
-def phase_mesh(parts: Parts, solved: Sequence[int], comm: MPI.Intracomm) -> PhaseMesh:
+def mesh_in_place(image_mesh: ImageMesh, solved: Sequence[int], comm: MPI.Intracomm) -> PhaseMesh:
     """Make the distributed mesh of the solved phases; collective.
 
     Every cell stays on its rank. Where a solved phase touches itself only in a point or along an edge, the vertices
     there are doubled: nothing diffuses through a contact of no width.
 
     Args:
-        parts: The cells of this rank. Those of phases that are not solved may be left out where they share no facet
-            with a solved one. A rank may be without cells.
+        image_mesh: The cells of this rank. Those of phases that are not solved may be left out where they share no
+            facet with a solved one. A rank may be without cells.
         solved: Indices of the phases whose cells the mesh gets.
         comm: Communicator of the mesh.
 
@@ -51,19 +51,19 @@ def phase_mesh(parts: Parts, solved: Sequence[int], comm: MPI.Intracomm) -> Phas
         InputError: No cell belongs to a solved phase (on all ranks).
         RuntimeError: The mesh does not conform (on all ranks).
     """
-    inside = np.isin(parts.phase, np.array(sorted(solved), np.int64))
+    inside = np.isin(image_mesh.phase, np.array(sorted(solved), np.int64))
     if not comm.allreduce(bool(inside.any()), MPI.LOR):
-        names = ", ".join(parts.names[i] for i in solved) or "none given"
-        raise InputError(f"[phases] no {parts.shape} of the image belongs to a phase that is solved for ({names}).")
-    home = Route(_home(parts.vertex, comm), comm)
-    bits = vertex_bits(parts, inside, home, comm)
-    neighbours = find_neighbours(parts, inside, bits, comm)
-    numbered = _numbered(parts, inside, bits, neighbours, comm)
+        names = ", ".join(image_mesh.names[i] for i in solved) or "none given"
+        raise InputError(f"[phases]: no {image_mesh.shape} of the mesh belongs to a phase that is solved for ({names})")
+    home = Route(_home(image_mesh.vertex, comm), comm)
+    bits = vertex_bits(image_mesh, inside, home, comm)
+    neighbours = find_neighbours(image_mesh, inside, bits, comm)
+    numbered = _numbered(image_mesh, inside, bits, neighbours, comm)
     destinations = _destinations(len(numbered.cells), neighbours.abroad, comm)
-    mesh = affine_mesh(comm, numbered.cells, numbered.points, parts.shape, lambda *_: destinations)
-    phase = parts.phase[inside]
-    cell_tags, facet_tags = _tags(mesh, phase, _facet_tags(parts, phase, neighbours), parts.shape, comm)
-    return PhaseMesh(mesh, cell_tags, facet_tags, parts.names, parts.unit, parts.extent)
+    mesh = affine_mesh(comm, numbered.cells, numbered.points, image_mesh.shape, lambda *_: destinations)
+    phase = image_mesh.phase[inside]
+    cell_tags, facet_tags = _tags(mesh, phase, _facet_tags(image_mesh, phase, neighbours), image_mesh.shape, comm)
+    return PhaseMesh(mesh, cell_tags, facet_tags, image_mesh.names, image_mesh.unit, image_mesh.extent)
 
 
 def _home(vertex: Numbers, comm: MPI.Intracomm) -> Numbers:
@@ -80,18 +80,18 @@ class _Numbered:
 
 
 def _numbered(
-    parts: Parts, inside: NDArray[np.bool_], bits: Bits, neighbours: Neighbours, comm: MPI.Intracomm
+    image_mesh: ImageMesh, inside: NDArray[np.bool_], bits: Bits, neighbours: Neighbours, comm: MPI.Intracomm
 ) -> _Numbered:
     """Number the vertices of the solved cells, one for each fan where there are several; collective."""
-    cells = parts.cells[inside]
-    at_contact, fan, label = fans(cells, parts.vertex, bits, neighbours, FACETS[parts.shape], comm)
-    used = np.zeros(len(parts.points), bool)
+    cells = image_mesh.cells[inside]
+    at_contact, fan, label = fans(cells, image_mesh.vertex, bits, neighbours, FACETS[image_mesh.shape], comm)
+    used = np.zeros(len(image_mesh.points), bool)
     used[cells[~at_contact]] = True
     plain = np.flatnonzero(used)
     source = np.concatenate([plain, np.zeros(len(label), plain.dtype)])  # vertex of which each of ours is a copy
     source[len(plain) + fan] = cells[at_contact]
     label = np.concatenate([np.full(len(plain), -1), label])
-    row = np.full(len(parts.points), -1, np.int32)
+    row = np.full(len(image_mesh.points), -1, np.int32)
     row[plain] = np.arange(len(plain))
     local = row[cells]
     local[at_contact] = len(plain) + fan
@@ -99,8 +99,8 @@ def _numbered(
     # The first rank that has a vertex numbers it.
     shared = np.flatnonzero(bits[source] & SHARED)
     mine = np.ones(len(source), bool)
-    route = Route(_home(parts.vertex[source[shared]], comm), comm)
-    arrived = route.there(np.stack([parts.vertex[source[shared]], label[shared]], axis=1))
+    route = Route(_home(image_mesh.vertex[source[shared]], comm), comm)
+    arrived = route.there(np.stack([image_mesh.vertex[source[shared]], label[shared]], axis=1))
     one_of, count = grouped(grouped(arrived[:, 0])[0] * np.int64(len(arrived) + 1) + grouped(arrived[:, 1])[0])
     first = np.full(count, len(arrived))
     np.minimum.at(first, one_of, np.arange(len(arrived)))  # rows have come in the order of the ranks
@@ -112,7 +112,7 @@ def _numbered(
     told = route.there(number[shared])
     given[one_of[owned_here]] = told[owned_here]
     number[shared] = route.back(given[one_of])
-    return _Numbered(number[local], parts.points[source[mine]])
+    return _Numbered(number[local], image_mesh.points[source[mine]])
 
 
 def _destinations(count: int, abroad: Abroad, comm: MPI.Intracomm) -> Any:
@@ -130,12 +130,14 @@ def _destinations(count: int, abroad: Abroad, comm: MPI.Intracomm) -> Any:
     return getattr(graph, "_cpp_object", graph)
 
 
-def _facet_tags(parts: Parts, phase: NDArray[np.uint8], neighbours: Neighbours) -> NDArray[np.int32]:
+def _facet_tags(image_mesh: ImageMesh, phase: NDArray[np.uint8], neighbours: Neighbours) -> NDArray[np.int32]:
     """Tags (m, facets) of the facets of each solved cell; 0 where there is none."""
-    tags = np.zeros((len(phase), len(FACETS[parts.shape])), np.int32)
+    tags = np.zeros((len(phase), len(FACETS[image_mesh.shape])), np.int32)
     at = neighbours.at_frame
     tags[at.cell, at.local] = neighbours.face + 1  # as face_tag
-    tag = np.array([[interface_tag(a, b) for b in range(len(parts.names))] for a in range(len(parts.names))], np.int32)
+    tag = np.array(
+        [[interface_tag(a, b) for b in range(len(image_mesh.names))] for a in range(len(image_mesh.names))], np.int32
+    )
     np.fill_diagonal(tag, 0)
     one, other, aside, abroad = neighbours.one, neighbours.other, neighbours.aside, neighbours.abroad
     between = tag[phase[one.cell], phase[other.cell]]

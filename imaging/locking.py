@@ -1,4 +1,4 @@
-"""One writer to a result folder at a time: a lock that its process holds, and that nobody holds who is gone."""
+"""Locks on files: a process holds one until it lets go or ends, however that is, and nobody holds one who is gone."""
 
 import errno
 import json
@@ -7,20 +7,21 @@ import time
 from pathlib import Path
 from socket import gethostname
 
-from microlith.imaging.errors import InputError
-
 try:
     import fcntl
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-LOCK = ".microlith-lock"
-# Of file systems that can't lock; there, two runs into one folder are not told apart.
+# Of file systems that can't lock
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
-class FolderLock:
-    """Holds a folder from `acquire` until `release`, or until the process ends, however that is."""
+class Held(Exception):
+    """Another process holds the lock; the text says which."""
+
+
+class FileLock:
+    """Holds a lock from `acquire` until `release`, or until the process ends."""
 
     def __init__(self, path: Path, descriptor: int, certain: bool) -> None:
         self._path = path
@@ -28,22 +29,19 @@ class FolderLock:
         self.certain = certain  # that no other process on this host holds it: some file systems can't lock
 
     @classmethod
-    def acquire(cls, folder: Path) -> "FolderLock":
-        """Hold a folder.
+    def acquire(cls, path: Path) -> "FileLock":
+        """Hold a lock, with a file of that name that is there as long as the lock is held.
 
         Raises:
-            InputError: Another process holds it.
-            OSError: No file can be made in it.
+            Held: Another process holds it.
+            OSError: The file can't be made.
         """
-        path = folder / LOCK
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
             try:
                 locked = _lock(descriptor)
                 if locked is False:
-                    raise InputError(
-                        f"{folder}: {_holder(descriptor)} writes to this folder; wait for it, or name another with -o"
-                    )
+                    raise Held(_holder(descriptor))
                 if not _is(path, descriptor):  # its holder has just removed it
                     os.close(descriptor)
                     continue
@@ -65,7 +63,7 @@ class FolderLock:
             if _is(self._path, descriptor):
                 self._path.unlink()
         except OSError:
-            pass  # an empty lock that nobody holds hinders nobody
+            pass  # a lock that nobody holds hinders nobody
         finally:
             os.close(descriptor)
 
@@ -89,15 +87,14 @@ def _holder(descriptor: int) -> str:
     """Who says so in the file that it holds it."""
     try:
         told = json.loads(os.pread(descriptor, 4096, 0))
-        return f"another run (process {int(told['process'])} on {told['host']}, since {told['since']})"
+        return f"process {int(told['process'])} on {told['host']}, since {told['since']}"
     except (ValueError, KeyError, TypeError, OSError):
-        return "another run"
+        return "a process that did not say its number"
 
 
 def _is(path: Path, descriptor: int) -> bool:
     """Whether the open file is the one of that name."""
     try:
-        named, opened = os.stat(path, follow_symlinks=False), os.fstat(descriptor)
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_meshes import voxel_parts_of
+from made_meshes import voxels_as_cells
 from voxel_counts import assert_counts, integral
 
 import ufl
@@ -13,7 +13,7 @@ from dolfinx.mesh import compute_midpoints, exterior_facet_indices
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.meshing.mesh.phasemesh import interface_tag
 
 pytestmark = pytest.mark.mpi
@@ -43,17 +43,17 @@ def labels_of(dim):
 def test_all_that_can_be_counted(shape, spread, solved):
     dim = SHAPES[shape]
     labels = labels_of(dim)
-    parts = voxel_parts_of(labels, "abc", shape, COMM, SPREAD[spread], EDGE[:dim])
-    mesh = phase_mesh(parts, solved, COMM)
-    assert_counts(mesh, labels, solved, EDGE[:dim], sum(COMM.allgather(np.isin(parts.phase, solved).sum())))
-    assert (mesh.names, mesh.unit, mesh.extent) == (tuple("abc"), 1e-6, parts.extent)
+    image_mesh = voxels_as_cells(labels, "abc", shape, COMM, SPREAD[spread], EDGE[:dim])
+    mesh = mesh_in_place(image_mesh, solved, COMM)
+    assert_counts(mesh, labels, solved, EDGE[:dim], sum(COMM.allgather(np.isin(image_mesh.phase, solved).sum())))
+    assert (mesh.names, mesh.unit, mesh.extent) == (tuple("abc"), 1e-6, image_mesh.extent)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_tags_of_ghosts_too_and_of_every_boundary_facet(shape):
     dim = SHAPES[shape]
     labels = labels_of(dim)
-    mesh = phase_mesh(voxel_parts_of(labels, "abc", shape, COMM, SPREAD["anyhow"]), [0, 1], COMM)
+    mesh = mesh_in_place(voxels_as_cells(labels, "abc", shape, COMM, SPREAD["anyhow"]), [0, 1], COMM)
     topology = mesh.mesh.topology
     cells = topology.index_map(dim)
     every = np.arange(cells.size_local + cells.num_ghosts)
@@ -74,9 +74,9 @@ def test_tags_of_ghosts_too_and_of_every_boundary_facet(shape):
 def test_each_cell_stays_on_its_rank_and_knows_its_neighbours(shape):
     dim = SHAPES[shape]
     labels = labels_of(dim)
-    parts = voxel_parts_of(labels, "abc", shape, COMM, SPREAD["anyhow"])
-    topology = phase_mesh(parts, [0, 1], COMM).mesh.topology
-    assert topology.index_map(dim).size_local == np.isin(parts.phase, [0, 1]).sum()
+    image_mesh = voxels_as_cells(labels, "abc", shape, COMM, SPREAD["anyhow"])
+    topology = mesh_in_place(image_mesh, [0, 1], COMM).mesh.topology
+    assert topology.index_map(dim).size_local == np.isin(image_mesh.phase, [0, 1]).sum()
     # A facet with one cell on its rank has no other anywhere: so shared-facet ghosts are what interior integrals need.
     facets = topology.index_map(dim - 1)
     between = topology.connectivity(dim - 1, dim)
@@ -89,11 +89,11 @@ def test_an_edge_contact_is_cut_only_where_nothing_else_joins_it():
     labels = np.ones((2, 2, 2), int)
     labels[0, 0, 0] = labels[0, 1, 1] = 0
     for shape in ("tetrahedron", "hexahedron"):
-        cut = phase_mesh(voxel_parts_of(labels, "ab", shape, COMM, SPREAD["slabs"]), [0], COMM)
+        cut = mesh_in_place(voxels_as_cells(labels, "ab", shape, COMM, SPREAD["slabs"]), [0], COMM)
         assert cut.mesh.topology.index_map(0).size_global == 16
         bridged = labels.copy()
         bridged[1] = 0
-        mesh = phase_mesh(voxel_parts_of(bridged, "ab", shape, COMM, SPREAD["slabs"]), [0], COMM)
+        mesh = mesh_in_place(voxels_as_cells(bridged, "ab", shape, COMM, SPREAD["slabs"]), [0], COMM)
         assert mesh.mesh.topology.index_map(0).size_global == 27 - 2 + 1
 
 
@@ -102,23 +102,23 @@ def test_a_long_fan_over_many_ranks():
     labels = np.zeros((2, 2, 2), int)
     labels[0, 0, 0] = labels[1, 1, 1] = 1
     for shape in ("tetrahedron", "hexahedron"):
-        parts = voxel_parts_of(labels, "ab", shape, COMM, lambda cell: cell % COMM.size)
-        assert phase_mesh(parts, [0], COMM).mesh.topology.index_map(0).size_global == 25
-        assert phase_mesh(parts, [1], COMM).mesh.topology.index_map(0).size_global == 16
+        image_mesh = voxels_as_cells(labels, "ab", shape, COMM, lambda cell: cell % COMM.size)
+        assert mesh_in_place(image_mesh, [0], COMM).mesh.topology.index_map(0).size_global == 25
+        assert mesh_in_place(image_mesh, [1], COMM).mesh.topology.index_map(0).size_global == 16
 
 
 def test_no_solved_cell_anywhere():
-    parts = voxel_parts_of(labels_of(3), "abc", "tetrahedron", COMM, SPREAD["slabs"])
+    image_mesh = voxels_as_cells(labels_of(3), "abc", "tetrahedron", COMM, SPREAD["slabs"])
     with pytest.raises(InputError, match=r"no tetrahedron .* solved for \(none given\)"):
-        phase_mesh(parts, [], COMM)
-    missing = replace(parts, names=(*"abc", "d"))
+        mesh_in_place(image_mesh, [], COMM)
+    missing = replace(image_mesh, names=(*"abc", "d"))
     with pytest.raises(InputError, match=r"solved for \(d\)"):
-        phase_mesh(missing, [3], COMM)
+        mesh_in_place(missing, [3], COMM)
 
 
 def test_one_cell_on_many_ranks():
-    parts = voxel_parts_of(np.array([[[0, 1]]]), "ab", "hexahedron", COMM, lambda cell: 0 * cell)
-    mesh = phase_mesh(parts, [1], COMM)
+    image_mesh = voxels_as_cells(np.array([[[0, 1]]]), "ab", "hexahedron", COMM, lambda cell: 0 * cell)
+    mesh = mesh_in_place(image_mesh, [1], COMM)
     assert integral(fem.Constant(mesh.mesh, 1.0) * ufl.dx(domain=mesh.mesh)) == pytest.approx(1)
 
 
@@ -127,14 +127,14 @@ def test_a_mesh_that_does_not_conform_is_refused(spread):
     """A cell within the image gets a vertex of its own where its neighbours have another."""
     labels = np.zeros((3, 3, 3), int)
     labels[1, 1, 1] = 1
-    parts = voxel_parts_of(labels, "ab", "tetrahedron", COMM, SPREAD[spread])
-    torn = parts.cells.copy()
-    torn[np.flatnonzero(parts.phase)[:1], 0] = len(parts.points)
+    image_mesh = voxels_as_cells(labels, "ab", "tetrahedron", COMM, SPREAD[spread])
+    torn = image_mesh.cells.copy()
+    torn[np.flatnonzero(image_mesh.phase)[:1], 0] = len(image_mesh.points)
     broken = replace(
-        parts,
+        image_mesh,
         cells=torn,
-        points=np.concatenate([parts.points, [[1.0, 1.0, 1.1]]]),
-        vertex=np.concatenate([parts.vertex, [10**9 + COMM.rank]]),
+        points=np.concatenate([image_mesh.points, [[1.0, 1.0, 1.1]]]),
+        vertex=np.concatenate([image_mesh.vertex, [10**9 + COMM.rank]]),
     )
     with pytest.raises(RuntimeError, match="conform"):
-        phase_mesh(broken, [1], COMM)
+        mesh_in_place(broken, [1], COMM)

@@ -1,0 +1,102 @@
+"""The methods that make a mesh of an image, in one table: all other modules know them by their names only."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.load import whole_on_root
+from microlith.imaging.image.volume import LabelImage, LabelVolume
+from microlith.imaging.options import MeshMethod, MeshOptions
+from microlith.imaging.parallel.collective import of_root, on_first_rank, on_root
+from microlith.meshing.distribution.in_place import mesh_in_place
+from microlith.meshing.distribution.partitioned import mesh_partitioned
+from microlith.meshing.fitted.mesher import fitted_mesh
+from microlith.meshing.fitted.sizing import size_field
+from microlith.meshing.lattice.cell_count import most_tetrahedra, samples, tetrahedra
+from microlith.meshing.lattice.mesher import lattice_mesh
+from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, no_triangles
+from microlith.meshing.voxel import voxel_mesh
+
+Tell = Callable[[str], None]  # takes a short sentence when a stage starts
+Count = Callable[[MeshOptions], float]  # about how many cells sizes ask for; collective
+
+
+@dataclass(frozen=True)
+class ImageToMesh:
+    """What a mesher is given; the same on all ranks, but for `whole`."""
+
+    volume: LabelVolume
+    options: MeshOptions
+    solved: Sequence[int]  # indices of the phases that the solver meshes
+    comm: MPI.Intracomm
+    whole: LabelImage | None = None  # on rank 0: the whole image, where it is there already
+    tell: Tell = lambda _: None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way from an image to a mesh. All of its functions are collective."""
+
+    dims: tuple[int, ...]  # dimensions of the images that it meshes
+    image_mesh: Callable[[ImageToMesh], ImageMesh]  # the cells of all phases that it meshes
+    phase_mesh: Callable[[ImageMesh, Sequence[int], MPI.Intracomm], PhaseMesh]  # those of the solved phases
+    count: Callable[[ImageToMesh, float], Count]  # without meshing; no closer look is taken where it is below a number
+
+
+def _fitted(given: ImageToMesh) -> ImageMesh:
+    volume, comm = given.volume, given.comm
+    image = given.whole if comm.bcast(given.whole is not None) else whole_on_root(volume, comm)
+    made = on_root(comm, lambda: fitted_mesh(of_root(image), given.options, given.solved, given.tell))
+    return no_triangles(volume.names, volume.unit, volume.frame) if made is None else made
+
+
+def _lattice(given: ImageToMesh) -> ImageMesh:
+    return lattice_mesh(given.volume, given.options, given.solved, given.comm, given.tell)
+
+
+def _voxel(given: ImageToMesh) -> ImageMesh:
+    return voxel_mesh(given.volume, given.solved, given.comm, given.options.coarseness)
+
+
+def _count_simplices(given: ImageToMesh, few: float) -> Count:
+    volume, solved, comm = given.volume, given.solved, given.comm
+    if volume.dim == 2:
+        image = given.whole if comm.bcast(given.whole is not None) else whole_on_root(volume, comm)
+        nowhere = np.empty((0, 2))
+        return lambda asked: on_first_rank(comm, lambda: size_field(of_root(image), asked, solved, nowhere).triangles())
+    if most_tetrahedra(volume, given.options, solved) < few:
+        return lambda asked: most_tetrahedra(volume, asked, solved)
+    found = samples(volume, comm)
+    return lambda asked: tetrahedra(found, asked, solved, comm)
+
+
+def _count_voxels(given: ImageToMesh, few: float) -> Count:
+    return lambda asked: float(sum(given.volume.counts[index] for index in given.solved))
+
+
+METHODS: dict[MeshMethod, Method] = {
+    "fitted": Method((2,), _fitted, mesh_partitioned, _count_simplices),
+    "lattice": Method((2, 3), _lattice, mesh_in_place, _count_simplices),
+    "voxel": Method((2, 3), _voxel, mesh_in_place, _count_voxels),
+}
+USUAL: dict[int, MeshMethod] = {2: "fitted", 3: "lattice"}  # what `auto` means, by dimension
+
+
+def method_name(options: MeshOptions, dim: int) -> MeshMethod:
+    """The method that meshes an image of `dim` dimensions.
+
+    Raises:
+        InputError: The method that is asked for does not mesh such images.
+    """
+    if options.method == "auto":
+        return USUAL[dim]
+    if dim not in METHODS[options.method].dims:
+        raise InputError(
+            f'[mesh] method: "{options.method}" is for {METHODS[options.method].dims[0]}D images; take "auto" or '
+            f'"{USUAL[dim]}"'
+        )
+    return options.method
