@@ -47,7 +47,7 @@ def voxel_sizes(scale: Scale, source: ImageSource) -> VoxelSizes:
 
 def length(metres: float) -> str:
     """A length as a message shows it."""
-    unit, factor = next(((unit, factor) for unit, factor in UNITS if metres < 1000 * factor), UNITS[-1])
+    unit, factor = next(((unit, factor) for unit, factor in UNITS if metres < (1 - 1e-9) * 1000 * factor), UNITS[-1])
     return f"{metres / factor:.4g} {unit}"
 
 

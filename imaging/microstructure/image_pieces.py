@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import FACES, face_axis
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.passes import share, slabs
 from microlith.imaging.image.volume import LabelVolume
@@ -34,6 +35,7 @@ class SlabPieces:
     phase: NDArray[np.uint8]  # (n,)
     first: Numbers  # (n,) place of its first voxel in the whole image, flattened
     voxels: Numbers  # (n,) its size within the slab
+    faces: NDArray[np.uint8]  # (n,) outer faces at which it has voxels: bit i for FACES[i]
     links: Numbers  # (k, 2) numbers that stand for one piece
 
 
@@ -114,7 +116,20 @@ def _slab_pieces(
     voxels = np.bincount(label[: end - start].ravel(), minlength=count)
     first = _first_voxels(label, count)
     of = phase.ravel()[first] if count else np.empty(0, np.uint8)
-    return SlabPieces(of, first + start * layer, voxels, np.empty((0, 2), np.int64))
+    faces = _faces_of_pieces(volume, label[: end - start], count, (start, end))
+    return SlabPieces(of, first + start * layer, voxels, faces, np.empty((0, 2), np.int64))
+
+
+def _faces_of_pieces(
+    volume: LabelVolume, label: NDArray[np.int32], count: int, layers: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Bits (count,) of the outer faces at which each piece has voxels in these layers."""
+    faces = np.zeros(count, np.uint8)
+    for bit, face in enumerate(FACES[: 2 * volume.dim]):
+        axis, upper = face_axis(face, volume.dim)
+        if len(label) and (axis > 0 or layers[upper] == (volume.shape[0] if upper else 0)):
+            faces[np.take(label, -1 if upper else 0, axis=axis)] |= np.uint8(1 << bit)
+    return faces
 
 
 def _first_voxels(label: NDArray[np.int32], count: int) -> Numbers:

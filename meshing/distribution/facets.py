@@ -14,7 +14,7 @@ from mpi4py import MPI
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.parallel.routing import Route
 from microlith.imaging.typing import Numbers
-from microlith.meshing.mesh.mesh_pieces import FACETS, ON_FRAME
+from microlith.meshing.mesh.mesh_pieces import FACETS, frame_bits
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
 Bits = NDArray[np.uint8]
@@ -179,11 +179,7 @@ def vertices_of(facets: Facets, cells: NDArray[np.int32], corners: tuple[tuple[i
 
 def _on_frame(image_mesh: ImageMesh, cells: NDArray[np.int32]) -> tuple[Facets, NDArray[np.uint8]]:
     """Facets on the frame, and the face of it that each is on."""
-    frame = np.zeros(len(image_mesh.points), np.uint8)  # a bit for each face of the frame that the point is on
-    for axis, size in enumerate(image_mesh.extent):
-        at = image_mesh.points[:, axis]
-        frame |= (np.abs(at) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis)
-        frame |= (np.abs(at - size) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis + 1)
+    frame = frame_bits(image_mesh)
     corners = FACETS[image_mesh.shape]
     near = np.flatnonzero((frame[cells] != 0).sum(axis=1) >= len(corners[0])).astype(np.int32)
     of_near = frame[cells[near]]

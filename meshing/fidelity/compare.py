@@ -11,6 +11,7 @@ from scipy import sparse
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.image_pieces import SlabPieces, WindowPieces, image_pieces
@@ -56,7 +57,7 @@ def fidelity(
     sizes = comm.allreduce(in_mesh.interfaces)
     in_window, in_slab = image_pieces(volume, _window(volume, image_mesh), comm)
     overlap = _overlap(volume, image_mesh, measure, in_window, in_mesh, comm)
-    tables = comm.gather((in_slab, in_mesh.phase, in_mesh.links, overlap))
+    tables = comm.gather((in_slab, in_mesh.phase, in_mesh.faces, in_mesh.links, overlap))
     compared = on_root(comm, partial(_compared, tables or []))
     if compared is None:
         return None
@@ -81,6 +82,7 @@ def fidelity(
     scale = image_mesh.unit ** (volume.dim - 1)
     return FidelityReport(
         shape=image_mesh.shape,
+        voxel=volume.unit,
         phases=tuple(phases),
         interfaces=tuple(
             Interface((image_mesh.names[a], image_mesh.names[b]), float(sizes[a, b]) * scale)
@@ -196,6 +198,9 @@ class _Compared:
     mesh_phase: NDArray[np.uint8]  # (m,) of the pieces of the mesh
     over: Numbers  # (n,) piece of the mesh that most of the piece lies in, -1 for none
     under: Numbers  # (m,) piece of the image that holds most of the piece, -1 for none
+    faces: NDArray[np.uint8]  # (n,) outer faces that the piece of the image reaches, bits as of FACES
+    mesh_faces: NDArray[np.uint8]  # (m,) outer faces that the piece of the mesh reaches
+    within: Array  # (m,) of its area (volume), what lies in the piece of the image that holds most of it
 
     def of_phase(self, index: int, volume: LabelVolume, there: bool) -> dict[str, Any]:
         """What PhaseFidelity says of the pieces of a phase, there in the mesh or left out."""
@@ -208,7 +213,14 @@ class _Compared:
         found = np.flatnonzero(mine & (self.over >= 0))
         merged = found[_repeated(self.over, len(self.under))[self.over[found]]]
         split = np.flatnonzero(mine & _repeated(self.under, len(self.phase)))
+        total = max(1, int(self.voxels[mine].sum()))
+        image_paths, mesh_paths = _paths(self.faces[mine]), _paths(self.mesh_faces[self.mesh_phase == index])
         return counts | {
+            "lost_share": float(self.voxels[lost].sum() / total),
+            "merged_share": float(_all_but_the_largest(self.over[merged], self.voxels[merged]) / total),
+            "split_share": self._cut_off(split) / total,
+            "opened": tuple(axis for axis in mesh_paths if axis not in image_paths),
+            "closed": tuple(axis for axis in image_paths if axis not in mesh_paths),
             "lost": self._largest(lost, volume),
             "lost_count": len(lost),
             "merged": self._groups(merged, volume),
@@ -216,6 +228,14 @@ class _Compared:
             "split": self._largest(split, volume),
             "split_count": len(split),
         }
+
+    def _cut_off(self, split: Numbers) -> float:
+        """Voxels of pieces of the image that are not in the largest piece of the mesh that lies in each."""
+        parts = np.flatnonzero(np.isin(self.under, split))
+        whole = np.bincount(self.under[parts], self.within[parts], minlength=len(self.phase))
+        cut = np.zeros(len(self.phase))
+        np.maximum.at(cut, self.under[parts], self.within[parts])
+        return float(sum((1 - cut[i] / whole[i]) * self.voxels[i] for i in split))
 
     def _groups(self, merged: Numbers, volume: LabelVolume) -> tuple[tuple[Piece, ...], ...]:
         """Pieces that are one in the mesh; first the groups whose second largest piece is the largest."""
@@ -236,9 +256,25 @@ class _Compared:
         )
 
 
-def _compared(tables: list[tuple[SlabPieces, NDArray[np.uint8], Numbers, _Overlap]]) -> _Compared:
+def _paths(faces: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Axes along which pieces that reach these outer faces go through the whole image."""
+    return tuple(axis for i, axis in enumerate(AXES) if ((faces >> np.uint8(2 * i)) & 3 == 3).any())
+
+
+def _all_but_the_largest(group: Numbers, voxels: Numbers) -> int:
+    """Sum of the voxels (n,) without the largest of each group (n,)."""
+    _, place = np.unique(group, return_inverse=True)
+    largest = np.zeros(int(place.max(initial=-1)) + 1, np.int64)
+    np.maximum.at(largest, place.ravel(), voxels)
+    return int(voxels.sum() - largest.sum())
+
+
+Tables = list[tuple[SlabPieces, NDArray[np.uint8], NDArray[np.uint8], Numbers, _Overlap]]
+
+
+def _compared(tables: Tables) -> _Compared:
     """Put the pieces that several ranks have seen together, and find those that lie over each other."""
-    slabs, mesh_phases, mesh_links, overlaps = zip(*tables, strict=True)
+    slabs, mesh_phases, mesh_bits, mesh_links, overlaps = zip(*tables, strict=True)
     phase = np.concatenate([slab.phase for slab in slabs])
     count, piece = connected(np.concatenate([slab.links for slab in slabs]), len(phase))
     first = np.concatenate([slab.first for slab in slabs])
@@ -259,13 +295,20 @@ def _compared(tables: list[tuple[SlabPieces, NDArray[np.uint8], Numbers, _Overla
         shape=(count, mesh_count),
     ).tocsr()
     overlap.sum_duplicates()
+    under = _largest_in_row(overlap.T.tocsr())
+    within = np.zeros(mesh_count)
+    held = np.flatnonzero(under >= 0)
+    within[held] = np.asarray(overlap[under[held], held]).ravel()
     return _Compared(
         phase=_spread(phase, piece, count),
         first=begin,
         voxels=voxels,
         mesh_phase=_spread(mesh_phase, mesh_piece, mesh_count),
         over=_largest_in_row(overlap),
-        under=_largest_in_row(overlap.T.tocsr()),
+        under=under,
+        faces=_united(np.concatenate([slab.faces for slab in slabs]), piece, count),
+        mesh_faces=_united(np.concatenate(mesh_bits), mesh_piece, mesh_count),
+        within=within,
     )
 
 
@@ -273,6 +316,13 @@ def _spread(values: NDArray[np.uint8], to: NDArray[np.int32], count: int) -> NDA
     """The value of each of `count` sets, of which all members have the same."""
     out = np.empty(count, np.uint8)
     out[to] = values
+    return out
+
+
+def _united(bits: NDArray[np.uint8], to: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
+    """The bits that any member of each of `count` sets has."""
+    out = np.zeros(count, np.uint8)
+    np.bitwise_or.at(out, to, bits)
     return out
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from microlith.imaging.axes import AXES
+from microlith.imaging.image.voxel_sizes import length
+from microlith.imaging.microstructure.percolation import NOT_CONNECTED
+from microlith.imaging.options import MeshOptions
 
 MEASURE = {2: "area", 3: "volume"}  # of a phase, by dimension
 VOXEL = {2: "pixel", 3: "voxel"}
@@ -21,8 +24,10 @@ QUALITY = {  # key -> heading of the table
     "dihedral_angle_0.1_percent_deg": "0.1 % below",
     "dihedral_angle_1_percent_deg": "1 % below",
 }
-SAID = 5  # pieces or groups of each kind and phase that get a sentence of their own
-MERGED_NAMED = 4  # members of a group in a sentence
+MATTERS = 0.01  # of a phase: more of it in pieces that are lost, joined or divided is worth a warning
+NO_PATH = "no path from one outer face to the other opens or closes"
+AS_IT_IS = '[mesh] method = "voxel" takes the image as it is'
+COARSE = 2.0  # of the shortest voxel edge: elements larger than that join and lose thin parts
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,18 @@ class PhaseFidelity:
     merged_count: int = 0  # pieces in such groups
     split: tuple[Piece, ...] = ()  # pieces of the image that are several in the mesh
     split_count: int = 0
+    lost_share: float = 0.0  # of the phase's area (volume) in the image, what is in pieces that are lost,
+    merged_share: float = 0.0  # what has become one with a larger piece,
+    split_share: float = 0.0  # and what is cut off from a larger piece
+    opened: tuple[str, ...] = ()  # axes along which the phase goes through the image in the mesh only
+    closed: tuple[str, ...] = ()  # axes along which it goes through in the image only
     quality: Mapping[str, float] | None = None  # keys of QUALITY; None for a phase without simplices
+
+    @property
+    def matters(self) -> bool:
+        """Whether the pieces of the mesh differ so from those of the image that results do, too."""
+        changed = self.lost_share + self.merged_share + self.split_share
+        return changed > MATTERS or (self.solved and bool(self.opened or self.closed))  # nothing flows in the others
 
     def as_dict(self, dim: int) -> dict[str, Any]:
         """The figures as plain data, SI units in the keys."""
@@ -85,6 +101,11 @@ class PhaseFidelity:
             "merged": [[piece.as_dict() for piece in group] for group in self.merged],
             "split_count": self.split_count,
             "split": [piece.as_dict() for piece in self.split],
+            "lost_share": self.lost_share,
+            "merged_share": self.merged_share,
+            "split_share": self.split_share,
+            "paths_opened_along": list(self.opened),
+            "paths_closed_along": list(self.closed),
             **(self.quality or {}),
         }
 
@@ -102,6 +123,7 @@ class FidelityReport:
     """Areas (volumes), interfaces, connected pieces and element quality of a mesh."""
 
     shape: str  # of the cells, as in ImageMesh
+    voxel: float  # shortest edge of a voxel, m
     phases: tuple[PhaseFidelity, ...]
     interfaces: tuple[Interface, ...]
     cells: int  # of solved phases
@@ -172,26 +194,60 @@ class FidelityReport:
             )
         return count
 
-    def warnings(self) -> list[str]:
-        """Sentences on pieces that are lost, merged or split, and on each phase whose area (volume) is off."""
+    def warnings(self, asked: MeshOptions | None = None) -> list[str]:
+        """Sentences on each phase whose area (volume) is off, or whose pieces are others than in the image.
+
+        Args:
+            asked: What the mesh was made with, to tell what would help.
+        """
         said = []
         total = sum(phase.image for phase in self.phases)
         for p in self.phases:
             if p.relative_difference is not None and abs(p.relative_difference) > 0.005 and p.image > 0.01 * total:
                 off = f"{100 * p.relative_difference:+.2f} %"
                 said.append(f"The {MEASURE[self.dim]} of {p.name} differs by {off} from the image's.")
-            said += [f"A piece of {p.name} is lost: {piece}." for piece in p.lost[:SAID]]
-            if p.lost_count > SAID:
-                said.append(f"And {p.lost_count - SAID} more pieces of {p.name} are lost, none larger.")
-            said += [f"Pieces of {p.name} have merged: {_listed(group)}." for group in p.merged[:SAID]]
-            if len(p.merged) > SAID:
-                said.append(f"In all, {p.merged_count} pieces of {p.name} have merged with others.")
-            said += [f"A piece of {p.name} is divided in the mesh: {piece}." for piece in p.split[:SAID]]
-            if p.split_count > SAID:
-                said.append(f"And {p.split_count - SAID} more pieces of {p.name} are divided, none larger.")
+                said[-1] += "" if p.matters else f" {self._remedy(p, asked)}"
+            if p.matters:
+                said.append(f"{self._pieces_of(p)}. {self._remedy(p, asked)}")
         return said
 
+    def notes(self) -> list[str]:
+        """Sentences on pieces that are others than in the image where that hardly matters."""
+        changed = (p for p in self.phases if not p.matters and p.lost_count + p.merged_count + p.split_count)
+        return [f"{self._pieces_of(p)}, which hardly matters." for p in changed]
 
-def _listed(group: tuple[Piece, ...]) -> str:
-    named = "; ".join(map(str, group[:MERGED_NAMED]))
-    return named if len(group) <= MERGED_NAMED else f"{named}; and smaller ones"
+    def _pieces_of(self, p: PhaseFidelity) -> str:
+        """What has become of the pieces of a phase, without the full stop."""
+        kinds = (
+            (p.lost_count, p.lost_share, "lost in the mesh", p.lost),
+            (p.merged_count, p.merged_share, "joined to others", tuple(group[1] for group in p.merged)),
+            (p.split_count, p.split_share, "divided", p.split),
+        )
+        changed = [
+            f"{count} {'is' if count == 1 else 'are'} {what} ({_percent(share)} of its {MEASURE[self.dim]}"
+            f"{', the largest' if count > 1 else ''}: {pieces[0]})"
+            for count, share, what, pieces in kinds
+            if count
+        ]
+        paths = [f"a path along {axis} opens" for axis in p.opened] + [
+            f"no path along {axis} is left" for axis in p.closed
+        ]
+        of = f"of its {p.pieces_image} pieces in the image " if p.pieces_image > 1 else "its only piece in the image "
+        of = of if changed else ""
+        return f"{p.name}: {of}{', '.join(changed)}{'; ' * bool(changed)}{' and '.join(paths or [NO_PATH])}"
+
+    def _remedy(self, p: PhaseFidelity, asked: MeshOptions | None) -> str:
+        """What to set to keep the pieces of a phase as they are in the image."""
+        voxel, name = VOXEL[self.dim], p.name.removesuffix(NOT_CONNECTED)
+        size = COARSE * self.voxel if asked is None else asked.coarseness * asked.size.get(name, COARSE * self.voxel)
+        for voxels in (COARSE, 1.0):
+            if size > 1.01 * voxels * self.voxel:
+                return (
+                    f'Smaller elements at its surfaces help, as with [mesh] size = {{ {name} = "'
+                    f'{length(voxels * self.voxel)}" }}, {voxels:g} {voxel}{"s" * (voxels > 1)}; {AS_IT_IS}.'
+                )
+        return AS_IT_IS + "."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %" if share >= 1e-5 else "less than 0.001 %"

@@ -1,5 +1,8 @@
 """Mesh files for other programs."""
 
+import re
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
-from microlith.imaging.writing import whole_file
+from microlith.imaging.writing import new_file_beside, whole_file
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
 SUFFIXES = (".msh", ".vtu", ".xdmf")
@@ -61,12 +64,37 @@ def _write(path: Path, of_ranks: list[ImageMesh]) -> None:
         dim = points.shape[1]
         mesh.field_data = {name: np.array([i + 1, dim]) for i, name in enumerate(of_ranks[0].names)}
     with whole_file(path) as part:
-        if path.suffix == ".msh":
-            mesh.write(part, file_format="gmsh22", binary=False)
-        elif path.suffix == ".xdmf":
-            mesh.write(part, data_format="XML")  # all in one file
+        bare = new_file_beside(path)
+        try:
+            if path.suffix == ".msh":
+                mesh.write(bare, file_format="gmsh22", binary=False)
+            elif path.suffix == ".xdmf":
+                mesh.write(bare, data_format="XML")  # all in one file
+            else:
+                mesh.write(bare)
+            _explain(bare, part, contents(path, of_ranks[0].names))
+        finally:
+            bare.unlink(missing_ok=True)
+
+
+def contents(path: Path | str, names: Sequence[str]) -> str:
+    """What numbers in a mesh file mean: the unit of length, and the phases of an image with these names."""
+    first, of = (1, "physical group") if Path(path).suffix == ".msh" else (0, "phase")
+    phases = ", ".join(f"{i} {name}" for i, name in enumerate(names, first))
+    return f"lengths in µm; {of}: {phases}"
+
+
+def _explain(bare: Path, part: Path, text: str) -> None:
+    """Copy a mesh file with a comment at its head, which programs pass over and people read."""
+    with bare.open("rb") as file, part.open("wb") as out:
+        if part.suffix == ".msh":
+            out.write(f"$Comments\n{text}\n$EndComments\n".encode())
         else:
-            mesh.write(part)
+            head = file.readline()
+            declared = head.startswith(b"<?xml")
+            comment = f"<!-- {re.sub('-(?=-|$)', '- ', text)} -->\n".encode()
+            out.write(head + comment if declared else comment + head)
+        shutil.copyfileobj(file, out)
 
 
 def _joined(of_ranks: list[ImageMesh]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -32,6 +32,7 @@ class MeshPieces:
 
     piece: NDArray[np.int32]  # (m,) of each cell, counted from 0 on this rank
     phase: NDArray[np.uint8]  # (n,) of each piece of this rank
+    faces: NDArray[np.uint8]  # (n,) outer faces on which it has facets: bit i for FACES[i]
     links: Numbers  # (k, 2) numbers that stand for one piece, n of the ranks before added
     interfaces: NDArray[np.float64]  # (phases, phases) length (area), lower index first; the sum over ranks counts
 
@@ -56,7 +57,8 @@ def mesh_pieces(image_mesh: ImageMesh, whole: bool, comm: MPI.Intracomm) -> Mesh
         comm: All ranks.
     """
     inner = _inner_vertices(image_mesh, comm) if whole else np.zeros(len(image_mesh.points), bool)
-    facets = _doubtful_facets(image_mesh, inner)
+    frame = frame_bits(image_mesh)
+    facets = _doubtful_facets(image_mesh, inner, frame)
     one, other, single = _matched(facets.vertices, len(image_mesh.points))
     unlike = image_mesh.phase[facets.cell[one]] != image_mesh.phase[facets.cell[other]]
     interfaces = np.zeros((len(image_mesh.names),) * 2)
@@ -66,7 +68,28 @@ def mesh_pieces(image_mesh: ImageMesh, whole: bool, comm: MPI.Intracomm) -> Mesh
     phase[piece] = image_mesh.phase
     start = int(np.sum(comm.allgather(count)[: comm.rank]))
     links = _between_ranks(image_mesh, facets[single], piece + np.int64(start), interfaces, comm)
-    return MeshPieces(piece, phase, links, interfaces)
+    return MeshPieces(piece, phase, _faces_of_pieces(image_mesh, frame, piece, count), links, interfaces)
+
+
+def frame_bits(image_mesh: ImageMesh) -> NDArray[np.uint8]:
+    """Outer faces (n,) of the image that each point is on: bit i for FACES[i]."""
+    frame = np.zeros(len(image_mesh.points), np.uint8)
+    for axis, size in enumerate(image_mesh.extent):
+        at = image_mesh.points[:, axis]
+        frame |= (np.abs(at) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis)
+        frame |= (np.abs(at - size) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis + 1)
+    return frame
+
+
+def _faces_of_pieces(
+    image_mesh: ImageMesh, frame: NDArray[np.uint8], piece: NDArray[np.int32], count: int
+) -> NDArray[np.uint8]:
+    faces = np.zeros(count, np.uint8)
+    cells = np.flatnonzero((frame != 0)[image_mesh.cells].sum(axis=1) >= image_mesh.points.shape[1])
+    bits = frame[image_mesh.cells[cells]]
+    for corners in FACETS[image_mesh.shape]:
+        np.bitwise_or.at(faces, piece[cells], np.bitwise_and.reduce(bits[:, corners], axis=1))
+    return faces
 
 
 def _inner_vertices(image_mesh: ImageMesh, comm: MPI.Intracomm) -> NDArray[np.bool_]:
@@ -83,13 +106,8 @@ def _inner_vertices(image_mesh: ImageMesh, comm: MPI.Intracomm) -> NDArray[np.bo
     return inner
 
 
-def _doubtful_facets(image_mesh: ImageMesh, inner: NDArray[np.bool_]) -> _Facets:
+def _doubtful_facets(image_mesh: ImageMesh, inner: NDArray[np.bool_], frame: NDArray[np.uint8]) -> _Facets:
     """Facets without an inner vertex that are not on the frame."""
-    frame = np.zeros(len(image_mesh.points), np.uint8)  # a bit for each face of the frame that the point is on
-    for axis, size in enumerate(image_mesh.extent):
-        at = image_mesh.points[:, axis]
-        frame |= (np.abs(at) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis)
-        frame |= (np.abs(at - size) <= ON_FRAME * size).astype(np.uint8) << np.uint8(2 * axis + 1)
     cells = np.flatnonzero((~inner)[image_mesh.cells].sum(axis=1) >= image_mesh.points.shape[1])
     of_cells = image_mesh.cells[cells]
     doubtful = (~inner)[of_cells]

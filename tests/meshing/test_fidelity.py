@@ -73,7 +73,7 @@ def test_a_lost_piece_is_named(islands):
     report = compared(image, replace(mesh, phase=phase))
     (lost,) = report.phases[1].lost
     assert (lost.position, lost.voxels) == ((20, 14), 9)
-    assert any("9 pixels at x = 20, y = 14" in line for line in report.warnings())
+    assert any("1 is lost in the mesh (15.5 % of its area: 9 pixels at x = 20, y = 14)" in w for w in report.warnings())
     assert any("area of b" in line for line in report.warnings())
 
 
@@ -85,7 +85,9 @@ def test_merged_pieces_are_named(islands):
     report = compared(image, replace(mesh, phase=phase))
     ((one, other),) = report.phases[1].merged
     assert {one.voxels, other.voxels} == {49, 9}
-    assert any("merged" in line for line in report.warnings())
+    assert any(
+        "2 are joined to others (15.5 % of its area, the largest: 9 pixels" in line for line in report.warnings()
+    )
 
 
 def test_split_pieces_are_named(islands):
@@ -95,6 +97,7 @@ def test_split_pieces_are_named(islands):
     report = compared(image, replace(mesh, phase=phase))
     (split,) = report.phases[1].split
     assert split.voxels == 49
+    assert report.phases[1].split_share == pytest.approx(49 / 58 / 2, abs=0.02)  # halves
 
 
 def test_pieces_that_share_a_corner_are_apart_in_both():
@@ -116,8 +119,35 @@ def test_mesh_files_are_read_back(tmp_path, suffix):
     assert (back.cells_dict["triangle"] == mesh.cells).all()
     key = "gmsh:physical" if suffix == ".msh" else "phase"
     assert (back.cell_data_dict[key]["triangle"] == mesh.phase + (suffix == ".msh")).all()
+    text = (tmp_path / f"mesh{suffix}").read_text()
+    assert ("lengths in µm; physical group: 1 a, 2 b" if suffix == ".msh" else "lengths in µm; phase: 0 a, 1 b") in text
     if suffix == ".msh":
         assert set(back.field_data) == {"a", "b"}
+
+
+def test_mesh_files_are_read_by_gmsh_with_the_names_of_the_phases(tmp_path):
+    import gmsh
+
+    mesh = fitted_mesh(label_image(disk()), MeshOptions(), [0])
+    write_mesh(tmp_path / "mesh.msh", mesh, ALONE)
+    gmsh.initialize(interruptible=False)
+    try:
+        gmsh.option.setNumber("General.Terminal", 0)
+        gmsh.merge(str(tmp_path / "mesh.msh"))
+        groups = {gmsh.model.getPhysicalName(*group): group for group in gmsh.model.getPhysicalGroups()}
+        assert groups == {"a": (2, 1), "b": (2, 2)}
+        assert len(gmsh.model.mesh.getElementsByType(2)[0]) == len(mesh.cells)
+    finally:
+        gmsh.finalize()
+
+
+def test_names_of_phases_that_end_a_comment_do_not_spoil_the_file(tmp_path):
+    import meshio
+
+    image = label_image(disk(12, 4, (6, 6)))
+    mesh = fitted_mesh(image, MeshOptions(), [0])
+    write_mesh(tmp_path / "mesh.vtu", replace(mesh, names=("a -->", "b---ü")), ALONE)
+    assert len(meshio.read(tmp_path / "mesh.vtu").points) == len(mesh.points)
 
 
 def test_unknown_mesh_format_is_refused(tmp_path):

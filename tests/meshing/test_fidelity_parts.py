@@ -12,9 +12,11 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
+from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.percentile import percentile
 from microlith.meshing.fidelity.agreement import agreement
 from microlith.meshing.fidelity.compare import fidelity
+from microlith.meshing.fidelity.report import AS_IT_IS
 from microlith.meshing.mesh.export import write_mesh
 from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.meshing.mesh.quality import tetrahedra
@@ -160,9 +162,12 @@ def test_lost_merged_and_split_pieces_are_counted_and_named():
     assert [(p.position, p.voxels) for p in (one, other)] == [((9, 5, 4), 27), ((15, 5, 4), 8)]
     assert (split.position, split.voxels) == ((22, 5, 4), 64)
     said = " ".join(report.warnings())
-    assert "A piece of b is lost: 8 voxels at x = 2, y = 5, z = 4." in said
-    assert "merged: 27 voxels at x = 9, y = 5, z = 4; 8 voxels at x = 15" in said
-    assert "divided in the mesh: 64 voxels" in said
+    assert b.lost_share == b.merged_share == pytest.approx(8 / 107)  # of two joined pieces the smaller counts
+    assert b.split_share == pytest.approx(64 / 3 / 107, rel=0.1)  # a layer of the three that are left
+    assert "b: of its 4 pieces in the image 1 is lost in the mesh (7.48 % of its volume: 8 voxels at x = 2, y" in said
+    assert "2 are joined to others (7.48 % of its volume, the largest: 8 voxels at x = 15" in said
+    assert "1 is divided (19.9 % of its volume: 64 voxels at" in said
+    assert "no path from one outer face to the other opens or closes. Smaller elements" in said
     assert report.as_dict()["phases"][1]["lost"] == [{"x_voxel": 2, "y_voxel": 5, "z_voxel": 4, "voxels": 8}]
 
 
@@ -178,8 +183,11 @@ def test_thousands_of_lost_specks_are_counted_and_a_few_named():
     assert len(b.lost) == 20
     assert b.lost[0].voxels == 3
     warnings = report.warnings()
-    assert len(warnings) == 8  # both volumes, five of them, and how many more
-    assert "And 3369 more pieces of b are lost, none larger." in warnings
+    assert len(warnings) == 3  # both volumes, and the pieces
+    assert (
+        "b: of its 3374 pieces in the image 3374 are lost in the mesh (100 % of its volume, the largest: 3"
+        in warnings[2]
+    )
 
 
 @pytest.mark.mpi
@@ -352,3 +360,85 @@ def test_mesh_files_of_parts_are_read_back(tmp_path, suffix, shape):
 def test_unknown_mesh_format_is_refused_on_all_ranks(tmp_path):
     with pytest.raises(InputError, match=r"\.msh, \.vtu, \.xdmf, got '\.stl'"):
         write_mesh(tmp_path / "mesh.stl", parts_of(image_of(np.zeros((2, 2, 2), int)), "hexahedron"), COMM)
+
+
+# --- whether it matters ---
+
+
+def channel(gap):
+    """A channel of phase b along x, 30 voxels long, open in the middle or closed by one layer."""
+    phase = np.zeros((8, 8, 30), int)
+    phase[2:6, 2:6, :] = 1
+    if gap:
+        phase[:, :, 15] = 0
+    return phase
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("opens", [True, False])
+def test_a_path_that_opens_or_closes_matters(opens):
+    image, meshed = image_of(channel(opens)), image_of(channel(not opens))
+    wrong = parts_of(meshed, "tetrahedron", COMM, scattered(meshed))
+    report = fidelity(volume_of(image, COMM), wrong, [1], COMM)
+    unsolved = fidelity(volume_of(image, COMM), wrong, [0], COMM)
+    if report is None:
+        return
+    b = report.phases[1]
+    assert (b.opened, b.closed) == ((("x",), ()) if opens else ((), ("x",)))
+    assert b.matters
+    said = [line for line in report.warnings() if line.startswith("b:")]
+    assert ("a path along x opens" if opens else "no path along x is left") in said[0]
+    assert report.as_dict()["phases"][1]["paths_opened_along"] == (["x"] if opens else [])
+    assert report.phases[0].opened == report.phases[0].closed == ()  # around the channel all is as it was
+    assert unsolved.phases[1].opened == b.opened
+
+
+@pytest.mark.mpi
+def test_a_path_through_a_phase_where_nothing_flows_does_not_matter():
+    phase = np.zeros((6, 6, 40), int)
+    phase[2, 2, :] = 1
+    phase[2, 2, 20] = 0
+    phase[3:6, 3:6, 1:39] = 1
+    meshed = phase.copy()
+    meshed[2, 2, 20] = 1
+    wrong = parts_of(image_of(meshed), "hexahedron", COMM, scattered(image_of(meshed)))
+    report = fidelity(volume_of(image_of(phase), COMM), wrong, [0], COMM)
+    if report is not None:
+        assert report.phases[1].opened == ("x",)
+        assert report.phases[1].matters == (19 / (9 * 38 + 39) > 0.01)  # by its share alone
+
+
+def test_small_changes_are_notes_and_no_warnings():
+    phase = np.zeros((30, 30, 30), int)
+    phase[5:25, 5:25, 5:25] = 1
+    phase[1, 1, 1] = phase[27, 27, 27] = 1
+    meshed = phase.copy()
+    meshed[1, 1, 1] = meshed[27, 27, 27] = 0
+    report = fidelity(volume_of(image_of(phase), ALONE), parts_of(image_of(meshed), "tetrahedron"), [1], ALONE)
+    assert report.warnings() == []
+    (note,) = report.notes()
+    assert note == (
+        "b: of its 3 pieces in the image 2 are lost in the mesh (0.025 % of its volume, the largest: 1 voxel at x = 1, "
+        "y = 1, z = 1); no path from one outer face to the other opens or closes, which hardly matters."
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "help"),
+    [
+        (
+            MeshOptions(size={"b": 5e-6}),
+            'size = { b = "2 um" }, 2 voxels; [mesh] method = "voxel" takes the image as it is.',
+        ),
+        (MeshOptions(), f'size = {{ b = "1 um" }}, 1 voxel; {AS_IT_IS}.'),
+        (MeshOptions(size={"b": 1e-6}), f"closes. {AS_IT_IS}."),
+    ],
+)
+def test_what_would_help_is_told(asked, help):
+    phase = np.zeros((8, 8, 8), int)
+    phase[2:5, 2:5, 2:5] = 1
+    phase[6, 6, 6] = 1
+    meshed = phase.copy()
+    meshed[6, 6, 6] = 0
+    report = fidelity(volume_of(image_of(phase), ALONE), parts_of(image_of(meshed), "hexahedron"), [1], ALONE)
+    assert report.warnings(asked)[-1].endswith(help)

@@ -49,6 +49,32 @@ def region(shape: str) -> str:
     return f"[regions.R]\n{shape}\n"
 
 
+@pytest.mark.parametrize(
+    ("shape", "voxel", "method", "said"),
+    [
+        ((40, 60), (64 * PIXEL, PIXEL), "auto", "pixels are 64 times as long along y as along x, which takes about "),
+        ((40, 60), (PIXEL, 16 * PIXEL), "fitted", "pixels are 16 times as long along x as along y, which takes about "),
+        ((40, 60), (64 * PIXEL, PIXEL), "lattice", ""),  # 11 triangles a pixel
+        ((40, 60), (64 * PIXEL, PIXEL), "voxel", ""),
+        ((40, 60), (2 * PIXEL, PIXEL), "auto", ""),
+        ((10, 40, 60), (60 * PIXEL, PIXEL, PIXEL), "auto", "voxels are 60 times as long along z as along x"),
+        ((10, 40, 60), (2 * PIXEL, PIXEL, PIXEL), "auto", ""),
+    ],
+)
+def test_oblong_voxels_that_take_many_elements_are_told(
+    tmp_path: Path, shape: tuple[int, ...], voxel: tuple[float, ...], method: str, said: str
+) -> None:
+    phase = picture() if len(shape) == 2 else np.repeat(picture()[None], shape[0], axis=0)
+    image = LabelImage(phase, ("pore", "sei", "grain"), voxel)
+    case = load_case(write_case(tmp_path, SMALL + GRAIN + f'[mesh]\nmethod = "{method}"\n'))
+    found = fit.check_against_image(case, image)
+    assert len(found) == bool(said)
+    if said:
+        assert f"[mesh] method: {said}" in found[0]
+        assert '"voxel"' in found[0]
+        assert ('"lattice" takes far fewer' in found[0]) == (len(shape) == 2)
+
+
 def test_a_good_case_has_no_warnings(tmp_path: Path) -> None:
     extra = region('box = { x = ["250 nm", "600 nm"], y = ["0 nm", "400 nm"] }')  # to the very edge of 60 x 40 pixels
     assert warnings(tmp_path, extra) == []

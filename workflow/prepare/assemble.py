@@ -12,7 +12,7 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import of_root, on_root
-from microlith.meshing.mesh.export import write_mesh
+from microlith.meshing.mesh.export import contents, write_mesh
 from microlith.meshing.methods import method_name
 from microlith.solver.problem.boundaries import feeding_tags
 from microlith.solver.problem.islands import Island, islands
@@ -86,7 +86,7 @@ def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD, 
     if output is not None:
         write_mesh_file(meshed, output, comm)
         if comm.rank == 0:
-            log.info("mesh: %s", output)
+            log.info("mesh: %s (%s)", output, contents(output, meshed.mesh.names))
     return meshed
 
 
@@ -114,21 +114,19 @@ def prepared(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Prepared:
 def _print_report(meshed: Meshed) -> None:
     report = of_root(meshed.report)
     print_fidelity(report)
-    for warning in report.warnings():
+    for note in report.notes():
+        log.info("%s", note)
+    for warning in report.warnings(meshed.case.mesh):
         log.warning("%s", warning)
 
 
 def log_report(meshed: Meshed) -> None:
-    """Tell in a few lines how true the mesh is to the image; on rank 0."""
+    """Tell in a few lines how well the mesh renders the image; on rank 0."""
     report = of_root(meshed.report)
-    for line in fidelity_lines(report):
+    for line in (*fidelity_lines(report), *report.notes()):
         log.info("%s", line)
-    warnings = report.warnings()
-    for warning in warnings[:5]:
+    for warning in report.warnings(meshed.case.mesh):
         log.warning("%s", warning)
-    if len(warnings) > 5:
-        more = len(warnings) - 5
-        log.warning("and %d more difference%s between image and mesh: see summary.json", more, "s" * (more > 1))
 
 
 def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:

@@ -31,6 +31,8 @@ from microlith.workflow.schema.units import length_text
 _BYTES_PER_SIMPLEX = {(2, 1): 1500, (2, 2): 2500, (2, 3): 5000, (3, 1): 1500, (3, 2): 4000, (3, 3): 10000}
 _BYTES_PER_VOXEL = {(2, 1): 1200, (2, 2): 3500, (2, 3): 8000, (3, 1): 4000, (3, 2): 30000, (3, 3): 100000}
 _SLACK = 1e-6  # of a pixel: how far a region may stand out of the image unmentioned
+_OBLONG = 4.0  # times the shortest edge of a voxel: from there on its longest one is looked at
+_OBLONG_ELEMENTS = 5.0  # per voxel: more of them in an image of such voxels are worth a sentence
 _TRIES = 12  # at sizes that would fit
 
 
@@ -197,15 +199,42 @@ def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm
         key = "size" if case.mesh.size else "size_max" if case.mesh.size_max else "method"
         advice = _advice(case, options, lambda asked: elements(asked) * _bytes(case, volume) / memory, volume.dim)
         raise at.child(key).error(_shortage("elements asked for", needed, memory) + advice)
+    oblong = _oblong_voxels(given, elements(options), at)
     asked = {f"size.{name}": size for name, size in case.mesh.size.items() if not name.endswith(NOT_CONNECTED)}
     if case.mesh.size_max is not None:
         asked["size_max"] = case.mesh.size_max
     kind = "pixel" if volume.dim == 2 else "voxel"
-    return [
+    return oblong + [
         f"{at.child(key)}: {length_text(size)} is finer than a {kind}, {length_text(pixel)}, which adds elements "
         "but no information"
         for key, size in asked.items()
         if size < pixel * (1 - _SLACK)
+    ]
+
+
+def _oblong_voxels(given: ImageToMesh, most: float, at: Place) -> list[str]:
+    """A sentence where voxels are so oblong that elements as small as their short edge get many; collective.
+
+    Args:
+        given: The image and what is asked for.
+        most: Elements that it has at most.
+        at: The table [mesh].
+    """
+    volume, few = given.volume, _OBLONG_ELEMENTS * math.prod(given.volume.shape)
+    method = method_name(given.options, volume.dim)
+    ratio = max(volume.pixel)
+    if ratio < _OBLONG or most < few or (method == "lattice" and volume.dim == 2):
+        return []
+    count = METHODS[method].count(given, 0.0)(given.options)
+    if count < few:
+        return []
+    long, short = (AXES[volume.pixel.index(edge)] for edge in (ratio, 1.0))
+    pixels, elements = ("pixels", "triangles") if volume.dim == 2 else ("voxels", "tetrahedra")
+    other = '"lattice" takes far fewer, and "voxel"' if method == "fitted" else '"voxel" takes'
+    return [
+        f"{at.child('method')}: {pixels} are {ratio:.3g} times as long along {long} as along {short}, which takes "
+        f"about {count:,.0f} {elements} for {math.prod(volume.shape):,} {pixels}, as elements are as wide as long; "
+        f"{other} one for each of the solved {pixels}; or resample the image to {pixels} of more equal edges"
     ]
 
 
