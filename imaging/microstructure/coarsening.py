@@ -29,7 +29,8 @@ class PhaseChange:
         """What has changed."""
         pieces = ""
         if self.pieces_before is not None:
-            pieces = f" in {self.pieces_before:,} pieces before, {self.pieces_after:,} after"
+            noun = "piece" if self.pieces_before == 1 else "pieces"
+            pieces = f" in {self.pieces_before:,} {noun} before, {self.pieces_after:,} after"
         return f"{self.name} {100 * self.before:.3g} % before, {100 * self.after:.3g} % after{pieces and ',' + pieces}"
 
     @property

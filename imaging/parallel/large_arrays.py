@@ -52,7 +52,7 @@ def _count_short(values: NDArray[Any], limit: int | None) -> dict[int, int] | No
     unsigned = np.dtype(f"u{values.dtype.itemsize}")
     total = np.zeros(1 << 8 * unsigned.itemsize, np.int64)
     for part in chunks(values):
-        total += np.bincount(part.astype(unsigned, copy=False).ravel(), minlength=total.size)
+        total += np.bincount(part.astype(unsigned, copy=False).ravel(order="K"), minlength=total.size)
         if limit is not None and np.count_nonzero(total) > limit:
             return None
     # Negative values wrapped round to the upper half of the table; the cast brings them back.
@@ -65,7 +65,7 @@ def _count_long(values: NDArray[Any], limit: int | None) -> dict[int, int] | Non
     known = np.empty(0, values.dtype.newbyteorder("="))
     counts: dict[int, int] = {}
     for part in chunks(values):
-        flat = part.ravel().astype(known.dtype, copy=False)
+        flat = part.ravel(order="K").astype(known.dtype, copy=False)
         if not flat.size:
             continue
         low, high = flat.min(), flat.max()
