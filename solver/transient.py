@@ -23,6 +23,7 @@ from microlith.solver.regions.means import RegionMean
 from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
 from microlith.solver.times import EQUAL, after_kinks, output_times
 
+UNMOVED = 1e-6  # of the lithium that is there: less counts as none, and is known to rounding only
 SAMPLES = 4000  # times at which first crossings are looked for
 SEVERAL = 1_000_000  # unknowns, over all the solvers that are kept where transfer coefficients come back
 INNER = 1e-2  # inner tolerance of CG per unit of outer tolerance
@@ -51,7 +52,10 @@ class MassBalance:
 
     stored_change: float
     inflow: dict[str, float]  # through each surface
-    imbalance: float  # largest |stored change - inflow| over all times, per largest amount exchanged
+    # Largest |stored change - inflow| over all times, per largest amount exchanged; per a part UNMOVED of the lithium
+    # that is there, where less than that is exchanged
+    imbalance: float
+    expected: float  # as much as that the estimated error and rounding may make
 
 
 @dataclass(frozen=True)
@@ -218,7 +222,7 @@ def solve(
         curves=_curves(problem, means, times, found.records[0]),
         error=found.error,
         converged=found.converged,
-        balance=_balance(problem, found.records[1], watched_times),
+        balance=_balance(problem, found.records[1], watched_times, found.error),
         method=method,
         poles=tuple(p * scales.time for p in found.poles),
         solves=found.solves,
@@ -241,7 +245,7 @@ def _from_steps(
         curves=_curves(problem, means, times, found.curves),
         error=found.error,
         converged=found.error <= tolerance,
-        balance=_mass_balance(problem, ledger.times, ledger.stored, ledger.inflow.T),
+        balance=_mass_balance(problem, ledger.times, ledger.stored, ledger.inflow.T, found.error),
         method=found.method,
         poles=(),
         solves=found.effort.newton_iterations,
@@ -264,27 +268,42 @@ def _curves(problem: Problem, means: Mapping[str, RegionMean], times: Array, fou
     return {name: values[i] for i, name in enumerate(means)}
 
 
-def _balance(problem: Problem, flows: Record, times: Array) -> MassBalance:
+def _balance(problem: Problem, flows: Record, times: Array, error: float) -> MassBalance:
     """Stored change against the time integrals of all fluxes."""
     value, integral = flows.evaluate(times)
     inflow = value[1::2] - np.array([[s.start] for s in problem.fluxes]).reshape(-1, 1) + integral[2::2]
-    return _mass_balance(problem, times, value[0] - problem.start_amount, inflow)
+    return _mass_balance(problem, times, value[0] - problem.start_amount, inflow, error)
 
 
-def _mass_balance(problem: Problem, times: Array, stored: Array, through: Array) -> MassBalance:
-    """Compare what is stored (times,) with what came through the surfaces' rows (surfaces, times)."""
+def _mass_balance(problem: Problem, times: Array, stored: Array, through: Array, error: float) -> MassBalance:
+    """Compare what is stored (times,) with what came through the surfaces (surfaces, times); both scaled.
+
+    Args:
+        problem: In scaled units.
+        times: Increasing.
+        stored: (times,) change of the amount.
+        through: (surfaces, times) by rate and level of the fluxes, without what is known of them.
+        error: Estimated error of mean concentrations.
+    """
     inflow = through.copy()
     for i, surface in enumerate(problem.fluxes):
+        for course, amount in surface.pushed:
+            inflow[i] += amount * course.integral(times)
         if surface.given is not None:
             course, amount = surface.given
             inflow[i] = amount * course.integral(times)
         for course, amount in surface.shared:
             inflow[i] -= amount * course.integral(times)
-    exchanged = max(float(np.abs(stored).max()), float(np.abs(inflow).sum(axis=0).max(initial=0.0)), 1e-300)
+    there = float(np.abs(stored + problem.start_amount).max())
+    moved = max(float(np.abs(stored).max()), float(np.abs(inflow).sum(axis=0).max(initial=0.0)))
+    exchanged = max(moved, UNMOVED * there, 1e-300)
     mismatch = float(np.abs(stored - inflow.sum(axis=0)).max())
+    whole = float(problem.space.mesh.comm.allreduce(problem.amount.sum(), op=MPI.SUM))
+    rounding = sum(flux.rounding for flux in problem.fluxes) * max(1.0, there / whole)
     unit = problem.scales.amount(problem.space.mesh.topology.dim)
     return MassBalance(
         stored_change=float(stored[-1]) * unit,
         inflow={s.name: float(inflow[i, -1]) * unit for i, s in enumerate(problem.fluxes)},
         imbalance=mismatch / exchanged,
+        expected=(error * whole + rounding) / exchanged,
     )

@@ -30,6 +30,12 @@ class BoundaryCondition:
     phases: tuple[int, ...] | None = None  # transport phases that it holds for; None: all
     capacity: float | None = None  # mol/m^2 that a sink takes up at most
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing ever passes: the coefficient of the transfer, or the flux, is 0 at all times."""
+        passing = self.flux if self.flux is not None else self.coefficient
+        return passing is not None and passing.smallest == passing.largest == 0.0
+
 
 @dataclass(frozen=True)
 class Boundary:
@@ -77,11 +83,6 @@ def _at_face(name: str, face: FaceCondition, names: list[str]) -> BoundaryCondit
     assert face.current_density is not None  # as a condition says one of the three
     flux = course_of(face.current_density).scaled(1.0, FARADAY)  # Faraday's law, one electron per lithium
     return BoundaryCondition(name, tags, None, flux=flux, per_whole_face=True, phases=phases)
-
-
-def feeding_tags(physics: Physics) -> set[int]:
-    """Facet tags of all surfaces through which lithium enters or leaves."""
-    return {tag for condition in boundary_conditions(physics) for tag in condition.tags}
 
 
 def boundaries_of(mesh: PhaseMesh, physics: Physics) -> list[Boundary]:

@@ -1,11 +1,10 @@
-"""What sources, sinks and fed faces add to the discrete problem, and the flux through each of them."""
+"""What sources, sinks and fed faces add to the discrete problem."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from dolfinx import fem
-from mpi4py import MPI
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
@@ -17,19 +16,6 @@ from microlith.solver.problem.assembly import add_to, matrix_of, vector_of
 from microlith.solver.problem.boundaries import Boundary, phases_at
 from microlith.solver.problem.discretization import Discretization
 from microlith.solver.problem.system import Load, Transfer
-
-
-@dataclass(frozen=True)
-class SurfaceFlux:
-    """Flux into the domain through one surface, as a functional: rate·u' + level·u."""
-
-    name: str  # phase or face
-    rate: Array  # (owned,)
-    level: Array  # (owned,)
-    start: float  # part of the initial amount that rate·u stands for at time 0
-    rows: Indices  # owned unknowns that are this surface's
-    given: tuple[Course, float] | None = None  # a flux given here, and the amount it brings per unit of its course
-    shared: tuple[tuple[Course, float], ...] = ()  # what of fluxes given at its edges counts in rate and level here
 
 
 @dataclass(frozen=True)
@@ -70,27 +56,6 @@ def _shared_out(space: fem.FunctionSpace, parts: list[Indices]) -> list[Indices]
     return shared
 
 
-def surface_flux(
-    name: str, sides: list[Side], mass: PETSc.Mat, transport: PETSc.Mat, start_amount: Array
-) -> SurfaceFlux:
-    """What enters through a surface is what its rows of storage and transport do not balance.
-
-    That is exact for the discrete problem, held or not, where k (c_s − c) would cancel if k is large.
-
-    Args:
-        name: Of the boundary.
-        sides: Its unknowns.
-        mass: Of storage.
-        transport: Stiffness within the domain, without what is exchanged at surfaces.
-        start_amount: (owned,) ∫ ε c v dx at time 0.
-    """
-    rows = np.zeros_like(start_amount)
-    dofs = np.sort(np.concatenate([side.dofs for side in sides]))
-    rows[dofs] = 1.0
-    start = float(mass.comm.tompi4py().allreduce(rows @ start_amount, op=MPI.SUM))
-    return SurfaceFlux(name, matrix_times(mass, rows), matrix_times(transport, rows), start, dofs)
-
-
 def add_transfers(on: Discretization, boundaries: list[Boundary], stiffness: PETSc.Mat) -> Array:
     """Add first-order transfer through surfaces, where its coefficient does not change, to the matrix of transport.
 
@@ -100,7 +65,7 @@ def add_transfers(on: Discretization, boundaries: list[Boundary], stiffness: PET
     taken = np.zeros(on.owned)
     for boundary in boundaries:
         if boundary.coefficient is not None and boundary.coefficient.is_constant and boundary.capacity is None:
-            coefficient = _scaled(on, boundary.coefficient)
+            coefficient = scaled_coefficient(on, boundary.coefficient)
             if not on.has_one_factor:
                 coefficient = coefficient * on.kappa
             add_to(stiffness, forms.transfer(coefficient, on.trial, on.test, boundary.measure))
@@ -108,7 +73,7 @@ def add_transfers(on: Discretization, boundaries: list[Boundary], stiffness: PET
     return taken
 
 
-def _scaled(on: Discretization, coefficient: Course) -> Expr:
+def scaled_coefficient(on: Discretization, coefficient: Course) -> Expr:
     """A transfer coefficient that does not change, in scaled units."""
     return fem.Constant(on.mesh.mesh, on.scales.velocity(float(coefficient.after(0.0))))
 
@@ -130,7 +95,8 @@ def loads_of(
         course = boundary.concentration.scaled(scales.time, scales.concentration)
         push = np.zeros(on.owned)  # of a coefficient that changes its transfer has it
         if boundary.coefficient.is_constant:
-            push = vector_of(forms.transfer(_scaled(on, boundary.coefficient), on.one, on.test, boundary.measure))
+            coefficient = scaled_coefficient(on, boundary.coefficient)
+            push = vector_of(forms.transfer(coefficient, on.one, on.test, boundary.measure))
         return [Load(boundary.name, course, push, None, none)]
     loads = []
     for side in sides:
@@ -160,20 +126,3 @@ def transfers_of(on: Discretization, boundaries: list[Boundary], loads: list[Loa
         course = boundary.coefficient.scaled(on.scales.time, 1.0 / on.scales.velocity(1.0))
         found.append(Transfer(course, matrix, taken, pushes))
     return tuple(found)
-
-
-def with_given(fluxes: list[SurfaceFlux], loads: list[Load], comm: MPI.Comm) -> list[SurfaceFlux]:
-    """The fluxes with what is known of those given on faces; the loads are whole; collective."""
-    given = [load for load in loads if load.is_flux]
-    if not given:
-        return fluxes
-    shares = np.array([[load.push.sum(), *(load.push[s.rows].sum() for s in fluxes)] for load in given])
-    shares = comm.allreduce(shares, op=MPI.SUM)
-    found = []
-    for i, flux in enumerate(fluxes, start=1):
-        own = [
-            (load.course, float(share[0])) for load, share in zip(given, shares, strict=True) if load.name == flux.name
-        ]
-        shared = [(load.course, float(share[i])) for load, share in zip(given, shares, strict=True) if share[i] != 0.0]
-        found.append(replace(flux, given=own[0]) if own else replace(flux, shared=tuple(shared)))
-    return found

@@ -1,15 +1,19 @@
-"""Connected parts of the solved phases, and which of them no source, sink or fed face touches."""
+"""Connected parts of the solved phases that nothing feeds, and what becomes of the lithium in them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import cell_corners, measures
-from microlith.meshing.mesh.components import components
-from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.solver.physics.phases import Physics
+from microlith.solver.problem.boundaries import boundary_conditions, facets_of
+from microlith.solver.problem.discretization import Discretization
+from microlith.solver.problem.parts import Parts
+
+EVEN = 1e-9  # relative difference at which a concentration is that of equilibrium
 
 
 @dataclass(frozen=True)
@@ -19,44 +23,60 @@ class Island:
     phases: tuple[str, ...]  # solved phases in it
     measure: float  # m^2 (m^3)
     center: tuple[float, ...]  # metres, x, y[, z]
+    initial: tuple[float, ...]  # mol/m^3, of each of its phases
+    settles: tuple[float, ...]  # mol/m^3, where these phases are in equilibrium with that lithium
+
+    @property
+    def is_even(self) -> bool:
+        """Whether its phases are in equilibrium from the start, so that nothing ever changes."""
+        return bool(np.allclose(self.initial, self.settles, rtol=EVEN, atol=0.0))
 
 
-def islands(mesh: PhaseMesh, fed_tags: set[int]) -> tuple[Island, ...]:
-    """Connected parts of the mesh without a facet tagged with one of `fed_tags`, largest first, same on all ranks.
+def islands(on: Discretization, parts: Parts, physics: Physics) -> tuple[Island, ...]:
+    """Parts that no source, sink or face feeds, largest first, the same on all ranks; collective.
 
-    Parts that share only a vertex count as one: so the discrete problem sees them.
+    Args:
+        on: Mesh and factors of the problem.
+        parts: Of the problem.
+        physics: Phases in the order of the mesh's tags.
     """
+    mesh = on.mesh
     comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
     topology = mesh.mesh.topology
-    cell_map = topology.index_map(dim)
-    everywhere = np.ones(cell_map.size_local + cell_map.num_ghosts, dtype=bool)
-    parts = components(mesh.mesh, everywhere, through=0)
-    number = parts.count
-
-    owned = cell_map.size_local
+    owned = topology.index_map(dim).size_local
     of_cell = parts.of_cell[:owned]
     corners = cell_corners(mesh.mesh)
     volume = measures(corners)
-    tags = np.zeros(owned, dtype=np.int64)
-    mine = mesh.cell_tags.indices < owned
-    tags[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
-    sums = np.zeros((number, 2 + dim + len(mesh.names)))
-    sums[:, 0] = np.bincount(of_cell, volume, minlength=number)
-    for k in range(dim):
-        sums[:, 1 + k] = np.bincount(of_cell, volume * corners.mean(axis=1)[:, k], minlength=number)
-    np.add.at(sums, (of_cell, 2 + dim + tags), 1.0)
-    facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, list(fed_tags))]
-    topology.create_connectivity(dim - 1, 0)
-    touched = dmesh.compute_incident_entities(topology, facets, dim - 1, 0)
-    sums[parts.of_link[touched], 1 + dim] = 1.0
-    sums = comm.allreduce(sums, op=MPI.SUM)
+    phase = np.zeros(len(parts.of_cell), dtype=np.int64)
+    phase[mesh.cell_tags.indices] = mesh.cell_tags.values
+    volumes, moments = np.zeros((parts.count, len(mesh.names))), np.zeros((parts.count, dim))
+    fed = np.zeros(parts.count)
+    np.add.at(volumes, (of_cell, phase[:owned]), volume)
+    np.add.at(moments, of_cell, volume[:, None] * corners.mean(axis=1))
+    topology.create_connectivity(dim - 1, dim)
+    cells = topology.connectivity(dim - 1, dim)
+    for condition in boundary_conditions(physics):
+        if condition.is_idle:
+            continue
+        fed[parts.of_cell[cells.array[cells.offsets[facets_of(mesh, condition)]]]] = 1.0
+    volumes, moments, fed = (comm.allreduce(sums, op=MPI.SUM) for sums in (volumes, moments, fed))
     found = [
-        Island(
-            tuple(name for name, n in zip(mesh.names, row[2 + dim :], strict=True) if n > 0),
-            float(row[0]) * mesh.unit**dim,
-            tuple(float(s / row[0]) * mesh.unit for s in row[1 : 1 + dim]),
-        )
-        for row in sums
-        if row[1 + dim] == 0 and row[0] > 0
+        _island(on, physics, volumes[part], moments[part]) for part in np.flatnonzero((fed == 0) & (volumes.sum(1) > 0))
     ]
     return tuple(sorted(found, key=lambda island: -island.measure))
+
+
+def _island(on: Discretization, physics: Physics, volumes: Array, moments: Array) -> Island:
+    """From the volume of each phase in it and the first moments, in mesh units."""
+    unit, dim = on.mesh.unit, len(moments)
+    there = np.flatnonzero(volumes)
+    phases = [physics.phases[i] for i in there]
+    initial = np.array([phase.initial for phase in phases])
+    factors, held = on.factors[there], volumes[there] * [phase.porosity for phase in phases]
+    return Island(
+        tuple(on.mesh.names[i] for i in there),
+        float(volumes.sum()) * unit**dim,
+        tuple(float(moment / volumes.sum()) * unit for moment in moments),
+        tuple(phase.initial for phase in phases),
+        tuple(float(factor * (held @ initial) / (held @ factors)) for factor in factors),
+    )

@@ -14,20 +14,18 @@ from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem import forms
 from microlith.solver.problem.assembly import matrix_like, matrix_of, per_phase, vector_of
-from microlith.solver.problem.boundaries import boundaries_of
+from microlith.solver.problem.boundaries import Boundary, boundaries_of
 from microlith.solver.problem.boundary_terms import (
-    SurfaceFlux,
     add_transfers,
     loads_of,
     sides_of,
-    surface_flux,
     transfers_of,
-    with_given,
 )
 from microlith.solver.problem.discretization import Discretization, discretized
 from microlith.solver.problem.nonlinear import NonlinearTerms, nonlinear_terms
 from microlith.solver.problem.parts import parts_of
 from microlith.solver.problem.scales import Scales, scales_of
+from microlith.solver.problem.surface_fluxes import SurfaceFlux, sharpened, surface_fluxes, with_given
 from microlith.solver.problem.system import LinearSystem, Load, without_held
 from microlith.solver.problem.transport import transport
 
@@ -101,7 +99,9 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
     amount = matrix_times(mass, np.ones_like(start_amount))
 
     sides = list(zip(boundaries, sides_of(on, boundaries), strict=True))
-    fluxes = [surface_flux(boundary.name, some, mass, stiffness, start_amount) for boundary, some in sides]
+    fluxes = surface_fluxes(sides, mass, stiffness, start_amount)
+    if _in_closed_form(physics, boundaries):
+        fluxes = sharpened(fluxes, on, sides, mass, stiffness, start_amount)
     taken = add_transfers(on, boundaries, stiffness)
     loads = [load for boundary, some in sides for load in loads_of(on, boundary, some, mass, stiffness)]
     transfers = transfers_of(on, boundaries, loads)
@@ -119,6 +119,13 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
         start_picture=display.start(mesh, start_of_phase, _held_at_start(loads, on.owned)),
         nonlinear=nonlinear_terms(on, physics, boundaries, stiffness),
     )
+
+
+def _in_closed_form(physics: Physics, boundaries: list[Boundary]) -> bool:
+    """Whether the problem is linear with coefficients that change by jumps at most."""
+    gradual = any(b.coefficient is not None and not b.coefficient.is_stepwise for b in boundaries)
+    lawful = any(phase.law is not None for phase in physics.phases)
+    return not (gradual or lawful or any(b.capacity is not None for b in boundaries))
 
 
 def _held_at_start(loads: list[Load], owned: int) -> Array:

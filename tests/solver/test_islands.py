@@ -2,26 +2,37 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_cases import PHASES, curves, electrode, run_case, write_case
+from made_cases import PHASES as CASE_PHASES, curves, electrode, run_case, write_case
 from made_meshes import COMM, pixels_as_triangles, rectangle
 
 from mpi4py import MPI
 
 from microlith.imaging.parallel.collective import on_root
 from microlith.meshing.distribution.partitioned import mesh_partitioned
-from microlith.meshing.mesh.phasemesh import face_tag, interface_tag
+from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePhysics, Physics, Role
 from microlith.solver.problem.islands import islands
+from microlith.solver.problem.problem import build
 
 NAMES = ("pore", "sei", "particle", "binder")
-FED = {interface_tag(0, 1), interface_tag(0, 3)}
 SOLVED = (1, 3)
+PORE = PhasePhysics("pore", Role.SOURCE, concentration=1000.0)
+SEI, BINDER = (PhasePhysics(name, Role.TRANSPORT, effective_diffusivity=1e-14) for name in ("sei", "binder"))
+PARTICLE = PhasePhysics("particle", Role.BARRIER)
+PHASES = (PORE, SEI, PARTICLE, BINDER)
 
 
-def of_labels(labels, comm=COMM, fed=FED):
-    return islands(mesh_partitioned(pixels_as_triangles(np.asarray(labels), NAMES, comm), SOLVED, comm), fed)
+def of_mesh(mesh, physics):
+    problem = build(mesh, physics, 1, 1.0)
+    return islands(problem.discretization, problem.system.parts, physics)
+
+
+def of_labels(labels, comm=COMM, phases=PHASES, **more):
+    mesh = mesh_partitioned(pixels_as_triangles(np.asarray(labels), NAMES, comm), SOLVED, comm)
+    return of_mesh(mesh, Physics(phases, **more))
 
 
 def pocket(labels, y, x, inside=1, wall=2):
@@ -78,15 +89,95 @@ def test_a_pore_in_the_pocket_feeds_it():
 
 @pytest.mark.mpi
 def test_nothing_fed_at_all():
-    (island,) = of_labels(field(), fed=set())
+    (island,) = of_labels(field(), phases=(replace(PORE, role=Role.BARRIER), *PHASES[1:]))
     assert island.measure == pytest.approx(16 * 23e-12, rel=1e-9)
+
+
+@pytest.mark.mpi
+def test_what_a_face_feeds_is_no_island():
+    """A face condition for one phase feeds that phase alone, and one that never passes anything feeds nothing."""
+    labels = np.ones((16, 24), int)
+    labels[:, 11] = 2  # a wall between two parts of SEI
+    labels[:, 12:] = 3
+    closed = (replace(PORE, role=Role.BARRIER), *PHASES[1:])
+
+    def measures(face, condition):
+        return [round(island.measure * 1e12) for island in of_labels(labels, phases=closed, faces={face: condition})]
+
+    assert measures("x_min", FaceCondition(1.0)) == [192]
+    assert measures("x_max", FaceCondition(1.0, phases=("binder",))) == [176]
+    assert measures("x_min", FaceCondition(1.0, phases=("binder",))) == [192, 176]
+    assert measures("x_min", FaceCondition(1.0, 1e-30)) == [192]
+    assert measures("x_min", FaceCondition(1.0, 0.0)) == [192, 176]
+    assert measures("x_min", FaceCondition(flux=0.0)) == [192, 176]
+
+
+@pytest.mark.mpi
+def test_what_exchange_joins_is_one_part():
+    """However slow it is."""
+    labels = np.ones((16, 24), int)
+    labels[:, 12:] = 3
+    closed = (replace(PORE, role=Role.BARRIER), *PHASES[1:])
+    slow = (InterfaceLaw("sei", "binder", exchange=1e-30),)
+    (island,) = of_labels(labels, phases=closed, interfaces=slow)
+    assert island.phases == ("sei", "binder")
+
+
+@pytest.mark.mpi
+def test_where_an_island_goes():
+    """Phases that start at 500 and 100 mol/m³, hold 1 to 3 in equilibrium and take up 176 and 192 µm²."""
+    labels = np.ones((16, 23), int)
+    labels[:, 11:] = 3
+    law = (InterfaceLaw("sei", "binder", partition=3.0),)
+    barrier = replace(PORE, role=Role.BARRIER)
+    uneven = (barrier, replace(SEI, initial=500.0, porosity=0.5), PARTICLE, replace(BINDER, initial=100.0))
+    (island,) = of_labels(labels, phases=uneven, interfaces=law)
+    u = (0.5 * 176 * 500 + 192 * 100) / (0.5 * 176 + 192 * 3)
+    assert island.initial == (500.0, 100.0)
+    assert island.settles == pytest.approx((u, 3 * u), rel=1e-9)
+    assert not island.is_even
+    even = (barrier, replace(SEI, initial=100.0), PARTICLE, replace(BINDER, initial=300.0))
+    (island,) = of_labels(labels, phases=even, interfaces=law)
+    assert island.is_even
+
+
+@pytest.mark.mpi
+def test_a_rest_between_two_phases_cries_no_wolf(tmp_path, caplog):
+    """Nothing is lost and nothing exchanged with the outside: no warning but that no source is there."""
+    phases = """
+[phases.a]
+label = 0
+role = "transport"
+diffusivity = "1e-14 m^2/s"
+initial = "1 mol/L"
+[phases.b]
+label = 1
+role = "transport"
+diffusivity = "1e-15 m^2/s"
+"""
+    folder = COMM.bcast(tmp_path)
+    image = np.repeat([0, 1], 25)[None, :].repeat(8, axis=0)
+    time = '[time]\nend = "1000 s"\nsnapshots = []\n'
+    on_root(COMM, write_case, folder, image, phases=phases, mesh="", time=time, regions="")
+    with caplog.at_level(logging.WARNING):
+        results = run_case(folder / "case.toml")
+    said = [r.getMessage() for r in caplog.records]
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["mass_balance"]["imbalance"] < 1e-6
+    assert summary["regions"]["b"]["final"] == pytest.approx(500.0, abs=0.01)
+    assert not summary["warnings"]
+    if COMM.rank == 0:
+        assert said == [
+            "no source reaches the part of a and b around (0.25, 0.04) µm, 0.04 µm²: it keeps its lithium, which evens "
+            "out to 500 mol/m^3 in a and 500 mol/m^3 in b"
+        ]
 
 
 @pytest.mark.mpi
 def test_parts_that_lie_on_several_ranks():
     """Two long strips, each cut by every partition: the halves on different ranks are one part."""
     mesh = rectangle(COMM, (60, 12), (60.0, 12.0))
-    assert islands(mesh, {face_tag("x_max")}) == ()
+    assert of_mesh(mesh, Physics((SEI,), {"x_max": FaceCondition(1.0)})) == ()
     labels = np.ones((9, 80), int)
     labels[4] = 2
     labels[:4, 0] = 0  # feeds the upper strip at its left end
@@ -113,7 +204,7 @@ def test_a_pocket_keeps_its_initial_value(tmp_path, caplog):
     image = electrode()
     image[18:32, 42:56] = 2
     image[21:29, 45:53] = 1
-    phases = PHASES.replace("porosity = 0.5", 'porosity = 0.5\ninitial = "250 mol/m^3"')
+    phases = CASE_PHASES.replace("porosity = 0.5", 'porosity = 0.5\ninitial = "250 mol/m^3"')
     regions = (
         '[regions.pocket]\nbox = { x = ["460 nm", "520 nm"], y = ["220 nm", "280 nm"] }\n[regions.sei]\nphase="sei"'
     )

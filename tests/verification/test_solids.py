@@ -17,7 +17,6 @@ from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.meshing.lattice.mesher import lattice_mesh
-from microlith.meshing.mesh.phasemesh import face_tag
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role
 from microlith.solver.problem.islands import islands
@@ -216,8 +215,10 @@ def test_any_number_of_ranks_gives_the_same_curves(kind, linear, degree):
 @KINDS
 def test_islands(kind):
     mesh = brick(COMM, (4, 3, 5), (4.0, 3.0, 2.5), kind)
-    assert islands(mesh, {face_tag("y_max")}) == ()
-    (island,) = islands(mesh, set())
+    fed, closed = (build(mesh, Physics((medium(),), faces), 1, 1.0) for faces in ({"y_max": FaceCondition(1.0)}, {}))
+    physics = Physics((medium(),), {"y_max": FaceCondition(1.0)})
+    assert islands(fed.discretization, fed.system.parts, physics) == ()
+    (island,) = islands(closed.discretization, closed.system.parts, Physics((medium(),)))
     assert island.measure == pytest.approx(30.0 * MICRO**3, rel=1e-12)
     assert island.center == pytest.approx((2e-6, 1.5e-6, 1.25e-6), rel=1e-12)
 

@@ -8,11 +8,11 @@ full.
 import numpy as np
 import pytest
 from layers import Layer, ladder
-from made_meshes import everywhere, rectangle, voxel_parts_of
+from made_meshes import everywhere, rectangle, voxels_as_cells
 
 from mpi4py import MPI
 
-from microlith.meshing.distribution.from_parts import phase_mesh
+from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import Course
 from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePhysics, Physics, Role
@@ -131,8 +131,8 @@ def test_transfer_for_a_while():
 def test_a_closed_part_beside_an_open_one(linear):
     """Two slabs on either side of a barrier: a flux fills the one, which is closed, a weak transfer the other."""
     labels = np.repeat([0, 1, 0], [6, 2, 6])[None, :]
-    parts = voxel_parts_of(labels, ("slab", "wall"), "quadrilateral", MPI.COMM_SELF, np.zeros_like, (1 / 6, 0.1))
-    mesh = phase_mesh(parts, [0], MPI.COMM_SELF)
+    parts = voxels_as_cells(labels, ("slab", "wall"), "quadrilateral", MPI.COMM_SELF, np.zeros_like, (1 / 6, 0.1))
+    mesh = mesh_in_place(parts, [0], MPI.COMM_SELF)
     velocity = 1e-12 * D / LENGTH
     end = LENGTH / velocity
     faces = {"x_min": FaceCondition(flux=velocity), "x_max": FaceCondition(1.0, velocity)}

@@ -14,7 +14,6 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import of_root, on_root
 from microlith.meshing.mesh.export import contents, write_mesh
 from microlith.meshing.methods import method_name
-from microlith.solver.problem.boundaries import feeding_tags
 from microlith.solver.problem.islands import Island, islands
 from microlith.solver.problem.problem import Problem, build
 from microlith.solver.regions.means import RegionMean
@@ -152,20 +151,26 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
                 raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase; move it")
             if mean.solved_share < 0.999 and not shapes[name].is_surface:
                 log.info("region %s: %.1f %% of it is solved for", name, 100 * mean.solved_share)
-        apart = islands(mesh, feeding_tags(case.physics))
+        apart = islands(problem.discretization, problem.system.parts, case.physics)
     for sentence in interface_warnings(problem, mesh, case.physics):
         log.warning("%s", sentence)
     for island in apart[:5]:
-        log.warning(
-            "no source reaches the part of %s around (%s) µm, %.3g %s: it keeps its initial concentration",
-            " and ".join(island.phases),
-            ", ".join(f"{x * 1e6:.3g}" for x in island.center),
-            island.measure * 1e6**dim,
-            "µm²" if dim == 2 else "µm³",
-        )
+        log.warning("%s", _told(island, dim))
     if len(apart) > 5:
         log.warning("and %d more such parts: see islands in summary.json", len(apart) - 5)
     return Prepared(case, meshed, problem, means, shapes, apart, regions.surfaces, stages)
+
+
+def _told(island: Island, dim: int) -> str:
+    """That nothing feeds a part, and what becomes of the lithium in it."""
+    where = ", ".join(f"{x * 1e6:.3g}" for x in island.center)
+    size = f"{island.measure * 1e6**dim:.3g} {'µm²' if dim == 2 else 'µm³'}"
+    if island.is_even:
+        kept = "it keeps its initial concentration"
+    else:
+        evens = [f"{c:.4g} mol/m^3 in {name}" for c, name in zip(island.settles, island.phases, strict=True)]
+        kept = f"it keeps its lithium, which evens out to {' and '.join(evens)}"
+    return f"no source reaches the part of {' and '.join(island.phases)} around ({where}) µm, {size}: {kept}"
 
 
 def _shell_shares(case: Case, meshed: Meshed, shapes: Mapping[str, Shape]) -> dict[str, float]:

@@ -51,8 +51,8 @@ def unresolved(case: Case, problem: Problem) -> list[str]:
 
 
 def imbalance(transient: Transient) -> list[str]:
-    """Where lithium is unaccounted for."""
-    if transient.balance.imbalance <= IMBALANCE:
+    """Where more lithium is unaccounted for than the estimated error explains."""
+    if transient.balance.imbalance <= max(IMBALANCE, transient.balance.expected):
         return []
     share = 100 * transient.balance.imbalance
     return [f"the lithium balance is off by {share:.0f} % of what is exchanged: distrust the amounts in summary.json"]
