@@ -48,7 +48,7 @@ def matches(path: str, folder: str = "") -> list[Path]:
     parts = pattern.parts[1:] if pattern.is_absolute() else pattern.parts
     for part in parts:
         found = {match for base in found for match in _expanded(base, part, budget)}
-    return sorted(match for match in found if match.is_file())
+    return sorted(match for match in found if os.path.isfile(match))
 
 
 def similar(path: Path) -> str:
@@ -107,7 +107,8 @@ def _below(base: Path, budget: _Budget) -> Iterator[Path]:
         yield folder
         for entry in budget.entries(folder):
             if not entry.name.startswith("."):
+                path = folder / entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(folder / entry.name)
-                elif not entry.is_dir():
-                    yield folder / entry.name
+                    waiting.append(path)
+                elif not os.path.isdir(path):  # of a link; False also where that must not be followed
+                    yield path

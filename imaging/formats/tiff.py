@@ -1,6 +1,7 @@
 """TIFF: one page or a stack."""
 
 import logging
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +55,7 @@ JUDGES: dict[int, Callable[[bytes], str]] = {
     48124: lossy.never("Jetraw"),
 }
 LERC, LERC_PARAMETERS = 34887, 50674
+MOST_PLANES = 1_000_000  # of an OME-TIFF image
 JUDGED = 1 << 16  # bytes of the compressed data that are looked at
 FEW_CHANNELS = (2, 3, 4)  # of a composite picture; more channels are slices by another name
 
@@ -135,6 +138,8 @@ def _refuse_incomplete(complaints: list[str], where: str) -> None:
 
 def _only(file: "TiffFile", complaints: list[str], where: str) -> "TiffPageSeries":
     """The one series of the file, all of whose pages are there."""
+    if file.is_ome and file.ome_metadata:
+        _check_planes(file.ome_metadata)
     series = file.series
     if not complaints and len(series) != 1:
         found = ", ".join(" x ".join(map(str, s.shape)) for s in series[:8])
@@ -145,6 +150,15 @@ def _only(file: "TiffFile", complaints: list[str], where: str) -> "TiffPageSerie
     if series[0].dataoffset is None and any(page is None for page in series[0]):
         raise ValueError("pages of it are in other files, which are missing, or nowhere")
     return series[0]
+
+
+def _check_planes(xml: str) -> None:
+    """Refuse OME metadata of planes without number, for each of which tifffile would keep a place."""
+    for element in ElementTree.fromstring(xml).iter():
+        planes = math.prod(int(element.get(f"Size{axis}", "1")) for axis in "ZCT")
+        counts = [int(element.get(name, "0")) for name in ("PlaneCount", "NumPlanes")]
+        if max(planes, *counts) > MOST_PLANES:
+            raise ValueError(f"its OME metadata tell of {max(planes, *counts)} planes")
 
 
 # --- what the header says ---

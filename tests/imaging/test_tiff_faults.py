@@ -223,3 +223,17 @@ def test_pixels_that_so_few_bytes_cannot_hold(tmp_path: Path, compression: int) 
             data[found.offset + 2 : found.offset + 12] = b"\x04\0" + b"\x01\0\0\0" + (200_000).to_bytes(4, "little")
     (tmp_path / "a.tif").write_bytes(data)
     assert "can't come of" in outcome(tmp_path / "a.tif")[1]
+
+
+@pytest.mark.parametrize("old", ['SizeZ="6"', 'SizeT="1"', 'PlaneCount="6"'])
+def test_planes_without_number(tmp_path: Path, old: str) -> None:
+    """A place was kept for each of them: gigabytes for a file of some kB."""
+    tifffile.imwrite(tmp_path / "a.ome.tif", STACK, photometric="minisblack", metadata={"axes": "ZYX"})
+    data = (tmp_path / "a.ome.tif").read_bytes()
+    new = f'{old[:-2]}9999999"'.encode()
+    creator = b'Creator="tifffile'
+    assert old.encode() in data
+    changed = data.replace(old.encode(), new).replace(creator, creator[: len(old) - len(new)])
+    assert len(changed) == len(data)
+    (tmp_path / "a.ome.tif").write_bytes(changed)
+    assert "its OME metadata tell of" in outcome(tmp_path / "a.ome.tif")[1]
