@@ -14,7 +14,7 @@ from microlith.imaging.parallel.percentile import percentile
 from microlith.imaging.typing import Array
 from microlith.meshing.fidelity.agreement import agreement
 from microlith.meshing.mesh.phasemesh import ImageMesh
-from microlith.meshing.mesh.simplices import EDGES, angles, measures, sharpness
+from microlith.meshing.mesh.simplices import EDGES, angles, sharpness, signed_measures
 
 NEAR, FAR = 2, 6  # voxels from a surface: what counts as near to it and as far from it
 CHUNK = 1 << 16  # cells at a time
@@ -47,7 +47,7 @@ def mesh_figures(volume: LabelVolume, image_mesh: ImageMesh, comm: MPI.Intracomm
     Cells may be turned inside out or flat, as those of other meshers sometimes are. They may lie outside the image,
     too; what is there counts for the volumes, and not for the agreement.
     """
-    measure = measures(image_mesh.points, image_mesh.cells)
+    measure = signed_measures(image_mesh.points, image_mesh.cells)
     angle = angles(sharpness(image_mesh.points, image_mesh.cells))
     amounts = comm.allreduce(np.bincount(image_mesh.phase, measure, minlength=len(volume.names)))
     wanted = np.array(volume.counts) * np.prod(volume.voxel_size) / image_mesh.unit**3

@@ -16,7 +16,7 @@ from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.meshing.distribution.partitioned import mesh_partitioned
 from microlith.meshing.fitted.mesher import fitted_mesh
 from microlith.meshing.fitted.sizing import size_field
-from microlith.meshing.lattice.cell_count import most_tetrahedra, samples, tetrahedra
+from microlith.meshing.lattice.cell_count import image_samples, most_tetrahedra, tetrahedra_count
 from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, no_triangles
 from microlith.meshing.voxel import voxel_mesh
@@ -70,8 +70,8 @@ def _count_simplices(given: ImageToMesh, few: float) -> Count:
         return lambda asked: on_first_rank(comm, lambda: size_field(of_root(image), asked, solved, nowhere).triangles())
     if most_tetrahedra(volume, given.options, solved) < few:
         return lambda asked: most_tetrahedra(volume, asked, solved)
-    found = samples(volume, comm)
-    return lambda asked: tetrahedra(found, asked, solved, comm)
+    found = image_samples(volume, comm)
+    return lambda asked: tetrahedra_count(found, asked, solved, comm)
 
 
 def _count_voxels(given: ImageToMesh, few: float) -> Count:

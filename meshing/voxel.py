@@ -13,7 +13,7 @@ from microlith.imaging.image.half_voxel import subdivided
 from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Flags, Numbers
-from microlith.meshing.lattice.boxes import split
+from microlith.meshing.lattice.rank_boxes import boxes_of_ranks
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
 MOST_BLOCKS = 128  # along an axis, in which the solved voxels are counted to share them out
@@ -69,12 +69,12 @@ def voxel_mesh(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm, 
     )
 
 
-def _box(volume: LabelVolume, wanted: NDArray[np.bool_], comm: MPI.Intracomm) -> Window:
+def _box(volume: LabelVolume, wanted: Flags, comm: MPI.Intracomm) -> Window:
     """The voxels of this rank; collective."""
     if comm.size == 1:
         return volume.whole_window
     block = -(-max(volume.shape) // MOST_BLOCKS)
-    mine = split(slab_sum(volume, comm, partial(_in_blocks, volume, wanted, block)), comm.size)[comm.rank]
+    mine = boxes_of_ranks(slab_sum(volume, comm, partial(_in_blocks, volume, wanted, block)), comm.size)[comm.rank]
     return tuple(
         (min(a * block, n), min(b * block, n)) for a, b, n in zip(mine.first, mine.last, volume.shape, strict=True)
     )
@@ -90,7 +90,7 @@ def _in_blocks(volume: LabelVolume, wanted: Flags, block: int, slab: Slab) -> Nu
     return counts
 
 
-def _with_neighbours(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _with_neighbours(inside: Flags) -> Flags:
     """Voxels that are inside or have a face with one that is."""
     grown = inside.copy()
     for axis in range(inside.ndim):
@@ -101,7 +101,7 @@ def _with_neighbours(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return grown
 
 
-def _corners(voxels: NDArray[np.int64], lengths: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.signedinteger]:
+def _corners(voxels: Numbers, lengths: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.signedinteger]:
     """Places (n, 2^dim) in the grid of the corners of voxels, x fastest."""
     number = np.int32 if np.prod(grid) <= np.iinfo(np.int32).max else np.int64
     strides = np.cumprod((1, *grid[:0:-1]))  # of x, y[, z]

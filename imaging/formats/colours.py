@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import RawImage
 from microlith.imaging.options import Colour
-from microlith.imaging.parallel.large_arrays import chunks
+from microlith.imaging.parallel.large_arrays import row_chunks
 
 GREY_PALETTE = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)  # of greys that answer to their colours
 
@@ -109,7 +109,7 @@ def grey_where_possible(image: RawImage) -> RawImage:
 
 def is_grey(codes: NDArray[Any]) -> bool:
     """Whether the three channels of all pixels 0xRRGGBB are equal."""
-    return not any((((part >> 8) ^ part) & 0xFFFF).any() for part in chunks(codes))
+    return not any((((part >> 8) ^ part) & 0xFFFF).any() for part in row_chunks(codes))
 
 
 def greys(codes: NDArray[Any]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.formats.units import Scale
-from microlith.imaging.parallel.large_arrays import CHUNK
+from microlith.imaging.parallel.large_arrays import VALUES_AT_ONCE
 
 Window = tuple[tuple[int, int], ...]  # [first, last) voxel of each array axis, ([z,] y, x)
 
@@ -70,7 +70,7 @@ def lengths(window: Window) -> tuple[int, ...]:
 
 def layers_at_once(window: Window) -> int:
     """How many layers of the window make a piece of about CHUNK values."""
-    return max(1, CHUNK // max(1, math.prod(lengths(window)[1:])))
+    return max(1, VALUES_AT_ONCE // max(1, math.prod(lengths(window)[1:])))
 
 
 def parts(window: Window, step: int) -> Iterator[Window]:

@@ -15,7 +15,7 @@ from microlith.imaging.image.sampling import cropped, majority
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.image.voxel_sizes import voxel_sizes
 from microlith.imaging.options import ImageSource, PhaseLabels
-from microlith.imaging.parallel.large_arrays import count_values, rename
+from microlith.imaging.parallel.large_arrays import count_values, renamed
 from microlith.imaging.readers.open import HEADERLESS, open_image, read_image, whole_image
 
 MOST_PHASES = 255  # that fit into a byte, and into the facet tags of a mesh
@@ -41,7 +41,7 @@ def label_image(source: ImageSource, phases: Sequence[PhaseLabels]) -> LabelImag
             a 3D image is one voxel thick.
     """
     refuse_too_many(phases)
-    return labelled(read_image(source), source, phases).image
+    return as_phases(read_image(source), source, phases).image
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Labelled:
     before: LabelImage | None  # the image before coarsen, where it was coarsened
 
 
-def labelled(raw: RawImage, source: ImageSource, phases: Sequence[PhaseLabels]) -> Labelled:
+def as_phases(raw: RawImage, source: ImageSource, phases: Sequence[PhaseLabels]) -> Labelled:
     """The phases of an image that has been read; arguments and errors are those of `label_image`."""
     size = voxel_sizes(raw.scale, source).sizes
     values = cropped(raw.values, source.crop, source.path)
@@ -62,7 +62,7 @@ def labelled(raw: RawImage, source: ImageSource, phases: Sequence[PhaseLabels]) 
     refuse_one_layer(values.shape, source)
     counts = count_values(values, MOST_LABELS)
     names = tuple(p.name for p in phases)
-    phase = rename(values, phase_of_each(counts, raw, phases, source.path))
+    phase = renamed(values, phase_of_each(counts, raw, phases, source.path))
     labels = shown_labels(counts or {}, raw)
     fine = LabelImage(phase, names, size, raw.values.shape)
     if source.coarsen == 1:

@@ -20,7 +20,7 @@ from microlith.imaging.formats.stored import (
     parts,
 )
 from microlith.imaging.image.claims import MOST_LABELS, phase_of_each, shown_labels
-from microlith.imaging.image.labels import is_one_slice, labelled, refuse_one_layer, refuse_outvoted, refuse_too_many
+from microlith.imaging.image.labels import as_phases, is_one_slice, refuse_one_layer, refuse_outvoted, refuse_too_many
 from microlith.imaging.image.origin import Origin
 from microlith.imaging.image.passes import share
 from microlith.imaging.image.sampling import coarse_shape, crop_window, majority
@@ -30,6 +30,7 @@ from microlith.imaging.options import ImageSource, PhaseLabels
 from microlith.imaging.parallel.collective import on_first_rank, on_root, together
 from microlith.imaging.parallel.large_arrays import Renaming, count_values
 from microlith.imaging.readers.open import IMAGE_KEY, open_image, whole_image, whole_numbers
+from microlith.imaging.typing import Numbers, Phases
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -56,7 +57,7 @@ def label_volume(source: ImageSource, phases: Sequence[PhaseLabels], comm: "Comm
     sizes = voxel_sizes(known.scale, source)
     origin = _origin(known, sizes, source)
     if not known.sliced:
-        whole = on_root(comm, lambda: labelled(_whole(stored, source), source, phases))
+        whole = on_root(comm, lambda: as_phases(_whole(stored, source), source, phases))
         volume = volume_of(None if whole is None else whole.image, comm)
         before = volume_of(None if whole is None else whole.before, comm) if source.coarsen > 1 else None
         labels_of = comm.bcast(None if whole is None else whole.labels)
@@ -208,7 +209,7 @@ def _found_grey(stored: StoredImage, source: ImageSource, comm: "Comm") -> Store
     return replace(stored, dtype=np.dtype(np.uint8), layers=layers, colour=False, palette=GREY_PALETTE)
 
 
-def _grey_layers(layers: Layers, window: Window, step: int) -> Iterator[NDArray[np.uint8]]:
+def _grey_layers(layers: Layers, window: Window, step: int) -> Iterator[Phases]:
     for codes in layers(window, step):
         yield greys(codes)
 
@@ -247,7 +248,7 @@ class _Phases:
     phase: Renaming  # to the index of each label
     edge: int  # of the blocks, voxels
 
-    def pieces(self, window: Window) -> Iterator[NDArray[np.uint8]]:
+    def pieces(self, window: Window) -> Iterator[Phases]:
         """Phases in a window, some layers at a time."""
         fine = tuple((self.edge * a, self.edge * b) for a, b in window)
         step = max(1, layers_at_once(fine) // self.edge) * self.edge
@@ -266,11 +267,11 @@ class _Phases:
         return Portion(phase, window)
 
 
-def _phase_counts(voxels: _Phases, shape: tuple[int, ...], phases: int, comm: "Comm") -> NDArray[np.int64]:
+def _phase_counts(voxels: _Phases, shape: tuple[int, ...], phases: int, comm: "Comm") -> Numbers:
     """Voxels of each phase in the whole image; collective."""
     mine = (share(shape[0], comm.rank, comm.size), *everything(shape)[1:])
 
-    def counted() -> NDArray[np.int64]:
+    def counted() -> Numbers:
         total = np.zeros(phases, np.int64)
         for piece in voxels.pieces(mine):
             total += np.bincount(piece.ravel(), minlength=phases)
@@ -295,11 +296,11 @@ def _from_file(voxels: _Phases, shape: tuple[int, ...], comm: "Comm") -> Callabl
     return read
 
 
-def _from_root(phase: NDArray[np.uint8] | None, shape: tuple[int, ...], comm: "Comm") -> Callable[[Window], Portion]:
+def _from_root(phase: Phases | None, shape: tuple[int, ...], comm: "Comm") -> Callable[[Window], Portion]:
     """Rank 0 sends each window, some layers at a time: it makes no copy of a whole one."""
 
     def read(window: Window) -> Portion:
-        def prepared() -> NDArray[np.uint8]:
+        def prepared() -> Phases:
             _check(window, shape)
             return cut(phase, window) if phase is not None else np.empty(lengths(window), np.uint8)
 

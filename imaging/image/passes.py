@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from microlith.imaging.formats.stored import Window, lengths
 from microlith.imaging.image.volume import LabelVolume, Portion
 from microlith.imaging.parallel.collective import together
+from microlith.imaging.typing import Phases
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -36,7 +37,7 @@ Number = TypeVar("Number", np.int64, np.float64)
 class Slab:
     """Some layers of an image, and its halo: layers before and behind them, as many as wanted and as there are."""
 
-    phase: NDArray[np.uint8]  # ([z,] y, x) of the layers and of the halo
+    phase: Phases  # ([z,] y, x) of the layers and of the halo
     window: Window  # where `phase` is in the image
     layers: tuple[int, int]  # [first, last) without the halo, counted in the image
 
@@ -52,11 +53,11 @@ class Slab:
         return slice(self.layers[0] - start, self.layers[1] - start)
 
     @property
-    def inner(self) -> NDArray[np.uint8]:
+    def inner(self) -> Phases:
         """The phases without the halo."""
         return self.phase[self.own]
 
-    def pairs(self, offset: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def pairs(self, offset: Sequence[int]) -> tuple[Phases, Phases]:
         """The voxels of the slab that have a neighbour at an offset, and these neighbours: views of one shape.
 
         Taken over all slabs, each pair of the image is met once, if the halo behind has `offset[0]` layers.

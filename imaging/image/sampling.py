@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from microlith.imaging.axes import axis_names
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import Window, cut
-from microlith.imaging.parallel.large_arrays import CHUNK, count_values
+from microlith.imaging.parallel.large_arrays import VALUES_AT_ONCE, count_values
+from microlith.imaging.typing import Flags, Numbers
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def majority(values: NDArray[Any], edge: int, path: str) -> NDArray[Any]:
         return values
     whole = values[tuple(slice(n * edge) for n in shape)]
     out = np.empty(shape, values.dtype)
-    rows = max(1, CHUNK // math.prod((edge, *whole.shape[1:])))
+    rows = max(1, VALUES_AT_ONCE // math.prod((edge, *whole.shape[1:])))
     for first in range(0, shape[0], rows):
         out[first : first + rows] = _vote(whole[first * edge : (first + rows) * edge], edge)
     return out
@@ -101,7 +102,7 @@ def _vote(values: NDArray[Any], edge: int) -> NDArray[Any]:
     return winner
 
 
-def _block_sums(mask: NDArray[np.bool_], edge: int) -> NDArray[np.int64]:
+def _block_sums(mask: Flags, edge: int) -> Numbers:
     offsets = product(range(edge), repeat=mask.ndim)
     total = np.zeros(tuple(n // edge for n in mask.shape), np.int64)
     for offset in offsets:

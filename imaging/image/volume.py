@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from microlith.imaging.formats.stored import Window, everything
 from microlith.imaging.image.origin import Origin
+from microlith.imaging.typing import Array, Numbers, Phases
 
 RATIO_DIGITS = 12  # of the sizes in mesh units: so the unit in which an image was measured leaves no trace in its mesh
 
@@ -89,7 +90,7 @@ class VoxelGrid:
         last = np.clip(np.ceil(np.asarray(high) / pixel).astype(np.int64) + rim, first + 1, grid)
         return tuple((int(a), int(b)) for a, b in zip(first[::-1], last[::-1], strict=True))
 
-    def places(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
+    def places(self, points: Array) -> Numbers:
         """Voxels (dim, n) that hold points, as indices of an array of the whole image; the nearest for points outside.
 
         Args:
@@ -103,7 +104,7 @@ class VoxelGrid:
 class Portion:
     """The phases of the voxels in a window of the image."""
 
-    phase: NDArray[np.uint8]  # ([z,] y, x), index into the names of the volume
+    phase: Phases  # ([z,] y, x), index into the names of the volume
     window: Window  # within the image: shape of `phase` is the lengths of these ranges
 
     @property
@@ -130,7 +131,7 @@ class LabelVolume(VoxelGrid):
 class LabelImage(VoxelGrid):
     """Phase of each voxel of a whole image."""
 
-    phase: NDArray[np.uint8]  # ([z,] y, x), index into names
+    phase: Phases  # ([z,] y, x), index into names
     names: tuple[str, ...]  # phase names
     voxel_size: tuple[float, ...]  # metres, array order ([z,] y, x)
     stored_shape: tuple[int, ...] = ()  # of the array in the file, before crop and coarsen; () where there is no file

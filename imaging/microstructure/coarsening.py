@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.image_pieces import labelled_slab
-from microlith.imaging.parallel.large_arrays import connected
+from microlith.imaging.parallel.large_arrays import connected_sets
+from microlith.imaging.typing import Numbers
 
 LARGEST = 1 << 27  # voxels on a rank up to which pieces of the finer image are counted, which takes 5 bytes for each
 MUCH = 0.1  # relative change of a phase's share, or of the number of its pieces, that is worth a warning
@@ -62,12 +62,12 @@ def piece_counts(volume: LabelVolume, comm: MPI.Intracomm) -> tuple[int, ...]:
     total = comm.allreduce(np.bincount(found.pieces.phase, minlength=phases))
     # Each link that joins two sets of numbers is a piece less.
     tables = comm.gather((links, found.pieces.phase[links[:, 0] - found.start]))
-    joined: NDArray[np.int64] = np.zeros(phases, np.int64)
+    joined: Numbers = np.zeros(phases, np.int64)
     if tables is not None:
         pairs, phase = (np.concatenate(columns) for columns in zip(*tables, strict=True))
         known, place = np.unique(pairs, return_inverse=True)
         place = place.reshape(pairs.shape)
-        count, set_of = connected(place, len(known))
+        count, set_of = connected_sets(place, len(known))
         phase_of, phase_of_set = np.empty(len(known), np.int64), np.empty(count, np.int64)
         phase_of[place] = phase[:, None]
         phase_of_set[set_of] = phase_of

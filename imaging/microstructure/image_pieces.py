@@ -14,17 +14,17 @@ from microlith.imaging.axes import FACES, face_axis
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.passes import share, slabs
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.parallel.large_arrays import CHUNK, connected, unique_pairs
-from microlith.imaging.parallel.routing import Route
-from microlith.imaging.typing import Numbers
+from microlith.imaging.parallel.large_arrays import VALUES_AT_ONCE, connected_sets, unique_pairs
+from microlith.imaging.parallel.row_exchange import RowExchange
+from microlith.imaging.typing import Bits, Indices, Numbers, Phases
 
 
 @dataclass(frozen=True, eq=False)
 class WindowPieces:
     """The pieces of an image in a window of it."""
 
-    phase: NDArray[np.uint8]  # ([z,] y, x) of each voxel of the window
-    label: NDArray[np.int32]  # ([z,] y, x) row of `number`
+    phase: Phases  # ([z,] y, x) of each voxel of the window
+    label: Indices  # ([z,] y, x) row of `number`
     number: Numbers  # (k,) of the piece, among the pieces of all slabs
 
 
@@ -32,10 +32,10 @@ class WindowPieces:
 class SlabPieces:
     """The pieces of a slab of an image; numbered on through the slabs of all ranks."""
 
-    phase: NDArray[np.uint8]  # (n,)
+    phase: Phases  # (n,)
     first: Numbers  # (n,) place of its first voxel in the whole image, flattened
     voxels: Numbers  # (n,) its size within the slab
-    faces: NDArray[np.uint8]  # (n,) outer faces at which it has voxels: bit i for FACES[i]
+    faces: Bits  # (n,) outer faces at which it has voxels: bit i for FACES[i]
     links: Numbers  # (k, 2) numbers that stand for one piece
 
 
@@ -43,19 +43,19 @@ class SlabPieces:
 class LabelledSlab:
     """The layers that one rank counts, labelled."""
 
-    phase: NDArray[np.uint8]  # ([z,] y, x) of the slab and of the layer after it, where there is one
-    label: NDArray[np.int32]  # ([z,] y, x) of the same: piece of each voxel, counted from 0 on this rank
+    phase: Phases  # ([z,] y, x) of the slab and of the layer after it, where there is one
+    label: Indices  # ([z,] y, x) of the same: piece of each voxel, counted from 0 on this rank
     start: int  # of the numbers of this rank's pieces
     layers: tuple[int, int]  # of the slab, without the one after it
     pieces: SlabPieces
 
 
-def labelled(phase: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
+def label_pieces(phase: Phases) -> tuple[Indices, int]:
     """Number of the piece of each voxel, counted from 0, and of pieces; neighbours share a face (an edge in 2D)."""
     label = np.empty(phase.shape, np.int32)
     if phase.size == 0:
         return label, 0
-    rows = max(1, 4 * CHUNK * phase.shape[0] // phase.size)
+    rows = max(1, 4 * VALUES_AT_ONCE * phase.shape[0] // phase.size)
     count, links = 0, []
     for first in range(0, len(phase), rows):
         part = phase[first : first + rows]
@@ -69,7 +69,7 @@ def labelled(phase: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
             same = phase[first] == phase[first - 1]
             links.append(unique_pairs(label[first - 1][same], label[first][same]))
     if links:
-        count, new = connected(np.concatenate(links), count)
+        count, new = connected_sets(np.concatenate(links), count)
         for first in range(0, len(phase), rows):
             label[first : first + rows] = new[label[first : first + rows]]
     return label, count
@@ -90,7 +90,7 @@ def image_pieces(volume: LabelVolume, window: Window, comm: MPI.Intracomm) -> tu
         found = labelled_slab(volume, comm)
         return WindowPieces(found.phase, found.label, np.arange(len(found.pieces.phase))), found.pieces
     phase = volume.read(window).phase
-    label, count = labelled(phase)
+    label, count = label_pieces(phase)
     found = labelled_slab(volume, comm)
     return WindowPieces(phase, label, _numbers(volume, window, label, count, found, comm)), found.pieces
 
@@ -99,7 +99,7 @@ def labelled_slab(volume: LabelVolume, comm: MPI.Intracomm) -> LabelledSlab:
     """Label the layers that this rank counts, and link their pieces to those of the next slab; collective."""
     (slab,) = slabs(volume, comm, halo=(0, 1), at_once=True)
     phase, (first, last) = slab.phase, slab.layers
-    label, count = labelled(phase)
+    label, count = label_pieces(phase)
     counted = _slab_pieces(volume, phase, label, count, first, last)
     counts = np.array(comm.allgather(count), np.int64)
     start = int(counts[: comm.rank].sum())
@@ -107,9 +107,7 @@ def labelled_slab(volume: LabelVolume, comm: MPI.Intracomm) -> LabelledSlab:
     return LabelledSlab(phase, label, start, (first, last), replace(counted, links=links))
 
 
-def _slab_pieces(
-    volume: LabelVolume, phase: NDArray[np.uint8], label: NDArray[np.int32], count: int, start: int, end: int
-) -> SlabPieces:
+def _slab_pieces(volume: LabelVolume, phase: Phases, label: Indices, count: int, start: int, end: int) -> SlabPieces:
     """The pieces of layers `start` to `end`; `phase` and `label` begin there and may go on beyond."""
     layer = int(np.prod(volume.shape[1:]))
     # A piece that begins beyond the end counts nothing, and is another rank's first.
@@ -120,9 +118,7 @@ def _slab_pieces(
     return SlabPieces(of, first + start * layer, voxels, faces, np.empty((0, 2), np.int64))
 
 
-def _faces_of_pieces(
-    volume: LabelVolume, label: NDArray[np.int32], count: int, layers: tuple[int, int]
-) -> NDArray[np.uint8]:
+def _faces_of_pieces(volume: LabelVolume, label: Indices, count: int, layers: tuple[int, int]) -> Bits:
     """Bits (count,) of the outer faces at which each piece has voxels in these layers."""
     faces = np.zeros(count, np.uint8)
     for bit, face in enumerate(FACES[: 2 * volume.dim]):
@@ -132,22 +128,22 @@ def _faces_of_pieces(
     return faces
 
 
-def _first_voxels(label: NDArray[np.int32], count: int) -> Numbers:
+def _first_voxels(label: Indices, count: int) -> Numbers:
     """Place in the flattened array of the first voxel of each piece."""
     first = np.empty(count, np.int64)
     flat = label.ravel()
-    for end in range(len(flat), 0, -CHUNK):  # backwards, so that the first one is written last
-        begin = max(0, end - CHUNK)
+    for end in range(len(flat), 0, -VALUES_AT_ONCE):  # backwards, so that the first one is written last
+        begin = max(0, end - VALUES_AT_ONCE)
         first[flat[begin:end][::-1]] = np.arange(end - 1, begin - 1, -1)
     return first
 
 
 def _links_to_next(
-    volume: LabelVolume, label: NDArray[np.int32], start: int, ends: tuple[int, int], comm: MPI.Intracomm
+    volume: LabelVolume, label: Indices, start: int, ends: tuple[int, int], comm: MPI.Intracomm
 ) -> Numbers:
     """Pairs of numbers of one piece, in the extra layer of this slab and in the slab that begins with that layer."""
     first, last = ends
-    parcels: list[NDArray[np.int64] | None] = [None] * comm.size
+    parcels: list[Numbers | None] = [None] * comm.size
     if last > first > 0:
         parcels[_owner(volume, np.array([first - 1]), comm.size)[0]] = label[0] + np.int64(start)
     arrived = [parcel for parcel in comm.alltoall(parcels) if parcel is not None]
@@ -166,7 +162,7 @@ def _owner(volume: LabelVolume, layers: Numbers, size: int) -> Numbers:
 def _numbers(
     volume: LabelVolume,
     window: Window,
-    label: NDArray[np.int32],
+    label: Indices,
     count: int,
     found: LabelledSlab,
     comm: MPI.Intracomm,
@@ -190,5 +186,5 @@ def ask_owners(
         comm: All ranks.
     """
     layer = int(np.prod(volume.shape[1:]))
-    route = Route(_owner(volume, voxels // layer, comm.size), comm)
-    return route.back(answer(route.there(voxels) - share(volume.shape[0], comm.rank, comm.size)[0] * layer))
+    route = RowExchange(_owner(volume, voxels // layer, comm.size), comm)
+    return route.answer(answer(route.send(voxels) - share(volume.shape[0], comm.rank, comm.size)[0] * layer))

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.image_pieces import LabelledSlab, ask_owners, labelled_slab
-from microlith.imaging.parallel.large_arrays import connected, slices
-from microlith.imaging.typing import Array, Numbers
+from microlith.imaging.parallel.large_arrays import connected_sets, row_slices
+from microlith.imaging.typing import Array, Flags, Indices, Integers, Numbers
 
 DEPTHS = (0.5, 1.0, 0.25, 1.5, 2.0)  # voxels under a surface at which its particle is looked for, one after the other
 FARTHEST = 8  # voxels around these in which it is looked for then
@@ -22,18 +21,18 @@ FARTHEST = 8  # voxels around these in which it is looked for then
 class Particles:
     """Connected pieces of some phases, in the order of their first voxels, phase after phase; the same on all ranks.
 
-    Voxels hang together through faces (edges in 2D). Only `numbers_at` knows where they are, of a slab on each rank.
+    Voxels are connected through faces (edges in 2D). Only `numbers_at` knows where they are, of a slab on each rank.
     """
 
-    phase: NDArray[np.int64]  # (n,) index
+    phase: Numbers  # (n,) index
     voxels: Numbers  # (n,) how many
     center: Array  # (n, dim) centroid, m, x, y[, z]
-    contacts: Array  # (n, phases) length of pixel edges (area of voxel faces) towards each phase, m (m^2)
-    on_frame: NDArray[np.bool_]  # (n,) whether the image's frame cuts it
+    interface_size: Array  # (n, phases) length of pixel edges (area of voxel faces) towards each phase, m (m^2)
+    on_frame: Flags  # (n,) whether the image's frame cuts it
     volume: LabelVolume
     comm: MPI.Intracomm
     _slab: LabelledSlab
-    _of_label: NDArray[np.int32]  # (labels of the slab,) particle, -1 where it is none
+    _of_label: Indices  # (labels of the slab,) particle, -1 where it is none
 
     def __len__(self) -> int:
         """How many there are, of all the phases."""
@@ -51,7 +50,7 @@ class Particles:
         diameter: Array = 2 * np.sqrt(measure / np.pi) if self.volume.dim == 2 else np.cbrt(6 * measure / np.pi)
         return diameter
 
-    def numbers_at(self, voxels: NDArray[np.integer]) -> NDArray[np.int32]:
+    def numbers_at(self, voxels: Integers) -> Indices:
         """Particle at each voxel, (m,), -1 where there is none; collective.
 
         Args:
@@ -61,7 +60,7 @@ class Particles:
         label = self._slab.label.ravel()
         return ask_owners(self.volume, np.asarray(flat, np.int64), lambda i: self._of_label[label[i]], self.comm)
 
-    def behind(self, phase: int, points: Array, inwards: Array) -> tuple[NDArray[np.int32], int]:
+    def behind(self, phase: int, points: Array, inwards: Array) -> tuple[Indices, int]:
         """Particle of a phase that lies behind each point of its surface on a mesh; collective.
 
         A smooth surface leaves its voxels by a fraction of one, so that what lies a little deeper tells; where
@@ -81,7 +80,7 @@ class Particles:
         step = step / np.maximum(np.abs(step).max(axis=1, initial=1e-300), 1e-300)[:, None]
         found = np.full(len(points), -1, np.int32)
 
-        def look(of: NDArray[np.intp], where: Array) -> NDArray[np.int32]:
+        def look(of: Numbers, where: Array) -> Indices:
             number = self.numbers_at(np.clip(np.floor(where).astype(np.int64), 0, last))
             return np.where((number >= 0) & (self.phase[number] == phase), number, -1) if len(self) else number
 
@@ -101,7 +100,7 @@ class Particles:
             found[rest] = near[np.arange(len(rest)), (near >= 0).argmax(axis=1)] if len(rest) else found[rest]
         return found, int(searched)
 
-    def bare_faces(self, phases: Sequence[int]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def bare_faces(self, phases: Sequence[int]) -> tuple[Indices, Indices]:
         """Voxel faces of this rank's slab that particles turn to some phases or to the image's frame, in 3D.
 
         Args:
@@ -113,8 +112,8 @@ class Particles:
         first, last = self._slab.layers
         towards = np.isin(np.arange(len(self.volume.names)), list(phases))
         number, beside = self._of_label[self._slab.label], towards[self._slab.phase]
-        corners: list[NDArray[np.int32]] = [np.empty((0, 4, 3), np.int32)]
-        of_face: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
+        corners: list[Indices] = [np.empty((0, 4, 3), np.int32)]
+        of_face: list[Indices] = [np.empty(0, np.int32)]
         for axis in range(3 if last > first else 0):
             own = slice(None) if axis == 0 else slice(None, last - first)
             ends = (1, 1) if axis else (int(first == 0), int(last == self.volume.shape[0]))
@@ -149,7 +148,7 @@ def particles_of(volume: LabelVolume, phases: Sequence[int], comm: MPI.Intracomm
     slab = labelled_slab(volume, comm)
     pieces = slab.pieces
     of_phase, first = (np.concatenate(comm.allgather(part)) for part in (pieces.phase, pieces.first))
-    _, body = connected(np.concatenate(comm.allgather(pieces.links)), len(of_phase))
+    _, body = connected_sets(np.concatenate(comm.allgather(pieces.links)), len(of_phase))
     rank = np.full(256, len(phases))
     rank[list(phases)] = np.arange(len(phases))
     wanted = np.flatnonzero(rank[of_phase] < len(phases))
@@ -168,7 +167,7 @@ def particles_of(volume: LabelVolume, phases: Sequence[int], comm: MPI.Intracomm
         phase=phase[order],
         voxels=count.astype(np.int64),
         center=(sums[:, 1 : 1 + dim] / np.maximum(count, 1)[:, None] + 0.5) * edges,
-        contacts=sums[:, 2 + dim :],
+        interface_size=sums[:, 2 + dim :],
         on_frame=sums[:, 1 + dim] > 0,
         volume=volume,
         comm=comm,
@@ -177,13 +176,13 @@ def particles_of(volume: LabelVolume, phases: Sequence[int], comm: MPI.Intracomm
     )
 
 
-def _sums(volume: LabelVolume, slab: LabelledSlab, of_label: NDArray[np.int32], count: int) -> Array:
+def _sums(volume: LabelVolume, slab: LabelledSlab, of_label: Indices, count: int) -> Array:
     """Of each particle's part in the slab: voxels, sums of their indices x, y[, z], voxels on the frame, contacts."""
     dim, phases = volume.dim, len(volume.names)
     sums = np.zeros((count, 2 + dim + phases))
-    contacts = np.zeros((dim, count * phases))
+    faces = np.zeros((dim, count * phases))
     first, last = slab.layers
-    for part in slices((last - first, *slab.label.shape[1:])):
+    for part in row_slices((last - first, *slab.label.shape[1:])):
         stop = min(part.stop, last - first)
         label, phase = slab.label[part.start : stop + 1], slab.phase[part.start : stop + 1]
         number = of_label[label]
@@ -203,7 +202,7 @@ def _sums(volume: LabelVolume, slab: LabelledSlab, of_label: NDArray[np.int32], 
             apart = beside[1:] != beside[:-1]
             for mine, theirs in ((of[:-1][apart], beside[1:][apart]), (of[1:][apart], beside[:-1][apart])):
                 key = mine[mine >= 0].astype(np.int64) * phases + theirs[mine >= 0]
-                contacts[axis] += np.bincount(key, minlength=count * phases)
+                faces[axis] += np.bincount(key, minlength=count * phases)
     face = np.prod(volume.voxel_size) / np.array(volume.voxel_size)
-    sums[:, 2 + dim :] = (face @ contacts).reshape(count, phases)
+    sums[:, 2 + dim :] = (face @ faces).reshape(count, phases)
     return sums

@@ -1,4 +1,4 @@
-"""Which voxels of a phase hang together with an outer face of an image that is spread over ranks."""
+"""Which voxels of a phase are connected to an outer face of an image that is spread over ranks."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,8 +16,8 @@ from microlith.imaging.image.labels import MOST_PHASES
 from microlith.imaging.image.passes import share
 from microlith.imaging.image.volume import LabelVolume, Portion
 from microlith.imaging.microstructure.image_pieces import LabelledSlab, labelled_slab
-from microlith.imaging.parallel.large_arrays import connected
-from microlith.imaging.typing import Numbers
+from microlith.imaging.parallel.large_arrays import connected_sets
+from microlith.imaging.typing import Bits, Flags, Numbers, Phases
 
 NOT_CONNECTED = " (not connected)"  # what the name of a phase gets where it is cut off; the blanks keep it distinct
 
@@ -32,7 +32,7 @@ class Percolation:
 
 
 def percolation(volume: LabelVolume, faces: Mapping[int, str], comm: MPI.Intracomm) -> Percolation:
-    """Split phases into what hangs together with an outer face and the rest; collective.
+    """Split phases into what is connected to an outer face and the rest; collective.
 
     Neighbours are pixels that share an edge, voxels that share a face. Each rank labels a slab of the image; only what
     pieces at the borders of slabs are joined to travels, and later one bit for each voxel of the windows asked for.
@@ -106,8 +106,8 @@ def _at_faces(labelled: LabelledSlab, volume: LabelVolume, faces: Mapping[int, s
     return np.concatenate(found)
 
 
-def _fed(labelled: LabelledSlab, seeds: Numbers, comm: MPI.Intracomm) -> NDArray[np.bool_]:
-    """Which of this rank's pieces hang together with seeds of any rank; collective."""
+def _fed(labelled: LabelledSlab, seeds: Numbers, comm: MPI.Intracomm) -> Flags:
+    """Which of this rank's pieces are connected to seeds of any rank; collective."""
     counts = np.array(comm.allgather(len(labelled.pieces.phase)), np.int64)
     ends = np.cumsum(counts)
     tables = comm.gather((labelled.pieces.links, seeds))
@@ -117,7 +117,7 @@ def _fed(labelled: LabelledSlab, seeds: Numbers, comm: MPI.Intracomm) -> NDArray
         # Only pieces that cross a border of slabs need be known here.
         known, place = np.unique(np.concatenate([links.ravel(), planted]), return_inverse=True)
         place = place.ravel()
-        count, set_of = connected(place[: links.size].reshape(-1, 2), len(known))
+        count, set_of = connected_sets(place[: links.size].reshape(-1, 2), len(known))
         is_fed = np.zeros(count, bool)
         is_fed[set_of[place[links.size :]]] = True
         fed = known[is_fed[set_of]]
@@ -129,7 +129,7 @@ def _fed(labelled: LabelledSlab, seeds: Numbers, comm: MPI.Intracomm) -> NDArray
 
 
 def _renaming(
-    volume: LabelVolume, off: NDArray[np.uint8], new: NDArray[np.uint8], comm: MPI.Intracomm
+    volume: LabelVolume, off: Bits, new: NDArray[np.uint8], comm: MPI.Intracomm
 ) -> Callable[[Window], Portion]:
     """A reader of windows in which some voxels have new phases.
 
@@ -144,14 +144,14 @@ def _renaming(
     rest = volume.shape[1:]
     voxels = math.prod(rest)
 
-    def bits(window: Window) -> NDArray[np.uint8] | None:
+    def bits(window: Window) -> Bits | None:
         """What this rank knows of a window."""
         low, high = _common(window[0], slabs[comm.rank])
         if low >= high or any(a == b for a, b in window):
             return None
         return off[low - first : high - first]
 
-    def renamed(phase: NDArray[np.uint8], window: Window, parcels: list[NDArray[np.uint8] | None]) -> None:
+    def renamed(phase: Phases, window: Window, parcels: list[Bits | None]) -> None:
         start, inside = window[0][0], tuple(slice(*ends) for ends in window[1:])
         for layers, parcel in zip(slabs, parcels, strict=True):
             if parcel is not None:

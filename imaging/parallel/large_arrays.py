@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.typing import Numbers
+from microlith.imaging.typing import Flags, Indices, Integers, Numbers
 
-CHUNK = 1 << 20  # values per piece
-CACHED = 8192  # points or cells at a time, where what is computed on the way is to stay in the cache
+VALUES_AT_ONCE = 1 << 20  # values per piece
+POINTS_AT_ONCE = 8192  # points or cells at a time, where what is computed on the way is to stay in the cache
 SHORT = 2  # bytes up to which a table of all possible values is the quickest way
 SPAN = 1 << 20  # from the lowest to the highest value of longer ones, up to which a table of all between is
 
 
-def chunks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def row_chunks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Views of `values` along its first axis, of about CHUNK values each."""
-    for part in slices(values.shape):
+    for part in row_slices(values.shape):
         yield values[part]
 
 
-def cached(count: int) -> Iterator[slice]:
+def cached_slices(count: int) -> Iterator[slice]:
     """Pieces of `count` points or cells for each of which some ten values are computed."""
-    return slices((count,), CACHED)
+    return row_slices((count,), POINTS_AT_ONCE)
 
 
-def slices(shape: tuple[int, ...], values: int = CHUNK) -> Iterator[slice]:
+def row_slices(shape: tuple[int, ...], values: int = VALUES_AT_ONCE) -> Iterator[slice]:
     """Pieces of the first axis of an array, of about so many values each."""
     rows = max(1, values // max(1, int(np.prod(shape[1:]))))
     for first in range(0, shape[0], rows):
@@ -51,7 +51,7 @@ def count_values(values: NDArray[Any], limit: int | None = None) -> dict[int, in
 def _count_short(values: NDArray[Any], limit: int | None) -> dict[int, int] | None:
     unsigned = np.dtype(f"u{values.dtype.itemsize}")
     total = np.zeros(1 << 8 * unsigned.itemsize, np.int64)
-    for part in chunks(values):
+    for part in row_chunks(values):
         total += np.bincount(part.astype(unsigned, copy=False).ravel(order="K"), minlength=total.size)
         if limit is not None and np.count_nonzero(total) > limit:
             return None
@@ -64,7 +64,7 @@ def _count_short(values: NDArray[Any], limit: int | None) -> dict[int, int] | No
 def _count_long(values: NDArray[Any], limit: int | None) -> dict[int, int] | None:
     known = np.empty(0, values.dtype.newbyteorder("="))
     counts: dict[int, int] = {}
-    for part in chunks(values):
+    for part in row_chunks(values):
         flat = part.ravel(order="K").astype(known.dtype, copy=False)
         if not flat.size:
             continue
@@ -77,7 +77,7 @@ def _count_long(values: NDArray[Any], limit: int | None) -> dict[int, int] | Non
             places, unknown = _look_up(known, flat)
             while unknown.any():
                 # A few of the unknown values at a time: sorting all of them would cost far more than looking them up.
-                known = np.union1d(known, flat[unknown][: CHUNK >> 6])
+                known = np.union1d(known, flat[unknown][: VALUES_AT_ONCE >> 6])
                 if limit is not None and known.size > limit:
                     return None
                 places, unknown = _look_up(known, flat)
@@ -90,7 +90,7 @@ def _count_long(values: NDArray[Any], limit: int | None) -> dict[int, int] | Non
     return dict(sorted(counts.items()))
 
 
-def _look_up(known: NDArray[Any], flat: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _look_up(known: NDArray[Any], flat: NDArray[Any]) -> tuple[Numbers, Flags]:
     """Place of each value in the sorted `known`, and which values are not there."""
     if not known.size:
         return np.zeros(flat.size, np.intp), np.ones(flat.size, bool)
@@ -125,26 +125,26 @@ class Renaming:
             unsigned = np.dtype(f"u{native.itemsize}")
             whole = np.zeros(1 << 8 * unsigned.itemsize, np.uint8)
             whole[np.array(self._values, native).astype(unsigned)] = self._names
-            for part in slices(values.shape):
+            for part in row_slices(values.shape):
                 np.take(whole, values[part].astype(unsigned, copy=False), out=out[part], mode="clip")
         elif self._table is not None:
             base = native.type(self._base)
-            for part in slices(values.shape):
+            for part in row_slices(values.shape):
                 places = (values[part].astype(native, copy=False) - base).astype(np.intp)
                 np.take(self._table, places, out=out[part], mode="clip")
         else:
             known = np.array(self._values, native)
-            for part in slices(values.shape):
+            for part in row_slices(values.shape):
                 np.take(self._names, np.searchsorted(known, values[part]), out=out[part], mode="clip")
         return out
 
 
-def rename(values: NDArray[Any], names: Mapping[int, int]) -> NDArray[np.uint8]:
+def renamed(values: NDArray[Any], names: Mapping[int, int]) -> NDArray[np.uint8]:
     """Each value replaced by its name; arguments as of Renaming."""
     return Renaming(names)(values)
 
 
-def connected(pairs: Numbers, count: int) -> tuple[int, NDArray[np.int32]]:
+def connected_sets(pairs: Numbers, count: int) -> tuple[int, Indices]:
     """Number of the connected sets of 0 ... count - 1 that pairs (n, 2) join, and the set of each."""
     from scipy import sparse  # late: what only reads images does without
     from scipy.sparse import csgraph
@@ -153,7 +153,7 @@ def connected(pairs: Numbers, count: int) -> tuple[int, NDArray[np.int32]]:
     return csgraph.connected_components(graph, directed=False)
 
 
-def unique_pairs(one: NDArray[np.integer], other: NDArray[np.integer]) -> Numbers:
+def unique_pairs(one: Integers, other: Integers) -> Numbers:
     """Distinct pairs (n, 2) of whole numbers below 2^31."""
     key = np.unique(one.astype(np.int64).ravel() << 32 | other.astype(np.int64).ravel())
     return np.stack([key >> 32, key & 0xFFFFFFFF], axis=1)

@@ -1,14 +1,15 @@
 """The how-many-smallest of values that are spread over ranks."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
+
+from microlith.imaging.typing import Array
 
 BINS = 4096
 
 
-def percentile(values: NDArray[np.float64], percent: float, comm: MPI.Intracomm) -> float | None:
+def percentile(values: Array, percent: float, comm: MPI.Intracomm) -> float | None:
     """The value that `percent` of all values are below, one of them, exactly; collective.
 
     Counts of values in intervals travel, and not the values. Same as numpy.percentile with method "lower".

@@ -18,7 +18,7 @@ from microlith.imaging.formats.slices import SLICE_READERS, read_slices, slices_
 from microlith.imaging.formats.stored import RawImage, StoredImage, all_values, held, without_axes
 from microlith.imaging.formats.tiff import read_tiff
 from microlith.imaging.options import ImageSource
-from microlith.imaging.parallel.large_arrays import slices
+from microlith.imaging.parallel.large_arrays import row_slices
 from microlith.imaging.readers.hdf5 import read_hdf5
 from microlith.imaging.readers.metaimage import read_metaimage
 from microlith.imaging.readers.nrrd import read_nrrd
@@ -234,7 +234,7 @@ def whole_numbers(values: NDArray[Any], where: str) -> NDArray[Any]:
     if kind in "iu":
         return values
     whole = np.empty(values.shape, np.int32)
-    for part in slices(values.shape):
+    for part in row_slices(values.shape):
         with np.errstate(invalid="ignore"):  # NaN and what is too large for the type differ after the cast
             whole[part] = values[part]
         wrong = values[part][whole[part] != values[part]]

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import basix.ufl
 import dolfinx.graph
@@ -12,8 +11,10 @@ import dolfinx.mesh
 from dolfinx.mesh import Mesh, MeshTags
 from mpi4py import MPI
 
+from microlith.imaging.typing import Array, Indices, Numbers
 
-def create_mesh(comm: MPI.Intracomm, cells: NDArray[np.int64], points: NDArray[np.float64], shape: str) -> Mesh:
+
+def create_mesh(comm: MPI.Intracomm, cells: Numbers, points: Array, shape: str) -> Mesh:
     """Affine mesh with shared-facet ghosts, from cells and points that any rank may hold; collective."""
     mode = dolfinx.mesh.GhostMode.shared_facet
     try:
@@ -23,9 +24,7 @@ def create_mesh(comm: MPI.Intracomm, cells: NDArray[np.int64], points: NDArray[n
     return affine_mesh(comm, cells, points, shape, partitioner)
 
 
-def affine_mesh(
-    comm: MPI.Intracomm, cells: NDArray[np.int64], points: NDArray[np.float64], shape: str, partitioner: Any
-) -> Mesh:
+def affine_mesh(comm: MPI.Intracomm, cells: Numbers, points: Array, shape: str, partitioner: Any) -> Mesh:
     """Mesh of straight cells, each on the ranks that the partitioner names; collective.
 
     Args:
@@ -39,7 +38,7 @@ def affine_mesh(
     return dolfinx.mesh.create_mesh(comm, cells=cells, e=element, x=points, partitioner=partitioner)
 
 
-def spread_tags(mesh: Mesh, dim: int, entities: NDArray[np.int64], values: NDArray[np.int32]) -> MeshTags:
+def spread_tags(mesh: Mesh, dim: int, entities: Numbers, values: Indices) -> MeshTags:
     """Tags of entities given by the input numbers of their vertices, on whichever rank; collective.
 
     Args:
@@ -56,7 +55,7 @@ def spread_tags(mesh: Mesh, dim: int, entities: NDArray[np.int64], values: NDArr
     return dolfinx.mesh.meshtags_from_entities(mesh, dim, adjacency, np.asarray(tags, np.int32))
 
 
-def _distribute_entity_data(mesh: Mesh, dim: int, entities: NDArray[np.int64], values: NDArray[np.int32]) -> Any:
+def _distribute_entity_data(mesh: Mesh, dim: int, entities: Numbers, values: Indices) -> Any:
     function = getattr(dolfinx.io, "distribute_entity_data", None)
     if function is None:
         function = dolfinx.io.utils.distribute_entity_data

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from mpi4py import MPI
 
 from microlith.imaging.parallel.collective import together
-from microlith.imaging.parallel.routing import Route
-from microlith.imaging.typing import Numbers
+from microlith.imaging.parallel.row_exchange import RowExchange
+from microlith.imaging.typing import Bits, Flags, Indices, Integers, Numbers, Phases
 from microlith.meshing.mesh.mesh_pieces import FACETS, frame_bits
 from microlith.meshing.mesh.phasemesh import ImageMesh
-
-Bits = NDArray[np.uint8]
 
 CONTACT = np.uint8(1)  # a vertex that both solved cells and others touch
 MIXED = np.uint8(2)  # a vertex that cells of several phases touch
@@ -29,10 +27,10 @@ SALTS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F1
 class Facets:
     """Facets as seen from a cell each."""
 
-    cell: NDArray[np.int32]  # (n,)
+    cell: Indices  # (n,)
     local: NDArray[np.uint8]  # (n,) place in FACETS of the cell's shape
 
-    def __getitem__(self, chosen: NDArray[np.integer] | NDArray[np.bool_]) -> "Facets":
+    def __getitem__(self, chosen: Integers | Flags) -> "Facets":
         return Facets(self.cell[chosen], self.local[chosen])
 
     def __len__(self) -> int:
@@ -46,17 +44,17 @@ class Abroad:
     mine: Facets  # (n,)
     rank: Numbers  # (n,) of the other cell
     phase: Numbers  # (n,) of the other cell
-    solved: NDArray[np.bool_]  # (n,) whether the other cell is
-    route: Route  # to the ranks where both sides meet, and back
+    solved: Flags  # (n,) whether the other cell is
+    route: RowExchange  # to the ranks where both sides meet, and back
     place: Numbers  # (n,) of these facets among all that took the route
     sent: int  # number of those
     partner: Numbers  # (k,) for each facet that arrived here, place of its other side; its own where there is none
 
-    def exchanged(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    def exchanged(self, values: Numbers) -> Numbers:
         """What the other side says of each facet (n, ...), given what this side says; collective."""
         rows = np.zeros((self.sent, *values.shape[1:]), values.dtype)
         rows[self.place] = values
-        return self.route.back(self.route.there(rows)[self.partner])[self.place]
+        return self.route.answer(self.route.send(rows)[self.partner])[self.place]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +66,7 @@ class Neighbours:
     one: Facets  # facets between two solved cells of this rank, as seen from either of them
     other: Facets
     aside: Facets  # facets that a cell of this rank that is not solved shares
-    aside_phase: NDArray[np.uint8]  # (n,) of that cell
+    aside_phase: Phases  # (n,) of that cell
     abroad: Abroad
 
 
@@ -83,7 +81,7 @@ def mixing(vertex: Numbers, salt: int) -> NDArray[np.uint64]:
     return x
 
 
-def vertex_bits(image_mesh: ImageMesh, inside: NDArray[np.bool_], home: Route, comm: MPI.Intracomm) -> Bits:
+def vertex_bits(image_mesh: ImageMesh, inside: Flags, home: RowExchange, comm: MPI.Intracomm) -> Bits:
     """Which vertices are CONTACT, MIXED and SHARED (n,), on whichever rank their cells are; collective.
 
     Args:
@@ -103,17 +101,17 @@ def vertex_bits(image_mesh: ImageMesh, inside: NDArray[np.bool_], home: Route, c
     touched[:] = False
     touched[image_mesh.cells[of_vertex[image_mesh.cells] != image_mesh.phase[:, None]]] = True
     seen[touched] |= mixed
-    shared: NDArray[np.bool_] = np.zeros(len(image_mesh.points), bool)
+    shared: Flags = np.zeros(len(image_mesh.points), bool)
     if comm.size > 1:
-        arrived = home.there(np.stack([seen, of_vertex], axis=1))
-        place, count = grouped(home.there(image_mesh.vertex))
+        arrived = home.send(np.stack([seen, of_vertex], axis=1))
+        place, count = grouped(home.send(image_mesh.vertex))
         all_seen = np.zeros(count, np.uint8)
         np.bitwise_or.at(all_seen, place, arrived[:, 0])
         one_of = np.zeros(count, np.uint8)
         one_of[place] = arrived[:, 1]
         np.bitwise_or.at(all_seen, place[one_of[place] != arrived[:, 1]], mixed)
         times = np.bincount(place, minlength=count)
-        answers = home.back(np.stack([all_seen[place], (times > 1)[place].astype(np.uint8)], axis=1))
+        answers = home.answer(np.stack([all_seen[place], (times > 1)[place].astype(np.uint8)], axis=1))
         seen, shared = answers[:, 0], answers[:, 1].astype(bool)
     bits = np.zeros(len(image_mesh.points), np.uint8)
     bits[seen & (solved | others) == (solved | others)] = CONTACT
@@ -128,7 +126,7 @@ def grouped(keys: Numbers) -> tuple[Numbers, int]:
     return place.ravel(), len(distinct)
 
 
-def find_neighbours(image_mesh: ImageMesh, inside: NDArray[np.bool_], bits: Bits, comm: MPI.Intracomm) -> Neighbours:
+def find_neighbours(image_mesh: ImageMesh, inside: Flags, bits: Bits, comm: MPI.Intracomm) -> Neighbours:
     """Find what lies on the other side of the facets that matter; collective.
 
     Args:
@@ -156,8 +154,8 @@ def find_neighbours(image_mesh: ImageMesh, inside: NDArray[np.bool_], bits: Bits
         np.concatenate([solved.cell, outside.cell + np.int32(own)]), np.concatenate([solved.local, outside.local])
     )
     first, second, single = together(comm, lambda: _matched(facets, cells, image_mesh.vertex, corners))
-    back = facets.cell[first] >= own  # the solved cell first
-    first, second = np.where(back, second, first), np.where(back, first, second)
+    turned = facets.cell[first] >= own  # the solved cell first
+    first, second = np.where(turned, second, first), np.where(turned, first, second)
     within = facets.cell[second] < own
     border = (facets.cell[first] < own) & ~within
     return Neighbours(
@@ -171,13 +169,13 @@ def find_neighbours(image_mesh: ImageMesh, inside: NDArray[np.bool_], bits: Bits
     )
 
 
-def vertices_of(facets: Facets, cells: NDArray[np.int32], corners: tuple[tuple[int, ...], ...]) -> NDArray[np.int32]:
+def vertices_of(facets: Facets, cells: Indices, corners: tuple[tuple[int, ...], ...]) -> Indices:
     """Vertices (n, k) of facets."""
     table = np.array(corners, np.int8)
     return cells[facets.cell[:, None], table[facets.local]]
 
 
-def _on_frame(image_mesh: ImageMesh, cells: NDArray[np.int32]) -> tuple[Facets, NDArray[np.uint8]]:
+def _on_frame(image_mesh: ImageMesh, cells: Indices) -> tuple[Facets, NDArray[np.uint8]]:
     """Facets on the frame, and the face of it that each is on."""
     frame = frame_bits(image_mesh)
     corners = FACETS[image_mesh.shape]
@@ -197,7 +195,7 @@ def _joined(found: list[Facets]) -> Facets:
 
 
 def _wanted(
-    cells: NDArray[np.int32],
+    cells: Indices,
     bits: Bits,
     corners: tuple[tuple[int, ...], ...],
     with_one: np.uint8,
@@ -221,7 +219,7 @@ def _wanted(
 
 
 def _keys(
-    facets: Facets, cells: NDArray[np.int32], mixed: NDArray[np.uint64], corners: tuple[tuple[int, ...], ...]
+    facets: Facets, cells: Indices, mixed: NDArray[np.uint64], corners: tuple[tuple[int, ...], ...]
 ) -> NDArray[np.uint64]:
     """A number for each facet that depends on the set of its vertices only."""
     key = np.zeros(len(facets), np.uint64)
@@ -232,7 +230,7 @@ def _keys(
 
 
 def _matched(
-    facets: Facets, cells: NDArray[np.int32], vertex: Numbers, corners: tuple[tuple[int, ...], ...]
+    facets: Facets, cells: Indices, vertex: Numbers, corners: tuple[tuple[int, ...], ...]
 ) -> tuple[Numbers, Numbers, Numbers]:
     """Places of the two sides of each facet that is there twice, and of those that are there once."""
     for salt in SALTS:  # two sets of vertices with one key are a matter of a chance in 10^5 for ten million facets
@@ -252,7 +250,7 @@ def _matched(
 
 def _same(
     facets: Facets,
-    cells: NDArray[np.int32],
+    cells: Indices,
     one: Numbers,
     other: Numbers,
     corners: tuple[tuple[int, ...], ...],
@@ -268,8 +266,8 @@ def _same(
 
 def _abroad(
     single: Facets,
-    cells: NDArray[np.int32],
-    phase: NDArray[np.uint8],
+    cells: Indices,
+    phase: Phases,
     own: int,
     vertex: Numbers,
     bits: Bits,
@@ -281,17 +279,17 @@ def _abroad(
     lonely = int(np.count_nonzero(single.cell[~shared] < own))
     single = single[shared]
     key = np.stack([_keys(single, cells, mixing(vertex, salt), corners) for salt in SALTS[:2]], axis=1)
-    route = Route((key[:, 0] % np.uint64(comm.size)).astype(np.int64), comm)
-    arrived = route.there(key)
+    route = RowExchange((key[:, 0] % np.uint64(comm.size)).astype(np.int64), comm)
+    arrived = route.send(key)
     mine = single.cell < own
     about = np.stack([np.full(len(single), comm.rank), phase[single.cell], mine], axis=1).astype(np.int64)
-    told = route.there(about)
+    told = route.send(about)
     order = np.lexsort(arrived.T)
     pair = np.flatnonzero((arrived[order][1:] == arrived[order][:-1]).all(axis=1))
     partner = np.arange(len(arrived))
     partner[order[pair]], partner[order[pair + 1]] = order[pair + 1], order[pair]
     found = np.concatenate([told[partner], (partner != np.arange(len(arrived)))[:, None]], axis=1)
-    found = route.back(found)
+    found = route.answer(found)
     met = found[:, 3] != 0
     lonely += int(np.count_nonzero(mine & ~met))
     if comm.allreduce(lonely):

@@ -5,24 +5,23 @@ own, else something would flow from one to the other through nothing.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
 from mpi4py import MPI
 
-from microlith.imaging.typing import Numbers
-from microlith.meshing.distribution.facets import CONTACT, Abroad, Bits, Facets, Neighbours
+from microlith.imaging.typing import Bits, Flags, Indices, Numbers
+from microlith.meshing.distribution.facets import CONTACT, Abroad, Facets, Neighbours
 
 
 def fans(
-    cells: NDArray[np.int32],
+    cells: Indices,
     vertex: Numbers,
     bits: Bits,
     neighbours: Neighbours,
     corners: tuple[tuple[int, ...], ...],
     comm: MPI.Intracomm,
-) -> tuple[NDArray[np.bool_], NDArray[np.int32], Numbers]:
+) -> tuple[Flags, Indices, Numbers]:
     """Fan of each corner of a cell at a vertex where solved cells and others meet; collective.
 
     Args:
@@ -52,8 +51,8 @@ def fans(
 
 
 def _in_order(
-    facets: Facets, cells: NDArray[np.int32], vertex: Numbers, corners: tuple[tuple[int, ...], ...]
-) -> tuple[Numbers, NDArray[np.int32]]:
+    facets: Facets, cells: Indices, vertex: Numbers, corners: tuple[tuple[int, ...], ...]
+) -> tuple[Numbers, Indices]:
     """Corners (n, k) of facets, counted through all cells, and their vertices, in the order of these on all ranks."""
     table = np.array(corners, np.int8)
     place = facets.cell[:, None].astype(np.int64) * cells.shape[1] + table[facets.local]
@@ -63,7 +62,7 @@ def _in_order(
 
 
 def _joints(
-    cells: NDArray[np.int32],
+    cells: Indices,
     vertex: Numbers,
     bits: Bits,
     one: Facets,
@@ -79,9 +78,9 @@ def _joints(
 
 def _agree(
     label: Numbers,
-    fan: NDArray[np.int32],
+    fan: Indices,
     node: Numbers,
-    cells: NDArray[np.int32],
+    cells: Indices,
     vertex: Numbers,
     bits: Bits,
     abroad: Abroad,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import dolfinx.graph
 import dolfinx.la
@@ -14,13 +13,12 @@ from dolfinx.mesh import Mesh, MeshTags
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.parallel.routing import Route
-from microlith.imaging.typing import Numbers
+from microlith.imaging.parallel.row_exchange import RowExchange
+from microlith.imaging.typing import Array, Bits, Flags, Indices, Numbers, Phases
 from microlith.meshing.distribution.dolfinx_mesh import affine_mesh
 from microlith.meshing.distribution.facets import (
     SHARED,
     Abroad,
-    Bits,
     Neighbours,
     find_neighbours,
     grouped,
@@ -55,7 +53,7 @@ def mesh_in_place(image_mesh: ImageMesh, solved: Sequence[int], comm: MPI.Intrac
     if not comm.allreduce(bool(inside.any()), MPI.LOR):
         names = ", ".join(image_mesh.names[i] for i in solved) or "none given"
         raise InputError(f"[phases]: no {image_mesh.shape} of the mesh belongs to a phase that is solved for ({names})")
-    home = Route(_home(image_mesh.vertex, comm), comm)
+    home = RowExchange(_home(image_mesh.vertex, comm), comm)
     bits = vertex_bits(image_mesh, inside, home, comm)
     neighbours = find_neighbours(image_mesh, inside, bits, comm)
     numbered = _numbered(image_mesh, inside, bits, neighbours, comm)
@@ -76,11 +74,11 @@ class _Numbered:
     """The solved cells with numbers of points as DOLFINx wants them: contiguous over all ranks."""
 
     cells: Numbers  # (m, k)
-    points: NDArray[np.float64]  # (n, dim) this rank's share of the points, numbered on from those of the rank before
+    points: Array  # (n, dim) this rank's share of the points, numbered on from those of the rank before
 
 
 def _numbered(
-    image_mesh: ImageMesh, inside: NDArray[np.bool_], bits: Bits, neighbours: Neighbours, comm: MPI.Intracomm
+    image_mesh: ImageMesh, inside: Flags, bits: Bits, neighbours: Neighbours, comm: MPI.Intracomm
 ) -> _Numbered:
     """Number the vertices of the solved cells, one for each fan where there are several; collective."""
     cells = image_mesh.cells[inside]
@@ -99,19 +97,19 @@ def _numbered(
     # The first rank that has a vertex numbers it.
     shared = np.flatnonzero(bits[source] & SHARED)
     mine = np.ones(len(source), bool)
-    route = Route(_home(image_mesh.vertex[source[shared]], comm), comm)
-    arrived = route.there(np.stack([image_mesh.vertex[source[shared]], label[shared]], axis=1))
+    route = RowExchange(_home(image_mesh.vertex[source[shared]], comm), comm)
+    arrived = route.send(np.stack([image_mesh.vertex[source[shared]], label[shared]], axis=1))
     one_of, count = grouped(grouped(arrived[:, 0])[0] * np.int64(len(arrived) + 1) + grouped(arrived[:, 1])[0])
     first = np.full(count, len(arrived))
     np.minimum.at(first, one_of, np.arange(len(arrived)))  # rows have come in the order of the ranks
     owned_here = first[one_of] == np.arange(len(arrived))
-    mine[shared] = route.back(owned_here)
+    mine[shared] = route.answer(owned_here)
     owned = int(np.count_nonzero(mine))
     number = np.cumsum(mine, dtype=np.int64) - 1 + (comm.scan(owned) - owned)
     given = np.zeros(count, np.int64)
-    told = route.there(number[shared])
+    told = route.send(number[shared])
     given[one_of[owned_here]] = told[owned_here]
-    number[shared] = route.back(given[one_of])
+    number[shared] = route.answer(given[one_of])
     return _Numbered(number[local], image_mesh.points[source[mine]])
 
 
@@ -130,7 +128,7 @@ def _destinations(count: int, abroad: Abroad, comm: MPI.Intracomm) -> Any:
     return getattr(graph, "_cpp_object", graph)
 
 
-def _facet_tags(image_mesh: ImageMesh, phase: NDArray[np.uint8], neighbours: Neighbours) -> NDArray[np.int32]:
+def _facet_tags(image_mesh: ImageMesh, phase: Phases, neighbours: Neighbours) -> Indices:
     """Tags (m, facets) of the facets of each solved cell; 0 where there is none."""
     tags = np.zeros((len(phase), len(FACETS[image_mesh.shape])), np.int32)
     at = neighbours.at_frame
@@ -148,9 +146,7 @@ def _facet_tags(image_mesh: ImageMesh, phase: NDArray[np.uint8], neighbours: Nei
     return tags
 
 
-def _tags(
-    mesh: Mesh, phase: NDArray[np.uint8], of_facets: NDArray[np.int32], shape: str, comm: MPI.Intracomm
-) -> tuple[MeshTags, MeshTags]:
+def _tags(mesh: Mesh, phase: Phases, of_facets: Indices, shape: str, comm: MPI.Intracomm) -> tuple[MeshTags, MeshTags]:
     """Tags of cells and facets of the mesh from those of the cells that went into it; collective."""
     topology = mesh.topology
     dim = topology.dim

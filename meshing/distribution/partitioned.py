@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
@@ -12,6 +11,7 @@ from mpi4py import MPI
 from microlith.imaging.axes import FACES
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.typing import Array, Flags, Indices, Numbers
 from microlith.meshing.distribution.dolfinx_mesh import create_mesh, spread_tags
 from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, face_tag, interface_tag
 
@@ -49,7 +49,7 @@ def mesh_partitioned(image_mesh: ImageMesh, solved: Sequence[int], comm: MPI.Int
     )
 
 
-Part = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]
+Part = tuple[Array, Numbers, Indices, Numbers, Indices]
 
 
 def _nothing() -> Part:
@@ -100,9 +100,7 @@ def _solved_part(image_mesh: ImageMesh, solved: tuple[int, ...]) -> Part:
     )
 
 
-def _split_point_contacts(
-    triangles: NDArray[np.int64], inside: NDArray[np.bool_], one: NDArray[np.int64], other: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _split_point_contacts(triangles: Numbers, inside: Flags, one: Numbers, other: Numbers) -> Numbers:
     """New point numbers (n, 3) per triangle and corner: one point for each fan of triangles joined by edges.
 
     Args:
@@ -129,7 +127,7 @@ def _split_point_contacts(
     return number[fan].reshape(-1, 3)
 
 
-def _face_tags(image_mesh: ImageMesh, edges: NDArray[np.int64]) -> NDArray[np.int32]:
+def _face_tags(image_mesh: ImageMesh, edges: Numbers) -> Indices:
     middle = image_mesh.points[edges].mean(axis=1)
     width, height = image_mesh.extent
     gaps = np.stack([middle[:, 0], width - middle[:, 0], middle[:, 1], height - middle[:, 1]], axis=1)

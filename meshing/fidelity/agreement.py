@@ -11,15 +11,15 @@ from mpi4py import MPI
 
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Flags, Phases
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
 CANDIDATES = 1 << 20  # pairs of voxel and cell at a time
 # Of a voxel edge along x, y, z: with it no centre lies on a facet, so that each lies in one cell.
 ASIDE = (3.1e-7, 1.7e-7, 2.3e-7)
 Cells = NDArray[Any]  # of integers
-Indices = NDArray[np.int64]  # of voxels (dim, n), x first
-Wanted = Callable[[Indices, Indices], NDArray[np.bool_]]  # which pairs of cell (n,) and voxel (dim, n) to look at
+VoxelIndices = NDArray[np.int64]  # of voxels (dim, n), x first
+Wanted = Callable[[VoxelIndices, VoxelIndices], Flags]  # which pairs of cell (n,) and voxel (dim, n) to look at
 
 
 def agreement(volume: LabelVolume, image_mesh: ImageMesh, comm: MPI.Intracomm) -> tuple[float, float]:
@@ -47,12 +47,12 @@ def agreement(volume: LabelVolume, image_mesh: ImageMesh, comm: MPI.Intracomm) -
 def mistaken(
     points: Array,
     cells: Cells,
-    labels: NDArray[np.uint8],
-    phase: NDArray[np.uint8],
+    labels: Phases,
+    phase: Phases,
     start: tuple[int, ...],
     voxel: tuple[float, ...],
     shape: tuple[int, ...],
-) -> Indices:
+) -> VoxelIndices:
     """Voxels (dim, n), x first, whose centre lies in a cell of another phase.
 
     Args:
@@ -66,7 +66,7 @@ def mistaken(
     """
     first = np.array(start)[:, None]
 
-    def differ(cell: Indices, index: Indices) -> NDArray[np.bool_]:
+    def differ(cell: VoxelIndices, index: VoxelIndices) -> Flags:
         return np.asarray(phase[tuple((index - first)[::-1])] != labels[cell])
 
     found = [index for _, index in _inside(points, cells, np.array(voxel), shape, differ)]
@@ -75,7 +75,7 @@ def mistaken(
 
 def _inside(
     points: Array, cells: Cells, edge: Array, shape: tuple[int, ...], wanted: Wanted | None = None
-) -> Iterator[tuple[Indices, Indices]]:
+) -> Iterator[tuple[VoxelIndices, VoxelIndices]]:
     """Pairs of a cell (n,) and a voxel (dim, n), x first, whose centre lies in the cell, piece by piece."""
     low, high = _boxes(points, cells, edge, shape)
     counts = np.maximum(high - low, 0)
@@ -87,7 +87,7 @@ def _inside(
         start = np.cumsum(candidates[chunk]) - candidates[chunk]
         rest = np.arange(len(of)) - start[of]
         cell = chunk[of]
-        index: Indices = np.empty((len(shape), len(of)), np.int64)
+        index: VoxelIndices = np.empty((len(shape), len(of)), np.int64)
         for axis in range(len(shape)):
             rest, offset = np.divmod(rest, counts[cell, axis])
             index[axis] = low[cell, axis] + offset
@@ -104,7 +104,7 @@ def _aside(dim: int) -> Array:
     return 0.5 + np.array(ASIDE[:dim])
 
 
-def _boxes(points: Array, cells: Cells, edge: Array, shape: tuple[int, ...]) -> tuple[Indices, Indices]:
+def _boxes(points: Array, cells: Cells, edge: Array, shape: tuple[int, ...]) -> tuple[VoxelIndices, VoxelIndices]:
     """First and one past the last voxel (m, dim), x first, whose centre lies in the bounding box of each cell."""
     low = np.empty((len(cells), len(shape)), np.int64)
     high = np.empty_like(low)
@@ -120,7 +120,7 @@ def _boxes(points: Array, cells: Cells, edge: Array, shape: tuple[int, ...]) -> 
     return low, high
 
 
-def _around(low: Indices, high: Indices) -> Window:
+def _around(low: VoxelIndices, high: VoxelIndices) -> Window:
     """The window, in the order of arrays, that holds all boxes."""
     if len(low) == 0:
         return ((0, 0),) * low.shape[1]
@@ -128,7 +128,7 @@ def _around(low: Indices, high: Indices) -> Window:
     return tuple((int(a), max(int(a), int(b))) for a, b in zip(first, last, strict=True))
 
 
-def _in_simplices(points: Array, cells: Cells, of: Indices, x: Array) -> NDArray[np.bool_]:
+def _in_simplices(points: Array, cells: Cells, of: VoxelIndices, x: Array) -> Flags:
     """Whether points x (n, dim) lie in their cells; `of` (n,) rises."""
     new = np.diff(of, prepend=-1) > 0
     corners = points[cells[of[new]]]

@@ -1,4 +1,4 @@
-"""How faithfully a mesh renders the image that it was made from."""
+"""How well a mesh renders the image that it was made from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.image_pieces import SlabPieces, WindowPieces, image_pieces
 from microlith.imaging.parallel.collective import on_root
-from microlith.imaging.parallel.large_arrays import connected
+from microlith.imaging.parallel.large_arrays import connected_sets
 from microlith.imaging.parallel.percentile import percentile
-from microlith.imaging.typing import Array, Numbers
+from microlith.imaging.typing import Array, Bits, Flags, Indices, Numbers, Phases
 from microlith.meshing.fidelity.report import FidelityReport, Interface, PhaseFidelity, Piece
 from microlith.meshing.mesh.mesh_pieces import MeshPieces, mesh_pieces
 from microlith.meshing.mesh.phasemesh import ImageMesh
-from microlith.meshing.mesh.quality import areas, boxes, sicn, smallest_angles, tetrahedra
+from microlith.meshing.mesh.quality import areas, box_measures, sicn, smallest_angles, tetrahedron_quality
 
 COMPLETE = 1e-6  # share of the image that cells may miss by rounding
 NAMED = 20  # pieces or groups of each kind and phase that are named
@@ -107,7 +107,7 @@ def _shapes(image_mesh: ImageMesh) -> tuple[Array, Figures, Figures]:
         of_all: Figures = {**of_each, "median_sicn": (q, 50.0), "smallest_angle_deg": (angle, 0.0)}
         return areas(image_mesh.points, image_mesh.cells), of_each, of_all
     if image_mesh.shape == "tetrahedron":
-        volume, angle, q = tetrahedra(image_mesh.points, image_mesh.cells)
+        volume, angle, q = tetrahedron_quality(image_mesh.points, image_mesh.cells)
         of_each = {
             "worst_dihedral_angle_deg": (angle, 0.0),
             "dihedral_angle_0.1_percent_deg": (angle, 0.1),
@@ -115,10 +115,10 @@ def _shapes(image_mesh: ImageMesh) -> tuple[Array, Figures, Figures]:
             "worst_sicn": (q, 0.0),
         }
         return volume, of_each, {**of_each, "median_dihedral_angle_deg": (angle, 50.0)}
-    return boxes(image_mesh.points, image_mesh.cells), {}, {}
+    return box_measures(image_mesh.points, image_mesh.cells), {}, {}
 
 
-def _quality(figures: Figures, chosen: NDArray[np.bool_] | None, comm: MPI.Intracomm) -> dict[str, float] | None:
+def _quality(figures: Figures, chosen: Flags | None, comm: MPI.Intracomm) -> dict[str, float] | None:
     """The figures of the chosen cells of all ranks; None where there is no cell or no figure. Collective."""
     found: dict[str, float] = {}
     for key, (values, percent) in figures.items():
@@ -192,14 +192,14 @@ def _overlap(
 class _Compared:
     """All pieces of image and mesh."""
 
-    phase: NDArray[np.uint8]  # (n,) of the pieces of the image
+    phase: Phases  # (n,) of the pieces of the image
     first: Numbers  # (n,) place of the first voxel in the flattened image
     voxels: Numbers  # (n,)
-    mesh_phase: NDArray[np.uint8]  # (m,) of the pieces of the mesh
+    mesh_phase: Phases  # (m,) of the pieces of the mesh
     over: Numbers  # (n,) piece of the mesh that most of the piece lies in, -1 for none
     under: Numbers  # (m,) piece of the image that holds most of the piece, -1 for none
-    faces: NDArray[np.uint8]  # (n,) outer faces that the piece of the image reaches, bits as of FACES
-    mesh_faces: NDArray[np.uint8]  # (m,) outer faces that the piece of the mesh reaches
+    faces: Bits  # (n,) outer faces that the piece of the image reaches, bits as of FACES
+    mesh_faces: Bits  # (m,) outer faces that the piece of the mesh reaches
     within: Array  # (m,) of its area (volume), what lies in the piece of the image that holds most of it
 
     def of_phase(self, index: int, volume: LabelVolume, there: bool) -> dict[str, Any]:
@@ -256,7 +256,7 @@ class _Compared:
         )
 
 
-def _paths(faces: NDArray[np.uint8]) -> tuple[str, ...]:
+def _paths(faces: Bits) -> tuple[str, ...]:
     """Axes along which pieces that reach these outer faces go through the whole image."""
     return tuple(axis for i, axis in enumerate(AXES) if ((faces >> np.uint8(2 * i)) & 3 == 3).any())
 
@@ -269,21 +269,21 @@ def _all_but_the_largest(group: Numbers, voxels: Numbers) -> int:
     return int(voxels.sum() - largest.sum())
 
 
-Tables = list[tuple[SlabPieces, NDArray[np.uint8], NDArray[np.uint8], Numbers, _Overlap]]
+Tables = list[tuple[SlabPieces, Phases, Bits, Numbers, _Overlap]]
 
 
 def _compared(tables: Tables) -> _Compared:
     """Put the pieces that several ranks have seen together, and find those that lie over each other."""
     slabs, mesh_phases, mesh_bits, mesh_links, overlaps = zip(*tables, strict=True)
     phase = np.concatenate([slab.phase for slab in slabs])
-    count, piece = connected(np.concatenate([slab.links for slab in slabs]), len(phase))
+    count, piece = connected_sets(np.concatenate([slab.links for slab in slabs]), len(phase))
     first = np.concatenate([slab.first for slab in slabs])
     voxels = np.bincount(piece, np.concatenate([slab.voxels for slab in slabs]), minlength=count).astype(np.int64)
     begin = np.empty(count, np.int64)
     backwards = np.argsort(-first, kind="stable")
     begin[piece[backwards]] = first[backwards]
     mesh_phase = np.concatenate(mesh_phases)
-    mesh_count, mesh_piece = connected(np.concatenate(mesh_links), len(mesh_phase))
+    mesh_count, mesh_piece = connected_sets(np.concatenate(mesh_links), len(mesh_phase))
     overlap = sparse.coo_array(
         (
             np.concatenate([o.measure for o in overlaps]),
@@ -312,14 +312,14 @@ def _compared(tables: Tables) -> _Compared:
     )
 
 
-def _spread(values: NDArray[np.uint8], to: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
+def _spread(values: Phases, to: Indices, count: int) -> Phases:
     """The value of each of `count` sets, of which all members have the same."""
     out = np.empty(count, np.uint8)
     out[to] = values
     return out
 
 
-def _united(bits: NDArray[np.uint8], to: NDArray[np.int32], count: int) -> NDArray[np.uint8]:
+def _united(bits: Bits, to: Indices, count: int) -> Bits:
     """The bits that any member of each of `count` sets has."""
     out = np.zeros(count, np.uint8)
     np.bitwise_or.at(out, to, bits)
@@ -335,6 +335,6 @@ def _largest_in_row(matrix: sparse.csr_array) -> Numbers:
     return best
 
 
-def _repeated(values: Numbers, count: int) -> NDArray[np.bool_]:
+def _repeated(values: Numbers, count: int) -> Flags:
     """Which of 0 ... count - 1 are there more than once."""
     return np.bincount(values[values >= 0], minlength=count) > 1

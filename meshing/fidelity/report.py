@@ -1,4 +1,4 @@
-"""How faithfully a mesh renders its image: the figures, as plain data and as text."""
+"""How well a mesh renders its image: the figures, as plain data and as text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """Better shapes: smoothing for all triangles, local cures for the few bad ones near complicated interfaces."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from microlith.imaging.typing import Array, Indices, Numbers, Phases
 from microlith.meshing.mesh.quality import sicn
 
 RELAXATIONS = 3  # rounds of smoothing
@@ -15,7 +15,7 @@ DIRECTIONS = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) *
 FURTHEST = 0.15  # that an interface point may move from its place, in units of the smallest pixel edge
 
 
-def relax(points: NDArray[np.float64], triangles: NDArray[np.int32], edges: NDArray[np.int64]) -> NDArray[np.float64]:
+def smooth_free_points(points: Array, triangles: Indices, edges: Numbers) -> Array:
     """Move free points to the mean of their neighbours (Laplacian smoothing), except where that spoils a triangle.
 
     Args:
@@ -51,13 +51,13 @@ def relax(points: NDArray[np.float64], triangles: NDArray[np.int32], edges: NDAr
     return points
 
 
-def improve(
-    points: NDArray[np.float64],
-    triangles: NDArray[np.int32],
-    phase: NDArray[np.uint8],
-    edges: NDArray[np.int64],
+def improve_worst(
+    points: Array,
+    triangles: Indices,
+    phase: Phases,
+    edges: Numbers,
     extent: tuple[float, ...],
-) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+) -> tuple[Array, Indices]:
     """Raise the worst triangles by flipping edges and moving points; nothing happens where all are good.
 
     A change is made only if the worst triangle that it touches gets better. Flips stay within a phase, so that they
@@ -105,7 +105,7 @@ def improve(
     return points, triangles
 
 
-def _stars(triangles: NDArray[np.int32], corners: NDArray[np.int32]) -> dict[int, NDArray[np.int64]]:
+def _stars(triangles: Indices, corners: Indices) -> dict[int, Numbers]:
     """Triangles around each of the corners."""
     touching = np.flatnonzero(np.isin(triangles, corners).any(axis=1))
     flat = triangles[touching].ravel()
@@ -117,11 +117,11 @@ def _stars(triangles: NDArray[np.int32], corners: NDArray[np.int32]) -> dict[int
 
 
 def _flip(
-    points: NDArray[np.float64],
-    triangles: NDArray[np.int32],
-    phase: NDArray[np.uint8],
+    points: Array,
+    triangles: Indices,
+    phase: Phases,
     t: int,
-    star: dict[int, NDArray[np.int64]],
+    star: dict[int, Numbers],
 ) -> tuple[int, ...]:
     """Flip the edge of triangle t that gains most; the corners of the changed triangles, empty if none gains."""
     best, choice = float(sicn(points, triangles[t : t + 1])[0]) + 1e-3, None
@@ -144,11 +144,11 @@ def _flip(
 
 
 def _move(
-    points: NDArray[np.float64],
-    triangles: NDArray[np.int32],
-    star: NDArray[np.int64],
+    points: Array,
+    triangles: Indices,
+    star: Numbers,
     v: int,
-    home: NDArray[np.float64],
+    home: Array,
     fixed: bool,
     extent: tuple[float, ...],
 ) -> bool:

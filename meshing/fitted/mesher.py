@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
@@ -17,8 +16,11 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.large_arrays import available_memory
-from microlith.meshing.fitted import improve, outline as outlines, segments as cuts, sizing
-from microlith.meshing.fitted.sizing import SizeField
+from microlith.imaging.typing import Array, Flags, Indices, Integers, Numbers, Phases
+from microlith.meshing.fitted.improve import improve_worst, smooth_free_points
+from microlith.meshing.fitted.outline import trace_interfaces
+from microlith.meshing.fitted.segments import Segments, cut_chains
+from microlith.meshing.fitted.sizing import SizeField, size_field
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
 Progress = Callable[[str], None]
@@ -57,18 +59,18 @@ def fitted_mesh(
         raise InputError(f"[mesh] method 'fitted' is for 2D images, got {image.dim} dimensions; take 'lattice'.")
     tell = progress or (lambda _: None)
     tell("tracing interfaces")
-    outline = outlines.trace(image)
-    field = sizing.size_field(image, options, solved, outline.nodes[outline.triple])
+    outline = trace_interfaces(image)
+    field = size_field(image, options, solved, outline.nodes[outline.triple])
     _refuse_more_than_memory(field)
-    pieces = cuts.cut(outline, field, options.coarseness)
+    pieces = cut_chains(outline, field, options.coarseness)
     middle = 0.5 * (pieces.points[pieces.ends[:, 0]] + pieces.points[pieces.ends[:, 1]])
     field = field.limited(middle, pieces.lengths)
     _refuse_more_than_memory(field)
     tell(f"meshing with gmsh, about {field.triangles():.0f} triangles")
     points, triangles = _mesh(pieces, field)
     phase = _phases(triangles, pieces)
-    points = improve.relax(points, triangles, pieces.ends)
-    points, triangles = improve.improve(points, triangles, phase, pieces.ends, image.frame)
+    points = smooth_free_points(points, triangles, pieces.ends)
+    points, triangles = improve_worst(points, triangles, phase, pieces.ends, image.frame)
     return ImageMesh(
         points=points,
         vertex=np.arange(len(points), dtype=np.int64),
@@ -126,7 +128,7 @@ def _gmsh_session() -> Iterator[Any]:
             gmsh.finalize()
 
 
-def _mesh(pieces: cuts.Segments, field: SizeField) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+def _mesh(pieces: Segments, field: SizeField) -> tuple[Array, Indices]:
     problem = ""
     for algorithm in (FRONTAL_DELAUNAY, DELAUNAY, MESH_ADAPT):
         with _gmsh_session() as gmsh:
@@ -141,9 +143,7 @@ def _mesh(pieces: cuts.Segments, field: SizeField) -> tuple[NDArray[np.float64],
     raise MeshingError(f"gmsh could not mesh the image: {problem}.")
 
 
-def _generate(
-    gmsh: Any, pieces: cuts.Segments, field: SizeField, algorithm: int
-) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+def _generate(gmsh: Any, pieces: Segments, field: SizeField, algorithm: int) -> tuple[Array, Indices]:
     """Mesh the frame with all segments as edges; the segments' points keep their numbers.
 
     The interfaces enter as one discrete curve with all its nodes and edges, not as thousands of curves: gmsh takes
@@ -196,10 +196,10 @@ def _generate(
 def _add_curve(
     mesh: Any,
     entity: int,
-    edges: NDArray[np.int64],
-    tags: NDArray[np.int64],
-    coordinates: NDArray[np.float64],
-    placed: NDArray[np.bool_],
+    edges: Numbers,
+    tags: Numbers,
+    coordinates: Array,
+    placed: Flags,
 ) -> None:
     """Put edges, and those of their points that lie on no other entity yet, on a discrete curve."""
     points = np.unique(edges)
@@ -240,7 +240,7 @@ def _set_background(gmsh: Any, field: SizeField, path: Path) -> None:
     fields.setAsBackgroundMesh(both)
 
 
-def _read_back(mesh: Any, surface: int, fixed: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+def _read_back(mesh: Any, surface: int, fixed: int) -> tuple[Array, Indices]:
     _, nodes = mesh.getElementsByType(2, surface)
     tag, coordinates, _ = mesh.getNodes()
     place = np.zeros(int(tag.max()) + 1, np.int32)
@@ -259,18 +259,18 @@ def _read_back(mesh: Any, surface: int, fixed: int) -> tuple[NDArray[np.float64]
     return points, triangles
 
 
-def _edge_keys(edges: NDArray[np.integer], count: int) -> NDArray[np.int64]:
+def _edge_keys(edges: Integers, count: int) -> Numbers:
     low, high = edges.min(axis=1).astype(np.int64), edges.max(axis=1).astype(np.int64)
     return low * count + high
 
 
-def _holds_all(triangles: NDArray[np.int32], pieces: cuts.Segments) -> bool:
+def _holds_all(triangles: Indices, pieces: Segments) -> bool:
     count = int(max(triangles.max(), pieces.ends.max())) + 1
     mesh_edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     return bool(np.isin(_edge_keys(pieces.ends, count), _edge_keys(mesh_edges, count)).all())
 
 
-def _phases(triangles: NDArray[np.int32], pieces: cuts.Segments) -> NDArray[np.uint8]:
+def _phases(triangles: Indices, pieces: Segments) -> Phases:
     """Phase of each triangle: flooded from the segments, each of which knows the phase on its two sides."""
     cells = len(triangles)
     count = int(triangles.max()) + 1

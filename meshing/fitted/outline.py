@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from microlith.imaging.image.volume import LabelImage
+from microlith.imaging.typing import Array, Flags, Numbers, Phases
 
 OUTSIDE = -1  # "phase" beyond the frame
 SMOOTHING_PASSES = 12  # pairs of Taubin steps
@@ -36,21 +37,21 @@ class Outline:
     Nodes are the points where three or more chains meet, the corners of the frame, and one point of each closed loop.
     """
 
-    points: NDArray[np.float64]  # (n, 2), x and y
-    start: NDArray[np.int64]  # (chains + 1,)
+    points: Array  # (n, 2), x and y
+    start: Numbers  # (chains + 1,)
     left: NDArray[np.int16]  # (chains,) phase on the left of the walking direction, OUTSIDE beyond the frame
     right: NDArray[np.int16]  # (chains,)
-    ends: NDArray[np.int64]  # (chains, 2) first and last node
-    nodes: NDArray[np.float64]  # (nodes, 2)
-    loop_node: NDArray[np.bool_]  # (nodes,) the start of a closed loop, otherwise an ordinary point of its chain
-    triple: NDArray[np.bool_]  # (nodes,) three phases or more meet here, beyond the frame not counted
-    target: NDArray[np.float64]  # (chains,) integral of (x dy - y dx)/2, which summed around a region is its area
-    areas: NDArray[np.float64]  # (phases,) area of each phase's pixels
+    ends: Numbers  # (chains, 2) first and last node
+    nodes: Array  # (nodes, 2)
+    loop_node: Flags  # (nodes,) the start of a closed loop, otherwise an ordinary point of its chain
+    triple: Flags  # (nodes,) three phases or more meet here, beyond the frame not counted
+    target: Array  # (chains,) integral of (x dy - y dx)/2, which summed around a region is its area
+    areas: Array  # (phases,) area of each phase's pixels
     pixel: tuple[float, ...]  # edges of a pixel, x and y
     extent: tuple[float, ...]  # edges of the frame, x and y
 
     @property
-    def on_frame(self) -> NDArray[np.bool_]:
+    def on_frame(self) -> Flags:
         """(chains,) True for the straight chains along the frame."""
         return (self.left == OUTSIDE) | (self.right == OUTSIDE)
 
@@ -59,23 +60,23 @@ class Outline:
 class _CornerGraph:
     """Pixel edges between unlike pixels, and the corners that they join."""
 
-    corner: NDArray[np.int64]  # (n, 2) x and y of the used corners, in pixels
-    edge: NDArray[np.int64]  # (m, 2) indices into corner, in the direction of growing x or y
+    corner: Numbers  # (n, 2) x and y of the used corners, in pixels
+    edge: Numbers  # (m, 2) indices into corner, in the direction of growing x or y
     left: NDArray[np.int16]  # (m,)
     right: NDArray[np.int16]  # (m,)
-    degree: NDArray[np.int64]  # (n,)
-    in_gap: NDArray[np.bool_]  # (n,) another chain passes one pixel away
-    frame: NDArray[np.bool_]  # (n, 2) on a frame side of constant x, constant y
-    out: NDArray[np.int64]  # (2m,) half-edges sorted by the corner they leave; 2e goes along edge e, 2e + 1 back
-    first_out: NDArray[np.int64]  # (n + 1,) where the half-edges of each corner start in `out`
+    degree: Numbers  # (n,)
+    in_gap: Flags  # (n,) another chain passes one pixel away
+    frame: Flags  # (n, 2) on a frame side of constant x, constant y
+    out: Numbers  # (2m,) half-edges sorted by the corner they leave; 2e goes along edge e, 2e + 1 back
+    first_out: Numbers  # (n + 1,) where the half-edges of each corner start in `out`
 
     @property
-    def is_node(self) -> NDArray[np.bool_]:
+    def is_node(self) -> Flags:
         """(n,) True where a chain must end."""
         return (self.degree != 2) | self.frame.all(axis=1)
 
 
-def trace(image: LabelImage) -> Outline:
+def trace_interfaces(image: LabelImage) -> Outline:
     """Trace and smooth the interfaces of a 2D image.
 
     Args:
@@ -125,7 +126,7 @@ def trace(image: LabelImage) -> Outline:
     )
 
 
-def chain_integrals(points: NDArray[np.float64], start: NDArray[np.int64]) -> NDArray[np.float64]:
+def chain_integrals(points: Array, start: Numbers) -> Array:
     """Integral of (x dy - y dx)/2 along each chain: summed around a region it gives the area.
 
     Args:
@@ -137,11 +138,11 @@ def chain_integrals(points: NDArray[np.float64], start: NDArray[np.int64]) -> ND
     return 0.5 * np.add.reduceat(cross, start[:-1])
 
 
-def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def _cross(a: Array, b: Array) -> Array:
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
-def _corner_graph(phase: NDArray[np.uint8]) -> _CornerGraph:
+def _corner_graph(phase: Phases) -> _CornerGraph:
     rows, columns = phase.shape
     padded = np.pad(phase.astype(np.int16), 1, constant_values=OUTSIDE)
     along_x = padded[1:, 1:-1] != padded[:-1, 1:-1]  # (rows + 1, columns): edge from corner (i, j) to (i, j + 1)
@@ -186,7 +187,7 @@ def _corner_graph(phase: NDArray[np.uint8]) -> _CornerGraph:
     )
 
 
-def _walk(graph: _CornerGraph) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _walk(graph: _CornerGraph) -> tuple[Numbers, Numbers, Numbers]:
     """Half-edges in walking order, where each chain starts in that list, and the first half-edge of each chain."""
     is_node = graph.is_node
     inner = np.flatnonzero(~is_node)
@@ -222,13 +223,13 @@ def _walk(graph: _CornerGraph) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
     return walked, starts, walked[starts[:-1]]
 
 
-def _visited_corners(graph: _CornerGraph, order: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.int64]:
+def _visited_corners(graph: _CornerGraph, order: Numbers, start: Numbers) -> Numbers:
     """Corners along all chains, both ends of each included."""
     ends = graph.edge.ravel()  # half-edge h leaves from ends[h] and arrives at ends[h ^ 1]
     return np.insert(ends[order], start[1:], ends[order[start[1:] - 1] ^ 1])
 
 
-def _smooth(graph: _CornerGraph, home: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+def _smooth(graph: _CornerGraph, home: Array, scale: Array) -> Array:
     count = len(home)
     ones = np.ones(len(graph.edge))
     adjacency = sparse.csr_array((ones, (graph.edge[:, 0], graph.edge[:, 1])), shape=(count, count))
@@ -243,9 +244,7 @@ def _smooth(graph: _CornerGraph, home: NDArray[np.float64], scale: NDArray[np.fl
     return points
 
 
-def _boxes(
-    graph: _CornerGraph, home: NDArray[np.float64], scale: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _boxes(graph: _CornerGraph, home: Array, scale: Array) -> tuple[Array, Array]:
     reach = np.where(graph.in_gap, REACH_IN_GAP, REACH)[:, None] * scale
     reach = np.where(graph.frame, 0.0, reach)  # points on the frame only slide along it
     return home - reach, home + reach
@@ -253,12 +252,12 @@ def _boxes(
 
 def _restore_areas(
     graph: _CornerGraph,
-    home: NDArray[np.float64],
-    moved: NDArray[np.float64],
-    scale: NDArray[np.float64],
-    visited: NDArray[np.int64],
-    start: NDArray[np.int64],
-) -> NDArray[np.float64]:
+    home: Array,
+    moved: Array,
+    scale: Array,
+    visited: Numbers,
+    start: Numbers,
+) -> Array:
     """Shift the inner points of every chain along their normals until the areas on its sides are the pixels' again."""
     low, high = _boxes(graph, home, scale)
     tail, head = visited[start[:-1]], visited[start[1:] - 1]
@@ -287,13 +286,13 @@ def _restore_areas(
 
 
 def restore_phase_areas(
-    points: NDArray[np.float64],
-    edges: NDArray[np.int64],
+    points: Array,
+    edges: Numbers,
     left: NDArray[np.int16],
     right: NDArray[np.int16],
-    pinned: NDArray[np.bool_],
-    wanted: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    pinned: Flags,
+    wanted: Array,
+) -> Array:
     """Give every phase its area by the smallest move of all points together that does it.
 
     This is what is left to do where chains are too short to have inner points that could restore their areas.
@@ -333,9 +332,7 @@ def restore_phase_areas(
     return points + np.asarray(gradient @ factor).reshape(-1, 2)
 
 
-def _open_sharp_angles(
-    graph: _CornerGraph, home: NDArray[np.float64], moved: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _open_sharp_angles(graph: _CornerGraph, home: Array, moved: Array) -> Array:
     """Take smoothing back, locally, where chains would meet at sharp angles or points would nearly coincide."""
     moved = moved.copy()
     for _ in range(12):
@@ -352,7 +349,7 @@ def _open_sharp_angles(
     return moved
 
 
-def _sharp_corners(graph: _CornerGraph, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _sharp_corners(graph: _CornerGraph, points: Array) -> Flags:
     ends = graph.edge.ravel()
     direction = points[ends[graph.out ^ 1]] - points[ends[graph.out]]
     direction /= np.maximum(np.hypot(direction[:, 0], direction[:, 1]), 1e-300)[:, None]
@@ -367,9 +364,7 @@ def _sharp_corners(graph: _CornerGraph, points: NDArray[np.float64]) -> NDArray[
     return sharp
 
 
-def _count_phases(
-    ends: NDArray[np.int64], left: NDArray[np.int16], right: NDArray[np.int16], nodes: int
-) -> NDArray[np.int64]:
+def _count_phases(ends: Numbers, left: NDArray[np.int16], right: NDArray[np.int16], nodes: int) -> Numbers:
     """Number of different phases around each node, the outside not counted."""
     node = np.concatenate([ends[:, 0], ends[:, 1]] * 2)
     phase = np.concatenate([left, left, right, right]).astype(np.int64)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.meshing.fitted.outline import Outline, restore_phase_areas
 from microlith.meshing.fitted.sizing import SizeField
 
@@ -27,39 +28,39 @@ STEEPEST_SHIFT = 0.25  # how fast it may fall there
 class Segments:
     """Straight edges along all chains of an outline."""
 
-    points: NDArray[np.float64]  # (n, 2) corners of the segments; the outline's nodes come first
-    ends: NDArray[np.int64]  # (m, 2) indices into points
-    chain: NDArray[np.int64]  # (m,) chain of the outline that each segment is part of, ascending
+    points: Array  # (n, 2) corners of the segments; the outline's nodes come first
+    ends: Numbers  # (m, 2) indices into points
+    chain: Numbers  # (m,) chain of the outline that each segment is part of, ascending
     left: NDArray[np.int16]  # (m,) phase on the left
     right: NDArray[np.int16]  # (m,)
 
     @property
-    def lengths(self) -> NDArray[np.float64]:
+    def lengths(self) -> Array:
         """(m,) lengths."""
-        return edge_lengths(self.points, self.ends)
+        return segment_lengths(self.points, self.ends)
 
 
 @dataclass(frozen=True)
 class _Line:
     """All chains laid out one behind the other on one axis of arc length, so that one array holds all parameters."""
 
-    points: NDArray[np.float64]  # (n, 2)
-    arc: NDArray[np.float64]  # (n,) strictly growing; chain k + 1 starts one unit behind the end of chain k
-    first: NDArray[np.float64]  # (chains,) arc length where a chain starts
-    last: NDArray[np.float64]  # (chains,)
+    points: Array  # (n, 2)
+    arc: Array  # (n,) strictly growing; chain k + 1 starts one unit behind the end of chain k
+    first: Array  # (chains,) arc length where a chain starts
+    last: Array  # (chains,)
 
-    def at(self, arc: NDArray[np.float64]) -> NDArray[np.float64]:
+    def at(self, arc: Array) -> Array:
         """Points at arc lengths (k,), shape (k, 2)."""
         return np.stack([np.interp(arc, self.arc, self.points[:, i]) for i in (0, 1)], axis=1)
 
 
-def edge_lengths(points: NDArray[np.float64], ends: NDArray[np.int64]) -> NDArray[np.float64]:
+def segment_lengths(points: Array, ends: Numbers) -> Array:
     """Lengths (m,) of the edges `ends` (m, 2) between `points` (n, 2)."""
     span = points[ends[:, 1]] - points[ends[:, 0]]
     return np.hypot(span[:, 0], span[:, 1])
 
 
-def cut(outline: Outline, field: SizeField, coarseness: float = 1.0) -> Segments:
+def cut_chains(outline: Outline, field: SizeField, coarseness: float = 1.0) -> Segments:
     """Cut the chains into segments that neither cross nor crowd each other.
 
     Starts from the wanted sizes and halves every segment that strays from the outline, comes too near to another
@@ -97,7 +98,7 @@ def _lay_out(outline: Outline) -> _Line:
     return _Line(outline.points, arc, arc[outline.start[:-1]], arc[outline.start[1:] - 1])
 
 
-def _first_cut(outline: Outline, line: _Line, field: SizeField) -> NDArray[np.float64]:
+def _first_cut(outline: Outline, line: _Line, field: SizeField) -> Array:
     """Arc lengths of the segment ends by the size field alone, both ends of each chain included."""
     # Points of the outline stand too far apart to see the sizes around the centres: these are left to the halving.
     density = 1.0 / field.without_centres().at(line.points)
@@ -117,14 +118,14 @@ def _first_cut(outline: Outline, line: _Line, field: SizeField) -> NDArray[np.fl
     return np.sort(np.concatenate([line.first, line.last, inner]))
 
 
-def _inner(arc: NDArray[np.float64], line: _Line) -> NDArray[np.bool_]:
+def _inner(arc: Array, line: _Line) -> Flags:
     """(len(arc) - 1,) False for the jumps from one chain to the next."""
     inner = np.ones(len(arc) - 1, bool)
     inner[np.searchsorted(arc, line.last[:-1])] = False
     return inner
 
 
-def _connect(outline: Outline, line: _Line, arc: NDArray[np.float64]) -> Segments:
+def _connect(outline: Outline, line: _Line, arc: Array) -> Segments:
     """Segments between neighbouring arc lengths, with the area on the sides of each chain restored."""
     chain_of = np.searchsorted(line.last, arc)
     tail = arc == line.first[chain_of]
@@ -149,12 +150,12 @@ def _connect(outline: Outline, line: _Line, arc: NDArray[np.float64]) -> Segment
 
 def _restore_areas(
     outline: Outline,
-    points: NDArray[np.float64],
-    ends: NDArray[np.int64],
-    chain: NDArray[np.int64],
-    weight: NDArray[np.float64],
-    largest: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    points: Array,
+    ends: Numbers,
+    chain: Numbers,
+    weight: Array,
+    largest: Array,
+) -> Array:
     """Shift the inner points of each chain along their normals: chords of curves would cut their areas short.
 
     The shift of a chain is one number, at most `largest` (chains,), times `weight` (n,), which falls to zero at its
@@ -190,9 +191,7 @@ def _restore_areas(
     return points
 
 
-def _must_split(
-    line: _Line, arc: NDArray[np.float64], segments: Segments, field: SizeField, deviation: float
-) -> NDArray[np.bool_]:
+def _must_split(line: _Line, arc: Array, segments: Segments, field: SizeField, deviation: float) -> Flags:
     points, ends = segments.points, segments.ends
     a, b = points[ends[:, 0]], points[ends[:, 1]]
     length = segments.lengths
@@ -211,15 +210,13 @@ def _must_split(
     return split & ((length > 2 * SHORTEST) | (length > wanted))
 
 
-def _doubled(ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _doubled(ends: Numbers) -> Flags:
     """Segments that another one has both its ends in common with: two chains that are straight at once."""
     _, which, count = np.unique(np.sort(ends, axis=1), axis=0, return_inverse=True, return_counts=True)
     return np.asarray(count[which.ravel()] > 1)
 
 
-def _strays(
-    line: _Line, arc: NDArray[np.float64], segments: Segments, deviation: float = DEVIATION
-) -> NDArray[np.bool_]:
+def _strays(line: _Line, arc: Array, segments: Segments, deviation: float = DEVIATION) -> Flags:
     """Segments that leave a point of the outline further away than the tolerance."""
     inner = _inner(arc, line)
     number = np.cumsum(inner) - 1  # segment behind each interval of arc
@@ -236,9 +233,7 @@ def _strays(
     return strays
 
 
-def _crowded(
-    points: NDArray[np.float64], ends: NDArray[np.int64], middle: NDArray[np.float64], length: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _crowded(points: Array, ends: Numbers, middle: Array, length: Array) -> Flags:
     """Segments with a point of a segment that they do not meet too near to their middle."""
     tree = cKDTree(points)
     reach = CLEARANCE * length
@@ -266,7 +261,7 @@ def _crowded(
     return crowded
 
 
-def _sharp(points: NDArray[np.float64], ends: NDArray[np.int64], length: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _sharp(points: Array, ends: Numbers, length: Array) -> Flags:
     """Segments that make a sharp angle with another one at one of their ends."""
     count = len(ends)
     out = np.argsort(ends.ravel(), kind="stable")  # half-edge 2s leaves ends[s, 0], 2s + 1 leaves ends[s, 1]

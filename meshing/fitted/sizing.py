@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES, MeshOptions
+from microlith.imaging.typing import Array, Phases, Singles
 
 GROWTH_UNSOLVED = 0.7  # growth of sizes with distance in phases that the solver never sees
 GAP_RESERVE = 0.9  # of the size that would just put the wanted number of elements across a gap
@@ -21,14 +21,14 @@ OPPOSITE = 0.87  # two surfaces face each other where their nearest points are s
 class SizeField:
     """Element size on the pixel centres, between them by bilinear interpolation, finer still around some points."""
 
-    values: NDArray[np.float32]  # (rows, columns), in units of the smallest pixel edge
-    rate: NDArray[np.float32]  # (rows, columns) growth of size per distance
+    values: Singles  # (rows, columns), in units of the smallest pixel edge
+    rate: Singles  # (rows, columns) growth of size per distance
     pixel: tuple[float, ...]  # edges of a pixel, x and y
-    centres: NDArray[np.float64]  # (k, 2) points around which elements are finer than pixels can tell
+    centres: Array  # (k, 2) points around which elements are finer than pixels can tell
     centre_size: float  # size there
     growth: float  # from there outwards
 
-    def at(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def at(self, points: Array) -> Array:
         """Size at points (n, 2), shape (n,)."""
         index = np.stack([points[:, 1] / self.pixel[1] - 0.5, points[:, 0] / self.pixel[0] - 0.5])
         size = ndimage.map_coordinates(self.values, index, order=1, mode="nearest", output=np.float64)
@@ -56,7 +56,7 @@ class SizeField:
         """The sizes on the pixels alone."""
         return replace(self, centres=np.empty((0, 2)))
 
-    def limited(self, points: NDArray[np.float64], sizes: NDArray[np.float64]) -> "SizeField":
+    def limited(self, points: Array, sizes: Array) -> "SizeField":
         """The same field, but not much larger than `sizes` (n,) at points (n, 2), and growing smoothly from there."""
         much = sizes < 0.5 * self.at(points)  # elsewhere edges are about as wanted, and pixels would spread them
         points, sizes = points[much], sizes[much]
@@ -76,9 +76,7 @@ class SizeField:
         return count
 
 
-def size_field(
-    image: LabelImage, options: MeshOptions, solved: Sequence[int], centres: NDArray[np.float64]
-) -> SizeField:
+def size_field(image: LabelImage, options: MeshOptions, solved: Sequence[int], centres: Array) -> SizeField:
     """Element sizes that the options ask for.
 
     Finest at the surfaces of the phases named in `options.size`, finer still across gaps of the solved phases that
@@ -132,7 +130,7 @@ def size_field(
     return field.times(options.coarseness)
 
 
-def graded(values: NDArray[np.float32], rate: NDArray[np.float32], pixel: tuple[float, ...]) -> NDArray[np.float32]:
+def graded(values: Singles, rate: Singles, pixel: tuple[float, ...]) -> Singles:
     """Largest field below `values` that grows no faster than `rate` per distance.
 
     Two sweeps over the rows with steps to the eight neighbours; steps along a row are one running minimum. Such paths
@@ -171,7 +169,7 @@ def _ratio(length: float, unit: float) -> float:
     return float(f"{length / unit:.12g}")
 
 
-def _mark_surfaces(values: NDArray[np.float32], phase: NDArray[np.uint8], surface_size: NDArray[np.float64]) -> None:
+def _mark_surfaces(values: Singles, phase: Phases, surface_size: Array) -> None:
     """Put the surface sizes on the pixels of both sides of every surface."""
     size = surface_size.astype(np.float32)
     for one, other, near, far in (
@@ -185,10 +183,10 @@ def _mark_surfaces(values: NDArray[np.float32], phase: NDArray[np.uint8], surfac
 
 
 def _mark_gaps(
-    values: NDArray[np.float32],
-    phase: NDArray[np.uint8],
+    values: Singles,
+    phase: Phases,
     index: int,
-    surface_size: NDArray[np.float64],
+    surface_size: Array,
     pixel: tuple[float, ...],
     elements: int,
     wide: float,

@@ -19,6 +19,8 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.typing import Array, Flags, Numbers
+
 Keys = NDArray[np.int64]  # lattice points as numbers, linear in the coordinates
 Points = NDArray[np.int64]  # (n, dim) coordinates in steps of the finest lattice, x first
 Rows = NDArray[np.int32]  # places in an array of vertices
@@ -44,17 +46,17 @@ class Lattice:
         return 1 << self.depth
 
     @property
-    def top(self) -> NDArray[np.int64]:
+    def top(self) -> Numbers:
         """Largest coordinates (dim,)."""
         return np.array(self.boxes, np.int64) << self.depth
 
     @property
-    def spacing(self) -> NDArray[np.float64]:
+    def spacing(self) -> Array:
         """Length of a step along each axis (dim,)."""
         return np.asarray(np.array(self.extent) / self.top)
 
     @cached_property
-    def strides(self) -> NDArray[np.int64]:
+    def strides(self) -> Numbers:
         """Weights (dim,) of the coordinates in a key."""
         return np.concatenate([[1], np.cumprod(self.top[:-1] + 1)]).astype(np.int64)
 
@@ -72,7 +74,7 @@ class Lattice:
             columns.append(column)
         return np.stack([rest, *columns[::-1]], axis=1)
 
-    def places(self, keys: Keys) -> NDArray[np.float64]:
+    def places(self, keys: Keys) -> Array:
         """Coordinates (n, dim) of keys, in units of `extent`; on the far faces they are the extent to the last bit."""
         points = self.points(keys)
         return np.where(points == self.top, np.array(self.extent), points * self.spacing)
@@ -83,7 +85,7 @@ class Lattice:
 
 
 @dataclass(frozen=True)
-class Range:
+class BoxRange:
     """A box of the coarse lattice: boxes [first, last) along each axis."""
 
     first: tuple[int, ...]
@@ -94,7 +96,7 @@ class Range:
         """Whether there is no box in it."""
         return any(a >= b for a, b in zip(self.first, self.last, strict=True))
 
-    def holds(self, lattice: Lattice, points: Points) -> NDArray[np.bool_]:
+    def holds(self, lattice: Lattice, points: Points) -> Flags:
         """Whether points (n, dim) are in the closed box."""
         if self.empty:
             return np.zeros(len(points), bool)
@@ -121,7 +123,10 @@ def _kinds(lattice: Lattice) -> list[_Kind]:
 
 
 def refined(
-    lattice: Lattice, box: Range, wanted: Callable[[NDArray[np.float64], float], NDArray[np.bool_]], exchange: Exchange
+    lattice: Lattice,
+    box: BoxRange,
+    wanted: Callable[[Array, float], Flags],
+    exchange: Exchange,
 ) -> list[Keys]:
     """Points of the coarsest conforming mesh in which every edge is halved where that is wanted; collective.
 
@@ -147,7 +152,7 @@ def refined(
     return stages
 
 
-def simplices(lattice: Lattice, box: Range, stages: list[Keys]) -> tuple[Keys, Rows]:
+def simplices_of_box(lattice: Lattice, box: BoxRange, stages: list[Keys]) -> tuple[Keys, Rows]:
     """Simplices of a rank's box.
 
     Args:
@@ -189,7 +194,7 @@ def in_order(cells: Rows) -> Rows:
     return np.take(cells, packed & ((1 << digits) - 1), axis=0)
 
 
-def _found(sorted_keys: Keys, wanted: Keys) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+def _found(sorted_keys: Keys, wanted: Keys) -> tuple[Flags, Numbers]:
     """Which of the wanted keys are there, and at which places."""
     if len(sorted_keys) == 0:
         return np.zeros(len(wanted), bool), np.zeros(len(wanted), np.intp)
@@ -197,18 +202,18 @@ def _found(sorted_keys: Keys, wanted: Keys) -> tuple[NDArray[np.bool_], NDArray[
     return np.asarray(sorted_keys[place] == wanted), place
 
 
-def _corners(box: Range) -> Points:
+def _corners(box: BoxRange) -> Points:
     """Lowest corners (n, dim) of a range's boxes, in boxes."""
     axes = [np.arange(a, b, dtype=np.int64) for a, b in zip(box.first, box.last, strict=True)]
     return np.stack([grid.ravel() for grid in np.meshgrid(*axes, indexing="ij")], axis=1)
 
 
-def _first_midpoints(lattice: Lattice, box: Range) -> Keys:
+def _first_midpoints(lattice: Lattice, box: BoxRange) -> Keys:
     """Centres of the coarse boxes."""
     return np.unique(lattice.keys(_corners(box) * lattice.edge + lattice.edge // 2))
 
 
-def _kuhn(lattice: Lattice, box: Range) -> Keys:
+def _kuhn(lattice: Lattice, box: BoxRange) -> Keys:
     """The first simplices: paths along edges from the corner with even coordinates (in boxes) to the one with odd."""
     low = _corners(box)
     even = low + low % 2

@@ -14,7 +14,8 @@ from microlith.imaging.image.passes import read_in_turn
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
-from microlith.meshing.lattice.edge_lengths import EdgeSizes, edge_lengths, edge_sizes
+from microlith.imaging.typing import Phases
+from microlith.meshing.lattice.edge_lengths import EdgeSizes, edge_sizes, longest_edges
 from microlith.meshing.lattice.voxel_fields import on_borders
 
 EDGE = 32  # voxels of a block along each axis
@@ -30,7 +31,7 @@ IN_VOLUME, AT_BORDER = 32.0, 20.0
 class Block:
     """A part of the image with its surroundings."""
 
-    phase: NDArray[np.uint8]  # (z, y, x)
+    phase: Phases  # (z, y, x)
     start: tuple[int, ...]  # its first voxel, x first
     inner: tuple[slice, ...]  # the block without its surroundings, array order
 
@@ -44,7 +45,7 @@ class Samples:
     share: float  # of the image that is in blocks
 
 
-def samples(volume: LabelVolume, comm: MPI.Intracomm) -> Samples:
+def image_samples(volume: LabelVolume, comm: MPI.Intracomm) -> Samples:
     """Read blocks of a 3D image; collective.
 
     Args:
@@ -76,7 +77,7 @@ def _window(volume: LabelVolume, grid: tuple[int, ...], number: int) -> tuple[Wi
     return tuple(window), tuple(inner)
 
 
-def tetrahedra(found: Samples, options: MeshOptions, solved: Sequence[int], comm: MPI.Intracomm) -> float:
+def tetrahedra_count(found: Samples, options: MeshOptions, solved: Sequence[int], comm: MPI.Intracomm) -> float:
     """About how many tetrahedra sizes ask for; collective.
 
     Args:
@@ -94,7 +95,7 @@ def tetrahedra(found: Samples, options: MeshOptions, solved: Sequence[int], comm
 
 
 def most_tetrahedra(volume: LabelVolume, options: MeshOptions, solved: Sequence[int]) -> float:
-    """A number that `tetrahedra` does not exceed, known without reading the image."""
+    """A number that `tetrahedra_count` does not exceed, known without reading the image."""
     voxel, sizes = _in_voxels(volume, options, solved)
     edge = np.full(1, min(sizes.shortest_edge, sizes.longest_edge))
     return math.prod(volume.shape) * _of_edges(edge, edge, voxel)
@@ -106,7 +107,7 @@ def _in_voxels(volume: LabelVolume, options: MeshOptions, solved: Sequence[int])
 
 
 def _of_block(block: Block, voxel: tuple[float, ...], sizes: EdgeSizes, solved: Sequence[int]) -> float:
-    longest, _ = edge_lengths(block.phase, block.start, voxel, sizes, solved)
+    longest, _ = longest_edges(block.phase, block.start, voxel, sizes, solved)
     edge = longest.values[0][block.inner]
     return _of_edges(edge, edge[on_borders(block.phase)[block.inner]], voxel)
 

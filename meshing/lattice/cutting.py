@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Flags, Indices, Integers, Numbers, Phases
 from microlith.meshing.lattice.bisection import Keys, Rows, in_order
-from microlith.meshing.lattice.boxes import Neighbourhood, Shared
 from microlith.meshing.lattice.newton import crossings, followed
+from microlith.meshing.lattice.rank_boxes import RankBoxes, SharedVertices
 from microlith.meshing.lattice.voxel_fields import VoxelFields
 from microlith.meshing.mesh.simplices import EDGES, dot, oriented, shortest_edges
 
@@ -29,13 +29,13 @@ class CutCells:
     """Cells that each lie in one phase."""
 
     numbers: Keys  # (n,) of the vertices, sorted, the same on all ranks
-    doubled: NDArray[np.int64]  # (n, dim) twice their coordinates on the lattice
+    doubled: Numbers  # (n, dim) twice their coordinates on the lattice
     points: Array  # (n, dim)
-    cells: NDArray[np.int32]  # (m, dim + 1) rows of `points`, positively oriented
-    phase: NDArray[np.uint8]  # (m,)
+    cells: Indices  # (m, dim + 1) rows of `points`, positively oriented
+    phase: Phases  # (m,)
 
 
-def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: Neighbourhood) -> CutCells:
+def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: RankBoxes) -> CutCells:
     """Cut the cells of this rank's box; collective.
 
     Args:
@@ -83,9 +83,7 @@ def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: Neighbour
     return CutCells(numbers[order], doubled[order], points, cells, label)
 
 
-def _moved(
-    points: Array, shortest: Array, indicators: VoxelFields, extent: Array
-) -> tuple[Array, NDArray[np.uint8], NDArray[np.bool_]]:
+def _moved(points: Array, shortest: Array, indicators: VoxelFields, extent: Array) -> tuple[Array, Phases, Flags]:
     """Move vertices onto an interface near them.
 
     Returns:
@@ -103,7 +101,7 @@ def _moved(
     start = points[near]
     fixed = (start == 0) | (start == extent)
 
-    def step(going: NDArray[np.int64], here: Array) -> Array:
+    def step(going: Numbers, here: Array) -> Array:
         difference, slope = indicators.difference_and_gradient(a[going], b[going], here)
         slope[fixed[going]] = 0.0
         return -(difference / np.maximum(dot(slope.T, slope.T), 1e-3))[:, None] * slope
@@ -121,19 +119,19 @@ def _moved(
 
 def _ends_moved(
     points: Array,
-    free: NDArray[np.bool_],
+    free: Flags,
     shortest: Array,
-    fixed: NDArray[np.bool_],
-    ends: NDArray[np.int64],
+    fixed: Flags,
+    ends: Numbers,
     middles: Array,
-    shared: Shared,
-) -> tuple[Array, NDArray[np.bool_]]:
+    shared: SharedVertices,
+) -> tuple[Array, Flags]:
     """Move vertices to where an edge of theirs changes its phase very close to them; collective.
 
     Newton's method may have led to another interface, or to none. Of several such edges the closest cut counts.
     """
     own = np.full(len(points), np.inf)
-    near: list[tuple[NDArray[np.int64], Array, Array]] = []
+    near: list[tuple[Numbers, Array, Array]] = []
     for side in (0, 1):
         vertex = ends[:, side]
         way = middles - points[vertex]
@@ -151,9 +149,7 @@ def _ends_moved(
     return np.where(moved[:, None], target, points), free & ~moved
 
 
-def _range(
-    cells: Rows, phase: NDArray[np.uint8], free: NDArray[np.bool_]
-) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+def _range(cells: Rows, phase: Phases, free: Flags) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """Lowest and highest phase (m,) of the vertices of each cell that are not on an interface; 256 and -1 for none."""
     wide = phase.astype(np.int16)
     low, high = np.where(free, wide, np.int16(256)), np.where(free, wide, np.int16(-1))
@@ -167,10 +163,10 @@ def _range(
 def _cuts(
     cells: Rows,
     points: Array,
-    phase: NDArray[np.uint8],
-    free: NDArray[np.bool_],
+    phase: Phases,
+    free: Flags,
     indicators: VoxelFields,
-) -> tuple[NDArray[np.int64], Array]:
+) -> tuple[Numbers, Array]:
     """Edges between two phases: their ends (k, 2), lower number first, and points (k, dim) where the phase changes."""
     count = len(points)
     found = []
@@ -183,13 +179,13 @@ def _cuts(
     start, way = points[ends[:, 0]], points[ends[:, 1]] - points[ends[:, 0]]
     before, after = phase[ends[:, 0]], phase[ends[:, 1]]
 
-    def difference(which: NDArray[np.int64], share: Array) -> Array:
+    def difference(which: Numbers, share: Array) -> Array:
         return indicators.difference(before[which], after[which], start[which] + share[:, None] * way[which])
 
     return ends, start + crossings(difference, len(ends))[:, None] * way
 
 
-def _split(cells: Rows, ends: NDArray[np.int64], rank: NDArray[np.int64], first: int) -> Rows:
+def _split(cells: Rows, ends: Numbers, rank: Numbers, first: int) -> Rows:
     """Bisect cells at all cut edges, that of the highest rank first, so that neighbours cut their common facet alike.
 
     Args:
@@ -220,7 +216,7 @@ def _split(cells: Rows, ends: NDArray[np.int64], rank: NDArray[np.int64], first:
     return np.concatenate([*done, cells])
 
 
-def _cut_edges(cells: Rows, ends: NDArray[np.int64], first: int) -> NDArray[np.int32]:
+def _cut_edges(cells: Rows, ends: Numbers, first: int) -> Indices:
     """Which cut edge each edge of the cells is (m, edges); -1 for none."""
     packed = _packed(ends[:, 0], ends[:, 1], first)
     pairs = EDGES[cells.shape[1] - 1]
@@ -233,6 +229,6 @@ def _cut_edges(cells: Rows, ends: NDArray[np.int64], first: int) -> NDArray[np.i
     return edge
 
 
-def _packed(one: NDArray[np.integer], other: NDArray[np.integer], count: int) -> NDArray[np.int64]:
+def _packed(one: Integers, other: Integers, count: int) -> Numbers:
     """A number for each pair of vertices, whichever comes first; `count` is larger than both."""
     return np.minimum(one, other).astype(np.int64) * count + np.maximum(one, other)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES, MeshOptions
-from microlith.meshing.lattice.thin_parts import critical, thin
+from microlith.imaging.typing import Flags, Numbers, Phases, Singles
+from microlith.meshing.lattice.thin_parts import critical_voxels, thin_voxels
 from microlith.meshing.lattice.voxel_fields import VoxelFields, on_borders
 
 OTHER_SIZE = 2.5  # voxels, at surfaces that no size names
@@ -18,11 +18,11 @@ WHOLE = 1.3  # longest edge per size where cells are not cut
 GROWTH_UNSOLVED = 0.75  # of edges per distance in phases that the solver never sees
 GROWTH_LARGEST = 0.75  # more, and a long edge near a surface might not notice it from its middle
 THIN, CRITICAL = 2.2, 1.3  # voxels: longest edges that notice parts of two voxels' thickness, and of one
-MENDED = 0.8  # longest edge per size around voxels that came out in another phase, where sizes are no coarser than
-FAITHFUL = 2.5  # so many voxels: who asks for coarser ones wants few cells,
-LOST = 0.3  # and around those of them that touch no voxel of their own phase that came out right,
-SPECK = 0.6  # but no shorter than so many voxels, which find a voxel that stands alone
-THINNEST = 0.65  # of a size: edges this much shorter than asked for are made where thin parts would be lost
+SHORTENED = 0.8  # longest edge per size around voxels whose centres came out in a cell of another phase
+FINE = 2.5  # voxels: where sizes are larger, edges are not shortened around such voxels, as few cells are asked for
+LOST = 0.3  # longest edge per size around such voxels that touch none of their own phase that came out right
+SPECK = 0.6  # voxels: shortest of these edges, which is short enough to find a voxel that stands alone
+THINNEST = 0.65  # shortest edge per size: what thin parts may take beyond what is asked for
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def edge_sizes(
     )
 
 
-def edge_lengths(
-    phase: NDArray[np.uint8], start: tuple[int, ...], voxel: tuple[float, ...], sizes: EdgeSizes, solved: Sequence[int]
-) -> tuple[VoxelFields, NDArray[np.bool_]]:
+def longest_edges(
+    phase: Phases, start: tuple[int, ...], voxel: tuple[float, ...], sizes: EdgeSizes, solved: Sequence[int]
+) -> tuple[VoxelFields, Flags]:
     """Find the longest edges wanted at the centres of the voxels of a window, and the voxels in thin parts.
 
     Args:
@@ -127,9 +127,9 @@ def edge_lengths(
         chosen = [index for index, value in sizes.named.items() if value == size]
         surface = on_borders(phase, chosen)
         np.minimum(length, CUT * size + growth * _distance(surface, sampling), out=length)
-    narrow = thin(phase)
+    narrow = thin_voxels(phase)
     least = THINNEST * sizes.smallest
-    vital = critical(phase, narrow)
+    vital = critical_voxels(phase, narrow)
     # A coarser mesh does not lose thin parts: it would be one of another structure.
     finer = min(1.0, sizes.coarseness)
     for voxels, edge in ((narrow, max(THIN * finer, least)), (vital, max(CRITICAL * finer, least))):
@@ -139,23 +139,21 @@ def edge_lengths(
     return VoxelFields(length[None], start, voxel), narrow
 
 
-def mended(
-    lengths: VoxelFields, phase: NDArray[np.uint8], mistaken: NDArray[np.int64], sizes: EdgeSizes
-) -> VoxelFields:
+def shortened(lengths: VoxelFields, phase: Phases, mistaken: Numbers, sizes: EdgeSizes) -> VoxelFields:
     """Shorter edges around voxels whose centres came out in cells of another phase.
 
     Args:
-        lengths: What `edge_lengths` gave for a window.
+        lengths: What `longest_edges` gave for a window.
         phase: Phases of its voxels, ([z,] y, x).
         mistaken: Those voxels (dim, n), x first; some may lie outside the window.
         sizes: What is asked for.
     """
     place = mistaken[::-1] - np.array(lengths.start[::-1])[:, None]
     place = place[:, ((place >= 0) & (place < np.array(phase.shape)[:, None])).all(axis=0)]
-    usual = max(CRITICAL * min(1.0, sizes.coarseness), MENDED * sizes.smallest)
+    usual = max(CRITICAL * min(1.0, sizes.coarseness), SHORTENED * sizes.smallest)
     shorter = lengths.values[0]
     lost = place[:, ~_beside_right_ones(phase, place)]
-    everywhere = [(place, usual)] if sizes.smallest <= FAITHFUL else []
+    everywhere = [(place, usual)] if sizes.smallest <= FINE else []
     for where, edge in [*everywhere, (lost, sizes.lost_edge)]:
         around = np.zeros(phase.shape, bool)
         around[tuple(where)] = True
@@ -164,7 +162,7 @@ def mended(
     return VoxelFields(shorter[None], lengths.start, lengths.voxel)
 
 
-def _beside_right_ones(phase: NDArray[np.uint8], mistaken: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _beside_right_ones(phase: Phases, mistaken: Numbers) -> Flags:
     """Which of the mistaken voxels (dim, n) touch one of their own phase that is not mistaken."""
     wrong = np.zeros(phase.shape, bool)
     wrong[tuple(mistaken)] = True
@@ -178,9 +176,9 @@ def _beside_right_ones(phase: NDArray[np.uint8], mistaken: NDArray[np.int64]) ->
 
 
 def _refine_gaps(
-    length: NDArray[np.float32],
-    phase: NDArray[np.uint8],
-    distance: NDArray[np.float32],
+    length: Singles,
+    phase: Phases,
+    distance: Singles,
     sampling: tuple[float, ...],
     sizes: EdgeSizes,
     solved: Sequence[int],
@@ -201,7 +199,7 @@ def _refine_gaps(
                 np.minimum(length, edge + sizes.edge_growth * _distance(narrow, sampling), out=length)
 
 
-def _distance(voxels: NDArray[np.bool_], sampling: tuple[float, ...]) -> NDArray[np.float32]:
+def _distance(voxels: Flags, sampling: tuple[float, ...]) -> Singles:
     if not voxels.any():
         return np.full(voxels.shape, 1e9, np.float32)
     return np.asarray(ndimage.distance_transform_edt(~voxels, sampling=sampling), np.float32)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from microlith.imaging.typing import Flags, Phases, Singles
 from microlith.meshing.lattice.voxel_fields import VoxelFields
 
 SMOOTHING = 1.5  # standard deviation of the narrower Gaussian, voxels
@@ -16,7 +17,11 @@ LONE = 0.5  # more of its indicator per further axis along which a voxel is alon
 
 
 def indicators(
-    phase: NDArray[np.uint8], phases: int, start: tuple[int, ...], voxel: tuple[float, ...], thin: NDArray[np.bool_]
+    phase: Phases,
+    phases: int,
+    start: tuple[int, ...],
+    voxel: tuple[float, ...],
+    thin_voxels: Flags,
 ) -> VoxelFields:
     """Smooth the indicator of each phase, yet so that the phase of each voxel leads at its centre.
 
@@ -32,7 +37,7 @@ def indicators(
         phases: Number of phases.
         start: First voxel of the window, x first.
         voxel: Edges of a voxel, x first.
-        thin: Voxels in parts that are too thin, shaped as `phase`.
+        thin_voxels: Voxels in parts that are too thin, shaped as `phase`.
 
     Returns:
         One field per phase.
@@ -43,20 +48,20 @@ def indicators(
     for deviation in (FALLBACK, 0.0):
         own, other = _lead(values, phase)
         lost = own - other < LOST
-        weight = _weight(lost | thin if deviation == 0 else lost & ~thin)
+        weight = _weight(lost | thin_voxels if deviation == 0 else lost & ~thin_voxels)
         for index in range(phases):
             inside = phase == index
             narrow = _smoothed(inside, deviation) if deviation else inside
             values[index] += weight * (narrow - values[index])
     own, other = _lead(values, phase)
     raised = np.maximum(own, other + MARGIN)
-    raised += np.where(thin, LONE * np.maximum(_lone_axes(phase) - 1, 0), 0.0).astype(np.float32)
+    raised += np.where(thin_voxels, LONE * np.maximum(_lone_axes(phase) - 1, 0), 0.0).astype(np.float32)
     for index in range(phases):
         np.copyto(values[index], raised, where=phase == index)
     return VoxelFields(values, start, voxel)
 
 
-def _smoothed(inside: NDArray[np.bool_], deviation: float) -> NDArray[np.float32]:
+def _smoothed(inside: Flags, deviation: float) -> Singles:
     exact = inside.astype(np.float32)
     if not inside.any():
         return exact
@@ -65,7 +70,7 @@ def _smoothed(inside: NDArray[np.bool_], deviation: float) -> NDArray[np.float32
     return np.asarray(smooth)
 
 
-def _lead(values: NDArray[np.float32], phase: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _lead(values: Singles, phase: Phases) -> tuple[Singles, Singles]:
     """Indicator of each voxel's own phase, and the largest of the others; shaped as `phase`."""
     own = np.empty(phase.shape, np.float32)
     other = np.full(phase.shape, -np.inf, np.float32)
@@ -76,13 +81,13 @@ def _lead(values: NDArray[np.float32], phase: NDArray[np.uint8]) -> tuple[NDArra
     return own, other
 
 
-def _weight(voxels: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _weight(voxels: Flags) -> Singles:
     """One on these voxels and their neighbours, smoothly zero a little farther away."""
     wide = ndimage.binary_dilation(voxels).astype(np.float32)
     return np.asarray(ndimage.gaussian_filter(wide, 0.5, truncate=CUT))
 
 
-def _lone_axes(phase: NDArray[np.uint8]) -> NDArray[np.int8]:
+def _lone_axes(phase: Phases) -> NDArray[np.int8]:
     """Number of axes along which both neighbours of a voxel are of other phases; shaped as `phase`."""
     alone = np.zeros(phase.shape, np.int8)
     for axis in range(phase.ndim):

@@ -15,16 +15,16 @@ from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.typing import Array, Numbers
 from microlith.meshing.fidelity.agreement import mistaken
-from microlith.meshing.lattice.bisection import Lattice, Range, refined, simplices
-from microlith.meshing.lattice.boxes import Neighbourhood, split
+from microlith.meshing.lattice.bisection import BoxRange, Lattice, refined, simplices_of_box
 from microlith.meshing.lattice.cutting import CutCells, cut_cells
-from microlith.meshing.lattice.edge_lengths import EdgeSizes, edge_lengths, edge_sizes, mended
+from microlith.meshing.lattice.edge_lengths import EdgeSizes, edge_sizes, longest_edges, shortened
 from microlith.meshing.lattice.indicators import REACH, indicators
-from microlith.meshing.lattice.placing import placed, vertices
+from microlith.meshing.lattice.placing import placed, surroundings
+from microlith.meshing.lattice.rank_boxes import RankBoxes, boxes_of_ranks
 from microlith.meshing.lattice.repair import repaired
 from microlith.meshing.lattice.voxel_fields import VoxelFields
 from microlith.meshing.mesh.phasemesh import ImageMesh
-from microlith.meshing.mesh.simplices import measures
+from microlith.meshing.mesh.simplices import signed_measures
 
 FEWEST_BOXES = 4  # coarse boxes along the longest edge of the image
 RIM = 12  # voxels around a box beyond the reach of fields and indicators: thin parts, interpolation, moved vertices
@@ -65,7 +65,7 @@ def lattice_mesh(
     sizes = edge_sizes(options, volume.names, solved, volume.unit, extent)
     lattice = _lattice(extent, sizes)
     weights, borders = _survey(volume, lattice, solved, comm)
-    where = Neighbourhood(comm, lattice, split(weights, comm.size))
+    where = RankBoxes(comm, lattice, boxes_of_ranks(weights, comm.size))
 
     say("reading and smoothing the image")
     window = _window(where.own, lattice, volume, voxel, sizes)
@@ -73,7 +73,7 @@ def lattice_mesh(
     phase, start = portion.phase, portion.start
 
     def fields() -> tuple[VoxelFields, VoxelFields]:
-        longest, thin = edge_lengths(phase, start, voxel, sizes, solved)
+        longest, thin = longest_edges(phase, start, voxel, sizes, solved)
         return longest, indicators(phase, len(volume.names), start, voxel, thin)
 
     longest, smooth = together(comm, fields)
@@ -82,7 +82,7 @@ def lattice_mesh(
     wrong = together(comm, lambda: mistaken(cut.points, cut.cells, cut.phase, phase, start, voxel, volume.grid))
     wrong = np.concatenate(comm.allgather(wrong), axis=1)  # few: one voxel in a hundred
     if wrong.size and sizes.coarseness <= 1.0:  # a mesh coarser than asked for is there to be compared with
-        shorter = together(comm, lambda: mended(longest, phase, wrong, sizes))
+        shorter = together(comm, lambda: shortened(longest, phase, wrong, sizes))
         if comm.allreduce(bool((shorter.values < longest.values).any()), MPI.LOR):
             say("refining it where cells are too coarse for the voxels")
             del cut
@@ -101,11 +101,11 @@ def lattice_mesh(
     )
 
 
-def _cut(longest: VoxelFields, smooth: VoxelFields, where: Neighbourhood) -> CutCells:
+def _cut(longest: VoxelFields, smooth: VoxelFields, where: RankBoxes) -> CutCells:
     """Refine the lattice to these lengths of edges and cut its cells along the interfaces; collective."""
     lattice = where.lattice
     stages = refined(lattice, where.own, lambda at, edge: edge > longest.at(at)[0], where.exchange)
-    keys, cells = together(where.comm, lambda: simplices(lattice, where.own, stages))
+    keys, cells = together(where.comm, lambda: simplices_of_box(lattice, where.own, stages))
     return cut_cells(keys, cells, smooth, where)
 
 
@@ -154,7 +154,7 @@ def _counted(volume: LabelVolume, lattice: Lattice, solved: Sequence[int], slab:
     return np.concatenate([work.ravel(), faces.ravel()])
 
 
-def _window(box: Range, lattice: Lattice, volume: LabelVolume, voxel: tuple[float, ...], sizes: EdgeSizes) -> Window:
+def _window(box: BoxRange, lattice: Lattice, volume: LabelVolume, voxel: tuple[float, ...], sizes: EdgeSizes) -> Window:
     """Voxels of which a rank must know the phase to mesh its box."""
     if box.empty:
         return tuple((0, min(2, count)) for count in volume.shape)  # of no use, but not nothing
@@ -171,7 +171,7 @@ def _window(box: Range, lattice: Lattice, volume: LabelVolume, voxel: tuple[floa
 def _fitted(
     cut: CutCells,
     smooth: VoxelFields,
-    where: Neighbourhood,
+    where: RankBoxes,
     volume: LabelVolume,
     voxel: tuple[float, ...],
     borders: Array,
@@ -180,13 +180,13 @@ def _fitted(
     comm = where.comm
     extent = np.array(where.lattice.extent)
     phases = len(volume.names)
-    about = vertices(cut, phases, extent, where.shared(cut.numbers, cut.doubled))
+    about = surroundings(cut, phases, extent, where.shared(cut.numbers, cut.doubled))
     wanted = np.array(volume.counts) * math.prod(voxel)
     lead: Array = np.zeros(phases)
     points = repaired(placed(cut.points, cut, about, smooth, lead, extent), cut, about, extent)
     gain, before = 1.0, None
     for _ in range(PASSES):
-        amounts = np.bincount(cut.phase, weights=measures(points, cut.cells), minlength=phases)
+        amounts = np.bincount(cut.phase, weights=signed_measures(points, cut.cells), minlength=phases)
         missing = wanted - comm.allreduce(amounts)
         if (np.abs(missing) <= np.maximum(EXACT * wanted, 1e-6)).all():
             break

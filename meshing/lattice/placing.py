@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from microlith.imaging.typing import Array, Flags
-from microlith.meshing.lattice.boxes import Shared
+from microlith.imaging.typing import Array, Flags, Indices, Numbers
 from microlith.meshing.lattice.cutting import CutCells
 from microlith.meshing.lattice.newton import followed
+from microlith.meshing.lattice.rank_boxes import SharedVertices
 from microlith.meshing.lattice.voxel_fields import VoxelFields
 from microlith.meshing.mesh.simplices import dot, sharpness, shortest_edges
 
@@ -21,13 +20,13 @@ HALVINGS = 3  # of a move that spoils a cell, before it is given up
 
 
 @dataclass(frozen=True)
-class Vertices:
+class VertexSurroundings:
     """What the vertices of a rank's cells lie on."""
 
     phases: Flags  # (n, phases) of the cells around each
     fixed: Flags  # (n, dim) coordinates held by the faces of the image
     shortest: Array  # (n,) shortest edge at each
-    shared: Shared
+    shared: SharedVertices
 
     @property
     def on_interface(self) -> Flags:
@@ -35,7 +34,7 @@ class Vertices:
         return np.asarray(self.phases.sum(axis=1) > 1)
 
 
-def vertices(cut: CutCells, phases: int, extent: Array, shared: Shared) -> Vertices:
+def surroundings(cut: CutCells, phases: int, extent: Array, shared: SharedVertices) -> VertexSurroundings:
     """Find what each vertex lies on; collective.
 
     Args:
@@ -48,7 +47,7 @@ def vertices(cut: CutCells, phases: int, extent: Array, shared: Shared) -> Verti
     for corner in range(cut.cells.shape[1]):
         around[cut.cells[:, corner], cut.phase] = True
     bits = shared.combined(np.packbits(around, axis=1), np.bitwise_or)
-    return Vertices(
+    return VertexSurroundings(
         phases=np.unpackbits(bits, axis=1, count=phases).astype(bool),
         fixed=(cut.points == 0) | (cut.points == extent),
         shortest=shared.combined(shortest_edges(cut.points, cut.cells), np.minimum),
@@ -56,7 +55,9 @@ def vertices(cut: CutCells, phases: int, extent: Array, shared: Shared) -> Verti
     )
 
 
-def placed(points: Array, cut: CutCells, about: Vertices, indicators: VoxelFields, lead: Array, extent: Array) -> Array:
+def placed(
+    points: Array, cut: CutCells, about: VertexSurroundings, indicators: VoxelFields, lead: Array, extent: Array
+) -> Array:
     """Move the vertices on interfaces to where the indicators of their phases are equal; collective.
 
     Where cells of three phases meet, that is a line; where more do, a point. A move that would make a cell sharper than
@@ -81,7 +82,7 @@ def placed(points: Array, cut: CutCells, about: Vertices, indicators: VoxelField
     cells = cut.cells[touching(cut.cells, moving)]
     before = np.maximum(sharpness(points, cells), GOOD) + 1e-9
     share = np.ones(len(points))
-    check: NDArray[np.int64] = np.arange(len(cells))
+    check: Numbers = np.arange(len(cells))
     while True:
         moved = points + share[:, None] * way
         spoiled = sharpness(moved, cells[check]) > before[check]
@@ -98,7 +99,7 @@ def _either(one: bool, other: bool) -> bool:
     return one or other
 
 
-def touching(cells: NDArray[np.int32], vertex: Flags) -> Flags:
+def touching(cells: Indices, vertex: Flags) -> Flags:
     """Cells (m,) with one of the flagged vertices (n,)."""
     found = vertex[cells[:, 0]]
     for corner in range(1, cells.shape[1]):
@@ -108,8 +109,8 @@ def touching(cells: NDArray[np.int32], vertex: Flags) -> Flags:
 
 def _ways(
     start: Array,
-    about: Vertices,
-    chosen: NDArray[np.int64],
+    about: VertexSurroundings,
+    chosen: Numbers,
     indicators: VoxelFields,
     lead: Array,
     extent: Array,
@@ -117,7 +118,7 @@ def _ways(
     """Ways (n, dim) of the chosen vertices to their places, by Newton's method with steps of least length."""
     around, fixed = about.phases[chosen], about.fixed[chosen]
 
-    def step(going: NDArray[np.int64], here: Array) -> Array:
+    def step(going: Numbers, here: Array) -> Array:
         return _step(here, around[going], fixed[going], indicators, lead)
 
     way = followed(start, STEPS, ARRIVED, extent, step) - start
@@ -130,7 +131,7 @@ def _step(at: Array, around: Flags, fixed: Flags, indicators: VoxelFields, lead:
     several = around.sum(axis=1)
     equations = min(at.shape[1], around.shape[1] - 1)
     values = np.where(around.T, indicators.at(at) + lead[:, None], -np.inf)
-    order: list[NDArray[np.int64]] = []
+    order: list[Numbers] = []
     for _ in range(equations + 1):
         best = values.argmax(axis=0)
         order.append(best)

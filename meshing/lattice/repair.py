@@ -3,13 +3,12 @@
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
-from microlith.imaging.typing import Array, Flags
-from microlith.meshing.lattice.boxes import Shared
+from microlith.imaging.typing import Array, Flags, Indices, Numbers
 from microlith.meshing.lattice.cutting import CutCells
-from microlith.meshing.lattice.moves import Around, Moves, sharpest
-from microlith.meshing.lattice.placing import Vertices, touching
+from microlith.meshing.lattice.placing import VertexSurroundings, touching
+from microlith.meshing.lattice.rank_boxes import SharedVertices
+from microlith.meshing.lattice.trial_moves import CellsAround, TrialMoves, sharpest_after
 from microlith.meshing.mesh.simplices import sharpness
 
 SHARP = float(np.cos(np.radians(12.7)))  # cells sharper than that are repaired
@@ -19,7 +18,7 @@ SWEEPS = 25
 ATTEMPTS = 4
 
 
-def repaired(points: Array, cut: CutCells, about: Vertices, extent: Array) -> Array:
+def repaired(points: Array, cut: CutCells, about: VertexSurroundings, extent: Array) -> Array:
     """Move vertices of sharp cells to where the sharpest cell around them is least sharp; collective.
 
     In each sweep, those vertices move that gain most among all vertices of their cells, so that no two of them have a
@@ -60,14 +59,14 @@ def repaired(points: Array, cut: CutCells, about: Vertices, extent: Array) -> Ar
     return points
 
 
-def _vertices_of(chosen: Flags, cells: NDArray[np.int32], count: int) -> Flags:
+def _vertices_of(chosen: Flags, cells: Indices, count: int) -> Flags:
     """Vertices (count,) of the chosen cells."""
     found = np.zeros(count, bool)
     found[cells[chosen]] = True
     return found
 
 
-def _spread(start: Flags, cells: NDArray[np.int32], shared: Shared) -> Flags:
+def _spread(start: Flags, cells: Indices, shared: SharedVertices) -> Flags:
     """Vertices with a cell in common with those flagged, on all ranks."""
     start = shared.combined(start, np.logical_or)
     return shared.combined(_vertices_of(touching(cells, start), cells, len(start)), np.logical_or)
@@ -75,12 +74,12 @@ def _spread(start: Flags, cells: NDArray[np.int32], shared: Shared) -> Flags:
 
 def _sweep(
     points: Array,
-    cells: NDArray[np.int32],
+    cells: Indices,
     cosine: Array,
     active: Flags,
     number: int,
     cut: CutCells,
-    about: Vertices,
+    about: VertexSurroundings,
     extent: Array,
 ) -> int:
     """Move some of the active vertices, and bring the cosines of their cells up to date; returns how many."""
@@ -93,8 +92,8 @@ def _sweep(
     place = row[cells]
     now = shared.combined(_worst(cosine[near], place, len(rows)), np.maximum)
     reach = np.where(about.fixed[rows], 0.0, about.shortest[rows][:, None])
-    moves = Moves(points[rows], reach, _ways(points.shape[1], number), extent)
-    own = sharpest(Around(points, cells, place, cosine[near]), moves, now, shared.alone(len(rows)))
+    moves = TrialMoves(points[rows], reach, _ways(points.shape[1], number), extent)
+    own = sharpest_after(CellsAround(points, cells, place, cosine[near]), moves, now, shared.alone(len(rows)))
     best, best_at = now, moves.start
     for way, found in enumerate(shared.combined(own.T, np.maximum).T):
         better = found < best
@@ -126,7 +125,7 @@ def _ways(dim: int, number: int) -> Array:
     return np.array([reach * rotation @ way / np.sqrt(way @ way) for reach in reaches for way in signs])
 
 
-def _worst(of_cell: Array, place: NDArray[np.int64], count: int) -> Array:
+def _worst(of_cell: Array, place: Numbers, count: int) -> Array:
     """Largest value (count,) of the cells around each vertex."""
     worst = np.full(count, -1.0)
     for corner in range(place.shape[1]):
@@ -135,6 +134,6 @@ def _worst(of_cell: Array, place: NDArray[np.int64], count: int) -> Array:
     return worst
 
 
-def _scatter(numbers: NDArray[np.int64]) -> Array:
+def _scatter(numbers: Numbers) -> Array:
     """A fraction for each number that decides between equals, the same on all ranks."""
     return np.asarray(((numbers * 2654435761) % 1048573) / 1048573)

@@ -3,15 +3,15 @@
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
+from microlith.imaging.typing import Flags, Numbers, Phases
 from microlith.meshing.lattice.voxel_fields import on_borders
 
 FAR = 2.3  # voxels: in a part of three or more voxels, one without a face to another phase is that near
 REACH = 4  # voxels on each side on which the verdict on a voxel depends
 
 
-def thin(phase: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def thin_voxels(phase: Phases) -> Flags:
     """Voxels in parts of at most two voxels' thickness: all within FAR of them is at a border, or in another phase.
 
     Args:
@@ -32,7 +32,7 @@ def thin(phase: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return result.reshape(phase.shape)
 
 
-def critical(phase: NDArray[np.uint8], thin_voxels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def critical_voxels(phase: Phases, among: Flags) -> Flags:
     """Thin voxels without which a part would fall apart, be pierced, or vanish.
 
     That is where the voxel's phase in its neighbourhood, or all else there, is not one piece (no simple point: G.
@@ -41,12 +41,12 @@ def critical(phase: NDArray[np.uint8], thin_voxels: NDArray[np.bool_]) -> NDArra
 
     Args:
         phase: Phases of the voxels, ([z,] y, x).
-        thin_voxels: What `thin` says of them.
+        among: What `thin_voxels` says of them.
     """
     dim = phase.ndim
     padded = np.pad(phase.astype(np.int16), 1, constant_values=-1).ravel()
     steps = _steps(tuple(n + 2 for n in phase.shape))
-    chosen = np.flatnonzero(thin_voxels)
+    chosen = np.flatnonzero(among)
     at = _padded(chosen, phase.shape, 1) @ steps
     offsets = np.array([o for o in product((-1, 0, 1), repeat=dim) if any(o)])
     around = padded[at[:, None] + offsets @ steps]
@@ -66,7 +66,7 @@ def critical(phase: NDArray[np.uint8], thin_voxels: NDArray[np.bool_]) -> NDArra
     return result.reshape(phase.shape)
 
 
-def _pieces(inside: NDArray[np.bool_], joined: NDArray[np.bool_], touching: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _pieces(inside: Flags, joined: Flags, touching: Flags) -> Numbers:
     """Number of pieces (n,) of the neighbours `inside` (n, k) that touch the voxel, with one of `touching` (k,).
 
     `joined` (k, k) says which neighbours are neighbours.
@@ -88,11 +88,11 @@ def _pieces(inside: NDArray[np.bool_], joined: NDArray[np.bool_], touching: NDAr
     return np.asarray(heads[:, 1:].sum(axis=1))
 
 
-def _steps(shape: tuple[int, ...]) -> NDArray[np.int64]:
+def _steps(shape: tuple[int, ...]) -> Numbers:
     """Distance in memory of neighbours along each axis of an array."""
     return np.array([int(np.prod(shape[i + 1 :])) for i in range(len(shape))], np.int64)
 
 
-def _padded(flat: NDArray[np.int64], shape: tuple[int, ...], width: int) -> NDArray[np.int64]:
+def _padded(flat: Numbers, shape: tuple[int, ...], width: int) -> Numbers:
     """Indices (n, dim) in an array padded by `width` of the flat indices in one of `shape`."""
     return np.stack(np.unravel_index(flat, shape), axis=1) + width

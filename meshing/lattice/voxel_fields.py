@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from microlith.imaging.parallel.large_arrays import cached
-from microlith.imaging.typing import Array
+from microlith.imaging.parallel.large_arrays import cached_slices
+from microlith.imaging.typing import Array, Flags, Integers, Numbers, Phases, Singles
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,40 +16,38 @@ class VoxelFields:
     What comes out for a point does not depend on the window, to the last bit, as long as the window has the point.
     """
 
-    values: NDArray[np.float32]  # (fields, [z,] y, x)
+    values: Singles  # (fields, [z,] y, x)
     start: tuple[int, ...]  # first voxel of the window, x first
     voxel: tuple[float, ...]  # edges of a voxel in the units of points, x first
 
     def at(self, points: Array) -> Array:
         """All fields (fields, n) at points (n, dim)."""
         result = np.empty((len(self.values), len(points)))
-        for part in cached(len(points)):
+        for part in cached_slices(len(points)):
             index, fraction = self._cells(points[part])
             for field, row in zip(self.values, result, strict=True):
                 row[part] = _interpolated(_values(field, index, self._steps), fraction)
         return result
 
-    def difference(self, one: NDArray[np.integer], other: NDArray[np.integer], points: Array) -> Array:
+    def difference(self, one: Integers, other: Integers, points: Array) -> Array:
         """By how much one field is above another (n,), two for each point (n, dim)."""
         result = np.empty(len(points))
-        for part in cached(len(points)):
+        for part in cached_slices(len(points)):
             index, fraction = self._cells(points[part])
             result[part] = _interpolated(self._gaps(one[part], other[part], index), fraction)
         return result
 
-    def difference_and_gradient(
-        self, one: NDArray[np.integer], other: NDArray[np.integer], points: Array
-    ) -> tuple[Array, Array]:
+    def difference_and_gradient(self, one: Integers, other: Integers, points: Array) -> tuple[Array, Array]:
         """As `difference`, and its gradients (n, dim)."""
         values, slopes = np.empty(len(points)), np.empty(points.shape)
-        for part in cached(len(points)):
+        for part in cached_slices(len(points)):
             index, fraction = self._cells(points[part])
             values[part], slope = _with_gradient(self._gaps(one[part], other[part], index), fraction)
             for axis, (column, edge) in enumerate(zip(slope, self.voxel, strict=True)):
                 slopes[part, axis] = column / edge
         return values, slopes
 
-    def _gaps(self, one: NDArray[np.integer], other: NDArray[np.integer], index: NDArray[np.int64]) -> list[Array]:
+    def _gaps(self, one: Integers, other: Integers, index: Numbers) -> list[Array]:
         """Differences of two fields for each point at the voxels around it."""
         places = (index + field.astype(np.int64) * self.values[0].size for field in (one, other))
         above, below = (_values(self.values, place, self._steps) for place in places)
@@ -62,7 +59,7 @@ class VoxelFields:
         shape = self.values.shape[:0:-1]
         return tuple(int(step) for step in np.concatenate([[1], np.cumprod(shape[:-1])]))
 
-    def _cells(self, points: Array) -> tuple[NDArray[np.int64], list[Array]]:
+    def _cells(self, points: Array) -> tuple[Numbers, list[Array]]:
         """The lowest of the voxels around each point, and the place between it and the next along each axis."""
         index = np.zeros(len(points), np.int64)
         fraction = []
@@ -78,7 +75,7 @@ class VoxelFields:
         return index, fraction
 
 
-def _values(field: NDArray[np.float32], index: NDArray[np.int64], steps: tuple[int, ...]) -> list[Array]:
+def _values(field: Singles, index: Numbers, steps: tuple[int, ...]) -> list[Array]:
     """At the 2^dim voxels from these on: along x first, then along y, then along z."""
     flat = field.reshape(-1)
     places = [index]
@@ -105,7 +102,7 @@ def _with_gradient(corners: list[Array], fraction: list[Array]) -> tuple[Array, 
     return corners[0], [slope[0] for slope in slopes]
 
 
-def on_borders(phase: NDArray[np.uint8], chosen: Sequence[int] | None = None) -> NDArray[np.bool_]:
+def on_borders(phase: Phases, chosen: Sequence[int] | None = None) -> Flags:
     """Voxels with a face between two phases, one of them among the chosen if given; shaped as `phase`."""
     inside = None if chosen is None else np.isin(np.arange(256), chosen)
     border = np.zeros(phase.shape, bool)

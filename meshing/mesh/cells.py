@@ -8,14 +8,13 @@ import math
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dolfinx import mesh as dmesh
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Indices, Numbers
 
 
-def _kuhn(dim: int) -> NDArray[np.intp]:
+def _kuhn(dim: int) -> Numbers:
     """Corners of the simplices that fill a box: one for each way along its edges from the first corner to the last."""
     ways = permutations(range(dim))
     return np.array([[sum(1 << axis for axis in way[:k]) for k in range(dim + 1)] for way in ways])
@@ -25,11 +24,11 @@ def _kuhn(dim: int) -> NDArray[np.intp]:
 _KUHN = {4: _kuhn(2), 8: _kuhn(3)}
 
 
-def cell_nodes(mesh: dmesh.Mesh) -> NDArray[np.int32]:
+def cell_nodes(mesh: dmesh.Mesh) -> Indices:
     """Rows of mesh.geometry.x of the corners of this rank's own cells, shape (n, corners), of a mesh of degree 1."""
     geometry = mesh.geometry
     # DOLFINx 0.11 has one list per kind of cell and deprecates the attribute of 0.9.
-    nodes: NDArray[np.int32] = geometry.dofmaps[0] if hasattr(geometry, "dofmaps") else geometry.dofmap
+    nodes: Indices = geometry.dofmaps[0] if hasattr(geometry, "dofmaps") else geometry.dofmap
     return nodes[: mesh.topology.index_map(mesh.topology.dim).size_local]
 
 
@@ -38,7 +37,7 @@ def cell_corners(mesh: dmesh.Mesh) -> Array:
     return mesh.geometry.x[cell_nodes(mesh), : mesh.topology.dim]
 
 
-def facet_corners(mesh: dmesh.Mesh, facets: NDArray[np.int32]) -> Array:
+def facet_corners(mesh: dmesh.Mesh, facets: Indices) -> Array:
     """Corners of some of this rank's facets as segments (n, 2, 2) or triangles (n, 3, 3); a rectangle is two."""
     dim = mesh.topology.dim
     if len(facets) == 0:  # DOLFINx 0.9 divides by their number
@@ -79,7 +78,7 @@ def diameters(corners: Array) -> Array:
     return np.sqrt(np.max(squared, axis=0))
 
 
-def split(values: NDArray[np.float64]) -> Array:
+def as_simplices(values: Array) -> Array:
     """What belongs to the corners of cells (n, corners, ...) given to the simplices that fill them.
 
     Returns:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -12,7 +11,7 @@ from dolfinx import la, mesh as dmesh
 from dolfinx.common import IndexMap
 from mpi4py import MPI
 
-from microlith.imaging.typing import Numbers
+from microlith.imaging.typing import Flags, Numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +19,12 @@ class Components:
     """Parts of the chosen cells, numbered over all ranks from 0."""
 
     count: int
-    of_cell: NDArray[np.int64]  # (cells of this rank, ghosts included) number of the part; -1: not chosen
-    of_link: NDArray[np.int64]  # (linking entities of this rank, ghosts included); -1: at no chosen cell that is here
+    of_cell: Numbers  # (cells of this rank, ghosts included) number of the part; -1: not chosen
+    of_link: Numbers  # (linking entities of this rank, ghosts included); -1: at no chosen cell that is here
 
 
-def components(mesh: dmesh.Mesh, chosen: NDArray[np.bool_], through: int) -> Components:
-    """Find which of the chosen cells hang together; collective, and nothing gathers the mesh.
+def components(mesh: dmesh.Mesh, chosen: Flags, through: int) -> Components:
+    """Find which of the chosen cells are connected; collective, and nothing gathers the mesh.
 
     Each rank finds the parts of what it has; only pairs of numbers of parts that meet at a rank border are gathered.
 
@@ -58,7 +57,7 @@ def linked(comm: MPI.Intracomm, index_map: IndexMap, groups: Sequence[Numbers]) 
         0; -1 where none of its groups is here.
     """
     links = index_map.size_local + index_map.num_ghosts
-    # An owner numbers what only groups of other ranks touch, too: these hang together through it.
+    # An owner numbers what only groups of other ranks touch, too: these are connected through it.
     touched = la.vector(index_map, 1, dtype=np.int64)
     touched.array[:] = 0
     for group in groups:
@@ -88,7 +87,7 @@ def linked(comm: MPI.Intracomm, index_map: IndexMap, groups: Sequence[Numbers]) 
     return count, found
 
 
-def _connected(a: NDArray[np.int64], b: NDArray[np.int64], size: int) -> tuple[int, NDArray[np.int64]]:
+def _connected(a: Numbers, b: Numbers, size: int) -> tuple[int, Numbers]:
     """Number of connected parts of an undirected graph of `size` nodes with edges a-b, and the part of each node."""
     if size == 0:
         return 0, np.empty(0, np.int64)

@@ -1,18 +1,17 @@
-"""Distance to a surface of segments or triangles that is spread over ranks."""
+"""Distance to a surface of segments or triangles that is spread over ranks, from points and from groups of points."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from mpi4py import MPI
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Integers, Numbers
 
 CANDIDATES = 4  # samples whose facets are looked at
 ALIKE = 4.0  # facets larger than this many times the median are sampled in pieces: a near one is to have a near sample
 PIECES = (4, 20_000)  # at most so many per facet, or so many
 LEAF = 32  # samples in a leaf of the tree
-CHUNK = 100_000  # points at a time, which bounds the memory
+POINTS_AT_ONCE = 100_000  # points at a time, which bounds the memory
 # Samples of a facet, as shares of its corners: near the corners, and the middle. They keep off the edges, so that each
 # tells its facet.
 SAMPLES = {
@@ -41,9 +40,9 @@ class SurfaceDistance:
     def __call__(self, x: Array, within: float = np.inf) -> Array:
         """Distances, shape (m,); infinite, or too large, where nothing is `within` reach."""
         found = np.full(len(x), np.inf)
-        for start in range(0, len(x) if len(self._facets) else 0, CHUNK):
-            some, back = _unique(x[start : start + CHUNK])
-            found[start : start + CHUNK] = self._nearest(some, within)[back]
+        for start in range(0, len(x) if len(self._facets) else 0, POINTS_AT_ONCE):
+            some, back = _unique(x[start : start + POINTS_AT_ONCE])
+            found[start : start + POINTS_AT_ONCE] = self._nearest(some, within)[back]
         return found
 
     def _nearest(self, x: Array, within: float) -> Array:
@@ -69,7 +68,7 @@ def _sizes(facets: Array) -> Array:
     return np.sqrt(((facets - np.roll(facets, 1, axis=1)) ** 2).sum(axis=2).max(axis=1, initial=0.0))
 
 
-def _pieces(facets: Array) -> tuple[Array, NDArray[np.intp]]:
+def _pieces(facets: Array) -> tuple[Array, Numbers]:
     """The facets, the largest in pieces of about the size of the others; also the facet of each piece."""
     owner = np.arange(len(facets))
     most = max(PIECES[0] * len(facets), PIECES[1])
@@ -91,7 +90,7 @@ def _pieces(facets: Array) -> tuple[Array, NDArray[np.intp]]:
         owner = np.concatenate([owner[~large], np.repeat(owner[large], count)])
 
 
-def _unique(x: Array) -> tuple[Array, NDArray[np.intp]]:
+def _unique(x: Array) -> tuple[Array, Numbers]:
     """The points without (most of) their repetitions, and where each is in these: many cells share a middle."""
     scale = 1e12 / max(float(np.abs(x).max(initial=0.0)), 1e-300)
     key = np.round(x @ np.sqrt([1.0, 2.0, 3.0])[: x.shape[1]] * scale)
@@ -151,3 +150,41 @@ def within_reach(comm: MPI.Comm, facets: Array, points: Array, reach: float) -> 
     buffer = np.empty(received.sum())
     comm.Alltoallv([np.concatenate([c.ravel() for c in chosen]), sent], [buffer, received])
     return buffer.reshape(-1, *facets.shape[1:])
+
+
+def smallest_distances(points: Array, group: Integers, count: int, facets: Array, comm: MPI.Intracomm) -> Array:
+    """Distance of the nearest point of each group to the nearest facet, (count,), infinite where none is; collective.
+
+    The facets of one rank after the other pass by, so that no rank holds more than the largest share of them; those
+    too far to matter are not looked at.
+
+    Args:
+        points: (n, dim) of this rank.
+        group: (n,) of each point.
+        count: Number of groups.
+        facets: (m, dim, dim) segments (triangles) of this rank.
+        comm: All ranks.
+    """
+    best = np.full(count, np.inf)
+    passing = facets
+    for _ in range(comm.size):
+        if len(passing) and len(points):
+            low, high = passing.min(axis=(0, 1)), passing.max(axis=(0, 1))
+            outside = np.maximum(np.maximum(low - points, points - high), 0.0)
+            near = np.flatnonzero(np.linalg.norm(outside, axis=1) < best[group])
+            if len(near):
+                np.minimum.at(best, group[near], SurfaceDistance(passing)(points[near]))
+        comm.Allreduce(MPI.IN_PLACE, best, op=MPI.MIN)
+        passing = _from_the_next(passing, comm)
+    return best
+
+
+def _from_the_next(facets: Array, comm: MPI.Intracomm) -> Array:
+    """The facets that the next rank has, while ours go to the one before."""
+    if comm.size == 1:
+        return facets
+    before, after = (comm.rank - 1) % comm.size, (comm.rank + 1) % comm.size
+    count = comm.sendrecv(len(facets), dest=before, source=after)
+    arrived = np.empty((count, *facets.shape[1:]))
+    comm.Sendrecv(np.ascontiguousarray(facets), dest=before, recvbuf=arrived, source=after)
+    return arrived

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.typing import Array, Numbers
 from microlith.imaging.writing import new_file_beside, whole_file
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
@@ -97,7 +97,7 @@ def _explain(bare: Path, part: Path, text: str) -> None:
         shutil.copyfileobj(file, out)
 
 
-def _joined(of_ranks: list[ImageMesh]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _joined(of_ranks: list[ImageMesh]) -> tuple[Array, Numbers]:
     """Points, each once, and cells of all parts."""
     points = np.concatenate([p.points for p in of_ranks])
     if len(of_ranks) == 1:

@@ -1,6 +1,6 @@
 """Connected pieces of the phases of a mesh, and the interfaces between them, without a table of all facets.
 
-Around a vertex that only one phase touches the cells hang together through facets, since the mesh conforms and fills
+Around a vertex that only one phase touches the cells are connected through facets, since the mesh conforms and fills
 the image. So facets with such a vertex need no look: what remains are the facets all of whose vertices lie on
 interfaces, on the image's frame or on the border of a rank.
 """
@@ -8,13 +8,12 @@ interfaces, on the image's frame or on the border of a rank.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.imaging.parallel.large_arrays import connected
-from microlith.imaging.parallel.routing import Route
-from microlith.imaging.typing import Numbers
+from microlith.imaging.parallel.large_arrays import connected_sets
+from microlith.imaging.parallel.row_exchange import RowExchange
+from microlith.imaging.typing import Array, Bits, Flags, Indices, Integers, Numbers, Phases
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
 FACETS = {  # of a cell, in the order of DOLFINx, by the places of their vertices in it
@@ -30,11 +29,11 @@ ON_FRAME = 1e-9  # of the extent
 class MeshPieces:
     """The pieces of the cells of one rank; numbered on through all ranks."""
 
-    piece: NDArray[np.int32]  # (m,) of each cell, counted from 0 on this rank
-    phase: NDArray[np.uint8]  # (n,) of each piece of this rank
-    faces: NDArray[np.uint8]  # (n,) outer faces on which it has facets: bit i for FACES[i]
+    piece: Indices  # (m,) of each cell, counted from 0 on this rank
+    phase: Phases  # (n,) of each piece of this rank
+    faces: Bits  # (n,) outer faces on which it has facets: bit i for FACES[i]
     links: Numbers  # (k, 2) numbers that stand for one piece, n of the ranks before added
-    interfaces: NDArray[np.float64]  # (phases, phases) length (area), lower index first; the sum over ranks counts
+    interfaces: Array  # (phases, phases) length (area), lower index first; the sum over ranks counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +41,9 @@ class _Facets:
     """Facets as seen from a cell each."""
 
     cell: Numbers  # (n,)
-    vertices: NDArray[np.int32]  # (n, k) rows of the points
+    vertices: Indices  # (n, k) rows of the points
 
-    def __getitem__(self, chosen: NDArray[np.integer] | NDArray[np.bool_]) -> "_Facets":
+    def __getitem__(self, chosen: Integers | Flags) -> "_Facets":
         return _Facets(self.cell[chosen], self.vertices[chosen])
 
 
@@ -71,7 +70,7 @@ def mesh_pieces(image_mesh: ImageMesh, whole: bool, comm: MPI.Intracomm) -> Mesh
     return MeshPieces(piece, phase, _faces_of_pieces(image_mesh, frame, piece, count), links, interfaces)
 
 
-def frame_bits(image_mesh: ImageMesh) -> NDArray[np.uint8]:
+def frame_bits(image_mesh: ImageMesh) -> Bits:
     """Outer faces (n,) of the image that each point is on: bit i for FACES[i]."""
     frame = np.zeros(len(image_mesh.points), np.uint8)
     for axis, size in enumerate(image_mesh.extent):
@@ -81,9 +80,7 @@ def frame_bits(image_mesh: ImageMesh) -> NDArray[np.uint8]:
     return frame
 
 
-def _faces_of_pieces(
-    image_mesh: ImageMesh, frame: NDArray[np.uint8], piece: NDArray[np.int32], count: int
-) -> NDArray[np.uint8]:
+def _faces_of_pieces(image_mesh: ImageMesh, frame: Bits, piece: Indices, count: int) -> Bits:
     faces = np.zeros(count, np.uint8)
     cells = np.flatnonzero((frame != 0)[image_mesh.cells].sum(axis=1) >= image_mesh.points.shape[1])
     bits = frame[image_mesh.cells[cells]]
@@ -92,21 +89,21 @@ def _faces_of_pieces(
     return faces
 
 
-def _inner_vertices(image_mesh: ImageMesh, comm: MPI.Intracomm) -> NDArray[np.bool_]:
+def _inner_vertices(image_mesh: ImageMesh, comm: MPI.Intracomm) -> Flags:
     """Vertices that only cells of one phase and of this rank touch."""
     of_vertex = np.empty(len(image_mesh.points), np.uint8)
     of_vertex[image_mesh.cells] = image_mesh.phase[:, None]  # one of them
     inner = np.ones(len(image_mesh.points), bool)
     inner[image_mesh.cells[of_vertex[image_mesh.cells] != image_mesh.phase[:, None]]] = False
     if comm.size > 1:
-        route = Route(image_mesh.vertex % comm.size, comm)
-        asked = route.there(image_mesh.vertex)
+        route = RowExchange(image_mesh.vertex % comm.size, comm)
+        asked = route.send(image_mesh.vertex)
         _, place, ranks = np.unique(asked, return_inverse=True, return_counts=True)
-        inner &= route.back(ranks[place.ravel()] == 1)
+        inner &= route.answer(ranks[place.ravel()] == 1)
     return inner
 
 
-def _doubtful_facets(image_mesh: ImageMesh, inner: NDArray[np.bool_], frame: NDArray[np.uint8]) -> _Facets:
+def _doubtful_facets(image_mesh: ImageMesh, inner: Flags, frame: Bits) -> _Facets:
     """Facets without an inner vertex that are not on the frame."""
     cells = np.flatnonzero((~inner)[image_mesh.cells].sum(axis=1) >= image_mesh.points.shape[1])
     of_cells = image_mesh.cells[cells]
@@ -119,7 +116,7 @@ def _doubtful_facets(image_mesh: ImageMesh, inner: NDArray[np.bool_], frame: NDA
     return _Facets(np.concatenate([f.cell for f in found]), np.concatenate([f.vertices for f in found]))
 
 
-def _matched(vertices: NDArray[np.int32], points: int) -> tuple[Numbers, Numbers, Numbers]:
+def _matched(vertices: Indices, points: int) -> tuple[Numbers, Numbers, Numbers]:
     """Places of the two sides of each facet that is there twice, and of those that are there once."""
     low = np.sort(vertices, axis=1)[:, :3].astype(np.int64)  # three tell two facets of a hexahedron apart
     key = low[:, 0] * points + low[:, 1]
@@ -137,7 +134,7 @@ def _matched(vertices: NDArray[np.int32], points: int) -> tuple[Numbers, Numbers
     return order[pair], order[pair + 1], order[single]
 
 
-def _add(into: NDArray[np.float64], image_mesh: ImageMesh, facets: _Facets, other: NDArray[np.uint8]) -> None:
+def _add(into: Array, image_mesh: ImageMesh, facets: _Facets, other: Phases) -> None:
     """Add the sizes of facets between their cells' and other phases."""
     size = _sizes(image_mesh.points, facets.vertices)
     mine = image_mesh.phase[facets.cell]
@@ -145,7 +142,7 @@ def _add(into: NDArray[np.float64], image_mesh: ImageMesh, facets: _Facets, othe
     into += np.bincount(kind, size, minlength=into.size).reshape(into.shape)
 
 
-def _sizes(points: NDArray[np.float64], vertices: NDArray[np.int32]) -> NDArray[np.float64]:
+def _sizes(points: Array, vertices: Indices) -> Array:
     """Length (area) of edges, triangles and parallelograms."""
     corner = points[vertices[:, 0]]
     along = points[vertices[:, 1]] - corner
@@ -155,9 +152,7 @@ def _sizes(points: NDArray[np.float64], vertices: NDArray[np.int32]) -> NDArray[
     return twice if vertices.shape[1] == 4 else twice / 2
 
 
-def _local_pieces(
-    image_mesh: ImageMesh, inner: NDArray[np.bool_], one: Numbers, other: Numbers
-) -> tuple[NDArray[np.int32], int]:
+def _local_pieces(image_mesh: ImageMesh, inner: Flags, one: Numbers, other: Numbers) -> tuple[Indices, int]:
     """Piece of each cell, and their number; `one` and `other` are cells that share a facet."""
     cells = image_mesh.cells
     known = inner[cells]
@@ -169,7 +164,7 @@ def _local_pieces(
     for corner in range(1, cells.shape[1]):
         more = np.flatnonzero(known[:, corner] & (place != corner))
         joined.append(np.stack([node[more], cells[more, corner].astype(np.int64)], axis=1))
-    _, of_node = connected(np.concatenate(joined), len(inner) + len(without))
+    _, of_node = connected_sets(np.concatenate(joined), len(inner) + len(without))
     piece = of_node[node]
     used = np.zeros(int(of_node.max(initial=-1)) + 1, bool)
     used[piece] = True
@@ -178,14 +173,14 @@ def _local_pieces(
 
 
 def _between_ranks(
-    image_mesh: ImageMesh, facets: _Facets, piece: Numbers, interfaces: NDArray[np.float64], comm: MPI.Intracomm
+    image_mesh: ImageMesh, facets: _Facets, piece: Numbers, interfaces: Array, comm: MPI.Intracomm
 ) -> Numbers:
     """Pairs of pieces of one phase that meet at the facets of two ranks; adds their interfaces. Collective."""
     vertices = np.sort(image_mesh.vertex[facets.vertices], axis=1)[:, :3]
-    route = Route(vertices[:, 0] % comm.size, comm)
-    keys = route.there(vertices)
-    about = route.there(np.stack([piece[facets.cell], image_mesh.phase[facets.cell].astype(np.int64)], axis=1))
-    size = route.there(_sizes(image_mesh.points, facets.vertices))
+    route = RowExchange(vertices[:, 0] % comm.size, comm)
+    keys = route.send(vertices)
+    about = route.send(np.stack([piece[facets.cell], image_mesh.phase[facets.cell].astype(np.int64)], axis=1))
+    size = route.send(_sizes(image_mesh.points, facets.vertices))
     order = np.lexsort(keys.T)
     pair = np.flatnonzero((keys[order][1:] == keys[order][:-1]).all(axis=1))
     one, other = about[order[pair]], about[order[pair + 1]]

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dolfinx.mesh import Mesh, MeshTags
 
 from microlith.imaging.axes import FACES
+from microlith.imaging.typing import Array, Indices, Numbers, Phases
 
 
 def face_tag(name: str) -> int:
@@ -28,10 +28,10 @@ class ImageMesh:
     Points with x first, in units of `unit` metres, and the image's first corner as origin.
     """
 
-    points: NDArray[np.float64]  # (n, dim) vertices of this rank's cells
-    vertex: NDArray[np.int64]  # (n,) number of each point, the same on every rank that has the point; not contiguous
-    cells: NDArray[np.int32]  # (m, k) rows of `points`; simplices positively oriented, else DOLFINx's (tensor) order
-    phase: NDArray[np.uint8]  # (m,) index into names
+    points: Array  # (n, dim) vertices of this rank's cells
+    vertex: Numbers  # (n,) number of each point, the same on every rank that has the point; not contiguous
+    cells: Indices  # (m, k) rows of `points`; simplices positively oriented, else DOLFINx's (tensor) order
+    phase: Phases  # (m,) index into names
     shape: str  # of the cells: "triangle", "tetrahedron", "quadrilateral" or "hexahedron"
     names: tuple[str, ...]
     unit: float  # metres per coordinate unit (the shortest voxel edge)

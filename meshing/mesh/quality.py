@@ -1,26 +1,27 @@
 """Size and shape of cells."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-CHUNK = 1 << 15  # cells at a time: their corners fit the processor's cache
+from microlith.imaging.typing import Array, Integers
+
+CELLS_AT_ONCE = 1 << 15  # cells at a time: their corners fit the processor's cache
 
 
-def edge_squares(points: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
+def edge_squares(points: Array, triangles: Integers) -> Array:
     """Squared edge lengths (m, 3); edge i lies opposite corner i."""
     p = points[triangles]
     d = p[:, [2, 0, 1]] - p[:, [1, 2, 0]]
     return np.einsum("ijk,ijk->ij", d, d)
 
 
-def areas(points: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
+def areas(points: Array, triangles: Integers) -> Array:
     """Signed areas (m,), positive where the corners run counter-clockwise."""
     a, b, c = (points[triangles[:, i]] for i in range(3))
     u, v = b - a, c - a
     return 0.5 * (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
 
 
-def sicn(points: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
+def sicn(points: Array, triangles: Integers) -> Array:
     """Signed inverse condition number (m,): 1 for equilateral, 0 for flat, negative for inverted triangles.
 
     The same as gmsh's minSICN; for a triangle 4 sqrt(3) area / (sum of squared edges).
@@ -29,7 +30,7 @@ def sicn(points: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray
     return 4 * np.sqrt(3) * areas(points, triangles) / np.maximum(total, 1e-300)
 
 
-def smallest_angles(points: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
+def smallest_angles(points: Array, triangles: Integers) -> Array:
     """Smallest angle of each triangle (m,), in degrees."""
     e = edge_squares(points, triangles)
     a, b, c = e[:, 0], e[:, 1], e[:, 2]
@@ -38,9 +39,7 @@ def smallest_angles(points: NDArray[np.float64], triangles: NDArray[np.integer])
     return np.rad2deg(np.arctan2(twice[:, None], cosines).min(axis=1))
 
 
-def tetrahedra(
-    points: NDArray[np.float64], cells: NDArray[np.integer]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def tetrahedron_quality(points: Array, cells: Integers) -> tuple[Array, Array, Array]:
     """Volume, smallest dihedral angle in degrees and signed inverse condition number of each tetrahedron, all (m,).
 
     The last is the same as gmsh's minSICN: 1 for regular, 0 for flat, negative for inverted ones. With J the map from
@@ -53,16 +52,16 @@ def tetrahedra(
     """
     volume, angle, shape = np.empty((3, len(cells)))
     axes = np.ascontiguousarray(points.T)
-    for first in range(0, len(cells), CHUNK):
-        part = slice(first, first + CHUNK)
+    for first in range(0, len(cells), CELLS_AT_ONCE):
+        part = slice(first, first + CELLS_AT_ONCE)
         corner = [axes[:, cells[part, i]] for i in range(4)]
         volume[part], angle[part], shape[part] = _tetrahedra(corner)
     return volume, angle, shape
 
 
 def _tetrahedra(
-    corner: list[NDArray[np.float64]],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    corner: list[Array],
+) -> tuple[Array, Array, Array]:
     """Of tetrahedra given by four arrays (3, m): one array per axis keeps all passes over memory in a row."""
     u, v, w = (corner[i] - corner[0] for i in (1, 2, 3))
     # Twice the areas as vectors: those of the faces opposite corners 1, 2, 3, pointing inwards; all four sum to zero.
@@ -82,24 +81,24 @@ def _tetrahedra(
     return six / 6, angle, shape
 
 
-def _dot(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def _dot(a: Array, b: Array) -> Array:
     return np.asarray(a[0] * b[0] + a[1] * b[1] + a[2] * b[2])
 
 
-def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def _cross(a: Array, b: Array) -> Array:
     return np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
-def boxes(points: NDArray[np.float64], cells: NDArray[np.integer]) -> NDArray[np.float64]:
+def box_measures(points: Array, cells: Integers) -> Array:
     """Area (volume) of parallelograms (parallelepipeds) with their corners in tensor order, (m,)."""
     dim = points.shape[1]
     measure = np.empty(len(cells))
-    for first in range(0, len(cells), CHUNK):
-        part = cells[first : first + CHUNK]
+    for first in range(0, len(cells), CELLS_AT_ONCE):
+        part = cells[first : first + CELLS_AT_ONCE]
         corner = points[part[:, 0]]
         edges = [points[part[:, 1 << k]] - corner for k in range(dim)]
         if dim == 2:
-            measure[first : first + CHUNK] = edges[0][:, 0] * edges[1][:, 1] - edges[0][:, 1] * edges[1][:, 0]
+            measure[first : first + CELLS_AT_ONCE] = edges[0][:, 0] * edges[1][:, 1] - edges[0][:, 1] * edges[1][:, 0]
         else:
-            measure[first : first + CHUNK] = np.einsum("ij,ij->i", edges[0], np.cross(edges[1], edges[2]))
+            measure[first : first + CELLS_AT_ONCE] = np.einsum("ij,ij->i", edges[0], np.cross(edges[1], edges[2]))
     return measure

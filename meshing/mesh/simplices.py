@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.parallel.large_arrays import cached
+from microlith.imaging.parallel.large_arrays import cached_slices
 from microlith.imaging.typing import Array
 
 Vector = list[Array]  # its components, arrays of one length
@@ -20,7 +20,7 @@ Cells = NDArray[Any]  # of integers
 EDGES = {2: tuple(combinations(range(3), 2)), 3: tuple(combinations(range(4), 2))}  # pairs of vertices, by dimension
 
 
-def measures(points: Array, cells: Cells) -> Array:
+def signed_measures(points: Array, cells: Cells) -> Array:
     """Signed areas or volumes (m,) of cells (m, dim + 1) with vertices in points (n, dim)."""
     return _chunked(points, cells, lambda corners: _measure(_edges(corners)))
 
@@ -58,7 +58,7 @@ def angles(cosines: Array) -> Array:
 
 def oriented(points: Array, cells: Cells) -> Cells:
     """The same cells, two vertices of each exchanged where its measure is negative."""
-    negative = measures(points, cells) < 0
+    negative = signed_measures(points, cells) < 0
     result = cells.copy()
     result[negative, -2], result[negative, -1] = cells[negative, -1], cells[negative, -2]
     return result
@@ -68,7 +68,7 @@ def shortest_edges(points: Array, cells: Cells) -> Array:
     """Length (n,) of the shortest edge of these cells at each point; infinite where there is none."""
     shortest = np.full(len(points), np.inf)
     columns = _columns(points)
-    for some in cached(len(cells)):
+    for some in cached_slices(len(cells)):
         part = np.ascontiguousarray(cells[some].T)
         corners = [[column[corner] for column in columns] for corner in part]
         for a, b in EDGES[points.shape[1]]:
@@ -86,7 +86,7 @@ def _columns(points: Array) -> list[Array]:
 def _chunked(points: Array, cells: Cells, measure: Callable[[list[Vector]], Array]) -> Array:
     columns = _columns(points)
     result = np.empty(len(cells))
-    for some in cached(len(cells)):
+    for some in cached_slices(len(cells)):
         part = np.ascontiguousarray(cells[some].T)
         result[some] = measure([[column[corner] for column in columns] for corner in part])
     return result

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.typing import Array
-from microlith.meshing.mesh.cells import diameters, is_simplex, split
+from microlith.meshing.mesh.cells import as_simplices, diameters, is_simplex
 from microlith.solver.regions.shapes import Distance, LabelField
 
 Index = NDArray[np.intp]
@@ -72,7 +72,7 @@ def within_distance(distance: Distance, accuracy: float, smallest: float, as_qua
         yield _wholes(np.flatnonzero(whole), corners)
         cell, simplices = _simplices(left, corners[left])
         at_corners = (
-            values[left] if is_simplex(corners) else split(values[left]).reshape(len(cell), corners.shape[2] + 1)
+            values[left] if is_simplex(corners) else as_simplices(values[left]).reshape(len(cell), corners.shape[2] + 1)
         )
         waiting = [_Waiting(cell, simplices, at_corners, quadratic=False)]
         while waiting:
@@ -169,7 +169,7 @@ def _simplices(cell: Index, corners: Array) -> tuple[Index, Array]:
     if is_simplex(corners):
         return cell, corners
     dim = corners.shape[2]
-    parts = split(corners).reshape(-1, dim + 1, dim)
+    parts = as_simplices(corners).reshape(-1, dim + 1, dim)
     return np.repeat(cell, math.factorial(dim)), parts
 
 

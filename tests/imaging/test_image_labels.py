@@ -11,7 +11,7 @@ from microlith.imaging.image.labels import label_image, read_region_labels
 from microlith.imaging.image.sampling import majority
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import Colour, ImageSource, PhaseLabels
-from microlith.imaging.parallel.large_arrays import CHUNK, count_values, rename
+from microlith.imaging.parallel.large_arrays import VALUES_AT_ONCE, count_values, renamed
 
 Labels = tuple[int | Colour, ...]
 STACK = (np.arange(4 * 6 * 8) // 3 % 3).reshape(4, 6, 8).astype(np.uint8)
@@ -157,7 +157,7 @@ def test_majority_against_counting_block_by_block(edge: int) -> None:
 def test_majority_in_pieces_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(2).integers(0, 3, (40, 30)).astype(np.uint8)
     whole = majority(values, 3, "a.npy")
-    monkeypatch.setattr("microlith.imaging.image.sampling.CHUNK", 100)
+    monkeypatch.setattr("microlith.imaging.image.sampling.VALUES_AT_ONCE", 100)
     np.testing.assert_array_equal(majority(values, 3, "a.npy"), whole)
 
 
@@ -316,13 +316,13 @@ def test_photograph_in_colour(tmp_path: Path) -> None:
 
 
 def test_values_are_counted_and_renamed_across_pieces() -> None:
-    values = np.arange(3 * CHUNK + 5).reshape(-1, 1) // CHUNK * 1000 - 1000
+    values = np.arange(3 * VALUES_AT_ONCE + 5).reshape(-1, 1) // VALUES_AT_ONCE * 1000 - 1000
     for dtype in (np.int16, np.int64):
         typed = values.astype(dtype)
-        assert count_values(typed) == {-1000: CHUNK, 0: CHUNK, 1000: CHUNK, 2000: 5}
+        assert count_values(typed) == {-1000: VALUES_AT_ONCE, 0: VALUES_AT_ONCE, 1000: VALUES_AT_ONCE, 2000: 5}
         assert count_values(typed, 3) is None
-        renamed = rename(typed, {-1000: 7, 0: 1, 1000: 0, 2000: 255})
-        np.testing.assert_array_equal(renamed[::CHUNK, 0], [7, 1, 0, 255])
+        names = renamed(typed, {-1000: 7, 0: 1, 1000: 0, 2000: 255})
+        np.testing.assert_array_equal(names[::VALUES_AT_ONCE, 0], [7, 1, 0, 255])
 
 
 # --- regions ---

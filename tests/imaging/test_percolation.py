@@ -209,7 +209,7 @@ def test_volume_after_crop_and_coarsen(tmp_path_factory, method):
     """What is connected is decided on the voxels that are meshed: here the way to the island is cropped away."""
     solid = np.ones((12, 24, 24), np.uint8)
     solid[:, :, :6] = 0
-    solid[4:8, 8:16, 12:18] = 0  # hangs together with the pore through the rows that the crop leaves out
+    solid[4:8, 8:16, 12:18] = 0  # connected to the pore through the rows that the crop leaves out
     solid[4:8, 0:8, 4:14] = 0
     folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("volume"))
     phases = CONNECTED.partition("[phases.particle]")[0]

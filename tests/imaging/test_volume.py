@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of a few layers, as those of large images are."""
-    monkeypatch.setattr(stored, "CHUNK", 2 * SHAPE[1] * SHAPE[2])
+    monkeypatch.setattr(stored, "VALUES_AT_ONCE", 2 * SHAPE[1] * SHAPE[2])
 
 
 def written(folder: Path, write: Callable[[Path], object], name: str) -> str:
@@ -356,7 +356,7 @@ def test_window_outside_the_image(folder: Path) -> None:
 @pytest.mark.parametrize("kind", ["TIFF", "deflated TIFF", "NPY", "NPY of floats", "raw", "HDF5", "PNG slices"])
 def test_memory_is_that_of_the_window(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A window of 2 MB, read in pieces of 262144 values; the image takes 17 MB as phases, 34 as stored in two bytes."""
-    monkeypatch.setattr(stored, "CHUNK", 1 << 18)
+    monkeypatch.setattr(stored, "VALUES_AT_ONCE", 1 << 18)
     shape = (64, 512, 512)
     big = np.zeros(shape, np.float32 if kind == "NPY of floats" else np.uint16)
     big[:, 100:, 50:], big[32:, :, 200:] = 1, 2

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from microlith.meshing.lattice.bisection import Lattice, Range, refined, simplices
-from microlith.meshing.mesh.simplices import angles, measures, oriented, sharpness
+from microlith.meshing.lattice.bisection import BoxRange, Lattice, refined, simplices_of_box
+from microlith.meshing.mesh.simplices import angles, oriented, sharpness, signed_measures
 
 
 def _around_a_sphere(lattice, box, finest=0.1, growth=0.3):
@@ -17,13 +17,13 @@ def _around_a_sphere(lattice, box, finest=0.1, growth=0.3):
 
 
 def _mesh(lattice, box, stages):
-    keys, cells = simplices(lattice, box, stages)
+    keys, cells = simplices_of_box(lattice, box, stages)
     points = lattice.places(keys)
     return keys, points, oriented(points, cells)
 
 
 def _as_keys(lattice, box, stages):
-    keys, cells = simplices(lattice, box, stages)
+    keys, cells = simplices_of_box(lattice, box, stages)
     return [tuple(sorted(cell)) for cell in keys[cells].tolist()]
 
 
@@ -31,7 +31,7 @@ def _as_keys(lattice, box, stages):
 def test_conforms_and_fills_the_box(boxes):
     """A vertex in the middle of another cell's edge, or a cell too many, would show."""
     lattice = Lattice(boxes, 4, tuple(map(float, boxes)))
-    everything = Range((0,) * len(boxes), boxes)
+    everything = BoxRange((0,) * len(boxes), boxes)
     keys, points, cells = _mesh(lattice, everything, _around_a_sphere(lattice, everything))
     places = lattice.points(keys)
     for a in range(lattice.dim + 1):
@@ -40,21 +40,21 @@ def test_conforms_and_fills_the_box(boxes):
             halves = ends[(ends % 2 == 0).all(axis=1)] // 2
             assert not np.isin(lattice.keys(halves), keys).any()
     assert (np.unique(cells) == np.arange(len(keys))).all()
-    assert measures(points, cells).min() > 0
-    assert measures(points, cells).sum() == pytest.approx(np.prod(boxes), rel=1e-12)
+    assert signed_measures(points, cells).min() > 0
+    assert signed_measures(points, cells).sum() == pytest.approx(np.prod(boxes), rel=1e-12)
 
 
 @pytest.mark.parametrize(("boxes", "least"), [((5, 4), 45.0), ((5, 4, 3), 45.0)])
 def test_angles_stay_those_of_the_first_cells(boxes, least):
     lattice = Lattice(boxes, 4, tuple(map(float, boxes)))
-    everything = Range((0,) * len(boxes), boxes)
+    everything = BoxRange((0,) * len(boxes), boxes)
     _, points, cells = _mesh(lattice, everything, _around_a_sphere(lattice, everything))
     assert angles(sharpness(points, cells)).min() == pytest.approx(least, abs=1e-6)
 
 
 def test_edges_are_as_short_as_wanted():
     lattice = Lattice((4, 4, 4), 5, (4.0, 4.0, 4.0))
-    everything = Range((0, 0, 0), (4, 4, 4))
+    everything = BoxRange((0, 0, 0), (4, 4, 4))
     _, points, cells = _mesh(lattice, everything, _around_a_sphere(lattice, everything))
     corners = points[cells]
     middle = corners.mean(axis=1)
@@ -72,8 +72,8 @@ def test_parts_of_the_lattice_make_the_cells_of_the_whole(boxes):
     """Two parts that tell each other their points: what one refines at the border, the other refines as well."""
     lattice = Lattice(boxes, 4, tuple(map(float, boxes)))
     zeros = (0,) * len(boxes)
-    everything = Range(zeros, boxes)
-    image_mesh = [Range(zeros, (2, *boxes[1:])), Range((2, *zeros[1:]), boxes)]
+    everything = BoxRange(zeros, boxes)
+    image_mesh = [BoxRange(zeros, (2, *boxes[1:])), BoxRange((2, *zeros[1:]), boxes)]
     whole = _around_a_sphere(lattice, everything)
     cells = set(_as_keys(lattice, everything, whole))
     found = []
@@ -86,15 +86,15 @@ def test_parts_of_the_lattice_make_the_cells_of_the_whole(boxes):
 
 def test_an_empty_part_has_no_cell():
     lattice = Lattice((2, 2, 2), 2, (1.0, 1.0, 1.0))
-    nothing = Range((1, 0, 0), (1, 2, 2))
+    nothing = BoxRange((1, 0, 0), (1, 2, 2))
     stages = _around_a_sphere(lattice, nothing)
-    keys, cells = simplices(lattice, nothing, stages)
+    keys, cells = simplices_of_box(lattice, nothing, stages)
     assert len(keys) == 0
     assert cells.shape == (0, 4)
 
 
 def test_cells_follow_their_first_vertices():
     lattice = Lattice((4, 4, 4), 4, (4.0, 4.0, 4.0))
-    everything = Range((0, 0, 0), (4, 4, 4))
-    _, cells = simplices(lattice, everything, _around_a_sphere(lattice, everything))
+    everything = BoxRange((0, 0, 0), (4, 4, 4))
+    _, cells = simplices_of_box(lattice, everything, _around_a_sphere(lattice, everything))
     assert (np.diff(cells.min(axis=1)) >= 0).all()

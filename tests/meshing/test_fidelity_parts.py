@@ -19,7 +19,7 @@ from microlith.meshing.fidelity.compare import fidelity
 from microlith.meshing.fidelity.report import AS_IT_IS
 from microlith.meshing.mesh.export import write_mesh
 from microlith.meshing.mesh.phasemesh import ImageMesh
-from microlith.meshing.mesh.quality import tetrahedra
+from microlith.meshing.mesh.quality import tetrahedron_quality
 
 COMM = MPI.COMM_WORLD
 ALONE = MPI.COMM_SELF
@@ -225,7 +225,9 @@ def test_quality_of_known_tetrahedra():
     corner = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
     flat = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0.3, 0.3, 1e-9]], float)
     points = np.concatenate([regular, corner, flat])
-    volume, angle, shape = tetrahedra(points, np.array([[0, 1, 2, 3], [4, 5, 6, 7], [4, 6, 5, 7], [8, 9, 10, 11]]))
+    volume, angle, shape = tetrahedron_quality(
+        points, np.array([[0, 1, 2, 3], [4, 5, 6, 7], [4, 6, 5, 7], [8, 9, 10, 11]])
+    )
     assert volume == pytest.approx([8 / 3, 1 / 6, -1 / 6, 1e-9 / 6])
     assert angle[:2] == pytest.approx(np.degrees(np.arccos([1 / 3, 1 / np.sqrt(3)])))
     assert shape[:3] == pytest.approx([1, shape[1], -shape[1]])
@@ -237,7 +239,7 @@ def test_quality_is_that_of_gmsh():
     import gmsh
 
     points, cells = random_tetrahedra()
-    _, angle, shape = tetrahedra(points, cells)
+    _, angle, shape = tetrahedron_quality(points, cells)
     gmsh.initialize(interruptible=False)
     try:
         gmsh.option.setNumber("General.Terminal", 0)
@@ -283,8 +285,8 @@ def test_quality_in_the_report():
     inside = ((image_mesh.points > 0) & (image_mesh.points < image_mesh.extent)).all(axis=1)
     image_mesh = replace(image_mesh, points=image_mesh.points + shift * inside[:, None])
     report = fidelity(volume_of(image, COMM), image_mesh, [0], COMM)
-    angle = np.concatenate(COMM.allgather(tetrahedra(image_mesh.points, image_mesh.cells)[1]))
-    shape = np.concatenate(COMM.allgather(tetrahedra(image_mesh.points, image_mesh.cells)[2]))
+    angle = np.concatenate(COMM.allgather(tetrahedron_quality(image_mesh.points, image_mesh.cells)[1]))
+    shape = np.concatenate(COMM.allgather(tetrahedron_quality(image_mesh.points, image_mesh.cells)[2]))
     phase = np.concatenate(COMM.allgather(image_mesh.phase))
     if report is None:
         return

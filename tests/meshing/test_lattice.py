@@ -12,7 +12,7 @@ from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fidelity.agreement import agreement
 from microlith.meshing.lattice.mesher import lattice_mesh
-from microlith.meshing.mesh.simplices import angles, measures, sharpness
+from microlith.meshing.mesh.simplices import angles, sharpness, signed_measures
 
 COMM = MPI.COMM_WORLD
 UNIT = 1e-8
@@ -42,7 +42,7 @@ def _on_surface(image_mesh, phases=2):
 
 def _checked(image_mesh, phase):
     """Smallest angles, after what must hold for every mesh: it fills the box, and no cell is inverted."""
-    measure = measures(image_mesh.points, image_mesh.cells)
+    measure = signed_measures(image_mesh.points, image_mesh.cells)
     assert measure.min() > 0
     assert COMM.allreduce(measure.sum()) == pytest.approx(np.prod(image_mesh.extent), rel=1e-12)
     return angles(sharpness(image_mesh.points, image_mesh.cells))
@@ -51,7 +51,7 @@ def _checked(image_mesh, phase):
 def _volumes(image_mesh, phase):
     """Of each phase in the mesh, relative to that in the image."""
     found = np.bincount(
-        image_mesh.phase, weights=measures(image_mesh.points, image_mesh.cells), minlength=int(phase.max()) + 1
+        image_mesh.phase, weights=signed_measures(image_mesh.points, image_mesh.cells), minlength=int(phase.max()) + 1
     )
     share = np.bincount(phase.ravel()) / phase.size
     return found / np.prod(image_mesh.extent) / share
@@ -76,7 +76,7 @@ def test_a_ball_has_its_radius_surface_and_volume(size):
     faces = np.concatenate([part[inner][surface[part[inner]].all(axis=1)] for part in triangles])
     edges = image_mesh.points[faces[:, 1:]] - image_mesh.points[faces[:, :1]]
     area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1).sum() / 2
-    volume = measures(image_mesh.points, image_mesh.cells)[inner].sum()
+    volume = signed_measures(image_mesh.points, image_mesh.cells)[inner].sum()
     assert np.percentile(off, 95) < 0.15
     assert area == pytest.approx(4 * np.pi * radius**2, rel=0.02)
     assert volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.003)
@@ -89,7 +89,7 @@ def test_a_disk_has_its_radius_and_area():
     image_mesh = _parts(phase)
     quality = _checked(image_mesh, phase)
     off = np.abs(np.linalg.norm(image_mesh.points[_on_surface(image_mesh)] - (31.3, 29.8), axis=1) - 18)
-    area = measures(image_mesh.points, image_mesh.cells)[image_mesh.phase == 1].sum()
+    area = signed_measures(image_mesh.points, image_mesh.cells)[image_mesh.phase == 1].sum()
     assert np.percentile(off, 95) < 0.3
     assert area == pytest.approx(np.pi * 18**2, rel=0.003)
     assert quality.min() > 12

@@ -3,25 +3,25 @@
 import numpy as np
 import pytest
 
-from microlith.meshing.lattice.thin_parts import critical, thin
+from microlith.meshing.lattice.thin_parts import critical_voxels, thin_voxels
 
 
 @pytest.mark.parametrize(("thickness", "expected"), [(1, True), (2, True), (3, False), (5, False)])
 def test_walls_up_to_two_voxels_are_thin(thickness, expected):
     phase = np.zeros((14, 14, 20), np.uint8)
     phase[:, :, 8 : 8 + thickness] = 1
-    found = thin(phase)
+    found = thin_voxels(phase)
     assert (found[:, :, 8 : 8 + thickness].all(), found[phase == 0].any()) == (expected, False)
 
 
 def test_a_ball_is_not_thin():
     z, y, x = np.indices((30, 30, 30)) + 0.5
     phase = (np.sqrt((x - 15.2) ** 2 + (y - 14.9) ** 2 + (z - 15.1) ** 2) < 10.3).astype(np.uint8)
-    assert thin(phase).sum() < 0.002 * phase.sum()
+    assert thin_voxels(phase).sum() < 0.002 * phase.sum()
 
 
 def _of(phase):
-    return critical(phase, np.ones(phase.shape, bool))
+    return critical_voxels(phase, np.ones(phase.shape, bool))
 
 
 def test_without_a_critical_voxel_a_part_is_pierced_falls_apart_or_vanishes():
@@ -48,6 +48,6 @@ def test_a_voxel_inside_or_on_a_flat_face_is_not_critical():
 def test_pictures_too():
     phase = np.zeros((9, 9), np.uint8)
     phase[4] = 1
-    assert thin(phase)[4].all()
+    assert thin_voxels(phase)[4].all()
     assert _of(phase)[4, 4]
     assert not _of(np.pad(np.ones((5, 5), np.uint8), 2))[4, 4]

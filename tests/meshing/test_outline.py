@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from label_images import HARD, disk, label_image
 
-from microlith.meshing.fitted.outline import OUTSIDE, _corner_graph, _open_sharp_angles, chain_integrals, trace
+from microlith.meshing.fitted.outline import (
+    OUTSIDE,
+    _corner_graph,
+    _open_sharp_angles,
+    chain_integrals,
+    trace_interfaces,
+)
 
 
 def enclosed(outline, phase):
@@ -17,7 +23,7 @@ def enclosed(outline, phase):
 @pytest.mark.parametrize("voxel", [(1.0, 1.0), (1.0, 3.0), (2.5, 1.0)])
 def test_each_phase_keeps_its_area(name, voxel):
     phase = HARD[name]
-    outline = trace(label_image(phase, voxel))
+    outline = trace_interfaces(label_image(phase, voxel))
     pixel = np.prod(voxel) / min(voxel) ** 2
     for index in range(phase.max() + 1):
         assert enclosed(outline, index) == pytest.approx(pixel * (phase == index).sum(), rel=1e-3)
@@ -26,7 +32,7 @@ def test_each_phase_keeps_its_area(name, voxel):
 @pytest.mark.parametrize("name", HARD)
 def test_points_stay_within_half_a_pixel_and_on_the_frame(name):
     phase = HARD[name]
-    outline = trace(label_image(phase))
+    outline = trace_interfaces(label_image(phase))
     assert np.abs(outline.points - np.rint(outline.points)).max() < 0.5
     frame = outline.points[np.repeat(outline.on_frame, np.diff(outline.start))]
     height, width = phase.shape
@@ -38,7 +44,7 @@ def test_points_stay_within_half_a_pixel_and_on_the_frame(name):
 
 def test_a_disk_is_round():
     """Stair steps have corners of 90 degrees; a smooth circle of radius 12.3 turns by less than 15 per point."""
-    outline = trace(label_image(disk()))
+    outline = trace_interfaces(label_image(disk()))
     loop = ~outline.on_frame
     assert loop.sum() == 1
     k = int(np.flatnonzero(loop)[0])
@@ -53,7 +59,7 @@ def test_a_disk_is_round():
 
 
 def test_phases_are_known_on_both_sides():
-    outline = trace(label_image(np.array([[0, 1], [0, 1]])))
+    outline = trace_interfaces(label_image(np.array([[0, 1], [0, 1]])))
     inner = ~outline.on_frame
     assert inner.sum() == 1
     k = int(np.flatnonzero(inner)[0])
@@ -67,13 +73,13 @@ def test_triple_points_are_where_three_phases_meet():
     phase = np.zeros((10, 10), int)
     phase[:, 5:] = 1
     phase[6:, 3:8] = 2
-    outline = trace(label_image(phase))
+    outline = trace_interfaces(label_image(phase))
     assert np.rint(outline.nodes[outline.triple]).tolist() == [[5, 6]]
 
 
 @pytest.mark.parametrize("name", HARD)
 def test_chains_meet_at_open_angles(name):
-    outline = trace(label_image(HARD[name]))
+    outline = trace_interfaces(label_image(HARD[name]))
     leaving = {}
     for k in range(len(outline.left)):
         p = outline.points[outline.start[k] : outline.start[k + 1]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import Delaunay
 
-from microlith.meshing.lattice.moves import Around, Moves, sharpest
+from microlith.meshing.lattice.trial_moves import CellsAround, TrialMoves, sharpest_after
 from microlith.meshing.mesh.simplices import oriented, sharpness
 
 
@@ -20,7 +20,7 @@ def test_the_best_move_is_found_without_looking_at_all_cells(dim, shared):
     row[rows] = np.arange(len(rows))
     cells = cells[(row[cells] >= 0).any(axis=1)]
     ways = generator.standard_normal((12, dim))
-    moves = Moves(points[rows], 0.04 * generator.random((len(rows), dim)), ways, np.ones(dim))
+    moves = TrialMoves(points[rows], 0.04 * generator.random((len(rows), dim)), ways, np.ones(dim))
     cosine = sharpness(points, cells)
 
     now = np.full(len(rows), -1.0)
@@ -34,7 +34,7 @@ def test_the_best_move_is_found_without_looking_at_all_cells(dim, shared):
             inside = moved[number].min() >= 0 and moved[number].max() <= 1
             every[way, vertex] = sharpness(moved, around).max() if inside else np.inf
     alone = generator.random(len(rows)) >= shared
-    found = sharpest(Around(points, cells, row[cells], cosine), moves, now, alone)
+    found = sharpest_after(CellsAround(points, cells, row[cells], cosine), moves, now, alone)
 
     best = np.minimum(every.min(axis=0), now)
     improves = every.min(axis=0) < now

@@ -5,16 +5,16 @@ import pytest
 from label_images import HARD, disk, label_image
 
 from microlith.imaging.options import MeshOptions
-from microlith.meshing.fitted.outline import trace
-from microlith.meshing.fitted.segments import cut
+from microlith.meshing.fitted.outline import trace_interfaces
+from microlith.meshing.fitted.segments import cut_chains
 from microlith.meshing.fitted.sizing import size_field
 
 
 def segments_of(phase, **options):
     image = label_image(phase)
-    outline = trace(image)
+    outline = trace_interfaces(image)
     field = size_field(image, MeshOptions(**options), [0], outline.nodes[outline.triple])
-    return cut(outline, field), field
+    return cut_chains(outline, field), field
 
 
 def coarse(name):

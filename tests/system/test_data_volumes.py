@@ -10,7 +10,7 @@ from microlith.imaging.options import ImageSource, MeshOptions, PhaseLabels
 from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.meshing.fidelity.agreement import agreement
 from microlith.meshing.lattice.mesher import lattice_mesh
-from microlith.meshing.mesh.simplices import angles, measures, sharpness
+from microlith.meshing.mesh.simplices import angles, sharpness, signed_measures
 from microlith.meshing.voxel import voxel_mesh
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the third-party images in {DATA} are absent")
@@ -40,7 +40,7 @@ def test_tetrahedra_are_true_to_the_image(name, voxel):
     sizes = dict.fromkeys(volume.names, 1e-7)
     image_mesh = lattice_mesh(volume, MeshOptions(size=sizes, size_max=5e-7), (0,), COMM)
     volumes = np.bincount(
-        image_mesh.phase, weights=measures(image_mesh.points, image_mesh.cells), minlength=len(volume.names)
+        image_mesh.phase, weights=signed_measures(image_mesh.points, image_mesh.cells), minlength=len(volume.names)
     )
     image = np.array(volume.counts) * voxel[0]
     large = image > 0.01 * image.sum()

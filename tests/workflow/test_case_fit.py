@@ -19,7 +19,7 @@ from microlith.imaging.image.volume import LabelImage, LabelVolume, Portion
 from microlith.imaging.microstructure.adjacency import adjacency
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import on_first_rank
-from microlith.meshing.lattice.cell_count import most_tetrahedra, samples, tetrahedra
+from microlith.meshing.lattice.cell_count import image_samples, most_tetrahedra, tetrahedra_count
 from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.solver.regions.shapes import Ball, Box, Polygon, Shape, Shell
 from microlith.workflow.case.read import load_case
@@ -315,8 +315,10 @@ def test_tetrahedra_are_as_many_as_estimated(options: MeshOptions, voxel: tuple[
     image = LabelImage(balls((34, 66, 66), 10.0), ("pore", "sei", "grain"), voxel)
     volume = volume_of(image, COMM)
     count = COMM.allreduce(len(lattice_mesh(volume, options, [1], COMM).cells))
-    estimated = tetrahedra(samples(volume, COMM), options, [1], COMM)
-    assert estimated == tetrahedra(samples(volume_of(image, MPI.COMM_SELF), MPI.COMM_SELF), options, [1], MPI.COMM_SELF)
+    estimated = tetrahedra_count(image_samples(volume, COMM), options, [1], COMM)
+    assert estimated == tetrahedra_count(
+        image_samples(volume_of(image, MPI.COMM_SELF), MPI.COMM_SELF), options, [1], MPI.COMM_SELF
+    )
     assert 0.7 < estimated / count < 1.3
     assert estimated <= most_tetrahedra(volume, options, [1])
 

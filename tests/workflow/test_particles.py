@@ -488,7 +488,7 @@ def test_any_number_of_ranks(tmp_path, method, dim):
 @pytest.mark.parametrize("shape", [(40, 60), (14, 24, 20)])
 def test_particles_of_an_image(shape, monkeypatch):
     """Number, size, middle, contacts and place of each, as SciPy and counting by hand have them."""
-    monkeypatch.setattr("microlith.imaging.parallel.large_arrays.CHUNK", 700)
+    monkeypatch.setattr("microlith.imaging.parallel.large_arrays.VALUES_AT_ONCE", 700)
     field = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal(shape), 1.5)
     image = np.digitize(field, np.quantile(field, [0.3, 0.6])).astype(np.uint8)
     edge = np.array([2e-9, 1e-9, 1e-9][-len(shape) :])
@@ -512,7 +512,7 @@ def test_particles_of_an_image(shape, monkeypatch):
                 border = (labels[a] > 0) & (phases[b] != phase)
                 np.add.at(contacts, (labels[a][border] - 1, phases[b][border]), np.prod(edge) / edge[axis])
             rim[np.unique(labels[[0, -1]][labels[[0, -1]] > 0]) - 1] = True
-        assert particles.contacts[mine] == pytest.approx(contacts[order])
+        assert particles.interface_size[mine] == pytest.approx(contacts[order])
         assert (particles.on_frame[mine] == rim[order]).all()
         voxels = np.stack(np.nonzero(image == phase), axis=1)[COMM.rank :: COMM.size]
         rank = np.empty(count, int)

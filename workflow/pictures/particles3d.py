@@ -10,7 +10,7 @@ from mpi4py import MPI
 
 from microlith.imaging.microstructure.particles import Particles
 from microlith.imaging.typing import Array, Indices
-from microlith.meshing.mesh.cells import split
+from microlith.meshing.mesh.cells import as_simplices
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.workflow.pictures.frames import SolidFrame
 from microlith.workflow.pictures.particle_page import FAST_TO_SLOW, NEVER, TimeColours, draw_page, page_of_particles
@@ -68,7 +68,7 @@ def _triangles(surfaces: ParticleSurfaces, unsolved: Sequence[int], unit: float)
             continue
         seen.add(region.shape.phase)
         corners = region.facets.corners
-        parts = corners[:, None] if corners.shape[1] == 3 else split(corners)
+        parts = corners[:, None] if corners.shape[1] == 3 else as_simplices(corners)
         found.append(_turned(parts.reshape(-1, 3, 3), np.repeat(region.facets.inwards, parts.shape[1], axis=0)))
         of.append(np.repeat(region.numbers[region.particle], parts.shape[1]))
     quads, of_quad = particles.bare_faces(unsolved)

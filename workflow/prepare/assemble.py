@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import of_root, on_root
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.export import contents, write_mesh
 from microlith.meshing.methods import method_name
 from microlith.solver.problem.islands import Island, islands
@@ -57,7 +57,7 @@ class Prepared:
         return self.stages.timings
 
     @property
-    def watch(self) -> NDArray[np.float64]:
+    def watch(self) -> Array:
         """Functionals of the region means, (regions, owned)."""
         return np.array([mean.weights for mean in self.means.values()])
 

@@ -1,4 +1,4 @@
-"""Sources of which only what hangs together with an outer face feeds: the rest becomes a barrier of its own."""
+"""Sources of which only what is connected to an outer face feeds: the rest becomes a barrier of its own."""
 
 import logging
 from dataclasses import replace

@@ -10,7 +10,7 @@ from mpi4py import MPI
 from microlith.imaging.image.passes import Slab, any_slab, layers_of_slab
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.adjacency import Adjacency
-from microlith.imaging.parallel.large_arrays import slices
+from microlith.imaging.parallel.large_arrays import row_slices
 from microlith.imaging.typing import Array, Flags
 from microlith.solver.regions.shapes import Body, Shell
 
@@ -50,7 +50,7 @@ def hits(shape: Body, volume: LabelVolume, wanted: Flags, comm: MPI.Intracomm) -
 
     def covers(slab: Slab) -> bool:
         first, last = np.searchsorted(index[0], slab.layers)
-        for part in slices((last - first, *(len(axis) for axis in axes[1:])), SAMPLES):
+        for part in row_slices((last - first, *(len(axis) for axis in axes[1:])), SAMPLES):
             rows = slice(first + part.start, min(first + part.stop, last))
             within = np.ix_(index[0][rows] - slab.window[0][0], *(i - i[0] for i in index[1:]))
             if (wanted[slab.phase[within]] & shape.covers([axes[0][rows], *axes[1:]])).any():

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mpi4py import MPI
 
@@ -16,8 +15,8 @@ from microlith.imaging.image.labels import read_region_labels
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.parallel.collective import on_root
-from microlith.imaging.parallel.large_arrays import count_values, rename
-from microlith.imaging.typing import Array
+from microlith.imaging.parallel.large_arrays import count_values, renamed
+from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.regions.shapes import LabelField, LabelRegion, Shape
 from microlith.workflow.case.case import Case
@@ -136,7 +135,7 @@ def _read(
             f"{key}: {shape.path} holds {len(wanted)} labels, of which each would be a region; name the ones you want "
             f"by label = ..., or keep at most {MOST_REGIONS}"
         )
-    index = rename(labels, dict.fromkeys(found, 0) | {label: i for i, label in enumerate(wanted, 1)})
+    index = renamed(labels, dict.fromkeys(found, 0) | {label: i for i, label in enumerate(wanted, 1)})
     return LabelImage(index, ("0", *map(str, wanted)), volume.voxel_size, volume.stored_shape)
 
 
@@ -150,7 +149,7 @@ def _window(volume: LabelVolume, mesh: PhaseMesh) -> Window:
 
 
 def _field(
-    member: NDArray[np.bool_], pixel: Array, window: Window | None = None, shape: tuple[int, ...] | None = None
+    member: Flags, pixel: Array, window: Window | None = None, shape: tuple[int, ...] | None = None
 ) -> LabelField:
     """Membership and distance to the edge at points in mesh units, in a window of the image.
 
@@ -194,12 +193,12 @@ def _field(
     count = np.array(inner.shape[::-1])
     last = np.array(whole[::-1]) - 1
 
-    def places(x: Array) -> tuple[NDArray[np.bool_], tuple[NDArray[np.int64], ...]]:
+    def places(x: Array) -> tuple[Flags, tuple[Numbers, ...]]:
         index = np.clip((x / pixel).astype(np.int64), 0, last) - first
         within = ((index >= 0) & (index < count)).all(axis=1)
         return within, tuple(index[within].T[::-1])
 
-    def is_member(x: Array) -> NDArray[np.bool_]:
+    def is_member(x: Array) -> Flags:
         within, index = places(x)
         found = np.zeros(len(x), bool)
         found[within] = inner[index]

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, vstack
 
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.particles import Particles, particles_of
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Numbers
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.problem import Problem
@@ -33,7 +33,7 @@ class SurfaceRegion:
 
     name: str  # of the region
     shape: SurfaceOf
-    numbers: NDArray[np.intp]  # (n,) of its particles, among all
+    numbers: Numbers  # (n,) of its particles, among all
     facets: SurfaceFacets
     particle: Index  # (facets,) of each facet, row of `numbers`
     measure: Array  # (n,) surface of each particle that faces solved phases, m (m^2)
@@ -82,7 +82,7 @@ def particle_surfaces(
         whole = float(measure.sum())
         scale = 1.0 / whole if whole > 0 else 0.0
         outside = comm.allreduce(np.bincount(facets.outside, facets.measure, len(mesh.names)))
-        contacts = particles.contacts[numbers].sum(axis=0)
+        contacts = particles.interface_size[numbers].sum(axis=0)
         unit = mesh.unit ** (len(mesh.extent) - 1)
         means[name] = RegionMean(
             weights=(measure * scale) @ row,
@@ -97,9 +97,7 @@ def particle_surfaces(
     return ParticleSurfaces(particles, tuple(found), vstack(rows, format="csr"), means)
 
 
-def _particle_of(
-    particles: Particles, phase: int, numbers: NDArray[np.intp], facets: SurfaceFacets, name: str
-) -> Index:
+def _particle_of(particles: Particles, phase: int, numbers: Numbers, facets: SurfaceFacets, name: str) -> Index:
     """Particle of each facet, as row of `numbers`; collective."""
     number, searched = particles.behind(phase, facets.center, facets.inwards)
     lost = np.flatnonzero(number < 0)

@@ -171,7 +171,11 @@ def _facets(mesh: PhaseMesh, tags: Sequence[int], cells: NDArray[np.int32]) -> t
     links = domain.topology.connectivity(2, 3)
     cell = links.array[links.offsets[facets]]
     if nodes.shape[1] == 4:
-        nodes, cell, facets = corners.split(nodes).reshape(-1, 3).astype(np.int64), np.repeat(cell, 2), facets.repeat(2)
+        nodes, cell, facets = (
+            corners.as_simplices(nodes).reshape(-1, 3).astype(np.int64),
+            np.repeat(cell, 2),
+            facets.repeat(2),
+        )
     middle = dmesh.compute_midpoints(domain, 3, cell)
     p, q, r = (domain.geometry.x[nodes[:, i]] for i in range(3))
     inwards = (np.cross(q - p, r - p) * (middle - p)).sum(axis=1) > 0
@@ -206,7 +210,7 @@ def _simplices(cells: NDArray[np.int32], f: Array) -> Indices:
         near = f[cells[chunk]] < 0
         cut[chunk] = near.any(axis=1) & ~near.all(axis=1)
     straddling = cells[cut].astype(np.int64)
-    return straddling if cells.shape[1] == 4 else corners.split(straddling).reshape(-1, 4).astype(np.int64)
+    return straddling if cells.shape[1] == 4 else corners.as_simplices(straddling).reshape(-1, 4).astype(np.int64)
 
 
 def _section(cells: Indices, vertices: csr_array, f: Array) -> Sheet:

@@ -14,8 +14,8 @@ from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Array
 from microlith.imaging.writing import write_text
 from microlith.meshing.mesh.cells import facet_corners
+from microlith.meshing.mesh.distance import smallest_distances
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
-from microlith.meshing.mesh.surface_gaps import smallest_distances
 from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.shapes import SurfaceOf
@@ -187,7 +187,7 @@ def particle_tables(
             fed,
             comm,
         )
-        contacts = particles.contacts[numbers]
+        contacts = particles.interface_size[numbers]
         distance[contacts[:, sources].sum(axis=1) > 0] = 0.0
         around = contacts.sum(axis=1)
         tables.append(

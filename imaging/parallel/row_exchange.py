@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.imaging.typing import Integers
 
-class Route:
+
+class RowExchange:
     """Where the rows of a table go; several tables may take the same way."""
 
-    def __init__(self, destination: NDArray[np.integer], comm: MPI.Intracomm) -> None:
+    def __init__(self, destination: Integers, comm: MPI.Intracomm) -> None:
         """Tell all ranks what to expect; collective.
 
         Args:
@@ -24,18 +26,18 @@ class Route:
         self._received = np.empty_like(self._sent)
         comm.Alltoall(self._sent, self._received)
 
-    def there(self, rows: NDArray[Any]) -> NDArray[Any]:
+    def send(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Send rows (n, ...); what has come from all ranks, in their order (k, ...). Collective."""
         return self._moved(rows[self._order], self._sent, self._received)
 
-    def back(self, answers: NDArray[Any]) -> NDArray[Any]:
+    def answer(self, answers: NDArray[Any]) -> NDArray[Any]:
         """Send an answer (k, ...) to each row that has come; the answers to this rank's rows (n, ...). Collective."""
         moved = self._moved(answers, self._received, self._sent)
         rows = np.empty_like(moved)
         rows[self._order] = moved
         return rows
 
-    def _moved(self, rows: NDArray[Any], sent: NDArray[np.integer], received: NDArray[np.integer]) -> NDArray[Any]:
+    def _moved(self, rows: NDArray[Any], sent: Integers, received: Integers) -> NDArray[Any]:
         if self._comm.size == 1:
             return rows
         row = np.dtype((np.void, rows.dtype.itemsize * int(np.prod(rows.shape[1:]))))
@@ -50,5 +52,5 @@ class Route:
         return out
 
 
-def _starts(counts: NDArray[np.integer]) -> NDArray[np.integer]:
+def _starts(counts: Integers) -> Integers:
     return np.concatenate([[0], np.cumsum(counts)[:-1]])

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.meshing.lattice.bisection import Keys, Lattice, Range
+from microlith.imaging.typing import Flags, Numbers
+from microlith.meshing.lattice.bisection import BoxRange, Keys, Lattice
 
 
-def split(weights: NDArray[np.int64], ranks: int) -> list[Range]:
+def boxes_of_ranks(weights: Numbers, ranks: int) -> list[BoxRange]:
     """Cut the lattice into one box per rank, of about the same weight, by halving it again and again.
 
     Args:
@@ -22,13 +23,13 @@ def split(weights: NDArray[np.int64], ranks: int) -> list[Range]:
     return _split(weights, (0,) * weights.ndim, weights.shape, ranks)
 
 
-def _split(weights: NDArray[np.int64], first: tuple[int, ...], last: tuple[int, ...], ranks: int) -> list[Range]:
+def _split(weights: Numbers, first: tuple[int, ...], last: tuple[int, ...], ranks: int) -> list[BoxRange]:
     if ranks == 1:
-        return [Range(first, last)]
+        return [BoxRange(first, last)]
     shape = np.array(last) - np.array(first)
     axis = int(shape.argmax())
     if shape[axis] < 2:
-        return [Range(first, last), *(Range(first, first) for _ in range(ranks - 1))]
+        return [BoxRange(first, last), *(BoxRange(first, first) for _ in range(ranks - 1))]
     part = weights[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
     layers = part.sum(axis=tuple(i for i in range(part.ndim) if i != axis))
     few = ranks // 2
@@ -40,15 +41,15 @@ def _split(weights: NDArray[np.int64], first: tuple[int, ...], last: tuple[int, 
 
 
 @dataclass(frozen=True)
-class Neighbourhood:
+class RankBoxes:
     """This rank's box among those of the others."""
 
     comm: MPI.Intracomm
     lattice: Lattice
-    boxes: Sequence[Range]  # one per rank
+    boxes: Sequence[BoxRange]  # one per rank
 
     @property
-    def own(self) -> Range:
+    def own(self) -> BoxRange:
         """This rank's box."""
         return self.boxes[self.comm.rank]
 
@@ -60,7 +61,7 @@ class Neighbourhood:
         parcels = [keys[box.holds(self.lattice, points)] for box in self.boxes]
         return np.concatenate(self.comm.alltoall(parcels))
 
-    def shared(self, numbers: Keys, doubled: NDArray[np.int64]) -> "Shared":
+    def shared(self, numbers: Keys, doubled: Numbers) -> "SharedVertices":
         """Find the vertices that other ranks have too.
 
         Args:
@@ -68,31 +69,31 @@ class Neighbourhood:
             doubled: (n, dim) twice the coordinates of the vertices on the lattice.
         """
         fine = Lattice(self.lattice.boxes, self.lattice.depth + 1, self.lattice.extent)
-        places: dict[int, NDArray[np.int64]] = {}
+        places: dict[int, Numbers] = {}
         for rank, box in enumerate(self.boxes):
             if rank != self.comm.rank:
                 common = np.flatnonzero(box.holds(fine, doubled))
                 if len(common):
                     places[rank] = common
-        return Shared(self.comm, places)
+        return SharedVertices(self.comm, places)
 
 
 Combine = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedVertices:
     """The vertices that this rank has in common with others, in the same order on both."""
 
     comm: MPI.Intracomm
-    places: dict[int, NDArray[np.int64]]  # rows of this rank's vertices, by the other rank
+    places: dict[int, Numbers]  # rows of this rank's vertices, by the other rank
 
-    def among(self, chosen: NDArray[np.bool_]) -> "Shared":
+    def among(self, chosen: Flags) -> "SharedVertices":
         """The same for an array of the chosen vertices only; ranks must have chosen the same of those they share."""
         place = np.cumsum(chosen) - 1
-        return Shared(self.comm, {rank: place[rows[chosen[rows]]] for rank, rows in self.places.items()})
+        return SharedVertices(self.comm, {rank: place[rows[chosen[rows]]] for rank, rows in self.places.items()})
 
-    def alone(self, count: int) -> NDArray[np.bool_]:
+    def alone(self, count: int) -> Flags:
         """Which of this rank's vertices (count,) no other rank has."""
         mask = np.ones(count, bool)
         for rows in self.places.values():

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from microlith.imaging.parallel.large_arrays import cached
-from microlith.imaging.typing import Array, Numbers
+from microlith.imaging.parallel.large_arrays import cached_slices
+from microlith.imaging.typing import Array, Flags, Indices, Numbers
 from microlith.meshing.mesh.simplices import sharpness_of
 
 LIKELY = 2  # turns of looking at 1, 2, 4, ... cells around a vertex, after which the best of its moves is likely known
@@ -19,7 +18,7 @@ TURNED = {
 
 
 @dataclass(frozen=True, eq=False)
-class Moves:
+class TrialMoves:
     """The same ways for some vertices, each as far as it may go."""
 
     start: Array  # (k, dim) where the vertices are
@@ -31,23 +30,23 @@ class Moves:
         """Where the vertices (k, dim) would be after one of the ways."""
         return np.asarray(self.start + self.ways[way] * self.reach)
 
-    def inside(self) -> NDArray[np.bool_]:
+    def inside(self) -> Flags:
         """Which moves (ways, k) end in the image."""
         found = [((at >= 0) & (at <= self.extent)).all(axis=1) for at in map(self.places, range(len(self.ways)))]
         return np.stack(found)
 
 
 @dataclass(frozen=True, eq=False)
-class Around:
+class CellsAround:
     """The cells around some vertices."""
 
     points: Array  # (n, dim) of all vertices
-    cells: NDArray[np.int32]  # (m, dim + 1)
+    cells: Indices  # (m, dim + 1)
     place: Numbers  # (m, dim + 1) of the vertices of the cells among those k; -1 where they are not
     cosine: Array  # (m,) of the cells as they are
 
 
-def sharpest(around: Around, moves: Moves, now: Array, alone: NDArray[np.bool_]) -> Array:
+def sharpest_after(around: CellsAround, moves: TrialMoves, now: Array, alone: Flags) -> Array:
     """Cosine (ways, k) of the sharpest cell around each vertex after each move; infinite where that leaves the image.
 
     Cells that are sharp already are looked at first: they turn down most moves. The most likely of what is left is
@@ -87,7 +86,9 @@ def sharpest(around: Around, moves: Moves, now: Array, alone: NDArray[np.bool_])
     return worst
 
 
-def _look(around: Around, moves: Moves, pairs: tuple[Numbers, Numbers, Numbers], wanted: Numbers, worst: Array) -> None:
+def _look(
+    around: CellsAround, moves: TrialMoves, pairs: tuple[Numbers, Numbers, Numbers], wanted: Numbers, worst: Array
+) -> None:
     """Bring `worst` up to date with some cells.
 
     Args:
@@ -103,7 +104,7 @@ def _look(around: Around, moves: Moves, pairs: tuple[Numbers, Numbers, Numbers],
     still = around.points[others].reshape(len(cell), dim * dim)
     of_pair = np.concatenate([still, moves.start[vertex], moves.reach[vertex]], axis=1).T.copy()
     ways = moves.ways.T.copy()
-    for some in cached(len(wanted)):
+    for some in cached_slices(len(wanted)):
         way, row = np.divmod(wanted[some], len(cell))
         values, along = of_pair.take(row, axis=1), ways.take(way, axis=1)
         corners = [list(values[i * dim : (i + 1) * dim]) for i in range(dim + 1)]
