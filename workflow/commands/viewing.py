@@ -11,7 +11,8 @@ VARIABLES = ("concentration", "phase")
 
 def add_view(commands: Commands) -> None:
     """Declare `view`."""
-    parser = commands.add("view", view, "show the results of a run in a window, or as a picture or a movie")
+    text = "show the results of a run in a window, or as a picture or a movie"
+    parser = commands.add("view", view, text, parallel=True)
     parser.add_argument("results", metavar="RESULTS", type=Path, help="folder that a run wrote")
     parser.add_argument("--screenshot", metavar="FILE", type=Path, help="write a picture (.png), without a window")
     parser.add_argument("--movie", metavar="FILE", type=Path, help="write all snapshots (.gif, .mp4), without a window")
@@ -23,8 +24,8 @@ def add_view(commands: Commands) -> None:
 
 
 def view(options: argparse.Namespace, ranks: Ranks) -> None:
-    """Show the results of a run."""
-    from microlith.workflow.viewer.window import ViewRequest, view
+    """Show the results of a run; the first rank does."""
+    from microlith.workflow.viewer.window import ViewRequest, view  # on all ranks: MPI and PETSc start on all together
 
     asked = ViewRequest(options.variable, options.time, options.screenshot, options.movie, options.force)
-    view(options.results, asked)
+    ranks.on_first(lambda: view(options.results, asked))
