@@ -94,7 +94,7 @@ def _refuse_more_than_memory(field: SizeField) -> None:
 
 
 def _keep_signal_handlers() -> None:
-    """Put Python's handlers back where gmsh took them away: without them Ctrl-C, or a terminal that closes, ends the process uncleaned."""
+    """Put Python's handlers back where gmsh took them away: without them Ctrl-C ends the process uncleaned."""
     if threading.current_thread() is threading.main_thread():  # Python sets handlers in that one only
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             handler = signal.getsignal(number)

@@ -147,6 +147,22 @@ def test_ranks(call):
     assert re.findall(r"\d", done.stdout) == ["3", "3", "3"], done.stderr  # mpirun may put them on one line
 
 
+SPEAKING = "import sys; from mpi4py import MPI; MPI.COMM_WORLD.rank or print({!r}, file=sys.stderr); sys.exit({})"
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "notice"),
+    [("wrong", 2, False), ("-----x-----", 2, False), ("wrong", 3, True), ("-----x-----\n-----\nend", 0, False)],
+)
+def test_mpirun_says_nothing_of_bad_input(call, said, status, notice):
+    """The program has said what is wrong; all else that is said passes."""
+    done = call("mpirun", "-n", "2", "python3", "-c", SPEAKING.format(said, status))
+    assert done.returncode == status
+    assert (f"Exit code:    {status}" in done.stderr) == notice
+    assert done.stderr.startswith(f"{said}\n") or notice
+    assert notice or done.stderr == f"{said}\n"
+
+
 TIDYING = """
 import os, signal, sys, time
 from mpi4py import MPI

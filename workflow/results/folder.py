@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import shutil
 import signal
 import threading
@@ -12,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socket import gethostname
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Literal
 
 from microlith.imaging.errors import InputError
@@ -96,15 +96,15 @@ def result_folder(path: Path, force: bool, comm: "Comm", writer: Writer = "run")
 class _Hold:
     """What keeps a folder for one run."""
 
-    lock: FileLock
-    janitor: Janitor | None = None
+    janitor: Janitor
+    lock: FileLock | None = None
 
 
 def _let_go(hold: list[_Hold]) -> None:
     for one in hold:
-        one.lock.release()
-        if one.janitor is not None:
-            one.janitor.dismiss()
+        if one.lock is not None:
+            one.lock.release()
+        one.janitor.dismiss()
 
 
 def _open(path: Path, force: bool, writer: Writer, hold: list[_Hold]) -> tuple[list[Path], Path]:
@@ -112,14 +112,14 @@ def _open(path: Path, force: bool, writer: Writer, hold: list[_Hold]) -> tuple[l
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: expected a folder for the results, got a file; name another with -o")
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    stage = path / f"{UNFINISHED}{gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    hold.append(_Hold(Janitor(stage, path / LOCK, missing)))  # before there is anything to clear away
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = _locked(path)
-        hold.append(_Hold(lock))
+        hold[0].lock = lock = _locked(path)
         finish_killed(path, lock)
         refuse_held(path, force, writer)
-        stage = Path(mkdtemp(prefix=f"{UNFINISHED}{gethostname()}-{os.getpid()}-", dir=path))
-        hold[0].janitor = Janitor(stage, path / LOCK, missing)
+        stage.mkdir(mode=0o700)
         return missing, stage
     except BaseException as error:
         _let_go(hold)

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from subprocess import Popen
 
+ATTEMPTS, PAUSE = 100, 0.05  # s: the system takes its time to close the files of a process that was killed
 WORD = b"done"  # what the run says when there is nothing left to clear away
 
 
@@ -86,14 +88,18 @@ def _remove_files(stage: str) -> None:
 
 
 def _remove_lock(lock: str) -> None:
-    """Remove the lock unless another run holds it by now."""
+    """Remove the lock unless another run holds it by now; the one that is gone may do so a moment longer."""
     import fcntl
 
     with contextlib.suppress(OSError):
         descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.stat(lock, follow_symlinks=False), os.fstat(descriptor)):
-            os.unlink(lock)
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.stat(lock, follow_symlinks=False), os.fstat(descriptor)):
+                    os.unlink(lock)
+                return
+            time.sleep(PAUSE)
 
 
 if __name__ == "__main__":
