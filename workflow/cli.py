@@ -57,7 +57,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Lithium diffusion in segmented images of battery electrodes, from one case file.",
         epilog="Exit status: 0, 2 for bad input, 1 for a failure of microlith.",
     )
-    parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
+    parser.add_argument(
+        "--version",
+        action=Version,
+        nargs="...",
+        metavar="",
+        help="print the version and exit; with -v, those of all libraries",
+    )
     add_verbosity(parser, False)
     commands = Commands(parser)
     for add in COMMANDS:

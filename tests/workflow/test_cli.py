@@ -233,6 +233,23 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"microlith {version('microlith')}\n"
 
 
+@pytest.mark.parametrize("words", [["--version", "-v"], ["-v", "--version"]])
+def test_versions_for_a_report(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(words)
+    lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert {"microlith", "system", "Python", "MPI", "PETSc", "HDF5", "fenics-dolfinx", "gmsh", "vtk"} <= set(lines)
+    assert not [line for line in lines.items() if "does not load" in line[1]]
+    assert "mumps" in lines["PETSc"]
+
+
+def test_a_package_that_is_missing_is_in_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    from microlith.workflow.console import versions
+
+    monkeypatch.setattr(versions, "PACKAGES", ("numpy", "no-such-package"))
+    assert versions.versions()["no-such-package"] == "not installed"
+
+
 @pytest.mark.parametrize("arguments", [[], ["solve"], ["run"], ["run", "a", "b"], ["check", "--force", "a"],
                                        ["-v", "check", "-q", "a"], ["-v", "-q", "schema"]])  # fmt: skip
 def test_wrong_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,19 +22,31 @@ Command = Callable[[argparse.Namespace, Ranks], None]
 class Parser(argparse.ArgumentParser):
     """Speaks on the first rank only."""
 
+    words: tuple[str, ...] = ()  # what it was given
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As ever."""
+        self.words = tuple(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
     def _print_message(self, message: str, file: Any = None) -> None:
         if not launched_rank():
             super()._print_message(message, file)
 
 
 class Version(argparse.Action):
-    """Prints the version and ends."""
+    """Prints the version, with -v before or after it those of all libraries, and ends."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         """Called by the parser."""
         from importlib.metadata import version
 
-        parser._print_message(f"microlith {version('microlith')}\n", sys.stdout)
+        text = f"microlith {version('microlith')}\n"
+        if isinstance(parser, Parser) and {"-v", "--verbose"} & set(parser.words):
+            from microlith.workflow.console.versions import versions
+
+            text = "".join(f"{name}: {value}\n" for name, value in versions().items())
+        parser._print_message(text, sys.stdout)
         parser.exit()
 
 
