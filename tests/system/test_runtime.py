@@ -396,6 +396,13 @@ def test_conda_has_all_that_pyproject_asks_for(requirements):
     assert {elsewhere.get(name, name) for name in names} <= set(listed)
 
 
+def test_mypy_reads_the_code_itself():
+    """Formatters that write through a link leave a copy, which grows old without a word."""
+    folder = PROJECT / "runtime" / "typing" / "microlith"
+    assert all(path.is_symlink() and path.exists() for path in folder.iterdir())
+    assert {path.name for path in (PROJECT / "microlith").glob("*.py")} <= {path.name for path in folder.iterdir()}
+
+
 def test_packages_are_all_installed():
     """`packages` of setuptools is explicit, so that a new sub-folder would be left out without a word."""
     setuptools = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]
