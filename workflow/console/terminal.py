@@ -6,9 +6,9 @@ A moving line on a terminal, a line per stage in a log.
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from microlith.workflow.console.launch import launched_rank
 
@@ -27,12 +27,22 @@ class _Form(logging.Formatter):
         return f"warning: {text}" if record.levelno == logging.WARNING else text
 
 
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what is standard error at the time: while a line moves there, what puts others above it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+        self.setFormatter(_Form("%(message)s"))
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
 def log_to_stderr(level: int) -> None:
     """Send progress and warnings from `level` on to standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Form("%(message)s"))
     logger = logging.getLogger(ALL_OF_US)
-    logger.handlers[:] = [handler]
+    logger.handlers[:] = [_StandardError()]
     logger.setLevel(level)
 
 
@@ -48,6 +58,13 @@ def table_console(width: int | None = None) -> "Console":
     return Console(highlight=False, width=width, force_terminal=None if is_terminal() else False)
 
 
+class Tell(Protocol):
+    """Shows how far a stage is."""
+
+    def __call__(self, detail: str, done: float | None = None) -> None:
+        """A short sentence, and the share of the work that is done, where it is known."""
+
+
 class Stages:
     """Names, times and shows the stages of a run; on every rank the same, seen from the first only."""
 
@@ -55,7 +72,7 @@ class Stages:
         self.timings: dict[str, float] = {}  # stage -> s
 
     @contextmanager
-    def stage(self, name: str, doing: str) -> Iterator[Callable[[str], None]]:
+    def stage(self, name: str, doing: str) -> Iterator[Tell]:
         """Time a stage.
 
         Args:
@@ -73,11 +90,43 @@ class Stages:
 
 
 @contextmanager
-def _shown(doing: str) -> Iterator[Callable[[str], None]]:
+def _shown(doing: str) -> Iterator[Tell]:
+    """A line that moves while the block is at work, with the time that it has taken and, where known, what is left."""
     if not (sys.stderr.isatty() and log.isEnabledFor(logging.INFO)):
-        yield lambda _: None
+        yield _quiet
         return
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+    from rich.text import Text
 
-    with Console(stderr=True).status(doing) as status:
-        yield lambda detail: status.update(f"{doing}: {detail}")
+    class Times(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            left = task.time_remaining if task.total is not None else None
+            return Text(
+                span(task.elapsed or 0.0) + ("" if left is None else f", about {span(left)} left"), style="cyan"
+            )
+
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), Times()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(doing, total=None)
+
+        def tell(detail: str, done: float | None = None) -> None:
+            text = f"{doing}: {detail}" if detail else doing
+            if done is None:
+                progress.update(task, description=text)
+            else:
+                progress.update(task, description=text, total=1.0, completed=done)
+
+        yield tell
+
+
+def _quiet(detail: str, done: float | None = None) -> None:
+    """Says nothing."""
+
+
+def span(seconds: float) -> str:
+    """A time as a clock shows it: "12 s", "3:05 min", "1:02 h"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60}:{whole % 60:02d} min" if whole < 3600 else f"{whole // 3600}:{whole % 3600 // 60:02d} h"

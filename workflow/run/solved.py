@@ -99,7 +99,7 @@ def _integrated(ready: Prepared) -> Transient:
             case.solver,
             lambda solves, error: tell(f"{solves} solves, error about {error:.0e}"),
             extra=None if ready.surfaces is None else ready.surfaces.rows,
-            reached=lambda steps, t: tell(f"{steps} steps, {t:.3g} s reached"),
+            reached=lambda steps, t: tell(f"{steps} steps, {t:.3g} of {case.time.end:.3g} s"),
         )
     log.info(
         "%d unknowns, %s: %s, error in time at most %.1e of the reference concentration (estimated), "

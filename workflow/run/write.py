@@ -1,11 +1,14 @@
 """The files of a run: tables, fields, pictures, the summary."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mpi4py import MPI
 
 from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.typing import Array
+from microlith.workflow.console.terminal import Tell
 from microlith.workflow.results.fields import write_fields
 from microlith.workflow.results.folder import (
     CURVES,
@@ -39,10 +42,10 @@ def write(solved: Solved, folder: Path, comm: MPI.Intracomm = MPI.COMM_WORLD) ->
     Raises:
         InputError: A file can't be written.
     """
-    with solved.stages.stage("results", "writing results"):
+    with solved.stages.stage("results", "writing results") as tell:
         _write_curves(solved, folder, comm)
         scales = scales_of(solved)
-        _write_snapshots(solved, folder, scales)
+        _write_snapshots(solved, folder, scales, tell)
         _write_particles(solved, folder, comm)
     entries = summary(solved, comm) | {"colour_scales": [scale.entry() for scale in scales]}
     on_root(comm, write_summary, folder / SUMMARY, entries)
@@ -66,7 +69,7 @@ def _write_curves(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
     on_root(comm, draw_curves, folder / CURVES_PICTURE, title, curves, solved.case.pictures)
 
 
-def _write_snapshots(solved: Solved, folder: Path, scales: "tuple[ColourScale, ...]") -> None:
+def _write_snapshots(solved: Solved, folder: Path, scales: "tuple[ColourScale, ...]", tell: Tell) -> None:
     """Fields and their pictures."""
     moments = solved.case.time.snapshots
     if not moments:
@@ -76,9 +79,14 @@ def _write_snapshots(solved: Solved, folder: Path, scales: "tuple[ColourScale, .
 
     transient, space = solved.transient, solved.ready.problem.display.space
     mesh = solved.ready.meshed.mesh
-    write_fields(folder / FIELDS, mesh, space, moments, (transient.concentration(t) for t in moments))
-    drawn = (transient.concentration(t) for t in moments)
-    draw_snapshots(folder, _sample(solved), Snapshots(space, moments, drawn, scales))
+
+    def concentrations(doing: str, start: float) -> Iterator[Array]:
+        for number, moment in enumerate(moments):
+            tell(f"{doing} of snapshot {number + 1} of {len(moments)}", start + 0.5 * number / len(moments))
+            yield transient.concentration(moment)
+
+    write_fields(folder / FIELDS, mesh, space, moments, concentrations("field", 0.0))
+    draw_snapshots(folder, _sample(solved), Snapshots(space, moments, concentrations("picture", 0.5), scales))
 
 
 def _write_particles(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
