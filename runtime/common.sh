@@ -28,7 +28,7 @@ places() {
     export HOME
     local cache_home=${XDG_CACHE_HOME:-}
     [[ $cache_home == /* ]] || cache_home=$HOME/.cache
-    if ! { mkdir -p "$cache_home/microlith" && [[ -w $cache_home/microlith ]]; } 2>/dev/null; then
+    if ! { mkdir -p "$cache_home/microlith" 2>/dev/null && [[ -w $cache_home/microlith ]]; } 2>/dev/null; then
         export XDG_CACHE_HOME=$local_dir/cache
         cache_home=$XDG_CACHE_HOME
     fi

@@ -37,9 +37,10 @@ once() {
     exec {lock}>&-
 }
 
-# debian_root MAKE TARGET: a root of the suite `kind`, by a script that says what is in it
+# debian_root MAKE TARGET WHAT: a root of the suite `kind`, by a script that says what is in it
 debian_root() {
     ((EUID == 0)) || may_make_root || die 3 "$lacking, and to fetch Debian's takes root, or a user who may make user namespaces (Debian's package uidmap, and lines for $(id -un) in /etc/subuid and /etc/subgid); without either, $otherwise."
+    say "making a Debian $kind root with $3; once per machine"
     local apart=()
     ((EUID != 0)) || apart=(unshare --mount) # so that /proc and /dev do not stay mounted there if it is killed
     "${apart[@]}" "$1" "$kind" "$2" ||
