@@ -3,13 +3,37 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.image.volume import LabelImage
+from mpi4py import MPI
+
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
+COMM = MPI.COMM_WORLD
 
-def label_image(phase: NDArray[np.integer], voxel: tuple[float, ...] = (1e-6, 1e-6)) -> LabelImage:
-    """Image of phases a, b, c..."""
-    return LabelImage(np.asarray(phase, np.uint8), tuple("abcdefgh"[: int(phase.max()) + 1]), voxel)
+
+def label_image(phase, voxel=None, names=None) -> LabelImage:
+    """Image of phases a, b, c... on square pixels (cubic voxels) of 1 µm if nothing else is said."""
+    phase = np.asarray(phase, np.uint8)
+    names = tuple("abcdefgh"[: int(phase.max()) + 1]) if names is None else tuple(names)
+    return LabelImage(phase, names, voxel or (1e-6,) * phase.ndim)
+
+
+def label_volume(phase, voxel=None, names=None, comm=COMM) -> LabelVolume:
+    """The same on all ranks, of which rank 0 has the pixels; collective."""
+    return volume_of(label_image(phase, voxel, names) if comm.rank == 0 else None, comm)
+
+
+def ball(radius: float, size: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Ones in a ball that lies a little off the middle of a cube of voxels, and its centre x, y, z."""
+    centre = np.array([size / 2 + 0.13, size / 2 + 0.31, size / 2 - 0.22])
+    z, y, x = np.indices((size,) * 3) + 0.5
+    return ((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2 < radius**2).astype(np.int64), centre
+
+
+def noise(shape: tuple[int, ...], phases: int = 3, seed: int = 1) -> NDArray[np.int64]:
+    """Phases at random, voxel by voxel."""
+    return np.random.default_rng(seed).integers(0, phases, shape)
 
 
 def disk(size: int = 40, radius: float = 12.3, centre: tuple[float, float] = (20.2, 19.6)) -> NDArray[np.int64]:

@@ -90,7 +90,7 @@ def _in_box(shape):
     return cells
 
 
-def voxels_as_cells(labels, names, shape, comm, rank_of, edge=None):
+def voxels_as_cells(labels, names, shape, comm, rank_of, edge=None, unit=1e-6):
     """Every voxel of labels ([z,] y, x) as cells of a shape, each on the rank that rank_of (m,) -> (m,) says."""
     dim = labels.ndim
     edge = np.ones(dim) if edge is None else np.asarray(edge, float)
@@ -105,7 +105,16 @@ def voxels_as_cells(labels, names, shape, comm, rank_of, edge=None):
     place = np.stack(np.unravel_index(vertex, tuple(n + 1 for n in labels.shape))[::-1], axis=1)
     extent = tuple((np.array(labels.shape[::-1]) * edge).tolist())
     rows = rows.reshape(-1, cells.shape[1]).astype(np.int32)
-    return ImageMesh(place * edge, vertex * 5 + 11, rows, phase[mine], shape, tuple(names), 1e-6, extent)
+    return ImageMesh(place * edge, vertex * 5 + 11, rows, phase[mine], shape, tuple(names), unit, extent)
+
+
+def image_as_cells(image, shape, comm, owner=None):
+    """Every voxel of an image as cells of a shape; `owner` (voxels,) has its rank, -1 where it is left out."""
+    each = len(_in_box(shape))
+    owner = np.zeros(image.phase.size, int) if owner is None else owner
+    return voxels_as_cells(
+        image.phase, image.names, shape, comm, lambda cell: owner[cell // each], image.pixel, image.unit
+    )
 
 
 def everywhere(index):

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
+from label_images import label_volume
 
 from mpi4py import MPI
 
 from microlith.imaging.axes import AXES, FACES
 from microlith.imaging.image import passes
-from microlith.imaging.image.load import volume_of
-from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.microstructure.adjacency import adjacency
 
 COMM = MPI.COMM_WORLD
@@ -36,7 +35,7 @@ def counted(phase, phases):
 def test_faces_and_layers_are_counted_once(monkeypatch, shape, voxels):
     monkeypatch.setattr(passes, "VOXELS", voxels)
     phase = np.random.default_rng(5).integers(0, 3, shape).astype(np.uint8)
-    found = adjacency(volume_of(LabelImage(phase, ("a", "b", "c", "d"), (1.0,) * len(shape)), COMM), COMM)
+    found = adjacency(label_volume(phase, names="abcd"), COMM)
     between, at_faces = counted(phase, 4)
     np.testing.assert_array_equal(found.between, between)
     assert {face: count.tolist() for face, count in found.at_faces.items()} == at_faces
@@ -44,7 +43,7 @@ def test_faces_and_layers_are_counted_once(monkeypatch, shape, voxels):
 
 def test_phases_touch_through_faces_and_not_through_corners():
     phase = np.array([[0, 0, 2], [0, 0, 2], [1, 1, 3]], np.uint8)
-    found = adjacency(volume_of(LabelImage(phase, ("a", "b", "c", "d"), (1.0, 1.0)), MPI.COMM_SELF), MPI.COMM_SELF)
+    found = adjacency(label_volume(phase, comm=MPI.COMM_SELF), MPI.COMM_SELF)
     a, b, c, d = np.eye(4, dtype=bool)
     assert found.touch(a, b)
     assert found.touch(b, a)

@@ -4,15 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
+from label_images import label_volume
 from scipy import ndimage
 
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.image import passes
-from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.passes import any_slab, layers_of_slab, read_in_turn, share, slab_sum, slabs
-from microlith.imaging.image.volume import LabelImage
 
 COMM = MPI.COMM_WORLD
 pytestmark = pytest.mark.mpi
@@ -26,10 +25,10 @@ def phases(shape, seed=1):
 
 
 def volume(phase, comm=COMM):
-    return volume_of(LabelImage(phase, ("a", "b", "c"), (2e-6, 1e-6, 1e-6)[-phase.ndim :]), comm)
+    return label_volume(phase, (2e-6, 1e-6, 1e-6)[-phase.ndim :], "abc", comm)
 
 
-@pytest.mark.parametrize(("shape", "halo"), itertools.product(SHAPES, HALOS))
+@pytest.mark.parametrize(("shape", "halo"), list(itertools.product(SHAPES, HALOS)))
 @pytest.mark.parametrize("voxels", [1, 20, 10**6])
 def test_each_layer_comes_once_with_its_halo(monkeypatch, shape, halo, voxels):
     monkeypatch.setattr(passes, "VOXELS", voxels)

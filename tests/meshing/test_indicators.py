@@ -2,15 +2,9 @@
 
 import numpy as np
 import pytest
+from label_images import ball
 
 from microlith.meshing.lattice.indicators import indicators
-
-
-def _ball(radius, size):
-    centre = np.array([size / 2 + 0.13, size / 2 + 0.31, size / 2 - 0.22])
-    z, y, x = np.indices((size,) * 3) + 0.5
-    inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2 < radius**2
-    return inside.astype(np.uint8), centre
 
 
 def _smooth(phase, phases=2):
@@ -21,7 +15,7 @@ def _smooth(phase, phases=2):
 @pytest.mark.parametrize("radius", [5.0, 8.0, 20.0])
 def test_curved_interfaces_neither_shrink_nor_grow(radius):
     """One Gaussian moves them by its variance over the radius, -0.45 voxels at a radius of 5."""
-    phase, centre = _ball(radius, int(2 * radius + 14))
+    phase, centre = ball(radius, int(2 * radius + 14))
     fields = _smooth(phase)
     ways = np.random.default_rng(0).normal(size=(2000, 3))
     ways /= np.linalg.norm(ways, axis=1)[:, None]
@@ -59,7 +53,7 @@ def test_values_and_gradients_do_not_depend_on_the_window():
 
 
 def test_gradients_are_those_of_the_values():
-    phase, _ = _ball(5.0, 20)
+    phase, _ = ball(5.0, 20)
     fields = indicators(phase, 2, (0, 0, 0), (1.0, 1.5, 2.0), np.zeros(phase.shape, bool))
     at = np.random.default_rng(4).uniform(6, 14, (200, 3)) * (1.0, 1.5, 2.0)
     one = np.random.default_rng(5).integers(0, 2, 200)

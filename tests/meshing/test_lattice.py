@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from label_images import ball, label_volume
 from places import DATA
 from scipy import ndimage
 
@@ -21,8 +22,7 @@ needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the third-party imag
 
 def _volume(phase, voxel=None):
     names = tuple(f"phase{i}" for i in range(int(phase.max()) + 1))
-    voxel = voxel or (UNIT,) * phase.ndim
-    return volume_of(LabelImage(phase.astype(np.uint8), names, voxel) if COMM.rank == 0 else None, COMM)
+    return label_volume(phase, voxel or (UNIT,) * phase.ndim, names)
 
 
 def _parts(phase, voxel=None, size=None, size_max=None, solved=(0,)):
@@ -57,16 +57,10 @@ def _volumes(image_mesh, phase):
     return found / np.prod(image_mesh.extent) / share
 
 
-def _ball(radius, size):
-    centre = np.array([size / 2 + 0.13, size / 2 + 0.31, size / 2 - 0.22])
-    z, y, x = np.indices((size,) * 3) + 0.5
-    return ((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2 < radius**2).astype(int), centre
-
-
 @pytest.mark.parametrize("size", [None, 1.5])
 def test_a_ball_has_its_radius_surface_and_volume(size):
     radius = 20
-    phase, centre = _ball(radius, 52)
+    phase, centre = ball(radius, 52)
     image_mesh = _parts(phase, size=size)
     quality = _checked(image_mesh, phase)
     surface = _on_surface(image_mesh)
@@ -171,7 +165,7 @@ def _pieces(image_mesh, phase):
 
 
 def test_cells_are_small_at_named_surfaces_and_large_elsewhere():
-    phase, centre = _ball(6, 40)
+    phase, centre = ball(6, 40)
     image_mesh = _parts(phase, size=1.0, size_max=6.0)
     corners = image_mesh.points[image_mesh.cells]
     edge = np.mean([np.linalg.norm(corners[:, a] - corners[:, b], axis=1) for a in range(4) for b in range(a)], axis=0)
@@ -182,7 +176,7 @@ def test_cells_are_small_at_named_surfaces_and_large_elsewhere():
 
 def test_the_far_faces_are_where_the_image_ends():
     # 13 coarse boxes along each axis, thirteenths of 30 that add up to 29.999999999999996
-    phase, _ = _ball(9, 30)
+    phase, _ = ball(9, 30)
     image_mesh = _parts(phase, size=1.5, size_max=3.2)
     edge = np.array(image_mesh.extent)
     near = np.abs(image_mesh.points - edge) < 1e-6
@@ -191,7 +185,7 @@ def test_the_far_faces_are_where_the_image_ends():
 
 
 def test_the_unit_of_the_image_does_not_matter():
-    phase, _ = _ball(5, 16)
+    phase, _ = ball(5, 16)
     volume = _volume(phase)
     metres = _volume(phase, (1.0, 1.0, 1.0))
     one = lattice_mesh(volume, MeshOptions(size_max=4 * UNIT), (0,), COMM)

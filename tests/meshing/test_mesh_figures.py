@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from label_images import label_volume
 from places import PROJECT
 
 from mpi4py import MPI
 
-from microlith.imaging.image.load import volume_of
-from microlith.imaging.image.volume import LabelImage
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))
@@ -27,7 +26,7 @@ def _image():
 
 
 def _volume(phase, voxel=(1e-8,) * 3, comm=COMM):
-    return volume_of(LabelImage(phase, NAMES, voxel) if comm.rank == 0 else None, comm)
+    return label_volume(phase, voxel, NAMES, comm)
 
 
 def _parts(points, cells, phase, extent, stretch=(1.0, 1.0, 1.0)):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from label_images import disk, label_image
+from voxel_counts import integral
 
 import ufl
 from dolfinx import fem
@@ -27,10 +28,6 @@ def spread(phase, solved, options=None, voxel=(1e-6, 1e-6)):
 
 def on_rank_0(image, options, solved):
     return METHODS["fitted"].image_mesh(ImageToMesh(volume_of(image, COMM), options, solved, COMM))
-
-
-def integral(form):
-    return COMM.allreduce(fem.assemble_scalar(fem.form(form)))
 
 
 def length(mesh, tag, inside=False):

@@ -10,13 +10,13 @@ from pathlib import Path
 import closed_forms
 import numpy as np
 import pytest
+from label_images import label_volume
 from made_cases import COMM, curves, run_case, write_case
 
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.half_voxel import Shift, on_finer_voxels, shifted, subdivided
-from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fitted.mesher import fitted_mesh
@@ -130,8 +130,7 @@ def _ball(dim, size, radius):
 
 
 def _volume(phase, voxel=None, comm=COMM):
-    names = tuple("abcdef"[: int(phase.max()) + 1])
-    return volume_of(LabelImage(phase, names, voxel or (UNIT,) * phase.ndim) if comm.rank == 0 else None, comm)
+    return label_volume(phase, voxel or (UNIT,) * phase.ndim, comm=comm)
 
 
 def test_twice_as_coarse_in_2d_has_a_quarter_of_the_triangles():
