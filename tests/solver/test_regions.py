@@ -13,7 +13,8 @@ from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.distance import SurfaceDistance
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag, interface_tag
 from microlith.solver.regions.means import region_means
-from microlith.solver.regions.shapes import Ball, Box, LabelField, LabelRegion, Polygon, Shell, WholePhase
+from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
+from microlith.workflow.prepare.drawn_regions import label_field
 
 MICRO = 1e-6
 SIZE = (10.0, 6.0)
@@ -198,12 +199,6 @@ def test_label_image():
     mean, found, _ = area_of(one_phase(), LabelRegion("labels.tif", 1), field=field)
     assert found == pytest.approx(member.sum() * pixel.prod(), rel=1e-3)
     assert mean.solved_share == pytest.approx(1.0, abs=5e-3)
-
-
-def label_field(member, pixel) -> LabelField:
-    from microlith.workflow.prepare.label_images import _field
-
-    return _field(member, pixel)
 
 
 @pytest.mark.mpi

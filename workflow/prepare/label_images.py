@@ -16,10 +16,10 @@ from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.parallel.large_arrays import count_values, renamed
-from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.regions.shapes import LabelField, LabelRegion, Shape
 from microlith.workflow.case.case import Case
+from microlith.workflow.prepare.drawn_regions import label_field
 from microlith.workflow.prepare.region_shares import label_shares, solved_flags
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def expanded(case: Case, volume: LabelVolume, mesh: PhaseMesh, comm: MPI.Intraco
         keys = _names(case, name, shape, regions.names[1:])
         for i, (label, key) in enumerate(zip(regions.names[1:], keys, strict=True), 1):
             found.shapes[key] = replace(shape, label=int(label))
-            found.fields[key] = _field(index == i, pixel, window, volume.shape)
+            found.fields[key] = label_field(index == i, pixel, window, volume.shape)
             found.shares[key] = float(shares[i])
     return found
 
@@ -146,70 +146,3 @@ def _window(volume: LabelVolume, mesh: PhaseMesh) -> Window:
         return volume.empty_window
     scale = mesh.unit / volume.unit  # a mesh of finer voxels has a smaller unit
     return volume.window(x.min(axis=0) * scale, x.max(axis=0) * scale, MARGIN)
-
-
-def _field(
-    member: Flags, pixel: Array, window: Window | None = None, shape: tuple[int, ...] | None = None
-) -> LabelField:
-    """Membership and distance to the edge at points in mesh units, in a window of the image.
-
-    Args:
-        member: ([z,] y, x) of the voxels of the window.
-        pixel: Size of a voxel x, y[, z] in mesh units.
-        window: Where `member` is; None for the whole image.
-        shape: Of the whole image.
-    """
-    from scipy import ndimage
-
-    whole = member.shape if shape is None else shape
-    ends = tuple((0, n) for n in member.shape) if window is None else window
-    # Beyond a side that cuts the image nothing is known: no point is farther from an edge than from there.
-    sides = [
-        (axis, end * pixel[axis])
-        for axis, (pair, count) in enumerate(zip(ends[::-1], whole[::-1], strict=True))
-        for end, beyond in ((pair[0], pair[0] > 0), (pair[1], pair[1] < count))
-        if beyond
-    ]
-
-    def limited(distance: Array, x: Array) -> Array:
-        for axis, side in sides:
-            distance = np.minimum(distance, np.abs(x[:, axis] - side))
-        return distance
-
-    (box,) = ndimage.find_objects(member.astype(np.uint8), max_label=1)
-    if box is None:
-        return LabelField(lambda x: np.zeros(len(x), bool), lambda x: limited(np.full(len(x), np.inf), x))
-    box = tuple(slice(max(0, s.start - 1), min(n, s.stop + 1)) for s, n in zip(box, member.shape, strict=True))
-    inner = member[box]
-    sampling = tuple(pixel[::-1])
-    if inner.all():
-        away = np.full(inner.shape, np.inf)
-    else:
-        inside = ndimage.distance_transform_edt(inner, sampling=sampling)
-        away = np.where(inner, inside, ndimage.distance_transform_edt(~inner, sampling=sampling))
-    # From centre to centre: a point may be half a diagonal off its pixel's centre, and so may the edge be.
-    away = np.maximum(away - np.linalg.norm(pixel), 0.0)
-    first = np.array([s.start + low for s, (low, _) in zip(box, ends, strict=True)])[::-1]
-    count = np.array(inner.shape[::-1])
-    last = np.array(whole[::-1]) - 1
-
-    def places(x: Array) -> tuple[Flags, tuple[Numbers, ...]]:
-        index = np.clip((x / pixel).astype(np.int64), 0, last) - first
-        within = ((index >= 0) & (index < count)).all(axis=1)
-        return within, tuple(index[within].T[::-1])
-
-    def is_member(x: Array) -> Flags:
-        within, index = places(x)
-        found = np.zeros(len(x), bool)
-        found[within] = inner[index]
-        return found
-
-    def distance(x: Array) -> Array:
-        within, index = places(x)
-        # All members are in the box: outside they are not nearer than it.
-        outside = np.maximum(first * pixel - x, x - (first + count) * pixel)
-        found = np.linalg.norm(np.maximum(outside, 0.0), axis=1)
-        found[within] = away[index]
-        return limited(found, x)
-
-    return LabelField(is_member, distance)
