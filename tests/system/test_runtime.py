@@ -310,6 +310,32 @@ def test_mpirun_within_a_job_of_slurm(entered):
     assert (done.returncode, re.findall(r"\d", done.stdout), done.stderr) == (0, ["2", "2"], "")
 
 
+def test_set_up_runs_nothing_of_the_working_folder(tmp_path):
+    """Where it looks for a Python with DOLFINx, often as root."""
+    clone, here, tools = (tmp_path / name for name in ("clone", "downloaded", "bin"))
+    shutil.copytree(PROJECT / "runtime", clone / "runtime", symlinks=True)
+    shutil.copy(PROJECT / "pyproject.toml", clone)
+    for folder in (here, tools, tmp_path / "usr"):
+        folder.mkdir()
+    for name in ("dolfinx", "petsc4py", "venv", "sys", "site"):
+        (here / f"{name}.py").write_text(f"open({str(tmp_path / 'it-ran')!r}, 'w').close()")
+    (tools / "python3").write_text('#!/bin/sh\nexec /usr/bin/python3 -S "$@"\n')  # -S: without DOLFINx
+    (tools / "python3").chmod(0o755)
+    variables = {"HOME": str(tmp_path), "MICROLITH_RUNTIME": "host", "PYTHONPATH": ":relative::"}  # empty: where we are
+    variables["PATH"] = f"{tools}:{minimal_tools(tmp_path / 'usr')}"
+    command = ["bash", clone / "runtime" / "run", "true"]
+    done = subprocess.run(command, cwd=here, env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, "no Python on PATH" in done.stderr) == (3, True), done.stderr
+    assert not (tmp_path / "it-ran").exists()
+
+
+def minimal_tools(folder):
+    """A folder with what runtime/run calls, and no Python."""
+    for name in "awk bash cat cut dirname flock mkdir mv readlink rm sed sh sha256sum".split():
+        (folder / name).symlink_to(Path("/usr/bin") / name)
+    return folder
+
+
 @pytest.mark.parametrize("name", ["co:lon", "per%cent", "tab\there", "back\\slash"])
 def test_clone_with_a_name_that_tools_do_not_take(tmp_path, name):
     shutil.copytree(PROJECT / "runtime", tmp_path / name / "runtime", symlinks=True)
@@ -375,8 +401,7 @@ def test_no_environment_to_be_had(tmp_path, kind, status):
     """One sentence that says what to do, and a status that CI can tell from that of a failed test."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ["bash", "cat", "cut", "dirname", "flock", "mkdir", "readlink", "rm", "sed", "sha256sum"]:
-        (tools / name).symlink_to(Path("/usr/bin") / name)
+    minimal_tools(tools)
     clone = tmp_path / "clone"
     shutil.copytree(PROJECT / "runtime", clone / "runtime", symlinks=True)
     shutil.copy(PROJECT / "pyproject.toml", clone)
