@@ -331,7 +331,21 @@ def test_set_up_runs_nothing_of_the_working_folder(tmp_path):
 
 def minimal_tools(folder):
     """A folder with what runtime/run calls, and no Python."""
-    for name in "awk bash cat cut dirname flock mkdir mv readlink rm sed sh sha256sum".split():
+    for name in [
+        "awk",
+        "bash",
+        "cat",
+        "cut",
+        "dirname",
+        "flock",
+        "mkdir",
+        "mv",
+        "readlink",
+        "rm",
+        "sed",
+        "sh",
+        "sha256sum",
+    ]:
         (folder / name).symlink_to(Path("/usr/bin") / name)
     return folder
 
