@@ -31,6 +31,7 @@ TALLEST = 1.5  # times the width of a page, where that is given
 LEAST_WIDTH = 4.6  # inches, of a page whose width is not given
 LEAST_HEIGHT = 1.9  # inches, of a colour bar
 BAR_GAP, BAR_WIDTH, BAR_STEP = 0.18, 0.16, 0.98  # inches
+NO_BAR = 0.2  # inches right of a picture without a colour bar
 LEGEND_ROW, NOTE_ROW = 0.19, 0.13  # inches
 LETTER = 0.075  # inches, of the legend, on average
 NOTE_LETTERS = 18  # per inch
@@ -96,9 +97,14 @@ def pixels_of(dim: int, aspect: float, bars: int, options: PictureOptions) -> tu
     else:
         page = options.width / INCH
         margins = MARGINS[dim]
-        room = page - margins.left - margins.right - (bars - 1) * BAR_STEP
+        room = page - margins.left - _right(margins, bars)
         wide = min(max(room, 0.4), TALLEST * page * aspect)
     return max(1, round(wide * options.resolution)), max(1, round(wide / aspect * options.resolution))
+
+
+def _right(margins: Margins, bars: int) -> float:
+    """Room right of a picture, inches."""
+    return margins.right + (bars - 1) * BAR_STEP if bars else NO_BAR
 
 
 class Canvas:
@@ -131,7 +137,7 @@ class Canvas:
         self.options = options or PictureOptions()
         margins = MARGINS[len(frame.size)]
         wide, tall = (n / self.options.resolution for n in frame.pixels)
-        right = margins.right + max(0, len(bars) - 1) * BAR_STEP
+        right = _right(margins, len(bars))
         width = max(wide + margins.left + right, LEAST_WIDTH)
         if self.options.width is not None:
             width = self.options.width / INCH

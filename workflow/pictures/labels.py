@@ -17,6 +17,9 @@ GAP = 3.0  # points between a name and what it names
 FAR = (0.0, 14.0, 28.0, 42.0)  # points farther away, tried one after the other
 LINE_FROM = 5.0  # points away, from which a line leads from a name to what it names
 OVERLAP, OUTSIDE, CROSSING = 10.0, 4.0, 0.3  # prices per point of a name's area: on names, off the picture, on lines
+MOST_IDS = 400  # in one picture
+DIGIT = 0.64  # width of a digit per size of the letters
+SMALLEST, LARGEST = 4.0, 8.0  # size of ids, points
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,16 @@ class Named:
 
     name: str
     points: Array  # (n, 2) of its lines, in the drawing
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Something drawn that wants a short text on it, or else beside it."""
+
+    text: str
+    x: float  # where there is most room on it, in the drawing
+    y: float
+    radius: float  # of the room, in pixels of the file
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,32 @@ def write_names(axes: "Axes", named: Sequence[Named]) -> None:
         at, leads_to, farther = _best(size, inside if len(inside) else points, page, taken, lines)
         taken.append(at)
         _put(axes, text, (at.left, at.bottom), leads_to if farther > LINE_FROM else None, per_point)
+
+
+def write_ids(axes: "Axes", numbered: Sequence[Numbered]) -> None:
+    """Write each text onto what it names where there is room, else beside it where that is free, else not at all.
+
+    Args:
+        axes: Of the picture, with all that is drawn in it.
+        numbered: What wants a text, in the order in which they choose.
+    """
+    per_point = axes.figure.dpi / 72
+    taken: list[_Box] = []
+    for thing in numbered[:MOST_IDS]:
+        at = np.asarray(axes.transData.transform((thing.x, thing.y))) / per_point
+        radius = thing.radius / per_point
+        size = float(np.clip(1.6 * radius / max(DIGIT * len(thing.text), 1.0), SMALLEST, LARGEST))
+        wide, tall = DIGIT * size * len(thing.text), 0.75 * size
+        if np.hypot(wide, tall) > 2.2 * radius:
+            at[0] += radius + wide / 2 + 0.5
+        box = _Box(at[0] - wide / 2, at[1] - tall / 2, at[0] + wide / 2, at[1] + tall / 2)
+        if any(box.shared(other) > 0 for other in taken):
+            continue
+        taken.append(box)
+        x, y = axes.transData.inverted().transform(at * per_point)
+        axes.text(
+            x, y, thing.text, fontsize=size, ha="center", va="center_baseline", path_effects=halo(1.2), clip_on=True
+        )
 
 
 def _best(

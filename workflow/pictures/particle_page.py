@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Flags
 from microlith.workflow.pictures.canvas import Canvas, ColourBar
 from microlith.workflow.pictures.figure import said_time, time_unit
 from microlith.workflow.pictures.frames import Frame
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 Colour = tuple[float, float, float]
 
 FAST_TO_SLOW = "plasma_r"  # yellow to dark blue; no colour of it looks like one of the phases
+START: Colour = (1.0, 1.0, 0.7)  # before the first colour of these
 NEVER: Colour = (0.6, 0.6, 0.6)
+BARE: Colour = (1.0, 1.0, 1.0)
 DECADE = 3.0  # ratio of times from which on their scale is logarithmic
 
 
@@ -34,9 +36,10 @@ class TimeColours:
     scale: float  # s per unit
     ends: tuple[float, float]  # of the scale, in the unit
     times: Array  # (particles,) t50 in their numbering, s; infinite where a surface never has half
+    bare: Flags  # (particles,) that face no solved phase, so that nothing is known of their surfaces
+    ids: NDArray[np.int64]  # (particles,) in particles.csv; 0: not there
     end: float  # of the run, s
     phases: frozenset[str]  # that the particles are of
-    some_never: bool  # whether a particle of the tables never has half
 
     @classmethod
     def of(cls, tables: Sequence[ParticleTable], count: int, end: float) -> "TimeColours":
@@ -50,31 +53,46 @@ class TimeColours:
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import LogNorm, Normalize
 
-        of_particle = np.full(count, np.inf)
+        times, surface, ids = np.full(count, np.inf), np.zeros(count), np.zeros(count, dtype=np.int64)
         for table in reversed(tables):
-            of_particle[table.numbers] = table.t50
-        times = np.concatenate([table.t50 for table in tables])
-        times = times[np.isfinite(times) & (times > 0)]
-        low, high = (float(times.min()), float(times.max())) if len(times) else (0.1 * end, end)
+            times[table.numbers] = table.t50
+            surface[table.numbers] = table.surface
+            ids[table.numbers] = np.arange(1, len(table.numbers) + 1)
+        bare = surface <= 0
+        timed = times[np.isfinite(times) & (times > 0) & ~bare]
+        low, high = (float(timed.min()), float(timed.max())) if len(timed) else (0.1 * end, end)
         high = high if high > low else 1.01 * low
         scale, unit = time_unit(high)
         ends = (low / scale, high / scale)
         norm = (LogNorm if high / low > DECADE else Normalize)(*ends)
-        never = any(bool(np.isinf(table.t50).any()) for table in tables)
         phases = frozenset(table.shape.phase for table in tables)
-        return cls(ScalarMappable(norm, FAST_TO_SLOW), unit, scale, ends, of_particle, end, phases, never)
+        return cls(ScalarMappable(norm, FAST_TO_SLOW), unit, scale, ends, times, bare, ids, end, phases)
+
+    @property
+    def timed(self) -> Flags:
+        """Which particles have a time, (particles,), and so a colour of the scale."""
+        return np.isfinite(self.times) & (self.times > 0) & ~self.bare
+
+    def others(self) -> dict[str, tuple[Colour, Flags]]:
+        """In words, why particles have no time: their colour, and which they are, (particles,)."""
+        why = {
+            "half from the start": (START, (self.times <= 0) & ~self.bare),
+            f"not half within {said_time(self.end)}": (NEVER, np.isinf(self.times) & ~self.bare),
+            "touches no phase that is solved for": (BARE, self.bare),
+        }
+        return {words: (colour, which) for words, (colour, which) in why.items() if which.any()}
 
     def level(self) -> Array:
-        """Places of all particles on the colour bar, from 0 to 1, nan where the time is infinite."""
+        """Places of all particles on the colour bar, from 0 to 1, nan where they have no time."""
         norm = self.mappable.norm
         shown = np.clip(self.times / self.scale, *self.ends)
-        return np.where(np.isfinite(self.times), np.asarray(norm(shown), np.float64), np.nan)
+        return np.where(self.timed, np.asarray(norm(shown), np.float64), np.nan)
 
     def colours(self) -> NDArray[np.uint8]:
         """Red, green and blue of all particles, (particles, 3)."""
-        level = self.level()
-        shown: NDArray[np.uint8] = self.mappable.cmap(np.nan_to_num(level), bytes=True)[..., :3]
-        shown[np.isnan(level)] = np.round(np.multiply(NEVER, 255))
+        shown: NDArray[np.uint8] = self.mappable.cmap(np.nan_to_num(self.level()), bytes=True)[..., :3]
+        for colour, which in self.others().values():
+            shown[which] = np.round(np.multiply(colour, 255))
         return shown
 
     def axis(self, axis: Any) -> None:
@@ -90,17 +108,26 @@ class TimeColours:
         axis.set_minor_formatter(NullFormatter())
 
 
-def legend_of_particles(times: TimeColours) -> dict[str, Colour]:
-    """Particles that have a colour of their own."""
-    return {f"not half within {said_time(times.end)}": NEVER} if times.some_never else {}
-
-
 def page_of_particles(sample: Sample, frame: Frame, times: TimeColours, around: Mapping[str, Colour]) -> Canvas:
-    """The canvas with a bar of times, and a legend of the phases around and of particles that never have half."""
-    bar = ColourBar(times.mappable, f"t50 of the particle's surface / {times.unit}")
-    canvas = Canvas(sample.title, frame, [bar], {**around, **legend_of_particles(times)}, options=sample.options)
-    times.axis(canvas.bar_axes[0])
+    """The canvas with a bar of times where there are some, and a legend.
+
+    Args:
+        sample: Whose particles they are.
+        frame: Of the sample, with room for as many bars as `bars_of` says.
+        times: Of the particles.
+        around: Name -> colour, of the phases around.
+    """
+    bars = [ColourBar(times.mappable, f"t50 of the particle's surface / {times.unit}")] * bars_of(times)
+    legend = {**around, **{words: colour for words, (colour, _) in times.others().items()}}
+    canvas = Canvas(sample.title, frame, bars, legend, ["numbers: id in particles.csv"], sample.options)
+    for axis in canvas.bar_axes:
+        times.axis(axis)
     return canvas
+
+
+def bars_of(times: TimeColours) -> int:
+    """Number of colour bars."""
+    return int(times.timed.any())
 
 
 def draw_page(canvas: Canvas, path: Path, picture: NDArray[np.uint8]) -> None:

@@ -1,16 +1,19 @@
 """Pictures of particles, each in the colour of the time at which its surface has half of what drives the case."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, maximum_position
 
 from microlith.imaging.parallel.collective import together
 from microlith.solver.physics.phases import Role
+from microlith.workflow.pictures.canvas import add_outlines
 from microlith.workflow.pictures.frames import FlatFrame
-from microlith.workflow.pictures.particle_page import Colour, TimeColours, draw_page, page_of_particles
+from microlith.workflow.pictures.labels import Numbered, write_ids
+from microlith.workflow.pictures.particle_page import Colour, TimeColours, bars_of, draw_page, page_of_particles
+from microlith.workflow.pictures.phase_raster import PhaseRaster, phase_raster
 from microlith.workflow.pictures.sample import Sample, raster_of
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
 from microlith.workflow.rendering.raster import Raster
@@ -47,24 +50,68 @@ def draw_particles(
 
         draw_particles_3d(path, sample, surfaces, tables, end)
         return
-    comm = sample.mesh.mesh.comm
-    raster = raster_of(sample, bars=1)
+    comm, particles = sample.mesh.mesh.comm, surfaces.particles
+    times = TimeColours.of(tables, len(particles), end)
+    raster = raster_of(sample, bars_of(times))
     voxels: NDArray[np.int64] = np.empty((0, 2), np.int64)
     if comm.rank == 0:
-        row, column = np.broadcast_arrays(*raster.places(surfaces.particles.volume.shape))
+        row, column = np.broadcast_arrays(*raster.places(particles.volume.shape))
         voxels = np.stack([column.ravel(), row.ravel()], axis=1)
-    number = surfaces.particles.numbers_at(voxels).reshape(-1, raster.columns)
-    times = TimeColours.of(tables, len(surfaces.particles), end)
-    draw = partial(_draw_2d, path, sample, raster, number, times)
-    together(comm, lambda: draw() if comm.rank == 0 else None)
+    number = particles.numbers_at(voxels).reshape(-1, raster.columns)
+    phases = phase_raster(sample, raster)
+
+    def draw() -> None:
+        if phases is not None:
+            _draw_2d(path, sample, raster, phases, _numbers(number, phases.phase, particles.phase), times)
+
+    together(comm, draw)
 
 
-def _draw_2d(path: Path, sample: Sample, raster: Raster, number: NDArray[np.int32], times: TimeColours) -> None:
-    assert sample.image is not None  # on rank 0, where this runs
+def _numbers(number: NDArray[np.int32], phase: NDArray[np.uint8], of_phase: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Particle of each pixel, (rows, columns), -1 where none is: the nearest one of the phase that is drawn there.
+
+    Args:
+        number: (rows, columns) particle by the pixels of the image.
+        phase: (rows, columns) as drawn: with smooth edges.
+        of_phase: (particles,) their phases.
+    """
+    found = np.full(number.shape, -1, dtype=np.int32)
+    for kind in np.unique(of_phase):
+        drawn = phase == kind
+        here = (number >= 0) & (of_phase[number] == kind)
+        if here.any():
+            nearest = distance_transform_edt(~here, return_distances=False, return_indices=True)
+            found[drawn] = number[tuple(axis[drawn] for axis in nearest)]
+    return found
+
+
+def _draw_2d(
+    path: Path, sample: Sample, raster: Raster, phases: PhaseRaster, number: NDArray[np.int32], times: TimeColours
+) -> None:
     names = sample.mesh.names
     pale = np.round(np.multiply([PALE[role] for role in sample.roles], 255)).astype(np.uint8)
-    picture = pale[raster.sampled(sample.image.phase)]
+    picture = pale[phases.phase]
     on = number >= 0
     picture[on] = times.colours()[number[on]]
     around = {name: PALE[role] for name, role in zip(names, sample.roles, strict=True) if name not in times.phases}
-    draw_page(page_of_particles(sample, FlatFrame(raster, sample.size), times, around), path, picture)
+    frame = FlatFrame(raster, sample.size)
+    canvas = page_of_particles(sample, frame, times, around)
+    add_outlines(canvas.axes, phases.lines)
+    write_ids(canvas.axes, _places(number, times, frame))
+    draw_page(canvas, path, picture)
+
+
+def _places(number: NDArray[np.int32], times: TimeColours, frame: FlatFrame) -> list[Numbered]:
+    """Where there is most room for the id of each particle, the largest room first."""
+    inside = number >= 0
+    if not inside.any():
+        return []
+    there = np.unique(number[inside])
+    room = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+    at = np.array(maximum_position(room, number, there))
+    radius = room[tuple(at.T)]
+    across, down = frame.drawn
+    rows, columns = number.shape
+    x, y = (at[:, 1] + 0.5) * across / columns, (at[:, 0] + 0.5) * down / rows
+    order = [i for i in np.argsort(-radius, kind="stable") if times.ids[there[i]] > 0]
+    return [Numbered(str(times.ids[there[i]]), float(x[i]), float(y[i]), float(radius[i])) for i in order]

@@ -13,7 +13,8 @@ from microlith.imaging.typing import Array, Indices
 from microlith.meshing.mesh.cells import as_simplices
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.workflow.pictures.frames import SolidFrame
-from microlith.workflow.pictures.particle_page import FAST_TO_SLOW, NEVER, TimeColours, draw_page, page_of_particles
+from microlith.workflow.pictures.labels import Numbered, write_ids
+from microlith.workflow.pictures.particle_page import FAST_TO_SLOW, TimeColours, bars_of, draw_page, page_of_particles
 from microlith.workflow.pictures.sample import Sample, view_of
 from microlith.workflow.pictures.snapshots3d import MOST_TRIANGLES
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
@@ -22,6 +23,7 @@ from microlith.workflow.rendering.ranks import gathered, rendered
 from microlith.workflow.rendering.renderer import Colour, Layer, Renderer
 from microlith.workflow.results.particles import ParticleTable
 
+LEAST_SEEN = 8.0  # pixels: radius of a disk as large as what is seen of a particle, to have an id
 APART = 1e-4  # of the picture's width: how far a particle is drawn into itself, so that it shares no point with others
 
 
@@ -105,16 +107,40 @@ def _apart(triangles: Array, number: Indices, particles: Particles, mesh: PhaseM
 
 def _draw(path: Path, sample: Sample, triangles: NDArray[np.float32], number: Indices, times: TimeColours) -> None:
     """On rank 0."""
-    view = view_of(sample, bars=1)
-    level = times.level()[number]
-    never = np.isnan(level)
-    layers = (_layer(triangles[~never]), _layer(triangles[never], NEVER), view.whole_frame())
-    renderer = Renderer(view.scene(layers, FAST_TO_SLOW))
+    view = view_of(sample, bars_of(times))
+    level = times.level()
+    timed = times.timed[number]
+    others = [_layer(triangles[which[number]], colour) for colour, which in times.others().values()]
+    renderer = Renderer(view.scene((_layer(triangles[timed]), *others, view.whole_frame()), FAST_TO_SLOW))
     try:
-        picture = renderer.draw([np.repeat(level[~never], 3).astype(np.float32)])
+        picture = renderer.draw([np.repeat(level[number[timed]], 3).astype(np.float32)])
+        frame = SolidFrame(view, sample.mesh.unit, renderer.heights())
     finally:
         renderer.close()
-    draw_page(page_of_particles(sample, SolidFrame(view, sample.mesh.unit), times, {}), path, picture)
+    canvas = page_of_particles(sample, frame, times, {})
+    write_ids(canvas.axes, _places(triangles, number, times, frame))
+    draw_page(canvas, path, picture)
+
+
+def _places(triangles: NDArray[np.float32], number: Indices, times: TimeColours, frame: SolidFrame) -> list[Numbered]:
+    """The middle of what is seen of each particle, the most seen first."""
+    middle = triangles.mean(axis=1).astype(np.float64) * frame.unit
+    seen = frame.visible(middle)
+    at, of = frame.project(middle[seen]), number[seen]
+    corners = frame.view.project(triangles[seen].reshape(-1, 3).astype(np.float64)).reshape(-1, 3, 2)
+    (x1, y1), (x2, y2) = (corners[:, i].T - corners[:, 0].T for i in (1, 2))
+    area = 0.5 * np.abs(x1 * y2 - x2 * y1)  # pixels
+    count = len(times.ids)
+    whole = np.bincount(of, area, count)
+    center = np.stack([np.bincount(of, area * x, count) for x in at.T], axis=1) / np.maximum(whole, 1e-300)[:, None]
+    nearest = np.full(count, -1)
+    order = np.argsort(-np.linalg.norm(at - center[of], axis=1), kind="stable")
+    nearest[of[order]] = order  # the last one stays
+    radius = 0.8 * np.sqrt(whole / np.pi)
+    wanted = (nearest >= 0) & (times.ids > 0) & (radius > LEAST_SEEN)
+    order = [i for i in np.argsort(-radius, kind="stable") if wanted[i]]
+    places = {i: at[nearest[i]] for i in order}
+    return [Numbered(str(times.ids[i]), float(places[i][0]), float(places[i][1]), float(radius[i])) for i in order]
 
 
 def _layer(triangles: NDArray[np.float32], colour: Colour | None = None) -> Layer:
