@@ -355,7 +355,7 @@ class LabelRegion(Region):
 
     def caption(self, length: LengthText) -> str:
         """Its label and the name of its file."""
-        return f"label {self.label} of {Path(self.path).name}"
+        return f"{'each label but 0' if self.label is None else f'label {self.label}'} of {Path(self.path).name}"
 
     def measured(self, by: Measures[T]) -> T:
         """By its pixels."""
@@ -381,3 +381,24 @@ class SurfaceOf(Shape):
     def caption(self, length: LengthText) -> str:
         """Its phase."""
         return f"surface of {self.phase}"
+
+
+def shape_of(data: Mapping[str, Any]) -> Shape:
+    """The shape whose `data` these are.
+
+    Raises:
+        KeyError, TypeError, ValueError: They are none of a shape.
+    """
+    kind = data["kind"]
+    made: dict[str, Callable[[], Shape]] = {
+        "box": lambda: Box({axis: (float(low), float(high)) for axis, (low, high) in data["bounds_m"].items()}),
+        **dict.fromkeys(
+            ("disk", "sphere"), lambda: Ball(tuple(float(x) for x in data["center_m"]), float(data["radius_m"]))
+        ),
+        "polygon": lambda: Polygon(tuple((float(x), float(y)) for x, y in data["corners_m"])),
+        "shell": lambda: Shell(str(data["around"]), float(data["distance_m"])),
+        "phase": lambda: WholePhase(str(data["phase"])),
+        "labels": lambda: LabelRegion(str(data["file"]), data["label"]),
+        "surface": lambda: SurfaceOf(str(data["phase"]), float(data["threshold"])),
+    }
+    return made[kind]()

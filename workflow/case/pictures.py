@@ -1,10 +1,10 @@
 """What a case says of its pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from microlith.imaging.errors import InputError
-from microlith.solver.physics.phases import PhasePhysics, Role
+from microlith.solver.physics.phases import Role
 from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.case.physics import check_phase
 from microlith.workflow.schema.kinds import Place, nearest
@@ -13,12 +13,12 @@ from microlith.workflow.schema.units import length_text
 NARROWEST, WIDEST = 0.06, 1.0  # m, of a picture
 
 
-def picture_options(raw: dict[str, Any], phases: Sequence[PhasePhysics], at: Place) -> PictureOptions:
+def picture_options(raw: dict[str, Any], roles: Mapping[str, Role], at: Place) -> PictureOptions:
     """The table [pictures], checked.
 
     Args:
         raw: As parsed.
-        phases: Of the case.
+        roles: Of the phases of the case, by name.
         at: Of the table.
 
     Raises:
@@ -30,9 +30,9 @@ def picture_options(raw: dict[str, Any], phases: Sequence[PhasePhysics], at: Pla
         check_width(raw["width"], at.child("width"))
     for name, (low, high) in raw["range"].items():
         here = at.child(f"range.{name}")
-        check_phase(name, [phase.name for phase in phases], at.child("range"))
-        if next(phase for phase in phases if phase.name == name).role is not Role.TRANSPORT:
-            solved = ", ".join(phase.name for phase in phases if phase.role is Role.TRANSPORT)
+        check_phase(name, list(roles), at.child("range"))
+        if roles[name] is not Role.TRANSPORT:
+            solved = ", ".join(phase for phase, role in roles.items() if role is Role.TRANSPORT)
             raise here.error(f'"{name}" is not solved for; the transport phases are: {solved}')
         if low >= high:
             raise here.error(f"expected [low, high], got {low:g} and {high:g} mol/m^3; swap or change them")

@@ -76,7 +76,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         time=_time(raw["time"], at.child("time", section=True)) if "time" in raw else TimeSpan(0.0),
         solver=SolverOptions(**raw["solver"]),
         regions=regions,
-        pictures=picture_options(raw["pictures"], phases, at.child("pictures", section=True)),
+        pictures=picture_options(raw["pictures"], {p.name: p.role for p in phases}, at.child("pictures", section=True)),
     )
 
 

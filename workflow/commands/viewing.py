@@ -1,11 +1,14 @@
-"""The command that shows results: `view`."""
+"""The commands that show results: `view` and `plot`."""
 
 import argparse
+import logging
 from pathlib import Path
+from typing import Any
 
 from microlith.workflow.commands.arguments import Commands
 from microlith.workflow.console.launch import Ranks
 
+log = logging.getLogger("microlith")
 VARIABLES = ("concentration", "phase")
 
 
@@ -29,3 +32,43 @@ def view(options: argparse.Namespace, ranks: Ranks) -> None:
 
     asked = ViewRequest(options.variable, options.time, options.screenshot, options.movie, options.force)
     ranks.on_first(lambda: view(options.results, asked))
+
+
+def add_plot(commands: Commands) -> None:
+    """Declare `plot`."""
+    parser = commands.add("plot", plot, "draw the pictures of a run again, without solving", parallel=True)
+    parser.add_argument("results", metavar="RESULTS", type=Path, help="folder that a run wrote")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="folder of the pictures (default: RESULTS, replacing its own)"
+    )
+    parser.add_argument(
+        "--case", metavar="CASE", type=Path, help="case file whose [pictures] counts (default: that of the run)"
+    )
+    parser.add_argument(
+        "--format", metavar="F", action="append", help="png, svg or pdf (repeatable; default: as in the run)"
+    )
+    parser.add_argument("--width", metavar="W", help='width of each picture, such as "85 mm"')
+    parser.add_argument("--resolution", metavar="N", type=int, help="pixels per inch")
+    parser.add_argument("--colours", metavar="MAP", help="colour map of concentrations, by Matplotlib's name")
+    parser.add_argument("--force", action="store_true", help="overwrite files that microlith did not write")
+
+
+def plot(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Draw the pictures of a run again; the first rank does."""
+    from microlith.workflow.viewer.plot import plot  # on all ranks: MPI and PETSc start on all together
+
+    def draw() -> None:
+        for file in plot(options.results, options.output or options.results, _changes(options), options.force):
+            log.info("picture: %s", file)
+
+    ranks.on_first(draw)
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """What pictures are to be other than in the run, as in the table [pictures] of a case file."""
+    from microlith.workflow.case.read import read_toml
+
+    changes = {} if options.case is None else dict(read_toml(options.case).get("pictures", {}))
+    given = {"formats": options.format, "width": options.width}
+    given |= {"resolution": options.resolution, "colours": options.colours}
+    return changes | {key: value for key, value in given.items() if value is not None}

@@ -13,7 +13,7 @@ from microlith.workflow.pictures.canvas import Canvas, ColourBar
 from microlith.workflow.pictures.figure import said_time, time_unit
 from microlith.workflow.pictures.frames import Frame
 from microlith.workflow.pictures.sample import Sample
-from microlith.workflow.results.particles import ParticleTable
+from microlith.workflow.results.particles import ParticleTable, ids_of
 
 if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
@@ -53,11 +53,10 @@ class TimeColours:
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import LogNorm, Normalize
 
-        times, surface, ids = np.full(count, np.inf), np.zeros(count), np.zeros(count, dtype=np.int64)
+        times, surface = np.full(count, np.inf), np.zeros(count)
         for table in reversed(tables):
             times[table.numbers] = table.t50
             surface[table.numbers] = table.surface
-            ids[table.numbers] = np.arange(1, len(table.numbers) + 1)
         bare = surface <= 0
         timed = times[np.isfinite(times) & (times > 0) & ~bare]
         low, high = (float(timed.min()), float(timed.max())) if len(timed) else (0.1 * end, end)
@@ -66,6 +65,7 @@ class TimeColours:
         ends = (low / scale, high / scale)
         norm = (LogNorm if high / low > DECADE else Normalize)(*ends)
         phases = frozenset(table.shape.phase for table in tables)
+        ids = ids_of(tables, count)
         return cls(ScalarMappable(norm, FAST_TO_SLOW), unit, scale, ends, times, bare, ids, end, phases)
 
     @property

@@ -25,6 +25,7 @@ PALE: Mapping[Role, Colour] = {  # of phases around the particles
     Role.SINK: (0.90, 0.87, 0.84),
     Role.BARRIER: (0.84, 0.84, 0.84),
 }
+DARKER = 0.93
 
 
 def draw_particles(
@@ -88,17 +89,25 @@ def _numbers(number: NDArray[np.int32], phase: NDArray[np.uint8], of_phase: NDAr
 def _draw_2d(
     path: Path, sample: Sample, raster: Raster, phases: PhaseRaster, number: NDArray[np.int32], times: TimeColours
 ) -> None:
-    names = sample.mesh.names
-    pale = np.round(np.multiply([PALE[role] for role in sample.roles], 255)).astype(np.uint8)
+    names, colours = sample.mesh.names, _pale(sample.roles)
+    pale = np.round(np.multiply(colours, 255)).astype(np.uint8)
     picture = pale[phases.phase]
     on = number >= 0
     picture[on] = times.colours()[number[on]]
-    around = {name: PALE[role] for name, role in zip(names, sample.roles, strict=True) if name not in times.phases}
+    around = {name: colour for name, colour in zip(names, colours, strict=True) if name not in times.phases}
     frame = FlatFrame(raster, sample.size)
     canvas = page_of_particles(sample, frame, times, around)
     add_outlines(canvas.axes, phases.lines)
     write_ids(canvas.axes, _places(number, times, frame))
     draw_page(canvas, path, picture)
+
+
+def _pale(roles: Sequence[Role]) -> list[Colour]:
+    """Colours of the phases around the particles; of several in one role each a little darker than the one before."""
+    return [
+        tuple(part * DARKER ** roles[:i].count(role) for part in PALE[role])  # type: ignore[misc]  # three of them
+        for i, role in enumerate(roles)
+    ]
 
 
 def _places(number: NDArray[np.int32], times: TimeColours, frame: FlatFrame) -> list[Numbered]:

@@ -138,9 +138,9 @@ def _places(triangles: NDArray[np.float32], number: Indices, times: TimeColours,
     nearest[of[order]] = order  # the last one stays
     radius = 0.8 * np.sqrt(whole / np.pi)
     wanted = (nearest >= 0) & (times.ids > 0) & (radius > LEAST_SEEN)
-    order = [i for i in np.argsort(-radius, kind="stable") if wanted[i]]
-    places = {i: at[nearest[i]] for i in order}
-    return [Numbered(str(times.ids[i]), float(places[i][0]), float(places[i][1]), float(radius[i])) for i in order]
+    ranked = [int(i) for i in np.argsort(-radius, kind="stable") if wanted[i]]
+    places = {i: at[nearest[i]] for i in ranked}
+    return [Numbered(str(times.ids[i]), float(places[i][0]), float(places[i][1]), float(radius[i])) for i in ranked]
 
 
 def _layer(triangles: NDArray[np.float32], colour: Colour | None = None) -> Layer:

@@ -76,7 +76,7 @@ def particle_surfaces(
         phase = mesh.names.index(shape.phase)
         numbers = np.flatnonzero(particles.phase == phase)
         facets = surface_facets(mesh, phase, solved)
-        particle = _particle_of(particles, phase, numbers, facets, name)
+        particle = particle_of_facets(particles, phase, numbers, facets, name)
         measure = measures_of(facets, particle, len(numbers), comm)
         row = mean_rows(problem.space, facets, particle, len(numbers), problem.factors)
         whole = float(measure.sum())
@@ -97,7 +97,7 @@ def particle_surfaces(
     return ParticleSurfaces(particles, tuple(found), vstack(rows, format="csr"), means)
 
 
-def _particle_of(particles: Particles, phase: int, numbers: Numbers, facets: SurfaceFacets, name: str) -> Index:
+def particle_of_facets(particles: Particles, phase: int, numbers: Numbers, facets: SurfaceFacets, name: str) -> Index:
     """Particle of each facet, as row of `numbers`; collective."""
     number, searched = particles.behind(phase, facets.center, facets.inwards)
     lost = np.flatnonzero(number < 0)

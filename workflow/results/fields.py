@@ -6,12 +6,8 @@ it. However many ranks wrote the file, it is one conforming grid: each point is 
 the rank that owns it.
 """
 
-import errno
-import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,17 +21,17 @@ from dolfinx import fem, plot
 
 from microlith.imaging.parallel.collective import in_turn, on_first_rank
 from microlith.imaging.typing import Array
-from microlith.imaging.writing import cannot_write, new_file_beside, replace_file
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.broken_space import owned_values, with_element
 from microlith.workflow.results.folder import FIELDS
+from microlith.workflow.results.hdf5 import hdf5_errors, try_space, whole_file_of_all
 
 if TYPE_CHECKING:
     import h5py
 
-    from mpi4py.MPI import Comm
 
 MICROMETRE = 1e-6
+FACETS = "facets"  # dataset: what lies on both sides of facets, for those who draw or view the results again
 HEADERS = 1 << 16  # bytes in the file that are no field, generously
 # VTK numbers of the cells of degree 1, 2 and 3 or more. VTK_LAGRANGE_* would do for degree 2 as well, but more readers
 # know VTK_QUADRATIC_*; their nodes come in the same order. Squares and cubes have none with all nodes in that order.
@@ -45,6 +41,16 @@ CELL_TYPES = {
     "quadrilateral": (9, 70, 70),
     "hexahedron": (12, 72, 72),
 }
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of all that all ranks write together."""
+
+    points: int
+    cells: int
+    nodes: int  # of each cell
+    facets: int  # that have a tag, once for each cell that has them
 
 
 @dataclass(frozen=True)
@@ -83,9 +89,10 @@ def write_fields(
     """
     comm = space.mesh.comm
     share = _share(mesh, space)
-    sizes = np.array(comm.allgather((len(share.points), len(share.connectivity))), dtype=np.int64)
-    points, cells = sizes.sum(axis=0)
-    first_point, first_cell = sizes[: comm.rank].sum(axis=0)
+    facets = _tagged_facets(mesh)
+    sizes = np.array(comm.allgather((len(share.points), len(share.connectivity), len(facets))), dtype=np.int64)
+    points, cells, tagged = sizes.sum(axis=0)
+    first_point, first_cell, first_facet = sizes[: comm.rank].sum(axis=0)
     moments = np.asarray(times, dtype=np.float64)
     nodes = share.connectivity.shape[1]
 
@@ -97,9 +104,10 @@ def write_fields(
         root["Offsets"][first_cell : first_cell + count + 1] = (first_cell + np.arange(count + 1)) * nodes
         root["Types"][here] = np.full(count, share.cell_type, dtype=np.uint8)
         root["CellData/phase"][here] = share.phase
+        root.parent[FACETS][first_facet : first_facet + len(facets)] = facets + np.array((first_cell, 0, 0))
 
-    with _whole_file_of_all(path, comm) as temporary:
-        on_first_rank(comm, lambda: _frame(temporary, mesh.names, moments, (points, cells, nodes)))
+    with whole_file_of_all(path, comm) as temporary:
+        on_first_rank(comm, lambda: _frame(temporary, mesh, moments, Sizes(points, cells, nodes, tagged)))
         in_turn(comm, lambda: _change(temporary, geometry))
         for step, concentration in zip(range(len(times)), concentrations, strict=True):
             values = share.at_points(concentration)
@@ -165,23 +173,41 @@ def _share(mesh: PhaseMesh, space: fem.FunctionSpace) -> Share:
     )
 
 
-def _frame(path: Path, names: Sequence[str], times: Array, sizes: tuple[int, int, int]) -> None:
+def _tagged_facets(mesh: PhaseMesh) -> NDArray[np.int64]:
+    """Facets with a tag, once for each cell of this rank that has them, (n, 3): cell, number within it, tag."""
+    topology = mesh.mesh.topology
+    dim = topology.dim
+    topology.create_connectivity(dim, dim - 1)
+    owned, local = topology.index_map(dim).size_local, topology.index_map(dim - 1)
+    tags = np.zeros(local.size_local + local.num_ghosts, dtype=np.int32)
+    tags[mesh.facet_tags.indices] = mesh.facet_tags.values
+    links = topology.connectivity(dim, dim - 1)
+    of_cells = tags[links.array[: links.offsets[owned]]].reshape(owned, -1)
+    cell, number = np.nonzero(of_cells)
+    return np.stack([cell, number, of_cells[cell, number]], axis=1).astype(np.int64)
+
+
+def _frame(path: Path, mesh: PhaseMesh, times: Array, sizes: Sizes) -> None:
     """Make the file: all small entries filled, the large ones allotted.
 
     Args:
         path: The file.
-        names: Of the phases.
+        mesh: With names, unit and extent.
         times: (k,) in s.
-        sizes: Points, cells, and nodes of each cell.
+        sizes: Of the whole.
     """
     import h5py
 
-    points, cells, nodes = (int(n) for n in sizes)
-    steps = len(times)
-    size = 8 * (points * (3 + steps) + cells * (nodes + 1)) + 2 * cells + HEADERS
-    with _as_input_error(path):
-        _try_space(path, size)
-    with _as_input_error(path), h5py.File(path, "w") as file:
+    points, cells, nodes, tagged = (int(n) for n in astuple(sizes))
+    names, steps = mesh.names, len(times)
+    size = 8 * (points * (3 + steps) + cells * (nodes + 1) + 3 * tagged) + 2 * cells + HEADERS
+    with hdf5_errors(path, FIELDS):
+        try_space(path, size)
+    with hdf5_errors(path, FIELDS), h5py.File(path, "w") as file:
+        facets = file.create_dataset(FACETS, (tagged, 3), np.int64)  # beside what VTK reads
+        facets.attrs["columns"] = ["cell", "number of the facet in the cell, as DOLFINx counts", "tag"]
+        facets.attrs["unit_m"] = mesh.unit
+        facets.attrs["extent_m"] = [length * mesh.unit for length in mesh.extent]
         root = file.create_group("VTKHDF")
         root.attrs["Version"] = np.array([2, 2], dtype=np.int64)
         root.attrs.create("Type", b"UnstructuredGrid", dtype="S16")  # VTK wants it of fixed length, in ASCII
@@ -209,52 +235,9 @@ def _frame(path: Path, names: Sequence[str], times: Array, sizes: tuple[int, int
         group["PointDataOffsets/concentration"] = np.arange(steps, dtype=np.int64) * points
 
 
-def _try_space(path: Path, size: int) -> None:
-    """Raise OSError where the disk has no room for the file: some versions of HDF5 abort when they find that out."""
-    with path.open("wb") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except (AttributeError, OSError) as error:
-            # Not every system or file system can tell.
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-                raise
-
-
 def _change(path: Path, write: "Callable[[h5py.Group], None]") -> None:
     """Open the file, write this rank's share, and close it for the next rank."""
     import h5py
 
-    with _as_input_error(path), h5py.File(path, "r+") as file:
+    with hdf5_errors(path, FIELDS), h5py.File(path, "r+") as file:
         write(file["VTKHDF"])
-
-
-@contextmanager
-def _as_input_error(temporary: Path) -> Iterator[None]:
-    """HDF5's errors of writing as ours: it reports a full disk as OSError or, on closing, as RuntimeError."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        told = re.search(r"error message = '([^']*)'", str(error))
-        reason = told[1] if told else getattr(error, "strerror", None) or str(error)
-        raise cannot_write(temporary.with_name(FIELDS), OSError(0, reason)) from error
-
-
-@contextmanager
-def _whole_file_of_all(path: Path, comm: "Comm") -> Iterator[Path]:
-    """As `whole_file`, for all ranks together: rank 0 makes, renames or removes it."""
-
-    def new() -> Path:
-        try:
-            return new_file_beside(path)
-        except OSError as error:
-            raise cannot_write(path, error) from error
-
-    temporary = on_first_rank(comm, new)
-    try:
-        yield temporary
-        on_first_rank(comm, lambda: replace_file(temporary, path))
-    except BaseException:  # no word to the other ranks: they may be waiting elsewhere
-        if comm.rank == 0:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        raise

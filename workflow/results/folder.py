@@ -30,6 +30,7 @@ CURVES = "curves.csv"
 ERRORS = "errors.csv"
 SUMMARY = "summary.json"
 FIELDS = "fields.vtkhdf"
+PHASES = "phases.vtkhdf"
 CURVES_PICTURE = "curves.png"
 PARTICLES = "particles.csv"
 PARTICLES_PICTURE = "particles.png"
@@ -45,7 +46,7 @@ LIST = ".microlith.json"  # which files of a folder which command wrote
 Writer = Literal["run", "converge"]  # commands that write folders; each replaces its own files only
 # Files that each of them may write, snapshots apart
 KNOWN: dict[Writer, tuple[str, ...]] = {
-    "run": (CURVES, ERRORS, FIELDS, CURVES_PICTURE, PARTICLES, PARTICLES_PICTURE, DISTANCE_PICTURE, SUMMARY),
+    "run": (CURVES, ERRORS, FIELDS, PHASES, CURVES_PICTURE, PARTICLES, PARTICLES_PICTURE, DISTANCE_PICTURE, SUMMARY),
     "converge": (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE),
 }
 # Before there were lists; such a file beside a summary is of a run
@@ -255,6 +256,36 @@ def _written_without_list(path: Path) -> dict[str, list[str]]:
             pictures = [p.name for p in path.glob(f"{SNAPSHOT_PREFIX}*") if _SNAPSHOT.fullmatch(p.name)]
             found[writer] = names + (pictures if writer == "run" else [])
     return found
+
+
+@contextmanager
+def added_files(path: Path, names: list[str], force: bool, writer: Writer = "run") -> Iterator[None]:
+    """Hold a result folder while files are added to it, or replaced, and note them as those of a command.
+
+    Args:
+        path: A folder that holds results.
+        names: Of the files.
+        force: Whether files that microlith did not write are replaced.
+        writer: The command.
+
+    Raises:
+        InputError: Another process writes to the folder, or one of the files is there and not of microlith.
+    """
+    try:
+        lock = FolderLock.acquire(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        written = _written(path)
+        claimed = {name for listed in written.values() for name in listed}
+        if not force:
+            _refuse_foreign(path, [name for name in names if name not in claimed])
+        yield
+        there = [name for name in names if (path / name).is_file()]
+        files = written | {writer: sorted({*written.get(writer, []), *there})}
+        write_text(path / LIST, json.dumps({"files": files}, indent=1, ensure_ascii=False) + "\n")
+    finally:
+        lock.release()
 
 
 # --- publishing ---

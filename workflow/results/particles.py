@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.axes import AXES
+from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.imaging.writing import write_text
 from microlith.meshing.mesh.cells import facet_corners
@@ -46,6 +47,19 @@ class ParticleTable:
     t50_falling: Array  # (n,) s, when a mean that starts with half first falls below it; inf: never; nan: as above
     snapshots: tuple[float, ...]  # s
     states: tuple[SurfaceState, ...]  # at the snapshots, mol/m^3
+
+
+def ids_of(tables: Sequence[ParticleTable], count: int) -> NDArray[np.int64]:
+    """Ids of all particles in particles.csv, (count,), in their numbering; 0 where one is in no table.
+
+    Args:
+        tables: Of the regions; where two are of one phase both have the same ids.
+        count: Number of all particles.
+    """
+    ids = np.zeros(count, dtype=np.int64)
+    for table in tables:
+        ids[table.numbers] = np.arange(1, len(table.numbers) + 1)
+    return ids
 
 
 def write_particles(path: Path, title: str, tables: Sequence[ParticleTable]) -> None:
@@ -97,6 +111,54 @@ def write_particles(path: Path, title: str, tables: Sequence[ParticleTable]) -> 
             shown = [f"{value:.8g}" if np.isfinite(value) else "" for value in row]
             rows.writerow([*([table.region] if several else []), i, *shown])
     write_text(path, text.getvalue())
+
+
+def read_particles(path: Path, shapes: Mapping[str, SurfaceOf]) -> tuple[ParticleTable, ...]:
+    """What particles.csv says of particles, without their states at the snapshots.
+
+    The particles' numbers are theirs within their tables.
+
+    Args:
+        path: The file.
+        shapes: The regions `surface`, by name, in the order of the case.
+
+    Raises:
+        InputError: The file can't be read.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+        tables = []
+        for name, shape in shapes.items():
+            own = [row for row in rows if row.get("region", name) == name]
+            tables.append(_table(name, shape, own))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: can't be read as the particles of a run ({error}); run the case again") from error
+    return tuple(tables)
+
+
+def _table(name: str, shape: SurfaceOf, rows: Sequence[Mapping[str, str]]) -> ParticleTable:
+    def column(key: str, missing: float) -> Array:
+        return np.array([float(row[key]) if row[key] else missing for row in rows])
+
+    dim = 3 if rows and "volume_m3" in rows[0] else 2
+    size, surface = ("area_m2", "surface_m") if dim == 2 else ("volume_m3", "surface_m2")
+    return ParticleTable(
+        region=name,
+        shape=shape,
+        numbers=np.arange(len(rows)),
+        measure=column(size, np.nan),
+        diameter=column("diameter_m", np.nan),
+        center=np.stack([column(f"{axis}_m", np.nan) for axis in AXES[:dim]], axis=1),
+        on_frame=column("on_frame", 0.0) > 0,
+        distance=column("source_distance_m", np.nan),
+        surface=column(surface, 0.0),
+        facing=column("facing", np.nan),
+        t50=column("t50_s", np.inf),
+        t90=column("t90_s", np.inf),
+        snapshots=(),
+        states=(),
+    )
 
 
 def particle_summary(table: ParticleTable) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.workflow.results.folder import FIELDS, SUMMARY, finish_if_free
+from microlith.workflow.results.hdf5 import read_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -56,7 +56,7 @@ class Results:
             InputError: The file can't be read.
         """
         n = len(self.points)
-        values: Array = _read(self.fields, lambda root: root["PointData/concentration"][step * n : (step + 1) * n])
+        values: Array = read_hdf5(self.fields, lambda root: root["PointData/concentration"][step * n : (step + 1) * n])
         return values
 
     def grid(self, step: int) -> "pyvista.UnstructuredGrid":
@@ -122,7 +122,7 @@ def load_results(folder: Path) -> Results:
             "case file and run it again"
         )
     title, c_range = _of_summary(folder / SUMMARY)
-    return _read(fields, lambda root: _results(fields, root, title, c_range))
+    return read_hdf5(fields, lambda root: _results(fields, root, title, c_range))
 
 
 def _check_folder(folder: Path) -> None:
@@ -168,13 +168,3 @@ def _results(fields: Path, root: "h5py.Group", title: str, c_range: tuple[float,
         cell_type=cell_type,
         phase=np.repeat(phase[:], len(pieces)),
     )
-
-
-def _read(path: Path, what: "Callable[[h5py.Group], Any]") -> Any:
-    import h5py
-
-    try:
-        with h5py.File(path) as file:
-            return what(file["VTKHDF"])
-    except (OSError, KeyError, IndexError, ValueError) as error:
-        raise InputError(f"{path}: can't be read as the fields of a run ({error}); run the case again") from error

@@ -18,10 +18,12 @@ from microlith.workflow.results.folder import (
     FIELDS,
     PARTICLES,
     PARTICLES_PICTURE,
+    PHASES,
     SUMMARY,
 )
 from microlith.workflow.results.json_file import write_summary
-from microlith.workflow.results.particles import write_particles
+from microlith.workflow.results.particles import ids_of, write_particles
+from microlith.workflow.results.phases import write_phases
 from microlith.workflow.run.phase_values import scales_of
 from microlith.workflow.run.solved import Solved
 from microlith.workflow.run.summary import summary
@@ -47,6 +49,7 @@ def write(solved: Solved, folder: Path, comm: MPI.Intracomm = MPI.COMM_WORLD) ->
         scales = scales_of(solved)
         _write_snapshots(solved, folder, scales, tell)
         _write_particles(solved, folder, comm)
+        _write_phases(solved, folder, comm)
     entries = summary(solved, comm) | {"colour_scales": [scale.entry() for scale in scales]}
     on_root(comm, write_summary, folder / SUMMARY, entries)
 
@@ -101,6 +104,16 @@ def _write_particles(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
     on_root(comm, write_particles, folder / PARTICLES, title, tables)
     on_root(comm, draw_distances, folder / DISTANCE_PICTURE, title, tables, end, solved.case.pictures)
     draw_particles(folder / PARTICLES_PICTURE, _sample(solved), surfaces, tables, end)
+
+
+def _write_phases(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
+    """The image as it was taken, with the ids of the particles where there are some."""
+    volume, surfaces = solved.ready.meshed.volume, solved.ready.surfaces
+    if surfaces is None:
+        write_phases(folder / PHASES, volume, comm)
+    else:
+        ids = ids_of(solved.tables, len(surfaces.particles))
+        write_phases(folder / PHASES, volume, comm, surfaces.particles, ids)
 
 
 def _sample(solved: Solved) -> "Sample":
