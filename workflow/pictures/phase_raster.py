@@ -77,7 +77,18 @@ def _outlines(mesh: PhaseMesh) -> Array | None:
     if len(facets) > 0:  # DOLFINx 0.9 divides by their number
         ends = dmesh.entities_to_geometry(domain, 1, facets)
     parts = domain.comm.gather(domain.geometry.x[:, :2][ends] * mesh.unit, root=0)
-    return None if parts is None else np.concatenate(parts)
+    return None if parts is None else _once(np.concatenate(parts), mesh.unit)
+
+
+def _once(segments: Array, unit: float) -> Array:
+    """Segments (n, 2, 2) without those that are there already: both sides of a jump have their own in stored fields."""
+    places = np.round(segments / (1e-6 * unit)).astype(np.int64)
+    turned = (places[:, 0, 0] > places[:, 1, 0]) | (
+        (places[:, 0, 0] == places[:, 1, 0]) & (places[:, 0, 1] > places[:, 1, 1])
+    )
+    places[turned] = places[turned, ::-1]
+    _, first = np.unique(places.reshape(-1, 4), axis=0, return_index=True)
+    return segments[np.sort(first)]
 
 
 def _shares(phases: NDArray[np.uint8], solved: Flags, unsolved: NDArray[np.intp], bell: float) -> NDArray[np.float32]:

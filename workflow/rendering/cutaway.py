@@ -112,7 +112,9 @@ def vertices_of(space: fem.FunctionSpace) -> Vertices:
     """Vertices of this rank's own cells with their degrees of freedom in a Lagrange space, broken or not."""
     mesh = space.mesh
     nodes = corners.cell_nodes(mesh)
-    at_corner = [space.dofmap.dof_layout.entity_dofs(0, i)[0] for i in range(nodes.shape[1])]
+    layout = space.dofmap.dof_layout
+    # Without continuity none belongs to a corner; the order is the same, with those at the corners first
+    at_corner = [next(iter(layout.entity_dofs(0, i)), i) for i in range(nodes.shape[1])]
     there = space.dofmap.list[: len(nodes), at_corner]
     x = mesh.geometry.x
     dofs = np.zeros(len(x), dtype=np.int32)

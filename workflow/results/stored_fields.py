@@ -30,7 +30,6 @@ CORNERS = {  # of a cell, in the order of DOLFINx, among its nodes in the order 
     "hexahedron": (0, 1, 3, 2, 4, 5, 7, 6),
 }
 NODES = {"triangle": (3, 6, 10), "tetrahedron": (4, 10, 20), "quadrilateral": (4, 9, 16), "hexahedron": (8, 27, 64)}
-SAME = 1e-6  # mesh units: points that are nearer are one
 AWAY = 1e-3  # mesh units: nodes that are farther from where they were are not those of this mesh
 
 
@@ -40,7 +39,7 @@ class StoredFields:
 
     path: Path
     mesh: PhaseMesh
-    space: fem.FunctionSpace  # where the concentration jumps between phases, one without continuity between cells
+    space: fem.FunctionSpace  # of its degree
     times: Array  # (k,) s
     _points: int
     _point: Numbers  # (local dofs) of the file
@@ -112,12 +111,10 @@ def _arrays(path: Path, root: "h5py.Group") -> _Arrays:
 
 
 def _vertices(arrays: _Arrays) -> tuple[Numbers, Array]:
-    """Vertices of each cell, (m, corners), and their places: copies of a point on both sides of a jump are one here."""
+    """Vertices of each cell, (m, corners), and their places; copies of a point in the file are as many here."""
     corner = arrays.connectivity[:, list(CORNERS[arrays.shape])]
     rows, vertex = np.unique(corner, return_inverse=True)
-    x = arrays.points[rows]
-    _, first, one = np.unique(np.round(x / SAME).astype(np.int64), axis=0, return_index=True, return_inverse=True)
-    return one.ravel()[vertex].reshape(corner.shape).astype(np.int64), np.ascontiguousarray(x[first])
+    return vertex.reshape(corner.shape).astype(np.int64), np.ascontiguousarray(arrays.points[rows])
 
 
 def _cell_tags(mesh: dmesh.Mesh, arrays: _Arrays, source: Numbers) -> dmesh.MeshTags:
@@ -157,6 +154,6 @@ def _space(mesh: dmesh.Mesh, arrays: _Arrays, source: Numbers) -> tuple[fem.Func
         return space, point, bool((point[dofs] == arrays.connectivity[source]).all())
 
     space, point, fits = made(discontinuous=False)
-    if not fits:  # the concentration jumps somewhere
+    if not fits:  # an edge with both ends at the rim of a jump has values of its own on each side
         space, point, _ = made(discontinuous=True)
     return space, point
