@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from closed_forms import slab_mean, slab_profile
 from made_cases import COMM, run_case, write_case
-from PIL import Image
 from scipy import ndimage
 from scipy.optimize import brentq
 
@@ -18,13 +17,11 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.microstructure.particles import particles_of
-from microlith.solver.regions.shapes import SurfaceOf
 from microlith.solver.regions.surface_means import share_above
 from microlith.solver.times import first_times
 from microlith.solver.transient import solve
 from microlith.workflow.case.read import load_case
 from microlith.workflow.pictures.particle_distances import draw_distances
-from microlith.workflow.pictures.particle_page import NEVER, TimeColours
 from microlith.workflow.prepare.assemble import prepared
 from microlith.workflow.results.particles import particle_summary, particle_tables
 
@@ -622,14 +619,6 @@ def test_files(tmp_path):
         assert (output / name).stat().st_size > 20_000
 
 
-def test_colours_of_times():
-    shape = SurfaceOf("particle")
-    table = type("Table", (), {"t50": np.array([0.1, 10.0, np.inf, 1.0]), "numbers": np.arange(4), "shape": shape})()
-    colours = TimeColours.of([table], 4, 100.0)
-    assert colours.level() == pytest.approx([0.0, 1.0, np.nan, 0.5], nan_ok=True)
-    assert colours.colours()[2].tolist() == [round(255 * c) for c in NEVER]
-
-
 @pytest.mark.parametrize(
     ("regions", "part"),
     [
@@ -644,30 +633,3 @@ def test_surfaces_that_make_no_sense(tmp_path, regions, part):
     with pytest.raises(InputError, match=r"regions\.r") as error:
         prepared(case_of(tmp_path, image, particle='role = "barrier"', regions=regions), MPI.COMM_SELF)
     assert part in str(error.value)
-
-
-def test_pictures_show_each_particle_in_its_colour(tmp_path):
-    """In 2D one pixel of the drawing is one of the file, so that the colours are exact."""
-    image = boxes(2).repeat(2, axis=0).repeat(2, axis=1)
-    case = case_of(tmp_path, image, "voxel", 1, 'role = "barrier"', tolerance=1e-3)
-    output = run_case(case.path, comm=MPI.COMM_SELF)
-    (table,), _, _ = solved(case, MPI.COMM_SELF)
-    colours = TimeColours.of([table], len(table.t50), case.time.end).colours()
-    picture = np.asarray(Image.open(output / "particles.png"))[..., :3]
-    scale = 1600 / image.shape[1]  # pixels of the picture per pixel of the image
-    for colour, voxels in zip(colours, table.measure / (10e-9) ** 2, strict=True):
-        found = (np.abs(picture.astype(int) - colour) <= 1).all(axis=-1).sum()
-        assert found == pytest.approx(voxels * scale**2, rel=0.05)
-
-
-def test_picture_in_3d(tmp_path):
-    """Of two particles one has half, the other has not; one reaches the frame, where voxels close it."""
-    image = np.ones((8, 8, 24), np.uint8)
-    image[..., :SHELF] = 0
-    image[2:6, 0:4, 7:11], image[2:6, 2:6, 19:23] = 2, 2
-    case = case_of(tmp_path, image, "voxel", 1, 'role = "barrier"', end=0.3, tolerance=1e-3, snapshots=(0.3,))
-    output = run_case(case.path, comm=MPI.COMM_SELF)
-    picture = np.asarray(Image.open(output / "particles.png"))[200:-200, :1500, :3].astype(int)
-    spread = picture.max(axis=-1) - picture.min(axis=-1)
-    assert (spread > 60).sum() > 20_000  # coloured
-    assert ((spread < 3) & (picture[..., 0] > 40) & (picture[..., 0] < 200)).sum() > 10_000  # grey, in light and shade

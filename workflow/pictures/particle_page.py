@@ -60,7 +60,8 @@ class TimeColours:
         bare = surface <= 0
         timed = times[np.isfinite(times) & (times > 0) & ~bare]
         low, high = (float(timed.min()), float(timed.max())) if len(timed) else (0.1 * end, end)
-        high = high if high > low else 1.01 * low
+        if high <= low:
+            low, high = 0.9 * low, 1.1 * low
         scale, unit = time_unit(high)
         ends = (low / scale, high / scale)
         norm = (LogNorm if high / low > DECADE else Normalize)(*ends)

@@ -143,6 +143,7 @@ def _table(name: str, shape: SurfaceOf, rows: Sequence[Mapping[str, str]]) -> Pa
 
     dim = 3 if rows and "volume_m3" in rows[0] else 2
     size, surface = ("area_m2", "surface_m") if dim == 2 else ("volume_m3", "surface_m2")
+    bare = column(surface, 0.0) <= 0
     return ParticleTable(
         region=name,
         shape=shape,
@@ -154,8 +155,9 @@ def _table(name: str, shape: SurfaceOf, rows: Sequence[Mapping[str, str]]) -> Pa
         distance=column("source_distance_m", np.nan),
         surface=column(surface, 0.0),
         facing=column("facing", np.nan),
-        t50=column("t50_s", np.inf),
-        t90=column("t90_s", np.inf),
+        t50=np.where(bare, np.nan, column("t50_s", np.inf)),
+        t90=np.where(bare, np.nan, column("t90_s", np.inf)),
+        t50_falling=np.where(bare, np.nan, column("t50_falling_s", np.inf)),
         snapshots=(),
         states=(),
     )
