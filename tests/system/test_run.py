@@ -29,7 +29,7 @@ from microlith.workflow.prepare import assemble
 
 D = 2e-14 / 0.5  # m²/s: of the SEI of the small case, by its porosity
 PICTURES = ["curves.png", "snapshot-0s.png", "snapshot-20s.png", "snapshot-2s.png"]
-FILES = ["curves.csv", "errors.csv", "fields.vtkhdf", *PICTURES]
+FILES = ["curves.csv", "errors.csv", "fields.vtkhdf", "phases.vtkhdf", *PICTURES]
 
 
 def summary(folder):

@@ -107,7 +107,9 @@ def _write_particles(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
 
 
 def _write_phases(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
-    """The image as it was taken, with the ids of the particles where there are some."""
+    """The image as it was taken, with the ids of the particles where there are some; goes with the fields."""
+    if not solved.case.time.snapshots:
+        return
     volume, surfaces = solved.ready.meshed.volume, solved.ready.surfaces
     if surfaces is None:
         write_phases(folder / PHASES, volume, comm)
