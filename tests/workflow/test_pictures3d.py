@@ -229,6 +229,7 @@ def colour_at(picture, view, point):
 def test_colours_on_faces_cuts_and_particles(tmp_path, shape):
     folder = COMM.bcast(tmp_path)
     mesh = block(shape)
+    greys = Sample("", mesh, roles_in(mesh)).greys
     names = drawn(folder, mesh, lambda x: x[0], degree=2)
     assert names == ["snapshot-1s.png"]
     COMM.barrier()
@@ -239,7 +240,7 @@ def test_colours_on_faces_cuts_and_particles(tmp_path, shape):
     for point in ((1, 1, 0), (2, 5, 0), (6, 5, 1), (1, 0, 4), (3, 0.5, 0.5), (4.5, 3, 2.5), (5, 1, 3)):
         expected = np.array(colours(point[0] / 6, bytes=True)[:3])
         assert np.abs(colour_at(picture, view, point) - expected).max() <= 4, point
-    grey = round(255 * Sample("", mesh, roles_in(mesh)).greys[PARTICLE])
+    grey = round(255 * greys[PARTICLE])
     for point in ((3, 2.5, 2.5), (3.5, 3, 2.5), (3.5, 2.5, 3)):  # the particle, cut open
         assert np.abs(colour_at(picture, view, point) - grey).max() <= 2, point
     assert (colour_at(picture, view, (-0.3, 3, 0)) == 255).all()

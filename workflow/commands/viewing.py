@@ -22,6 +22,9 @@ def add_view(commands: Commands) -> None:
     parser.add_argument(
         "--variable", choices=VARIABLES, default=VARIABLES[0], help="what to colour (default: %(default)s)"
     )
+    parser.add_argument(
+        "--show", metavar="PHASE", action="append", help="phase to show (repeatable; default: all but sources)"
+    )
     parser.add_argument("--time", metavar="T", help='snapshot to show, such as "10 s" (default: the last)')
     parser.add_argument("--force", action="store_true", help="overwrite the files")
 
@@ -30,7 +33,8 @@ def view(options: argparse.Namespace, ranks: Ranks) -> None:
     """Show the results of a run; the first rank does."""
     from microlith.workflow.viewer.window import ViewRequest, view  # on all ranks: MPI and PETSc start on all together
 
-    asked = ViewRequest(options.variable, options.time, options.screenshot, options.movie, options.force)
+    phases = None if options.show is None else tuple(options.show)
+    asked = ViewRequest(options.variable, options.time, options.screenshot, options.movie, options.force, phases)
     ranks.on_first(lambda: view(options.results, asked))
 
 

@@ -19,6 +19,8 @@ LEAST_HEIGHT = 2.6  # inches, of a figure that is made narrower
 # Okabe and Ito (2008): told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK = "#222222"
+# Units in which people say times, in s
+TIMES = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
 
 
 def snapshot_names(times: Sequence[float]) -> list[str]:
@@ -34,15 +36,16 @@ def time_unit(time: float) -> tuple[float, str]:
     """Seconds in the unit in which people say a time, and the unit's sign."""
     if time <= 0.0:
         return 1.0, "s"
-    units = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
     # A time is said in minutes, hours, days from ten (days: three) of them on: "100 s", "20 min"
     starts = (0.0, 1e-6, 1e-3, 1.0, 600.0, 36000.0, 3 * 86400.0)
-    return next(unit for unit, start in zip(reversed(units), reversed(starts), strict=True) if time >= start)
+    return next(unit for unit, start in zip(reversed(TIMES), reversed(starts), strict=True) if time >= start)
 
 
 def said_time(time: float) -> str:
-    """A time in the unit in which people say it, such as "20 min"."""
+    """A time in the unit in which people say it, such as "20 min", or a smaller one where that makes it shorter."""
     scale, unit = time_unit(time)
+    exact = [(s, u) for s, u in TIMES if s <= scale and time / s < 1e5 and f"{time / s:.4g}" == f"{time / s:.9g}"]
+    scale, unit = exact[-1] if exact else (scale, unit)
     return f"{time / scale:.6g} {unit}"
 
 

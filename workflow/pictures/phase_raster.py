@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import gaussian_filter
 
 from dolfinx import fem, mesh as dmesh
 
@@ -18,6 +18,7 @@ from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.workflow.pictures.frames import FlatFrame
 from microlith.workflow.pictures.sample import Sample
 from microlith.workflow.rendering.raster import PixelMap, Raster, pixel_map, reduce_raster
+from microlith.workflow.rendering.solids import nearest_of
 
 ROUNDED = 0.7  # pixels of the image: standard deviation of the bell that rounds stairs
 LEAST = 0.8  # pixels of the picture: a narrower bell would change nothing
@@ -102,10 +103,7 @@ def _shares(phases: NDArray[np.uint8], solved: Flags, unsolved: NDArray[np.intp]
         unsolved: Those that are not.
         bell: Standard deviation, pixels.
     """
-    inside = solved[phases]
-    if inside.any() and not inside.all():
-        nearest = distance_transform_edt(inside, return_distances=False, return_indices=True)
-        phases = phases[tuple(nearest)]
+    phases = nearest_of(phases, solved)
     shares = np.empty((len(unsolved), *phases.shape), np.float32)
     for share, phase in zip(shares, unsolved, strict=True):
         share[:] = phases == phase

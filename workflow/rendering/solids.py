@@ -54,7 +54,7 @@ def solids(
             layer = _layer(volume, axis, index, comm)
 
             def surfaces(layer: NDArray[np.uint8] = layer, axis: int = axis, at: float = at, cut: bool = cut) -> None:
-                spread = _spread(layer, solved)
+                spread = nearest_of(layer, solved)
                 for phase, surface in found.items():
                     points, triangles = _runs(spread == phase, axis, at, edge)
                     sheet = Sheet(eye_array(len(points), format="csr"), triangles)
@@ -74,7 +74,7 @@ def _layer(volume: LabelVolume, axis: int, index: int, comm: MPI.Intracomm) -> N
     return phase.reshape([n for i, n in enumerate(phase.shape) if i != 2 - axis])
 
 
-def _spread(layer: NDArray[np.uint8], solved: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def nearest_of(layer: NDArray[np.uint8], solved: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The nearest phase that is not meshed, also where one is: behind its smooth edge no gap is left."""
     inside = solved[layer]
     if inside.all() or not inside.any():

@@ -157,3 +157,24 @@ def _space(mesh: dmesh.Mesh, arrays: _Arrays, source: Numbers) -> tuple[fem.Func
     if not fits:  # an edge with both ends at the rim of a jump has values of its own on each side
         space, point, _ = made(discontinuous=True)
     return space, point
+
+
+def facet_points(root: "h5py.Group") -> tuple[Array, Numbers] | None:
+    """Corners of the facets that have a tag, (n, corners, 3) in µm, and their tags, (n,); None in files without them.
+
+    Args:
+        root: Of fields.vtkhdf, what VTK reads.
+    """
+    if FACETS not in root.parent:
+        return None
+    facets = root.parent[FACETS][:]
+    shape = SHAPES[int(root["Types"][0])]
+    nodes = int(root["Offsets"][1])
+    corner = root["Connectivity"][:].reshape(-1, nodes)[:, list(CORNERS[shape])]
+    dim = 2 if shape in ("triangle", "quadrilateral") else 3
+    of_facet = np.array(basix.topology(getattr(basix.CellType, shape))[dim - 1])
+    cell, number, tag = facets.T
+    rows = np.take_along_axis(corner[cell], of_facet[number], axis=1)
+    if rows.shape[1] == 4:
+        rows = rows[:, [0, 1, 3, 2]]  # around the square, not in the order of a tensor product
+    return root["Points"][:][rows], tag

@@ -1,48 +1,127 @@
 """What `microlith view` shows, on any plotter: one snapshot of some phases, cut by a plane in 3D."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.errors import InputError
+from microlith.imaging.typing import Array
+from microlith.solver.physics.phases import Role
 from microlith.workflow.case.case import PictureOptions
+from microlith.workflow.pictures.colour_scales import ColourScale
 from microlith.workflow.pictures.figure import COLOURS, said_time
 from microlith.workflow.rendering.projection import VIEW
-from microlith.workflow.results.read import Results
+from microlith.workflow.results.folder import SUMMARY
+from microlith.workflow.results.read import Results, read_summary
+from microlith.workflow.viewer.bodies import Body, bodies_of
 
 if TYPE_CHECKING:
     import pyvista
 
 Picture = NDArray[np.uint8]
 Variable = Literal["phase", "concentration"]
+Vector = tuple[float, ...]
 
 CUT = (0.0, 0.0, -1.0)  # normal of the plane at first; what lies beyond it, before the viewer, is taken away
+LETTERS = 0.0155  # height of letters, as a share of the window's
+SOURCE, OTHER = (0.62, 0.78, 0.92), (0.5, 0.5, 0.5)  # colours of phases that are not solved for
+BAR_STEP = 0.115  # share of the window's width from one colour bar to the next
+OFFSET = 0.03  # of the image's diagonal: of numbers from the edge that they belong to
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Colours of the results, and what lies around the phases that are solved for."""
+
+    scales: tuple[ColourScale, ...]  # of the concentrations
+    colours: str = PictureOptions.colours  # Matplotlib's name of their colour map
+    bodies: tuple[Body, ...] = ()  # phases that are not solved for
+    shown: tuple[str, ...] | None = None  # phases that are in sight at first; None: all but sources
+
+    @classmethod
+    def of_results(cls, results: Results) -> "Look":
+        """One scale for all, and nothing around."""
+        low, high = results.c_range
+        return cls((ColourScale(results.names, low, high, low, high),))
+
+    @classmethod
+    def of_folder(cls, folder: Path, results: Results) -> "Look":
+        """As the pictures of the run have them.
+
+        Raises:
+            InputError: The summary can't be read.
+        """
+        summary = read_summary(folder)
+        try:
+            case = summary["case"]
+            roles = {name: Role(phase["role"]) for name, phase in case["phases"].items() if "role" in phase}
+            colours = str(case.get("pictures", {}).get("colours", PictureOptions.colours))
+            scales = tuple(ColourScale.of_entry(entry) for entry in summary.get("colour_scales", ()))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{folder / SUMMARY}: expected the summary of a run ({error}); run the case again"
+            ) from error
+        return cls(scales or cls.of_results(results).scales, colours, tuple(bodies_of(folder, roles)))
+
+    def scale_of(self, phase: str) -> ColourScale:
+        """The scale of a phase; the first one where none names it."""
+        return next((scale for scale in self.scales if phase in scale.phases), self.scales[0])
 
 
 class Show:
     """Results on a plotter: one snapshot of some phases, cut by a plane in 3D."""
 
-    def __init__(self, results: Results, variable: Variable, plotter: "pyvista.Plotter", step: int) -> None:
-        """Show the snapshot number `step` of all phases; in 3D cut in the middle."""
+    def __init__(
+        self,
+        results: Results,
+        variable: Variable,
+        plotter: "pyvista.Plotter",
+        step: int,
+        look: Look | None = None,
+    ) -> None:
+        """Show the snapshot number `step` of all phases but those that are sources; in 3D cut in the middle."""
         self.plotter = plotter
         self.results = results
         self.variable = variable
         self.step = step
+        self.look = look or Look.of_results(results)
         self._grids = _grids_of_phases(results)
-        self.shown = dict.fromkeys(self._grids, True)
+        self._bodies = {body.phase: body for body in self.look.bodies}
+        self.shown = dict.fromkeys(self._grids, True) | {b.phase: not b.source for b in self.look.bodies}
+        if self.look.shown is not None:
+            self.shown = {phase: results.names[phase] in self.look.shown for phase in self.shown}
         self.surfaces: dict[int, Any] = {}  # by phase, of those in sight
         bounds = np.array([results.points.min(axis=0), results.points.max(axis=0)])
+        for body in self.look.bodies:
+            low, high = np.array(body.surface.bounds).reshape(3, 2).T
+            bounds = np.array([np.minimum(bounds[0], low), np.maximum(bounds[1], high)])
+        if results.dim == 2:
+            bounds[:, 2] = 0.0
+        self.bounds = bounds
         self.center = bounds.mean(axis=0)
-        self.plane: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # normal and a point of the cut
+        self.plane: tuple[Vector, Vector] | None = None  # normal and a point of the cut
         if results.dim == 3:
             self.plane = (CUT, tuple(self.center))
         plotter.set_background("white")
         plotter.add_light(_headlight())
-        self._set_camera(bounds)
-        self._add_outlines(bounds)
-        self.go_to(step)
-        if variable == "phase":
+        self.look_along(VIEW if results.dim == 3 else (0.0, 0.0, -1.0))
+        self._add_frame()
+        self._letters = max(11, round(LETTERS * plotter.window_size[1]))
+        if variable == "concentration":
+            self._add_bars()
+        else:
             self._add_legend()
+        self.go_to(step)
+
+    @property
+    def phases(self) -> list[int]:
+        """All that can be shown, in the order of the image."""
+        return sorted(self.shown)
 
     def go_to(self, step: int) -> None:
         """Show another snapshot."""
@@ -50,21 +129,28 @@ class Show:
         values = self.results.concentration(step)
         for grid in self._grids.values():
             grid.point_data["concentration"] = values[grid.point_data["row"]]
-        for phase in self._grids:
+        for phase in self.shown:
             self._draw(phase)
         time = said_time(float(self.results.times[step]))
-        heading = self.results.title if self.variable == "phase" else f"{self.results.title}\nt = {time}"
-        self.plotter.add_text(heading, position="upper_left", font_size=12, color="black", name="heading")
+        heading = self.results.title if self.variable == "phase" else f"{self.results.title}\n  t = {time}"
+        size = round(0.75 * self._letters)
+        self.plotter.add_text(f"\n  {heading}", position="upper_left", font_size=size, color="black", name="heading")
 
     def switch(self, phase: int, on: bool) -> None:
         """Show or hide a phase."""
         self.shown[phase] = on
         self._draw(phase)
 
-    def cut(self, normal: tuple[float, ...], origin: tuple[float, ...]) -> None:
+    def cut(self, normal: Vector, origin: Vector) -> None:
         """Take away what lies beyond a plane, on the side to which its normal points."""
         self.plane = (tuple(normal), tuple(origin))
-        for phase in self._grids:
+        for phase in self.shown:
+            self._draw(phase)
+
+    def uncut(self) -> None:
+        """Show all, also what lies beyond the plane."""
+        self.plane = None
+        for phase in self.shown:
             self._draw(phase)
 
     def picture(self) -> Picture:
@@ -73,100 +159,145 @@ class Show:
         picture: Picture = self.plotter.screenshot(return_img=True)[:, :, :3]
         return picture
 
-    def add_controls(self) -> None:
-        """Slider over the snapshots, a check box for each phase, and the plane to drag."""
-        plotter = self.plotter
-        labels = [said_time(float(time)) for time in self.results.times]
-        if self.variable == "concentration" and len(labels) > 1:
-            plotter.add_text_slider_widget(
-                lambda label: self.go_to(labels.index(label)),
-                data=labels,
-                value=self.step,
-                pointa=(0.35, 0.08),
-                pointb=(0.85, 0.08),
-                color="black",
-                style="modern",
-            )
-        for place, phase in enumerate(reversed(self._grids)):
-            height = 20 + 40 * place
-            plotter.add_checkbox_button_widget(
-                lambda on, phase=phase: self.switch(phase, bool(on)),
-                value=True,
-                position=(20, height),
-                size=25,
-                border_size=2,
-                color_on=self._colour(phase) if self.variable == "phase" else "#444444",
-                color_off="white",
-                background_color="black",
-            )
-            name = self.results.names[phase]
-            plotter.add_text(name, position=(55, height), font_size=10, color="black", name=f"phase {phase}")
-        if self.plane is not None:
-            normal, origin = self.plane
-            plotter.add_plane_widget(self.cut, normal=normal, origin=origin, color="black", test_callback=False)
+    def colour(self, phase: int) -> str | tuple[float, float, float]:
+        """Colour of a phase, where it is not that of its concentration."""
+        if phase in self._bodies:
+            return SOURCE if self._bodies[phase].source else OTHER
+        return COLOURS[phase % len(COLOURS)]
+
+    def look_along(self, towards: Sequence[float] | Array) -> None:
+        """Place the viewer in a direction from the middle; y goes downwards where it can."""
+        camera = self.plotter.camera
+        direction = np.array(towards, dtype=float) / np.linalg.norm(towards)
+        span = float(np.linalg.norm(self.bounds[1] - self.bounds[0]))
+        camera.up = (0.0, -1.0, 0.0) if abs(direction[1]) < 0.9 else (0.0, 0.0, 1.0)
+        camera.parallel_projection = True
+        columns, rows = self.plotter.window_size
+        right = np.cross(camera.up, direction)
+        right /= np.linalg.norm(right)
+        corners = np.array(list(product(*self.bounds.T)))
+        width, height = float(np.ptp(corners @ right)), float(np.ptp(corners @ np.cross(direction, right)))
+        # Room for numbers and colour bars aside, for heading and hints above and below
+        bars = len(self.look.scales) if self.variable == "concentration" else 0
+        before, after = 0.1, 0.05 + BAR_STEP * bars
+        wide, tall = 1.0 - before - after, 0.76
+        camera.parallel_scale = 0.5 * max(height / tall, width / wide * rows / columns)
+        shift = (before - after) * camera.parallel_scale * columns / rows * right  # to the middle of what is left
+        camera.focal_point = tuple(self.center - shift)
+        camera.position = tuple(self.center + 2 * span * direction - shift)
+        self.plotter.reset_camera_clipping_range()
 
     def _draw(self, phase: int) -> None:
         name = f"cells {phase}"
-        grid = self._grids[phase]
-        if self.plane is not None:
+        body = self._bodies.get(phase)
+        grid = self._grids[phase] if body is None else body.surface
+        if self.plane is not None and self.results.dim == 3:
             normal, origin = self.plane
             grid = grid.clip(normal=normal, origin=origin)
-        surface = _surface(grid) if self.results.dim == 3 else grid
+        surface = _surface(grid) if self.results.dim == 3 and body is None else grid
         if not self.shown[phase] or surface.n_cells == 0:
             self.plotter.remove_actor(name, render=False)
             self.surfaces.pop(phase, None)
             return
         self.surfaces[phase] = surface
         look: dict[str, Any] = {"name": name, "reset_camera": False, "render": False}
-        if self.variable == "phase":
-            look["color"] = self._colour(phase)
+        if body is not None or self.variable == "phase":
+            look["color"] = self.colour(phase)
         else:
-            look |= {"scalars": "concentration", "cmap": PictureOptions.colours, "clim": self.results.c_range}
-            look["scalar_bar_args"] = {
-                **{"title": "mol/m³\n", "vertical": True, "color": "black", "n_labels": 6, "fmt": "%.4g"},
-                **{"position_x": 0.88, "position_y": 0.2, "height": 0.6, "width": 0.06},
-                **{"title_font_size": 20, "label_font_size": 18},
-            }
+            scale = self.look.scale_of(self.results.names[phase])
+            look |= {"scalars": "concentration", "cmap": self.look.colours, "clim": (scale.low, scale.high)}
+            look["show_scalar_bar"] = False
         if self.results.dim == 3:
             look |= {"ambient": 0.65, "diffuse": 0.35, "specular": 0.0}
-        self.plotter.add_mesh(surface, lighting=self.results.dim == 3, **look)
+        actor = self.plotter.add_mesh(surface, lighting=self.results.dim == 3, **look)
+        if body is not None and self.results.dim == 3:  # cut open it looks full
+            import pyvista
 
-    def _colour(self, phase: int) -> str:
-        return COLOURS[phase % len(COLOURS)]
+            actor.backface_prop = pyvista.Property(color=self.colour(phase), ambient=1.0, diffuse=0.0, specular=0.0)
+
+    def _add_bars(self) -> None:
+        """A colour bar for each scale."""
+        import pyvista
+        from vtkmodules.vtkRenderingAnnotation import vtkScalarBarActor
+
+        for i, scale in enumerate(reversed(self.look.scales)):
+            bar = vtkScalarBarActor()
+            table = pyvista.LookupTable(cmap=self.look.colours, scalar_range=(scale.low, scale.high))
+            bar.SetLookupTable(table)
+            bar.SetTitle("mol/m³" if len(self.look.scales) == 1 else f"{', '.join(scale.phases)}\nmol/m³")
+            bar.SetNumberOfLabels(6)
+            bar.SetLabelFormat("%.5g")
+            bar.SetUnconstrainedFontSize(True)
+            bar.SetBarRatio(0.25)
+            bar.SetVerticalTitleSeparation(self._letters)
+            bar.SetPosition(0.985 - (i + 1) * BAR_STEP, 0.2)
+            bar.SetWidth(0.1)
+            bar.SetHeight(0.62)
+            for letters in (bar.GetTitleTextProperty(), bar.GetLabelTextProperty()):
+                _set_letters(letters, self._letters)
+            self.plotter.add_actor(bar, name=f"bar {i}", reset_camera=False, render=False)
 
     def _add_legend(self) -> None:
-        entries = [[self.results.names[phase], self._colour(phase)] for phase in self._grids]
+        entries = [[self.results.names[phase], self.colour(phase)] for phase in self.phases if self.shown[phase]]
         self.plotter.add_legend(
             entries, bcolor="white", face="rectangle", loc="lower left", size=(0.15, 0.035 * len(entries))
         )
 
-    def _set_camera(self, bounds: NDArray[np.float64]) -> None:
-        camera = self.plotter.camera
-        flat = self.results.dim == 2
-        towards = np.array((0.0, 0.0, -1.0) if flat else VIEW)
-        span = float(np.linalg.norm(bounds[1] - bounds[0]))
-        camera.focal_point = tuple(self.center)
-        camera.position = tuple(self.center + 2 * span * towards / np.linalg.norm(towards))
-        camera.up = (0.0, -1.0, 0.0)
-        camera.parallel_projection = True
-        width, height, _ = bounds[1] - bounds[0]
-        columns, rows = self.plotter.window_size
-        # Room for the colour bar aside and the heading above
-        camera.parallel_scale = 0.62 * max(height, width * rows / columns * 1.15) if flat else 0.56 * span
+    def _add_frame(self) -> None:
+        """The image's frame, and numbers along three of its edges, upright wherever the viewer is."""
+        import pyvista
 
-    def _add_outlines(self, bounds: NDArray[np.float64]) -> None:
-        x, y, z = np.round(bounds / np.ptp(bounds), 9).T * np.ptp(bounds)  # else a label may be -1e-17
-        self.plotter.show_bounds(
-            bounds=(*x, *y, *z),
-            xtitle="x / um",  # the letters of VTK that stand in space know no µ
-            ytitle="y / um",
-            ztitle="z / um",
-            color="black",
-            location="outer",
-            font_size=14,
-            fmt="%.4g",
-            padding=0.0,
-        )
+        size = self.bounds[1] - self.bounds[0]
+        away = OFFSET * float(np.linalg.norm(size))
+        box = pyvista.Box((*self.bounds.T.ravel(),)) if self.results.dim == 3 else _rectangle(self.bounds)
+        edges = box.extract_feature_edges() if self.results.dim == 3 else box
+        self.plotter.add_mesh(edges, color=(0.4,) * 3, line_width=1, lighting=False, name="frame", reset_camera=False)
+        outwards = {0: (0, 1, 0), 1: (-1, 0, 0), 2: (0.7, 0.7, 0)}
+        corner = {0: (0, 1, 0), 1: (0, 0, 0), 2: (1, 1, 0)}
+        for axis in range(self.results.dim):
+            start = self.bounds[0] + corner[axis] * size
+            out = np.array(outwards[axis]) * away
+            for at in _round_numbers(float(size[axis])):
+                self._add_label(f"{at:.4g}", start + at * np.eye(3)[axis] + out)
+            self._add_label(f"{'xyz'[axis]} / µm", start + size / 2 * np.eye(3)[axis] + 2.6 * out)
+
+    def _add_label(self, text: str, at: Array) -> None:
+        from vtkmodules.vtkRenderingCore import vtkBillboardTextActor3D
+
+        label = vtkBillboardTextActor3D()
+        label.SetInput(text)
+        label.SetPosition(*at)
+        letters = label.GetTextProperty()
+        _set_letters(letters, max(11, round(LETTERS * self.plotter.window_size[1])))
+        letters.SetJustificationToCentered()
+        letters.SetVerticalJustificationToCentered()
+        self.plotter.add_actor(label, reset_camera=False, render=False, pickable=False)
+
+
+def _set_letters(letters: Any, size: int) -> None:
+    letters.SetColor(0.0, 0.0, 0.0)
+    letters.SetFontSize(size)
+    letters.SetFontFamilyToArial()
+    letters.BoldOff()
+    letters.ItalicOff()
+    letters.ShadowOff()
+
+
+def _round_numbers(length: float) -> Array:
+    """Numbers from 0 on along an edge."""
+    from matplotlib.ticker import MaxNLocator
+
+    numbers = np.asarray(MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(0.0, length), dtype=np.float64)
+    return numbers[(numbers >= 0) & (numbers <= length * (1 + 1e-9))]
+
+
+def _rectangle(bounds: Array) -> "pyvista.PolyData":
+    import pyvista
+
+    (x0, y0, z), (x1, y1, _) = bounds
+    return pyvista.PolyData(
+        np.array([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)]), lines=np.array([5, 0, 1, 2, 3, 0])
+    )
 
 
 def _grids_of_phases(results: Results) -> "dict[int, pyvista.UnstructuredGrid]":

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,19 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.writing import whole_file
 from microlith.workflow.pictures.figure import said_time
 from microlith.workflow.rendering.renderer import RenderingError, check_rendering, rendering_environment
+from microlith.workflow.results.folder import PHASES
 from microlith.workflow.results.read import Results, load_results
+from microlith.workflow.schema.kinds import nearest
 from microlith.workflow.schema.units import TIME, to_si
+from microlith.workflow.viewer.controls import Controls
 from microlith.workflow.viewer.movie import MOVIES, write_movie
-from microlith.workflow.viewer.scene import Picture, Show, Variable
+from microlith.workflow.viewer.scene import Look, Picture, Show, Variable
 
 log = logging.getLogger(__name__)
 
 SIZE = (1600, 1200)  # pixels of pictures and movies; movies want even numbers
+WINDOW = (1280, 960)  # pixels, where the screen has room for it
+SHARE = 0.85  # of the screen, at most
 PICTURES = (".png",)
 
 
@@ -35,6 +40,7 @@ class ViewRequest:
     screenshot: Path | None = None
     movie: Path | None = None
     force: bool = False  # overwrites files
+    show: tuple[str, ...] | None = None  # phases; None: all but sources
 
 
 def view(folder: Path, asked: ViewRequest) -> None:
@@ -52,9 +58,28 @@ def view(folder: Path, asked: ViewRequest) -> None:
     if files:
         os.environ.update(rendering_environment(os.environ))  # before VTK is loaded
         _check_rendering()
-        _off_screen(results, asked, step)
+        _off_screen(results, look_of(folder, results, asked.show), asked, step)
     else:
-        _in_window(results, asked, step)
+        _in_window(results, look_of(folder, results, asked.show), asked, step)
+
+
+def look_of(folder: Path, results: Results, phases: tuple[str, ...] | None) -> Look:
+    """Colours and surroundings of the results in a folder, and which phases are shown at first.
+
+    Raises:
+        InputError: There is no such phase, or the run left nothing of it.
+    """
+    look = Look.of_folder(folder, results)
+    there = {results.names[int(phase)] for phase in np.unique(results.phase)}
+    there |= {results.names[body.phase] for body in look.bodies}
+    for name in phases or ():
+        if name not in results.names:
+            raise InputError(f"--show {name}: there is no such phase; {nearest(name, list(results.names), 'phases')}")
+        if name not in there:
+            raise InputError(
+                f"--show {name}: this run left nothing of it to show, which it does in {PHASES}; run the case again"
+            )
+    return replace(look, shown=phases)
 
 
 def _check_files(asked: ViewRequest) -> None:
@@ -112,11 +137,12 @@ def _check_rendering() -> None:
 # --- off screen ---
 
 
-def _off_screen(results: Results, asked: ViewRequest, step: int) -> None:
+def _off_screen(results: Results, look: Look, asked: ViewRequest, step: int) -> None:
     import pyvista
 
     _silence()
-    show = Show(results, asked.variable, pyvista.Plotter(off_screen=True, window_size=SIZE, lighting="none"), step)
+    plotter = pyvista.Plotter(off_screen=True, window_size=SIZE, lighting="none")
+    show = Show(results, asked.variable, plotter, step, look)
     if asked.screenshot is not None:
         _save(show.picture(), asked.screenshot, results.title)
         log.info("picture: %s", asked.screenshot)
@@ -145,20 +171,31 @@ def _save(picture: Picture, path: Path, title: str) -> None:
 # --- in a window ---
 
 
-def _in_window(results: Results, asked: ViewRequest, step: int) -> None:
+def _in_window(results: Results, look: Look, asked: ViewRequest, step: int) -> None:
     import pyvista
 
     _silence()
-    plotter = pyvista.Plotter(window_size=(1280, 960), lighting="none", title=f"microlith: {results.title}")
+    plotter = pyvista.Plotter(window_size=WINDOW, lighting="none", title=f"microlith: {results.title}")
     if plotter.render_window.GetClassName() in ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow"):
         raise InputError(
             f"the display {os.environ.get('DISPLAY', '')} can't be opened; set DISPLAY, or take --screenshot FILE.png"
         )
-    show = Show(results, asked.variable, plotter, step)
-    show.add_controls()
+    plotter.window_size = fitting(WINDOW, plotter.render_window.GetScreenSize())
+    Controls(Show(results, asked.variable, plotter, step, look))
     for number in (signal.SIGINT, signal.SIGTERM):  # VTK's loop would let Python's own handlers wait for ever
         signal.signal(number, signal.SIG_DFL)
     plotter.show()
+
+
+def fitting(wanted: tuple[int, int], screen: tuple[int, int]) -> tuple[int, int]:
+    """Columns and rows of a window that fits a screen, with room for its frame and the desktop's bars.
+
+    Args:
+        wanted: Columns and rows.
+        screen: The same of the screen; 0 where it does not say.
+    """
+    share = min([1.0, *(SHARE * there / want for want, there in zip(wanted, screen, strict=True) if there > 0)])
+    return round(share * wanted[0]), round(share * wanted[1])
 
 
 def _silence() -> None:
