@@ -7,6 +7,7 @@ from itertools import pairwise
 import made_meshes
 import numpy as np
 import pytest
+from made_cases import run_case, write_case
 from matplotlib import colormaps
 from PIL import Image
 
@@ -20,13 +21,16 @@ from microlith.workflow.pictures.figure import COLOURS
 from microlith.workflow.results.fields import write_fields
 from microlith.workflow.results.read import load_results
 from microlith.workflow.viewer import movie, window as viewing
-from microlith.workflow.viewer.window import Show, ViewRequest, view
+from microlith.workflow.viewer.controls import Controls
+from microlith.workflow.viewer.scene import Show
+from microlith.workflow.viewer.window import ViewRequest, view
 
 NAMES = ("pore", "left", "right")
 TIMES = (0.0, 1.0, 4.0)
 SUMMARY = {
     "case": {"title": "Two phases", "phases": {"left": {"initial_mol_per_m3": -1.0}, "pore": {"role": "source"}}},
     "error": {"reference_concentration_mol_per_m3": 4.0},
+    "regions": {},
 }
 MESHES = [("triangle", 1), ("triangle", 2), ("triangle", 3), ("quadrilateral", 1)]
 MESHES += [("tetrahedron", 1), ("tetrahedron", 2), ("hexahedron", 1), ("hexahedron", 2)]
@@ -241,3 +245,165 @@ def test_ffmpeg_that_fails_leaves_no_file(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"a.mp4: can't write here \(ffmpeg: no such codec\)"):
         movie.write_movie(tmp_path / "a.mp4", iter([np.zeros((400, 600, 3), np.uint8)] * 3), 3)
     assert {p.name for p in tmp_path.iterdir()} == {"ffmpeg"}
+
+
+# --- pores, particles, colours ---
+
+PHASES = """
+[phases.pore]
+label = 0
+role = "source"
+concentration = "1000 mol/m^3"
+[phases.sei]
+label = 1
+role = "transport"
+diffusivity = "2e-14 m^2/s"
+[phases.silicon]
+label = 2
+role = "transport"
+diffusivity = "2e-14 m^2/s"
+[phases.stone]
+label = 3
+role = "barrier"
+"""
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def run(request, tmp_path_factory):
+    """Results of a case with pores at the left, silicon that holds 20 times as much, and two stones."""
+    labels = np.ones((8, 12) if request.param == 2 else (6, 8, 12), np.uint8)
+    labels[..., :2] = 0
+    labels[..., 2:5, 6:9] = 2
+    labels[..., 5:7, 4:6] = 3
+    labels[..., :2, :2] = 3  # amid pores and the frame
+    case = write_case(
+        tmp_path_factory.mktemp("view"),
+        labels,
+        voxel="1 um",
+        phases=PHASES,
+        mesh='[mesh]\nmethod = "voxel"\ndegree = 1\nestimate = false\n',
+        time='[time]\nend = "20000 s"\ntolerance = 1e-3\nsnapshots = ["1 s", "20000 s"]\n',
+        regions="",
+        more='[[interfaces]]\nbetween = ["sei", "silicon"]\npartition = 20\n[pictures]\ncolours = "cividis"\n',
+    )
+    return run_case(case, comm=MPI.COMM_SELF), labels
+
+
+def shown(run, plotter, phases=None):
+    folder, _ = run
+    found = load_results(folder)
+    return Show(found, "concentration", plotter, 1, viewing.look_of(folder, found, phases))
+
+
+def test_bodies_have_the_areas_of_their_voxels(run, plotter):
+    """In 2D all that is not solved for is covered; in 3D surfaces are closed: their volumes are those of the voxels."""
+    show = shown(run, plotter)
+    _, labels = run
+    bodies = {show.results.names[body.phase]: body for body in show.look.bodies}
+    assert list(bodies) == ["pore", "stone"]
+    assert [body.source for body in bodies.values()] == [True, False]
+    if labels.ndim == 2:
+        # Behind the mesh too, where the nearest phase is that covers it, so that there is no gap at its edge
+        assert sum(body.surface.area for body in bodies.values()) == pytest.approx(labels.size)
+        assert bodies["pore"].surface.bounds[4] > 0
+        return
+    for name, index in (("pore", 0), ("stone", 3)):
+        surface = bodies[name].surface.triangulate().clean(tolerance=1e-6)
+        closed = surface.compute_normals(auto_orient_normals=True, consistent_normals=True)
+        assert closed.n_open_edges == 0
+        expected = np.count_nonzero(labels == index)
+        assert abs(closed.volume) == pytest.approx(expected, rel=1e-6), name
+
+
+def test_pores_are_hidden_at_first(run, plotter):
+    show = shown(run, plotter)
+    assert {show.results.names[phase]: on for phase, on in show.shown.items()} == {
+        "pore": False, "sei": True, "silicon": True, "stone": True
+    }  # fmt: skip
+    show.switch(0, True)
+    assert sorted(show.surfaces) == [0, 1, 2, 3]
+    assert shown(run, plotter, ("pore", "silicon")).shown == {0: True, 1: False, 2: True, 3: False}
+
+
+def test_each_scale_has_its_bar(run, plotter):
+    show = shown(run, plotter)
+    assert [(scale.phases, scale.high) for scale in show.look.scales] == [(("sei",), 1000), (("silicon",), 20000)]
+    bars = [actor for name, actor in plotter.actors.items() if name.startswith("bar")]
+    assert sorted(bar.GetLookupTable().GetRange()[1] for bar in bars) == [1000, 20000]
+    assert {bar.GetTitle() for bar in bars} == {"sei\nmol/m³", "silicon\nmol/m³"}
+    assert show.look.colours == "cividis"
+    # What is full has the last colour, whatever it holds
+    colour = np.array(colormaps["cividis"](1.0, bytes=True)[:3])
+    values = {1: 1000.0, 2: 20000.0}
+    rows = np.zeros(len(show.results.points))
+    for phase, value in values.items():
+        rows[np.unique(show.results.cells[show.results.phase == phase])] = value
+    object.__setattr__(show.results, "concentration", lambda step: rows)
+    if show.results.dim == 2:
+        show.go_to(1)
+        assert (np.abs(show.picture().astype(int) - colour).max(axis=2) <= 4).mean() > 0.1
+
+
+def test_numbers_are_upright_and_in_micrometres(run, plotter):
+    from vtkmodules.vtkRenderingCore import vtkBillboardTextActor3D
+
+    shown(run, plotter)
+    labels = [actor for actor in plotter.actors.values() if isinstance(actor, vtkBillboardTextActor3D)]
+    texts = [label.GetInput() for label in labels]
+    assert {"x / µm", "y / µm"} <= set(texts)
+    assert {"0", "2", "5", "10"} <= set(texts)
+    assert all(label.GetTextProperty().GetOrientation() == 0 for label in labels)  # billboards: along the screen
+
+
+def test_keys_do_what_their_hints_say(run, plotter):
+    show = shown(run, plotter)
+    controls = Controls(show)
+    text = controls.hint_text()
+    assert "left/right: snapshots" in text
+    assert ("c: cut on/off" in text) == (show.results.dim == 3)
+    assert "hints" in plotter.actors
+    keys = set(controls.keys())
+    events = {key: calls[0] for key, calls in plotter.iren._key_press_event_callbacks.items() if key in keys}
+    assert set(events) == keys
+    events["Left"]()
+    assert show.step == 0
+    events["Left"]()  # no further
+    assert show.step == 0
+    events["Right"]()
+    assert show.step == 1
+    events["h"]()
+    assert "hints" not in plotter.actors
+    if show.results.dim == 3:
+        volume = show.surfaces[1].bounds
+        events["c"]()
+        assert show.plane is None
+        assert show.surfaces[1].bounds != volume
+        events["c"]()
+        assert show.surfaces[1].bounds == volume
+        events["x"]()
+        assert np.allclose(np.array(plotter.camera.direction), (-1, 0, 0), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("screen", "size"),
+    [((1920, 1080), (1224, 918)), ((3840, 2160), (1280, 960)), ((1366, 768), (870, 653)), ((0, 0), (1280, 960))],
+)
+def test_window_fits_the_screen(screen, size):
+    assert viewing.fitting((1280, 960), screen) == size
+
+
+@pytest.mark.parametrize(
+    ("phase", "sentence"),
+    [("rihgt", 'there is no such phase; did you mean "right"'), ("pore", "this run left nothing of it to show")],
+)
+def test_phases_that_cannot_be_shown(tmp_path, phase, sentence):
+    with pytest.raises(InputError, match=rf"--show {phase}: {sentence}"):
+        view(results(tmp_path), ViewRequest(screenshot=tmp_path / "a.png", show=(phase,)))
+
+
+def test_screenshot_of_pores_and_stones(run, tmp_path, capsys):
+    folder, _ = run
+    picture = tmp_path / "a.png"
+    assert main(["view", str(folder), "--show", "pore", "--show", "stone", "--screenshot", str(picture)]) == 0
+    with Image.open(picture) as image:
+        assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 20

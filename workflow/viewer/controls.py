@@ -34,7 +34,7 @@ class Controls:
         show = self.show
         found: dict[str, tuple[str, Callable[[], None]]] = {}
         if self._has_times:
-            found |= {"Right": ("←/→: snapshots", lambda: self.step(1)), "Left": ("", lambda: self.step(-1))}
+            found |= {"Right": ("left/right: snapshots", lambda: self.step(1)), "Left": ("", lambda: self.step(-1))}
         if show.results.dim == 3:
             words = "x/y/z: look along"
             for key, direction in ALONG.items():
@@ -81,7 +81,7 @@ class Controls:
         """What mouse and keys do."""
         words = [words for words, _ in self.keys().values() if words]
         mouse = "drag: turn   shift + drag: move   wheel: zoom"
-        return f"{mouse}\n{'   '.join([*words, 'q: close'])}"
+        return "\n".join(["", f"{mouse}  ", f"{'   '.join([*words, 'q: close'])}  "])
 
     def _look(self, direction: Any) -> None:
         self.show.look_along(direction)
@@ -93,7 +93,7 @@ class Controls:
             plotter.remove_actor("hints", render=False)
             return
         plotter.add_text(
-            self.hint_text(), position="lower_right", font_size=9, color=(0.35,) * 3, name="hints", render=False
+            self.hint_text(), position="upper_right", font_size=9, color=(0.35,) * 3, name="hints", render=False
         )
 
     def _add_slider(self) -> None:
@@ -104,8 +104,8 @@ class Controls:
             lambda label: self.show.go_to(labels.index(label)),
             data=labels,
             value=self.show.step,
-            pointa=(0.3, 0.12),
-            pointb=(0.8, 0.12),
+            pointa=(0.3, 0.1),
+            pointb=(0.75, 0.1),
             color="black",
             style="modern",
         )
@@ -137,5 +137,5 @@ class Controls:
         if self.show.plane is not None:
             normal, origin = self.show.plane
             self.show.plotter.add_plane_widget(
-                self.show.cut, normal=normal, origin=origin, color="black", test_callback=False
+                self.show.cut, normal=normal, origin=origin, color="black", factor=1.02, test_callback=False
             )

@@ -83,13 +83,24 @@ class Show:
         plotter: "pyvista.Plotter",
         step: int,
         look: Look | None = None,
+        below: float = 0.0,
     ) -> None:
-        """Show the snapshot number `step` of all phases but those that are sources; in 3D cut in the middle."""
+        """Show the snapshot number `step` of all phases but those that are sources; in 3D cut in the middle.
+
+        Args:
+            results: What is shown.
+            variable: What colours stand for.
+            plotter: Where it is shown.
+            step: Number of the snapshot.
+            look: Colours, and what lies around; None: as the results alone have it.
+            below: Share of the height that is left free at the bottom, for controls.
+        """
         self.plotter = plotter
         self.results = results
         self.variable = variable
         self.step = step
         self.look = look or Look.of_results(results)
+        self._below = below
         self._grids = _grids_of_phases(results)
         self._bodies = {body.phase: body for body in self.look.bodies}
         self.shown = dict.fromkeys(self._grids, True) | {b.phase: not b.source for b in self.look.bodies}
@@ -180,9 +191,11 @@ class Show:
         # Room for numbers and colour bars aside, for heading and hints above and below
         bars = len(self.look.scales) if self.variable == "concentration" else 0
         before, after = 0.1, 0.05 + BAR_STEP * bars
-        wide, tall = 1.0 - before - after, 0.76
+        wide, tall = 1.0 - before - after, 0.76 - self._below
         camera.parallel_scale = 0.5 * max(height / tall, width / wide * rows / columns)
-        shift = (before - after) * camera.parallel_scale * columns / rows * right  # to the middle of what is left
+        # To the middle of what is left
+        shift = (before - after) * columns / rows * right + self._below * np.cross(direction, right)
+        shift = camera.parallel_scale * shift
         camera.focal_point = tuple(self.center - shift)
         camera.position = tuple(self.center + 2 * span * direction - shift)
         self.plotter.reset_camera_clipping_range()

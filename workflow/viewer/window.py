@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 SIZE = (1600, 1200)  # pixels of pictures and movies; movies want even numbers
 WINDOW = (1280, 960)  # pixels, where the screen has room for it
 SHARE = 0.85  # of the screen, at most
+BELOW = 0.14  # of its height, left free for the slider
 PICTURES = (".png",)
 
 
@@ -181,7 +182,7 @@ def _in_window(results: Results, look: Look, asked: ViewRequest, step: int) -> N
             f"the display {os.environ.get('DISPLAY', '')} can't be opened; set DISPLAY, or take --screenshot FILE.png"
         )
     plotter.window_size = fitting(WINDOW, plotter.render_window.GetScreenSize())
-    Controls(Show(results, asked.variable, plotter, step, look))
+    Controls(Show(results, asked.variable, plotter, step, look, below=BELOW))
     for number in (signal.SIGINT, signal.SIGTERM):  # VTK's loop would let Python's own handlers wait for ever
         signal.signal(number, signal.SIG_DFL)
     plotter.show()
