@@ -272,7 +272,7 @@ def added_files(path: Path, names: list[str], force: bool, writer: Writer = "run
         InputError: Another process writes to the folder, or one of the files is there and not of microlith.
     """
     try:
-        lock = FolderLock.acquire(path)
+        lock = _locked(path)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
