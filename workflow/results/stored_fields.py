@@ -14,7 +14,7 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array, Numbers
-from microlith.meshing.distribution.from_triangles import create_mesh
+from microlith.meshing.distribution.dolfinx_mesh import create_mesh
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.workflow.results.fields import CELL_TYPES, FACETS, MICROMETRE, cells_of
 from microlith.workflow.results.hdf5 import read_hdf5
