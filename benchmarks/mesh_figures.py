@@ -1,4 +1,4 @@
-"""How good a tetrahedral mesh is, and how true to the image that it was made from."""
+"""How good a tetrahedral mesh is, and how well it renders the image that it was made from."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.meshing.mesh.simplices import EDGES, angles, sharpness, signed_measures
 
 NEAR, FAR = 2, 6  # voxels from a surface: what counts as near to it and as far from it
-CHUNK = 1 << 16  # cells at a time
+CELLS_AT_ONCE = 1 << 16  # cells at a time
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,11 @@ def voxel_face_area(volume: LabelVolume) -> float:
 
 def _mean_edges(image_mesh: ImageMesh) -> Array:
     length = np.zeros(len(image_mesh.cells))
-    for start in range(0, len(image_mesh.cells), CHUNK):
-        corners = image_mesh.points[image_mesh.cells[start : start + CHUNK]]
+    for start in range(0, len(image_mesh.cells), CELLS_AT_ONCE):
+        part = slice(start, start + CELLS_AT_ONCE)
+        corners = image_mesh.points[image_mesh.cells[part]]
         for a, b in EDGES[3]:
-            length[start : start + CHUNK] += np.linalg.norm(corners[:, a] - corners[:, b], axis=1) / len(EDGES[3])
+            length[part] += np.linalg.norm(corners[:, a] - corners[:, b], axis=1) / len(EDGES[3])
     return length
 
 

@@ -1,4 +1,4 @@
-"""Meshers of 3D images: time, memory, quality, and how true the meshes are to the image.
+"""Meshers of 3D images: time, memory, quality, and how well the meshes render the image.
 
     python benchmarks/meshing.py [--sizes 64 96 128] [--methods lattice voxel] [--images FILE ...] [--json FILE]
     mpirun -n 2 python benchmarks/meshing.py ...

@@ -69,7 +69,7 @@ def lengths(window: Window) -> tuple[int, ...]:
 
 
 def layers_at_once(window: Window) -> int:
-    """How many layers of the window make a piece of about CHUNK values."""
+    """How many layers of the window make a piece of about VALUES_AT_ONCE values."""
     return max(1, VALUES_AT_ONCE // max(1, math.prod(lengths(window)[1:])))
 
 

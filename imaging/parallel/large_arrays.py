@@ -17,7 +17,7 @@ SPAN = 1 << 20  # from the lowest to the highest value of longer ones, up to whi
 
 
 def row_chunks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Views of `values` along its first axis, of about CHUNK values each."""
+    """Views of `values` along its first axis, of about VALUES_AT_ONCE values each."""
     for part in row_slices(values.shape):
         yield values[part]
 

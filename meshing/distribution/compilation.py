@@ -86,7 +86,7 @@ def _found_or_claimed(name: str, objects: Sequence[str], cache_dir: Path | str, 
         name: Of the module.
         objects: Names of the forms in it.
         cache_dir: The folder.
-        timeout: s, as FFCx waits where no locks are to be had.
+        timeout: Seconds, as FFCx waits where no locks are to be had.
 
     Raises:
         InputError: The folder can't be written to.

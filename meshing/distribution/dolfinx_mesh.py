@@ -42,8 +42,8 @@ def spread_tags(mesh: Mesh, dim: int, entities: Numbers, values: Indices) -> Mes
     """Tags of entities given by the input numbers of their vertices, on whichever rank; collective.
 
     Args:
-        mesh: a mesh from `create_mesh`.
-        dim: dimension of the entities.
+        mesh: A mesh from `create_mesh`.
+        dim: Dimension of the entities.
         entities: (n, dim + 1) numbers of points as passed to `create_mesh`.
         values: (n,) tags.
     """

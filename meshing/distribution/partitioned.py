@@ -1,6 +1,7 @@
 """From triangles on one rank to the DOLFINx mesh of the solved phases on all ranks."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -36,30 +37,35 @@ def mesh_partitioned(image_mesh: ImageMesh, solved: Sequence[int], comm: MPI.Int
     Raises:
         InputError: No triangle belongs to a solved phase (on all ranks).
     """
-    parts = on_root(comm, _solved_part, image_mesh, tuple(solved))
-    points, cells, phase, facets, tags = _nothing() if parts is None else parts
-    mesh = create_mesh(comm, cells, points, "triangle")
+    of_solved = on_root(comm, _solved_triangles, image_mesh, tuple(solved)) or _no_triangles()
+    mesh = create_mesh(comm, of_solved.cells, of_solved.points, "triangle")
     return PhaseMesh(
         mesh=mesh,
-        cell_tags=spread_tags(mesh, 2, cells, phase),
-        facet_tags=spread_tags(mesh, 1, facets, tags),
+        cell_tags=spread_tags(mesh, 2, of_solved.cells, of_solved.phase),
+        facet_tags=spread_tags(mesh, 1, of_solved.facets, of_solved.tags),
         names=image_mesh.names,
         unit=image_mesh.unit,
         extent=image_mesh.extent,
     )
 
 
-Part = tuple[Array, Numbers, Indices, Numbers, Indices]
+@dataclass(frozen=True, eq=False)
+class _Triangles:
+    """The triangles of the solved phases, and the facets of theirs that get tags."""
+
+    points: Array  # (n, 2)
+    cells: Numbers  # (m, 3) rows of `points`
+    phase: Indices  # (m,)
+    facets: Numbers  # (k, 2) rows of `points`
+    tags: Indices  # (k,)
 
 
-def _nothing() -> Part:
-    """What the ranks without the image_mesh contribute."""
+def _no_triangles() -> _Triangles:
     none = np.empty(0, np.int32)
-    return np.empty((0, 2)), np.empty((0, 3), np.int64), none, np.empty((0, 2), np.int64), none
+    return _Triangles(np.empty((0, 2)), np.empty((0, 3), np.int64), none, np.empty((0, 2), np.int64), none)
 
 
-def _solved_part(image_mesh: ImageMesh, solved: tuple[int, ...]) -> Part:
-    """Points, cells, phase per cell, tagged facets and their tags of the solved phases."""
+def _solved_triangles(image_mesh: ImageMesh, solved: tuple[int, ...]) -> _Triangles:
     inside = np.isin(image_mesh.phase, solved)
     if not inside.any():
         names = ", ".join(image_mesh.names[i] for i in solved) or "none given"
@@ -91,12 +97,12 @@ def _solved_part(image_mesh: ImageMesh, solved: tuple[int, ...]) -> Part:
     rim = rim[inside[rim % count]]
     _, source = np.unique(corner[inside], return_index=True)
     points = image_mesh.points[triangles[inside].ravel()[source]]
-    return (
-        points,
-        corner[inside],
-        image_mesh.phase[inside].astype(np.int32),
-        np.concatenate([borders, ends[rim]]),
-        np.concatenate([border_tags, _face_tags(image_mesh, edges[rim])]),
+    return _Triangles(
+        points=points,
+        cells=corner[inside],
+        phase=image_mesh.phase[inside].astype(np.int32),
+        facets=np.concatenate([borders, ends[rim]]),
+        tags=np.concatenate([border_tags, _face_tags(image_mesh, edges[rim])]),
     )
 
 
@@ -106,8 +112,8 @@ def _split_point_contacts(triangles: Numbers, inside: Flags, one: Numbers, other
     Args:
         triangles: (n, 3) counter-clockwise.
         inside: (n,) triangles that stay; the others' numbers mean nothing.
-        one: numbers of the edges that two staying triangles share, as seen from one of them.
-        other: the same edges as seen from the other one, where they run backwards.
+        one: Numbers of the edges that two staying triangles share, as seen from one of them.
+        other: The same edges as seen from the other one, where they run backwards.
     """
     count = len(triangles)
     first, second = (one // count), (other // count)

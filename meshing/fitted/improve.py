@@ -69,7 +69,7 @@ def improve_worst(
         triangles: (m, 3), counter-clockwise.
         phase: (m,) phase of each triangle.
         edges: (k, 2) edges of interfaces and frame, which stay edges.
-        extent: edges of the frame.
+        extent: Edges of the frame.
 
     Returns:
         Points and triangles, in the same order and with the same phases.

@@ -43,17 +43,17 @@ def fitted_mesh(
 
     Args:
         image: 2D image.
-        options: element sizes.
-        solved: indices of the phases that the solver meshes.
-        progress: called with a short sentence when a stage starts.
+        options: Element sizes.
+        solved: Indices of the phases that the solver meshes.
+        progress: Called with a short sentence when a stage starts.
 
     Returns:
         All triangles, in units of the smallest pixel edge.
 
     Raises:
-        InputError: the image is not 2D, an unknown phase is named, or the sizes ask for more triangles than fit into
+        InputError: The image is not 2D, an unknown phase is named, or the sizes ask for more triangles than fit into
             memory.
-        MeshingError: gmsh failed.
+        MeshingError: No valid mesh came out of gmsh.
     """
     if image.dim != 2:
         raise InputError(f"[mesh] method 'fitted' is for 2D images, got {image.dim} dimensions; take 'lattice'.")

@@ -80,7 +80,7 @@ def trace_interfaces(image: LabelImage) -> Outline:
     """Trace and smooth the interfaces of a 2D image.
 
     Args:
-        image: phases per pixel, 2D.
+        image: Phases per pixel, 2D.
 
     Returns:
         The outline in units of the smallest pixel edge. Each point lies within half a pixel of its corner (apart from

@@ -68,9 +68,9 @@ def cut_chains(outline: Outline, field: SizeField, coarseness: float = 1.0) -> S
     segment as diameter, hence no two segments cross (as in Ruppert's refinement, J. Algorithms 18, 1995).
 
     Args:
-        outline: smooth chains.
-        field: wanted sizes.
-        coarseness: factor that is in them; chords of curves stray from these as its square.
+        outline: Smooth chains.
+        field: Wanted sizes.
+        coarseness: Factor that is in them; chords of curves stray from these as its square.
     """
     deviation = min(DEVIATION * coarseness**2, max(DEVIATION, MOST_DEVIATION))
     line = _lay_out(outline)

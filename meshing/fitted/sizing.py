@@ -86,12 +86,12 @@ def size_field(image: LabelImage, options: MeshOptions, solved: Sequence[int], c
 
     Args:
         image: 2D image.
-        options: sizes in metres.
-        solved: indices of the phases that the solver meshes; in the others sizes grow fast.
+        options: Sizes in metres.
+        solved: Indices of the phases that the solver meshes; in the others sizes grow fast.
         centres: (k, 2) points where three phases meet, refined where `options.junction_size` is given.
 
     Raises:
-        InputError: a phase in `options.size` that the image does not know.
+        InputError: A phase in `options.size` that the image does not know.
     """
     unit, pixel = image.unit, image.pixel
     for name in options.size:
@@ -140,7 +140,7 @@ def graded(values: Singles, rate: Singles, pixel: tuple[float, ...]) -> Singles:
     Args:
         values: (rows, columns) sizes.
         rate: (rows, columns) growth per distance.
-        pixel: edges of a pixel, x and y.
+        pixel: Edges of a pixel, x and y.
     """
     out = values.copy()
     rows = len(out)

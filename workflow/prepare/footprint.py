@@ -31,10 +31,10 @@ def hits(shape: Body, volume: LabelVolume, wanted: Flags, comm: MPI.Intracomm) -
     """Whether a shape covers a point of a wanted phase, tried on a grid at least as fine as the pixels; collective.
 
     Args:
-        shape: region, of the image's dimension.
-        volume: the image.
+        shape: Region, of the image's dimension.
+        volume: The image.
         wanted: (phases,) whether a phase counts.
-        comm: all ranks.
+        comm: All ranks.
     """
     axes = [
         _samples(low, high, size, pixel)
