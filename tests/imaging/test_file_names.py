@@ -1,6 +1,7 @@
 """What names of images stand for, whatever characters they and their folders have."""
 
 import os
+import re
 from pathlib import Path
 
 import h5py
@@ -87,7 +88,8 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     assert "1.tif: expected a file, got a pipe" in outcome(tmp_path / "s")[1]
     (tmp_path / "loop.tif").symlink_to("loop.tif")
     assert outcome(tmp_path / "loop.tif")[1]
-    assert "can't be read" in outcome(tmp_path / ("x" * 300 + ".tif"))[1]
+    # By the release of Python
+    assert re.search("can't be read|there is no such file", outcome(tmp_path / ("x" * 300 + ".tif"))[1])
     assert "a\\x00b.tif" in outcome(f"{tmp_path}/a\0b.tif")[1]
 
 

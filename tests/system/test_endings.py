@@ -216,7 +216,7 @@ BAD = {
     "bad image": ("check bad-image.toml", "image.tif"),
     "bad key": ("mesh bad-key.toml", "unknown key"),
     "mesh of bad image": ("mesh bad-image.toml", "image.tif"),
-    "run of bad image": ("run bad-image.toml -o out", "image.tif"),
+    "run of bad image": ("run bad-image.toml -o bad-out", "image.tif"),
     "no such phase": ("deff case.toml --phase nothing", "has no phase"),
     "no such axis": ("deff case.toml --phase sei --axis z", "the image is 2D"),
     "no folder": ("mesh case.toml -o none/a.vtu", "none"),
