@@ -21,7 +21,7 @@ STEP = 1e-3  # from one threshold of strength to the next: no cluster that is st
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """Unknowns that hang together by couplings of some strength."""
+    """Unknowns joined by couplings of some strength."""
 
     of: NDArray[np.intp]  # (owned + ghosts,) number of the cluster, from 0 on each rank
     shared: NDArray[np.intp]  # (clusters of this rank,) number among those on several ranks; -1: on this rank alone
@@ -60,7 +60,7 @@ class Clusters:
         """Sums or largest values of clusters on several ranks, from those of this rank."""
         there = self.shared >= 0
         every = np.zeros(self.shared_count)
-        # A rank may have pieces of a cluster that hang together on other ranks only.
+        # A rank may have pieces of a cluster that are joined on other ranks only.
         (np.add if op == MPI.SUM else np.maximum).at(every, self.shared[there], own[there])
         self.comm.Allreduce(MPI.IN_PLACE, every, op=op)
         own[there] = every[self.shared[there]]

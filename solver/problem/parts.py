@@ -15,7 +15,7 @@ from microlith.solver.interfaces.partition import Link
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Parts that hang together, numbered over all ranks from 0."""
+    """Connected parts, numbered over all ranks from 0."""
 
     count: int
     of_dof: Numbers  # (local dofs, ghosts included) number of the part

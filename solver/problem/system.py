@@ -51,7 +51,7 @@ class LinearSystem:
     initial_amount: Array  # (owned,) M u0, zero on held rows
     initial: Array  # (owned,) u0, with the held values
     held: Indices  # owned rows that are held
-    parts: Parts  # that hang together
+    parts: Parts  # connected
     transfers: tuple[Transfer, ...] = ()  # whose coefficients change
 
     @cached_property
@@ -125,7 +125,7 @@ def without_held(
         loads: Of the whole matrices.
         transfers: Whole.
         start_amount: (owned,) M u0 of the whole problem.
-        parts: That hang together.
+        parts: Connected parts.
     """
     fixed = np.concatenate([np.empty(0, np.int32), *(load.held for load in loads)]).astype(np.int32)
     start_amount = start_amount.copy()

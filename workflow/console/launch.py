@@ -49,7 +49,7 @@ class Ranks:
             return status
         if not self._all_arrive():
             self._abort(status, report, say)
-        # Of several, the one that is the user's to mend: where one rank failed, the others may only say that it did.
+        # Of several, the one that the user can correct: where one rank failed, the others may only say that it did.
         worst, first_report = max(self.comm.allgather((status, report)), key=lambda each: each[0])
         if self.comm.rank == 0:
             say(first_report)
