@@ -10,7 +10,7 @@ from microlith.solver.options import TimeSpan
 FIRST = 1e-9  # of the end: the first time that is looked at
 SPACED = 2500  # times looked at over the decades from there, and as many evenly: 0.8 % from one to the next
 EQUAL = 1e-9  # relative difference at which a start is at its target: means are sums, and rounded
-AT_ONCE = 2_000_000  # values looked at together, which bounds the memory
+VALUES_AT_ONCE = 2_000_000  # values looked at together, which bounds the memory
 
 DECADES = 5  # of the default times
 POINTS = 200
@@ -43,7 +43,7 @@ def first_times(values: Callable[[Array], Array], targets: Array, end: float) ->
     least = targets - EQUAL * np.abs(targets)
     rising = start < least
     before = start
-    step = max(1, AT_ONCE // max(1, len(targets)))
+    step = max(1, VALUES_AT_ONCE // max(1, len(targets)))
     for first in range(1, len(times), step):
         if np.isfinite(found).all():
             break

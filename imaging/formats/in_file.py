@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from microlith.imaging.files.decoding import decoding
 from microlith.imaging.formats.stored import Layers, Window, cut, everything, layers_at_once, lengths, parts
 
-AT_ONCE = 256 << 20  # bytes held of an array whose first axis runs fastest, each layer of which is all over the file
+BYTES_AT_ONCE = (
+    256 << 20
+)  # bytes held of an array whose first axis runs fastest, each layer of which is all over the file
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def _layers(array: InFile, window: Window, step: int) -> Iterator[NDArray[Any]]:
 def _backwards(array: InFile, window: Window, step: int) -> Iterator[NDArray[Any]]:
     """Layers of an array that lies in the file with its axes reversed: the file is read through for many at once."""
     layer = max(1, math.prod(lengths(window)[1:]) * array.dtype.itemsize)
-    many = max(1, AT_ONCE // layer // step) * step
+    many = max(1, BYTES_AT_ONCE // layer // step) * step
     reverse = array.shape[::-1]
     with decoding(array.where, array.kind), array.path.open("rb", buffering=0) as file:
         for slab in parts(window, many):

@@ -14,7 +14,7 @@ from microlith.imaging.files.apart import Question, limit_memory, limit_time, se
 from microlith.imaging.formats.stored import Window, lengths, parts
 
 MOST_OBJECTS = 10_000  # of a file that are looked at in search of the one dataset
-AT_ONCE = 256 << 20  # bytes of a row of chunks read in one go
+BYTES_AT_ONCE = 256 << 20  # bytes of a row of chunks read in one go
 CACHE = 64 << 20  # bytes of chunks kept where a row of them is more than that
 FRAME = 4 << 20  # bytes sent at a time
 LARGEST_CHUNK = 2 << 30  # bytes
@@ -213,7 +213,7 @@ def _pieces(dataset: h5py.Dataset, window: Window) -> Iterator[NDArray[Any]]:
     if chunk > LARGEST_CHUNK:
         raise ValueError(f"its blocks have {chunk / 1e9:.3g} GB each")
     # A row of chunks at a time, so that each is decoded once.
-    rows = chunks[0] if chunks[0] * layer <= AT_ONCE else max(1, FRAME // max(1, layer))
+    rows = chunks[0] if chunks[0] * layer <= BYTES_AT_ONCE else max(1, FRAME // max(1, layer))
     limit_memory(rows * layer + 3 * chunk)
     (first, last), *rest = window
     for start in range(first - first % rows, last, rows):

@@ -16,7 +16,7 @@ from microlith.meshing.mesh.cells import as_simplices, diameters, is_simplex
 from microlith.solver.regions.shapes import Distance, LabelField
 
 Index = NDArray[np.intp]
-CHUNK = 40_000  # cells or simplices cut at a time
+CELLS_AT_ONCE = 40_000  # cells or simplices cut at a time
 FLAT = 4.0  # a distance this many times its deviation from a linear function has no zero between corners of one sign
 AS_QUADRATIC = 0.1  # deviation from a quadratic function, per accuracy, below which that stands for the distance
 
@@ -77,7 +77,7 @@ def within_distance(distance: Distance, accuracy: float, smallest: float, as_qua
         waiting = [_Waiting(cell, simplices, at_corners, quadratic=False)]
         while waiting:
             now = waiting.pop()
-            if len(now.cell) > CHUNK:
+            if len(now.cell) > CELLS_AT_ONCE:
                 waiting += now.halves()
                 continue
             count = now.simplices.shape[1]
@@ -143,7 +143,7 @@ def within_labels(labels: LabelField, smallest: float) -> Cut:
         waiting = [_simplices(left, corners[left])]
         while waiting:
             cell, simplices = waiting.pop()
-            if len(cell) > CHUNK:
+            if len(cell) > CELLS_AT_ONCE:
                 middle = len(cell) // 2
                 waiting += [(cell[:middle], simplices[:middle]), (cell[middle:], simplices[middle:])]
                 continue
@@ -174,8 +174,8 @@ def _simplices(cell: Index, corners: Array) -> tuple[Index, Array]:
 
 
 def _chunks(cell: Index, parts: Array) -> Iterator[tuple[Index, Array]]:
-    for start in range(0, len(cell), CHUNK):
-        yield cell[start : start + CHUNK], parts[start : start + CHUNK]
+    for start in range(0, len(cell), CELLS_AT_ONCE):
+        yield cell[start : start + CELLS_AT_ONCE], parts[start : start + CELLS_AT_ONCE]
 
 
 def _at_centroids(corners: Array, labels: LabelField) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Array]:

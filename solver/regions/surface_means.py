@@ -22,7 +22,7 @@ from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 
 Index = NDArray[np.int32]
 
-CHUNK = 50_000  # facets looked at together, which bounds the memory
+FACETS_AT_ONCE = 50_000  # facets looked at together, which bounds the memory
 PIECES = {1: 1, 2: 4, 3: 6}  # by degree: parts of a facet's edge within which the field is taken as linear for shares
 
 
@@ -205,8 +205,8 @@ def _by_place(facets: SurfaceFacets) -> Iterator[tuple[int, NDArray[np.intp]]]:
     """Facets with the same number in their cells, some at a time."""
     for place in np.unique(facets.place):
         chosen = np.flatnonzero(facets.place == place)
-        for start in range(0, len(chosen), CHUNK):
-            yield int(place), chosen[start : start + CHUNK]
+        for start in range(0, len(chosen), FACETS_AT_ONCE):
+            yield int(place), chosen[start : start + FACETS_AT_ONCE]
 
 
 def _on_facets(element: basix.finite_element.FiniteElement, degree: int) -> list[tuple[Array, Array]]:

@@ -11,7 +11,7 @@ from mpi4py import MPI
 from microlith.imaging.typing import Array
 
 EDGE = 1e-9  # barycentric; pixel centres this far outside a cell count as on its edge
-CHUNK = 1 << 18  # pixel centres treated at a time, to keep the memory small
+PIXELS_AT_ONCE = 1 << 18  # pixel centres treated at a time, to keep the memory small
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class PixelMap:
             (rows, columns)
         """
         picture = np.full(self.raster.rows * self.raster.columns, -np.inf, dtype=np.float32)
-        for start in range(0, len(self.pixel), CHUNK):
-            part = slice(start, start + CHUNK)
+        for start in range(0, len(self.pixel), PIXELS_AT_ONCE):
+            part = slice(start, start + PIXELS_AT_ONCE)
             at_dofs = values[self.dofs[self.cell[part]]]
             picture[self.pixel[part]] = np.einsum("pk,pk->p", self.weights[part], at_dofs)
         return picture.reshape(self.raster.rows, self.raster.columns)
@@ -112,7 +112,7 @@ def pixel_map(space: fem.FunctionSpace, raster: Raster) -> PixelMap:
     for group in np.unique(groups):
         members = near[groups == group]
         wide, tall = 1 << int(group // 64), 1 << int(group % 64)
-        step = max(1, CHUNK // (wide * tall))
+        step = max(1, PIXELS_AT_ONCE // (wide * tall))
         rows, columns = (a.ravel() for a in np.mgrid[:tall, :wide])
         for start in range(0, len(members), step):
             cells = members[start : start + step]

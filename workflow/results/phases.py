@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import h5py
 
 MICROMETRE = 1e-6
-AT_ONCE = 1 << 21  # voxels that rank 0 holds, or one layer of the image
-CHUNK = 1 << 20  # voxels that are compressed together
+VOXELS_AT_ONCE = 1 << 21  # voxels that rank 0 holds, or one layer of the image
+VOXELS_COMPRESSED = 1 << 20  # voxels that are compressed together
 
 
 def write_phases(
@@ -60,7 +60,7 @@ def write_phases(
 def _windows(volume: LabelVolume, comm: MPI.Intracomm) -> Iterator[Window]:
     """Layers of the image, for rank 0; nothing of them for all others."""
     layer = int(np.prod(volume.shape[1:]))
-    step = max(1, AT_ONCE // layer)
+    step = max(1, VOXELS_AT_ONCE // layer)
     for start in range(0, volume.shape[0], step):
         layers = (start, min(start + step, volume.shape[0]) if comm.rank == 0 else start)
         yield (layers, *((0, n) for n in volume.shape[1:]))
@@ -85,7 +85,7 @@ def _frame(path: Path, volume: LabelVolume, with_particles: bool) -> None:
 
     shape = volume.shape if volume.dim == 3 else (1, *volume.shape)
     edges = volume.voxel_size if volume.dim == 3 else (min(volume.voxel_size), *volume.voxel_size)
-    layers = max(1, min(shape[0], CHUNK // (shape[1] * shape[2])))
+    layers = max(1, min(shape[0], VOXELS_COMPRESSED // (shape[1] * shape[2])))
     with hdf5_errors(path, PHASES), h5py.File(path, "w") as file:
         root = file.create_group("VTKHDF")
         root.attrs["Version"] = np.array([2, 2], dtype=np.int64)
@@ -98,7 +98,7 @@ def _frame(path: Path, volume: LabelVolume, with_particles: bool) -> None:
         root.attrs["dim"] = volume.dim
 
         def new(name: str, kind: type) -> "h5py.Dataset":
-            whole = (layers, min(shape[1], max(1, CHUNK // shape[2])), shape[2])
+            whole = (layers, min(shape[1], max(1, VOXELS_COMPRESSED // shape[2])), shape[2])
             return root.create_dataset(
                 f"CellData/{name}", shape, kind, chunks=whole, compression="gzip", compression_opts=1, shuffle=True
             )
