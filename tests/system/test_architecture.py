@@ -18,14 +18,21 @@ ROOMS = (
         "imaging/options",
         "imaging/parallel",
     ),
-    *("imaging/files", "imaging/formats", "imaging/readers", "imaging/image", "imaging/microstructure"),
+    *(
+        "imaging/files",
+        "imaging/formats",
+        "imaging/readers",
+        "imaging/image",
+        "imaging/microstructure",
+        "imaging/measures",
+    ),
     *("meshing/mesh", "meshing/distribution", "meshing/fidelity", "meshing/fitted", "meshing/lattice", "meshing/voxel"),
     *("meshing/methods",),
     *("solver/options", "solver/linear", "solver/physics", "solver/interfaces", "solver/problem"),
     *("solver/conduction", "solver/krylov", "solver/regions", "solver/times", "solver/steps", "solver/transient"),
     *("workflow/console", "workflow/schema", "workflow/case", "workflow/prepare", "workflow/results"),
     *("workflow/rendering", "workflow/pictures", "workflow/viewer", "workflow/studies", "workflow/run"),
-    *("workflow/commands", "workflow/cli"),
+    *("workflow/analysis", "workflow/commands", "workflow/cli"),
 )
 FLOORS = tuple(dict.fromkeys(room.split("/")[0] for room in ROOMS))
 # What a floor never imports, whatever the order says

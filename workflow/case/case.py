@@ -21,6 +21,15 @@ class PictureOptions:
 
 
 @dataclass(frozen=True)
+class AnalysisOptions:
+    """What is measured in the image."""
+
+    measure: tuple[str, ...] = ()  # names of measurements; none: all
+    pores: tuple[str, ...] = ()  # phases; none: the sources
+    particles: tuple[str, ...] = ()  # phases; none: the barriers and sinks
+
+
+@dataclass(frozen=True)
 class Case:
     """The case file as understood."""
 
@@ -35,3 +44,4 @@ class Case:
     solver: SolverOptions
     regions: dict[str, Shape]  # name -> shape; one LabelRegion entry in the file may give several, NAME_LABEL
     pictures: PictureOptions = field(default_factory=PictureOptions)
+    analysis: AnalysisOptions = field(default_factory=AnalysisOptions)

@@ -60,6 +60,7 @@ def interpreted(case: Case) -> dict[str, Any]:
             "colours": case.pictures.colours,
             "ranges_mol_per_m3": {name: list(ends) for name, ends in case.pictures.ranges.items()},
         },
+        "analysis": vars(case.analysis).copy(),
     }
 
 

@@ -15,6 +15,7 @@ from microlith.imaging.options import ImageSource, MeshOptions, RawLayout
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import PhasePhysics, Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
+from microlith.workflow.case.analysis import analysis_options
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.labels import phase_labels
 from microlith.workflow.case.physics import check_drive, check_periods, check_phase, physics_of
@@ -77,6 +78,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         solver=SolverOptions(**raw["solver"]),
         regions=regions,
         pictures=picture_options(raw["pictures"], {p.name: p.role for p in phases}, at.child("pictures", section=True)),
+        analysis=analysis_options(raw["analysis"], [p.name for p in phases], at.child("analysis", section=True)),
     )
 
 

@@ -39,15 +39,18 @@ CONVERGE = "converge.json"
 CONVERGE_TABLE = "converge.csv"
 CONVERGE_PICTURE = "converge.png"
 SEGMENTATION_PICTURE = "segmentation.png"
+ANALYSIS = "analysis.json"
+NUMBERS = "numbers.csv"
 SNAPSHOT_PREFIX = "snapshot-"
 LOCK = ".microlith-lock"  # held by the process that writes to a folder
 LIST = ".microlith.json"  # which files of a folder which command wrote
 
-Writer = Literal["run", "converge"]  # commands that write folders; each replaces its own files only
+Writer = Literal["run", "converge", "analyze"]  # commands that write folders; each replaces its own files only
 # Files that each of them may write, snapshots apart
 KNOWN: dict[Writer, tuple[str, ...]] = {
     "run": (CURVES, ERRORS, FIELDS, PHASES, CURVES_PICTURE, PARTICLES, PARTICLES_PICTURE, DISTANCE_PICTURE, SUMMARY),
     "converge": (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE),
+    "analyze": (ANALYSIS, NUMBERS),
 }
 # Before there were lists; such a file beside a summary is of a run
 _SNAPSHOT = re.compile(rf"{SNAPSHOT_PREFIX}[0-9.e+-]+s\.png")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from microlith.imaging.axes import FACES
+from microlith.workflow.schema.analysis_keys import ANALYSIS
 from microlith.workflow.schema.kinds import Choice, Either, Flag, ListOf, Number, Quantity, Text
 from microlith.workflow.schema.physics_keys import (
     FACE,
@@ -281,6 +282,7 @@ CASE = Table(
         ),
         Key("solver", SOLVER, "Choices of the linear algebra.", default={}),
         Key("pictures", PICTURES, "How pictures look.", default={}),
+        Key("analysis", ANALYSIS, "What `microlith analyze` measures.", default={}),
         Key(
             "interfaces",
             Several(INTERFACE, "tables [[interfaces]], one for each pair of phases"),

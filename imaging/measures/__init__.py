@@ -1,0 +1,1 @@
+"""What is measured in segmented images: sizes, surfaces, distances and ways, in metres; no roles of phases."""

@@ -1,0 +1,89 @@
+"""The command `analyze`: its folder, its figures, and what it refuses."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from microlith.workflow.cli import main
+
+CASE = """
+title = "Two layers"
+[image]
+file = "image.tif"
+voxel_size = { x = "10 nm", y = "20 nm" }
+[phases.pore]
+label = 0
+role = "source"
+concentration = "1 mol/L"
+[phases.grain]
+label = 1
+role = "barrier"
+"""
+
+
+@pytest.fixture
+def case(tmp_path):
+    image = np.zeros((12, 16), np.uint8)
+    image[3:] = 1
+    tifffile.imwrite(tmp_path / "image.tif", image)
+    path = tmp_path / "case.toml"
+    path.write_text(CASE)
+    return path
+
+
+def rows(path):
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    return list(csv.DictReader(lines))
+
+
+def test_analysis_leaves_numbers_tables_and_pictures(case, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["analyze", str(case), "-o", str(out)]) == 0
+    told = json.loads((out / "analysis.json").read_text())
+    number = told["numbers"]["volume_fraction.pore"]
+    assert (number["value"], number["unit"], number["measurement"]) == (0.25, "1", "volume_fractions")
+    assert number["definition"].startswith("pixels of the phase over all pixels")
+    assert told["tables"]["volume-fractions-y"]["units"] == {"y": "m", "pore": "1", "grain": "1"}
+    table = rows(out / "volume-fractions-y.csv")
+    assert [float(row["pore"]) for row in table] == [1.0] * 3 + [0.0] * 9
+    assert float(table[0]["y"]) == 1e-8
+    flat = {row["name"]: float(row["value"]) for row in rows(out / "numbers.csv") if row["value"]}
+    assert flat == {name: entry["value"] for name, entry in told["numbers"].items() if entry["value"] is not None}
+    assert (out / "volume-fractions.png").stat().st_size > 10_000
+    assert "volume_fraction.pore" in capsys.readouterr().out
+
+
+def test_earlier_results_are_kept_without_force(case, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["-q", "analyze", str(case), "-o", str(out)]) == 0
+    assert main(["-q", "analyze", str(case), "-o", str(out)]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert main(["-q", "analyze", str(case), "-o", str(out), "--force"]) == 0
+
+
+def test_a_grey_image_is_to_be_segmented_first(case, tmp_path, capsys):
+    grey = np.random.default_rng(0).integers(0, 65536, (300, 300)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "image.tif", grey)
+    assert main(["analyze", str(case), "-o", str(tmp_path / "out")]) == 2
+    assert "segment" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ('[analysis]\nmeasure = ["volume"]', "volume_fractions"),
+        ('[analysis]\npores = ["por"]', 'did you mean "pore"'),
+        ('[analysis]\npores = ["pore"]\nparticles = ["pore"]', "one of them at most"),
+        ('[phases.metal]\nlabel = 2\nrole = "barrier"', "no pixel of"),
+    ],
+)
+def test_wrong_tables_are_refused_in_a_sentence(case, tmp_path, capsys, more, says):
+    case.write_text(CASE + more)
+    assert main(["analyze", str(case), "-o", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error

@@ -1,0 +1,1 @@
+"""What `microlith analyze` measures in the image of a case, and how it is written and drawn."""

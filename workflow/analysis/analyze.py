@@ -1,0 +1,73 @@
+"""From the image of a case to all that is measured in it, and to the folder of these figures."""
+
+import logging
+from pathlib import Path
+
+from mpi4py import MPI
+
+from microlith.imaging.parallel.collective import on_first_rank, on_root
+from microlith.workflow.analysis.analysis import Analysis
+from microlith.workflow.analysis.findings import Finding
+from microlith.workflow.analysis.measurements import MEASUREMENTS
+from microlith.workflow.analysis.report import print_numbers
+from microlith.workflow.analysis.subject import subject_of
+from microlith.workflow.analysis.writing import write_analysis
+from microlith.workflow.case.case import Case
+from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.meshed import file_named, read_image
+from microlith.workflow.results.folder import result_folder
+from microlith.workflow.run.provenance import Provenance
+
+log = logging.getLogger(__name__)
+
+
+def analyze(
+    case: Case, output: Path, force: bool, *, show: bool = True, comm: MPI.Intracomm = MPI.COMM_WORLD
+) -> Analysis:
+    """Measure the image of a case and leave figures, tables and pictures in the folder `output`; collective.
+
+    Args:
+        case: Image, phases and [analysis] of it count.
+        output: The result folder.
+        force: Whether the results of an earlier analysis are overwritten.
+        show: Whether to print the figures.
+        comm: The ranks that share the work.
+
+    Raises:
+        InputError: The case, its image or the folder is at fault.
+    """
+    with result_folder(output, force, comm, "analyze") as folder:
+        found = analyzed(case, comm)
+        names = on_first_rank(comm, lambda: write_analysis(found, folder))
+    if show:
+        on_root(comm, print_numbers, case.title, found.numbers)
+    if comm.rank == 0:
+        log.info("results: %s", ", ".join(str(output / name) for name in names))
+    return found
+
+
+def analyzed(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Analysis:
+    """Measure the image of a case; nothing is printed or written; collective.
+
+    Args:
+        case: Image, phases and [analysis] of it count.
+        comm: The ranks that share the work.
+
+    Raises:
+        InputError: The case or its image is at fault.
+    """
+    stages = Stages()
+    findings: dict[str, Finding] = {}
+    provenance = Provenance.begin(comm)
+    with file_named(case):
+        with stages.stage("image", "reading the image"):
+            volume = read_image(case, comm, check=False).volume
+        provenance = provenance.of_image(volume, comm)
+        subject = subject_of(case, volume, comm)
+        for name in case.analysis.measure or tuple(MEASUREMENTS):
+            measure, doing = MEASUREMENTS[name]
+            with stages.stage(name, doing):
+                findings[name] = measure(subject)
+            for note in findings[name].notes if comm.rank == 0 else ():
+                log.warning("%s", note)
+    return Analysis(case, volume, provenance, findings, stages.timings)

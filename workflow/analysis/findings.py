@@ -1,0 +1,101 @@
+"""What a measurement gives: numbers, tables, charts of them, and maps; what analysis.json and its neighbours hold.
+
+A number has a name such as "volume_fraction.pore": the quantity, then what it is of. Names are the same for every
+image, so that those of several can be set side by side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from microlith.imaging.typing import Array, Phases
+
+
+@dataclass(frozen=True)
+class Number:
+    """A figure with its unit and definition."""
+
+    name: str  # quantity, then what it is of, with points between
+    value: float  # NaN or infinity where there is none
+    unit: str  # in SI: "m", "1/m", "m^2"; "1" of ratios and counts
+    definition: str  # a sentence
+    error: float | None = None  # standard error for the whole sample; None: not known
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of a table."""
+
+    name: str
+    values: Array  # (rows,) NaN where there is none
+    unit: str
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table, which becomes a CSV file."""
+
+    name: str  # of the file without its ending
+    text: str  # what its rows are, a sentence
+    kind: Literal[
+        "profile", "distribution", "rows"
+    ]  # against a place or depth, against a size, or a row for each thing
+    columns: tuple[Column, ...]  # of profiles and distributions the first is what the others are against
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve of a chart."""
+
+    table: str  # name
+    x: str  # name of a column
+    y: str  # name of another
+    label: str  # in the legend
+    dashed: bool = False
+    low: str = ""  # columns that bound a band around it
+    high: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Axes with curves."""
+
+    x: str  # what is along the axis, in words
+    y: str
+    lines: tuple[Line, ...]
+    log_x: bool = False
+    log_y: bool = False
+    steps: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture of some curves."""
+
+    name: str  # of the file without its ending
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """A picture of a section (in 2D of the image) in which some pixels have a value."""
+
+    name: str  # of the file without its ending
+    heading: str
+    values: Array  # (rows, columns) NaN where there is none
+    phase: Phases  # (rows, columns)
+    pixel: tuple[float, float]  # m, along rows' axis and columns' axis
+    axes: tuple[str, str]  # names of the axis down and the axis across
+    label: str  # of the colour bar, with its unit
+    scale: float = 1.0  # that values are divided by, for that unit
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """All that a measurement gives."""
+
+    numbers: Sequence[Number] = ()
+    tables: Sequence[Table] = ()
+    charts: Sequence[Chart] = ()
+    maps: Sequence[Map] = ()
+    notes: Sequence[str] = field(default_factory=tuple)  # what to bear in mind, in sentences

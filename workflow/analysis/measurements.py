@@ -1,0 +1,12 @@
+"""Which measurements there are, by the names that a case file gives them."""
+
+from collections.abc import Callable
+
+from microlith.workflow.analysis.findings import Finding
+from microlith.workflow.analysis.fractions import measure_fractions
+from microlith.workflow.analysis.subject import Subject
+
+# Name -> what it does, and what the user reads meanwhile
+MEASUREMENTS: dict[str, tuple[Callable[[Subject], Finding], str]] = {
+    "volume_fractions": (measure_fractions, "counting voxels"),
+}

@@ -1,0 +1,21 @@
+"""The figures of an analysis for people, and in units that people say."""
+
+from collections.abc import Mapping
+
+from microlith.workflow.analysis.findings import Number
+from microlith.workflow.console.terminal import table_console
+
+SHOWN = {"m": (1e6, "µm"), "1/m": (1e-6, "1/µm"), "m^2": (1e12, "µm²"), "1/m^2": (1e-12, "1/µm²")}
+SHOWN |= {"m^3": (1e18, "µm³"), "1/m^3": (1e-18, "1/µm³"), "1": (1.0, "")}
+
+
+def print_numbers(title: str, numbers: Mapping[str, Number]) -> None:
+    """Print a row for each number."""
+    from rich.table import Table
+
+    table = Table("", "value", "± standard error", "unit", title=title, title_justify="left")
+    for number in numbers.values():
+        scale, unit = SHOWN[number.unit]
+        error = "" if number.error is None else f"{number.error * scale:.2g}"
+        table.add_row(number.name, f"{number.value * scale:.5g}", error, unit)
+    table_console().print(table)

@@ -1,0 +1,121 @@
+"""The files of an analysis: analysis.json, numbers.csv, a CSV file for each table, and pictures."""
+
+import csv
+import io
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from microlith.imaging.writing import write_text
+from microlith.workflow.analysis.analysis import Analysis
+from microlith.workflow.analysis.charts import draw_chart
+from microlith.workflow.analysis.findings import Table
+from microlith.workflow.analysis.maps import draw_map
+from microlith.workflow.case.describe import interpreted
+from microlith.workflow.pictures.figure import files_of
+from microlith.workflow.results.folder import ANALYSIS, NUMBERS
+from microlith.workflow.results.json_file import versions, write_summary
+
+
+def write_analysis(found: Analysis, folder: Path) -> list[str]:
+    """Write all files of an analysis; for one rank.
+
+    Args:
+        found: The analysis.
+        folder: That they go to.
+
+    Returns:
+        Names of the files, in the order in which a reader wants them.
+
+    Raises:
+        InputError: A file can't be written.
+    """
+    names = [ANALYSIS, NUMBERS]
+    title, options = found.case.title, found.case.pictures
+    for table in found.tables.values():
+        names.append(f"{table.name}.csv")
+        write_table(folder / names[-1], title, table)
+    for of in found.findings.values():
+        for chart in of.charts:
+            draw_chart(folder / f"{chart.name}.png", title, chart, found.tables, options)
+        for one in of.maps:
+            draw_map(folder / f"{one.name}.png", title, one, found.volume.names, options)
+        pictures = [*(chart.name for chart in of.charts), *(one.name for one in of.maps)]
+        names += [file.name for name in pictures for file in files_of(folder / f"{name}.png", options)]
+    _write_numbers(folder / NUMBERS, found)
+    write_summary(folder / ANALYSIS, entries(found))
+    return names
+
+
+def entries(found: Analysis) -> dict[str, Any]:
+    """What analysis.json holds."""
+    volume = found.volume
+    case = interpreted(found.case)
+    return {
+        "versions": versions(),
+        "run": found.provenance.run_entries(),
+        "image": found.provenance.image_entries(),
+        "case": {key: case[key] for key in ("file", "title", "image", "phases", "analysis")},
+        "shape": volume.shape,
+        "voxel_size_m": volume.voxel_size,
+        "phases": volume.names,
+        "numbers": {
+            number.name: {
+                "value": number.value,
+                "unit": number.unit,
+                "error": number.error,
+                "measurement": measurement,
+                "definition": number.definition,
+            }
+            for measurement, of in found.findings.items()
+            for number in of.numbers
+        },
+        "tables": {
+            table.name: {
+                "file": f"{table.name}.csv",
+                "kind": table.kind,
+                "measurement": measurement,
+                "text": table.text,
+                "units": {column.name: column.unit for column in table.columns},
+            }
+            for measurement, of in found.findings.items()
+            for table in of.tables
+        },
+        "notes": {measurement: of.notes for measurement, of in found.findings.items() if of.notes},
+        "timings_s": found.seconds,
+    }
+
+
+def write_table(path: Path, title: str, table: Table) -> None:
+    """Write a table: three comment lines (title, version, units), a header, and its rows; empty where there is nothing.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    units = ", ".join(f"{column.name} in {column.unit}" for column in table.columns)
+    rows = zip(*(column.values.tolist() for column in table.columns), strict=True)
+    header = [column.name for column in table.columns]
+    _write(path, title, f"{table.text}; {units}", header, ([_cell(value) for value in row] for row in rows))
+
+
+def _write_numbers(path: Path, found: Analysis) -> None:
+    rows = (
+        [number.name, _cell(number.value), number.unit, _cell(number.error), number.definition]
+        for number in found.numbers.values()
+    )
+    what = "a number a row; error: its standard error for the whole image, where it is known"
+    _write(path, found.case.title, what, ["name", "value", "unit", "error", "definition"], rows)
+
+
+def _write(path: Path, title: str, what: str, header: list[str], rows: Iterable[list[str]]) -> None:
+    text = io.StringIO()
+    text.write(f"# {' '.join(title.split())}\n# microlith {version('microlith')}\n# {what}\n")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value:.9g}"

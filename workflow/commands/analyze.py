@@ -1,0 +1,43 @@
+"""The command that measures the image of a case: `analyze`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from microlith.workflow.commands.arguments import (
+    Commands,
+    add_case,
+    add_output_folder,
+    check_output_folder,
+    default_output,
+)
+from microlith.workflow.console.launch import Ranks
+
+if TYPE_CHECKING:
+    from microlith.workflow.case.case import Case
+
+
+def add_analyze(commands: Commands) -> None:
+    """Declare `analyze`."""
+    text = "measure the image: phases, particles, surfaces, distances, ways"
+    parser = commands.add("analyze", analyze, text, parallel=True)
+    add_case(parser, "case file; [image], [phases] and [analysis] of it count")
+    add_output_folder(parser, "CASE-analysis")
+
+
+def analyze(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Measure the image of a case."""
+    case, output = ranks.on_first(lambda: _ready(options))
+    from microlith.workflow.analysis.analyze import analyze
+
+    analyze(case, output, options.force, show=not options.quiet)
+
+
+def _ready(options: argparse.Namespace) -> "tuple[Case, Path]":
+    from microlith.workflow.case.read import load_case
+
+    case = load_case(options.case, transient=False)
+    name = default_output(options.case)
+    output = options.output or name.with_name(f"{name.name}-analysis")
+    check_output_folder(output, options.force, "analyze")
+    return case, output
