@@ -61,6 +61,42 @@ def first_times(values: Callable[[Array], Array], targets: Array, end: float) ->
     return np.where(rising, found, 0.0), np.where(rising, np.inf, found)
 
 
+def time_error(times: Array, values: Array, errors: Array, target: float) -> float | None:
+    """How far off the time may be at which a functional first crosses a target, when its values may be off by errors.
+
+    The time is looked for on the values with the errors added, and taken away: where the functional is smooth that is
+    its error over its slope; where it is flat, or only just misses the target earlier on, it is more.
+
+    Args:
+        times: (n,) increasing, so close that a straight line between two of them serves.
+        values: (n,) of the functional, which crosses the target within the times.
+        errors: (n,) not negative.
+        target: In the unit of the values.
+
+    Returns:
+        The larger of the two distances, in the unit of the times; None where the functional may as well not cross.
+    """
+    above = values - target
+    if above[0] >= -EQUAL * abs(target):  # it falls
+        above = -above
+    middle, first, last = (_rises(times, part) for part in (above, above + errors, above - errors))
+    if middle is None or first is None or last is None:
+        return None
+    return max(last - middle, middle - first)
+
+
+def _rises(times: Array, values: Array) -> float | None:
+    """When values are first at zero or above, by a straight line; None where they never are."""
+    there = values >= 0
+    if not there.any():
+        return None
+    i = int(there.argmax())
+    if i == 0:
+        return float(times[0])
+    share = float(values[i - 1] / (values[i - 1] - values[i]))
+    return float(times[i - 1] + share * (times[i] - times[i - 1]))
+
+
 def output_times(time: TimeSpan, kinks: tuple[float, ...] = ()) -> Array:
     """Times of the curves in seconds: those asked for, or 200 log-spaced ones and the snapshots.
 

@@ -21,7 +21,7 @@ from microlith.solver.physics.courses import MOST_KINKS
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
-from microlith.solver.times import EQUAL, after_kinks, output_times
+from microlith.solver.times import EQUAL, after_kinks, output_times, time_error
 
 UNMOVED = 1e-6  # of the lithium that is there: less counts as none, and is known to rounding only
 SAMPLES = 4000  # times at which first crossings are looked for
@@ -96,6 +96,29 @@ class Transient:
     def falling_time(self, region: str, concentration: float) -> float | None:
         """When a mean that starts at a concentration (mol/m^3) or above first falls below it, s; None if never."""
         return self._first_crossing(region, concentration) if self._starts_at(region, concentration) else None
+
+    def time_error(self, region: str, concentration: float, errors: Array) -> float | None:
+        """How far off `first_time` or `falling_time` may be when the curve is off by errors (times,) in mol/m^3, s.
+
+        0 where the region starts at the concentration or above and is not asked when it falls below it.
+
+        Args:
+            region: Its name.
+            concentration: That it crosses, mol/m^3.
+            errors: (times,) of its curve, mol/m^3; between the times, and before the first, from the nearest.
+
+        Returns:
+            s; None where the curve comes no further beyond the concentration than its error, or never gets there.
+        """
+        t, values = self._samples
+        row = list(self.curves).index(region)
+        scales = self._problem.scales
+        return time_error(
+            t * scales.time,
+            values[row] * scales.concentration,
+            np.interp(t * scales.time, self.times, errors),
+            concentration,
+        )
 
     def _starts_at(self, region: str, concentration: float) -> bool:
         """Whether a mean starts at a concentration or above, but for rounding."""

@@ -28,7 +28,14 @@ def write_curves(path: Path, title: str, times: ArrayLike, curves: Mapping[str, 
     _write(path, title, "mean concentration of a region in mol/m^3", times, curves)
 
 
-def write_errors(path: Path, title: str, times: ArrayLike, errors: Mapping[str, ArrayLike]) -> None:
+def write_errors(
+    path: Path,
+    title: str,
+    times: ArrayLike,
+    errors: Mapping[str, ArrayLike],
+    errors_are: str = "in time and space",
+    holds: Mapping[str, float] | None = None,
+) -> None:
     """Write errors.csv, of the same form and with the same times and columns as curves.csv.
 
     Args:
@@ -36,11 +43,16 @@ def write_errors(path: Path, title: str, times: ArrayLike, errors: Mapping[str, 
         title: Of the case.
         times: (n,) in s.
         errors: Region name -> (n,) estimated error of its curve in mol/m^3.
+        errors_are: What they are, for the comment.
+        holds: Region name -> largest mean that it holds, mol/m^3, for the comment.
 
     Raises:
         InputError: The file can't be written.
     """
-    _write(path, title, "estimated error of the curve of a region, in time and space, in mol/m^3", times, errors)
+    what = f"estimated error of the curve of a region, {errors_are}, in mol/m^3"
+    if holds:
+        what += "; at most a region holds: " + ", ".join(f"{name} {value:.6g}" for name, value in holds.items())
+    _write(path, title, what, times, errors)
 
 
 def _write(path: Path, title: str, what: str, times: ArrayLike, columns: Mapping[str, ArrayLike]) -> None:

@@ -5,6 +5,7 @@ Nothing is written here, and nothing told but through the log.
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from microlith.workflow.prepare.assemble import Prepared, assembled, log_report
 from microlith.workflow.prepare.meshed import file_named, mesh_of
 from microlith.workflow.results.particles import ParticleTable, particle_tables
 from microlith.workflow.run.provenance import Provenance
+from microlith.workflow.run.region_figures import RegionFigures, figure_lines, region_figures
 from microlith.workflow.run.shown_range import ShownRange, shown_range
 from microlith.workflow.run.warnings import warnings_of
 from microlith.workflow.studies.spatial_error import SpatialError, spatial_error
@@ -49,14 +51,31 @@ class Solved:
         """With the times so far."""
         return self.ready.stages
 
-    @property
+    @cached_property
     def errors(self) -> dict[str, Array]:
         """Estimated error of each curve in time and space, (times,), mol/m^3."""
-        in_time = self.transient.error * self.ready.problem.scales.concentration
-        zero = np.zeros_like(self.transient.times)
+        problem, zero = self.ready.problem, np.zeros_like(self.transient.times)
+        in_time = self.transient.error * problem.scales.concentration
         return {
-            name: in_time + (zero if self.space is None else self.space.curves[name]) for name in self.transient.curves
+            # What holds little in equilibrium is integrated to the tolerance times that.
+            name: in_time * min(1.0, problem.share_held(self.ready.means[name].phase_shares))
+            + (zero if self.space is None else self.space.curves[name])
+            for name in self.transient.curves
         }
+
+    @property
+    def errors_are(self) -> str:
+        """In what the errors are."""
+        return "in time" if self.space is None else "in time and space"
+
+    @cached_property
+    def figures(self) -> tuple[RegionFigures, ...]:
+        """What there is to quote of each region, with its error."""
+        ready, snapshots = self.ready, self.case.time.snapshots
+        return tuple(
+            region_figures(name, self.transient, ready.means[name], ready.problem, errors, snapshots)
+            for name, errors in self.errors.items()
+        )
 
 
 def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
@@ -85,7 +104,10 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
     for sentence in warnings:
         log.warning("%s", sentence)
     space = _error_in_space(ready, transient, comm) if case.mesh.estimate else None
-    return Solved(ready, transient, space, _particles(ready, transient), shown, warnings, provenance)
+    found = Solved(ready, transient, space, _particles(ready, transient), shown, warnings, provenance)
+    for line in figure_lines(found.figures, found.errors_are):
+        log.info("%s", line)
+    return found
 
 
 def _integrated(ready: Prepared) -> Transient:
@@ -102,12 +124,12 @@ def _integrated(ready: Prepared) -> Transient:
             reached=lambda steps, t: tell(f"{steps} steps, {t:.3g} of {case.time.end:.3g} s"),
         )
     log.info(
-        "%d unknowns, %s: %s, error in time at most %.1e of the reference concentration (estimated), "
-        "lithium balance closed to %.1e",
+        "%d unknowns, %s: %s, error in time at most %.1e of %.4g mol/m³ (estimated), lithium balance closed to %.1e",
         problem.unknowns,
         transient.method,
         _effort(transient),
         transient.error,
+        problem.scales.concentration,
         transient.balance.imbalance,
     )
     return transient
@@ -127,14 +149,7 @@ def _error_in_space(ready: Prepared, transient: Transient, comm: MPI.Intracomm) 
     with ready.stages.stage("spatial_error", "estimating the error in space") as tell:
         space = spatial_error(ready.meshed, transient.curves, comm, tell)
     if space is not None:
-        worst = max(space.curves, key=space.largest)
-        log.info(
-            "error in space about %.1e of the reference concentration (region %s), estimated %s (%d unknowns)",
-            space.largest(worst) / ready.problem.scales.concentration,
-            worst,
-            space.how,
-            space.unknowns,
-        )
+        log.info("error in space estimated %s (%d unknowns)", space.how, space.unknowns)
     return space
 
 

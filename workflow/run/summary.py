@@ -6,12 +6,13 @@ from typing import Any
 
 from mpi4py import MPI
 
+from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
-from microlith.solver.transient import Transient
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.prepare.fidelity import fidelity_entries
 from microlith.workflow.results.json_file import versions
 from microlith.workflow.results.particles import particle_summary
+from microlith.workflow.run.region_figures import MATTERS, Peak, RegionFigures, worst
 from microlith.workflow.run.solved import Solved
 from microlith.workflow.studies.spatial_error import SpatialError
 
@@ -50,15 +51,10 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
         "concentration_range_mol_per_m3": (solved.shown.low, solved.shown.high),
         "islands": [{"phases": i.phases, AREA_OR_VOLUME[dim]: i.measure, "center_m": i.center} for i in ready.apart],
         "regions": {
-            name: region_summary(
-                transient,
-                name,
-                ready.means[name],
-                ready.problem.reference_of(ready.means[name].phase_shares),
-                dim,
-                ready.shapes[name].is_surface,
+            figures.name: region_summary(
+                figures, ready.means[figures.name], ready.problem, dim, ready.shapes[figures.name].is_surface
             )
-            for name in transient.curves
+            for figures in solved.figures
         },
         **({"particles": {table.region: particle_summary(table) for table in solved.tables}} if solved.tables else {}),
         "timings_s": solved.stages.timings,
@@ -96,6 +92,23 @@ def _error_entries(solved: Solved) -> dict[str, Any]:
         "converged": solved.transient.converged,
         "reference_concentration_mol_per_m3": scale,
         "space": None if solved.space is None else error_in_space(solved.space, scale),
+        "curves": _curve_error_entries(solved),
+    }
+
+
+def _curve_error_entries(solved: Solved) -> dict[str, Any]:
+    """The largest errors of all curves; those of each stand with its region."""
+    largest, early = (worst(solved.figures, early=early) for early in (False, True))
+
+    def entries(found: tuple[str, Peak] | None) -> dict[str, Any] | None:
+        return None if found is None else {"region": found[0], "error": found[1].error, "at_s": found[1].time}
+
+    return {
+        "of": f"the region curves, {solved.errors_are}, relative to the largest mean that each region holds, or would "
+        "hold in equilibrium",
+        "from_s": MATTERS * solved.case.time.end,
+        "largest": entries(largest),
+        "before": entries(early),
     }
 
 
@@ -119,26 +132,20 @@ def error_in_space(space: SpatialError, scale: float) -> dict[str, Any]:
 
 
 def region_summary(
-    transient: Transient, name: str, mean: RegionMean, reference: float, dim: int, surface: bool = False
+    figures: RegionFigures, mean: RegionMean, problem: Problem, dim: int, surface: bool = False
 ) -> dict[str, Any]:
-    """Final mean concentration of a region, and when it was first at 50 and 90 % of the reference concentration.
+    """What there is to quote of a region with its errors, and how much of it is solved for.
 
     Args:
-        transient: The solution.
-        name: Of the region.
+        figures: Of the region.
         mean: Of the region.
-        reference: mol/m^3.
+        problem: What was solved.
         dim: Of the space.
         surface: Whether the region is a surface.
     """
     measure = LENGTH_OR_AREA[dim] if surface else AREA_OR_VOLUME[dim]
-    return {
-        "final": float(transient.curves[name][-1]),
-        "final_unit": "mol/m^3",
-        "t50_s": transient.first_time(name, 0.5 * reference),
-        "t90_s": transient.first_time(name, 0.9 * reference),
-        "t50_falling_s": transient.falling_time(name, 0.5 * reference),
-        "reference_mol_per_m3": reference,
+    return figures.entries() | {
+        "reference_mol_per_m3": problem.reference_of(mean.phase_shares),
         "solved_share": mean.solved_share,
         f"solved_{measure}": mean.solved_measure,
     }

@@ -60,14 +60,15 @@ def _write_curves(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
 
     transient, title, errors = solved.transient, solved.case.title, solved.errors
     on_root(comm, write_curves, folder / CURVES, title, transient.times, transient.curves)
-    on_root(comm, write_errors, folder / ERRORS, title, transient.times, errors)
+    holds = {figures.name: figures.holds for figures in solved.figures}
+    on_root(comm, write_errors, folder / ERRORS, title, transient.times, errors, solved.errors_are, holds)
     ready = solved.ready
     curves = RegionCurves(
         transient.times,
         transient.curves,
         {name: ready.problem.reference_of(mean.phase_shares) for name, mean in ready.means.items()},
         errors,
-        "estimated error in time" if solved.space is None else "estimated error in time and space",
+        f"estimated error {solved.errors_are}",
     )
     on_root(comm, draw_curves, folder / CURVES_PICTURE, title, curves, solved.case.pictures)
 
