@@ -217,6 +217,23 @@ def mesh(case: Case, output: str | Path | None = None, comm: "Intracomm | None" 
     return MeshOfCase(meshed.method, meshed.cells, grid_of_cells(meshed.mesh), meshed.report)
 
 
+@dataclass(frozen=True)
+class RegionResult:
+    """What there is to quote of one region. An error is ±, in time and space, as far as they were estimated."""
+
+    final: float  # mean concentration at the end, mol/m^3
+    final_error: float | None  # mol/m^3
+    t50: float | None  # s, when its mean is first at 50 % of what drives it; 0: from the start; None: not until the end
+    t50_error: float | None  # s; None: there is no t50, or the curve ends as near to 50 % as its error
+    t90: float | None  # s, the same of 90 %
+    t90_error: float | None  # s
+    t50_falling: float | None  # s, when one that starts at 50 % or above first falls below that
+    t50_falling_error: float | None  # s
+    holds: float | None  # mol/m^3, the largest mean that it has, or would have in equilibrium
+    error: float | None  # largest error of its curve from a thousandth of the end on, per `holds`
+    early_error: float | None  # the same of all times before
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """What a run found, from memory or from its folder."""
@@ -233,6 +250,17 @@ class Result:
     def __repr__(self) -> str:
         """Title, regions and times."""
         return f"<Result {self.title!r}: {', '.join(self.curves)}; {self.times[0]:g} to {self.times[-1]:g} s>"
+
+    @property
+    def regions(self) -> dict[str, RegionResult]:
+        """Region -> its last value, t50 and t90, each with its error.
+
+        >>> import microlith as ml
+        >>> found = ml.run(ml.load_case("cases/slab/case.toml")).regions["slab"]
+        >>> abs(found.t50 - 19.6732) < found.t50_error < 0.01
+        True
+        """
+        return {name: _region(entries) for name, entries in self.summary["regions"].items()}
 
     def frame(self) -> "pandas.DataFrame":
         """The curves as a table of pandas: a row a time (s), a column a region (mol/m^3).
@@ -275,6 +303,24 @@ class Result:
             InputError: The folder can't be written, or the result is one from a folder.
         """
         self._write(Path(folder), force)
+
+
+def _region(entries: Mapping[str, Any]) -> RegionResult:
+    """A region's entry of summary.json; one of an earlier version lacks some."""
+    error = entries.get("error", {})
+    return RegionResult(
+        final=entries["final"],
+        final_error=entries.get("final_error"),
+        t50=entries["t50_s"],
+        t50_error=entries.get("t50_error_s"),
+        t90=entries["t90_s"],
+        t90_error=entries.get("t90_error_s"),
+        t50_falling=entries.get("t50_falling_s"),
+        t50_falling_error=entries.get("t50_falling_error_s"),
+        holds=entries.get("holds_mol_per_m3"),
+        error=error.get("largest"),
+        early_error=error.get("early"),
+    )
 
 
 def run(

@@ -51,7 +51,9 @@ def write_errors(
     """
     what = f"estimated error of the curve of a region, {errors_are}, in mol/m^3"
     if holds:
-        what += "; at most a region holds: " + ", ".join(f"{name} {value:.6g}" for name, value in holds.items())
+        what += "; at most a region holds: " + ", ".join(
+            f"{' '.join(name.split())} {value:.6g}" for name, value in holds.items()
+        )
     _write(path, title, what, times, errors)
 
 

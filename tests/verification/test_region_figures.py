@@ -1,0 +1,205 @@
+"""What a run quotes of its regions, t50, t90 and errors of the curves: each ± against closed forms."""
+
+import json
+import logging
+
+import closed_forms
+import numpy as np
+import pytest
+from layers import TwoLayers
+from made_cases import curves, run_case, write_case
+from scipy.optimize import brentq
+
+from mpi4py import MPI
+
+from microlith.solver.times import time_error
+from microlith.workflow.results.read import read_curves
+from microlith.workflow.run.region_figures import with_error
+
+D = 1e-14
+PIXEL = 1e-8
+LENGTH = 40 * PIXEL
+END = 2 * LENGTH**2 / D
+SLAB = """
+[phases.pore]
+label = 0
+role = "source"
+concentration = "{source} mol/m^3"
+[phases.slab]
+label = 1
+role = "transport"
+diffusivity = "1e-14 m^2/s"
+initial = "{initial} mol/m^3"
+"""
+REGIONS = """
+[regions.all]
+phase = "slab"
+[regions.far]
+box = { x = ["300 nm", "430 nm"] }
+"""
+COARSE = 'size = { slab = "80 nm" }\nsize_max = "80 nm"\n'
+
+
+def _run(folder, mesh, tolerance=1e-8, end=END, phases=None, image=None, regions=REGIONS, snapshots=()):
+    """8 pixels of source before 40 of a slab; the summary and the folder."""
+    if image is None:
+        image = np.ones((20, 48), np.uint8)
+        image[:, :8] = 0
+    phases = SLAB.format(source=1000, initial=0) if phases is None else phases
+    moments = ", ".join(f'"{moment:.9g} s"' for moment in snapshots)
+    time = f'[time]\nend = "{end:.12g} s"\ntolerance = {tolerance:g}\nsnapshots = [{moments}]\n'
+    path = write_case(folder, image, phases=phases, mesh=f"[mesh]\n{mesh}\n", time=time, regions=regions)
+    results = run_case(path, comm=MPI.COMM_SELF)
+    return json.loads((results / "summary.json").read_text()), results
+
+
+def _mean(name, times):
+    low, high = {"all": (0.0, LENGTH), "far": (22 * PIXEL, 35 * PIXEL)}[name]
+    return closed_forms.slab_mean(np.atleast_1d(times), low, high, LENGTH, D)
+
+
+def _first(name, level):
+    return brentq(lambda t: _mean(name, t)[0] - level, 1e-3 * END, END)
+
+
+# --- t50 and t90 ---
+
+SLABS = {
+    "triangles, degree 1": (COARSE + "degree = 1", 1e-8),
+    "triangles, degree 2": (COARSE + "degree = 2", 1e-8),
+    "lattice, degree 1": ('method = "lattice"\ndegree = 1\n' + COARSE, 1e-8),
+    "an error in time": ('size_max = "20 nm"\ndegree = 2', 1e-2),
+}
+
+
+@pytest.mark.parametrize("which", SLABS)
+def test_the_errors_of_t50_and_t90_cover_the_true_ones(tmp_path, which, verified):
+    mesh, tolerance = SLABS[which]
+    found, _ = _run(tmp_path, mesh, tolerance)
+    for name, region in found["regions"].items():
+        for key, level in (("t50", 0.5), ("t90", 0.9)):
+            true, error = _first(name, level), region[f"{key}_error_s"]
+            off = abs(region[f"{key}_s"] - true)
+            verified(
+                term="errors of t50 and t90", against="slab, Crank eq. 4.17", dim=2, cells=which, degree=2,
+                error=off / true, of="time", balance=found["mass_balance"]["imbalance"],
+            )  # fmt: skip
+            assert off <= error < 0.3 * true, (name, key)
+            # It is the curve's error over its slope, 1/s.
+            slope = (_mean(name, 1.001 * true)[0] - _mean(name, 0.999 * true)[0]) / (0.002 * true)
+            assert error == pytest.approx(region["error"][f"at_{key}"] / slope, rel=0.15)
+
+
+def test_the_error_of_a_fall_covers_the_true_one(tmp_path):
+    """A full slab whose surface is held at nothing falls below half when an empty one would rise to it."""
+    found, _ = _run(tmp_path, COARSE + "degree = 1", phases=SLAB.format(source=0, initial=1000))
+    region = found["regions"]["all"]
+    assert region["t50_s"] == region["t50_error_s"] == region["t90_s"] == 0
+    off = abs(region["t50_falling_s"] - _first("all", 0.5))
+    assert 0 < off <= region["t50_falling_error_s"] < 0.1 * region["t50_falling_s"]
+
+
+def test_a_curve_that_starts_above_half_has_t50_from_the_start(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "microlith"):
+        found, _ = _run(tmp_path, COARSE + "degree = 2", phases=SLAB.format(source=1000, initial=600))
+    for name, region in found["regions"].items():
+        assert region["t50_s"] == region["t50_error_s"] == 0
+        true = brentq(lambda t, name=name: 0.6 + 0.4 * _mean(name, t)[0] - 0.9, 1e-3 * END, END)
+        assert abs(region["t90_s"] - true) <= region["t90_error_s"] < 0.05 * true
+    assert caplog.text.count("0 (from the start)") == 2
+
+
+def test_a_target_within_the_error_of_a_curve_s_end_has_no_error(tmp_path, caplog):
+    end = 1.0001 * _first("all", 0.5)
+    with caplog.at_level(logging.INFO, "microlith"):
+        found, _ = _run(tmp_path, COARSE + "degree = 1", end=end)
+    region = found["regions"]["all"]
+    assert region["t50_s"] is None or region["t50_error_s"] is None
+    assert region["t90_s"] is None
+    assert region["t90_error_s"] is None
+    assert region["t50_s"] is None or "or not reached" in caplog.text
+
+
+@pytest.mark.parametrize("falls", [False, True])
+def test_a_time_is_off_by_the_error_over_the_slope(falls):
+    times = np.linspace(0, 10, 2001)
+    ramp = 10 - times if falls else times
+    assert time_error(times, 0.5 * ramp, np.full(2001, 0.02), 2.0) == pytest.approx(0.04, rel=1e-9)
+    # A bump that just misses the target may as well reach it.
+    bump = 0.5 * ramp + (-1 if falls else 1) * 1.49 * np.exp(-(((times - 1) / 0.1) ** 2))
+    assert time_error(times, bump, np.full(2001, 0.02), 3.0 if falls else 2.0) == pytest.approx(3.0, abs=0.05)
+    assert time_error(times, 0.5 * ramp, np.full(2001, 0.02), 5.001 if not falls else -0.001) is None
+    assert time_error(times, 0.5 * ramp, np.full(2001, 0.02), 0.001 if falls else 4.999) is None
+
+
+# --- errors of the curves ---
+
+
+def test_errors_are_told_where_they_matter(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "microlith"):
+        found, folder = _run(tmp_path, 'size_max = "20 nm"\ndegree = 2', snapshots=(0.0, END / 4))
+    assert "in time and space" in caplog.text
+    assert "before, at most" in caplog.text
+    times, errors = read_curves(folder / "errors.csv")
+    table = curves(folder)
+    end = times[-1]
+    for name, region in found["regions"].items():
+        told = region["error"]
+        assert region["holds_mol_per_m3"] == 1000
+        share = errors[name] / 1000
+        late = times >= 1e-3 * end
+        assert told["largest"] == pytest.approx(share[late].max(), rel=1e-9)
+        assert told["early"] == pytest.approx(share[~late].max(), rel=1e-9)
+        assert np.interp(told["early_at_s"], times, share) == pytest.approx(told["early"], rel=1e-6)
+        assert told["early_at_s"] < 1e-3 * end <= told["largest_at_s"]
+        assert told["at_snapshots"][f"{end / 4:.6g} s"] == pytest.approx(np.interp(end / 4, times, share), rel=1e-6)
+        true = np.abs(table[name] / 1000 - _mean(name, times))
+        assert told["largest"] >= true[late].max()
+        assert region["final_error"] >= 1000 * true[-1]
+    overall = found["error"]["curves"]
+    regions = {name: region["error"] for name, region in found["regions"].items()}
+    assert overall["largest"]["error"] == max(region["largest"] for region in regions.values())
+    assert overall["before"]["error"] == max(region["early"] for region in regions.values())
+    assert overall["from_s"] == pytest.approx(1e-3 * end)
+    # The thin layer of the first moments would else be what is told.
+    assert overall["before"]["error"] > 3 * overall["largest"]["error"]
+
+
+def test_errors_are_relative_to_what_a_region_holds(tmp_path, caplog):
+    """A second layer that holds 20 times as much: its error in mol/m³ is large, of what it holds it is not."""
+    partition, unit = 20.0, LENGTH**2 / D
+    phases = SLAB.format(source=1000, initial=0) + (
+        '[phases.store]\nlabel = 2\nrole = "transport"\ndiffusivity = "1e-14 m^2/s"\n'
+        f'[[interfaces]]\nbetween = ["slab", "store"]\npartition = {partition}\n'
+    )
+    image = np.ones((20, 48), np.uint8)
+    image[:, :8] = 0
+    image[:, 28:] = 2
+    regions = '[regions.first]\nphase = "slab"\n[regions.second]\nphase = "store"\n'
+    with caplog.at_level(logging.INFO, "microlith"):
+        found, folder = _run(tmp_path, COARSE + "degree = 1", 1e-6, 10 * unit, phases, image, regions)
+    exact = TwoLayers((0.5, 0.5), (1.0, 1.0), (1.0, 1.0), partition)
+    times, means = read_curves(folder / "curves.csv")
+    _, errors = read_curves(folder / "errors.csv")
+    late = times >= 1e-3 * times[-1]
+    for name, low, holds in (("first", 0.0, 1000.0), ("second", 0.5, partition * 1000.0)):
+        region = found["regions"][name]
+        assert region["holds_mol_per_m3"] == pytest.approx(holds)
+        true = np.abs(means[name] - 1000 * exact.mean(times / unit, low, low + 0.5))[late]
+        assert true.max() <= holds * region["error"]["largest"]
+        assert holds * region["error"]["largest"] == pytest.approx(errors[name][late].max())
+        if region["t50_s"] is not None:
+            at = brentq(lambda t, a=low, h=holds: exact.mean([t], a, a + 0.5)[0] - h / 2000, 1e-3, 10.0) * unit
+            assert abs(region["t50_s"] - at) <= region["t50_error_s"] < 0.2 * at
+    assert found["regions"]["first"]["t50_s"] is not None
+    largest = found["error"]["curves"]["largest"]
+    assert found["error"]["space"]["regions"]["second"] > 5 * found["regions"]["second"]["error"]["largest"]
+    assert f"{100 * largest['error']:.2g} % (region {largest['region']}" in caplog.text
+
+
+def test_values_have_as_many_digits_as_their_errors():
+    assert with_error(1.916865, 0.00213) == "1.9169 ± 0.0022"
+    assert with_error(44708.2, 79.1) == "44708 ± 80"
+    assert with_error(12.0, 340.0) == "12 ± 340"
+    assert with_error(19.673, 0.0) == "19.673"
+    assert with_error(2e-9, 3e-12) == "2e-09 ± 3.0e-12"
