@@ -104,7 +104,7 @@ def load_case(path: str | Path) -> Case:
     >>> ml.load_case("cases/slab/case.toml").phases
     ('electrolyte', 'slab')
     """
-    from microlith.workflow.case.read import read_toml
+    from microlith.workflow.case.toml_file import read_toml
 
     path = Path(path)
     return Case(read_toml(path), path)

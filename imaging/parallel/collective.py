@@ -33,11 +33,12 @@ def together(comm: "Comm", work: Callable[[], T]) -> T:
         result = work()
     except Exception as caught:
         error = caught
-    told = None if error is None else (isinstance(error, InputError), type(error).__name__, str(error))
+    sentences = error.sentences if isinstance(error, InputError) else ()
+    told = None if error is None else (sentences, type(error).__name__, str(error))
     failures = [(rank, failure) for rank, failure in enumerate(comm.allgather(told)) if failure is not None]
-    for _, (of_input, _, sentence) in failures:
+    for _, (of_input, _, _) in failures:
         if of_input:
-            raise InputError(sentence) from error
+            raise InputError(*of_input) from error
     if error is not None:
         raise error
     for rank, (_, kind, sentence) in failures:

@@ -8,9 +8,9 @@ from typing import Any
 from microlith.imaging.formats.colours import colour_text
 from microlith.imaging.options import Colour, PhaseLabels, range_text
 from microlith.workflow.schema.kinds import Place
+from microlith.workflow.schema.physics_keys import MOST_PHASES
 
 SHORTEST_RUN = 4  # labels that follow each other, from which on a table shows them as a range
-MOST_PHASES = 255  # a phase index has to fit into eight bits with one to spare
 
 
 def phase_labels(raw: dict[str, Any], at: Place) -> tuple[PhaseLabels, ...]:

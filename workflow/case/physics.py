@@ -1,19 +1,21 @@
 """What the tables of phases, faces and interfaces of a case file mean for the physics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from microlith.imaging.axes import AXES
+from microlith.imaging.errors import Faults, listed
 from microlith.solver.physics import effective
 from microlith.solver.physics.courses import MOST_KINKS, Course, course_of
 from microlith.solver.physics.laws import DiffusivityLaw, DiffusivityTable
 from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePhysics, Physics, Role
 from microlith.workflow.case.expressions import diffusivity_expression, largest_diffusivity
 from microlith.workflow.schema.kinds import Place, nearest
-from microlith.workflow.schema.units import length_text
+from microlith.workflow.schema.physics_keys import LARGEST_CONTRAST
+from microlith.workflow.schema.units import DIFFUSIVITY, length_text
 
 COURSES = ("concentration", "mass_transfer", "flux", "current_density")
 SAID_ELSEWHERE = ("label", "role", "effective", "diffusivity", "uptake", *COURSES)
@@ -29,15 +31,48 @@ def physics_of(raw: dict[str, Any], at: Place) -> Physics:
     Raises:
         InputError: What one of the tables says is contradictory, or names a phase that is not there.
     """
-    section = at.child("phases", section=True)
-    phases = tuple(_phase(name, phase, section.child(name, section=True)) for name, phase in raw["phases"].items())
-    faces = {
-        name: _face(face, phases, at.child("faces", section=True).child(name, section=True))
-        for name, face in raw["faces"].items()
-    }
-    interfaces = _interfaces(raw["interfaces"], phases, at.child("interfaces", section=True))
-    physics = Physics(phases, faces, interfaces)
-    return replace(physics, phases=tuple(_with_largest(phase, physics, section) for phase in phases))
+    section, outer = at.child("phases", section=True), at.child("faces", section=True)
+    roles, faults = roles_of(raw["phases"]), Faults()
+    phases, faces = [], {}
+    for name, phase in raw["phases"].items():
+        with faults.gathered():
+            phases.append(_phase(name, phase, section.child(name, section=True)))
+    for name, face in raw["faces"].items():
+        with faults.gathered():
+            faces[name] = _face(face, roles, outer.child(name, section=True))
+    with faults.gathered():
+        interfaces = _interfaces(raw["interfaces"], roles, at.child("interfaces", section=True))
+    faults.tell()
+    physics = Physics(tuple(phases), faces, interfaces)
+    physics = replace(physics, phases=tuple(_with_largest(phase, physics, section) for phase in phases))
+    check_contrast(physics, section)
+    return physics
+
+
+def roles_of(raw: Mapping[str, Mapping[str, Any]]) -> dict[str, Role]:
+    """Roles of the phases of a parsed case file, by their names."""
+    return {name: Role(table["role"]) for name, table in raw.items()}
+
+
+def check_contrast(physics: Physics, section: Place) -> None:
+    """Refuse effective diffusivities beyond what numbers can tell apart.
+
+    Raises:
+        InputError: One is outside of the sizes of diffusivities, or two differ by too much.
+    """
+    known = {p.name: p.effective_diffusivity for p in physics.phases if p.effective_diffusivity is not None}
+    for name, value in known.items():
+        if not DIFFUSIVITY.smallest <= value <= DIFFUSIVITY.largest:
+            raise section.child(name, section=True).error(
+                f"the effective diffusivity is {value:.3g} m^2/s; expected {DIFFUSIVITY.sizes()} m^2/s, correct "
+                "diffusivity, porosity or effective"
+            )
+    if known and max(known.values()) > LARGEST_CONTRAST * (1 + 1e-9) * min(known.values()):
+        slow, fast = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+        raise section.child(slow, section=True).error(
+            f"the effective diffusivity, {known[slow]:.3g} m^2/s, is less than 1/{LARGEST_CONTRAST:g} of that of "
+            f'"{fast}", {known[fast]:.3g} m^2/s; make "{slow}" a barrier, in which nothing moves either'
+        )
 
 
 def driven(physics: Physics) -> bool:
@@ -92,6 +127,18 @@ def check_phase(name: str, phases: list[str], at: Place) -> None:
     """
     if name not in phases:
         raise at.error(f'there is no phase "{name}"; {nearest(name, phases, "phases")}')
+
+
+def check_transport(name: str, roles: Mapping[str, Role], at: Place) -> None:
+    """Refuse the name of a phase that is not there or not solved for.
+
+    Raises:
+        InputError: As said.
+    """
+    check_phase(name, list(roles), at)
+    solved = [phase for phase, role in roles.items() if role is Role.TRANSPORT]
+    if name not in solved:
+        raise at.error(f'"{name}" is not solved for; the transport phases are: {listed(solved) or "none"}')
 
 
 def _courses(raw: dict[str, Any], at: Place) -> dict[str, float | Course]:
@@ -193,38 +240,30 @@ def _model(raw: dict[str, Any], at: Place) -> tuple[Callable[[float], float], st
 # --- faces and interfaces ---
 
 
-def _face(raw: dict[str, Any], phases: tuple[PhasePhysics, ...], at: Place) -> FaceCondition:
+def _face(raw: dict[str, Any], roles: Mapping[str, Role], at: Place) -> FaceCondition:
     names: tuple[str, ...] = raw.get("phases", ())
     for i, name in enumerate(names):
-        _check_transport(name, phases, at.child("phases").item(i))
+        check_transport(name, roles, at.child("phases").item(i))
         if name in names[:i]:
             raise at.child("phases").item(i).error(f'"{name}" is listed twice; remove one')
     return FaceCondition(**_courses(raw, at), phases=names or None)
 
 
-def _check_transport(name: str, phases: tuple[PhasePhysics, ...], at: Place) -> None:
-    check_phase(name, [phase.name for phase in phases], at)
-    solved = [phase.name for phase in phases if phase.role is Role.TRANSPORT]
-    if name not in solved:
-        raise at.error(f'"{name}" is not solved for; the transport phases are: {", ".join(solved) or "none"}')
-
-
-def _interfaces(
-    raw: tuple[dict[str, Any], ...], phases: tuple[PhasePhysics, ...], section: Place
-) -> tuple[InterfaceLaw, ...]:
+def _interfaces(raw: tuple[dict[str, Any], ...], roles: Mapping[str, Role], section: Place) -> tuple[InterfaceLaw, ...]:
     laws: list[InterfaceLaw] = []
+    numbers: dict[frozenset[str], int] = {}
     for i, entry in enumerate(raw):
         at = section.table(i)
         pair = entry["between"]
         for k, name in enumerate(pair):
-            _check_transport(name, phases, at.child("between").item(k))
+            check_transport(name, roles, at.child("between").item(k))
         if pair[0] == pair[1]:
             raise at.child("between").error(f'expected two different phases, got "{pair[0]}" twice')
-        for earlier, law in enumerate(laws, start=1):
-            if {law.first, law.second} == set(pair):
-                raise at.child("between").error(
-                    f'the interface of "{pair[0]}" and "{pair[1]}" is in table number {earlier} already; keep one'
-                )
+        earlier = numbers.setdefault(frozenset(pair), i + 1)
+        if earlier != i + 1:
+            raise at.child("between").error(
+                f'the interface of "{pair[0]}" and "{pair[1]}" is in table number {earlier} already; keep one'
+            )
         exchange, film = entry.get("exchange"), ""
         if "film" in entry:
             thickness, diffusivity = entry["film"]["thickness"], entry["film"]["diffusivity"]

@@ -6,7 +6,7 @@ from typing import Any
 from microlith.imaging.errors import InputError
 from microlith.solver.physics.phases import Role
 from microlith.workflow.case.case import PictureOptions
-from microlith.workflow.case.physics import check_phase
+from microlith.workflow.case.physics import check_transport
 from microlith.workflow.schema.kinds import Place, nearest
 from microlith.workflow.schema.units import length_text
 
@@ -30,10 +30,7 @@ def picture_options(raw: dict[str, Any], roles: Mapping[str, Role], at: Place) -
         check_width(raw["width"], at.child("width"))
     for name, (low, high) in raw["range"].items():
         here = at.child(f"range.{name}")
-        check_phase(name, list(roles), at.child("range"))
-        if roles[name] is not Role.TRANSPORT:
-            solved = ", ".join(phase for phase, role in roles.items() if role is Role.TRANSPORT)
-            raise here.error(f'"{name}" is not solved for; the transport phases are: {solved}')
+        check_transport(name, roles, here)
         if low >= high:
             raise here.error(f"expected [low, high], got {low:g} and {high:g} mol/m^3; swap or change them")
     return PictureOptions(

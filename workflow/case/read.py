@@ -1,7 +1,6 @@
 """Reads a case file: TOML to a validated `Case` in SI."""
 
 import math
-import tomllib
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -9,17 +8,25 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from microlith.imaging.errors import InputError, printable
+from microlith.imaging.errors import Faults, InputError, printable
 from microlith.imaging.files.names import has_magic, matches, similar, split
 from microlith.imaging.options import ImageSource, MeshOptions, RawLayout
 from microlith.solver.options import SolverOptions, TimeSpan
-from microlith.solver.physics.phases import PhasePhysics, Role
+from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.analysis import analysis_options
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.labels import phase_labels
-from microlith.workflow.case.physics import check_drive, check_periods, check_phase, physics_of
+from microlith.workflow.case.physics import (
+    check_drive,
+    check_periods,
+    check_phase,
+    check_transport,
+    physics_of,
+    roles_of,
+)
 from microlith.workflow.case.pictures import picture_options
+from microlith.workflow.case.toml_file import read_toml
 from microlith.workflow.schema.keys import CASE, REGION_KINDS, STEADY_CASE
 from microlith.workflow.schema.kinds import Place
 from microlith.workflow.schema.units import length_text
@@ -57,55 +64,47 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
     if image is not None:
         tables = {**tables, "image": {**tables.get("image", {}), "file": IN_MEMORY}}
     raw = (CASE if transient else STEADY_CASE).parse(dict(tables), at)
-    labels = phase_labels(raw["phases"], at)
+    roles = roles_of(raw["phases"])
+    faults = Faults()
+    with faults.gathered():
+        labels = phase_labels(raw["phases"], at)
+    with faults.gathered():
+        physics = _physics(raw, transient, at)
+    with faults.gathered():
+        mesh = _mesh(raw["mesh"], list(roles), at.child("mesh", section=True))
+    with faults.gathered():
+        regions = _regions(raw["regions"], roles, path.parent, at)
+    with faults.gathered():
+        source = _image(raw["image"], path.parent, at.child("image", section=True), image)
+    with faults.gathered():
+        time = _time(raw["time"], at.child("time", section=True)) if "time" in raw else TimeSpan(0.0)
+    with faults.gathered():
+        pictures = picture_options(raw["pictures"], roles, at.child("pictures", section=True))
+    with faults.gathered():
+        analysis = analysis_options(raw["analysis"], list(roles), at.child("analysis", section=True))
+    faults.tell()
+    return Case(
+        path=path.absolute(),
+        title=raw.get("title", path.stem),
+        image=source,
+        labels=labels,
+        mesh=mesh,
+        degree=raw["mesh"].get("degree"),
+        physics=physics,
+        time=time,
+        solver=SolverOptions(**raw["solver"]),
+        regions=regions or {name: WholePhase(name) for name, role in roles.items() if role is Role.TRANSPORT},
+        pictures=pictures,
+        analysis=analysis,
+    )
+
+
+def _physics(raw: dict[str, Any], transient: bool, at: Place) -> Physics:
     physics = physics_of(raw, at)
     if transient:
         check_drive(physics, at)
         check_periods(raw, raw["time"]["end"], at)
-    phases = physics.phases
-    solved = [phases[i].name for i in physics.solved]
-    mesh, degree = _mesh(raw["mesh"], [phase.name for phase in phases], at.child("mesh", section=True))
-    regions = _regions(raw["regions"], phases, path.parent, at) or {name: WholePhase(name) for name in solved}
-    return Case(
-        path=path.absolute(),
-        title=raw.get("title", path.stem),
-        image=_image(raw["image"], path.parent, at.child("image", section=True), image),
-        labels=labels,
-        mesh=mesh,
-        degree=degree,
-        physics=physics,
-        time=_time(raw["time"], at.child("time", section=True)) if "time" in raw else TimeSpan(0.0),
-        solver=SolverOptions(**raw["solver"]),
-        regions=regions,
-        pictures=picture_options(raw["pictures"], {p.name: p.role for p in phases}, at.child("pictures", section=True)),
-        analysis=analysis_options(raw["analysis"], [p.name for p in phases], at.child("analysis", section=True)),
-    )
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a case file.
-
-    Raises:
-        InputError: It can't be read, or is no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such case file; `microlith init` writes one to start from") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: this is a folder; name the case file in it, such as {path / 'case.toml'}") from None
-    except OSError as error:
-        raise InputError(f"{path}: the case file can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected a text file in UTF-8, got byte {error.start} that is not") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {_lower(str(error))}") from error
-    except RecursionError:
-        raise InputError(f"{path}: not valid TOML: nested too deeply") from None
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    return physics
 
 
 # --- image ---
@@ -155,14 +154,14 @@ def _image_path(name: str, folder: Path, at: Place) -> str:
 # --- mesh and time ---
 
 
-def _mesh(raw: dict[str, Any], phases: list[str], at: Place) -> tuple[MeshOptions, int | None]:
+def _mesh(raw: dict[str, Any], phases: list[str], at: Place) -> MeshOptions:
     options = MeshOptions(**{key: value for key, value in raw.items() if key != "degree"})
     largest = length_text(options.size_max or 0)
     for name, size in options.size.items():
         check_phase(name, phases, at.child("size"))
         if options.size_max is not None and size > options.size_max:
             raise at.child(f"size.{name}").error(f"{length_text(size)} is more than size_max, {largest}")
-    return options, raw.get("degree")
+    return options
 
 
 def _time(raw: dict[str, Any], at: Place) -> TimeSpan:
@@ -182,18 +181,24 @@ def _time(raw: dict[str, Any], at: Place) -> TimeSpan:
 # --- regions ---
 
 
-def _regions(raw: dict[str, Any], phases: tuple[PhasePhysics, ...], folder: Path, at: Place) -> dict[str, Shape]:
+def _regions(raw: dict[str, Any], roles: Mapping[str, Role], folder: Path, at: Place) -> dict[str, Shape]:
     section = at.child("regions", section=True)
-    return {name: _region(name, region, phases, folder, section) for name, region in raw.items()}
+    faults = Faults()
+    regions = {}
+    for name, region in raw.items():
+        with faults.gathered():
+            regions[name] = _region(name, region, roles, folder, section)
+    faults.tell()
+    return regions
 
 
-def _region(name: str, raw: dict[str, Any], phases: tuple[PhasePhysics, ...], folder: Path, section: Place) -> Shape:
+def _region(name: str, raw: dict[str, Any], roles: Mapping[str, Role], folder: Path, section: Place) -> Shape:
     if name == "time_s":
         raise section.error('the name "time_s" is taken by the first column of curves.csv; choose another')
     at = section.child(name, section=True)
     kind = next(key for key in REGION_KINDS if key in raw)
     value = raw[kind]
-    names = [phase.name for phase in phases]
+    names = list(roles)
     match kind:
         case "box":
             return _box(value, at)
@@ -206,19 +211,16 @@ def _region(name: str, raw: dict[str, Any], phases: tuple[PhasePhysics, ...], fo
             return Shell(**value)
         case "phase":
             check_phase(value, names, at.child("phase"))
-            if phases[names.index(value)].role is not Role.TRANSPORT:
-                solved = ", ".join(phase.name for phase in phases if phase.role is Role.TRANSPORT)
-                raise at.child("phase").error(f'"{value}" is not solved for; the transport phases are: {solved}')
+            check_transport(value, roles, at.child("phase"))
             return WholePhase(value)
         case "surface":
-            return _surface(value, raw, phases, at)
+            return _surface(value, raw, roles, at)
     return LabelRegion(_image_path(value, folder, at.child("labels")), raw.get("label"))
 
 
-def _surface(phase: str, raw: dict[str, Any], phases: tuple[PhasePhysics, ...], at: Place) -> SurfaceOf:
-    names = [phase.name for phase in phases]
-    check_phase(phase, names, at.child("surface"))
-    if phases[names.index(phase)].role is Role.SOURCE:
+def _surface(phase: str, raw: dict[str, Any], roles: Mapping[str, Role], at: Place) -> SurfaceOf:
+    check_phase(phase, list(roles), at.child("surface"))
+    if roles[phase] is Role.SOURCE:
         raise at.child("surface").error(f'"{phase}" is a source, the concentration at its surface is given; remove it')
     return SurfaceOf(phase, **{key: raw[key] for key in ("threshold",) if key in raw})
 

@@ -70,7 +70,7 @@ def plot(options: argparse.Namespace, ranks: Ranks) -> None:
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     """What pictures are to be other than in the run, as in the table [pictures] of a case file."""
-    from microlith.workflow.case.read import read_toml
+    from microlith.workflow.case.toml_file import read_toml
 
     changes = {} if options.case is None else dict(read_toml(options.case).get("pictures", {}))
     given = {"formats": options.format, "width": options.width}

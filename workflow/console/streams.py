@@ -43,10 +43,10 @@ def give_up_streams() -> None:
 
 
 def say(sentence: str) -> None:
-    """Print a sentence for the user on standard error, if it can be read there."""
-    if sentence:
-        with suppress(OSError):
-            print(f"microlith: {sentence}", file=sys.stderr, flush=True)
+    """Print a sentence for the user on standard error, if it can be read there; of several, one a line."""
+    with suppress(OSError):
+        for line in sentence.splitlines():
+            print(f"microlith: {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from microlith.imaging.axes import FACES
 from microlith.workflow.schema.analysis_keys import ANALYSIS
-from microlith.workflow.schema.kinds import Choice, Either, Flag, ListOf, Number, Quantity, Text
+from microlith.workflow.schema.kinds import UNBOUNDED, Choice, Either, Flag, ListOf, Number, Quantity, Text
 from microlith.workflow.schema.physics_keys import (
     FACE,
     INTERFACE,
@@ -14,6 +14,8 @@ from microlith.workflow.schema.picture_keys import PICTURES
 from microlith.workflow.schema.shared_keys import coordinate, label, length, per_axis
 from microlith.workflow.schema.tables import Key, Named, Several, Table
 from microlith.workflow.schema.units import TIME
+
+MOST_VOXELS = 10**9  # along an axis
 
 IMAGE = Table(
     "the table [image]",
@@ -35,7 +37,9 @@ IMAGE = Table(
         Key(
             "crop",
             per_axis(
-                ListOf(Number(0, whole=True), "voxel numbers", 2, 2), "a table such as { x = [0, 400] }", at_least=1
+                ListOf(Number(0, MOST_VOXELS, whole=True), "voxel numbers", 2, 2),
+                "a table such as { x = [0, 400] }",
+                at_least=1,
             ),
             "Part of the image to use, as [first, last + 1] in voxels along each axis.",
         ),
@@ -52,7 +56,7 @@ IMAGE = Table(
                 (
                     Key(
                         "shape",
-                        ListOf(Number(1, whole=True), "whole numbers", 2, 3),
+                        ListOf(Number(1, MOST_VOXELS, whole=True), "whole numbers", 2, 3),
                         "Numbers of voxels in array order, [y, x] or [z, y, x].",
                         required=True,
                     ),
@@ -65,7 +69,7 @@ IMAGE = Table(
                         "NumPy's name of the integer type, with its byte order.",
                         required=True,
                     ),
-                    Key("offset", Number(0, whole=True), "Bytes before the first voxel.", default=0),
+                    Key("offset", Number(0, UNBOUNDED, whole=True), "Bytes before the first voxel.", default=0),
                 ),
             ),
             "Layout of a headerless file.",
@@ -93,7 +97,7 @@ MESH = Table(
         Key("size_max", length, "Largest element size."),
         Key(
             "growth",
-            Number(above=0, high=2),
+            Number(1e-3, 2),
             "Increase of element size per distance from a surface named in size.",
             default=0.25,
         ),
@@ -161,14 +165,14 @@ SOLVER = Table(
         ),
         Key(
             "max_steps",
-            Number(1, whole=True),
+            Number(1, 10**9, whole=True),
             "Steps, repeated ones included, at which the integration step by step gives up, which nonlinear problems "
             "need.",
             default=20_000,
         ),
         Key(
             "inner_tolerance",
-            Number(above=0, high=0.5),
+            Number(1e-15, 0.5),
             "Relative residual at which cg stops; if left out, so small that the curves don't depend on the ranks.",
         ),
     ),

@@ -13,8 +13,14 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from microlith.imaging.errors import InputError
-from microlith.workflow.schema.units import NUMBER, Dimension, Exponents, any_to_si, to_si
+from microlith.imaging.errors import Faults, InputError, listed, printable
+from microlith.workflow.schema.units import LONGEST, Dimension, Exponents, any_to_si, quantity_pattern, to_si
+
+LONGEST_TEXT = 4000  # characters
+LONGEST_NAME = 100  # characters that are looked at for a name that is meant
+LARGEST = 1e300  # of numbers without unit
+UNBOUNDED = 10**18  # of bounds, from which on they only keep whole numbers within 64 bits
+MOST_ENTRIES = 100_000  # entries of a list that has no limit of its own
 
 Sign = Literal["positive", "not negative", "any"]
 
@@ -55,10 +61,11 @@ class Place:
 
 def nearest(name: str, known: list[str], what: str) -> str:
     """End of a sentence about an unknown name: the nearest known one, or all of them."""
+    name = name[:LONGEST_NAME]  # matching takes the square of the length
     close = get_close_matches(name, known, n=1, cutoff=0.5) or get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     if close:
         return f'did you mean "{close[0]}"?'
-    return f"known {what}: {', '.join(known)}" if known else f"there are no {what}"
+    return f"known {what}: {listed(known)}" if known else f"there are no {what}"
 
 
 def shown(value: object) -> str:
@@ -66,14 +73,21 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'the text "{value}"'
+        return f'the text "{printable(value)}"'
     if isinstance(value, int | float):
-        return f"the bare number {value}"
+        return f"the bare number {number_text(value)}"
     if isinstance(value, list):
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "a table"
     return f"the {type(value).__name__} {value}"
+
+
+def number_text(value: float) -> str:
+    """A number as a message quotes it; whole ones of hundreds of digits, which are no floats, by their ends."""
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        return f"a whole number of about {math.floor(value.bit_length() * math.log10(2))} digits"
+    return str(value)
 
 
 class Kind(ABC):
@@ -120,12 +134,14 @@ class Text(Kind):
         return isinstance(value, str)
 
     def _parse(self, value: str, at: Place) -> Any:
+        if len(value) > LONGEST_TEXT:
+            raise at.error(f"expected {self.expected()}, got a text of {len(value):,} characters")
         if not re.search(self.pattern, value):
-            raise at.error(f'expected {self.expected()}, got "{value}"')
+            raise at.error(f'expected {self.expected()}, got "{printable(value)}"')
         return self.convert(value)
 
     def json(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": self.pattern}
+        return {"type": "string", "pattern": self.pattern, "maxLength": LONGEST_TEXT}
 
 
 @dataclass(frozen=True)
@@ -142,7 +158,7 @@ class Choice(Kind):
 
     def _parse(self, value: str, at: Place) -> str:
         if value not in self.options:
-            raise at.error(f'"{value}" is unknown; {nearest(value, list(self.options), "values")}')
+            raise at.error(f'"{printable(value)}" is unknown; {nearest(value, list(self.options), "values")}')
         return value
 
     def json(self) -> dict[str, Any]:
@@ -183,9 +199,9 @@ class Number(Kind):
         bounds = []
         if self.above is not None:
             bounds.append(f"above {self.above:g}")
-        if self.low is not None:
+        if self.low is not None and self.low > -UNBOUNDED:
             bounds.append(f"of at least {self.low:g}")
-        if self.high is not None:
+        if self.high is not None and self.high < UNBOUNDED:
             bounds.append(f"at most {self.high:g}")
         if self.below is not None:
             bounds.append(f"below {self.below:g}")
@@ -193,14 +209,14 @@ class Number(Kind):
 
     def _parse(self, value: float, at: Place) -> float:
         fits = (
-            math.isfinite(value)
+            abs(value) < LARGEST
             and (self.above is None or value > self.above)
             and (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
             and (self.below is None or value < self.below)
         )
         if not fits:
-            raise at.error(f"expected {self.expected()}, got {value}")
+            raise at.error(f"expected {self.expected()}, got {number_text(value)}")
         return value if self.whole else float(value)
 
     def json(self) -> dict[str, Any]:
@@ -229,17 +245,18 @@ class Quantity(Kind):
         except ValueError as error:
             raise at.error(f"expected {self.expected()}, {error}") from error
         if number < 0 and self.sign != "any":
-            raise at.error(f'expected {self.expected()}, got "{value}", which is negative')
+            raise at.error(f'expected {self.expected()}, got "{printable(value)}", which is negative')
         if number == 0 and self.sign == "positive":
-            raise at.error(f'expected {self.expected()}, got "{value}"; it must be above zero')
+            raise at.error(f'expected {self.expected()}, got "{printable(value)}"; it must be above zero')
         return number
 
     def json(self) -> dict[str, Any]:
         sign = "[+-]?" if self.sign == "any" else r"\+?"
-        text = f"{self.dimension.words} with its unit, in SI {self.dimension.si}"
+        text = f"{self.dimension.words} with its unit, in SI {self.dimension.si}, {self.dimension.sizes()}"
         return {
             "type": "string",
-            "pattern": rf"^\s*{sign}{NUMBER}\s*[^\s\d.,+-]",
+            "pattern": quantity_pattern(sign),
+            "maxLength": LONGEST,
             "description": text[0].upper() + text[1:],
             "examples": [self.example or self.dimension.example],
         }
@@ -257,8 +274,8 @@ class AnyQuantity(Kind):
 
     def _parse(self, value: str | float, at: Place) -> tuple[float, Exponents, str]:
         if not isinstance(value, str):
-            if not math.isfinite(value):
-                raise at.error(f"expected {self.expected()}, got {value}")
+            if not abs(value) < LARGEST:
+                raise at.error(f"expected {self.expected()}, got {number_text(value)}")
             return float(value), frozenset(), str(value)
         try:
             return *any_to_si(value), value
@@ -266,7 +283,7 @@ class AnyQuantity(Kind):
             raise at.error(f"expected {self.expected()}, {error}") from error
 
     def json(self) -> dict[str, Any]:
-        text = {"type": "string", "pattern": rf"^\s*[+-]?{NUMBER}\s*[^\s\d.,+-]", "examples": ["1 mol/L"]}
+        text = {"type": "string", "pattern": quantity_pattern("[+-]?"), "maxLength": LONGEST, "examples": ["1 mol/L"]}
         return {"anyOf": [text, {"type": "number"}]}
 
 
@@ -290,12 +307,20 @@ class ListOf(Kind):
         return f"a list of at least {self.shortest} {self.what}" if self.shortest else f"a list of {self.what}"
 
     def _parse(self, value: list[object], at: Place) -> tuple[Any, ...]:
-        if len(value) < self.shortest or (self.longest is not None and len(value) > self.longest):
-            raise at.error(f"expected {self.expected()}, got {len(value)}")
-        return tuple(self.entry.parse(entry, at.item(i)) for i, entry in enumerate(value))
+        if len(value) < self.shortest or len(value) > (MOST_ENTRIES if self.longest is None else self.longest):
+            most = f", and of at most {MOST_ENTRIES:,}" if self.longest is None and len(value) > MOST_ENTRIES else ""
+            raise at.error(f"expected {self.expected()}{most}, got {len(value)}")
+        faults, parsed = Faults(), []
+        for i, entry in enumerate(value):
+            with faults.gathered():
+                parsed.append(self.entry.parse(entry, at.item(i)))
+            if faults.many:
+                break
+        faults.tell()
+        return tuple(parsed)
 
     def json(self) -> dict[str, Any]:
-        length = {"minItems": self.shortest} | ({} if self.longest is None else {"maxItems": self.longest})
+        length = {"minItems": self.shortest, "maxItems": MOST_ENTRIES if self.longest is None else self.longest}
         return {"type": "array", "items": self.entry.json()} | length
 
 

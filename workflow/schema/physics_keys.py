@@ -15,6 +15,9 @@ from microlith.workflow.schema.shared_keys import (
 from microlith.workflow.schema.tables import ByKey, Key, Table
 from microlith.workflow.schema.units import AREAL_AMOUNT, CURRENT_DENSITY, DIFFUSIVITY, FLUX, VELOCITY
 
+MOST_PHASES = 255  # a phase index has to fit into eight bits with one to spare
+LARGEST_CONTRAST = 1e15  # of effective diffusivities
+
 UPTAKE = Table(
     'a table such as { rate = "1e-6 m/s", capacity = "1e-5 mol/m^2" }',
     (
@@ -66,10 +69,10 @@ EFFECTIVE = Either(
         Table(
             "a table such as { tortuosity = 2.1 } or { bruggeman = 1.8 }",
             (
-                Key("tortuosity", Number(1), "Tortuosity factor tau: D_eff = D*porosity/tau."),
-                Key("bruggeman", Number(above=0, high=20), "Exponent a: D_eff = D*porosity^a."),
+                Key("tortuosity", Number(1, 1e6), "Tortuosity factor tau: D_eff = D*porosity/tau."),
+                Key("bruggeman", Number(1e-3, 20), "Exponent a: D_eff = D*porosity^a."),
                 Key("model", Choice(("none", "bruggeman", "maxwell")), "Name of the model."),
-                Key("exponent", Number(above=0, high=20), "Exponent of the model bruggeman.", beside="model"),
+                Key("exponent", Number(1e-3, 20), "Exponent of the model bruggeman.", beside="model"),
             ),
             one_of=("tortuosity", "bruggeman", "model"),
         ),
@@ -147,7 +150,7 @@ PHASE = Table(
         ),
         Key(
             "porosity",
-            Number(above=0, high=1),
+            Number(1e-6, 1),
             "Share of the phase that conducts; 1 where left out.",
             only=("transport",),
         ),
@@ -211,7 +214,7 @@ INTERFACE = Table(
         ),
         Key(
             "partition",
-            Number(above=0),
+            Number(1e-12, 1e12),
             "K: in equilibrium c of the second phase is K times c of the first; 1 if left out.",
         ),
         Key(

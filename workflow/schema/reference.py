@@ -4,11 +4,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from microlith.workflow.schema.keys import CASE
-from microlith.workflow.schema.kinds import Quantity
-from microlith.workflow.schema.physics_keys import DIFFUSIVITY_EXPRESSION, DIFFUSIVITY_TABLE, UPTAKE
+from microlith.workflow.schema.kinds import LONGEST_NAME, LONGEST_TEXT, MOST_ENTRIES, Quantity
+from microlith.workflow.schema.physics_keys import (
+    DIFFUSIVITY_EXPRESSION,
+    DIFFUSIVITY_TABLE,
+    LARGEST_CONTRAST,
+    MOST_PHASES,
+    UPTAKE,
+)
 from microlith.workflow.schema.shared_keys import over_time
 from microlith.workflow.schema.tables import Key, Named, Several, Table
-from microlith.workflow.schema.units import CONCENTRATION
+from microlith.workflow.schema.units import ALL as DIMENSIONS, CONCENTRATION, LONGEST as LONGEST_QUANTITY
 
 # Tables within keys that take a section of the reference.
 INNER = (
@@ -41,7 +47,27 @@ def markdown_reference() -> str:
             parts += _rows(f"`[[{key.name}]]`: {_lower(key.kind.entry.doc)}", key.kind.entry.keys)
     for heading, table in INNER:
         parts += _rows(f"{heading}: {_lower(table.doc)}", table.keys)
+    parts += _sizes()
     return "\n".join(parts)
+
+
+def _sizes() -> list[str]:
+    """What sizes are accepted: of quantities, by what they measure, and of the rest that has no key of its own."""
+    rows = [f"| {d.words} | {d.smallest:g} {d.si} | {d.largest:g} {d.si} |" for d in DIMENSIONS]
+    return [
+        "## Sizes\n",
+        "A quantity that is not zero is at least as large as the smallest and at most as large as the largest of its "
+        "kind; where it may be negative this holds without its sign. Whatever lies outside of them is refused, since a "
+        "slip in a unit is likelier than such a thing. Coordinates have no smallest size.\n",
+        "| what | smallest | largest |",
+        "| --- | --- | --- |",
+        *rows,
+        "",
+        "The effective diffusivities of two transport phases differ by a factor of at most "
+        f"{LARGEST_CONTRAST:g}; where that is not enough, the slow phase is a barrier. There are at most {MOST_PHASES} "
+        f"phases; lists have at most {MOST_ENTRIES:,} entries, names {LONGEST_NAME} characters, quantities "
+        f"{LONGEST_QUANTITY}, other texts {LONGEST_TEXT:,}. Sizes of numbers without unit are with their keys above.\n",
+    ]
 
 
 def _lower(sentence: str) -> str:

@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass, field, replace
 
 from microlith.imaging.axes import AXES
-from microlith.workflow.schema.kinds import Choice, Either, Kind, ListOf, Number, Quantity, Text
+from microlith.workflow.schema.kinds import UNBOUNDED, Choice, Either, Kind, ListOf, Number, Quantity, Text
 from microlith.workflow.schema.tables import Key, Table
-from microlith.workflow.schema.units import CONCENTRATION, LENGTH, TIME
+from microlith.workflow.schema.units import CONCENTRATION, COORDINATE, LENGTH, TIME
 
 length = Quantity(LENGTH)
-coordinate = Quantity(LENGTH, "1.5 um", "any")
+coordinate = Quantity(COORDINATE, sign="any")
 concentration = Quantity(CONCENTRATION, sign="not negative")
 phase_name = Text('the name of a phase, such as "particle"')
 
@@ -31,7 +31,7 @@ def _label_text(text: str) -> dict[str, object]:
 
 
 RANGE = r"\s*(-?[0-9]{1,18})\s*-\s*(-?[0-9]{1,18})\s*"
-label = Number(whole=True)
+label = Number(-UNBOUNDED, UNBOUNDED, whole=True)
 label_text = Text(
     'a colour such as "#ff8800", a range of labels such as "100-180", or "rest"',
     rf"^(#[0-9A-Fa-f]{{6}}|{RANGE.replace('(', '').replace(')', '')}|\s*rest\s*)$",

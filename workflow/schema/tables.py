@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from microlith.workflow.schema.kinds import Choice, Kind, Place, nearest
+from microlith.imaging.errors import Faults, printable
+from microlith.workflow.schema.kinds import LONGEST_NAME, Choice, Kind, Place, nearest
 
 
 @dataclass(frozen=True)
@@ -49,63 +50,87 @@ class Table(Kind):
         return next(key for key in self.keys if key.name == name)
 
     def _parse(self, value: dict[str, object], at: Place) -> dict[str, Any]:
-        self._refuse_unknown(value, at)
+        faults = Faults()
+        self._refuse_unknown(value, at, faults)
         parsed: dict[str, Any] = {}
-        for key in self.keys:
-            raw = value.get(key.name, key.default)
-            if raw is not None:
-                parsed[key.name] = key.kind.parse(raw, at.child(key.name, _is_section(key.kind)))
-            elif key.required:
-                if _is_section(key.kind):
-                    raise at.error(f"the table [{key.name}] is missing; add {key.kind.expected()}")
-                raise at.error(f'the key "{key.name}" is missing; expected {key.kind.expected()}')
         own = [name for name in value if name not in self._known()]
+        for key in self.keys:
+            with faults.gathered():
+                parsed |= self._entry(key, value, at)
         if self.others is not None:
-            parsed |= {name: self.others.parse(value[name], at.child(name)) for name in own}
-        self._check_groups(value, parsed, at)
-        if self.tag:
-            self._check_tag(value, parsed, at)
+            for name in own:
+                with faults.gathered():
+                    parsed[name] = self.others.parse(value[name], at.child(name))
+                if faults.many:
+                    break
+        with faults.gathered():
+            self._check_groups(value, at)
+        if self.tag in parsed:
+            self._check_tag(value, parsed, at, faults)
+        faults.tell()
         return parsed
 
-    def _refuse_unknown(self, value: dict[str, object], at: Place) -> None:
+    def _entry(self, key: Key, value: dict[str, object], at: Place) -> dict[str, Any]:
+        """A key parsed, if it is there."""
+        raw = value.get(key.name, key.default)
+        if raw is not None:
+            return {key.name: key.kind.parse(raw, at.child(key.name, _is_section(key.kind)))}
+        if key.required and not self._misspelt(value):
+            if _is_section(key.kind):
+                raise at.error(f"the table [{key.name}] is missing; add {key.kind.expected()}")
+            raise at.error(f'the key "{key.name}" is missing; expected {key.kind.expected()}')
+        return {}
+
+    def _refuse_unknown(self, value: dict[str, object], at: Place, faults: Faults) -> None:
         known = self._known()
         for name in value:
-            if self.others is not None and name not in known and not re.fullmatch(IDENTIFIER, name):
-                raise at.error(f'a name such as "{name}" is not allowed; use letters, digits and "_" only')
-            if self.others is None and name not in known:
-                raise at.error(f'unknown key "{name}"; {nearest(name, known, "keys")}')
+            with faults.gathered():
+                if self.others is not None and name not in known and not re.fullmatch(IDENTIFIER, name):
+                    raise at.error(
+                        f'a name such as "{printable(name)}" is not allowed; use letters, digits and "_" only'
+                    )
+                if self.others is None and name not in known:
+                    raise at.error(f'unknown key "{printable(name)}"; {nearest(name, known, "keys")}')
+            if faults.many:
+                break
 
     def _known(self) -> list[str]:
         return [key.name for key in self.keys]
 
-    def _check_groups(self, value: dict[str, object], parsed: dict[str, Any], at: Place) -> None:
+    def _misspelt(self, value: dict[str, object]) -> bool:
+        """Whether there are unknown keys: what is missing is most likely one of them, and they are told."""
+        return self.others is None and any(name not in self._known() for name in value)
+
+    def _check_groups(self, value: dict[str, object], at: Place) -> None:
+        misspelt = self._misspelt(value)
         given = [name for name in self.one_of if name in value]
-        if self.one_of and len(given) != 1:
+        if self.one_of and len(given) != 1 and not (misspelt and not given):
             got = " and ".join(given) or "none"
             raise at.error(f"expected exactly one of {', '.join(self.one_of)}, got {got}")
-        if self.any_of and not any(name in value for name in self.any_of):
+        if self.any_of and not any(name in value for name in self.any_of) and not misspelt:
             raise at.error(f"expected at least one of {', '.join(self.any_of)}, got none")
         if len(value) < self.at_least:
             raise at.error(f"expected {self.expected()}, got an empty table")
         for key in self.keys:
             if key.instead and key.name in value and key.instead in value:
                 raise at.child(key.name).error(f'this key excludes "{key.instead}"; keep one of them')
-            if key.beside and key.name in value and key.beside not in value:
+            if key.beside and key.name in value and key.beside not in value and not misspelt:
                 raise at.child(key.name).error(f'this key goes with "{key.beside}" only; remove it')
 
-    def _check_tag(self, value: dict[str, object], parsed: dict[str, Any], at: Place) -> None:
-        tag = parsed[self.tag]
+    def _check_tag(self, value: dict[str, object], parsed: dict[str, Any], at: Place, faults: Faults) -> None:
+        tag, misspelt = parsed[self.tag], self._misspelt(value)
         for key in self.keys:
-            if key.only and tag not in key.only:
-                if key.name in value:
-                    takers = " or ".join(f'"{name}"' for name in key.only)
-                    raise at.child(key.name).error(
-                        f'{self.tag} "{tag}" takes no {key.name}; '
-                        f"remove it, or make the {self.tag} {takers}, which takes it"
-                    )
-                parsed.pop(key.name, None)
-            if tag in key.needed_by and key.name not in parsed:
-                raise at.error(f'{self.tag} "{tag}" needs the key "{key.name}"; expected {key.kind.expected()}')
+            with faults.gathered():
+                if key.only and tag not in key.only:
+                    if key.name in value:
+                        takers = " or ".join(f'"{name}"' for name in key.only)
+                        raise at.child(key.name).error(
+                            f'{self.tag} "{tag}" takes no {key.name}; '
+                            f"remove it, or make the {self.tag} {takers}, which takes it"
+                        )
+                    parsed.pop(key.name, None)
+                if tag in key.needed_by and value.get(key.name, key.default) is None and not misspelt:
+                    raise at.error(f'{self.tag} "{tag}" needs the key "{key.name}"; expected {key.kind.expected()}')
 
     def json(self) -> dict[str, Any]:
         schema: dict[str, Any] = {
@@ -165,16 +190,26 @@ class Named(Kind):
     def _parse(self, value: dict[str, object], at: Place) -> dict[str, Any]:
         if len(value) < self.at_least:
             raise at.error(f"expected {self.expected()}, got an empty table")
-        for name in value:
-            if self.names and name not in self.names:
-                raise at.error(f'"{name}" is unknown; {nearest(name, list(self.names), self.what)}')
-            if not re.fullmatch(NAME, name):
-                raise at.error(f'a name such as "{name}" is not allowed; use letters, digits, "_", "-" and "." only')
         section = _is_section(self.entry)
-        return {name: self.entry.parse(entry, at.child(name, section)) for name, entry in value.items()}
+        faults, parsed = Faults(), {}
+        for name, entry in value.items():
+            with faults.gathered():
+                shown = printable(name)
+                if self.names and name not in self.names:
+                    raise at.error(f'"{shown}" is unknown; {nearest(name, list(self.names), self.what)}')
+                if not re.fullmatch(NAME, name):
+                    only = 'use letters, digits, "_", "-" and "." only'
+                    raise at.error(f'a name such as "{shown}" is not allowed; {only}')
+                if len(name) > LONGEST_NAME:
+                    raise at.error(f'expected a name of at most {LONGEST_NAME} characters, got "{shown}"')
+                parsed[name] = self.entry.parse(entry, at.child(name, section))
+            if faults.many:
+                break
+        faults.tell()
+        return parsed
 
     def json(self) -> dict[str, Any]:
-        names = {"enum": list(self.names)} if self.names else {"pattern": f"^{NAME}$"}
+        names = {"enum": list(self.names)} if self.names else {"pattern": f"^{NAME}$", "maxLength": LONGEST_NAME}
         least = {"minProperties": self.at_least} if self.at_least else {}
         return {"type": "object", "propertyNames": names, "additionalProperties": self.entry.json()} | least
 
@@ -194,7 +229,14 @@ class Several(Kind):
         return isinstance(value, list)
 
     def _parse(self, value: list[object], at: Place) -> tuple[dict[str, Any], ...]:
-        return tuple(self.entry.parse(entry, at.table(i)) for i, entry in enumerate(value))
+        faults, parsed = Faults(), []
+        for i, entry in enumerate(value):
+            with faults.gathered():
+                parsed.append(self.entry.parse(entry, at.table(i)))
+            if faults.many:
+                break
+        faults.tell()
+        return tuple(parsed)
 
     def json(self) -> dict[str, Any]:
         return {"type": "array", "items": self.entry.json()}

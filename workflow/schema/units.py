@@ -2,11 +2,13 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING
+
+from microlith.imaging.errors import printable
 
 if TYPE_CHECKING:
     import pint
@@ -23,21 +25,38 @@ class Dimension:
     formula: str  # as pint writes it
     si: str  # unit of the numbers that `to_si` returns
     example: str
+    # Sizes in SI between which a number that is not zero has to be: far beyond all that there is, so that whatever is
+    # outside is a slip, and such that no product or ratio of a few of them overflows
+    smallest: float
+    largest: float
+
+    def sizes(self) -> str:
+        """The sizes that are allowed, in words without the unit."""
+        if self.smallest == 0:
+            return f"at most {self.largest:g}"
+        return f"from {self.smallest:g} to {self.largest:g}"
 
 
-LENGTH = Dimension("a length", "[length]", "m", "12.5 nm")
-TIME = Dimension("a time", "[time]", "s", "100 s")
-VELOCITY = Dimension("a velocity", "[length] / [time]", "m/s", "0.001 m/s")
-DIFFUSIVITY = Dimension("a diffusivity", "[length] ** 2 / [time]", "m^2/s", "3e-14 m^2/s")
-FLUX = Dimension("a flux", "[substance] / [length] ** 2 / [time]", "mol/(m^2 s)", "1e-6 mol/m^2/s")
-CURRENT_DENSITY = Dimension("a current density", "[current] / [length] ** 2", "A/m^2", "1 mA/cm^2")
-AREAL_AMOUNT = Dimension("an amount per area", "[substance] / [length] ** 2", "mol/m^2", "1e-5 mol/m^2")
-CONCENTRATION = Dimension("a concentration", "[substance] / [length] ** 3", "mol/m^3", "1 mol/L")
+LENGTH = Dimension("a length", "[length]", "m", "12.5 nm", 1e-15, 1e6)
+COORDINATE = replace(LENGTH, example="1.5 um", smallest=0.0)
+TIME = Dimension("a time", "[time]", "s", "100 s", 1e-18, 1e18)
+VELOCITY = Dimension("a velocity", "[length] / [time]", "m/s", "0.001 m/s", 1e-36, 1e12)
+DIFFUSIVITY = Dimension("a diffusivity", "[length] ** 2 / [time]", "m^2/s", "3e-14 m^2/s", 1e-40, 1e3)
+FLUX = Dimension("a flux", "[substance] / [length] ** 2 / [time]", "mol/(m^2 s)", "1e-6 mol/m^2/s", 1e-36, 1e12)
+CURRENT_DENSITY = Dimension("a current density", "[current] / [length] ** 2", "A/m^2", "1 mA/cm^2", 1e-30, 1e15)
+AREAL_AMOUNT = Dimension("an amount per area", "[substance] / [length] ** 2", "mol/m^2", "1e-5 mol/m^2", 1e-30, 1e12)
+CONCENTRATION = Dimension("a concentration", "[substance] / [length] ** 3", "mol/m^3", "1 mol/L", 1e-30, 1e12)
 
+# The one grammar of quantities, for the parser and for the JSON Schema: what both kinds of regular expressions know.
 NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_QUANTITY = re.compile(rf"\s*(?P<number>[+-]?(?:{NUMBER}|nan|inf(?:inity)?))\s*(?P<unit>.*?)\s*", re.I | re.S)
-# pint would read "m,s" as milliseconds and "m;" as metres, so only what units are written with is let through to it.
-_UNIT = re.compile(r"[\w µμÅ°%/*^·().⁰¹²³⁴⁵⁶⁷⁸⁹⁻-]+")
+# What units are written with; pint would read "m,s" as milliseconds and "m;" as metres.
+_IN_UNIT = "A-Za-z_µμÅÅΩΩ°%/*^·⋅()⁰¹²³⁴⁵⁶⁷⁸⁹⁻."
+_FIRST_OF_UNIT = "A-Za-zµμÅÅΩΩ°%("
+# A unit begins with a digit only as in "0.01 1/s": in "1 000 nm" or "1 1 nm" something else was meant.
+UNIT = rf"(?:[ \t]*[{_FIRST_OF_UNIT}]|[ \t]+1[ \t]*/)[{_IN_UNIT}0-9 \t-]*"
+LONGEST = 200  # characters of a quantity
+_QUANTITY = re.compile(rf"(?P<number>[+-]?(?:{NUMBER}|nan|inf(?:inity)?))(?P<unit>.*)", re.I | re.S)
+_UNIT = re.compile(UNIT)
 _EXPONENT = re.compile(r"(?<=[A-Za-zµμ])([23])(?![\w.])")  # "cm2/s", as many write it: "cm^2/s"
 
 
@@ -55,7 +74,12 @@ def to_si(text: str, dimension: Dimension) -> float:
     parsed = _unit(unit)
     if parsed.exponents != exponents_of(dimension):
         raise ValueError(f'got the unit "{unit}", which measures {parsed.words}')
-    return _product(text, number, parsed.factor, dimension.si)
+    value = _product(text, number, parsed.factor, dimension.si)
+    if value and not dimension.smallest <= abs(value) <= dimension.largest:
+        raise ValueError(
+            f'got "{printable(text)}"; what is not zero has to be {dimension.sizes()} {dimension.si}, check the unit'
+        )
+    return value
 
 
 def any_to_si(text: str) -> tuple[float, Exponents]:
@@ -69,6 +93,9 @@ def any_to_si(text: str) -> tuple[float, Exponents]:
     return _product(text, number, parsed.factor, "SI"), parsed.exponents
 
 
+ALL = (LENGTH, TIME, VELOCITY, DIFFUSIVITY, CONCENTRATION, FLUX, CURRENT_DENSITY, AREAL_AMOUNT)
+
+
 @cache
 def exponents_of(dimension: Dimension) -> Exponents:
     """What a dimension is made of."""
@@ -78,7 +105,7 @@ def exponents_of(dimension: Dimension) -> Exponents:
 
 def measured(exponents: Exponents) -> str:
     """What a quantity measures, with its article."""
-    for dimension in (LENGTH, TIME, VELOCITY, DIFFUSIVITY, CONCENTRATION, FLUX, CURRENT_DENSITY, AREAL_AMOUNT):
+    for dimension in ALL:
         if exponents_of(dimension) == exponents:
             return dimension.words
     if not exponents:
@@ -87,25 +114,38 @@ def measured(exponents: Exponents) -> str:
     return "a quantity in " + " ".join(powers)
 
 
+def quantity_pattern(sign: str) -> str:
+    """The grammar as a regular expression for others, with one for the sign."""
+    return rf"^\s*{sign}{NUMBER}{UNIT}\s*$"
+
+
 def _split(text: str) -> tuple[str, str]:
     """Number and unit of a quantity."""
+    shown, text = printable(text), text.strip()
+    if len(text) > LONGEST:
+        raise ValueError(f'got "{shown}", a text of {len(text)} characters')
     match = _QUANTITY.fullmatch(text)
     if match is None:
-        raise ValueError(f'got "{text}", which does not start with a number{_comma_hint(text)}')
-    number, unit = match["number"], match["unit"]
+        raise ValueError(f'got "{shown}", which does not start with a number{_comma_hint(text)}')
+    number, unit = match["number"], match["unit"].strip()
     if not unit:
-        raise ValueError(f'got "{text}" without a unit')
+        raise ValueError(f'got "{shown}" without a unit')
     if unit.startswith(","):
-        raise ValueError(f'got "{text}"{_comma_hint(text)}')
+        raise ValueError(f'got "{shown}"{_comma_hint(text)}')
     if not math.isfinite(float(number)):
-        raise ValueError(f'got "{text}", which is not a finite number')
+        raise ValueError(f'got "{shown}", which is not a finite number')
+    if not _UNIT.fullmatch(match["unit"]):
+        raise ValueError(f'got the unknown unit "{unit}"')
     return number, unit
 
 
 def _product(text: str, number: str, factor: Decimal, si: str) -> float:
-    value = float(Decimal(number) * factor)
+    try:
+        value = float(Decimal(number) * factor)
+    except ArithmeticError:  # an exponent beyond those of decimals
+        value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f'got "{text}", which is not a finite number in {si}')
+        raise ValueError(f'got "{printable(text)}", which is not a finite number in {si}')
     return value
 
 
@@ -125,8 +165,6 @@ def _unit(unit: str) -> _Unit:
     """What a unit is."""
     registry = _registry()
     try:
-        if not _UNIT.fullmatch(unit):
-            raise ValueError(unit)
         parsed = registry.parse_units(_EXPONENT.sub(r"^\1", unit))
         zero, one = (registry.Quantity(Decimal(n), parsed).to_base_units().magnitude for n in (0, 1))
     except Exception as error:  # pint lets errors of its tokenizer through: AssertionError, TokenError, TypeError ...
