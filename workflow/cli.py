@@ -10,6 +10,7 @@ from microlith.workflow.commands.analyze import add_analyze
 from microlith.workflow.commands.arguments import Commands, Parser, Version, add_verbosity
 from microlith.workflow.commands.cases import add_check, add_init, add_schema
 from microlith.workflow.commands.runs import add_mesh, add_run
+from microlith.workflow.commands.segment import add_segment
 from microlith.workflow.commands.studies import add_converge, add_deff
 from microlith.workflow.commands.viewing import add_plot, add_view
 from microlith.workflow.console.failures import OUR_FAILURE, failure_of
@@ -18,7 +19,10 @@ from microlith.workflow.console.streams import give_up_streams, open_closed_stre
 from microlith.workflow.console.terminal import log_to_stderr
 
 # In the order in which a user meets them
-COMMANDS = (add_init, add_check, add_mesh, add_run, add_converge, add_deff, add_analyze, add_view, add_plot, add_schema)
+COMMANDS = (
+    *(add_init, add_segment, add_check, add_mesh, add_run, add_converge, add_deff, add_analyze),
+    *(add_view, add_plot, add_schema),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

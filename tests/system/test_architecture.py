@@ -25,6 +25,7 @@ ROOMS = (
         "imaging/image",
         "imaging/microstructure",
         "imaging/measures",
+        "imaging/segmentation",
     ),
     *("meshing/mesh", "meshing/distribution", "meshing/fidelity", "meshing/fitted", "meshing/lattice", "meshing/voxel"),
     *("meshing/methods",),
@@ -32,7 +33,7 @@ ROOMS = (
     *("solver/conduction", "solver/krylov", "solver/regions", "solver/times", "solver/steps", "solver/transient"),
     *("workflow/console", "workflow/schema", "workflow/case", "workflow/prepare", "workflow/results"),
     *("workflow/rendering", "workflow/pictures", "workflow/viewer", "workflow/studies", "workflow/run"),
-    *("workflow/analysis", "workflow/commands", "workflow/cli"),
+    *("workflow/analysis", "workflow/segment", "workflow/commands", "workflow/cli"),
 )
 FLOORS = tuple(dict.fromkeys(room.split("/")[0] for room in ROOMS))
 # What a floor never imports, whatever the order says

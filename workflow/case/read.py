@@ -75,7 +75,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
     with faults.gathered():
         regions = _regions(raw["regions"], roles, path.parent, at)
     with faults.gathered():
-        source = _image(raw["image"], path.parent, at.child("image", section=True), image)
+        source = image_source(raw["image"], path.parent, at.child("image", section=True), image)
     with faults.gathered():
         time = _time(raw["time"], at.child("time", section=True)) if "time" in raw else TimeSpan(0.0)
     with faults.gathered():
@@ -110,7 +110,18 @@ def _physics(raw: dict[str, Any], transient: bool, at: Place) -> Physics:
 # --- image ---
 
 
-def _image(raw: dict[str, Any], folder: Path, at: Place, image: NDArray[Any] | None) -> ImageSource:
+def image_source(raw: dict[str, Any], folder: Path, at: Place, image: NDArray[Any] | None) -> ImageSource:
+    """Where an image comes from, as a table [image] says it.
+
+    Args:
+        raw: The table, parsed.
+        folder: That files are looked for in.
+        at: Of the table.
+        image: ([z,] y, x) in place of a file.
+
+    Raises:
+        InputError: There is no such file, or the crop is empty.
+    """
     crop = raw.get("crop", {})
     for axis, (first, last) in crop.items():
         if first >= last:
@@ -121,7 +132,7 @@ def _image(raw: dict[str, Any], folder: Path, at: Place, image: NDArray[Any] | N
     elif size is not None:
         size = (size,)
     return ImageSource(
-        path=IN_MEMORY if image is not None else _image_path(raw["file"], folder, at.child("file")),
+        path=IN_MEMORY if image is not None else image_path(raw["file"], folder, at.child("file")),
         voxel_size=size,
         crop=crop,
         coarsen=raw["coarsen"],
@@ -131,8 +142,12 @@ def _image(raw: dict[str, Any], folder: Path, at: Place, image: NDArray[Any] | N
     )
 
 
-def _image_path(name: str, folder: Path, at: Place) -> str:
-    """Absolute name of a file, folder, glob or "file.h5:/dataset", something of which has to exist."""
+def image_path(name: str, folder: Path, at: Place) -> str:
+    """Absolute name of a file, folder, glob or "file.h5:/dataset".
+
+    Raises:
+        InputError: There is no such thing.
+    """
     try:
         path = (folder / Path(name).expanduser()).absolute()
         file, dataset = split(str(path))
@@ -215,7 +230,7 @@ def _region(name: str, raw: dict[str, Any], roles: Mapping[str, Role], folder: P
             return WholePhase(value)
         case "surface":
             return _surface(value, raw, roles, at)
-    return LabelRegion(_image_path(value, folder, at.child("labels")), raw.get("label"))
+    return LabelRegion(image_path(value, folder, at.child("labels")), raw.get("label"))
 
 
 def _surface(phase: str, raw: dict[str, Any], roles: Mapping[str, Role], at: Place) -> SurfaceOf:

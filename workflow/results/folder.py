@@ -41,16 +41,24 @@ CONVERGE_PICTURE = "converge.png"
 SEGMENTATION_PICTURE = "segmentation.png"
 ANALYSIS = "analysis.json"
 NUMBERS = "numbers.csv"
+SEGMENT = "segment.json"
+SEGMENT_TEXT = "segment.txt"
+SEGMENT_PICTURE = "segment.png"
+HISTOGRAM_PICTURE = "histogram.png"
+LABELS = "labels.tif"
+MARGIN = "margin.tif"
 SNAPSHOT_PREFIX = "snapshot-"
 LOCK = ".microlith-lock"  # held by the process that writes to a folder
 LIST = ".microlith.json"  # which files of a folder which command wrote
 
-Writer = Literal["run", "converge", "analyze"]  # commands that write folders; each replaces its own files only
+# Commands that write folders; each replaces its own files only
+Writer = Literal["run", "converge", "analyze", "segment"]
 # Files that each of them may write, snapshots apart
 KNOWN: dict[Writer, tuple[str, ...]] = {
     "run": (CURVES, ERRORS, FIELDS, PHASES, CURVES_PICTURE, PARTICLES, PARTICLES_PICTURE, DISTANCE_PICTURE, SUMMARY),
     "converge": (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE),
     "analyze": (ANALYSIS, NUMBERS),
+    "segment": (LABELS, MARGIN, SEGMENT, SEGMENT_TEXT, SEGMENT_PICTURE, HISTOGRAM_PICTURE),
 }
 # Before there were lists; such a file beside a summary is of a run
 _SNAPSHOT = re.compile(rf"{SNAPSHOT_PREFIX}[0-9.e+-]+s\.png")

@@ -6,18 +6,29 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 from mpi4py import MPI
 
 from microlith.imaging.errors import printable
 from microlith.imaging.image.origin import Origin
-from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.workflow.schema.units import length_text
 
 log = logging.getLogger(__name__)
 MOST_LABELS = 256  # that are counted one by one in summary.json
+
+
+class Imaged(Protocol):
+    """An image, of labels or of grey values."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from."""
+
+    @property
+    def dim(self) -> int:
+        """Number of its dimensions."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Provenance:
         log.info("microlith %s, %s, on %s, %s", version("microlith"), now, printable(found.host), ranks)
         return found
 
-    def of_image(self, volume: LabelVolume, comm: MPI.Intracomm) -> "Provenance":
+    def of_image(self, volume: Imaged, comm: MPI.Intracomm) -> "Provenance":
         """The same with the image, of which it says what it is; collective."""
         origin = volume.origin
         found = replace(self, origin=origin, checksum=on_first_rank(comm, origin.checksum))

@@ -1,0 +1,44 @@
+"""How a method decides: which phase each voxel of a block belongs to, with one phase favoured or not."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers
+from microlith.imaging.segmentation.thresholds import Cuts, Favoured
+from microlith.imaging.typing import Phases, Singles
+
+
+class Decision(Protocol):
+    """What a method has found out about the whole volume, ready to be used block by block."""
+
+    @property
+    def halo(self) -> int:
+        """Layers around a block that it looks at."""
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """What it found out, for the report."""
+
+    def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
+        """Index of the phase of each voxel of a block."""
+
+    def margin(self, layers: Layers) -> Singles:
+        """How far each voxel of a block is from belonging to another phase: 0 to 1, as Certainty.shift counts it."""
+
+
+@dataclass(frozen=True, eq=False)
+class ByThresholds:
+    """Thresholds of the filtered grey values."""
+
+    grey: DiskVolume
+    cuts: Cuts
+    found: dict[str, Any] = field(default_factory=dict)
+    halo: int = 0
+
+    def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
+        """See Decision."""
+        return self.cuts.classed(self.grey.values()[layers.write], favoured)
+
+    def margin(self, layers: Layers) -> Singles:
+        """See Decision."""
+        return self.cuts.margin(self.grey.values()[layers.write])

@@ -1,0 +1,202 @@
+"""Images of grey values: opened, held against what is asked of them, and brought into a file of 32-bit numbers."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microlith.imaging.axes import axis_names
+from microlith.imaging.errors import InputError
+from microlith.imaging.formats.colours import greys, is_grey
+from microlith.imaging.formats.stored import StoredImage, Window, lengths
+from microlith.imaging.image.origin import Origin
+from microlith.imaging.image.sampling import crop_window
+from microlith.imaging.image.voxel_sizes import voxel_sizes
+from microlith.imaging.options import ImageSource
+from microlith.imaging.parallel.collective import on_first_rank, on_root
+from microlith.imaging.parallel.large_arrays import available_memory
+from microlith.imaging.readers.open import IMAGE_KEY, open_image
+from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+FEW = 16  # distinct values up to which an image is rather one of labels
+SAMPLE = 200_000  # voxels among which they are looked for first
+ON_DISK = 20  # bytes a voxel: three volumes of 32-bit numbers, and some of labels
+IN_MEMORY = 60  # bytes a voxel of one layer, where filters are at work on it
+
+
+@dataclass(frozen=True, eq=False)
+class GreyImage:
+    """A grey image before its pixels are read, cropped; a 2D image has one layer."""
+
+    stored: StoredImage  # on rank 0; elsewhere without pixels where the format can be read only whole
+    crop: Window  # along the axes of the file
+    dim: int  # 2 or 3
+    shape: tuple[int, int, int]  # (z, y, x) after crop
+    voxel_size: tuple[float, float, float]  # m, (z, y, x); of a 2D image the first is that of x
+    origin: Origin
+
+
+def open_grey(source: ImageSource, comm: "Comm") -> GreyImage:
+    """Open an image of grey values; collective.
+
+    Args:
+        source: The image, its crop and voxel size.
+        comm: All ranks; they all see the file.
+
+    Raises:
+        InputError: The image can't be read, or is one of colours; crop or voxel size don't fit.
+    """
+    stored = on_root(comm, open_image, source)
+    known = comm.bcast(stored if stored is None or stored.sliced else replace(stored, layers=_no_layers))
+    sizes = voxel_sizes(known.scale, source)
+    crop = crop_window(known.shape, source.crop, source.path)
+    shape = lengths(crop)
+    flat = len(shape) == 2 or shape[0] == 1
+    layered = (1, *shape) if len(shape) == 2 else shape
+    edges = (sizes.sizes[-1], *sizes.sizes) if len(shape) == 2 else sizes.sizes
+    if min(layered[1:]) < 2:
+        raise InputError(
+            f"{IMAGE_KEY}: {source.path} is one voxel thick along "
+            f"{axis_names(2)[int(np.argmin(layered[1:]))]}; it takes at least two along x and y"
+        )
+    origin = Origin(
+        path=source.path,
+        files=known.files,
+        shape=known.shape,
+        dtype=str(known.dtype),
+        voxel_size=sizes.sizes,
+        size_sources=sizes.sources,
+        warnings=(*known.warnings, *sizes.warnings),
+    )
+    mine = stored if stored is not None and comm.rank == 0 else known
+    return GreyImage(mine, crop, 2 if flat else 3, layered, edges, origin)  # type: ignore[arg-type]
+
+
+def refuse_too_large(image: GreyImage, workshop: Workshop, on_one_rank: int) -> None:
+    """Refuse an image whose files don't fit on the disk, or of which some layers don't fit into memory; collective.
+
+    Args:
+        image: The image.
+        workshop: Where its files are to lie.
+        on_one_rank: Bytes a voxel that a step needs which is done by the first rank for the whole image.
+
+    Raises:
+        InputError: As said, with what would fit.
+    """
+
+    def check() -> None:
+        voxels = int(np.prod(image.shape, dtype=np.int64))
+        layer = voxels // image.shape[0]
+        size = " x ".join(map(str, image.shape[::-1]))
+        free = shutil.disk_usage(workshop.folder).free
+        if ON_DISK * voxels > free:
+            raise InputError(
+                f"{IMAGE_KEY}: {size} voxels take {_giga(ON_DISK * voxels)} of files while they are segmented, and "
+                f"{workshop.folder.parent} has {_giga(free)} free; crop the image, or name another folder with -o"
+            )
+        memory = available_memory()
+        needed = max(IN_MEMORY * layer * workshop.comm.size, on_one_rank * voxels)
+        if needed > memory:
+            fits = (memory / needed) ** (1 / 3 if image.dim == 3 else 1 / 2)
+            what = "clean-up of" if on_one_rank * voxels > memory else "layers of"
+            raise InputError(
+                f"{IMAGE_KEY}: {what} {size} voxels need {_giga(needed)} of memory, and {_giga(memory)} are free; crop "
+                f"the image, rescale it to voxels of {1 / fits:.2g} times the edge"
+                + (", or leave [cleanup] out" if what.startswith("clean") else "")
+            )
+
+    on_first_rank(workshop.comm, check)
+
+
+def read_grey(image: GreyImage, workshop: Workshop, few_is_grey: bool = False, tell: Tell = quiet) -> DiskVolume:
+    """Bring the grey values into a file of 32-bit numbers; collective.
+
+    Args:
+        image: The image.
+        workshop: Where the file goes.
+        few_is_grey: Whether an image of few distinct values is taken for one of greys all the same.
+        tell: Hears how far it is.
+
+    Raises:
+        InputError: The image can't be read, has colours or values that are no numbers, or holds labels.
+    """
+    volume = workshop.new("grey-0", image.shape, np.float32)
+    path = image.origin.path
+    if image.stored.sliced:
+        workshop.fill(volume, lambda layers: _layers(image, layers), tell=tell)
+    else:
+
+        def whole() -> None:
+            values = volume.values(writable=True)
+            values[:] = _layers(image, Layers(0, image.shape[0], 0, image.shape[0]))
+            values.flush()  # type: ignore[attr-defined]
+
+        on_root(workshop.comm, whole)
+    if not few_is_grey:
+        on_first_rank(workshop.comm, lambda: _refuse_labels(volume, path))
+    return volume
+
+
+def _layers(image: GreyImage, layers: Layers) -> NDArray[np.float32]:
+    """Some layers of the cropped image."""
+    stored, crop = image.stored, image.crop
+    if len(crop) == 3:
+        start = crop[0][0]
+        crop = ((start + layers.first, start + layers.last), *crop[1:])
+    pieces = [_as_greys(piece, stored, image.origin.path) for piece in stored.layers(crop, crop[0][1] - crop[0][0])]
+    values = np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+    return values.reshape(layers.last - layers.first, *image.shape[1:])
+
+
+def _as_greys(values: NDArray[Any], stored: StoredImage, path: str) -> NDArray[np.float32]:
+    if stored.colour:
+        if not is_grey(values):
+            raise InputError(f"{IMAGE_KEY}: {path} is a picture in colours; segment takes grey values, of one channel")
+        return greys(values).astype(np.float32)
+    if stored.palette is not None:
+        shown = stored.palette[values]
+        if (shown != shown[..., :1]).any():
+            raise InputError(f"{IMAGE_KEY}: {path} is a picture in colours; segment takes grey values, of one channel")
+        return shown[..., 0].astype(np.float32)
+    out = values.astype(np.float32)
+    if values.dtype.kind == "f" and not np.isfinite(out).all():
+        raise InputError(
+            f"{IMAGE_KEY}: {path} holds values that are no numbers (NaN or infinite), as masks leave them; give these "
+            "voxels a grey value, or crop them away"
+        )
+    return out
+
+
+def _refuse_labels(volume: DiskVolume, path: str) -> None:
+    """Refuse an image of few distinct values."""
+    values = volume.values()
+    flat = values.reshape(-1)
+    if len(np.unique(flat[:: max(1, flat.size // SAMPLE)])) > FEW:
+        return
+    found: set[float] = set()
+    for layer in values:
+        found |= set(np.unique(layer).tolist())
+        if len(found) > FEW:
+            return
+    if len(found) == 1:
+        raise InputError(
+            f"{IMAGE_KEY}: all voxels of {path} have the value {found.pop():g}; there is nothing to tell apart"
+        )
+    raise InputError(
+        f"{IMAGE_KEY}: {path} holds {len(found)} distinct values only, as one does that is segmented already; name the "
+        "grey image, or say grey = true if these are grey values"
+    )
+
+
+def _no_layers(window: Window, step: int) -> Iterator[NDArray[Any]]:
+    raise AssertionError("rank 0 has the pixels")
+
+
+def _giga(count: float) -> str:
+    return f"{count / 1e9:.3g} GB"

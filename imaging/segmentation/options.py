@@ -1,0 +1,73 @@
+"""What a segmentation is asked for, validated and in SI; no heavy imports."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+Method = Literal["thresholds", "otsu", "multi-otsu", "multistage", "regions"]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A length in space, or a number of voxels along each axis."""
+
+    value: float
+    in_voxels: bool
+
+    def voxels(self, voxel_size: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Voxels along (z, y, x).
+
+        Args:
+            voxel_size: m, (z, y, x).
+        """
+        z, y, x = (self.value if self.in_voxels else self.value / edge for edge in voxel_size)
+        return z, y, x
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size below which something is small: voxels, or the diameter of a sphere (in 2D a disk) as large."""
+
+    value: float  # voxels, or m
+    in_voxels: bool
+
+    def voxels(self, voxel_size: tuple[float, ...]) -> float:
+        """Voxels of what is just not small.
+
+        Args:
+            voxel_size: m, for each axis that the image has.
+        """
+        if self.in_voxels:
+            return self.value
+        measure = 1.0
+        for edge in voxel_size:
+            measure *= self.value / edge
+        return measure * (0.5235987755982988 if len(voxel_size) == 3 else 0.7853981633974483)
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """How far thresholds or votes are moved to see what depends on them."""
+
+    shift: float = 0.1  # of the contrast between the two phases; of the votes
+    phases: tuple[str, ...] | None = None  # of which moved images are written; None: all
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """A segmentation, but for its image and filters."""
+
+    phases: tuple[str, ...]  # labels 1, 2, ...; from dark to bright where thresholds decide
+    method: Method
+    thresholds: tuple[float, ...] = ()  # of method thresholds
+    certainty: Certainty = field(default_factory=Certainty)
+
+
+@dataclass(frozen=True)
+class Scribbles:
+    """A sparse label image."""
+
+    path: str
+    folder: str = ""
+    held: NDArray[Any] | None = field(default=None, compare=False, repr=False)  # ([z,] y, x), in place of a file

@@ -1,0 +1,164 @@
+"""The way from grey values to labels, and how sure they are."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.collective import on_first_rank
+from microlith.imaging.segmentation import thresholds
+from microlith.imaging.segmentation.decisions import ByThresholds, Decision
+from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
+from microlith.imaging.segmentation.filters import Filter, Filtered, filtered
+from microlith.imaging.segmentation.grey_image import GreyImage, read_grey
+from microlith.imaging.segmentation.histogram import Histogram, histogram
+from microlith.imaging.segmentation.options import SegmentOptions
+from microlith.imaging.segmentation.thresholds import Favoured
+from microlith.imaging.typing import Numbers, Phases, Singles
+
+PERCENT = 100  # of a margin, as it is stored
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """The labels with a phase that loses, and one that gets, what is doubtful."""
+
+    smaller: DiskVolume
+    larger: DiskVolume
+    voxels: tuple[int, int]  # of the phase in each
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """What a segmentation gives; the volumes lie in the workshop's folder."""
+
+    phases: tuple[str, ...]
+    dim: int
+    voxel_size: tuple[float, float, float]  # m, (z, y, x)
+    raw: DiskVolume  # grey values before the filters
+    grey: DiskVolume  # and after them
+    labels: DiskVolume  # uint8, index of the phase
+    margin: DiskVolume  # uint8, hundredths
+    moved: dict[str, Moved]  # by phase
+    counts: tuple[int, ...]  # voxels of each phase
+    doubtful: int  # voxels whose margin is below the shift
+    histogram: Histogram  # after the filters
+    filters: tuple[Filtered, ...]
+    decision: Decision = field(repr=False)
+    found: dict[str, Any] = field(default_factory=dict)  # what the method found out
+
+
+def segmented(
+    image: GreyImage,
+    filters: tuple[Filter, ...],
+    options: SegmentOptions,
+    workshop: Workshop,
+    few_is_grey: bool = False,
+    tell: Tell = quiet,
+) -> Segmented:
+    """Segment an image; collective.
+
+    Args:
+        image: The image.
+        filters: In their order.
+        options: Method, clean-up, certainty.
+        workshop: Where volumes lie, and the ranks.
+        few_is_grey: As of `read_grey`.
+        tell: Hears how far it is.
+
+    Raises:
+        InputError: The image or an option is at fault.
+    """
+    raw = read_grey(image, workshop, few_is_grey, named(tell, "reading"))
+    grey, done = filtered(raw, filters, image.voxel_size, workshop, tell)
+    counted = histogram(grey, workshop, tell=named(tell, "histogram"))
+    decision = on_first_rank(workshop.comm, lambda: decided(grey, counted, options))
+    labels, counts = _labels("labels", decision, None, len(options.phases), image, workshop, tell)
+    _refuse_empty(counts, options)
+    margin = workshop.new("margin", image.shape, np.uint8)
+    workshop.fill(margin, lambda layers: _percent(decision.margin(layers)), decision.halo)
+    moved = {}
+    for phase in options.certainty.phases or options.phases:
+        index = options.phases.index(phase)
+        pair = []
+        for side, sign in (("smaller", -1), ("larger", 1)):
+            favoured = Favoured(index, sign * options.certainty.shift)
+            pair.append(_labels(f"{side}-{index}", decision, favoured, len(options.phases), image, workshop, tell))
+        (smaller, less), (larger, more) = pair
+        moved[phase] = Moved(smaller, larger, (less[index], more[index]))
+    limit = round(PERCENT * options.certainty.shift)
+    doubtful = sum(workshop.each(image.shape, lambda layers: int((margin.values()[layers.write] < limit).sum())))
+    return Segmented(
+        phases=options.phases,
+        dim=image.dim,
+        voxel_size=image.voxel_size,
+        raw=raw,
+        grey=grey,
+        labels=labels,
+        margin=margin,
+        moved=moved,
+        counts=counts,
+        doubtful=doubtful,
+        histogram=counted,
+        filters=done,
+        decision=decision,
+        found=decision.found,
+    )
+
+
+def decided(grey: DiskVolume, counted: Histogram, options: SegmentOptions) -> Decision:
+    """What a method of thresholds decides by; on one rank.
+
+    Raises:
+        InputError: The thresholds or the number of phases are at fault.
+    """
+    if options.method == "thresholds":
+        cuts = thresholds.given(options.thresholds, counted)
+    else:
+        cuts = thresholds.otsu(counted, len(options.phases))
+    return ByThresholds(
+        grey, cuts, {"thresholds": cuts.values, "mean_grey": dict(zip(options.phases, cuts.means, strict=True))}
+    )
+
+
+def _percent(margin: Singles) -> Phases:
+    return np.minimum(np.floor(margin * PERCENT), PERCENT).astype(np.uint8)
+
+
+def _labels(
+    name: str,
+    decision: Decision,
+    favoured: Favoured | None,
+    phases: int,
+    image: GreyImage,
+    workshop: Workshop,
+    tell: Tell,
+) -> tuple[DiskVolume, tuple[int, ...]]:
+    """Labels of all voxels, and how many there are of each phase; collective."""
+    volume = workshop.new(name, image.shape, np.uint8)
+    workshop.fill(
+        volume,
+        lambda layers: decision.classed(layers, favoured),
+        decision.halo,
+        named(tell, f"labels, {name}"),
+    )
+    return volume, counts_of(volume, phases, workshop)
+
+
+def counts_of(volume: DiskVolume, phases: int, workshop: Workshop) -> tuple[int, ...]:
+    """Voxels of each phase; collective."""
+
+    def counted(layers: Layers) -> Numbers:
+        return np.bincount(volume.values()[layers.write].ravel(), minlength=phases)
+
+    return tuple(int(n) for n in np.sum(workshop.each(volume.shape, counted), axis=0))
+
+
+def _refuse_empty(counts: tuple[int, ...], options: SegmentOptions) -> None:
+    empty = [name for name, count in zip(options.phases, counts, strict=True) if not count]
+    if empty:
+        raise InputError(
+            f"[segmentation] phases: no voxel is left for {', '.join(empty)}; correct thresholds, rules or scribbles, "
+            "or leave the phase out"
+        )

@@ -1,0 +1,135 @@
+"""Thresholds of grey values: given, or found in the histogram of the whole volume."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.segmentation.histogram import Histogram
+from microlith.imaging.typing import Phases, Singles
+
+MOST_STEPS = 200  # of an iteration for thresholds
+MOST_OTSU = 5  # phases; the time grows as the bins to the power of one less
+
+
+@dataclass(frozen=True)
+class Favoured:
+    """A phase that gets what is doubtful, or loses it."""
+
+    phase: int  # index
+    shift: float  # above 0: the phase gets larger; as Certainty.shift
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Thresholds between phases from dark to bright, and how bright the phases are."""
+
+    values: tuple[float, ...]  # ascending; voxels from a threshold on belong to the brighter phase
+    means: tuple[float, ...]  # mean grey value of each phase
+
+    @property
+    def contrasts(self) -> tuple[float, ...]:
+        """Difference between the means on either side of each threshold, of at least a tenth of the largest one."""
+        found = [abs(b - a) for a, b in pairwise(self.means)]
+        return tuple(max(contrast, 0.1 * max(found)) for contrast in found)
+
+    def moved(self, favoured: Favoured) -> tuple[float, ...]:
+        """The thresholds around a phase moved away from it, or towards it; they don't pass each other."""
+        values = list(self.values)
+        for i, contrast in enumerate(self.contrasts):
+            if i == favoured.phase - 1:
+                values[i] -= favoured.shift * contrast
+            if i == favoured.phase:
+                values[i] += favoured.shift * contrast
+        below, above = favoured.phase - 1, favoured.phase
+        if below >= 0 and above < len(values) and values[below] > values[above]:  # nothing is left of the phase
+            values[below] = values[above] = 0.5 * (self.values[below] + self.values[above])
+        for i in range(below - 1, -1, -1):
+            values[i] = min(values[i], values[i + 1])
+        for i in range(above + 1, len(values)):
+            values[i] = max(values[i], values[i - 1])
+        return tuple(values)
+
+    def classed(self, grey: Singles, favoured: Favoured | None = None) -> Phases:
+        """Index of the phase of each grey value, with one of them favoured or not."""
+        values = self.values if favoured is None else self.moved(favoured)
+        return np.digitize(grey, np.array(values, np.float64)).astype(np.uint8)
+
+    def margin(self, grey: Singles) -> Singles:
+        """How far each grey value is from the nearest threshold, per contrast there; 1 at most."""
+        out = np.ones(grey.shape, np.float32)
+        for value, contrast in zip(self.values, self.contrasts, strict=True):
+            np.minimum(out, np.abs(grey - np.float32(value)) / np.float32(contrast or 1.0), out=out)
+        return out
+
+
+def cuts_at(values: tuple[float, ...], counted: Histogram) -> Cuts:
+    """Thresholds, with the means of what is between them."""
+    ends = (-np.inf, *values, np.inf)
+    return Cuts(values, tuple(counted.mean(low, high) for low, high in pairwise(ends)))
+
+
+def given(values: tuple[float, ...], counted: Histogram) -> Cuts:
+    """Thresholds that the user gives.
+
+    Raises:
+        InputError: They are outside the grey values, so that a phase has no voxel.
+    """
+    low, high = float(counted.edges[0]), float(counted.edges[-1])
+    for value in values:
+        if not low < value < high:
+            raise InputError(
+                f"[segmentation] thresholds: {value:g} is outside the grey values after the filters, which go from "
+                f"{counted.quantile(0.0):.6g} to {high:.6g}; choose one between them"
+            )
+    return cuts_at(values, counted)
+
+
+def otsu(counted: Histogram, phases: int) -> Cuts:
+    """Thresholds that make the grey values within the phases vary least (Otsu 1979; of several, Liao et al. 2001).
+
+    Args:
+        counted: The histogram.
+        phases: How many, 2 to MOST_OTSU.
+
+    Raises:
+        InputError: There are fewer distinct grey values than phases.
+    """
+    from skimage.filters import threshold_multiotsu, threshold_otsu
+
+    coarse = counted.coarse()
+    counts, centres = coarse.counts.astype(np.float64), coarse.centres
+    if np.count_nonzero(counts) < phases:
+        raise InputError(
+            f"[segmentation] phases: expected at most as many as there are distinct grey values, "
+            f"{np.count_nonzero(counts)}, got {phases}"
+        )
+    step = float(centres[1] - centres[0])
+    if phases == 2:
+        found = [threshold_otsu(hist=(counts, centres))]
+    else:
+        found = list(threshold_multiotsu(classes=phases, hist=(counts, centres)))
+    # skimage gives the last bin of the darker phase, of several that are as good the first
+    return settled(tuple(float(value) + 0.5 * step for value in found), counted)
+
+
+def settled(values: tuple[float, ...], counted: Histogram) -> Cuts:
+    """Thresholds moved to the middle between the means on either side, again and again, until they stay (isodata).
+
+    Where the grey values within the phases vary least, this holds (Ridler and Calvard 1978); of thresholds in an empty
+    stretch of the histogram, which are all as good, it takes the middle.
+
+    Args:
+        values: To begin with.
+        counted: The histogram.
+    """
+    step = float(counted.edges[1] - counted.edges[0])
+    cuts = cuts_at(values, counted)
+    for _ in range(MOST_STEPS):
+        middles = tuple(0.5 * (a + b) for a, b in pairwise(cuts.means))
+        still = max(abs(a - b) for a, b in zip(middles, cuts.values, strict=True)) < 1e-3 * step
+        cuts = cuts_at(middles, counted)
+        if still:
+            break
+    return cuts

@@ -1,0 +1,169 @@
+"""The keys of the file that `microlith segment` takes; made as those of the case file are."""
+
+# ruff: noqa: D102 -- what the methods of each kind do is said once, by `Kind`
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from microlith.imaging.segmentation.options import Extent
+from microlith.workflow.schema.keys import IMAGE
+from microlith.workflow.schema.kinds import Choice, Either, Flag, Kind, ListOf, Number, Place, Quantity, Text
+from microlith.workflow.schema.shared_keys import phase_name
+from microlith.workflow.schema.tables import NAME, Key, Table
+from microlith.workflow.schema.units import LENGTH
+
+METHODS = ("thresholds", "otsu", "multi-otsu", "multistage", "regions")
+FILTERS = ("median", "gaussian")  # in their order
+
+
+@dataclass(frozen=True)
+class Converted(Kind):
+    """What another kind parses to, made into something else."""
+
+    kind: Kind
+    convert: Callable[[Any], Any]
+
+    def expected(self) -> str:
+        return self.kind.expected()
+
+    def accepts(self, value: object) -> bool:
+        return self.kind.accepts(value)
+
+    def _parse(self, value: Any, at: Place) -> Any:
+        return self.convert(self.kind.parse(value, at))
+
+    def json(self) -> dict[str, Any]:
+        return self.kind.json()
+
+
+def _voxels(value: float) -> Extent:
+    return Extent(float(value), True)
+
+
+def _length(value: float) -> Extent:
+    return Extent(value, False)
+
+
+extent = Either((Converted(Number(above=0), _voxels), Converted(Quantity(LENGTH, "40 nm"), _length)))
+radius = Number(1, 20, whole=True)
+
+
+def _image_key(key: Key) -> Key:
+    """A key of [image] as it is for grey values."""
+    if key.name == "file":
+        doc = key.doc.replace("Segmented image", "Image of grey values")
+        return replace(key, doc=doc)
+    if key.name == "raw":
+        assert isinstance(key.kind, Table)
+        number = Text(
+            'a number type such as "uint16" or "<f4"',
+            r"^([<>=|]?([ui][1248]|f[48])|u?int(8|16|32|64)|float(32|64))$",
+        )
+        keys = tuple(
+            replace(one, kind=number, doc="NumPy's name of the number type, with its byte order.")
+            if one.name == "dtype"
+            else one
+            for one in key.kind.keys
+        )
+        return replace(key, kind=replace(key.kind, keys=keys))
+    return key
+
+
+GREY_IMAGE = Table(
+    "the table [image]",
+    (
+        *(_image_key(key) for key in IMAGE.keys if key.name != "coarsen"),
+        Key(
+            "grey",
+            Flag(),
+            "Whether an image of at most 16 distinct values is taken for one of grey values; else it is refused, as it "
+            "is rather segmented already.",
+            default=False,
+        ),
+    ),
+    doc="The image of grey values; cropped before all else.",
+    section=True,
+)
+
+FILTERS_TABLE = Table(
+    "the table [filters]",
+    (
+        Key("median", radius, "Median of a cube; the number of voxels from its middle to its sides."),
+        Key(
+            "gaussian",
+            extent,
+            "Gaussian: its standard deviation, in voxels or as a length.",
+        ),
+        Key(
+            "order",
+            ListOf(Choice(FILTERS), "names of filters"),
+            f"Order of the filters, where it is another than: {', '.join(FILTERS)}.",
+        ),
+    ),
+    doc="Filters of the grey values, in the order of this list unless `order` says another.",
+    section=True,
+)
+
+SEGMENTATION = Table(
+    "the table [segmentation]",
+    (
+        Key(
+            "phases",
+            ListOf(replace(phase_name, pattern=f"^{NAME}$"), "names of phases", 2, 255),
+            "The phases; from dark to bright, unless the method is regions. The first has label 1 in the result, the "
+            "second 2, and so on.",
+            required=True,
+        ),
+        Key(
+            "method",
+            Choice(METHODS[:3]),
+            "thresholds: as given. otsu, multi-otsu: thresholds between two, or several, phases that make the grey "
+            "values within each vary least.",
+            required=True,
+        ),
+        Key(
+            "thresholds",
+            ListOf(Number(), "grey values", 1),
+            "Grey values after the filters, ascending, one less than phases; a voxel of just this value belongs to the "
+            "brighter phase.",
+            only=("thresholds",),
+            needed_by=("thresholds",),
+        ),
+    ),
+    doc="How voxels get their labels.",
+    section=True,
+    tag="method",
+)
+
+CERTAINTY = Table(
+    "the table [certainty]",
+    (
+        Key(
+            "shift",
+            Number(above=0, below=0.5),
+            "How far thresholds are moved to either side, as a share of the contrast between the two phases; of voxels "
+            "nearer to a threshold than this the label is doubtful.",
+            default=0.1,
+        ),
+        Key(
+            "phases",
+            ListOf(phase_name, "names of phases"),
+            "Phases of which two more label images are written, one where it loses and one where it gets what is "
+            "doubtful; if left out all.",
+        ),
+    ),
+    doc="How sure the labels are.",
+    section=True,
+)
+
+SEGMENT = Table(
+    "a segmentation file",
+    (
+        Key("title", Text("a text"), "Title; if left out the file's name."),
+        Key("image", GREY_IMAGE, "The image of grey values.", required=True),
+        Key("filters", FILTERS_TABLE, "Filters of the grey values.", default={}),
+        Key("segmentation", SEGMENTATION, "How voxels get their labels.", required=True),
+        Key("certainty", CERTAINTY, "How sure the labels are.", default={}),
+    ),
+)

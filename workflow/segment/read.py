@@ -1,0 +1,118 @@
+"""Reads a segmentation file: TOML to a validated `Request` in SI."""
+
+from collections import Counter
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from microlith.imaging.segmentation.filters import Filter, Gaussian, Median
+from microlith.imaging.segmentation.options import Certainty, SegmentOptions
+from microlith.imaging.segmentation.thresholds import MOST_OTSU
+from microlith.workflow.case.read import IN_MEMORY, image_source
+from microlith.workflow.case.toml_file import read_toml
+from microlith.workflow.schema.kinds import Place, nearest
+from microlith.workflow.schema.segment_keys import FILTERS, SEGMENT
+from microlith.workflow.segment.request import Request
+
+
+def load_request(path: Path) -> Request:
+    """Reads and checks a segmentation file; everything is checked that can be without opening the image.
+
+    Args:
+        path: Of the TOML file; names of files in it are relative to its folder.
+
+    Raises:
+        InputError: The file can't be read or something in it is wrong.
+    """
+    return request_of(read_toml(path), path)
+
+
+def request_of(tables: Mapping[str, Any], path: Path, image: NDArray[Any] | None = None) -> Request:
+    """Checks what a segmentation file holds.
+
+    Args:
+        tables: Tables, keys and values as in the file.
+        path: Of the file, or a name for messages beside which files are looked for.
+        image: ([z,] y, x) grey values, in place of a file.
+
+    Raises:
+        InputError: Something in it is wrong.
+    """
+    at = Place(str(path))
+    if image is not None:
+        tables = {**tables, "image": {**tables.get("image", {}), "file": IN_MEMORY}}
+    raw = SEGMENT.parse(dict(tables), at)
+    few_is_grey = raw["image"].pop("grey")
+    return Request(
+        path=path.absolute(),
+        title=raw.get("title", path.stem),
+        image=image_source({**raw["image"], "coarsen": 1}, path.parent, at.child("image", section=True), image),
+        few_is_grey=few_is_grey,
+        filters=_filters(raw["filters"], at.child("filters", section=True)),
+        options=_options(raw, at),
+    )
+
+
+def _filters(raw: dict[str, Any], at: Place) -> tuple[Filter, ...]:
+    """The filters in their order."""
+    asked = [name for name in FILTERS if name in raw]
+    order = raw.get("order", asked)
+    for name in order:
+        if name not in asked:
+            raise at.child("order").error(f'"{name}" is not asked for; add its key, or leave it out of the order')
+    if sorted(order) != sorted(asked):
+        missing = [name for name in asked if name not in order]
+        what = f'"{missing[0]}" is missing' if missing else "a filter is named twice"
+        raise at.child("order").error(f"{what}; name each filter that is asked for once")
+    return tuple(_filter(name, raw[name]) for name in order)
+
+
+def _filter(name: str, value: Any) -> Filter:
+    match name:
+        case "median":
+            return Median(value)
+        case _:
+            return Gaussian(value)
+
+
+def _options(raw: dict[str, Any], at: Place) -> SegmentOptions:
+    own, section = raw["segmentation"], at.child("segmentation", section=True)
+    phases = own["phases"]
+    twice = [name for name, count in Counter(phases).items() if count > 1]
+    if twice:
+        raise section.child("phases").error(f'"{twice[0]}" is named twice; each phase has one name')
+    if own["method"] == "otsu" and len(phases) > 2:
+        raise section.child("method").error(
+            f'"otsu" tells two phases apart, got {len(phases)}; take "multi-otsu" or "multistage"'
+        )
+    if own["method"] == "multi-otsu" and len(phases) > MOST_OTSU:
+        raise section.child("method").error(
+            f'"multi-otsu" tells at most {MOST_OTSU} phases apart, got {len(phases)}; take "multistage"'
+        )
+    _check_thresholds(own.get("thresholds"), len(phases), section)
+    certainty = raw["certainty"]
+    moved = certainty.get("phases")
+    for i, name in enumerate(moved or ()):
+        if name not in phases:
+            where = at.child("certainty", section=True).child("phases").item(i)
+            raise where.error(f'"{name}" is no phase of [segmentation]; {nearest(name, list(phases), "phases")}')
+    return SegmentOptions(
+        phases=phases,
+        method=own["method"],
+        thresholds=own.get("thresholds", ()),
+        certainty=Certainty(certainty["shift"], moved),
+    )
+
+
+def _check_thresholds(values: tuple[float, ...] | None, phases: int, section: Place) -> None:
+    if values is None:
+        return
+    at = section.child("thresholds")
+    if len(values) != phases - 1:
+        raise at.error(f"expected {phases - 1}, one less than there are phases, got {len(values)}")
+    for i, (low, high) in enumerate(pairwise(values), start=1):
+        if high <= low:
+            raise at.item(i).error(f"thresholds have to increase; {high:g} follows {low:g}")

@@ -1,0 +1,71 @@
+"""What a segmentation found, as JSON and in words."""
+
+from typing import Any
+
+import numpy as np
+
+from microlith.imaging.segmentation.segment import Segmented
+from microlith.workflow.segment.request import Request
+
+
+def entries(request: Request, found: Segmented) -> dict[str, Any]:
+    """All that segment.json says, but for versions, image and times."""
+    voxels = int(np.prod(found.labels.shape, dtype=np.int64))
+    return {
+        "title": request.title,
+        "shape": list(found.labels.shape if found.dim == 3 else found.labels.shape[1:]),
+        "voxel_size_m": list(found.voxel_size if found.dim == 3 else found.voxel_size[1:]),
+        "filters": [{"name": done.name, "how": done.how} for done in found.filters],
+        "method": request.options.method,
+        **found.found,
+        "phases": {
+            name: {
+                "label": index + 1,
+                "voxels": count,
+                "volume_fraction": count / voxels,
+                **_moved_entries(found, name, voxels),
+            }
+            for index, (name, count) in enumerate(zip(found.phases, found.counts, strict=True))
+        },
+        "certainty": {
+            "shift": request.options.certainty.shift,
+            "doubtful_voxels": found.doubtful,
+            "doubtful_share": found.doubtful / voxels,
+        },
+    }
+
+
+def _moved_entries(found: Segmented, name: str, voxels: int) -> dict[str, float]:
+    moved = found.moved.get(name)
+    if moved is None:
+        return {}
+    return {"volume_fraction_smaller": moved.voxels[0] / voxels, "volume_fraction_larger": moved.voxels[1] / voxels}
+
+
+def text(told: dict[str, Any]) -> str:
+    """The same for people."""
+    lines = [told["title"], "=" * len(told["title"]), ""]
+    shape = " x ".join(str(n) for n in told["shape"][::-1])
+    edges = " x ".join(f"{edge * 1e9:.4g}" for edge in told["voxel_size_m"][::-1])
+    axes = "x, y, z" if len(told["shape"]) == 3 else "x, y"
+    lines += [f"{shape} voxels of {edges} nm ({axes})", ""]
+    lines += [f"filter {i}: {f['name']}, {f['how']}" for i, f in enumerate(told["filters"], 1)] or ["no filters"]
+    lines += ["", f"method: {told['method']}"]
+    if "thresholds" in told:
+        lines += [f"thresholds: {', '.join(f'{t:.6g}' for t in told['thresholds'])}"]
+        lines += [f"mean grey value of {name}: {mean:.6g}" for name, mean in told["mean_grey"].items()]
+    lines += [*told.get("stages", ()), ""]
+    for name, phase in told["phases"].items():
+        span = ""
+        if "volume_fraction_smaller" in phase:
+            low, high = 100 * phase["volume_fraction_smaller"], 100 * phase["volume_fraction_larger"]
+            span = f" ({low:.2f} to {high:.2f} %)"
+        lines.append(f"label {phase['label']}, {name}: {100 * phase['volume_fraction']:.2f} %{span}")
+    sure = told["certainty"]
+    lines += [
+        "",
+        f"doubtful: {100 * sure['doubtful_share']:.2f} % of the voxels, which change their label where thresholds or "
+        f"votes are moved by {sure['shift']:g} of the contrast",
+        "In brackets: the volume fraction where the phase loses, and where it gets, what is doubtful.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,20 @@
+"""What a segmentation file asks for, validated and in SI."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from microlith.imaging.options import ImageSource
+from microlith.imaging.segmentation.filters import Filter
+from microlith.imaging.segmentation.options import SegmentOptions
+
+
+@dataclass(frozen=True)
+class Request:
+    """The segmentation file as understood."""
+
+    path: Path  # of the file
+    title: str
+    image: ImageSource
+    few_is_grey: bool  # whether an image of few distinct values is one of greys
+    filters: tuple[Filter, ...]  # in their order
+    options: SegmentOptions
