@@ -4,7 +4,7 @@ from microlith.workflow.schema.kinds import Choice, ListOf
 from microlith.workflow.schema.shared_keys import phase_name
 from microlith.workflow.schema.tables import Key, Table
 
-MEASUREMENTS = ("volume_fractions",)  # in the order in which they are made
+MEASUREMENTS = ("volume_fractions", "surfaces")  # in the order in which they are made
 
 ANALYSIS = Table(
     "the table [analysis]",

@@ -1,0 +1,131 @@
+"""Voxel faces between phases, and the share of a smooth surface that each of them stands for.
+
+A surface that is built of voxel faces has up to sqrt(3) times the area of the smooth one. So each face counts as the
+part of the tangent plane that it is the projection of: its own area times |n . e|, with e its normal and n that of the
+surface, the direction of the gradient of the difference of both phases' indicators after a Gaussian blur (Lenoir,
+Malandain and Bertrand 1996; Coeurjolly, Flin, Teytaud and Tougne 2003). What is left of the stairs goes as 1/sigma^2,
+so that two widths of the blur tell the limit: (4 A(2) - A(1)) / 3.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from microlith.imaging.image.passes import Halo, Slab
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.typing import Array, Numbers, Phases, Singles
+
+WIDTHS = (1.0, 2.0)  # of the blur, per longest edge of a voxel
+CUT = 4.0  # widths at which the blur is cut off
+EXACT = 2.0**-26  # of a voxel's largest face: areas are rounded to multiples of it, so that sums are exact
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """Faces between unlike voxels of a slab, across one axis."""
+
+    axis: int  # of the array
+    here: Numbers  # (n,) places of the voxels before them in the slab with its halo, flattened
+    there: Numbers  # (n,) and of those behind
+    phase: tuple[Phases, Phases]  # (n,) each
+    normals: tuple[Array, Array]  # (n, dim) each, along the array's axes, for both widths
+    area: Array  # (n,) m^2 (m in 2D), of the smooth surface
+
+    def projected(self, face: float, direction: Array) -> Array:
+        """Area (n,) of the smooth surface as seen along a unit vector in the order of the array's axes."""
+        first, second = (np.abs(n[:, self.axis]) * np.abs(n @ direction) for n in self.normals)
+        return np.asarray(face * (4 * second - first) / 3)
+
+
+def face_halo(volume: LabelVolume) -> Halo:
+    """Layers around a slab that its faces need."""
+    reach = math.ceil(CUT * WIDTHS[-1] * max(volume.voxel_size) / volume.voxel_size[0]) + 2
+    return reach, reach
+
+
+def face_areas(volume: LabelVolume) -> Array:
+    """Area (dim,) of a voxel's face across each axis of the array, m^2 (m in 2D)."""
+    return np.asarray(volume.voxel_measure / np.array(volume.voxel_size))
+
+
+def exact_unit(volume: LabelVolume) -> float:
+    """Area that areas are rounded to multiples of, m^2 (m in 2D)."""
+    return float(face_areas(volume).max()) * EXACT
+
+
+def slab_faces(volume: LabelVolume, slab: Slab) -> Iterator[Faces]:
+    """The faces between a slab's voxels, and the area of the smooth surface that each stands for.
+
+    Args:
+        volume: The image.
+        slab: With the halo that `face_halo` says.
+
+    Yields:
+        Those across each axis of the array; a face between two slabs is the first one's.
+    """
+    if slab.empty:
+        return
+    size = np.array(volume.voxel_size)
+    blurred = [blurred_indicators(slab.phase, width * size.max() / size) for width in WIDTHS]
+    areas = face_areas(volume)
+    layer = math.prod(slab.phase.shape[1:])
+    flat = slab.phase.ravel()
+    for axis, step in enumerate(np.eye(volume.dim, dtype=int).tolist()):
+        one, other = slab.pairs(step)
+        at = np.nonzero(one != other)
+        here = np.ravel_multi_index((at[0] + slab.own.start, *at[1:]), slab.phase.shape)
+        there = here + (layer if axis == 0 else math.prod(slab.phase.shape[axis + 1 :]))
+        phases = flat[here], flat[there]
+        first, second = (_normals(f, axis, here, there, phases, size) for f in blurred)
+        area = areas[axis] * (4 * np.abs(second[:, axis]) - np.abs(first[:, axis])) / 3
+        yield Faces(axis, here, there, phases, (first, second), area)
+
+
+def blurred_indicators(phase: Phases, widths: Array) -> Singles:
+    """Indicator of each phase after the blur, (phases that are there or lower, ...).
+
+    Args:
+        phase: ([z,] y, x)
+        widths: (dim,) of the Gaussian, voxels.
+    """
+    count = int(phase.max(initial=0)) + 1
+    out = np.zeros((count, *phase.shape), np.float32)
+    for value in np.flatnonzero(np.bincount(phase.ravel(), minlength=count)):
+        gaussian_filter((phase == value).astype(np.float32), widths, mode="nearest", truncate=CUT, output=out[value])
+    return out
+
+
+def _normals(
+    blurred: Singles, axis: int, here: Numbers, there: Numbers, phases: tuple[Phases, Phases], size: Array
+) -> Array:
+    """Unit normals (n, dim) of the surface between both phases, at faces."""
+    shape = blurred.shape[1:]
+    voxels = math.prod(shape)
+    flat = blurred.reshape(-1)
+    first, second = (values.astype(np.int64) * voxels for values in phases)
+
+    def difference(place: Numbers) -> Singles:
+        return flat[first + place] - flat[second + place]
+
+    normal = np.empty((len(here), len(shape)))
+    for along, n in enumerate(shape):
+        if along == axis:
+            normal[:, along] = (difference(there) - difference(here)) / size[along]
+            continue
+        stride = math.prod(shape[along + 1 :])
+        slope = np.zeros(len(here))
+        for place in (here, there):
+            index = place // stride % n
+            up, down = index < n - 1, index > 0
+            slope += (difference(place + stride * up) - difference(place - stride * down)) / np.maximum(
+                up.astype(np.int8) + down, 1
+            )
+        normal[:, along] = slope / (2 * size[along])
+    length = np.linalg.norm(normal, axis=1, keepdims=True)
+    normal[length[:, 0] == 0, axis] = 1.0  # no direction is told: the face itself
+    length[length == 0] = 1.0
+    normal /= length
+    return normal
