@@ -87,9 +87,9 @@ def direction_weights(voxel_size: tuple[float, ...]) -> Array:
         sights = np.stack([np.sin(angle), np.cos(angle)], axis=1)
     else:  # even over the sphere: Fibonacci's lattice
         height = 1 - (2 * np.arange(SIGHTS) + 1) / SIGHTS
-        angle = np.pi * (1 + math.sqrt(5)) * np.arange(SIGHTS)
+        turn = np.pi * (1 + math.sqrt(5)) * np.arange(SIGHTS)
         wide = np.sqrt(1 - height**2)
-        sights = np.stack([height, wide * np.cos(angle), wide * np.sin(angle)], axis=1)
+        sights = np.stack([height, wide * np.cos(turn), wide * np.sin(turn)], axis=1)
     return np.asarray(nnls(np.abs(sights @ unit.T), np.ones(SIGHTS))[0])
 
 
