@@ -121,7 +121,9 @@ def euler(prepared: Prepared, steps: int, groups: int, time_limit: float) -> tup
     dynamics = Dynamics(problem)
     method = choose_method(prepared.case.solver.linear, problem.space.mesh.topology.dim, problem.unknowns)
     degree = problem.space.element.basix_element.degree
-    stepper = Stepper(dynamics, method, NEWTON_INNER, problem.space.mesh.topology.dim, degree)
+    stepper = Stepper(
+        dynamics, method, NEWTON_INNER, problem.space.mesh.topology.dim, degree, prepared.case.time.tolerance
+    )
     lengths = np.repeat(2.0 ** np.arange(groups), [len(part) for part in np.array_split(np.arange(steps), groups)])
     ends = np.cumsum(lengths / lengths.sum())
     ends[-1] = 1.0

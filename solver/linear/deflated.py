@@ -63,7 +63,7 @@ class Deflated:
         """
         self._mass, self._graph, self._gamma, self._pc = mass, graph, gamma, pc
         self._in, self._out = mass.createVecRight(), mass.createVecLeft()
-        self._z = _indicators(stiff, graph.owned)
+        self._z = indicators(stiff, graph.owned)
         self._az = _times_indicators(mass, graph, gamma, stiff)
         self._zaz = _between_indicators(self._z, self._az, stiff, graph.comm)
         self._inverse = _Inverse(self._zaz)
@@ -151,7 +151,7 @@ class _Inverse:
         return self._scale * self._solve(self._scale * right)
 
 
-def _indicators(stiff: StiffClusters, size: int) -> csr_array:
+def indicators(stiff: StiffClusters, size: int) -> csr_array:
     """Z, (size, columns), of the first unknowns of this rank."""
     rows = np.concatenate([np.flatnonzero(label[:size] >= 0) for label in stiff.labels])
     columns = np.concatenate([label[:size][label[:size] >= 0] for label in stiff.labels])
@@ -161,7 +161,7 @@ def _indicators(stiff: StiffClusters, size: int) -> csr_array:
 def _times_indicators(mass: PETSc.Mat, graph: Differences, gamma: float, stiff: StiffClusters) -> csr_array:
     """(M + γK) Z, (owned, columns): of K only what leaves a cluster, as within it differences are zero."""
     shape = (graph.owned, stiff.count)
-    storage = graph.local(mass) @ _indicators(stiff, graph.owned + graph.ghost_count)
+    storage = graph.local(mass) @ indicators(stiff, graph.owned + graph.ghost_count)
     total = csr_array(storage)
     for label in stiff.labels:
         own, other = label[graph.rows], label[graph.columns]

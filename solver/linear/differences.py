@@ -55,14 +55,44 @@ class Differences:
         self._scatter.scatter(self._vector, self._at_ghosts)
         return np.concatenate([x, self._at_ghosts.array_r])
 
-    def times(self, x: Array) -> Array:
-        """The matrix times x, (owned,); collective."""
+    def times(self, x: Array, sums: Array | None = None) -> Array:
+        """The matrix times x, (owned,), or one with other products with 1; collective."""
         flows = self.with_ghosts(x)[self.columns]
         flows -= x[self.rows]
         flows *= self.values
-        return np.bincount(self.rows, flows, minlength=self.owned) + self.sums * x
+        return np.bincount(self.rows, flows, minlength=self.owned) + (self.sums if sums is None else sums) * x
 
     def destroy(self) -> None:
         """Free what PETSc holds."""
         for held in (self._vector, self._at_ghosts, self._scatter):
             held.destroy()
+
+
+class RowSum:
+    """The sum over some rows of a matrix, which maps constants to 0, times a vector: as a sum of differences."""
+
+    def __init__(self, matrix: PETSc.Mat, rows: Indices) -> None:
+        """Copy the entries; collective.
+
+        Args:
+            matrix: Symmetric, distributed by rows.
+            rows: Owned rows of this rank.
+        """
+        start, end = matrix.getOwnershipRange()
+        every = PETSc.IS().createStride(end - start, first=start, step=1, comm=matrix.comm)
+        chosen = PETSc.IS().createGeneral((rows + start).astype(PETSc.IntType), comm=matrix.comm)
+        part = matrix.createSubMatrix(chosen, every)
+        offsets, columns, self._values = part.getValuesCSR()
+        self._rows = np.repeat(rows, np.diff(offsets))
+        self._vector = matrix.createVecRight()
+        self._at_columns = PETSc.Vec().createSeq(len(columns), comm=PETSc.COMM_SELF)
+        places = PETSc.IS().createGeneral(columns, comm=PETSc.COMM_SELF)
+        self._scatter = PETSc.Scatter().create(self._vector, places, self._at_columns, None)
+        for held in (every, chosen, part, places):
+            held.destroy()
+
+    def of(self, x: Array) -> float:
+        """The sum over the rows of this rank, from the vector's owned entries; collective."""
+        self._vector.array[:] = x
+        self._scatter.scatter(self._vector, self._at_columns)
+        return float(self._values @ (self._at_columns.array_r - x[self._rows]))

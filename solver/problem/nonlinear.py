@@ -9,6 +9,7 @@ J. Numer. Anal. 1 (1981) 253-266, doi 10.1093/imanum/1.3.253; Chen, Larsson and 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,10 @@ from dolfinx import la
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Flags
+from microlith.solver.linear.differences import Differences
 from microlith.solver.linear.solvers import matrix_times
+from microlith.solver.linear.weighted import WeightedTerm
 from microlith.solver.physics.kirchhoff import Potential
 from microlith.solver.physics.laws import DiffusivityLaw
 from microlith.solver.physics.phases import Physics
@@ -74,6 +77,15 @@ class _Part:
     here: NDArray[np.intp]  # owned unknowns of these phases
     diffusivity: Array  # (owned,) D at them where the derivative was last taken
 
+    @cached_property
+    def graph(self) -> Differences:
+        """The matrix as differences; diffusion takes nothing from a constant."""
+        return Differences(self.matrix, np.zeros_like(self.diffusivity))
+
+    def times(self, x: Array, precise: bool) -> Array:
+        """The matrix times x, (owned,); collective."""
+        return self.graph.times(x) if precise else matrix_times(self.matrix, x)
+
 
 class NonlinearDiffusion:
     """What the phases with a law add to K u: nonlinear in u."""
@@ -107,11 +119,12 @@ class NonlinearDiffusion:
             self._parts.append(part)
         self._work = stiffness.duplicate()
 
-    def everywhere(self, u: Array) -> Array:
+    def everywhere(self, u: Array, precise: bool = False) -> Array:
         """∫ D_eff(c) ∇c·∇v dx for all v, (owned,), scaled; collective.
 
         Args:
             u: (owned,) unknowns.
+            precise: Whether to sum differences, so that what leaves one unknown enters others to the last digit.
 
         Raises:
             ArithmeticError: On all ranks, where the diffusivity is not a positive number.
@@ -123,11 +136,11 @@ class NonlinearDiffusion:
             potentials.append(phi)
         self._check(potentials)
         return sum(
-            (matrix_times(part.matrix, phi) for part, phi in zip(self._parts, potentials, strict=True)),
+            (part.times(phi, precise) for part, phi in zip(self._parts, potentials, strict=True)),
             np.zeros_like(u),
         )
 
-    def add_derivative(self, matrix: PETSc.Mat, u: Array, scale: float, free: NDArray[np.bool_]) -> None:
+    def add_derivative(self, matrix: PETSc.Mat, u: Array, scale: float, free: Flags) -> None:
         """Add scale times the derivative at u to a matrix; collective.
 
         Args:
@@ -152,11 +165,35 @@ class NonlinearDiffusion:
             self._work.diagonalScale(rows, columns)
             matrix.axpy(1.0, self._work, structure=SAME_PATTERN)
 
-    def along(self, change: Array) -> Array:
+    def along(self, change: Array, precise: bool = False) -> Array:
         """The derivative, where it was last taken, times a change of the unknowns, (owned,); collective."""
-        return sum(
-            (matrix_times(part.matrix, part.diffusivity * change) for part in self._parts), np.zeros_like(change)
-        )
+        return sum((part.times(part.diffusivity * change, precise) for part in self._parts), np.zeros_like(change))
+
+    def terms(self) -> list[WeightedTerm]:
+        """The derivative, where it was last taken, part by part; collective."""
+        return [WeightedTerm(part.graph, part.diffusivity.copy()) for part in self._parts]
+
+    def add_couplings(self, matrix: PETSc.Mat, free: Flags) -> Array:
+        """Add how strongly the derivative couples unknowns, as a symmetric matrix; collective.
+
+        Args:
+            matrix: Of the pattern of K, assembled.
+            free: (owned,) False where rows and columns are left out.
+
+        Returns:
+            (owned,) What unknowns that are left out take from a constant.
+        """
+        scale = matrix.createVecRight()
+        taken = np.zeros(len(free))
+        for part in self._parts:
+            roots = np.sqrt(np.maximum(part.diffusivity, 0.0))
+            taken -= roots * matrix_times(part.matrix, roots * ~free)
+            scale.array[:] = roots * free
+            part.matrix.copy(self._work, structure=SAME_PATTERN)
+            self._work.diagonalScale(scale, scale)
+            matrix.axpy(1.0, self._work, structure=SAME_PATTERN)
+        scale.destroy()
+        return taken * free
 
     def _check(self, values: Sequence[Array]) -> None:
         sound = all(bool(np.isfinite(some).all()) for some in values)

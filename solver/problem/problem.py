@@ -25,7 +25,7 @@ from microlith.solver.problem.discretization import Discretization, discretized
 from microlith.solver.problem.nonlinear import NonlinearTerms, nonlinear_terms
 from microlith.solver.problem.parts import parts_of
 from microlith.solver.problem.scales import Scales, scales_of
-from microlith.solver.problem.surface_fluxes import SurfaceFlux, sharpened, surface_fluxes, with_given
+from microlith.solver.problem.surface_fluxes import SurfaceFlux, sharpened, surface_fluxes, with_differences, with_given
 from microlith.solver.problem.system import LinearSystem, Load, without_held
 from microlith.solver.problem.transport import transport
 
@@ -102,6 +102,8 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
     fluxes = surface_fluxes(sides, mass, stiffness, start_amount)
     if _in_closed_form(physics, boundaries):
         fluxes = sharpened(fluxes, on, sides, mass, stiffness, start_amount)
+    else:
+        fluxes = with_differences(fluxes, stiffness)
     taken = add_transfers(on, boundaries, stiffness)
     loads = [load for boundary, some in sides for load in loads_of(on, boundary, some, mass, stiffness)]
     transfers = transfers_of(on, boundaries, loads)

@@ -22,7 +22,7 @@ from petsc4py import PETSc
 
 from microlith.imaging.typing import Array, Flags, Indices
 from microlith.solver.linear.clusters import nested_clusters, stiff_clusters
-from microlith.solver.linear.differences import Differences
+from microlith.solver.linear.differences import Differences, RowSum
 from microlith.solver.linear.shifted import PRECISION
 from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.courses import Course
@@ -50,6 +50,7 @@ class SurfaceFlux:
     given: tuple[Course, float] | None = None  # a flux given here, and the amount it brings per unit of its course
     shared: tuple[tuple[Course, float], ...] = ()  # what of fluxes given at its edges counts in rate and level here
     rounding: float = 0.0  # of level·u, per unit of u
+    by_differences: RowSum | None = None  # level·u as a sum of differences, for problems that are solved step by step
 
 
 def surface_fluxes(
@@ -128,6 +129,18 @@ def sharpened(
         found.append(min(candidates, key=lambda one: one.rounding))
     graph.destroy()
     return found
+
+
+def with_differences(fluxes: list[SurfaceFlux], transport: PETSc.Mat) -> list[SurfaceFlux]:
+    """The fluxes, by the rows of the surfaces, with sums of differences; collective.
+
+    For problems that are solved step by step, where it depends on the step whether products lose digits.
+
+    Args:
+        fluxes: As `surface_fluxes` gives them.
+        transport: As there.
+    """
+    return [replace(flux, by_differences=RowSum(transport, flux.rows)) for flux in fluxes]
 
 
 def _flags(size: int, indices: Indices) -> Flags:

@@ -17,21 +17,24 @@ from microlith.imaging.typing import Array
 class DenseOutput:
     """Functionals within the steps between two jumps or bends of what is given."""
 
-    times: Array  # (ends,) of the steps, the first where the stretch starts
+    start: float  # of the stretch
+    end: float
+    since: Array  # (ends,) of the steps, from the stretch's start: the first of them may be shorter than a time can say
     values: Array  # (ends, functionals)
     slopes: Array  # (ends, functionals); that at the start only as good as the first step
 
     def at(self, times: Array) -> tuple[Array, Array]:
         """Values (functionals, times) and how far both polynomials are from these, at times within."""
-        start, offset = self.times[0], self.times[1] - self.times[0]
-        x, bent = _bent(self.times, self.slopes, start, offset)
-        wanted = np.log1p(np.maximum(times - start, 0.0) / offset)
-        step = np.clip(np.searchsorted(self.times, times, side="left") - 1, 0, len(x) - 2)
+        offset = self.since[1]
+        x, bent = _bent(self.since, self.slopes, offset)
+        times = np.maximum(times - self.start, 0.0)
+        wanted = np.log1p(times / offset)
+        step = np.clip(np.searchsorted(self.since, times, side="left") - 1, 0, len(x) - 2)
         values = np.empty((self.values.shape[1], len(times)))
         spread = np.zeros_like(values)
         for i in np.unique(step):
             here = step == i
-            share = (times[here] - self.times[i]) / (self.times[i + 1] - self.times[i])
+            share = (times[here] - self.since[i]) / (self.since[i + 1] - self.since[i])
             if i == 0:  # so short that a line will do; the slope before is not known
                 found = self.values[0] + np.outer(share, self.values[1] - self.values[0])
             else:
@@ -62,7 +65,7 @@ class Recorded:
         count = self.stretches[0].values.shape[1]
         values, spread = np.empty((count, len(times))), np.zeros((count, len(times)))
         number = np.clip(
-            np.searchsorted([s.times[-1] for s in self.stretches], times, side="left"), 0, len(self.stretches) - 1
+            np.searchsorted([s.end for s in self.stretches], times, side="left"), 0, len(self.stretches) - 1
         )
         for i in np.unique(number):
             here = number == i
@@ -70,25 +73,23 @@ class Recorded:
         return values, spread
 
 
-def latest_spread(times: Array, values: Array, slopes: Array, start: float, offset: float) -> float:
+def latest_spread(since: Array, values: Array, slopes: Array, offset: float) -> float:
     """How far two polynomials are from their mean midway between the middle two of four ends of steps.
 
     Args:
-        times: (4,)
+        since: (4,) from the stretch's start.
         values: (4, functionals)
         slopes: (4, functionals)
-        start: Where the stretch starts.
-        offset: Its first step.
+        offset: The stretch's first step.
     """
-    x, bent = _bent(times, slopes, start, offset)
+    x, bent = _bent(since, slopes, offset)
     middle = np.array([0.5 * (x[1] + x[2])])
     one, other = (_hermite(x[i : i + 3], values[i : i + 3], bent[i : i + 3], middle) for i in (0, 1))
     return 0.5 * float(np.abs(one - other).max(initial=0.0))
 
 
-def _bent(times: Array, slopes: Array, start: float, offset: float) -> tuple[Array, Array]:
-    """Times as logarithms, and slopes with respect to these."""
-    since = times - start
+def _bent(since: Array, slopes: Array, offset: float) -> tuple[Array, Array]:
+    """Times from the stretch's start as logarithms, and slopes with respect to these."""
     return np.log1p(since / offset), slopes * (since + offset)[:, None]
 
 

@@ -1,6 +1,8 @@
 """The semi-discrete nonlinear problem M u' + F(t, u, q) = 0 as a time integrator sees it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -8,7 +10,9 @@ from dolfinx import fem
 from petsc4py import PETSc
 
 from microlith.imaging.typing import Array
+from microlith.solver.linear.differences import Differences
 from microlith.solver.linear.solvers import matrix_times
+from microlith.solver.linear.weighted import WeightedTerm
 from microlith.solver.problem.assembly import SAME_PATTERN, SUBSET_PATTERN
 from microlith.solver.problem.nonlinear import NonlinearDiffusion
 from microlith.solver.problem.problem import Problem
@@ -43,6 +47,8 @@ class Dynamics:
         self.diffusion: NonlinearDiffusion | None = problem.nonlinear.diffusion
         self.uptakes: tuple[SaturatingUptake, ...] = problem.nonlinear.uptakes
         self.held = self.system.held
+        self._surfaces = problem.fluxes
+        self._levels = [s.by_differences for s in problem.fluxes if s.by_differences is not None]
         space = problem.space
         marked = fem.Function(space)
         marked.x.array[self.held] = 1.0
@@ -78,13 +84,29 @@ class Dynamics:
         for load, value in zip(self.system.loads, moment.held, strict=True):
             u[load.held] = value
 
-    def forces(self, u: Array, moment: Moment) -> Array:
-        """F(t, u, q) without uptake, (owned,), zero on held rows; collective."""
-        found = matrix_times(self.system.stiffness, u)
+    @cached_property
+    def _graph(self) -> Differences:
+        """K as differences."""
+        return Differences(self.system.stiffness, self.system.taken)
+
+    def terms(self) -> list[WeightedTerm]:
+        """What moves lithium within the phases, to first order where the derivative was last taken; collective."""
+        return [WeightedTerm(self._graph), *([] if self.diffusion is None else self.diffusion.terms())]
+
+    def forces(self, u: Array, moment: Moment, precise: bool = False) -> Array:
+        """F(t, u, q) without uptake, (owned,), zero on held rows; collective.
+
+        Args:
+            u: (owned,) unknowns.
+            moment: What acts from outside.
+            precise: Whether to sum differences, so that what leaves one unknown enters others to the last digit.
+        """
+        found = self._by_differences(u, moment) if precise else matrix_times(self.system.stiffness, u)
         if self.diffusion is not None:
-            found += self.diffusion.everywhere(u)
+            found += self.diffusion.everywhere(u, precise)
         for load, value, slope in zip(self.system.loads, moment.held, moment.slopes, strict=True):
-            found -= value * load.push
+            if load.drag is None or not precise:
+                found -= value * load.push
             if load.drag is not None and slope != 0.0:
                 found -= slope * load.drag
         for transfer, k in zip(self.system.transfers, moment.coefficients, strict=True):
@@ -94,6 +116,16 @@ class Dynamics:
                     found -= (k * value) * push
         found[self.held] = 0.0
         return found
+
+    def _by_differences(self, u: Array, moment: Moment) -> Array:
+        """K u without what held values put in its place on the right side, (owned,); collective."""
+        held = [
+            (load.push, value)
+            for load, value in zip(self.system.loads, moment.held, strict=True)
+            if load.drag is not None
+        ]
+        at_held = sum((push for push, _ in held), np.zeros_like(u))
+        return sum((push * (u - value) for push, value in held), self._graph.times(u, self.system.taken - at_held))
 
     def shifted(self, into: PETSc.Mat, u: Array, moment: Moment, step: float, rates: tuple[Rate, ...]) -> None:
         """Set a matrix of the pattern of K to M + step ∂F/∂u; collective.
@@ -105,16 +137,8 @@ class Dynamics:
             step: Of the stage.
             rates: Of the uptakes, at u.
         """
-        self.system.stiffness.copy(into, structure=SAME_PATTERN)
-        into.scale(step)
-        into.axpy(1.0, self.system.mass, structure=SAME_PATTERN)
-        for transfer, k in zip(self.system.transfers, moment.coefficients, strict=True):
-            if k != 0.0:
-                into.axpy(step * k, transfer.matrix, structure=SUBSET_PATTERN)
-        for uptake, rate in zip(self.uptakes, rates, strict=True):
-            uptake.add_derivative(into, rate, step, self._free)
-        if self.uptakes:
-            into.assemble()
+        self.exchanged(into, moment, step, rates)
+        into.axpy(step, self.system.stiffness, structure=SAME_PATTERN)
         if self.diffusion is not None:
             self.diffusion.add_derivative(into, u, step, self._free[: len(u)])
         # What stands in held rows, step times 1, is no pivot: factors take it for zero where steps are short.
@@ -123,7 +147,20 @@ class Dynamics:
         into.setDiagonal(diagonal)
         diagonal.destroy()
 
-    def tangent(self, u: Array, rates: tuple[Rate, ...], made: tuple[Rate, ...], change: Array) -> "Tangent":
+    def exchanged(self, into: PETSc.Mat, moment: Moment, step: float, rates: tuple[Rate, ...]) -> None:
+        """Set a matrix to the part of M + step ∂F/∂u that is storage, changing transfers and uptake; collective."""
+        self.system.mass.copy(into, structure=SAME_PATTERN)
+        for transfer, k in zip(self.system.transfers, moment.coefficients, strict=True):
+            if k != 0.0:
+                into.axpy(step * k, transfer.matrix, structure=SUBSET_PATTERN)
+        for uptake, rate in zip(self.uptakes, rates, strict=True):
+            uptake.add_derivative(into, rate, step, self._free)
+        if self.uptakes:
+            into.assemble()
+
+    def tangent(
+        self, u: Array, rates: tuple[Rate, ...], made: tuple[Rate, ...], change: Array, precise: bool = False
+    ) -> "Tangent":
         """What a step's equations say of all fluxes at u + change, to first order; collective.
 
         Args:
@@ -131,23 +168,28 @@ class Dynamics:
             rates: Of the uptakes, at u.
             made: Of the uptakes, where the derivative was last taken.
             change: Of the unknowns.
+            precise: Whether to sum differences.
         """
         fluxes = tuple(
             rate.flux + uptake.along(then, change) for uptake, rate, then in zip(self.uptakes, rates, made, strict=True)
         )
         forces = np.zeros_like(u)
         if self.diffusion is not None:
-            forces += self.diffusion.everywhere(u) + self.diffusion.along(change)
-        return Tangent(fluxes, self._inflow(u + change, fluxes, forces))
+            forces += self.diffusion.everywhere(u, precise) + self.diffusion.along(change, precise)
+        if precise:  # they may be so large that it matters what rounding makes of the sum of u and its change
+            levels = [level.of(u) + level.of(change) for level in self._levels]
+        else:
+            levels = [float(s.level @ (u + change)) for s in self._surfaces]
+        return Tangent(fluxes, self._inflow(levels, fluxes, forces))
 
-    def _inflow(self, u: Array, fluxes: tuple[Array, ...], forces: Array) -> Array:
+    def _inflow(self, levels: Sequence[float], fluxes: tuple[Array, ...], forces: Array) -> Array:
         """Flux into the domain through each surface, (surfaces,), of this rank, without its rate·u'.
 
         Zero for sinks that fill up, which say themselves what they have; what they take from unknowns that are another
         surface's is left out there.
 
         Args:
-            u: (owned,) unknowns.
+            levels: level·u of each surface, of this rank.
             fluxes: Of the uptakes, at their points.
             forces: (owned,) by phases with a law.
         """
@@ -157,8 +199,8 @@ class Dynamics:
         filling = {uptake.name for uptake in self.uptakes}
         return np.array(
             [
-                0.0 if surface.name in filling else float(surface.level @ u + through[surface.rows].sum())
-                for surface in self.problem.fluxes
+                0.0 if surface.name in filling else float(level + through[surface.rows].sum())
+                for surface, level in zip(self._surfaces, levels, strict=True)
             ]
         )
 

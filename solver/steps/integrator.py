@@ -10,7 +10,7 @@ no rate of change at its start, where there may be none.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -22,12 +22,14 @@ from microlith.imaging.typing import Array
 from microlith.solver.options import FIELD_TOLERANCE
 from microlith.solver.steps.dense_output import DenseOutput, Recorded, latest_spread
 from microlith.solver.steps.dynamics import Dynamics
-from microlith.solver.steps.stepper import NotConverged, State, Step, Stepper
+from microlith.solver.steps.stage_matrix import LinearSolverFailed, NotConverged
+from microlith.solver.steps.stepper import State, Step, Stepper
 from microlith.solver.steps.tableaus import ESDIRK4, EULER, Tableau
 
 Progress = Callable[[int, float], None]
 
-SHORTEST = 1e-13  # step per stretch at which there is no going on
+SHORTEST = 1e-13  # step per time from the stretch's start at which there is no going on
+SHORTEST_FIRST = 1e-40  # first step per stretch at which there is no going on
 FIRST = 1e-9  # first step tried per stretch
 FIRST_SHARE = 0.02  # of a stretch's tolerance that its first step may change the functionals by
 GROWTH = 5.0  # of a step to the next, at most
@@ -39,6 +41,8 @@ CAUTION = 0.8  # of the step that the error would allow
 STEPS_SHARE = 0.7  # of the tolerance that the errors of steps may add up to; the rest is left to interpolation
 BETWEEN = 0.15  # of the tolerance that interpolation between steps may err by before steps are made shorter
 KEEP = 1.2  # a step is not made longer by less than this: what is kept for it may be used again
+LATE = 1e6  # time from a stretch's start on that counts as late, per first step, where that is earlier
+ROUNDING = 1e-15  # error of a functional in one step that is no error of the method
 EARLY = 1e-3  # time from a stretch's start on that counts as late, per first time of interest or length
 LOOSEST = 1e-2  # tolerance beyond which steps are so long that what lies between them is anybody's guess
 NEWTON_SHARE = 3e-2  # rms that Newton's method may leave, per error that the step may have
@@ -107,9 +111,13 @@ class _Budget:
     early: float  # time from the start on that the logarithm takes as late
     each: float  # of either sum
 
-    def share(self, t: float, until: float) -> float:
-        """Of what is left, for a step."""
-        x = np.log1p((np.array([t, until, self.end]) - self.start) / self.early)
+    def starting_with(self, step: float) -> "_Budget":
+        """The same for a stretch whose first step is so short that things happen early on."""
+        return replace(self, early=min(self.early, LATE * step))
+
+    def share(self, since: float, until: float) -> float:
+        """Of what is left, for a step; times count from the stretch's start."""
+        x = np.log1p(np.array([since, until, self.end - self.start]) / self.early)
         return float((x[1] - x[0]) / (x[2] - x[0]))
 
     def excess(self, sums: _Sums, error: _Error, share: float) -> float:
@@ -117,7 +125,8 @@ class _Budget:
         left = max(self.each**2 - sums.squares, (LEAST * self.each) ** 2)
         scatter = error.size / np.sqrt(share * left)
         drifts = float(np.abs(sums.drift + error.curves).max(initial=0.0)) - sums.worst
-        return max(scatter, drifts / (share * max(self.each - sums.worst, LEAST * self.each)))
+        allowed = share * max(self.each - sums.worst, LEAST * self.each)
+        return max(scatter, drifts / max(allowed, ROUNDING))
 
 
 class Integrator:
@@ -221,72 +230,75 @@ class Integrator:
     ) -> tuple[DenseOutput, State]:
         """Integrate from one kink to the next."""
         start, end = budget.start, budget.end
-        t, h = start, FIRST * (end - start)
-        times, values = [start], [self._functionals(state.u)]
+        s, h = 0.0, FIRST * (end - start)  # s: time from the stretch's start
+        since, values = [s], [self._functionals(state.u)]
         slopes: list[Array] = []
         tableau = EULER
         state = State(state.u, state.q, None, state.dq)
-        stops = [*stops, end]
-        while t < end:
-            stop = next(s for s in stops if s > t)
-            last = h >= (stop - t) * (1 - 1e-9)
-            length = stop - t if last else min(h, 0.5 * (stop - t) if h > 0.7 * (stop - t) else h)
+        ends = [(stop, stop - start) for stop in (*stops, end)]
+        while s < end - start:
+            time, stop = next((t, x) for t, x in ends if x > s)
+            last = h >= (stop - s) * (1 - 1e-9)
+            length = stop - s if last else min(h, 0.5 * (stop - s) if h > 0.7 * (stop - s) else h)
+            shortest = max(SHORTEST * s, SHORTEST_FIRST * (end - start))
             try:
                 if self.steps + self.rejected + self.failures >= self._max_steps:
-                    raise self._too_many(t)
-                share = FIRST_SHARE if tableau is EULER else float(np.sqrt(budget.share(t, t + length)))
+                    raise self._too_many(start + s)
+                share = FIRST_SHARE if tableau is EULER else float(np.sqrt(budget.share(s, s + length)))
                 left = min(NEWTON_SHARE * share * budget.each, NEWTON_MOST)
-                step = self._stepper.step(tableau, state, (start, end), t, length, left)
+                step = self._stepper.step(tableau, state, (start, end), start + s, length, left)
             except NotConverged as why:
                 self.failures += 1
                 h = CUT * length
-                if h < SHORTEST * (end - start):
-                    raise self._stuck(t, h, str(why)) from why
+                if h < shortest:
+                    raise self._stuck(start + s, h, why) from why
                 continue
             error = self._error_of(tableau, state, step)
             if tableau is EULER:
                 excess = error.size / (FIRST_SHARE * budget.each)
             else:
-                excess = budget.excess(self.sums, error, budget.share(t, t + length))
-            if excess > 1.0 and not (tableau is EULER and length <= SHORTEST * 10 * (end - start)):
+                excess = budget.excess(self.sums, error, budget.share(s, s + length))
+            if excess > 1.0 and not (tableau is EULER and length <= 10 * shortest):
                 self.rejected += 1
                 least = FIRST_CUT if tableau is EULER else CUT
                 h = length * max(least, CAUTION * excess ** -self._power(tableau))
-                if h < SHORTEST * (end - start):
-                    raise self._stuck(t, h, "its estimated error stays too large")
+                if h < shortest:
+                    raise self._stuck(start + s, h, None)
                 continue
             self.steps += 1
             self.sums.drift = self.sums.drift + error.curves
             self.sums.worst = max(self.sums.worst, float(np.abs(self.sums.drift).max(initial=0.0)))
             self.sums.squares += error.size**2
             self._count(step.state.u - state.u, state.q, step.state.q, step.inflow)
-            t = stop if last else t + length
-            self._note(t)
+            s = stop if last else s + length
+            self._note(time if last else start + s)
             state = step.state
-            times.append(t)
+            since.append(s)
             values.append(self._functionals(state.u))
             assert state.du is not None
             slope = self._functionals(state.du)
             slopes += [slope, slope] if not slopes else [slope]
-            if last and stop in stops[:-1]:
-                fields[stop] = state.u
-            history.append((self._stepper.solves, self.sums.total))
+            if last and time in stops:
+                fields[time] = state.u
+            history.append((self._stepper.matrix.solves, self.sums.total))
             if self._progress is not None:
-                self._progress(self.steps, t)
+                self._progress(self.steps, start + s)
             growth = CAUTION * max(excess, 1e-300) ** -self._power(tableau)
-            growth = min(max(growth, CUT), GROWTH, self._smooth(times, values, slopes))
+            growth = min(max(growth, CUT), GROWTH, self._smooth(since, values, slopes))
             if tableau is EULER or not last or length >= h:
                 h = length * (growth if growth > KEEP or growth < 1.0 else 1.0)
+            if tableau is EULER:
+                budget = budget.starting_with(length)
             tableau = self._tableau
-        return DenseOutput(np.array(times), np.array(values), np.array(slopes)), state
+        return DenseOutput(start, end, np.array(since), np.array(values), np.array(slopes)), state
 
-    def _smooth(self, times: list[float], values: list[Array], slopes: list[Array]) -> float:
+    def _smooth(self, since: list[float], values: list[Array], slopes: list[Array]) -> float:
         """Growth of the step that interpolation between the latest steps allows."""
-        if len(times) < 6:
+        if len(since) < 6:
             return GROWTH
         count = len(self._watch)
         y, dy = (np.array([row[:count] for row in rows[-4:]]) for rows in (values, slopes))
-        spread = latest_spread(np.array(times[-4:]), y, dy, times[0], times[1] - times[0])
+        spread = latest_spread(np.array(since[-4:]), y, dy, since[1])
         return float((BETWEEN * self._tolerance / max(spread, 1e-300)) ** (1 / 6))
 
     def _power(self, tableau: Tableau) -> float:
@@ -325,12 +337,22 @@ class Integrator:
         self._stored.append(self._stored_now)
         self._inflow.append(self._inflow_now)
 
-    def _stuck(self, t: float, h: float, why: str) -> ArithmeticError:
+    def _stuck(self, t: float, h: float, why: NotConverged | None) -> ArithmeticError:
+        """What to say where steps became too short: `why` is None where their estimated error stays too large."""
         scale = self._dynamics.problem.scales.time
+        reason = "its estimated error stays too large" if why is None else str(why)
+        if isinstance(why, LinearSolverFailed):
+            advice = 'try the other of [solver] linear = "mumps" and "cg", or larger elements'
+        elif self._dynamics.diffusion is None:
+            advice = "use smaller elements or loosen [time] tolerance"
+        else:
+            advice = (
+                "look at the law of the diffusivity there (it must be positive and without jumps), use smaller "
+                "elements or loosen [time] tolerance"
+            )
         return ArithmeticError(
             f"the integration came to a stop at {t * scale:.6g} s of {scale:.6g} s: steps shorter than "
-            f"{h * scale:.2g} s would be needed, as {why}; look at the law of the diffusivity there "
-            "(it must be positive and without jumps), use smaller elements or loosen [time] tolerance"
+            f"{h * scale:.2g} s would be needed, as {reason}; {advice}"
         )
 
     def _too_many(self, t: float) -> ArithmeticError:

@@ -92,10 +92,10 @@ def solve_stepwise(
     dynamics = Dynamics(problem)
     space = problem.space
     degree = space.element.basix_element.degree
-    stepper = Stepper(dynamics, method, NEWTON_INNER, space.mesh.topology.dim, degree)
+    stepper = Stepper(dynamics, method, NEWTON_INNER, space.mesh.topology.dim, degree, tolerance)
     integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress)
     run = integrator.run(float(times[times > 0][0]), stops)
-    used = stepper.solver
+    used = stepper.matrix.solver
     stepper.destroy()
     curves = run.of(slice(0, len(watch)))
     between = float(curves.spread(times).max(initial=0.0))
@@ -106,7 +106,7 @@ def solve_stepwise(
         error=run.error + between,
         history=run.history,
         ledger=run.ledger,
-        effort=Effort(run.steps, run.rejected, run.failures, stepper.solves, stepper.set_ups),
-        iterations=stepper.iterations,
+        effort=Effort(run.steps, run.rejected, run.failures, stepper.matrix.solves, stepper.matrix.set_ups),
+        iterations=stepper.matrix.iterations,
         _fields=run.fields,
     )

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpi4py import MPI
-from petsc4py import PETSc
 
 from microlith.imaging.typing import Array
-from microlith.solver.linear.solvers import factorise_unsymmetric, matrix_times, new_ksp, prepare_factors
+from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.problem.assembly import project
 from microlith.solver.problem.uptake import Rate
 from microlith.solver.steps.anderson import Mixing
 from microlith.solver.steps.dynamics import Dynamics, Moment, Tangent
+from microlith.solver.steps.stage_matrix import NotConverged, StageMatrix
 from microlith.solver.steps.tableaus import Tableau
 
 MOST = 30  # iterations of Newton's method before a stage counts as failed
@@ -50,14 +50,12 @@ class Step:
     inflow: Array  # (surfaces,) through them within the step, on all ranks, without their rate·u'
 
 
-class NotConverged(ArithmeticError):
-    """Newton's method or the linear solver gave up: the step is too long."""
-
-
 class Stepper:
     """Takes steps; keeps the matrix and what it was made for."""
 
-    def __init__(self, dynamics: Dynamics, method: str, inner_tolerance: float, dim: int, degree: int) -> None:
+    def __init__(
+        self, dynamics: Dynamics, method: str, inner_tolerance: float, dim: int, degree: int, tolerance: float
+    ) -> None:
         """Prepare.
 
         Args:
@@ -66,33 +64,15 @@ class Stepper:
             inner_tolerance: Relative residual at which iterative linear solvers stop.
             dim: Of the space.
             degree: Of the elements.
+            tolerance: Of the functionals that steps are made for.
         """
         self.dynamics = dynamics
-        self._dim = dim
-        self.solves = self.set_ups = self.iterations = 0
+        self.matrix = StageMatrix(dynamics, method, inner_tolerance, dim, degree, tolerance)
         system = dynamics.system
         self._comm = system.mass.comm.tompi4py()
-        self._direct = method == "mumps"
-        self._matrix = system.stiffness.duplicate(copy=True)
-        self._matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
-        self._ksp = new_ksp(system.mass.comm, method, inner_tolerance, dim, degree)
-        if not dynamics.symmetric:
-            if self._direct:
-                factorise_unsymmetric(self._ksp, dynamics.problem.unknowns)
-            else:
-                self._ksp.setType("gmres")
-                self._ksp.setGMRESRestart(60)
-        self._right, self._change = system.mass.createVecLeft(), system.mass.createVecRight()
-        self._made_for = 0.0  # h γ
-        self._made_rates: tuple[Rate, ...] = ()
         self._contraction = 0.0  # worst since the matrix was made
         everything = self._comm.allreduce(np.sum(matrix_times(system.mass, np.ones_like(system.initial))), op=MPI.SUM)
         self._whole = float(everything)
-
-    @property
-    def solver(self) -> str:
-        """What solves the linear equations."""
-        return str(self._ksp.getPC().getFactorSolverType()) if self._direct else "boomeramg"
 
     def rms(self, x: Array) -> float:
         """Root of the mean square over the domain, by M; collective."""
@@ -165,7 +145,7 @@ class Stepper:
         dynamics = self.dynamics
         u = u.copy()
         dynamics.hold(u, moment)
-        ratio = step / self._made_for if self._made_for > 0 else np.inf
+        ratio = step / self.matrix.step if self.matrix.step > 0 else np.inf
         if not 1 / FORGIVEN < ratio < FORGIVEN or self._contraction > SLOW:
             self._make(u, moment, step, filled)
         mixing = Mixing(DEPTH, self._comm)
@@ -173,7 +153,9 @@ class Stepper:
         for iteration in range(MOST):
             try:
                 residual, rates = self._residual(base, filled, u, moment, step)
-                change = self._linear_solve(residual)
+                change = self.matrix.solve(residual)
+            except NotConverged:
+                raise
             except ArithmeticError as error:
                 raise NotConverged(str(error)) from error
             size = self.rms(change)
@@ -186,8 +168,8 @@ class Stepper:
             if iteration > 0 and size > tol:
                 self._contraction = max(self._contraction, contraction)
             if left <= tol or size <= 0.1 * tol:
-                share = self._made_for / step
-                return u - change, dynamics.tangent(u, rates, self._made_rates, -share * change)
+                share = self.matrix.step / step
+                return u - change, dynamics.tangent(u, rates, self.matrix.rates, -share * change, self.matrix.precise)
             if contraction > FAILING and iteration > 1:
                 if renewed == RENEWALS:
                     break
@@ -214,7 +196,7 @@ class Stepper:
     ) -> tuple[Array, tuple[Rate, ...]]:
         dynamics = self.dynamics
         rates = self._rates(u, filled, step)
-        forces = dynamics.forces(u, moment)
+        forces = dynamics.forces(u, moment, self.matrix.precise)
         for uptake, rate in zip(dynamics.uptakes, rates, strict=True):
             forces += uptake.vector(rate.flux)
         residual = matrix_times(dynamics.system.mass, u - base) + step * forces
@@ -223,28 +205,11 @@ class Stepper:
 
     def _make(self, u: Array, moment: Moment, step: float, filled: tuple[Array, ...]) -> None:
         """Set up the solver of M + step ∂F/∂u at u."""
-        self._made_rates, self._made_for = self._rates(u, filled, step), 0.0
         try:
-            self.dynamics.shifted(self._matrix, u, moment, step, self._made_rates)
+            self.matrix.make(u, moment, step, self._rates(u, filled, step))
         except ArithmeticError as error:
             raise NotConverged(str(error)) from error
-        if self.dynamics.symmetric:
-            self._matrix.setOption(PETSc.Mat.Option.SPD, True)
-        self._ksp.setOperators(self._matrix)
-        if self._direct and self.set_ups == 0:
-            prepare_factors(self._ksp, self._dim)
-        self._ksp.setUp()
-        self.set_ups += 1
-        self._made_for, self._contraction = step, 0.0
-
-    def _linear_solve(self, right: Array) -> Array:
-        self._right.array[:] = right
-        self._ksp.solve(self._right, self._change)
-        self.solves += 1
-        self.iterations += 0 if self._direct else self._ksp.getIterationNumber()
-        if self._ksp.getConvergedReason() < 0:
-            raise NotConverged(f"the linear solver gave up (PETSc reason {self._ksp.getConvergedReason()})")
-        return self._change.array_r.copy()
+        self._contraction = 0.0
 
     def after_jump(self, u: Array, before: Moment, after: Moment) -> Array:
         """Unknowns u right after held values have jumped, with what all other rows have as it was; collective."""
@@ -259,8 +224,7 @@ class Stepper:
 
     def destroy(self) -> None:
         """Free the factors."""
-        for held in (self._ksp, self._matrix, self._right, self._change):
-            held.destroy()
+        self.matrix.destroy()
 
 
 def _guess(c: Array, i: int, rates: list[Array], state: State) -> Array:
