@@ -140,7 +140,7 @@ def with_differences(fluxes: list[SurfaceFlux], transport: PETSc.Mat) -> list[Su
         fluxes: As `surface_fluxes` gives them.
         transport: As there.
     """
-    return [replace(flux, by_differences=RowSum(transport, flux.rows)) for flux in fluxes]
+    return [replace(flux, by_differences=RowSum(transport, flux.rows), rounding=0.0) for flux in fluxes]
 
 
 def _flags(size: int, indices: Indices) -> Flags:

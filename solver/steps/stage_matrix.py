@@ -24,7 +24,7 @@ from microlith.solver.steps.dynamics import Dynamics, Moment
 STIFF = 1e-12
 STIFF_RANGE = (1e-7, 1e-3)
 ROUNDED = 1e-8  # storage per diagonal of an unknown below which fluxes through surfaces are lost in rounding
-PRECISE = 1e-7  # relative residual of iterative linear solvers at most, where residuals are sums of differences
+PRECISE = 1e-9  # relative residual of iterative linear solvers at most, where residuals are sums of differences
 PIVOT = 1e-200  # size up to which a pivot of PETSc's own factors counts as zero: entries have no size of their own
 
 
