@@ -196,7 +196,7 @@ def mesh(case: Case, output: str | Path | None = None, comm: "Intracomm | None" 
 
     Args:
         case: What to mesh and how.
-        output: File to write the mesh of all phases to: .msh, .vtu or .xdmf.
+        output: File to write the mesh of all phases to: .msh, .vtu, .xdmf, .inp, .bdf or .med.
         comm: The ranks that share the mesh; None: all.
 
     Raises:
@@ -415,6 +415,29 @@ def open_results(folder: str | Path) -> Result:
         raise InputError(f"{folder}: these results lie in a folder already; copy it")
 
     return Result(str(summary["case"]["title"] or ""), times, curves, errors, snapshots, summary, field, write)
+
+
+def export(folder: str | Path, path: str | Path, time: float | None = None, phases: Sequence[str] = ()) -> None:
+    """Write what a run left in a folder to a file of another program; serial. A file that is there is overwritten.
+
+    Args:
+        folder: The results.
+        path: The file; its ending is .vtu, .xdmf (fields), .vtp, .stl, .glb (surfaces), .tif, .nrrd (concentrations at
+            the voxels of the image, mol/m^3), .msh, .inp, .bdf or .med (mesh). Lengths in it are in µm.
+        time: s, of a snapshot; None: the last one, in .xdmf all.
+        phases: Names of solved phases; none: all.
+
+    Raises:
+        InputError: There are no such results, snapshots or phases, or the file can't be written.
+
+    >>> import microlith as ml
+    >>> ml.export(slab, slab / "slab.tif")
+    >>> (slab / "slab.tif").stat().st_size > 1000
+    True
+    """
+    from microlith.workflow.export import export as exports
+
+    exports.export(Path(folder), Path(path), time, phases=phases)
 
 
 def effective_diffusivity(

@@ -4,8 +4,10 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpi4py import MPI
 
@@ -15,21 +17,21 @@ from microlith.imaging.typing import Array, Numbers
 from microlith.imaging.writing import new_file_beside, whole_file
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
-SUFFIXES = (".msh", ".vtu", ".xdmf")
+SUFFIXES = (".msh", ".vtu", ".xdmf", ".inp", ".bdf", ".med")
 CELLS = {  # shape -> meshio's name, and its order of corners
     "triangle": ("triangle", [0, 1, 2]),
     "tetrahedron": ("tetra", [0, 1, 2, 3]),
     "quadrilateral": ("quad", [0, 1, 3, 2]),
     "hexahedron": ("hexahedron", [0, 1, 3, 2, 4, 5, 7, 6]),
 }
+FIRST_AND_WORD = {".msh": (1, "physical group"), ".bdf": (1, "property")}  # what a phase is in a file, counted from
+COMMENT = {".inp": "** ", ".bdf": "$ "}  # at the head of a line
 
 
 def write_mesh(path: Path | str, image_mesh: ImageMesh, comm: MPI.Intracomm) -> None:
     """Write all cells with their phase; lengths in micrometres, the unit of the other results. Collective.
 
-    The phase of each cell is its index, as cell data `phase` (.vtu, .xdmf) or as physical group with the phase's name
-    (.msh in format 2.2, groups count from 1). The file appears under its name only when it is complete. Rank 0 gathers
-    the mesh for this, and for this only: one file for other programs has one writer.
+    Rank 0 gathers the mesh for this, and for this only: one file for other programs has one writer.
 
     Args:
         path: File to write; its suffix decides the format.
@@ -37,7 +39,7 @@ def write_mesh(path: Path | str, image_mesh: ImageMesh, comm: MPI.Intracomm) -> 
         comm: All ranks.
 
     Raises:
-        InputError: The suffix is none of .msh, .vtu and .xdmf.
+        InputError: The suffix is none of `SUFFIXES`, or the file can't be written.
     """
     on_root(comm, _check_suffix, Path(path))
     gathered = comm.gather(image_mesh)
@@ -50,45 +52,84 @@ def _check_suffix(path: Path) -> None:
 
 
 def _write(path: Path, of_ranks: list[ImageMesh]) -> None:
+    points, cells = _joined([part for part in of_ranks if len(part.cells)])
+    kind, order = CELLS[of_ranks[0].shape]
+    phase = np.concatenate([p.phase for p in of_ranks])
+    write_cells(path, points * (of_ranks[0].unit * 1e6), kind, cells[:, order], phase, of_ranks[0].names)
+
+
+def write_cells(
+    path: Path, points: Array, kind: str, cells: Numbers, phase: NDArray[np.integer], names: Sequence[str]
+) -> None:
+    """Write cells with their phase; the file appears under its name only when it is complete.
+
+    The phase of each cell is its index, as cell data `phase` (.vtu, .xdmf, .med), or a group of elements with the
+    phase's name (.inp), or a number counted from 1: a physical group (.msh in format 2.2) or a property (.bdf).
+
+    Args:
+        path: File to write; its suffix decides the format.
+        points: (n, dim) in micrometres, the unit of the other results.
+        kind: Of the cells, by meshio's name.
+        cells: (m, corners) rows of `points`, in meshio's order.
+        phase: (m,) index in `names`.
+        names: Of the phases.
+
+    Raises:
+        InputError: The suffix is none of `SUFFIXES`, or the file can't be written.
+    """
     import meshio
 
     _check_suffix(path)
-    points, cells = _joined([part for part in of_ranks if len(part.cells)])
-    kind, order = CELLS[of_ranks[0].shape]
-    phase = np.concatenate([p.phase for p in of_ranks]).astype(np.int32)
-    in_space = np.zeros((len(points), 3))
-    in_space[:, : points.shape[1]] = points * (of_ranks[0].unit * 1e6)
-    mesh = meshio.Mesh(in_space, [(kind, cells[:, order])], cell_data={"phase": [phase]})
+    phase = phase.astype(np.int32)
+    dim = points.shape[1]
+    if path.suffix != ".med" or dim == 3:  # all others have three coordinates
+        points = np.hstack([points, np.zeros((len(points), 3 - dim))])
+    mesh = meshio.Mesh(points, [(kind, cells)], cell_data={"phase": [phase]})
+    options: dict[str, Any] = {}
     if path.suffix == ".msh":
         mesh.cell_data = {"gmsh:physical": [phase + 1], "gmsh:geometrical": [phase + 1]}
-        dim = points.shape[1]
-        mesh.field_data = {name: np.array([i + 1, dim]) for i, name in enumerate(of_ranks[0].names)}
+        mesh.field_data = {name: np.array([i + 1, dim]) for i, name in enumerate(names)}
+        options = {"file_format": "gmsh22", "binary": False}
+    elif path.suffix == ".xdmf":
+        options = {"data_format": "XML"}  # all in one file
+    elif path.suffix == ".inp":
+        mesh.cell_sets = {
+            re.sub(r"\W", "_", name): [np.flatnonzero(phase == i)] for i, name in enumerate(names) if i in phase
+        }
+    elif path.suffix == ".bdf":
+        mesh.cell_data = {"nastran:ref": [phase + 1]}
+        mesh.points = np.round(points, 9) + 0.0  # its numbers have room for small exponents only
     with whole_file(path) as part:
         bare = new_file_beside(path)
         try:
-            if path.suffix == ".msh":
-                mesh.write(bare, file_format="gmsh22", binary=False)
-            elif path.suffix == ".xdmf":
-                mesh.write(bare, data_format="XML")  # all in one file
-            else:
-                mesh.write(bare)
-            _explain(bare, part, contents(path, of_ranks[0].names))
+            mesh.write(bare, **options)
+            _explain(bare, part, contents(path, names))
         finally:
             bare.unlink(missing_ok=True)
 
 
 def contents(path: Path | str, names: Sequence[str]) -> str:
     """What numbers in a mesh file mean: the unit of length, and the phases of an image with these names."""
-    first, of = (1, "physical group") if Path(path).suffix == ".msh" else (0, "phase")
+    first, of = FIRST_AND_WORD.get(Path(path).suffix, (0, "phase"))
     phases = ", ".join(f"{i} {name}" for i, name in enumerate(names, first))
     return f"lengths in µm; {of}: {phases}"
 
 
 def _explain(bare: Path, part: Path, text: str) -> None:
     """Copy a mesh file with a comment at its head, which programs pass over and people read."""
+    if part.suffix == ".med":  # HDF5, which has attributes for that
+        import h5py
+
+        shutil.copyfile(bare, part)
+        with h5py.File(part, "r+") as file:
+            file["ENS_MAA/mesh"].attrs["DES"] = np.bytes_(text.encode()[:200])
+            file["ENS_MAA/mesh"].attrs["UNI"] = np.bytes_("um".ljust(48))
+        return
     with bare.open("rb") as file, part.open("wb") as out:
         if part.suffix == ".msh":
             out.write(f"$Comments\n{text}\n$EndComments\n".encode())
+        elif part.suffix in COMMENT:
+            out.write(f"{COMMENT[part.suffix]}{text}\n".encode())
         else:
             head = file.readline()
             declared = head.startswith(b"<?xml")

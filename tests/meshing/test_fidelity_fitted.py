@@ -125,6 +125,34 @@ def test_mesh_files_are_read_back(tmp_path, suffix):
         assert set(back.field_data) == {"a", "b"}
 
 
+@pytest.mark.parametrize("suffix", [".inp", ".bdf", ".med"])
+def test_mesh_files_of_other_programs(tmp_path, suffix):
+    """Phases are there by the names or numbers that a comment in the file explains, lengths in µm."""
+    import h5py
+    import meshio
+
+    mesh = replace(fitted_mesh(label_image(disk(), (2e-6, 2e-6)), MeshOptions(), [0]), names=("a", "b c"))
+    path = tmp_path / f"mesh{suffix}"
+    write_mesh(path, mesh, ALONE)
+    back = meshio.read(path)
+    assert back.points[:, :2] == pytest.approx(mesh.points * 2)
+    assert (back.cells_dict["triangle"] == mesh.cells).all()
+    if suffix == ".inp":
+        assert {name: list(sets["triangle"]) for name, sets in back.cell_sets_dict.items()} == {
+            "a": list(np.flatnonzero(mesh.phase == 0)),
+            "b_c": list(np.flatnonzero(mesh.phase == 1)),
+        }
+        assert "** lengths in µm; phase: 0 a, 1 b c" in path.read_text()
+    elif suffix == ".bdf":
+        rows = [line for line in path.read_text().splitlines() if line.startswith("CTRIA3")]
+        assert [int(row[16:24]) for row in rows] == list(mesh.phase + 1)
+        assert "$ lengths in µm; property: 1 a, 2 b c" in path.read_text()
+    else:
+        assert (back.cell_data["phase"][0] == mesh.phase).all()
+        with h5py.File(path) as file:
+            assert "phase: 0 a, 1 b c" in file["ENS_MAA/mesh"].attrs["DES"].decode()
+
+
 def test_mesh_files_are_read_by_gmsh_with_the_names_of_the_phases(tmp_path):
     import gmsh
 
@@ -152,6 +180,6 @@ def test_names_of_phases_that_end_a_comment_do_not_spoil_the_file(tmp_path):
 
 def test_unknown_mesh_format_is_refused(tmp_path):
     mesh = fitted_mesh(label_image(np.zeros((2, 2), int)), MeshOptions(), [0])
-    with pytest.raises(InputError, match=r"\.msh, \.vtu, \.xdmf, got '\.stl'"):
+    with pytest.raises(InputError, match=r"\.msh, \.vtu, \.xdmf, \.inp, \.bdf, \.med, got '\.stl'"):
         write_mesh(tmp_path / "mesh.stl", mesh, ALONE)
     assert list(tmp_path.iterdir()) == []

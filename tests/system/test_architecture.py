@@ -32,7 +32,8 @@ ROOMS = (
     *("solver/options", "solver/linear", "solver/physics", "solver/interfaces", "solver/problem"),
     *("solver/conduction", "solver/krylov", "solver/regions", "solver/times", "solver/steps", "solver/transient"),
     *("workflow/console", "workflow/schema", "workflow/case", "workflow/prepare", "workflow/results"),
-    *("workflow/rendering", "workflow/pictures", "workflow/viewer", "workflow/studies", "workflow/run"),
+    *("workflow/rendering", "workflow/pictures", "workflow/viewer", "workflow/export"),
+    *("workflow/studies", "workflow/run"),
     *("workflow/analysis", "workflow/segment", "workflow/commands", "workflow/cli"),
 )
 FLOORS = tuple(dict.fromkeys(room.split("/")[0] for room in ROOMS))

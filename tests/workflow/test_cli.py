@@ -341,7 +341,7 @@ def test_mesh(tmp_path: Path, pipeline: SimpleNamespace, capsys: pytest.CaptureF
     assert files == [None, tmp_path / "a.msh", tmp_path / "a.vtu", tmp_path / "a.xdmf", tmp_path / "a.msh"]
     capsys.readouterr()
     for output, words in (
-        (tmp_path / "a.stl", ".msh, .vtu, .xdmf"),
+        (tmp_path / "a.stl", ".msh, .vtu, .xdmf, .inp, .bdf, .med"),
         (tmp_path / "a.msh", "--force"),
         (path / "a.msh", "is a file, not a folder"),
     ):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from microlith.workflow.results.folder import Writer
 
 CASE_NAME = "case.toml"
-MESH_SUFFIXES = (".msh", ".vtu", ".xdmf")
+MESH_SUFFIXES = (".msh", ".vtu", ".xdmf", ".inp", ".bdf", ".med")
 
 Command = Callable[[argparse.Namespace, Ranks], None]
 
@@ -99,7 +99,7 @@ def add_output_file(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite the file")
 
 
-def check_output_file(options: argparse.Namespace, suffixes: tuple[str, ...]) -> None:
+def check_output_file(options: argparse.Namespace, suffixes: tuple[str, ...], option: str = "-o") -> None:
     """Refuse a file for the output, where one is named, that can't be written or would be overwritten.
 
     Raises:
@@ -108,11 +108,13 @@ def check_output_file(options: argparse.Namespace, suffixes: tuple[str, ...]) ->
     target = options.output
     if target is not None:
         if target.suffix not in suffixes:
-            raise InputError(f"-o {target}: expected a file name ending in {', '.join(suffixes)}")
+            raise InputError(f"{option} {target}: expected a file name ending in {', '.join(suffixes)}")
         if target.is_dir():
-            raise InputError(f"-o {target}: this is a folder; name a file")
+            raise InputError(f"{option} {target}: this is a folder; name a file")
         if target.exists() and not options.force:
-            raise InputError(f"-o {target}: this file exists already; choose another, or overwrite it with --force")
+            raise InputError(
+                f"{option} {target}: this file exists already; choose another, or overwrite it with --force"
+            )
         check_writable(target.parent)
 
 

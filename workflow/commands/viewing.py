@@ -1,15 +1,17 @@
-"""The commands that show results: `view` and `plot`."""
+"""The commands that show results, or hand them on: `view`, `plot` and `export`."""
 
 import argparse
 import logging
 from pathlib import Path
 from typing import Any
 
-from microlith.workflow.commands.arguments import Commands
+from microlith.imaging.errors import InputError
+from microlith.workflow.commands.arguments import Commands, check_output_file
 from microlith.workflow.console.launch import Ranks
 
 log = logging.getLogger("microlith")
 VARIABLES = ("concentration", "phase")
+EXPORTS = (".vtu", ".xdmf", ".vtp", ".stl", ".glb", ".tif", ".nrrd", ".msh", ".inp", ".bdf", ".med")
 
 
 def add_view(commands: Commands) -> None:
@@ -76,3 +78,48 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     given = {"formats": options.format, "width": options.width}
     given |= {"resolution": options.resolution, "colours": options.colours}
     return changes | {key: value for key, value in given.items() if value is not None}
+
+
+def add_export(commands: Commands) -> None:
+    """Declare `export`."""
+    text = "write the results of a run to a file of another program"
+    parser = commands.add("export", export, text, parallel=True)
+    parser.add_argument("results", metavar="RESULTS", type=Path, help="folder that a run wrote")
+    parser.add_argument(
+        "--to",
+        dest="output",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help=f"file to write; its ending says which of {', '.join(EXPORTS)}",
+    )
+    parser.add_argument(
+        "--time", metavar="T", help='snapshot, such as "10 s", or "all" (default: the last; .xdmf: all)'
+    )
+    parser.add_argument(
+        "--phase", metavar="PHASE", action="append", default=[], help="phase to write (repeatable; default: all)"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite the file")
+
+
+def export(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Write results to a file of another program; the first rank does."""
+    from microlith.workflow.export.export import export  # on all ranks: MPI and PETSc start on all together
+
+    def write() -> None:
+        check_output_file(options, EXPORTS, "--to")
+        every = options.time == "all"
+        time = None if options.time is None or every else _seconds(options.time)
+        export(options.results, options.output, time, every, options.phase)
+        log.info("written: %s", options.output)
+
+    ranks.on_first(write)
+
+
+def _seconds(text: str) -> float:
+    from microlith.workflow.schema.units import TIME, to_si
+
+    try:
+        return to_si(text, TIME)
+    except ValueError as error:
+        raise InputError(f'--time: expected {TIME.words} such as "10 s", or "all", {error}') from error
