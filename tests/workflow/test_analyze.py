@@ -14,6 +14,8 @@ title = "Two layers"
 [image]
 file = "image.tif"
 voxel_size = { x = "10 nm", y = "20 nm" }
+[pictures]
+resolution = 50
 [phases.pore]
 label = 0
 role = "source"
@@ -53,7 +55,7 @@ def test_analysis_leaves_numbers_tables_and_pictures(case, tmp_path, capsys):
     flat = {row["name"]: float(row["value"]) for row in rows(out / "numbers.csv") if row["value"]}
     all_told = {name: entry["value"] for name, entry in told["numbers"].items() if entry["value"] is not None}
     assert flat == pytest.approx(all_told, rel=1e-8)
-    assert (out / "volume-fractions.png").stat().st_size > 10_000
+    assert (out / "volume-fractions.png").stat().st_size > 3000
     assert "volume_fraction.pore" in capsys.readouterr().out
 
 
@@ -73,12 +75,39 @@ def test_a_grey_image_is_to_be_segmented_first(case, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_particles_of_the_paper_s_kind(case, tmp_path):
+    """Four grains: two beside pores that reach the face, one beside a closed pore, one alone; one pair touches."""
+    image = np.full((40, 60), 2, np.uint8)
+    image[:20, 3:6], image[33:36, 45:55] = 0, 0
+    for row, column in ((10, 11), (27, 50), (30, 20), (10, 40)):
+        y, x = np.ogrid[:40, :60]
+        image[(y - row) ** 2 + (x - column) ** 2 < 36] = 1
+    tifffile.imwrite(tmp_path / "image.tif", image)
+    more = '[phases.rest]\nlabel = 2\nrole = "transport"\ndiffusivity = "1e-14 m^2/s"\n'
+    case.write_text(CASE.replace('y = "20 nm"', 'y = "10 nm"') + more + '[analysis]\nmeasure = ["particles"]\n')
+    out = tmp_path / "out"
+    assert main(["-q", "analyze", str(case), "-o", str(out)]) == 0
+    numbers = {k: v["value"] for k, v in json.loads((out / "analysis.json").read_text())["numbers"].items()}
+    assert numbers["particle_number.grain"] == 4
+    assert numbers["particle_density.grain"] == pytest.approx(4 / (0.4e-6 * 0.6e-6))
+    assert numbers["particle_diameter_mean.grain"] == pytest.approx(120e-9, rel=0.02)
+    assert numbers["particle_share_meeting.grain+pore@y_min"] == 0.25
+    assert numbers["particle_contact.grain+pore"] > numbers["particle_contact.grain+pore@y_min"] > 0
+    table = rows(out / "particles-grain.csv")
+    assert [row["share_of_surface_to_pore@y_min"] != "0" for row in table] == [True, False, False, False]
+    assert (out / "particles-grain-map.png").stat().st_size > 3000
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [
         ('[analysis]\nmeasure = ["volume"]', "volume_fractions"),
         ('[analysis]\npores = ["por"]', 'did you mean "pore"'),
         ('[analysis]\npores = ["pore"]\nparticles = ["pore"]', "one of them at most"),
+        ('[analysis]\nface = "z_min"', "in 2D"),
+        ('[analysis]\nface = "y_max"', "no voxel of pore lies at y_max"),
+        ('[analysis]\nreach = { grain = "y_min" }', "only pore"),
+        ('[analysis]\nparticle_labels = "none.tif"', "there is no file"),
         ('[phases.metal]\nlabel = 2\nrole = "barrier"', "no pixel of"),
     ],
 )

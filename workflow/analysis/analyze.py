@@ -64,6 +64,7 @@ def analyzed(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Analysis:
             volume = read_image(case, comm, check=False).volume
         provenance = provenance.of_image(volume, comm)
         subject = subject_of(case, volume, comm)
+        subject.load()
         for name in case.analysis.measure or tuple(MEASUREMENTS):
             measure, doing = MEASUREMENTS[name]
             with stages.stage(name, doing):

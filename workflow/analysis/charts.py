@@ -55,6 +55,8 @@ def draw_chart(
 def _draw_panel(
     axes: "Axes", panel: Panel, tables: Mapping[str, Table], colours: dict[str, str], named: dict[str, Any]
 ) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     units = ["", ""]
     scales = [1.0, 1.0]
     for i, pick in enumerate((_x, _y)):
@@ -76,6 +78,9 @@ def _draw_panel(
     axes.set_ylabel(panel.y + units[1])
     if panel.log_x:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     if panel.log_y:
         axes.set_yscale("log")
     axes.grid(color="0.88", linewidth=0.6)

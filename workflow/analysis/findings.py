@@ -5,7 +5,7 @@ image, so that those of several can be set side by side.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from microlith.imaging.typing import Array, Phases
@@ -98,4 +98,8 @@ class Finding:
     tables: Sequence[Table] = ()
     charts: Sequence[Chart] = ()
     maps: Sequence[Map] = ()
-    notes: Sequence[str] = field(default_factory=tuple)  # what to bear in mind, in sentences
+    notes: Sequence[str] = ()  # what to bear in mind, in sentences
+
+    def joined(self, other: "Finding") -> "Finding":
+        """All of both."""
+        return Finding(*([*getattr(self, f.name), *getattr(other, f.name)] for f in fields(Finding)))

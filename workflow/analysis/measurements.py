@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 from microlith.workflow.analysis.findings import Finding
 from microlith.workflow.analysis.fractions import measure_fractions
+from microlith.workflow.analysis.particles import measure_particles
 from microlith.workflow.analysis.subject import Subject
 from microlith.workflow.analysis.surface_areas import measure_surfaces
 
 # Name -> what it does, and what the user reads meanwhile
 MEASUREMENTS: dict[str, tuple[Callable[[Subject], Finding], str]] = {
     "volume_fractions": (measure_fractions, "counting voxels"),
+    "particles": (measure_particles, "measuring particles"),
     "surfaces": (measure_surfaces, "measuring surfaces"),
 }

@@ -1,13 +1,22 @@
 """What is measured: an image, and which of its phases are meant by what the case says."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from mpi4py import MPI
 
-from microlith.imaging.axes import axis_names
-from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.axes import AXES, axis_names
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.load import whole_on_root
+from microlith.imaging.image.volume import LabelImage, LabelVolume
+from microlith.imaging.measures.surfaces import Surfaces, surfaces
+from microlith.imaging.microstructure.adjacency import adjacency
+from microlith.imaging.options import ImageSource
 from microlith.solver.physics.phases import Role
 from microlith.workflow.case.case import AnalysisOptions, Case
+
+FIRST_FACE = {2: "y_min", 3: "z_min"}  # from which ways start where the case does not say
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,9 +26,13 @@ class Subject:
     volume: LabelVolume
     comm: MPI.Intracomm  # ranks that share it
     options: AnalysisOptions
+    source: ImageSource | None  # of the image; None of a part of one
     pores: tuple[int, ...]  # phases
     particles: tuple[int, ...]  # phases
+    face: str  # that ways start from
+    reach: Mapping[int, str]  # phase -> outer face
     numbers_only: bool = False  # of a part of the image: no tables, charts and maps are wanted
+    _known: dict[str, Any] = field(default_factory=dict)  # what was measured already
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -30,22 +43,55 @@ class Subject:
         """Names of some phases, joined as parts of a number's name."""
         return "+".join(self.volume.names[phase] for phase in phases)
 
+    def surfaces(self) -> Surfaces:
+        """Areas between phases; collective."""
+        if "surfaces" not in self._known:
+            self._known["surfaces"] = surfaces(self.volume, self.comm)
+        found: Surfaces = self._known["surfaces"]
+        return found
+
+    def load(self) -> None:
+        """Get the whole image to the first rank; collective."""
+        if "image" not in self._known:
+            self._known["image"] = whole_on_root(self.volume, self.comm)
+
+    def image(self) -> LabelImage:
+        """The whole image, on the first rank and after `load`."""
+        found: LabelImage = self._known["image"]
+        return found
+
 
 def subject_of(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> Subject:
-    """The image of a case as what is to be measured.
+    """The image of a case as what is to be measured; collective.
 
     Where [analysis] does not say which phases are pores and particles, sources are pores, and particles are the
-    barriers and sinks.
+    barriers and sinks; ways start at z_min (in 2D y_min), and pores are looked for that are connected to that face.
+
+    Raises:
+        InputError: A face that [analysis] names is none of the image, or the phase does not touch it.
     """
     options, roles = case.analysis, {phase.name: phase.role for phase in case.physics.phases}
 
     def phases(given: tuple[str, ...], *meant: Role) -> tuple[int, ...]:
         return tuple(i for i, name in enumerate(volume.names) if (name in given if given else roles[name] in meant))
 
-    return Subject(
-        volume,
-        comm,
-        options,
-        pores=phases(options.pores, Role.SOURCE),
-        particles=phases(options.particles, Role.BARRIER, Role.SINK),
-    )
+    pores = phases(options.pores, Role.SOURCE)
+    particles = phases(options.particles, Role.BARRIER, Role.SINK)
+    face = options.face or FIRST_FACE[volume.dim]
+    reach = {volume.names.index(name): at for name, at in options.reach.items()} or dict.fromkeys(pores, face)
+    for key, at in [("face", options.face), *((f"reach.{name}", at) for name, at in options.reach.items())]:
+        if at and at[0] not in AXES[: volume.dim]:
+            raise InputError(f'[analysis] {key}: there is no face "{at}" in 2D; take x_min, x_max, y_min or y_max')
+    at_faces = adjacency(volume, comm).at_faces
+    asked: list[tuple[str, tuple[int, ...], str]]
+    asked = [(f"reach.{name}", (volume.names.index(name),), at) for name, at in options.reach.items()]
+    asked += [("face", pores, options.face)] if options.face and pores else []
+    for key, wanted, at in asked:
+        if not at_faces[at][list(wanted)].any():
+            there = [name for name, count in zip(volume.names, at_faces[at], strict=True) if count]
+            which = " or ".join(volume.names[phase] for phase in wanted)
+            raise InputError(
+                f"[analysis] {key}: no voxel of {which} lies at {at}, where there are only {', '.join(there)}; "
+                "name another face"
+            )
+    return Subject(volume, comm, options, case.image, pores, particles, face, reach)

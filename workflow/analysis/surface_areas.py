@@ -2,7 +2,6 @@
 
 from itertools import combinations
 
-from microlith.imaging.measures.surfaces import surfaces
 from microlith.imaging.measures.triple_lines import triple_lines
 from microlith.workflow.analysis.findings import Finding, Number
 from microlith.workflow.analysis.subject import Subject
@@ -10,8 +9,8 @@ from microlith.workflow.analysis.subject import Subject
 
 def measure_surfaces(subject: Subject) -> Finding:
     """Areas and triple lines; collective."""
-    volume, comm = subject.volume, subject.comm
-    found, lines = surfaces(volume, comm), triple_lines(volume, comm)
+    volume = subject.volume
+    found, lines = subject.surfaces(), triple_lines(volume, subject.comm)
     size = volume.voxel_measure
     for n in volume.shape:
         size *= n

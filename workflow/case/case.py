@@ -27,6 +27,10 @@ class AnalysisOptions:
     measure: tuple[str, ...] = ()  # names of measurements; none: all
     pores: tuple[str, ...] = ()  # phases; none: the sources
     particles: tuple[str, ...] = ()  # phases; none: the barriers and sinks
+    face: str = ""  # outer face that ways start from; empty: z_min, in 2D y_min
+    reach: dict[str, str] = field(default_factory=dict)  # phase -> outer face; none: the pores with `face`
+    split: float | None = None  # necks narrower than this share of a particle are cut; None: none are
+    particle_labels: str = ""  # absolute path of an image of labels, one a particle
 
 
 @dataclass(frozen=True)

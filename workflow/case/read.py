@@ -8,14 +8,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from microlith.imaging.errors import Faults, InputError, printable
-from microlith.imaging.files.names import has_magic, matches, similar, split
+from microlith.imaging.errors import Faults
 from microlith.imaging.options import ImageSource, MeshOptions, RawLayout
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.analysis import analysis_options
 from microlith.workflow.case.case import Case
+from microlith.workflow.case.files import image_path
 from microlith.workflow.case.labels import phase_labels
 from microlith.workflow.case.physics import (
     check_drive,
@@ -81,7 +81,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
     with faults.gathered():
         pictures = picture_options(raw["pictures"], roles, at.child("pictures", section=True))
     with faults.gathered():
-        analysis = analysis_options(raw["analysis"], list(roles), at.child("analysis", section=True))
+        analysis = analysis_options(raw["analysis"], list(roles), path.parent, at.child("analysis", section=True))
     faults.tell()
     return Case(
         path=path.absolute(),
@@ -140,30 +140,6 @@ def image_source(raw: dict[str, Any], folder: Path, at: Place, image: NDArray[An
         folder=str(folder.absolute()),
         held=image,
     )
-
-
-def image_path(name: str, folder: Path, at: Place) -> str:
-    """Absolute name of a file, folder, glob or "file.h5:/dataset".
-
-    Raises:
-        InputError: There is no such thing.
-    """
-    try:
-        path = (folder / Path(name).expanduser()).absolute()
-        file, dataset = split(str(path))
-        if path.exists() or (dataset is not None and file.is_file()):
-            return str(path)
-        literal = str(folder.absolute())
-        pattern = has_magic(str(path), literal)
-        if pattern and matches(str(path), literal):
-            return str(path)
-    except InputError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:  # name too long, no permission, a NUL, no such ~user
-        raise at.error(f'"{printable(name)}" can\'t be read: {error}') from error
-    if pattern:
-        raise at.error(f'no file matches "{path}"; correct the pattern')
-    raise at.error(f'there is no file "{path}"{similar(path)}')
 
 
 # --- mesh and time ---

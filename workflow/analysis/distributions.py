@@ -1,0 +1,47 @@
+"""Distributions of sizes as tables."""
+
+import numpy as np
+
+from microlith.imaging.typing import Array
+from microlith.workflow.analysis.findings import Column, Table
+
+CLASSES = 40  # of a distribution
+
+
+def distribution(name: str, text: str, of: str, sizes: Array, weights: Array) -> Table:
+    """Distribution of sizes over classes with edges that grow by a constant factor.
+
+    Args:
+        name: Of the table.
+        text: What it is of.
+        of: Name of the sizes' column.
+        sizes: (n,) m, above zero.
+        weights: (n,) volumes.
+
+    Returns:
+        A row for each class, with its upper end, the shares of number and of volume in it and below its end.
+    """
+    if not len(sizes):
+        edges = np.array([1e-9, 1e-6])
+    else:
+        low, high = float(sizes.min()) * 0.999, float(sizes.max()) * 1.001
+        edges = np.geomspace(low, high, CLASSES + 1)
+    number = np.histogram(sizes, edges)[0] / max(1, len(sizes))
+    volume = np.histogram(sizes, edges, weights=weights)[0] / max(float(weights.sum()), 1e-300)
+    columns = (
+        Column(of, edges[1:], "m"),
+        Column("share_of_number", number, "1"),
+        Column("share_of_volume", volume, "1"),
+        Column("cumulative_number", np.cumsum(number), "1"),
+        Column("cumulative_volume", np.cumsum(volume), "1"),
+    )
+    return Table(name, f"{text}; a class a row, {of} its upper end", "distribution", columns)
+
+
+def weighted_quantile(values: Array, weights: Array, share: float) -> float:
+    """The value below which a share of the weights is."""
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order])
+    if not len(order) or below[-1] <= 0:
+        return float("nan")
+    return float(values[order][min(len(order) - 1, int(np.searchsorted(below, share * below[-1])))])

@@ -1,0 +1,296 @@
+"""Particles: bodies in 3D, their sections, sizes, shapes, and what their surfaces meet."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.imaging.axes import AXES, face_axis
+from microlith.imaging.image.labels import read_region_labels
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.image.volume import LabelImage
+from microlith.imaging.measures.bodies import Bodies, connected_bodies, labelled_bodies, reached, split_bodies
+from microlith.imaging.measures.body_shapes import BodyShapes, body_shapes
+from microlith.imaging.measures.sections import sections
+from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.typing import Array, Flags
+from microlith.workflow.analysis.distributions import distribution, weighted_quantile
+from microlith.workflow.analysis.findings import Chart, Column, Finding, Line, Map, Number, Panel, Table
+from microlith.workflow.analysis.sections import section_map
+from microlith.workflow.analysis.subject import Subject
+
+SHARE_OF = {2: "share of their area", 3: "share of their volume"}
+BODY = {2: "connected area of the phase", 3: "connected body of the phase"}
+CUT_HALF = "those that the image's frame cuts count half"
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """The particles of one phase."""
+
+    shapes: BodyShapes
+    meets: dict[str, Array]  # "PHASE@FACE" -> (n,) voxel faces towards what is connected to the face, over all of them
+
+
+def measure_particles(subject: Subject) -> Finding:
+    """Particles of each particle phase; collective. Bodies are found on the first rank, which holds the whole image."""
+    if not subject.particles:
+        return Finding(notes=("particles: no phase counts as particles; name some in [analysis] particles",))
+    found, notes = Finding(), []
+    correction = subject.surfaces().correction
+    for phase in subject.particles:
+        root = on_root(subject.comm, _bodies_on_root, subject, phase, correction)
+        shapes, meets, told = subject.comm.bcast(None if root is None else root[1:])
+        notes += told
+        one = _finding(subject, phase, _Found(shapes, meets))
+        maps = [] if root is None or subject.numbers_only else [_map(subject, phase, root[0], shapes)]
+        found = found.joined(one).joined(Finding(maps=maps))
+    return found.joined(Finding(notes=notes))
+
+
+def _bodies_on_root(
+    subject: Subject, phase: int, correction: Array
+) -> tuple[Bodies, BodyShapes, dict[str, Array], list[str]]:
+    image = subject.image()
+    options = subject.options
+    if options.particle_labels and not subject.numbers_only:
+        key = "[analysis] particle_labels"
+        assert subject.source is not None
+        labels = read_region_labels(
+            options.particle_labels, subject.source, image.shape, key, subject.volume.stored_shape
+        )
+        bodies = labelled_bodies(image, [phase], labels)
+    else:
+        bodies = connected_bodies(image, [phase])
+        if options.split:
+            bodies = split_bodies(image, bodies, options.split)
+    shapes = body_shapes(volume_of(image, MPI.COMM_SELF), bodies, correction)
+    meets, notes = {}, []
+    for other, face in subject.reach.items():
+        if other == phase:
+            continue
+        mask = reached(image, other, face_axis(face, image.dim))
+        name = f"{image.names[other]}@{face}"
+        if not mask.any() and not subject.numbers_only:
+            notes.append(f"particles: no voxel of {image.names[other]} lies at {face}")
+        meets[name] = _contact(bodies, mask, image, len(bodies.phase))
+    return bodies, shapes, meets, notes
+
+
+def _contact(bodies: Bodies, mask: Flags, image: LabelImage, count: int) -> Array:
+    """Share (n,) of the voxel faces of each body, towards other phases, that lie on a mask."""
+    at, of = np.zeros(count + 1), np.zeros(count + 1)
+    sizes = image.voxel_measure / np.array(image.voxel_size)
+    for axis in range(image.dim):
+        label = np.moveaxis(bodies.label, axis, 0)
+        there, phase = np.moveaxis(mask, axis, 0), np.moveaxis(image.phase, axis, 0)
+        for mine, beyond in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
+            edge = (label[mine] != 0) & (phase[mine] != phase[beyond])
+            body = label[mine][edge]
+            of += np.bincount(body, minlength=count + 1) * sizes[axis]
+            at += np.bincount(body, there[beyond][edge], count + 1) * sizes[axis]
+    return at[1:] / np.maximum(of[1:], sizes.min())
+
+
+def _finding(subject: Subject, phase: int, found: _Found) -> Finding:
+    volume, name, shapes = subject.volume, subject.volume.names[phase], found.shapes
+    numbers = [*_counts(subject, name, shapes), *_shapes(name, shapes, subject), *_contacts(subject, phase, found)]
+    of_sections = _sections(subject, phase) if volume.dim == 3 else Finding()
+    numbers.extend(of_sections.numbers)
+    if subject.numbers_only:
+        return Finding(numbers)
+    sizes = distribution(
+        f"particle-sizes-{name}", f"sizes of the particles of {name}", "diameter", shapes.diameter, shapes.measure
+    )
+    rows = _rows(subject, found)
+    table = Table(f"particles-{name}", f"a row for each particle of {name}", "rows", tuple(rows))
+    lines = (
+        Line(sizes.name, "diameter", "cumulative_number", "share of their number"),
+        Line(sizes.name, "diameter", "cumulative_volume", SHARE_OF[volume.dim]),
+    )
+    panels = [Panel("equivalent diameter", "share that is smaller", lines, log_x=True)]
+    panels += [panel for chart in of_sections.charts for panel in chart.panels]
+    return Finding(numbers, [table, sizes, *of_sections.tables], [Chart(f"particles-{name}", tuple(panels))])
+
+
+def _counts(subject: Subject, name: str, shapes: BodyShapes) -> list[Number]:
+    volume = subject.volume
+    flat = volume.dim == 2
+    body, unit = BODY[volume.dim], "1/m^2" if flat else "1/m^3"
+    count = len(shapes.voxels) - 0.5 * np.count_nonzero(shapes.on_frame)
+    size = volume.voxel_measure * np.prod(volume.shape)
+    what = "area" if flat else "volume"
+    disk = "disk of the same area" if flat else "ball of the same volume"
+    diameters, weight = shapes.diameter, shapes.measure
+    if not len(diameters):
+        return [Number(f"particle_number.{name}", 0.0, "1", f"number of particles, each a {body}")]
+    return [
+        Number(f"particle_number.{name}", float(count), "1", f"number of particles, each a {body}; {CUT_HALF}"),
+        Number(f"particle_density.{name}", count / size, unit, f"the same over the {what} of the image"),
+        Number(f"particle_diameter_mean.{name}", float(diameters.mean()), "m", f"mean diameter of the {disk}"),
+        Number(f"particle_diameter_median.{name}", float(np.median(diameters)), "m", f"median diameter of the {disk}"),
+        Number(
+            f"particle_diameter_mean_by_volume.{name}",
+            float(np.average(diameters, weights=weight)),
+            "m",
+            f"mean diameter of the {disk}, each particle weighted by its {what}",
+        ),
+        Number(
+            f"particle_diameter_median_by_volume.{name}",
+            weighted_quantile(diameters, weight, 0.5),
+            "m",
+            f"diameter of the {disk} below which half of the {what} is",
+        ),
+        Number(f"particle_diameter_largest.{name}", float(diameters.max()), "m", f"largest diameter of the {disk}"),
+        Number(
+            f"particle_extent_mean.{name}",
+            float(shapes.extent.mean()),
+            "m",
+            "mean of the farthest distance between two points of a particle's surface",
+        ),
+        Number(f"particle_extent_largest.{name}", float(shapes.extent.max()), "m", "largest of these distances"),
+    ]
+
+
+def _shapes(name: str, shapes: BodyShapes, subject: Subject) -> list[Number]:
+    flat = subject.volume.dim == 2
+    known = ~np.isnan(shapes.sphericity)
+    weight = shapes.measure[known]
+    what = "area" if flat else "volume"
+    which = f"mean weighted by {what}, of particles of 64 voxels or more that the frame does not cut"
+    disk = "outline of the disk of the same area" if flat else "surface of the ball of the same volume"
+
+    def mean(values: Array) -> float:
+        there = ~np.isnan(values[known])
+        return float(np.average(values[known][there], weights=weight[there])) if there.any() else np.nan
+
+    return [
+        Number(f"particle_sphericity.{name}", mean(shapes.sphericity), "1", f"{disk} over the particle's own; {which}"),
+        Number(
+            f"particle_roughness.{name}",
+            mean(shapes.roughness),
+            "1",
+            f"surface of the particle over that of its convex hull; {which}",
+        ),
+    ]
+
+
+def _contacts(subject: Subject, phase: int, found: _Found) -> list[Number]:
+    volume, name, shapes = subject.volume, subject.volume.names[phase], found.shapes
+    total, numbers = shapes.surface.sum(), []
+    for other, beside in enumerate(volume.names):
+        if other != phase and total > 0:
+            share = float(shapes.surface[:, other].sum() / total)
+            told = f"share of the surface of {name} that meets {beside}"
+            numbers.append(Number(f"particle_contact.{name}+{beside}", share, "1", told))
+    everything = np.ones(len(shapes.voxels), bool)
+    for key, part in found.meets.items():
+        outside, face = key.rsplit("@", 1)
+        reached = f"{outside} that is connected to {face}"
+        everything &= part > 0
+        numbers += _meeting(name, key, part > 0, shapes, f"that meet {reached}")
+        if total > 0:
+            area = shapes.surface.sum(axis=1)
+            told = f"share of the surface of {name} that meets {reached}"
+            numbers.append(Number(f"particle_contact.{name}+{key}", float(area @ part / area.sum()), "1", told))
+    if len(found.meets) > 1:
+        numbers += _meeting(
+            name, "+".join(found.meets), everything, shapes, f"that meet all of {', '.join(found.meets)}"
+        )
+    return numbers
+
+
+def _meeting(name: str, key: str, flags: Flags, shapes: BodyShapes, which: str) -> list[Number]:
+    if not len(flags):
+        return []
+    by_volume = float(shapes.measure[flags].sum() / shapes.measure.sum())
+    return [
+        Number(f"particle_share_meeting.{name}+{key}", float(flags.mean()), "1", f"share of the particles {which}"),
+        Number(
+            f"particle_volume_meeting.{name}+{key}", by_volume, "1", f"share of the volume of the particles {which}"
+        ),
+    ]
+
+
+def _rows(subject: Subject, found: _Found) -> list[Column]:
+    volume, shapes = subject.volume, found.shapes
+    flat = volume.dim == 2
+    size, area = ("m^2", "m") if flat else ("m^3", "m^2")
+    columns = [Column("particle", 1.0 + np.arange(len(shapes.voxels), dtype=np.float64), "1")]
+    columns += [Column(axis, shapes.center[:, i], "m") for i, axis in enumerate(AXES[: volume.dim])]
+    columns += [
+        Column("voxels", shapes.voxels.astype(float), "1"),
+        Column("area" if flat else "volume", shapes.measure, size),
+        Column("diameter", shapes.diameter, "m"),
+        Column("extent", shapes.extent, "m"),
+        Column("surface", shapes.surface.sum(axis=1), area),
+        Column("sphericity", shapes.sphericity, "1"),
+        Column("roughness", shapes.roughness, "1"),
+        Column("on_frame", shapes.on_frame.astype(float), "1"),
+    ]
+    total = shapes.surface.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        for phase, name in enumerate(volume.names):
+            if shapes.surface[:, phase].any():
+                columns.append(Column(f"share_of_surface_to_{name}", shapes.surface[:, phase] / total, "1"))
+    columns += [Column(f"share_of_surface_to_{key}", share, "1") for key, share in found.meets.items()]
+    return columns
+
+
+def _sections(subject: Subject, phase: int) -> Finding:
+    """What sections across z show; collective."""
+    volume, name = subject.volume, subject.volume.names[phase]
+    found = sections(volume, [phase], subject.comm)
+    edge = volume.voxel_size
+    layers, area = volume.shape[0], found.pixels * edge[1] * edge[2]
+    diameter = 2 * np.sqrt(area / np.pi)
+    frame = volume.shape[1] * edge[1] * volume.shape[2] * edge[2]
+    count = np.bincount(found.section, 1.0 - 0.5 * found.on_frame, layers) / frame
+    if not len(area):
+        return Finding()
+    mean: Array
+    pieces = np.bincount(found.section, minlength=layers)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(found.section, diameter, layers) / pieces
+    what = f"particles of {name} in sections across z"
+    numbers = [
+        Number(f"section_density.{name}", float(count.mean()), "1/m^2", f"number of {what} per area; {CUT_HALF}"),
+        Number(f"section_density_most.{name}", float(count.max()), "1/m^2", "the same in the section with most"),
+        Number(
+            f"section_diameter_mean.{name}", float(diameter.mean()), "m", f"mean diameter of disks as large as {what}"
+        ),
+        Number(f"section_diameter_largest.{name}", float(diameter.max()), "m", "largest of these diameters"),
+    ]
+    if subject.numbers_only:
+        return Finding(numbers)
+    sizes = distribution(f"section-sizes-{name}", f"sizes of {what}", "diameter", diameter, area)
+    place = (np.arange(layers) + 0.5) * edge[0]
+    columns = Column("z", place, "m"), Column("number_per_area", count, "1/m^2"), Column("diameter_mean", mean, "m")
+    profile = Table(f"sections-{name}", what, "profile", columns)
+    panels = (
+        Panel("z", "sections per area", (Line(profile.name, "z", "number_per_area", "in sections across z"),)),
+        Panel(
+            "diameter of sections",
+            "share that is smaller",
+            (
+                Line(sizes.name, "diameter", "cumulative_number", "share of their number"),
+                Line(sizes.name, "diameter", "cumulative_volume", SHARE_OF[2], dashed=True),
+            ),
+            log_x=True,
+        ),
+    )
+    return Finding(numbers, [profile, sizes], [Chart("", panels)])
+
+
+def _map(subject: Subject, phase: int, bodies: Bodies, shapes: BodyShapes) -> Map:
+    name = subject.volume.names[phase]
+    diameter = np.concatenate([[np.nan], shapes.diameter])
+    image = subject.image()
+    return section_map(
+        image,
+        f"particles-{name}-map",
+        f"particles: {name}",
+        lambda part: diameter[bodies.label[part]],
+        "equivalent diameter",
+    )
