@@ -26,6 +26,7 @@ class Discretization:
     space: fem.FunctionSpace  # of the unknowns u
     scales: Scales
     factors: Array  # (phases,) κ
+    at_corners: bool = False  # whether integrals over cells are taken by the values at their corners
 
     @property
     def owned(self) -> int:
@@ -41,6 +42,11 @@ class Discretization:
     def has_one_factor(self) -> bool:
         """Whether κ is the same in all phases: then it is 1."""
         return len(np.unique(self.factors)) == 1
+
+    @cached_property
+    def dx(self) -> ufl.Measure:
+        """For integrals over the cells."""
+        return ufl.dx(metadata={"quadrature_rule": "vertex", "quadrature_degree": 1}) if self.at_corners else ufl.dx
 
     @cached_property
     def trial(self) -> ufl.Argument:
@@ -64,7 +70,12 @@ class Discretization:
 
 
 def discretized(
-    mesh: PhaseMesh, physics: Physics, boundaries: list[Boundary], scales: Scales, degree: int
+    mesh: PhaseMesh,
+    physics: Physics,
+    boundaries: list[Boundary],
+    scales: Scales,
+    degree: int,
+    at_corners: bool = False,
 ) -> tuple[Discretization, Display, tuple[Link, ...]]:
     """Spaces and factors for a problem, and the interfaces between its phases; collective.
 
@@ -74,6 +85,7 @@ def discretized(
         boundaries: Where lithium enters or leaves.
         scales: Units.
         degree: Of the Lagrange elements.
+        at_corners: Whether integrals over cells are taken by the values at their corners.
 
     Raises:
         InputError: Partitions between phases contradict each other.
@@ -84,7 +96,7 @@ def discretized(
         factors = factors_of(links, mesh.names, _driving(mesh, physics, boundaries))
     plain = fem.functionspace(mesh.mesh, ("Lagrange", degree))
     space, display = spaces(plain, mesh, links, factors, physics.solved)
-    return Discretization(mesh, space, scales, factors), display, links
+    return Discretization(mesh, space, scales, factors, at_corners), display, links
 
 
 def _driving(mesh: PhaseMesh, physics: Physics, boundaries: list[Boundary]) -> Array:

@@ -9,14 +9,14 @@ import ufl
 from ufl.core.expr import Expr
 
 
-def storage(porosity: Expr, c: Expr, v: Expr) -> ufl.Form:
+def storage(porosity: Expr, c: Expr, v: Expr, dx: ufl.Measure = ufl.dx) -> ufl.Form:
     """∫ ε c v dx: the lithium stored in the pores of the medium."""
-    return porosity * c * v * ufl.dx
+    return porosity * c * v * dx
 
 
-def diffusion(diffusivity: Expr, c: Expr, v: Expr) -> ufl.Form:
+def diffusion(diffusivity: Expr, c: Expr, v: Expr, dx: ufl.Measure = ufl.dx) -> ufl.Form:
     """∫ D_eff ∇c·∇v dx: Fick's law."""
-    return ufl.inner(diffusivity * ufl.grad(c), ufl.grad(v)) * ufl.dx
+    return ufl.inner(diffusivity * ufl.grad(c), ufl.grad(v)) * dx
 
 
 def transfer(coefficient: Expr, c: Expr, v: Expr, ds: ufl.Measure) -> ufl.Form:

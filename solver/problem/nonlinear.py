@@ -204,7 +204,7 @@ class NonlinearDiffusion:
 def _stiffness_of(on: Discretization, physics: Physics, members: Sequence[int]) -> ufl.Form:
     """∫ D_eff/D ∇u·∇v dx over some phases, scaled."""
     shares = [on.scales.diffusivity(p.effective_factor) if i in members else 0.0 for i, p in enumerate(physics.phases)]
-    return forms.diffusion(along_axes(on.mesh, physics, shares), on.trial, on.test)
+    return forms.diffusion(along_axes(on.mesh, physics, shares), on.trial, on.test, on.dx)
 
 
 def _owned_of(on: Discretization, members: Sequence[int]) -> NDArray[np.intp]:

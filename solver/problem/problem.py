@@ -75,7 +75,7 @@ class Problem:
         return self.scales.concentration * self.share_held(phase_shares)
 
 
-def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem:
+def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float, *, at_corners: bool = False) -> Problem:
     """Assemble the transient problem; collective.
 
     Args:
@@ -83,18 +83,22 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float) -> Problem
         physics: Phases in the order of the mesh's tags, and faces.
         degree: Of the Lagrange elements, 1 to 3.
         end: Length of the run in seconds: the unit of time.
+        at_corners: Whether storage and diffusion are integrated by their values at the corners of the cells, for
+            degree 1: on squares and cubes these are finite differences.
 
     Raises:
         InputError: Partitions between phases contradict each other.
     """
     boundaries = boundaries_of(mesh, physics)
-    on, display, links = discretized(mesh, physics, boundaries, scales_of(mesh, physics, boundaries, end), degree)
+    on, display, links = discretized(
+        mesh, physics, boundaries, scales_of(mesh, physics, boundaries, end), degree, at_corners
+    )
     stiffness = matrix_of(transport(on, physics, links))
     porosity = [phase.porosity for phase in physics.phases]
     capacity = per_phase(mesh, [e * k for e, k in zip(porosity, on.factors, strict=True)])
-    mass = matrix_like(stiffness, forms.storage(capacity, on.trial, on.test))  # both have the same entries
+    mass = matrix_like(stiffness, forms.storage(capacity, on.trial, on.test, on.dx))  # both have the same entries
     start_of_phase = np.array([phase.initial / on.scales.concentration for phase in physics.phases])
-    start = forms.storage(per_phase(mesh, porosity), per_phase(mesh, list(start_of_phase)), on.test)
+    start = forms.storage(per_phase(mesh, porosity), per_phase(mesh, list(start_of_phase)), on.test, on.dx)
     start_amount = vector_of(start)
     amount = matrix_times(mass, np.ones_like(start_amount))
 

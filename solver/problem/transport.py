@@ -23,7 +23,7 @@ def transport(on: Discretization, physics: Physics, links: tuple[Link, ...]) -> 
         physics: Phases in the order of the mesh's tags.
         links: Interfaces between them.
     """
-    total = forms.diffusion(_diffusivity(on, physics), on.trial, on.test)
+    total = forms.diffusion(_diffusivity(on, physics), on.trial, on.test, on.dx)
     for coefficient, interface in _exchanges(on, links):
         total += forms.exchange(coefficient, on.trial, on.test, interface)
     return total

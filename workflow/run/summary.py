@@ -124,8 +124,7 @@ def error_in_space(space: SpatialError, scale: float) -> dict[str, Any]:
         "of": "the region curves, in space, relative to the reference concentration",
         "estimate": max(largest.values(), default=0.0),
         "regions": largest,
-        "how": f"{space.how}: the difference of the two solutions, which is the error of the finer one if that falls "
-        "with the element size, and more than it where it falls faster",
+        "how": f"{space.how}: {space.meaning}",
         "cells": space.cells,
         "unknowns": space.unknowns,
     }

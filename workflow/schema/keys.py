@@ -112,7 +112,8 @@ MESH = Table(
         Key(
             "estimate",
             Flag(),
-            "Whether a run solves the case once more on a mesh twice as coarse, to estimate its error in space.",
+            "Whether a run solves the case once more, to estimate its error in space: on a mesh twice as coarse; on "
+            "voxels with elements of one degree less, or with finite differences.",
             default=True,
         ),
     ),

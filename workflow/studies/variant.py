@@ -33,6 +33,7 @@ class Variant:
     tolerance: float | None = None  # in time; None: the case's
     finer_image: bool = False  # whether the image is on voxels of half the edge
     shift: Shift | None = None  # of interfaces, by half a voxel; on finer voxels only
+    at_corners: bool = False  # whether integrals over cells are taken by the values at their corners (see `build`)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,8 @@ def solved_variant(meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: 
             say("meshing")
             meshed = replace(meshed, mesh=_mesh(meshed, case, variant, comm), image_mesh=None)
         say("assembling")
-        problem = build(meshed.mesh, case.physics, degree_of(case, meshed.volume.dim), case.time.end)
+        degree, at_corners = degree_of(case, meshed.volume.dim), variant.at_corners
+        problem = build(meshed.mesh, case.physics, degree, case.time.end, at_corners=at_corners)
     means = measured_regions(case, meshed, problem).means
     for name, mean in means.items():
         if mean.solved_measure <= 0:

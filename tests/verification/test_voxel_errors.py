@@ -1,0 +1,144 @@
+"""The error in space that a run states on squares and cubes of degree 1, against closed forms and much finer meshes."""
+
+import json
+from dataclasses import replace
+
+import closed_forms
+import numpy as np
+import pytest
+from layers import TwoLayers
+from made_cases import run_case, write_case
+
+from mpi4py import MPI
+
+from microlith.workflow.case.read import load_case
+from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.meshed import mesh_of
+from microlith.workflow.results.read import read_curves
+from microlith.workflow.studies.spatial_error import fading, spatial_error
+from microlith.workflow.studies.variant import Variant, solved_variant
+
+PIXEL = 1e-8
+LENGTH = 40 * PIXEL
+D = 1e-14
+END = 2 * LENGTH**2 / D
+MESH = '[mesh]\nmethod = "voxel"\ndegree = 1\n'
+SLAB = """
+[phases.pore]
+label = 0
+role = "source"
+concentration = "1000 mol/m^3"
+[phases.slab]
+label = 1
+role = "transport"
+diffusivity = "1e-14 m^2/s"
+"""
+REGIONS = """
+[regions.all]
+phase = "slab"
+[regions.far]
+box = { x = ["300 nm", "430 nm"] }
+[regions.near]
+box = { x = ["80 nm", "110 nm"] }
+"""
+FINE = Variant(coarseness=0.25, degree=2)
+NOISE = 1e-3  # mol/m^3, of the two solutions, in time
+WHERE = {"all": (0.0, LENGTH), "far": (22 * PIXEL, 35 * PIXEL), "near": (0.0, 3 * PIXEL)}
+
+
+def _time(end, tolerance=1e-8):
+    return f'[time]\nend = "{end:.12g} s"\ntolerance = {tolerance:g}\nsnapshots = []\n'
+
+
+def _slab(rows=4):
+    image = np.ones((rows, 48), np.uint8)
+    image[:, :8] = 0
+    return image
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_the_error_of_a_slab_of_voxels_is_covered(tmp_path, dim, verified):
+    image = _slab() if dim == 2 else np.repeat(_slab(2)[None], 2, axis=0)
+    path = write_case(tmp_path, image, phases=SLAB, mesh=MESH, time=_time(END), regions=REGIONS)
+    results = run_case(path, comm=MPI.COMM_SELF)
+    found = json.loads((results / "summary.json").read_text())
+    assert "finite differences on the same voxels" in found["error"]["space"]["how"]
+    times, means = read_curves(results / "curves.csv")
+    _, errors = read_curves(results / "errors.csv")
+    late = times >= 1e-3 * END
+    for name, (low, high) in WHERE.items():
+        true = np.abs(means[name] - 1000 * closed_forms.slab_mean(times, low, high, LENGTH, D))
+        ratio = errors[name][late].max() / true[late].max()
+        verified(
+            term="error in space, voxels of degree 1", against="slab, Crank eq. 4.17", dim=dim,
+            cells="squares" if dim == 2 else "cubes", degree=1, error=abs(errors[name] - true)[late].max() / 1000,
+            of="error", balance=found["mass_balance"]["imbalance"],
+        )  # fmt: skip
+        assert np.mean(errors[name] >= true) > 0.99, name
+        assert 1 <= ratio < 10, name
+
+
+def _apart(folder, image, end, phases=SLAB, regions=REGIONS, finer=FINE, tolerance=1e-7):
+    """Estimated errors and those of a finer mesh of the same stairs, of each region, (times,); and the times."""
+    path = write_case(folder, image, phases=phases, mesh=MESH, time=_time(end, tolerance), regions=regions)
+    case = load_case(path)
+    meshed = mesh_of(case, case.physics.solved, Stages(), MPI.COMM_SELF)
+    meshed = replace(meshed, case=replace(meshed.case, degree=1))
+    own, fine = (solved_variant(meshed, variant, MPI.COMM_SELF) for variant in (Variant(), finer))
+    found = spatial_error(meshed, own.curves, MPI.COMM_SELF)
+    assert found is not None
+    return own.times, {name: (found.curves[name], np.abs(c - fine.curves[name])) for name, c in own.curves.items()}
+
+
+def test_the_error_at_corners_of_voxels_is_covered(tmp_path):
+    """Slits between barriers: what is wrong here is the flow around corners, which mass matrices know nothing of."""
+    image = np.ones((12, 48), np.uint8)
+    image[:, :8] = 0
+    image[1:, 20:22] = 2
+    image[:-1, 30] = 2
+    walls = SLAB + '[phases.wall]\nlabel = 2\nrole = "barrier"\n'
+    times, found = _apart(tmp_path, image, 60.0, walls)
+    late = times >= 0.06
+    for name, (told, true) in found.items():
+        assert true[late].max() > 1.0, "mol/m^3: there is something to see"
+        assert 1 <= told[late].max() / true[late].max() < 5, name
+        assert np.mean(told + NOISE >= true) > 0.99, name
+
+
+@pytest.mark.parametrize("law", ["partition = 20", 'partition = 20\nexchange = "1e-7 m/s"'])
+def test_the_error_across_a_jump_is_covered(tmp_path, law):
+    image = _slab()
+    image[:, 28:] = 2
+    phases = SLAB + '[phases.store]\nlabel = 2\nrole = "transport"\ndiffusivity = "1e-14 m^2/s"\n'
+    phases += f'[[interfaces]]\nbetween = ["slab", "store"]\n{law}\n'
+    regions = '[regions.first]\nphase = "slab"\n[regions.second]\nphase = "store"\n'
+    times, found = _apart(tmp_path, image, 5 * END, phases, regions)
+    late = times >= 5e-3 * END
+    for name, (told, true) in found.items():
+        assert 1 <= told[late].max() / true[late].max() < 12, name
+    if "exchange" not in law:  # the finer mesh is right itself
+        exact = TwoLayers((0.5, 0.5), (1.0, 1.0), (1.0, 1.0), 20.0)
+        own = solved_curves(tmp_path)
+        true = np.abs(own["second"] - 1000 * exact.mean(times / (LENGTH**2 / D), 0.5, 1.0))
+        assert found["second"][0][late].max() >= true[late].max()
+
+
+def solved_curves(folder):
+    case = load_case(folder / "case.toml")
+    meshed = mesh_of(case, case.physics.solved, Stages(), MPI.COMM_SELF)
+    return solved_variant(meshed, Variant(), MPI.COMM_SELF).curves
+
+
+def test_the_error_of_a_law_is_covered(tmp_path):
+    law = 'diffusivity = { expression = "D0 * (1 + 9 * c / c1)", D0 = "1e-14 m^2/s", c1 = "1 mol/L" }'
+    phases = SLAB.replace('diffusivity = "1e-14 m^2/s"', law)
+    regions = '[regions.all]\nphase = "slab"\n'
+    _, found = _apart(tmp_path, _slab(1), END / 16, phases, regions, Variant(coarseness=1 / 3), tolerance=1e-5)
+    told, true = found["all"]
+    assert 1 <= told.max() / true.max() < 10
+    assert np.mean(told >= true) > 0.95
+
+
+def test_errors_fade_no_faster_than_the_power():
+    times = np.array([0.0, 1.0, 2.0, 4.0])
+    assert fading(times, np.array([5.0, 8.0, 0.0, 3.0])) == pytest.approx([5.0, 8.0, 8 / 2**1.5, 3.0])
