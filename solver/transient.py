@@ -77,6 +77,7 @@ class Transient:
     _curves: Curves  # of the regions, in the order of curves
     _extra: Curves | None = None  # extra functionals
     effort: Effort | None = None  # where it was solved step by step
+    keeps_fields: bool = False  # whether the concentration is known at any time, not only at the snapshots
 
     def concentration(self, time: float) -> Array:
         """Concentration at one time (s) in mol/m^3: local dofs of the problem's display space, ghosts included."""
@@ -255,6 +256,7 @@ def solve(
         _states=found,
         _curves=found.records[0],
         _extra=None if extra is None else found.records[2],
+        keeps_fields=found.keeps_states,
     )
 
 

@@ -68,6 +68,11 @@ class Evolution:
     _stretches: tuple[Superposition, ...]  # none where there are many
     _states: dict[float, Array]  # those at the field times then
 
+    @property
+    def keeps_states(self) -> bool:
+        """Whether u is known at any time."""
+        return bool(self._stretches)
+
     def state(self, time: float) -> Array:
         """u(time), owned entries.
 

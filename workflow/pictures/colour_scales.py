@@ -83,7 +83,7 @@ def _ends(lowest: float, highest: float, driven: float) -> tuple[float, float]:
     """Ends of a scale."""
     high = driven if FILLED * driven <= highest <= (1 + BEYOND) * driven else highest
     low = 0.0 if -BEYOND * abs(high) <= lowest <= FILLED * high else lowest
-    if highest <= lowest:  # the same everywhere, at all times
+    if highest <= lowest or high <= low:  # the same everywhere, at all times, or all of it a little beyond the end
         return min(0.0, lowest), max(driven, highest) or 1.0
     step = round_length((high - low) / STEPS)
     if high != driven:

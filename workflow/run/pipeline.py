@@ -75,3 +75,6 @@ def _tell_files(output: Path, found: Solved) -> None:
     if found.case.time.snapshots:
         log.info("fields: %s", output / FIELDS)
     log.info("%.1f s in all", found.provenance.run_entries()["total_s"])
+    last = found.verdict.last_line()
+    if last is not None:
+        log.warning("%s", last)

@@ -20,6 +20,7 @@ from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.assemble import Prepared, assembled, log_report
 from microlith.workflow.prepare.meshed import file_named, mesh_of
 from microlith.workflow.results.particles import ParticleTable, particle_tables
+from microlith.workflow.run.guard import Verdict, judged
 from microlith.workflow.run.provenance import Provenance
 from microlith.workflow.run.region_figures import RegionFigures, figure_lines, region_figures
 from microlith.workflow.run.shown_range import ShownRange, shown_range
@@ -38,6 +39,7 @@ class Solved:
     space: SpatialError | None  # None: not asked for, or it can't be told
     tables: tuple[ParticleTable, ...]  # one per region `surface`
     shown: ShownRange  # concentrations that pictures reach to
+    verdict: Verdict  # whether it can be right
     warnings: tuple[str, ...]  # what to hear before the results are taken for right, in sentences
     provenance: Provenance  # where, when and from which image
 
@@ -54,14 +56,7 @@ class Solved:
     @cached_property
     def errors(self) -> dict[str, Array]:
         """Estimated error of each curve in time and space, (times,), mol/m^3."""
-        problem, zero = self.ready.problem, np.zeros_like(self.transient.times)
-        in_time = self.transient.error * problem.scales.concentration
-        return {
-            # What holds little in equilibrium is integrated to the tolerance times that.
-            name: in_time * min(1.0, problem.share_held(self.ready.means[name].phase_shares))
-            + (zero if self.space is None else self.space.curves[name])
-            for name in self.transient.curves
-        }
+        return _errors(self.ready, self.transient, self.space)
 
     @property
     def errors_are(self) -> str:
@@ -104,10 +99,34 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
     for sentence in warnings:
         log.warning("%s", sentence)
     space = _error_in_space(ready, transient, comm) if case.mesh.estimate else None
-    found = Solved(ready, transient, space, _particles(ready, transient), shown, warnings, provenance)
+    verdict = judged(ready, transient, _errors(ready, transient, space), in_space=space is not None)
+    warnings = (*verdict.sentences(), *warnings)
+    found = Solved(ready, transient, space, _particles(ready, transient), shown, verdict, warnings, provenance)
     for line in figure_lines(found.figures, found.errors_are):
         log.info("%s", line)
+    _tell(verdict)
     return found
+
+
+def _errors(ready: Prepared, transient: Transient, space: SpatialError | None) -> dict[str, Array]:
+    """Estimated error of each curve in time and, where it is known, in space, (times,), mol/m^3."""
+    problem, zero = ready.problem, np.zeros_like(transient.times)
+    in_time = transient.error * problem.scales.concentration
+    return {
+        # What holds little in equilibrium is integrated to the tolerance times that.
+        name: in_time * min(1.0, problem.share_held(ready.means[name].phase_shares))
+        + (zero if space is None else space.curves[name])
+        for name in transient.curves
+    }
+
+
+def _tell(verdict: Verdict) -> None:
+    """What the guard has found."""
+    note = verdict.note()
+    if note is not None:
+        log.info("%s", note)
+    for sentence in verdict.sentences():
+        log.warning("%s", sentence)
 
 
 def _integrated(ready: Prepared) -> Transient:

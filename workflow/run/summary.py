@@ -37,6 +37,7 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
         "image": solved.provenance.image_entries(),
         "case": _case_entries(solved),
         "warnings": (*solved.provenance.origin.warnings, *solved.warnings),
+        "checks": solved.verdict.entries(),
         "cells": ready.meshed.cells,
         "unknowns": ready.problem.unknowns,
         **(fidelity_entries(report) if report is not None else {}),

@@ -10,7 +10,6 @@ from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.run.shown_range import ShownRange
 
 EMPTIED = 1e-3  # of the reference concentration: further below 0 than errors go
-IMBALANCE = 0.01  # of what is exchanged: more lithium than that must not be unaccounted for
 
 
 def warnings_of(ready: Prepared, transient: Transient, shown: ShownRange) -> tuple[str, ...]:
@@ -23,7 +22,6 @@ def warnings_of(ready: Prepared, transient: Transient, shown: ShownRange) -> tup
     """
     return (
         *unresolved(ready.case, ready.problem),
-        *imbalance(transient),
         *early(ready, transient),
         *unconverged(ready.case, transient),
         *emptied(ready.case, ready.problem, transient, shown),
@@ -48,14 +46,6 @@ def unresolved(case: Case, problem: Problem) -> list[str]:
                     "elements"
                 )
     return sentences
-
-
-def imbalance(transient: Transient) -> list[str]:
-    """Where more lithium is unaccounted for than the estimated error explains."""
-    if transient.balance.imbalance <= max(IMBALANCE, transient.balance.expected):
-        return []
-    share = 100 * transient.balance.imbalance
-    return [f"the lithium balance is off by {share:.0f} % of what is exchanged: distrust the amounts in summary.json"]
 
 
 def early(ready: Prepared, transient: Transient) -> list[str]:

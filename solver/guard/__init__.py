@@ -1,0 +1,1 @@
+"""What physics says of a solution before it is known, and where a solution breaks it."""

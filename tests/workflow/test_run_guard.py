@@ -1,0 +1,142 @@
+"""What a run says where its results can't be right, and that it says nothing where they can."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_cases import COMM, run_case, write_case
+
+from microlith.imaging.parallel.collective import on_root
+from microlith.solver.problem import problem as assembly
+from microlith.solver.problem.boundary_terms import add_transfers
+
+GAS = """
+[phases.pore]
+label = 0
+role = "source"
+concentration = "40 mol/m^3"
+mass_transfer = "1e-9 m/s"
+
+[phases.gas]
+label = 1
+role = "transport"
+diffusivity = "1e-5 m^2/s"
+"""
+MESH = '[mesh]\nsize_max = "100 nm"\n'
+TIME = '[time]\nend = "3000 s"\ntolerance = 1e-4\nsnapshots = ["3000 s"]\n'
+REGIONS = '[regions.gas]\nphase = "gas"\n'
+
+
+def slab(folder, **more):
+    """A slab of 1 µm behind a weak transfer."""
+    path = Path(COMM.bcast(str(folder)))
+    image = np.ones((8, 54), np.uint8)
+    image[:, :4] = 0
+    texts = {"phases": GAS, "mesh": MESH, "time": TIME, "regions": REGIONS} | more
+    on_root(COMM, lambda: write_case(path, image, voxel="20 nm", **texts) and None)
+    return path / "case.toml"
+
+
+def outcome(path, caplog):
+    """What is said, and `checks` of summary.json."""
+    with caplog.at_level(logging.INFO):
+        results = run_case(path)
+    return [record.getMessage() for record in caplog.records], json.loads((results / "summary.json").read_text())
+
+
+def test_a_sound_run_says_nothing(tmp_path, caplog):
+    said, summary = outcome(slab(tmp_path), caplog)
+    assert not any("do not use" in sentence for sentence in said)
+    assert summary["warnings"] == []
+    assert summary["checks"]["sound"] is True
+    (gas,) = summary["checks"]["fields_at_snapshots"]
+    assert gas["highest"] == pytest.approx(40 * (1 - np.exp(-3)), abs=0.01)
+    assert gas["under"] is None
+
+
+@pytest.mark.mpi
+def test_a_term_that_is_dropped_condemns_the_curves(tmp_path, caplog, monkeypatch):
+    """Without the transfer in K its load fills the slab for ever: 40 k t/L = 120 mol/m³."""
+
+    def dropped(on, boundaries, stiffness):
+        return add_transfers(on, boundaries, stiffness.copy()) * 0.0
+
+    monkeypatch.setattr(assembly, "add_transfers", dropped)
+    said, summary = outcome(slab(tmp_path), caplog)
+    checks = summary["checks"]
+    assert checks["sound"] is False
+    (breach,) = checks["curves"]
+    assert (breach["region"], breach["kind"], breach["time"]) == ("gas", "above", 3000.0)
+    assert breach["value"] == pytest.approx(120.0, rel=1e-3)
+    assert breach["limit"] == pytest.approx(40.0)
+    assert breach["size"] == pytest.approx(80.0, rel=1e-3)
+    assert summary["warnings"][0].startswith(
+        "do not use the curve of region gas up to 3e+03 s: it is 120 mol/m^3 at 3e+03 s, 80 above the largest that the "
+        "case allows, 40; its estimated error is "
+    )
+    if COMM.rank == 0:
+        assert said[-1] == (
+            "do not use these results: the curves of gas are wrong by more than their stated error and lithium is "
+            "unaccounted for; see the warnings, and checks in summary.json"
+        )
+
+
+def test_lithium_that_is_lost_condemns_the_amounts(tmp_path, caplog, monkeypatch):
+    """Fluxes of half their size."""
+    right = assembly.with_given
+
+    def halves(*given):
+        return [
+            replace(flux, rate=0.5 * flux.rate, level=0.5 * flux.level, pushed=[(c, 0.5 * k) for c, k in flux.pushed])
+            for flux in right(*given)
+        ]
+
+    monkeypatch.setattr(assembly, "with_given", halves)
+    said, summary = outcome(slab(tmp_path), caplog)
+    assert summary["checks"]["balance"] is False
+    assert any(
+        "the lithium balance is off by 50 % of what is exchanged, more than the estimated errors explain" in sentence
+        for sentence in summary["warnings"]
+    )
+    assert said[-1].startswith("do not use these results: lithium is unaccounted for")
+
+
+def test_without_an_error_in_space_small_overshoots_are_let_pass(tmp_path, caplog, monkeypatch):
+    """5 % of the reference concentration, and no more."""
+
+    def stronger(factor):
+        def loads_of(*given):
+            found = right(*given)
+            for load in found:
+                load.push[:] *= factor
+            return found
+
+        return loads_of
+
+    right = assembly.loads_of
+    mesh = MESH + "estimate = false\n"
+    for factor, sound in ((1.04, True), (1.2, False)):
+        monkeypatch.setattr(assembly, "loads_of", stronger(factor))
+        folder = tmp_path / str(factor)
+        _, summary = outcome(slab(folder, mesh=mesh, time=TIME.replace("3000", "20000")), caplog)
+        assert (summary["checks"]["curves"] == []) is sound
+        assert ("its error in time and what elements may add are at most 2" in str(summary["warnings"])) is not sound
+
+
+def test_snapshots_that_undershoot_are_told(tmp_path, caplog):
+    """Elements of 60 nm, where lithium has come 10 nm far."""
+    phases = GAS.replace("1e-5 m^2/s", "1e-18 m^2/s").replace('mass_transfer = "1e-9 m/s"\n', "")
+    path = slab(tmp_path, phases=phases, time=TIME.replace('"3000 s"]', '"100 s", "3000 s"]'))
+    said, summary = outcome(path, caplog)
+    assert summary["checks"]["sound"] is True
+    early = summary["checks"]["fields_at_snapshots"][0]["under"]
+    assert early["time"] == 100.0
+    assert early["value"] < -0.4
+    (told,) = [sentence for sentence in summary["warnings"] if "in the snapshot" in sentence]
+    assert told in said
+    assert told.startswith(f"in the snapshot at 100 s gas falls to {early['value']:.3g} mol/m^3 near (")
+    assert "0 is the least possible: a front is steeper there than the elements can follow" in told
+    assert any(sentence.startswith("fields at early times: gas reaches -") for sentence in said)

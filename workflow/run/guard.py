@@ -1,0 +1,163 @@
+"""Whether a run's results can be: its curves, fields and lithium balance held against what physics allows, in words."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from microlith.imaging.typing import Array
+from microlith.solver.guard.allowed import allowed
+from microlith.solver.guard.curves import Breach, breaches_of, limits_of
+from microlith.solver.guard.fields import FieldRange, Overshoot, field_ranges
+from microlith.solver.transient import Transient
+from microlith.workflow.prepare.assemble import Prepared
+
+IMBALANCE = 0.01  # of what is exchanged: more lithium than that must not be unaccounted for
+UNKNOWN = 0.05  # of the reference concentration: how far elements may take a curve where their error is not estimated
+NOTABLE = 0.01  # of the reference concentration in a phase: fields that are farther beyond what is allowed are told
+MOST_TIMES = 48  # of the curves, at which fields are looked at
+MOST_TOLD = 5  # curves that are told one by one
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What is wrong with a solution, beyond its estimated errors."""
+
+    breaches: tuple[Breach, ...]  # of curves
+    imbalance: float | None  # of what is exchanged, where it can't be; None: the lithium balance is right
+    drawn: tuple[FieldRange, ...]  # of each phase at the snapshots after time 0
+    between: tuple[FieldRange, ...]  # and at times of the curves, where fields are known there
+    in_space: bool  # whether the errors of the curves hold those of the mesh
+    references: Mapping[str, float]  # mol/m^3: what a phase holds in equilibrium with all that drives the case
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether curves and amounts may be believed, within their errors."""
+        return not self.breaches and self.imbalance is None
+
+    @property
+    def condemned(self) -> tuple[str, ...]:
+        """Regions whose curves can't be right."""
+        return tuple(dict.fromkeys(breach.region for breach in self.breaches))
+
+    def sentences(self) -> list[str]:
+        """All of it to warn of."""
+        more = len(self.breaches) - MOST_TOLD
+        return [
+            *(_told(breach, self.in_space) for breach in self.breaches[:MOST_TOLD]),
+            *([f"and {more} more such curves: see checks in summary.json"] if more > 0 else []),
+            *self._balance(),
+            *self._fields(),
+        ]
+
+    def last_line(self) -> str | None:
+        """What is to be read last, where something is condemned."""
+        if self.is_sound:
+            return None
+        names = self.condemned
+        shown = ", ".join(names[:MOST_TOLD]) + (f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else "")
+        curves = [f"the curves of {shown} are wrong by more than their stated error"] if names else []
+        balance = [] if self.imbalance is None else ["lithium is unaccounted for"]
+        return (
+            f"do not use these results: {' and '.join(curves + balance)}; see the warnings, and checks in summary.json"
+        )
+
+    def note(self) -> str | None:
+        """How far fields are beyond what is allowed at times that nobody sees, where that is much."""
+        worst = max(self._notable(self.between), key=lambda one: one.beyond, default=None)
+        if worst is None:
+            return None
+        return (
+            f"fields at early times: {worst.phase} reaches {worst.value:.3g} mol/m^3 at {worst.time:.3g} s, "
+            f"{worst.beyond:.3g} beyond what is possible, where a front is steeper than the elements can follow"
+        )
+
+    def entries(self) -> dict[str, Any]:
+        """For summary.json."""
+        return {
+            "sound": self.is_sound,
+            "curves": [asdict(breach) | {"size": breach.size} for breach in self.breaches],
+            "balance": self.imbalance is None,
+            "fields_at_snapshots": [asdict(one) for one in self.drawn],
+            "fields_at_curve_times": [asdict(one) for one in self.between],
+            "unit": "mol/m^3, s, m",
+        }
+
+    def _balance(self) -> list[str]:
+        if self.imbalance is None:
+            return []
+        return [
+            f"the lithium balance is off by {100 * self.imbalance:.0f} % of what is exchanged, more than the estimated "
+            "errors explain: distrust the amounts in summary.json, and the curves"
+        ]
+
+    def _notable(self, ranges: tuple[FieldRange, ...]) -> list[Overshoot]:
+        sides = [side for one in ranges for side in (one.under, one.over) if side is not None]
+        return [side for side in sides if side.beyond > NOTABLE * self.references[side.phase]]
+
+    def _fields(self) -> list[str]:
+        """Where what is drawn can't be."""
+        worst = max(self._notable(self.drawn), key=lambda one: one.beyond / self.references[one.phase], default=None)
+        if worst is None:
+            return []
+        where = ", ".join(f"{x * 1e6:.3g}" for x in worst.place)
+        goes, bound = ("falls", "least") if worst.below else ("rises", "largest")
+        return [
+            f"in the snapshot at {worst.time:.3g} s {worst.phase} {goes} to {worst.value:.3g} mol/m^3 near ({where}) "
+            f"µm; {worst.limit:.6g} is the {bound} possible: a front is steeper there than the elements can follow; "
+            "choose smaller elements at surfaces ([mesh] size) or a later snapshot"
+        ]
+
+
+def judged(ready: Prepared, transient: Transient, errors: Mapping[str, Array], *, in_space: bool) -> Verdict:
+    """Hold a solution against what physics allows; collective, the same on all ranks.
+
+    Args:
+        ready: The case on its mesh.
+        transient: The solution.
+        errors: Region -> (times,) estimated error of its curve, mol/m^3.
+        in_space: Whether the errors hold those of the mesh.
+    """
+    problem, physics, snapshots = ready.problem, ready.case.physics, ready.case.time.snapshots
+    times = transient.times
+    bounds = allowed(problem, physics, np.unique(np.concatenate([[0.0], times, snapshots])))
+    unknown = {
+        name: 0.0 if in_space else UNKNOWN * problem.reference_of(mean.phase_shares)
+        for name, mean in ready.means.items()
+    }
+    limits = limits_of(problem, bounds, ready.means, times)
+    widened = {name: error + unknown[name] for name, error in errors.items()}
+    later = times[times > 0]
+    looked = later[:: 1 + len(later) // MOST_TIMES] if transient.keeps_fields else later[:0]
+    balance = transient.balance
+    off = balance.imbalance > max(IMBALANCE, balance.expected) or np.isnan(balance.imbalance)
+    return Verdict(
+        breaches=breaches_of(times, transient.curves, widened, limits),
+        imbalance=balance.imbalance if off else None,
+        drawn=field_ranges(problem, bounds, transient, [time for time in snapshots if time > 0]),
+        between=field_ranges(problem, bounds, transient, [float(time) for time in looked]),
+        in_space=in_space,
+        references=dict(
+            zip(problem.discretization.mesh.names, problem.scales.concentration * problem.factors, strict=True)
+        ),
+    )
+
+
+def _told(breach: Breach, in_space: bool) -> str:
+    """One curve that can't be right."""
+    whose = "its estimated error is" if in_space else "its error in time and what elements may add are at most"
+    known = f"{whose} {breach.stated:.2g}"
+    at = f"{breach.value:.6g} mol/m^3 at {breach.time:.3g} s"
+    match breach.kind:
+        case "undefined":
+            return f"do not use the curve of region {breach.region}: it has no value at {breach.time:.3g} s"
+        case "above":
+            why = f"is {at}, {breach.size:.2g} above the largest that the case allows, {breach.limit:.6g}"
+        case "below":
+            why = f"is {at}, {breach.size:.2g} below the least that the case allows, {breach.limit:.6g}"
+        case "falls":
+            why = f"falls by {breach.size:.2g} to {at}, though all that acts on it only raises it from its start"
+        case "rises":
+            why = f"rises by {breach.size:.2g} to {at}, though all that acts on it only lowers it from its start"
+    return f"do not use the curve of region {breach.region} up to {breach.until:.3g} s: it {why}; {known}"
