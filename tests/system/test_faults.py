@@ -1,5 +1,6 @@
 """Inputs that once gave a wrong number or a dead end, each with the value or the sentence that is right."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -153,12 +154,26 @@ def test_final_concentrations(name: str) -> None:
     stated = found.transient.error * found.ready.problem.scales.concentration
     assert found.transient.curves[region][-1] == pytest.approx(expected, abs=stated + in_space)
     assert stated < 1e-4 * found.ready.problem.scales.concentration
+    assert found.verdict.is_sound
+    assert found.warnings == ()
+
+
+def test_a_closed_box_raises_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    """Once: "off by 100 %", rounding over rounding, and "keeps its initial concentration" of what goes from 0 to 500."""
+    with caplog.at_level(logging.WARNING):
+        found = solved(load_case(FAULTS / "closed-box-alarm/case.toml"), COMM)
+    assert found.transient.balance.imbalance < 1e-6
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("no source reaches the part of a and b around (0.25, 0.04) µm")
+    assert said.endswith("it keeps its lithium, which evens out to 500 mol/m^3 in a and 500 mol/m^3 in b")
 
 
 @pytest.mark.parametrize("name", ["De9expr_noitf", "De10expr_noitf", "init1", "lin0", "realistic_initial0"])
 def test_a_law_beside_a_fast_phase(name: str) -> None:
     """They came to a stop at 2e-12 s; where the law is a constant they are to give what the number gives."""
-    found = solved(load_case(FAULTS / f"nonlinear-stop/{name}.toml"), COMM).transient
+    run = solved(load_case(FAULTS / f"nonlinear-stop/{name}.toml"), COMM)
+    assert run.verdict.is_sound
+    found = run.transient
     assert found.converged
     assert found.balance.imbalance < 1e-6
     if name == "lin0":
