@@ -159,7 +159,7 @@ def test_final_concentrations(name: str) -> None:
 
 
 def test_a_closed_box_raises_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
-    """Once: "off by 100 %", rounding over rounding, and "keeps its initial concentration" of what goes from 0 to 500."""
+    """Once "off by 100 %", rounding over rounding; and "keeps its initial concentration", of 0 that becomes 500."""
     with caplog.at_level(logging.WARNING):
         found = solved(load_case(FAULTS / "closed-box-alarm/case.toml"), COMM)
     assert found.transient.balance.imbalance < 1e-6
