@@ -1,7 +1,7 @@
 """How a method decides: which phase each voxel of a block belongs to, with one phase favoured or not."""
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers
 from microlith.imaging.segmentation.thresholds import Cuts, Favoured
@@ -14,10 +14,6 @@ class Decision(Protocol):
     @property
     def halo(self) -> int:
         """Layers around a block that it looks at."""
-
-    @property
-    def found(self) -> dict[str, Any]:
-        """What it found out, for the report."""
 
     def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
         """Index of the phase of each voxel of a block."""
@@ -32,7 +28,6 @@ class ByThresholds:
 
     grey: DiskVolume
     cuts: Cuts
-    found: dict[str, Any] = field(default_factory=dict)
     halo: int = 0
 
     def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:

@@ -61,6 +61,7 @@ class SegmentOptions:
     phases: tuple[str, ...]  # labels 1, 2, ...; from dark to bright where thresholds decide
     method: Method
     thresholds: tuple[float, ...] = ()  # of method thresholds
+    rim: int = 1  # of method multistage: voxels on either side of an interface that may hold two phases
     certainty: Certainty = field(default_factory=Certainty)
 
 

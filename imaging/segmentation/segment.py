@@ -1,7 +1,6 @@
 """The way from grey values to labels, and how sure they are."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell
 from microlith.imaging.segmentation.filters import Filter, Filtered, filtered
 from microlith.imaging.segmentation.grey_image import GreyImage, read_grey
 from microlith.imaging.segmentation.histogram import Histogram, histogram
+from microlith.imaging.segmentation.multistage import by_stages
 from microlith.imaging.segmentation.options import SegmentOptions
 from microlith.imaging.segmentation.thresholds import Favoured
 from microlith.imaging.typing import Numbers, Phases, Singles
@@ -46,7 +46,6 @@ class Segmented:
     histogram: Histogram  # after the filters
     filters: tuple[Filtered, ...]
     decision: Decision = field(repr=False)
-    found: dict[str, Any] = field(default_factory=dict)  # what the method found out
 
 
 def segmented(
@@ -73,7 +72,7 @@ def segmented(
     raw = read_grey(image, workshop, few_is_grey, named(tell, "reading"))
     grey, done = filtered(raw, filters, image.voxel_size, workshop, tell)
     counted = histogram(grey, workshop, tell=named(tell, "histogram"))
-    decision = on_first_rank(workshop.comm, lambda: decided(grey, counted, options))
+    decision = decided(grey, counted, options, workshop, tell)
     labels, counts = _labels("labels", decision, None, len(options.phases), image, workshop, tell)
     _refuse_empty(counts, options)
     margin = workshop.new("margin", image.shape, np.uint8)
@@ -103,23 +102,26 @@ def segmented(
         histogram=counted,
         filters=done,
         decision=decision,
-        found=decision.found,
     )
 
 
-def decided(grey: DiskVolume, counted: Histogram, options: SegmentOptions) -> Decision:
-    """What a method of thresholds decides by; on one rank.
+def decided(grey: DiskVolume, counted: Histogram, options: SegmentOptions, workshop: Workshop, tell: Tell) -> Decision:
+    """What a method decides by; collective.
 
     Raises:
-        InputError: The thresholds or the number of phases are at fault.
+        InputError: Thresholds, scribbles or the number of phases are at fault.
     """
+    if options.method == "multistage":
+        return by_stages(grey, counted, len(options.phases), options.rim, workshop, tell)
+    return on_first_rank(workshop.comm, lambda: _by_thresholds(grey, counted, options))
+
+
+def _by_thresholds(grey: DiskVolume, counted: Histogram, options: SegmentOptions) -> Decision:
     if options.method == "thresholds":
         cuts = thresholds.given(options.thresholds, counted)
     else:
         cuts = thresholds.otsu(counted, len(options.phases))
-    return ByThresholds(
-        grey, cuts, {"thresholds": cuts.values, "mean_grey": dict(zip(options.phases, cuts.means, strict=True))}
-    )
+    return ByThresholds(grey, cuts)
 
 
 def _percent(margin: Singles) -> Phases:

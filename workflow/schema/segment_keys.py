@@ -117,9 +117,10 @@ SEGMENTATION = Table(
         ),
         Key(
             "method",
-            Choice(METHODS[:3]),
+            Choice(METHODS[:4]),
             "thresholds: as given. otsu, multi-otsu: thresholds between two, or several, phases that make the grey "
-            "values within each vary least.",
+            "values within each vary least. multistage, for tomograms: thresholds in stages, first of the darkest and "
+            "the brightest phase, then of what is between them.",
             required=True,
         ),
         Key(
@@ -129,6 +130,14 @@ SEGMENTATION = Table(
             "brighter phase.",
             only=("thresholds",),
             needed_by=("thresholds",),
+        ),
+        Key(
+            "partial_volume",
+            Number(0, 10, whole=True),
+            "Voxels on either side of an interface that may hold two phases: they don't count in the histograms of "
+            "later stages, and a layer of a phase this thin between a darker and a brighter one is an interface of these.",
+            default=1,
+            only=("multistage",),
         ),
     ),
     doc="How voxels get their labels.",

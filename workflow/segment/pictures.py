@@ -18,6 +18,7 @@ from microlith.workflow.pictures.figure import (
     save,
     wrapped,
 )
+from microlith.workflow.segment.report import method_entries
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,7 +133,7 @@ def draw_histogram(path: Path, title: str, found: Segmented) -> None:
     shown = found.histogram.coarse(256)
     width = float(shown.edges[1] - shown.edges[0])
     share = shown.counts / max(1, shown.voxels)
-    cuts = found.found.get("thresholds", ())
+    cuts = method_entries(found).get("thresholds", ())
     place = np.digitize(shown.centres, cuts) if len(cuts) == len(found.phases) - 1 else np.zeros(len(share), int)
     colours = phase_colours(len(found.phases)) if len(cuts) == len(found.phases) - 1 else ["0.6"]
     bars = []

@@ -103,6 +103,7 @@ def _options(raw: dict[str, Any], at: Place) -> SegmentOptions:
         phases=phases,
         method=own["method"],
         thresholds=own.get("thresholds", ()),
+        rim=own.get("partial_volume", 0),
         certainty=Certainty(certainty["shift"], moved),
     )
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from microlith.imaging.segmentation.decisions import ByThresholds
+from microlith.imaging.segmentation.multistage import ByStages
 from microlith.imaging.segmentation.segment import Segmented
 from microlith.workflow.segment.request import Request
 
@@ -17,7 +19,7 @@ def entries(request: Request, found: Segmented) -> dict[str, Any]:
         "voxel_size_m": list(found.voxel_size if found.dim == 3 else found.voxel_size[1:]),
         "filters": [{"name": done.name, "how": done.how} for done in found.filters],
         "method": request.options.method,
-        **found.found,
+        **method_entries(found),
         "phases": {
             name: {
                 "label": index + 1,
@@ -33,6 +35,27 @@ def entries(request: Request, found: Segmented) -> dict[str, Any]:
             "doubtful_share": found.doubtful / voxels,
         },
     }
+
+
+def method_entries(found: Segmented) -> dict[str, Any]:
+    """What the method found out."""
+    decision = found.decision
+    told: dict[str, Any] = {}
+    if isinstance(decision, ByThresholds | ByStages):
+        told["thresholds"] = decision.cuts.values
+        told["mean_grey"] = dict(zip(found.phases, decision.cuts.means, strict=True))
+    if isinstance(decision, ByStages):
+        told["stages"] = [
+            {
+                "stage": stage.name,
+                "phases": [found.phases[i] for i in stage.phases],
+                "thresholds": stage.thresholds,
+                "voxels_in_histogram": stage.voxels,
+            }
+            for stage in decision.stages
+        ]
+        told["partial_volume"] = decision.rim
+    return told
 
 
 def _moved_entries(found: Segmented, name: str, voxels: int) -> dict[str, float]:
@@ -54,7 +77,11 @@ def text(told: dict[str, Any]) -> str:
     if "thresholds" in told:
         lines += [f"thresholds: {', '.join(f'{t:.6g}' for t in told['thresholds'])}"]
         lines += [f"mean grey value of {name}: {mean:.6g}" for name, mean in told["mean_grey"].items()]
-    lines += [*told.get("stages", ()), ""]
+    lines += [
+        f"{stage['stage']}, {', '.join(stage['phases'])}: {', '.join(f'{t:.6g}' for t in stage['thresholds'])}"
+        for stage in told.get("stages", ())
+    ]
+    lines.append("")
     for name, phase in told["phases"].items():
         span = ""
         if "volume_fraction_smaller" in phase:
