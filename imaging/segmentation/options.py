@@ -1,9 +1,11 @@
 """What a segmentation is asked for, validated and in SI; no heavy imports."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from numpy.typing import NDArray
+from microlith.imaging.segmentation.classing import Rule
+from microlith.imaging.segmentation.regions import RegionOptions
+from microlith.imaging.segmentation.scribbles import Scribbles
 
 Method = Literal["thresholds", "otsu", "multi-otsu", "multistage", "regions"]
 
@@ -62,13 +64,7 @@ class SegmentOptions:
     method: Method
     thresholds: tuple[float, ...] = ()  # of method thresholds
     rim: int = 1  # of method multistage: voxels on either side of an interface that may hold two phases
+    regions: RegionOptions = field(default_factory=RegionOptions)
+    rules: tuple[Rule, ...] = ()  # of method regions; none: scribbles say
+    scribbles: Scribbles | None = None
     certainty: Certainty = field(default_factory=Certainty)
-
-
-@dataclass(frozen=True)
-class Scribbles:
-    """A sparse label image."""
-
-    path: str
-    folder: str = ""
-    held: NDArray[Any] | None = field(default=None, compare=False, repr=False)  # ([z,] y, x), in place of a file

@@ -1,12 +1,13 @@
 """The way from grey values to labels, and how sure they are."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.parallel.collective import on_first_rank
+from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.segmentation import thresholds
+from microlith.imaging.segmentation.classing import ByRegions, Classes, by_forest, by_rules
 from microlith.imaging.segmentation.decisions import ByThresholds, Decision
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.filters import Filter, Filtered, filtered
@@ -14,6 +15,8 @@ from microlith.imaging.segmentation.grey_image import GreyImage, read_grey
 from microlith.imaging.segmentation.histogram import Histogram, histogram
 from microlith.imaging.segmentation.multistage import by_stages
 from microlith.imaging.segmentation.options import SegmentOptions
+from microlith.imaging.segmentation.regions import cut_and_described
+from microlith.imaging.segmentation.scribbles import read_scribbles
 from microlith.imaging.segmentation.thresholds import Favoured
 from microlith.imaging.typing import Numbers, Phases, Singles
 
@@ -72,7 +75,7 @@ def segmented(
     raw = read_grey(image, workshop, few_is_grey, named(tell, "reading"))
     grey, done = filtered(raw, filters, image.voxel_size, workshop, tell)
     counted = histogram(grey, workshop, tell=named(tell, "histogram"))
-    decision = decided(grey, counted, options, workshop, tell)
+    decision = decided(image, grey, counted, options, workshop, tell)
     labels, counts = _labels("labels", decision, None, len(options.phases), image, workshop, tell)
     _refuse_empty(counts, options)
     margin = workshop.new("margin", image.shape, np.uint8)
@@ -105,7 +108,9 @@ def segmented(
     )
 
 
-def decided(grey: DiskVolume, counted: Histogram, options: SegmentOptions, workshop: Workshop, tell: Tell) -> Decision:
+def decided(
+    image: GreyImage, grey: DiskVolume, counted: Histogram, options: SegmentOptions, workshop: Workshop, tell: Tell
+) -> Decision:
     """What a method decides by; collective.
 
     Raises:
@@ -113,7 +118,31 @@ def decided(grey: DiskVolume, counted: Histogram, options: SegmentOptions, works
     """
     if options.method == "multistage":
         return by_stages(grey, counted, len(options.phases), options.rim, workshop, tell)
+    if options.method == "regions":
+        return _by_regions(image, grey, counted, options, workshop, tell)
     return on_first_rank(workshop.comm, lambda: _by_thresholds(grey, counted, options))
+
+
+def _by_regions(
+    image: GreyImage, grey: DiskVolume, counted: Histogram, options: SegmentOptions, workshop: Workshop, tell: Tell
+) -> Decision:
+    """Regions classed by rules or by a forest, which the first rank grows; collective."""
+    phases, painted = options.phases, options.scribbles
+    scribbles = None if painted is None else on_root(workshop.comm, read_scribbles, painted, image, phases)
+    asked = options.regions
+    if not asked.levels and len(phases) <= thresholds.MOST_OTSU:
+        levels = on_first_rank(workshop.comm, lambda: thresholds.otsu(counted, len(phases)).values)
+        asked = replace(asked, levels=levels)
+    regions = cut_and_described(grey, counted, asked, workshop, tell)
+    tell("classes of regions")
+
+    def classes() -> Classes:
+        if painted is None:
+            return by_rules(options.rules, regions, counted, len(phases))
+        assert scribbles is not None  # on rank 0
+        return by_forest(scribbles, regions, len(phases))
+
+    return ByRegions(grey, regions, on_first_rank(workshop.comm, classes), asked.levels)
 
 
 def _by_thresholds(grey: DiskVolume, counted: Histogram, options: SegmentOptions) -> Decision:

@@ -26,6 +26,35 @@ def blurred(labels, greys=(40.0, 110.0, 180.0), blur=1.0, noise=8.0, seed=1):
     return grey + np.random.default_rng(seed).normal(0, noise, labels.shape).astype(np.float32)
 
 
+def shining(labels, greys=(40.0, 110.0, 180.0), strength=0.85, depth=10.0, blur=0.7, noise=8.0, seed=1):
+    """Grey values as FIB-SEM has them: through pores the next solid of deeper slices shines, weaker with its depth."""
+    levels = np.asarray(greys, np.float32)
+    grey = levels[labels]
+    seen = grey.copy()
+    behind, distance = np.full(labels.shape[1:], levels[0]), np.full(labels.shape[1:], np.inf)
+    for z in range(len(labels) - 1, -1, -1):
+        pore = labels[z] == 0
+        light = ndimage.gaussian_filter(behind, blur) - levels[0]
+        seen[z][pore] = (levels[0] + light * strength * np.exp(-(distance - 1) / depth))[pore]
+        behind, distance = np.where(pore, behind, grey[z]), np.where(pore, distance + 1, 1.0)
+    seen = ndimage.gaussian_filter(seen, (0, blur, blur), mode="nearest")
+    return seen + np.random.default_rng(seed).normal(0, noise, labels.shape).astype(np.float32)
+
+
+def painted(labels, every=8, strokes=8, seed=0):
+    """Scribbles as somebody would paint them: short lines within phases, in some slices; 1, 2, 3; 0 for nothing."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros(labels.shape, np.uint8)
+    for z in range(every // 2, len(labels), every):
+        for k in range(3):
+            inner = ndimage.binary_erosion(labels[z] == k)
+            rows, columns = np.nonzero(inner)
+            for i in rng.choice(len(rows), min(len(rows), strokes)) if len(rows) else ():
+                y, line = rows[i], slice(max(0, columns[i] - 3), columns[i] + 4)
+                out[z, y, line][inner[y, line]] = k + 1
+    return out
+
+
 def dice(found, true, labels=(0, 1, 2)):
     """Dice coefficient of each phase."""
     return [2 * np.sum((found == k) & (true == k)) / (np.sum(found == k) + np.sum(true == k)) for k in labels]

@@ -10,7 +10,7 @@ from microlith.imaging.segmentation.options import Extent
 from microlith.workflow.schema.keys import IMAGE
 from microlith.workflow.schema.kinds import Choice, Either, Flag, Kind, ListOf, Number, Place, Quantity, Text
 from microlith.workflow.schema.shared_keys import phase_name
-from microlith.workflow.schema.tables import NAME, Key, Table
+from microlith.workflow.schema.tables import NAME, Key, Several, Table
 from microlith.workflow.schema.units import LENGTH
 
 METHODS = ("thresholds", "otsu", "multi-otsu", "multistage", "regions")
@@ -117,10 +117,12 @@ SEGMENTATION = Table(
         ),
         Key(
             "method",
-            Choice(METHODS[:4]),
+            Choice(METHODS),
             "thresholds: as given. otsu, multi-otsu: thresholds between two, or several, phases that make the grey "
             "values within each vary least. multistage, for tomograms: thresholds in stages, first of the darkest and "
-            "the brightest phase, then of what is between them.",
+            "the brightest phase, then of what is between them. regions, for images in which deeper slices shine "
+            "through: each slice is cut into regions (Felzenszwalb and Huttenlocher 2004), and [[rules]] or scribbles "
+            "say which phase each belongs to.",
             required=True,
         ),
         Key(
@@ -135,14 +137,87 @@ SEGMENTATION = Table(
             "partial_volume",
             Number(0, 10, whole=True),
             "Voxels on either side of an interface that may hold two phases: they don't count in the histograms of "
-            "later stages, and a layer of a phase this thin between a darker and a brighter one is an interface of these.",
+            "later stages, and a layer this thin between a darker and a brighter phase is their interface.",
             default=1,
             only=("multistage",),
+        ),
+        Key(
+            "scribbles",
+            Text('the name of an image file, such as "scribbles.tif"'),
+            "Sparse label image of the shape of the image before its crop: 0 where nothing is painted, 1 where the "
+            "first phase is, and so on. A random forest learns from the regions that it touches.",
+            only=("regions",),
+        ),
+        Key(
+            "regions",
+            Number(2, 10**7, whole=True),
+            "Wanted number of regions in the middle slice; sets scale.",
+            only=("regions",),
+            instead="scale",
+        ),
+        Key(
+            "scale",
+            Number(above=0, high=1e6),
+            "How much regions join: larger values give larger regions; 10 if left out.",
+            only=("regions",),
+        ),
+        Key(
+            "smoothing",
+            Number(0, 20),
+            "Standard deviation, in voxels, of a Gaussian before slices are cut; what is described is not smoothed.",
+            default=0.5,
+            only=("regions",),
+        ),
+        Key("smallest", Number(1, 10**6, whole=True), "Voxels of the smallest region.", default=10, only=("regions",)),
+        Key(
+            "levels",
+            ListOf(Number(), "grey values", 1, 20),
+            "Grey values above which the shares of a region's voxels are features; if left out the thresholds of "
+            "multi-otsu.",
+            only=("regions",),
+        ),
+        Key(
+            "reach",
+            Number(0, 20, whole=True),
+            "How many slices before and after are looked at, at the place of each region.",
+            default=3,
+            only=("regions",),
         ),
     ),
     doc="How voxels get their labels.",
     section=True,
     tag="method",
+)
+
+_bounds = ListOf(Number(), "numbers, the lowest and the highest", 2, 2)
+
+RULE = Table(
+    "a table [[rules]]",
+    (
+        Key("phase", phase_name, "The phase of regions that are within all bounds.", required=True),
+        Key("mean", _bounds, "Mean grey value."),
+        Key("deviation", _bounds, "Standard deviation of the grey values."),
+        Key(
+            "above",
+            ListOf(_bounds, "pairs of bounds", 1, 20),
+            "Shares of voxels above each of the grey values of levels, in their order.",
+        ),
+        Key(
+            "neighbours", _bounds, "Mean grey value of the neighbouring regions, weighted by the length of the border."
+        ),
+        Key(
+            "before",
+            ListOf(_bounds, "pairs of bounds", 1, 20),
+            "Mean at its place in the slice before, in the one before that, and so on.",
+        ),
+        Key(
+            "after",
+            ListOf(_bounds, "pairs of bounds", 1, 20),
+            "Mean at its place in the slice after, in the one after that, and so on.",
+        ),
+        Key("size", _bounds, "Number of voxels."),
+    ),
+    doc="A rule for regions: the first that a region fits says its phase; one without bounds takes all that are left.",
 )
 
 CERTAINTY = Table(
@@ -151,8 +226,8 @@ CERTAINTY = Table(
         Key(
             "shift",
             Number(above=0, below=0.5),
-            "How far thresholds are moved to either side, as a share of the contrast between the two phases; of voxels "
-            "nearer to a threshold than this the label is doubtful.",
+            "How far thresholds are moved to either side, as a share of the contrast between the two phases; of the "
+            "trees of a forest, the share that may vote otherwise. Voxels whose label this can change are doubtful.",
             default=0.1,
         ),
         Key(
@@ -173,6 +248,7 @@ SEGMENT = Table(
         Key("image", GREY_IMAGE, "The image of grey values.", required=True),
         Key("filters", FILTERS_TABLE, "Filters of the grey values.", default={}),
         Key("segmentation", SEGMENTATION, "How voxels get their labels.", required=True),
+        Key("rules", Several(RULE, "tables [[rules]]"), "Rules for regions, tried in their order.", default=[]),
         Key("certainty", CERTAINTY, "How sure the labels are.", default={}),
     ),
 )

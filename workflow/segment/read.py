@@ -8,10 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from microlith.imaging.segmentation.classing import Rule
 from microlith.imaging.segmentation.filters import Filter, Gaussian, Median
 from microlith.imaging.segmentation.options import Certainty, SegmentOptions
+from microlith.imaging.segmentation.regions import RegionOptions
+from microlith.imaging.segmentation.scribbles import Scribbles
 from microlith.imaging.segmentation.thresholds import MOST_OTSU
-from microlith.workflow.case.read import IN_MEMORY, image_source
+from microlith.workflow.case.read import IN_MEMORY, image_path, image_source
 from microlith.workflow.case.toml_file import read_toml
 from microlith.workflow.schema.kinds import Place, nearest
 from microlith.workflow.schema.segment_keys import FILTERS, SEGMENT
@@ -30,13 +33,16 @@ def load_request(path: Path) -> Request:
     return request_of(read_toml(path), path)
 
 
-def request_of(tables: Mapping[str, Any], path: Path, image: NDArray[Any] | None = None) -> Request:
+def request_of(
+    tables: Mapping[str, Any], path: Path, image: NDArray[Any] | None = None, scribbles: NDArray[Any] | None = None
+) -> Request:
     """Checks what a segmentation file holds.
 
     Args:
         tables: Tables, keys and values as in the file.
         path: Of the file, or a name for messages beside which files are looked for.
         image: ([z,] y, x) grey values, in place of a file.
+        scribbles: ([z,] y, x) labels, in place of a file.
 
     Raises:
         InputError: Something in it is wrong.
@@ -52,7 +58,7 @@ def request_of(tables: Mapping[str, Any], path: Path, image: NDArray[Any] | None
         image=image_source({**raw["image"], "coarsen": 1}, path.parent, at.child("image", section=True), image),
         few_is_grey=few_is_grey,
         filters=_filters(raw["filters"], at.child("filters", section=True)),
-        options=_options(raw, at),
+        options=_options(raw, path, scribbles, at),
     )
 
 
@@ -78,7 +84,7 @@ def _filter(name: str, value: Any) -> Filter:
             return Gaussian(value)
 
 
-def _options(raw: dict[str, Any], at: Place) -> SegmentOptions:
+def _options(raw: dict[str, Any], path: Path, held: NDArray[Any] | None, at: Place) -> SegmentOptions:
     own, section = raw["segmentation"], at.child("segmentation", section=True)
     phases = own["phases"]
     twice = [name for name, count in Counter(phases).items() if count > 1]
@@ -93,6 +99,11 @@ def _options(raw: dict[str, Any], at: Place) -> SegmentOptions:
             f'"multi-otsu" tells at most {MOST_OTSU} phases apart, got {len(phases)}; take "multistage"'
         )
     _check_thresholds(own.get("thresholds"), len(phases), section)
+    rules = tuple(
+        _rule(rule, phases, own["method"], at.child("rules", section=True).table(i))
+        for i, rule in enumerate(raw["rules"])
+    )
+    scribbles = _scribbles(own, rules, path, held, section)
     certainty = raw["certainty"]
     moved = certainty.get("phases")
     for i, name in enumerate(moved or ()):
@@ -103,9 +114,54 @@ def _options(raw: dict[str, Any], at: Place) -> SegmentOptions:
         phases=phases,
         method=own["method"],
         thresholds=own.get("thresholds", ()),
+        regions=_region_options(own),
+        rules=rules,
+        scribbles=scribbles,
         rim=own.get("partial_volume", 0),
         certainty=Certainty(certainty["shift"], moved),
     )
+
+
+def _region_options(own: dict[str, Any]) -> RegionOptions:
+    names = {"regions": "count", "scale": "scale", "smoothing": "smoothing", "smallest": "smallest"}
+    names |= {"levels": "levels", "reach": "reach"}
+    return RegionOptions(**{field: own[key] for key, field in names.items() if key in own})
+
+
+def _rule(raw: dict[str, Any], phases: tuple[str, ...], method: str, at: Place) -> Rule:
+    if method != "regions":
+        raise at.error(f'rules are for the method "regions", not for "{method}"; remove them')
+    phase = raw["phase"]
+    if phase not in phases:
+        raise at.child("phase").error(
+            f'"{phase}" is no phase of [segmentation]; {nearest(phase, list(phases), "phases")}'
+        )
+    bounds = []
+    for key, value in raw.items():
+        if key == "phase":
+            continue
+        several = key in ("above", "before", "after")
+        for k, (low, high) in enumerate(value if several else (value,), 1):
+            if low > high:
+                raise at.child(key).error(f"expected the lowest and the highest value, got {low:g} and {high:g}")
+            bounds.append((f"{key}_{k}" if several else key, low, high))
+    return Rule(phases.index(phase), tuple(bounds))
+
+
+def _scribbles(
+    own: dict[str, Any], rules: tuple[Rule, ...], path: Path, held: NDArray[Any] | None, at: Place
+) -> Scribbles | None:
+    if own["method"] != "regions":
+        return None
+    named = "scribbles" in own or held is not None
+    if named == bool(rules):
+        what = "got both; keep one of them" if named else "got none"
+        raise at.error(f'method "regions" needs either scribbles or [[rules]], {what}')
+    if not named:
+        return None
+    if held is not None:
+        return Scribbles(IN_MEMORY, held=held)
+    return Scribbles(image_path(own["scribbles"], path.parent, at.child("scribbles")), str(path.parent.absolute()))
 
 
 def _check_thresholds(values: tuple[float, ...] | None, phases: int, section: Place) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from microlith.imaging.segmentation.classing import ByForest, ByRegions
 from microlith.imaging.segmentation.decisions import ByThresholds
 from microlith.imaging.segmentation.multistage import ByStages
 from microlith.imaging.segmentation.segment import Segmented
@@ -44,6 +45,22 @@ def method_entries(found: Segmented) -> dict[str, Any]:
     if isinstance(decision, ByThresholds | ByStages):
         told["thresholds"] = decision.cuts.values
         told["mean_grey"] = dict(zip(found.phases, decision.cuts.means, strict=True))
+    if isinstance(decision, ByRegions):
+        told["regions"] = {
+            "number": len(decision.regions.features),
+            "per_slice": decision.regions.per_slice,
+            "scale": decision.regions.scale,
+            "features": decision.regions.names,
+            "levels": decision.levels,
+        }
+        if isinstance(decision.classes, ByForest):
+            forest = decision.classes
+            told["forest"] = {
+                "painted_regions": dict(zip(found.phases, forest.painted, strict=True)),
+                "regions_painted_with_several_phases": forest.mixed,
+                "right_out_of_bag": forest.right,
+                "importance": forest.importance,
+            }
     if isinstance(decision, ByStages):
         told["stages"] = [
             {
@@ -81,6 +98,21 @@ def text(told: dict[str, Any]) -> str:
         f"{stage['stage']}, {', '.join(stage['phases'])}: {', '.join(f'{t:.6g}' for t in stage['thresholds'])}"
         for stage in told.get("stages", ())
     ]
+    if "regions" in told:
+        regions = told["regions"]
+        lines += [
+            f"{regions['number']} regions, {regions['per_slice']:.0f} a slice, with scale {regions['scale']:.3g}",
+            f"shares were counted above: {', '.join(f'{v:.6g}' for v in regions['levels']) or 'none'}",
+        ]
+    if "forest" in told:
+        forest = told["forest"]
+        learnt = ", ".join(f"{count} of {name}" for name, count in forest["painted_regions"].items())
+        first = sorted(forest["importance"].items(), key=lambda entry: -entry[1])[:5]
+        lines += [
+            f"painted regions: {learnt}; {forest['regions_painted_with_several_phases']} with several phases",
+            f"of these {100 * forest['right_out_of_bag']:.1f} % are classed right by trees that have not seen them",
+            f"most important: {', '.join(f'{name} {share:.2f}' for name, share in first)}",
+        ]
     lines.append("")
     for name, phase in told["phases"].items():
         span = ""
