@@ -14,7 +14,8 @@ from microlith.imaging.segmentation.options import Certainty, SegmentOptions
 from microlith.imaging.segmentation.regions import RegionOptions
 from microlith.imaging.segmentation.scribbles import Scribbles
 from microlith.imaging.segmentation.thresholds import MOST_OTSU
-from microlith.workflow.case.read import IN_MEMORY, image_path, image_source
+from microlith.workflow.case.files import image_path
+from microlith.workflow.case.read import IN_MEMORY, image_source
 from microlith.workflow.case.toml_file import read_toml
 from microlith.workflow.schema.kinds import Place, nearest
 from microlith.workflow.schema.segment_keys import FILTERS, SEGMENT
