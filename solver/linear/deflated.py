@@ -36,6 +36,7 @@ from microlith.solver.linear.differences import Differences
 SHIFT = 1e-11  # of the diagonal, added in the preconditioner
 DENSE = 1000  # clusters up to which E is a dense matrix
 MOST = 300  # iterations
+FLOOR = 1e-14  # error in the energy norm, relative to that of x, that rounding leaves
 WORST = 1e-6  # relative error in the energy norm at which it has failed
 
 
@@ -44,7 +45,7 @@ class Solution:
     """Of A x = r."""
 
     x: Array  # (owned,)
-    error: float  # of x in the energy norm, relative to it
+    error: float  # of x in the energy norm, which bounds that by M, relative to the norm of x by M
     iterations: int
 
 
@@ -73,7 +74,7 @@ class Deflated:
 
         Args:
             right: (owned,)
-            tolerance: Wanted error in the energy norm, relative to that of x.
+            tolerance: Wanted error in the energy norm, relative to the norm of x by M; no more than rounding allows.
 
         Raises:
             ArithmeticError: On all ranks, where it does not converge.
@@ -86,7 +87,9 @@ class Deflated:
         before, iterations = np.inf, 0
         while True:
             z_w, z_y, product = self._balanced(residual)
-            if not product > tolerance**2 * (energy + product) or iterations == MOST:
+            size = self._stored(w + self._z @ y)
+            enough = max(tolerance**2 * size, FLOOR**2 * energy)
+            if not product > enough or iterations == MOST:
                 break
             kept = product / before if iterations else 0.0
             step_w, step_y = z_w + kept * step_w, z_y + kept * step_y
@@ -101,8 +104,9 @@ class Deflated:
             energy += length * product
             before = product
             iterations += 1
-        error = float(np.sqrt(max(product, 0.0) / energy)) if energy > 0.0 else 0.0
-        if not error <= WORST:
+        size = self._stored(w + self._z @ y)
+        error = float(np.sqrt(max(product, 0.0) / size)) if size > 0.0 else 0.0
+        if max(product, 0.0) > WORST**2 * max(size, energy):
             raise ArithmeticError(f"deflated conjugate gradients stopped at a relative error of {error:.1e}")
         # What rounding has left of the equations for the means
         y = y + self._inverse(wanted - self._sum(self._az.T @ w) - self._zaz @ y)
@@ -124,6 +128,12 @@ class Deflated:
         self._in.array[:] = w
         self._mass.mult(self._in, self._out)
         return self._out.array_r + self._gamma * self._graph.times(w)
+
+    def _stored(self, x: Array) -> float:
+        """Square of the norm of x by M."""
+        self._in.array[:] = x
+        self._mass.mult(self._in, self._out)
+        return float(self._graph.comm.allreduce(x @ self._out.array_r, op=MPI.SUM))
 
     def _sum(self, values: Array) -> Array:
         """Sum over all ranks."""

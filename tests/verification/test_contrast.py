@@ -57,18 +57,21 @@ def off(transient, expected):
     ("dim", "degree", "columns", "linear"),
     [(2, 1, 40, "mumps"), (2, 2, 12, "mumps"), (2, 2, 12, "cg"), (3, 1, 30, "cg"), (3, 2, 8, "mumps")],
 )
-@pytest.mark.parametrize("slow_first", [True, False])
-def test_two_layers(dim, degree, columns, linear, slow_first, verified):
-    """The fast layer behind the slow one and before it, from no contrast to fifteen orders of magnitude.
+@pytest.mark.parametrize("order", ["slow, fast", "fast, slow", "fast, slow, fast"])
+def test_layers(dim, degree, columns, linear, order, verified):
+    """Fast layers behind a slow one and before it, from no contrast to fifteen orders of magnitude.
 
     What is wrong with elements of this size is the same for all large contrasts: the rest is bounded by the estimate.
+    Where solves were exact per energy, and that was in a fast layer's tie to what holds it, the layer behind the slow
+    one was off by 1e-3 at 1e15, with a stated error of 7e-5.
     """
-    mesh = layers(dim, columns, MPI.COMM_SELF)
+    row_of = order.split(", ")
+    mesh = layers(dim, columns, MPI.COMM_SELF, ("near", "far", "last")[: len(row_of)])
     end = 3 * EDGE**2 / SLOW
     found, forms = {}, {}
     for power in (0, 6, 9, 12, 15):
         fast = SLOW * 10.0**power
-        diffusivities = (SLOW, fast) if slow_first else (fast, SLOW)
+        diffusivities = [SLOW if name == "slow" else fast for name in row_of]
         phases = tuple(transport(name, d) for name, d in zip(mesh.names, diffusivities, strict=True))
         transient = solved(mesh, Physics(phases, {"x_min": FaceCondition(1000.0)}), degree, end, linear)
         row = [Layer((i + 1) * EDGE, d) for i, d in enumerate(diffusivities)]
@@ -80,7 +83,7 @@ def test_two_layers(dim, degree, columns, linear, slow_first, verified):
             change = {name: found[6][name] + forms[power][name] - forms[6][name] for name in mesh.names}
             error = off(transient, change)
             verified(
-                term="diffusion, contrast of diffusivities", against=f"two layers, 1e{power}, less what elements do",
+                term="diffusion, contrast of diffusivities", against=f"layers, 1e{power}, less what elements do",
                 dim=dim, cells="triangles" if dim == 2 else "tetrahedra", degree=degree, error=error,
             )  # fmt: skip
             assert error < transient.error
