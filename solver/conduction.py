@@ -20,6 +20,7 @@ from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag
 from microlith.solver.linear.solvers import choose_method, new_ksp, prepare_factors
 from microlith.solver.options import SolverOptions
 from microlith.solver.problem import forms
+from microlith.solver.problem.multigrid import higher_degree
 
 # Relative error of CG in the energy norm. The figure has the square of it, the flux through a face it itself.
 SOLVE_TOLERANCE = 1e-9
@@ -175,14 +176,18 @@ def _solved(problem: _Problem, right: Array, held: NDArray[np.bool_], method: st
     matrix.zeroRowsColumnsLocal(np.flatnonzero(held).astype(np.int32), 1.0)
     matrix.setOption(PETSc.Mat.Option.SPD, True)
     degree = problem.space.element.basix_element.degree
-    ksp = new_ksp(matrix.comm, method, SOLVE_TOLERANCE, problem.mesh.mesh.topology.dim, degree)
+    dim = problem.mesh.mesh.topology.dim
+    multigrid = (
+        higher_degree(problem.space, np.flatnonzero(held).astype(np.int32)) if method == "cg" and dim == 3 else None
+    )
+    ksp = new_ksp(matrix.comm, method, SOLVE_TOLERANCE, dim, degree, multigrid)
     if method == "cg":
         # With multigrid near the inverse of K, this norm of the residual is near the energy norm of the error.
         ksp.setNormType(PETSc.KSP.NormType.NATURAL)
         ksp.setTolerances(atol=0.1 * SOLVE_TOLERANCE * scale)
     ksp.setOperators(matrix)
     if method == "mumps":
-        prepare_factors(ksp, problem.mesh.mesh.topology.dim)
+        prepare_factors(ksp, dim)
     b, x = matrix.createVecLeft(), matrix.createVecRight()
     b.array[:] = right
     ksp.solve(b, x)

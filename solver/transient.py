@@ -18,6 +18,7 @@ from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.linear.solvers import choose_method
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import MOST_KINKS
+from microlith.solver.problem.multigrid import higher_degree
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
@@ -228,11 +229,12 @@ def solve(
     degree = problem.space.element.basix_element.degree
     kept = int(np.clip(SEVERAL // problem.unknowns, 1, 4)) if problem.system.transfers else 1
     stiff = float(np.clip(STIFF / time.tolerance, *STIFF_RANGE))
+    precondition = higher_degree(problem.space, problem.system.held) if method == "cg" and dim == 3 else None
     flows = np.array([problem.amount, *(f for s in problem.fluxes for f in (s.rate, s.level))])
     found = evolve(
         problem.system,
         lambda system: ShiftedSolvers(
-            system.mass, system.stiffness, system.taken, method, inner, dim, degree, kept, stiff
+            system.mass, system.stiffness, system.taken, method, inner, dim, degree, kept, stiff, precondition
         ),
         [watch, flows] if extra is None else [watch, flows, extra],
         watched_times,

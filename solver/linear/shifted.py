@@ -58,6 +58,7 @@ class ShiftedSolvers:
     degree: int = 1  # of the elements
     kept: int = 1  # values of γ that stay set up at a time
     stiff: float = 1e-7  # what a cluster stores and exchanges, per sum of its diagonal, below which it is deflated
+    precondition: Callable[[PETSc.PC], None] | None = None  # sets another preconditioner of CG up than BoomerAMG
     solves: int = 0
     iterations: int = 0  # of CG, over all solves
     poles: list[float] = field(default_factory=list)  # the values of γ that were set up, in their order
@@ -125,7 +126,7 @@ class ShiftedSolvers:
         new = len(self._ready) < self.kept
         if new:
             shifted = self.stiffness.duplicate(copy=True)
-            ksp = new_ksp(self.mass.comm, self.method, self.inner_tolerance, self.dim, self.degree)
+            ksp = new_ksp(self.mass.comm, self.method, self.inner_tolerance, self.dim, self.degree, self.precondition)
         else:
             oldest = self._ready.pop(next(iter(self._ready)))
             ksp, shifted = oldest.ksp, oldest.matrix

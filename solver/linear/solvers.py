@@ -1,5 +1,7 @@
 """What solves linear equations: sparse Cholesky or LU factors, or CG with algebraic multigrid."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +35,14 @@ def choose_method(wanted: str, dim: int, unknowns: int) -> str:
     return "mumps" if unknowns <= FACTOR_LIMIT[dim] else "cg"
 
 
-def new_ksp(comm: MPI.Comm, method: str, tolerance: float, dim: int = 2, degree: int = 1) -> PETSc.KSP:
+def new_ksp(
+    comm: MPI.Comm,
+    method: str,
+    tolerance: float,
+    dim: int = 2,
+    degree: int = 1,
+    precondition: Callable[[PETSc.PC], None] | None = None,
+) -> PETSc.KSP:
     """Solver for symmetric positive definite matrices, without operators so far.
 
     Args:
@@ -42,6 +51,7 @@ def new_ksp(comm: MPI.Comm, method: str, tolerance: float, dim: int = 2, degree:
         tolerance: Relative residual at which CG stops.
         dim: Of the space; multigrid is set up for 2D or 3D.
         degree: Of the elements.
+        precondition: Sets another preconditioner of CG up than BoomerAMG.
     """
     ksp = PETSc.KSP().create(comm)
     ksp.setErrorIfNotConverged(False)
@@ -53,14 +63,17 @@ def new_ksp(comm: MPI.Comm, method: str, tolerance: float, dim: int = 2, degree:
     else:
         ksp.setType("cg")
         ksp.setTolerances(rtol=tolerance, atol=0.0, max_it=500)
+        if precondition is not None:
+            precondition(pc)
+            return ksp
         pc.setType("hypre")
         pc.setHYPREType("boomeramg")
         if dim == 3:
-            _choose(pc, BOOMERAMG_3D | (AGGRESSIVE if degree == 1 else {}))
+            choose_boomeramg(pc, BOOMERAMG_3D | (AGGRESSIVE if degree == 1 else {}))
     return ksp
 
 
-def _choose(pc: PETSc.PC, options: dict[str, str]) -> None:
+def choose_boomeramg(pc: PETSc.PC, options: dict[str, str]) -> None:
     """Set options of BoomerAMG, for which petsc4py has no functions; PETSc's database is left as it was."""
     database = PETSc.Options(PREFIX)
     names = {f"pc_hypre_boomeramg_{name}": value for name, value in options.items()}
