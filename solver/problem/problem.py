@@ -74,6 +74,10 @@ class Problem:
         """Mean concentration, mol/m^3, of a region in equilibrium with the largest concentration that drives all."""
         return self.scales.concentration * self.share_held(phase_shares)
 
+    def held_at_most(self, phase_shares: Array, curve: Array) -> float:
+        """Largest mean concentration, mol/m^3, that a region has on its curve, or would have in that equilibrium."""
+        return max(self.reference_of(phase_shares), float(np.abs(curve).max(initial=0.0)))
+
 
 def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float, *, at_corners: bool = False) -> Problem:
     """Assemble the transient problem; collective.

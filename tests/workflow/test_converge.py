@@ -26,6 +26,7 @@ from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
 from microlith.workflow.commands import studies
 from microlith.workflow.studies import converge as study_module, spatial_error as estimate_module
+from microlith.workflow.studies.advice import advice_lines
 from microlith.workflow.studies.richardson import convergence, enveloped
 
 UNIT = 1e-8
@@ -270,6 +271,55 @@ def test_sizes_for_a_wanted_error_give_it(tmp_path):
     assert 2e-5 < true <= 2e-4
     assert finer.base.unknowns == pytest.approx(sizes["unknowns"], rel=0.3)
     assert study.regions["all"].largest > 2e-4
+
+
+@pytest.mark.parametrize("size", [4, 1, 0.5])
+def test_no_size_below_a_pixel_is_advised(tmp_path, size):
+    """For 1e-3 of 20 nm pixels it advised elements of 1.1 nm."""
+    mesh = f'size = {{ slab = "{size * UNIT} m" }}\nsize_max = "80 nm"\ndegree = 1'
+    study = _study(_slab_case(tmp_path, mesh, tolerance=1e-6), tmp_path, wanted=1e-7, levels=2)
+    advice, lines = study.advice, advice_lines(study.case, study.advice)
+    text = " ".join(lines)
+    assert advice.needed < advice.factor == min(1.0, 1 / size)
+    assert advice.needed_size == pytest.approx(advice.needed * size * UNIT)
+    assert advice.size["slab"] == pytest.approx(min(1, size) * UNIT)
+    assert "below a pixel or voxel (10 nm): that adds nothing" in text
+    assert f"an error of about {advice.expected:.1e}" in text or f"is about {advice.expected:.1e}" in text
+    assert ("multiply the sizes by" in text) == (size > 1)
+    assert advice.expected > 1e-7
+
+
+def test_no_squares_below_a_pixel_are_advised(tmp_path):
+    study = _study(_slab_case(tmp_path, 'method = "voxel"\ndegree = 1', tolerance=1e-6, rows=4), tmp_path, wanted=1e-7)
+    text = " ".join(advice_lines(study.case, study.advice))
+    assert "the cells would have to be" in text
+    assert "adds nothing that the image knows" in text
+    assert "multiply" not in text
+    assert study.advice.factor == 1.0
+
+
+def test_a_study_is_about_what_regions_hold(tmp_path):
+    """Of a store that holds 20 times the source's concentration errors were per source, and t50 at a 20th of half."""
+    phases = '[phases.store]\nlabel = 2\nrole = "transport"\ndiffusivity = "1e-14 m^2/s"\n'
+    law = '[[interfaces]]\nbetween = ["slab", "store"]\npartition = 20\n'
+    image = np.ones((8, 48), np.uint8)
+    image[:, :8] = 0
+    image[:, 28:] = 2
+    time = f'[time]\nend = "{10 * END:.9g} s"\ntolerance = 1e-6\nsnapshots = []\n'
+    mesh = '[mesh]\nsize_max = "40 nm"\ndegree = 1\n'
+    regions = '[regions.first]\nphase = "slab"\n[regions.second]\nphase = "store"\n'
+    path = write_case(tmp_path, image, phases=SLAB + phases + law, mesh=mesh, time=time, regions=regions)
+    study = _study(path, tmp_path, levels=2)
+    found, times = study.regions["second"], study.base.times
+    assert found.holds == pytest.approx(20)
+    late, early = found.peaks
+    assert late.error == pytest.approx(found.space[times >= 1e-3 * times[-1]].max() / 20)
+    assert early.error == pytest.approx(found.space[times < 1e-3 * times[-1]].max() / 20)
+    curve = study.base.curves["second"]
+    assert study.base.t50["second"] == pytest.approx(np.interp(10_000, curve, times), rel=0.01)
+    entries = json.loads((tmp_path / "study" / "converge.json").read_text())["regions"]["second"]
+    assert entries["error_in_space_of_what_it_holds"] == late.error
+    assert entries["error_in_space"] == pytest.approx(found.space.max())
 
 
 def test_files_of_a_study(tmp_path, capsys):

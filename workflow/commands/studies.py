@@ -33,7 +33,11 @@ def add_converge(commands: Commands) -> None:
         help="number of meshes, from twice the sizes by steps of 1.41 (default: 3, the finest the case's own)",
     )
     parser.add_argument(
-        "--error", metavar="E", type=float, default=1e-3, help="wanted error to tell sizes for (default: %(default)s)"
+        "--error",
+        metavar="E",
+        type=float,
+        default=1e-3,
+        help="wanted error to tell sizes for, of what a region holds (default: %(default)s)",
     )
     parser.add_argument(
         "--segmentation",

@@ -11,8 +11,8 @@ from microlith.imaging.typing import Array
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.transient import Transient
+from microlith.workflow.studies.peaks import Peak, late_and_early
 
-MATTERS = 1e-3  # of the end: errors before are told apart, as few ask for a curve there and meshes are coarse for it
 MOST_ROWS = 20  # regions that are told one by one
 SIGN = {"t50_s": "t50_error_s", "t90_s": "t90_error_s", "t50_falling_s": "t50_falling_error_s"}  # time -> its error
 
@@ -23,14 +23,6 @@ class Instant:
 
     time: float | None  # s; None: not until the end; 0 where it starts there or beyond
     error: float | None  # ±, s; None: there is no such time, or the curve is as near to the value as its error
-
-
-@dataclass(frozen=True)
-class Peak:
-    """The largest error of a curve over some of the times."""
-
-    error: float  # per what the region holds
-    time: float  # s
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +85,8 @@ def region_figures(
     """
     times, curve = transient.times, transient.curves[name]
     reference = problem.reference_of(mean.phase_shares)
-    holds = max(reference, float(np.abs(curve).max(initial=0.0)))
-    relative = errors / holds
-    late = times >= MATTERS * times[-1]
+    holds = problem.held_at_most(mean.phase_shares, curve)
+    relative: Array = np.divide(errors, holds)
 
     def instant(level: float, *, falling: bool = False) -> Instant:
         find = transient.falling_time if falling else transient.first_time
@@ -108,6 +99,7 @@ def region_figures(
         return None if time is None else float(np.interp(time, times, relative))
 
     t50, t90 = instant(0.5), instant(0.9)
+    largest, early = late_and_early(times, relative)
     return RegionFigures(
         name=name,
         holds=holds,
@@ -116,17 +108,12 @@ def region_figures(
         t50=t50,
         t90=t90,
         t50_falling=instant(0.5, falling=True),
-        largest=_peak(times[late], relative[late]),
-        early=None if late.all() else _peak(times[~late], relative[~late]),
+        largest=largest,
+        early=early,
         at_t50=at(t50.time),
         at_t90=at(t90.time),
         at_snapshots=tuple(Peak(float(np.interp(time, times, relative)), time) for time in snapshots),
     )
-
-
-def _peak(times: Array, relative: Array) -> Peak:
-    place = int(relative.argmax())
-    return Peak(float(relative[place]), float(times[place]))
 
 
 # --- in words ---

@@ -12,8 +12,9 @@ from microlith.workflow.case.describe import interpreted
 from microlith.workflow.prepare.fidelity import fidelity_entries
 from microlith.workflow.results.json_file import versions
 from microlith.workflow.results.particles import particle_summary
-from microlith.workflow.run.region_figures import MATTERS, Peak, RegionFigures, worst
+from microlith.workflow.run.region_figures import RegionFigures, worst
 from microlith.workflow.run.solved import Solved
+from microlith.workflow.studies.peaks import MATTERS, Peak
 from microlith.workflow.studies.spatial_error import SpatialError
 
 AREA_OR_VOLUME = {2: "area_m2", 3: "volume_m3"}  # by dimension: name of the measure, with its unit

@@ -13,42 +13,48 @@ FINEST_ADVISED = 0.25  # per size of the finest mesh: beyond, the law is a guess
 def advised(study: Study, meshed: Meshed, wanted: float) -> Advice | None:
     """Sizes at which the worst region has a wanted error in space; None where the study has one mesh only.
 
+    No size is advised below the shortest edge of a voxel, as the image knows its interfaces to half a voxel only.
+
     Args:
         study: The study.
         meshed: The case with its image.
-        wanted: Error, per reference concentration.
+        wanted: Error from a thousandth of the end on, per what a region holds.
     """
     case = study.case
-    factors = {
-        name: (wanted / max(found.largest, 1e-300)) ** (1.0 / found.law.power)
-        for name, found in study.regions.items()
-        if found.law is not None and found.largest is not None
-    }
+    errors = {name: found.peaks[0].error for name, found in study.regions.items() if found.peaks is not None}
+    powers = {name: found.law.power for name, found in study.regions.items() if found.law is not None}
+    factors = {name: (wanted / max(errors[name], 1e-300)) ** (1.0 / powers[name]) for name in powers}
     if not factors:
         return None
     deciding = min(factors, key=factors.__getitem__)
-    factor = factors[deciding]
+    needed = factors[deciding]
     finest = min(study.size(outcome) for outcome in study.levels)
     sentences = []
-    if factor > COARSEST_ADVISED:
-        factor = COARSEST_ADVISED
+    if needed > COARSEST_ADVISED:
+        needed = COARSEST_ADVISED
         sentences.append("coarser meshes would perhaps do, but were not tried")
     law = study.regions[deciding].law
     if law is not None and law.order is None:
         sentences.append(
             f"no order is established in region {deciding}, so this takes the error to fall with the size; try it"
         )
+    pixel = meshed.volume.unit
+    sizes = dict(case.mesh.size) or {case.physics.phases[i].name: SIZE_AT_SURFACES * pixel for i in case.physics.solved}
+    smallest = pixel if case.mesh.method == "voxel" else min(sizes.values())
+    factor = max(needed, min(1.0, pixel / smallest))
     if factor < FINEST_ADVISED * finest:
         sentences.append("this is far beyond the finest mesh of the study: go there in steps")
     if case.mesh.method == "voxel":
         sentences.append("squares and cubes have no sizes: take method fitted or lattice, or a higher degree")
-    pixel = meshed.volume.unit
-    sizes = dict(case.mesh.size) or {case.physics.phases[i].name: SIZE_AT_SURFACES * pixel for i in case.physics.solved}
     labelled = {entry.name for entry in case.labels if entry.any}  # not what was split off a source
     largest = case.mesh.size_max or LARGEST_SIZE * max(meshed.volume.extent)
     return Advice(
         wanted=wanted,
+        needed=needed,
+        needed_size=needed * smallest,
         factor=factor,
+        expected=max(errors[name] * factor ** powers[name] for name in powers),
+        pixel=pixel,
         size={name: factor * size for name, size in sizes.items() if name in labelled},
         size_max=factor * largest,
         unknowns=study.base.unknowns * factor**-study.dim,
@@ -59,12 +65,26 @@ def advised(study: Study, meshed: Meshed, wanted: float) -> Advice | None:
 
 def advice_lines(case: Case, advice: Advice) -> list[str]:
     """The advice in sentences."""
+    wanted = f"for {advice.wanted:g} of what a region holds, in space (region {advice.deciding} decides),"
+    by = f"multiply the sizes by {advice.factor:.2g}, which gives about {advice.unknowns:.2g} unknowns"
+    if advice.factor <= advice.needed:
+        return [f"{wanted} {by}{_sizes(case, advice)}", *advice.sentences]
+    whose = "the smallest size" if case.mesh.method != "voxel" else "the cells"
     lines = [
-        f"for {advice.wanted:g} in space (region {advice.deciding} decides) multiply the sizes by {advice.factor:.2g}, "
-        f"which gives about {advice.unknowns:.2g} unknowns"
+        f"{wanted} {whose} would have to be {length_text(float(f'{advice.needed_size:.2g}'))}, below a pixel or voxel "
+        f"({length_text(float(f'{advice.pixel:.4g}'))}): that adds nothing that the image knows, as it tells where its "
+        "interfaces are to half a voxel only; microlith converge --segmentation says what that means for the curves"
     ]
-    if case.mesh.method != "voxel":
-        sizes = ", ".join(f'{name} = "{length_text(float(f"{size:.2g}"))}"' for name, size in advice.size.items())
-        largest = length_text(float(f"{advice.size_max:.2g}"))
-        lines[0] += f': size = {{ {sizes} }}, size_max = "{largest}"'
-    return lines + list(advice.sentences)
+    if advice.factor < 1.0:
+        lines.append(f"down to there, {by} and an error of about {advice.expected:.1e}{_sizes(case, advice)}")
+    else:
+        lines.append(f"the error of the case as given is about {advice.expected:.1e}")
+    return [*lines, *advice.sentences]
+
+
+def _sizes(case: Case, advice: Advice) -> str:
+    """The sizes, to copy into the case file."""
+    if case.mesh.method == "voxel":
+        return ""
+    sizes = ", ".join(f'{name} = "{length_text(float(f"{size:.3g}"))}"' for name, size in advice.size.items())
+    return f': size = {{ {sizes} }}, size_max = "{length_text(float(f"{advice.size_max:.3g}"))}"'

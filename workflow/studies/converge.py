@@ -27,6 +27,7 @@ from microlith.workflow.results.folder import (
 )
 from microlith.workflow.studies import figures as pictures, report
 from microlith.workflow.studies.advice import advised
+from microlith.workflow.studies.peaks import MATTERS
 from microlith.workflow.studies.richardson import cell_size, convergence, enveloped
 from microlith.workflow.studies.segmentation_error import segmentation
 from microlith.workflow.studies.spatial_error import silent
@@ -258,9 +259,13 @@ def _region(
         time_checked=None if stricter is None else _apart(stricter, coarsest, name),
         time_of_check=None if stricter is None else coarsest.error_in_time,
         by_degree=None if higher is None else _apart(higher, base, name),
+        holds=base.holds[name] / base.reference,
+        times=base.times,
+        by_degree_late=None if higher is None else _apart(higher, base, name, MATTERS * base.times[-1]),
     )
 
 
-def _apart(one: Outcome, other: Outcome, name: str) -> float:
-    """Largest difference of two curves."""
-    return float(np.abs(one.relative[name] - other.relative[name]).max(initial=0.0))
+def _apart(one: Outcome, other: Outcome, name: str, start: float = 0.0) -> float:
+    """Largest difference of two curves from a time (s) on."""
+    late = other.times >= start
+    return float(np.abs(one.relative[name] - other.relative[name])[late].max(initial=0.0))

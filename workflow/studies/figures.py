@@ -7,6 +7,7 @@ import numpy as np
 
 from microlith.workflow.case.case import Case
 from microlith.workflow.pictures.figure import COLOURS, figure_size, name_entries, save, time_unit, wrapped
+from microlith.workflow.studies.peaks import MATTERS
 from microlith.workflow.studies.richardson import cell_size
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def _look(number: int) -> dict[str, Any]:
 def draw_convergence(path: Path, study: "Study") -> None:
     """Draw converge.png: left the error of each mesh against the size of its cells, right that of the case over time.
 
-    Points are differences to the extrapolated curve (to the finest, where no order is established), lines the law that
-    the case's error is told from, with its margin of safety.
+    Errors on the left are from a thousandth of the end on; all are per what the region holds. Points are differences to
+    the extrapolated curve (to the finest, where no order is established), lines the law that the case's error is told
+    from, with its margin of safety.
 
     Args:
         path: The PNG file; it appears whole or not at all. For one rank.
@@ -53,25 +55,30 @@ def draw_convergence(path: Path, study: "Study") -> None:
             continue
         look = _look(number)
         sizes = np.array([study.size(outcome) for outcome in study.levels])
-        errors = [float(np.abs(outcome.relative[name] - law.limit).max(initial=0.0)) for outcome in study.levels]
+        late, holds = study.base.times >= MATTERS * study.base.times[-1], found.holds
+        errors = [
+            float(np.abs(outcome.relative[name] - law.limit)[late].max(initial=0.0)) / holds for outcome in study.levels
+        ]
         drawn = np.array(errors) > LEAST
         over_size.plot(sizes[drawn], np.array(errors)[drawn], "o", color=look["color"], markersize=4)
         fine = np.geomspace(sizes.min(), sizes.max(), 20)
-        told = [float(law.error(h * cell_size(study.base.cells, study.dim)).max(initial=0.0)) for h in fine]
+        cell = cell_size(study.base.cells, study.dim)
+        told = [float(law.error(h * cell)[late].max(initial=0.0)) / holds for h in fine]
         (line,) = over_size.plot(fine, np.maximum(told, LEAST), linewidth=1.2, **look)
         every += [*np.array(errors)[drawn], *np.maximum(told, LEAST)]
         handles.append(line)
         order = "order not established" if law.order is None else f"order {law.order:.2f}"
         names.append(f"{name}: {order}")
-        shown = (study.base.times > 0) & (found.space > LEAST)
-        over_time.plot(study.base.times[shown] / scale, found.space[shown], linewidth=1.2, **look)
+        space = np.divide(found.space, holds)
+        shown = (study.base.times > 0) & (space > LEAST)
+        over_time.plot(study.base.times[shown] / scale, space[shown], linewidth=1.2, **look)
     tolerance = study.base.error_in_time
     handles.append(over_time.axhline(tolerance, color="0.4", linewidth=1.0, linestyle=(0, (1, 2))))
     names.append("error in time, estimated")
     over_size.set_xlabel("size of the cells per size of those of the case")
-    over_size.set_ylabel("largest error / source concentration")
+    over_size.set_ylabel("largest error from end/1000 on / what the region holds")
     over_time.set_xlabel(f"time / {unit}")
-    over_time.set_ylabel("error in space of the case / source concentration")
+    over_time.set_ylabel("error in space of the case / what the region holds")
     for axes in (over_size, over_time):
         axes.set_xscale("log")
         axes.set_yscale("log")

@@ -25,7 +25,7 @@ def refuse_error(wanted: float | None) -> None:
     """
     if wanted is not None and not 0 < wanted < 1:
         raise InputError(
-            f"--error {wanted:g}: expected the wanted error relative to the source concentration, above 0 and below 1"
+            f"--error {wanted:g}: expected the wanted error relative to what a region holds, above 0 and below 1"
         )
 
 

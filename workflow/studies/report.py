@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from microlith.workflow.studies.variant import Outcome
 
 log = logging.getLogger(__name__)
+ERRORS_ARE = "errors of the case as given, from a thousandth of the end on and before, of what each region holds"
 
 
 # --- tables ---
@@ -41,7 +42,7 @@ def tell(study: "Study", show: bool) -> None:
             console.print(line, highlight=False, soft_wrap=True)
         return
     for name, found in study.regions.items():
-        log.info("region %s: error in space %s, order %s", name, _number(found.largest), _order(study, found))
+        log.info("region %s: error in space %s, order %s", name, _peaks(found)[0], _order(study, found))
     for line in lines:
         log.info("%s", line)
 
@@ -51,10 +52,10 @@ def _tables(study: "Study") -> list[tuple[list[str], list[list[str]], str]]:
     runs = [_run_row(study, outcome) for outcome in _outcomes(study)]
     tables.append((["sizes ×", "degree", "tolerance", "cells", "unknowns", "s"], runs, "runs"))
     if len(study.levels) > 1:
-        heading = ["region", "order", "in space", "in time", "checked"]
+        heading = ["region", "order", "in space", "before", "in time", "checked"]
         heading += ["degree + 1"] if study.higher is not None else []
         rows = [_region_row(study, name, found) for name, found in study.regions.items()]
-        tables.append((heading, rows, "errors of the case as given, per source concentration"))
+        tables.append((heading, rows, ERRORS_ARE))
     if study.segmentation is not None:
         found = study.segmentation
         title = f"largest change of each curve with {found.what} half a voxel smaller, and larger"
@@ -63,7 +64,7 @@ def _tables(study: "Study") -> list[tuple[list[str], list[list[str]], str]]:
         heading = ["region", *(f"{key}, {how}" for key in ("t50", "t90") for how in ("smaller", "as is", "larger"))]
         rows = [_times_row(found, name) for name in study.base.curves]
         if any(entry != "-" for row in rows for entry in row[1:]):
-            tables.append((heading, rows, "times to 50 and 90 % of the source concentration, s"))
+            tables.append((heading, rows, "times to 50 and 90 % of what is in equilibrium with the source, s"))
     return tables
 
 
@@ -83,8 +84,19 @@ def _run_row(study: "Study", outcome: "Outcome") -> list[str]:
 
 
 def _region_row(study: "Study", name: str, found: "RegionErrors") -> list[str]:
-    row = [name, _order(study, found), _number(found.largest), _number(found.time), _number(found.time_checked)]
-    return row + ([_number(found.by_degree)] if study.higher is not None else [])
+    checked = None if found.time_checked is None else found.time_checked / found.holds
+    row = [name, _order(study, found), *_peaks(found), _number(found.time / found.holds), _number(checked)]
+    if study.higher is None:
+        return row
+    return [*row, _number(None if found.by_degree_late is None else found.by_degree_late / found.holds)]
+
+
+def _peaks(found: "RegionErrors") -> list[str]:
+    """The error in space from a thousandth of the end on, and that before."""
+    if found.peaks is None:
+        return ["-"] * 2
+    late, early = found.peaks
+    return [_number(late.error), _number(None if early is None else early.error)]
 
 
 def _order(study: "Study", found: "RegionErrors") -> str:
@@ -163,7 +175,9 @@ def write_figures(path: Path, study: "Study") -> None:
     entries: dict[str, Any] = {
         "versions": versions(),
         "case": interpreted(study.case),
-        "errors_are": "relative to the reference concentration, largest over time unless errors_over_time",
+        "errors_are": "relative to the reference concentration, largest over time unless errors_over_time; those "
+        "of_what_it_holds relative to the largest mean that the region has, or would have in equilibrium, and from a "
+        "thousandth of the end on",
         "reference_concentration_mol_per_m3": study.base.reference,
         "runs": [_run_entries(outcome) for outcome in _outcomes(study)],
         "times_s": study.base.times,
@@ -196,12 +210,24 @@ def _region_entries(found: "RegionErrors") -> dict[str, Any]:
         "order": None if law is None else law.order,
         "asymptotic": law is not None and law.order is not None,
         "error_in_space": found.largest,
+        "holds_per_reference": found.holds,
+        **_peak_entries(found),
         "error_in_time": found.time,
         "error_in_time_checked_on_the_coarsest_mesh": found.time_checked,
         "error_in_time_estimated_there": found.time_of_check,
         "degree_higher_changes": found.by_degree,
         "errors_over_time": found.space,
         "extrapolated": None if law is None else law.limit,
+    }
+
+
+def _peak_entries(found: "RegionErrors") -> dict[str, Any]:
+    """Errors in space relative to what the region holds."""
+    late, early = found.peaks or (None, None)
+    return {
+        "error_in_space_of_what_it_holds": None if late is None else late.error,
+        "at_s": None if late is None else late.time,
+        "error_in_space_of_what_it_holds_before_a_thousandth_of_the_end": None if early is None else early.error,
     }
 
 

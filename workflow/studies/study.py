@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from microlith.imaging.typing import Array
 from microlith.workflow.case.case import Case
+from microlith.workflow.studies.peaks import Peak, late_and_early
 from microlith.workflow.studies.richardson import Convergence, cell_size
 from microlith.workflow.studies.segmentation_error import Segmentation
 from microlith.workflow.studies.variant import Outcome
@@ -11,7 +14,7 @@ from microlith.workflow.studies.variant import Outcome
 
 @dataclass(frozen=True, eq=False)
 class RegionErrors:
-    """What the study says of one region; errors per reference concentration, of the case as given."""
+    """What the study says of one region; errors of the case as given, per reference concentration but in `peaks`."""
 
     law: Convergence | None  # in the size of the cells; None: there is one level only
     space: Array | None  # (times,) estimated error in space
@@ -19,19 +22,31 @@ class RegionErrors:
     time_checked: float | None  # the true one on the coarsest mesh, from a tenth of the tolerance
     time_of_check: float | None  # what was estimated there
     by_degree: float | None  # largest difference to elements of a degree more
+    holds: float  # largest mean that the region has, or would have in equilibrium, per reference concentration
+    times: Array  # (times,) of the curves, s
+    by_degree_late: float | None  # as by_degree, from a thousandth of the end on
 
     @property
     def largest(self) -> float | None:
         """Estimated error in space, over all times."""
         return None if self.space is None else float(self.space.max(initial=0.0))
 
+    @property
+    def peaks(self) -> tuple[Peak, Peak | None] | None:
+        """The largest error in space from a thousandth of the end on, and that before, per what the region holds."""
+        return None if self.space is None else late_and_early(self.times, np.divide(self.space, self.holds))
+
 
 @dataclass(frozen=True)
 class Advice:
     """Sizes for a wanted error in space."""
 
-    wanted: float  # relative to the source concentration
-    factor: float  # on all sizes of the case
+    wanted: float  # from a thousandth of the end on, per what a region holds
+    needed: float  # factor on all sizes of the case that gives it
+    needed_size: float  # the smallest of the sizes then, m
+    factor: float  # the same, but so that no size falls below a pixel
+    expected: float  # error with these sizes
+    pixel: float  # shortest edge of a voxel, m
     size: dict[str, float]  # phase -> m
     size_max: float  # m
     unknowns: float  # about how many

@@ -1,7 +1,7 @@
 """A case solved once more in another way: another mesh, degree, tolerance or segmentation, the rest as it was."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,8 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.meshing.methods import METHODS, ImageToMesh
-from microlith.solver.problem.problem import build
+from microlith.solver.problem.problem import Problem, build
+from microlith.solver.regions.means import RegionMean
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.measured_regions import measured_regions
@@ -48,6 +49,7 @@ class Outcome:
     times: Array  # s
     curves: dict[str, Array]  # region -> mean concentration, mol/m^3
     reference: float  # concentration that counts as 1 in errors, mol/m^3
+    holds: dict[str, float]  # region -> largest mean that it has, or would have in equilibrium, mol/m^3
     error_in_time: float  # estimated, per reference
     imbalance: float  # lithium unaccounted for, per amount exchanged
     t50: dict[str, float | None]  # region -> s
@@ -61,7 +63,13 @@ class Outcome:
 
 
 def outcome_of(
-    variant: Variant, case: Case, cells: int, unknowns: int, transient: Transient, reference: float, seconds: float
+    variant: Variant,
+    case: Case,
+    cells: int,
+    problem: Problem,
+    means: Mapping[str, RegionMean],
+    transient: Transient,
+    seconds: float,
 ) -> Outcome:
     """A solution as the outcome of a variant.
 
@@ -69,25 +77,27 @@ def outcome_of(
         variant: What it is.
         case: As it was solved, with its degree.
         cells: Over all ranks.
-        unknowns: Over all ranks.
+        problem: That was solved.
+        means: Its regions.
         transient: The solution.
-        reference: Concentration that counts as 1 in errors, mol/m^3.
         seconds: That it took.
     """
-    names = list(transient.curves)
+    shares = {name: means[name].phase_shares for name in transient.curves}
+    references = {name: problem.reference_of(share) for name, share in shares.items()}
     return Outcome(
         variant=variant,
         degree=case.degree or 0,
         tolerance=case.time.tolerance,
         cells=cells,
-        unknowns=unknowns,
+        unknowns=problem.unknowns,
         times=transient.times,
         curves=transient.curves,
-        reference=reference,
+        reference=problem.scales.concentration,
+        holds={name: problem.held_at_most(shares[name], curve) for name, curve in transient.curves.items()},
         error_in_time=transient.error,
         imbalance=transient.balance.imbalance,
-        t50={name: transient.first_time(name, 0.5 * reference) for name in names},
-        t90={name: transient.first_time(name, 0.9 * reference) for name in names},
+        t50={name: transient.first_time(name, 0.5 * full) for name, full in references.items()},
+        t90={name: transient.first_time(name, 0.9 * full) for name, full in references.items()},
         seconds=seconds,
     )
 
@@ -127,7 +137,7 @@ def solved_variant(meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: 
         lambda solves, error: say(f"{solves} solves, error about {error:.0e}"),
     )
     seconds = comm.allreduce(time.perf_counter() - start, op=MPI.MAX)
-    return outcome_of(variant, case, meshed.cells, problem.unknowns, transient, problem.scales.concentration, seconds)
+    return outcome_of(variant, case, meshed.cells, problem, means, transient, seconds)
 
 
 def _case_of(meshed: Meshed, variant: Variant) -> Case:
