@@ -49,6 +49,21 @@ class Size:
 
 
 @dataclass(frozen=True)
+class CleanupOptions:
+    """What is cleaned, in this order; by phase."""
+
+    opening: dict[str, float] = field(default_factory=dict)  # radius of a ball, voxels: what it does not fit in goes
+    closing: dict[str, float] = field(default_factory=dict)  # radius of a ball, voxels: gaps it does not fit in close
+    pieces: dict[str, Size] = field(default_factory=dict)  # pieces below this size go
+    holes: dict[str, Size] = field(default_factory=dict)  # what lies wholly within the phase and is smaller goes
+    unreached: dict[str, tuple[str, ...]] = field(default_factory=dict)  # faces, none: any; other pieces go
+
+    def __bool__(self) -> bool:
+        """Whether anything is to be done."""
+        return any((self.opening, self.closing, self.pieces, self.holes, self.unreached))
+
+
+@dataclass(frozen=True)
 class Certainty:
     """How far thresholds or votes are moved to see what depends on them."""
 
@@ -67,4 +82,5 @@ class SegmentOptions:
     regions: RegionOptions = field(default_factory=RegionOptions)
     rules: tuple[Rule, ...] = ()  # of method regions; none: scribbles say
     scribbles: Scribbles | None = None
+    cleanup: CleanupOptions = field(default_factory=CleanupOptions)
     certainty: Certainty = field(default_factory=Certainty)

@@ -49,7 +49,7 @@ def read_scribbles(scribbles: Scribbles, image: GreyImage, phases: tuple[str, ..
         )
     if raw.colour:
         raise InputError(f"{KEY}: {scribbles.path} is a picture in colours; save its labels as one channel")
-    values = cut(raw.values, image.crop).reshape(image.shape)
+    values = cut(raw.values, image.crop)
     found = {int(value) for value in count_values(values, 65_535) or {}} - {0}
     told = ", ".join(f"{i} for {name}" for i, name in enumerate(phases, 1))
     foreign = sorted(found - set(range(1, len(phases) + 1)))
@@ -63,7 +63,13 @@ def read_scribbles(scribbles: Scribbles, image: GreyImage, phases: tuple[str, ..
             f"{KEY}: {scribbles.path} {only}{within}; paint some of each phase, {told}: a forest can't learn what it "
             "has not seen"
         )
-    return values.astype(np.uint8)
+    return _as_rescaled(values.astype(np.uint8).reshape(-1, *values.shape[-2:]), image.shape)
+
+
+def _as_rescaled(values: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """The voxels in the middle of those of an image that was rescaled."""
+    places = [((np.arange(n) + 0.5) * (old / n)).astype(np.intp) for n, old in zip(shape, values.shape, strict=True)]
+    return values[np.ix_(*places)] if values.shape != shape else values
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -1,6 +1,7 @@
 """The way from grey values to labels, and how sure they are."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.segmentation import thresholds
 from microlith.imaging.segmentation.classing import ByRegions, Classes, by_forest, by_rules
+from microlith.imaging.segmentation.cleanup import Step, cleaned_all
 from microlith.imaging.segmentation.decisions import ByThresholds, Decision
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.filters import Filter, Filtered, filtered
@@ -16,6 +18,7 @@ from microlith.imaging.segmentation.histogram import Histogram, histogram
 from microlith.imaging.segmentation.multistage import by_stages
 from microlith.imaging.segmentation.options import SegmentOptions
 from microlith.imaging.segmentation.regions import cut_and_described
+from microlith.imaging.segmentation.rescaling import rescaled
 from microlith.imaging.segmentation.scribbles import read_scribbles
 from microlith.imaging.segmentation.thresholds import Favoured
 from microlith.imaging.typing import Numbers, Phases, Singles
@@ -29,7 +32,8 @@ class Moved:
 
     smaller: DiskVolume
     larger: DiskVolume
-    voxels: tuple[int, int]  # of the phase in each
+    fewest: int  # voxels of the phase in the first
+    most: int  # and in the second
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,7 @@ class Segmented:
     moved: dict[str, Moved]  # by phase
     counts: tuple[int, ...]  # voxels of each phase
     doubtful: int  # voxels whose margin is below the shift
+    cleaned: tuple[Step, ...]  # what clean-up changed in the labels
     histogram: Histogram  # after the filters
     filters: tuple[Filtered, ...]
     decision: Decision = field(repr=False)
@@ -53,6 +58,7 @@ class Segmented:
 
 def segmented(
     image: GreyImage,
+    rescale: dict[str, float],
     filters: tuple[Filter, ...],
     options: SegmentOptions,
     workshop: Workshop,
@@ -63,6 +69,7 @@ def segmented(
 
     Args:
         image: The image.
+        rescale: Wanted edges of the voxels, m, by axis; before all filters.
         filters: In their order.
         options: Method, clean-up, certainty.
         workshop: Where volumes lie, and the ranks.
@@ -73,22 +80,34 @@ def segmented(
         InputError: The image or an option is at fault.
     """
     raw = read_grey(image, workshop, few_is_grey, named(tell, "reading"))
+    image, raw, rescaled_as = rescaled(image, raw, rescale, workshop)
     grey, done = filtered(raw, filters, image.voxel_size, workshop, tell)
     counted = histogram(grey, workshop, tell=named(tell, "histogram"))
     decision = decided(image, grey, counted, options, workshop, tell)
-    labels, counts = _labels("labels", decision, None, len(options.phases), image, workshop, tell)
-    _refuse_empty(counts, options)
+    count = len(options.phases)
+    labels = _labels("labels", decision, None, image, workshop, tell)
+    _refuse_empty(counts_of(labels, count, workshop), options)
     margin = workshop.new("margin", image.shape, np.uint8)
     workshop.fill(margin, lambda layers: _percent(decision.margin(layers)), decision.halo)
-    moved = {}
+    pairs = {}
     for phase in options.certainty.phases or options.phases:
         index = options.phases.index(phase)
-        pair = []
-        for side, sign in (("smaller", -1), ("larger", 1)):
-            favoured = Favoured(index, sign * options.certainty.shift)
-            pair.append(_labels(f"{side}-{index}", decision, favoured, len(options.phases), image, workshop, tell))
-        (smaller, less), (larger, more) = pair
-        moved[phase] = Moved(smaller, larger, (less[index], more[index]))
+        smaller, larger = (
+            _labels(f"{side}-{index}", decision, Favoured(index, sign * options.certainty.shift), image, workshop, tell)
+            for side, sign in (("smaller", -1), ("larger", 1))
+        )
+        pairs[phase] = smaller, larger
+    cleaned: tuple[Step, ...] = ()
+    if options.cleanup:
+        tell("cleaning up")
+        volumes = [labels, *(volume for pair in pairs.values() for volume in pair)]
+        cleaned = cleaned_all(volumes, options.cleanup, options.phases, image.dim, image.voxel_size, workshop)[0]
+    counts = counts_of(labels, count, workshop)
+    _refuse_empty(counts, options)
+    moved = {
+        phase: Moved(*pair, *(counts_of(volume, count, workshop)[options.phases.index(phase)] for volume in pair))
+        for phase, pair in pairs.items()
+    }
     limit = round(PERCENT * options.certainty.shift)
     doubtful = sum(workshop.each(image.shape, lambda layers: int((margin.values()[layers.write] < limit).sum())))
     return Segmented(
@@ -102,8 +121,9 @@ def segmented(
         moved=moved,
         counts=counts,
         doubtful=doubtful,
+        cleaned=cleaned,
         histogram=counted,
-        filters=done,
+        filters=(*rescaled_as, *done),
         decision=decision,
     )
 
@@ -158,23 +178,13 @@ def _percent(margin: Singles) -> Phases:
 
 
 def _labels(
-    name: str,
-    decision: Decision,
-    favoured: Favoured | None,
-    phases: int,
-    image: GreyImage,
-    workshop: Workshop,
-    tell: Tell,
-) -> tuple[DiskVolume, tuple[int, ...]]:
-    """Labels of all voxels, and how many there are of each phase; collective."""
+    name: str, decision: Decision, favoured: Favoured | None, image: GreyImage, workshop: Workshop, tell: Tell
+) -> DiskVolume:
+    """Labels of all voxels; collective."""
     volume = workshop.new(name, image.shape, np.uint8)
-    workshop.fill(
-        volume,
-        lambda layers: decision.classed(layers, favoured),
-        decision.halo,
-        named(tell, f"labels, {name}"),
-    )
-    return volume, counts_of(volume, phases, workshop)
+    work = partial(decision.classed, favoured=favoured)
+    workshop.fill(volume, work, decision.halo, named(tell, f"labels, {name}"))
+    return volume
 
 
 def counts_of(volume: DiskVolume, phases: int, workshop: Workshop) -> tuple[int, ...]:

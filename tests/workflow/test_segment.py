@@ -37,6 +37,9 @@ method = "regions"
 scribbles = "scribbles.tif"
 """
 
+CLEANED = REGIONS.replace("[filters]\nmedian = 1", "[cleanup]\npieces = { pore = 9, particle = 9 }\n")
+CLEANED += "[filters]\ndestripe = {}\nslices = 9\nbackground = 1\n"
+
 
 def _two(shape=(6, 20, 24), seed=3):
     """Dark left, bright right, with noise."""
@@ -80,7 +83,7 @@ def test_a_picture_keeps_its_two_axes_and_edges(tmp_path, bare):
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("text", [STAGES, REGIONS.replace("[filters]\nmedian = 1", "") + "[filters]\nmedian = 1\n"])
+@pytest.mark.parametrize("text", [STAGES, CLEANED])
 def test_any_number_of_ranks_gives_the_same_labels(tmp_path, text, bare):
     comm = MPI.COMM_WORLD
     folder = comm.bcast(str(tmp_path))
@@ -117,6 +120,46 @@ def test_moved_thresholds_hold_the_truth_between_them(tmp_path, bare):
         smaller = tifffile.imread(tmp_path / "out" / f"smaller-{name}.tif") - 1 == index
         larger = tifffile.imread(tmp_path / "out" / f"larger-{name}.tif") - 1 == index
         assert (larger | ~smaller).all()
+
+
+def test_all_filters_and_clean_up_in_one_file_are_told(tmp_path, bare):
+    true = truth(32, (72, 24, 100), "aged.tif", enlarge=1)
+    grey = np.repeat(blurred(true), 2, axis=0) + np.random.default_rng(0).normal(0, 3, (64, 1, 32))
+    text = (
+        OTSU
+        + """
+[filters]
+rescale = { z = "40 nm" }
+destripe = { along = "y" }
+slices = 10
+non_local_means = {}
+gaussian = 0.5
+order = ["slices", "destripe", "gaussian", "non_local_means"]
+[cleanup]
+opening = { particle = 1 }
+pieces = { pore = 5, particle = "40 nm" }
+holes = { particle = 10 }
+unreached = { pore = "any" }
+[certainty]
+phases = ["pore"]
+"""
+    )
+    path = write_segmentation(tmp_path, grey, text)
+    told = segment(load_request(path), tmp_path / "out", False, show=False)
+    names = [done["name"] for done in told["filters"]]
+    assert names == ["rescale", "slices", "destripe", "gaussian", "non_local_means"]
+    assert told["shape"] == [32, 32, 32]
+    assert told["voxel_size_m"] == pytest.approx([4e-8, 2e-8, 2e-8])
+    steps = [(step["step"], step["phase"]) for step in told["cleanup"]]
+    assert steps == [
+        ("opening", "particle"), ("small pieces", "pore"), ("small pieces", "particle"), ("holes", "particle"),
+        ("not reached", "pore"),
+    ]  # fmt: skip
+    assert not (tmp_path / "out" / "larger-particle.tif").exists()
+    assert min(dice(tifffile.imread(tmp_path / "out" / "labels.tif") - 1, true)) > 0.8
+    said = (tmp_path / "out" / "segment.txt").read_text()
+    assert "filter 2: slices, offsets of" in said
+    assert "clean-up, not reached of pore: " in said
 
 
 # --- methods, each on what it is for ---

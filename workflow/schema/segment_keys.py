@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from microlith.imaging.segmentation.options import Extent
+from microlith.imaging.axes import FACES
+from microlith.imaging.segmentation.options import Extent, Size
 from microlith.workflow.schema.keys import IMAGE
 from microlith.workflow.schema.kinds import Choice, Either, Flag, Kind, ListOf, Number, Place, Quantity, Text
-from microlith.workflow.schema.shared_keys import phase_name
-from microlith.workflow.schema.tables import NAME, Key, Several, Table
+from microlith.workflow.schema.shared_keys import length, per_axis, phase_name
+from microlith.workflow.schema.tables import NAME, Key, Named, Several, Table
 from microlith.workflow.schema.units import LENGTH
 
 METHODS = ("thresholds", "otsu", "multi-otsu", "multistage", "regions")
-FILTERS = ("median", "gaussian")  # in their order
+FILTERS = ("destripe", "slices", "background", "median", "non_local_means", "gaussian")  # in their order
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ def _voxels(value: float) -> Extent:
 
 def _length(value: float) -> Extent:
     return Extent(value, False)
+
+
+def _size_voxels(value: float) -> Size:
+    return Size(float(value), True)
+
+
+def _size_length(value: float) -> Size:
+    return Size(value, False)
 
 
 extent = Either((Converted(Number(above=0), _voxels), Converted(Quantity(LENGTH, "40 nm"), _length)))
@@ -89,7 +98,56 @@ GREY_IMAGE = Table(
 FILTERS_TABLE = Table(
     "the table [filters]",
     (
+        Key(
+            "rescale",
+            Either((length, per_axis(length, 'a table such as { z = "20 nm" }', at_least=1))),
+            "Wanted voxel size, for all axes or some: means of voxels, or lines between them where they get smaller. "
+            "Comes first, whatever the order.",
+        ),
+        Key(
+            "destripe",
+            Table(
+                'a table such as { along = "y" }',
+                (
+                    Key("along", Choice(("x", "y")), "Axis that the stripes run along.", default="y"),
+                    Key("width", Number(above=0, high=1000), "Voxels: changes much wider stay.", default=10),
+                    Key(
+                        "length",
+                        Number(8, whole=True),
+                        "Voxels over which a stripe keeps its brightness; if left out from end to end of the slice.",
+                    ),
+                ),
+            ),
+            "Takes out stripes within each slice, as the ion beam leaves them (curtaining).",
+        ),
+        Key(
+            "slices",
+            Number(above=0, high=10000),
+            "Takes out steps of brightness from slice to slice, against this many slices around; slower changes stay.",
+        ),
+        Key(
+            "background",
+            Number(1, 6, whole=True),
+            "Takes out uneven brightness across the slices: a polynomial of this degree in x and y, the same for all.",
+        ),
         Key("median", radius, "Median of a cube; the number of voxels from its middle to its sides."),
+        Key(
+            "non_local_means",
+            Table(
+                "a table such as { strength = 0.8 }",
+                (
+                    Key(
+                        "strength",
+                        Number(above=0, high=10),
+                        "Times the standard deviation of the noise, which is estimated.",
+                        default=0.8,
+                    ),
+                    Key("patch", Number(3, 21, whole=True), "Voxels across what is compared.", default=5),
+                    Key("distance", Number(1, 50, whole=True), "Voxels as far as is looked.", default=6),
+                ),
+            ),
+            "Non-local means (Buades et al. 2005), slice by slice.",
+        ),
         Key(
             "gaussian",
             extent,
@@ -220,6 +278,47 @@ RULE = Table(
     doc="A rule for regions: the first that a region fits says its phase; one without bounds takes all that are left.",
 )
 
+size = Either((Converted(Number(1), _size_voxels), Converted(Quantity(LENGTH, "100 nm"), _size_length)))
+
+
+def _by_phase(entry: Kind, example: str) -> Named:
+    return Named(entry, "phases", f"a table such as {{ {example} }}", at_least=1)
+
+
+CLEANUP = Table(
+    "the table [cleanup]",
+    (
+        Key(
+            "opening",
+            _by_phase(Number(above=0, high=50), "particle = 1.5"),
+            "By phase: radius, in voxels, of a ball; parts of the phase in which it does not fit go to what is beside.",
+        ),
+        Key(
+            "closing",
+            _by_phase(Number(above=0, high=50), "particle = 1.5"),
+            "By phase: radius, in voxels, of a ball; gaps in which it does not fit go to the phase.",
+        ),
+        Key(
+            "pieces",
+            _by_phase(size, "pore = 50"),
+            "By phase: size below which an isolated piece goes to the phase that surrounds most of it, in voxels or as "
+            "the diameter of a sphere (in 2D a disk) as large.",
+        ),
+        Key(
+            "holes",
+            _by_phase(size, "particle = 50"),
+            "By phase: size below which what lies wholly within the phase goes to it.",
+        ),
+        Key(
+            "unreached",
+            _by_phase(Either((Choice(("any",)), ListOf(Choice(FACES), "outer faces", 1, 6))), 'pore = ["z_min"]'),
+            "By phase: outer faces; pieces that reach none of them go to what surrounds them. any: all faces count.",
+        ),
+    ),
+    doc="Clean-up of the labels, in the order of this list; voxels are neighbours where they share a face.",
+    section=True,
+)
+
 CERTAINTY = Table(
     "the table [certainty]",
     (
@@ -248,6 +347,7 @@ SEGMENT = Table(
         Key("image", GREY_IMAGE, "The image of grey values.", required=True),
         Key("filters", FILTERS_TABLE, "Filters of the grey values.", default={}),
         Key("segmentation", SEGMENTATION, "How voxels get their labels.", required=True),
+        Key("cleanup", CLEANUP, "Clean-up of the labels.", default={}),
         Key("rules", Several(RULE, "tables [[rules]]"), "Rules for regions, tried in their order.", default=[]),
         Key("certainty", CERTAINTY, "How sure the labels are.", default={}),
     ),

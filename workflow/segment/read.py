@@ -8,9 +8,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.segmentation.classing import Rule
+from microlith.imaging.segmentation.corrections import Background, Destripe, NonLocalMeans, SliceBrightness
 from microlith.imaging.segmentation.filters import Filter, Gaussian, Median
-from microlith.imaging.segmentation.options import Certainty, SegmentOptions
+from microlith.imaging.segmentation.options import Certainty, CleanupOptions, SegmentOptions
 from microlith.imaging.segmentation.regions import RegionOptions
 from microlith.imaging.segmentation.scribbles import Scribbles
 from microlith.imaging.segmentation.thresholds import MOST_OTSU
@@ -58,9 +60,17 @@ def request_of(
         title=raw.get("title", path.stem),
         image=image_source({**raw["image"], "coarsen": 1}, path.parent, at.child("image", section=True), image),
         few_is_grey=few_is_grey,
+        rescale=_per_axis(raw["filters"].get("rescale")),
         filters=_filters(raw["filters"], at.child("filters", section=True)),
         options=_options(raw, path, scribbles, at),
     )
+
+
+def _per_axis(size: Any) -> dict[str, float]:
+    """A voxel size for some axes, by name."""
+    if size is None:
+        return {}
+    return dict(size) if isinstance(size, dict) else dict.fromkeys(AXES, size)
 
 
 def _filters(raw: dict[str, Any], at: Place) -> tuple[Filter, ...]:
@@ -79,8 +89,16 @@ def _filters(raw: dict[str, Any], at: Place) -> tuple[Filter, ...]:
 
 def _filter(name: str, value: Any) -> Filter:
     match name:
+        case "destripe":
+            return Destripe(**value)
+        case "slices":
+            return SliceBrightness(value)
+        case "background":
+            return Background(value)
         case "median":
             return Median(value)
+        case "non_local_means":
+            return NonLocalMeans(**value)
         case _:
             return Gaussian(value)
 
@@ -105,6 +123,7 @@ def _options(raw: dict[str, Any], path: Path, held: NDArray[Any] | None, at: Pla
         for i, rule in enumerate(raw["rules"])
     )
     scribbles = _scribbles(own, rules, path, held, section)
+    cleanup = _cleanup(raw["cleanup"], phases, at.child("cleanup", section=True))
     certainty = raw["certainty"]
     moved = certainty.get("phases")
     for i, name in enumerate(moved or ()):
@@ -119,6 +138,7 @@ def _options(raw: dict[str, Any], path: Path, held: NDArray[Any] | None, at: Pla
         rules=rules,
         scribbles=scribbles,
         rim=own.get("partial_volume", 0),
+        cleanup=cleanup,
         certainty=Certainty(certainty["shift"], moved),
     )
 
@@ -127,6 +147,16 @@ def _region_options(own: dict[str, Any]) -> RegionOptions:
     names = {"regions": "count", "scale": "scale", "smoothing": "smoothing", "smallest": "smallest"}
     names |= {"levels": "levels", "reach": "reach"}
     return RegionOptions(**{field: own[key] for key, field in names.items() if key in own})
+
+
+def _cleanup(raw: dict[str, Any], phases: tuple[str, ...], at: Place) -> CleanupOptions:
+    for key, of_phases in raw.items():
+        for name in of_phases:
+            if name not in phases:
+                sentence = f'"{name}" is no phase of [segmentation]; {nearest(name, list(phases), "phases")}'
+                raise at.child(key).error(sentence)
+    unreached = {name: () if faces == "any" else faces for name, faces in raw.get("unreached", {}).items()}
+    return CleanupOptions(**{**raw, "unreached": unreached})
 
 
 def _rule(raw: dict[str, Any], phases: tuple[str, ...], method: str, at: Place) -> Rule:

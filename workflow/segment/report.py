@@ -30,6 +30,9 @@ def entries(request: Request, found: Segmented) -> dict[str, Any]:
             }
             for index, (name, count) in enumerate(zip(found.phases, found.counts, strict=True))
         },
+        "cleanup": [
+            {"step": one.step, "phase": one.phase, "pieces": one.pieces, "voxels": one.voxels} for one in found.cleaned
+        ],
         "certainty": {
             "shift": request.options.certainty.shift,
             "doubtful_voxels": found.doubtful,
@@ -79,7 +82,7 @@ def _moved_entries(found: Segmented, name: str, voxels: int) -> dict[str, float]
     moved = found.moved.get(name)
     if moved is None:
         return {}
-    return {"volume_fraction_smaller": moved.voxels[0] / voxels, "volume_fraction_larger": moved.voxels[1] / voxels}
+    return {"volume_fraction_smaller": moved.fewest / voxels, "volume_fraction_larger": moved.most / voxels}
 
 
 def text(told: dict[str, Any]) -> str:
@@ -120,6 +123,9 @@ def text(told: dict[str, Any]) -> str:
             low, high = 100 * phase["volume_fraction_smaller"], 100 * phase["volume_fraction_larger"]
             span = f" ({low:.2f} to {high:.2f} %)"
         lines.append(f"label {phase['label']}, {name}: {100 * phase['volume_fraction']:.2f} %{span}")
+    for one in told["cleanup"]:
+        pieces = "" if one["pieces"] is None else f"{one['pieces']} pieces, "
+        lines.append(f"clean-up, {one['step']} of {one['phase']}: {pieces}{one['voxels']} voxels changed")
     sure = told["certainty"]
     lines += [
         "",

@@ -16,5 +16,6 @@ class Request:
     title: str
     image: ImageSource
     few_is_grey: bool  # whether an image of few distinct values is one of greys
+    rescale: dict[str, float]  # axis -> wanted edge of the voxels, m
     filters: tuple[Filter, ...]  # in their order
     options: SegmentOptions

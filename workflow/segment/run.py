@@ -14,6 +14,7 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import LONGEST_SENTENCE, InputError, printable
 from microlith.imaging.parallel.collective import on_first_rank, on_root
+from microlith.imaging.segmentation.cleanup import BYTES
 from microlith.imaging.segmentation.disk_volumes import Workshop
 from microlith.imaging.segmentation.grey_image import open_grey, refuse_too_large
 from microlith.imaging.segmentation.segment import Segmented, segmented
@@ -112,8 +113,10 @@ def performed(request: Request, work: Path, stages: Stages, comm: MPI.Intracomm)
             for sentence in image.origin.warnings if comm.rank == 0 else ():
                 log.warning("%s: %s", request.path, printable(sentence, LONGEST_SENTENCE))
             workshop = Workshop(work, comm)
-            refuse_too_large(image, workshop, 0)
-            found = segmented(image, request.filters, request.options, workshop, request.few_is_grey, tell)
+            refuse_too_large(image, workshop, BYTES * comm.size if request.options.cleanup else 0)
+            found = segmented(
+                image, request.rescale, request.filters, request.options, workshop, request.few_is_grey, tell
+            )
     except InputError as error:
         if not str(error).startswith("["):
             raise

@@ -1,0 +1,203 @@
+"""Filters, thresholds and clean-up of a segmentation, each against what it has to do."""
+
+import cc3d
+import numpy as np
+import pytest
+from phantoms import blurred, truth
+from scipy import ndimage
+
+from mpi4py import MPI
+
+from microlith.imaging.segmentation.cleanup import cleaned
+from microlith.imaging.segmentation.corrections import Background, Destripe, NonLocalMeans, SliceBrightness
+from microlith.imaging.segmentation.disk_volumes import Workshop
+from microlith.imaging.segmentation.filters import Gaussian, Median, filtered
+from microlith.imaging.segmentation.histogram import Histogram
+from microlith.imaging.segmentation.options import CleanupOptions, Extent, Size
+from microlith.imaging.segmentation.rescaling import _weights
+from microlith.imaging.segmentation.thresholds import Cuts, Favoured, otsu, settled
+
+VOXEL = (2e-8, 1e-8, 1e-8)
+
+
+def _filtered(folder, grey, *filters, comm=MPI.COMM_SELF):
+    workshop = Workshop(folder, comm)
+    volume = workshop.new("grey", grey.shape, np.float32)
+    volume.values(writable=True)[:] = grey
+    found, done = filtered(volume, filters, VOXEL, workshop)
+    return np.array(found.values()), done
+
+
+@pytest.fixture(scope="module")
+def sample():
+    """Grey values without faults, and their truth."""
+    true = truth(64, (72, 24, 100), "aged.tif", enlarge=1)
+    return blurred(true, noise=0.0), true
+
+
+# --- filters ---
+
+
+def test_median_and_gaussian_are_scipys_whatever_the_blocks(tmp_path, monkeypatch):
+    grey = np.random.default_rng(0).normal(100, 10, (13, 17, 19)).astype(np.float32)
+    monkeypatch.setattr("microlith.imaging.segmentation.disk_volumes.VALUES", 17 * 19 * 2)
+    found, _ = _filtered(tmp_path, grey, Median(1))
+    assert (found == ndimage.median_filter(grey, 3, mode="nearest")).all()
+    found, done = _filtered(tmp_path, grey, Gaussian(Extent(2e-8, False)))
+    assert np.allclose(found, ndimage.gaussian_filter(grey, (1, 2, 2), mode="nearest"), atol=1e-4)
+    assert "2, 2, 1 voxels along x, y, z" in done[0].how
+
+
+@pytest.mark.parametrize(("along", "length"), [("y", None), ("x", None), ("y", 32)])
+def test_stripes_are_taken_out_and_the_sample_stays(tmp_path, sample, along, length):
+    grey, _ = sample
+    rng = np.random.default_rng(1)
+    stripes = rng.normal(0, 15, (len(grey), 1, 64))
+    if length is not None:  # that fade from top to bottom
+        stripes = stripes * np.linspace(1.5, 0.5, 64)[None, :, None]
+    stripes = np.broadcast_to(stripes, grey.shape)
+    stripes = stripes.swapaxes(1, 2) if along == "x" else stripes
+    noise = rng.normal(0, 4 if length is None else 1, grey.shape)
+    found, _ = _filtered(tmp_path, grey + stripes + noise, Destripe(along, length=length))
+    rest = found - grey - noise
+    rest = rest - rest.mean(axis=(1, 2), keepdims=True)
+    assert np.std(rest) < (0.4 if length is None else 0.55) * np.std(stripes)
+    clean, _ = _filtered(tmp_path, grey, Destripe(along))
+    assert np.abs(clean - grey).mean() < 2, "a sample without stripes stays"
+
+
+def test_steps_between_slices_are_taken_out(tmp_path, sample):
+    grey, _ = sample
+    steps = np.random.default_rng(2).normal(0, 12, (len(grey), 1, 1))
+    found, _ = _filtered(tmp_path, grey + steps, SliceBrightness(12))
+    rest = (found - grey).mean(axis=(1, 2))
+    assert np.std(rest) < 0.4 * np.std(steps)
+    assert np.std(np.diff(rest)) < 0.1 * np.std(np.diff(steps[:, 0, 0]))
+
+
+def test_uneven_background_is_taken_out(tmp_path):
+    rng = np.random.default_rng(3)
+    grey = np.where(rng.random((40, 30, 50)) < 0.4, 50.0, 120.0)
+    y, x = np.mgrid[-1:1:30j, -1:1:50j]
+    shade = 20 * x + 15 * y**2 - 10 * x * y
+    found, _ = _filtered(tmp_path, grey + shade, Background(2))
+    rest = found - grey
+    assert np.std(rest) < 0.12 * np.std(shade)
+
+
+def test_non_local_means_take_noise_and_leave_edges(tmp_path):
+    grey = np.full((2, 48, 48), 50.0)
+    grey[:, :, 24:] = 150
+    noisy = grey + np.random.default_rng(4).normal(0, 12, grey.shape)
+    found, done = _filtered(tmp_path, noisy, NonLocalMeans())
+    assert np.std(found - grey) < 0.5 * 12
+    assert np.abs(found - grey)[:, :, 22:26].mean() < 8
+    assert "noise of 1" in done[0].how
+
+
+@pytest.mark.parametrize(("before", "after"), [(12, 5), (12, 12), (5, 12), (7, 3)])
+def test_rescaling_keeps_constants_and_lines(before, after):
+    weights = _weights(before, after).toarray()
+    assert weights.sum(axis=1) == pytest.approx(np.ones(after))
+    if before > after:
+        assert weights.sum(axis=0) == pytest.approx(np.full(before, after / before))
+    middles = weights @ (np.arange(before) + 0.5) / before
+    assert middles == pytest.approx(
+        (np.arange(after) + 0.5) / after, abs=0.5 / before if after > before else 0.1 / before
+    )
+
+
+# --- thresholds ---
+
+
+def _counted(values):
+    counts, edges = np.histogram(values, np.arange(-0.5, 256.5))
+    return Histogram(counts, edges)
+
+
+def test_otsu_takes_the_middle_of_an_empty_stretch():
+    found = otsu(_counted(np.repeat([40, 44, 196, 200], 100)), 2)
+    assert found.values == pytest.approx((120,))
+    assert found.means == pytest.approx((42, 198))
+    assert settled((60.0,), _counted(np.repeat([40, 200], [900, 100]))).values == pytest.approx((120,))
+
+
+def test_moved_thresholds_do_not_pass_each_other():
+    cuts = Cuts((50.0, 60.0, 200.0), (20.0, 55.0, 100.0, 300.0))
+    assert cuts.moved(Favoured(1, -0.4)) == pytest.approx((55.0, 55.0, 200.0))
+    assert cuts.moved(Favoured(2, 0.4)) == pytest.approx((42.0, 42.0, 280.0))
+    grey = np.linspace(0, 300, 1001, dtype=np.float32)
+    for phase in range(4):
+        smaller, plain, larger = (cuts.classed(grey, Favoured(phase, s)) == phase for s in (-0.2, 0.0, 0.2))
+        assert (plain | ~smaller).all()
+        assert (larger | ~plain).all()
+    changed = cuts.classed(grey, Favoured(3, 0.1)) != cuts.classed(grey)
+    assert (cuts.margin(grey)[changed] <= 0.1 + 1e-6).all()
+
+
+# --- clean-up ---
+
+PHASES = ("pore", "solid", "particle")
+
+
+def _cleaned(labels, **asked):
+    labels = np.array(labels, np.uint8)
+    steps = cleaned(labels, CleanupOptions(**asked), PHASES, (1e-8,) * labels.ndim)
+    return labels, steps
+
+
+def test_small_pieces_go_to_what_surrounds_most_of_them():
+    labels = np.ones((9, 9, 9), np.uint8)
+    labels[:, :, :3] = 0
+    labels[4, 4, 4] = 2  # alone
+    labels[2, 2, 3:5] = 2  # 2 voxels, beside the pore
+    labels[6:8, 6:8, 6:8] = 2  # 8 voxels
+    found, (step,) = _cleaned(labels, pieces={"particle": Size(5, True)})
+    assert (step.pieces, step.voxels) == (2, 3)
+    assert found[4, 4, 4] == found[2, 2, 3] == 1
+    assert (found == 2).sum() == 8
+    # A sphere of 27 nm has 10.3 voxels of 10 nm
+    assert _cleaned(labels, pieces={"particle": Size(27e-9, False)})[1][0].pieces == 3
+
+
+def test_holes_are_wholly_within_one_phase():
+    labels = np.zeros((12, 12), np.uint8)
+    labels[2:10, 2:10] = 2
+    labels[4, 4] = 0  # a hole
+    labels[7, 2] = 1  # at the rim: none
+    found, (step,) = _cleaned(labels, holes={"particle": Size(3, True)})
+    assert (step.pieces, step.voxels) == (1, 1)
+    assert found[4, 4] == 2
+    assert found[7, 2] == 1
+
+
+def test_pores_that_no_face_reaches_are_closed():
+    labels = np.ones((8, 8, 8), np.uint8)
+    labels[0:3, 1, 1] = 0
+    labels[5:8, 6, 6] = 0
+    labels[4, 4, 4] = 0
+    found, (step,) = _cleaned(labels, unreached={"pore": ()})
+    assert (step.pieces, step.voxels) == (1, 1)
+    assert (found == 0).sum() == 6
+    found, (step,) = _cleaned(labels, unreached={"pore": ("z_min",)})
+    assert (step.pieces, step.voxels) == (2, 4)
+    assert (found[:3, 1, 1] == 0).all()
+    count = cc3d.connected_components(found == 0, connectivity=6).max()
+    assert count == 1
+
+
+def test_opening_and_closing_are_those_of_a_ball():
+    labels = np.ones((30, 30), np.uint8)
+    y, x = np.mgrid[0:30, 0:30]
+    labels[np.hypot(y - 12, x - 12) <= 7] = 2
+    labels[12, 19:26] = 2  # a whisker
+    found, (step,) = _cleaned(labels, opening={"particle": 2})
+    assert (found[12, 21:26] == 1).all()
+    assert found[12, 12] == 2
+    ball = np.hypot(*np.mgrid[-2:3, -2:3]) <= 2
+    assert ((found == 2) == ndimage.binary_opening(labels == 2, ball)).all()
+    gap = np.full((20, 20), 2, np.uint8)
+    gap[:, 9:11] = 0
+    found, (step,) = _cleaned(gap, closing={"particle": 2})
+    assert step.voxels == 40
+    assert (found == 2).all()
