@@ -454,6 +454,9 @@ def effective_diffusivity(
     Raises:
         InputError: The case, its image, the phase or an axis is at fault.
 
+    Three diffusivities are in what it returns: `bulk`, the case file's; `in_phase`, which is that with porosity and
+    effective-medium model; `value(along)`, that of the image along an axis, `along.relative` times `in_phase`.
+
     >>> import microlith as ml
     >>> found = ml.effective_diffusivity(ml.load_case("cases/slab/case.toml"), "slab", "y")
     >>> [(along.axis, round(along.relative, 4)) for along in found.along]

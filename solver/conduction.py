@@ -31,7 +31,7 @@ class Conduction:
     """Steady diffusion through one phase along one axis, relative to the bulk of that phase."""
 
     axis: str  # "x", "y" or "z"
-    relative: float  # D_eff / D, from the energy; exactly 0 where no part of the phase joins the two faces
+    relative: float  # D_eff / D_phase, from the energy; exactly 0 where no part of the phase joins the two faces
     fraction: float  # of the box that the phase takes up, in the mesh
     connected: float  # share of the phase in parts that join the two faces
     disagreement: float  # of the fluxes through the two faces with the energy, relative

@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from made_meshes import COMM
 
+import microlith as ml
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
 from microlith.workflow import cli
@@ -72,9 +73,38 @@ def test_figures_in_file_and_table(case, tmp_path, capsys):
     assert y["connected_share"] == 0.0
     assert found["mesh"]["degree"] == 2
     assert found["mesh"]["method"] == "fitted"
+    assert found["bulk_diffusivity_m2_per_s"] == pytest.approx(4e-14)
+    assert found["phase_diffusivity_m2_per_s"] == found["diffusivity_m2_per_s"]
+    assert found["effective_model"] == "porosity 0.25, model bruggeman, exponent 1.5"
+    assert x["effective_per_bulk_diffusivity"] == pytest.approx(0.25 * 0.25**1.5, rel=1e-8)
     table = capsys.readouterr().out
-    for words in ("sei: 0.25000 of the box", "D_eff / D", "tortuosity factor", "m²/s", "1.25e-15", "inf"):
+    for words in ("D_phase = 5e-15 m²/s", "porosity 0.25, model bruggeman", "D_bulk = 4e-14 m²/s", "D_eff / "):
         assert words in table
+    for words in ("sei: 0.25000 of the box", "D_eff / ", "tortuosity", "m²/s", "1.25e-15", "inf"):
+        assert words in table
+
+
+def test_without_a_model_the_phase_has_the_bulk_value(tmp_path, capsys):
+    phases = PHASES.replace('porosity = 0.25\neffective = "bruggeman"\n', "")
+    assert cli.main(["deff", str(write_case(tmp_path, channels(), phases=phases)), "--phase", "sei"]) == 0
+    table = capsys.readouterr().out
+    assert "D_phase = 4e-14 m²/s: within sei, as the case file gives it" in table
+    assert "D_bulk" not in table
+
+
+def test_python_tells_the_three_diffusivities_apart(case):
+    found = ml.effective_diffusivity(ml.load_case(_with_end(case)), "sei", "x")
+    (along,) = found.along
+    assert found.bulk == pytest.approx(4e-14)
+    assert found.in_phase == pytest.approx(0.5e-14)
+    assert found.value(along) == pytest.approx(0.25 * found.in_phase, rel=1e-8)
+    assert found.per_bulk(along) == pytest.approx(found.value(along) / found.bulk)
+
+
+def _with_end(case):
+    fed = case.read_text().replace('label = 2\nrole = "barrier"', 'label = 2\nrole = "source"\nconcentration = "1 M"')
+    case.write_text(fed)
+    return case
 
 
 def test_any_role_and_one_axis(case, capsys):
@@ -143,7 +173,7 @@ def test_volume_on_ranks(tmp_path, capsys):
         assert along.relative == pytest.approx(0.5, rel=1e-3)
         assert along.tortuosity == pytest.approx(1.0, rel=1e-3)
         assert along.disagreement < 1e-8
-    assert capsys.readouterr().out.count("D_eff / D") == (1 if COMM.rank == 0 else 0)
+    assert capsys.readouterr().out.count("D_phase = 5e-15 m²/s") == (1 if COMM.rank == 0 else 0)
     COMM.barrier()
     written = json.loads((folder / "deff.json").read_text())
     assert written["axes"]["z"]["relative_effective_diffusivity"] == found[2].relative

@@ -43,7 +43,9 @@ class EffectiveDiffusivity:
 
     case: Case
     phase: str  # name
-    bulk: float | None  # m^2/s, as the case gives it, porosity included; None: the case gives no single one
+    bulk: float | None  # D_bulk, m^2/s, as it stands in the case file; None: the case gives no single one
+    in_phase: float | None  # D_phase, m^2/s: D_bulk with porosity and effective-medium model; None: no single one
+    model: str  # that makes D_phase of D_bulk, and the porosity, in words
     along: tuple[Conduction, ...]  # one per axis
     method: str  # that made the mesh
     degree: int  # of the elements
@@ -52,8 +54,13 @@ class EffectiveDiffusivity:
     seconds: dict[str, float]  # stage -> s
 
     def value(self, along: Conduction) -> float | None:
-        """The effective diffusivity along an axis, m^2/s; None where the case gives none to multiply."""
-        return None if self.bulk is None else along.relative * self.bulk
+        """The effective diffusivity D_eff along an axis, m^2/s; None where the case gives none to multiply."""
+        return None if self.in_phase is None else along.relative * self.in_phase
+
+    def per_bulk(self, along: Conduction) -> float | None:
+        """D_eff / D_bulk along an axis: what geometry, porosity and model make of the case file's value together."""
+        value = self.value(along)
+        return None if value is None or not self.bulk else value / self.bulk
 
 
 def deff(
@@ -112,10 +119,14 @@ def effective_diffusivity(
     degree = degree_of(case, dim)
     with stages.stage("solve", "solving"):
         along = conduction(meshed.mesh, index, axes or AXES[:dim], degree, case.solver)
+    phase_physics = case.physics.phases[index]
+    single = phase_physics.law is None and phase_physics.anisotropy is None  # or there is no one value to multiply
     found = EffectiveDiffusivity(
         case=case,
         phase=phase,
-        bulk=_bulk(case, index),
+        bulk=phase_physics.diffusivity if single else None,
+        in_phase=phase_physics.effective_diffusivity if single else None,
+        model=f"porosity {phase_physics.porosity:g}, model {phase_physics.effective_model}",
         along=along,
         method=meshed.method,
         degree=degree,
@@ -144,31 +155,41 @@ def _tell_limits(found: EffectiveDiffusivity, index: int) -> None:
             found.phase,
         )
     if physics.law is not None:
-        log.info("the diffusivity of %s depends on c: D_eff is D of c times the share that is told", found.phase)
-
-
-def _bulk(case: Case, index: int) -> float | None:
-    """Diffusivity in the phase as the case gives it, porosity included, in m^2/s; None where it gives no single one."""
-    phase = case.physics.phases[index]
-    if phase.law is not None or phase.anisotropy is not None:
-        return None  # there is no one value to multiply
-    return phase.effective_diffusivity
+        log.info("the diffusivity of %s depends on c: D_eff is D_phase(c) times the share that is told", found.phase)
 
 
 def _print(found: EffectiveDiffusivity) -> None:
     from rich.table import Table
 
-    columns = ["along", "D_eff / D", "tortuosity factor", "joined to both faces"]
-    if found.bulk is not None:
-        columns.insert(2, "D_eff in m²/s")
+    columns = {"along": [along.axis for along in found.along]}
+    columns["D_eff / D_phase"] = [f"{along.relative:.6g}" for along in found.along]
+    if found.in_phase is not None:
+        if found.in_phase != found.bulk:
+            columns["D_eff / D_bulk"] = [f"{found.per_bulk(along):.6g}" for along in found.along]
+        columns["D_eff in m²/s"] = [f"{found.value(along):.6g}" for along in found.along]
+    columns["tortuosity factor"] = [f"{along.tortuosity:.6g}" for along in found.along]
+    columns["joined to both faces"] = [f"{100 * along.connected:.3f} %" for along in found.along]
     table = Table(*columns, title=f"{found.phase}: {found.along[0].fraction:.5f} of the box", title_justify="left")
-    for along in found.along:
-        value = found.value(along)
-        cells = [along.axis, f"{along.relative:.6g}", f"{along.tortuosity:.6g}", f"{100 * along.connected:.3f} %"]
-        if value is not None:
-            cells.insert(2, f"{value:.6g}")
-        table.add_row(*cells)
-    table_console().print(table)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    console = table_console()
+    console.print(table)
+    for line in _names(found):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _names(found: EffectiveDiffusivity) -> list[str]:
+    """What the diffusivities in the table are."""
+    lines = ["D_eff: of the image along the axis, other phases impermeable"]
+    if found.in_phase is None or found.bulk is None:
+        return [*lines, f"D_phase: within {found.phase}, porosity and effective-medium model included"]
+    if found.in_phase == found.bulk:
+        return [*lines, f"D_phase = {found.in_phase:.6g} m²/s: within {found.phase}, as the case file gives it"]
+    return [
+        *lines,
+        f"D_phase = {found.in_phase:.6g} m²/s: within {found.phase}, D_bulk with its {found.model}",
+        f"D_bulk = {found.bulk:.6g} m²/s: diffusivity in the case file, of what fills the pores of {found.phase}",
+    ]
 
 
 def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
@@ -178,8 +199,13 @@ def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
         "image": found.case.image.path,
         "phase": found.phase,
         "volume_fraction": found.along[0].fraction,
-        "diffusivity_m2_per_s": found.bulk,
-        "axes": {along.axis: _axis_entries(along, found.value(along)) for along in found.along},
+        "diffusivity_m2_per_s": found.in_phase,
+        "diffusivity_is": "D_phase, within the phase, porosity and effective-medium model included; "
+        "relative_effective_diffusivity is D_eff / D_phase",
+        "phase_diffusivity_m2_per_s": found.in_phase,
+        "bulk_diffusivity_m2_per_s": found.bulk,
+        "effective_model": found.model,
+        "axes": {along.axis: _axis_entries(along, found.value(along), found.per_bulk(along)) for along in found.along},
         "mesh": {
             "method": found.method,
             "degree": found.degree,
@@ -191,9 +217,10 @@ def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
     }
 
 
-def _axis_entries(along: Conduction, value: float | None) -> dict[str, Any]:
+def _axis_entries(along: Conduction, value: float | None, per_bulk: float | None) -> dict[str, Any]:
     return {
         "relative_effective_diffusivity": along.relative,
+        "effective_per_bulk_diffusivity": per_bulk,
         "effective_diffusivity_m2_per_s": value,
         "tortuosity_factor": along.tortuosity,  # null where nothing gets through
         "connected_share": along.connected,
