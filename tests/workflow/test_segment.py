@@ -123,7 +123,7 @@ def test_moved_thresholds_hold_the_truth_between_them(tmp_path, bare):
 
 
 def test_all_filters_and_clean_up_in_one_file_are_told(tmp_path, bare):
-    true = truth(32, (72, 24, 100), "aged.tif", enlarge=1)
+    true = truth(32, (144, 120, 72), "aged.tif", enlarge=1)
     grey = np.repeat(blurred(true), 2, axis=0) + np.random.default_rng(0).normal(0, 3, (64, 1, 32))
     text = (
         OTSU
