@@ -70,40 +70,80 @@ def limits_of(problem: Problem, bounds: Allowed, means: Mapping[str, RegionMean]
 
 
 def breaches_of(
-    times: Array, curves: Mapping[str, Array], errors: Mapping[str, Array], limits: Mapping[str, Limits]
+    times: Array,
+    curves: Mapping[str, Array],
+    errors: Mapping[str, Array],
+    granted: Mapping[str, Array],
+    limits: Mapping[str, Limits],
 ) -> tuple[Breach, ...]:
-    """Where curves break their limits by more than their estimated error, one breach of a kind for each region.
+    """Where curves break their limits by more than is granted: of each region the worst on each side.
 
     Args:
         times: (times,) s.
         curves: Region -> (times,) mol/m^3.
         errors: Region -> (times,) estimated error, mol/m^3.
+        granted: Region -> (times,) error that is let pass, mol/m^3.
         limits: Region -> limits at these times.
     """
-    found = []
+    found: list[Breach] = []
     for name, curve in curves.items():
-        limit, error = limits[name], errors[name]
+        error = errors[name]
         if np.isnan(curve).any():
             time = float(times[np.isnan(curve).argmax()])
             found.append(Breach(name, "undefined", time, np.nan, np.nan, float(error.max()), float(times[-1])))
             continue
-        found += [
-            *_breach(name, "above", times, curve, limit.high, error),
-            *_breach(name, "below", times, curve, limit.low, error),
-        ]
-        # From the largest value before, of which the error counts as well.
-        if limit.rises:
-            found += _breach(name, "falls", times, curve, np.maximum.accumulate(curve - error), error)
-        if limit.falls:
-            found += _breach(name, "rises", times, curve, np.minimum.accumulate(curve + error), error)
+        own: list[Breach] = []
+        for kind, limit in _kinds(curve, granted[name], limits[name]):
+            own += _breach(name, kind, times, curve, limit, error, granted[name])
+        # What is beyond a bound has gone the wrong way as well: said once.
+        bounds = [breach for breach in own if breach.kind in ("above", "below")]
+        found += [one for one in own if one in bounds or all(one.time > bound.until for bound in bounds)]
     return tuple(found)
 
 
-def _breach(name: str, kind: Kind, times: Array, curve: Array, limit: Array, error: Array) -> list[Breach]:
-    """The breach of one limit, where there is one."""
-    beyond = curve - limit if kind in ("above", "rises") else limit - curve
+def raised(curves: Mapping[str, Array], errors: Mapping[str, Array], limits: Mapping[str, Limits]) -> dict[str, Array]:
+    """Estimated errors (times,), no smaller than what curves are known to be off by, as they are beyond their limits.
+
+    Args:
+        curves: Region -> (times,) mol/m^3.
+        errors: Region -> (times,) estimated error, mol/m^3.
+        limits: Region -> limits at these times.
+    """
+    found = {}
+    for name, curve in curves.items():
+        known = errors[name]
+        for kind, limit in _kinds(curve, errors[name], limits[name]):
+            beyond = _beyond(kind, curve, limit)
+            known = np.maximum(known, np.where(beyond > _rounded(curve, limit), beyond, 0.0))
+        found[name] = known
+    return found
+
+
+def _kinds(curve: Array, granted: Array, limits: Limits) -> list[tuple[Kind, Array]]:
+    """What may be broken, with the limit at each time."""
+    kinds: list[tuple[Kind, Array]] = [("above", limits.high), ("below", limits.low)]
+    # From the largest value before, of which the error counts as well.
+    if limits.rises:
+        kinds.append(("falls", np.maximum.accumulate(curve - granted)))
+    if limits.falls:
+        kinds.append(("rises", np.minimum.accumulate(curve + granted)))
+    return kinds
+
+
+def _beyond(kind: Kind, curve: Array, limit: Array) -> Array:
+    return curve - limit if kind in ("above", "rises") else limit - curve
+
+
+def _rounded(curve: Array, limit: Array) -> float:
     size = np.where(np.isfinite(limit), np.abs(limit), 0.0).max(initial=0.0)
-    excess = beyond - error - ROUNDED * max(size, np.abs(curve).max(initial=0.0))
+    return float(ROUNDED * max(size, np.abs(curve).max(initial=0.0)))
+
+
+def _breach(
+    name: str, kind: Kind, times: Array, curve: Array, limit: Array, error: Array, granted: Array
+) -> list[Breach]:
+    """The breach of one limit, where there is one."""
+    excess = _beyond(kind, curve, limit) - granted - _rounded(curve, limit)
     if not (excess > 0).any():
         return []
     worst = int(excess.argmax())

@@ -25,6 +25,7 @@ class Overshoot:
     value: float  # mol/m^3
     limit: float  # mol/m^3, the bound there
     place: tuple[float, ...]  # m, x, y[, z] of a cell that has it
+    element: float  # m, its longest edge
 
     @property
     def beyond(self) -> float:
@@ -112,14 +113,17 @@ def _overshoot(
     if not best[worst] > 0:
         return None
     mine = own[worst] == best[worst]
-    found = (float(value[worst]), _place(problem, int(dof[worst]))) if mine else None
-    there, place = next(one for one in problem.space.mesh.comm.allgather(found) if one is not None)
-    return Overshoot(phase, moments[worst], there, there + turn * float(best[worst]), place)
+    found = (float(value[worst]), *_cell(problem, int(dof[worst]))) if mine else None
+    there, place, element = next(one for one in problem.space.mesh.comm.allgather(found) if one is not None)
+    return Overshoot(phase, moments[worst], there, there + turn * float(best[worst]), place, element)
 
 
-def _place(problem: Problem, dof: int) -> tuple[float, ...]:
-    """Middle of a cell of this rank that has a degree of freedom, m."""
+def _cell(problem: Problem, dof: int) -> tuple[tuple[float, ...], float]:
+    """Middle and longest edge of a cell of this rank that has a degree of freedom, m."""
     mesh = problem.discretization.mesh
     corners = cell_corners(mesh.mesh)
-    cells = (problem.display.space.dofmap.list[: len(corners)] == dof).any(axis=1)
-    return tuple(float(x) * mesh.unit for x in corners[int(cells.argmax())].mean(axis=0))
+    there = (problem.display.space.dofmap.list[: len(corners)] == dof).any(axis=1)
+    cell = corners[int(there.argmax())] * mesh.unit
+    edges = cell[:, None] - cell
+    longest = np.abs(edges).max() if len(cell) > cell.shape[1] + 1 else np.linalg.norm(edges, axis=2).max()
+    return tuple(cell.mean(axis=0).tolist()), float(longest)

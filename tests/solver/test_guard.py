@@ -1,5 +1,7 @@
 """What the maximum principle allows, and solutions held against it: broken ones are found, good ones are left alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_meshes import COMM, brick, everywhere, pixels_as_triangles, rectangle
@@ -8,7 +10,7 @@ from dolfinx.mesh import CellType
 
 from microlith.meshing.distribution.partitioned import mesh_partitioned
 from microlith.solver.guard.allowed import allowed
-from microlith.solver.guard.curves import Limits, breaches_of, limits_of
+from microlith.solver.guard.curves import Limits, breaches_of, limits_of, raised
 from microlith.solver.guard.fields import field_ranges
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import Course
@@ -177,8 +179,29 @@ RISES = Limits(np.zeros(4), np.full(4, np.inf), True, False)
     ],
 )  # fmt: skip
 def test_breaches(curve, limits, expected):
-    found = breaches_of(TIMES, {"gas": np.array(curve, float)}, {"gas": np.full(4, 1.5)}, {"gas": limits})
+    error = {"gas": np.full(4, 1.5)}
+    found = breaches_of(TIMES, {"gas": np.array(curve, float)}, error, error, {"gas": limits})
     np.testing.assert_equal([(b.kind, b.time, b.size, b.until) for b in found], expected)
+
+
+def test_what_is_beyond_a_bound_is_said_once():
+    curve, error = np.array([0.0, 20.0, -10.0, 30.0, 60.0, 25.0]), np.ones(6)
+    limits = Limits(np.zeros(6), np.full(6, 100.0), True, False)
+    found = breaches_of(np.arange(6.0), {"gas": curve}, {"gas": error}, {"gas": error}, {"gas": limits})
+    assert [(one.kind, one.time, one.until) for one in found] == [("below", 2.0, 3.0), ("falls", 5.0, 5.0)]
+    limits = Limits(np.zeros(4), np.full(4, 100.0), True, False)
+    few = {"gas": error[:4]}
+    (only,) = breaches_of(np.arange(4.0), {"gas": curve[:4]}, few, few, {"gas": limits})
+    assert (only.kind, only.size) == ("below", 10.0)
+
+
+def test_errors_are_no_less_than_what_is_known():
+    curve = np.array([0.0, -3.0, 41.0, 30.0])
+    found = raised({"gas": curve}, {"gas": np.array([1.0, 1.0, 2.0, 1.0])}, {"gas": WIDE})["gas"]
+    assert found.tolist() == [1.0, 3.0, 2.0, 1.0]
+    rises = replace(WIDE, rises=True)
+    found = raised({"gas": curve}, {"gas": np.array([1.0, 1.0, 2.0, 1.0])}, {"gas": rises})["gas"]
+    assert found.tolist() == [1.0, 3.0, 2.0, 9.0]  # the 41 may be 39
 
 
 # --- solutions ---
@@ -197,7 +220,8 @@ def breaches(problem, means, physics, transient, in_space=1.0):
     times = transient.times
     limits = limits_of(problem, allowed(problem, physics, times), means, times)
     error = transient.error * problem.scales.concentration + in_space
-    return breaches_of(times, transient.curves, {name: np.full(len(times), error) for name in limits}, limits)
+    errors = {name: np.full(len(times), error) for name in limits}
+    return breaches_of(times, transient.curves, errors, errors, limits)
 
 
 FED = {"x_min": FaceCondition(1000.0)}

@@ -8,12 +8,13 @@ import numpy as np
 
 from microlith.imaging.typing import Array
 from microlith.solver.guard.allowed import allowed
-from microlith.solver.guard.curves import Breach, breaches_of, limits_of
+from microlith.solver.guard.curves import Breach, breaches_of, limits_of, raised
 from microlith.solver.guard.fields import FieldRange, Overshoot, field_ranges
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
 
 IMBALANCE = 0.01  # of what is exchanged: more lithium than that must not be unaccounted for
+TRUSTED = 3.0  # of the estimated error: two meshes can't tell it better, and for less it is raised
 UNKNOWN = 0.05  # of the reference concentration: how far elements may take a curve where their error is not estimated
 NOTABLE = 0.01  # of the reference concentration in a phase: fields that are farther beyond what is allowed are told
 MOST_TIMES = 48  # of the curves, at which fields are looked at
@@ -28,7 +29,12 @@ class Verdict:
     imbalance: float | None  # of what is exchanged, where it can't be; None: the lithium balance is right
     drawn: tuple[FieldRange, ...]  # of each phase at the snapshots after time 0
     between: tuple[FieldRange, ...]  # and at times of the curves, where fields are known there
-    in_space: bool  # whether the errors of the curves hold those of the mesh
+    errors: Mapping[str, Array]  # region -> (times,) mol/m^3: as estimated, and no less than what is known
+    raised: tuple[str, ...]  # regions whose errors are larger than estimated
+    granted: float | None  # mol/m^3, the most that elements are granted; None: their error is estimated
+    diffusivities: Mapping[str, float]  # m^2/s: diffusivity in the pores of each phase that is solved for, the largest
+    end: float  # s
+    bends: tuple[float, ...]  # s: when what is given bends or jumps
     references: Mapping[str, float]  # mol/m^3: what a phase holds in equilibrium with all that drives the case
 
     @property
@@ -45,7 +51,7 @@ class Verdict:
         """All of it to warn of."""
         more = len(self.breaches) - MOST_TOLD
         return [
-            *(_told(breach, self.in_space) for breach in self.breaches[:MOST_TOLD]),
+            *(_told(breach, self.granted) for breach in self.breaches[:MOST_TOLD]),
             *([f"and {more} more such curves: see checks in summary.json"] if more > 0 else []),
             *self._balance(),
             *self._fields(),
@@ -55,23 +61,26 @@ class Verdict:
         """What is to be read last, where something is condemned."""
         if self.is_sound:
             return None
-        names = self.condemned
+        names, until = self.condemned, max((breach.until for breach in self.breaches), default=0.0)
         shown = ", ".join(names[:MOST_TOLD]) + (f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else "")
-        curves = [f"the curves of {shown} are wrong by more than their stated error"] if names else []
+        see = "see the warnings, and checks in summary.json"
+        if self.imbalance is None and until < self.end:
+            return f"do not use the curves of {shown} before {until:.3g} s: they are off by far more than stated; {see}"
+        curves = [f"the curves of {shown} are off by far more than stated"] if names else []
         balance = [] if self.imbalance is None else ["lithium is unaccounted for"]
-        return (
-            f"do not use these results: {' and '.join(curves + balance)}; see the warnings, and checks in summary.json"
-        )
+        return f"do not use these results: {' and '.join(curves + balance)}; {see}"
 
-    def note(self) -> str | None:
-        """How far fields are beyond what is allowed at times that nobody sees, where that is much."""
+    def notes(self) -> list[str]:
+        """What is good to know, and nothing to worry about."""
+        found = []
+        if self.raised:
+            shown = ", ".join(self.raised[:MOST_TOLD])
+            more = f" and {len(self.raised) - MOST_TOLD} more" if len(self.raised) > MOST_TOLD else ""
+            found.append(f"errors of {shown}{more} raised to how far their curves are beyond what is possible")
         worst = max(self._notable(self.between), key=lambda one: one.beyond, default=None)
-        if worst is None:
-            return None
-        return (
-            f"fields at early times: {worst.phase} reaches {worst.value:.3g} mol/m^3 at {worst.time:.3g} s, "
-            f"{worst.beyond:.3g} beyond what is possible, where a front is steeper than the elements can follow"
-        )
+        if worst is not None:
+            found.append(f"between snapshots the field is off beside a steep front: {self._front(worst)}")
+        return found
 
     def entries(self) -> dict[str, Any]:
         """For summary.json."""
@@ -101,13 +110,20 @@ class Verdict:
         worst = max(self._notable(self.drawn), key=lambda one: one.beyond / self.references[one.phase], default=None)
         if worst is None:
             return []
+        advice = "choose smaller elements at surfaces ([mesh] size) or a later snapshot"
+        return [f"the snapshot at {worst.time:.3g} s is off beside a steep front: {self._front(worst)}; {advice}"]
+
+    def _front(self, worst: Overshoot) -> str:
+        """Where elements can't follow a front."""
         where = ", ".join(f"{x * 1e6:.3g}" for x in worst.place)
-        goes, bound = ("falls", "least") if worst.below else ("rises", "largest")
-        return [
-            f"in the snapshot at {worst.time:.3g} s {worst.phase} {goes} to {worst.value:.3g} mol/m^3 near ({where}) "
-            f"µm; {worst.limit:.6g} is the {bound} possible: a front is steeper there than the elements can follow; "
-            "choose smaller elements at surfaces ([mesh] size) or a later snapshot"
-        ]
+        bound = "least" if worst.below else "largest"
+        since = worst.time - max((time for time in self.bends if time < worst.time), default=0.0)
+        reach = np.sqrt(self.diffusivities[worst.phase] * since)
+        return (
+            f"{worst.phase} is at {worst.value:.3g} mol/m^3 near ({where}) µm at {worst.time:.3g} s, where "
+            f"{worst.limit:.6g} is the {bound} possible; lithium has come {reach * 1e6:.2g} µm far, the element there "
+            f"has {worst.element * 1e6:.2g} µm"
+        )
 
 
 def judged(ready: Prepared, transient: Transient, errors: Mapping[str, Array], *, in_space: bool) -> Verdict:
@@ -122,32 +138,39 @@ def judged(ready: Prepared, transient: Transient, errors: Mapping[str, Array], *
     problem, physics, snapshots = ready.problem, ready.case.physics, ready.case.time.snapshots
     times = transient.times
     bounds = allowed(problem, physics, np.unique(np.concatenate([[0.0], times, snapshots])))
-    unknown = {
-        name: 0.0 if in_space else UNKNOWN * problem.reference_of(mean.phase_shares)
-        for name, mean in ready.means.items()
-    }
     limits = limits_of(problem, bounds, ready.means, times)
-    widened = {name: error + unknown[name] for name, error in errors.items()}
+    unknown = {name: UNKNOWN * problem.reference_of(mean.phase_shares) for name, mean in ready.means.items()}
+    granted = {
+        name: TRUSTED * error if in_space else error + np.full_like(error, unknown[name])
+        for name, error in errors.items()
+    }
+    known = raised(transient.curves, errors, limits) if in_space else dict(errors)
     later = times[times > 0]
     looked = later[:: 1 + len(later) // MOST_TIMES] if transient.keeps_fields else later[:0]
     balance = transient.balance
     off = balance.imbalance > max(IMBALANCE, balance.expected) or np.isnan(balance.imbalance)
     return Verdict(
-        breaches=breaches_of(times, transient.curves, widened, limits),
+        breaches=breaches_of(times, transient.curves, errors, granted, limits),
         imbalance=balance.imbalance if off else None,
         drawn=field_ranges(problem, bounds, transient, [time for time in snapshots if time > 0]),
         between=field_ranges(problem, bounds, transient, [float(time) for time in looked]),
-        in_space=in_space,
+        errors=known,
+        raised=tuple(name for name, error in errors.items() if (known[name] > error).any()),
+        granted=None if in_space else max(unknown.values(), default=0.0),
+        diffusivities={phase.name: (phase.effective_diffusivity or 0.0) / phase.porosity for phase in physics.phases},
+        bends=tuple(kink * problem.scales.time for kink in problem.system.kinks),
+        end=float(times[-1]),
         references=dict(
             zip(problem.discretization.mesh.names, problem.scales.concentration * problem.factors, strict=True)
         ),
     )
 
 
-def _told(breach: Breach, in_space: bool) -> str:
+def _told(breach: Breach, granted: float | None) -> str:
     """One curve that can't be right."""
-    whose = "its estimated error is" if in_space else "its error in time and what elements may add are at most"
-    known = f"{whose} {breach.stated:.2g}"
+    known = f"its estimated error is {breach.stated:.2g}"
+    if granted is not None:
+        known = f"its estimated error in time is {breach.stated:.2g}, and elements are granted {granted:.2g}"
     at = f"{breach.value:.6g} mol/m^3 at {breach.time:.3g} s"
     match breach.kind:
         case "undefined":

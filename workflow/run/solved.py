@@ -56,7 +56,7 @@ class Solved:
     @cached_property
     def errors(self) -> dict[str, Array]:
         """Estimated error of each curve in time and space, (times,), mol/m^3."""
-        return _errors(self.ready, self.transient, self.space)
+        return dict(self.verdict.errors)
 
     @property
     def errors_are(self) -> str:
@@ -122,8 +122,7 @@ def _errors(ready: Prepared, transient: Transient, space: SpatialError | None) -
 
 def _tell(verdict: Verdict) -> None:
     """What the guard has found."""
-    note = verdict.note()
-    if note is not None:
+    for note in verdict.notes():
         log.info("%s", note)
     for sentence in verdict.sentences():
         log.warning("%s", sentence)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from microlith.workflow.pictures.colour_scales import ColourScale
     from microlith.workflow.pictures.sample import Sample
 
+NOT_SOUND = "do not use: see checks in summary.json"
+
 
 def write(solved: Solved, folder: Path, comm: MPI.Intracomm = MPI.COMM_WORLD) -> None:
     """Write everything that a run leaves into a folder that is there; collective.
@@ -58,7 +60,8 @@ def _write_curves(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
     from microlith.workflow.pictures.curves import RegionCurves, draw_curves
     from microlith.workflow.results.curves import write_curves, write_errors
 
-    transient, title, errors = solved.transient, solved.case.title, solved.errors
+    transient, errors = solved.transient, solved.errors
+    title = solved.case.title if solved.verdict.is_sound else f"{solved.case.title} ({NOT_SOUND})".lstrip()
     on_root(comm, write_curves, folder / CURVES, title, transient.times, transient.curves)
     holds = {figures.name: figures.holds for figures in solved.figures}
     on_root(comm, write_errors, folder / ERRORS, title, transient.times, errors, solved.errors_are, holds)
