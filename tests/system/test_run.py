@@ -420,10 +420,10 @@ def test_every_kind_of_region(tmp_path):
 # --- scales and ranks ---
 
 
-def test_nanometres_and_metres(tmp_path):
-    """The same image with pixels of 10 m, all else to match: the same curves to 1e-10, and not a stalled solver."""
+def test_nanometres_and_millimetres(tmp_path):
+    """The same image with pixels of 10 mm, all else to match: the same curves to 1e-10, and not a stalled solver."""
     found = []
-    for unit, coefficient in (("nm", "2e-14"), ("m", "2e4")):
+    for unit, coefficient in (("nm", "2e-14"), ("mm", "2e-2")):
         mesh, regions = MESH.replace(" nm", f" {unit}"), REGIONS.replace(" nm", f" {unit}")
         phases = PHASES.replace("2e-14", coefficient)
         path = write_case(tmp_path / unit, voxel=f"10 {unit}", phases=phases, mesh=mesh, regions=regions)

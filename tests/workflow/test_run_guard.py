@@ -155,6 +155,7 @@ def test_snapshots_that_undershoot_are_told(tmp_path, caplog):
     assert early["value"] < -0.4
     (told,) = [sentence for sentence in summary["warnings"] if "the snapshot" in sentence]
     assert told in said
-    assert f"100 s is off beside a steep front: gas is at {early['value']:.3g} mol/m^3 near (" in told
-    assert "where 0 is the least possible; lithium has come 0.01 µm far, the element there has 0.0" in told
-    assert any("between snapshots the field is off beside a steep front: gas is at -" in sentence for sentence in said)
+    assert f"100 s is beyond what is possible: gas is at {early['value']:.4g} mol/m^3 near (" in told
+    assert "where 0 is the least: elements of 0.0" in told
+    assert "are too coarse for a front that has come 0.01 µm far; choose smaller elements" in told
+    assert any("at 0.03 s the field is beyond what is possible: gas is at -" in sentence for sentence in said)

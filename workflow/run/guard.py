@@ -6,17 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Flags
 from microlith.solver.guard.allowed import allowed
 from microlith.solver.guard.curves import Breach, breaches_of, limits_of, raised
 from microlith.solver.guard.fields import FieldRange, Overshoot, field_ranges
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
+from microlith.workflow.run.warnings import element_length
 
 IMBALANCE = 0.01  # of what is exchanged: more lithium than that must not be unaccounted for
 TRUSTED = 3.0  # of the estimated error: two meshes can't tell it better, and for less it is raised
-UNKNOWN = 0.05  # of the reference concentration: how far elements may take a curve where their error is not estimated
+# Of the reference concentration: how far elements may take a curve where their error is not estimated, or where lithium
+# has come less far than an element is long, which two meshes miss alike
+UNKNOWN = 0.05
 NOTABLE = 0.01  # of the reference concentration in a phase: fields that are farther beyond what is allowed are told
+FRONT = 4.0  # elements that a front spans from which on they follow it
 MOST_TIMES = 48  # of the curves, at which fields are looked at
 MOST_TOLD = 5  # curves that are told one by one
 
@@ -79,7 +83,7 @@ class Verdict:
             found.append(f"errors of {shown}{more} raised to how far their curves are beyond what is possible")
         worst = max(self._notable(self.between), key=lambda one: one.beyond, default=None)
         if worst is not None:
-            found.append(f"between snapshots the field is off beside a steep front: {self._front(worst)}")
+            found.append(f"at {worst.time:.3g} s the field is beyond what is possible: {self._front(worst)}")
         return found
 
     def entries(self) -> dict[str, Any]:
@@ -111,18 +115,20 @@ class Verdict:
         if worst is None:
             return []
         advice = "choose smaller elements at surfaces ([mesh] size) or a later snapshot"
-        return [f"the snapshot at {worst.time:.3g} s is off beside a steep front: {self._front(worst)}; {advice}"]
+        return [f"the snapshot at {worst.time:.3g} s is beyond what is possible: {self._front(worst)}; {advice}"]
 
     def _front(self, worst: Overshoot) -> str:
-        """Where elements can't follow a front."""
+        """Where elements are too coarse."""
         where = ", ".join(f"{x * 1e6:.3g}" for x in worst.place)
         bound = "least" if worst.below else "largest"
         since = worst.time - max((time for time in self.bends if time < worst.time), default=0.0)
         reach = np.sqrt(self.diffusivities[worst.phase] * since)
+        why = f"too coarse for a front that has come {reach * 1e6:.2g} µm far"
+        if reach > FRONT * worst.element:
+            why = "too coarse there, or badly shaped"
         return (
-            f"{worst.phase} is at {worst.value:.3g} mol/m^3 near ({where}) µm at {worst.time:.3g} s, where "
-            f"{worst.limit:.6g} is the {bound} possible; lithium has come {reach * 1e6:.2g} µm far, the element there "
-            f"has {worst.element * 1e6:.2g} µm"
+            f"{worst.phase} is at {worst.value:.4g} mol/m^3 near ({where}) µm, where {worst.limit:.6g} is the {bound}: "
+            f"elements of {worst.element * 1e6:.2g} µm are {why}"
         )
 
 
@@ -141,7 +147,7 @@ def judged(ready: Prepared, transient: Transient, errors: Mapping[str, Array], *
     limits = limits_of(problem, bounds, ready.means, times)
     unknown = {name: UNKNOWN * problem.reference_of(mean.phase_shares) for name, mean in ready.means.items()}
     granted = {
-        name: TRUSTED * error if in_space else error + np.full_like(error, unknown[name])
+        name: TRUSTED * error + unknown[name] * _unresolved(ready, name, times) if in_space else error + unknown[name]
         for name, error in errors.items()
     }
     known = raised(transient.curves, errors, limits) if in_space else dict(errors)
@@ -164,6 +170,25 @@ def judged(ready: Prepared, transient: Transient, errors: Mapping[str, Array], *
             zip(problem.discretization.mesh.names, problem.scales.concentration * problem.factors, strict=True)
         ),
     )
+
+
+def _unresolved(ready: Prepared, name: str, times: Array) -> Flags:
+    """Whether lithium has come less far into a region than an element is long, since what is given last changed.
+
+    Args:
+        ready: The case on its mesh.
+        name: Of the region.
+        times: (times,) s.
+    """
+    problem, shares = ready.problem, ready.means[name].phase_shares
+    bends = np.array([0.0, *(kink * problem.scales.time for kink in problem.system.kinks)])
+    since = times - bends[np.searchsorted(bends, times, side="right") - 1]
+    slowest = min(
+        (phase.effective_diffusivity or 0.0) / phase.porosity
+        for phase, share in zip(ready.case.physics.phases, shares, strict=True)
+        if share > 0
+    )
+    return np.asarray(slowest * since < element_length(problem) ** 2)
 
 
 def _told(breach: Breach, granted: float | None) -> str:

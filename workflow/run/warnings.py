@@ -30,11 +30,7 @@ def warnings_of(ready: Prepared, transient: Transient, shown: ShownRange) -> tup
 
 def unresolved(case: Case, problem: Problem) -> list[str]:
     """Where lithium comes no further than an element until the end: the curves show the mesh then; collective."""
-    mesh = problem.space.mesh
-    corners = cell_corners(mesh)
-    longest = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).max(axis=1)
-    total, count = mesh.comm.allreduce(np.array([longest.sum(), len(longest)]))
-    element = float(total / count) * problem.scales.length
+    element = element_length(problem)
     sentences = []
     for phase in (case.physics.phases[i] for i in case.physics.solved):
         if phase.effective_diffusivity is not None:
@@ -46,6 +42,15 @@ def unresolved(case: Case, problem: Problem) -> list[str]:
                     "elements"
                 )
     return sentences
+
+
+def element_length(problem: Problem) -> float:
+    """Longest edge of an element, on average, m; collective."""
+    mesh = problem.space.mesh
+    corners = cell_corners(mesh)
+    longest = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).max(axis=1)
+    total, count = mesh.comm.allreduce(np.array([longest.sum(), len(longest)]))
+    return float(total / count) * problem.scales.length
 
 
 def early(ready: Prepared, transient: Transient) -> list[str]:
