@@ -473,7 +473,7 @@ def converge(
     case: Case,
     levels: int | None = None,
     error: float | None = None,
-    segmentation: str | None = None,
+    segmentation: "str | tuple[str | Path, str | Path] | None" = None,
     comm: "Intracomm | None" = None,
 ) -> "Study":
     """Solve a case on meshes finer and finer, and tell its errors from them; collective.
@@ -482,8 +482,8 @@ def converge(
         case: What to study.
         levels: Number of meshes; None: 3, of cubes 2.
         error: Error in space for which the study says what element sizes it takes; None: it does not.
-        segmentation: Phase whose interfaces are moved by half a voxel either way; "": all between solved and unsolved
-            phases; None: none.
+        segmentation: Phase whose interfaces are moved by half a voxel either way, "": all between solved and unsolved
+            phases; or two label images that have them moved either way, such as those of `segment`; None: none.
         comm: The ranks that share the work; None: all.
 
     Raises:
@@ -499,4 +499,8 @@ def converge(
     from microlith.workflow.studies.converge import studied
 
     comm = MPI.COMM_WORLD if comm is None else comm
-    return studied(case._as(True), levels, error, segmentation, comm)
+    from microlith.workflow.studies.options import moved_of
+
+    checked = case._as(True)
+    words = segmentation if isinstance(segmentation, tuple) or segmentation is None else (segmentation,)
+    return studied(checked, levels, error, moved_of(checked, words), comm)

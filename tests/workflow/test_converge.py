@@ -10,6 +10,7 @@ from pathlib import Path
 import closed_forms
 import numpy as np
 import pytest
+import tifffile
 from label_images import label_volume
 from made_cases import COMM, curves, run_case, write_case
 
@@ -459,6 +460,50 @@ def test_elements_keep_their_size_on_finer_voxels():
         ]
         count = [np.count_nonzero(mesh.phase == 0) for mesh in meshes]
         assert count[1] == pytest.approx(count[0], rel=0.25)
+
+
+@pytest.mark.parametrize("method", ["fitted", "voxel"])
+def test_a_slab_fills_as_two_images_say(tmp_path, method):
+    """Images whose slab is two pixels thinner, and three thicker, than that of the case."""
+    mesh = f'method = "{method}"\ndegree = 2' + ('\nsize_max = "40 nm"' if method != "voxel" else "")
+    path = _slab_case(tmp_path, mesh, regions='[regions.all]\nphase = "slab"\n', rows=4)
+    files = []
+    for name, first in (("thin", 10), ("thick", 5)):
+        image = np.ones((4, 48), np.uint8)
+        image[:, :first] = 0
+        files.append(tmp_path / f"{name}.tif")
+        tifffile.imwrite(files[-1], image)
+    found = _study(path, tmp_path, levels=1, moved=tuple(files)).segmentation
+    assert found.ways == ("thin.tif", "thick.tif")
+    for outcome, pixels in ((found.as_is, 40), (found.smaller, 38), (found.larger, 43)):
+        length = pixels * UNIT
+        true = closed_forms.slab_mean(outcome.times, 0.0, length, length, D)
+        assert np.abs(outcome.relative["all"] - true).max() < 2e-3
+    told = json.loads((tmp_path / "study" / "converge.json").read_text())["segmentation"]
+    assert told["by"].endswith("thick.tif")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["thin.tif", "no.tif"], "no.tif: there is no such file"),
+        (["thin.tif"], "expected two label images"),
+        (["a", "b", "c"], "expected a phase or two label images, got 3 words"),
+        (["image.tif", "short.tif"], "short.tif: has 40 x 20 voxels, the image of the case 48 x 20"),
+        (["image.tif", "other.tif"], "7"),
+    ],
+)  # fmt: skip
+def test_images_of_another_segmentation_are_refused(tmp_path, capsys, monkeypatch, words, sentence):
+    path = _slab_case(tmp_path, 'size_max = "60 nm"')
+    monkeypatch.chdir(tmp_path)
+    image = tifffile.imread("image.tif")
+    tifffile.imwrite("thin.tif", image)
+    tifffile.imwrite("short.tif", image[:, :40])
+    tifffile.imwrite("other.tif", image + np.uint8(7))
+    arguments = ["converge", str(path), "-o", "out", "--levels", "1", "--segmentation", *words]
+    assert cli.main(arguments) == 2
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("method", ["fitted", "lattice", "voxel"])

@@ -42,9 +42,9 @@ def add_converge(commands: Commands) -> None:
     parser.add_argument(
         "--segmentation",
         metavar="PHASE",
-        nargs="?",
-        const="",
-        help="solve with interfaces moved by half a voxel, too: of PHASE (default: of all solved phases); after CASE",
+        nargs="*",
+        help="solve with interfaces moved, too: by half a voxel, of PHASE (default: of all solved phases), or as two "
+        "label images have them (FILE FILE), such as those that segment writes; after CASE",
     )
 
 
@@ -68,7 +68,7 @@ def converge(options: argparse.Namespace, ranks: Ranks) -> None:
 
 
 def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path]":
-    from microlith.workflow.studies.options import refuse_error, refuse_levels, refuse_phase
+    from microlith.workflow.studies.options import moved_of, refuse_error, refuse_levels
 
     refuse_levels(options.levels)
     refuse_error(options.error)
@@ -76,7 +76,7 @@ def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path]":
         name = default_output(options.case)
         options.output = name.with_name(f"{name.name}-converge")
     case, output = ready_to_run(options, "converge")
-    refuse_phase(case, options.segmentation)
+    options.segmentation = moved_of(case, options.segmentation)
     return case, output
 
 

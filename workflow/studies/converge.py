@@ -66,7 +66,7 @@ def converge(
     force: bool,
     levels: int | None = None,
     wanted: float | None = None,
-    moved: str | None = None,
+    moved: str | tuple[Path, Path] | None = None,
     *,
     show: bool = True,
     comm: MPI.Intracomm = MPI.COMM_WORLD,
@@ -98,7 +98,7 @@ def studied(
     case: Case,
     levels: int | None = None,
     wanted: float | None = None,
-    moved: str | None = None,
+    moved: str | tuple[Path, Path] | None = None,
     comm: MPI.Intracomm = MPI.COMM_WORLD,
 ) -> Study:
     """Study a case; nothing is printed or written; collective.
@@ -107,7 +107,8 @@ def studied(
         case: What to study.
         levels: Number of meshes; 1: the case's alone, nothing is extrapolated; None: 3, of cubes 2.
         wanted: Error in space for which sizes are told; None: they are not.
-        moved: Phase whose interfaces are moved by half a voxel; "": all between solved and unsolved phases; None: none.
+        moved: Phase whose interfaces are moved by half a voxel, "": all between solved and unsolved phases; or two
+            label images with interfaces moved either way; None: none.
         comm: The ranks that share the work.
 
     Raises:

@@ -95,7 +95,7 @@ def draw_convergence(path: Path, study: "Study") -> None:
 
 
 def draw_segmentation(path: Path, found: "Segmentation", case: Case) -> None:
-    """Draw segmentation.png: each curve with the band between interfaces moved half a voxel one way and the other.
+    """Draw segmentation.png: each curve with the band between interfaces moved one way and the other.
 
     Beside it is by how much the curves change, which shows where the band is thinner than the line.
 
@@ -139,7 +139,8 @@ def draw_segmentation(path: Path, found: "Segmentation", case: Case) -> None:
     handles += [Patch(color="0.5", alpha=0.3, linewidth=0)]
     handles += [Line2D([], [], color="0.3", linestyle=dashes, linewidth=1.2) for dashes in (":", "-")]
     legend = figure.legend(handles, ["-"] * len(handles), loc="outside right center", frameon=False, fontsize=8)
-    how = f"between the two,\n{found.what} moved by\nhalf a voxel", "half a voxel smaller", "half a voxel larger"
+    by = "by\nhalf a voxel" if found.is_half_a_voxel else "as in\ntwo label images"
+    how = f"between the two,\n{found.what} moved {by}", *found.ways
     name_entries(legend, [*found.as_is.curves, *how])
     figure.suptitle(wrapped(case.title, size[0]), parse_math=False, fontsize=11)
     save(figure, path, case.title, options)

@@ -58,7 +58,7 @@ def _tables(study: "Study") -> list[tuple[list[str], list[list[str]], str]]:
         tables.append((heading, rows, ERRORS_ARE))
     if study.segmentation is not None:
         found = study.segmentation
-        title = f"largest change of each curve with {found.what} half a voxel smaller, and larger"
+        title = f"largest change of each curve with {found.what} moved: {found.ways[0]}, {found.ways[1]}"
         rows = [_change_row(found, name) for name in study.base.curves]
         tables.append((["region", "smaller", "at / s", "larger", "at / s"], rows, title))
         heading = ["region", *(f"{key}, {how}" for key in ("t50", "t90") for how in ("smaller", "as is", "larger"))]
@@ -232,7 +232,7 @@ def _peak_entries(found: "RegionErrors") -> dict[str, Any]:
 
 
 def _segmentation_entries(found: "Segmentation") -> dict[str, Any]:
-    entries: dict[str, Any] = {"moved": found.what, "by": "half a voxel along each axis", "regions": {}}
+    entries: dict[str, Any] = {"moved": found.what, "by": found.by, "regions": {}}
     for name in found.as_is.curves:
         region: dict[str, Any] = {}
         for key, outcome in (("as_is", found.as_is), ("smaller", found.smaller), ("larger", found.larger)):

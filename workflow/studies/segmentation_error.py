@@ -1,7 +1,12 @@
-"""What the segmentation leaves open: the case solved once more with its interfaces moved by half a voxel either way."""
+"""What the segmentation leaves open: the case solved once more with its interfaces moved either way.
+
+They are moved by half a voxel, or to where two more label images have them, such as those that `microlith segment`
+writes: there the grey values say how far.
+"""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -11,23 +16,32 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.image.half_voxel import Shift
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
-from microlith.workflow.prepare.meshed import Meshed
+from microlith.workflow.prepare.meshed import Meshed, mesh_of
 from microlith.workflow.studies.options import refuse_phase
 from microlith.workflow.studies.spatial_error import silent
 from microlith.workflow.studies.variant import Outcome, Variant, solved_variant
 
 log = logging.getLogger(__name__)
+HALF = "half a voxel along each axis"
+SAME = 1e-6  # relative difference up to which two voxel sizes are one
 NOT_CONNECTED = " (not connected)"  # end of the name of what is split off a source
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Three solutions on voxels of half the edge."""
+    """Three solutions: on voxels of half the edge, or of three label images."""
 
     what: str  # is moved, for the reader
     as_is: Outcome  # nothing moved
-    smaller: Outcome  # it is half a voxel smaller on each side
+    smaller: Outcome  # it is half a voxel smaller on each side, or as in the first image
     larger: Outcome
+    by: str = HALF  # how far, for the reader
+    ways: tuple[str, str] = ("half a voxel smaller", "half a voxel larger")  # words for the two
+
+    @property
+    def is_half_a_voxel(self) -> bool:
+        """Whether interfaces were moved by half a voxel, and not to where images have them."""
+        return self.by == HALF
 
     def deviation(self, outcome: Outcome, name: str) -> tuple[float, float]:
         """Largest change of a curve, signed, per reference concentration, and when it is, s."""
@@ -36,7 +50,72 @@ class Segmentation:
         return float(change[at]), float(outcome.times[at])
 
 
-def segmentation(meshed: Meshed, phase: str, stages: Stages, comm: MPI.Intracomm) -> Segmentation:
+def segmentation(meshed: Meshed, moved: str | tuple[Path, Path], stages: Stages, comm: MPI.Intracomm) -> Segmentation:
+    """Solve a case with interfaces moved; collective.
+
+    Args:
+        meshed: The case and its image.
+        moved: Phase whose interfaces move by half a voxel, as of `by_half_a_voxel`; or two label images, as of
+            `by_images`.
+        stages: Takes the times.
+        comm: All ranks.
+
+    Raises:
+        InputError: As those say.
+    """
+    if isinstance(moved, str):
+        return by_half_a_voxel(meshed, moved, stages, comm)
+    return by_images(meshed, moved, stages, comm)
+
+
+def by_images(meshed: Meshed, files: tuple[Path, Path], stages: Stages, comm: MPI.Intracomm) -> Segmentation:
+    """Solve a case with two more label images of the same sample; collective.
+
+    All else of the case stays, the sizes of the elements too.
+
+    Args:
+        meshed: The case and its image.
+        files: The images, with the same labels; crop, coarsen and voxel size of the case hold for them.
+        stages: Takes the times.
+        comm: All ranks.
+
+    Raises:
+        InputError: An image can't be read, does not fit the case, or has another shape or voxel size.
+    """
+    case = meshed.case
+    with stages.stage("segmentation, as it is", "the case's own labels, solving") as tell, silent():
+        found = [solved_variant(meshed, Variant(), comm, tell)]
+    for file in files:
+        path = file.absolute()
+        source = replace(case.image, path=str(path), folder=str(path.parent), held=None)
+        try:
+            with silent():
+                other = mesh_of(replace(case, image=source), case.physics.solved, Stages(), comm)
+            _refuse_other(meshed, other, file)
+            with stages.stage(f"segmentation, {file.name}", f"{file.name}, solving") as tell, silent():
+                found.append(solved_variant(other, Variant(), comm, tell))
+        except InputError as error:
+            text = str(error)
+            raise error if text.startswith("--seg") else InputError(f"--segmentation {file}: {text}") from error
+        log.info("%s: %d cells, %.1f s", file, found[-1].cells, found[-1].seconds)
+    names = files[0].name, files[1].name
+    as_is, smaller, larger = found
+    return Segmentation("interfaces", as_is, smaller, larger, by=f"as in {files[0]} and {files[1]}", ways=names)
+
+
+def _refuse_other(meshed: Meshed, other: Meshed, file: Path) -> None:
+    mine, its = meshed.volume, other.volume
+    if mine.shape != its.shape:
+        its_shape, shape = (" x ".join(str(n) for n in volume.shape[::-1]) for volume in (its, mine))
+        raise InputError(
+            f"--segmentation {file}: has {its_shape} voxels, the image of the case {shape}; take all "
+            "from one segmentation"
+        )
+    if any(abs(a / b - 1) > SAME for a, b in zip(mine.voxel_size, its.voxel_size, strict=True)):
+        raise InputError(f"--segmentation {file}: its voxels have another size than those of the image of the case")
+
+
+def by_half_a_voxel(meshed: Meshed, phase: str, stages: Stages, comm: MPI.Intracomm) -> Segmentation:
     """Solve a case with interfaces moved by half a voxel; collective.
 
     All three problems have meshes of the image on voxels of half the edge, so that nothing but the interfaces differs;
@@ -64,7 +143,8 @@ def segmentation(meshed: Meshed, phase: str, stages: Stages, comm: MPI.Intracomm
         with stages.stage(f"segmentation, {words}", f"{what} {words}, solving") as tell, silent():
             found.append(solved_variant(meshed, Variant(finer_image=True, shift=shift), comm, tell))
         log.info("%s %s: %d cells, %.1f s", what, words, found[-1].cells, found[-1].seconds)
-    return Segmentation(what, *found)
+    as_is, smaller, larger = found
+    return Segmentation(what, as_is, smaller, larger)
 
 
 def _moving(case: Case, phase: str) -> tuple[tuple[int, ...], str]:
