@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         MeshOfCase,
         RegionResult,
         Result,
+        Segmented,
         case,
         check,
         converge,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         mesh,
         open_results,
         run,
+        segment,
     )
     from microlith.imaging.errors import InputError
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
@@ -43,6 +45,7 @@ __all__ = [
     "MeshOfCase",
     "RegionResult",
     "Result",
+    "Segmented",
     "Study",
     "case",
     "check",
@@ -53,6 +56,7 @@ __all__ = [
     "mesh",
     "open_results",
     "run",
+    "segment",
 ]
 
 _settle()  # before anything imports the libraries that it is about

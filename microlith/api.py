@@ -497,10 +497,98 @@ def converge(
     from mpi4py import MPI
 
     from microlith.workflow.studies.converge import studied
-
-    comm = MPI.COMM_WORLD if comm is None else comm
     from microlith.workflow.studies.options import moved_of
 
+    comm = MPI.COMM_WORLD if comm is None else comm
     checked = case._as(True)
     words = segmentation if isinstance(segmentation, tuple) or segmentation is None else (segmentation,)
     return studied(checked, levels, error, moved_of(checked, words), comm)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Segmented:
+    """What a segmentation found; arrays are on rank 0 only, as a segmentation has no ranks of its own afterwards."""
+
+    phases: dict[str, int]  # name -> label
+    voxel_size: tuple[float, ...]  # m, ([z,] y, x)
+    labels: "NDArray[np.uint8] | None"  # ([z,] y, x)
+    margin: "NDArray[np.uint8] | None"  # ([z,] y, x) %, how far each voxel is from belonging to another phase
+    moved: "dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]"  # phase -> labels with it smaller, and larger
+    report: dict[str, Any]  # as in segment.json
+
+    def __repr__(self) -> str:
+        """Phases and their shares."""
+        shares = (f"{name} {100 * phase['volume_fraction']:.2f} %" for name, phase in self.report["phases"].items())
+        return f"<Segmented {self.report['title']!r}: {', '.join(shares)}>"
+
+
+def segment(
+    source: "str | Path | Mapping[str, Any]",
+    output: str | Path | None = None,
+    *,
+    image: "NDArray[Any] | None" = None,
+    scribbles: "NDArray[np.integer[Any]] | None" = None,
+    folder: str | Path = ".",
+    force: bool = False,
+    comm: "Intracomm | None" = None,
+) -> Segmented:
+    """Make labels of an image of grey values; collective.
+
+    Args:
+        source: A segmentation file, or a mapping with its tables and keys.
+        output: Folder for the results, as the command leaves them; None: nothing is written.
+        image: ([z,] y, x) grey values, in place of [image] file; [image] voxel_size has to be there.
+        scribbles: ([z,] y, x) labels of painted voxels, 0 elsewhere, in place of [segmentation] scribbles.
+        folder: Where files that a mapping names are looked for.
+        force: Whether the results of an earlier segmentation in it are overwritten.
+        comm: The ranks that share the work; None: all. They all see the folder for temporary files.
+
+    Raises:
+        InputError: The file, its image or the folder is at fault.
+
+    >>> import microlith as ml, numpy as np
+    >>> grey = np.random.default_rng(0).normal(60, 10, (8, 40, 40))
+    >>> grey[:, :, 20:] += 80
+    >>> found = ml.segment(
+    ...     {
+    ...         "image": {"voxel_size": "25 nm"},
+    ...         "filters": {"median": 1},
+    ...         "segmentation": {"phases": ["pore", "solid"], "method": "otsu"},
+    ...     },
+    ...     image=grey,
+    ... )
+    >>> found
+    <Segmented 'segment': pore 50.00 %, solid 50.00 %>
+    >>> found.labels[0, 0, 18:22]
+    array([1, 1, 2, 2], dtype=uint8)
+    """
+    from mpi4py import MPI
+
+    from microlith.workflow.case.toml_file import read_toml
+    from microlith.workflow.segment.read import request_of
+    from microlith.workflow.segment.run import segment as segment_into, without_files
+
+    comm = MPI.COMM_WORLD if comm is None else comm
+    if isinstance(source, Mapping):
+        tables, path = dict(source), Path(folder) / "segment"
+    else:
+        path = Path(source)
+        tables = read_toml(path)
+    request = request_of(tables, path, image, scribbles)
+    arrays: dict[str, Any] = {}
+
+    def kept(found: Any) -> None:
+        arrays["labels"] = found.as_image(found.labels) + 1
+        arrays["margin"] = found.as_image(found.margin)
+        arrays["moved"] = {
+            name: (found.as_image(pair.smaller) + 1, found.as_image(pair.larger) + 1)
+            for name, pair in found.moved.items()
+        }
+
+    if output is None:
+        report = without_files(request, kept, comm)
+    else:
+        report = segment_into(request, Path(output), force, show=False, comm=comm, seen=kept)
+    phases = {name: phase["label"] for name, phase in report["phases"].items()}
+    size = tuple(report["voxel_size_m"])
+    return Segmented(phases, size, arrays.get("labels"), arrays.get("margin"), arrays.get("moved", {}), report)

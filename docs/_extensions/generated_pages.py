@@ -46,7 +46,8 @@ def generate() -> None:
     """Makes all pages and fragments, and removes what is no longer made."""
     made = {
         **{page: mirrored(source) + case_files(source) for source, page in PAGES.items()},
-        "fragments/case-file.md": case_file_keys(),
+        "fragments/case-file.md": keys_of("case"),
+        "fragments/segment-file.md": keys_of("segment"),
         "fragments/commands.md": commands(),
         "fragments/rooms.md": rooms(),
         "fragments/gallery.md": gallery(),
@@ -120,11 +121,11 @@ def gallery() -> str:
 # --- reference ---
 
 
-def case_file_keys() -> str:
-    """The keys of the case file, without the title."""
+def keys_of(file: str) -> str:
+    """The keys of the case file or the segmentation file, without the title."""
     text = io.StringIO()
     with redirect_stdout(text):
-        status = _program()(["schema", "--markdown"])
+        status = _program()(["schema", "--markdown", "--of", file])
     logging.getLogger("microlith").handlers.clear()  # that the command has set: scripts of the gallery are to be quiet
     if status:
         raise ChildProcessError(f"microlith schema --markdown ended with status {status}")

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_first_rank, on_root
@@ -54,6 +56,11 @@ class Segmented:
     histogram: Histogram  # after the filters
     filters: tuple[Filtered, ...]
     decision: Decision = field(repr=False)
+
+    def as_image(self, volume: DiskVolume) -> NDArray[Any]:
+        """A volume as an array ([z,] y, x) in memory."""
+        values = volume.values()
+        return np.array(values if self.dim == 3 else values[0])
 
 
 def segmented(

@@ -1,18 +1,23 @@
 """The command segment: from grey values to labels that other commands take, and what it says of wrong input."""
 
 import json
+import tomllib
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import tifffile
 from phantoms import PHASES, blurred, dice, painted, shining, truth, write_segmentation
+from places import PROJECT
 
 from mpi4py import MPI
 
+import microlith as ml
 from microlith.imaging.image.labels import label_image
 from microlith.imaging.options import ImageSource, PhaseLabels
 from microlith.workflow import cli
+from microlith.workflow.schema.reference import json_schema
 from microlith.workflow.segment.read import load_request
 from microlith.workflow.segment.run import segment
 
@@ -338,3 +343,45 @@ def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch, c
     monkeypatch.setattr("microlith.imaging.segmentation.grey_image.available_memory", lambda: 1e4)
     assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
     assert "of memory" in capsys.readouterr().err
+
+
+# --- what is around it ---
+
+
+def test_the_reference_of_keys_and_the_template_are_those_of_the_program(tmp_path, monkeypatch, capsys):
+    assert cli.main(["schema", "--of", "segment", "--markdown"]) == 0
+    text = capsys.readouterr().out
+    kept = PROJECT / "docs" / "segment-file.md"
+    assert kept.read_text(encoding="utf-8") == text, "renew it: microlith schema --of segment --markdown > " + kept.name
+    assert cli.main(["init", "--segment", str(tmp_path)]) == 0
+    template = (tmp_path / "segment.toml").read_text(encoding="utf-8")
+    tifffile.imwrite(tmp_path / "grey.tif", _two().astype(np.uint8))
+    assert load_request(tmp_path / "segment.toml").options.method == "multistage"
+    schema = json_schema("segment")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(tomllib.loads(template))
+    assert cli.main(["init", "--segment", str(tmp_path)]) == 2
+
+
+def test_python_gives_what_the_command_writes(tmp_path, bare):
+    true = truth(24, (144, 120, 72), "aged.tif", enlarge=1)
+    grey = blurred(true)
+    tables = {
+        "image": {"voxel_size": "20 nm"},
+        "segmentation": {"phases": list(PHASES), "method": "regions"},
+        "certainty": {"phases": ["pore"]},
+    }
+    found = ml.segment(tables, tmp_path / "out", image=grey, scribbles=painted(true, 4))
+    assert found.phases == {"pore": 1, "sei_cb": 2, "particle": 3}
+    assert found.labels.shape == (24, 24, 24)
+    assert (found.labels == tifffile.imread(tmp_path / "out" / "labels.tif")).all()
+    smaller, larger = found.moved["pore"]
+    assert ((smaller == 1).sum(), (larger == 1).sum()) == tuple(
+        round(found.report["phases"]["pore"][f"volume_fraction_{side}"] * true.size) for side in ("smaller", "larger")
+    )
+    z = max(range(24), key=lambda z: np.bincount(true[z].ravel(), minlength=3).min())
+    flat = ml.segment(tables, image=grey[z], scribbles=painted(true[z : z + 1], 1)[0])
+    assert flat.labels.shape == (24, 24)
+    assert len(flat.voxel_size) == 2
+    with pytest.raises(ml.InputError, match="distinct values"):
+        ml.segment(tables, image=true, scribbles=painted(true, 4))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 TEMPLATE = Path(__file__).parents[1] / "template.toml"
+SEGMENT_NAME = "segment.toml"
+SEGMENT_TEMPLATE = Path(__file__).parents[1] / "segment" / "template.toml"
 
 
 def add_init(commands: Commands) -> None:
@@ -22,6 +24,11 @@ def add_init(commands: Commands) -> None:
     parser.add_argument(
         "folder", metavar="DIR", nargs="?", type=Path, default=Path(), help="folder for it (default: .)"
     )
+    parser.add_argument("--segment", action="store_true", help="a segmentation file, for grey values, instead")
+
+
+def _check_after(name: str) -> str:
+    return "check" if name == CASE_NAME else "segment"
 
 
 def add_check(commands: Commands) -> None:
@@ -32,14 +39,18 @@ def add_check(commands: Commands) -> None:
 
 def add_schema(commands: Commands) -> None:
     """Declare `schema`."""
-    parser = commands.add("schema", schema, "print the JSON Schema of the case file, for editors")
+    parser = commands.add("schema", schema, "print the JSON Schema of case or segmentation files, for editors")
+    parser.add_argument(
+        "--of", choices=("case", "segment"), default="case", help="which kind of file (default: %(default)s)"
+    )
     parser.add_argument("--markdown", action="store_true", help="print a reference of its keys for people instead")
 
 
 def init(options: argparse.Namespace, ranks: Ranks) -> None:
     """Write a case file to start from."""
-    path = options.folder / CASE_NAME
-    template = TEMPLATE.read_text(encoding="utf-8")
+    name, source = (SEGMENT_NAME, SEGMENT_TEMPLATE) if options.segment else (CASE_NAME, TEMPLATE)
+    path = options.folder / name
+    template = source.read_text(encoding="utf-8")
     try:
         options.folder.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
@@ -47,7 +58,7 @@ def init(options: argparse.Namespace, ranks: Ranks) -> None:
     except FileExistsError as error:
         what = "exists already; it is not overwritten" if path.exists() else "is a file; name a folder"
         raise InputError(f"{error.filename or path} {what}") from None
-    log.info("wrote %s; put your image beside it, adapt it, then: microlith check %s", path, path)
+    log.info("wrote %s; put your image beside it, adapt it, then: microlith %s %s", path, _check_after(name), path)
 
 
 def check(options: argparse.Namespace, ranks: Ranks) -> None:
@@ -76,10 +87,10 @@ def schema(options: argparse.Namespace, ranks: Ranks) -> None:
     if options.markdown:
         from microlith.workflow.schema.reference import markdown_reference
 
-        print(markdown_reference())
+        print(markdown_reference(options.of))
         return
     import json
 
     from microlith.workflow.schema.reference import json_schema
 
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    print(json.dumps(json_schema(options.of), indent=2, ensure_ascii=False))

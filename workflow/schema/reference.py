@@ -12,6 +12,7 @@ from microlith.workflow.schema.physics_keys import (
     MOST_PHASES,
     UPTAKE,
 )
+from microlith.workflow.schema.segment_keys import DESTRIPE, NON_LOCAL_MEANS, SEGMENT
 from microlith.workflow.schema.shared_keys import over_time
 from microlith.workflow.schema.tables import Key, Named, Several, Table
 from microlith.workflow.schema.units import ALL as DIMENSIONS, CONCENTRATION, LONGEST as LONGEST_QUANTITY
@@ -24,30 +25,53 @@ INNER = (
     ("`diffusivity` as an expression", DIFFUSIVITY_EXPRESSION),
 )
 
+INNER_OF_SEGMENT = (("`destripe`", DESTRIPE), ("`non_local_means`", NON_LOCAL_MEANS))
 
-def json_schema() -> dict[str, Any]:
-    """The case file as JSON Schema, draft 2020-12, for editors that know TOML."""
+FILES = ("case", "segment")  # kinds of files, by the names that the command schema has for them
+TITLES = {"case": "microlith case file", "segment": "microlith segmentation file"}
+ABOUT = {
+    "case": "Lithium diffusion in a segmented image; every quantity is a text with its unit.",
+    "segment": "From an image of grey values to labels; every quantity is a text with its unit.",
+}
+
+
+def json_schema(of: str = "case") -> dict[str, Any]:
+    """A file as JSON Schema, draft 2020-12, for editors that know TOML.
+
+    Args:
+        of: Which, one of FILES.
+    """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "microlith case file",
-        "description": "Lithium diffusion in a segmented image; every quantity is a text with its unit.",
-    } | CASE.json()
+        "title": TITLES[of],
+        "description": ABOUT[of],
+    } | _table(of).json()
 
 
-def markdown_reference() -> str:
-    """The keys of the case file as Markdown, a table of them for each table of the file."""
-    top = [key for key in CASE.keys if not isinstance(key.kind, Table | Named | Several)]
-    parts = ["# Keys of the case file\n", *_rows("Top level", top)]
-    for key in CASE.keys:
+def _table(of: str) -> Table:
+    return CASE if of == "case" else SEGMENT
+
+
+def markdown_reference(of: str = "case") -> str:
+    """The keys of a file as Markdown, a table of them for each table of the file.
+
+    Args:
+        of: Which, one of FILES.
+    """
+    whole = _table(of)
+    top = [key for key in whole.keys if not isinstance(key.kind, Table | Named | Several)]
+    title = TITLES[of].removeprefix("microlith ")
+    parts = [f"# Keys of the {title}\n", *_rows("Top level", top)]
+    for key in whole.keys:
         if isinstance(key.kind, Table):
             parts += _rows(f"`[{key.name}]`: {_lower(key.doc)}", key.kind.keys)
         elif isinstance(key.kind, Named) and isinstance(key.kind.entry, Table):
             parts += _rows(f"`[{key.name}.{key.kind.example}]`: {_lower(key.kind.entry.doc)}", key.kind.entry.keys)
         elif isinstance(key.kind, Several):
             parts += _rows(f"`[[{key.name}]]`: {_lower(key.kind.entry.doc)}", key.kind.entry.keys)
-    for heading, table in INNER:
+    for heading, table in INNER if of == "case" else INNER_OF_SEGMENT:
         parts += _rows(f"{heading}: {_lower(table.doc)}", table.keys)
-    parts += _sizes()
+    parts += _sizes() if of == "case" else []
     return "\n".join(parts)
 
 

@@ -61,8 +61,10 @@ radius = Number(1, 20, whole=True)
 def _image_key(key: Key) -> Key:
     """A key of [image] as it is for grey values."""
     if key.name == "file":
-        doc = key.doc.replace("Segmented image", "Image of grey values")
+        doc = key.doc.replace("Segmented image", "Image of grey values").replace("case file", "segmentation file")
         return replace(key, doc=doc)
+    if key.name == "voxel_size":
+        return replace(key, doc=key.doc.replace("the case says", "is said here"))
     if key.name == "raw":
         assert isinstance(key.kind, Table)
         number = Text(
@@ -95,6 +97,35 @@ GREY_IMAGE = Table(
     section=True,
 )
 
+DESTRIPE = Table(
+    'a table such as { along = "y" }',
+    (
+        Key("along", Choice(("x", "y")), "Axis that the stripes run along.", default="y"),
+        Key("width", Number(above=0, high=1000), "Voxels: changes much wider stay.", default=10),
+        Key(
+            "length",
+            Number(8, whole=True),
+            "Voxels over which a stripe keeps its brightness; if left out from end to end of the slice.",
+        ),
+    ),
+    doc="How stripes are taken out.",
+)
+
+NON_LOCAL_MEANS = Table(
+    "a table such as { strength = 0.8 }",
+    (
+        Key(
+            "strength",
+            Number(above=0, high=10),
+            "Times the standard deviation of the noise, which is estimated.",
+            default=0.8,
+        ),
+        Key("patch", Number(3, 21, whole=True), "Voxels across what is compared.", default=5),
+        Key("distance", Number(1, 50, whole=True), "Voxels as far as is looked.", default=6),
+    ),
+    doc="What counts as alike.",
+)
+
 FILTERS_TABLE = Table(
     "the table [filters]",
     (
@@ -106,18 +137,7 @@ FILTERS_TABLE = Table(
         ),
         Key(
             "destripe",
-            Table(
-                'a table such as { along = "y" }',
-                (
-                    Key("along", Choice(("x", "y")), "Axis that the stripes run along.", default="y"),
-                    Key("width", Number(above=0, high=1000), "Voxels: changes much wider stay.", default=10),
-                    Key(
-                        "length",
-                        Number(8, whole=True),
-                        "Voxels over which a stripe keeps its brightness; if left out from end to end of the slice.",
-                    ),
-                ),
-            ),
+            DESTRIPE,
             "Takes out stripes within each slice, as the ion beam leaves them (curtaining).",
         ),
         Key(
@@ -133,19 +153,7 @@ FILTERS_TABLE = Table(
         Key("median", radius, "Median of a cube; the number of voxels from its middle to its sides."),
         Key(
             "non_local_means",
-            Table(
-                "a table such as { strength = 0.8 }",
-                (
-                    Key(
-                        "strength",
-                        Number(above=0, high=10),
-                        "Times the standard deviation of the noise, which is estimated.",
-                        default=0.8,
-                    ),
-                    Key("patch", Number(3, 21, whole=True), "Voxels across what is compared.", default=5),
-                    Key("distance", Number(1, 50, whole=True), "Voxels as far as is looked.", default=6),
-                ),
-            ),
+            NON_LOCAL_MEANS,
             "Non-local means (Buades et al. 2005), slice by slice.",
         ),
         Key(

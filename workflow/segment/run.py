@@ -4,7 +4,7 @@ import logging
 import resource
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -41,7 +41,13 @@ WORK = ".volumes"  # folder of what is removed at the end
 
 
 def segment(
-    request: Request, output: Path, force: bool, *, show: bool = True, comm: MPI.Intracomm = MPI.COMM_WORLD
+    request: Request,
+    output: Path,
+    force: bool,
+    *,
+    show: bool = True,
+    comm: MPI.Intracomm = MPI.COMM_WORLD,
+    seen: Callable[[Segmented], None] | None = None,
 ) -> dict[str, Any]:
     """Segment an image and leave labels, report and pictures in the folder `output`; collective.
 
@@ -51,6 +57,7 @@ def segment(
         force: Whether the results of an earlier segmentation are overwritten.
         show: Whether to print a table.
         comm: The ranks that share the work; they all see the folder.
+        seen: Gets the volumes before they are removed, on rank 0.
 
     Returns:
         What segment.json says.
@@ -64,6 +71,8 @@ def segment(
             found, told = performed(request, work, stages, comm)
             with stages.stage("results", "writing results"):
                 names = on_first_rank(comm, lambda: _write(request, found, told, folder))
+            if seen is not None:
+                on_root(comm, seen, found)
         memory = comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
         told |= {"timings_s": stages.timings, "peak_memory_bytes": memory}
         on_root(comm, write_summary, folder / SEGMENT, told)
@@ -71,6 +80,26 @@ def segment(
         on_root(comm, _print, told)
     log.info("labels: %s", output / LABELS)
     log.info("results: %s", ", ".join(str(output / name) for name in (*names, SEGMENT)))
+    return told
+
+
+def without_files(request: Request, seen: Callable[[Segmented], None], comm: MPI.Intracomm) -> dict[str, Any]:
+    """Segment an image without leaving anything; collective.
+
+    Args:
+        request: What to do.
+        seen: Gets the volumes before they are removed, on rank 0.
+        comm: The ranks that share the work.
+
+    Returns:
+        What segment.json would say.
+
+    Raises:
+        InputError: The file or its image is at fault.
+    """
+    with work_folder(None, comm) as work:
+        found, told = performed(request, work, Stages(), comm)
+        on_root(comm, seen, found)
     return told
 
 
