@@ -78,7 +78,6 @@ class Transient:
     _curves: Curves  # of the regions, in the order of curves
     _extra: Curves | None = None  # extra functionals
     effort: Effort | None = None  # where it was solved step by step
-    keeps_fields: bool = False  # whether the concentration is known at any time, not only at the snapshots
 
     def concentration(self, time: float) -> Array:
         """Concentration at one time (s) in mol/m^3: local dofs of the problem's display space, ghosts included."""
@@ -175,6 +174,7 @@ def solve(
     progress: Callable[[int, float], None] | None = None,
     extra: csr_array | None = None,
     reached: Callable[[int, float], None] | None = None,
+    seen: Callable[[float, Array], None] | None = None,
 ) -> Transient:
     """Integrate from 0 to time.end, with the error of all region curves below time.tolerance.
 
@@ -187,6 +187,8 @@ def solve(
         extra: Linear functionals (functionals, owned) that are wanted at any time besides; there may be thousands, and
             they do not decide about the error.
         reached: Called with the number of steps and the time reached (s), where the problem is solved step by step.
+        seen: Called with times (s) and the owned unknowns there: some of the curves' times, or the ends of all steps
+            from the first of these on.
 
     Raises:
         InputError: Courses bend or jump more often than can be followed.
@@ -212,6 +214,8 @@ def solve(
     scaled = np.divide(times, scales.time)
     snapshots = np.array(time.snapshots) / scales.time
     watched_times: Array = np.unique(np.concatenate([scaled, snapshots, [1.0]]))
+    first = float(watched_times[watched_times > 0][0])
+    look = None if seen is None else lambda t, u: seen(t * scales.time, u)
     if is_needed(problem):
         stepped = solve_stepwise(
             problem,
@@ -223,6 +227,7 @@ def solve(
             method,
             options.max_steps,
             None if reached is None else lambda steps, t: reached(steps, t * scales.time),
+            seen=None if look is None else lambda t, u: look(t, u) if t >= first else None,
         )
         return _from_steps(problem, means, times, stepped, time.tolerance, extra is not None)
     inner = options.inner_tolerance or min(INNER * time.tolerance, REPEATABLE)
@@ -242,6 +247,7 @@ def solve(
         options.max_solves,
         snapshots,
         progress,
+        look,
     )
     return Transient(
         times=times,
@@ -258,7 +264,6 @@ def solve(
         _states=found,
         _curves=found.records[0],
         _extra=None if extra is None else found.records[2],
-        keeps_fields=found.keeps_states,
     )
 
 

@@ -37,8 +37,8 @@ class Allowed:
     of_dof: Numbers  # (local dofs of the solved space) kind
 
     def at(self, time: float) -> tuple[Array, Array]:
-        """Bounds at one of the times, (local dofs of the solved space) each."""
-        i = int(np.searchsorted(self.times, time))
+        """Bounds at one of the times, (local dofs of the solved space) each; between two of them those of the later."""
+        i = min(int(np.searchsorted(self.times, time)), len(self.times) - 1)
         return self.low[self.of_dof, i], self.high[self.of_dof, i]
 
 

@@ -1,6 +1,5 @@
 """Least and largest concentration of a solution in each phase, and how far they are beyond what physics allows."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,6 @@ from microlith.imaging.typing import Array, Indices
 from microlith.meshing.mesh.cells import cell_corners
 from microlith.solver.guard.allowed import Allowed
 from microlith.solver.problem.problem import Problem
-from microlith.solver.transient import Transient
-
-NOWHERE = -1  # instead of a degree of freedom
 
 
 @dataclass(frozen=True)
@@ -51,50 +47,87 @@ class FieldRange:
     over: Overshoot | None
 
 
-def field_ranges(
-    problem: Problem, bounds: Allowed, transient: Transient, times: Iterable[float]
-) -> tuple[FieldRange, ...]:
-    """Ranges of the fields at some times, of each solved phase that is there; collective.
+class FieldWatch:
+    """Takes down how far fields reach in each solved phase that is there, over all the times that it sees."""
 
-    Args:
-        problem: What is solved.
-        bounds: Of its parts, at the times among others.
-        transient: The solution.
-        times: s, at which the solution is known; none of them 0.
-    """
-    mesh, display, scale = problem.discretization.mesh, problem.display, problem.scales.concentration
-    moments = list(times)
-    phases = [_dofs_of(problem, phase) for phase in range(len(mesh.names))]
-    shape = (4, len(phases), len(moments))  # lowest and highest (signs turned for the first), and beyond the bounds
-    found, where, there = np.full(shape, -np.inf), np.full(shape, NOWHERE), np.full(shape, np.nan)
-    for j, time in enumerate(moments):
-        c = transient.concentration(time)
-        low, high = (bound * scale for bound in bounds.at(time))
-        for i, dofs in enumerate(phases):
+    def __init__(self, problem: Problem, bounds: Allowed) -> None:
+        """Start with nothing seen.
+
+        Args:
+            problem: What is solved.
+            bounds: Of its parts; at times between those it has, those of the next one count, which are wider.
+        """
+        self._problem, self._bounds = problem, bounds
+        self._dofs = [_dofs_of(problem, phase) for phase in range(len(problem.factors))]
+        # Lowest (sign turned) and highest, and farthest below and above the bounds, of this rank.
+        shape = (4, len(self._dofs))
+        self._most, self._time = np.full(shape, -np.inf), np.full(shape, np.nan)
+        self._dof, self._value = np.zeros(shape, np.int32), np.full(shape, np.nan)
+
+    def see(self, time: float, owned: Array) -> None:
+        """Look at the owned unknowns at a time (s); collective."""
+        problem = self._problem
+        self.look(time, problem.display.concentration(owned) * problem.scales.concentration)
+
+    def look(self, time: float, c: Array) -> None:
+        """Look at the concentration at a time (s), mol/m^3: local dofs of the display space, ghosts included."""
+        problem = self._problem
+        low, high = (bound * problem.scales.concentration for bound in self._bounds.at(time))
+        unknown = problem.display.unknown
+        for i, dofs in enumerate(self._dofs):
             if len(dofs) == 0:
                 continue
-            at = dofs if display.unknown is None else display.unknown[dofs]
+            at = dofs if unknown is None else unknown[dofs]
             factor, here = float(problem.factors[i]), c[dofs]
             for k, values in enumerate((-here, here, factor * low[at] - here, here - factor * high[at])):
                 worst = int(values.argmax())
-                found[k, i, j], where[k, i, j], there[k, i, j] = values[worst], dofs[worst], here[worst]
-    best = np.empty_like(found)
-    problem.space.mesh.comm.Allreduce(found, best, op=MPI.MAX)
-    ranges = []
-    for i, name in enumerate(mesh.names):
-        if len(moments) == 0 or not np.isfinite(best[0, i]).any():
-            continue
-        least, most = int(best[0, i].argmax()), int(best[1, i].argmax())
-        under, over = (
-            _overshoot(problem, name, moments, turn, best[k, i], found[k, i], where[k, i], there[k, i])
-            for k, turn in ((2, 1.0), (3, -1.0))
-        )
-        ranges.append(
-            FieldRange(
-                name, -float(best[0, i, least]), moments[least], float(best[1, i, most]), moments[most], under, over
+                if values[worst] > self._most[k, i]:
+                    self._most[k, i], self._time[k, i] = values[worst], time
+                    self._dof[k, i], self._value[k, i] = dofs[worst], here[worst]
+
+    def ranges(self) -> tuple[FieldRange, ...]:
+        """What was seen, the same on all ranks; nothing where no time was; collective."""
+        found = []
+        for i, name in enumerate(self._problem.discretization.mesh.names):
+            lowest, highest, under, over = (self._farthest(k, i) for k in range(4))
+            if lowest is None or highest is None:
+                continue
+            found.append(
+                FieldRange(
+                    *(name, lowest.value, lowest.time, highest.value, highest.time),
+                    *(None if side is None or side.most <= 0 else side.beyond(name) for side in (under, over)),
+                )
             )
-        )
-    return tuple(ranges)
+        return tuple(found)
+
+    def _farthest(self, k: int, phase: int) -> "_Seen | None":
+        """The largest of all ranks; collective."""
+        comm = self._problem.space.mesh.comm
+        most, rank = comm.allreduce((float(self._most[k, phase]), -comm.rank), op=MPI.MAX)
+        if most == -np.inf:
+            return None
+        seen = None
+        if comm.rank == -rank:
+            place, element = _cell(self._problem, int(self._dof[k, phase]))
+            value, time = float(self._value[k, phase]), float(self._time[k, phase])
+            seen = _Seen(most, time, value, value + most if k == 2 else value - most, place, element)
+        found: _Seen | None = comm.bcast(seen, root=-rank)
+        return found
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The largest of one kind."""
+
+    most: float
+    time: float
+    value: float
+    limit: float  # where it is one beyond the bounds
+    place: tuple[float, ...]
+    element: float
+
+    def beyond(self, phase: str) -> Overshoot:
+        return Overshoot(phase, self.time, self.value, self.limit, self.place, self.element)
 
 
 def _dofs_of(problem: Problem, phase: int) -> Indices:
@@ -103,19 +136,6 @@ def _dofs_of(problem: Problem, phase: int) -> Indices:
     tags, owned = mesh.cell_tags, mesh.mesh.topology.index_map(mesh.mesh.topology.dim).size_local
     cells = tags.indices[(tags.values == phase) & (tags.indices < owned)]
     return np.unique(problem.display.space.dofmap.list[cells]).astype(np.int32)
-
-
-def _overshoot(
-    problem: Problem, phase: str, moments: list[float], turn: float, best: Array, own: Array, dof: Indices, value: Array
-) -> Overshoot | None:
-    """The largest over the times, where it is above 0; collective."""
-    worst = int(best.argmax())
-    if not best[worst] > 0:
-        return None
-    mine = own[worst] == best[worst]
-    found = (float(value[worst]), *_cell(problem, int(dof[worst]))) if mine else None
-    there, place, element = next(one for one in problem.space.mesh.comm.allgather(found) if one is not None)
-    return Overshoot(phase, moments[worst], there, there + turn * float(best[worst]), place, element)
 
 
 def _cell(problem: Problem, dof: int) -> tuple[tuple[float, ...], float]:

@@ -24,6 +24,9 @@ from microlith.solver.physics.courses import NEAR
 from microlith.solver.problem.assembly import project
 from microlith.solver.problem.system import LinearSystem
 
+Seen = Callable[[float, Array], None]
+
+MOST_SEEN = 48  # times whose fields are looked at on the way
 KEPT = 2  # stretches up to which all of the solution is kept; of more, only what was asked for
 OPERATORS = 2  # values of K whose solvers are kept
 
@@ -68,11 +71,6 @@ class Evolution:
     _stretches: tuple[Superposition, ...]  # none where there are many
     _states: dict[float, Array]  # those at the field times then
 
-    @property
-    def keeps_states(self) -> bool:
-        """Whether u is known at any time."""
-        return bool(self._stretches)
-
     def state(self, time: float) -> Array:
         """u(time), owned entries.
 
@@ -96,6 +94,7 @@ def evolve(
     max_solves: int,
     field_times: Array,
     progress: Progress | None = None,
+    seen: Seen | None = None,
 ) -> Evolution:
     """Integrate from 0 to the last of the times, whatever the courses do; collective.
 
@@ -109,6 +108,7 @@ def evolve(
             stretch with transfer coefficients of its own.
         field_times: At which fields are wanted.
         progress: Called with the number of solves and the estimate.
+        seen: Called with some of the times, at most MOST_SEEN, and the owned unknowns there.
 
     Raises:
         ArithmeticError: An inner solver failed.
@@ -116,7 +116,7 @@ def evolve(
     end = float(times[-1])
     cuts = sorted({0.0, end, *(kink for transfer in system.transfers for kink in transfer.course.kinks(end))})
     operators = _Operators(system, solvers_of)
-    walk = _Walk(records, times, field_times, tolerance / (len(cuts) - 1), max_solves, progress)
+    walk = _Walk(records, times, field_times, tolerance / (len(cuts) - 1), max_solves, progress, seen)
     for start, stop in pairwise(cuts):
         walk.go_on(*operators.at(start), start, stop, keep=len(cuts) - 1 <= KEPT)
     found = walk.result(tolerance, operators)
@@ -177,7 +177,11 @@ class _Walk:
         tolerance: float,
         max_solves: int,
         progress: Progress | None,
+        seen: Seen | None,
     ) -> None:
+        later = times[times > 0]
+        self._to_see = later[:: 1 + (len(later) - 1) // MOST_SEEN] if seen is not None else later[:0]
+        self._seen = seen
         self._records = records
         self._times = times
         self._field_times = field_times
@@ -200,6 +204,9 @@ class _Walk:
         for rows, projections in zip(self._records, self._projections, strict=True):
             projections.append(stretch.project(rows))
         self._state = stretch.state(end)
+        if self._seen is not None:
+            for time in self._to_see[(self._to_see > start) & (self._to_see <= end)]:
+                self._seen(float(time), stretch.state(float(time)))
         if keep:
             self._stretches.append(stretch)
             return

@@ -27,6 +27,7 @@ from microlith.solver.steps.stepper import State, Step, Stepper
 from microlith.solver.steps.tableaus import ESDIRK4, EULER, Tableau
 
 Progress = Callable[[int, float], None]
+Seen = Callable[[float, Array], None]
 
 SHORTEST = 1e-13  # step per time from the stretch's start at which there is no going on
 SHORTEST_FIRST = 1e-40  # first step per stretch at which there is no going on
@@ -142,6 +143,7 @@ class Integrator:
         max_steps: int,
         tableau: Tableau = ESDIRK4,
         progress: Progress | None = None,
+        seen: Seen | None = None,
     ) -> None:
         """Prepare.
 
@@ -154,10 +156,11 @@ class Integrator:
             max_steps: At which it gives up.
             tableau: The method.
             progress: Called with the number of steps and the time reached.
+            seen: Called with the end of each step and the owned unknowns there.
         """
         self._dynamics, self._stepper, self._watch, self._extra = dynamics, stepper, watch, extra
         self._tolerance, self._max_steps = min(tolerance, LOOSEST), max_steps
-        self._tableau, self._progress = tableau, progress
+        self._tableau, self._progress, self._seen = tableau, progress, seen
         self._comm = dynamics.system.mass.comm.tompi4py()
         problem = dynamics.problem
         self._amount = problem.amount
@@ -283,6 +286,8 @@ class Integrator:
             history.append((self._stepper.matrix.solves, self.sums.total))
             if self._progress is not None:
                 self._progress(self.steps, start + s)
+            if self._seen is not None:
+                self._seen(time if last else start + s, state.u)
             growth = CAUTION * max(excess, 1e-300) ** -self._power(tableau)
             growth = min(max(growth, CUT), GROWTH, self._smooth(since, values, slopes))
             if tableau is EULER or not last or length >= h:

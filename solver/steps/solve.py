@@ -70,6 +70,7 @@ def solve_stepwise(
     max_steps: int,
     progress: Callable[[int, float], None] | None = None,
     tableau: Tableau | None = None,
+    seen: Callable[[float, Array], None] | None = None,
 ) -> Stepped:
     """Integrate from 0 to 1; collective.
 
@@ -84,6 +85,7 @@ def solve_stepwise(
         max_steps: Steps at which to give up.
         progress: Called with the number of steps and the time reached.
         tableau: The method; by default one that suits the tolerance.
+        seen: Called with the end of each step and the owned unknowns there.
 
     Raises:
         ArithmeticError: The steps became too short or too many.
@@ -93,7 +95,7 @@ def solve_stepwise(
     space = problem.space
     degree = space.element.basix_element.degree
     stepper = Stepper(dynamics, method, NEWTON_INNER, space.mesh.topology.dim, degree, tolerance)
-    integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress)
+    integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress, seen)
     run = integrator.run(float(times[times > 0][0]), stops)
     used = stepper.matrix.solver
     stepper.destroy()

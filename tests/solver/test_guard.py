@@ -11,7 +11,7 @@ from dolfinx.mesh import CellType
 from microlith.meshing.distribution.partitioned import mesh_partitioned
 from microlith.solver.guard.allowed import allowed
 from microlith.solver.guard.curves import Limits, breaches_of, limits_of, raised
-from microlith.solver.guard.fields import field_ranges
+from microlith.solver.guard.fields import FieldWatch
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import Course
 from microlith.solver.physics.laws import DiffusivityTable
@@ -287,7 +287,11 @@ def test_undershoots_of_fields_are_found_with_their_place():
     physics = Physics((medium(),), FED)
     for cells, least in (((4, 1), 100.0), ((400, 1), 0.0)):
         problem, _, transient = solved(slab(cells), physics)
-        (found,) = field_ranges(problem, allowed(problem, physics, np.array([0.0, 10.0])), transient, [10.0])
+        watch = FieldWatch(problem, allowed(problem, physics, np.array([0.0, 10.0])))
+        assert watch.ranges() == ()
+        for time in (10.0, END):
+            watch.look(time, transient.concentration(time))
+        (found,) = watch.ranges()
         assert found.highest == pytest.approx(1000.0)
         if least:
             assert found.under is not None
@@ -298,3 +302,36 @@ def test_undershoots_of_fields_are_found_with_their_place():
         else:
             assert found.lowest > -0.1  # what the integration in time may leave of a field
         assert found.over is None or found.over.beyond < 1e-3
+
+
+LAW = DiffusivityTable((0.0, 1000.0), (1e-15, 1e-14))
+JUMPS = FaceCondition(1000.0, Course((0.0, 100.0, 100.0, 200.0), (1e-8, 1e-8, 0.0, 0.0), period=200.0))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "law"), [(FED, None), (CYCLE, None), ({"x_min": JUMPS}, None), (FED, LAW)],
+    ids=["one stretch", "a course", "several stretches", "steps"],
+)  # fmt: skip
+def test_fields_are_looked_at_on_the_way(conditions, law):
+    """However a problem is solved: the largest that is seen is what the case holds, the lowest an undershoot or 0."""
+    physics = Physics((medium(law=law),), conditions)
+    problem = build(slab((10, 1)), physics, 1, END)
+    watch = FieldWatch(problem, allowed(problem, physics, np.linspace(0.0, END, 101)))
+    seen = []
+
+    def see(time, u):
+        seen.append(time)
+        watch.see(time, u)
+
+    solve(problem, {}, TimeSpan(END, 1e-4), SolverOptions(), seen=see)
+    assert len(seen) > 15
+    assert seen == sorted(seen)
+    assert 0.999e-5 < seen[0] / END < 5e-5
+    (found,) = watch.ranges()
+    if JUMPS in conditions.values():
+        assert 0.0 < found.highest < 1000.0
+    else:
+        assert 999.0 < found.highest < 1100.0  # where the source falls, elements overshoot
+        assert found.under is not None
+        assert found.lowest < -10.0
+        assert found.under.time < 20.0 or conditions is CYCLE

@@ -9,7 +9,8 @@ import numpy as np
 from microlith.imaging.typing import Array, Flags
 from microlith.solver.guard.allowed import allowed
 from microlith.solver.guard.curves import Breach, breaches_of, limits_of, raised
-from microlith.solver.guard.fields import FieldRange, Overshoot, field_ranges
+from microlith.solver.guard.fields import FieldRange, FieldWatch, Overshoot
+from microlith.solver.times import output_times
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.run.warnings import element_length
@@ -21,7 +22,6 @@ TRUSTED = 3.0  # of the estimated error: two meshes can't tell it better, and fo
 UNKNOWN = 0.05
 NOTABLE = 0.01  # of the reference concentration in a phase: fields that are farther beyond what is allowed are told
 FRONT = 4.0  # elements that a front spans from which on they follow it
-MOST_TIMES = 48  # of the curves, at which fields are looked at
 MOST_TOLD = 5  # curves that are told one by one
 
 
@@ -32,7 +32,7 @@ class Verdict:
     breaches: tuple[Breach, ...]  # of curves
     imbalance: float | None  # of what is exchanged, where it can't be; None: the lithium balance is right
     drawn: tuple[FieldRange, ...]  # of each phase at the snapshots after time 0
-    between: tuple[FieldRange, ...]  # and at times of the curves, where fields are known there
+    between: tuple[FieldRange, ...]  # and at times of the curves or the ends of steps
     errors: Mapping[str, Array]  # region -> (times,) mol/m^3: as estimated, and no less than what is known
     raised: tuple[str, ...]  # regions whose errors are larger than estimated
     granted: float | None  # mol/m^3, the most that elements are granted; None: their error is estimated
@@ -132,44 +132,65 @@ class Verdict:
         )
 
 
-def judged(ready: Prepared, transient: Transient, errors: Mapping[str, Array], *, in_space: bool) -> Verdict:
-    """Hold a solution against what physics allows; collective, the same on all ranks.
+class Guard:
+    """Looks at the fields of a solution as it comes about, and holds all of it against what physics allows."""
 
-    Args:
-        ready: The case on its mesh.
-        transient: The solution.
-        errors: Region -> (times,) estimated error of its curve, mol/m^3.
-        in_space: Whether the errors hold those of the mesh.
-    """
-    problem, physics, snapshots = ready.problem, ready.case.physics, ready.case.time.snapshots
-    times = transient.times
-    bounds = allowed(problem, physics, np.unique(np.concatenate([[0.0], times, snapshots])))
-    limits = limits_of(problem, bounds, ready.means, times)
-    unknown = {name: UNKNOWN * problem.reference_of(mean.phase_shares) for name, mean in ready.means.items()}
-    granted = {
-        name: TRUSTED * error + unknown[name] * _unresolved(ready, name, times) if in_space else error + unknown[name]
-        for name, error in errors.items()
-    }
-    known = raised(transient.curves, errors, limits) if in_space else dict(errors)
-    later = times[times > 0]
-    looked = later[:: 1 + len(later) // MOST_TIMES] if transient.keeps_fields else later[:0]
-    balance = transient.balance
-    off = balance.imbalance > max(IMBALANCE, balance.expected) or np.isnan(balance.imbalance)
-    return Verdict(
-        breaches=breaches_of(times, transient.curves, errors, granted, limits),
-        imbalance=balance.imbalance if off else None,
-        drawn=field_ranges(problem, bounds, transient, [time for time in snapshots if time > 0]),
-        between=field_ranges(problem, bounds, transient, [float(time) for time in looked]),
-        errors=known,
-        raised=tuple(name for name, error in errors.items() if (known[name] > error).any()),
-        granted=None if in_space else max(unknown.values(), default=0.0),
-        diffusivities={phase.name: (phase.effective_diffusivity or 0.0) / phase.porosity for phase in physics.phases},
-        bends=tuple(kink * problem.scales.time for kink in problem.system.kinks),
-        end=float(times[-1]),
-        references=dict(
-            zip(problem.discretization.mesh.names, problem.scales.concentration * problem.factors, strict=True)
-        ),
-    )
+    def __init__(self, ready: Prepared) -> None:
+        """Find out what physics allows; collective."""
+        problem, time = ready.problem, ready.case.time
+        kinks = tuple(kink * problem.scales.time for kink in problem.system.kinks)
+        times = np.concatenate([[0.0], output_times(time, kinks), time.snapshots, [time.end]])
+        self._ready = ready
+        self._bounds = allowed(problem, ready.case.physics, np.unique(times))
+        self._between = FieldWatch(problem, self._bounds)
+
+    def see(self, time: float, owned: Array) -> None:
+        """Look at the owned unknowns at a time (s); collective."""
+        self._between.see(time, owned)
+
+    def judged(self, transient: Transient, errors: Mapping[str, Array], *, in_space: bool) -> Verdict:
+        """What is wrong with the solution; collective, the same on all ranks.
+
+        Args:
+            transient: The solution.
+            errors: Region -> (times,) estimated error of its curve, mol/m^3.
+            in_space: Whether the errors hold those of the mesh.
+        """
+        ready, problem, times = self._ready, self._ready.problem, transient.times
+        limits = limits_of(problem, self._bounds, ready.means, times)
+        unknown = {name: UNKNOWN * problem.reference_of(mean.phase_shares) for name, mean in ready.means.items()}
+        granted = {
+            name: TRUSTED * error + unknown[name] * _unresolved(ready, name, times)
+            if in_space
+            else error + unknown[name]
+            for name, error in errors.items()
+        }
+        known = raised(transient.curves, errors, limits) if in_space else dict(errors)
+        balance, phases = transient.balance, ready.case.physics.phases
+        off = balance.imbalance > max(IMBALANCE, balance.expected) or np.isnan(balance.imbalance)
+        return Verdict(
+            breaches=breaches_of(times, transient.curves, errors, granted, limits),
+            imbalance=balance.imbalance if off else None,
+            drawn=self._at_snapshots(transient),
+            between=self._between.ranges(),
+            errors=known,
+            raised=tuple(name for name, error in errors.items() if (known[name] > error).any()),
+            granted=None if in_space else max(unknown.values(), default=0.0),
+            diffusivities={phase.name: (phase.effective_diffusivity or 0.0) / phase.porosity for phase in phases},
+            bends=tuple(kink * problem.scales.time for kink in problem.system.kinks),
+            end=float(times[-1]),
+            references=dict(
+                zip(problem.discretization.mesh.names, problem.scales.concentration * problem.factors, strict=True)
+            ),
+        )
+
+    def _at_snapshots(self, transient: Transient) -> tuple[FieldRange, ...]:
+        """Ranges of what is drawn; at time 0 that is what the case says."""
+        drawn = FieldWatch(self._ready.problem, self._bounds)
+        for time in self._ready.case.time.snapshots:
+            if time > 0:
+                drawn.look(time, transient.concentration(time))
+        return drawn.ranges()
 
 
 def _unresolved(ready: Prepared, name: str, times: Array) -> Flags:

@@ -20,7 +20,7 @@ from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.assemble import Prepared, assembled, log_report
 from microlith.workflow.prepare.meshed import file_named, mesh_of
 from microlith.workflow.results.particles import ParticleTable, particle_tables
-from microlith.workflow.run.guard import Verdict, judged
+from microlith.workflow.run.guard import Guard, Verdict
 from microlith.workflow.run.provenance import Provenance
 from microlith.workflow.run.region_figures import RegionFigures, figure_lines, region_figures
 from microlith.workflow.run.shown_range import ShownRange, shown_range
@@ -93,13 +93,14 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
     meshed = mesh_of(case, case.physics.solved, stages, comm, seen=seen)
     on_root(comm, log_report, meshed)
     ready = assembled(meshed.case, meshed, stages)
-    transient = _integrated(ready)
+    guard = Guard(ready)
+    transient = _integrated(ready, guard)
     shown = shown_range(ready.problem, ready.case.physics, transient, ready.case.time.snapshots, comm)
     warnings = warnings_of(ready, transient, shown)
     for sentence in warnings:
         log.warning("%s", sentence)
     space = _error_in_space(ready, transient, comm) if case.mesh.estimate else None
-    verdict = judged(ready, transient, _errors(ready, transient, space), in_space=space is not None)
+    verdict = guard.judged(transient, _errors(ready, transient, space), in_space=space is not None)
     warnings = (*verdict.sentences(), *warnings)
     found = Solved(ready, transient, space, _particles(ready, transient), shown, verdict, warnings, provenance)
     for line in figure_lines(found.figures, found.errors_are):
@@ -128,7 +129,7 @@ def _tell(verdict: Verdict) -> None:
         log.warning("%s", sentence)
 
 
-def _integrated(ready: Prepared) -> Transient:
+def _integrated(ready: Prepared, guard: Guard) -> Transient:
     """The solution, with a line on what it took."""
     case, problem, stages = ready.case, ready.problem, ready.stages
     with stages.stage("integration", "integrating") as tell, file_named(case):
@@ -140,6 +141,7 @@ def _integrated(ready: Prepared) -> Transient:
             lambda solves, error: tell(f"{solves} solves, error about {error:.0e}"),
             extra=None if ready.surfaces is None else ready.surfaces.rows,
             reached=lambda steps, t: tell(f"{steps} steps, {t:.3g} of {case.time.end:.3g} s"),
+            seen=guard.see,
         )
     log.info(
         "%d unknowns, %s: %s, error in time at most %.1e of %.4g mol/m³ (estimated), lithium balance closed to %.1e",
