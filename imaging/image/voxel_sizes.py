@@ -13,6 +13,8 @@ WHERE = "[image] voxel_size"
 CASE = "the case file"
 FINEST, COARSEST = 1e-10, 1e-3  # metres: from an atom to a grain of sand
 MOST_UNEQUAL = 100.0  # ratio of two edges of a voxel
+USUAL = 5e-8  # metres, of voxels of electrodes
+GUESSED = (("nm", "nanometres", 1e-9), ("um", "micrometres", 1e-6), ("mm", "millimetres", 1e-3), ("m", "metres", 1.0))
 UNITS = (("nm", 1e-9), ("um", 1e-6), ("mm", 1e-3))
 
 
@@ -61,7 +63,7 @@ def _of_file(scale: Scale, names: Sequence[str], path: str) -> VoxelSizes:
         stated = " x ".join("?" if n is None else f"{n:.4g}" for n in scale.unitless[::-1])
         raise InputError(
             f"{WHERE}: missing, and {path} says {stated} ({', '.join(names[::-1])}) without a unit; give it with one, "
-            f'as in voxel_size = "{without_unit[-1]:.4g} um" if these are micrometres'
+            f"as in voxel_size = {_example(scale.unitless, names)}"
         )
     if silent:
         raise InputError(
@@ -69,6 +71,20 @@ def _of_file(scale: Scale, names: Sequence[str], path: str) -> VoxelSizes:
         )
     sizes = tuple(size for size in scale.sizes if size is not None)
     return VoxelSizes(sizes, (scale.source,) * len(sizes))
+
+
+def _example(unitless: Sequence[float | None], names: Sequence[str]) -> str:
+    """What the case might say, with the unit that makes voxels of the usual size of numbers without one."""
+    known = [n for n in unitless if n is not None]
+
+    def unusual(entry: tuple[str, str, float]) -> float:
+        return abs(math.log10(known[-1] * entry[2] / USUAL))
+
+    unit, words, _ = min(GUESSED, key=unusual)
+    if all(n is not None and alike(n, known[-1]) for n in unitless):
+        return f'"{known[-1]:.4g} {unit}" if these are {words}'
+    edges = (f'{axis} = "{n:.4g} {unit}"' for axis, n in zip(names, unitless, strict=False) if n is not None)
+    return f"{{ {', '.join(list(edges)[::-1])} }} if these are {words}"
 
 
 def _given(given: tuple[float, ...], names: Sequence[str], path: str) -> tuple[float, ...]:

@@ -77,6 +77,23 @@ def test_numbers_without_a_unit_are_asked_for() -> None:
     assert "5 nm x 5 nm x 5 nm have other ratios than 0.005 x 0.005 x 0.01" in warning
 
 
+@pytest.mark.parametrize(
+    ("stated", "example"),
+    [
+        ((0.005,) * 3, '"0.005 um" if these are micrometres'),
+        ((5e-9,) * 3, '"5e-09 m" if these are metres'),  # it said "5e-09 um"
+        ((12.5,) * 3, '"12.5 nm" if these are nanometres'),
+        ((2e-5,) * 3, '"2e-05 mm" if these are millimetres'),
+        ((0.04, 0.02, 0.02), '{ x = "0.02 um", y = "0.02 um", z = "0.04 um" } if these are micrometres'),
+        ((None, 20.0, 20.0), '{ x = "20 nm", y = "20 nm" } if these are nanometres'),
+    ],
+)
+def test_the_example_has_the_likely_unit(stated: tuple[float | None, ...], example: str) -> None:
+    with pytest.raises(InputError) as caught:
+        found(Scale((None,) * 3, "the file's spacing", stated))
+    assert str(caught.value).endswith(f"give it with one, as in voxel_size = {example}")
+
+
 @pytest.mark.parametrize("size", [0.99e-10, 5e-12, 1.01e-3, 2.0])
 def test_sizes_that_are_rather_a_slip(size: float) -> None:
     for result in (found(Scale((size, size), "the file's metadata")), found(Scale((None, None)), (size,))):
