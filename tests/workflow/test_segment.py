@@ -364,7 +364,7 @@ def test_the_reference_of_keys_and_the_template_are_those_of_the_program(tmp_pat
 
 
 def test_python_gives_what_the_command_writes(tmp_path, bare):
-    true = truth(24, (144, 120, 72), "aged.tif", enlarge=1)
+    true = truth(32, (72, 24, 144), enlarge=1)
     grey = blurred(true)
     tables = {
         "image": {"voxel_size": "20 nm"},
@@ -373,15 +373,15 @@ def test_python_gives_what_the_command_writes(tmp_path, bare):
     }
     found = ml.segment(tables, tmp_path / "out", image=grey, scribbles=painted(true, 4))
     assert found.phases == {"pore": 1, "sei_cb": 2, "particle": 3}
-    assert found.labels.shape == (24, 24, 24)
+    assert found.labels.shape == (32, 32, 32)
     assert (found.labels == tifffile.imread(tmp_path / "out" / "labels.tif")).all()
     smaller, larger = found.moved["pore"]
     assert ((smaller == 1).sum(), (larger == 1).sum()) == tuple(
         round(found.report["phases"]["pore"][f"volume_fraction_{side}"] * true.size) for side in ("smaller", "larger")
     )
-    z = max(range(24), key=lambda z: np.bincount(true[z].ravel(), minlength=3).min())
+    z = max(range(32), key=lambda z: np.bincount(true[z].ravel(), minlength=3).min())
     flat = ml.segment(tables, image=grey[z], scribbles=painted(true[z : z + 1], 1)[0])
-    assert flat.labels.shape == (24, 24)
+    assert flat.labels.shape == (32, 32)
     assert len(flat.voxel_size) == 2
     with pytest.raises(ml.InputError, match="distinct values"):
         ml.segment(tables, image=true, scribbles=painted(true, 4))
