@@ -422,7 +422,7 @@ def test_progress_and_warnings_follow_verbosity(
 # More than the buffer of standard output holds, and less: then Python tries to write the rest as it exits.
 LONG = "import sys; from microlith.workflow import cli; sys.exit(cli.main(['schema']))"
 SHORT = LONG.replace(
-    "sys.exit", "from microlith.workflow.schema import reference; reference.json_schema = dict; sys.exit"
+    "sys.exit", "from microlith.workflow.schema import reference; reference.json_schema = lambda of: {}; sys.exit"
 )
 
 
