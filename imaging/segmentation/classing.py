@@ -16,9 +16,9 @@ from microlith.imaging.typing import Array, Flags, Numbers, Phases, Singles
 
 TREES = 200
 SEED = 20
-LEAF = 2  # painted regions at the end of a branch, at least
+LEAF = 2  # painted regions at the end of a branch, at least, where there are
+MANY = 10  # of each phase
 STEPS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # shifts at which rules are tried for the margin of a region
-FEW_REGIONS = 5  # painted regions of a phase, below which a forest has little to learn from
 SHARES = ("above_",)  # how features begin that are shares
 
 Place = tuple[NDArray[np.intp], ...]  # (rows, columns) of voxels in a slice
@@ -265,15 +265,17 @@ def by_forest(scribbles: NDArray[Any], regions: Regions, phases: int) -> ByFores
     from sklearn.ensemble import RandomForestClassifier
 
     numbers, labels, mixed = painted_regions(scribbles, regions, phases)
+    counts = np.bincount(labels, minlength=phases)
+    leaf = LEAF if counts.min() >= MANY else 1
     forest = RandomForestClassifier(
-        TREES, random_state=SEED, oob_score=True, class_weight="balanced_subsample", n_jobs=1, min_samples_leaf=LEAF
+        TREES, random_state=SEED, oob_score=True, class_weight="balanced_subsample", n_jobs=1, min_samples_leaf=leaf
     )
     forest.fit(regions.features[numbers], labels)
     votes = np.zeros((len(regions.features), phases), np.float32)
     votes[:, forest.classes_.astype(int)] = forest.predict_proba(regions.features)
     return ByForest(
         votes=votes,
-        painted=tuple(int(n) for n in np.bincount(labels, minlength=phases)),
+        painted=tuple(int(n) for n in counts),
         mixed=mixed,
         right=float(forest.oob_score_),
         importance=dict(zip(regions.names, (float(v) for v in forest.feature_importances_), strict=True)),

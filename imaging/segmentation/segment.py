@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.axes import axis_names
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.segmentation import thresholds
@@ -86,6 +87,7 @@ def segmented(
     Raises:
         InputError: The image or an option is at fault.
     """
+    _refuse_faces(image, options)
     raw = read_grey(image, workshop, few_is_grey, named(tell, "reading"))
     image, raw, rescaled_as = rescaled(image, raw, rescale, workshop)
     grey, done = filtered(raw, filters, image.voxel_size, workshop, tell)
@@ -201,6 +203,17 @@ def counts_of(volume: DiskVolume, phases: int, workshop: Workshop) -> tuple[int,
         return np.bincount(volume.values()[layers.write].ravel(), minlength=phases)
 
     return tuple(int(n) for n in np.sum(workshop.each(volume.shape, counted), axis=0))
+
+
+def _refuse_faces(image: GreyImage, options: SegmentOptions) -> None:
+    names = axis_names(image.dim)
+    for phase, faces in options.cleanup.unreached.items():
+        for face in faces:
+            if face[0] not in names:
+                raise InputError(
+                    f"[cleanup] unreached.{phase}: {image.origin.path} has no face {face}, only those across "
+                    f"{' and '.join(names[::-1])}; name one of them"
+                )
 
 
 def _refuse_empty(counts: tuple[int, ...], options: SegmentOptions) -> None:

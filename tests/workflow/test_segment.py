@@ -4,6 +4,7 @@ import json
 import tomllib
 from pathlib import Path
 
+import closed_forms
 import jsonschema
 import numpy as np
 import pytest
@@ -343,6 +344,61 @@ def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch, c
     monkeypatch.setattr("microlith.imaging.segmentation.grey_image.available_memory", lambda: 1e4)
     assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
     assert "of memory" in capsys.readouterr().err
+
+
+# --- what depends on it ---
+
+
+def test_curves_have_a_band_from_the_grey_values_that_holds_the_truth(tmp_path, bare):
+    """A slab of 40 pixels, blurred, whose threshold is set a little wrong."""
+    true = np.zeros((16, 48), np.uint8)
+    true[:, 8:] = 1
+    grey = blurred(true, (60.0, 160.0), blur=1.5, noise=3)
+    path = write_segmentation(tmp_path, grey, TWO + 'method = "thresholds"\nthresholds = [102]\n', voxel="10 nm")
+    segment(load_request(path), tmp_path / "out", False, show=False)
+    case = {
+        "image": {"file": "out/labels.tif"},
+        "phases": {
+            "dark": {"label": 1, "role": "source", "concentration": "1 mol/L"},
+            "bright": {"label": 2, "role": "transport", "diffusivity": "1e-14 m^2/s"},
+        },
+        "mesh": {"method": "voxel"},
+        "time": {"end": "32 s", "snapshots": []},
+    }
+    files = tmp_path / "out" / "smaller-bright.tif", tmp_path / "out" / "larger-bright.tif"
+    found = ml.converge(ml.case(case, folder=tmp_path), levels=1, segmentation=files).segmentation
+    length = 40 * 1e-8
+    true_mean = closed_forms.slab_mean(found.as_is.times, 0.0, length, length, 1e-14)
+    fast, slow = (outcome.relative["bright"] for outcome in (found.smaller, found.larger))
+    assert (fast > true_mean - 1e-3).all()
+    assert (slow < true_mean + 1e-3).all()
+    assert (fast - slow).max() > 5e-3
+
+
+def test_what_is_doubtful_is_told(tmp_path, bare, caplog):
+    grey = np.random.default_rng(0).normal(100, 20, (4, 30, 30))
+    path = write_segmentation(tmp_path, grey, TWO + 'method = "otsu"\n[certainty]\nshift = 0.2\n')
+    with caplog.at_level("WARNING"):
+        told = segment(load_request(path), tmp_path / "out", False, show=False)
+    assert "do not tell the phases apart" in caplog.text
+    assert told["warnings"]
+    true = truth(32, (72, 24, 144), enlarge=1)
+    path = write_segmentation(tmp_path / "few", blurred(true), REGIONS)
+    scribbles = np.zeros_like(true)
+    for k in range(3):
+        scribbles[tuple(np.argwhere(true == k)[100])] = k + 1
+    tifffile.imwrite(tmp_path / "few" / "scribbles.tif", scribbles, photometric="minisblack")
+    caplog.clear()
+    segment(load_request(path), tmp_path / "few" / "out", False, show=False)
+    assert "they touch only 1 of pore, 1 of sei_cb, 1 of particle regions" in caplog.text
+
+
+def test_a_face_that_the_image_has_not_is_refused(tmp_path, capsys):
+    path = write_segmentation(
+        tmp_path, _two((20, 24)), TWO + 'method = "otsu"\n[cleanup]\nunreached = { dark = ["z_min"] }\n'
+    )
+    assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
+    assert "has no face z_min, only those across x and y" in capsys.readouterr().err
 
 
 # --- what is around it ---

@@ -4,11 +4,16 @@ from typing import Any
 
 import numpy as np
 
+from microlith.imaging.errors import listed
 from microlith.imaging.segmentation.classing import ByForest, ByRegions
 from microlith.imaging.segmentation.decisions import ByThresholds
 from microlith.imaging.segmentation.multistage import ByStages
 from microlith.imaging.segmentation.segment import Segmented
 from microlith.workflow.segment.request import Request
+
+FEW_REGIONS = 5  # painted regions of a phase, below which a forest has little to learn from
+LEAST_RIGHT = 0.9  # share of the painted regions that is classed right, below which that is a warning
+MOST_DOUBTFUL = 0.2  # share of the voxels
 
 
 def entries(request: Request, found: Segmented) -> dict[str, Any]:
@@ -39,6 +44,32 @@ def entries(request: Request, found: Segmented) -> dict[str, Any]:
             "doubtful_share": found.doubtful / voxels,
         },
     }
+
+
+def warnings(told: dict[str, Any]) -> list[str]:
+    """What the user has to hear, in sentences.
+
+    Args:
+        told: As `entries` gives it.
+    """
+    found = []
+    forest = told.get("forest")
+    if forest is not None:
+        few = [f"{count} of {name}" for name, count in forest["painted_regions"].items() if count < FEW_REGIONS]
+        if few:
+            found.append(f"[segmentation] scribbles: they touch only {listed(few)} regions; paint more of these")
+        if forest["right_out_of_bag"] < LEAST_RIGHT:
+            found.append(
+                f"[segmentation] scribbles: of the painted regions only {100 * forest['right_out_of_bag']:.0f} % are "
+                "classed right by trees that have not seen them; paint more, cut smaller regions, or filter otherwise"
+            )
+    doubtful = told["certainty"]["doubtful_share"]
+    if doubtful > MOST_DOUBTFUL:
+        found.append(
+            f"{100 * doubtful:.0f} % of the voxels are doubtful: the grey values do not tell the phases apart; filter "
+            "the noise, or choose another method"
+        )
+    return found
 
 
 def method_entries(found: Segmented) -> dict[str, Any]:

@@ -155,7 +155,11 @@ def performed(request: Request, work: Path, stages: Stages, comm: MPI.Intracomm)
         "run": provenance.run_entries(),
         "image": provenance.image_entries(),
     }
-    return found, head | report.entries(request, found)
+    told = head | report.entries(request, found)
+    told["warnings"] = [*image.origin.warnings, *report.warnings(told)]
+    for sentence in report.warnings(told) if comm.rank == 0 else ():
+        log.warning("%s: %s", request.path, sentence)
+    return found, told
 
 
 def _write(request: Request, found: Segmented, told: dict[str, Any], folder: Path) -> list[str]:
