@@ -37,6 +37,7 @@ class Verdict:
     raised: tuple[str, ...]  # regions whose errors are larger than estimated
     granted: float | None  # mol/m^3, the most that elements are granted; None: their error is estimated
     diffusivities: Mapping[str, float]  # m^2/s: diffusivity in the pores of each phase that is solved for, the largest
+    degree: int  # of the elements
     end: float  # s
     bends: tuple[float, ...]  # s: when what is given bends or jumps
     references: Mapping[str, float]  # mol/m^3: what a phase holds in equilibrium with all that drives the case
@@ -114,7 +115,8 @@ class Verdict:
         worst = max(self._notable(self.drawn), key=lambda one: one.beyond / self.references[one.phase], default=None)
         if worst is None:
             return []
-        advice = "choose smaller elements at surfaces ([mesh] size) or a later snapshot"
+        more = ", elements of [mesh] degree 2" if self.degree == 1 else ""
+        advice = f"choose smaller elements at surfaces ([mesh] size){more} or a later snapshot"
         return [f"the snapshot at {worst.time:.3g} s is beyond what is possible: {self._front(worst)}; {advice}"]
 
     def _front(self, worst: Overshoot) -> str:
@@ -178,6 +180,7 @@ class Guard:
             granted=None if in_space else max(unknown.values(), default=0.0),
             diffusivities={phase.name: (phase.effective_diffusivity or 0.0) / phase.porosity for phase in phases},
             bends=tuple(kink * problem.scales.time for kink in problem.system.kinks),
+            degree=problem.discretization.degree,
             end=float(times[-1]),
             references=dict(
                 zip(problem.discretization.mesh.names, problem.scales.concentration * problem.factors, strict=True)
