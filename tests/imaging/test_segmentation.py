@@ -12,8 +12,9 @@ from microlith.imaging.segmentation.cleanup import cleaned
 from microlith.imaging.segmentation.corrections import Background, Destripe, NonLocalMeans, SliceBrightness
 from microlith.imaging.segmentation.disk_volumes import Workshop
 from microlith.imaging.segmentation.filters import Gaussian, Median, filtered
-from microlith.imaging.segmentation.histogram import Histogram
+from microlith.imaging.segmentation.histogram import Histogram, histogram
 from microlith.imaging.segmentation.options import CleanupOptions, Extent, Size
+from microlith.imaging.segmentation.regions import RegionOptions, cut_and_described
 from microlith.imaging.segmentation.rescaling import _weights
 from microlith.imaging.segmentation.thresholds import Cuts, Favoured, otsu, settled
 
@@ -135,6 +136,40 @@ def test_moved_thresholds_do_not_pass_each_other():
     assert (cuts.margin(grey)[changed] <= 0.1 + 1e-6).all()
 
 
+# --- regions ---
+
+
+def test_features_of_regions_are_those_counted_by_hand(tmp_path, monkeypatch):
+    """Two slices of a left and a right half each, cut where they are."""
+    grey = np.zeros((3, 2, 6), np.float32)
+    grey[0] = 10
+    grey[1, :, :3], grey[1, :, 3:] = 40, 100
+    grey[1, 0, 0] = 64
+    grey[2] = 200
+    halves = np.repeat(np.array([[0, 0, 0, 1, 1, 1]], np.int32), 2, axis=0)
+    monkeypatch.setattr("microlith.imaging.segmentation.regions._cut", lambda *_: halves)
+    workshop = Workshop(tmp_path, MPI.COMM_SELF)
+    volume = workshop.new("grey", grey.shape, np.float32)
+    volume.values(writable=True)[:] = grey
+    found = cut_and_described(volume, histogram(volume, workshop), RegionOptions(levels=(50.0,), reach=2), workshop)
+    assert found.start.tolist() == [0, 2, 4, 6]
+    names = dict(zip(found.names, found.features[2], strict=True))  # the left half of the middle slice
+    expected = {"mean": 44, "deviation": np.std([40] * 5 + [64]), "above_1": 1 / 6, "neighbours": 100, "size": 6}
+    expected |= {"before_1": 10, "before_2": 10, "after_1": 200, "after_2": 200}
+    assert names == pytest.approx(expected)
+    assert dict(zip(found.names, found.features[0], strict=True))["after_1"] == 44
+    assert dict(zip(found.names, found.features[0], strict=True))["after_2"] == 200
+
+
+def test_a_wanted_number_of_regions_sets_the_scale(tmp_path):
+    grey = blurred(truth(48, (72, 24, 144)))[:2]
+    workshop = Workshop(tmp_path, MPI.COMM_SELF)
+    volume = workshop.new("grey", grey.shape, np.float32)
+    volume.values(writable=True)[:] = grey
+    found = cut_and_described(volume, histogram(volume, workshop), RegionOptions(count=60, smallest=4), workshop)
+    assert found.start[2] - found.start[1] == pytest.approx(60, rel=0.2)
+
+
 # --- clean-up ---
 
 PHASES = ("pore", "solid", "particle")
@@ -165,9 +200,12 @@ def test_holes_are_wholly_within_one_phase():
     labels[2:10, 2:10] = 2
     labels[4, 4] = 0  # a hole
     labels[7, 2] = 1  # at the rim: none
+    labels[2:10, 9:] = 2
+    labels[5, 11] = 0  # at a face of the image: none
     found, (step,) = _cleaned(labels, holes={"particle": Size(3, True)})
     assert (step.pieces, step.voxels) == (1, 1)
     assert found[4, 4] == 2
+    assert found[5, 11] == 0
     assert found[7, 2] == 1
 
 
