@@ -10,8 +10,10 @@ import pytest
 from made_cases import COMM, run_case, write_case
 
 from microlith.imaging.parallel.collective import on_root
+from microlith.solver.guard.curves import Breach
 from microlith.solver.problem import problem as assembly
 from microlith.solver.problem.boundary_terms import add_transfers
+from microlith.workflow.run.guard import Verdict
 
 GAS = """
 [phases.pore]
@@ -77,11 +79,14 @@ def test_a_term_that_is_dropped_condemns_the_curves(tmp_path, caplog, monkeypatc
     assert breach["value"] == pytest.approx(120.0, rel=1e-3)
     assert breach["limit"] == pytest.approx(40.0)
     assert breach["size"] == pytest.approx(80.0, rel=1e-3)
+    assert not any("elements of" in sentence or "raised" in sentence for sentence in said)
     assert summary["warnings"][0].startswith(
         "do not use the curve of region gas up to 3e+03 s: it is 120 mol/m^3 at 3e+03 s, 80 above the largest that the "
         "case allows, 40; its estimated error is "
     )
     if COMM.rank == 0:
+        with (tmp_path / "results/curves.csv").open() as file:
+            assert next(file) == "# Small case (do not use: see checks in summary.json)\n"
         assert said[-1] == (
             "do not use these results: the curves of gas are off by far more than stated and lithium is unaccounted "
             "for; see the warnings, and checks in summary.json"
@@ -128,6 +133,22 @@ def test_without_an_error_in_space_small_overshoots_are_let_pass(tmp_path, caplo
         _, summary = outcome(slab(folder, mesh=mesh, time=TIME.replace("3000", "20000")), caplog)
         assert (summary["checks"]["curves"] == []) is sound
         assert ("and elements are granted 2" in str(summary["warnings"])) is not sound
+
+
+def test_results_are_condemned_until_they_are_right():
+    breach = Breach("gas", "below", 1.0, -30.0, 0.0, 2.0, 4.0)
+    phases = {"gas": 40.0}
+    verdict = Verdict((breach,), None, (), (), {}, ("gas",), None, phases, 1, 100.0, (), phases)
+    assert verdict.last_line() == (
+        "do not use these results before 4 s: the curves of gas are off by far more than stated; see the warnings, and "
+        "checks in summary.json"
+    )
+    assert verdict.marked("Slab") == "Slab (do not use before 4 s: see checks in summary.json)"
+    assert replace(verdict, breaches=()).marked("Slab") == "Slab"
+    assert verdict.sentences() == [
+        "do not use the curve of region gas up to 4 s: it is -30 mol/m^3 at 1 s, 30 below the least that the case "
+        "allows, 0; its estimated error is 2"
+    ]
 
 
 def test_errors_are_raised_to_what_is_known(tmp_path, caplog):

@@ -66,24 +66,32 @@ class Verdict:
         """What is to be read last, where something is condemned."""
         if self.is_sound:
             return None
-        names, until = self.condemned, max((breach.until for breach in self.breaches), default=0.0)
+        names = self.condemned
         shown = ", ".join(names[:MOST_TOLD]) + (f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else "")
-        see = "see the warnings, and checks in summary.json"
-        if self.imbalance is None and until < self.end:
-            return f"do not use the curves of {shown} before {until:.3g} s: they are off by far more than stated; {see}"
         curves = [f"the curves of {shown} are off by far more than stated"] if names else []
         balance = [] if self.imbalance is None else ["lithium is unaccounted for"]
-        return f"do not use these results: {' and '.join(curves + balance)}; {see}"
+        why = " and ".join(curves + balance)
+        return f"do not use these results{self._until()}: {why}; see the warnings, and checks in summary.json"
+
+    def marked(self, title: str) -> str:
+        """The title of what is written, with a mark where something is condemned."""
+        return title if self.is_sound else f"{title} (do not use{self._until()}: see checks in summary.json)".lstrip()
+
+    def _until(self) -> str:
+        """Until when the results are condemned, where not to the end."""
+        until = max((breach.until for breach in self.breaches), default=self.end)
+        return "" if self.imbalance is not None or until >= self.end else f" before {until:.3g} s"
 
     def notes(self) -> list[str]:
         """What is good to know, and nothing to worry about."""
         found = []
-        if self.raised:
-            shown = ", ".join(self.raised[:MOST_TOLD])
-            more = f" and {len(self.raised) - MOST_TOLD} more" if len(self.raised) > MOST_TOLD else ""
+        raised = [name for name in self.raised if name not in self.condemned]
+        if raised:
+            shown = ", ".join(raised[:MOST_TOLD])
+            more = f" and {len(raised) - MOST_TOLD} more" if len(raised) > MOST_TOLD else ""
             found.append(f"errors of {shown}{more} raised to how far their curves are beyond what is possible")
         worst = max(self._notable(self.between), key=lambda one: one.beyond, default=None)
-        if worst is not None:
+        if worst is not None and self.is_sound:  # else elements are not what is wrong
             found.append(f"at {worst.time:.3g} s the field is beyond what is possible: {self._front(worst)}")
         return found
 
@@ -113,7 +121,7 @@ class Verdict:
     def _fields(self) -> list[str]:
         """Where what is drawn can't be."""
         worst = max(self._notable(self.drawn), key=lambda one: one.beyond / self.references[one.phase], default=None)
-        if worst is None:
+        if worst is None or not self.is_sound:
             return []
         more = ", elements of [mesh] degree 2" if self.degree == 1 else ""
         advice = f"choose smaller elements at surfaces ([mesh] size){more} or a later snapshot"

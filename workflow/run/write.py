@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from microlith.workflow.pictures.colour_scales import ColourScale
     from microlith.workflow.pictures.sample import Sample
 
-NOT_SOUND = "do not use: see checks in summary.json"
-
 
 def write(solved: Solved, folder: Path, comm: MPI.Intracomm = MPI.COMM_WORLD) -> None:
     """Write everything that a run leaves into a folder that is there; collective.
@@ -61,7 +59,7 @@ def _write_curves(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
     from microlith.workflow.results.curves import write_curves, write_errors
 
     transient, errors = solved.transient, solved.errors
-    title = solved.case.title if solved.verdict.is_sound else f"{solved.case.title} ({NOT_SOUND})".lstrip()
+    title = solved.verdict.marked(solved.case.title)
     on_root(comm, write_curves, folder / CURVES, title, transient.times, transient.curves)
     holds = {figures.name: figures.holds for figures in solved.figures}
     on_root(comm, write_errors, folder / ERRORS, title, transient.times, errors, solved.errors_are, holds)
