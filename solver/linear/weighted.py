@@ -118,7 +118,7 @@ class WeightedDeflation:
 
     def _deflated(self, x: Array) -> Array:
         """(I − A Z E⁻¹ Zᵀ) A x, (owned,)."""
-        return self._times(x) - self._az @ self._inverse(self._sum(self._za @ x))
+        return self.times(x) - self._az @ self._inverse(self._sum(self._za @ x))
 
     def _balanced(self, x: Array) -> Array:
         """X preconditioned, without what that makes of the means, (owned,): they would be rounding, much enlarged."""
@@ -130,8 +130,8 @@ class WeightedDeflation:
         """(I − Z E⁻¹ Zᵀ A) x, (owned,)."""
         return x - self._z @ self._inverse(self._sum(self._za @ x))
 
-    def _times(self, x: Array) -> Array:
-        """A x, (owned,)."""
+    def times(self, x: Array) -> Array:
+        """A x, (owned,), 0 on held rows; collective."""
         self._x.array[:] = x
         self._base.mult(self._x, self._y)
         return np.where(self._free, self._y.array_r + self._step * sum(term.times(x) for term in self._terms), 0.0)

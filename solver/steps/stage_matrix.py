@@ -25,6 +25,8 @@ STIFF = 1e-12
 STIFF_RANGE = (1e-7, 1e-3)
 ROUNDED = 1e-8  # storage per diagonal of an unknown below which fluxes through surfaces are lost in rounding
 PRECISE = 1e-9  # relative residual of iterative linear solvers at most, where residuals are sums of differences
+UNBALANCED = 1e-9  # of what all phases hold: residual of a stage that iterative linear solvers may leave
+REFINED = 2  # repetitions for what they leave
 PIVOT = 1e-200  # size up to which a pivot of PETSc's own factors counts as zero: entries have no size of their own
 
 
@@ -61,6 +63,8 @@ class StageMatrix:
         system = dynamics.system
         self._comm = system.mass.comm.tompi4py()
         self._direct = method == "mumps"
+        stored = matrix_times(system.mass, np.ones_like(system.initial)).sum()
+        self._whole = float(self._comm.allreduce(stored, op=MPI.SUM))
         self._matrix = system.stiffness.duplicate(copy=True)
         self._matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
         self._ksp = new_ksp(system.mass.comm, method, inner_tolerance, dim, degree)
@@ -118,6 +122,17 @@ class StageMatrix:
             LinearSolverFailed: On all ranks.
         """
         self.solves += 1
+        found = self._once(right)
+        if self.precise and not self._direct:
+            for _ in range(REFINED):
+                left = right - self._times(found)
+                left[~self._free] = 0.0
+                if self._comm.allreduce(float(np.abs(left).sum()), op=MPI.SUM) <= UNBALANCED * self._whole:
+                    break
+                found = found + self._once(left)
+        return found
+
+    def _once(self, right: Array) -> Array:
         tolerance = min(self._inner, PRECISE) if self.precise else self._inner
         if self._deflation is not None:
             try:
@@ -134,6 +149,10 @@ class StageMatrix:
         if reason < 0:
             raise LinearSolverFailed(f"the linear solver gave up (PETSc reason {reason})")
         return self._change.array_r.copy()
+
+    def _times(self, x: Array) -> Array:
+        """The matrix times x, (owned,); collective."""
+        return matrix_times(self._matrix, x) if self._deflation is None else self._deflation.times(x)
 
     def _stiff(self, step: float) -> tuple[bool, StiffClusters | None]:
         """Whether the matrix loses something, and the clusters whose means it loses; collective."""
