@@ -35,7 +35,10 @@ def law(diffusivity, growth):
 def phase(name, diffusivity, growth=None, initial=0.0):
     if growth is None:
         return PhasePhysics(name, Role.TRANSPORT, effective_diffusivity=diffusivity, initial=initial)
-    return PhasePhysics(name, Role.TRANSPORT, law=law(diffusivity, growth), initial=initial)
+    largest = diffusivity * (1.0 + growth)
+    return PhasePhysics(
+        name, Role.TRANSPORT, effective_diffusivity=largest, law=law(diffusivity, growth), initial=initial
+    )
 
 
 def row(layout, dim, columns, comm=MPI.COMM_SELF, kind=None):

@@ -15,6 +15,7 @@ from mpi4py import MPI
 from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import Course
+from microlith.solver.physics.laws import Constant, DiffusivityExpression
 from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePhysics, Physics, Role
 from microlith.solver.problem.problem import build
 from microlith.solver.regions.means import region_means
@@ -41,13 +42,18 @@ def transport(name, **more):
     return PhasePhysics(name, Role.TRANSPORT, effective_diffusivity=D, **more)
 
 
-def final(mesh, physics, fourier, linear="auto"):
+def lawful(name, **more):
+    """The same diffusivity in the form of a law: solved step by step."""
+    return transport(name, law=DiffusivityExpression(Constant(D), "as built by the test"), **more)
+
+
+def final(mesh, physics, fourier, linear="auto", tolerance=1e-6):
     """Final mean of each phase, and the transient."""
     end = fourier * LENGTH**2 / D
     problem = build(mesh, physics, 2, end)
     shapes = {name: WholePhase(name) for name in mesh.names}
     means = region_means(problem.space, mesh, shapes, {}, everywhere(255), problem.factors)
-    transient = solve(problem, means, TimeSpan(end, 1e-6), SolverOptions(linear))
+    transient = solve(problem, means, TimeSpan(end, tolerance), SolverOptions(linear))
     assert transient.converged
     return [float(curve[-1]) for curve in transient.curves.values()], transient
 
@@ -89,6 +95,34 @@ def test_exchange(verified):
             physics = Physics((transport("near"), transport("far")), {"x_min": FaceCondition(1.0)}, (law,))
             (_, found), transient = final(mesh, physics, fourier)
             check(found, expected, transient, "exchange, weak and strong", verified)
+
+
+@pytest.mark.parametrize("linear", ["mumps", "cg"])
+def test_step_by_step(linear, verified):
+    """The same of the adaptive steps: filled through a surface, emptied by it, filled through an interface."""
+    mesh, both = slab(8), slab(8, phases=2)
+    what = "mass transfer, uptake and exchange, weak and strong, step by step"
+    for biot in BIOT[:: 2 if linear == "mumps" else 3]:
+        for fourier in (1.0, 1e12):
+            velocity = biot * D / LENGTH
+            end = fourier * LENGTH**2 / D
+            (expected,) = ladder([Layer(LENGTH, D)], [end], left=(1.0, velocity))[0]
+            fed = Physics((lawful("near"),), {"x_min": FaceCondition(1.0, velocity)})
+            (found,), transient = final(mesh, fed, fourier, linear, 1e-4)
+            assert transient.effort is not None
+            check(found, expected, transient, what, verified)
+            emptied = Physics((lawful("near", initial=1.0),), {"x_min": FaceCondition(0.0, velocity)})
+            (found,), transient = final(mesh, emptied, fourier, linear, 1e-4)
+            assert abs(1.0 - found - expected) < transient.error + 2e-4 * expected + 1e-12, (biot, fourier)
+    for biot in BIOT[:-1:2] if linear == "mumps" else BIOT[:1]:
+        velocity = biot * D / LENGTH
+        law = InterfaceLaw("near", "far", exchange=velocity)
+        fourier = max(1.0, 1.0 / biot)
+        end = fourier * LENGTH**2 / D
+        _, expected = ladder([Layer(LENGTH, D), Layer(2 * LENGTH, D, exchange=velocity)], [end])[0]
+        physics = Physics((lawful("near"), lawful("far")), {"x_min": FaceCondition(1.0)}, (law,))
+        (_, found), transient = final(both, physics, fourier, linear, 1e-4)
+        check(found, expected, transient, what, verified)
 
 
 @pytest.mark.parametrize("biot", BIOT[:3])
