@@ -85,7 +85,7 @@ def off(found, expected):
 def test_a_constant_in_the_form_of_a_law(dim, degree, columns, linear, kind, full, verified):
     """A slow layer between two fast ones, one of them held: step by step as in one piece, whatever the start."""
     mesh = row((1, 0, 1), dim, columns, kind=kind)
-    for power in (8, 15):
+    for power in (15,) if full else (8, 15):
         fast = SLOW * 10.0**power
         start = 1000.0 if full else 0.0
         other = phase("fast", fast, initial=start)
@@ -126,6 +126,6 @@ def test_on_any_number_of_ranks(linear):
     mesh = row((1, 0, 1), 2, 4, COMM)
     contact = (InterfaceLaw("slow", "fast", partition=10.0, exchange=SLOW / EDGE),)
     fast = phase("fast", SLOW * 1e15, initial=500.0)
-    linearly = solved(mesh, Physics((phase("slow", SLOW), fast), HELD, contact), 2, "mumps", 1e-3)
-    stepwise = solved(mesh, Physics((phase("slow", SLOW, 0.0), fast), HELD, contact), 2, linear, 1e-3)
+    linearly = solved(mesh, Physics((phase("slow", SLOW), fast), HELD, contact), 2, "mumps", 1e-2)
+    stepwise = solved(mesh, Physics((phase("slow", SLOW, 0.0), fast), HELD, contact), 2, linear, 1e-2)
     assert off(stepwise, linearly) < stepwise.error + linearly.error
