@@ -61,40 +61,41 @@ def first_times(values: Callable[[Array], Array], targets: Array, end: float) ->
     return np.where(rising, found, 0.0), np.where(rising, np.inf, found)
 
 
-def time_error(times: Array, values: Array, errors: Array, target: float) -> float | None:
-    """How far off the time may be at which a functional first crosses a target, when its values may be off by errors.
+def time_errors(times: Array, values: Array, errors: Array, targets: Array) -> Array:
+    """How far off the times may be at which functionals first cross targets, when their values may be off by errors.
 
-    The time is looked for on the values with the errors added, and taken away: where the functional is smooth that is
+    The time is looked for on the values with the errors added, and taken away: where a functional is smooth that is
     its error over its slope; where it is flat, or only just misses the target earlier on, it is more.
 
     Args:
-        times: (n,) increasing, so close that a straight line between two of them serves.
-        values: (n,) of the functional, which crosses the target within the times.
-        errors: (n,) not negative.
-        target: In the unit of the values.
+        times: (k,) increasing, so close that a straight line between two of them serves.
+        values: (n, k) of the functionals.
+        errors: (n, k) not negative.
+        targets: (n,) in the unit of the values.
 
     Returns:
-        The larger of the two distances, in the unit of the times; None where the functional may as well not cross.
+        (n,) the larger of the two distances, in the unit of the times; nan where a functional does not cross its
+        target, or may as well not.
     """
-    above = values - target
-    if above[0] >= -EQUAL * abs(target):  # it falls
-        above = -above
+    above = values - targets[:, None]
+    falls = above[:, 0] >= -EQUAL * np.abs(targets)
+    above = np.where(falls[:, None], -above, above)
     middle, first, last = (_rises(times, part) for part in (above, above + errors, above - errors))
-    if middle is None or first is None or last is None:
-        return None
-    return max(last - middle, middle - first)
+    known = np.isfinite(last)  # then the other two are, which come before
+    first, middle, last = (np.where(known, part, 0.0) for part in (first, middle, last))
+    return np.where(known, np.maximum(last - middle, middle - first), np.nan)
 
 
-def _rises(times: Array, values: Array) -> float | None:
-    """When values are first at zero or above, by a straight line; None where they never are."""
+def _rises(times: Array, values: Array) -> Array:
+    """When values (n, k) are first at zero or above, by a straight line, (n,); infinite where they never are."""
     there = values >= 0
-    if not there.any():
-        return None
-    i = int(there.argmax())
-    if i == 0:
-        return float(times[0])
-    share = float(values[i - 1] / (values[i - 1] - values[i]))
-    return float(times[i - 1] + share * (times[i] - times[i - 1]))
+    i = there.argmax(axis=1)
+    rows = np.arange(len(values))
+    before = np.maximum(i - 1, 0)
+    low, high = values[rows, before], values[rows, i]
+    share = np.where(i > 0, low / np.where(low != high, low - high, 1.0), 0.0)
+    found: Array = times[before] + share * (times[i] - times[before])
+    return np.where(there.any(axis=1), found, np.inf)
 
 
 def output_times(time: TimeSpan, kinks: tuple[float, ...] = ()) -> Array:

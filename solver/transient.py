@@ -22,7 +22,7 @@ from microlith.solver.problem.multigrid import higher_degree
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
-from microlith.solver.times import EQUAL, after_kinks, output_times, time_error
+from microlith.solver.times import EQUAL, after_kinks, output_times, time_errors
 
 UNMOVED = 1e-6  # of the lithium that is there: less counts as none, and is known to rounding only
 SAMPLES = 4000  # times at which first crossings are looked for
@@ -114,12 +114,13 @@ class Transient:
         t, values = self._samples
         row = list(self.curves).index(region)
         scales = self._problem.scales
-        return time_error(
+        found = time_errors(
             t * scales.time,
-            values[row] * scales.concentration,
-            np.interp(t * scales.time, self.times, errors),
-            concentration,
+            values[[row]] * scales.concentration,
+            np.interp(t * scales.time, self.times, errors)[None],
+            np.array([concentration]),
         )
+        return float(found[0]) if np.isfinite(found[0]) else None
 
     def _starts_at(self, region: str, concentration: float) -> bool:
         """Whether a mean starts at a concentration or above, but for rounding."""

@@ -12,7 +12,9 @@ from scipy.optimize import brentq
 
 from mpi4py import MPI
 
-from microlith.solver.times import time_error
+from microlith.solver.regions.shapes import SurfaceOf
+from microlith.solver.times import time_errors
+from microlith.workflow.results.particles import read_particles
 from microlith.workflow.results.read import read_curves
 from microlith.workflow.run.region_figures import with_error
 
@@ -120,6 +122,11 @@ def test_a_target_within_the_error_of_a_curve_s_end_has_no_error(tmp_path, caplo
     assert region["t50_s"] is None or "or not reached" in caplog.text
 
 
+def time_error(times, values, errors, target):
+    (found,) = time_errors(times, values[None], errors[None], np.array([target]))
+    return None if np.isnan(found) else found
+
+
 @pytest.mark.parametrize("falls", [False, True])
 def test_a_time_is_off_by_the_error_over_the_slope(falls):
     times = np.linspace(0, 10, 2001)
@@ -130,6 +137,30 @@ def test_a_time_is_off_by_the_error_over_the_slope(falls):
     assert time_error(times, bump, np.full(2001, 0.02), 3.0 if falls else 2.0) == pytest.approx(3.0, abs=0.05)
     assert time_error(times, 0.5 * ramp, np.full(2001, 0.02), 5.001 if not falls else -0.001) is None
     assert time_error(times, 0.5 * ramp, np.full(2001, 0.02), 0.001 if falls else 4.999) is None
+
+
+@pytest.mark.parametrize("estimate", [True, False])
+def test_the_errors_of_particles_times_cover_the_true_ones(tmp_path, estimate):
+    """A particle at the far end of the slab has its concentration there; one in the pore has nothing to measure."""
+    image = np.ones((20, 52), np.uint8)
+    image[:, :8] = 0
+    image[:, 48:] = 2
+    image[4:7, 2:5] = 2
+    phases = SLAB.format(source=1000, initial=0) + '[phases.stone]\nlabel = 2\nrole = "barrier"\n'
+    mesh = 'size_max = "40 nm"\ndegree = 1' if estimate else 'size_max = "20 nm"\nestimate = false'
+    tolerance = 1e-6 if estimate else 1e-2
+    found, folder = _run(tmp_path, mesh, tolerance, END, phases, image, '[regions.stones]\nsurface = "stone"\n')
+    rows = np.genfromtxt(folder / "particles.csv", delimiter=",", names=True, skip_header=3)
+    (there,) = np.flatnonzero(rows["surface_m"] > 0)
+    for key, level in (("t50", 0.5), ("t90", 0.9)):
+        true = brentq(lambda t, c=level: 1 - closed_forms.slab_profile([LENGTH], t, LENGTH, D)[0] - c, 1e-3 * END, END)
+        error = rows[f"{key}_error_s"][there]
+        assert abs(rows[f"{key}_s"][there] - true) <= error < 0.3 * true
+        assert np.isnan(rows[f"{key}_error_s"][1 - there])
+        assert found["particles"]["stones"][f"{key}_error_s"]["largest"] == pytest.approx(error, rel=1e-6)
+    (table,) = read_particles(folder / "particles.csv", {"stones": SurfaceOf("stone")})
+    assert table.t50_error is not None
+    assert table.t50_error[there] == rows["t50_error_s"][there]
 
 
 # --- errors of the curves ---

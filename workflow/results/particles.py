@@ -24,6 +24,7 @@ from microlith.solver.regions.surface_means import SurfaceState, surface_state
 from microlith.solver.times import first_times
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.particle_surfaces import Index, ParticleSurfaces
+from microlith.workflow.results.particle_curves import ParticleCurves
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,9 @@ class ParticleTable:
     t50_falling: Array  # (n,) s, when a mean that starts with half first falls below it; inf: never; nan: as above
     snapshots: tuple[float, ...]  # s
     states: tuple[SurfaceState, ...]  # at the snapshots, mol/m^3
+    # How far off t50 and t90 may be, (n,) s; nan: not known, or never there. None: not estimated
+    t50_error: Array | None = None
+    t90_error: Array | None = None
 
 
 def ids_of(tables: Sequence[ParticleTable], count: int) -> NDArray[np.int64]:
@@ -90,7 +94,7 @@ def write_particles(path: Path, title: str, tables: Sequence[ParticleTable]) -> 
         "phases; facing: as a share of all that is not on the frame; t50_s, t90_s: when the mean over this surface "
         "is first at 50 and 90 % of the largest concentration that drives the case (of what is in equilibrium with "
         "it, where concentrations jump) or above, 0 where it starts so; t50_falling_s: when one that starts at 50 % or "
-        "above first falls below that; "
+        "above first falls below that; t50_error_s, t90_error_s: estimated errors (plus or minus) of t50_s and t90_s; "
         f"at each snapshot: mean, std (standard deviation), min and max over this surface in mol/m^3, active: share "
         f"of it above {' and '.join(dict.fromkeys(f'{t.shape.threshold:g}' for t in tables))} of that; "
         "empty: never, or nothing to measure\n"
@@ -101,12 +105,14 @@ def write_particles(path: Path, title: str, tables: Sequence[ParticleTable]) -> 
     kinds = ("mean", "std", "min", "max", "active")
     head = ["region"] if several else []
     head += ["id", size, "diameter_m", *axes, "on_frame", "source_distance_m", surface, "facing"]
-    head += ["t50_s", "t90_s", "t50_falling_s"]
+    head += ["t50_s", "t90_s", "t50_falling_s", "t50_error_s", "t90_error_s"]
     rows.writerow(head + [f"{kind}_{moment}" for moment in moments for kind in kinds])
     for table in tables:
         state = [column for s in table.states for column in (s.mean, s.deviation, s.least, s.most, s.active)]
         columns = [table.measure, table.diameter, *table.center.T, table.on_frame, table.distance, table.surface]
-        columns += [table.facing, table.t50, table.t90, table.t50_falling, *state]
+        unknown = np.full(len(table.numbers), np.nan)
+        errors = [unknown if error is None else error for error in (table.t50_error, table.t90_error)]
+        columns += [table.facing, table.t50, table.t90, table.t50_falling, *errors, *state]
         for i, row in enumerate(np.stack([np.asarray(c, np.float64) for c in columns], axis=1), 1):
             shown = [f"{value:.8g}" if np.isfinite(value) else "" for value in row]
             rows.writerow([*([table.region] if several else []), i, *shown])
@@ -139,7 +145,7 @@ def read_particles(path: Path, shapes: Mapping[str, SurfaceOf]) -> tuple[Particl
 
 def _table(name: str, shape: SurfaceOf, rows: Sequence[Mapping[str, str]]) -> ParticleTable:
     def column(key: str, missing: float) -> Array:
-        return np.array([float(row[key]) if row[key] else missing for row in rows])
+        return np.array([float(row[key]) if row.get(key) else missing for row in rows])
 
     dim = 3 if rows and "volume_m3" in rows[0] else 2
     size, surface = ("area_m2", "surface_m") if dim == 2 else ("volume_m3", "surface_m2")
@@ -160,6 +166,8 @@ def _table(name: str, shape: SurfaceOf, rows: Sequence[Mapping[str, str]]) -> Pa
         t50_falling=np.where(bare, np.nan, column("t50_falling_s", np.inf)),
         snapshots=(),
         states=(),
+        t50_error=column("t50_error_s", np.nan),
+        t90_error=column("t90_error_s", np.nan),
     )
 
 
@@ -193,7 +201,17 @@ def particle_summary(table: ParticleTable) -> dict[str, Any]:
         },
         "t50_s": quantiles(table.t50),
         "t90_s": quantiles(table.t90),
+        "t50_error_s": _errors(table.t50_error),
+        "t90_error_s": _errors(table.t90_error),
     }
+
+
+def _errors(errors: Array | None) -> dict[str, float | None]:
+    """The median and the largest of what is known of errors (n,)."""
+    known = np.array([]) if errors is None else errors[np.isfinite(errors) & (errors > 0)]
+    if not len(known):
+        return {"median": None, "largest": None}
+    return {"median": float(np.median(known)), "largest": float(known.max())}
 
 
 def particle_tables(
@@ -204,6 +222,8 @@ def particle_tables(
     transient: Transient,
     end: float,
     snapshots: Sequence[float],
+    curves: ParticleCurves | None = None,
+    in_space: Array | None = None,
 ) -> tuple[ParticleTable, ...]:
     """What the solution says of each particle, a table for each region; collective.
 
@@ -215,11 +235,19 @@ def particle_tables(
         transient: Its solution, with surfaces.rows as extra functionals.
         end: Of the run, s.
         snapshots: s.
+        curves: What reaches the particles, where errors of t50 and t90 are wanted.
+        in_space: (particles, times of the curves) estimated error of them in space, mol/m^3; nan or None: not known.
     """
     comm, particles = mesh.mesh.comm, surfaces.particles
     reference = problem.scales.concentration
-    full = reference * np.concatenate([region.held for region in surfaces.regions])
+    held = np.concatenate([region.held for region in surfaces.regions])
+    full = reference * held
     (t50, falling), (t90, _) = (first_times(transient.extra, level * full, end) for level in (0.5, 0.9))
+    errors: list[Array | None] = [None, None]
+    if curves is not None:  # in time as those of the regions
+        in_time = transient.error * reference * np.minimum(1.0, held)
+        off = in_time[:, None] + (0.0 if in_space is None else in_space) + np.zeros_like(curves.times)
+        errors = [curves.time_errors(off, level * full, at) for level, at in ((0.5, t50), (0.9, t90))]
     states: list[list[SurfaceState]] = [[] for _ in surfaces.regions]
     unheld = np.full(len(problem.system.initial), np.nan)
     for moment in snapshots:
@@ -273,6 +301,8 @@ def particle_tables(
                 t50_falling=np.where(bare, np.nan, falling[mine]),
                 snapshots=tuple(snapshots),
                 states=tuple(of_region),
+                t50_error=None if errors[0] is None else np.where(bare, np.nan, errors[0][mine]),
+                t90_error=None if errors[1] is None else np.where(bare, np.nan, errors[1][mine]),
             )
         )
     return tuple(tables)

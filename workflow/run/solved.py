@@ -19,6 +19,7 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.assemble import Prepared, assembled, log_report
 from microlith.workflow.prepare.meshed import file_named, mesh_of
+from microlith.workflow.results.particle_curves import ParticleCurves, particle_curves
 from microlith.workflow.results.particles import ParticleTable, particle_tables
 from microlith.workflow.run.guard import Guard, Verdict
 from microlith.workflow.run.provenance import Provenance
@@ -102,7 +103,7 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
     space = _error_in_space(ready, transient, comm) if case.mesh.estimate else None
     verdict = guard.judged(transient, _errors(ready, transient, space), in_space=space is not None)
     warnings = (*verdict.sentences(), *warnings)
-    found = Solved(ready, transient, space, _particles(ready, transient), shown, verdict, warnings, provenance)
+    found = Solved(ready, transient, space, _particles(ready, transient, space), shown, verdict, warnings, provenance)
     for line in figure_lines(found.figures, found.errors_are):
         log.info("%s", line)
     _tell(verdict)
@@ -167,18 +168,32 @@ def _effort(transient: Transient) -> str:
 def _error_in_space(ready: Prepared, transient: Transient, comm: MPI.Intracomm) -> SpatialError | None:
     """Estimate and tell it."""
     with ready.stages.stage("spatial_error", "estimating the error in space") as tell:
-        space = spatial_error(ready.meshed, transient.curves, comm, tell)
+        space = spatial_error(ready.meshed, transient.curves, comm, tell, _particle_curves(ready, transient))
     if space is not None:
         log.info("error in space estimated %s (%d unknowns)", space.how, space.unknowns)
     return space
 
 
-def _particles(ready: Prepared, transient: Transient) -> tuple[ParticleTable, ...]:
+def _particle_curves(ready: Prepared, transient: Transient) -> ParticleCurves | None:
+    """What reaches particles, where some region is of their surfaces."""
+    return None if ready.surfaces is None else particle_curves(ready.surfaces, transient, ready.case.time.end)
+
+
+def _particles(ready: Prepared, transient: Transient, space: SpatialError | None) -> tuple[ParticleTable, ...]:
     """What reaches each particle of the regions `surface`."""
     if ready.surfaces is None:
         return ()
     case, mesh = ready.case, ready.meshed.mesh
+    curves, in_space = _particle_curves(ready, transient), None if space is None else space.particles
     with ready.stages.stage("particles", "measuring particles"):
         return particle_tables(
-            ready.surfaces, mesh, case.physics, ready.problem, transient, case.time.end, case.time.snapshots
+            ready.surfaces,
+            mesh,
+            case.physics,
+            ready.problem,
+            transient,
+            case.time.end,
+            case.time.snapshots,
+            curves,
+            in_space,
         )

@@ -28,6 +28,7 @@ from mpi4py import MPI
 
 from microlith.imaging.typing import Array
 from microlith.workflow.prepare.meshed import Meshed, degree_of
+from microlith.workflow.results.particle_curves import ParticleCurves
 from microlith.workflow.studies.richardson import enveloped
 from microlith.workflow.studies.variant import Tell, Variant, is_everywhere, solved_variant
 
@@ -48,6 +49,7 @@ class SpatialError:
     unknowns: int  # of the problem there
     curves: dict[str, Array]  # region -> (times,) at the times of the curves, mol/m^3
     meaning: str  # what the figure is, for the reader
+    particles: Array | None = None  # (particles, times of ParticleCurves) mol/m^3; nan: not known
 
     def largest(self, name: str) -> float:
         """Of one region over all times, mol/m^3."""
@@ -62,6 +64,11 @@ class Comparison:
     how: str  # for the reader
     factor: float  # on the difference of the two solutions
     meaning: str  # of the difference, for the reader
+
+    def error(self, times: Array, own: Array, other: Array) -> Array:
+        """Estimated error of curves (..., times) from those of the other solution."""
+        found = self.factor * enveloped(times, np.abs(own - other))
+        return fading(times, found) if self.variant.at_corners else found
 
 
 def comparison(meshed: Meshed) -> Comparison:
@@ -87,7 +94,11 @@ def comparison(meshed: Meshed) -> Comparison:
 
 
 def spatial_error(
-    meshed: Meshed, curves: Mapping[str, Array], comm: MPI.Intracomm, tell: Tell | None = None
+    meshed: Meshed,
+    curves: Mapping[str, Array],
+    comm: MPI.Intracomm,
+    tell: Tell | None = None,
+    particles: ParticleCurves | None = None,
 ) -> SpatialError | None:
     """Estimate the error in space of the curves of a run; collective.
 
@@ -98,34 +109,33 @@ def spatial_error(
         curves: Region -> mean concentration, mol/m^3.
         comm: All ranks.
         tell: Called with a short sentence on how far it is.
+        particles: What reaches particles in the run.
     """
     compared = comparison(meshed)
     try:
         with silent():
-            other = solved_variant(meshed, compared.variant, comm, tell)
+            other = solved_variant(meshed, compared.variant, comm, tell, particles=particles is not None)
     except Exception as error:
         if not is_everywhere(error, comm):
             raise
         log.warning("error in space not estimated: the problem to compare with could not be solved (%s)", error)
         return None
-    found = {
-        name: compared.factor * enveloped(other.times, np.abs(curve - other.curves[name]))
-        for name, curve in curves.items()
-    }
-    if compared.variant.at_corners:
-        found = {name: fading(other.times, error) for name, error in found.items()}
-    return SpatialError(compared.how, other.cells, other.unknowns, found, compared.meaning)
+    found = {name: compared.error(other.times, curve, other.curves[name]) for name, curve in curves.items()}
+    of_particles = None
+    if particles is not None and other.particles is not None:
+        of_particles = compared.error(particles.times, particles.means, other.particles.means)
+    return SpatialError(compared.how, other.cells, other.unknowns, found, compared.meaning, of_particles)
 
 
 def fading(times: Array, errors: Array) -> Array:
-    """Errors that fade no faster than t^(-3/2) after each of the times, (times,).
+    """Errors that fade no faster than t^(-3/2) after each of the times, (..., times).
 
     Args:
         times: (times,) increasing.
-        errors: (times,) not negative.
+        errors: (..., times) not negative.
     """
     weights = np.where(times > 0, times, 0.0) ** FADING
-    least = np.maximum.accumulate(errors * weights) / np.where(weights > 0, weights, 1.0)
+    least = np.maximum.accumulate(errors * weights, axis=-1) / np.where(weights > 0, weights, 1.0)
     return np.maximum(errors, least)
 
 

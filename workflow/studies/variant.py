@@ -21,6 +21,7 @@ from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.measured_regions import measured_regions
 from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named
+from microlith.workflow.results.particle_curves import ParticleCurves, particle_curves
 
 Tell = Callable[[str], None]
 
@@ -52,6 +53,7 @@ class Outcome:
     holds: dict[str, float]  # region -> largest mean that it has, or would have in equilibrium, mol/m^3
     error_in_time: float  # estimated, per reference
     imbalance: float  # lithium unaccounted for, per amount exchanged
+    particles: ParticleCurves | None  # None: not asked for, or there are none
     t50: dict[str, float | None]  # region -> s
     t90: dict[str, float | None]
     seconds: float
@@ -70,6 +72,7 @@ def outcome_of(
     means: Mapping[str, RegionMean],
     transient: Transient,
     seconds: float,
+    particles: ParticleCurves | None = None,
 ) -> Outcome:
     """A solution as the outcome of a variant.
 
@@ -81,6 +84,7 @@ def outcome_of(
         means: Its regions.
         transient: The solution.
         seconds: That it took.
+        particles: What reaches particles, where that is asked for.
     """
     shares = {name: means[name].phase_shares for name in transient.curves}
     references = {name: problem.reference_of(share) for name, share in shares.items()}
@@ -96,13 +100,16 @@ def outcome_of(
         holds={name: problem.held_at_most(shares[name], curve) for name, curve in transient.curves.items()},
         error_in_time=transient.error,
         imbalance=transient.balance.imbalance,
+        particles=particles,
         t50={name: transient.first_time(name, 0.5 * full) for name, full in references.items()},
         t90={name: transient.first_time(name, 0.9 * full) for name, full in references.items()},
         seconds=seconds,
     )
 
 
-def solved_variant(meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: Tell | None = None) -> Outcome:
+def solved_variant(
+    meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: Tell | None = None, *, particles: bool = False
+) -> Outcome:
     """Mesh and solve a variant of a case; collective.
 
     Args:
@@ -110,6 +117,7 @@ def solved_variant(meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: 
         variant: What is done otherwise.
         comm: All ranks.
         tell: Called with a short sentence on how far it is.
+        particles: Whether the curves of the particles of regions `surface` are wanted.
 
     Raises:
         InputError: A region misses the solved phases on this mesh, or its label image is at fault.
@@ -125,7 +133,8 @@ def solved_variant(meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: 
         say("assembling")
         degree, at_corners = degree_of(case, meshed.volume.dim), variant.at_corners
         problem = build(meshed.mesh, case.physics, degree, case.time.end, at_corners=at_corners)
-    means = measured_regions(case, meshed, problem).means
+    measured = measured_regions(case, meshed, problem)
+    means, surfaces = measured.means, measured.surfaces if particles else None
     for name, mean in means.items():
         if mean.solved_measure <= 0:
             raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase")
@@ -135,9 +144,11 @@ def solved_variant(meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: 
         case.time,
         case.solver,
         lambda solves, error: say(f"{solves} solves, error about {error:.0e}"),
+        extra=None if surfaces is None else surfaces.rows,
     )
+    found = None if surfaces is None else particle_curves(surfaces, transient, case.time.end)
     seconds = comm.allreduce(time.perf_counter() - start, op=MPI.MAX)
-    return outcome_of(variant, case, meshed.cells, problem, means, transient, seconds)
+    return outcome_of(variant, case, meshed.cells, problem, means, transient, seconds, found)
 
 
 def _case_of(meshed: Meshed, variant: Variant) -> Case:
