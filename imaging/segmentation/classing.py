@@ -213,19 +213,20 @@ class ByForest:
     mixed: int  # regions painted with several phases
     right: float  # share of the painted regions that trees that have not seen them class right
     importance: dict[str, float]  # of each feature
+    unit: float  # votes that count as much as a shift of 1
 
     def phases(self, favoured: Favoured | None) -> Phases:
         """See Classes."""
         votes = self.votes
         if favoured is not None:
             votes = votes.copy()
-            votes[:, favoured.phase] += np.float32(2 * favoured.shift)
+            votes[:, favoured.phase] += np.float32(2 * self.unit * favoured.shift)
         return votes.argmax(axis=1).astype(np.uint8)
 
     def margins(self) -> Singles:
-        """See Classes: half the difference of the votes of the first and the second phase."""
+        """See Classes: half the difference of the votes of the first and the second phase, per unit."""
         ordered = np.sort(self.votes, axis=1)
-        return (0.5 * (ordered[:, -1] - ordered[:, -2])).astype(np.float32)
+        return (0.5 / self.unit * (ordered[:, -1] - ordered[:, -2])).astype(np.float32)
 
 
 def painted_regions(scribbles: NDArray[Any], regions: Regions, phases: int) -> tuple[NDArray[np.int64], Phases, int]:
@@ -254,13 +255,14 @@ def painted_regions(scribbles: NDArray[Any], regions: Regions, phases: int) -> t
     return np.concatenate(numbers), np.concatenate(labels), mixed
 
 
-def by_forest(scribbles: NDArray[Any], regions: Regions, phases: int) -> ByForest:
+def by_forest(scribbles: NDArray[Any], regions: Regions, phases: int, unit: float = 1.0) -> ByForest:
     """Class regions by a random forest (Breiman 2001) that learns from those that scribbles touch; on one rank.
 
     Args:
         scribbles: As of `painted_regions`; of every phase some.
         regions: With their features.
         phases: How many there are.
+        unit: Votes that count as much as a shift of 1.
     """
     from sklearn.ensemble import RandomForestClassifier
 
@@ -278,5 +280,6 @@ def by_forest(scribbles: NDArray[Any], regions: Regions, phases: int) -> ByFores
         painted=tuple(int(n) for n in counts),
         mixed=mixed,
         right=float(forest.oob_score_),
+        unit=unit,
         importance=dict(zip(regions.names, (float(v) for v in forest.feature_importances_), strict=True)),
     )

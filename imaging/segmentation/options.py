@@ -67,7 +67,8 @@ class CleanupOptions:
 class Certainty:
     """How far thresholds or votes are moved to see what depends on them."""
 
-    shift: float = 0.1  # of the contrast between the two phases; of the votes
+    shift: float = 0.1  # of the contrast between the two phases
+    votes: float = 0.25  # of the trees of a forest
     phases: tuple[str, ...] | None = None  # of which moved images are written; None: all
 
 

@@ -158,7 +158,7 @@ def _by_regions(
     """Regions classed by rules or by a forest, which the first rank grows; collective."""
     phases, painted = options.phases, options.scribbles
     scribbles = None if painted is None else on_root(workshop.comm, read_scribbles, painted, image, phases)
-    asked = options.regions
+    asked, sure = options.regions, options.certainty
     if not asked.levels and len(phases) <= thresholds.MOST_OTSU:
         levels = on_first_rank(workshop.comm, lambda: thresholds.otsu(counted, len(phases)).values)
         asked = replace(asked, levels=levels)
@@ -169,7 +169,7 @@ def _by_regions(
         if painted is None:
             return by_rules(options.rules, regions, counted, len(phases))
         assert scribbles is not None  # on rank 0
-        return by_forest(scribbles, regions, len(phases))
+        return by_forest(scribbles, regions, len(phases), sure.votes / sure.shift)
 
     return ByRegions(grey, regions, on_first_rank(workshop.comm, classes), asked.levels)
 

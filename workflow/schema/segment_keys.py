@@ -333,9 +333,16 @@ CERTAINTY = Table(
         Key(
             "shift",
             Number(above=0, below=0.5),
-            "How far thresholds are moved to either side, as a share of the contrast between the two phases; of the "
-            "trees of a forest, the share that may vote otherwise. Voxels whose label this can change are doubtful.",
+            "How far thresholds, bounds of rules and borders of regions are moved to either side, as a share of the "
+            "contrast between the two phases. Voxels whose label this can change are doubtful.",
             default=0.1,
+        ),
+        Key(
+            "votes",
+            Number(above=0, below=0.5),
+            "Share of the trees of a forest that may vote otherwise: with 0.25 regions are doubtful whose votes "
+            "for the first and the second phase differ by less than a half.",
+            default=0.25,
         ),
         Key(
             "phases",

@@ -139,7 +139,7 @@ def _options(raw: dict[str, Any], path: Path, held: NDArray[Any] | None, at: Pla
         scribbles=scribbles,
         rim=own.get("partial_volume", 0),
         cleanup=cleanup,
-        certainty=Certainty(certainty["shift"], moved),
+        certainty=Certainty(certainty["shift"], certainty["votes"], moved),
     )
 
 
