@@ -23,6 +23,7 @@ class Instant:
 
     time: float | None  # s; None: not until the end; 0 where it starts there or beyond
     error: float | None  # ±, s; None: there is no such time, or the curve is as near to the value as its error
+    undecided: bool = False  # whether the curve's error decides if it crosses the value until the end
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,8 @@ class RegionFigures:
             "final_error": self.final_error,
             **{key: instant.time for key, instant in instants.items()},
             **{SIGN[key]: instant.error for key, instant in instants.items()},
+            "t50_undecided": self.t50.undecided,
+            "t90_undecided": self.t90.undecided,
             "holds_mol_per_m3": self.holds,
             "error": {
                 "of": "the curve, in time and space, relative to holds_mol_per_m3",
@@ -91,9 +94,12 @@ def region_figures(
     def instant(level: float, *, falling: bool = False) -> Instant:
         find = transient.falling_time if falling else transient.first_time
         time = find(name, level * reference)
-        if not time:  # never, or from the start
+        if time == 0.0:
             return Instant(time, time)
-        return Instant(time, transient.time_error(name, level * reference, errors))
+        if time is None:
+            return Instant(None, None, not falling and bool((curve + errors >= level * reference).any()))
+        error = transient.time_error(name, level * reference, errors)
+        return Instant(time, error, error is None)
 
     def at(time: float | None) -> float | None:
         return None if time is None else float(np.interp(time, times, relative))
@@ -181,7 +187,7 @@ def _more(count: int) -> list[str]:
 
 def _instant(instant: Instant) -> str:
     if instant.time is None:
-        return "not reached"
+        return "not reached, or just" if instant.undecided else "not reached"
     if instant.time == 0.0:
         return "0 (from the start)"
     if instant.error is None:
