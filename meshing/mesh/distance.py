@@ -11,7 +11,7 @@ CANDIDATES = 4  # samples whose facets are looked at
 ALIKE = 4.0  # facets larger than this many times the median are sampled in pieces: a near one is to have a near sample
 PIECES = (4, 20_000)  # at most so many per facet, or so many
 LEAF = 32  # samples in a leaf of the tree
-POINTS_AT_ONCE = 100_000  # points at a time, which bounds the memory
+POINTS_AT_ONCE = 300_000  # points at a time, which bounds the memory; many of them are one point of several cells
 # Samples of a facet, as shares of its corners: near the corners, and the middle. They keep off the edges, so that each
 # tells its facet.
 SAMPLES = {

@@ -6,6 +6,7 @@ there; so a mean is an integral over the region itself, not over the elements th
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from dolfinx import fem, la
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Flags
-from microlith.meshing.mesh.cells import cell_nodes, diameters, edges, facet_corners, measures
+from microlith.meshing.mesh.cells import cell_nodes, diameters, edges, facet_corners, inverses, measures
 from microlith.meshing.mesh.distance import SurfaceDistance, within_reach
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.regions.cut_cells import AS_QUADRATIC, Cut, within_box, within_distance, within_labels
@@ -105,17 +106,33 @@ class _Cells:
         """Corners of some cells, (m, corners, dim)."""
         return self.points[self.nodes[cell]]
 
+    @cached_property
+    def spans(self) -> tuple[Array, Array]:
+        """Least and largest coordinates of each cell, (n, dim) each."""
+        ends = [(x.min(axis=1), x.max(axis=1)) for x in (column[self.nodes] for column in self.points.T)]
+        low, high = (np.stack(columns, axis=1) for columns in zip(*ends, strict=True))
+        return low, high
+
+    def within(self, bounds: Spans) -> Index:
+        """Cells that may have a part within bounds along axes."""
+        low, high = self.spans
+        near = np.ones(len(self.nodes), bool)
+        for axis, (first, last) in bounds.items():
+            near &= (low[:, axis] < last) & (high[:, axis] > first)
+        return np.flatnonzero(near)
+
     def largest(self) -> float:
         """Largest diameter of a cell over all ranks; collective."""
         parts = range(0, len(self.nodes), CELLS)
         own = max((float(diameters(self.points[self.nodes[i : i + CELLS]]).max()) for i in parts), default=0.0)
         return float(self.space.mesh.comm.allreduce(own, op=MPI.MAX))
 
-    def crossed(self, at_points: Array) -> int:
-        """Number of cells, over all ranks, at whose corners a function (points,) has either sign; collective."""
+    def crossed(self, at_points: Array, among: Index | None = None) -> int:
+        """Number of (some) cells, over all ranks, at whose corners a function (points,) has either sign; collective."""
         count = 0
-        for start in range(0, len(self.nodes), CELLS):
-            values = at_points[self.nodes[start : start + CELLS]]
+        nodes = self.nodes if among is None else self.nodes[among]
+        for start in range(0, len(nodes), CELLS):
+            values = at_points[nodes[start : start + CELLS]]
             count += int(np.count_nonzero((values.min(axis=1) < 0) & (values.max(axis=1) > 0)))
         return int(self.space.mesh.comm.allreduce(count, op=MPI.SUM))
 
@@ -153,7 +170,7 @@ class _Integrals:
         x = parts[:, :1] + np.einsum("qk,nkd->nqd", self._points, edges(parts))
         parent = self._cells.corners(cell)
         # Rows of edges are edges, so a point of the reference cell times them is one of the cell.
-        reference = np.einsum("nqd,ndk->nqk", x - parent[:, :1], np.linalg.inv(edges(parent)))
+        reference = np.einsum("nqd,ndk->nqk", x - parent[:, :1], inverses(edges(parent)))
         basis = self._element.tabulate(0, reference.reshape(-1, dim))[0, :, :, 0].reshape(len(cell), len(x[0]), -1)
         self._add(cell, measures(parts), np.einsum("nqi,q->ni", basis, self._weights))
 
@@ -190,13 +207,14 @@ class _Measures:
         low, high = np.full(self.dim, -np.inf), np.full(self.dim, np.inf)
         for axis, (first, last) in self._scaled(spans).items():
             low[axis], high[axis] = first, last
-        integrals = self._cut(within_box(low, high), np.zeros(len(self.cells.points)))
+        wanted = self.cells.within(self._scaled(spans))
+        integrals = self._cut(within_box(low, high), np.zeros(len(self.cells.points)), wanted)
         return self._mean(integrals, self._whole(spans))
 
     def of_body(self, distance: Callable[[float], Distance], spans: Spans, thickness: float) -> RegionMean:
         """Where a signed distance is negative."""
         signed = distance(self.mesh.unit)
-        integrals = self._cut_at(signed, thickness / self.mesh.unit)
+        integrals = self._cut_at(signed, thickness / self.mesh.unit, self.cells.within(self._scaled(spans)))
         return self._mean(integrals, self._whole(spans, lambda x: signed(x) < 0))
 
     def of_shell(self, around: str, distance: float) -> RegionMean:
@@ -244,7 +262,9 @@ class _Measures:
             costly: Whether the distance takes long to find.
         """
         at_points = distance(self.cells.points)
-        looser = max(self.cells.crossed(at_points) / FEW, 1.0) ** (1 / 3) * (self.loose if costly else 1.0)
+        looser = max(self.cells.crossed(at_points, None if costly else wanted) / FEW, 1.0) ** (1 / 3) * (
+            self.loose if costly else 1.0
+        )
         cut = within_distance(
             distance,
             ACCURACY[self.dim] * thickness * looser,
