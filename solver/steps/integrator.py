@@ -84,7 +84,7 @@ class _Sums:
     drift: Array  # (functionals,) with their signs
     safety: float
     worst: float = 0.0  # largest drift so far
-    squares: float = 0.0  # of all errors of steps
+    squares: float = 0.0  # of all errors of steps, and of rounding in them
 
     @property
     def total(self) -> float:
@@ -271,7 +271,7 @@ class Integrator:
             self.steps += 1
             self.sums.drift = self.sums.drift + error.curves
             self.sums.worst = max(self.sums.worst, float(np.abs(self.sums.drift).max(initial=0.0)))
-            self.sums.squares += error.size**2
+            self.sums.squares += error.size**2 + self._stepper.matrix.rounding**2
             self._count(step.state.u - state.u, state.q, step.state.q, step.inflow)
             s = stop if last else s + length
             self._note(time if last else start + s)

@@ -14,6 +14,7 @@ from microlith.imaging.typing import Array, Flags
 from microlith.solver.linear.clusters import StiffClusters, nested_clusters, stiff_clusters
 from microlith.solver.linear.deflated import SHIFT
 from microlith.solver.linear.differences import Differences
+from microlith.solver.linear.shifted import PRECISION
 from microlith.solver.linear.solvers import factorise_unsymmetric, matrix_times, new_ksp, prepare_factors
 from microlith.solver.linear.weighted import RESTART, WeightedDeflation
 from microlith.solver.problem.uptake import Rate
@@ -23,7 +24,10 @@ from microlith.solver.steps.dynamics import Dynamics, Moment
 # tolerance, and the least and most of it
 STIFF = 1e-12
 STIFF_RANGE = (1e-7, 1e-3)
-ROUNDED = 1e-8  # storage per diagonal of an unknown below which fluxes through surfaces are lost in rounding
+# Storage per diagonal of an unknown below which residuals are to be sums of differences, as rounding loses fluxes and
+# means: per inverse of the tolerance, and the least and most of it
+ROUNDED = 1e-12
+ROUNDED_RANGE = (1e-8, 1e-3)
 PRECISE = 1e-9  # relative residual of iterative linear solvers at most, where residuals are sums of differences
 UNBALANCED = 1e-9  # of what all phases hold: residual of a stage that iterative linear solvers may leave
 REFINED = 2  # repetitions for what they leave
@@ -57,7 +61,9 @@ class StageMatrix:
         self._limit = float(np.clip(STIFF / tolerance, *STIFF_RANGE))
         self.step = 0.0  # s; 0: not made
         self.rates: tuple[Rate, ...] = ()  # of the uptakes, where it was made
+        self._rounded = float(np.clip(ROUNDED / tolerance, *ROUNDED_RANGE))
         self.precise = False  # whether residuals have to be sums of differences
+        self.rounding = 0.0  # of means in residuals, relative
         self.solves = self.set_ups = self.iterations = 0
         self._dynamics, self._dim, self._inner = dynamics, dim, inner_tolerance
         system = dynamics.system
@@ -160,7 +166,8 @@ class StageMatrix:
         diagonal, storage = (matrix.getDiagonal().array_r.copy() for matrix in (self._matrix, system.mass))
         largest = float((diagonal[self._free] / storage[self._free]).max(initial=1.0))
         largest = self._comm.allreduce(largest, op=MPI.MAX)
-        if largest * self._limit < 1.0:
+        self.rounding = PRECISION * largest
+        if largest * max(self._limit, self._rounded) < 1.0:
             return False, None
         couplings = system.stiffness.copy()
         taken = system.taken.copy()
@@ -172,7 +179,10 @@ class StageMatrix:
         found = stiff_clusters(nested_clusters(graph), graph, step, stored, diagonal, self._limit)
         graph.destroy()
         couplings.destroy()
-        return found.count > 0 or largest * ROUNDED > 1.0, found if found.count else None
+        precise = found.count > 0 or largest * self._rounded > 1.0
+        if precise:
+            self.rounding = PRECISION
+        return precise, found if found.count else None
 
     def destroy(self) -> None:
         """Free the factors."""

@@ -29,6 +29,7 @@ from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePh
 from microlith.solver.problem.problem import build
 from microlith.solver.regions.means import region_means
 from microlith.solver.regions.shapes import Box
+from microlith.solver.steps.stage_matrix import LinearSolverFailed, NotConverged, StageMatrix
 from microlith.solver.steps.tableaus import ESDIRK4, TRBDF2
 from microlith.solver.transient import solve
 
@@ -583,3 +584,19 @@ def test_law_fed_by_a_flux():
     assert curves_of(found)[:, -1].mean() == pytest.approx(4.0, rel=0.1)
     assert np.ptp(curves_of(found)[:, -1]) < 0.5 * np.ptp(curves_of(linear)[:, -1])
     assert found.balance.imbalance < 1e-8
+
+
+@pytest.mark.parametrize("gives_up", [True, False])
+def test_the_law_is_not_blamed_for_the_linear_solver(gives_up, monkeypatch):
+    """What is said where steps become too short: of the linear solver where that gave up, else of the law."""
+
+    def fails(self, right):
+        raise (LinearSolverFailed if gives_up else NotConverged)("as the test says")
+
+    monkeypatch.setattr(StageMatrix, "solve", fails)
+    mesh = rectangle(MPI.COMM_SELF, (4, 1), (1.0, 0.2), unit=LENGTH)
+    problem = build(mesh, Physics((medium(JUMP),), FED), 1, END)
+    with pytest.raises(ArithmeticError, match="as the test says") as caught:
+        solve(problem, {}, TimeSpan(END, 1e-3), SolverOptions())
+    assert ("law" in str(caught.value)) != gives_up
+    assert ("[solver] linear" in str(caught.value)) == gives_up
