@@ -74,7 +74,7 @@ def test_add_physical_term(tmp_path):
     copy = Copy(tmp_path, "add-physical-term.md")
     rate, key, field, told, form, scale, term, fluxes, added, test = copy.code
     copy.put(rate, "workflow/schema/units.py", "NUMBER = ")
-    copy.change("workflow/schema/units.py", "AREAL_AMOUNT):", "AREAL_AMOUNT, RATE):")
+    copy.change("workflow/schema/units.py", "AREAL_AMOUNT)", "AREAL_AMOUNT, RATE)")
     copy.put(key.rstrip() + ",\n", "workflow/schema/physics_keys.py", '        Key("initial"', 8)
     copy.change("workflow/schema/physics_keys.py", "FLUX, VELOCITY", "FLUX, RATE, VELOCITY")
     copy.put(field, "solver/physics/phases.py", "    initial: float = 0.0", 4)
