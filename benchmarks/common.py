@@ -76,12 +76,18 @@ class Stopwatch:
 
     def __init__(self, comm: MPI.Intracomm) -> None:
         comm.Barrier()
-        self._start = time.perf_counter()
+        self._comm = comm
+        self._start, self._work = time.perf_counter(), time.process_time()
 
     @property
     def seconds(self) -> float:
         """Seconds so far."""
         return time.perf_counter() - self._start
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Seconds of work so far, over all ranks; collective."""
+        return self._comm.allreduce(time.process_time() - self._work)
 
 
 class Table:
