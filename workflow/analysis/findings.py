@@ -4,8 +4,9 @@ A number has a name such as "volume_fraction.pore": the quantity, then what it i
 image, so that those of several can be set side by side.
 """
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 from microlith.imaging.typing import Array, Phases
@@ -91,6 +92,16 @@ class Map:
 
 
 @dataclass(frozen=True, eq=False)
+class Field:
+    """A value for each voxel, which becomes a TIFF file."""
+
+    name: str  # of the file without its ending
+    text: str
+    values: Array  # ([z,] y, x) NaN where there is none
+    unit: str
+
+
+@dataclass(frozen=True, eq=False)
 class Finding:
     """All that a measurement gives."""
 
@@ -98,8 +109,9 @@ class Finding:
     tables: Sequence[Table] = ()
     charts: Sequence[Chart] = ()
     maps: Sequence[Map] = ()
+    fields: Sequence[Field] = ()
     notes: Sequence[str] = ()  # what to bear in mind, in sentences
 
     def joined(self, other: "Finding") -> "Finding":
         """All of both."""
-        return Finding(*([*getattr(self, f.name), *getattr(other, f.name)] for f in fields(Finding)))
+        return Finding(*([*getattr(self, f.name), *getattr(other, f.name)] for f in dataclasses.fields(Finding)))

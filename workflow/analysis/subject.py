@@ -1,6 +1,7 @@
 """What is measured: an image, and which of its phases are meant by what the case says."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,9 @@ from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.measures.surfaces import Surfaces, surfaces
 from microlith.imaging.microstructure.adjacency import adjacency
 from microlith.imaging.options import ImageSource
+from microlith.imaging.parallel.collective import on_root
 from microlith.solver.physics.phases import Role
+from microlith.workflow.analysis.findings import Finding
 from microlith.workflow.case.case import AnalysisOptions, Case
 
 FIRST_FACE = {2: "y_min", 3: "z_min"}  # from which ways start where the case does not say
@@ -54,6 +57,13 @@ class Subject:
         """Get the whole image to the first rank; collective."""
         if "image" not in self._known:
             self._known["image"] = whole_on_root(self.volume, self.comm)
+
+    def from_root(self, measure: "Callable[[Subject], Finding]") -> Finding:
+        """What the first rank measures in the whole image; collective. Maps and fields stay there."""
+        found = on_root(self.comm, measure, self)
+        shared = None if found is None else dataclasses.replace(found, maps=(), fields=())
+        told = self.comm.bcast(shared)
+        return told if found is None else found
 
     def image(self) -> LabelImage:
         """The whole image, on the first rank and after `load`."""

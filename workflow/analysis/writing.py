@@ -7,10 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from microlith.imaging.writing import write_text
+from microlith.imaging.writing import whole_file, write_text
 from microlith.workflow.analysis.analysis import Analysis
 from microlith.workflow.analysis.charts import draw_chart
-from microlith.workflow.analysis.findings import Table
+from microlith.workflow.analysis.findings import Field, Table
 from microlith.workflow.analysis.maps import draw_map
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.pictures.figure import files_of
@@ -37,6 +37,9 @@ def write_analysis(found: Analysis, folder: Path) -> list[str]:
         names.append(f"{table.name}.csv")
         write_table(folder / names[-1], title, table)
     for of in found.findings.values():
+        for field in of.fields:
+            names.append(f"{field.name}.tif")
+            _write_field(folder / names[-1], field, found)
         for chart in of.charts:
             draw_chart(folder / f"{chart.name}.png", title, chart, found.tables, options)
         for one in of.maps:
@@ -85,6 +88,25 @@ def entries(found: Analysis) -> dict[str, Any]:
         "notes": {measurement: of.notes for measurement, of in found.findings.items() if of.notes},
         "timings_s": found.seconds,
     }
+
+
+def _write_field(path: Path, field: Field, found: Analysis) -> None:
+    """Values of voxels as a TIFF of 32-bit floats, which ImageJ opens with the voxel's size in um."""
+    import numpy as np
+    import tifffile
+
+    edges = [1e6 * size for size in found.volume.voxel_size]
+    about = {"unit": "um", "axes": "ZYX"[-len(edges) :], "Info": f"{field.text}; in {field.unit}"}
+    if len(edges) == 3:
+        about["spacing"] = str(edges[0])
+    with whole_file(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            np.asarray(field.values, np.float32),
+            imagej=True,
+            resolution=(1 / edges[-1], 1 / edges[-2]),
+            metadata=about,
+        )
 
 
 def write_table(path: Path, title: str, table: Table) -> None:

@@ -5,7 +5,13 @@ from microlith.workflow.schema.kinds import Choice, ListOf, Number, Text
 from microlith.workflow.schema.shared_keys import phase_name
 from microlith.workflow.schema.tables import Key, Named, Table
 
-MEASUREMENTS = ("volume_fractions", "particles", "surfaces")  # in the order in which they are made
+MEASUREMENTS = (
+    "volume_fractions",
+    "particles",
+    "surfaces",
+    "distances",
+    "tortuosity",
+)  # in the order in which they are made
 
 ANALYSIS = Table(
     "the table [analysis]",

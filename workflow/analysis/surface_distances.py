@@ -1,0 +1,115 @@
+"""Distances between the surfaces of pores and particles."""
+
+import numpy as np
+
+from microlith.imaging.image.volume import LabelImage
+from microlith.imaging.measures.distances import SurfaceDistances, distance_to, surface_distances
+from microlith.imaging.typing import Array, Singles
+from microlith.workflow.analysis.distributions import weighted_quantile
+from microlith.workflow.analysis.findings import Chart, Column, Finding, Line, Map, Number, Panel, Table
+from microlith.workflow.analysis.sections import Part, section_map
+from microlith.workflow.analysis.subject import Subject
+
+QUANTILES = (0.1, 0.5, 0.9)
+CLASSES = 60
+
+
+def measure_distances(subject: Subject) -> Finding:
+    """Distances from pores' surface to the nearest particle and back; collective, on the first rank."""
+    if not (subject.pores and subject.particles):
+        what = "pores" if not subject.pores else "particles"
+        return Finding(notes=(f"distances: no phase counts as {what}; name some in [analysis] {what}",))
+    return subject.from_root(_measured)
+
+
+def _measured(subject: Subject) -> Finding:
+    image = subject.image()
+    pores, particles = subject.names(subject.pores), subject.names(subject.particles)
+    numbers: list[Number] = []
+    tables, lines, maps, largest = [], [], [], []
+    for of, to, key, back in (
+        (subject.pores, subject.particles, f"{pores}>{particles}", False),
+        (subject.particles, subject.pores, f"{particles}>{pores}", True),
+    ):
+        if not (np.isin(image.phase, of).any() and np.isin(image.phase, to).any()):
+            return Finding()  # of a part of the image without one of both
+        distance = distance_to(image, to)
+        found = surface_distances(image, of, distance)
+        if not found.area.sum() > 0:
+            return Finding(numbers)
+        numbers += _numbers(key, found)
+        largest.append(float(found.distance.max()))
+        if subject.numbers_only:
+            continue
+        name = "distances-back" if back else "distances"
+        tables.append(_table(name, key, found))
+        words = f"{subject.names(of)} to {subject.names(to)}"
+        lines.append(Line(name, "distance", "density", words, dashed=back))
+        if not back:
+            maps.append(_map(image, of, distance, words))
+    told = "largest distance from a place of either surface to the nearest place of the other phase, both ways"
+    numbers.append(Number(f"distance_hausdorff.{pores}+{particles}", max(largest), "m", told))
+    if subject.numbers_only:
+        return Finding(numbers)
+    cumulated = tuple(Line(line.table, "distance", "cumulative", line.label, line.dashed) for line in lines)
+    panels = (
+        Panel("distance", "share of the surface per distance", tuple(lines)),
+        Panel("distance", "share of the surface that is nearer", cumulated),
+    )
+    return Finding(numbers, tables, [Chart("distances", panels)], maps)
+
+
+def _numbers(key: str, found: SurfaceDistances) -> list[Number]:
+    of, to = key.split(">")
+    told = f"distance from the surface of {of} to the nearest place of {to}"
+    numbers = [
+        Number(
+            f"distance_mean.{key}",
+            float(np.average(found.distance, weights=found.area)),
+            "m",
+            f"{told}, mean weighted by area",
+        ),
+        Number(
+            f"distance_largest.{key}", float(found.distance.max()), "m", f"{told}, the largest (Hausdorff, one way)"
+        ),
+    ]
+    for share in QUANTILES:
+        value = weighted_quantile(found.distance, found.area, share)
+        numbers.append(
+            Number(
+                f"distance_{100 * share:.0f}_percent.{key}",
+                value,
+                "m",
+                f"{told} within which {share:.0%} of the area is",
+            )
+        )
+    return numbers
+
+
+def _table(name: str, key: str, found: SurfaceDistances) -> Table:
+    edges = np.linspace(0.0, float(found.distance.max()) * 1.0001 + 1e-30, CLASSES + 1)
+    share: Array = np.asarray(np.histogram(found.distance, edges, weights=found.area)[0] / found.area.sum())
+    of, to = key.split(">")
+    text = f"distances from the surface of {of} to the nearest {to}, weighted by area; a class a row, its upper end"
+    columns = (
+        Column("distance", edges[1:], "m"),
+        Column("share_of_area", share, "1"),
+        Column("density", np.divide(share, edges[1] - edges[0], dtype=np.float64), "1/m"),
+        Column("cumulative", np.cumsum(share), "1"),
+    )
+    return Table(name, text, "distribution", columns)
+
+
+def _map(image: LabelImage, of: tuple[int, ...], distance: Singles, words: str) -> Map:
+    def values(part: Part) -> Array:
+        from scipy import ndimage
+
+        inside = np.isin(image.phase[part], of)
+        width = max(1, max(inside.shape) // 150)
+        rim = inside & ~ndimage.binary_erosion(inside, iterations=width, border_value=1)
+        nearest = ndimage.distance_transform_edt(
+            ~(inside & ~ndimage.binary_erosion(inside, border_value=1)), return_distances=False, return_indices=True
+        )
+        return np.where(rim, distance[part][tuple(nearest)], np.nan)
+
+    return section_map(image, "distances-map", f"distance on the surface, {words}", values, "distance")

@@ -1,0 +1,116 @@
+"""Ways through the pores from an outer face: geodesic tortuosity and connections against depth."""
+
+import numpy as np
+
+from microlith.imaging.axes import face_axis
+from microlith.imaging.image.volume import LabelImage
+from microlith.imaging.measures.geodesic import openings, path_lengths
+from microlith.imaging.typing import Array, Singles
+from microlith.workflow.analysis.findings import Chart, Column, Field, Finding, Line, Number, Panel, Table
+from microlith.workflow.analysis.sections import section_map
+from microlith.workflow.analysis.subject import Subject
+
+
+def measure_ways(subject: Subject) -> Finding:
+    """Geodesic tortuosity and connections of the pores; collective, on the first rank, which holds the whole image."""
+    if not subject.pores:
+        return Finding(notes=("tortuosity: no phase counts as pores; name some in [analysis] pores",))
+    return subject.from_root(_measured)
+
+
+def _measured(subject: Subject) -> Finding:
+    image, face = subject.image(), subject.face
+    name = subject.names(subject.pores)
+    axis, upper = face_axis(face, image.dim)
+    length = path_lengths(image, subject.pores, face)
+    from_face = np.moveaxis(length, axis, 0)
+    from_face = from_face[::-1] if upper else from_face
+    edge = image.voxel_size[axis]
+    depth = (np.arange(len(from_face)) + 0.5) * edge
+    inside = ~np.isnan(from_face)
+    reached = np.isfinite(from_face)
+    if not reached.any():
+        if subject.numbers_only:
+            return Finding()
+        return Finding(notes=(f"tortuosity: no voxel of {name} lies at {face}; name another face in [analysis] face",))
+    rows = tuple(range(1, image.dim))
+    of_layer = inside.sum(axis=rows), reached.sum(axis=rows)
+    ratio = np.where(reached, from_face, 0.0) / depth.reshape(-1, *(1,) * len(rows)).astype(np.float32)
+    area = image.voxel_measure / edge
+    frame = area * np.prod(from_face.shape[1:])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = ratio.sum(axis=rows, dtype=np.float64) / of_layer[1]
+        square = (ratio.astype(np.float64) ** 2).sum(axis=rows) / of_layer[1]
+        lost = 1.0 - of_layer[1] / of_layer[0]
+    connections = np.array(openings(reached), float)
+    numbers = _numbers(subject, name, mean, of_layer[0], of_layer[1], connections, frame)
+    if subject.numbers_only:
+        return Finding(numbers)
+    columns = (
+        Column("depth", depth, "m"),
+        Column("tortuosity", mean, "1"),
+        Column("tortuosity_deviation", np.sqrt(np.maximum(square - mean**2, 0.0)), "1"),
+        Column("share_not_reached", lost, "1"),
+        Column("connections", connections, "1"),
+        Column("connections_per_area", connections / frame, "1/m^2" if image.dim == 3 else "1/m"),
+        Column("pore_area", of_layer[0] * area, "m^2" if image.dim == 3 else "m"),
+        Column("reached_area", of_layer[1] * area, "m^2" if image.dim == 3 else "m"),
+    )
+    text = f"ways through {name} from {face}, in sections at a depth below it"
+    table = Table("ways", text, "profile", columns)
+    panels = (
+        Panel("depth", "geodesic tortuosity", (Line("ways", "depth", "tortuosity", "mean of what is reached"),)),
+        Panel("depth", "share not reached", (Line("ways", "depth", "share_not_reached", "share not reached"),)),
+        Panel("depth", "connections", (Line("ways", "depth", "connections", "connections"),), log_y=True),
+    )
+    tau = _ratio(image, length, axis, upper)
+    shown = np.where(np.isfinite(tau), tau, np.nan)
+    one = section_map(
+        image, "tortuosity-map", f"ways from {face}", lambda part: shown[part], "geodesic tortuosity", "1"
+    )
+    field = Field("tortuosity", "length of the shortest way from the face over the depth; infinite: no way", tau, "1")
+    return Finding(numbers, [table], [Chart("tortuosity", panels)], [one], fields=[field])
+
+
+def _ratio(image: LabelImage, length: Singles, axis: int, upper: bool) -> Array:
+    """Length of way over depth, of each voxel."""
+    n = image.shape[axis]
+    depth = (np.arange(n, dtype=np.float32) + np.float32(0.5)) * np.float32(image.voxel_size[axis])
+    shape = [1] * image.dim
+    shape[axis] = n
+    return np.asarray(length / (depth[::-1] if upper else depth).reshape(shape))
+
+
+def _numbers(
+    subject: Subject, name: str, mean: Array, inside: Array, reached: Array, connections: Array, frame: float
+) -> list[Number]:
+    key, way = f"{name}@{subject.face}", "shortest way through the pores over the straight distance"
+    unit = "1/m^2" if subject.volume.dim == 3 else "1/m"
+    there = reached > 0
+    whole = float((mean[there] * reached[there]).sum() / reached.sum())
+    to_end = float(mean[-1]) if reached[-1] else float("inf")
+    pieces = np.where(inside > 0, connections, 0.0)
+    return [
+        Number(
+            f"tortuosity_geodesic.{key}", whole, "1", f"{way} from the face, mean over all pore voxels that are reached"
+        ),
+        Number(
+            f"tortuosity_geodesic_through.{key}",
+            to_end,
+            "1",
+            f"{way}, mean over the pore voxels at the opposite face that are reached; null: none is",
+        ),
+        Number(
+            f"tortuosity_not_reached.{key}",
+            float(1 - reached.sum() / inside.sum()),
+            "1",
+            "share of the pore voxels to which no way leads from the face",
+        ),
+        Number(
+            f"connections_mean.{key}",
+            float(pieces.mean()) / frame,
+            unit,
+            "separate openings of the pores that are reached in a section at constant depth, per area, mean over depth",
+        ),
+        Number(f"connections_end.{key}", float(pieces[-1]) / frame, unit, "the same in the last section"),
+    ]
