@@ -87,7 +87,7 @@ def _numbers(key: str, found: SurfaceDistances) -> list[Number]:
 
 
 def _table(name: str, key: str, found: SurfaceDistances) -> Table:
-    edges = np.linspace(0.0, float(found.distance.max()) * 1.0001 + 1e-30, CLASSES + 1)
+    edges: Array = np.linspace(0.0, float(found.distance.max()) * 1.0001 + 1e-30, CLASSES + 1)
     share: Array = np.asarray(np.histogram(found.distance, edges, weights=found.area)[0] / found.area.sum())
     of, to = key.split(">")
     text = f"distances from the surface of {of} to the nearest {to}, weighted by area; a class a row, its upper end"
@@ -95,7 +95,7 @@ def _table(name: str, key: str, found: SurfaceDistances) -> Table:
         Column("distance", edges[1:], "m"),
         Column("share_of_area", share, "1"),
         Column("density", np.divide(share, edges[1] - edges[0], dtype=np.float64), "1/m"),
-        Column("cumulative", np.cumsum(share), "1"),
+        Column("cumulative", np.cumsum(share, dtype=np.float64), "1"),
     )
     return Table(name, text, "distribution", columns)
 
