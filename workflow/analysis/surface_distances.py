@@ -87,7 +87,7 @@ def _numbers(key: str, found: SurfaceDistances) -> list[Number]:
 
 
 def _table(name: str, key: str, found: SurfaceDistances) -> Table:
-    edges: Array = np.linspace(0.0, float(found.distance.max()) * 1.0001 + 1e-30, CLASSES + 1)
+    edges: Array = np.arange(CLASSES + 1) * (float(found.distance.max()) * 1.0001 + 1e-30) / CLASSES
     share: Array = np.asarray(np.histogram(found.distance, edges, weights=found.area)[0] / found.area.sum())
     of, to = key.split(">")
     text = f"distances from the surface of {of} to the nearest {to}, weighted by area; a class a row, its upper end"
