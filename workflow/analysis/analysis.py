@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from microlith.imaging.image.volume import LabelVolume
-from microlith.workflow.analysis.findings import Finding, Number, Table
 from microlith.workflow.case.case import Case
+from microlith.workflow.measurements.findings import Finding, Number, Table
 from microlith.workflow.run.provenance import Provenance
 
 

@@ -7,13 +7,13 @@ from mpi4py import MPI
 
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.workflow.analysis.analysis import Analysis
-from microlith.workflow.analysis.findings import Finding
-from microlith.workflow.analysis.measurements import MEASUREMENTS
 from microlith.workflow.analysis.report import print_numbers
-from microlith.workflow.analysis.subject import subject_of
 from microlith.workflow.analysis.writing import write_analysis
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
+from microlith.workflow.measurements.findings import Finding
+from microlith.workflow.measurements.subject import subject_of
+from microlith.workflow.measurements.table import MEASUREMENTS
 from microlith.workflow.prepare.meshed import file_named, read_image
 from microlith.workflow.results.folder import result_folder
 from microlith.workflow.run.provenance import Provenance

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microlith.imaging.typing import Array
-from microlith.workflow.analysis.findings import Chart, Line, Panel, Table
 from microlith.workflow.case.case import PictureOptions
+from microlith.workflow.measurements.findings import Chart, Line, Panel, Table
 from microlith.workflow.pictures.figure import COLOURS, figure_size, length_unit, name_entries, save, wrapped
 
 if TYPE_CHECKING:

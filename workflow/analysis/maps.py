@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from microlith.workflow.analysis.findings import Map
 from microlith.workflow.case.case import PictureOptions
+from microlith.workflow.measurements.findings import Map
 from microlith.workflow.pictures.figure import figure_size, length_unit, name_entries, save, wrapped
 
 LIGHTEST, DARKEST = 0.95, 0.45  # greys of the first and of the last phase

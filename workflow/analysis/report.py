@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from microlith.workflow.analysis.findings import Number
 from microlith.workflow.console.terminal import table_console
+from microlith.workflow.measurements.findings import Number
 
 SHOWN = {"m": (1e6, "µm"), "1/m": (1e-6, "1/µm"), "m^2": (1e12, "µm²"), "1/m^2": (1e-12, "1/µm²")}
 SHOWN |= {"m^3": (1e18, "µm³"), "1/m^3": (1e-18, "1/µm³"), "1": (1.0, "")}

@@ -10,9 +10,9 @@ from typing import Any
 from microlith.imaging.writing import whole_file, write_text
 from microlith.workflow.analysis.analysis import Analysis
 from microlith.workflow.analysis.charts import draw_chart
-from microlith.workflow.analysis.findings import Field, Table
 from microlith.workflow.analysis.maps import draw_map
 from microlith.workflow.case.describe import interpreted
+from microlith.workflow.measurements.findings import Field, Table
 from microlith.workflow.pictures.figure import files_of
 from microlith.workflow.results.folder import ANALYSIS, NUMBERS
 from microlith.workflow.results.json_file import versions, write_summary

@@ -9,6 +9,10 @@ MEASUREMENTS = (
     "volume_fractions",
     "particles",
     "surfaces",
+    "connectivity",
+    "thickness",
+    "chords",
+    "correlation",
     "distances",
     "tortuosity",
 )  # in the order in which they are made

@@ -15,10 +15,10 @@ from microlith.imaging.measures.body_shapes import BodyShapes, body_shapes
 from microlith.imaging.measures.sections import sections
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array, Flags
-from microlith.workflow.analysis.distributions import distribution, weighted_quantile
-from microlith.workflow.analysis.findings import Chart, Column, Finding, Line, Map, Number, Panel, Table
-from microlith.workflow.analysis.sections import section_map
-from microlith.workflow.analysis.subject import Subject
+from microlith.workflow.measurements.distributions import distribution, weighted_quantile
+from microlith.workflow.measurements.findings import Chart, Column, Finding, Line, Map, Number, Panel, Table
+from microlith.workflow.measurements.sections import section_map
+from microlith.workflow.measurements.subject import Subject
 
 SHARE_OF = {2: "share of their area", 3: "share of their volume"}
 BODY = {2: "connected area of the phase", 3: "connected body of the phase"}

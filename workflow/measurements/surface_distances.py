@@ -5,10 +5,10 @@ import numpy as np
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.distances import SurfaceDistances, distance_to, surface_distances
 from microlith.imaging.typing import Array, Singles
-from microlith.workflow.analysis.distributions import weighted_quantile
-from microlith.workflow.analysis.findings import Chart, Column, Finding, Line, Map, Number, Panel, Table
-from microlith.workflow.analysis.sections import Part, section_map
-from microlith.workflow.analysis.subject import Subject
+from microlith.workflow.measurements.distributions import weighted_quantile
+from microlith.workflow.measurements.findings import Chart, Column, Finding, Line, Map, Number, Panel, Table
+from microlith.workflow.measurements.sections import Part, section_map
+from microlith.workflow.measurements.subject import Subject
 
 QUANTILES = (0.1, 0.5, 0.9)
 CLASSES = 60

@@ -3,8 +3,8 @@
 from itertools import combinations
 
 from microlith.imaging.measures.triple_lines import triple_lines
-from microlith.workflow.analysis.findings import Finding, Number
-from microlith.workflow.analysis.subject import Subject
+from microlith.workflow.measurements.findings import Finding, Number
+from microlith.workflow.measurements.subject import Subject
 
 
 def measure_surfaces(subject: Subject) -> Finding:

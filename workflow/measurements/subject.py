@@ -16,8 +16,8 @@ from microlith.imaging.microstructure.adjacency import adjacency
 from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.collective import on_root
 from microlith.solver.physics.phases import Role
-from microlith.workflow.analysis.findings import Finding
 from microlith.workflow.case.case import AnalysisOptions, Case
+from microlith.workflow.measurements.findings import Finding
 
 FIRST_FACE = {2: "y_min", 3: "z_min"}  # from which ways start where the case does not say
 

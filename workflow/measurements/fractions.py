@@ -3,8 +3,8 @@
 import numpy as np
 
 from microlith.imaging.measures.volume_fractions import volume_fractions
-from microlith.workflow.analysis.findings import Chart, Column, Finding, Line, Number, Panel, Table
-from microlith.workflow.analysis.subject import Subject
+from microlith.workflow.measurements.findings import Chart, Column, Finding, Line, Number, Panel, Table
+from microlith.workflow.measurements.subject import Subject
 
 WHAT = {2: "pixels of the phase over all pixels", 3: "voxels of the phase over all voxels"}
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from microlith.imaging.typing import Array
-from microlith.workflow.analysis.findings import Column, Table
+from microlith.workflow.measurements.findings import Column, Table
 
 CLASSES = 40  # of a distribution
 

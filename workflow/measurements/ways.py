@@ -6,9 +6,9 @@ from microlith.imaging.axes import face_axis
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.geodesic import openings, path_lengths
 from microlith.imaging.typing import Array, Singles
-from microlith.workflow.analysis.findings import Chart, Column, Field, Finding, Line, Number, Panel, Table
-from microlith.workflow.analysis.sections import section_map
-from microlith.workflow.analysis.subject import Subject
+from microlith.workflow.measurements.findings import Chart, Column, Field, Finding, Line, Number, Panel, Table
+from microlith.workflow.measurements.sections import section_map
+from microlith.workflow.measurements.subject import Subject
 
 
 def measure_ways(subject: Subject) -> Finding:

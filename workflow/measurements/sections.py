@@ -8,7 +8,7 @@ import numpy as np
 from microlith.imaging.axes import axis_names
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.typing import Array
-from microlith.workflow.analysis.findings import Map
+from microlith.workflow.measurements.findings import Map
 from microlith.workflow.pictures.figure import length_unit, said_length
 
 Part = tuple[Any, ...]  # index of the section in an array of the image

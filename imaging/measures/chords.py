@@ -1,0 +1,68 @@
+"""Chords: stretches of lines along the axes within one phase."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.imaging.image.passes import share
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.typing import Numbers, Phases
+
+LINES_AT_ONCE = 1 << 22  # voxels
+
+
+@dataclass(frozen=True, eq=False)
+class Chords:
+    """Chords along one axis."""
+
+    counts: Numbers  # (phases, n + 1) chords of each length in voxels that both ends lie within the image
+    ends: Numbers  # (phases,) ends of chords within the image
+    voxels: Numbers  # (phases,)
+
+
+def chords(volume: LabelVolume, axis: int, comm: MPI.Intracomm) -> Chords:
+    """Chords of all phases along an axis of the array; collective.
+
+    Args:
+        volume: The image.
+        axis: Of the array.
+        comm: All ranks.
+
+    Raises:
+        InputError: The image can't be read.
+    """
+    phases, n = len(volume.names), volume.shape[axis]
+    counts, ends = np.zeros((phases, n + 1), np.int64), np.zeros(phases, np.int64)
+    # Lines are shared out along another axis, the first where that is not their own.
+    across = 0 if axis else 1
+    rows = volume.shape[across]
+    step = max(1, LINES_AT_ONCE // (int(np.prod(volume.shape)) // rows))
+    mine = share(rows, comm.rank, comm.size)
+    turns = -(-max(share(rows, r, comm.size)[1] - share(rows, r, comm.size)[0] for r in range(comm.size)) // step)
+    for turn in range(turns):
+        low = min(mine[0] + turn * step, mine[1])
+        window = list(volume.whole_window)
+        window[across] = (low, min(low + step, mine[1]))
+        part = np.moveaxis(volume.read(tuple(window)).phase, axis, -1)
+        _count(np.ascontiguousarray(part).reshape(-1, n), counts, ends)
+    counts, ends = comm.allreduce(counts), comm.allreduce(ends)
+    return Chords(counts, ends, np.array(volume.counts, np.int64))
+
+
+def _count(lines: Phases, counts: Numbers, ends: Numbers) -> None:
+    if not lines.size:
+        return
+    n = lines.shape[1]
+    border = np.ones((len(lines), n + 1), bool)
+    border[:, 1:-1] = lines[:, 1:] != lines[:, :-1]
+    line, place = np.nonzero(border)
+    first = place < n
+    start_line, start = line[first], place[first]
+    stop = place[place > 0]
+    phase = lines[start_line, start]
+    inside_low, inside_high = start > 0, stop < n
+    ends += np.bincount(phase, inside_low.astype(float) + inside_high, len(ends)).astype(np.int64)
+    whole = inside_low & inside_high
+    np.add.at(counts, (phase[whole], (stop - start)[whole]), 1)

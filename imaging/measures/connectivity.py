@@ -1,0 +1,58 @@
+"""Which share of a phase is connected to each outer face, and from face to face."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.imaging.axes import AXES, FACES
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.microstructure.image_pieces import labelled_slab
+from microlith.imaging.parallel.large_arrays import connected_sets
+from microlith.imaging.typing import Array, Numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Connectivity:
+    """Shares of the voxels of each phase, (phases,)."""
+
+    at_face: dict[str, Array]  # outer face -> connected to it
+    through: dict[str, Array]  # axis -> connected to both faces across it
+    largest: Array  # in the largest piece
+    pieces: Numbers  # (phases,) how many
+
+
+def connectivity(volume: LabelVolume, comm: MPI.Intracomm) -> Connectivity:
+    """Connected pieces of all phases and what they reach; voxels that share a face are connected; collective.
+
+    Args:
+        volume: The image.
+        comm: All ranks.
+
+    Raises:
+        InputError: The image can't be read.
+    """
+    mine = labelled_slab(volume, comm).pieces
+    phase, voxels, faces = (np.concatenate(comm.allgather(part)) for part in (mine.phase, mine.voxels, mine.faces))
+    count, of = connected_sets(np.concatenate(comm.allgather(mine.links)), len(phase))
+    size = np.bincount(of, voxels, count)
+    body_phase, body_faces = np.zeros(count, np.int64), np.zeros(count, np.uint8)
+    body_phase[of] = phase
+    np.bitwise_or.at(body_faces, of, faces)
+    total = np.maximum(np.array(volume.counts, np.float64), 1.0)
+
+    def share(reached: Array) -> Array:
+        return np.asarray(np.bincount(body_phase, size * reached, len(total)) / total)
+
+    at = {face: (body_faces >> bit) & 1 for bit, face in enumerate(FACES[: 2 * volume.dim])}
+    largest = np.zeros(len(total))
+    np.maximum.at(largest, body_phase, size)
+    return Connectivity(
+        at_face={face: share(flags.astype(np.float64)) for face, flags in at.items()},
+        through={
+            axis: share((at[f"{axis}_min"] & at[f"{axis}_max"]).astype(np.float64)) for axis in AXES[: volume.dim]
+        },
+        largest=largest / total,
+        pieces=np.bincount(body_phase[size > 0], minlength=len(total)),
+    )

@@ -1,0 +1,82 @@
+"""Two-point correlation: how likely it is that both ends of a step lie in one phase."""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy import fft
+
+from mpi4py import MPI
+
+from microlith.imaging.image.passes import Slab, slabs
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.parallel.collective import together
+from microlith.imaging.typing import Array, Flags, Numbers
+
+FARTHEST = 48  # voxels of a step
+SHARE = 3  # of the shortest edge of the image that a step has at most
+
+
+@dataclass(frozen=True, eq=False)
+class Correlation:
+    """Two-point probability of each phase."""
+
+    distance: Array  # (n,) m
+    mean: Array  # (phases, n) over all directions
+    along: tuple[Array, ...]  # (phases, k) for steps of 0, 1, ... voxels along each axis of the array
+
+
+def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
+    """Two-point probabilities by fast Fourier transforms, slab by slab, without periodic images; collective.
+
+    Args:
+        volume: The image.
+        comm: All ranks.
+
+    Raises:
+        InputError: The image can't be read.
+    """
+    size = np.array(volume.voxel_size)
+    farthest = min(FARTHEST * size.min(), (np.array(volume.shape) * size).min() / SHARE)
+    reach = np.maximum(1, np.floor(farthest / size).astype(int))
+    total = np.zeros((len(volume.names), *(reach[0] + 1, *(2 * reach[1:] + 1))), np.int64)
+    for slab in slabs(volume, comm, halo=(0, int(reach[0]))):
+        total += together(comm, partial(_of_slab, slab, len(volume.names), reach))
+    total = comm.allreduce(total)
+    steps = np.meshgrid(np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:]), indexing="ij")
+    pairs = math.prod(n - np.abs(step) for n, step in zip(volume.shape, steps, strict=True))
+    apart = np.sqrt(sum((step * h) ** 2 for step, h in zip(steps, size, strict=True)))
+    width = float(size.max())
+    shell = np.rint(apart / width).astype(int)
+    inside = apart <= farthest
+    # Opposite steps are one, but those in the plane of the first layer are both there.
+    weight = np.where(steps[0] > 0, 2.0, 1.0) * inside * pairs
+    count = np.bincount(shell.ravel(), weight.ravel())
+    share = total / np.maximum(pairs, 1)
+    mean = np.stack([np.bincount(shell.ravel(), (weight * part).ravel()) / count for part in share])
+    distance = np.bincount(shell.ravel(), (weight * apart).ravel()) / count
+    middle = (0, *reach[1:])
+    along = []
+    for axis in range(volume.dim):
+        index: list[int | slice] = list(middle)
+        index[axis] = slice(middle[axis], None)
+        along.append(share[(slice(None), *index)])
+    return Correlation(distance, mean, tuple(along))
+
+
+def _of_slab(slab: Slab, phases: int, reach: Numbers) -> Numbers:
+    ahead = slab.phase[slab.own.start :]
+    return np.stack([_pairs(slab.inner == phase, ahead == phase, reach) for phase in range(phases)])
+
+
+def _pairs(here: Flags, ahead: Flags, reach: Numbers) -> Numbers:
+    """Pairs of voxels of a phase, from a slab's own to those a step away, for each step."""
+    shape = [len(here) + 2 * int(reach[0]), *(n + int(r) for n, r in zip(here.shape[1:], reach[1:], strict=True))]
+    shape = [fft.next_fast_len(n, real=True) for n in shape]
+    if not here.size:
+        return np.zeros((reach[0] + 1, *(2 * reach[1:] + 1)), np.int64)
+    first, second = (fft.rfftn(part.astype(np.float64), shape) for part in (here, ahead))
+    found = fft.irfftn(np.conj(first) * second, shape)
+    rows = [np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:])]
+    return np.rint(found[np.ix_(*rows)]).astype(np.int64)

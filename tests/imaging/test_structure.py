@@ -1,0 +1,115 @@
+"""Connectivity, chords, two-point correlation and local thickness against closed forms."""
+
+import numpy as np
+import pytest
+from measured import ball, centres, volume_from
+
+from mpi4py import MPI
+
+from microlith.imaging.image import passes
+from microlith.imaging.image.load import whole_on_root
+from microlith.imaging.measures.chords import chords
+from microlith.imaging.measures.connectivity import connectivity
+from microlith.imaging.measures.correlation import correlation
+from microlith.imaging.measures.thickness import local_thickness, mean_and_deviation
+
+COMM = MPI.COMM_WORLD
+
+
+@pytest.mark.mpi
+def test_shares_that_reach_faces():
+    phase = np.zeros((12, 6, 6), int)
+    phase[:, 1, 1] = 1  # through
+    phase[:4, 3, 3] = 1  # from z_min only
+    phase[6:8, 5, 5] = 1  # at y_max and x_max
+    phase[5, 3, 3] = 1  # nowhere
+    found = connectivity(volume_from(phase), COMM)
+    total = 12 + 4 + 2 + 1
+    at = {face: share[1] * total for face, share in found.at_face.items()}
+    assert at == pytest.approx({"x_min": 0, "x_max": 2, "y_min": 0, "y_max": 2, "z_min": 16, "z_max": 12})
+    assert {axis: share[1] * total for axis, share in found.through.items()} == pytest.approx({"x": 0, "y": 0, "z": 12})
+    assert found.largest[1] * total == pytest.approx(12)
+    assert found.pieces.tolist() == [1, 4]
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_chords_of_a_laminate(axis, monkeypatch):
+    monkeypatch.setattr("microlith.imaging.measures.chords.LINES_AT_ONCE", 300)
+    layers = np.repeat([0, 1, 0, 1, 0, 1], [2, 3, 5, 3, 5, 2])
+    phase = np.moveaxis(np.broadcast_to(layers[:, None, None], (20, 7, 6)), 0, axis)
+    found = chords(volume_from(phase), axis, COMM)
+    assert np.flatnonzero(found.counts[0]).tolist() == [5]
+    assert found.counts[0, 5] == 2 * 42
+    assert found.counts[1, 3] == 2 * 42
+    assert found.ends.tolist() == [5 * 42, 5 * 42]
+    along = chords(volume_from(phase), (axis + 1) % 3, COMM)
+    assert along.ends.tolist() == [0, 0]
+
+
+@pytest.mark.mpi
+def test_correlation_is_that_of_shifted_images(monkeypatch):
+    monkeypatch.setattr(passes, "VOXELS", 200)
+    phase = np.random.default_rng(0).integers(0, 3, (18, 12, 15))
+    found = correlation(volume_from(phase, (1.5, 1.0, 1.0)), COMM)
+    for value in range(3):
+        one = phase == value
+        assert found.mean[value, 0] == pytest.approx(one.mean())
+        for axis, along in enumerate(found.along):
+            for step in range(1, along.shape[1]):
+                low, high = (np.moveaxis(one, axis, 0)[part] for part in (slice(None, -step), slice(step, None)))
+                assert along[value, step] == pytest.approx((low & high).mean())
+
+
+def boolean_model(n, radius, share, seed):
+    """Balls of one radius at random places; `share` is left between them."""
+    rng = np.random.default_rng(seed)
+    density = -np.log(share) / (4 / 3 * np.pi * radius**3)
+    wide = n + 2 * radius
+    phase = np.ones((n, n, n), int)
+    z, y, x = centres((n, n, n))
+    for centre in rng.uniform(-radius, n + radius, (rng.poisson(density * wide**3), 3)):
+        low = np.maximum(np.floor(centre - radius).astype(int), 0)
+        part = tuple(slice(a, max(a, int(b) + 1)) for a, b in zip(low, np.minimum(centre + radius, n), strict=True))
+        phase[part][
+            (z[part] - centre[0]) ** 2 + (y[part] - centre[1]) ** 2 + (x[part] - centre[2]) ** 2 < radius**2
+        ] = 0
+    return phase
+
+
+def test_chords_and_correlation_of_a_boolean_model():
+    """Between the balls the mean chord is 1 / (density pi R^2), and S2 = share^2 exp(density overlap)."""
+    radius, share = 6.0, 0.5
+    phase = boolean_model(64, radius, share, 3)
+    volume = volume_from(phase, comm=MPI.COMM_SELF)
+    found = [chords(volume, axis, MPI.COMM_SELF) for axis in range(3)]
+    mean = 2 * sum(c.voxels[1] for c in found) / sum(c.ends[1] for c in found)
+    density = -np.log((phase == 1).mean()) / (4 / 3 * np.pi * radius**3)  # of this one
+    assert mean == pytest.approx(1 / (density * np.pi * radius**2), rel=0.1)  # gaps below a voxel are lost
+    two = correlation(volume, MPI.COMM_SELF)
+    r = two.distance
+    overlap = np.where(r < 2 * radius, np.pi / 12 * (4 * radius + r) * np.maximum(2 * radius - r, 0) ** 2, 0.0)
+    there = two.mean[1, 0]
+    exact = there**2 * np.exp(density * overlap)
+    np.testing.assert_allclose(two.mean[1, :12], exact[:12], atol=0.04)
+
+
+@pytest.mark.parametrize(("width", "voxel"), [(4, 1.0), (7, 1.0), (8, (2.0, 1.0, 1.0))])
+def test_thickness_of_plates_within_half_a_voxel(width, voxel):
+    phase = np.zeros((40, 16, 16), int)
+    phase[10 : 10 + width] = 1
+    image = whole_on_root(volume_from(phase, voxel, comm=MPI.COMM_SELF), MPI.COMM_SELF)
+    found = local_thickness(image)
+    edge = image.voxel_size[0]
+    assert mean_and_deviation(found.diameter, found.covered[1])[0] == pytest.approx(width * edge, abs=0.5 * edge)
+
+
+@pytest.mark.parametrize("radius", [6, 10])
+@pytest.mark.parametrize("dim", [2, 3])
+def test_thickness_of_balls_within_three_voxels(radius, dim):
+    n = 2 * radius + 12
+    phase = ball((n,) * dim, radius, (n / 2,) * dim)
+    found = local_thickness(whole_on_root(volume_from(phase, comm=MPI.COMM_SELF), MPI.COMM_SELF))
+    mean, deviation = mean_and_deviation(found.diameter, found.covered[1])
+    assert 2 * radius - 3 < mean < 2 * radius + 0.5
+    assert deviation < 1.0

@@ -1,0 +1,1 @@
+"""The measurements of `microlith analyze`, each from the image of a case to numbers, tables, charts and maps."""
