@@ -25,6 +25,9 @@ EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x7F
 WORDS = ("0", "-1", "1", "99999", "2147483647", "4294967296", "99999999999999999999", "1e9", "nan", "%s%n", "", "x")
 
 
+KINDS = ("cut", "cut", "flip", "flip", "bytes", "edge", "edge", "number", "nines", "gone", "twice", "more")
+
+
 @dataclass(frozen=True)
 class Seed:
     """A good file."""
@@ -182,9 +185,7 @@ def _add_vti(add: Callable[..., None]) -> None:
 
 def changed(data: bytes, rng: random.Random) -> tuple[bytes, str]:
     """The bytes changed, and how."""
-    kind = rng.choice(
-        ("cut", "cut", "flip", "flip", "bytes", "edge", "edge", "number", "number", "gone", "twice", "more")
-    )
+    kind = rng.choice(KINDS)
     out = bytearray(data)
     size = len(data)
     # Headers are where sense is lost: half of the changes hit the first part of the file, or its end.
@@ -208,6 +209,11 @@ def changed(data: bytes, rng: random.Random) -> tuple[bytes, str]:
         if numbers:
             match = rng.choice(numbers)
             out[match.start() : match.end()] = rng.choice(WORDS).encode()
+    elif kind == "nines":  # a number written out, as large as its digits allow: nothing else moves
+        numbers = list(re.finditer(rb"\d+", data[:4096]))
+        if numbers:
+            match = rng.choice(numbers)
+            out[match.start() : match.end()] = b"9" * len(match[0])
     elif kind == "gone":
         del out[place : place + rng.choice((1, 4, 64, 1000))]
     elif kind == "twice":
