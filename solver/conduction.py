@@ -17,7 +17,7 @@ from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.components import Components, components
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag
-from microlith.solver.linear.solvers import choose_method, new_ksp, prepare_factors
+from microlith.solver.linear.solvers import choose_method, new_ksp, prepare_factors, refuse_lack_of_memory
 from microlith.solver.options import SolverOptions
 from microlith.solver.problem import forms
 from microlith.solver.problem.multigrid import higher_degree
@@ -193,6 +193,8 @@ def _solved(problem: _Problem, right: Array, held: NDArray[np.bool_], method: st
     ksp.solve(b, x)
     reason, iterations = ksp.getConvergedReason(), ksp.getIterationNumber()
     correction = x.array_r.copy()
+    if reason < 0:
+        refuse_lack_of_memory(ksp)
     for held_by_petsc in (ksp, matrix, b, x):
         held_by_petsc.destroy()
     if reason < 0:

@@ -135,8 +135,10 @@ def _mesh(pieces: Segments, field: SizeField) -> tuple[Array, Indices]:
         with _gmsh_session() as gmsh:
             try:
                 points, triangles = _generate(gmsh, pieces, field, algorithm)
-            except Exception as error:  # gmsh raises nothing more specific
-                problem = str(error)
+            except MemoryError:
+                raise
+            except Exception as error:  # gmsh raises nothing more specific, and says nothing of lack of memory
+                problem = str(error).strip() or "it gave no reason, which most likely is lack of memory"
                 continue
         if _holds_all(triangles, pieces):
             return points, triangles

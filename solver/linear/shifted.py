@@ -17,7 +17,7 @@ from microlith.imaging.typing import Array
 from microlith.solver.linear.clusters import Clusters, StiffClusters, nested_clusters, stiff_clusters
 from microlith.solver.linear.deflated import SHIFT, Deflated
 from microlith.solver.linear.differences import Differences
-from microlith.solver.linear.solvers import matrix_times, new_ksp, prepare_factors
+from microlith.solver.linear.solvers import matrix_times, new_ksp, prepare_factors, refuse_lack_of_memory
 
 SAME = 1e-12  # relative difference up to which two γ are one: lengths of equal stretches differ by rounding
 PRECISION = float(np.finfo(np.float64).eps)
@@ -91,6 +91,7 @@ class ShiftedSolvers:
         found = x.array_r.copy()
         x.destroy()
         if reason < 0:
+            refuse_lack_of_memory(ready.ksp)
             raise ArithmeticError(
                 f"the {self.method} solver of (M + γK) gave up (PETSc reason {reason}, γ = {self.poles[-1]:g})"
             )

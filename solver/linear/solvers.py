@@ -25,6 +25,7 @@ AGGRESSIVE = {"agg_nl": "1"}  # first coarsening, of degree 1 only: at degree 2 
 PREFIX = "microlith_3d_"  # of these options in PETSc's database
 # LU factors of so few unknowns are found and used two to four times faster by PETSc's plain loops than by MUMPS.
 SMALL = 50_000
+NO_MEMORY = (-7, -8, -9, -11, -13, -14, -17, -18, -19, -20, -22)  # INFOG(1) of MUMPS, where something did not fit
 SPARSEST = "amd"  # the ordering that fills least in; PETSc may have been built without it
 
 
@@ -123,6 +124,20 @@ def prepare_factors(ksp: PETSc.KSP, dim: int) -> None:
     factors.setMumpsIcntl(14, 40)  # % of spare workspace: pivots may need it
     if dim == 2:
         factors.setMumpsIcntl(7, 2)  # approximate minimum fill
+
+
+def refuse_lack_of_memory(ksp: PETSc.KSP) -> None:
+    """Say so where a solver gave up because its factors did not fit into memory.
+
+    Raises:
+        MemoryError: They did not.
+    """
+    pc = ksp.getPC()
+    lacking = pc.getFailedReason() == PETSc.PC.FailedReason.FACTOR_OUTMEMORY
+    if pc.getType() in ("lu", "cholesky") and pc.getFactorSolverType() == "mumps":
+        lacking = lacking or pc.getFactorMatrix().getMumpsInfog(1) in NO_MEMORY
+    if lacking:
+        raise MemoryError("the factors of the matrix do not fit into memory")
 
 
 def matrix_times(matrix: PETSc.Mat, values: NDArray[np.float64]) -> NDArray[np.float64]:

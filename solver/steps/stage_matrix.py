@@ -14,8 +14,18 @@ from microlith.imaging.typing import Array, Flags
 from microlith.solver.linear.clusters import StiffClusters, nested_clusters, stiff_clusters
 from microlith.solver.linear.deflated import SHIFT
 from microlith.solver.linear.differences import Differences
+<<<<<<< HEAD
 from microlith.solver.linear.shifted import PRECISION
 from microlith.solver.linear.solvers import factorise_unsymmetric, matrix_times, new_ksp, prepare_factors
+=======
+from microlith.solver.linear.solvers import (
+    factorise_unsymmetric,
+    matrix_times,
+    new_ksp,
+    prepare_factors,
+    refuse_lack_of_memory,
+)
+>>>>>>> 1a8ab86 (Outputs that can't be written are refused before anything is computed; lack of memory is told as that, in MUMPS and PETSc too; a changed image file gets a second try on a busy machine)
 from microlith.solver.linear.weighted import RESTART, WeightedDeflation
 from microlith.solver.problem.uptake import Rate
 from microlith.solver.steps.dynamics import Dynamics, Moment
@@ -153,6 +163,7 @@ class StageMatrix:
         self.iterations += 0 if self._direct else self._ksp.getIterationNumber()
         reason = self._ksp.getConvergedReason()
         if reason < 0:
+            refuse_lack_of_memory(self._ksp)
             raise LinearSolverFailed(f"the linear solver gave up (PETSc reason {reason})")
         return self._change.array_r.copy()
 

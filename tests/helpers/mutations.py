@@ -269,7 +269,11 @@ class Reader:
         self._process: subprocess.Popen[str] | None = None
 
     def read(self, path: Path, raw: dict[str, Any] | None) -> dict[str, Any]:
-        """What the process says, or how it ended."""
+        """What the process says, or how it ended; on a busy machine a file gets a second try with more patience."""
+        answer = self._read(path, raw, self.patience)
+        return self._read(path, raw, 3 * self.patience) if "hangs" in answer.get("fault", "") else answer
+
+    def _read(self, path: Path, raw: dict[str, Any] | None, patience: float) -> dict[str, Any]:
         if self._process is None or self._process.poll() is not None:
             code = (
                 f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import mutations; mutations.worker()"
@@ -281,9 +285,9 @@ class Reader:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"path": str(path), "raw": raw}) + "\n")
         self._process.stdin.flush()
-        if not select.select([self._process.stdout], [], [], self.patience)[0]:
+        if not select.select([self._process.stdout], [], [], patience)[0]:
             self.close()
-            return {"fault": f"hangs for {self.patience:g} s"}
+            return {"fault": f"hangs for {patience:g} s"}
         line = self._process.stdout.readline()
         if not line:
             status = self._process.wait()

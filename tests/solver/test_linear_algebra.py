@@ -5,12 +5,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from made_meshes import COMM
+from scipy import sparse
 
 from petsc4py import PETSc
 
 from microlith.solver.linear.clusters import nested_clusters, stiff_clusters
 from microlith.solver.linear.differences import Differences
 from microlith.solver.linear.shifted import ShiftedSolvers
+from microlith.solver.linear.solvers import new_ksp, prepare_factors, refuse_lack_of_memory
 
 FAST, MEDIUM, SLOW = 1e18, 1e9, 1e-9
 
@@ -124,3 +126,26 @@ def test_solves_know_what_rounding_hides(method, scale):
     assert x == pytest.approx(expected[own], abs=1e-8 * np.abs(expected).max())
     assert solvers.rounding(gamma, 0.0, lambda u: u) < 1e-8
     solvers.destroy()
+
+
+def test_factors_that_do_not_fit_into_memory_are_told_as_that():
+    """MUMPS, allowed one megabyte for the factors of a grid of 120 x 120."""
+    line = sparse.diags_array([-1.0, 2.5, -1.0], offsets=[-1, 0, 1], shape=(120, 120))
+    grid = (sparse.kron(sparse.eye_array(120), line) + sparse.kron(line, sparse.eye_array(120))).tocsr()
+    rows = grid.indptr.astype(np.int32), grid.indices.astype(np.int32), grid.data
+    matrix = PETSc.Mat().createAIJ(grid.shape, csr=rows, comm=PETSc.COMM_SELF)
+    matrix.setOption(PETSc.Mat.Option.SPD, True)
+    for megabytes in (0, 1):  # 0: as much as it takes
+        ksp = new_ksp(PETSc.COMM_SELF, "mumps", 1e-8)
+        ksp.setOperators(matrix)
+        prepare_factors(ksp, 2)
+        ksp.getPC().getFactorMatrix().setMumpsIcntl(23, megabytes)
+        right, solution = matrix.createVecs()
+        right.set(1.0)
+        ksp.solve(right, solution)
+        if megabytes:
+            assert ksp.getConvergedReason() < 0
+            with pytest.raises(MemoryError, match="do not fit"):
+                refuse_lack_of_memory(ksp)
+        else:
+            refuse_lack_of_memory(ksp)

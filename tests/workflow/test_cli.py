@@ -371,7 +371,13 @@ def test_mesh(tmp_path: Path, pipeline: SimpleNamespace, capsys: pytest.CaptureF
         ),
         (KeyboardInterrupt(), 130, "microlith: interrupted\n"),
         (SystemExit(143), 143, "microlith: ended by SIGTERM\n"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "out"), 2, "out: File name too long"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/x"), 2, "/proc/x: No such file"),
         (MemoryError(), 1, "out of memory"),
+        (ImportError("libpetsc_real.so: failed to map segment from shared object"), 1, "out of memory"),
+        (RuntimeError("rank 1 failed with MemoryError: no message"), 1, "out of memory"),
+        (RuntimeError("error code 55\n[0] Out of memory. Allocated: 0, Used by process: 1"), 1, "out of memory"),
+        (RuntimeError("two\nlines"), 1, "RuntimeError: two lines"),
         (ZeroDivisionError("division by zero"), 1, "internal error, please report it"),
         (OSError(errno.ECHILD, "No child processes"), 1, "internal error"),
         (BrokenPipeError(), 141, ""),
@@ -394,6 +400,35 @@ def test_exit_status_and_one_sentence(
     assert "Traceback" not in captured
     assert cli.main(["run", "-v", str(path), "-o", str(tmp_path / "out")]) == status
     assert ("Traceback" in capsys.readouterr().err) == (status == 1), "with -v failures of ours say where"
+
+
+def test_outputs_that_nothing_can_be_written_to_are_refused_before_anything_is_computed(
+    tmp_path: Path, pipeline: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.error = AssertionError("it was computed")
+    path = str(write_case(tmp_path))
+    long = tmp_path / ("a" * 300)
+    commands = {
+        ("init", "/proc"): "/proc/case.toml: can't write here",
+        ("init", str(long)): "ile name too long",
+        ("run", path, "-o", "/proc/x"): "/proc/x: can't write here",
+        ("run", path, "-o", str(long)): "ile name too long",
+        ("mesh", path, "-o", str(tmp_path / "missing" / "x.vtu")): f"there is no folder {tmp_path / 'missing'}",
+        ("deff", path, "--phase", "sei", "-o", "/proc/x.json"): "/proc: can't write here",
+        ("converge", path, "--error", "1e-300"): "--error 1e-300: expected the wanted error",
+    }
+    for command, words in commands.items():
+        assert cli.main(list(command)) == 2, command
+        assert words in capsys.readouterr().err
+
+
+def test_lack_of_memory_is_known_by_what_it_came_from() -> None:
+    from microlith.workflow.console.failures import failure_of
+
+    error = ImportError("cannot import name 'h5py'")
+    assert "internal error" in failure_of(error).sentence
+    error.__context__ = ImportError("libhdf5.so: failed to map segment from shared object")
+    assert "out of memory" in failure_of(error).sentence
 
 
 def test_progress_and_warnings_follow_verbosity(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.writing import cannot_write, new_file_beside
 from microlith.workflow.console.launch import Ranks, launched_rank
 
 if TYPE_CHECKING:
@@ -111,10 +112,12 @@ def check_output_file(options: argparse.Namespace, suffixes: tuple[str, ...], op
             raise InputError(f"{option} {target}: expected a file name ending in {', '.join(suffixes)}")
         if target.is_dir():
             raise InputError(f"{option} {target}: this is a folder; name a file")
-        if target.exists() and not options.force:
+        if os.path.lexists(target) and not options.force:
             raise InputError(
                 f"{option} {target}: this file exists already; choose another, or overwrite it with --force"
             )
+        if not target.parent.exists():
+            raise InputError(f"{option} {target}: there is no folder {target.parent}; make it, or name another")
         check_writable(target.parent)
 
 
@@ -139,11 +142,15 @@ def check_writable(folder: Path) -> None:
     Raises:
         InputError: As said.
     """
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise InputError(f"{folder}: {existing} is a file, not a folder; choose another folder with -o")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"{folder}: there is no permission to write to {existing}; choose another folder with -o")
+    try:
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        if existing.exists() and not existing.is_dir():
+            raise InputError(f"{folder}: {existing} is a file, not a folder; choose another folder with -o")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise InputError(f"{folder}: there is no permission to write to {existing}; choose another folder with -o")
+        new_file_beside(existing / "microlith").unlink()  # only trying tells what a file system allows
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def default_output(case: Path) -> Path:

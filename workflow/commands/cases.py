@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.writing import cannot_write
 from microlith.workflow.commands.arguments import CASE_NAME, Commands, add_case
 from microlith.workflow.console.launch import Ranks
 
@@ -58,6 +59,8 @@ def init(options: argparse.Namespace, ranks: Ranks) -> None:
     except FileExistsError as error:
         what = "exists already; it is not overwritten" if path.exists() else "is a file; name a folder"
         raise InputError(f"{error.filename or path} {what}") from None
+    except OSError as error:
+        raise cannot_write(path, error) from error
     log.info("wrote %s; put your image beside it, adapt it, then: microlith %s %s", path, _check_after(name), path)
 
 

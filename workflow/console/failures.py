@@ -5,7 +5,7 @@ import re
 import signal
 from dataclasses import dataclass
 
-from microlith.imaging.errors import InputError
+from microlith.imaging.errors import LONGEST_SENTENCE, InputError, printable
 
 BAD_INPUT = 2
 OUR_FAILURE = 1
@@ -15,8 +15,20 @@ PIPE_CLOSED = 141  # by SIGPIPE
 
 # DOLFINx on several ranks makes one RuntimeError of whatever the first rank had while it compiled a form.
 _OF_FORM_CACHE = re.compile(r"just-in-time compilation of form: (.* where compiled forms are kept.*)", re.S)
+_LACK_OF_MEMORY = (
+    "out of memory; choose larger element sizes in [mesh], crop or coarsen the image, or take a larger machine"
+)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)
+# A file or folder that the user named can't be had, for a reason that is not ours.
+_REFUSED = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG),
+    *(errno.ELOOP, errno.EBUSY, errno.ETXTBSY, errno.ENXIO, errno.ENODEV, errno.EIO, errno.ESTALE, errno.EFBIG),
+)
+# How libraries say that there is no memory: the C library and its loader, C++, PETSc, a rank that another one heard of.
+_NO_MEMORY = re.compile(
+    r"failed to map segment|is lack of memory|cannot allocate memory|bad_alloc|\] out of memory|with MemoryError:",
+    re.I,
+)
 
 
 @dataclass(frozen=True)
@@ -40,10 +52,10 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(PIPE_CLOSED, "")
         case OSError(errno=number) if number in _DISK_FULL:
             return Failure(BAD_INPUT, f"{_where(error)}: the disk is full; make room or choose another folder with -o")
-        case OSError(errno=number) if number in _REFUSED:
+        case OSError(errno=number, filename=name) if name is not None and number in _REFUSED:
             return Failure(BAD_INPUT, f"{_where(error)}: {error.strerror}; correct this or choose another path")
-        case MemoryError():
-            return Failure(OUR_FAILURE, "out of memory; choose larger element sizes in [mesh] or a larger machine")
+    if _of_memory(error):
+        return Failure(OUR_FAILURE, _LACK_OF_MEMORY)
     of_cache = _OF_FORM_CACHE.search(str(error))
     if isinstance(error, RuntimeError) and of_cache:
         return Failure(BAD_INPUT, of_cache[1])
@@ -51,11 +63,22 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(OUR_FAILURE, str(error))
     if "No space left on device" in str(error):  # HDF5 and VTK say so in their own exceptions
         return Failure(BAD_INPUT, "the disk is full; make room or choose another folder with -o")
-    name = type(error).__name__
+    text = printable(str(error), LONGEST_SENTENCE) or "no message"
     return Failure(
         OUR_FAILURE,
-        f"internal error, please report it with the case file and the output of -v: {name}: {error or 'no message'}",
+        f"internal error, please report it with the case file and the output of -v: {type(error).__name__}: {text}",
     )
+
+
+def _of_memory(error: BaseException | None) -> bool:
+    """Whether lack of memory is what an exception tells, or what another one told that it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)[:LONGEST_SENTENCE]):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _signal_name(number: int) -> str:

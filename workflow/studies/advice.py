@@ -7,6 +7,7 @@ from microlith.workflow.schema.units import length_text
 from microlith.workflow.studies.study import Advice, Study
 
 COARSEST_ADVISED = 2.0  # sizes are not told to be larger than what was tried
+SMALLEST_ADVISED = 1e-6  # a low order would ask for sizes of no meaning
 FINEST_ADVISED = 0.25  # per size of the finest mesh: beyond, the law is a guess
 
 
@@ -27,7 +28,7 @@ def advised(study: Study, meshed: Meshed, wanted: float) -> Advice | None:
     if not factors:
         return None
     deciding = min(factors, key=factors.__getitem__)
-    needed = factors[deciding]
+    needed = max(factors[deciding], SMALLEST_ADVISED)
     finest = min(study.size(outcome) for outcome in study.levels)
     sentences = []
     if needed > COARSEST_ADVISED:

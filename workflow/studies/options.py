@@ -7,6 +7,7 @@ from microlith.imaging.errors import InputError
 from microlith.workflow.case.case import Case
 from microlith.workflow.schema.kinds import nearest
 
+SMALLEST_ERROR = 1e-10  # as of [time] tolerance
 MOST_LEVELS = 7  # the finest with a quarter of the sizes
 
 
@@ -24,11 +25,12 @@ def refuse_error(wanted: float | None) -> None:
     """Refuse an error that no mesh is chosen for.
 
     Raises:
-        InputError: It is not between 0 and 1.
+        InputError: It is not between SMALLEST_ERROR and 1.
     """
-    if wanted is not None and not 0 < wanted < 1:
+    if wanted is not None and not SMALLEST_ERROR <= wanted < 1:
         raise InputError(
-            f"--error {wanted:g}: expected the wanted error relative to what a region holds, above 0 and below 1"
+            f"--error {wanted:g}: expected the wanted error relative to what a region holds, at least {SMALLEST_ERROR:g} "
+            "and below 1"
         )
 
 
