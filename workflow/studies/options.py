@@ -29,8 +29,8 @@ def refuse_error(wanted: float | None) -> None:
     """
     if wanted is not None and not SMALLEST_ERROR <= wanted < 1:
         raise InputError(
-            f"--error {wanted:g}: expected the wanted error relative to what a region holds, at least {SMALLEST_ERROR:g} "
-            "and below 1"
+            f"--error {wanted:g}: expected the wanted error relative to what a region holds, at least "
+            f"{SMALLEST_ERROR:g} and below 1"
         )
 
 
