@@ -14,10 +14,7 @@ from microlith.imaging.typing import Array, Flags
 from microlith.solver.linear.clusters import StiffClusters, nested_clusters, stiff_clusters
 from microlith.solver.linear.deflated import SHIFT
 from microlith.solver.linear.differences import Differences
-<<<<<<< HEAD
 from microlith.solver.linear.shifted import PRECISION
-from microlith.solver.linear.solvers import factorise_unsymmetric, matrix_times, new_ksp, prepare_factors
-=======
 from microlith.solver.linear.solvers import (
     factorise_unsymmetric,
     matrix_times,
@@ -25,7 +22,6 @@ from microlith.solver.linear.solvers import (
     prepare_factors,
     refuse_lack_of_memory,
 )
->>>>>>> 1a8ab86 (Outputs that can't be written are refused before anything is computed; lack of memory is told as that, in MUMPS and PETSc too; a changed image file gets a second try on a busy machine)
 from microlith.solver.linear.weighted import RESTART, WeightedDeflation
 from microlith.solver.problem.uptake import Rate
 from microlith.solver.steps.dynamics import Dynamics, Moment
