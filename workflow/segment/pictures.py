@@ -58,6 +58,7 @@ def draw_sections(path: Path, title: str, found: Segmented) -> None:
     colours = ListedColormap(phase_colours(len(found.phases)))
     step = max(1, round((found.raw.values().size / SAMPLE) ** (1 / 3)))
     darkest, brightest = np.quantile(found.raw.values()[::step, ::step, ::step], (0.002, 0.998))
+    surest = min(PERCENT // 2, max(1, int(np.quantile(found.margin.values()[::step, ::step, ::step], 0.95))))
     low, high = (found.histogram.quantile(q) for q in (0.002, 0.998))
     for row, (name, axis) in zip(places, cuts, strict=True):
         middle = found.labels.shape[axis] // 2
@@ -67,7 +68,7 @@ def draw_sections(path: Path, title: str, found: Segmented) -> None:
             {"cmap": "gray", "vmin": darkest, "vmax": brightest},
             {"cmap": "gray", "vmin": low, "vmax": high},
             {"cmap": colours, "vmin": -0.5, "vmax": len(found.phases) - 0.5},
-            {"cmap": "magma", "vmin": 0, "vmax": PERCENT // 2},
+            {"cmap": "magma", "vmin": 0, "vmax": surest},
         ]
         names = ("grey values", "filtered", "labels", "margin")
         for axes, (_, values), options, what in zip(row, views, look, names, strict=True):

@@ -19,13 +19,14 @@ MOST_DOUBTFUL = 0.2  # share of the voxels
 def entries(request: Request, found: Segmented) -> dict[str, Any]:
     """All that segment.json says, but for versions, image and times."""
     voxels = int(np.prod(found.labels.shape, dtype=np.int64))
+    method = method_entries(found)
     return {
         "title": request.title,
         "shape": list(found.labels.shape if found.dim == 3 else found.labels.shape[1:]),
         "voxel_size_m": list(found.voxel_size if found.dim == 3 else found.voxel_size[1:]),
         "filters": [{"name": done.name, "how": done.how} for done in found.filters],
         "method": request.options.method,
-        **method_entries(found),
+        **method,
         "phases": {
             name: {
                 "label": index + 1,
@@ -40,6 +41,7 @@ def entries(request: Request, found: Segmented) -> dict[str, Any]:
         ],
         "certainty": {
             "shift": request.options.certainty.shift,
+            "votes": request.options.certainty.votes if "forest" in method else None,
             "doubtful_voxels": found.doubtful,
             "doubtful_share": found.doubtful / voxels,
         },
@@ -158,10 +160,12 @@ def text(told: dict[str, Any]) -> str:
         pieces = "" if one["pieces"] is None else f"{one['pieces']} pieces, "
         lines.append(f"clean-up, {one['step']} of {one['phase']}: {pieces}{one['voxels']} voxels changed")
     sure = told["certainty"]
+    moved = f"thresholds are moved by {sure['shift']:g} of the contrast"
+    if sure["votes"] is not None:
+        moved = f"borders of regions are moved by {sure['shift']:g} of the contrast, and {sure['votes']:g} of the votes"
     lines += [
         "",
-        f"doubtful: {100 * sure['doubtful_share']:.2f} % of the voxels, which change their label where thresholds or "
-        f"votes are moved by {sure['shift']:g} of the contrast",
+        f"doubtful: {100 * sure['doubtful_share']:.2f} % of the voxels, which change their label where {moved}",
         "In brackets: the volume fraction where the phase loses, and where it gets, what is doubtful.",
     ]
     return "\n".join(lines) + "\n"
