@@ -103,7 +103,7 @@ class _Part:
         self._conditions = [condition for condition, _ in pairs]
         self._levels = [c.concentration.scaled(1.0, scale * k) for c, k in pairs if c.concentration is not None]
         self._fluxes = [c.flux for c, _ in pairs if c.flux is not None]
-        self._decays = any(getattr(phase, "decay", 0.0) for phase in phases)
+        self._decays = any(phase.decay for phase in phases)
 
     def low(self) -> Array:
         return self._bound(np.minimum, -np.inf)

@@ -69,15 +69,17 @@ class Differences:
 
 
 class RowSum:
-    """The sum over some rows of a matrix, which maps constants to 0, times a vector: as a sum of differences."""
+    """The sum over some rows of a matrix times a vector: as a sum of differences."""
 
-    def __init__(self, matrix: PETSc.Mat, rows: Indices) -> None:
+    def __init__(self, matrix: PETSc.Mat, rows: Indices, sums: Array) -> None:
         """Copy the entries; collective.
 
         Args:
             matrix: Symmetric, distributed by rows.
             rows: Owned rows of this rank.
+            sums: (owned,) matrix times 1.
         """
+        self._own, self._sums = rows, sums[rows]
         start, end = matrix.getOwnershipRange()
         every = PETSc.IS().createStride(end - start, first=start, step=1, comm=matrix.comm)
         chosen = PETSc.IS().createGeneral((rows + start).astype(PETSc.IntType), comm=matrix.comm)
@@ -95,4 +97,4 @@ class RowSum:
         """The sum over the rows of this rank, from the vector's owned entries; collective."""
         self._vector.array[:] = x
         self._scatter.scatter(self._vector, self._at_columns)
-        return float(self._values @ (self._at_columns.array_r - x[self._rows]))
+        return float(self._values @ (self._at_columns.array_r - x[self._rows]) + self._sums @ x[self._own])

@@ -1,5 +1,6 @@
 """What the user asks of the physics, validated and in SI; no arrays, no heavy imports."""
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -36,7 +37,13 @@ class PhasePhysics:
     effective_factor: float = 1.0  # D_eff per bulk D
     porosity: float = 1.0  # of a transport phase
     initial: float = 0.0  # mol/m^3, of a transport phase
+    decay: float = 0.0  # 1/s, of a transport phase: rate constant k of a loss in its pores, ε k c per volume
     effective_model: str = "none"  # what gave effective_diffusivity, in words
+
+    @property
+    def lifetime(self) -> float:
+        """Mean time until lithium decays, s; infinite without decay."""
+        return 1.0 / self.decay if self.decay else math.inf
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,11 @@ def diffusion(diffusivity: Expr, c: Expr, v: Expr, dx: ufl.Measure = ufl.dx) -> 
     return ufl.inner(diffusivity * ufl.grad(c), ufl.grad(v)) * dx
 
 
+def reaction(rate: Expr, c: Expr, v: Expr, dx: ufl.Measure = ufl.dx) -> ufl.Form:
+    """∫ k c v dx: a reaction of first order in the volume takes lithium out."""
+    return rate * c * v * dx
+
+
 def transfer(coefficient: Expr, c: Expr, v: Expr, ds: ufl.Measure) -> ufl.Form:
     """∫ k c v ds: first-order exchange through a surface (mass transfer from a source, uptake by a sink)."""
     return coefficient * c * v * ds

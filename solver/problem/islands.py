@@ -18,17 +18,18 @@ EVEN = 1e-9  # relative difference at which a concentration is that of equilibri
 
 @dataclass(frozen=True)
 class Island:
-    """A connected part of the solved phases that keeps the lithium it starts with."""
+    """A connected part of the solved phases that keeps the lithium it starts with, but for what decays."""
 
     phases: tuple[str, ...]  # solved phases in it
     measure: float  # m^2 (m^3)
     center: tuple[float, ...]  # metres, x, y[, z]
     initial: tuple[float, ...]  # mol/m^3, of each of its phases
     settles: tuple[float, ...]  # mol/m^3, where these phases are in equilibrium with that lithium
+    decays: bool  # whether it loses that lithium in time, by decay in one of these phases at least
 
     @property
     def is_even(self) -> bool:
-        """Whether its phases are in equilibrium from the start, so that nothing ever changes."""
+        """Whether its phases are in equilibrium from the start: without decay nothing ever changes."""
         return bool(np.allclose(self.initial, self.settles, rtol=EVEN, atol=0.0))
 
 
@@ -79,4 +80,5 @@ def _island(on: Discretization, physics: Physics, volumes: Array, moments: Array
         tuple(float(moment / volumes.sum()) * unit for moment in moments),
         tuple(phase.initial for phase in phases),
         tuple(float(factor * (held @ initial) / (held @ factors)) for factor in factors),
+        bool(initial.any()) and any(phase.decay for phase in phases),
     )

@@ -25,7 +25,14 @@ from microlith.solver.problem.discretization import Discretization, discretized
 from microlith.solver.problem.nonlinear import NonlinearTerms, nonlinear_terms
 from microlith.solver.problem.parts import parts_of
 from microlith.solver.problem.scales import Scales, scales_of
-from microlith.solver.problem.surface_fluxes import SurfaceFlux, sharpened, surface_fluxes, with_differences, with_given
+from microlith.solver.problem.surface_fluxes import (
+    SurfaceFlux,
+    decay_fluxes,
+    sharpened,
+    surface_fluxes,
+    with_differences,
+    with_given,
+)
 from microlith.solver.problem.system import LinearSystem, Load, without_held
 from microlith.solver.problem.transport import transport
 
@@ -40,7 +47,7 @@ class Problem:
     amount: Array  # (owned,) functional: the amount ∫ ε c dx = ∫ ε κ u dx
     start_amount: float  # ∫ ε c dx at time 0
     start_of_phase: Array  # (phases,) initial concentration
-    fluxes: tuple[SurfaceFlux, ...]  # through each surface where lithium enters or leaves
+    fluxes: tuple[SurfaceFlux, ...]  # through each surface where lithium enters or leaves, and by decay in each phase
     start_picture: Array  # (local dofs of display.space) initial concentration, as given (not projected)
     nonlinear: NonlinearTerms  # what else there is in the equations; nothing where they are linear
 
@@ -108,11 +115,14 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float, *, at_corn
 
     sides = list(zip(boundaries, sides_of(on, boundaries), strict=True))
     fluxes = surface_fluxes(sides, mass, stiffness, start_amount)
+    within = [*decay_fluxes(on, physics)]
+    taken = -sum((flux.level for flux in within), np.zeros_like(start_amount))
     if _in_closed_form(physics, boundaries):
-        fluxes = sharpened(fluxes, on, sides, mass, stiffness, start_amount)
+        fluxes = sharpened(fluxes, on, sides, mass, stiffness, start_amount, taken)
     else:
-        fluxes = with_differences(fluxes, stiffness)
-    taken = add_transfers(on, boundaries, stiffness)
+        fluxes = with_differences(fluxes, stiffness, taken)
+    fluxes += within
+    taken = taken + add_transfers(on, boundaries, stiffness)
     loads = [load for boundary, some in sides for load in loads_of(on, boundary, some, mass, stiffness)]
     transfers = transfers_of(on, boundaries, loads)
     fluxes = with_given(fluxes, loads, mesh.mesh.comm)

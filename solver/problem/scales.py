@@ -30,6 +30,10 @@ class Scales:
         """m/s to mesh units."""
         return value * self.time / self.length
 
+    def rate(self, value: float) -> float:
+        """1/s to mesh units."""
+        return value * self.time
+
     def flux(self, value: float) -> float:
         """mol/(m^2 s) to mesh units."""
         return self.velocity(value) / self.concentration

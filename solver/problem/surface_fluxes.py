@@ -26,12 +26,14 @@ from microlith.solver.linear.differences import Differences, RowSum
 from microlith.solver.linear.shifted import PRECISION
 from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.courses import Course
+from microlith.solver.physics.phases import Physics
 from microlith.solver.problem import forms
-from microlith.solver.problem.assembly import vector_of
+from microlith.solver.problem.assembly import per_phase, vector_of
 from microlith.solver.problem.boundaries import Boundary
 from microlith.solver.problem.boundary_terms import Side, scaled_coefficient
 from microlith.solver.problem.discretization import Discretization
 from microlith.solver.problem.system import Load
+from microlith.solver.problem.transport import decay_rates
 
 ROUNDED = 1e-9  # of what all phases hold: rounding of a flux over the whole run that is let pass
 STIFF = 1e-7  # what a cluster stores and exchanges, per sum of its diagonal, below which it counts as stiff
@@ -51,6 +53,10 @@ class SurfaceFlux:
     shared: tuple[tuple[Course, float], ...] = ()  # what of fluxes given at its edges counts in rate and level here
     rounding: float = 0.0  # of level·u, per unit of u
     by_differences: RowSum | None = None  # level·u as a sum of differences, for problems that are solved step by step
+
+    def precise_level(self, u: Array) -> float:
+        """level·u of this rank, with all its digits where differences say it; collective."""
+        return float(self.level @ u) if self.by_differences is None else self.by_differences.of(u)
 
 
 def surface_fluxes(
@@ -72,6 +78,19 @@ def surface_fluxes(
     return found
 
 
+def decay_fluxes(on: Discretization, physics: Physics) -> list[SurfaceFlux]:
+    """What decay brings into each phase, less than nothing as it takes lithium out; collective."""
+    found = []
+    rates = decay_rates(on, physics)
+    for i, rate in enumerate(rates):
+        if rate:
+            only = [rate if k == i else 0.0 for k in range(len(rates))]
+            level = -vector_of(forms.reaction(per_phase(on.mesh, only), on.one, on.test, on.dx))
+            name = f"{physics.phases[i].name}, decay"
+            found.append(SurfaceFlux(name, np.zeros_like(level), level, 0.0, np.empty(0, np.int32)))
+    return found
+
+
 def _weighted(name: str, chosen: Flags, level: Array, mass: PETSc.Mat, start_amount: Array) -> SurfaceFlux:
     """By the unknowns where ψ is 1, and K ψ."""
     weights = chosen.astype(np.float64)
@@ -87,17 +106,19 @@ def sharpened(
     mass: PETSc.Mat,
     transport: PETSc.Mat,
     start_amount: Array,
+    taken: Array,
 ) -> list[SurfaceFlux]:
     """The fluxes in forms that rounding does not spoil, where it does; collective.
 
-    For problems whose transfer coefficients change by jumps or not at all. Other arguments as in `surface_fluxes`.
+    For problems whose transfer coefficients change by jumps or not at all. Other arguments as in `surface_fluxes`;
+    `taken` (owned,) is what transport takes from a constant, as decay does.
     """
     comm = on.mesh.mesh.comm
     stored = matrix_times(mass, np.ones_like(start_amount))
     whole = float(comm.allreduce(stored.sum(), op=MPI.SUM))
     if all(flux.rounding < ROUNDED * whole for flux in fluxes):
         return fluxes
-    graph = Differences(transport, np.zeros_like(stored))
+    graph = Differences(transport, taken)
     diagonal = (transport.getDiagonal() + mass.getDiagonal()).array_r
     stiff = stiff_clusters(nested_clusters(graph), graph, 1.0, stored, diagonal, STIFF)
     labels = [label[: on.owned] for label in reversed(stiff.labels)]  # the largest clusters first
@@ -131,7 +152,7 @@ def sharpened(
     return found
 
 
-def with_differences(fluxes: list[SurfaceFlux], transport: PETSc.Mat) -> list[SurfaceFlux]:
+def with_differences(fluxes: list[SurfaceFlux], transport: PETSc.Mat, taken: Array) -> list[SurfaceFlux]:
     """The fluxes, by the rows of the surfaces, with sums of differences; collective.
 
     For problems that are solved step by step, where it depends on the step whether products lose digits.
@@ -139,8 +160,9 @@ def with_differences(fluxes: list[SurfaceFlux], transport: PETSc.Mat) -> list[Su
     Args:
         fluxes: As `surface_fluxes` gives them.
         transport: As there.
+        taken: (owned,) What transport takes from a constant, as decay does.
     """
-    return [replace(flux, by_differences=RowSum(transport, flux.rows), rounding=0.0) for flux in fluxes]
+    return [replace(flux, by_differences=RowSum(transport, flux.rows, taken), rounding=0.0) for flux in fluxes]
 
 
 def _flags(size: int, indices: Indices) -> Flags:

@@ -1,4 +1,4 @@
-"""What moves lithium within the solved phases: diffusion, and exchange where concentrations jump."""
+"""What happens to lithium within the solved phases: diffusion, exchange where concentrations jump, and decay."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from microlith.solver.problem.discretization import Discretization
 
 
 def transport(on: Discretization, physics: Physics, links: tuple[Link, ...]) -> ufl.Form:
-    """The bilinear form of diffusion in all phases and of exchange across interfaces, with constant coefficients.
+    """The bilinear form of diffusion and decay in all phases and of exchange across interfaces, if linear in c.
 
     Args:
         on: What it is assembled on.
@@ -26,7 +26,18 @@ def transport(on: Discretization, physics: Physics, links: tuple[Link, ...]) -> 
     total = forms.diffusion(_diffusivity(on, physics), on.trial, on.test, on.dx)
     for coefficient, interface in _exchanges(on, links):
         total += forms.exchange(coefficient, on.trial, on.test, interface)
+    rates = decay_rates(on, physics)
+    if any(rates):
+        total += forms.reaction(per_phase(on.mesh, rates), on.trial, on.test, on.dx)
     return total
+
+
+def decay_rates(on: Discretization, physics: Physics) -> list[float]:
+    """κ ε k of the decay in each phase in scaled units, (phases,)."""
+    return [
+        on.scales.rate(p.decay) * p.porosity * float(factor)
+        for p, factor in zip(physics.phases, on.factors, strict=True)
+    ]
 
 
 def _exchanges(on: Discretization, links: tuple[Link, ...]) -> tuple[tuple[fem.Constant, ufl.Measure], ...]:

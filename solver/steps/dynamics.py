@@ -48,7 +48,6 @@ class Dynamics:
         self.uptakes: tuple[SaturatingUptake, ...] = problem.nonlinear.uptakes
         self.held = self.system.held
         self._surfaces = problem.fluxes
-        self._levels = [s.by_differences for s in problem.fluxes if s.by_differences is not None]
         space = problem.space
         marked = fem.Function(space)
         marked.x.array[self.held] = 1.0
@@ -177,7 +176,7 @@ class Dynamics:
         if self.diffusion is not None:
             forces += self.diffusion.everywhere(u, precise) + self.diffusion.along(change, precise)
         if precise:  # they may be so large that it matters what rounding makes of the sum of u and its change
-            levels = [level.of(u) + level.of(change) for level in self._levels]
+            levels = [s.precise_level(u) + s.precise_level(change) for s in self._surfaces]
         else:
             levels = [float(s.level @ (u + change)) for s in self._surfaces]
         return Tangent(fluxes, self._inflow(levels, fluxes, forces))

@@ -115,6 +115,7 @@ diffusivity = { x = "2e-10 m^2/s", y = "5e-11 m^2/s" }
 porosity = 0.25
 effective = { tortuosity = 2.5 }
 initial = "1 mM"
+decay = "0.6 1/min"
 
 [phases.silicon]
 label = 2

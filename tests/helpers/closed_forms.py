@@ -14,6 +14,19 @@ def slab_mean(times, a, b, length, diffusivity):
     return 1 - modes @ np.exp(-np.outer(k**2, diffusivity * np.asarray(times)))
 
 
+def decaying_slab_mean(times, a, b, length, diffusivity, rate):
+    """As slab_mean, with a loss rate · c within: towards cosh(m (length − x)) / cosh(m length), m² = rate/D.
+
+    The modes are those of slab_mean. P. V. Danckwerts, Trans. Faraday Soc. 47 (1951) 1014-1023, doi
+    10.1039/TF9514701014.
+    """
+    m = np.sqrt(rate / diffusivity)
+    steady = (np.sinh(m * (length - a)) - np.sinh(m * (length - b))) / (m * (b - a) * np.cosh(m * length))
+    k = (np.arange(TERMS) + 0.5) * np.pi / length
+    modes = 2 * k / (length * (k**2 + m**2)) * (np.cos(k * a) - np.cos(k * b)) / (k * (b - a))
+    return steady - modes @ np.exp(-np.outer(k**2 + m**2, diffusivity * np.asarray(times)))
+
+
 def slab_profile(x, time, length, diffusivity):
     """1 − c(x) of the same slab."""
     k = (np.arange(TERMS) + 0.5) * np.pi / length

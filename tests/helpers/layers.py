@@ -85,6 +85,7 @@ class Layer:
     partition: float = 1.0  # its concentration per that of the layer before, in equilibrium
     exchange: float = np.inf  # flux = exchange (c of the layer before − c / partition)
     initial: float = 0.0
+    decay: float = 0.0  # rate k: ε ∂c/∂t = … − ε k c
 
 
 def finite_volumes(layers, times, start=0.0, geometry=0, left=None, right=None, cells=400):
@@ -126,8 +127,9 @@ def _finite_volumes(layers, times, start, geometry, left, right, cells):
             load[cell] = conductance[edge] * side[0] / factor[cell]
     capacity = porosity * factor * volume
     scale = 1 / np.sqrt(capacity)
+    decay = np.array([layer.decay for layer in layers])[number]
     rates, modes = eigh_tridiagonal(
-        (conductance[:-1] + conductance[1:]) / capacity, -conductance[1:-1] * scale[:-1] * scale[1:]
+        (conductance[:-1] + conductance[1:]) / capacity + decay, -conductance[1:-1] * scale[:-1] * scale[1:]
     )
     initial = np.array([layer.initial for layer in layers])[number] / factor
     begin, push = modes.T @ (initial / scale), modes.T @ (load * scale)
@@ -146,7 +148,8 @@ def ladder(layers, times, left=(1.0, np.inf)):
     """Mean concentration of each layer of a slab (times, layers), empty at first, for whatever contrast between them.
 
     By Laplace's transform: √(sεD) tanh(√(sε/D) l) and the like pass the admittance J/c from the closed far end through
-    each layer and each contact to the fed end, and concentration and flux back; fluxes less fluxes are what is stored.
+    each layer and each contact to the fed end, and concentration and flux back; fluxes less fluxes are what
+    is stored and decays.
 
     Args:
         layers: From the fed end on; `initial` must be 0.
@@ -158,17 +161,18 @@ def ladder(layers, times, left=(1.0, np.inf)):
     def means(s):
         passed, far = [], np.zeros_like(s)  # J/c at each layer's inner and outer end
         for layer, length in zip(reversed(layers), reversed(lengths), strict=True):
-            own = np.sqrt(s * layer.porosity * layer.diffusivity)
-            decay = np.sqrt(s * layer.porosity / layer.diffusivity) * length
-            near = own * (far + own * np.tanh(decay)) / (own + far * np.tanh(decay))
-            shrunk = 2 * np.exp(-decay) / (1 + np.exp(-2 * decay)) / (1 + far / own * np.tanh(decay))
+            rate = s + layer.decay
+            own = np.sqrt(rate * layer.porosity * layer.diffusivity)
+            thick = np.sqrt(rate * layer.porosity / layer.diffusivity) * length
+            near = own * (far + own * np.tanh(thick)) / (own + far * np.tanh(thick))
+            shrunk = 2 * np.exp(-thick) / (1 + np.exp(-2 * thick)) / (1 + far / own * np.tanh(thick))
             passed.append((near, far, shrunk))
             far = layer.partition * near / (1 + layer.partition * near / layer.exchange)
         flux = left[0] / s * passed[-1][0] / (1 + passed[-1][0] / left[1])
         found = []
         for layer, length, (near, far, shrunk) in zip(layers, lengths, reversed(passed), strict=True):
             leaving = far * shrunk * flux / near
-            found.append((flux - leaving) / (s * layer.porosity * length))
+            found.append((flux - leaving) / ((s + layer.decay) * layer.porosity * length))
             flux = leaving
         return np.array(found)
 

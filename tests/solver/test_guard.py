@@ -44,7 +44,9 @@ def bounds_of(mesh, physics, times=(0.0, 1.0, END)):
 
 def of_slab(times=(0.0, 1.0, END), initial=0.0, decay=0.0, **faces):
     """Bounds of a slab with conditions at its faces: low and high in mol/m³, whether it rises, whether it falls."""
-    physics = Physics((medium(initial=initial),), {name: FaceCondition(**face) for name, face in faces.items()})
+    physics = Physics(
+        (medium(initial=initial, decay=decay),), {name: FaceCondition(**face) for name, face in faces.items()}
+    )
     problem, found = bounds_of(slab(), physics, times)
     assert found.low.shape == (1, len(times))
     scale = problem.scales.concentration
@@ -65,6 +67,23 @@ def test_bounds_between_start_and_what_is_held():
     assert (rises, falls) == (False, True)
     *_, rises, falls = of_slab(x_min={"concentration": 10.0}, x_max={"concentration": 30.0}, initial=20.0)
     assert (rises, falls) == (False, False)
+
+
+def test_bounds_with_decay():
+    """Down to 0; closed it falls, fed from empty it rises, fed from above 0 nobody knows."""
+    low, high, rises, falls = of_slab(initial=20.0, decay=1e-3)
+    assert (low == 0.0).all()
+    assert high == pytest.approx(20.0)
+    assert (rises, falls) == (False, True)
+    low, high, rises, falls = of_slab(x_min={"concentration": 1000.0}, initial=20.0, decay=1e-3)
+    assert (low == 0.0).all()
+    assert high == pytest.approx(1000.0)
+    assert (rises, falls) == (False, False)
+    *_, rises, falls = of_slab(x_min={"concentration": 1000.0}, decay=1e-3)
+    assert (rises, falls) == (True, False)
+    low, high, *_ = of_slab(x_min={"flux": 1e-6}, initial=20.0, decay=1e-3)
+    assert (low == 0.0).all()
+    assert np.isinf(high).all()
 
 
 def test_bounds_follow_courses():

@@ -139,6 +139,25 @@ def test_where_an_island_goes():
     even = (barrier, replace(SEI, initial=100.0), PARTICLE, replace(BINDER, initial=300.0))
     (island,) = of_labels(labels, phases=even, interfaces=law)
     assert island.is_even
+    assert not island.decays
+
+
+@pytest.mark.mpi
+def test_where_lithium_decays():
+    """In one phase of the part at least, and if there is any."""
+    labels = np.ones((16, 23), int)
+    labels[:, 11:] = 3
+    barrier = replace(PORE, role=Role.BARRIER)
+
+    def decays(initial, sei, binder):
+        some = (barrier, replace(SEI, initial=initial, decay=sei), PARTICLE, replace(BINDER, decay=binder))
+        (island,) = of_labels(labels, phases=some)
+        return island.decays
+
+    assert decays(500.0, 1e-3, 0.0)
+    assert decays(500.0, 0.0, 1e-3)
+    assert not decays(500.0, 0.0, 0.0)
+    assert not decays(0.0, 1e-3, 1e-3)
 
 
 @pytest.mark.mpi

@@ -25,6 +25,7 @@ from microlith.workflow.schema.units import (
     DIFFUSIVITY,
     FLUX,
     LENGTH,
+    RATE,
     TIME,
     VELOCITY,
     length_text,
@@ -75,7 +76,7 @@ def test_defaults_are_those_of_the_data_classes(tmp_path: Path) -> None:
     assert case.image.voxel_size is None
     assert case.regions == {"sei": WholePhase("sei")}, "without regions each transport phase is one"
     sei = case.physics.phases[1]
-    assert (sei.porosity, sei.initial, sei.effective_diffusivity) == (1.0, 0.0, 1e-14)
+    assert (sei.porosity, sei.initial, sei.decay, sei.effective_diffusivity) == (1.0, 0.0, 0.0, 1e-14)
 
 
 def test_physics_of_every_kind_is_understood_in_si(tmp_path: Path) -> None:
@@ -87,6 +88,7 @@ def test_physics_of_every_kind_is_understood_in_si(tmp_path: Path) -> None:
     assert pore.connected_to == "y_max"
     assert electrolyte.diffusivity == 2e-10
     assert electrolyte.anisotropy == (1.0, 0.25)
+    assert electrolyte.decay == pytest.approx(0.01, rel=1e-14)
     assert (electrolyte.effective_factor, electrolyte.effective_diffusivity) == (0.1, pytest.approx(2e-11, rel=1e-14))
     assert silicon.law == DiffusivityTable((0.0, 1000.0, 2000.0), (1e-16, 3e-15, 2e-15))
     assert (silicon.diffusivity, silicon.effective_factor) == (3e-15, 1.0)
@@ -139,7 +141,7 @@ def test_steps_hold_until_the_next(tmp_path: Path) -> None:
 
 
 def test_what_may_drive_a_case(tmp_path: Path) -> None:
-    """Fluxes alone, or what is there at the start and moves to a sink, to another phase, or over an interface."""
+    """Fluxes alone, or what is there at the start and decays or moves: to a sink, a phase, or over an interface."""
     closed = edited('role = "source"\nconcentration = "1 M"', 'role = "barrier"', SMALL)
     assert load(tmp_path, closed + '[faces.x_min]\nflux = "1e-6 mol/m^2/s"\n').physics.reference_concentration == 0
     assert load(tmp_path, closed + '[faces.x_min]\ncurrent_density = "1 A/m^2"\n').physics.faces
@@ -148,9 +150,11 @@ def test_what_may_drive_a_case(tmp_path: Path) -> None:
     assert load(tmp_path, filled + sink).physics.reference_concentration == 1000.0
     other = '[phases.b]\nlabel = 3\nrole = "transport"\ndiffusivity = "1 m^2/s"\n'
     assert load(tmp_path, filled + other).physics.reference_concentration == 1000.0
+    decay = 'decay = "1e-3 1/s"\n'
+    assert load(tmp_path, filled + other + decay).physics.phases[2].decay == 1e-3
     level = other + 'initial = "1 M"\n[[interfaces]]\nbetween = ["sei", "b"]\npartition = 3.0\n'
     assert load(tmp_path, filled + level).physics.interfaces[0].partition == 3.0
-    for nothing in (closed, filled, filled + other + 'initial = "1 M"\n'):
+    for nothing in (closed, filled, filled + other + 'initial = "1 M"\n', closed + other + decay):
         with pytest.raises(InputError, match="nothing feeds"):
             load(tmp_path, nothing)
 
@@ -173,6 +177,9 @@ def test_what_may_drive_a_case(tmp_path: Path) -> None:
         ("2 mol/m^3", CONCENTRATION, 2.0),
         ("2 mol/m³", CONCENTRATION, 2.0),
         ("2 mol m^-3", CONCENTRATION, 2.0),
+        ("0.01 1/s", RATE, 0.01),
+        ("0.6 1 / min", RATE, 0.01),
+        ("36 h^-1", RATE, 0.01),
         ("2 mol/m3", CONCENTRATION, 2.0),
         ("3.01e-10 cm^2/s", DIFFUSIVITY, 3.01e-14),
         ("3.01e-10 cm²/s", DIFFUSIVITY, 3.01e-14),

@@ -43,6 +43,8 @@ EDITS = {
     "zero uptake": ('"1e-6 m/s"', '"0 m/s"', ["[phases.metal] uptake", "above zero"]),
     "zero mass transfer": ('"0.001 m/s"', '"0 m/s"', ["[phases.pore] mass_transfer", "above zero"]),
     "nan number": ("tolerance = 1e-4", "tolerance = nan", ["[time] tolerance", "nan"]),
+    "negative decay": ('"0 mol/L"', '"0 M"\ndecay = "-1 1/s"', ["[phases.sei] decay", "negative"]),
+    "decay as a time": ('"0 mol/L"', '"0 M"\ndecay = "5 s"', ["[phases.sei] decay", "a rate", "0.01 1/s", "[time]"]),
     "negative initial": ('"0 mol/L"', '"-1 mM"', ["[phases.sei] initial", "negative"]),
     # types
     "true is no number": ("porosity = 0.64", "porosity = true", ["[phases.sei] porosity", "a number", "true"]),
@@ -103,6 +105,7 @@ EDITS = {
     "barrier with diffusivity": (
         GRAIN, f'{GRAIN}\ndiffusivity = "1 m^2/s"', ["[phases.grain] diffusivity", '"barrier"', '"transport"'],
     ),
+    "barrier with decay": (GRAIN, f'{GRAIN}\ndecay = "1 1/s"', ["[phases.grain] decay", '"barrier"', '"transport"']),
     "source with uptake": (PORE, f'{PORE}\nuptake = "1 m/s"', ["[phases.pore] uptake", '"source"', '"sink"']),
     "source without concentration": ('concentration = "1 mol/L"\n', "", ["[phases.pore]", '"concentration"']),
     "sink without uptake": ('uptake = "1e-6 m/s"\n', "", ["[phases.metal]", '"uptake"']),
@@ -380,7 +383,7 @@ def test_byte_order_mark_is_no_error(tmp_path: Path) -> None:
 BEYOND_SCHEMA = {
     "range the wrong way", "range of one that is another's", "ranges that overlap", "rest twice",
     "range beside a colour",
-    "no source, no face", "all concentrations zero", "wrong unit", "unknown unit", "zero",
+    "no source, no face", "all concentrations zero", "wrong unit", "decay as a time", "unknown unit", "zero",
     "underflow", "overflow", "molar mass", "diffusivity as velocity", "zero diffusivity", "zero uptake",
     "zero mass transfer", "size above size_max", "bruggeman without porosity", "exponent of maxwell",
     "no transport phase", "label twice", "label twice in a list", "colour among labels", "colour and label",

@@ -138,7 +138,7 @@ def test_without_an_error_in_space_small_overshoots_are_let_pass(tmp_path, caplo
 def test_results_are_condemned_until_they_are_right():
     breach = Breach("gas", "below", 1.0, -30.0, 0.0, 2.0, 4.0)
     phases = {"gas": 40.0}
-    verdict = Verdict((breach,), None, (), (), {}, ("gas",), None, phases, 1, 100.0, (), phases)
+    verdict = Verdict((breach,), None, (), (), {}, ("gas",), None, phases, phases, 1, 100.0, (), phases)
     assert verdict.last_line() == (
         "do not use these results before 4 s: the curves of gas are off by far more than stated; see the warnings, and "
         "checks in summary.json"

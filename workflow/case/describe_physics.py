@@ -36,6 +36,8 @@ def phase_data(phase: PhasePhysics) -> dict[str, Any]:
                 "effective_diffusivity_m2_per_s": phase.effective_diffusivity,
                 "initial_mol_per_m3": phase.initial,
             }
+            if phase.decay:
+                values["decay_per_s"] = phase.decay
             if phase.anisotropy is not None:
                 values["effective_diffusivity_along_m2_per_s"] = dict(zip(AXES, along_axes(phase), strict=False))
             if phase.law is not None:
@@ -101,7 +103,8 @@ def phase_text(phase: PhasePhysics) -> str:
             end = "" if phase.capacity is None else f" until its surface holds {phase.capacity:g} mol/m^2"
             return f"sink, uptake {phase.uptake:g} m/s{end}"
         case "transport":
-            return f"transport, {_diffusivity_text(phase)}, starts at {phase.initial:g} mol/m^3"
+            decay = f", decays at {phase.decay:g} 1/s" if phase.decay else ""
+            return f"transport, {_diffusivity_text(phase)}, starts at {phase.initial:g} mol/m^3{decay}"
     return "barrier"
 
 

@@ -81,10 +81,11 @@ def driven(physics: Physics) -> bool:
 
 
 def driven_from_within(physics: Physics) -> bool:
-    """Whether lithium that is there at the start moves: to a sink, between phases, or over an interface."""
+    """Whether lithium that is there at the start moves or decays: to a sink, between phases, or over an interface."""
     start = [physics.phases[i].initial for i in physics.solved]
     uneven = len(set(start)) > 1 or any(law.partition != 1 for law in physics.interfaces)
-    return any(start) and (uneven or any(phase.role is Role.SINK for phase in physics.phases))
+    leaves = any(phase.role is Role.SINK or phase.decay for phase in physics.phases)
+    return any(start) and (uneven or leaves)
 
 
 def check_drive(physics: Physics, at: Place) -> None:

@@ -165,7 +165,9 @@ def _told(island: Island, dim: int) -> str:
     """That nothing feeds a part, and what becomes of the lithium in it."""
     where = ", ".join(f"{x * 1e6:.3g}" for x in island.center)
     size = f"{island.measure * 1e6**dim:.3g} {'µm²' if dim == 2 else 'µm³'}"
-    if island.is_even:
+    if island.decays:
+        kept = "the lithium in it decays"
+    elif island.is_even:
         kept = "it keeps its initial concentration"
     else:
         evens = [f"{c:.4g} mol/m^3 in {name}" for c, name in zip(island.settles, island.phases, strict=True)]

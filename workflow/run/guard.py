@@ -37,6 +37,7 @@ class Verdict:
     raised: tuple[str, ...]  # regions whose errors are larger than estimated
     granted: float | None  # mol/m^3, the most that elements are granted; None: their error is estimated
     diffusivities: Mapping[str, float]  # m^2/s: diffusivity in the pores of each phase that is solved for, the largest
+    lifetimes: Mapping[str, float]  # s: mean time until lithium decays there
     degree: int  # of the elements
     end: float  # s
     bends: tuple[float, ...]  # s: when what is given bends or jumps
@@ -132,7 +133,7 @@ class Verdict:
         where = ", ".join(f"{x * 1e6:.3g}" for x in worst.place)
         bound = "least" if worst.below else "largest"
         since = worst.time - max((time for time in self.bends if time < worst.time), default=0.0)
-        reach = np.sqrt(self.diffusivities[worst.phase] * since)
+        reach = np.sqrt(self.diffusivities[worst.phase] * min(since, self.lifetimes[worst.phase]))
         why = f"too coarse for a front that has come {reach * 1e6:.2g} µm far"
         if reach > FRONT * worst.element:
             why = "too coarse there, or badly shaped"
@@ -187,6 +188,7 @@ class Guard:
             raised=tuple(name for name, error in errors.items() if (known[name] > error).any()),
             granted=None if in_space else max(unknown.values(), default=0.0),
             diffusivities={phase.name: (phase.effective_diffusivity or 0.0) / phase.porosity for phase in phases},
+            lifetimes={phase.name: phase.lifetime for phase in phases},
             bends=tuple(kink * problem.scales.time for kink in problem.system.kinks),
             degree=problem.discretization.degree,
             end=float(times[-1]),
@@ -205,7 +207,9 @@ class Guard:
 
 
 def _unresolved(ready: Prepared, name: str, times: Array) -> Flags:
-    """Whether lithium has come less far into a region than an element is long, since what is given last changed.
+    """Whether lithium has come less far into a region than an element is long.
+
+    Since what is given last changed, or until it decays.
 
     Args:
         ready: The case on its mesh.
@@ -215,12 +219,15 @@ def _unresolved(ready: Prepared, name: str, times: Array) -> Flags:
     problem, shares = ready.problem, ready.means[name].phase_shares
     bends = np.array([0.0, *(kink * problem.scales.time for kink in problem.system.kinks)])
     since = times - bends[np.searchsorted(bends, times, side="right") - 1]
-    slowest = min(
-        (phase.effective_diffusivity or 0.0) / phase.porosity
-        for phase, share in zip(ready.case.physics.phases, shares, strict=True)
-        if share > 0
+    least = np.min(
+        [
+            (phase.effective_diffusivity or 0.0) / phase.porosity * np.minimum(since, phase.lifetime)
+            for phase, share in zip(ready.case.physics.phases, shares, strict=True)
+            if share > 0
+        ],
+        axis=0,
     )
-    return np.asarray(slowest * since < element_length(problem) ** 2)
+    return np.asarray(least < element_length(problem) ** 2)
 
 
 def _told(breach: Breach, granted: float | None) -> str:

@@ -29,17 +29,22 @@ def warnings_of(ready: Prepared, transient: Transient, shown: ShownRange) -> tup
 
 
 def unresolved(case: Case, problem: Problem) -> list[str]:
-    """Where lithium comes no further than an element until the end: the curves show the mesh then; collective."""
+    """Where lithium comes no further than an element until the end, or until it decays; collective.
+
+    The curves show the mesh then.
+    """
     element = element_length(problem)
     sentences = []
     for phase in (case.physics.phases[i] for i in case.physics.solved):
         if phase.effective_diffusivity is not None:
-            reach = np.sqrt(phase.effective_diffusivity / phase.porosity * case.time.end)
+            lasts = min(case.time.end, phase.lifetime)
+            reach = np.sqrt(phase.effective_diffusivity / phase.porosity * lasts)
             if reach < element:
+                until, what = ("it decays", "decay") if lasts < case.time.end else ("the end", "end")
                 sentences.append(
-                    f"in {phase.name} lithium diffuses {reach * 1e6:.2g} µm until the end, less than an element, "
-                    f"{element * 1e6:.2g} µm: the curves show the mesh; check diffusivity and end, or choose smaller "
-                    "elements"
+                    f"in {phase.name} lithium diffuses {reach * 1e6:.2g} µm until {until}, less than an element, "
+                    f"{element * 1e6:.2g} µm: the curves show the mesh; check diffusivity and {what}, or choose "
+                    "smaller elements"
                 )
     return sentences
 

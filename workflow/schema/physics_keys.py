@@ -13,7 +13,7 @@ from microlith.workflow.schema.shared_keys import (
     rgb,
 )
 from microlith.workflow.schema.tables import ByKey, Key, Table
-from microlith.workflow.schema.units import AREAL_AMOUNT, CURRENT_DENSITY, DIFFUSIVITY, FLUX, VELOCITY
+from microlith.workflow.schema.units import AREAL_AMOUNT, CURRENT_DENSITY, DIFFUSIVITY, FLUX, RATE, VELOCITY
 
 MOST_PHASES = 255  # a phase index has to fit into eight bits with one to spare
 LARGEST_CONTRAST = 1e15  # of effective diffusivities
@@ -163,6 +163,13 @@ PHASE = Table(
             only=("transport",),
         ),
         Key("initial", concentration, "Concentration at the start.", default="0 mol/L", only=("transport",)),
+        Key(
+            "decay",
+            Quantity(RATE, sign="not negative"),
+            "Rate constant k of a loss of first order in the pores, porosity dc/dt = ... - porosity k c: left alone, "
+            "the phase follows exp(-k t); 0 where left out.",
+            only=("transport",),
+        ),
     ),
     doc="A phase of the image and its part in the transport.",
     section=True,

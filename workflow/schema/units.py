@@ -46,6 +46,7 @@ FLUX = Dimension("a flux", "[substance] / [length] ** 2 / [time]", "mol/(m^2 s)"
 CURRENT_DENSITY = Dimension("a current density", "[current] / [length] ** 2", "A/m^2", "1 mA/cm^2", 1e-30, 1e15)
 AREAL_AMOUNT = Dimension("an amount per area", "[substance] / [length] ** 2", "mol/m^2", "1e-5 mol/m^2", 1e-30, 1e12)
 CONCENTRATION = Dimension("a concentration", "[substance] / [length] ** 3", "mol/m^3", "1 mol/L", 1e-30, 1e12)
+RATE = Dimension("a rate", "1 / [time]", "1/s", "0.01 1/s", 1e-36, 1e18)
 
 # The one grammar of quantities, for the parser and for the JSON Schema: what both kinds of regular expressions know.
 NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
@@ -93,7 +94,7 @@ def any_to_si(text: str) -> tuple[float, Exponents]:
     return _product(text, number, parsed.factor, "SI"), parsed.exponents
 
 
-ALL = (LENGTH, TIME, VELOCITY, DIFFUSIVITY, CONCENTRATION, FLUX, CURRENT_DENSITY, AREAL_AMOUNT)
+ALL = (LENGTH, TIME, VELOCITY, DIFFUSIVITY, CONCENTRATION, FLUX, CURRENT_DENSITY, AREAL_AMOUNT, RATE)
 
 
 @cache
