@@ -469,6 +469,37 @@ def effective_diffusivity(
     return studies.effective_diffusivity(case._as(False), phase, axes, MPI.COMM_WORLD if comm is None else comm)
 
 
+def analyze(
+    case: Case, output: str | Path | None = None, *, force: bool = False, comm: "Intracomm | None" = None
+) -> "Analysis":
+    """Measure the image of a case; collective. All ranks get the same numbers and tables.
+
+    Args:
+        case: Image, phases and [analysis] of it count; [time] may be missing.
+        output: Folder for figures, tables and pictures, as the command leaves them; None: nothing is written.
+        force: Whether the results of an earlier analysis in it are overwritten.
+        comm: The ranks that share the work; None: all.
+
+    Raises:
+        InputError: The case, its image or the folder is at fault.
+
+    >>> import microlith as ml
+    >>> case = ml.load_case("cases/slab/case.toml").with_({"analysis.measure": ["volume_fractions"]})
+    >>> number = ml.analyze(case).numbers["volume_fraction.slab"]
+    >>> round(number.value, 4), number.unit
+    (0.9615, '1')
+    """
+    from mpi4py import MPI
+
+    from microlith.workflow.analysis import analyze as analysis
+
+    comm = MPI.COMM_WORLD if comm is None else comm
+    checked = case._as(False)
+    if output is None:
+        return analysis.analyzed(checked, comm)
+    return analysis.analyze(checked, Path(output), force, show=False, comm=comm)
+
+
 def converge(
     case: Case,
     levels: int | None = None,

@@ -61,6 +61,7 @@ def test_analysis_leaves_numbers_tables_and_pictures(case, tmp_path, capsys):
 
 def test_earlier_results_are_kept_without_force(case, tmp_path, capsys):
     out = tmp_path / "out"
+    case.write_text(CASE + '[analysis]\nmeasure = ["volume_fractions"]\n')
     assert main(["-q", "analyze", str(case), "-o", str(out)]) == 0
     assert main(["-q", "analyze", str(case), "-o", str(out)]) == 2
     assert "--force" in capsys.readouterr().err

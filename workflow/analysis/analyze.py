@@ -8,6 +8,7 @@ from mpi4py import MPI
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.workflow.analysis.analysis import Analysis
 from microlith.workflow.analysis.report import print_numbers
+from microlith.workflow.analysis.representativeness import REPRESENTATIVENESS, with_errors
 from microlith.workflow.analysis.writing import write_analysis
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
@@ -65,10 +66,16 @@ def analyzed(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Analysis:
         provenance = provenance.of_image(volume, comm)
         subject = subject_of(case, volume, comm)
         subject.load()
-        for name in case.analysis.measure or tuple(MEASUREMENTS):
+        asked = case.analysis.measure or (*MEASUREMENTS, REPRESENTATIVENESS)
+        for name in asked:
+            if name == REPRESENTATIVENESS:
+                continue
             measure, doing = MEASUREMENTS[name]
             with stages.stage(name, doing):
                 findings[name] = measure(subject)
             for note in findings[name].notes if comm.rank == 0 else ():
                 log.warning("%s", note)
+        if REPRESENTATIVENESS in asked:
+            with stages.stage(REPRESENTATIVENESS, "measuring parts of the image"):
+                findings = with_errors(subject, findings)
     return Analysis(case, volume, provenance, findings, stages.timings)

@@ -15,6 +15,7 @@ MEASUREMENTS = (
     "correlation",
     "distances",
     "tortuosity",
+    "representativeness",
 )  # in the order in which they are made
 
 ANALYSIS = Table(

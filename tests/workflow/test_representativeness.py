@@ -1,0 +1,45 @@
+"""Standard errors from parts of an image, against many images of one kind."""
+
+import numpy as np
+import pytest
+from measured import volume_from
+
+from mpi4py import MPI
+
+from microlith.workflow.analysis.representativeness import Scatter, representativeness, standard_error
+from microlith.workflow.case.case import AnalysisOptions
+from microlith.workflow.measurements.subject import Subject
+from microlith.workflow.measurements.table import MEASUREMENTS
+
+
+def spots(seed, n=120):
+    """Disks of 4 pixels radius at random places."""
+    rng = np.random.default_rng(seed)
+    y, x = np.ogrid[:n, :n]
+    phase = np.zeros((n, n), np.uint8)
+    for row, column in rng.uniform(-4, n + 4, (rng.poisson(0.006 * (n + 8) ** 2), 2)):
+        phase[(y - row) ** 2 + (x - column) ** 2 < 16] = 1
+    return phase
+
+
+def subject_of(phase, comm):
+    return Subject(volume_from(phase, comm=comm), comm, AnalysisOptions(), None, (0,), (1,), "y_min", {})
+
+
+@pytest.mark.mpi
+def test_the_error_is_that_of_many_images():
+    comm = MPI.COMM_WORLD
+    subject = subject_of(spots(0), comm)
+    numbers = MEASUREMENTS["volume_fractions"][0](subject).numbers
+    _, errors = representativeness(subject, ["volume_fractions"], numbers)
+    true = np.std([spots(seed).mean() for seed in range(1, 40)], ddof=1)
+    assert true / 2 < errors["volume_fraction.b"] < 2 * true
+    assert "volume_fraction_most_y.b" not in errors
+
+
+def test_independent_parts_scatter_as_one_over_the_root_of_the_volume():
+    scatters = [Scatter(4, 16, 1.0, 0.8), Scatter(2, 8, 1.0, 0.8 / np.sqrt(8))]
+    assert standard_error(scatters, 3) == pytest.approx(0.1)
+    slower = [Scatter(4, 16, 1.0, 0.8), Scatter(2, 8, 1.0, 0.4)]
+    assert standard_error(slower, 3) == pytest.approx(0.2)
+    assert standard_error(slower[1:], 3) == pytest.approx(0.4 / np.sqrt(8))

@@ -1,0 +1,151 @@
+"""How representative an image is: the numbers of its parts, and from their scatter the standard error of each number.
+
+The image is cut into parts of 1/4 and of 1/2 of its edges. Of independent parts the variance goes as 1/volume, so that
+the whole's follows from that of the parts; where parts are not yet independent it falls more slowly, as V^-a, and a is
+found from both sizes (Kanit et al. 2003).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.imaging.formats.stored import Window
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.image.passes import read_in_turn
+from microlith.imaging.image.volume import LabelImage
+from microlith.imaging.parallel.collective import together
+from microlith.workflow.measurements.findings import Column, Finding, Number, Table
+from microlith.workflow.measurements.subject import Subject
+from microlith.workflow.measurements.table import MEASUREMENTS
+
+REPRESENTATIVENESS = "representativeness"  # name of the measurement
+PARTS = (4, 2)  # along each axis
+MOST = 16  # parts of a size that are measured, drawn evenly
+SMALLEST = 12  # voxels along an edge of a part
+LEAST_EXPONENT = 0.3
+# Quantities that do not grow with the image and are no extremes: only of these the scatter of parts tells an error
+QUANTITIES = (
+    *("volume_fraction", "specific_surface", "specific_interface", "specific_triple_line", "particle_density"),
+    *("particle_diameter_mean", "particle_diameter_median", "particle_diameter_mean_by_volume"),
+    *("particle_diameter_median_by_volume", "particle_extent_mean", "particle_sphericity", "particle_roughness"),
+    *("particle_contact", "section_density", "section_diameter_mean", "thickness_mean", "thickness_deviation"),
+    *("chord_mean_x", "chord_mean_y", "chord_mean_z", "correlation_length", "distance_mean"),
+    *("distance_10_percent", "distance_50_percent", "distance_90_percent", "tortuosity_geodesic", "connections_mean"),
+)
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A number in the parts of one size."""
+
+    parts: int  # along each axis
+    count: int  # of parts in which there is one
+    mean: float
+    deviation: float  # of single parts
+
+
+def representativeness(
+    subject: Subject, names: Sequence[str], numbers: Sequence[Number]
+) -> tuple[Finding, dict[str, float]]:
+    """Standard errors of numbers, and the numbers of parts; collective. Parts are shared out among the ranks.
+
+    Args:
+        subject: The whole image.
+        names: Of the measurements that were made.
+        numbers: That they gave.
+
+    Returns:
+        A table, and name of a number -> its standard error.
+    """
+    wanted = [number for number in numbers if number.name.split(".")[0] in QUANTITIES]
+    scatters: dict[str, list[Scatter]] = {number.name: [] for number in wanted}
+    for parts in PARTS:
+        if min(subject.volume.shape) // parts < SMALLEST:
+            continue
+        found = _of_parts(subject, names, parts)
+        for number in wanted:
+            values = np.array([one[number.name] for one in found if number.name in one])
+            values = values[np.isfinite(values)]
+            if len(values) >= 4:
+                scatter = Scatter(parts, len(values), float(values.mean()), float(values.std(ddof=1)))
+                scatters[number.name].append(scatter)
+    if not any(scatters.values()):
+        return Finding(notes=("representativeness: the image is too small to be cut into parts",)), {}
+    errors = {name: standard_error(of, subject.volume.dim) for name, of in scatters.items() if of}
+    return Finding(tables=[_table(wanted, scatters, errors)]), errors
+
+
+def with_errors(subject: Subject, findings: dict[str, Finding]) -> dict[str, Finding]:
+    """Findings whose numbers have their standard errors, and the numbers of parts; collective."""
+    numbers = [number for found in findings.values() for number in found.numbers]
+    table, errors = representativeness(subject, list(findings), numbers)
+    told = {
+        name: replace(found, numbers=[replace(n, error=errors.get(n.name)) for n in found.numbers])
+        for name, found in findings.items()
+    }
+    return told | {REPRESENTATIVENESS: table}
+
+
+def standard_error(scatters: Sequence[Scatter], dim: int) -> float:
+    """Standard error of a number of the whole image from its scatter in parts, from small ones to large ones."""
+    last = scatters[-1]
+    exponent = 1.0
+    if len(scatters) > 1 and last.deviation > 0 and scatters[0].deviation > 0:
+        volumes = dim * np.log(scatters[0].parts / last.parts)
+        exponent = float(np.clip(2 * np.log(scatters[0].deviation / last.deviation) / volumes, LEAST_EXPONENT, 1.0))
+    return last.deviation * float(last.parts) ** (-dim * exponent / 2)
+
+
+def _windows(shape: tuple[int, ...], parts: int) -> list[Window]:
+    edges = [[(n * i // parts, n * (i + 1) // parts) for i in range(parts)] for n in shape]
+    every = list(product(*edges))
+    if len(every) <= MOST:
+        return every
+    drawn = np.random.default_rng(0).permutation(len(every))[:MOST]
+    return [every[i] for i in sorted(drawn)]
+
+
+def _of_parts(subject: Subject, names: Sequence[str], parts: int) -> list[dict[str, float]]:
+    volume, comm = subject.volume, subject.comm
+    windows = _windows(volume.shape, parts)
+    mine = [
+        LabelImage(portion.phase.copy(), volume.names, volume.voxel_size)
+        for _, portion in read_in_turn(volume, windows, comm)
+    ]
+
+    def measured() -> list[dict[str, float]]:
+        return [_numbers(subject, image, names) for image in mine]
+
+    gathered = comm.allgather(together(comm, measured))
+    return [one for of_rank in gathered for one in of_rank]
+
+
+def _numbers(subject: Subject, image: LabelImage, names: Sequence[str]) -> dict[str, float]:
+    alone = MPI.COMM_SELF
+    part = replace(
+        subject, volume=volume_of(image, alone), comm=alone, source=None, numbers_only=True, _known={"image": image}
+    )
+    return {number.name: number.value for name in names for number in MEASUREMENTS[name][0](part).numbers}
+
+
+def _table(wanted: Sequence[Number], scatters: dict[str, list[Scatter]], errors: dict[str, float]) -> Table:
+    rows = [(i, number, scatter) for i, number in enumerate(wanted) for scatter in scatters[number.name]]
+
+    def column(name: str, values: list[float], unit: str = "1") -> Column:
+        return Column(name, np.array(values, np.float64), unit)
+
+    columns = (
+        column("number", [i for i, _, _ in rows]),
+        column("share_of_edge", [1 / scatter.parts for _, _, scatter in rows]),
+        column("parts", [scatter.count for _, _, scatter in rows]),
+        column("mean", [scatter.mean for _, _, scatter in rows], "as of the number"),
+        column("deviation", [scatter.deviation for _, _, scatter in rows], "as of the number"),
+        column("whole", [number.value for _, number, _ in rows], "as of the number"),
+        column("error_of_whole", [errors[number.name] for _, number, _ in rows], "as of the number"),
+    )
+    named = "; ".join(f"{i} {number.name}" for i, number in enumerate(wanted))
+    return Table("representativeness", f"numbers of parts of the image; numbers are {named}", "rows", columns)
