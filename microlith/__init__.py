@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         RegionResult,
         Result,
         Segmented,
+        analyze,
         case,
         check,
         converge,
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
         segment,
     )
     from microlith.imaging.errors import InputError
+    from microlith.workflow.analysis.analysis import Analysis
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
     from microlith.workflow.studies.study import Study
 
 __all__ = [
+    "Analysis",
     "Case",
     "Check",
     "EffectiveDiffusivity",
@@ -47,6 +50,7 @@ __all__ = [
     "Result",
     "Segmented",
     "Study",
+    "analyze",
     "case",
     "check",
     "converge",
@@ -62,6 +66,7 @@ __all__ = [
 _settle()  # before anything imports the libraries that it is about
 
 _ELSEWHERE = {
+    "Analysis": "microlith.workflow.analysis.analysis",
     "EffectiveDiffusivity": "microlith.workflow.studies.effective_diffusivity",
     "InputError": "microlith.imaging.errors",
     "Study": "microlith.workflow.studies.study",

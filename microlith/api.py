@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from microlith.imaging.typing import Array
     from microlith.meshing.fidelity.report import FidelityReport
+    from microlith.workflow.analysis.analysis import Analysis
     from microlith.workflow.case.case import Case as CheckedCase
     from microlith.workflow.run.solved import Solved
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
