@@ -19,7 +19,9 @@ extensions = [
     *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"),
     *("checked_names", "generated_pages", "executed_examples", "field_comments", "mathml"),
 ]
-exclude_patterns = ["_build", "case-file.md", "verification.md", "scripts", "generated/fragments", "**/*.ipynb"]
+exclude_patterns = [
+    *("_build", "case-file.md", "segment-file.md", "verification.md", "scripts", "generated/fragments", "**/*.ipynb"),
+]
 nitpicky = False  # names of other projects cannot be looked up without a network
 
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
