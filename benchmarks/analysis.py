@@ -2,7 +2,7 @@
 
     runtime/run mpirun -n 2 python3 benchmarks/analysis.py [voxels along an edge]
 
-Target: 256^3 in two minutes and 4 GB on two cores. Prints wall-clock and CPU seconds, and the largest memory of all ranks.
+Target: 256^3 in two minutes and 4 GB on two cores. Prints wall-clock and CPU seconds, and the memory of all ranks.
 """
 
 import resource
