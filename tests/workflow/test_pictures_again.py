@@ -23,7 +23,7 @@ from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, She
 from microlith.workflow.case.read import load_case
 from microlith.workflow.cli import main
 from microlith.workflow.prepare.assemble import prepared
-from microlith.workflow.results.fields import write_fields
+from microlith.workflow.results.fields import FACETS, write_fields
 from microlith.workflow.results.phases import stored_image, stored_volume
 from microlith.workflow.results.stored_fields import stored_fields
 from microlith.workflow.viewer.plot import plot
@@ -341,3 +341,35 @@ def test_results_of_ranks_are_drawn_again(tmp_path):
             assert (np.abs(before - after).max(axis=2) > 30).mean() < 2e-3, name
 
     on_root(COMM, again)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "words"),
+    [
+        ("fields.vtkhdf", ("VTKHDF/Connectivity", 3, 1 << 40), "a corner that is not there"),
+        ("fields.vtkhdf", ("VTKHDF/Connectivity", 3, -1), "a corner that is not there"),
+        ("fields.vtkhdf", ("VTKHDF/CellData/phase", 0, 99), "a phase that is not there"),
+        ("fields.vtkhdf", ("VTKHDF/Points", (0, 0), np.nan), "a point is nowhere"),
+        ("fields.vtkhdf", (FACETS, (0, 0), 1 << 30), "a cell that is not there"),
+        ("fields.vtkhdf", (FACETS, (0, 1), 77), "a cell that is not there"),
+        ("curves.csv", None, "times do not increase"),
+        ("errors.csv", "cut", "as many times as"),
+    ],
+)
+def test_damaged_results_are_told(tmp_path, results, capsys, name, damage, words):
+    """Numbers that point to nothing would have libraries read any memory."""
+    if name.endswith(".csv"):
+        rows = (results / name).read_text().splitlines()
+        rows = rows[:-3] if damage else [*rows, rows[-5]]
+        (results / name).write_text("\n".join(rows) + "\n")
+    else:
+        dataset, place, value = damage
+        with h5py.File(results / name, "r+") as file:
+            file[dataset][place] = value
+    assert main(["plot", str(results), "-o", str(tmp_path / "again")]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+    if damage and damage[0].startswith("VTKHDF"):
+        assert main(["view", str(results), "--screenshot", str(tmp_path / "a.png")]) == 2
+        assert words in capsys.readouterr().err

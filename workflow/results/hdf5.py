@@ -3,13 +3,17 @@
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_first_rank
+from microlith.imaging.typing import Array, Numbers
 from microlith.imaging.writing import cannot_write, new_file_beside, replace_file
 
 if TYPE_CHECKING:
@@ -66,6 +70,28 @@ def whole_file_of_all(path: Path, comm: "Comm") -> Iterator[Path]:
         raise
 
 
+def check_mesh(points: Array, cells: Numbers, phase: NDArray[np.uint8], names: Sequence[str]) -> None:
+    """Refuse what can't be the mesh of a run, before a library follows its numbers.
+
+    Args:
+        points: (n, dim).
+        cells: (m, nodes) rows of `points`.
+        phase: (m,) rows of `names`.
+        names: Of all phases.
+
+    Raises:
+        ValueError: Numbers of points, cells or phases point to nothing, or a point is nowhere.
+    """
+    if len(phase) != len(cells):
+        raise ValueError(f"{len(cells)} cells have {len(phase)} phases")
+    if len(cells) and not 0 <= cells.min() <= cells.max() < len(points):
+        raise ValueError("a cell has a corner that is not there")
+    if len(phase) and not 0 <= phase.min() <= phase.max() < len(names):
+        raise ValueError("a cell has a phase that is not there")
+    if not np.isfinite(points).all():
+        raise ValueError("a point is nowhere")
+
+
 def read_hdf5(path: Path, what: "Callable[[h5py.Group], Any]", kind: str = "fields") -> Any:
     """Something of the group that VTK reads of a file.
 
@@ -82,5 +108,5 @@ def read_hdf5(path: Path, what: "Callable[[h5py.Group], Any]", kind: str = "fiel
     try:
         with h5py.File(path) as file:
             return what(file["VTKHDF"])
-    except (OSError, KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
+    except (OSError, KeyError, IndexError, ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError) as error:
         raise InputError(f"{path}: can't be read as the {kind} of a run ({error}); run the case again") from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.workflow.results.folder import FIELDS, SUMMARY, finish_if_free
-from microlith.workflow.results.hdf5 import read_hdf5
+from microlith.workflow.results.hdf5 import check_mesh, read_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -103,7 +103,10 @@ def read_curves(path: Path) -> tuple[Array, dict[str, Array]]:
             rows = list(csv.reader(line for line in file if not line.startswith("#")))
         values = np.array([[float(value) for value in row] for row in rows[1:]], dtype=np.float64)
         columns = dict(zip(rows[0], values.T, strict=True))
-        return columns.pop("time_s"), columns
+        times = columns.pop("time_s")
+        if not (np.isfinite(times).all() and (np.diff(times) >= 0).all()):
+            raise ValueError("times do not increase")
+        return times, columns
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise InputError(f"{path}: can't be read as the curves of a run ({error}); run the case again") from error
 
@@ -157,6 +160,7 @@ def _results(fields: Path, root: "h5py.Group", title: str, c_range: tuple[float,
     nodes = int(root["Offsets"][1])
     cells = root["Connectivity"][:].reshape(-1, nodes)[:, pieces].reshape(-1, len(pieces[0]))
     phase = root["CellData/phase"]
+    check_mesh(root["Points"][:], root["Connectivity"][:].reshape(-1, nodes), phase[:], phase.attrs["names"])
     return Results(
         fields=fields,
         title=title,

@@ -17,7 +17,7 @@ from microlith.imaging.typing import Array, Numbers
 from microlith.meshing.distribution.dolfinx_mesh import create_mesh
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.workflow.results.fields import CELL_TYPES, FACETS, MICROMETRE, cells_of
-from microlith.workflow.results.hdf5 import read_hdf5
+from microlith.workflow.results.hdf5 import check_mesh, read_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -97,10 +97,15 @@ def _arrays(path: Path, root: "h5py.Group") -> _Arrays:
     extent = tuple(float(length) / unit for length in facets.attrs["extent_m"])
     nodes = int(root["Offsets"][1])
     phase = root["CellData/phase"]
+    connectivity = root["Connectivity"][:].reshape(-1, nodes)
+    check_mesh(root["Points"][:], connectivity, phase[:], phase.attrs["names"])
+    cell, number = facets[:, 0], facets[:, 1]
+    if len(facets) and not (0 <= cell.min() <= cell.max() < len(phase) and 0 <= number.min() <= number.max() < 6):
+        raise ValueError("a facet has a cell that is not there")
     return _Arrays(
         shape=SHAPES[int(root["Types"][0])],
         points=np.ascontiguousarray(root["Points"][:, : len(extent)] * (MICROMETRE / unit)),
-        connectivity=root["Connectivity"][:].reshape(-1, nodes),
+        connectivity=connectivity,
         phase=phase[:],
         facets=facets[:],
         names=tuple(str(name) for name in phase.attrs["names"]),

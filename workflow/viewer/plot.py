@@ -197,6 +197,8 @@ def _draw_curves(stored: _Stored, output: Path) -> None:
     times, means = read_curves(stored.folder / CURVES)
     errors = stored.folder / ERRORS
     known = read_curves(errors)[1] if errors.is_file() else {}
+    if any(len(values) != len(times) for values in known.values()):
+        raise InputError(f"{errors}: expected as many times as in {CURVES}, got others; run the case again")
     if not known:
         log.info("%s: there is no %s; curves are drawn without bands", stored.folder, ERRORS)
     regions = stored.summary["regions"]
