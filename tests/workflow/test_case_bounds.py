@@ -74,6 +74,10 @@ def test_sizes_beyond_the_bounds_are_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_lists_and_texts_have_a_longest(tmp_path: Path) -> None:
+    corners = ", ".join(f'["{i} nm", "{i * i} nm"]' for i in range(2001))
+    polygon = '[["0 um", "0 um"], ["1 um", "0 um"], ["0 um", "1 um"]]'
+    (told,) = sentences(edited(polygon, f"[{corners}]"), tmp_path)
+    assert "a list of 3 to 2000 corners [x, y], got 2001" in told
     times = ", ".join(["1"] * (MOST_ENTRIES + 1))
     (told,) = sentences(edited('times = ["1 s", "1 min"]', f"times = [{times}]"), tmp_path)
     assert f"at most {MOST_ENTRIES:,}" in told

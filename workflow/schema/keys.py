@@ -16,6 +16,7 @@ from microlith.workflow.schema.tables import Key, Named, Several, Table
 from microlith.workflow.schema.units import TIME
 
 MOST_VOXELS = 10**9  # along an axis
+MOST_CORNERS = 2000  # of a polygon, which is measured in proportion to them
 
 IMAGE = Table(
     "the table [image]",
@@ -226,8 +227,9 @@ REGION = Table(
         ),
         Key(
             "polygon",
-            ListOf(ListOf(coordinate, "coordinates", 2, 2), "corners [x, y]", 3),
-            "Polygon without crossing edges, in 2D, as a list of its corners.",
+            ListOf(ListOf(coordinate, "coordinates", 2, 2), "corners [x, y]", 3, MOST_CORNERS),
+            "Polygon without crossing edges, in 2D, as a list of its corners; each takes time. Finer outlines are "
+            "drawn in an image of labels.",
         ),
         Key("phase", Text('the name of a phase, such as "sei_cb"'), "All of one transport phase."),
         Key(
