@@ -80,14 +80,15 @@ class WeightedDeflation:
         self._za = csr_array((held @ (stored + transposed)).T)  # ZᵀA, (columns, owned)
         self._inverse = _Inverse(self._between(stiff))
         size = (base.getLocalSize()[0], PETSc.DETERMINE)
-        self._operator = PETSc.Mat().createPython((size, size), _Operator(self._deflated), base.comm)
+        self._raised: list[BaseException] = []  # within PETSc, which would make it an error of its own
+        self._operator = PETSc.Mat().createPython((size, size), _Operator(self._kept(self._deflated)), base.comm)
         self._ksp = PETSc.KSP().create(base.comm)
         self._ksp.setErrorIfNotConverged(False)
         self._ksp.setType("gmres")
         self._ksp.setGMRESRestart(RESTART)
         self._ksp.setOperators(self._operator)
         self._ksp.getPC().setType("python")
-        self._ksp.getPC().setPythonContext(_Preconditioner(self._balanced))
+        self._ksp.getPC().setPythonContext(_Preconditioner(self._kept(self._balanced)))
 
     def solve(self, right: Array, tolerance: float) -> tuple[Array, int]:
         """Solve for x, (owned,); also the number of iterations; collective.
@@ -103,7 +104,12 @@ class WeightedDeflation:
         self._ksp.setTolerances(rtol=tolerance, atol=0.0, max_it=MOST)
         b, w = self._base.createVecLeft(), self._base.createVecRight()
         b.array[:] = right - self._az @ means
-        self._ksp.solve(b, w)
+        try:
+            self._ksp.solve(b, w)
+        except PETSc.Error:
+            if self._raised:  # such as the end of the run by a signal
+                raise self._raised.pop() from None
+            raise
         found, reason = w.array_r.copy(), self._ksp.getConvergedReason()
         b.destroy()
         w.destroy()
@@ -115,6 +121,18 @@ class WeightedDeflation:
         """Free what PETSc holds."""
         for held in (self._ksp, self._operator, self._x, self._y, self._base):
             held.destroy()
+
+    def _kept(self, times: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        """The same function, which takes down what it raises."""
+
+        def keeping(x: Array) -> Array:
+            try:
+                return times(x)
+            except BaseException as error:
+                self._raised.append(error)
+                raise
+
+        return keeping
 
     def _deflated(self, x: Array) -> Array:
         """(I − A Z E⁻¹ Zᵀ) A x, (owned,)."""

@@ -11,6 +11,7 @@ from made_meshes import COMM, brick, everywhere, rectangle
 from dolfinx.mesh import CellType
 from mpi4py import MPI
 
+from microlith.solver.linear.weighted import WeightedDeflation
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.laws import Concentration, Constant, DiffusivityExpression, Operation
 from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePhysics, Physics, Role
@@ -129,3 +130,15 @@ def test_on_any_number_of_ranks(linear):
     linearly = solved(mesh, Physics((phase("slow", SLOW), fast), HELD, contact), 2, "mumps", 1e-2)
     stepwise = solved(mesh, Physics((phase("slow", SLOW, 0.0), fast), HELD, contact), 2, linear, 1e-2)
     assert off(stepwise, linearly) < stepwise.error + linearly.error
+
+
+def test_what_ends_a_run_passes_through_petsc(monkeypatch):
+    """A signal within an iteration ends the run as that, not as an error of PETSc."""
+
+    def ends(self, x):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(WeightedDeflation, "_balanced", ends)
+    physics = Physics((phase("slow", SLOW, 0.0), phase("fast", SLOW * 1e15)), HELD)
+    with pytest.raises(KeyboardInterrupt):
+        solved(row((0, 1), 2, 4), physics, 1)
