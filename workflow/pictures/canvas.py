@@ -223,11 +223,11 @@ def add_outlines(axes: "Axes", lines: Sequence[Array]) -> None:
         axes: Of the picture.
         lines: (points, 2) each, in the drawing.
     """
-    from matplotlib import patheffects
     from matplotlib.collections import LineCollection
 
-    rim = patheffects.withStroke(linewidth=1.0, foreground="white", alpha=0.35)
-    axes.add_collection(LineCollection(list(lines), colors=INK, linewidths=0.45, path_effects=[rim]))
+    # Two collections: path effects would draw them line by line, in Python
+    axes.add_collection(LineCollection(list(lines), colors=(1.0, 1.0, 1.0, 0.35), linewidths=1.0))
+    axes.add_collection(LineCollection(list(lines), colors=INK, linewidths=0.45))
 
 
 def _columns_and_rows(names: Sequence[str], room: float) -> tuple[int, int]:
