@@ -47,8 +47,12 @@ class FileLock:
                     continue
                 started = time.strftime("%Y-%m-%d %H:%M:%S")
                 told = json.dumps({"host": gethostname(), "process": os.getpid(), "since": started})
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, told.encode(), 0)
+                try:
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, told.encode(), 0)
+                except OSError:  # a full disk
+                    path.unlink()
+                    raise
             except BaseException:
                 os.close(descriptor)
                 raise

@@ -87,5 +87,7 @@ def _layers(dataset: _Dataset, window: Window, step: int) -> Iterator[NDArray[An
             yield values
         for _ in answers:
             raise Failed("it holds more than it says")
+    except MemoryError as error:
+        raise InputError(unreadable(dataset.where, "HDF5", "it asks for more memory than there is")) from error
     except (Failed, StopIteration, ValueError) as error:
         raise InputError(unreadable(dataset.where, "HDF5", str(error) or "it ends early")) from error

@@ -135,7 +135,7 @@ def _mesh(pieces: Segments, field: SizeField) -> tuple[Array, Indices]:
         with _gmsh_session() as gmsh:
             try:
                 points, triangles = _generate(gmsh, pieces, field, algorithm)
-            except MemoryError:
+            except (MemoryError, InputError):
                 raise
             except Exception as error:  # gmsh raises nothing more specific, and says nothing of lack of memory
                 problem = str(error).strip() or "it gave no reason, which most likely is lack of memory"
@@ -190,10 +190,28 @@ def _generate(gmsh: Any, pieces: Segments, field: SizeField, algorithm: int) -> 
     ):
         gmsh.option.setNumber(f"Mesh.{option}", 0)
     gmsh.option.setNumber("Mesh.Algorithm", algorithm)
-    with tempfile.TemporaryDirectory(prefix="microlith-") as folder:
-        _set_background(gmsh, field, Path(folder) / "sizes.bin")
+    with _scratch_folder() as folder:
+        _set_background(gmsh, field, folder / "sizes.bin")
         mesh.generate(2)
     return _read_back(mesh, surface, count)
+
+
+@contextlib.contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """A folder for what gmsh takes from a file.
+
+    Raises:
+        InputError: There is no room for it.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="microlith-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        where, reason = tempfile.gettempdir(), (error.strerror or str(error)).lower()
+        raise InputError(
+            f"{where}: can't write here ({reason}), where temporary files are kept; make room, or set TMPDIR to "
+            "another folder"
+        ) from error
 
 
 def _add_curve(
@@ -216,10 +234,11 @@ def _set_background(gmsh: Any, field: SizeField, path: Path) -> None:
     fields = gmsh.model.mesh.field
     rows, columns = field.values.shape
     with path.open("wb") as file:
-        np.array([0.5 * field.pixel[0], 0.5 * field.pixel[1], 0.0]).tofile(file)
-        np.array([*field.pixel, 1.0]).tofile(file)
-        np.array([columns, rows, 1], np.int32).tofile(file)
-        np.ascontiguousarray(field.values.T, np.float64).tofile(file)  # y runs fastest
+        # Not `tofile`, which does not say why it fails
+        file.write(np.array([0.5 * field.pixel[0], 0.5 * field.pixel[1], 0.0]).tobytes())
+        file.write(np.array([*field.pixel, 1.0]).tobytes())
+        file.write(np.array([columns, rows, 1], np.int32).tobytes())
+        file.write(np.ascontiguousarray(field.values.T, np.float64).data)  # y runs fastest
     grid = fields.add("Structured")
     fields.setString(grid, "FileName", str(path))
     if len(field.centres) == 0:

@@ -294,7 +294,7 @@ def test_cut_short_after_it_was_opened(tmp_path: Path, kind: str) -> None:
 def test_lack_of_memory_is_the_picture_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was told as one of the mesh, with the advice to choose larger elements."""
 
-    def full(path: Path) -> None:
+    def full(*_: object) -> None:
         raise MemoryError
 
     write_png(tmp_path / "a.png")
@@ -306,3 +306,7 @@ def test_lack_of_memory_is_the_picture_s(tmp_path: Path, monkeypatch: pytest.Mon
         + bytes(40)
     )
     assert "its header asks for 1.2e-08 GB of pixels" in refusal(tmp_path / "a.mha")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("image", data=STACK, compression="gzip")
+    monkeypatch.setattr("microlith.imaging.readers.hdf5.parts", full)
+    assert "a.h5: can't be read as HDF5, it is damaged" in refusal(tmp_path / "a.h5")

@@ -1,5 +1,7 @@
 """The fitted triangle mesh: conforming, well shaped, faithful, whatever the image."""
 
+import resource
+
 import numpy as np
 import pytest
 from label_images import HARD, assert_conforming, disk, edges_of, label_image
@@ -201,3 +203,16 @@ def test_real_images(name, cut):
     pixels = tifffile.imread(DATA / f"{name}.tif")[cut]
     phase = np.unique(pixels, return_inverse=True)[1].reshape(pixels.shape)
     check(label_image(phase), MeshOptions(size={"b": 2e-6}), [0])
+
+
+def test_a_full_disk_for_temporary_files(tmp_path, monkeypatch):
+    """gmsh takes sizes from a file; without room for it, it was told as a failure of gmsh."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"can't write here \(file too large\), where temporary files are kept"):
+            fitted_mesh(label_image(HARD["pieces and walls"]), MeshOptions(), [0])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())

@@ -320,6 +320,21 @@ def test_a_full_disk(tmp_path):
     assert everything_in(tmp_path) == []
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch, there):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "results"
+    if there:
+        path.mkdir()
+    monkeypatch.setattr("os.pwrite", full)
+    refused = pytest.raises(InputError, match=r"results: can't write here \(no space left on device\)")
+    with refused, result_folder(path, True, MPI.COMM_SELF):
+        pass
+    assert everything_in(tmp_path) == (["results"] if there else [])
+
+
 def test_summary_is_plain_json(tmp_path):
     class Role(StrEnum):
         SOURCE = "source"
