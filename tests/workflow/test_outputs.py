@@ -233,6 +233,26 @@ def test_a_run_killed_while_its_files_move(tmp_path, moves):
     assert {path.read_text() for path in tmp_path.glob("[cs]*")} == {"new"}
 
 
+def test_a_run_killed_while_it_removes_its_emptied_folder(tmp_path):
+    """Its list went first: whoever came next could not read the rest as results, and no run could write here."""
+    last = """
+def emptied(folder, **_):
+    for path in pathlib.Path(folder).iterdir():
+        path.unlink()
+    os.kill(os.getpid(), 9)
+import pathlib, shutil
+shutil.rmtree = emptied
+"""
+    imports, _, rest = KILLED.partition("path = Path(")
+    script = imports + last + "path = Path(" + rest
+    (tmp_path / "..microlith.0123456789ab.part.json").write_text("{")  # of one killed as it wrote the list
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path), "9"], check=False)
+    assert killed.returncode == -9
+    finish_if_free(tmp_path)
+    publish(tmp_path, {"curves.csv": "newer", "summary.json": "newer"})
+    assert everything_in(tmp_path) == [".microlith.json", "curves.csv", "summary.json"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_files_move_waits(tmp_path, monkeypatch, number):
     publish(tmp_path, {"curves.csv": "old", "summary.json": "old"})

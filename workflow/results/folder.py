@@ -336,8 +336,12 @@ def _move_in_place(stage: Path, path: Path) -> None:
         for name in written.get(writer, ()):
             if name not in names and Path(name).name == name:
                 (path / name).unlink(missing_ok=True)
+        for left in path.glob(f".{Path(LIST).stem}.*.part{Path(LIST).suffix}"):  # by one killed as it wrote the list
+            left.unlink()
         write_text(path / LIST, json.dumps({"files": written | {writer: names}}, indent=1, ensure_ascii=False) + "\n")
-        shutil.rmtree(stage)
+        # No longer complete before its list goes: one killed in between would leave what can't be read
+        done = stage.rename(stage.with_name(UNFINISHED + stage.name.removeprefix(COMPLETE)))
+        shutil.rmtree(done, ignore_errors=True)
     except (InputError, OSError) as error:
         reason = error if isinstance(error, InputError) else cannot_write(path, error)
         raise InputError(f"{reason}. Nothing is lost: the new results are complete in {stage}") from error
