@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         analyze,
         case,
         check,
+        compare,
         converge,
         effective_diffusivity,
         export,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
     from microlith.imaging.errors import InputError
     from microlith.workflow.analysis.analysis import Analysis
+    from microlith.workflow.comparison.comparison import Comparison
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
     from microlith.workflow.studies.study import Study
 
@@ -43,6 +45,7 @@ __all__ = [
     "Analysis",
     "Case",
     "Check",
+    "Comparison",
     "EffectiveDiffusivity",
     "InputError",
     "MeshOfCase",
@@ -53,6 +56,7 @@ __all__ = [
     "analyze",
     "case",
     "check",
+    "compare",
     "converge",
     "effective_diffusivity",
     "export",
@@ -66,6 +70,7 @@ __all__ = [
 _settle()  # before anything imports the libraries that it is about
 
 _ELSEWHERE = {
+    "Comparison": "microlith.workflow.comparison.comparison",
     "Analysis": "microlith.workflow.analysis.analysis",
     "EffectiveDiffusivity": "microlith.workflow.studies.effective_diffusivity",
     "InputError": "microlith.imaging.errors",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from microlith.meshing.fidelity.report import FidelityReport
     from microlith.workflow.analysis.analysis import Analysis
     from microlith.workflow.case.case import Case as CheckedCase
+    from microlith.workflow.comparison.comparison import Comparison
     from microlith.workflow.run.solved import Solved
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
     from microlith.workflow.studies.study import Study
@@ -416,6 +417,39 @@ def open_results(folder: str | Path) -> Result:
         raise InputError(f"{folder}: these results lie in a folder already; copy it")
 
     return Result(str(summary["case"]["title"] or ""), times, curves, errors, snapshots, summary, field, write)
+
+
+def compare(
+    results: "Mapping[str, str | Path | Sequence[str | Path]]",
+    output: str | Path,
+    *,
+    reference: str | None = None,
+    force: bool = False,
+) -> "Comparison":
+    """Put the results of several states side by side, in a table, pictures and a page; serial.
+
+    Args:
+        results: Name of each state, with its results: folders of runs and analyses, JSON files of `deff`.
+        output: Folder for the files.
+        reference: Name of the state that others are compared to; None: the first.
+        force: Whether an earlier comparison in the folder is overwritten.
+
+    Raises:
+        InputError: Results can't be read or compared, or the folder can't be written.
+
+    >>> import microlith as ml
+    >>> found = ml.compare({"one": slab, "the same": slab}, slab / "comparison")
+    >>> [row.changes[1].exceeds for row in found.rows if row.name == "slab: t50"]
+    [False]
+    """
+    from microlith.workflow.comparison import compare as comparing
+
+    pairs = [
+        (name, Path(path))
+        for name, given in results.items()
+        for path in ([given] if isinstance(given, str | Path) else given)
+    ]
+    return comparing.compare(pairs, Path(output), reference, force)
 
 
 def export(folder: str | Path, path: str | Path, time: float | None = None, phases: Sequence[str] = ()) -> None:

@@ -42,7 +42,14 @@ ROOMS = (
     *("workflow/console", "workflow/schema", "workflow/case", "workflow/prepare", "workflow/results"),
     *("workflow/rendering", "workflow/pictures", "workflow/viewer", "workflow/export"),
     *("workflow/studies", "workflow/run"),
-    *("workflow/measurements", "workflow/analysis", "workflow/segment", "workflow/commands", "workflow/cli"),
+    *(
+        "workflow/measurements",
+        "workflow/analysis",
+        "workflow/segment",
+        "workflow/comparison",
+        "workflow/commands",
+        "workflow/cli",
+    ),
 )
 FLOORS = tuple(dict.fromkeys(room.split("/")[0] for room in ROOMS))
 # What a floor never imports, whatever the order says

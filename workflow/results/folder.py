@@ -40,6 +40,8 @@ CONVERGE_TABLE = "converge.csv"
 CONVERGE_PICTURE = "converge.png"
 SEGMENTATION_PICTURE = "segmentation.png"
 ANALYSIS = "analysis.json"
+COMPARISON = "comparison.csv"
+COMPARISON_PAGE = "comparison.html"
 NUMBERS = "numbers.csv"
 SEGMENT = "segment.json"
 SEGMENT_TEXT = "segment.txt"
@@ -52,12 +54,13 @@ LOCK = ".microlith-lock"  # held by the process that writes to a folder
 LIST = ".microlith.json"  # which files of a folder which command wrote
 
 # Commands that write folders; each replaces its own files only
-Writer = Literal["run", "converge", "analyze", "segment"]
+Writer = Literal["run", "converge", "analyze", "segment", "compare"]
 # Files that each of them may write, snapshots apart
 KNOWN: dict[Writer, tuple[str, ...]] = {
     "run": (CURVES, ERRORS, FIELDS, PHASES, CURVES_PICTURE, PARTICLES, PARTICLES_PICTURE, DISTANCE_PICTURE, SUMMARY),
     "converge": (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE),
     "analyze": (ANALYSIS, NUMBERS),
+    "compare": (COMPARISON, COMPARISON_PAGE),
     "segment": (LABELS, MARGIN, SEGMENT, SEGMENT_TEXT, SEGMENT_PICTURE, HISTOGRAM_PICTURE),
 }
 # Before there were lists; such a file beside a summary is of a run

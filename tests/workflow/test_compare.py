@@ -1,0 +1,149 @@
+"""microlith compare: numbers and their changes, what exceeds error bars, and one page that needs nothing else."""
+
+import base64
+import csv
+import json
+import re
+import shutil
+
+import pytest
+from made_cases import electrode, run_case, write_case
+
+from microlith.workflow.cli import main
+
+
+def rows(folder):
+    with (folder / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(line for line in file if not line.startswith("#"))}
+
+
+@pytest.fixture(scope="module")
+def analyses(tmp_path_factory):
+    """Analyses of an image, of the same with less pore, and of that with other pixels."""
+    folder = tmp_path_factory.mktemp("analyses")
+    less = electrode()
+    less[:, 3:5] = 1
+    for name, image, voxel in (("before", electrode(), "10 nm"), ("after", less, "10 nm"), ("other", less, "12 nm")):
+        case = write_case(folder / name, image, voxel, more='[analysis]\nmeasure = ["volume_fractions", "particles"]\n')
+        assert main(["-q", "analyze", str(case), "-o", str(folder / f"{name}-analysis")]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run, and the same with a t50 that is later than both errors and curves that are higher."""
+    folder = tmp_path_factory.mktemp("runs")
+    first = run_case(write_case(folder / "case"), folder / "first")
+    shutil.copytree(first, folder / "second")
+    summary = json.loads((first / "summary.json").read_text())
+    left = summary["regions"]["left"]
+    left["t50_s"] += 3.0 * left["t50_error_s"]
+    left["final"] += 0.5 * left["final_error"]
+    (folder / "second" / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+def test_numbers_of_analyses(analyses, tmp_path, capsys):
+    first, second = analyses / "before-analysis", analyses / "after-analysis"
+    assert main(["compare", f"a={first}", f"b={second}", "-o", str(tmp_path / "c")]) == 0
+    found = rows(tmp_path / "c")
+    pore = found["volume_fraction.pore"]
+    assert float(pore["a"]) == pytest.approx(5 / 60)
+    assert float(pore["b"]) == pytest.approx(3 / 60)
+    assert float(pore["b change"]) == pytest.approx(-0.4)
+    assert float(found["volume_fraction.particle"]["b change"]) == 0.0
+    assert found["particle_diameter_mean.particle"]["unit"] == "m"
+    printed = capsys.readouterr().out
+    assert re.search(r"volume_fraction\.pore\W+0\.08333\W+0\.05 \(−40\.0 %\)", printed)
+
+
+def test_the_reference_is_chosen(analyses, tmp_path):
+    first, second = analyses / "before-analysis", analyses / "after-analysis"
+    names = [f"a={first}", f"b={second}"]
+    assert main(["-q", "compare", *names, "--reference", "b", "-o", str(tmp_path / "c")]) == 0
+    assert float(rows(tmp_path / "c")["volume_fraction.pore"]["a change"]) == pytest.approx(2 / 3)
+
+
+def test_what_exceeds_the_errors_of_runs(runs, tmp_path):
+    assert main(["-q", "compare", str(runs / "first"), str(runs / "second"), "-o", str(tmp_path / "c")]) == 0
+    found = rows(tmp_path / "c")
+    assert found["left: t50"]["second exceeds"] == "yes"
+    assert found["left: last mean concentration"]["second exceeds"] == "no"
+    assert found["deep: last mean concentration"]["second change"] == "0"
+    assert float(found["left: t50"]["first error"]) > 0.0
+
+
+def test_the_page_needs_nothing_else(runs, analyses, tmp_path):
+    """Pictures are in it, numbers that differ in bold; a state of two folders has the numbers of both."""
+    first = [f"x & y={runs / 'first'}", f"x & y={analyses / 'before-analysis'}"]
+    second = [f"z={runs / 'second'}", f"z={analyses / 'after-analysis'}"]
+    assert main(["-q", "compare", *first, *second, "-o", str(tmp_path / "c")]) == 0
+    page = (tmp_path / "c" / "comparison.html").read_text(encoding="utf-8")
+    assert "x &amp; y" in page
+    assert "(−40.0 %)" in page
+    assert re.search(r'left: t50 <span class="unit">s</span></td><td>[\d.]+ ± [\d.e−]+</td><td class="exceeds">', page)
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    pictures = {base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', page)}
+    assert pictures == {path.read_bytes() for path in (tmp_path / "c").glob("*.png")}
+    assert {"concentration.png", "volume-fractions-x.png"} <= {path.name for path in (tmp_path / "c").iterdir()}
+
+
+def test_effective_diffusivities(tmp_path):
+    for name, value in (("a", 0.2), ("b", 0.15)):
+        along = {"relative_effective_diffusivity": value, "tortuosity_factor": None}
+        entries = {"phase": "sei", "volume_fraction": 0.5, "axes": {"x": along}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(entries))
+    assert main(["-q", "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "-o", str(tmp_path / "c")]) == 0
+    found = rows(tmp_path / "c")
+    assert float(found["sei: D_eff / D_phase along x"]["b.json change"]) == pytest.approx(-0.25)
+    assert found["sei: D_eff / D_phase along x"]["b.json exceeds"] == ""
+    assert len(found) == 2
+
+
+def test_different_voxels_are_told(analyses, tmp_path, capsys):
+    first, other = analyses / "before-analysis", analyses / "other-analysis"
+    assert main(["compare", f"a={first}", f"b={other}", "-o", str(tmp_path / "c")]) == 0
+    assert "voxel sizes differ (a 10 × 10 nm; b 12 × 12 nm)" in (tmp_path / "c" / "comparison.html").read_text()
+    assert "voxel sizes differ" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (["a={first}"], "a comparison takes the results of two states or more"),
+        (["a={first}", "b={first}/none"], "there is no such file or folder"),
+        (["a={first}", "b={folder}"], "there is neither analysis.json nor summary.json"),
+        (["a={first}", "b={first}", "--reference", "c"], "--reference c: there is no such state; choose one of a, b"),
+        (["={first}", "b={first}"], "expected NAME=RESULTS"),
+        (["a={first}", "b={broken}"], "can't be read as results of microlith"),
+        (["a={first}", "b={foreign}"], "expected results of microlith"),
+    ],
+)
+def test_what_is_refused(analyses, tmp_path, monkeypatch, capsys, asked, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "foreign.json").write_text('{"a": 1}')
+    places = {
+        "first": analyses / "before-analysis",
+        "folder": analyses,
+        "broken": "broken.json",
+        "foreign": "foreign.json",
+    }
+    assert main(["compare", *(text.format(**places) for text in asked), "-o", "c"]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_earlier_comparison_is_kept(analyses, tmp_path, capsys):
+    asked = [
+        "-q",
+        "compare",
+        f"a={analyses / 'before-analysis'}",
+        f"b={analyses / 'after-analysis'}",
+        "-o",
+        str(tmp_path),
+    ]
+    assert main(asked) == 0
+    assert main(asked) == 2
+    assert "--force" in capsys.readouterr().err
+    assert main([*asked, "--force"]) == 0

@@ -1,0 +1,58 @@
+"""`microlith compare`: results of several states, with a folder of what comes of it."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from mpi4py import MPI
+
+from microlith.workflow.comparison.comparison import Comparison, compared
+from microlith.workflow.comparison.sources import state_of
+from microlith.workflow.comparison.write import said, said_unit, write_comparison
+from microlith.workflow.results.folder import result_folder
+
+log = logging.getLogger(__name__)
+
+
+def compare(
+    results: Sequence[tuple[str, Path]], output: Path, reference: str | None = None, force: bool = False
+) -> Comparison:
+    """Compare results and leave a table, pictures and a page in a folder; on one rank.
+
+    Args:
+        results: Name of a state, and a folder of `analyze` or `run` or a file of `deff`; a state may have several.
+        output: The folder.
+        reference: Name of the state that others are compared to; None: the first.
+        force: Whether an earlier comparison is overwritten.
+
+    Raises:
+        InputError: Results can't be read or compared, or the folder can't be written.
+    """
+    of_state: dict[str, list[Path]] = {}
+    for name, path in results:
+        of_state.setdefault(name, []).append(path)
+    found = compared([state_of(name, paths) for name, paths in of_state.items()], reference)
+    with result_folder(output, force, MPI.COMM_SELF, "compare") as folder:
+        names = write_comparison(folder, found)
+    for note in found.notes:
+        log.warning(note)
+    log.info("results: %s", ", ".join(str(output / name) for name in names))
+    return found
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print the numbers that changed, with what the changes are against."""
+    from rich.table import Table
+
+    from microlith.workflow.console.terminal import table_console
+
+    table = Table(
+        "number", *(state.name for state in found.states), title=f"changes against {found.states[found.reference].name}"
+    )
+    for row in found.rows:
+        both = zip(row.figures, row.changes, strict=True)
+        cells = [said(row, figure, change) + ("*" if change and change.exceeds else "") for figure, change in both]
+        table.add_row(" ".join(part for part in (row.name, said_unit(row)) if part), *cells)
+    console = table_console()
+    console.print(table)
+    console.print("*: the difference is larger than both errors together")

@@ -1,0 +1,101 @@
+"""Numbers of several states beside each other, and which of their differences exceed their error bars."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from microlith.imaging.errors import InputError
+from microlith.workflow.comparison.sources import Figure, State
+
+
+@dataclass(frozen=True)
+class Change:
+    """Of a number, from the reference to another state."""
+
+    difference: float  # in the unit of the number
+    relative: float | None  # of the reference's value; None where that is 0
+    exceeds: bool | None  # more than both errors together; None: an error is not known
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number in all states."""
+
+    name: str
+    unit: str
+    definition: str
+    figures: tuple[Figure | None, ...]  # None: the state has no such number
+    changes: tuple[Change | None, ...]  # against the reference; None for itself and where either has none
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """States beside each other."""
+
+    states: tuple[State, ...]
+    reference: int  # index
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+def compared(states: Sequence[State], reference: str | None = None) -> Comparison:
+    """Put states beside each other.
+
+    Args:
+        states: Two or more, of different names.
+        reference: Name of the one that others are compared to; None: the first.
+
+    Raises:
+        InputError: There are fewer than two states, two of one name, no reference of that name, nothing that others
+            have in common with it, or a number in different units.
+    """
+    names = [state.name for state in states]
+    if len(states) < 2:
+        raise InputError("a comparison takes the results of two states or more; name them one after the other")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{twice}: two states have this name; give them names, as in pristine={twice}")
+    if reference is not None and reference not in names:
+        raise InputError(f"--reference {reference}: there is no such state; choose one of {', '.join(names)}")
+    base = 0 if reference is None else names.index(reference)
+    keys = list(dict.fromkeys(key for state in states for key in state.figures))
+    rows = tuple(_row(key, states, base) for key in keys)
+    if not any(change is not None for row in rows for change in row.changes):
+        raise InputError("these results have no number in common with the reference; name results of the same commands")
+    return Comparison(tuple(states), base, rows, tuple(_notes(states)))
+
+
+def _row(key: str, states: Sequence[State], base: int) -> Row:
+    figures = tuple(state.figures.get(key) for state in states)
+    known = [figure for figure in figures if figure is not None]
+    units = {figure.unit for figure in known}
+    if len(units) > 1:
+        raise InputError(
+            f"{key}: its unit is {' and '.join(sorted(units))} in these results; images of one dimension only"
+        )
+    first = figures[base]
+    changes = tuple(
+        None if i == base or first is None or figure is None else _change(first, figure)
+        for i, figure in enumerate(figures)
+    )
+    return Row(key, known[0].unit, known[0].definition, figures, changes)
+
+
+def _change(first: Figure, other: Figure) -> Change:
+    difference = other.value - first.value
+    relative = difference / abs(first.value) if first.value and math.isfinite(difference) else None
+    if first.error is None or other.error is None:
+        return Change(difference, relative, None)
+    return Change(difference, relative, abs(difference) > first.error + other.error)
+
+
+def _notes(states: Sequence[State]) -> list[str]:
+    """What makes numbers hard to compare."""
+    known = [state for state in states if state.voxel_size is not None]
+    different = [state for state in known if state.voxel_size != known[0].voxel_size]
+    if not different:
+        return []
+    sizes = "; ".join(
+        f"{state.name} {' × '.join(f'{1e9 * edge:.4g}' for edge in state.voxel_size or ())} nm" for state in known
+    )
+    return [f"voxel sizes differ ({sizes}): areas, connections and narrow gaps depend on them"]

@@ -1,0 +1,202 @@
+"""The files of a comparison: a table, pictures, and one page that needs nothing else."""
+
+import base64
+import csv
+import html
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from microlith.imaging.writing import write_text
+from microlith.workflow.analysis.report import SHOWN
+from microlith.workflow.comparison.comparison import Change, Comparison, Row
+from microlith.workflow.comparison.sources import Curve, Figure
+from microlith.workflow.pictures.figure import COLOURS, name_entries, save
+from microlith.workflow.results.folder import COMPARISON, COMPARISON_PAGE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+PANELS = 6  # in one picture
+COLUMNS = 2
+SUPERSCRIPTS = str.maketrans({"^": "", "2": "²", "3": "³"})
+STYLE = """body { font: 15px/1.45 system-ui, sans-serif; color: #222;
+  max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; font-size: 13px } th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd }
+td { text-align: right; font-variant-numeric: tabular-nums } th:first-child, td:first-child { text-align: left }
+.exceeds { font-weight: 600 } .unit { color: #666 } img { max-width: 100%; margin: 1rem 0 }
+@media print { body { margin: 0 } }"""
+
+
+def write_comparison(folder: Path, found: Comparison) -> list[str]:
+    """Write all files to a folder; returns their names.
+
+    Raises:
+        InputError: A file can't be written.
+    """
+    _write_table(folder / COMPARISON, found)
+    pictures = _draw(folder, found)
+    write_text(folder / COMPARISON_PAGE, _page(found, [folder / name for name in pictures]))
+    return [COMPARISON, COMPARISON_PAGE, *pictures]
+
+
+def _write_table(path: Path, found: Comparison) -> None:
+    text = io.StringIO()
+    reference = found.states[found.reference].name
+    text.write(f"# numbers of {', '.join(state.name for state in found.states)}; changes against {reference}\n")
+    text.write("# exceeds: whether the difference is larger than both errors together; empty where one is not known\n")
+    writer = csv.writer(text, lineterminator="\n")
+    head = ["name", "unit"]
+    for i, state in enumerate(found.states):
+        head += [state.name, f"{state.name} error"]
+        if i != found.reference:
+            head += [f"{state.name} change", f"{state.name} exceeds"]
+    writer.writerow(head)
+    for row in found.rows:
+        cells: list[str] = [row.name, row.unit]
+        for i, (figure, change) in enumerate(zip(row.figures, row.changes, strict=True)):
+            cells += ["", ""] if figure is None else [_number(figure.value), _number(figure.error)]
+            if i != found.reference:
+                cells += ["", ""] if change is None else [_number(change.relative), _said(change.exceeds)]
+        writer.writerow(cells)
+    write_text(path, text.getvalue())
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.9g}"
+
+
+def _said(exceeds: bool | None) -> str:
+    return "" if exceeds is None else "yes" if exceeds else "no"
+
+
+# --- pictures ---
+
+
+def _draw(folder: Path, found: Comparison) -> list[str]:
+    """Curves that two states or more have, some panels a picture."""
+    names = list(dict.fromkeys(name for state in found.states for name in state.curves))
+    shared = [name for name in names if sum(name in state.curves for state in found.states) > 1]
+    groups: dict[str, list[str]] = {}
+    for name in shared:
+        groups.setdefault(name.partition(": ")[0], []).append(name)
+    written = []
+    for group, members in groups.items():
+        for start in range(0, len(members), PANELS):
+            number = "" if len(members) <= PANELS else f"-{start // PANELS + 1}"
+            path = folder / f"{group}{number}.png"
+            _draw_page(path, found, members[start : start + PANELS])
+            written.append(path.name)
+    return written
+
+
+def _draw_page(path: Path, found: Comparison, names: list[str]) -> None:
+    from matplotlib.figure import Figure as Page
+
+    rows = math.ceil(len(names) / COLUMNS)
+    page = Page(figsize=(9.0, 2.9 * rows + 0.5), dpi=150, layout="constrained")
+    panels = page.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axes, name in zip(panels, names, strict=False):
+        _draw_panel(axes, found, name)
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    lines = [_line(number) for number in range(len(found.states))]
+    legend = page.legend(lines, ["-"] * len(lines), loc="outside upper center", ncols=min(4, len(lines)), frameon=False)
+    name_entries(legend, [state.name for state in found.states])
+    save(page, path, f"comparison, {path.stem}")
+
+
+def _line(number: int) -> "Line2D":
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=COLOURS[number % len(COLOURS)])
+
+
+def _draw_panel(axes: "Axes", found: Comparison, name: str) -> None:
+    some: Curve | None = None
+    for number, state in enumerate(found.states):
+        curve = state.curves.get(name)
+        if curve is None:
+            continue
+        some = some or curve
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(curve.x, curve.y, color=colour, linewidth=1.2)
+        if curve.error is not None:
+            axes.fill_between(
+                curve.x, curve.y - curve.error, curve.y + curve.error, color=colour, alpha=0.2, linewidth=0
+            )
+    if some is None:
+        return
+    axes.set_title(name.partition(": ")[2].replace("_", " "), fontsize=9, parse_math=False)
+    axes.set_xlabel(_label(some.x_name, some.x_unit), fontsize=8, parse_math=False)
+    axes.set_ylabel(some.y_unit.translate(SUPERSCRIPTS) if some.y_unit != "1" else "", fontsize=8, parse_math=False)
+    axes.tick_params(labelsize=8)
+    if some.x_unit == "s" and len(some.x) > 1:
+        axes.set_xscale("symlog", linthresh=max(float(np.min(some.x[some.x > 0.0], initial=np.inf)), 1e-3 * some.x[-1]))
+
+
+def _label(name: str, unit: str) -> str:
+    return name.replace("_", " ") + (f" ({unit.translate(SUPERSCRIPTS)})" if unit != "1" else "")
+
+
+# --- the page ---
+
+
+def _page(found: Comparison, pictures: list[Path]) -> str:
+    """The page: table and pictures; no network, no script."""
+    reference = found.states[found.reference].name
+    head = "".join(f"<th>{html.escape(state.name)}</th>" for state in found.states)
+    body = "\n".join(_cells(row) for row in found.rows)
+    notes = "".join(f"<p>Note: {html.escape(note)}.</p>" for note in found.notes)
+    shown = "\n".join(
+        f'<img alt="{html.escape(path.stem)}" '
+        f'src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
+        for path in pictures
+    )
+    title = " · ".join(html.escape(state.name) for state in found.states)
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head>
+<body><h1>{title}</h1>
+<p>Changes against {html.escape(reference)}. In bold: differences larger than both errors together. ± is the error of a
+number where it is known.</p>
+{notes}
+<table><thead><tr><th>number</th>{head}</tr></thead><tbody>
+{body}
+</tbody></table>
+{shown}
+</body></html>
+"""
+
+
+def _cells(row: Row) -> str:
+    unit = f' <span class="unit">{html.escape(said_unit(row))}</span>'
+    name = f'<td title="{html.escape(row.definition)}">{html.escape(row.name)}{unit}</td>'
+    cells = "".join(_cell(row, *both) for both in zip(row.figures, row.changes, strict=True))
+    return f"<tr>{name}{cells}</tr>"
+
+
+def _cell(row: Row, figure: Figure | None, change: Change | None) -> str:
+    kind = ' class="exceeds"' if change is not None and change.exceeds else ""
+    return f"<td{kind}>{said(row, figure, change)}</td>"
+
+
+def said_unit(row: Row) -> str:
+    """The unit in which people say the numbers of a row; nothing for pure numbers."""
+    return SHOWN.get(row.unit, (1.0, row.unit))[1]
+
+
+def said(row: Row, figure: Figure | None, change: Change | None) -> str:
+    """A number in that unit with its error and its change, such as "3.62 ± 0.05 (−12.3 %)"."""
+    if figure is None or not math.isfinite(figure.value):
+        return ""
+    scale = SHOWN.get(row.unit, (1.0, ""))[0]
+    text = f"{scale * figure.value:.4g}"
+    if figure.error is not None:
+        text += f" ± {scale * figure.error:.2g}"
+    if change is not None and change.relative is not None:
+        text += f" ({100.0 * change.relative:+.1f} %)"
+    return text.replace("-", "−")
