@@ -325,7 +325,7 @@ def test_mesh_files_of_parts_are_read_back(tmp_path, suffix, shape):
 
 @pytest.mark.mpi
 def test_unknown_mesh_format_is_refused_on_all_ranks(tmp_path):
-    with pytest.raises(InputError, match=r"\.msh, \.vtu, \.xdmf, got '\.stl'"):
+    with pytest.raises(InputError, match=r"\.msh, \.vtu, \.xdmf, \.inp, \.bdf, \.med, got '\.stl'"):
         write_mesh(tmp_path / "mesh.stl", cells_of(label_image(np.zeros((2, 2, 2), int)), "hexahedron"), COMM)
 
 

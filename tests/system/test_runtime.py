@@ -174,7 +174,8 @@ def leave(number, frame):
 signal.signal(signal.SIGTERM, leave)
 signal.signal(signal.SIGINT, leave)
 MPI.COMM_WORLD.Barrier()
-print("ready", flush=True)
+if MPI.COMM_WORLD.rank == 0:
+    print("ready", flush=True)
 for _ in range(1000):
     time.sleep(0.05)
 """

@@ -184,7 +184,7 @@ def test_one_phase_of_two(electrode, tmp_path):
         (["--to", "a.vtu", "--time", "all"], "a .vtu file holds one snapshot; take .xdmf or .tif"),
         (["--to", "a.vtu", "--time", "3 s"], "the results hold snapshots at 0, 2, 20 s, and none at 3 s"),
         (["--to", "a.vtu", "--time", "3 m"], '--time: expected a time such as "10 s", or "all"'),
-        (["--to", "none/a.vtu"], "none/a.vtu: can't write here"),
+        (["--to", "none/a.vtu"], "--to none/a.vtu: there is no folder none"),
         (["--to", "there.vtu"], "there.vtu: this file exists already"),
     ],
 )
