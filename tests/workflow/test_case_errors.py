@@ -161,7 +161,7 @@ EDITS = {
     "region name": (REGION_I, f'[regions."a,b"]\n{BOX}', ["[regions]", '"a,b"', "letters"]),
     "region named as the time": (REGION_I, f"[regions.time_s]\n{BOX}", ["[regions]", "time_s", "curves.csv"]),
     "disk in 3D": ('disk = { center = ["1 um", "2 um"]', 'disk = { center = ["1 um"]', ["spot] disk.center", "2"]),
-    "two corners": (POLYGON, 'polygon = [["0 um", "0 um"], ["1 um", "0 um"]]', ["triangle] polygon", "3 to 2000 corners"]),
+    "two corners": (POLYGON, 'polygon = [["0 um", "0 um"], ["1 um", "0 um"]]', ["triangle] polygon", "3 to 2000"]),
     "flat polygon": (
         POLYGON, 'polygon = [["0 um", "0 um"], ["1 um", "1 um"], ["2 um", "2 um"]]', ["triangle] polygon", "no area"],
     ),
