@@ -34,7 +34,7 @@ def together(comm: "Comm", work: Callable[[], T]) -> T:
     except Exception as caught:
         error = caught
     sentences = error.sentences if isinstance(error, InputError) else ()
-    told = None if error is None else (sentences, type(error).__name__, str(error))
+    told = None if error is None else (sentences, type(error).__name__, f"{error}{_origin(error)}")
     failures = [(rank, failure) for rank, failure in enumerate(comm.allgather(told)) if failure is not None]
     for _, (of_input, _, _) in failures:
         if of_input:
@@ -44,6 +44,15 @@ def together(comm: "Comm", work: Callable[[], T]) -> T:
     for rank, (_, kind, sentence) in failures:
         raise RuntimeError(f"rank {rank} failed with {kind}: {sentence}")
     return result  # type: ignore[return-value]  # no error, so it is what the work returned
+
+
+def _origin(error: BaseException) -> str:
+    """What an error came from, as the last part of a sentence; another rank sees no more of it than the text."""
+    first, seen = error, {id(error)}
+    while (before := first.__cause__ or first.__context__) is not None and id(before) not in seen:
+        first = before
+        seen.add(id(before))
+    return "" if first is error else f", which began with {type(first).__name__}: {first}"
 
 
 def on_root(comm: "Comm", function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:

@@ -2,8 +2,8 @@
 
     runtime/run python3 tests/attack/memory_of_one_rank.py --count 30 --seed 1
 
-The address space of one rank is limited to a random size, from less than it takes to start to more than the run needs,
-or the limit comes after a random time. Takes some ten seconds for a try.
+The address space of one rank is limited to a random size, from next to nothing to more than the run needs, as soon as
+MPI runs or after a random time. Takes some ten seconds for a try.
 """
 
 import argparse
@@ -21,9 +21,10 @@ from made_cases import MESH, write_case
 PATIENCE = 120.0  # seconds for a run
 SOON = 15.0  # seconds in which all ranks have to end once one has told its end
 TIME = '[time]\nend = "5 s"\nsnapshots = ["5 s"]\n'
-# Limits itself once microlith is loaded: Python can't even start within less. Set above what it has, by so many MB
+# Limits itself once MPI runs, before which nobody but mpirun could tell, to so many bytes above what it has
 LIMITED = """
 import os, resource, sys, threading, time
+from mpi4py import MPI
 from microlith.workflow import cli
 def limit(more, seconds):
     time.sleep(seconds)

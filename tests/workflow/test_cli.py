@@ -376,6 +376,7 @@ def test_mesh(tmp_path: Path, pipeline: SimpleNamespace, capsys: pytest.CaptureF
         (MemoryError(), 1, "out of memory"),
         (ImportError("libpetsc_real.so: failed to map segment from shared object"), 1, "out of memory"),
         (RuntimeError("rank 1 failed with MemoryError: no message"), 1, "out of memory"),
+        (RuntimeError("rank 1 failed with OSError: x, which began with MemoryError: "), 1, "out of memory"),
         (RuntimeError("error code 55\n[0] Out of memory. Allocated: 0, Used by process: 1"), 1, "out of memory"),
         (RuntimeError("two\nlines"), 1, "RuntimeError: two lines"),
         (ZeroDivisionError("division by zero"), 1, "internal error, please report it"),

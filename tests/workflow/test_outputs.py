@@ -440,6 +440,19 @@ def test_what_a_killed_run_left_is_no_hindrance(tmp_path, caplog):
 
 
 @pytest.mark.mpi
+def test_other_ranks_hear_what_an_error_began_with():
+    """h5py tries one library after the other, and raises of the last only; the first says that memory is lacking."""
+
+    def load():
+        if COMM.rank == COMM.size - 1:
+            raise ImportError("no h5py") from OSError("failed to map segment")
+
+    kind, words = (ImportError, "no h5py") if COMM.rank == COMM.size - 1 else (RuntimeError, "failed to map segment")
+    with pytest.raises(kind, match=words):
+        together(COMM, load)
+
+
+@pytest.mark.mpi
 def test_one_run_a_folder(tmp_path):
     """The second is refused at its start, whatever it may overwrite; the first goes on undisturbed."""
     path = shared(tmp_path)
