@@ -143,14 +143,23 @@ def check_writable(folder: Path) -> None:
         InputError: As said.
     """
     try:
-        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-        if existing.exists() and not existing.is_dir():
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if _is_there(path))
+        if not existing.is_dir():
             raise InputError(f"{folder}: {existing} is a file, not a folder; choose another folder with -o")
         if not os.access(existing, os.W_OK | os.X_OK):
             raise InputError(f"{folder}: there is no permission to write to {existing}; choose another folder with -o")
         new_file_beside(existing / "microlith").unlink()  # only trying tells what a file system allows
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def _is_there(path: Path) -> bool:
+    """As `exists`, which from Python 3.14 on is false for names that no file can have; these are an OSError here."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def default_output(case: Path) -> Path:
