@@ -88,3 +88,12 @@ def verified(request: pytest.FixtureRequest) -> Callable[..., None]:
         _note(request.config, {"test": request.node.nodeid, **entry})
 
     return record
+
+
+@pytest.fixture(autouse=True)
+def log_level():
+    """Commands that a test calls in this process set what is logged; the next test begins as if there were none."""
+    logger = logging.getLogger("microlith")
+    level = logger.level
+    yield
+    logger.setLevel(level)
