@@ -53,10 +53,11 @@ def _note(config: pytest.Config, entry: dict[str, Any]) -> None:
 def _log_as_before() -> Iterator[None]:
     """The command line sets handlers and level of the log, which the tests that come next are not to see."""
     log = logging.getLogger("microlith")
-    handlers, level = log.handlers[:], log.level
+    log.setLevel(logging.NOTSET)  # fixtures of a whole file come before this one
+    log.handlers[:] = []
     yield
-    log.handlers[:] = handlers
-    log.setLevel(level)
+    log.setLevel(logging.NOTSET)
+    log.handlers[:] = []
 
 
 @pytest.fixture
@@ -88,12 +89,3 @@ def verified(request: pytest.FixtureRequest) -> Callable[..., None]:
         _note(request.config, {"test": request.node.nodeid, **entry})
 
     return record
-
-
-@pytest.fixture(autouse=True)
-def log_level():
-    """Commands that a test calls in this process set what is logged; the next test begins as if there were none."""
-    logger = logging.getLogger("microlith")
-    level = logger.level
-    yield
-    logger.setLevel(level)
