@@ -9,9 +9,8 @@ from scipy import fft
 
 from mpi4py import MPI
 
-from microlith.imaging.image.passes import Slab, slabs
+from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.parallel.collective import together
 from microlith.imaging.typing import Array, Flags, Numbers
 
 FARTHEST = 48  # voxels of a step
@@ -40,22 +39,20 @@ def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
     size = np.array(volume.voxel_size)
     farthest = min(FARTHEST * size.min(), (np.array(volume.shape) * size).min() / SHARE)
     reach = np.maximum(1, np.floor(farthest / size).astype(int))
-    total = np.zeros((len(volume.names), *(reach[0] + 1, *(2 * reach[1:] + 1))), np.int64)
-    for slab in slabs(volume, comm, halo=(0, int(reach[0]))):
-        total += together(comm, partial(_of_slab, slab, len(volume.names), reach))
-    total = comm.allreduce(total)
+    count = partial(_of_slab, phases=len(volume.names), reach=reach)
+    total = slab_sum(volume, comm, count, halo=(0, int(reach[0])))
     steps = np.meshgrid(np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:]), indexing="ij")
     pairs = math.prod(n - np.abs(step) for n, step in zip(volume.shape, steps, strict=True))
     apart = np.sqrt(sum((step * h) ** 2 for step, h in zip(steps, size, strict=True)))
     width = float(size.max())
-    shell = np.rint(apart / width).astype(int)
-    inside = apart <= farthest
+    inside = apart <= farthest  # in every shell up to there are steps, those along the longest edge
+    shell = np.rint(apart[inside] / width).astype(int)
     # Opposite steps are one, but those in the plane of the first layer are both there.
-    weight = np.where(steps[0] > 0, 2.0, 1.0) * inside * pairs
-    count = np.bincount(shell.ravel(), weight.ravel())
+    weight = (np.where(steps[0] > 0, 2.0, 1.0) * pairs)[inside]
+    weights = np.bincount(shell, weight)
     share = total / np.maximum(pairs, 1)
-    mean = np.stack([np.bincount(shell.ravel(), (weight * part).ravel()) / count for part in share])
-    distance = np.bincount(shell.ravel(), (weight * apart).ravel()) / count
+    mean = np.stack([np.bincount(shell, weight * part[inside]) / weights for part in share])
+    distance = np.bincount(shell, weight * apart[inside]) / weights
     middle = (0, *reach[1:])
     along = []
     for axis in range(volume.dim):
@@ -72,10 +69,10 @@ def _of_slab(slab: Slab, phases: int, reach: Numbers) -> Numbers:
 
 def _pairs(here: Flags, ahead: Flags, reach: Numbers) -> Numbers:
     """Pairs of voxels of a phase, from a slab's own to those a step away, for each step."""
-    shape = [len(here) + 2 * int(reach[0]), *(n + int(r) for n, r in zip(here.shape[1:], reach[1:], strict=True))]
-    shape = [fft.next_fast_len(n, real=True) for n in shape]
     if not here.size:
         return np.zeros((reach[0] + 1, *(2 * reach[1:] + 1)), np.int64)
+    shape = [len(here) + 2 * int(reach[0]), *(n + int(r) for n, r in zip(here.shape[1:], reach[1:], strict=True))]
+    shape = [fft.next_fast_len(n, real=True) for n in shape]
     first, second = (fft.rfftn(part.astype(np.float64), shape) for part in (here, ahead))
     found = fft.irfftn(np.conj(first) * second, shape)
     rows = [np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:])]

@@ -59,6 +59,8 @@ def test_correlation_is_that_of_shifted_images(monkeypatch):
             for step in range(1, along.shape[1]):
                 low, high = (np.moveaxis(one, axis, 0)[part] for part in (slice(None, -step), slice(step, None)))
                 assert along[value, step] == pytest.approx((low & high).mean())
+    assert np.isfinite(found.mean).all()
+    assert (np.diff(found.distance) > 0).all()
 
 
 def boolean_model(n, radius, share, seed):
