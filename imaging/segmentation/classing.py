@@ -25,12 +25,12 @@ Place = tuple[NDArray[np.intp], ...]  # (rows, columns) of voxels in a slice
 
 
 class Classes(Protocol):
-    """The phase of each region."""
+    """The phase of each region, of a run of them at a time: a pass by blocks asks for those of each block."""
 
-    def phases(self, favoured: Favoured | None) -> Phases:
+    def phases(self, favoured: Favoured | None, part: slice) -> Phases:
         """(regions,) index of each one's phase, with a phase favoured or not."""
 
-    def margins(self) -> Singles:
+    def margins(self, part: slice) -> Singles:
         """(regions,) how far each is from belonging to another."""
 
 
@@ -50,30 +50,38 @@ class ByRegions:
 
     def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
         """See Decision."""
-        phases = self.classes.phases(favoured)
-        return np.stack([self._layer(*layer, phases, favoured) for layer in self._read(layers)])
+        phases = self.classes.phases(favoured, self._part(layers))
+        mean = self._means(layers)
+        return np.stack([self._layer(*layer, phases, mean, favoured) for layer in self._read(layers)])
 
     def margin(self, layers: Layers) -> Singles:
         """See Decision."""
-        margins, phases = self.classes.margins(), self.classes.phases(None)
+        part, mean = self._part(layers), self._means(layers)
+        margins, phases = self.classes.margins(part), self.classes.phases(None, part)
         out = []
         for grey, numbers in self._read(layers):
             margin = margins[numbers]
             for own, other, here in self._borders(numbers, phases):
-                near = self._nearness(grey[here], own, other)
+                near = _nearness(grey[here], mean[own], mean[other])
                 margin[here] = np.minimum(margin[here], np.maximum(0.5 - near, 0.0))
             out.append(margin)
         return np.stack(out)
 
-    def _read(self, layers: Layers) -> list[tuple[Singles, Numbers]]:
-        """Grey values and numbers of regions of each slice of a block."""
-        grey, regions = self.grey.values()[layers.write], self.regions.volume.values()[layers.write]
-        return [
-            (own, numbers + start)
-            for own, numbers, start in zip(grey, regions, self.regions.start[layers.write], strict=True)
-        ]
+    def _part(self, layers: Layers) -> slice:
+        """The regions of a block, which follow each other."""
+        return slice(int(self.regions.start[layers.first]), int(self.regions.start[layers.last]))
 
-    def _layer(self, grey: Singles, numbers: Numbers, phases: Phases, favoured: Favoured | None) -> Phases:
+    def _means(self, layers: Layers) -> Array:
+        """Mean grey values of the regions of a block."""
+        return self.regions.features[self._part(layers), 0]
+
+    def _read(self, layers: Layers) -> list[tuple[Singles, Numbers]]:
+        """Grey values and numbers of regions, counted within the block, of each of its slices."""
+        grey, regions = self.grey.values()[layers.write], self.regions.volume.values()[layers.write]
+        starts = self.regions.start[layers.write] - self.regions.start[layers.first]
+        return [(own, numbers + start) for own, numbers, start in zip(grey, regions, starts, strict=True)]
+
+    def _layer(self, grey: Singles, numbers: Numbers, phases: Phases, mean: Array, favoured: Favoured | None) -> Phases:
         """Phases of a slice."""
         out = phases[numbers]
         if favoured is None:
@@ -83,7 +91,7 @@ class ByRegions:
             gaining = phases[other] if favoured.shift > 0 else phases[own]
             mine = np.flatnonzero(gaining == favoured.phase)
             place = tuple(axis[mine] for axis in here)
-            near = self._nearness(grey[place], own[mine], other[mine])
+            near = _nearness(grey[place], mean[own[mine]], mean[other[mine]])
             closer = near > nearest[place]
             place = tuple(axis[closer] for axis in place)
             nearest[place] = near[closer]
@@ -103,11 +111,11 @@ class ByRegions:
                 beside = tuple(index + (part.start or 0) for index, part in zip(border, there, strict=True))
                 yield numbers[place], numbers[beside], place
 
-    def _nearness(self, grey: Singles, own: Numbers, other: Numbers) -> Array:
-        """Where grey values are between the means of their own region, 0, and of another, 1."""
-        mean = self.regions.features[:, 0]
-        span = mean[other] - mean[own]
-        return (grey - mean[own]) / np.where(span == 0, np.inf, span)
+
+def _nearness(grey: Singles, own: Array, other: Array) -> Array:
+    """Where grey values are between the means of their own region, 0, and of another, 1."""
+    span = other - own
+    return (grey - own) / np.where(span == 0, np.inf, span)
 
 
 # --- rules ---
@@ -130,37 +138,39 @@ class ByRules:
     names: tuple[str, ...]
     contrast: float  # that shifts of grey values are counted in
 
-    def phases(self, favoured: Favoured | None) -> Phases:
+    def phases(self, favoured: Favoured | None, part: slice) -> Phases:
         """See Classes. Bounds of a favoured phase are widened, those of the others narrowed."""
-        plain = self._first_fit(None)
-        return plain if favoured is None else np.where(self._fits(favoured), self._first_fit(favoured), plain)
+        plain = self._first_fit(None, part)
+        if favoured is None:
+            return plain
+        return np.where(self._fits(favoured, part), self._first_fit(favoured, part), plain)
 
-    def margins(self) -> Singles:
+    def margins(self, part: slice) -> Singles:
         """See Classes: the largest of some shifts that changes nothing."""
-        plain = self.phases(None)
+        plain = self.phases(None, part)
         margin = np.zeros(len(plain), np.float32)
         same = np.ones(len(plain), bool)
         for step in STEPS:
             for phase in range(max(rule.phase for rule in self.rules) + 1):
                 for sign in (-1, 1):
-                    same &= self.phases(Favoured(phase, sign * step)) == plain
+                    same &= self.phases(Favoured(phase, sign * step), part) == plain
             margin[same] = step
         margin[same] = 1.0
         return margin
 
-    def _first_fit(self, favoured: Favoured | None) -> Phases:
-        out = np.zeros(len(self.features), np.uint8)
+    def _first_fit(self, favoured: Favoured | None, part: slice) -> Phases:
+        out = np.zeros(len(self.features[part]), np.uint8)
         for rule in self.rules[::-1]:
-            out[self._fit(rule, favoured)] = rule.phase
+            out[self._fit(rule, favoured, part)] = rule.phase
         return out
 
-    def _fits(self, favoured: Favoured | None) -> Flags:
-        return np.any([self._fit(rule, favoured) for rule in self.rules], axis=0)
+    def _fits(self, favoured: Favoured | None, part: slice) -> Flags:
+        return np.any([self._fit(rule, favoured, part) for rule in self.rules], axis=0)
 
-    def _fit(self, rule: Rule, favoured: Favoured | None) -> Flags:
-        fits = np.ones(len(self.features), bool)
+    def _fit(self, rule: Rule, favoured: Favoured | None, part: slice) -> Flags:
+        fits = np.ones(len(self.features[part]), bool)
         for name, low, high in rule.bounds:
-            value = self.features[:, self.names.index(name)]
+            value = self.features[part, self.names.index(name)]
             unit = 0.0 if name == "size" else 1.0 if name.startswith(SHARES) else self.contrast
             wider = 0.0
             if favoured is not None:
@@ -189,7 +199,7 @@ def by_rules(rules: tuple[Rule, ...], regions: Regions, counted: Histogram, phas
                 )
     contrast = (counted.quantile(0.95) - counted.quantile(0.05)) / max(1, phases - 1)
     classes = ByRules(rules, regions.features, regions.names, contrast)
-    left = ~classes._fits(None)
+    left = ~classes._fits(None, slice(None))
     if left.any():
         example = ", ".join(
             f"{name} = {value:.4g}" for name, value in zip(regions.names, regions.features[left][0], strict=True)
@@ -215,17 +225,17 @@ class ByForest:
     importance: dict[str, float]  # of each feature
     unit: float  # votes that count as much as a shift of 1
 
-    def phases(self, favoured: Favoured | None) -> Phases:
+    def phases(self, favoured: Favoured | None, part: slice) -> Phases:
         """See Classes."""
-        votes = self.votes
+        votes = self.votes[part]
         if favoured is not None:
             votes = votes.copy()
             votes[:, favoured.phase] += np.float32(2 * self.unit * favoured.shift)
         return votes.argmax(axis=1).astype(np.uint8)
 
-    def margins(self) -> Singles:
+    def margins(self, part: slice) -> Singles:
         """See Classes: half the difference of the votes of the first and the second phase, per unit."""
-        ordered = np.sort(self.votes, axis=1)
+        ordered = np.sort(self.votes[part], axis=1)
         return (0.5 / self.unit * (ordered[:, -1] - ordered[:, -2])).astype(np.float32)
 
 

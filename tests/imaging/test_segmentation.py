@@ -8,9 +8,10 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
+from microlith.imaging.segmentation.classing import ByRegions, Rule, by_rules
 from microlith.imaging.segmentation.cleanup import cleaned
 from microlith.imaging.segmentation.corrections import Background, Destripe, NonLocalMeans, SliceBrightness
-from microlith.imaging.segmentation.disk_volumes import Workshop
+from microlith.imaging.segmentation.disk_volumes import Layers, Workshop
 from microlith.imaging.segmentation.filters import Gaussian, Median, filtered
 from microlith.imaging.segmentation.histogram import Histogram, histogram
 from microlith.imaging.segmentation.options import CleanupOptions, Extent, Size
@@ -168,6 +169,24 @@ def test_a_wanted_number_of_regions_sets_the_scale(tmp_path):
     volume.values(writable=True)[:] = grey
     found = cut_and_described(volume, histogram(volume, workshop), RegionOptions(count=60, smallest=4), workshop)
     assert found.start[2] - found.start[1] == pytest.approx(60, rel=0.2)
+
+
+@pytest.mark.parametrize("favoured", [None, Favoured(1, 0.2), Favoured(0, -0.2)])
+def test_regions_of_a_block_are_classed_as_those_of_the_whole(tmp_path, favoured):
+    grey = np.ascontiguousarray(blurred(truth(48, (72, 24, 144)))[-8::2])
+    workshop = Workshop(tmp_path, MPI.COMM_SELF)
+    volume = workshop.new("grey", grey.shape, np.float32)
+    volume.values(writable=True)[:] = grey
+    counted = histogram(volume, workshop)
+    regions = cut_and_described(volume, counted, RegionOptions(smallest=4), workshop)
+    rules = Rule(2, (("mean", 140.0, 999.0),)), Rule(1, (("mean", 75.0, 999.0), ("after_1", 60.0, 999.0))), Rule(0, ())
+    decision = ByRegions(volume, regions, by_rules(rules, regions, counted, 3))
+    whole = Layers(0, 4, 0, 4)
+    parts = [Layers(0, 1, 0, 1), Layers(1, 3, 1, 3), Layers(3, 4, 3, 4)]
+    assert (decision.classed(whole, favoured) == np.concatenate([decision.classed(p, favoured) for p in parts])).all()
+    assert (decision.margin(whole) == np.concatenate([decision.margin(p) for p in parts])).all()
+    assert np.unique(decision.classed(whole, favoured)).tolist() == [0, 1, 2]
+    assert len(np.unique(decision.margin(whole))) > 10
 
 
 # --- clean-up ---
