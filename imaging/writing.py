@@ -62,12 +62,18 @@ def replace_file(temporary: Path, path: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> InputError:
     """The sentence about a file or folder that can't be written: missing permission, full disk and the like."""
-    if path.parent.name.startswith(
-        (UNFINISHED, COMPLETE)
-    ):  # the user knows the result folder, not the hidden one in it
-        path = path.parent.parent / path.name
     reason = (error.strerror or str(error)).lower()
-    return InputError(f"{path}: can't write here ({reason}); free or allow the space, or name another folder with -o")
+    return InputError(
+        f"{as_known(path)}: can't write here ({reason}); free or allow the space, or name another folder with -o"
+    )
+
+
+def as_known(path: Path) -> Path:
+    """A path without the hidden folder of unfinished files: the user knows the result folder that it is in."""
+    for hidden in path.parents:
+        if hidden.name.startswith((UNFINISHED, COMPLETE)):
+            return hidden.parent / path.relative_to(hidden)
+    return path
 
 
 def write_text(path: Path, text: str) -> None:

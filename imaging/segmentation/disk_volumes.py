@@ -5,6 +5,7 @@ written by one pass is read by the next, by any rank; the files therefore lie wh
 """
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.errors import InputError
 from microlith.imaging.image.passes import share
 from microlith.imaging.parallel.collective import on_first_rank, together
+from microlith.imaging.writing import cannot_write
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -88,15 +89,18 @@ class Workshop:
         """An empty volume; one of the same name is overwritten; collective.
 
         Raises:
-            InputError: The file can't be made.
+            InputError: The file can't be made, or the disk has no space for it.
         """
         volume = DiskVolume(self.folder / f"{name}.npy", shape)
 
         def make() -> None:
             try:
                 np.lib.format.open_memmap(volume.path, "w+", np.dtype(dtype), shape).flush()
+                # Without its blocks the file is a hole, and a full disk would end the process where it is filled.
+                with volume.path.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, volume.path.stat().st_size)
             except OSError as error:
-                raise InputError(f"{volume.path}: can't write here ({error.strerror}); free the space") from error
+                raise cannot_write(volume.path, error) from error
 
         on_first_rank(self.comm, make)
         return volume

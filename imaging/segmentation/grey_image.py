@@ -20,13 +20,15 @@ from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.imaging.readers.open import IMAGE_KEY, open_image
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
+from microlith.imaging.writing import as_known
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
 FEW = 16  # distinct values up to which an image is rather one of labels
 SAMPLE = 200_000  # voxels among which they are looked for first
-ON_DISK = 20  # bytes a voxel: three volumes of 32-bit numbers, and some of labels
+ON_DISK = 14  # bytes a voxel: grey values before and after the filters, regions, labels, margin
+OF_MOVED = 2  # the same for each phase of which there are two more label images
 IN_MEMORY = 60  # bytes a voxel of one layer, where filters are at work on it
 
 
@@ -78,12 +80,13 @@ def open_grey(source: ImageSource, comm: "Comm") -> GreyImage:
     return GreyImage(mine, crop, 2 if flat else 3, layered, edges, origin)  # type: ignore[arg-type]
 
 
-def refuse_too_large(image: GreyImage, workshop: Workshop, on_one_rank: int) -> None:
+def refuse_too_large(image: GreyImage, workshop: Workshop, moved: int, on_one_rank: int) -> None:
     """Refuse an image whose files don't fit on the disk, or of which some layers don't fit into memory; collective.
 
     Args:
         image: The image.
         workshop: Where its files are to lie.
+        moved: Phases of which two more label images are made.
         on_one_rank: Bytes a voxel that a step needs which is done by the first rank for the whole image.
 
     Raises:
@@ -95,10 +98,12 @@ def refuse_too_large(image: GreyImage, workshop: Workshop, on_one_rank: int) -> 
         layer = voxels // image.shape[0]
         size = " x ".join(map(str, image.shape[::-1]))
         free = shutil.disk_usage(workshop.folder).free
-        if ON_DISK * voxels > free:
+        files = (ON_DISK + OF_MOVED * moved) * voxels
+        if files > free:
             raise InputError(
-                f"{IMAGE_KEY}: {size} voxels take {_giga(ON_DISK * voxels)} of files while they are segmented, and "
-                f"{workshop.folder.parent} has {_giga(free)} free; crop the image, or name another folder with -o"
+                f"{IMAGE_KEY}: {size} voxels take {_giga(files)} of files while they are segmented, and "
+                f"{as_known(workshop.folder).parent} has {_giga(free)} free; crop the image, or name another folder "
+                "with -o"
             )
         memory = available_memory()
         needed = max(IN_MEMORY * layer * workshop.comm.size, on_one_rank * voxels)

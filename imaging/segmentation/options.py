@@ -85,3 +85,8 @@ class SegmentOptions:
     scribbles: Scribbles | None = None
     cleanup: CleanupOptions = field(default_factory=CleanupOptions)
     certainty: Certainty = field(default_factory=Certainty)
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """Phases of which two more label images are made."""
+        return self.certainty.phases or self.phases

@@ -99,7 +99,7 @@ def segmented(
     margin = workshop.new("margin", image.shape, np.uint8)
     workshop.fill(margin, lambda layers: _percent(decision.margin(layers)), decision.halo)
     pairs = {}
-    for phase in options.certainty.phases or options.phases:
+    for phase in options.moved:
         index = options.phases.index(phase)
         smaller, larger = (
             _labels(f"{side}-{index}", decision, Favoured(index, sign * options.certainty.shift), image, workshop, tell)

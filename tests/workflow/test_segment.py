@@ -1,6 +1,7 @@
 """The command segment: from grey values to labels that other commands take, and what it says of wrong input."""
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -344,6 +345,18 @@ def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch, c
     monkeypatch.setattr("microlith.imaging.segmentation.grey_image.available_memory", lambda: 1e4)
     assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
     assert "of memory" in capsys.readouterr().err
+
+
+def test_each_phase_that_is_moved_takes_space_on_the_disk(tmp_path, bare, monkeypatch, capsys):
+    path = write_segmentation(tmp_path, _two(), TWO + 'method = "otsu"\n')
+    usage = shutil.disk_usage(tmp_path)._replace(free=17 * _two().size)
+    monkeypatch.setattr("microlith.imaging.segmentation.grey_image.shutil.disk_usage", lambda _: usage)
+    assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "of files while they are segmented" in said
+    assert f"{tmp_path / 'out'} has" in said
+    path.write_text(path.read_text() + '[certainty]\nphases = ["dark"]\n')
+    assert cli.main(["segment", str(path), "-o", str(tmp_path / "out"), "-q"]) == 0
 
 
 # --- what depends on it ---

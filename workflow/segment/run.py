@@ -142,10 +142,9 @@ def performed(request: Request, work: Path, stages: Stages, comm: MPI.Intracomm)
             for sentence in image.origin.warnings if comm.rank == 0 else ():
                 log.warning("%s: %s", request.path, printable(sentence, LONGEST_SENTENCE))
             workshop = Workshop(work, comm)
-            refuse_too_large(image, workshop, BYTES * comm.size if request.options.cleanup else 0)
-            found = segmented(
-                image, request.rescale, request.filters, request.options, workshop, request.few_is_grey, tell
-            )
+            options = request.options
+            refuse_too_large(image, workshop, len(options.moved), BYTES * comm.size if options.cleanup else 0)
+            found = segmented(image, request.rescale, request.filters, options, workshop, request.few_is_grey, tell)
     except InputError as error:
         if not str(error).startswith("["):
             raise
@@ -156,8 +155,9 @@ def performed(request: Request, work: Path, stages: Stages, comm: MPI.Intracomm)
         "image": provenance.image_entries(),
     }
     told = head | report.entries(request, found)
-    told["warnings"] = [*image.origin.warnings, *report.warnings(told)]
-    for sentence in report.warnings(told) if comm.rank == 0 else ():
+    warnings = report.warnings(told)
+    told["warnings"] = [*image.origin.warnings, *warnings]
+    for sentence in warnings if comm.rank == 0 else ():
         log.warning("%s: %s", request.path, sentence)
     return found, told
 
