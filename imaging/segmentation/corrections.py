@@ -11,6 +11,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
+from microlith.imaging.errors import InputError
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Workshop
 from microlith.imaging.segmentation.filters import Edges, Work
 from microlith.imaging.typing import Array, Singles
@@ -138,8 +139,17 @@ class Background:
         return 0
 
     def prepared(self, grey: DiskVolume, voxel_size: Edges, workshop: Workshop) -> tuple[Work, str]:
-        """See Filter. Each slice is fitted; of the coefficients of all slices the median counts."""
+        """See Filter. Each slice is fitted; of the coefficients of all slices the median counts.
+
+        Raises:
+            InputError: There are too few rows or columns for the degree.
+        """
         rows, columns = grey.shape[1:]
+        if min(rows, columns) <= self.degree:
+            raise InputError(
+                f"[filters] background: slices of {columns} x {rows} voxels (x, y) tell no polynomial of degree "
+                f"{self.degree}; choose {min(rows, columns) - 1} at most"
+            )
         powers = [(i, j) for i, j in product(range(self.degree + 1), repeat=2) if 0 < i + j <= self.degree]
         y, x = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in (rows, columns))
         legendre = partial(np.polynomial.legendre.legvander, deg=self.degree)

@@ -1,5 +1,7 @@
 """Filters, thresholds and clean-up of a segmentation, each against what it has to do."""
 
+import errno
+
 import cc3d
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from scipy import ndimage
 
 from mpi4py import MPI
 
+from microlith.imaging.errors import InputError
 from microlith.imaging.segmentation.classing import ByRegions, Rule, by_rules
 from microlith.imaging.segmentation.cleanup import cleaned
 from microlith.imaging.segmentation.corrections import Background, Destripe, NonLocalMeans, SliceBrightness
@@ -18,6 +21,7 @@ from microlith.imaging.segmentation.options import CleanupOptions, Extent, Size
 from microlith.imaging.segmentation.regions import RegionOptions, cut_and_described
 from microlith.imaging.segmentation.rescaling import _weights
 from microlith.imaging.segmentation.thresholds import Cuts, Favoured, otsu, settled
+from microlith.imaging.writing import UNFINISHED
 
 VOXEL = (2e-8, 1e-8, 1e-8)
 
@@ -75,6 +79,31 @@ def test_steps_between_slices_are_taken_out(tmp_path, sample):
     rest = (found - grey).mean(axis=(1, 2))
     assert np.std(rest) < 0.4 * np.std(steps)
     assert np.std(np.diff(rest)) < 0.1 * np.std(np.diff(steps[:, 0, 0]))
+
+
+def test_files_of_volumes_have_their_space_before_they_are_filled(tmp_path):
+    """A page of a hole for which the disk has no room would end the process with SIGBUS."""
+    volume = Workshop(tmp_path, MPI.COMM_SELF).new("grey", (20, 100, 100), np.float32)
+    assert volume.path.stat().st_blocks * 512 >= volume.values().nbytes
+
+
+def test_a_full_disk_is_told_with_the_folder_that_the_user_knows(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    folder = tmp_path / "out" / f"{UNFINISHED}1" / ".volumes"
+    folder.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"out/\.volumes/grey\.npy: can't write here \(no space left on device\)"):
+        Workshop(folder, MPI.COMM_SELF).new("grey", (2, 3, 4), np.float32)
+
+
+def test_a_background_of_too_high_a_degree_is_refused(tmp_path):
+    with pytest.raises(InputError, match="choose 2 at most"):
+        _filtered(tmp_path, np.random.default_rng(0).normal(100, 10, (4, 3, 30)), Background(6))
+    assert np.isfinite(
+        _filtered(tmp_path, np.random.default_rng(0).normal(100, 10, (4, 3, 30)), Background(2))[0]
+    ).all()
 
 
 def test_uneven_background_is_taken_out(tmp_path):
