@@ -115,6 +115,7 @@ def test_different_voxels_are_told(analyses, tmp_path, capsys):
         (["a={first}", "b={folder}"], "there is neither analysis.json nor summary.json"),
         (["a={first}", "b={first}", "--reference", "c"], "--reference c: there is no such state; choose one of a, b"),
         (["={first}", "b={first}"], "expected NAME=RESULTS"),
+        (["a={first}", "a={after}", "b={first}"], "both hold volume_fraction.pore; one state has one of a kind"),
         (["a={first}", "b={broken}"], "can't be read as results of microlith"),
         (["a={first}", "b={foreign}"], "expected results of microlith"),
     ],
@@ -125,6 +126,7 @@ def test_what_is_refused(analyses, tmp_path, monkeypatch, capsys, asked, words):
     (tmp_path / "foreign.json").write_text('{"a": 1}')
     places = {
         "first": analyses / "before-analysis",
+        "after": analyses / "after-analysis",
         "folder": analyses,
         "broken": "broken.json",
         "foreign": "foreign.json",

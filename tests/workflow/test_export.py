@@ -167,6 +167,22 @@ def test_meshes(slab, tmp_path, suffix):
     kind = "triangle" if dim == 2 else "tetra"
     assert [block.type for block in mesh.cells] == [kind]
     assert np.ptp(mesh.points, axis=0)[0] == pytest.approx(0.6)
+    assert len(mesh.cells[0]) == pyvista.read(export(results, tmp_path / "c.vtu")).n_cells  # of any degree
+
+
+def test_surfaces_keep_both_sides_of_a_jump(tmp_path):
+    """At an interface with a partition of 3, points that lie on each other have concentrations of their own."""
+    more = PHASES.replace('role = "barrier"', 'role = "transport"\ndiffusivity = "2e-14 m^2/s"\ninitial = "0 mol/L"')
+    jump = '[[interfaces]]\nbetween = ["sei", "particle"]\npartition = 3.0\n'
+    results = run_case(write_case(tmp_path, phases=more, time=LATE, more=jump))
+    surface = pyvista.read(export(results, tmp_path / "c.vtp"))
+    points, place = np.unique(np.round(surface.points, 9), axis=0, return_inverse=True)
+    low, high = np.full(len(points), np.inf), np.zeros(len(points))
+    np.minimum.at(low, place.ravel(), surface["concentration"])
+    np.maximum.at(high, place.ravel(), surface["concentration"])
+    ratio = high / low
+    assert ratio.max() == pytest.approx(3.0, rel=1e-3)
+    assert (ratio > 2.9).sum() > 50
 
 
 def test_one_phase_of_two(electrode, tmp_path):
@@ -186,12 +202,13 @@ def test_one_phase_of_two(electrode, tmp_path):
         (["--to", "a.vtu", "--time", "3 m"], '--time: expected a time such as "10 s", or "all"'),
         (["--to", "none/a.vtu"], "--to none/a.vtu: there is no folder none"),
         (["--to", "there.vtu"], "there.vtu: this file exists already"),
+        (["--to", "there.xdmf"], "there.h5 exists already"),
     ],
 )
 def test_what_is_refused(electrode, tmp_path, monkeypatch, capsys, options, words):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "there.vtu").write_text("mine")
+    for ending in ("vtu", "h5"):
+        (tmp_path / f"there.{ending}").write_text("mine")
     assert main(["export", str(electrode), *options]) == 2
     assert words in capsys.readouterr().err
-    assert [p.name for p in tmp_path.iterdir()] == ["there.vtu"]
-    assert (tmp_path / "there.vtu").read_text() == "mine"
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"there.vtu": "mine", "there.h5": "mine"}

@@ -4,13 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from microlith.workflow.commands.arguments import (
-    Commands,
-    add_case,
-    add_output_folder,
-    check_output_folder,
-    default_output,
-)
+from microlith.workflow.commands.arguments import Commands, add_case, add_output_folder, output_of
 from microlith.workflow.console.launch import Ranks
 
 if TYPE_CHECKING:
@@ -37,7 +31,4 @@ def _ready(options: argparse.Namespace) -> "tuple[Case, Path]":
     from microlith.workflow.case.read import load_case
 
     case = load_case(options.case, transient=False)
-    name = default_output(options.case)
-    output = options.output or name.with_name(f"{name.name}-analysis")
-    check_output_folder(output, options.force, "analyze")
-    return case, output
+    return case, output_of(options, "analysis", "analyze")

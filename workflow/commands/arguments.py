@@ -162,6 +162,18 @@ def _is_there(path: Path) -> bool:
     return True
 
 
+def output_of(options: argparse.Namespace, kind: str, writer: "Writer") -> Path:
+    """The folder that is asked for, or results/NAME-KIND; refused where it can't be written.
+
+    Raises:
+        InputError: As said.
+    """
+    name = default_output(options.case)
+    output: Path = options.output or name.with_name(f"{name.name}-{kind}")
+    check_output_folder(output, options.force, writer)
+    return output
+
+
 def default_output(case: Path) -> Path:
     """Where the results of a case file go: results/NAME, of its folder if it is case.toml, else of itself."""
     name = case.stem if case.name != CASE_NAME else case.absolute().resolve().parent.name

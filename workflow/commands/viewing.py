@@ -108,6 +108,11 @@ def export(options: argparse.Namespace, ranks: Ranks) -> None:
 
     def write() -> None:
         check_output_file(options, EXPORTS, "--to")
+        beside = options.output.with_suffix(".h5")  # of .xdmf, for the numbers
+        if options.output.suffix == ".xdmf" and beside.exists() and not options.force:
+            raise InputError(
+                f"--to {options.output}: {beside} exists already; choose another name, or overwrite with --force"
+            )
         every = options.time == "all"
         time = None if options.time is None or every else _seconds(options.time)
         export(options.results, options.output, time, every, options.phase)

@@ -50,8 +50,8 @@ def print_comparison(found: Comparison) -> None:
         "number", *(state.name for state in found.states), title=f"changes against {found.states[found.reference].name}"
     )
     for row in found.rows:
-        both = zip(row.figures, row.changes, strict=True)
-        cells = [said(row, figure, change) + ("*" if change and change.exceeds else "") for figure, change in both]
+        both = zip(row.numbers, row.changes, strict=True)
+        cells = [said(row, number, change) + ("*" if change and change.exceeds else "") for number, change in both]
         table.add_row(" ".join(part for part in (row.name, said_unit(row)) if part), *cells)
     console = table_console()
     console.print(table)

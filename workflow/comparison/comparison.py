@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from microlith.imaging.errors import InputError
-from microlith.workflow.comparison.sources import Figure, State
+from microlith.workflow.comparison.sources import State
+from microlith.workflow.measurements.findings import Number
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Row:
     name: str
     unit: str
     definition: str
-    figures: tuple[Figure | None, ...]  # None: the state has no such number
+    numbers: tuple[Number | None, ...]  # None: the state has no such number
     changes: tuple[Change | None, ...]  # against the reference; None for itself and where either has none
 
 
@@ -58,7 +59,7 @@ def compared(states: Sequence[State], reference: str | None = None) -> Compariso
     if reference is not None and reference not in names:
         raise InputError(f"--reference {reference}: there is no such state; choose one of {', '.join(names)}")
     base = 0 if reference is None else names.index(reference)
-    keys = list(dict.fromkeys(key for state in states for key in state.figures))
+    keys = list(dict.fromkeys(key for state in states for key in state.numbers))
     rows = tuple(_row(key, states, base) for key in keys)
     if not any(change is not None for row in rows for change in row.changes):
         raise InputError("these results have no number in common with the reference; name results of the same commands")
@@ -66,22 +67,22 @@ def compared(states: Sequence[State], reference: str | None = None) -> Compariso
 
 
 def _row(key: str, states: Sequence[State], base: int) -> Row:
-    figures = tuple(state.figures.get(key) for state in states)
-    known = [figure for figure in figures if figure is not None]
-    units = {figure.unit for figure in known}
+    numbers = tuple(state.numbers.get(key) for state in states)
+    known = [number for number in numbers if number is not None]
+    units = {number.unit for number in known}
     if len(units) > 1:
         raise InputError(
             f"{key}: its unit is {' and '.join(sorted(units))} in these results; images of one dimension only"
         )
-    first = figures[base]
+    first = numbers[base]
     changes = tuple(
-        None if i == base or first is None or figure is None else _change(first, figure)
-        for i, figure in enumerate(figures)
+        None if i == base or first is None or number is None else _change(first, number)
+        for i, number in enumerate(numbers)
     )
-    return Row(key, known[0].unit, known[0].definition, figures, changes)
+    return Row(key, known[0].unit, known[0].definition, numbers, changes)
 
 
-def _change(first: Figure, other: Figure) -> Change:
+def _change(first: Number, other: Number) -> Change:
     difference = other.value - first.value
     relative = difference / abs(first.value) if first.value and math.isfinite(difference) else None
     if first.error is None or other.error is None:

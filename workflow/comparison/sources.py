@@ -2,8 +2,8 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,21 @@ import numpy as np
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
+from microlith.workflow.measurements.findings import Number
 from microlith.workflow.results.folder import ANALYSIS, CURVES, ERRORS, SUMMARY, finish_if_free
 from microlith.workflow.results.read import read_curves, read_summary
 
 DRAWN = ("profile", "distribution")  # kinds of tables whose columns are curves over the first one
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number of one state."""
-
-    value: float
-    unit: str
-    error: float | None = None  # of its own; None: not known
-    definition: str = ""
+OF_REGION = (  # keys of value and error in summary.json, unit, and name
+    ("final", "final_error", "mol/m^3", "last mean concentration"),
+    ("t50_s", "t50_error_s", "s", "t50"),
+    ("t90_s", "t90_error_s", "s", "t90"),
+)
+ALONG_AXIS = (  # key in the file of deff, unit, and name
+    ("relative_effective_diffusivity", "1", "D_eff / D_phase"),
+    ("effective_diffusivity_m2_per_s", "m^2/s", "D_eff"),
+    ("tortuosity_factor", "1", "tortuosity factor"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class State:
     """All that is known of one state."""
 
     name: str
-    figures: dict[str, Figure]
+    numbers: dict[str, Number]  # by their names
     curves: dict[str, Curve]
     voxel_size: tuple[float, ...] | None  # m, in the order of arrays
 
@@ -57,17 +58,24 @@ def state_of(name: str, paths: Sequence[Path]) -> State:
         paths: Folders of `analyze` and `run`, files of `deff`; at least one.
 
     Raises:
-        InputError: One of them is none of these, or can't be read.
+        InputError: One of them is none of these or can't be read, or two give the same number or curve.
     """
-    figures: dict[str, Figure] = {}
-    curves: dict[str, Curve] = {}
-    voxels: tuple[float, ...] | None = None
-    for path in paths:
-        found = _results(path)
-        figures |= found.figures
-        curves |= found.curves
-        voxels = voxels or found.voxel_size
-    return State(name, figures, curves, voxels)
+    first, *others = [_results(path) for path in paths]
+    for other in others:
+        twice = [key for key, number in other.numbers.items() if first.numbers.get(key, number) != number]
+        twice += [key for key in other.curves if key in first.curves]
+        if twice:
+            raise InputError(
+                f"{name}: {first.name} and {other.name} both hold {twice[0]}; one state has one of a kind, so give "
+                "them names of their own, as in pristine=results/a aged=results/b"
+            )
+        first = State(
+            first.name,
+            first.numbers | other.numbers,
+            first.curves | other.curves,
+            first.voxel_size or other.voxel_size,
+        )
+    return replace(first, name=name)
 
 
 def _results(path: Path) -> State:
@@ -83,9 +91,9 @@ def _results(path: Path) -> State:
             f"{path}: there is neither {ANALYSIS} nor {SUMMARY}; name a folder that microlith analyze or run wrote, or "
             "a file of microlith deff"
         )
-    figures = {key: figure for one in found for key, figure in one.figures.items()}
+    numbers = {key: number for one in found for key, number in one.numbers.items()}
     curves = {key: curve for one in found for key, curve in one.curves.items()}
-    return State(str(path), figures, curves, found[0].voxel_size)
+    return State(str(path), numbers, curves, found[0].voxel_size)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -106,23 +114,24 @@ def _wrong(path: Path, error: Exception) -> InputError:
 def _analysis(folder: Path) -> State:
     entries = _read(folder / ANALYSIS)
     try:
-        figures = {
-            str(name): Figure(
+        numbers = _by_name(
+            Number(
+                str(name),
                 float("nan") if entry["value"] is None else float(entry["value"]),
                 str(entry["unit"]),
-                None if entry["error"] is None else float(entry["error"]),
                 str(entry["definition"]),
+                _float(entry["error"]),
             )
             for name, entry in entries["numbers"].items()
-        }
+        )
         curves: dict[str, Curve] = {}
         for name, table in entries["tables"].items():
             if table["kind"] in DRAWN:
                 curves |= _columns(folder / str(table["file"]), str(name), table["units"])
         voxels = tuple(float(edge) for edge in entries["voxel_size_m"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise _wrong(folder / ANALYSIS, error) from error
-    return State(str(folder), figures, curves, voxels)
+    return State(str(folder), numbers, curves, voxels)
 
 
 def _columns(path: Path, name: str, units: Mapping[str, str]) -> dict[str, Curve]:
@@ -146,43 +155,42 @@ def _run(folder: Path) -> State:
     summary = read_summary(folder)
     times, curves = read_curves(folder / CURVES)
     errors = read_curves(folder / ERRORS)[1] if (folder / ERRORS).is_file() else {}
-    figures = {}
     try:
-        for name, region in summary["regions"].items():
-            for key, unit, word in (
-                ("final", "mol/m^3", "last mean concentration"),
-                ("t50_s", "s", "t50"),
-                ("t90_s", "s", "t90"),
-            ):
-                if region.get(key) is not None:
-                    error = region.get(f"{key.removesuffix('_s')}_error{'_s' if unit == 's' else ''}")
-                    figures[f"{name}: {word}"] = Figure(
-                        float(region[key]), unit, None if error is None else float(error)
-                    )
-        image = summary.get("image", {}).get("voxel_size_m")
-        voxels = None if image is None else tuple(float(edge) for edge in image)
-        of_error = {name: errors[name] for name in curves if name in errors}
+        numbers = _by_name(
+            Number(f"{name}: {word}", float(region[key]), unit, "", _float(region.get(error)))
+            for name, region in summary["regions"].items()
+            for key, error, unit, word in OF_REGION
+            if region.get(key) is not None
+        )
+        edges = summary.get("image", {}).get("voxel_size_m")
+        voxels = None if edges is None else tuple(float(edge) for edge in edges)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _wrong(folder / SUMMARY, error) from error
     lines = {
-        f"concentration: {name}": Curve(times, curve, "time", "s", "mol/m^3", of_error.get(name))
+        f"concentration: {name}": Curve(times, curve, "time", "s", "mol/m^3", errors.get(name))
         for name, curve in curves.items()
     }
-    return State(str(folder), figures, lines, voxels)
+    return State(str(folder), numbers, lines, voxels)
 
 
 def _deff(path: Path, entries: dict[str, Any]) -> State:
     try:
         phase = str(entries["phase"])
-        figures = {f"{phase}: volume fraction (deff)": Figure(float(entries["volume_fraction"]), "1")}
-        for axis, along in entries["axes"].items():
-            for key, unit, word in (
-                ("relative_effective_diffusivity", "1", "D_eff / D_phase"),
-                ("effective_diffusivity_m2_per_s", "m^2/s", "D_eff"),
-                ("tortuosity_factor", "1", "tortuosity factor"),
-            ):
-                if along.get(key) is not None:
-                    figures[f"{phase}: {word} along {axis}"] = Figure(float(along[key]), unit)
+        along = _by_name(
+            Number(f"{phase}: {word} along {axis}", float(found[key]), unit, "")
+            for axis, found in entries["axes"].items()
+            for key, unit, word in ALONG_AXIS
+            if found.get(key) is not None
+        )
+        share = Number(f"{phase}: volume fraction (deff)", float(entries["volume_fraction"]), "1", "")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _wrong(path, error) from error
-    return State(str(path), figures, {}, None)
+    return State(str(path), {share.name: share} | along, {}, None)
+
+
+def _by_name(numbers: Iterable[Number]) -> dict[str, Number]:
+    return {number.name: number for number in numbers}
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)

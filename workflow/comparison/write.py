@@ -13,7 +13,8 @@ import numpy as np
 from microlith.imaging.writing import write_text
 from microlith.workflow.analysis.report import SHOWN
 from microlith.workflow.comparison.comparison import Change, Comparison, Row
-from microlith.workflow.comparison.sources import Curve, Figure
+from microlith.workflow.comparison.sources import Curve
+from microlith.workflow.measurements.findings import Number
 from microlith.workflow.pictures.figure import COLOURS, name_entries, save
 from microlith.workflow.results.folder import COMPARISON, COMPARISON_PAGE
 
@@ -58,8 +59,8 @@ def _write_table(path: Path, found: Comparison) -> None:
     writer.writerow(head)
     for row in found.rows:
         cells: list[str] = [row.name, row.unit]
-        for i, (figure, change) in enumerate(zip(row.figures, row.changes, strict=True)):
-            cells += ["", ""] if figure is None else [_number(figure.value), _number(figure.error)]
+        for i, (number, change) in enumerate(zip(row.numbers, row.changes, strict=True)):
+            cells += ["", ""] if number is None else [_number(number.value), _number(number.error)]
             if i != found.reference:
                 cells += ["", ""] if change is None else [_number(change.relative), _said(change.exceeds)]
         writer.writerow(cells)
@@ -95,10 +96,10 @@ def _draw(folder: Path, found: Comparison) -> list[str]:
 
 
 def _draw_page(path: Path, found: Comparison, names: list[str]) -> None:
-    from matplotlib.figure import Figure as Page
+    from matplotlib.figure import Figure
 
     rows = math.ceil(len(names) / COLUMNS)
-    page = Page(figsize=(9.0, 2.9 * rows + 0.5), dpi=150, layout="constrained")
+    page = Figure(figsize=(9.0, 2.9 * rows + 0.5), dpi=150, layout="constrained")
     panels = page.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
         _draw_panel(axes, found, name)
@@ -175,13 +176,13 @@ number where it is known.</p>
 def _cells(row: Row) -> str:
     unit = f' <span class="unit">{html.escape(said_unit(row))}</span>'
     name = f'<td title="{html.escape(row.definition)}">{html.escape(row.name)}{unit}</td>'
-    cells = "".join(_cell(row, *both) for both in zip(row.figures, row.changes, strict=True))
+    cells = "".join(_cell(row, *both) for both in zip(row.numbers, row.changes, strict=True))
     return f"<tr>{name}{cells}</tr>"
 
 
-def _cell(row: Row, figure: Figure | None, change: Change | None) -> str:
+def _cell(row: Row, number: Number | None, change: Change | None) -> str:
     kind = ' class="exceeds"' if change is not None and change.exceeds else ""
-    return f"<td{kind}>{said(row, figure, change)}</td>"
+    return f"<td{kind}>{said(row, number, change)}</td>"
 
 
 def said_unit(row: Row) -> str:
@@ -189,14 +190,14 @@ def said_unit(row: Row) -> str:
     return SHOWN.get(row.unit, (1.0, row.unit))[1]
 
 
-def said(row: Row, figure: Figure | None, change: Change | None) -> str:
+def said(row: Row, number: Number | None, change: Change | None) -> str:
     """A number in that unit with its error and its change, such as "3.62 ± 0.05 (−12.3 %)"."""
-    if figure is None or not math.isfinite(figure.value):
+    if number is None or not math.isfinite(number.value):
         return ""
     scale = SHOWN.get(row.unit, (1.0, ""))[0]
-    text = f"{scale * figure.value:.4g}"
-    if figure.error is not None:
-        text += f" ± {scale * figure.error:.2g}"
+    text = f"{scale * number.value:.4g}"
+    if number.error is not None:
+        text += f" ± {scale * number.error:.2g}"
     if change is not None and change.relative is not None:
         text += f" ({100.0 * change.relative:+.1f} %)"
     return text.replace("-", "−")

@@ -14,13 +14,12 @@ from microlith.workflow.export.voxels import write_nrrd, write_tiff
 
 
 def _write_mesh(path: Path, source: Source) -> None:
-    """The mesh without concentrations: corners of the cells only."""
-    results = source.results
-    cells = results.cells[source.cells()]
-    used, corner = np.unique(cells, return_inverse=True)
-    points = results.points[used][:, : results.dim].astype(np.float64)
-    corner = corner.reshape(cells.shape)
-    write_cells(path, points, NAMES[results.cell_type], corner, results.phase[source.cells()], results.names)
+    """The mesh without concentrations: the cells that were solved on, straight."""
+    grid = source.mesh()
+    kind = NAMES[int(grid.celltypes[0])]
+    cells = grid.cell_connectivity.reshape(grid.n_cells, -1)
+    points = np.asarray(grid.points[:, : source.results.dim], dtype=np.float64)
+    write_cells(path, points, kind, cells, np.asarray(grid.cell_data["phase"]), source.results.names)
 
 
 WRITERS = {

@@ -25,10 +25,6 @@ def write_vtu(path: Path, source: Source) -> None:
     grid.field_data["phases"] = list(source.results.names)
     grid.field_data["time_s"] = np.array([source.times[0]])
     grid.field_data["unit"] = ["points in um, concentration in mol/m^3"]
-    for name in ("vtkOriginalPointIds", "vtkOriginalCellIds"):
-        for data in (grid.point_data, grid.cell_data):
-            if name in data:
-                del data[name]
     with whole_file(path) as temporary:
         grid.save(temporary, binary=True)
 

@@ -11,7 +11,7 @@ import numpy as np
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Numbers
 from microlith.workflow.results.folder import FIELDS
-from microlith.workflow.results.grid import grid_of
+from microlith.workflow.results.grid import grid_of, grid_of_cells
 from microlith.workflow.results.read import Results, load_results
 from microlith.workflow.results.stored_fields import StoredFields, stored_fields
 from microlith.workflow.schema.kinds import nearest
@@ -47,8 +47,11 @@ class Source:
             phases: To be there; none: all of `self.phases`.
         """
         stored = self.fields
-        whole = grid_of(stored.mesh, stored.space, stored.concentration(step))
-        return whole.extract_cells(np.flatnonzero(np.isin(whole.cell_data["phase"], list(phases or self.phases))))
+        return _part(grid_of(stored.mesh, stored.space, stored.concentration(step)), phases or self.phases)
+
+    def mesh(self) -> "pyvista.UnstructuredGrid":
+        """The straight cells of the phases with their `phase`; points in µm."""
+        return _part(grid_of_cells(self.fields.mesh), self.phases)
 
     def cells(self) -> Numbers:
         """Rows of the results' linear cells that lie in the phases."""
@@ -76,6 +79,15 @@ def source_of(folder: Path, time: float | None, every: bool, phases: Sequence[st
             raise InputError(f"--phase {name}: fields have no such phase; {nearest(name, known, 'phases')}")
     chosen = tuple(i for i in there if not phases or results.names[i] in phases)
     return Source(folder, results, steps, chosen)
+
+
+def _part(whole: "pyvista.UnstructuredGrid", phases: Sequence[int]) -> "pyvista.UnstructuredGrid":
+    """The cells of some phases, without the numbers that they had in the whole."""
+    part = whole.extract_cells(np.flatnonzero(np.isin(whole.cell_data["phase"], phases)))
+    for data, name in ((part.point_data, "vtkOriginalPointIds"), (part.cell_data, "vtkOriginalCellIds")):
+        if name in data:
+            del data[name]
+    return part
 
 
 def _step(results: Results, time: float | None) -> int:

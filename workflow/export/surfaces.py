@@ -26,15 +26,21 @@ def surface_of(source: Source, phase: int, step: int) -> "pyvista.PolyData":
     return surface
 
 
+def _surfaces(source: Source) -> "pyvista.PolyData":
+    """Those of all phases; where two meet, each keeps points of its own, as concentrations may jump there."""
+    import pyvista
+
+    parts = [surface_of(source, phase, source.steps[0]) for phase in source.phases]
+    return pyvista.merge(parts, merge_points=False)
+
+
 def write_vtp(path: Path, source: Source) -> None:
     """The surface of each phase with its concentration at one snapshot; points in µm.
 
     Raises:
         InputError: The file can't be written.
     """
-    import pyvista
-
-    surface = pyvista.merge([surface_of(source, phase, source.steps[0]) for phase in source.phases])
+    surface = _surfaces(source)
     surface.field_data["phases"] = list(source.results.names)
     surface.field_data["time_s"] = np.array([source.times[0]])
     surface.field_data["unit"] = ["points in um, concentration in mol/m^3"]
@@ -48,11 +54,9 @@ def write_stl(path: Path, source: Source) -> None:
     Raises:
         InputError: The results are 2D, or the file can't be written.
     """
-    import pyvista
-
     if source.results.dim == 2:
         raise InputError(f"--to {path}: an .stl file is a surface in space, and this is a 2D result; take .vtp or .vtu")
-    surface = pyvista.merge([surface_of(source, phase, source.steps[0]) for phase in source.phases])
+    surface = _surfaces(source)
     with whole_file(path) as temporary:
         surface.save(temporary, binary=True)
 
