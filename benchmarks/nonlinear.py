@@ -35,7 +35,8 @@ from microlith.solver.physics.laws import Concentration, Constant, DiffusivityEx
 from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.steps.dynamics import Dynamics
 from microlith.solver.steps.solve import NEWTON_INNER
-from microlith.solver.steps.stepper import NotConverged, State, Stepper
+from microlith.solver.steps.stage_matrix import NotConverged, StageMatrix
+from microlith.solver.steps.stepper import State, Stepper
 from microlith.solver.steps.tableaus import EULER
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
@@ -120,10 +121,7 @@ def euler(prepared: Prepared, steps: int, groups: int, time_limit: float) -> tup
     problem = prepared.problem
     dynamics = Dynamics(problem)
     method = choose_method(prepared.case.solver.linear, problem.space.mesh.topology.dim, problem.unknowns)
-    degree = problem.space.element.basix_element.degree
-    stepper = Stepper(
-        dynamics, method, NEWTON_INNER, problem.space.mesh.topology.dim, degree, prepared.case.time.tolerance
-    )
+    stepper = Stepper(dynamics, StageMatrix(dynamics, method, NEWTON_INNER, prepared.case.time.tolerance))
     lengths = np.repeat(2.0 ** np.arange(groups), [len(part) for part in np.array_split(np.arange(steps), groups)])
     ends = np.cumsum(lengths / lengths.sum())
     ends[-1] = 1.0
@@ -188,8 +186,8 @@ def nonlinear(case: Case, options: argparse.Namespace, comm: MPI.Intracomm) -> l
             )
             table.add(
                 method=f"backward Euler {'equal' if groups == 1 else 'doubling'}", unknowns=unknowns,
-                steps=len(curves.times), solves=stepper.solves, set_ups=stepper.set_ups, wall_s=wall, cpu_s=cpu,
-                error=error_of(curves, exact, prepared), remark=remark,
+                steps=len(curves.times), solves=stepper.matrix.solves, set_ups=stepper.matrix.set_ups,
+                wall_s=wall, cpu_s=cpu, error=error_of(curves, exact, prepared), remark=remark,
             )  # fmt: skip
     for steps in options.plain:
         curves, wall, cpu = timed(comm, lambda steps=steps: plain(prepared, steps))

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from dolfinx import fem
+from mpi4py import MPI
 from petsc4py import PETSc
 
 from microlith.imaging.typing import Array
@@ -58,6 +59,16 @@ class Dynamics:
     def symmetric(self) -> bool:
         """Whether the derivative of F is symmetric."""
         return self.diffusion is None
+
+    @cached_property
+    def stored(self) -> Array:
+        """M 1, (owned,); collective when first asked for."""
+        return matrix_times(self.system.mass, np.ones_like(self.system.initial))
+
+    @cached_property
+    def whole(self) -> float:
+        """1ᵀM 1 over all ranks; collective when first asked for."""
+        return float(self.system.mass.comm.tompi4py().allreduce(self.stored.sum(), op=MPI.SUM))
 
     def kinks(self) -> list[tuple[float, bool]]:
         """Times within (0, 1) at which something given bends or jumps; whether a held value jumps then."""

@@ -10,6 +10,7 @@ from microlith.solver.problem.problem import Problem
 from microlith.solver.steps.dense_output import Recorded
 from microlith.solver.steps.dynamics import Dynamics
 from microlith.solver.steps.integrator import Integrator, Ledger
+from microlith.solver.steps.stage_matrix import StageMatrix
 from microlith.solver.steps.stepper import Stepper
 from microlith.solver.steps.tableaus import ESDIRK4, TRBDF2, Tableau
 
@@ -92,9 +93,7 @@ def solve_stepwise(
     """
     tableau = tableau or (ESDIRK4 if tolerance <= SECOND_ORDER else TRBDF2)
     dynamics = Dynamics(problem)
-    space = problem.space
-    degree = space.element.basix_element.degree
-    stepper = Stepper(dynamics, method, NEWTON_INNER, space.mesh.topology.dim, degree, tolerance)
+    stepper = Stepper(dynamics, StageMatrix(dynamics, method, NEWTON_INNER, tolerance))
     integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress, seen)
     run = integrator.run(float(times[times > 0][0]), stops)
     used = stepper.matrix.solver

@@ -51,17 +51,13 @@ class LinearSolverFailed(NotConverged):
 class StageMatrix:
     """M + s ∂F/∂u where it was last made, with factors or multigrid."""
 
-    def __init__(
-        self, dynamics: Dynamics, method: str, inner_tolerance: float, dim: int, degree: int, tolerance: float
-    ) -> None:
-        """Prepare.
+    def __init__(self, dynamics: Dynamics, method: str, inner_tolerance: float, tolerance: float) -> None:
+        """Prepare; collective.
 
         Args:
             dynamics: The problem.
             method: "mumps" or "cg".
             inner_tolerance: Relative residual at which iterative linear solvers stop.
-            dim: Of the space.
-            degree: Of the elements.
             tolerance: Of the functionals that steps are made for.
         """
         self._limit = float(np.clip(STIFF / tolerance, *STIFF_RANGE))
@@ -71,15 +67,16 @@ class StageMatrix:
         self.precise = False  # whether residuals have to be sums of differences
         self.rounding = 0.0  # of means in residuals, relative
         self.solves = self.set_ups = self.iterations = 0
-        self._dynamics, self._dim, self._inner = dynamics, dim, inner_tolerance
+        self._dynamics, self._inner = dynamics, inner_tolerance
+        self._dim = dynamics.problem.space.mesh.topology.dim
         system = dynamics.system
         self._comm = system.mass.comm.tompi4py()
         self._direct = method == "mumps"
-        stored = matrix_times(system.mass, np.ones_like(system.initial)).sum()
-        self._whole = float(self._comm.allreduce(stored, op=MPI.SUM))
         self._matrix = system.stiffness.duplicate(copy=True)
         self._matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
-        self._ksp = new_ksp(system.mass.comm, method, inner_tolerance, dim, degree)
+        self._ksp = new_ksp(
+            system.mass.comm, method, inner_tolerance, self._dim, dynamics.problem.discretization.degree
+        )
         if not dynamics.symmetric and self._direct:
             factorise_unsymmetric(self._ksp, dynamics.problem.unknowns)
             self._ksp.getPC().setFactorPivot(PIVOT)
@@ -136,10 +133,11 @@ class StageMatrix:
         self.solves += 1
         found = self._once(right)
         if self.precise and not self._direct:
+            limit = UNBALANCED * self._dynamics.whole
             for _ in range(REFINED):
                 left = right - self._times(found)
                 left[~self._free] = 0.0
-                if self._comm.allreduce(float(np.abs(left).sum()), op=MPI.SUM) <= UNBALANCED * self._whole:
+                if self._comm.allreduce(float(np.abs(left).sum()), op=MPI.SUM) <= limit:
                     break
                 found = found + self._once(left)
         return found
@@ -181,9 +179,8 @@ class StageMatrix:
         if self._dynamics.diffusion is not None:
             taken += self._dynamics.diffusion.add_couplings(couplings, self._free)
         graph = Differences(couplings, taken)
-        stored = matrix_times(system.mass, np.ones_like(storage))
         diagonal[~self._free] = step  # as what held unknowns take says
-        found = stiff_clusters(nested_clusters(graph), graph, step, stored, diagonal, self._limit)
+        found = stiff_clusters(nested_clusters(graph), graph, step, self._dynamics.stored, diagonal, self._limit)
         graph.destroy()
         couplings.destroy()
         precise = found.count > 0 or largest * self._rounded > 1.0

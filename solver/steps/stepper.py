@@ -51,33 +51,18 @@ class Step:
 
 
 class Stepper:
-    """Takes steps; keeps the matrix and what it was made for."""
+    """Takes steps, and has the matrix made anew where it no longer serves."""
 
-    def __init__(
-        self, dynamics: Dynamics, method: str, inner_tolerance: float, dim: int, degree: int, tolerance: float
-    ) -> None:
-        """Prepare.
-
-        Args:
-            dynamics: The problem.
-            method: "mumps" or "cg".
-            inner_tolerance: Relative residual at which iterative linear solvers stop.
-            dim: Of the space.
-            degree: Of the elements.
-            tolerance: Of the functionals that steps are made for.
-        """
-        self.dynamics = dynamics
-        self.matrix = StageMatrix(dynamics, method, inner_tolerance, dim, degree, tolerance)
-        system = dynamics.system
-        self._comm = system.mass.comm.tompi4py()
+    def __init__(self, dynamics: Dynamics, matrix: StageMatrix) -> None:
+        """Take up a problem and the matrix of its stages, which goes with `destroy`."""
+        self.dynamics, self.matrix = dynamics, matrix
+        self._comm = dynamics.system.mass.comm.tompi4py()
         self._contraction = 0.0  # worst since the matrix was made
-        everything = self._comm.allreduce(np.sum(matrix_times(system.mass, np.ones_like(system.initial))), op=MPI.SUM)
-        self._whole = float(everything)
 
     def rms(self, x: Array) -> float:
         """Root of the mean square over the domain, by M; collective."""
         squared = self._comm.allreduce(x @ matrix_times(self.dynamics.system.mass, x), op=MPI.SUM)
-        return float(np.sqrt(max(squared, 0.0) / self._whole))
+        return float(np.sqrt(max(squared, 0.0) / self.dynamics.whole))
 
     def step(
         self, tableau: Tableau, state: State, stretch: tuple[float, float], t: float, h: float, tol: float

@@ -197,8 +197,8 @@ def test_order_in_time(tableau, verified):
     problem = build(mesh, Physics((medium(EXPONENTIAL, initial=200.0), sink), face), 1, END)
     ends, amounts = [], []
     for steps in (10, 20, 40, 160):
-        stepper = Stepper(Dynamics(problem), "mumps", 0.0, 2, 1, 1e-4)
-        dynamics = stepper.dynamics
+        dynamics = Dynamics(problem)
+        stepper = Stepper(dynamics, StageMatrix(dynamics, "mumps", 0.0, 1e-4))
         zero = tuple(np.zeros_like(uptake.weights) for uptake in dynamics.uptakes)
         moment = dynamics.moment(0.0, 0.0, 1.0)
         start = problem.system.initial
