@@ -168,10 +168,11 @@ class Guard:
             in_space: Whether the errors hold those of the mesh.
         """
         ready, problem, times = self._ready, self._ready.problem, transient.times
+        element = element_length(problem)
         limits = limits_of(problem, self._bounds, ready.means, times)
         unknown = {name: UNKNOWN * problem.reference_of(mean.phase_shares) for name, mean in ready.means.items()}
         granted = {
-            name: TRUSTED * error + unknown[name] * _unresolved(ready, name, times)
+            name: TRUSTED * error + unknown[name] * _unresolved(ready, name, times, element)
             if in_space
             else error + unknown[name]
             for name, error in errors.items()
@@ -206,7 +207,7 @@ class Guard:
         return drawn.ranges()
 
 
-def _unresolved(ready: Prepared, name: str, times: Array) -> Flags:
+def _unresolved(ready: Prepared, name: str, times: Array, element: float) -> Flags:
     """Whether lithium has come less far into a region than an element is long.
 
     Since what is given last changed, or until it decays.
@@ -215,6 +216,7 @@ def _unresolved(ready: Prepared, name: str, times: Array) -> Flags:
         ready: The case on its mesh.
         name: Of the region.
         times: (times,) s.
+        element: Length of an element, m.
     """
     problem, shares = ready.problem, ready.means[name].phase_shares
     bends = np.array([0.0, *(kink * problem.scales.time for kink in problem.system.kinks)])
@@ -227,7 +229,7 @@ def _unresolved(ready: Prepared, name: str, times: Array) -> Flags:
         ],
         axis=0,
     )
-    return np.asarray(least < element_length(problem) ** 2)
+    return np.asarray(least < element**2)
 
 
 def _told(breach: Breach, granted: float | None) -> str:

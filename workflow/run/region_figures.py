@@ -14,7 +14,7 @@ from microlith.solver.transient import Transient
 from microlith.workflow.studies.peaks import Peak, late_and_early
 
 MOST_ROWS = 20  # regions that are told one by one
-SIGN = {"t50_s": "t50_error_s", "t90_s": "t90_error_s", "t50_falling_s": "t50_falling_error_s"}  # time -> its error
+ERROR_OF = {"t50_s": "t50_error_s", "t90_s": "t90_error_s", "t50_falling_s": "t50_falling_error_s"}  # time -> its error
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class RegionFigures:
             "final_unit": "mol/m^3",
             "final_error": self.final_error,
             **{key: instant.time for key, instant in instants.items()},
-            **{SIGN[key]: instant.error for key, instant in instants.items()},
+            **{ERROR_OF[key]: instant.error for key, instant in instants.items()},
             "t50_undecided": self.t50.undecided,
             "t90_undecided": self.t90.undecided,
             "holds_mol_per_m3": self.holds,

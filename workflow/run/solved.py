@@ -100,10 +100,12 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
     warnings = warnings_of(ready, transient, shown)
     for sentence in warnings:
         log.warning("%s", sentence)
-    space = _error_in_space(ready, transient, comm) if case.mesh.estimate else None
+    of_particles = None if ready.surfaces is None else particle_curves(ready.surfaces, transient, ready.case.time.end)
+    space = _error_in_space(ready, transient, of_particles, comm) if case.mesh.estimate else None
     verdict = guard.judged(transient, _errors(ready, transient, space), in_space=space is not None)
     warnings = (*verdict.sentences(), *warnings)
-    found = Solved(ready, transient, space, _particles(ready, transient, space), shown, verdict, warnings, provenance)
+    tables = _particles(ready, transient, of_particles, space)
+    found = Solved(ready, transient, space, tables, shown, verdict, warnings, provenance)
     for line in figure_lines(found.figures, found.errors_are):
         log.info("%s", line)
     _tell(verdict)
@@ -165,26 +167,24 @@ def _effort(transient: Transient) -> str:
     return f"{effort.steps} steps, {repeated} repeated, {effort.newton_iterations} iterations of Newton's method"
 
 
-def _error_in_space(ready: Prepared, transient: Transient, comm: MPI.Intracomm) -> SpatialError | None:
+def _error_in_space(
+    ready: Prepared, transient: Transient, of_particles: ParticleCurves | None, comm: MPI.Intracomm
+) -> SpatialError | None:
     """Estimate and tell it."""
     with ready.stages.stage("spatial_error", "estimating the error in space") as tell:
-        space = spatial_error(ready.meshed, transient.curves, comm, tell, _particle_curves(ready, transient))
+        space = spatial_error(ready.meshed, transient.curves, comm, tell, of_particles)
     if space is not None:
         log.info("error in space estimated %s (%d unknowns)", space.how, space.unknowns)
     return space
 
 
-def _particle_curves(ready: Prepared, transient: Transient) -> ParticleCurves | None:
-    """What reaches particles, where some region is of their surfaces."""
-    return None if ready.surfaces is None else particle_curves(ready.surfaces, transient, ready.case.time.end)
-
-
-def _particles(ready: Prepared, transient: Transient, space: SpatialError | None) -> tuple[ParticleTable, ...]:
+def _particles(
+    ready: Prepared, transient: Transient, of_particles: ParticleCurves | None, space: SpatialError | None
+) -> tuple[ParticleTable, ...]:
     """What reaches each particle of the regions `surface`."""
     if ready.surfaces is None:
         return ()
     case, mesh = ready.case, ready.meshed.mesh
-    curves, in_space = _particle_curves(ready, transient), None if space is None else space.particles
     with ready.stages.stage("particles", "measuring particles"):
         return particle_tables(
             ready.surfaces,
@@ -194,6 +194,6 @@ def _particles(ready: Prepared, transient: Transient, space: SpatialError | None
             transient,
             case.time.end,
             case.time.snapshots,
-            curves,
-            in_space,
+            of_particles,
+            None if space is None else space.particles,
         )
