@@ -91,28 +91,25 @@ def by_images(meshed: Meshed, files: tuple[Path, Path], stages: Stages, comm: MP
         try:
             with silent():
                 other = mesh_of(replace(case, image=source), case.physics.solved, Stages(), comm)
-            _refuse_other(meshed, other, file)
+            _refuse_other(meshed, other)
             with stages.stage(f"segmentation, {file.name}", f"{file.name}, solving") as tell, silent():
                 found.append(solved_variant(other, Variant(), comm, tell))
         except InputError as error:
-            text = str(error)
-            raise error if text.startswith("--seg") else InputError(f"--segmentation {file}: {text}") from error
+            raise InputError(f"--segmentation {file}: {error}") from error
         log.info("%s: %d cells, %.1f s", file, found[-1].cells, found[-1].seconds)
     names = files[0].name, files[1].name
     as_is, smaller, larger = found
     return Segmentation("interfaces", as_is, smaller, larger, by=f"as in {files[0]} and {files[1]}", ways=names)
 
 
-def _refuse_other(meshed: Meshed, other: Meshed, file: Path) -> None:
+def _refuse_other(meshed: Meshed, other: Meshed) -> None:
+    """Refuse an image of another shape or voxel size."""
     mine, its = meshed.volume, other.volume
     if mine.shape != its.shape:
         its_shape, shape = (" x ".join(str(n) for n in volume.shape[::-1]) for volume in (its, mine))
-        raise InputError(
-            f"--segmentation {file}: has {its_shape} voxels, the image of the case {shape}; take all "
-            "from one segmentation"
-        )
+        raise InputError(f"has {its_shape} voxels, the image of the case {shape}; take all from one segmentation")
     if any(abs(a / b - 1) > SAME for a, b in zip(mine.voxel_size, its.voxel_size, strict=True)):
-        raise InputError(f"--segmentation {file}: its voxels have another size than those of the image of the case")
+        raise InputError("its voxels have another size than those of the image of the case")
 
 
 def by_half_a_voxel(meshed: Meshed, phase: str, stages: Stages, comm: MPI.Intracomm) -> Segmentation:

@@ -4,9 +4,9 @@ The difference of two solutions, on the mesh and on one of cells twice as large,
 r^q − 1, r about 2 the ratio of the sizes and q the order. q is not known from two meshes; taken as 1, the difference
 itself is the estimate. Where the error falls faster, as it does on most images (q from 1.3 to 2: chords for curved
 interfaces, corners, and early times decide, not the degree), it is two to four times too large. It is too small where
-the coarser mesh misses what the finer one misses too. In 3D with degree 2 the error falls
-faster, and half of the difference (q = 1.6) is the estimate: 0.5 to 3.7 times the error of nine curves in three images
-and of a ball; the whole difference was up to seven times it. With degree 1 the whole one was 0.4 to 2.4 times it.
+the coarser mesh misses what the finer one misses too. In 3D with degree 2 the error falls faster, and half of the
+difference (q = 1.6) is the estimate: 0.5 to 3.7 times the error of nine curves in three images and of a ball; the whole
+difference was up to seven times it. With degree 1 the whole one was 0.4 to 2.4 times it.
 
 Squares and cubes can't be larger without being of another image. Of degree 2 and 3 they are compared with elements of
 one degree less. Of degree 1 they are compared with finite differences on the same voxels: the same elements with the
@@ -41,6 +41,22 @@ LOOSER = 3.0  # tolerance in time of the coarse run per that of the run
 FADING = 1.5  # power of the time
 FASTER = 0.5  # on the difference to a mesh twice as coarse, of degree 2 and more in 3D
 SAFETY = 2.0  # on the difference between finite elements and finite differences
+
+# What estimates are, for the reader
+THE_DIFFERENCE = (
+    "the difference of the two solutions, which is the error of the finer one if that falls with the element size, and "
+    "more than it where it falls faster"
+)
+HALF_THE_DIFFERENCE = (
+    "half of the difference of the two solutions, which is the error of the finer one if that falls with the power 1.6 "
+    "of the element size"
+)
+OF_LOWER_DEGREE = (
+    "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
+)
+TWICE_THE_DIFFERENCE = (
+    "twice the difference of the two solutions, which err by about as much to either side; stairs are not in it"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,27 +93,29 @@ class Comparison:
 def comparison(meshed: Meshed) -> Comparison:
     """What a case is compared with: cheaper than itself, or on voxels of degree 1 as dear."""
     tolerance = min(0.5, LOOSER * meshed.case.time.tolerance)
-    falls = (
-        "the difference of the two solutions, which is the error of the finer one if that falls with the element size, "
-    )
-    falls += "and more than it where it falls faster"
-    if meshed.method == "lattice" and meshed.volume.dim == 3 and degree_of(meshed.case, 3) > 1:
-        half = "half of the difference of the two solutions, which is the error of the finer one if that falls with "
-        half += "the power 1.6 of the element size"
-        return Comparison(Variant(COARSER, tolerance=tolerance), "from a mesh twice as coarse", FASTER, half)
+    dim = meshed.volume.dim
+    degree = degree_of(meshed.case, dim)
     if meshed.method != "voxel":
-        return Comparison(Variant(COARSER, tolerance=tolerance), "from a mesh twice as coarse", 1.0, falls)
-    degree = degree_of(meshed.case, meshed.volume.dim)
-    if degree > 1:
-        better = (
-            "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
-        )
+        faster = meshed.method == "lattice" and dim == 3 and degree > 1
         return Comparison(
-            Variant(degree=degree - 1, tolerance=tolerance), f"from elements of degree {degree - 1}", 1.0, better
+            Variant(COARSER, tolerance=tolerance),
+            "from a mesh twice as coarse",
+            FASTER if faster else 1.0,
+            HALF_THE_DIFFERENCE if faster else THE_DIFFERENCE,
         )
-    twice = "twice the difference of the two solutions, which err by about as much to either side; stairs are not in it"
-    how = "from finite differences on the same voxels"
-    return Comparison(Variant(at_corners=True, tolerance=tolerance), how, SAFETY, twice)
+    if degree > 1:
+        return Comparison(
+            Variant(degree=degree - 1, tolerance=tolerance),
+            f"from elements of degree {degree - 1}",
+            1.0,
+            OF_LOWER_DEGREE,
+        )
+    return Comparison(
+        Variant(at_corners=True, tolerance=tolerance),
+        "from finite differences on the same voxels",
+        SAFETY,
+        TWICE_THE_DIFFERENCE,
+    )
 
 
 def spatial_error(
