@@ -9,7 +9,6 @@ if it starts at 0; not for coefficients that change. See Protter and Weinberger,
 Equations (1967), chapter 3.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,13 @@ from mpi4py import MPI
 from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.solver.physics.courses import Course
 from microlith.solver.physics.phases import Physics
-from microlith.solver.problem.boundaries import BoundaryCondition, boundary_conditions, facets_of, phases_at
+from microlith.solver.problem.boundaries import (
+    BoundaryCondition,
+    boundary_conditions,
+    cells_at,
+    facets_of,
+    phases_at,
+)
 from microlith.solver.problem.problem import Problem
 
 EVEN = 1e-9  # relative difference at which two concentrations are one
@@ -68,15 +73,12 @@ def allowed(problem: Problem, physics: Physics, times: Array) -> Allowed:
 def _acting(problem: Problem, conditions: list[BoundaryCondition]) -> tuple[Flags, Flags]:
     """Phases in each part (parts, phases), and conditions at each of them (parts, conditions, phases); collective."""
     mesh, parts = problem.discretization.mesh, problem.system.parts
-    topology = mesh.mesh.topology
     count, phases = parts.count, len(mesh.names)
     present, touched = np.zeros((count, phases)), np.zeros((count, len(conditions), phases))
     present[parts.of_cell[mesh.cell_tags.indices], mesh.cell_tags.values] = 1.0
-    topology.create_connectivity(topology.dim - 1, topology.dim)
-    cells = topology.connectivity(topology.dim - 1, topology.dim)
     for i, condition in enumerate(conditions):
         facets = facets_of(mesh, condition)
-        touched[parts.of_cell[cells.array[cells.offsets[facets]]], i, phases_at(mesh, facets)] = 1.0
+        touched[parts.of_cell[cells_at(mesh, facets)], i, phases_at(mesh, facets)] = 1.0
     for flags in (present, touched):
         mesh.mesh.comm.Allreduce(MPI.IN_PLACE, flags, op=MPI.MAX)
     return present > 0, touched > 0
@@ -124,15 +126,11 @@ class _Part:
         return found
 
     def rises(self) -> bool:
-        return self._steady and self._goes(lambda course: course, 1.0) and not (self._decays and self._start[0] > 0)
+        return self._steady and self._goes(1.0) and not (self._decays and self._start[0] > 0)
 
     def falls(self) -> bool:
         fills = any(condition.capacity is not None for condition in self._conditions)
-        return (
-            self._steady
-            and self._goes(lambda course: course.scaled(1.0, -1.0), -1.0)
-            and not (fills and self._start[0] > 0)
-        )
+        return self._steady and self._goes(-1.0) and not (fills and self._start[0] > 0)
 
     @property
     def _steady(self) -> bool:
@@ -141,11 +139,11 @@ class _Part:
         changing = (c.coefficient is not None and not c.coefficient.is_constant for c in self._conditions)
         return even and not any(changing)
 
-    def _goes(self, turned: Callable[[Course], Course], sign: float) -> bool:
-        """Whether all that acts is at least what there is at the start, and never falls (signs turned)."""
+    def _goes(self, sign: float) -> bool:
+        """Whether all that acts, times the sign, is at least what there is at the start, and never falls."""
         start = sign * float(self._start[0])
-        levels = [turned(course) for course in self._levels]
-        fluxes = [turned(course) for course in self._fluxes]
+        levels = [course.scaled(1.0, sign) for course in self._levels]
+        fluxes = [course.scaled(1.0, sign) for course in self._fluxes]
         end = float(self._times[-1])
         return all(
             float(course.after(0.0)) >= start - EVEN * abs(start) and _is_rising(course, end) for course in levels

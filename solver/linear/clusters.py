@@ -94,7 +94,7 @@ def clusters(graph: Differences, threshold: float) -> Clusters:
 
 
 def nested_clusters(graph: Differences) -> list[Clusters]:
-    """Clusters at falling thresholds of strength, the last of them at none: all that hangs together; collective."""
+    """Clusters at falling thresholds of strength, the last of them at none: all that is joined; collective."""
     everything = clusters(graph, 0.0)
     strongest = graph.comm.allreduce(float(np.abs(graph.values).max(initial=0.0)), op=MPI.MAX)
     levels = []

@@ -122,16 +122,22 @@ def area(mesh: PhaseMesh, measure: ufl.Measure) -> float:
 
 
 def facets_of(mesh: PhaseMesh, condition: BoundaryCondition) -> Indices:
-    """Indices of this rank on which a condition holds."""
+    """This rank's facets on which a condition holds."""
     facets: Indices = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, condition.tags)]
     return facets if condition.phases is None else facets[np.isin(phases_at(mesh, facets), condition.phases)]
 
 
 def phases_at(mesh: PhaseMesh, facets: Indices) -> NDArray[np.int32]:
     """Phase of the solved cell at each of some outer facets."""
+    phase = np.zeros(len(mesh.cell_tags.values), np.int32)  # every cell has a tag
+    phase[mesh.cell_tags.indices] = mesh.cell_tags.values
+    return phase[cells_at(mesh, facets)]
+
+
+def cells_at(mesh: PhaseMesh, facets: Indices) -> Indices:
+    """The solved cell at each of some outer facets."""
     topology = mesh.mesh.topology
     topology.create_connectivity(topology.dim - 1, topology.dim)
     cells = topology.connectivity(topology.dim - 1, topology.dim)
-    phase = np.zeros(len(mesh.cell_tags.values), np.int32)  # every cell has a tag
-    phase[mesh.cell_tags.indices] = mesh.cell_tags.values
-    return phase[cells.array[cells.offsets[facets]]]
+    found: Indices = cells.array[cells.offsets[facets]]
+    return found

@@ -9,7 +9,7 @@ from mpi4py import MPI
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import cell_corners, measures
 from microlith.solver.physics.phases import Physics
-from microlith.solver.problem.boundaries import boundary_conditions, facets_of
+from microlith.solver.problem.boundaries import boundary_conditions, cells_at, facets_of
 from microlith.solver.problem.discretization import Discretization
 from microlith.solver.problem.parts import Parts
 
@@ -43,8 +43,7 @@ def islands(on: Discretization, parts: Parts, physics: Physics) -> tuple[Island,
     """
     mesh = on.mesh
     comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
-    topology = mesh.mesh.topology
-    owned = topology.index_map(dim).size_local
+    owned = mesh.mesh.topology.index_map(dim).size_local
     of_cell = parts.of_cell[:owned]
     corners = cell_corners(mesh.mesh)
     volume = measures(corners)
@@ -54,12 +53,9 @@ def islands(on: Discretization, parts: Parts, physics: Physics) -> tuple[Island,
     fed = np.zeros(parts.count)
     np.add.at(volumes, (of_cell, phase[:owned]), volume)
     np.add.at(moments, of_cell, volume[:, None] * corners.mean(axis=1))
-    topology.create_connectivity(dim - 1, dim)
-    cells = topology.connectivity(dim - 1, dim)
     for condition in boundary_conditions(physics):
-        if condition.is_idle:
-            continue
-        fed[parts.of_cell[cells.array[cells.offsets[facets_of(mesh, condition)]]]] = 1.0
+        if not condition.is_idle:
+            fed[parts.of_cell[cells_at(mesh, facets_of(mesh, condition))]] = 1.0
     volumes, moments, fed = (comm.allreduce(sums, op=MPI.SUM) for sums in (volumes, moments, fed))
     found = [
         _island(on, physics, volumes[part], moments[part]) for part in np.flatnonzero((fed == 0) & (volumes.sum(1) > 0))

@@ -115,13 +115,13 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float, *, at_corn
 
     sides = list(zip(boundaries, sides_of(on, boundaries), strict=True))
     fluxes = surface_fluxes(sides, mass, stiffness, start_amount)
-    within = [*decay_fluxes(on, physics)]
+    within = decay_fluxes(on, physics)
     taken = -sum((flux.level for flux in within), np.zeros_like(start_amount))
     if _in_closed_form(physics, boundaries):
         fluxes = sharpened(fluxes, on, sides, mass, stiffness, start_amount, taken)
     else:
         fluxes = with_differences(fluxes, stiffness, taken)
-    fluxes += within
+    fluxes = [*fluxes, *within]
     taken = taken + add_transfers(on, boundaries, stiffness)
     loads = [load for boundary, some in sides for load in loads_of(on, boundary, some, mass, stiffness)]
     transfers = transfers_of(on, boundaries, loads)
