@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, lu_factor, lu_solve
 from scipy.sparse import coo_array, csc_array, csr_array, diags_array
 from scipy.sparse.linalg import splu
 
@@ -67,7 +67,7 @@ class Deflated:
         self._z = indicators(stiff, graph.owned)
         self._az = _times_indicators(mass, graph, gamma, stiff)
         self._zaz = _between_indicators(self._z, self._az, stiff, graph.comm)
-        self._inverse = _Inverse(self._zaz)
+        self._inverse = ScaledFactors(self._zaz, definite=True)
 
     def solve(self, right: Array, tolerance: float) -> Solution:
         """Solve for x, (owned,); collective.
@@ -145,19 +145,27 @@ class Deflated:
         self._out.destroy()
 
 
-class _Inverse:
-    """Factors of a symmetric positive definite matrix whose diagonal may range over all orders of magnitude."""
+class ScaledFactors:
+    """Factors of a matrix whose diagonal may range over all orders of magnitude."""
 
-    def __init__(self, matrix: Array | csc_array) -> None:
-        self._scale = 1.0 / np.sqrt(matrix.diagonal())
+    def __init__(self, matrix: Array | csc_array, *, definite: bool) -> None:
+        """Factorise.
+
+        Args:
+            matrix: Without a 0 on its diagonal.
+            definite: Whether it is symmetric and positive definite.
+        """
+        self._scale = 1.0 / np.sqrt(np.abs(matrix.diagonal()))
         if isinstance(matrix, np.ndarray):
-            dense = cho_factor(self._scale[:, None] * matrix * self._scale)
-            self._solve: Callable[[Array], Array] = lambda right: cho_solve(dense, right)
+            factorise, solve = (cho_factor, cho_solve) if definite else (lu_factor, lu_solve)
+            dense = factorise(self._scale[:, None] * matrix * self._scale)
+            self._solve: Callable[[Array], Array] = lambda right: solve(dense, right)
         else:
             scale = diags_array(self._scale)
             self._solve = splu(csc_array(scale @ matrix @ scale)).solve
 
     def __call__(self, right: Array) -> Array:
+        """Solve with a right side."""
         return self._scale * self._solve(self._scale * right)
 
 

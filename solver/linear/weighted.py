@@ -17,16 +17,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lu_factor, lu_solve
 from scipy.sparse import coo_array, csc_array, csr_array, diags_array
-from scipy.sparse.linalg import splu
 
 from mpi4py import MPI
 from petsc4py import PETSc
 
 from microlith.imaging.typing import Array, Flags
 from microlith.solver.linear.clusters import StiffClusters
-from microlith.solver.linear.deflated import DENSE, indicators
+from microlith.solver.linear.deflated import DENSE, ScaledFactors, indicators
 from microlith.solver.linear.differences import Differences
 
 RESTART = 60  # iterations of GMRES that are kept
@@ -78,7 +76,7 @@ class WeightedDeflation:
         images, transposed = (_times_indicators(terms, step, stiff, turned) for turned in (False, True))
         self._az = csr_array(held @ (stored + images))
         self._za = csr_array((held @ (stored + transposed)).T)  # ZᵀA, (columns, owned)
-        self._inverse = _Inverse(self._between(stiff))
+        self._inverse = ScaledFactors(self._between(stiff), definite=False)
         size = (base.getLocalSize()[0], PETSc.DETERMINE)
         self._raised: list[BaseException] = []  # within PETSc, which would make it an error of its own
         self._operator = PETSc.Mat().createPython((size, size), _Operator(self._kept(self._deflated)), base.comm)
@@ -197,22 +195,6 @@ class _Preconditioner:
     def apply(self, _: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
         """Put x preconditioned into y."""
         y.array[:] = self.times(x.array_r.copy())
-
-
-class _Inverse:
-    """Factors of a matrix whose diagonal may range over all orders of magnitude."""
-
-    def __init__(self, matrix: Array | csc_array) -> None:
-        self._scale = 1.0 / np.sqrt(np.abs(matrix.diagonal()))
-        if isinstance(matrix, np.ndarray):
-            dense = lu_factor(self._scale[:, None] * matrix * self._scale)
-            self._solve: Callable[[Array], Array] = lambda right: lu_solve(dense, right)
-        else:
-            scale = diags_array(self._scale)
-            self._solve = splu(csc_array(scale @ matrix @ scale)).solve
-
-    def __call__(self, right: Array) -> Array:
-        return self._scale * self._solve(self._scale * right)
 
 
 def _times_indicators(terms: Sequence[WeightedTerm], step: float, stiff: StiffClusters, turned: bool) -> csr_array:
