@@ -9,6 +9,7 @@ import pytest
 from layers import TwoLayers
 from made_cases import curves, run_case, write_case
 from scipy.optimize import brentq
+from slab_case import END, LENGTH, REGIONS, SLAB, SPANS, D, filled, slab_image, slab_phases
 
 from mpi4py import MPI
 
@@ -18,36 +19,12 @@ from microlith.workflow.results.particles import read_particles
 from microlith.workflow.results.read import read_curves
 from microlith.workflow.run.region_figures import with_error
 
-D = 1e-14
-PIXEL = 1e-8
-LENGTH = 40 * PIXEL
-END = 2 * LENGTH**2 / D
-SLAB = """
-[phases.pore]
-label = 0
-role = "source"
-concentration = "{source} mol/m^3"
-[phases.slab]
-label = 1
-role = "transport"
-diffusivity = "1e-14 m^2/s"
-initial = "{initial} mol/m^3"
-"""
-REGIONS = """
-[regions.all]
-phase = "slab"
-[regions.far]
-box = { x = ["300 nm", "430 nm"] }
-"""
 COARSE = 'size = { slab = "80 nm" }\nsize_max = "80 nm"\n'
 
 
-def _run(folder, mesh, tolerance=1e-8, end=END, phases=None, image=None, regions=REGIONS, snapshots=()):
-    """8 pixels of source before 40 of a slab; the summary and the folder."""
-    if image is None:
-        image = np.ones((20, 48), np.uint8)
-        image[:, :8] = 0
-    phases = SLAB.format(source=1000, initial=0) if phases is None else phases
+def _run(folder, mesh, tolerance=1e-8, end=END, phases=SLAB, image=None, regions=REGIONS, snapshots=()):
+    """The slab, or as asked for; the summary and the folder."""
+    image = slab_image() if image is None else image
     moments = ", ".join(f'"{moment:.9g} s"' for moment in snapshots)
     time = f'[time]\nend = "{end:.12g} s"\ntolerance = {tolerance:g}\nsnapshots = [{moments}]\n'
     path = write_case(folder, image, phases=phases, mesh=f"[mesh]\n{mesh}\n", time=time, regions=regions)
@@ -55,13 +32,8 @@ def _run(folder, mesh, tolerance=1e-8, end=END, phases=None, image=None, regions
     return json.loads((results / "summary.json").read_text()), results
 
 
-def _mean(name, times):
-    low, high = {"all": (0.0, LENGTH), "far": (22 * PIXEL, 35 * PIXEL)}[name]
-    return closed_forms.slab_mean(np.atleast_1d(times), low, high, LENGTH, D)
-
-
 def _first(name, level):
-    return brentq(lambda t: _mean(name, t)[0] - level, 1e-3 * END, END)
+    return brentq(lambda t: filled(t, *SPANS[name])[0] - level, 1e-3 * END, END)
 
 
 # --- t50 and t90 ---
@@ -88,13 +60,13 @@ def test_the_errors_of_t50_and_t90_cover_the_true_ones(tmp_path, which, verified
             )  # fmt: skip
             assert off <= error < 0.3 * true, (name, key)
             # It is the curve's error over its slope, 1/s.
-            slope = (_mean(name, 1.001 * true)[0] - _mean(name, 0.999 * true)[0]) / (0.002 * true)
+            slope = (filled(1.001 * true, *SPANS[name])[0] - filled(0.999 * true, *SPANS[name])[0]) / (0.002 * true)
             assert error == pytest.approx(region["error"][f"at_{key}"] / slope, rel=0.15)
 
 
 def test_the_error_of_a_fall_covers_the_true_one(tmp_path):
     """A full slab whose surface is held at nothing falls below half when an empty one would rise to it."""
-    found, _ = _run(tmp_path, COARSE + "degree = 1", phases=SLAB.format(source=0, initial=1000))
+    found, _ = _run(tmp_path, COARSE + "degree = 1", phases=slab_phases(source=0, initial=1000))
     region = found["regions"]["all"]
     assert region["t50_s"] == region["t50_error_s"] == region["t90_s"] == 0
     off = abs(region["t50_falling_s"] - _first("all", 0.5))
@@ -103,10 +75,10 @@ def test_the_error_of_a_fall_covers_the_true_one(tmp_path):
 
 def test_a_curve_that_starts_above_half_has_t50_from_the_start(tmp_path, caplog):
     with caplog.at_level(logging.INFO, "microlith"):
-        found, _ = _run(tmp_path, COARSE + "degree = 2", phases=SLAB.format(source=1000, initial=600))
+        found, _ = _run(tmp_path, COARSE + "degree = 2", phases=slab_phases(source=1000, initial=600))
     for name, region in found["regions"].items():
         assert region["t50_s"] == region["t50_error_s"] == 0
-        true = brentq(lambda t, name=name: 0.6 + 0.4 * _mean(name, t)[0] - 0.9, 1e-3 * END, END)
+        true = brentq(lambda t, name=name: 0.6 + 0.4 * filled(t, *SPANS[name])[0] - 0.9, 1e-3 * END, END)
         assert abs(region["t90_s"] - true) <= region["t90_error_s"] < 0.05 * true
     assert caplog.text.count("0 (from the start)") == 2
 
@@ -150,7 +122,7 @@ def test_the_errors_of_particles_times_cover_the_true_ones(tmp_path, estimate):
     image[:, :8] = 0
     image[:, 48:] = 2
     image[4:7, 2:5] = 2
-    phases = SLAB.format(source=1000, initial=0) + '[phases.stone]\nlabel = 2\nrole = "barrier"\n'
+    phases = SLAB + '[phases.stone]\nlabel = 2\nrole = "barrier"\n'
     mesh = 'size_max = "40 nm"\ndegree = 1' if estimate else 'size_max = "20 nm"\nestimate = false'
     tolerance = 1e-6 if estimate else 1e-2
     found, folder = _run(tmp_path, mesh, tolerance, END, phases, image, '[regions.stones]\nsurface = "stone"\n')
@@ -188,7 +160,7 @@ def test_errors_are_told_where_they_matter(tmp_path, caplog):
         assert np.interp(told["early_at_s"], times, share) == pytest.approx(told["early"], rel=1e-6)
         assert told["early_at_s"] < 1e-3 * end <= told["largest_at_s"]
         assert told["at_snapshots"][f"{end / 4:.6g} s"] == pytest.approx(np.interp(end / 4, times, share), rel=1e-6)
-        true = np.abs(table[name] / 1000 - _mean(name, times))
+        true = np.abs(table[name] / 1000 - filled(times, *SPANS[name]))
         assert told["largest"] >= true[late].max()
         assert region["final_error"] >= 1000 * true[-1]
     overall = found["error"]["curves"]
@@ -203,12 +175,11 @@ def test_errors_are_told_where_they_matter(tmp_path, caplog):
 def test_errors_are_relative_to_what_a_region_holds(tmp_path, caplog):
     """A second layer that holds 20 times as much: its error in mol/m³ is large, of what it holds it is not."""
     partition, unit = 20.0, LENGTH**2 / D
-    phases = SLAB.format(source=1000, initial=0) + (
+    phases = SLAB + (
         '[phases.store]\nlabel = 2\nrole = "transport"\ndiffusivity = "1e-14 m^2/s"\n'
         f'[[interfaces]]\nbetween = ["slab", "store"]\npartition = {partition}\n'
     )
-    image = np.ones((20, 48), np.uint8)
-    image[:, :8] = 0
+    image = slab_image()
     image[:, 28:] = 2
     regions = '[regions.first]\nphase = "slab"\n[regions.second]\nphase = "store"\n'
     with caplog.at_level(logging.INFO, "microlith"):

@@ -3,11 +3,11 @@
 import json
 from dataclasses import replace
 
-import closed_forms
 import numpy as np
 import pytest
 from layers import TwoLayers
 from made_cases import run_case, write_case
+from slab_case import END, LENGTH, PIXEL, REGIONS, SLAB, SPANS, D, filled, slab_image
 
 from mpi4py import MPI
 
@@ -18,48 +18,21 @@ from microlith.workflow.results.read import read_curves
 from microlith.workflow.studies.spatial_error import fading, spatial_error
 from microlith.workflow.studies.variant import Variant, solved_variant
 
-PIXEL = 1e-8
-LENGTH = 40 * PIXEL
-D = 1e-14
-END = 2 * LENGTH**2 / D
 MESH = '[mesh]\nmethod = "voxel"\ndegree = 1\n'
-SLAB = """
-[phases.pore]
-label = 0
-role = "source"
-concentration = "1000 mol/m^3"
-[phases.slab]
-label = 1
-role = "transport"
-diffusivity = "1e-14 m^2/s"
-"""
-REGIONS = """
-[regions.all]
-phase = "slab"
-[regions.far]
-box = { x = ["300 nm", "430 nm"] }
-[regions.near]
-box = { x = ["80 nm", "110 nm"] }
-"""
+WITH_NEAR = REGIONS + '[regions.near]\nbox = { x = ["80 nm", "110 nm"] }\n'
 FINE = Variant(coarseness=0.25, degree=2)
 NOISE = 1e-3  # mol/m^3, of the two solutions, in time
-WHERE = {"all": (0.0, LENGTH), "far": (22 * PIXEL, 35 * PIXEL), "near": (0.0, 3 * PIXEL)}
+WHERE = SPANS | {"near": (0.0, 3 * PIXEL)}
 
 
 def _time(end, tolerance=1e-8):
     return f'[time]\nend = "{end:.12g} s"\ntolerance = {tolerance:g}\nsnapshots = []\n'
 
 
-def _slab(rows=4):
-    image = np.ones((rows, 48), np.uint8)
-    image[:, :8] = 0
-    return image
-
-
 @pytest.mark.parametrize("dim", [2, 3])
 def test_the_error_of_a_slab_of_voxels_is_covered(tmp_path, dim, verified):
-    image = _slab() if dim == 2 else np.repeat(_slab(2)[None], 2, axis=0)
-    path = write_case(tmp_path, image, phases=SLAB, mesh=MESH, time=_time(END), regions=REGIONS)
+    image = slab_image(4) if dim == 2 else np.repeat(slab_image(2)[None], 2, axis=0)
+    path = write_case(tmp_path, image, phases=SLAB, mesh=MESH, time=_time(END), regions=WITH_NEAR)
     results = run_case(path, comm=MPI.COMM_SELF)
     found = json.loads((results / "summary.json").read_text())
     assert "finite differences on the same voxels" in found["error"]["space"]["how"]
@@ -67,7 +40,7 @@ def test_the_error_of_a_slab_of_voxels_is_covered(tmp_path, dim, verified):
     _, errors = read_curves(results / "errors.csv")
     late = times >= 1e-3 * END
     for name, (low, high) in WHERE.items():
-        true = np.abs(means[name] - 1000 * closed_forms.slab_mean(times, low, high, LENGTH, D))
+        true = np.abs(means[name] - 1000 * filled(times, low, high))
         ratio = errors[name][late].max() / true[late].max()
         verified(
             term="error in space, voxels of degree 1", against="slab, Crank eq. 4.17", dim=dim,
@@ -78,7 +51,7 @@ def test_the_error_of_a_slab_of_voxels_is_covered(tmp_path, dim, verified):
         assert 1 <= ratio < 10, name
 
 
-def _apart(folder, image, end, phases=SLAB, regions=REGIONS, finer=FINE, tolerance=1e-7):
+def _apart(folder, image, end, phases=SLAB, regions=WITH_NEAR, finer=FINE, tolerance=1e-7):
     """Estimated errors and those of a finer mesh of the same stairs, of each region, (times,); and the times."""
     path = write_case(folder, image, phases=phases, mesh=MESH, time=_time(end, tolerance), regions=regions)
     case = load_case(path)
@@ -107,7 +80,7 @@ def test_the_error_at_corners_of_voxels_is_covered(tmp_path):
 
 @pytest.mark.parametrize("law", ["partition = 20", 'partition = 20\nexchange = "1e-7 m/s"'])
 def test_the_error_across_a_jump_is_covered(tmp_path, law):
-    image = _slab()
+    image = slab_image(4)
     image[:, 28:] = 2
     phases = SLAB + '[phases.store]\nlabel = 2\nrole = "transport"\ndiffusivity = "1e-14 m^2/s"\n'
     phases += f'[[interfaces]]\nbetween = ["slab", "store"]\n{law}\n'
@@ -133,7 +106,7 @@ def test_the_error_of_a_law_is_covered(tmp_path):
     law = 'diffusivity = { expression = "D0 * (1 + 9 * c / c1)", D0 = "1e-14 m^2/s", c1 = "1 mol/L" }'
     phases = SLAB.replace('diffusivity = "1e-14 m^2/s"', law)
     regions = '[regions.all]\nphase = "slab"\n'
-    _, found = _apart(tmp_path, _slab(1), END / 16, phases, regions, Variant(coarseness=1 / 3), tolerance=1e-5)
+    _, found = _apart(tmp_path, slab_image(1), END / 16, phases, regions, Variant(coarseness=1 / 3), tolerance=1e-5)
     told, true = found["all"]
     assert 1 <= told.max() / true.max() < 10
     assert np.mean(told >= true) > 0.95

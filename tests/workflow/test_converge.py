@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from label_images import label_volume
 from made_cases import COMM, curves, run_case, write_case
+from slab_case import END, LENGTH, PIXEL, REGIONS, SLAB, SPANS, D, filled, slab_image
 
 from mpi4py import MPI
 
@@ -30,46 +31,20 @@ from microlith.workflow.studies import converge as study_module, spatial_error a
 from microlith.workflow.studies.advice import advice_lines
 from microlith.workflow.studies.richardson import convergence, enveloped
 
-UNIT = 1e-8
-D = 1e-14
-LENGTH = 40 * UNIT  # of the slab of the small case
-END = 2 * LENGTH**2 / D
 T50 = 0.196732  # of a slab held at one side, in length²/D: mean 1/2 (Crank eq. 4.17)
-SLAB = """
-[phases.pore]
-label = 0
-role = "source"
-concentration = "1000 mol/m^3"
-[phases.slab]
-label = 1
-role = "transport"
-diffusivity = "1e-14 m^2/s"
-"""
-REGIONS = """
-[regions.all]
-phase = "slab"
-[regions.far]
-box = { x = ["300 nm", "430 nm"] }
-"""
 
 
 def _slab_case(folder, mesh, tolerance=1e-10, first=0.02, more="", regions=REGIONS, rows=20):
-    """8 pixels of source before 40 of a slab; curves from `first` L²/D on."""
-    image = np.ones((rows, 48), np.uint8)
-    image[:, :8] = 0
+    """The slab; curves from `first` L²/D on."""
     times = ", ".join(f'"{t:.9g} s"' for t in np.geomspace(first * LENGTH**2 / D, END, 60))
     time = f'[time]\nend = "{END:.9g} s"\ntolerance = {tolerance:g}\nsnapshots = []\ntimes = [{times}]\n'
-    return write_case(folder, image, phases=SLAB, mesh=f"[mesh]\n{mesh}\n", time=time, regions=regions, more=more)
+    return write_case(
+        folder, slab_image(rows), phases=SLAB, mesh=f"[mesh]\n{mesh}\n", time=time, regions=regions, more=more
+    )
 
 
 def _study(path, folder, comm=MPI.COMM_SELF, **asked):
     return study_module.converge(load_case(path), folder / "study", False, show=False, comm=comm, **asked)
-
-
-def _true(name, times):
-    """Mean of a region of the slab."""
-    low, high = {"all": (0.0, LENGTH), "far": (22 * UNIT, 35 * UNIT)}[name]
-    return closed_forms.slab_mean(times, low, high, LENGTH, D)
 
 
 # --- orders ---
@@ -132,12 +107,12 @@ def _ball(dim, size, radius):
 
 
 def _volume(phase, voxel=None, comm=COMM):
-    return label_volume(phase, voxel or (UNIT,) * phase.ndim, comm=comm)
+    return label_volume(phase, voxel or (PIXEL,) * phase.ndim, comm=comm)
 
 
 def test_twice_as_coarse_in_2d_has_a_quarter_of_the_triangles():
-    image = LabelImage(_ball(2, 120, 45), ("a", "b"), (UNIT, UNIT))
-    for options in (MeshOptions(), MeshOptions(size={"b": 1.5 * UNIT}, size_max=5 * UNIT)):
+    image = LabelImage(_ball(2, 120, 45), ("a", "b"), (PIXEL, PIXEL))
+    for options in (MeshOptions(), MeshOptions(size={"b": 1.5 * PIXEL}, size_max=5 * PIXEL)):
         count = {}
         for k in (0.71, 1.0, 2.0):
             mesh = fitted_mesh(image, MeshOptions(**vars(options) | {"coarseness": k}), [0])
@@ -156,7 +131,7 @@ def test_twice_as_coarse_on_the_lattice(dim):
     volume = _volume(_ball(dim, 96 if dim == 2 else 36, 36 if dim == 2 else 14))
     count = {}
     for k in (1.0, 2.0):
-        options = MeshOptions(size={"b": 2.0 * UNIT}, size_max=4 * UNIT, coarseness=k)
+        options = MeshOptions(size={"b": 2.0 * PIXEL}, size_max=4 * PIXEL, coarseness=k)
         parts = lattice_mesh(volume, options, [0], COMM)
         count[k] = COMM.allreduce(int(np.count_nonzero(parts.phase == 0)))
     assert 0.7 * 2**dim < count[1.0] / count[2.0] < 1.5 * 2**dim
@@ -192,7 +167,7 @@ def test_errors_in_space_bound_the_true_ones(tmp_path, which, verified):
     study = _study(_slab_case(tmp_path, mesh), tmp_path)
     times = study.base.times
     for name, found in study.regions.items():
-        true = np.abs(study.base.relative[name] - _true(name, times))
+        true = np.abs(study.base.relative[name] - filled(times, *SPANS[name]))
         ratio = found.largest / true.max()
         verified(
             term="error in space, three meshes", against="slab, Crank eq. 4.17", dim=2, cells=cells, degree=degree,
@@ -220,7 +195,7 @@ def test_the_estimate_of_a_run_bounds_the_true_error(tmp_path, which, verified):
     errors = np.genfromtxt(results / "errors.csv", delimiter=",", names=True, skip_header=3)
     assert (errors["time_s"] == table["time_s"]).all()
     for name, estimate in summary["error"]["space"]["regions"].items():
-        true = np.abs(table[name] / 1000 - _true(name, table["time_s"]))
+        true = np.abs(table[name] / 1000 - filled(table["time_s"], *SPANS[name]))
         verified(
             term="error in space, a coarser mesh", against="slab, Crank eq. 4.17", dim=2, cells=cells, degree=degree,
             error=abs(estimate - true.max()), of="error", balance=summary["mass_balance"]["imbalance"],
@@ -237,7 +212,7 @@ def test_squares_of_degree_2_are_compared_with_degree_1(tmp_path):
     space = json.loads((results / "summary.json").read_text())["error"]["space"]
     assert "degree 1" in space["how"]
     table = curves(results)
-    true = np.abs(table["all"] / 1000 - _true("all", table["time_s"])).max()
+    true = np.abs(table["all"] / 1000 - filled(table["time_s"], *SPANS["all"])).max()
     assert true <= space["regions"]["all"]
 
 
@@ -267,7 +242,7 @@ def test_sizes_for_a_wanted_error_give_it(tmp_path):
     again = _slab_case(tmp_path / "again", f'size = {{ slab = "{size} m" }}\nsize_max = "{largest} m"\ndegree = 1')
     finer = _study(again, tmp_path / "again", levels=1)
     true = max(
-        np.abs(finer.base.relative[name] - _true(name, finer.base.times)).max() for name in finer.base.curves
+        np.abs(finer.base.relative[name] - filled(finer.base.times, *SPANS[name])).max() for name in finer.base.curves
     )  # fmt: skip
     assert 2e-5 < true <= 2e-4
     assert finer.base.unknowns == pytest.approx(sizes["unknowns"], rel=0.3)
@@ -277,13 +252,13 @@ def test_sizes_for_a_wanted_error_give_it(tmp_path):
 @pytest.mark.parametrize("size", [4, 1, 0.5])
 def test_no_size_below_a_pixel_is_advised(tmp_path, size):
     """For 1e-3 of 20 nm pixels it advised elements of 1.1 nm."""
-    mesh = f'size = {{ slab = "{size * UNIT} m" }}\nsize_max = "80 nm"\ndegree = 1'
+    mesh = f'size = {{ slab = "{size * PIXEL} m" }}\nsize_max = "80 nm"\ndegree = 1'
     study = _study(_slab_case(tmp_path, mesh, tolerance=1e-6), tmp_path, wanted=1e-7, levels=2)
     advice, lines = study.advice, advice_lines(study.case, study.advice)
     text = " ".join(lines)
     assert advice.needed < advice.factor == min(1.0, 1 / size)
-    assert advice.needed_size == pytest.approx(advice.needed * size * UNIT)
-    assert advice.size["slab"] == pytest.approx(min(1, size) * UNIT)
+    assert advice.needed_size == pytest.approx(advice.needed * size * PIXEL)
+    assert advice.size["slab"] == pytest.approx(min(1, size) * PIXEL)
     assert "below a pixel or voxel (10 nm): that adds nothing" in text
     assert f"an error of about {advice.expected:.1e}" in text or f"is about {advice.expected:.1e}" in text
     assert ("multiply the sizes by" in text) == (size > 1)
@@ -303,8 +278,7 @@ def test_a_study_is_about_what_regions_hold(tmp_path):
     """Of a store that holds 20 times the source's concentration errors were per source, and t50 at a 20th of half."""
     phases = '[phases.store]\nlabel = 2\nrole = "transport"\ndiffusivity = "1e-14 m^2/s"\n'
     law = '[[interfaces]]\nbetween = ["slab", "store"]\npartition = 20\n'
-    image = np.ones((8, 48), np.uint8)
-    image[:, :8] = 0
+    image = slab_image(8)
     image[:, 28:] = 2
     time = f'[time]\nend = "{10 * END:.9g} s"\ntolerance = 1e-6\nsnapshots = []\n'
     mesh = '[mesh]\nsize_max = "40 nm"\ndegree = 1\n'
@@ -411,7 +385,7 @@ def test_a_study_does_not_depend_on_the_ranks(tmp_path_factory):
 def test_straight_interfaces_move_by_half_a_voxel(axis):
     phase = np.ones((6, 8, 10), np.uint8)
     phase[tuple(slice(0, 3) if i == axis else slice(None) for i in range(3))] = 0
-    volume = _volume(phase, (3 * UNIT, 2 * UNIT, UNIT))
+    volume = _volume(phase, (3 * PIXEL, 2 * PIXEL, PIXEL))
     layer = phase.size // phase.shape[axis]  # voxels
     for shift, gained in ((Shift((0,), (1,)), 0.5), (Shift((1,), (0,)), -0.5), (None, 0.0)):
         moved = shifted(volume, shift, COMM)
@@ -450,9 +424,9 @@ def test_windows_of_moved_images_fit_together():
 
 def test_elements_keep_their_size_on_finer_voxels():
     phase = _ball(2, 100, 35)
-    options = MeshOptions(size={"b": 2 * UNIT}, size_max=6 * UNIT)
-    image = LabelImage(phase, ("a", "b"), (UNIT, UNIT))
-    fine = LabelImage(np.kron(phase, np.ones((2, 2), np.uint8)), ("a", "b"), (UNIT / 2, UNIT / 2))
+    options = MeshOptions(size={"b": 2 * PIXEL}, size_max=6 * PIXEL)
+    image = LabelImage(phase, ("a", "b"), (PIXEL, PIXEL))
+    fine = LabelImage(np.kron(phase, np.ones((2, 2), np.uint8)), ("a", "b"), (PIXEL / 2, PIXEL / 2))
     for asked in (options, MeshOptions()):
         meshes = [
             fitted_mesh(image, asked, [0]),
@@ -476,7 +450,7 @@ def test_a_slab_fills_as_two_images_say(tmp_path, method):
     found = _study(path, tmp_path, levels=1, moved=tuple(files)).segmentation
     assert found.ways == ("thin.tif", "thick.tif")
     for outcome, pixels in ((found.as_is, 40), (found.smaller, 38), (found.larger, 43)):
-        length = pixels * UNIT
+        length = pixels * PIXEL
         true = closed_forms.slab_mean(outcome.times, 0.0, length, length, D)
         assert np.abs(outcome.relative["all"] - true).max() < 2e-3
     told = json.loads((tmp_path / "study" / "converge.json").read_text())["segmentation"]
@@ -514,7 +488,7 @@ def test_a_slab_fills_as_its_moved_interface_says(tmp_path, method, verified):
     found = study.segmentation
     worst = 0.0
     for outcome, length in (
-        (found.smaller, LENGTH - UNIT / 2), (found.as_is, LENGTH), (found.larger, LENGTH + UNIT / 2),
+        (found.smaller, LENGTH - PIXEL / 2), (found.as_is, LENGTH), (found.larger, LENGTH + PIXEL / 2),
     ):  # fmt: skip
         worst = max(worst, abs(outcome.t50["all"] / (T50 * length**2 / D) - 1))
     balance = max(o.imbalance for o in (found.smaller, found.as_is, found.larger))
