@@ -277,7 +277,7 @@ def scaled_rows(problem, factor):
 
 @pytest.mark.mpi
 def test_a_source_that_is_not_there_is_found():
-    """A load with no term in K to it, as where a transfer is taken for nothing: c grows for ever."""
+    """A load half as large again as its term in K asks for: c settles at 60, where nothing above 40 acts."""
     physics = Physics((medium(),), {"x_min": FaceCondition(40.0, 1e-8)})
     problem = build(slab(), physics, 1, 1e5)
     for load in problem.system.loads:

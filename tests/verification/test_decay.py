@@ -251,7 +251,7 @@ def test_flux(law, kind, verified):
 @pytest.mark.mpi
 @pytest.mark.parametrize("law", [None, LAW], ids=["linear", "law"])
 def test_the_balance_closes_with_all_else(law):
-    """A transfer that changes and a held course on one side, on the other a sink that fills up; two phases."""
+    """A course that is held on one side, on the other a transfer that changes; two phases with a partition."""
     mesh = row("triangles", 8, ("near", "far"))
     media = (phase("near", law=law, initial=100.0, porosity=0.5, decay=RATE), phase("far", decay=2 * RATE))
     velocity = Course((0.0, 0.5 * END, END), (1e-9, 5e-9, 0.0))
