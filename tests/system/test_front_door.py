@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from made_cases import PHASES, electrode, run_case, write_case
+from made_cases import electrode, run_case, write_case
 from places import CASES, PROJECT
 
 from mpi4py import MPI
@@ -206,4 +206,3 @@ def test_case_reads_as_it_is_shown():
     case = ml.load_case(CASES / "slab" / "case.toml")
     assert repr(case) == "<Case 'Slab': electrolyte, slab>"
     assert case.regions == ("slab", "near", "far")
-    assert PHASES
