@@ -12,22 +12,20 @@ from microlith.workflow.results.curves import COMMENT_LINES
 
 COMM = MPI.COMM_WORLD
 
-PHASES = """
-[phases.pore]
-label = 0
-role = "source"
-concentration = "1000 mol/m^3"
 
-[phases.sei]
-label = 1
-role = "transport"
-diffusivity = "2e-14 m^2/s"
-porosity = 0.5
+def transport(name, label, diffusivity):
+    """Lines of a phase that is solved for; further keys of it may follow."""
+    return f'[phases.{name}]\nlabel = {label}\nrole = "transport"\ndiffusivity = "{diffusivity}"\n'
 
-[phases.particle]
-label = 2
-role = "barrier"
-"""
+
+def barrier(name, label):
+    """Lines of a phase without flux through its surface."""
+    return f'[phases.{name}]\nlabel = {label}\nrole = "barrier"\n'
+
+
+PORE = '[phases.pore]\nlabel = 0\nrole = "source"\nconcentration = "1000 mol/m^3"\n'
+SEI = transport("sei", 1, "2e-14 m^2/s")
+PHASES = PORE + SEI + "porosity = 0.5\n" + barrier("particle", 2)
 MESH = """
 [mesh]
 size = { particle = "15 nm" }

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import pyvista
-from made_cases import COMM, run_case, write_case
+from made_cases import COMM, PORE, SEI, barrier, run_case, transport, write_case
 from PIL import Image
 
 from dolfinx import fem
@@ -28,26 +28,7 @@ from microlith.workflow.results.phases import stored_image, stored_volume
 from microlith.workflow.results.stored_fields import stored_fields
 from microlith.workflow.viewer.plot import plot
 
-PHASES = """
-[phases.pore]
-label = 0
-role = "source"
-concentration = "1000 mol/m^3"
-
-[phases.sei]
-label = 1
-role = "transport"
-diffusivity = "2e-14 m^2/s"
-
-[phases.silicon]
-label = 2
-role = "transport"
-diffusivity = "1e-14 m^2/s"
-
-[phases.stone]
-label = 3
-role = "barrier"
-"""
+PHASES = PORE + SEI + transport("silicon", 2, "1e-14 m^2/s") + barrier("stone", 3)
 JUMP = '[[interfaces]]\nbetween = ["sei", "silicon"]\npartition = 20\n'
 REGIONS = """
 [regions.left]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_cases import run_case, write_case
+from made_cases import PORE, SEI, barrier, run_case, write_case
 from PIL import Image
 
 from mpi4py import MPI
@@ -148,26 +148,12 @@ def test_no_picture_of_distances_without_a_time(tmp_path, times):
 
 # --- whole runs ---
 
-PHASES = """
-[phases.pore]
-label = 0
-role = "source"
-concentration = "1000 mol/m^3"
-[phases.sei]
-label = 1
-role = "transport"
-diffusivity = "2e-14 m^2/s"
-[phases.stone]
-label = 2
-role = "barrier"
-"""
-
 
 def results_of(folder, image, end="20 s"):
     case = write_case(
         folder,
         image,
-        phases=PHASES,
+        phases=PORE + SEI + barrier("stone", 2),
         mesh='[mesh]\nmethod = "voxel"\ndegree = 1\nestimate = false\n',
         time=f'[time]\nend = "{end}"\ntolerance = 1e-3\nsnapshots = ["{end}"]\n',
         regions='[regions.stones]\nsurface = "stone"\n',

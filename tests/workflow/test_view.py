@@ -7,7 +7,7 @@ from itertools import pairwise
 import made_meshes
 import numpy as np
 import pytest
-from made_cases import run_case, write_case
+from made_cases import PORE, SEI, barrier, run_case, transport, write_case
 from matplotlib import colormaps
 from PIL import Image
 
@@ -249,23 +249,7 @@ def test_ffmpeg_that_fails_leaves_no_file(tmp_path, monkeypatch):
 
 # --- pores, particles, colours ---
 
-PHASES = """
-[phases.pore]
-label = 0
-role = "source"
-concentration = "1000 mol/m^3"
-[phases.sei]
-label = 1
-role = "transport"
-diffusivity = "2e-14 m^2/s"
-[phases.silicon]
-label = 2
-role = "transport"
-diffusivity = "2e-14 m^2/s"
-[phases.stone]
-label = 3
-role = "barrier"
-"""
+PHASES = PORE + SEI + transport("silicon", 2, "2e-14 m^2/s") + barrier("stone", 3)
 
 
 @pytest.fixture(scope="module", params=[2, 3])
