@@ -51,9 +51,12 @@ def _note(config: pytest.Config, entry: dict[str, Any]) -> None:
 
 @pytest.fixture(autouse=True)
 def _log_as_before() -> Iterator[None]:
-    """The command line sets handlers and level of the log, which the tests that come next are not to see."""
+    """Resets level and handlers of the log before and after each test.
+
+    After it, since commands set both; before it, since fixtures of a whole file, which run first, may have called one.
+    """
     log = logging.getLogger("microlith")
-    log.setLevel(logging.NOTSET)  # fixtures of a whole file come before this one
+    log.setLevel(logging.NOTSET)
     log.handlers[:] = []
     yield
     log.setLevel(logging.NOTSET)
