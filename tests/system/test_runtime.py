@@ -293,7 +293,9 @@ def test_packages_and_libraries_of_others_are_left_aside(entered, tmp_path):
 
 
 def test_read_only_tmp(entered):
-    """Nothing writes to /tmp, and mpirun finds another place for its files."""
+    """Nothing writes to /tmp, and mpirun finds another place for its files: in the clone, so that lies elsewhere."""
+    if PROJECT.resolve().is_relative_to(Path("/tmp").resolve()):
+        pytest.skip("the clone lies in /tmp itself, so that .runtime/tmp could not be written to either")
     confined = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", "/tmp", "/tmp"]
     variables = {name: value for name, value in entered.items() if name != "TMPDIR"}
     command = [*confined, RUN, "mpirun", "-n", "2", "python3", "-c", "import tempfile; tempfile.mkstemp(); print('ok')"]
