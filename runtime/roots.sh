@@ -15,7 +15,7 @@ tools() {
         apt-get update >&2 || true # other sources than Debian may be broken
         apt-get install -y --no-install-recommends \
             mmdebstrap mount bubblewrap debian-archive-keyring >&2 ||
-            die 3 "apt-get could not install mmdebstrap and bubblewrap, see above; mend that, or $otherwise."
+            die 3 "apt-get could not install mmdebstrap and bubblewrap, see above; correct that, or $otherwise."
     fi
     exec {lock}>&-
 }
@@ -44,7 +44,7 @@ debian_root() {
     local apart=()
     ((EUID != 0)) || apart=(unshare --mount) # so that /proc and /dev do not stay mounted there if it is killed
     "${apart[@]}" "$1" "$kind" "$2" ||
-        die 3 "Debian $kind could not be fetched or installed, see above; mend that, or $otherwise."
+        die 3 "Debian $kind could not be fetched or installed, see above; correct that, or $otherwise."
 }
 
 # may_make_root: whether mmdebstrap can work without root
