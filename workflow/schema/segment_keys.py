@@ -89,7 +89,7 @@ GREY_IMAGE = Table(
             "grey",
             Flag(),
             "Whether an image of at most 16 distinct values is taken for one of grey values; else it is refused, as it "
-            "is rather segmented already.",
+            "is most likely a label image.",
             default=False,
         ),
     ),
