@@ -12,3 +12,9 @@ def axis_names(dim: int) -> tuple[str, ...]:
 def face_axis(face: str, dim: int) -> tuple[int, bool]:
     """Axis of an array that an outer face such as "x_min" is across, and whether the face is at its upper end."""
     return dim - 1 - AXES.index(face[0]), face.endswith("_max")
+
+
+def neighbours(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Indices of an array's elements that have a next one along an axis, and of these next ones."""
+    before = (slice(None),) * axis
+    return (*before, slice(None, -1)), (*before, slice(1, None))

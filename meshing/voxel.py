@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import neighbours
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.half_voxel import subdivided
 from microlith.imaging.image.passes import Slab, slab_sum
@@ -94,8 +95,7 @@ def _with_neighbours(inside: Flags) -> Flags:
     """Voxels that are inside or have a face with one that is."""
     grown = inside.copy()
     for axis in range(inside.ndim):
-        low = tuple(slice(None, -1) if i == axis else slice(None) for i in range(inside.ndim))
-        high = tuple(slice(1, None) if i == axis else slice(None) for i in range(inside.ndim))
+        low, high = neighbours(axis)
         grown[low] |= inside[high]
         grown[high] |= inside[low]
     return grown

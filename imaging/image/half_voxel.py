@@ -8,6 +8,7 @@ import numpy as np
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import neighbours
 from microlith.imaging.formats.stored import Window, lengths
 from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume, Portion
@@ -81,8 +82,7 @@ def _grown(fine: LabelVolume, shift: Shift, window: Window) -> Portion:
         nobody = np.uint8(255)
         winner = np.full(before.shape, nobody)
         for axis in range(before.ndim):
-            low = tuple(slice(None, -1) if i == axis else slice(None) for i in range(before.ndim))
-            high = tuple(slice(1, None) if i == axis else slice(None) for i in range(before.ndim))
+            low, high = neighbours(axis)
             for here, beside in ((low, high), (high, low)):
                 claim = np.where(grows[before[beside]], before[beside], nobody)
                 np.minimum(winner[here], claim, out=winner[here])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import edt
 import numpy as np
 
+from microlith.imaging.axes import neighbours
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.typing import Array, Phases, Singles
 
@@ -56,7 +57,7 @@ def _one_voxel_on(level: Phases, phase: Phases) -> Phases:
     """Balls of voxels leave a shell of a voxel below the surface: it gets what its neighbours in the phase have."""
     out = level.copy()
     for axis in range(level.ndim):
-        low, high = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+        low, high = neighbours(axis)
         same = phase[low] == phase[high]
         for mine, beside in ((low, high), (high, low)):
             np.maximum(out[mine], level[beside], out=out[mine], where=same)

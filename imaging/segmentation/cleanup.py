@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.axes import face_axis
+from microlith.imaging.axes import face_axis, neighbours
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Workshop
 from microlith.imaging.segmentation.options import CleanupOptions
@@ -44,8 +44,7 @@ class _Pieces:
         """Faces (n, phases) of the wanted pieces to voxels of each phase that belong to no wanted piece."""
         found = np.zeros((len(self.phase), phases), np.int64)
         for axis in range(self.number.ndim):
-            low = tuple(slice(None, -1) if i == axis else slice(None) for i in range(self.number.ndim))
-            high = tuple(slice(1, None) if i == axis else slice(None) for i in range(self.number.ndim))
+            low, high = neighbours(axis)
             for one, other in ((low, high), (high, low)):
                 here, there = self.number[one], self.number[other]
                 place = wanted[here] & ~wanted[there]
@@ -188,8 +187,7 @@ def _filled(labels: Phases, gone: Flags, phase: int) -> None:
     while True:
         taken = np.full(labels.shape, NOBODY)
         for axis in range(labels.ndim):
-            low = tuple(slice(None, -1) if i == axis else slice(None) for i in range(labels.ndim))
-            high = tuple(slice(1, None) if i == axis else slice(None) for i in range(labels.ndim))
+            low, high = neighbours(axis)
             for here, there in ((low, high), (high, low)):
                 claim = np.where(labels[there] == phase, NOBODY, labels[there])
                 np.minimum(taken[here], claim, out=taken[here])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from microlith.imaging.axes import neighbours
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.meshing.mesh.phasemesh import interface_tag
@@ -94,8 +95,7 @@ def _bare_faces(image: LabelImage, phase: int, others: list[int]) -> Array:
     for axis in range(3):
         wide = [(1, 1) if i == axis else (0, 0) for i in range(3)]
         body, bare = np.pad(inside, wide), np.pad(beside, wide, constant_values=True)
-        near = tuple(slice(None, -1) if i == axis else slice(None) for i in range(3))
-        far = tuple(slice(1, None) if i == axis else slice(None) for i in range(3))
+        near, far = neighbours(axis)
         at = np.argwhere((body[near] & bare[far]) | (bare[near] & body[far]))
         rows, columns = (i for i in range(3) if i != axis)
         corners = np.repeat(at[:, None], 4, axis=1).astype(np.float64)  # z, y, x
