@@ -12,7 +12,7 @@ from skimage.segmentation import watershed
 
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.parallel.large_arrays import row_slices
-from microlith.imaging.typing import Array, Flags, Indices, Numbers, Phases, Singles
+from microlith.imaging.typing import Array, Indices, Numbers, Phases, Singles
 
 BLUR = 0.7  # voxels, of distances before their highest places are looked for
 
@@ -133,18 +133,3 @@ def _bodies(image: LabelImage, label: Indices) -> Bodies:
     for part in row_slices(label.shape):
         phase[label[part].ravel()] = image.phase[part].ravel()
     return Bodies(label, phase[1:])
-
-
-def reached(image: LabelImage, phase: int, face: tuple[int, bool]) -> Flags:
-    """Voxels of a phase that are connected, within it, to an outer face.
-
-    Args:
-        image: The image.
-        phase: Index.
-        face: Axis of the array, and whether it is its upper end.
-    """
-    label = _connected((image.phase == phase).astype(np.uint8))
-    there = np.zeros(int(label.max(initial=0)) + 1, bool)
-    there[np.unique(np.take(label, -1 if face[1] else 0, axis=face[0]))] = True
-    there[0] = False
-    return np.asarray(there[label])

@@ -1,7 +1,8 @@
-"""Which share of a phase is connected to each outer face, and from face to face."""
+"""What of a phase is connected to an outer face; which share of it to each face, and from face to face."""
 
 from dataclasses import dataclass
 
+import cc3d
 import numpy as np
 
 from mpi4py import MPI
@@ -10,7 +11,7 @@ from microlith.imaging.axes import AXES, FACES
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.image_pieces import labelled_slab
 from microlith.imaging.parallel.large_arrays import connected_sets
-from microlith.imaging.typing import Array, Numbers
+from microlith.imaging.typing import Array, Flags, Numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,3 +57,17 @@ def connectivity(volume: LabelVolume, comm: MPI.Intracomm) -> Connectivity:
         largest=largest / total,
         pieces=np.bincount(body_phase[size > 0], minlength=len(total)),
     )
+
+
+def reached(inside: Flags, face: tuple[int, bool]) -> Flags:
+    """Voxels of a set that are connected, within it, to an outer face; on one rank.
+
+    Args:
+        inside: ([z,] y, x) the set.
+        face: Axis of the array, and whether it is its upper end.
+    """
+    label = cc3d.connected_components(inside, connectivity=6 if inside.ndim == 3 else 4)
+    there = np.zeros(int(label.max(initial=0)) + 1, bool)
+    there[np.unique(np.take(label, -1 if face[1] else 0, axis=face[0]))] = True
+    there[0] = False
+    return np.asarray(there[label])

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from microlith.imaging.axes import face_axis
 from microlith.imaging.image.volume import LabelImage
+from microlith.imaging.measures.connectivity import reached
 from microlith.imaging.typing import Flags, Singles
 
 
@@ -34,47 +35,38 @@ def path_lengths(image: LabelImage, phases: Sequence[int], face: str) -> Singles
     inside = np.ascontiguousarray(inside[::-1] if upper else inside)
     size = np.array(image.voxel_size)
     edges = [size[axis], *np.delete(size, axis)]
-    reached = _joined_to_first(inside)
+    there = reached(inside, (0, False))
     out = np.where(inside, np.float32(np.inf), np.float32(np.nan)).astype(np.float32)
-    if reached.any():
-        open_ = reached | _beside(reached, inside)
+    if there.any():
+        open_ = there | _beside(there, inside)
         # One layer more before the face, open where the phase is at the face: the front starts between both.
-        wide = np.concatenate([reached[:1], open_])
+        wide = np.concatenate([there[:1], open_])
         depth = (np.arange(len(wide)) - 0.5) * edges[0]
         front: Any = np.ma.MaskedArray(
             np.broadcast_to(depth.reshape(-1, *(1,) * (image.dim - 1)), wide.shape).copy(), ~wide
         )
         found = np.ma.filled(skfmm.distance(front, dx=edges, order=2), np.inf)[1:]
-        out[reached] = found[reached]
+        out[there] = found[there]
     out = out[::-1] if upper else out
     return np.ascontiguousarray(np.moveaxis(out, 0, axis))
 
 
-def _joined_to_first(inside: Flags) -> Flags:
-    """What of a set is connected, within it, to its first layer."""
-    label = cc3d.connected_components(inside, connectivity=6 if inside.ndim == 3 else 4)
-    there = np.zeros(int(label.max(initial=0)) + 1, bool)
-    there[np.unique(label[0])] = True
-    there[0] = False
-    return np.asarray(there[label])
-
-
-def _beside(reached: Flags, inside: Flags) -> Flags:
+def _beside(there: Flags, inside: Flags) -> Flags:
     """Solid voxels beside a set, where the solid is three voxels thick or more in all directions."""
     thick = np.pad(~inside, 2, mode="edge")
     block = 3  # a box filter is cheaper than a morphological opening, and the same
     eroded = ndimage.minimum_filter(thick.view(np.uint8), block, mode="nearest")
     opened = ndimage.maximum_filter(eroded, block, mode="nearest").astype(bool)
     opened = opened[(slice(2, -2),) * inside.ndim]
-    near = ndimage.binary_dilation(reached, ndimage.generate_binary_structure(inside.ndim, 2))
+    near = ndimage.binary_dilation(there, ndimage.generate_binary_structure(inside.ndim, 2))
     return np.asarray(opened & near)
 
 
-def openings(reached: Flags) -> list[int]:
+def openings(there: Flags) -> list[int]:
     """Number of connected pieces of a set in each section across its first axis."""
-    if reached.ndim == 2:  # sections are rows
+    if there.ndim == 2:  # sections are rows
         return [
             int(np.count_nonzero(np.diff(np.concatenate([[False], row, [False]]).astype(np.int8)) == 1))
-            for row in reached
+            for row in there
         ]
-    return [int(cc3d.connected_components(layer, connectivity=4).max(initial=0)) for layer in reached]
+    return [int(cc3d.connected_components(layer, connectivity=4).max(initial=0)) for layer in there]

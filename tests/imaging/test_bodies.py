@@ -7,8 +7,9 @@ from measured import ball, centres, volume_from
 from mpi4py import MPI
 
 from microlith.imaging.image.load import whole_on_root
-from microlith.imaging.measures.bodies import connected_bodies, labelled_bodies, reached, split_bodies
+from microlith.imaging.measures.bodies import connected_bodies, labelled_bodies, split_bodies
 from microlith.imaging.measures.body_shapes import body_shapes
+from microlith.imaging.measures.connectivity import reached
 from microlith.imaging.measures.sections import sections
 from microlith.imaging.measures.surfaces import surfaces
 
@@ -83,9 +84,8 @@ def test_labels_name_bodies_within_the_phase():
 def test_what_reaches_a_face():
     phase = np.zeros((6, 8), int)
     phase[:3, 1], phase[5, 4], phase[2:4, 6] = 1, 1, 1
-    image = whole_on_root(volume_from(phase, comm=MPI.COMM_SELF), MPI.COMM_SELF)
-    np.testing.assert_array_equal(np.argwhere(reached(image, 1, (0, False))), [[0, 1], [1, 1], [2, 1]])
-    np.testing.assert_array_equal(np.argwhere(reached(image, 1, (0, True))), [[5, 4]])
+    np.testing.assert_array_equal(np.argwhere(reached(phase == 1, (0, False))), [[0, 1], [1, 1], [2, 1]])
+    np.testing.assert_array_equal(np.argwhere(reached(phase == 1, (0, True))), [[5, 4]])
 
 
 @pytest.mark.mpi

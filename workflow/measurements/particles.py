@@ -10,8 +10,9 @@ from microlith.imaging.axes import AXES, face_axis
 from microlith.imaging.image.labels import read_region_labels
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
-from microlith.imaging.measures.bodies import Bodies, connected_bodies, labelled_bodies, reached, split_bodies
+from microlith.imaging.measures.bodies import Bodies, connected_bodies, labelled_bodies, split_bodies
 from microlith.imaging.measures.body_shapes import BodyShapes, body_shapes
+from microlith.imaging.measures.connectivity import reached
 from microlith.imaging.measures.sections import sections
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array, Flags
@@ -70,7 +71,7 @@ def _bodies_on_root(
     for other, face in subject.reach.items():
         if other == phase:
             continue
-        mask = reached(image, other, face_axis(face, image.dim))
+        mask = reached(image.phase == other, face_axis(face, image.dim))
         name = f"{image.names[other]}@{face}"
         if not mask.any() and not subject.numbers_only:
             notes.append(f"particles: no voxel of {image.names[other]} lies at {face}")
