@@ -1,6 +1,7 @@
 """Chords: stretches of lines along the axes within one phase."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from mpi4py import MPI
 
 from microlith.imaging.image.passes import share
 from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.parallel.collective import together
 from microlith.imaging.typing import Numbers, Phases
 
 LINES_AT_ONCE = 1 << 22  # voxels
@@ -40,21 +42,23 @@ def chords(volume: LabelVolume, axis: int, comm: MPI.Intracomm) -> Chords:
     rows = volume.shape[across]
     step = max(1, LINES_AT_ONCE // (int(np.prod(volume.shape)) // rows))
     mine = share(rows, comm.rank, comm.size)
-    turns = -(-max(share(rows, r, comm.size)[1] - share(rows, r, comm.size)[0] for r in range(comm.size)) // step)
-    for turn in range(turns):
+    largest = -(-rows // comm.size)  # of all shares: all ranks read as often
+    for turn in range(-(-largest // step)):
         low = min(mine[0] + turn * step, mine[1])
         window = list(volume.whole_window)
         window[across] = (low, min(low + step, mine[1]))
         part = np.moveaxis(volume.read(tuple(window)).phase, axis, -1)
-        _count(np.ascontiguousarray(part).reshape(-1, n), counts, ends)
+        together(comm, partial(_count, part, counts, ends))
     counts, ends = comm.allreduce(counts), comm.allreduce(ends)
     return Chords(counts, ends, np.array(volume.counts, np.int64))
 
 
-def _count(lines: Phases, counts: Numbers, ends: Numbers) -> None:
-    if not lines.size:
+def _count(part: Phases, counts: Numbers, ends: Numbers) -> None:
+    """Add the chords along the last axis."""
+    if not part.size:
         return
-    n = lines.shape[1]
+    n = part.shape[-1]
+    lines = np.ascontiguousarray(part).reshape(-1, n)
     border = np.ones((len(lines), n + 1), bool)
     border[:, 1:-1] = lines[:, 1:] != lines[:, :-1]
     line, place = np.nonzero(border)
