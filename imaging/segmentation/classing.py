@@ -239,7 +239,7 @@ class ByForest:
         return (0.5 / self.unit * (ordered[:, -1] - ordered[:, -2])).astype(np.float32)
 
 
-def painted_regions(scribbles: NDArray[Any], regions: Regions, phases: int) -> tuple[NDArray[np.int64], Phases, int]:
+def painted_regions(scribbles: NDArray[Any], regions: Regions, phases: int) -> tuple[Numbers, Phases, int]:
     """Regions that scribbles touch, and the phase that most of the painted voxels of each have.
 
     Args:

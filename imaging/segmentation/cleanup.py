@@ -5,7 +5,7 @@ rank takes some. Voxels are neighbours where they share a face (in 2D an edge).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -123,18 +123,15 @@ def cleaned(
         phases: Their names.
         voxel_size: m, of the axes of `labels`.
     """
-    return tuple(
-        step
-        for what in (_opening, _closing, _small, _holes, _unreached)
-        for step in what(_Labels(labels, phases, voxel_size), options)
-    )
+    own = _Labels(labels, phases, voxel_size)
+    return tuple(step for what in (_opening, _closing, _small, _holes, _unreached) for step in what(own, options))
 
 
 @dataclass(frozen=True, eq=False)
 class _Labels:
     labels: Phases
     phases: tuple[str, ...]
-    voxel_size: tuple[float, ...] = field(default=())
+    voxel_size: tuple[float, ...]  # m, of the axes of `labels`
 
     def index(self, name: str) -> int:
         return self.phases.index(name)

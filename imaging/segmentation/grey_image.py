@@ -20,6 +20,7 @@ from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.imaging.readers.open import IMAGE_KEY, open_image
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
+from microlith.imaging.typing import Singles
 from microlith.imaging.writing import as_known
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def read_grey(image: GreyImage, workshop: Workshop, few_is_grey: bool = False, t
     return volume
 
 
-def _layers(image: GreyImage, layers: Layers) -> NDArray[np.float32]:
+def _layers(image: GreyImage, layers: Layers) -> Singles:
     """Some layers of the cropped image."""
     stored, crop = image.stored, image.crop
     if len(crop) == 3:
@@ -159,15 +160,13 @@ def _layers(image: GreyImage, layers: Layers) -> NDArray[np.float32]:
     return values.reshape(layers.last - layers.first, *image.shape[1:])
 
 
-def _as_greys(values: NDArray[Any], stored: StoredImage, path: str) -> NDArray[np.float32]:
+def _as_greys(values: NDArray[Any], stored: StoredImage, path: str) -> Singles:
+    shown = stored.palette[values] if stored.palette is not None else None
+    if (stored.colour and not is_grey(values)) or (shown is not None and (shown != shown[..., :1]).any()):
+        raise InputError(f"{IMAGE_KEY}: {path} is a picture in colours; segment takes grey values, of one channel")
     if stored.colour:
-        if not is_grey(values):
-            raise InputError(f"{IMAGE_KEY}: {path} is a picture in colours; segment takes grey values, of one channel")
         return greys(values).astype(np.float32)
-    if stored.palette is not None:
-        shown = stored.palette[values]
-        if (shown != shown[..., :1]).any():
-            raise InputError(f"{IMAGE_KEY}: {path} is a picture in colours; segment takes grey values, of one channel")
+    if shown is not None:
         return shown[..., 0].astype(np.float32)
     out = values.astype(np.float32)
     if values.dtype.kind == "f" and not np.isfinite(out).all():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
-from microlith.imaging.typing import Array, Numbers
+from microlith.imaging.typing import Array, Numbers, Singles
 
 BINS = 1 << 14  # of values that are not whole numbers
 COARSE = 256  # bins to which thresholds of many phases are found
@@ -54,6 +54,13 @@ class Histogram:
         return Histogram(np.bincount(place, self.counts, minlength=bins).astype(np.int64), edges)
 
 
+def bins_of(values: Singles, edges: Array) -> Numbers:
+    """Number of the bin of each value; the outermost bins hold what is beyond."""
+    step = float(edges[1] - edges[0])
+    place: Numbers = np.clip(((values - np.float64(edges[0])) / step).astype(np.int64), 0, len(edges) - 2)
+    return place
+
+
 def histogram(grey: DiskVolume, workshop: Workshop, without: DiskVolume | None = None, tell: Tell = quiet) -> Histogram:
     """Count the grey values of a volume; collective.
 
@@ -75,13 +82,11 @@ def histogram(grey: DiskVolume, workshop: Workshop, without: DiskVolume | None =
     low, high = min(f[0] for f in found), max(f[1] for f in found)
     whole = all(f[2] for f in found) and high - low < 4 * BINS
     edges = np.arange(low - 0.5, high + 1.0) if whole else np.linspace(low, high if high > low else low + 1.0, BINS + 1)
-    bins, step = len(edges) - 1, float(edges[1] - edges[0])
 
     def counted(layers: Layers) -> Numbers:
         values = grey.values()[layers.write]
         if without is not None:
             values = values[without.values()[layers.write] == 0]
-        place = np.clip(((values - np.float64(edges[0])) / step).astype(np.int64), 0, bins - 1)
-        return np.bincount(place.ravel(), minlength=bins)
+        return np.bincount(bins_of(values, edges).ravel(), minlength=len(edges) - 1)
 
     return Histogram(np.sum(workshop.each(grey.shape, counted, tell=tell), axis=0), edges)

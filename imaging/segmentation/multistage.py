@@ -16,7 +16,7 @@ import numpy as np
 
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
-from microlith.imaging.segmentation.histogram import Histogram, histogram
+from microlith.imaging.segmentation.histogram import Histogram, bins_of, histogram
 from microlith.imaging.segmentation.thresholds import MOST_OTSU, Cuts, Favoured, otsu, settled
 from microlith.imaging.typing import Flags, Numbers, Phases, Singles
 
@@ -169,8 +169,7 @@ def _from_within(
             low, high = _around(phase, rim)
             pure = (low == high)[layers.own]
             own, inside = block[layers.own], phase[layers.own]
-            place = np.clip(((own - np.float64(edges[0])) / step).astype(np.int64), 0, len(edges) - 2)
-            bins = place[pure] + inside[pure].astype(np.int64) * (len(edges) - 1)
+            bins = bins_of(own, edges)[pure] + inside[pure].astype(np.int64) * (len(edges) - 1)
             return np.bincount(bins, minlength=phases * (len(edges) - 1)).reshape(phases, -1)
 
         pure = np.sum(workshop.each(grey.shape, within, rim), axis=0)

@@ -1,5 +1,6 @@
-"""What a segmentation is asked for, validated and in SI; no heavy imports."""
+"""What a segmentation is asked for, validated and in SI."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -42,10 +43,7 @@ class Size:
         """
         if self.in_voxels:
             return self.value
-        measure = 1.0
-        for edge in voxel_size:
-            measure *= self.value / edge
-        return measure * (0.5235987755982988 if len(voxel_size) == 3 else 0.7853981633974483)
+        return math.prod(self.value / edge for edge in voxel_size) * math.pi / (6 if len(voxel_size) == 3 else 4)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.parallel.collective import on_first_rank
-from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
+from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.histogram import Histogram
 from microlith.imaging.typing import Array, Indices, Numbers, Singles
 
@@ -44,9 +44,9 @@ class Regions:
     names: tuple[str, ...]  # of the features
     features: Array  # (regions, features); the same on all ranks
 
-    def numbers(self, layer: int) -> NDArray[np.int64]:
+    def numbers(self, layer: int) -> Numbers:
         """(y, x) number of each voxel's region, among those of all slices."""
-        numbers: NDArray[np.int64] = self.volume.values()[layer] + self.start[layer]
+        numbers: Numbers = self.volume.values()[layer] + self.start[layer]
         return numbers
 
     @property
@@ -91,11 +91,11 @@ def cut_and_described(
         block = grey.values()[layers.write]
         return np.stack([_cut(layer, ends, scale, options) for layer in block])
 
-    workshop.fill(volume, cut, tell=lambda _, done=None: tell("regions", done))
+    workshop.fill(volume, cut, tell=named(tell, "regions"))
     found = workshop.each(
         grey.shape,
         lambda layers: [_described(grey, volume, z, options) for z in range(layers.first, layers.last)],
-        tell=lambda _, done=None: tell("features", done),
+        tell=named(tell, "features"),
     )
     tables = [table for block in found for table in block]
     start = np.concatenate([[0], np.cumsum([len(table) for table in tables])])

@@ -95,7 +95,8 @@ def segmented(
     decision = decided(image, grey, counted, options, workshop, tell)
     count = len(options.phases)
     labels = _labels("labels", decision, None, image, workshop, tell)
-    _refuse_empty(counts_of(labels, count, workshop), options)
+    counts = counts_of(labels, count, workshop)
+    _refuse_empty(counts, options)
     margin = workshop.new("margin", image.shape, np.uint8)
     workshop.fill(margin, lambda layers: _percent(decision.margin(layers)), decision.halo)
     pairs = {}
@@ -111,8 +112,8 @@ def segmented(
         tell("cleaning up")
         volumes = [labels, *(volume for pair in pairs.values() for volume in pair)]
         cleaned = cleaned_all(volumes, options.cleanup, options.phases, image.dim, image.voxel_size, workshop)[0]
-    counts = counts_of(labels, count, workshop)
-    _refuse_empty(counts, options)
+        counts = counts_of(labels, count, workshop)
+        _refuse_empty(counts, options)
     moved = {
         phase: Moved(*pair, *(counts_of(volume, count, workshop)[options.phases.index(phase)] for volume in pair))
         for phase, pair in pairs.items()

@@ -127,9 +127,7 @@ def _options(raw: dict[str, Any], path: Path, held: NDArray[Any] | None, at: Pla
     certainty = raw["certainty"]
     moved = certainty.get("phases")
     for i, name in enumerate(moved or ()):
-        if name not in phases:
-            where = at.child("certainty", section=True).child("phases").item(i)
-            raise where.error(f'"{name}" is no phase of [segmentation]; {nearest(name, list(phases), "phases")}')
+        _check_phase(name, phases, at.child("certainty", section=True).child("phases").item(i))
     return SegmentOptions(
         phases=phases,
         method=own["method"],
@@ -152,21 +150,21 @@ def _region_options(own: dict[str, Any]) -> RegionOptions:
 def _cleanup(raw: dict[str, Any], phases: tuple[str, ...], at: Place) -> CleanupOptions:
     for key, of_phases in raw.items():
         for name in of_phases:
-            if name not in phases:
-                sentence = f'"{name}" is no phase of [segmentation]; {nearest(name, list(phases), "phases")}'
-                raise at.child(key).error(sentence)
+            _check_phase(name, phases, at.child(key))
     unreached = {name: () if faces == "any" else faces for name, faces in raw.get("unreached", {}).items()}
     return CleanupOptions(**{**raw, "unreached": unreached})
+
+
+def _check_phase(name: str, phases: tuple[str, ...], at: Place) -> None:
+    if name not in phases:
+        raise at.error(f'"{name}" is no phase of [segmentation]; {nearest(name, list(phases), "phases")}')
 
 
 def _rule(raw: dict[str, Any], phases: tuple[str, ...], method: str, at: Place) -> Rule:
     if method != "regions":
         raise at.error(f'rules are for the method "regions", not for "{method}"; remove them')
     phase = raw["phase"]
-    if phase not in phases:
-        raise at.child("phase").error(
-            f'"{phase}" is no phase of [segmentation]; {nearest(phase, list(phases), "phases")}'
-        )
+    _check_phase(phase, phases, at.child("phase"))
     bounds = []
     for key, value in raw.items():
         if key == "phase":
