@@ -1,5 +1,6 @@
 """Images of grey values: opened, held against what is asked of them, and brought into a file of 32-bit numbers."""
 
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 FEW = 16  # distinct values up to which an image is rather one of labels
 SAMPLE = 200_000  # voxels among which they are looked for first
 ON_DISK = 14  # bytes a voxel: grey values before and after the filters, regions, labels, margin
+OF_GREY = 4  # the same of one volume of grey values
 OF_MOVED = 2  # the same for each phase of which there are two more label images
 IN_MEMORY = 60  # bytes a voxel of one layer, where filters are at work on it
 
@@ -81,11 +83,12 @@ def open_grey(source: ImageSource, comm: "Comm") -> GreyImage:
     return GreyImage(mine, crop, 2 if flat else 3, layered, edges, origin)  # type: ignore[arg-type]
 
 
-def refuse_too_large(image: GreyImage, workshop: Workshop, moved: int, on_one_rank: int) -> None:
+def refuse_too_large(image: GreyImage, after: GreyImage, workshop: Workshop, moved: int, on_one_rank: int) -> None:
     """Refuse an image whose files don't fit on the disk, or of which some layers don't fit into memory; collective.
 
     Args:
         image: The image.
+        after: The same on the voxels on which it is segmented.
         workshop: Where its files are to lie.
         moved: Phases of which two more label images are made.
         on_one_rank: Bytes a voxel that a step needs which is done by the first rank for the whole image.
@@ -95,11 +98,13 @@ def refuse_too_large(image: GreyImage, workshop: Workshop, moved: int, on_one_ra
     """
 
     def check() -> None:
-        voxels = int(np.prod(image.shape, dtype=np.int64))
-        layer = voxels // image.shape[0]
-        size = " x ".join(map(str, image.shape[::-1]))
+        before, voxels = math.prod(image.shape), math.prod(after.shape)
+        layer = max(math.prod(image.shape[1:]), math.prod(after.shape[1:]))
+        size = " x ".join(map(str, after.shape[::-1]))
         free = shutil.disk_usage(workshop.folder).free
         files = (ON_DISK + OF_MOVED * moved) * voxels
+        if after.shape != image.shape:
+            files = max(files, OF_GREY * (before + voxels))
         if files > free:
             raise InputError(
                 f"{IMAGE_KEY}: {size} voxels take {_giga(files)} of files while they are segmented, and "
@@ -107,14 +112,18 @@ def refuse_too_large(image: GreyImage, workshop: Workshop, moved: int, on_one_ra
                 "with -o"
             )
         memory = available_memory()
-        needed = max(IN_MEMORY * layer * workshop.comm.size, on_one_rank * voxels)
+        needed = IN_MEMORY * layer * workshop.comm.size
         if needed > memory:
-            fits = (memory / needed) ** (1 / 3 if image.dim == 3 else 1 / 2)
-            what = "clean-up of" if on_one_rank * voxels > memory else "layers of"
             raise InputError(
-                f"{IMAGE_KEY}: {what} {size} voxels need {_giga(needed)} of memory, and {_giga(memory)} are free; crop "
-                f"the image, rescale it to voxels of {1 / fits:.2g} times the edge"
-                + (", or leave [cleanup] out" if what.startswith("clean") else "")
+                f"{IMAGE_KEY}: layers of {size} voxels need {_giga(needed)} of memory, and {_giga(memory)} are free; "
+                "crop the image, or take fewer ranks"
+            )
+        needed = on_one_rank * voxels
+        if needed > memory:
+            longer = (needed / memory) ** (1 / image.dim)
+            raise InputError(
+                f"{IMAGE_KEY}: clean-up of {size} voxels needs {_giga(needed)} of memory, and {_giga(memory)} are "
+                f"free; crop the image, rescale it to voxels of {longer:.2g} times the edge, or leave [cleanup] out"
             )
 
     on_first_rank(workshop.comm, check)
@@ -193,8 +202,8 @@ def _refuse_labels(volume: DiskVolume, path: str) -> None:
             f"{IMAGE_KEY}: all voxels of {path} have the value {found.pop():g}; there is nothing to tell apart"
         )
     raise InputError(
-        f"{IMAGE_KEY}: {path} holds {len(found)} distinct values only, as one does that is segmented already; name the "
-        "grey image, or say grey = true if these are grey values"
+        f"{IMAGE_KEY}: {path} holds {len(found)} distinct values only, so it is probably segmented already; name "
+        "the grey image, or say grey = true if these are grey values"
     )
 
 

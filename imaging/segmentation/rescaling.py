@@ -15,19 +15,12 @@ from microlith.imaging.typing import Array, Numbers, Singles
 SAME = 1e-6  # relative difference of two voxel sizes that are one
 
 
-def rescaled(
-    image: GreyImage, raw: DiskVolume, wanted: dict[str, float], workshop: Workshop
-) -> tuple[GreyImage, DiskVolume, tuple[Filtered, ...]]:
-    """An image on voxels of about the wanted size; collective. What it covers stays the same.
+def on_voxels(image: GreyImage, wanted: dict[str, float]) -> GreyImage:
+    """What an image is on voxels of about the wanted size, before any is read. What it covers stays the same.
 
     Args:
         image: The image.
-        raw: Its grey values.
         wanted: Edges of the voxels, m, by axis; others stay.
-        workshop: Ranks and folder.
-
-    Returns:
-        Image, grey values, and in words what was done; the same ones where nothing was.
 
     Raises:
         InputError: The image has no such axis, or nothing would be left along one.
@@ -46,11 +39,33 @@ def rescaled(
                 raise InputError(f"[filters] rescale: voxels of {edge:g} m leave one along {axis}; choose smaller ones")
             sizes[i] = extent / shape[i]
     if tuple(shape) == image.shape:
-        return image, raw, ()
+        return image
     if image.dim == 2:
         sizes[0] = sizes[2]
-    new = replace(image, shape=(shape[0], shape[1], shape[2]), voxel_size=(sizes[0], sizes[1], sizes[2]))
-    weights = [_weights(before, after) for before, after in zip(image.shape, shape, strict=True)]
+    return replace(image, shape=(shape[0], shape[1], shape[2]), voxel_size=(sizes[0], sizes[1], sizes[2]))
+
+
+def rescaled(
+    image: GreyImage, raw: DiskVolume, wanted: dict[str, float], workshop: Workshop
+) -> tuple[GreyImage, DiskVolume, tuple[Filtered, ...]]:
+    """An image on other voxels, and its grey values there; collective.
+
+    Args:
+        image: The image.
+        raw: Its grey values.
+        wanted: As of `on_voxels`.
+        workshop: Ranks and folder.
+
+    Returns:
+        Image, grey values, and in words what was done; the same ones where nothing was.
+
+    Raises:
+        InputError: As of `on_voxels`.
+    """
+    new = on_voxels(image, wanted)
+    if new.shape == image.shape:
+        return image, raw, ()
+    weights = [_weights(before, after) for before, after in zip(image.shape, new.shape, strict=True)]
 
     def work(layers: Layers) -> Singles:
         own = weights[0][layers.write]
@@ -63,8 +78,8 @@ def rescaled(
     target = workshop.new("rescaled", new.shape, np.float32)
     workshop.fill(target, work)
     workshop.remove(raw)
-    edges = " x ".join(f"{edge * 1e9:.4g}" for edge in sizes[::-1][: image.dim])
-    voxels = " x ".join(str(n) for n in shape[::-1][: image.dim])
+    edges = " x ".join(f"{edge * 1e9:.4g}" for edge in new.voxel_size[::-1][: image.dim])
+    voxels = " x ".join(str(n) for n in new.shape[::-1][: image.dim])
     return new, target, (Filtered("rescale", f"to {voxels} voxels of {edges} nm (x, y{', z'[: 3 * (image.dim - 2)]})"),)
 
 

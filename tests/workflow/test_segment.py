@@ -347,6 +347,17 @@ def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch, c
     assert "of memory" in capsys.readouterr().err
 
 
+def test_a_rescaled_image_is_cleaned_where_the_one_on_the_voxels_of_the_file_is_too_large(
+    tmp_path, bare, monkeypatch, capsys
+):
+    path = write_segmentation(tmp_path, _two(), TWO + 'method = "otsu"\n[cleanup]\npieces = { dark = 3 }\n')
+    monkeypatch.setattr("microlith.imaging.segmentation.grey_image.available_memory", lambda: 13.0 * _two().size)
+    assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
+    assert "clean-up of 24 x 20 x 6 voxels" in capsys.readouterr().err
+    path.write_text(path.read_text() + '[filters]\nrescale = "40 nm"\n')
+    assert cli.main(["segment", str(path), "-o", str(tmp_path / "out"), "-q"]) == 0
+
+
 def test_each_phase_that_is_moved_takes_space_on_the_disk(tmp_path, bare, monkeypatch, capsys):
     path = write_segmentation(tmp_path, _two(), TWO + 'method = "otsu"\n')
     usage = shutil.disk_usage(tmp_path)._replace(free=17 * _two().size)

@@ -17,6 +17,7 @@ from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.segmentation.cleanup import BYTES
 from microlith.imaging.segmentation.disk_volumes import Workshop
 from microlith.imaging.segmentation.grey_image import open_grey, refuse_too_large
+from microlith.imaging.segmentation.rescaling import on_voxels
 from microlith.imaging.segmentation.segment import Segmented, segmented
 from microlith.imaging.writing import write_text
 from microlith.workflow.console.terminal import Stages, table_console
@@ -143,7 +144,9 @@ def performed(request: Request, work: Path, stages: Stages, comm: MPI.Intracomm)
                 log.warning("%s: %s", request.path, printable(sentence, LONGEST_SENTENCE))
             workshop = Workshop(work, comm)
             options = request.options
-            refuse_too_large(image, workshop, len(options.moved), BYTES * comm.size if options.cleanup else 0)
+            after = on_voxels(image, request.rescale)
+            cleaning = BYTES * comm.size if options.cleanup else 0
+            refuse_too_large(image, after, workshop, len(options.moved), cleaning)
             found = segmented(image, request.rescale, request.filters, options, workshop, request.few_is_grey, tell)
     except InputError as error:
         if not str(error).startswith("["):
