@@ -192,7 +192,7 @@ class NonLocalMeans:
 
     strength: float = 0.8  # times the standard deviation of the noise, which is estimated
     patch: int = 5  # voxels across the surroundings that are compared
-    distance: int = 6  # voxels as far as is looked
+    distance: int = 6  # voxels as far as others are compared
     name: str = "non_local_means"
 
     def halo(self, voxel_size: Edges) -> int:

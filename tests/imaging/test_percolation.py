@@ -127,6 +127,3 @@ def test_refused_on_all_ranks() -> None:
     volume = label_volume(many, names=[f"p{i}" for i in range(255)])
     with pytest.raises(InputError, match=r"\[phases\]: expected at most 255 phases with those .* got 256"):
         percolation(volume, {0: "x_min"}, COMM)
-
-
-# --- in a case ---

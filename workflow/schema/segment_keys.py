@@ -4,17 +4,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from microlith.imaging.axes import FACES
-from microlith.imaging.segmentation.options import Extent, Size
+from microlith.imaging.segmentation.options import Extent, Method, Size
 from microlith.workflow.schema.keys import IMAGE
 from microlith.workflow.schema.kinds import Choice, Either, Flag, Kind, ListOf, Number, Place, Quantity, Text
 from microlith.workflow.schema.shared_keys import length, per_axis, phase_name
 from microlith.workflow.schema.tables import NAME, Key, Named, Several, Table
 from microlith.workflow.schema.units import LENGTH
 
-METHODS = ("thresholds", "otsu", "multi-otsu", "multistage", "regions")
+METHODS: tuple[str, ...] = get_args(Method)
 FILTERS = ("destripe", "slices", "background", "median", "non_local_means", "gaussian")  # in their order
 
 
@@ -120,10 +120,10 @@ NON_LOCAL_MEANS = Table(
             "Times the standard deviation of the noise, which is estimated.",
             default=0.8,
         ),
-        Key("patch", Number(3, 21, whole=True), "Voxels across what is compared.", default=5),
-        Key("distance", Number(1, 50, whole=True), "Voxels as far as is looked.", default=6),
+        Key("patch", Number(3, 21, whole=True), "Edge, in voxels, of the patches that are compared.", default=5),
+        Key("distance", Number(1, 50, whole=True), "How far from a voxel, in voxels, patches are compared.", default=6),
     ),
-    doc="What counts as alike.",
+    doc="Which patches are compared.",
 )
 
 FILTERS_TABLE = Table(

@@ -12,7 +12,7 @@ from microlith.imaging.segmentation.segment import Segmented
 from microlith.workflow.segment.request import Request
 
 FEW_REGIONS = 5  # painted regions of a phase, below which a forest has little to learn from
-LEAST_RIGHT = 0.9  # share of the painted regions that is classed right, below which that is a warning
+LEAST_RIGHT = 0.9  # share of the painted regions that is classed correctly, below which that is a warning
 MOST_DOUBTFUL = 0.2  # share of the voxels
 
 
@@ -63,7 +63,8 @@ def warnings(told: dict[str, Any]) -> list[str]:
         if forest["right_out_of_bag"] < LEAST_RIGHT:
             found.append(
                 f"[segmentation] scribbles: of the painted regions only {100 * forest['right_out_of_bag']:.0f} % are "
-                "classed right by trees that have not seen them; paint more, cut smaller regions, or filter otherwise"
+                "classed correctly by trees that have not seen them; paint more, cut smaller regions, or use other "
+                "filters"
             )
     doubtful = told["certainty"]["doubtful_share"]
     if doubtful > MOST_DOUBTFUL:
@@ -146,7 +147,7 @@ def text(told: dict[str, Any]) -> str:
         first = sorted(forest["importance"].items(), key=lambda entry: -entry[1])[:5]
         lines += [
             f"painted regions: {learnt}; {forest['regions_painted_with_several_phases']} with several phases",
-            f"of these {100 * forest['right_out_of_bag']:.1f} % are classed right by trees that have not seen them",
+            f"of these {100 * forest['right_out_of_bag']:.1f} % are classed correctly by trees that have not seen them",
             f"most important: {', '.join(f'{name} {share:.2f}' for name, share in first)}",
         ]
     lines.append("")
