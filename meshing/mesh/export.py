@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ def write_cells(
     """Write cells with their phase; the file appears under its name only when it is complete.
 
     The phase of each cell is its index, as cell data `phase` (.vtu, .xdmf, .med), or a group of elements with the
-    phase's name (.inp), or a number counted from 1: a physical group (.msh in format 2.2) or a property (.bdf).
+    phase's name (.inp; and its index, where names differ by capitals or signs only), or a number counted from 1: a
+    physical group (.msh in format 2.2) or a property (.bdf).
 
     Args:
         path: File to write; its suffix decides the format.
@@ -93,9 +95,7 @@ def write_cells(
     elif path.suffix == ".xdmf":
         options = {"data_format": "XML"}  # all in one file
     elif path.suffix == ".inp":
-        mesh.cell_sets = {
-            re.sub(r"\W", "_", name): [np.flatnonzero(phase == i)] for i, name in enumerate(names) if i in phase
-        }
+        mesh.cell_sets = {name: [np.flatnonzero(phase == i)] for i, name in enumerate(_set_names(names)) if i in phase}
     elif path.suffix == ".bdf":
         mesh.cell_data = {"nastran:ref": [phase + 1]}
         mesh.points = np.round(points, 9) + 0.0  # its numbers have room for small exponents only
@@ -106,6 +106,13 @@ def write_cells(
             _explain(bare, part, contents(path, names))
         finally:
             bare.unlink(missing_ok=True)
+
+
+def _set_names(names: Sequence[str]) -> list[str]:
+    """Names of element sets, no two of them the same: of letters, digits and underscores, whether capitals or not."""
+    found = [re.sub(r"\W", "_", name) for name in names]
+    alike = Counter(name.casefold() for name in found)
+    return [f"{name}_{i}" if alike[name.casefold()] > 1 else name for i, name in enumerate(found)]
 
 
 def contents(path: Path | str, names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from microlith.imaging.image.load import volume_of
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fidelity.compare import fidelity
 from microlith.meshing.fitted.mesher import fitted_mesh
-from microlith.meshing.mesh.export import write_mesh
+from microlith.meshing.mesh.export import write_cells, write_mesh
 from microlith.meshing.mesh.quality import sicn
 
 ALONE = MPI.COMM_SELF
@@ -151,6 +151,18 @@ def test_mesh_files_of_other_programs(tmp_path, suffix):
         assert (back.cell_data["phase"][0] == mesh.phase).all()
         with h5py.File(path) as file:
             assert "phase: 0 a, 1 b c" in file["ENS_MAA/mesh"].attrs["DES"].decode()
+
+
+def test_phases_with_names_that_are_alike_have_groups_of_their_own(tmp_path):
+    """Groups know no hyphens, dots and capitals: of two names that became one the first phase was lost."""
+    import meshio
+
+    names = ("a-b", "A.b", "c")
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    cells = np.array([[0, 1, 2], [1, 3, 2], [0, 1, 3]])
+    write_cells(tmp_path / "mesh.inp", points, "triangle", cells, np.array([0, 1, 2]), names)
+    sets = meshio.read(tmp_path / "mesh.inp").cell_sets_dict
+    assert {name: list(of["triangle"]) for name, of in sets.items()} == {"a_b_0": [0], "A_b_1": [1], "c": [2]}
 
 
 def test_mesh_files_are_read_by_gmsh_with_the_names_of_the_phases(tmp_path):
