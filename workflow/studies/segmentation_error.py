@@ -85,21 +85,25 @@ def by_images(meshed: Meshed, files: tuple[Path, Path], stages: Stages, comm: MP
     case = meshed.case
     with stages.stage("segmentation, as it is", "the case's own labels, solving") as tell, silent():
         found = [solved_variant(meshed, Variant(), comm, tell)]
-    for file in files:
+    names = tuple(file.name for file in files)
+    if names[0] == names[1]:
+        names = tuple(map(str, files))
+    for file, name in zip(files, names, strict=True):
         path = file.absolute()
         source = replace(case.image, path=str(path), folder=str(path.parent), held=None)
         try:
             with silent():
                 other = mesh_of(replace(case, image=source), case.physics.solved, Stages(), comm)
             _refuse_other(meshed, other)
-            with stages.stage(f"segmentation, {file.name}", f"{file.name}, solving") as tell, silent():
+            with stages.stage(f"segmentation, {name}", f"{name}, solving") as tell, silent():
                 found.append(solved_variant(other, Variant(), comm, tell))
         except InputError as error:
             raise InputError(f"--segmentation {file}: {error}") from error
         log.info("%s: %d cells, %.1f s", file, found[-1].cells, found[-1].seconds)
-    names = files[0].name, files[1].name
     as_is, smaller, larger = found
-    return Segmentation("interfaces", as_is, smaller, larger, by=f"as in {files[0]} and {files[1]}", ways=names)
+    return Segmentation(
+        "interfaces", as_is, smaller, larger, by=f"as in {files[0]} and {files[1]}", ways=(names[0], names[1])
+    )
 
 
 def _refuse_other(meshed: Meshed, other: Meshed) -> None:
