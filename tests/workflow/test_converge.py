@@ -464,7 +464,7 @@ def test_a_slab_fills_as_two_images_say(tmp_path, method):
         (["thin.tif"], "expected two label images"),
         (["a", "b", "c"], "expected a phase or two label images, got 3 words"),
         (["image.tif", "short.tif"], "short.tif: has 40 x 20 voxels, the image of the case 48 x 20"),
-        (["image.tif", "other.tif"], "7"),
+        (["image.tif", "other.tif"], "no phase claims 7 (16.7 %), 8 (83.3 %) of the pixels of"),
     ],
 )  # fmt: skip
 def test_images_of_another_segmentation_are_refused(tmp_path, capsys, monkeypatch, words, sentence):
