@@ -145,7 +145,7 @@ class Stepper:
                 raise NotConverged(str(error)) from error
             size = self.rms(change)
             if not np.isfinite(size):
-                raise NotConverged("Newton's method left all numbers")
+                raise NotConverged("Newton's method led to numbers that are not finite")
             contraction = size / before
             # What is left is no larger than the rest of a geometric series; slow parts may hide behind fast ones.
             rate = max(contraction, HIDDEN)

@@ -75,7 +75,7 @@ def draw_convergence(path: Path, study: "Study") -> None:
     tolerance = study.base.error_in_time
     handles.append(over_time.axhline(tolerance, color="0.4", linewidth=1.0, linestyle=(0, (1, 2))))
     names.append("error in time, estimated")
-    over_size.set_xlabel("size of the cells per size of those of the case")
+    over_size.set_xlabel("cell size / cell size of the case")
     over_size.set_ylabel("largest error from end/1000 on / what the region holds")
     over_time.set_xlabel(f"time / {unit}")
     over_time.set_ylabel("error in space of the case / what the region holds")
