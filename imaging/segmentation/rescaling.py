@@ -68,11 +68,14 @@ def rescaled(
     weights = [_weights(before, after) for before, after in zip(image.shape, new.shape, strict=True)]
 
     def work(layers: Layers) -> Singles:
-        own = weights[0][layers.write]
-        columns = np.unique(own.indices)
-        block = raw.values()[columns[0] : columns[-1] + 1].astype(np.float64)
-        out = (own[:, columns[0] : columns[-1] + 1] @ block.reshape(len(block), -1)).reshape(-1, *block.shape[1:])
-        planes = [weights[1] @ (weights[2] @ plane.T).T for plane in out]
+        # Layer by layer: all layers of the file that a block comes from may be many times its values.
+        values, planes = raw.values(), []
+        for z in range(layers.first, layers.last):
+            row = weights[0][[z]]
+            plane = np.zeros(image.shape[1:])
+            for old, share in zip(row.indices, row.data, strict=True):
+                plane += share * values[old]
+            planes.append(weights[1] @ (weights[2] @ plane.T).T)
         return np.stack(planes).astype(np.float32)
 
     target = workshop.new("rescaled", new.shape, np.float32)
