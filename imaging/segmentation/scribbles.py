@@ -13,6 +13,7 @@ from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.large_arrays import count_values
 from microlith.imaging.readers.open import read_image
 from microlith.imaging.segmentation.grey_image import GreyImage
+from microlith.imaging.typing import Phases
 
 KEY = "[segmentation] scribbles"
 
@@ -26,7 +27,7 @@ class Scribbles:
     held: NDArray[Any] | None = field(default=None, compare=False, repr=False)  # ([z,] y, x), in place of a file
 
 
-def read_scribbles(scribbles: Scribbles, image: GreyImage, phases: tuple[str, ...]) -> NDArray[np.uint8]:
+def read_scribbles(scribbles: Scribbles, image: GreyImage, phases: tuple[str, ...]) -> Phases:
     """Read scribbles; on one rank.
 
     Args:
@@ -66,7 +67,7 @@ def read_scribbles(scribbles: Scribbles, image: GreyImage, phases: tuple[str, ..
     return _as_rescaled(values.astype(np.uint8).reshape(-1, *values.shape[-2:]), image.shape)
 
 
-def _as_rescaled(values: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _as_rescaled(values: Phases, shape: tuple[int, int, int]) -> Phases:
     """The voxels in the middle of those of an image that was rescaled."""
     places = [((np.arange(n) + 0.5) * (old / n)).astype(np.intp) for n, old in zip(shape, values.shape, strict=True)]
     return values[np.ix_(*places)] if values.shape != shape else values

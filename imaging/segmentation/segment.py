@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from microlith.imaging.axes import axis_names
 from microlith.imaging.errors import InputError
-from microlith.imaging.parallel.collective import on_first_rank, on_root
+from microlith.imaging.parallel.collective import of_root, on_first_rank, on_root
 from microlith.imaging.segmentation import thresholds
 from microlith.imaging.segmentation.classing import ByRegions, Classes, by_forest, by_rules
 from microlith.imaging.segmentation.cleanup import Step, cleaned_all
@@ -21,7 +21,7 @@ from microlith.imaging.segmentation.histogram import Histogram, histogram
 from microlith.imaging.segmentation.multistage import by_stages
 from microlith.imaging.segmentation.options import SegmentOptions
 from microlith.imaging.segmentation.regions import cut_and_described
-from microlith.imaging.segmentation.rescaling import rescaled
+from microlith.imaging.segmentation.rescaling import on_voxels, rescaled
 from microlith.imaging.segmentation.scribbles import read_scribbles
 from microlith.imaging.segmentation.thresholds import Favoured
 from microlith.imaging.typing import Numbers, Phases, Singles
@@ -88,11 +88,15 @@ def segmented(
         InputError: The image or an option is at fault.
     """
     _refuse_faces(image, options)
+    scribbles = None
+    if options.scribbles is not None:  # what is wrong with them is told before the filters run
+        after = on_voxels(image, rescale)
+        scribbles = on_root(workshop.comm, read_scribbles, options.scribbles, after, options.phases)
     raw = read_grey(image, workshop, few_is_grey, named(tell, "reading"))
     image, raw, rescaled_as = rescaled(image, raw, rescale, workshop)
     grey, done = filtered(raw, filters, image.voxel_size, workshop, tell)
     counted = histogram(grey, workshop, tell=named(tell, "histogram"))
-    decision = decided(image, grey, counted, options, workshop, tell)
+    decision = decided(grey, counted, options, scribbles, workshop, tell)
     count = len(options.phases)
     labels = _labels("labels", decision, None, image, workshop, tell)
     counts = counts_of(labels, count, workshop)
@@ -139,38 +143,53 @@ def segmented(
 
 
 def decided(
-    image: GreyImage, grey: DiskVolume, counted: Histogram, options: SegmentOptions, workshop: Workshop, tell: Tell
+    grey: DiskVolume,
+    counted: Histogram,
+    options: SegmentOptions,
+    scribbles: Phases | None,
+    workshop: Workshop,
+    tell: Tell,
 ) -> Decision:
     """What a method decides by; collective.
 
+    Args:
+        grey: The volume, filtered.
+        counted: Its histogram.
+        options: The method.
+        scribbles: (z, y, x) those that the options name, on the first rank.
+        workshop: Ranks and folder.
+        tell: Hears how far it is.
+
     Raises:
-        InputError: Thresholds, scribbles or the number of phases are at fault.
+        InputError: Thresholds, rules or the number of phases are at fault.
     """
     if options.method == "multistage":
         return by_stages(grey, counted, len(options.phases), options.rim, workshop, tell)
     if options.method == "regions":
-        return _by_regions(image, grey, counted, options, workshop, tell)
+        return _by_regions(grey, counted, options, scribbles, workshop, tell)
     return on_first_rank(workshop.comm, lambda: _by_thresholds(grey, counted, options))
 
 
 def _by_regions(
-    image: GreyImage, grey: DiskVolume, counted: Histogram, options: SegmentOptions, workshop: Workshop, tell: Tell
+    grey: DiskVolume,
+    counted: Histogram,
+    options: SegmentOptions,
+    scribbles: Phases | None,
+    workshop: Workshop,
+    tell: Tell,
 ) -> Decision:
     """Regions classed by rules or by a forest, which the first rank grows; collective."""
-    phases, painted = options.phases, options.scribbles
-    scribbles = None if painted is None else on_root(workshop.comm, read_scribbles, painted, image, phases)
-    asked, sure = options.regions, options.certainty
-    if not asked.levels and len(phases) <= thresholds.MOST_OTSU:
-        levels = on_first_rank(workshop.comm, lambda: thresholds.otsu(counted, len(phases)).values)
+    phases, asked, sure = len(options.phases), options.regions, options.certainty
+    if not asked.levels and phases <= thresholds.MOST_OTSU:
+        levels = on_first_rank(workshop.comm, lambda: thresholds.otsu(counted, phases).values)
         asked = replace(asked, levels=levels)
     regions = cut_and_described(grey, counted, asked, workshop, tell)
     tell("classes of regions")
 
     def classes() -> Classes:
-        if painted is None:
-            return by_rules(options.rules, regions, counted, len(phases))
-        assert scribbles is not None  # on rank 0
-        return by_forest(scribbles, regions, len(phases), sure.votes / sure.shift)
+        if options.scribbles is None:
+            return by_rules(options.rules, regions, counted, phases)
+        return by_forest(of_root(scribbles), regions, phases, sure.votes / sure.shift)
 
     return ByRegions(grey, regions, on_first_rank(workshop.comm, classes), asked.levels)
 

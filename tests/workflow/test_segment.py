@@ -285,7 +285,10 @@ def test_rules_that_do_not_fit_are_refused(tmp_path, capsys, rules, sentence):
         (lambda s: s * 2, "has the label 4, 6; expected 1 for pore"),
     ],
 )  # fmt: skip
-def test_scribbles_that_do_not_fit_are_refused(tmp_path, capsys, change, sentence):
+def test_scribbles_that_do_not_fit_are_refused_before_the_image_is_read(
+    tmp_path, capsys, monkeypatch, change, sentence
+):
+    monkeypatch.delattr("microlith.imaging.segmentation.segment.read_grey")
     true = truth(24, (72, 24, 144), enlarge=1)
     path = write_segmentation(tmp_path, blurred(true), REGIONS)
     tifffile.imwrite(tmp_path / "scribbles.tif", change(painted(true)), photometric="minisblack")
