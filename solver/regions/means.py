@@ -249,26 +249,26 @@ class _Measures:
         integrals = self._cut(within_labels(self.labels, SMALLEST_PIXEL[self.dim]), np.zeros(len(self.cells.points)))
         return self._mean(integrals, self._whole({}, self.labels.inside))
 
-    def _cut_at(
-        self, distance: Distance, thickness: float, wanted: Index | None = None, *, costly: bool = False
-    ) -> "_Integrals":
+    def _cut_at(self, distance: Distance, thickness: float, wanted: Index, *, costly: bool = False) -> "_Integrals":
         """Integrals where a signed distance (mesh units) is negative; collective.
 
         Args:
             distance: Negative inside.
             thickness: Measure of the region per measure of its edge, roughly, in mesh units: what a layer along the
                 edge counts for.
-            wanted: Cells that may lie inside; None: all.
+            wanted: Cells that may lie inside.
             costly: Whether the distance takes long to find.
         """
-        at_points = distance(self.cells.points)
-        looser = max(self.cells.crossed(at_points, None if costly else wanted) / FEW, 1.0) ** (1 / 3) * (
-            self.loose if costly else 1.0
-        )
+        near = None if costly else wanted  # cells at whose corners it is found
+        at_points = np.full(len(self.cells.points), np.inf)
+        corners = slice(None) if near is None else np.unique(self.cells.nodes[near])
+        at_points[corners] = distance(self.cells.points[corners])
+        loose = self.loose if costly else 1.0
+        looser = max(self.cells.crossed(at_points, near) / FEW, 1.0) ** (1 / 3) * loose
         cut = within_distance(
             distance,
             ACCURACY[self.dim] * thickness * looser,
-            SMALLEST[self.dim] * thickness * (self.loose if costly else 1.0),
+            SMALLEST[self.dim] * thickness * loose,
             as_quadratic=COSTLY if costly else AS_QUADRATIC,
         )
         return self._cut(cut, at_points, wanted)
