@@ -100,7 +100,7 @@ def segmented(
     count = len(options.phases)
     labels = _labels("labels", decision, None, image, workshop, tell)
     counts = counts_of(labels, count, workshop)
-    _refuse_empty(counts, options)
+    _refuse_empty(counts, options, "[segmentation] phases", "correct thresholds, rules or scribbles")
     margin = workshop.new("margin", image.shape, np.uint8)
     workshop.fill(margin, lambda layers: _percent(decision.margin(layers)), decision.halo)
     pairs = {}
@@ -117,7 +117,7 @@ def segmented(
         volumes = [labels, *(volume for pair in pairs.values() for volume in pair)]
         cleaned = cleaned_all(volumes, options.cleanup, options.phases, image.dim, image.voxel_size, workshop)[0]
         counts = counts_of(labels, count, workshop)
-        _refuse_empty(counts, options)
+        _refuse_empty(counts, options, "[cleanup]", "clean up less")
     moved = {
         phase: Moved(*pair, *(counts_of(volume, count, workshop)[options.phases.index(phase)] for volume in pair))
         for phase, pair in pairs.items()
@@ -236,10 +236,7 @@ def _refuse_faces(image: GreyImage, options: SegmentOptions) -> None:
                 )
 
 
-def _refuse_empty(counts: tuple[int, ...], options: SegmentOptions) -> None:
+def _refuse_empty(counts: tuple[int, ...], options: SegmentOptions, where: str, instead: str) -> None:
     empty = [name for name, count in zip(options.phases, counts, strict=True) if not count]
     if empty:
-        raise InputError(
-            f"[segmentation] phases: no voxel is left for {', '.join(empty)}; correct thresholds, rules or scribbles, "
-            "or leave the phase out"
-        )
+        raise InputError(f"{where}: no voxel is left for {', '.join(empty)}; {instead}, or leave the phase out")

@@ -373,6 +373,22 @@ def test_each_phase_that_is_moved_takes_space_on_the_disk(tmp_path, bare, monkey
     assert cli.main(["segment", str(path), "-o", str(tmp_path / "out"), "-q"]) == 0
 
 
+def test_a_phase_without_a_voxel_is_told_with_what_took_it(tmp_path, capsys):
+    grey = np.where(_two() > 105, 150, 60) + np.arange(24) % 9  # none between 68 and 150
+    three = '[segmentation]\nphases = ["dark", "between", "bright"]\nmethod = "thresholds"\nthresholds = [90, 120]\n'
+    for name, text, sentence in (
+        ("thresholds", three, "[segmentation] phases: no voxel is left for between; correct thresholds"),
+        (
+            "cleanup",
+            TWO + 'method = "otsu"\n[cleanup]\npieces = { bright = 9999 }\n',
+            "[cleanup]: no voxel is left for bright; clean up less",
+        ),
+    ):
+        path = write_segmentation(tmp_path / name, grey, text)
+        assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
+        assert sentence in capsys.readouterr().err
+
+
 # --- what depends on it ---
 
 
