@@ -1,7 +1,5 @@
 """The error in space that a run states on tetrahedra of degree 1 and 2, against the closed form of a ball."""
 
-import json
-
 import numpy as np
 import pytest
 from closed_forms import sphere_mean
@@ -34,7 +32,7 @@ def _ball():
 
 
 @pytest.mark.parametrize("degree", [1, 2])
-def test_the_error_of_a_ball_is_told_to_a_factor(tmp_path, degree):
+def test_the_error_of_a_ball_is_told_to_a_factor(tmp_path, degree, verified):
     """Few elements, and voxels whose surface is no sphere: what is told here is too small, by less than the factor."""
     mesh = f'[mesh]\nmethod = "lattice"\nsize = {{ bath = "30 nm" }}\ndegree = {degree}\n'
     time = f'[time]\nend = "{END:.12g} s"\ntolerance = 1e-5\nsnapshots = []\n'
@@ -45,6 +43,8 @@ def test_the_error_of_a_ball_is_told_to_a_factor(tmp_path, degree):
     late = times >= 1e-3 * END
     true = np.abs(means["all"] - 1000 * sphere_mean(times, RADIUS, D))[late].max()
     stated = errors["all"][late].max()
-    told = json.loads((results / "summary.json").read_text())["error"]["space"]
-    print(f"degree {degree}: stated {stated:.3g}, true {true:.3g}, {told}")
+    verified(
+        term="error in space, tetrahedra", against="ball of voxels, Crank eq. 6.20", dim=3, cells="tetrahedra",
+        degree=degree, error=abs(stated - true) / 1000, of="error",
+    )  # fmt: skip
     assert true / FACTOR <= stated <= FACTOR * true

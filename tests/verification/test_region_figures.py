@@ -55,8 +55,8 @@ def test_the_errors_of_t50_and_t90_cover_the_true_ones(tmp_path, which, verified
             true, error = _first(name, level), region[f"{key}_error_s"]
             off = abs(region[f"{key}_s"] - true)
             verified(
-                term="errors of t50 and t90", against="slab, Crank eq. 4.17", dim=2, cells=which, degree=2,
-                error=off / true, of="time",
+                term="errors of t50 and t90", against="slab, Crank eq. 4.17", dim=2, cells=which,
+                degree=1 if "degree = 1" in mesh else 2, error=off / true, of="time",
             )  # fmt: skip
             assert off <= error < 0.3 * true, (name, key)
             # It is the curve's error over its slope, 1/s.

@@ -52,7 +52,7 @@ def test_the_error_of_a_slab_of_voxels_is_covered(tmp_path, dim, verified):
 
 
 def _apart(folder, image, end, phases=SLAB, regions=WITH_NEAR, finer=FINE, tolerance=1e-7):
-    """Estimated errors and those of a finer mesh of the same stairs, of each region, (times,); and the times."""
+    """The solution, and by region its estimated error and that by a finer mesh of the same stairs, (times,) each."""
     path = write_case(folder, image, phases=phases, mesh=MESH, time=_time(end, tolerance), regions=regions)
     case = load_case(path)
     meshed = mesh_of(case, case.physics.solved, Stages(), MPI.COMM_SELF)
@@ -60,7 +60,7 @@ def _apart(folder, image, end, phases=SLAB, regions=WITH_NEAR, finer=FINE, toler
     own, fine = (solved_variant(meshed, variant, MPI.COMM_SELF) for variant in (Variant(), finer))
     found = spatial_error(meshed, own.curves, MPI.COMM_SELF)
     assert found is not None
-    return own.times, {name: (found.curves[name], np.abs(c - fine.curves[name])) for name, c in own.curves.items()}
+    return own, {name: (found.curves[name], np.abs(c - fine.curves[name])) for name, c in own.curves.items()}
 
 
 def test_the_error_at_corners_of_voxels_is_covered(tmp_path):
@@ -70,8 +70,8 @@ def test_the_error_at_corners_of_voxels_is_covered(tmp_path):
     image[1:, 20:22] = 2
     image[:-1, 30] = 2
     walls = SLAB + '[phases.wall]\nlabel = 2\nrole = "barrier"\n'
-    times, found = _apart(tmp_path, image, 60.0, walls)
-    late = times >= 0.06
+    own, found = _apart(tmp_path, image, 60.0, walls)
+    late = own.times >= 0.06
     for name, (told, true) in found.items():
         assert true[late].max() > 1.0, "mol/m^3: there is something to see"
         assert 1 <= told[late].max() / true[late].max() < 5, name
@@ -85,21 +85,14 @@ def test_the_error_across_a_jump_is_covered(tmp_path, law):
     phases = SLAB + '[phases.store]\nlabel = 2\nrole = "transport"\ndiffusivity = "1e-14 m^2/s"\n'
     phases += f'[[interfaces]]\nbetween = ["slab", "store"]\n{law}\n'
     regions = '[regions.first]\nphase = "slab"\n[regions.second]\nphase = "store"\n'
-    times, found = _apart(tmp_path, image, 5 * END, phases, regions)
-    late = times >= 5e-3 * END
+    own, found = _apart(tmp_path, image, 5 * END, phases, regions)
+    late = own.times >= 5e-3 * END
     for name, (told, true) in found.items():
         assert 1 <= told[late].max() / true[late].max() < 12, name
     if "exchange" not in law:  # the finer mesh is right itself
         exact = TwoLayers((0.5, 0.5), (1.0, 1.0), (1.0, 1.0), 20.0)
-        own = solved_curves(tmp_path)
-        true = np.abs(own["second"] - 1000 * exact.mean(times / (LENGTH**2 / D), 0.5, 1.0))
+        true = np.abs(own.curves["second"] - 1000 * exact.mean(own.times / (LENGTH**2 / D), 0.5, 1.0))
         assert found["second"][0][late].max() >= true[late].max()
-
-
-def solved_curves(folder):
-    case = load_case(folder / "case.toml")
-    meshed = mesh_of(case, case.physics.solved, Stages(), MPI.COMM_SELF)
-    return solved_variant(meshed, Variant(), MPI.COMM_SELF).curves
 
 
 def test_the_error_of_a_law_is_covered(tmp_path):
