@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, maximum_position
+from scipy.ndimage import distance_transform_edt
 
 from microlith.imaging.parallel.collective import together
 from microlith.solver.physics.phases import Role
@@ -115,10 +115,16 @@ def _places(number: NDArray[np.int32], times: TimeColours, frame: FlatFrame) -> 
     inside = number >= 0
     if not inside.any():
         return []
-    there = np.unique(number[inside])
-    room = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
-    at = np.array(maximum_position(room, number, there))
-    radius = room[tuple(at.T)]
+    room = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
+    of = number[inside]
+    most = np.zeros(len(times.ids))
+    np.maximum.at(most, of, room)
+    there = np.flatnonzero(most > 0)
+    widest = np.flatnonzero(room == most[of])[::-1]  # from the last to the first, which stays
+    first = np.empty(len(most), dtype=np.int64)
+    first[of[widest]] = widest
+    at = np.argwhere(inside)[first[there]]
+    radius = most[there]
     across, down = frame.drawn
     rows, columns = number.shape
     x, y = (at[:, 1] + 0.5) * across / columns, (at[:, 0] + 0.5) * down / rows
