@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.cm import ScalarMappable
+    from matplotlib.image import AxesImage
 
 Colour = tuple[float, float, float] | str
 
@@ -156,7 +157,7 @@ class Canvas:
         self._heading = self._text(margins.left, self._height - top + 0.08, "", fontsize=10, weight="bold", va="bottom")
         across, down = frame.drawn
         blank = np.full((*frame.pixels[::-1], 3), 255, dtype=np.uint8)
-        self._shown = self.axes.imshow(blank, extent=(0.0, across, down, 0.0), interpolation="nearest", aspect="auto")
+        self._shown = _pixels(self.axes, blank, (0.0, across, down, 0.0))
         self.axes.set_xlim(0.0, across)
         self.axes.set_ylim(down, 0.0)
         frame.dress(self.axes, self.options.resolution)
@@ -216,6 +217,28 @@ class Canvas:
         name_entries(entries, list(legend))
 
 
+def _pixels(axes: "Axes", picture: NDArray[np.uint8], extent: tuple[float, float, float, float]) -> "AxesImage":
+    """A picture in axes, which is not resampled where its pixels are those of the file: that takes most of the time."""
+    from matplotlib.image import AxesImage
+
+    class Pixels(AxesImage):
+        """Has no other pixels than those of the file where there are as many."""
+
+        def make_image(self, renderer: Any, magnification: float = 1.0, unsampled: bool = False) -> Any:
+            rows, columns = self.get_size()
+            there = np.multiply(self.axes.bbox.size, magnification)
+            if unsampled or not np.allclose(there, (columns, rows), rtol=0.0, atol=0.01):
+                return super().make_image(renderer, magnification, unsampled)
+            image, left, bottom, transform = super().make_image(renderer, magnification, unsampled=True)
+            return np.ascontiguousarray(image[::-1]), left, bottom, transform  # renderers begin with the lowest row
+
+    shown = Pixels(axes, interpolation="nearest", extent=extent, origin="upper")
+    shown.set_data(picture)
+    shown.set_clip_path(axes.patch)
+    axes.add_image(shown)
+    return shown
+
+
 def add_outlines(axes: "Axes", lines: Sequence[Array]) -> None:
     """Draw the lines between phases; a faint light rim keeps them legible on dark colours.
 
@@ -223,11 +246,18 @@ def add_outlines(axes: "Axes", lines: Sequence[Array]) -> None:
         axes: Of the picture.
         lines: (points, 2) each, in the drawing.
     """
-    from matplotlib.collections import LineCollection
+    from matplotlib.collections import PathCollection
+    from matplotlib.path import Path as Line
 
-    # Two collections: path effects would draw them line by line, in Python
-    axes.add_collection(LineCollection(list(lines), colors=(1.0, 1.0, 1.0, 0.35), linewidths=1.0))
-    axes.add_collection(LineCollection(list(lines), colors=INK, linewidths=0.45))
+    if not lines:
+        return
+    # One path: an object for each edge of the mesh would take longer than drawing it
+    codes = np.full(sum(len(line) for line in lines), Line.LINETO, dtype=Line.code_type)
+    codes[np.cumsum([0, *(len(line) for line in lines[:-1])])] = Line.MOVETO
+    path = Line(np.concatenate(lines), codes)
+    for colour, width in (((1.0, 1.0, 1.0, 0.35), 1.0), (INK, 0.45)):
+        drawn = PathCollection([path], facecolors="none", edgecolors=colour, linewidths=width, zorder=2)
+        axes.add_collection(drawn, autolim=False)
 
 
 def _columns_and_rows(names: Sequence[str], room: float) -> tuple[int, int]:
