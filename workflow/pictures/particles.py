@@ -13,8 +13,8 @@ from microlith.workflow.pictures.canvas import add_outlines
 from microlith.workflow.pictures.frames import FlatFrame
 from microlith.workflow.pictures.labels import Numbered, write_ids
 from microlith.workflow.pictures.particle_page import Colour, TimeColours, bars_of, draw_page, page_of_particles
-from microlith.workflow.pictures.phase_raster import PhaseRaster, phase_raster
-from microlith.workflow.pictures.sample import Sample, raster_of
+from microlith.workflow.pictures.phase_raster import phase_raster
+from microlith.workflow.pictures.sample import PhaseRaster, Sample, raster_of
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
 from microlith.workflow.rendering.raster import Raster
 from microlith.workflow.results.particles import ParticleTable

@@ -4,7 +4,6 @@ Where two phases meet of which neither is solved for, the mesh has no edge and t
 mesh is smooth, these are rounded as much.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from dolfinx import fem, mesh as dmesh
 from microlith.imaging.typing import Array, Flags
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.workflow.pictures.frames import FlatFrame
-from microlith.workflow.pictures.sample import Sample
+from microlith.workflow.pictures.sample import PhaseRaster, Sample
 from microlith.workflow.rendering.raster import PixelMap, Raster, pixel_map, reduce_raster
 from microlith.workflow.rendering.solids import nearest_of
 
@@ -24,23 +23,20 @@ ROUNDED = 0.7  # pixels of the image: standard deviation of the bell that rounds
 LEAST = 0.8  # pixels of the picture: a narrower bell would change nothing
 
 
-@dataclass(frozen=True, eq=False)
-class PhaseRaster:
-    """On rank 0: which phase is where in a picture, and the lines between phases."""
-
-    phase: NDArray[np.uint8]  # (rows, columns)
-    covered: Flags  # (rows, columns) by the mesh
-    lines: list[Array]  # (points, 2) each, in the drawing
-
-
 def phase_raster(sample: Sample, raster: Raster, pixels: PixelMap | None = None) -> PhaseRaster | None:
-    """Phases and the lines between them, on rank 0; collective.
+    """Phases and the lines between them, on rank 0; made once for all pictures on one raster; collective.
 
     Args:
         sample: The image and its mesh.
         raster: Of the picture.
         pixels: Cells under the pixels, where they are known already.
     """
+    if raster not in sample.rasters:
+        sample.rasters[raster] = _phase_raster(sample, raster, pixels)
+    return sample.rasters[raster]
+
+
+def _phase_raster(sample: Sample, raster: Raster, pixels: PixelMap | None) -> PhaseRaster | None:
     mesh, comm = sample.mesh, sample.mesh.mesh.comm
     if pixels is None:
         pixels = pixel_map(fem.functionspace(mesh.mesh, ("DG", 0)), raster)

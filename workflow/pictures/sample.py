@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dolfinx import fem
 
@@ -22,6 +23,15 @@ SOURCES, OTHERS = (0.93, 0.8), (0.45, 0.65)  # first and last grey of phases tha
 
 
 @dataclass(frozen=True, eq=False)
+class PhaseRaster:
+    """On rank 0: which phase is where in a picture, and the lines between phases."""
+
+    phase: NDArray[np.uint8]  # (rows, columns)
+    covered: Flags  # (rows, columns) by the mesh
+    lines: list[Array]  # (points, 2) each, in the drawing
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """The segmented image of a case and its mesh."""
 
@@ -32,6 +42,8 @@ class Sample:
     volume: LabelVolume | None = None  # the image, read in windows: in 3D
     regions: Mapping[str, Shape] = field(default_factory=dict)  # name -> shape, marked in pictures
     options: PictureOptions = field(default_factory=PictureOptions)
+    # In 2D, by `phase_raster` for all pictures on one raster; None on ranks other than 0
+    rasters: dict[Raster, PhaseRaster | None] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def dim(self) -> int:

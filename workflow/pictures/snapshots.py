@@ -12,9 +12,9 @@ from microlith.workflow.pictures.canvas import Canvas, ColourBar, add_outlines
 from microlith.workflow.pictures.colour_scales import ColourScale
 from microlith.workflow.pictures.figure import said_time, snapshot_names
 from microlith.workflow.pictures.frames import FlatFrame
-from microlith.workflow.pictures.phase_raster import PhaseRaster, phase_raster
+from microlith.workflow.pictures.phase_raster import phase_raster
 from microlith.workflow.pictures.regions import Pixels, mark, notes
-from microlith.workflow.pictures.sample import Sample, Snapshots, raster_of
+from microlith.workflow.pictures.sample import PhaseRaster, Sample, Snapshots, raster_of
 from microlith.workflow.rendering.raster import Raster, pixel_map, reduce_raster
 
 

@@ -46,9 +46,9 @@ def write(solved: Solved, folder: Path, comm: MPI.Intracomm = MPI.COMM_WORLD) ->
     """
     with solved.stages.stage("results", "writing results") as tell:
         _write_curves(solved, folder, comm)
-        scales = scales_of(solved)
-        _write_snapshots(solved, folder, scales, tell)
-        _write_particles(solved, folder, comm)
+        scales, sample = scales_of(solved), _sample(solved)
+        _write_snapshots(solved, folder, sample, scales, tell)
+        _write_particles(solved, folder, sample, comm)
         _write_phases(solved, folder, comm)
     entries = summary(solved, comm) | {"colour_scales": [scale.entry() for scale in scales]}
     on_root(comm, write_summary, folder / SUMMARY, entries)
@@ -74,7 +74,9 @@ def _write_curves(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
     on_root(comm, draw_curves, folder / CURVES_PICTURE, title, curves, solved.case.pictures)
 
 
-def _write_snapshots(solved: Solved, folder: Path, scales: "tuple[ColourScale, ...]", tell: Tell) -> None:
+def _write_snapshots(
+    solved: Solved, folder: Path, sample: "Sample", scales: "tuple[ColourScale, ...]", tell: Tell
+) -> None:
     """Fields and their pictures."""
     moments = solved.case.time.snapshots
     if not moments:
@@ -91,10 +93,10 @@ def _write_snapshots(solved: Solved, folder: Path, scales: "tuple[ColourScale, .
             yield transient.concentration(moment)
 
     write_fields(folder / FIELDS, mesh, space, moments, concentrations("field", 0.0))
-    draw_snapshots(folder, _sample(solved), Snapshots(space, moments, concentrations("picture", 0.5), scales))
+    draw_snapshots(folder, sample, Snapshots(space, moments, concentrations("picture", 0.5), scales))
 
 
-def _write_particles(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
+def _write_particles(solved: Solved, folder: Path, sample: "Sample", comm: MPI.Intracomm) -> None:
     """Table and pictures of the particles, where some region is of their surfaces."""
     surfaces, tables = solved.ready.surfaces, solved.tables
     if surfaces is None:
@@ -105,7 +107,7 @@ def _write_particles(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
     title, end = solved.case.title, solved.case.time.end
     on_root(comm, write_particles, folder / PARTICLES, title, tables)
     on_root(comm, draw_distances, folder / DISTANCE_PICTURE, title, tables, end, solved.case.pictures)
-    draw_particles(folder / PARTICLES_PICTURE, _sample(solved), surfaces, tables, end)
+    draw_particles(folder / PARTICLES_PICTURE, sample, surfaces, tables, end)
 
 
 def _write_phases(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:

@@ -73,8 +73,8 @@ def plot(folder: Path, output: Path, changes: Mapping[str, Any], force: bool = F
     files = [file for name in names for file in files_of(output / name, stored.options)]
     with _held(folder, output, files, force):
         _draw_curves(stored, output)
-        _draw_particles(stored, output)
         _draw_snapshots(stored, output)
+        _draw_particles(stored, output)
     return [file for file in files if file.is_file()]
 
 
