@@ -8,7 +8,7 @@ import tifffile
 from mpi4py import MPI
 
 from microlith.workflow.case.read import load_case
-from microlith.workflow.results.curves import COMMENT_LINES
+from microlith.workflow.results.csv_file import COMMENT_LINES
 
 COMM = MPI.COMM_WORLD
 

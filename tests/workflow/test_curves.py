@@ -4,7 +4,8 @@ import csv
 
 import numpy as np
 
-from microlith.workflow.results.curves import COMMENT_LINES, write_curves
+from microlith.workflow.results.csv_file import COMMENT_LINES
+from microlith.workflow.results.curves import write_curves
 
 TIMES = np.geomspace(1e-3, 100.0, 200)
 CURVES = {"I": 1000 * (1 - np.exp(-TIMES / 3)), "near": TIMES / 7}

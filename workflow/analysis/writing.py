@@ -1,19 +1,16 @@
 """The files of an analysis: analysis.json, numbers.csv, a CSV file for each table, and pictures."""
 
-import csv
-import io
-from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from microlith.imaging.writing import whole_file, write_text
+from microlith.imaging.writing import whole_file
 from microlith.workflow.analysis.analysis import Analysis
 from microlith.workflow.analysis.charts import draw_chart
 from microlith.workflow.analysis.maps import draw_map
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.measurements.findings import Field, Table
 from microlith.workflow.pictures.figure import files_of
+from microlith.workflow.results.csv_file import write_csv
 from microlith.workflow.results.folder import ANALYSIS, NUMBERS
 from microlith.workflow.results.json_file import versions, write_summary
 
@@ -118,7 +115,7 @@ def write_table(path: Path, title: str, table: Table) -> None:
     units = ", ".join(f"{column.name} in {column.unit}" for column in table.columns)
     rows = zip(*(column.values.tolist() for column in table.columns), strict=True)
     header = [column.name for column in table.columns]
-    _write(path, title, f"{table.text}; {units}", header, ([_cell(value) for value in row] for row in rows))
+    write_csv(path, title, f"{table.text}; {units}", header, ([_cell(value) for value in row] for row in rows))
 
 
 def _write_numbers(path: Path, found: Analysis) -> None:
@@ -127,16 +124,7 @@ def _write_numbers(path: Path, found: Analysis) -> None:
         for number in found.numbers.values()
     )
     what = "a number a row; error: its standard error for the whole image, where it is known"
-    _write(path, found.case.title, what, ["name", "value", "unit", "error", "definition"], rows)
-
-
-def _write(path: Path, title: str, what: str, header: list[str], rows: Iterable[list[str]]) -> None:
-    text = io.StringIO()
-    text.write(f"# {' '.join(title.split())}\n# microlith {version('microlith')}\n# {what}\n")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_csv(path, found.case.title, what, ["name", "value", "unit", "error", "definition"], rows)
 
 
 def _cell(value: float | None) -> str:

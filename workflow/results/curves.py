@@ -1,16 +1,12 @@
 """Mean concentrations of regions against time, and their errors, as files."""
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from microlith.imaging.writing import write_text
-
-COMMENT_LINES = 3  # above the header: np.genfromtxt(..., names=True, skip_header=COMMENT_LINES)
+from microlith.workflow.results.csv_file import write_csv
 
 
 def write_curves(path: Path, title: str, times: ArrayLike, curves: Mapping[str, ArrayLike]) -> None:
@@ -58,15 +54,6 @@ def write_errors(
 
 
 def _write(path: Path, title: str, what: str, times: ArrayLike, columns: Mapping[str, ArrayLike]) -> None:
-    from importlib.metadata import version
-
-    text = io.StringIO()
-    text.write(f"# {' '.join(title.split())}\n")
-    text.write(f"# microlith {version('microlith')}\n")
-    text.write(f"# time_s in s; every other column: {what}\n")
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["time_s", *columns])
     arrays = [np.asarray(column, dtype=np.float64) for column in (times, *columns.values())]
-    for row in np.stack(arrays, axis=1):
-        rows.writerow([f"{value:.12g}" for value in row])
-    write_text(path, text.getvalue())
+    rows = ([f"{value:.12g}" for value in row] for row in np.stack(arrays, axis=1))
+    write_csv(path, title, f"time_s in s; every other column: {what}", ["time_s", *columns], rows)

@@ -1,7 +1,6 @@
 """What is known of particles, as a file and as an entry of the summary."""
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
-from microlith.imaging.writing import write_text
 from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.distance import smallest_distances
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
@@ -24,6 +22,7 @@ from microlith.solver.regions.surface_means import SurfaceState, surface_state
 from microlith.solver.times import first_times
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.particle_surfaces import Index, ParticleSurfaces
+from microlith.workflow.results.csv_file import write_csv
 from microlith.workflow.results.particle_curves import ParticleCurves
 
 
@@ -79,16 +78,11 @@ def write_particles(path: Path, title: str, tables: Sequence[ParticleTable]) -> 
     Raises:
         InputError: The file can't be written.
     """
-    from importlib.metadata import version
-
     dim = tables[0].center.shape[1]
     size, surface = {2: ("area_m2", "surface_m"), 3: ("volume_m3", "surface_m2")}[dim]
     axes = [f"{axis}_m" for axis in AXES[:dim]]
-    text = io.StringIO()
-    text.write(f"# {' '.join(title.split())}\n")
-    text.write(f"# microlith {version('microlith')}\n")
-    text.write(
-        f"# {size}, {axes[0]} ...: size and middle of each particle in the image; diameter_m: of a "
+    what = (
+        f"{size}, {axes[0]} ...: size and middle of each particle in the image; diameter_m: of a "
         f"{'disk' if dim == 2 else 'sphere'} as large; on_frame: 1 where the image's frame cuts it; source_distance_m: "
         f"of its surface to the nearest source's, in a straight line; {surface}: what of its surface faces solved "
         "phases; facing: as a share of all that is not on the frame; t50_s, t90_s: when the mean over this surface "
@@ -97,16 +91,16 @@ def write_particles(path: Path, title: str, tables: Sequence[ParticleTable]) -> 
         "above first falls below that; t50_error_s, t90_error_s: estimated errors (plus or minus) of t50_s and t90_s; "
         f"at each snapshot: mean, std (standard deviation), min and max over this surface in mol/m^3, active: share "
         f"of it above {' and '.join(dict.fromkeys(f'{t.shape.threshold:g}' for t in tables))} of that; "
-        "empty: never, or nothing to measure\n"
+        "empty: never, or nothing to measure"
     )
     several = len(tables) > 1
-    rows = csv.writer(text, lineterminator="\n")
     moments = [f"{moment:.6g}s" for moment in tables[0].snapshots]
     kinds = ("mean", "std", "min", "max", "active")
     head = ["region"] if several else []
     head += ["id", size, "diameter_m", *axes, "on_frame", "source_distance_m", surface, "facing"]
     head += ["t50_s", "t90_s", "t50_falling_s", "t50_error_s", "t90_error_s"]
-    rows.writerow(head + [f"{kind}_{moment}" for moment in moments for kind in kinds])
+    head += [f"{kind}_{moment}" for moment in moments for kind in kinds]
+    rows: list[list[object]] = []
     for table in tables:
         state = [column for s in table.states for column in (s.mean, s.deviation, s.least, s.most, s.active)]
         columns = [table.measure, table.diameter, *table.center.T, table.on_frame, table.distance, table.surface]
@@ -115,8 +109,8 @@ def write_particles(path: Path, title: str, tables: Sequence[ParticleTable]) -> 
         columns += [table.facing, table.t50, table.t90, table.t50_falling, *errors, *state]
         for i, row in enumerate(np.stack([np.asarray(c, np.float64) for c in columns], axis=1), 1):
             shown = [f"{value:.8g}" if np.isfinite(value) else "" for value in row]
-            rows.writerow([*([table.region] if several else []), i, *shown])
-    write_text(path, text.getvalue())
+            rows.append([*([table.region] if several else []), i, *shown])
+    write_csv(path, title, what, head, rows)
 
 
 def read_particles(path: Path, shapes: Mapping[str, SurfaceOf]) -> tuple[ParticleTable, ...]:

@@ -1,0 +1,32 @@
+"""Tables of results as CSV files: three comment lines (title, version, what the columns are), a header, and rows."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from microlith.imaging.writing import write_text
+
+COMMENT_LINES = 3  # above the header: np.genfromtxt(..., names=True, skip_header=COMMENT_LINES)
+
+
+def write_csv(path: Path, title: str, what: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table.
+
+    Args:
+        path: The file; it appears whole or not at all.
+        title: Of the case.
+        what: The columns are, for the third comment line.
+        header: Names of the columns.
+        rows: Texts and whole numbers, as they are to stand there.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    text = io.StringIO()
+    text.write(f"# {' '.join(title.split())}\n# microlith {version('microlith')}\n# {what}\n")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(header)
+    table.writerows(rows)
+    write_text(path, text.getvalue())
