@@ -18,6 +18,7 @@ from microlith.workflow.pictures.frames import FlatFrame
 from microlith.workflow.pictures.sample import PhaseRaster, Sample
 from microlith.workflow.rendering.raster import PixelMap, Raster, pixel_map, reduce_raster
 from microlith.workflow.rendering.solids import nearest_of
+from microlith.workflow.results.fields import phase_of_cells
 
 ROUNDED = 0.7  # pixels of the image: standard deviation of the bell that rounds stairs
 LEAST = 0.8  # pixels of the picture: a narrower bell would change nothing
@@ -40,7 +41,7 @@ def _phase_raster(sample: Sample, raster: Raster, pixels: PixelMap | None) -> Ph
     mesh, comm = sample.mesh, sample.mesh.mesh.comm
     if pixels is None:
         pixels = pixel_map(fem.functionspace(mesh.mesh, ("DG", 0)), raster)
-    of_mesh = reduce_raster(comm, pixels.of_cells(_phase_of_cells(mesh)))
+    of_mesh = reduce_raster(comm, pixels.of_cells(phase_of_cells(mesh)))
     outlines = _outlines(mesh)
     if of_mesh is None or outlines is None:
         return None
@@ -55,13 +56,6 @@ def _phase_raster(sample: Sample, raster: Raster, pixels: PixelMap | None) -> Ph
     frame = FlatFrame(raster, sample.size)
     lines = [*frame.project(outlines), *_between(shares, covered, frame)]
     return PhaseRaster(phase.astype(np.uint8), covered, lines)
-
-
-def _phase_of_cells(mesh: PhaseMesh) -> NDArray[np.int32]:
-    """Phase of each cell of this rank, ghosts included."""
-    phase = np.zeros(mesh.cell_tags.indices.max(initial=-1) + 1, dtype=np.int32)
-    phase[mesh.cell_tags.indices] = mesh.cell_tags.values
-    return phase
 
 
 def _outlines(mesh: PhaseMesh) -> Array | None:
