@@ -157,18 +157,18 @@ def _of_summary(path: Path) -> tuple[str, tuple[float, float]]:
 
 def _results(fields: Path, root: "h5py.Group", title: str, c_range: tuple[float, float]) -> Results:
     cell_type, pieces = _SHOWN[int(root["Types"][0])]
-    nodes = int(root["Offsets"][1])
-    cells = root["Connectivity"][:].reshape(-1, nodes)[:, pieces].reshape(-1, len(pieces[0]))
-    phase = root["CellData/phase"]
-    check_mesh(root["Points"][:], root["Connectivity"][:].reshape(-1, nodes), phase[:], phase.attrs["names"])
+    points, phase = root["Points"][:], root["CellData/phase"][:]
+    names = tuple(str(name) for name in root["CellData/phase"].attrs["names"])
+    connectivity = root["Connectivity"][:].reshape(-1, int(root["Offsets"][1]))
+    check_mesh(points, connectivity, phase, names)
     return Results(
         fields=fields,
         title=title,
-        names=tuple(str(name) for name in phase.attrs["names"]),
+        names=names,
         times=np.asarray(root["Steps/Values"][:], dtype=np.float64),
         c_range=c_range,
-        points=root["Points"][:],
-        cells=cells,
+        points=points,
+        cells=connectivity[:, pieces].reshape(-1, len(pieces[0])),
         cell_type=cell_type,
-        phase=np.repeat(phase[:], len(pieces)),
+        phase=np.repeat(phase, len(pieces)),
     )

@@ -92,23 +92,23 @@ def stored_fields(path: Path) -> StoredFields:
 def _arrays(path: Path, root: "h5py.Group") -> _Arrays:
     if FACETS not in root.parent:
         raise InputError(f"{path}: an earlier version wrote it, without what lies beside the mesh; run the case again")
-    facets = root.parent[FACETS]
-    unit = float(facets.attrs["unit_m"])
-    extent = tuple(float(length) / unit for length in facets.attrs["extent_m"])
-    nodes = int(root["Offsets"][1])
-    phase = root["CellData/phase"]
-    connectivity = root["Connectivity"][:].reshape(-1, nodes)
-    check_mesh(root["Points"][:], connectivity, phase[:], phase.attrs["names"])
+    stored = root.parent[FACETS]
+    unit = float(stored.attrs["unit_m"])
+    extent = tuple(float(length) / unit for length in stored.attrs["extent_m"])
+    points, phase, facets = root["Points"][:], root["CellData/phase"][:], stored[:]
+    names = tuple(str(name) for name in root["CellData/phase"].attrs["names"])
+    connectivity = root["Connectivity"][:].reshape(-1, int(root["Offsets"][1]))
+    check_mesh(points, connectivity, phase, names)
     cell, number = facets[:, 0], facets[:, 1]
     if len(facets) and not (0 <= cell.min() <= cell.max() < len(phase) and 0 <= number.min() <= number.max() < 6):
         raise ValueError("a facet has a cell that is not there")
     return _Arrays(
         shape=SHAPES[int(root["Types"][0])],
-        points=np.ascontiguousarray(root["Points"][:, : len(extent)] * (MICROMETRE / unit)),
+        points=np.ascontiguousarray(points[:, : len(extent)] * (MICROMETRE / unit)),
         connectivity=connectivity,
-        phase=phase[:],
-        facets=facets[:],
-        names=tuple(str(name) for name in phase.attrs["names"]),
+        phase=phase,
+        facets=facets,
+        names=names,
         times=np.asarray(root["Steps/Values"][:], dtype=np.float64),
         unit=unit,
         extent=extent,
