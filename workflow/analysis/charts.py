@@ -81,7 +81,7 @@ def _draw_panel(
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-    if panel.log_y:
+    if panel.log_y and any((_y(tables, line)[0] > 0).any() for line in panel.lines):
         axes.set_yscale("log")
     axes.grid(color="0.88", linewidth=0.6)
     axes.set_axisbelow(True)
