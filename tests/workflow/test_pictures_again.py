@@ -330,7 +330,7 @@ def test_results_of_ranks_are_drawn_again(tmp_path):
         ("fields.vtkhdf", ("VTKHDF/Connectivity", 3, 1 << 40), "a corner that is not there"),
         ("fields.vtkhdf", ("VTKHDF/Connectivity", 3, -1), "a corner that is not there"),
         ("fields.vtkhdf", ("VTKHDF/CellData/phase", 0, 99), "a phase that is not there"),
-        ("fields.vtkhdf", ("VTKHDF/Points", (0, 0), np.nan), "a point is nowhere"),
+        ("fields.vtkhdf", ("VTKHDF/Points", (0, 0), np.nan), "a point has a coordinate that is not a number"),
         ("fields.vtkhdf", (FACETS, (0, 0), 1 << 30), "a cell that is not there"),
         ("fields.vtkhdf", (FACETS, (0, 1), 77), "a cell that is not there"),
         ("curves.csv", None, "times do not increase"),

@@ -80,7 +80,7 @@ def check_mesh(points: Array, cells: Numbers, phase: NDArray[np.uint8], names: S
         names: Of all phases.
 
     Raises:
-        ValueError: Numbers of points, cells or phases point to nothing, or a point is nowhere.
+        ValueError: Numbers of points, cells or phases point to nothing, or a coordinate of a point is no number.
     """
     if len(phase) != len(cells):
         raise ValueError(f"{len(cells)} cells have {len(phase)} phases")
@@ -89,7 +89,7 @@ def check_mesh(points: Array, cells: Numbers, phase: NDArray[np.uint8], names: S
     if len(phase) and not 0 <= phase.min() <= phase.max() < len(names):
         raise ValueError("a cell has a phase that is not there")
     if not np.isfinite(points).all():
-        raise ValueError("a point is nowhere")
+        raise ValueError("a point has a coordinate that is not a number")
 
 
 def read_hdf5(path: Path, what: "Callable[[h5py.Group], Any]", kind: str = "fields") -> Any:
