@@ -56,7 +56,7 @@ def solids(
             def surfaces(layer: NDArray[np.uint8] = layer, axis: int = axis, at: float = at, cut: bool = cut) -> None:
                 spread = nearest_of(layer, solved)
                 for phase, surface in found.items():
-                    points, triangles = _runs(spread == phase, axis, at, edge)
+                    points, triangles = runs(spread == phase, axis, at, edge)
                     sheet = Sheet(eye_array(len(points), format="csr"), triangles)
                     level = (points - center) * TOWARDS
                     left = (beyond(sheet, level, axis) if cut else kept(sheet, level)).compact()
@@ -83,8 +83,18 @@ def nearest_of(layer: NDArray[np.uint8], solved: NDArray[np.bool_]) -> NDArray[n
     return layer[tuple(nearest)]
 
 
-def _runs(mask: NDArray[np.bool_], axis: int, at: float, edge: Array) -> tuple[Array, Indices]:
-    """Rectangles that cover the pixels of a mask: one for each run along a row, as two triangles."""
+def runs(mask: NDArray[np.bool_], axis: int, at: float, edge: Array) -> tuple[Array, Indices]:
+    """Rectangles that cover the pixels of a mask, one for each run along a row.
+
+    Args:
+        mask: (rows, columns) of a layer across the axis.
+        axis: 0 for x, 1 for y, 2 for z.
+        at: Where on it the layer is.
+        edge: Of a voxel along x, y and, unless that is the axis, z.
+
+    Returns:
+        Corners (n, 3) and two triangles of each rectangle (m, 3).
+    """
     rows, columns = (a for a in (2, 1, 0) if a != axis)
     steps = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
     row, first = np.nonzero(steps == 1)

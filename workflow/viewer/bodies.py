@@ -16,7 +16,8 @@ from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.meshing.mesh.phasemesh import interface_tag
 from microlith.solver.physics.phases import Role
-from microlith.workflow.rendering.solids import nearest_of
+from microlith.workflow.rendering.solids import nearest_of, runs
+from microlith.workflow.results.fields import MICROMETRE
 from microlith.workflow.results.folder import FIELDS, PHASES
 from microlith.workflow.results.hdf5 import read_hdf5
 from microlith.workflow.results.phases import stored_image, stored_volume
@@ -25,7 +26,6 @@ from microlith.workflow.results.stored_fields import facet_points
 if TYPE_CHECKING:
     import pyvista
 
-MICROMETRE = 1e-6
 BEHIND = 1e-3  # of the image's diagonal: areas in 2D lie so far behind the mesh, which covers stairs of pixels
 
 
@@ -106,16 +106,11 @@ def _bare_faces(image: LabelImage, phase: int, others: list[int]) -> Array:
 
 
 def _area(image: LabelImage, inside: Flags) -> "pyvista.PolyData":
-    """Pixels of a 2D image, a little behind the mesh; one rectangle for each run along a row."""
+    """Pixels of a 2D image, a little behind the mesh."""
     import pyvista
 
-    steps = np.diff(np.pad(inside.astype(np.int8), ((0, 0), (1, 1))), axis=1)
-    row, first = np.nonzero(steps == 1)
-    last = np.nonzero(steps == -1)[1]
-    height, width = np.array(image.voxel_size) / MICROMETRE
-    corners = np.empty((len(row), 4, 3))
-    corners[..., 0] = np.stack([first, last, last, first], axis=1) * width
-    corners[..., 1] = (row[:, None] + (0, 0, 1, 1)) * height
-    corners[..., 2] = BEHIND * float(np.linalg.norm(image.extent)) / MICROMETRE
-    cells = np.column_stack([np.full(len(row), 4), np.arange(4 * len(row)).reshape(-1, 4)])
-    return pyvista.PolyData(corners.reshape(-1, 3), faces=cells.ravel()) if len(row) else pyvista.PolyData()
+    behind = BEHIND * float(np.linalg.norm(image.extent)) / MICROMETRE
+    points, triangles = runs(inside, 2, behind, np.array(image.voxel_size[::-1]) / MICROMETRE)
+    if not len(points):
+        return pyvista.PolyData()
+    return pyvista.PolyData(points, faces=np.column_stack([np.full(len(triangles), 3), triangles]).ravel())
