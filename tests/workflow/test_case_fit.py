@@ -22,6 +22,7 @@ from microlith.imaging.parallel.collective import on_first_rank
 from microlith.meshing.lattice.cell_count import image_samples, most_tetrahedra, tetrahedra_count
 from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.solver.regions.shapes import Ball, Box, Polygon, Shape, Shell
+from microlith.workflow.case.case import Case
 from microlith.workflow.case.read import load_case
 from microlith.workflow.prepare import checks as fit, footprint
 
@@ -38,11 +39,16 @@ def picture(rows: int = 40, columns: int = 60) -> NDArray[np.uint8]:
     return phase
 
 
+def checked(case: Case, image: LabelImage) -> list[str]:
+    """What the check says of a case and its image, on this rank alone."""
+    return fit.check_against_volume(case, volume_of(image, MPI.COMM_SELF), MPI.COMM_SELF)
+
+
 def warnings(folder: Path, extra: str = "", phase: Any = None, pixel: float = PIXEL, base: str = SMALL) -> list[str]:
     """What the check says of a case of pore, sei, and grain with some more tables."""
     phase = picture() if phase is None else phase
     case = load_case(write_case(folder, base + GRAIN + extra))
-    return fit.check_against_image(case, LabelImage(phase, ("pore", "sei", "grain"), (pixel,) * phase.ndim))
+    return checked(case, LabelImage(phase, ("pore", "sei", "grain"), (pixel,) * phase.ndim))
 
 
 def region(shape: str) -> str:
@@ -67,7 +73,7 @@ def test_oblong_voxels_that_take_many_elements_are_told(
     phase = picture() if len(shape) == 2 else np.repeat(picture()[None], shape[0], axis=0)
     image = LabelImage(phase, ("pore", "sei", "grain"), voxel)
     case = load_case(write_case(tmp_path, SMALL + GRAIN + f'[mesh]\nmethod = "{method}"\n'))
-    found = fit.check_against_image(case, image)
+    found = checked(case, image)
     assert len(found) == bool(said)
     if said:
         assert f"[mesh] method: {said}" in found[0]
@@ -171,7 +177,7 @@ def test_face_for_some_phases_only(tmp_path: Path) -> None:
 
     def said(of: str) -> list[str]:
         case = load_case(write_case(tmp_path, SMALL + GRAIN + PHASE_B + face.format(of)))
-        return fit.check_against_image(case, LabelImage(phase, names, (PIXEL,) * 2))
+        return checked(case, LabelImage(phase, names, (PIXEL,) * 2))
 
     assert said("sei") == []
     (sentence,) = said("deep")
@@ -184,7 +190,7 @@ def test_interface_of_phases_that_do_not_touch(tmp_path: Path) -> None:
     law = '[[interfaces]]\nbetween = ["sei", "deep"]\npartition = 2\n'
     case = load_case(write_case(tmp_path, SMALL + GRAIN + PHASE_B + law))
     image = LabelImage(phase, ("pore", "sei", "grain", "deep"), (PIXEL,) * 2)
-    (sentence,) = fit.check_against_image(case, image)
+    (sentence,) = checked(case, image)
     assert sentence.endswith("[[interfaces]], number 1: sei and deep do not touch")
 
 

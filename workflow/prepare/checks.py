@@ -9,8 +9,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
-from microlith.imaging.image.load import volume_of
-from microlith.imaging.image.volume import LabelImage, LabelVolume
+from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.adjacency import Adjacency, adjacency
 from microlith.imaging.microstructure.percolation import NOT_CONNECTED
 from microlith.imaging.options import DEGREE, MeshOptions
@@ -34,11 +33,6 @@ _SLACK = 1e-6  # of a pixel: how far a region may stand out of the image unmenti
 _OBLONG = 4.0  # times the shortest edge of a voxel: from there on its longest one is looked at
 _OBLONG_ELEMENTS = 5.0  # per voxel: more of them in an image of such voxels are worth a sentence
 _TRIES = 12  # at sizes that would fit
-
-
-def check_against_image(case: Case, image: LabelImage) -> list[str]:
-    """Checks what the case says against its image, which one rank holds; result and errors of check_against_volume."""
-    return check_against_volume(case, volume_of(image, MPI.COMM_SELF), MPI.COMM_SELF)
 
 
 def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> list[str]:
