@@ -18,10 +18,11 @@ from microlith.solver.physics.phases import Role
 from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.case.read import load_case
-from microlith.workflow.pictures.canvas import MARGINS, pixels_of
+from microlith.workflow.pictures.canvas import MARGINS, Canvas, pixels_of
 from microlith.workflow.pictures.colour_scales import ColourScale, PhaseValues, colour_scales
 from microlith.workflow.pictures.curves import RegionCurves, draw_curves
-from microlith.workflow.pictures.sample import Sample, Snapshots
+from microlith.workflow.pictures.frames import FlatFrame
+from microlith.workflow.pictures.sample import Sample, Snapshots, raster_of
 from microlith.workflow.pictures.snapshots import draw_snapshots
 
 
@@ -134,6 +135,20 @@ def test_width_resolution_and_colour_map(tmp_path, shape, width):
     # Nearly all of the picture's pixels, but for bar, letters and frame on them; and in its place
     assert there.sum() > 0.5 * columns * rows
     assert np.flatnonzero(there.any(axis=0))[0] == pytest.approx(MARGINS[2].left * 150, abs=6)
+
+
+@pytest.mark.parametrize("resolution", [100, 300])
+def test_pixels_of_a_picture_are_those_of_the_file(tmp_path, resolution):
+    sample = flat_sample(PictureOptions(resolution=resolution))
+    frame = FlatFrame(raster_of(sample, 0), sample.size)
+    columns, rows = frame.pixels
+    picture = np.random.default_rng(0).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+    canvas = Canvas("title", frame, [], {}, options=sample.options)
+    canvas.draw(tmp_path / "a.png", picture, "t = 0 s", "start")
+    file = np.asarray(Image.open(tmp_path / "a.png"))[..., :3]
+    left, top = round(canvas.axes.bbox.x0), file.shape[0] - round(canvas.axes.bbox.y1)
+    part = np.s_[rows // 10 : rows // 2, columns // 10 : -columns // 10]  # without lines at its edges and the scale bar
+    np.testing.assert_array_equal(file[top : top + rows, left : left + columns][part], picture[part])
 
 
 def test_every_format_holds_the_same_picture(tmp_path):
