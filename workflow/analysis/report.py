@@ -1,5 +1,6 @@
 """The figures of an analysis for people, and in units that people say."""
 
+import math
 from collections.abc import Mapping
 
 from microlith.workflow.console.terminal import table_console
@@ -17,5 +18,6 @@ def print_numbers(title: str, numbers: Mapping[str, Number]) -> None:
     for number in numbers.values():
         scale, unit = SHOWN[number.unit]
         error = "" if number.error is None else f"{number.error * scale:.2g}"
-        table.add_row(number.name, f"{number.value * scale:.5g}", error, unit)
+        value = f"{number.value * scale:.5g}" if math.isfinite(number.value) else "–"  # there is none
+        table.add_row(number.name, value, error, unit)
     table_console().print(table)

@@ -1,9 +1,7 @@
 """The files of a comparison: a table, pictures, and one page that needs nothing else."""
 
 import base64
-import csv
 import html
-import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ from microlith.workflow.comparison.comparison import Change, Comparison, Row
 from microlith.workflow.comparison.sources import Curve
 from microlith.workflow.measurements.findings import Number
 from microlith.workflow.pictures.figure import COLOURS, name_entries, save
+from microlith.workflow.results.csv_file import write_csv
 from microlith.workflow.results.folder import COMPARISON, COMPARISON_PAGE
 
 if TYPE_CHECKING:
@@ -46,25 +45,26 @@ def write_comparison(folder: Path, found: Comparison) -> list[str]:
 
 
 def _write_table(path: Path, found: Comparison) -> None:
-    text = io.StringIO()
-    reference = found.states[found.reference].name
-    text.write(f"# numbers of {', '.join(state.name for state in found.states)}; changes against {reference}\n")
-    text.write("# exceeds: whether the difference is larger than both errors together; empty where one is not known\n")
-    writer = csv.writer(text, lineterminator="\n")
     head = ["name", "unit"]
     for i, state in enumerate(found.states):
         head += [state.name, f"{state.name} error"]
         if i != found.reference:
             head += [f"{state.name} change", f"{state.name} exceeds"]
-    writer.writerow(head)
-    for row in found.rows:
-        cells: list[str] = [row.name, row.unit]
-        for i, (number, change) in enumerate(zip(row.numbers, row.changes, strict=True)):
-            cells += ["", ""] if number is None else [_number(number.value), _number(number.error)]
-            if i != found.reference:
-                cells += ["", ""] if change is None else [_number(change.relative), _said(change.exceeds)]
-        writer.writerow(cells)
-    write_text(path, text.getvalue())
+    what = (
+        f"a number a row; change: against {found.states[found.reference].name}, relative; exceeds: whether the "
+        "difference is larger than both errors together, empty where one is not known"
+    )
+    title = " · ".join(state.name for state in found.states)
+    write_csv(path, title, what, head, [_entries(row, found.reference) for row in found.rows])
+
+
+def _entries(row: Row, reference: int) -> list[str]:
+    cells = [row.name, row.unit]
+    for i, (number, change) in enumerate(zip(row.numbers, row.changes, strict=True)):
+        cells += ["", ""] if number is None else [_number(number.value), _number(number.error)]
+        if i != reference:
+            cells += ["", ""] if change is None else [_number(change.relative), _said(change.exceeds)]
+    return cells
 
 
 def _number(value: float | None) -> str:
