@@ -101,7 +101,7 @@ def test_add_physical_term(tmp_path):
     copy.again(fluxes + "\n\n", "solver/problem/surface_fluxes.py")
     copy.change("solver/problem/surface_fluxes.py", "import decay_rates", "import decay_rates, trapping_rates")
     first = within.splitlines()[0]
-    copy.change("solver/problem/problem.py", first, first.replace("]", ", *trapping_fluxes(on, physics)]"))
+    copy.change("solver/problem/problem.py", first, f"{first} + trapping_fluxes(on, physics)")
     copy.change("solver/problem/problem.py", "    decay_fluxes,", "    decay_fluxes,\n    trapping_fluxes,")
     copy.change("solver/problem/problem.py", *2 * [within.splitlines()[1]])
     tests = (tmp_path / "tests" / "verification" / "test_decay.py").read_text(encoding="utf-8")
