@@ -1,11 +1,22 @@
 # All targets set up what is missing first (see runtime/run).
-.PHONY: demo docs test verify
+.PHONY: ageing demo docs test verify
 
 demo:
 	runtime/run microlith run cases/aged-anode-2d/case.toml --force
 	@echo
 	@echo 'The curves are in results/aged-anode-2d/curves.csv, the pictures are:'
 	@find results/aged-anode-2d -name '*.png' | sort | sed 's/^/  /'
+
+# Four states of an anode, from their tomograms to what ageing changes; see cases/ageing/README.md
+ageing:
+	runtime/run python3 cases/ageing/make_images.py
+	runtime/run microlith -q analyze cases/ageing/pristine.toml -o results/ageing/pristine --force
+	runtime/run microlith -q analyze cases/ageing/3-cycles.toml -o results/ageing/3-cycles --force
+	runtime/run microlith -q analyze cases/ageing/100-cycles.toml -o results/ageing/100-cycles --force
+	runtime/run microlith -q analyze cases/ageing/300-cycles.toml -o results/ageing/300-cycles --force
+	runtime/run microlith -q compare results/ageing/pristine results/ageing/3-cycles results/ageing/100-cycles \
+	    results/ageing/300-cycles -o results/ageing/comparison --force
+	@echo 'What changed: results/ageing/comparison/comparison.html'
 
 test:
 	runtime/test

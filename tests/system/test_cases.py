@@ -143,10 +143,13 @@ def test_slab_is_a_slab():
         assert mean == pytest.approx(share, abs=1e-3)
 
 
+MADE = ("ageing",)  # cases whose images are made by their script and not kept
+
+
 @pytest.mark.parametrize("path", sorted(CASES.rglob("*.toml")), ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_every_case_file_is_valid(path):
     case = load_case(path)
-    assert Path(case.image.path).exists()
+    assert path.parent.name in MADE or Path(case.image.path).exists()
     assert case.regions
 
 
