@@ -21,7 +21,7 @@ from microlith.meshing.distribution.partitioned import mesh_partitioned
 from microlith.meshing.fitted.mesher import fitted_mesh
 from microlith.meshing.mesh.components import components
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.solver.conduction import conduction
+from microlith.solver.conduction.conduction import conduction
 from microlith.solver.options import SolverOptions
 
 SHAPES = {

@@ -14,7 +14,7 @@ from microlith.imaging.options import MeshOptions
 from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.mesh.phasemesh import ImageMesh
-from microlith.solver.conduction import conduction
+from microlith.solver.conduction.conduction import conduction
 from microlith.solver.options import SolverOptions
 
 VOXEL = 1e-7  # m

@@ -69,7 +69,12 @@ def test_figures_in_file_and_table(case, tmp_path, capsys):
     assert x["connected_share"] == pytest.approx(1.0, rel=1e-9)
     assert x["flux_disagreement"] < 1e-8
     assert y["relative_effective_diffusivity"] == 0.0
+    assert x["tortuosity"] == pytest.approx(1.0, rel=1e-8)
+    assert x["macmullin_number"] == pytest.approx(4.0, rel=1e-8)
     assert y["tortuosity_factor"] is None
+    assert y["tortuosity"] is None
+    assert y["macmullin_number"] is None
+    assert "volume_fraction / (D_eff / D_phase)" in found["conventions"]["tortuosity_factor"]
     assert y["connected_share"] == 0.0
     assert found["mesh"]["degree"] == 2
     assert found["mesh"]["method"] == "fitted"
@@ -111,8 +116,9 @@ def test_any_role_and_one_axis(case, capsys):
     """A barrier that touches one face only, in a case that a run would refuse for want of a source and of [time]."""
     assert cli.main(["deff", str(case), "--phase", "pore", "--axis", "x"]) == 0
     out = capsys.readouterr().out
-    assert "│ x " in out
-    assert "│ y " not in out
+    assert "┃ x " in out
+    assert "MacMullin number = D_phase / D_eff" in out
+    assert "┃ y " not in out
     assert "m²/s" not in out
     assert cli.main(["deff", "-q", str(case), "--phase", "pore", "--axis", "x", "--axis", "y"]) == 0
     assert capsys.readouterr().out == ""
@@ -179,6 +185,7 @@ def test_volume_on_ranks(tmp_path, capsys):
     assert written["axes"]["z"]["relative_effective_diffusivity"] == found[2].relative
     assert written["ranks"] == COMM.size
     assert written["mesh"]["method"] == "lattice"
+    assert written["mesh"]["degree"] == 2
 
 
 @pytest.mark.parametrize(

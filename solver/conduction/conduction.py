@@ -47,6 +47,11 @@ class Conduction:
         """
         return self.fraction / self.relative if self.relative > 0 else math.inf
 
+    @property
+    def macmullin(self) -> float:
+        """MacMullin number D_phase / D_eff, also called formation factor, infinite where nothing gets through."""
+        return 1.0 / self.relative if self.relative > 0 else math.inf
+
 
 def conduction(
     mesh: PhaseMesh, phase: int, axes: Sequence[str], degree: int, options: SolverOptions
