@@ -81,4 +81,5 @@ class MeshOptions:
     gap_elements: int = 3  # elements wanted across gaps between the surfaces named in `size`
     junction_size: float | None = None  # size where three phases meet; None: the mesher's default
     estimate: bool = True  # whether a run tells its error in space from a coarser mesh
+    file: str = ""  # absolute path of a mesh that is taken instead of making one; empty: none is
     coarseness: float = 1.0  # all elements are made this many times as large as the sizes above and the defaults ask

@@ -83,6 +83,8 @@ METHODS: dict[MeshMethod, Method] = {
     "lattice": Method((2, 3), _lattice, mesh_in_place, _count_simplices),
     "voxel": Method((2, 3), _voxel, mesh_in_place, _count_voxels),
 }
+IN_PLACE = tuple(name for name, method in METHODS.items() if method.phase_mesh is mesh_in_place)  # of which each rank
+# has cells of its own; of the others rank 0 has all
 USUAL: dict[int, MeshMethod] = {2: "fitted", 3: "lattice"}  # what `auto` means, by dimension
 
 

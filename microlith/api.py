@@ -198,7 +198,8 @@ def mesh(case: Case, output: str | Path | None = None, comm: "Intracomm | None" 
 
     Args:
         case: What to mesh and how.
-        output: File to write the mesh of all phases to: .msh, .vtu, .xdmf, .inp, .bdf or .med.
+        output: File to write the mesh of all phases to: .vtkhdf (for [mesh] file), .msh, .vtu, .xdmf, .inp, .bdf or
+            .med.
         comm: The ranks that share the mesh; None: all.
 
     Raises:

@@ -39,7 +39,14 @@ ROOMS = (
         "solver/transient",
         "solver/guard",
     ),
-    *("workflow/console", "workflow/schema", "workflow/case", "workflow/prepare", "workflow/results"),
+    *(
+        "workflow/console",
+        "workflow/schema",
+        "workflow/case",
+        "workflow/storage",
+        "workflow/prepare",
+        "workflow/results",
+    ),
     *("workflow/rendering", "workflow/pictures", "workflow/viewer", "workflow/export"),
     *("workflow/studies", "workflow/run"),
     *(

@@ -29,3 +29,21 @@ def image_path(name: str, folder: Path, at: Place) -> str:
     if pattern:
         raise at.error(f'no file matches "{path}"; correct the pattern')
     raise at.error(f'there is no file "{path}"{similar(path)}')
+
+
+def file_path(name: str, folder: Path, at: Place) -> str:
+    """Absolute name of one file.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    try:
+        path = (folder / Path(name).expanduser()).absolute()
+        if path.is_file():
+            return str(path)
+        there = path.exists()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise at.error(f'"{printable(name)}" can\'t be read: {error}') from error
+    if there:
+        raise at.error(f'"{path}" is a folder; name a file')
+    raise at.error(f'there is no file "{path}"{similar(path)}')

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.analysis import analysis_options
 from microlith.workflow.case.case import Case
-from microlith.workflow.case.files import image_path
+from microlith.workflow.case.files import file_path, image_path
 from microlith.workflow.case.labels import phase_labels
 from microlith.workflow.case.physics import (
     check_drive,
@@ -71,7 +72,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
     with faults.gathered():
         physics = _physics(raw, transient, at)
     with faults.gathered():
-        mesh = _mesh(raw["mesh"], list(roles), at.child("mesh", section=True))
+        mesh = _mesh(raw["mesh"], list(roles), path.parent, at.child("mesh", section=True))
     with faults.gathered():
         regions = _regions(raw["regions"], roles, path.parent, at)
     with faults.gathered():
@@ -145,8 +146,10 @@ def image_source(raw: dict[str, Any], folder: Path, at: Place, image: NDArray[An
 # --- mesh and time ---
 
 
-def _mesh(raw: dict[str, Any], phases: list[str], at: Place) -> MeshOptions:
+def _mesh(raw: dict[str, Any], phases: list[str], folder: Path, at: Place) -> MeshOptions:
     options = MeshOptions(**{key: value for key, value in raw.items() if key != "degree"})
+    if options.file:
+        options = replace(options, file=file_path(options.file, folder, at.child("file")))
     largest = length_text(options.size_max or 0)
     for name, size in options.size.items():
         check_phase(name, phases, at.child("size"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from microlith.workflow.results.folder import Writer
 
 CASE_NAME = "case.toml"
-MESH_SUFFIXES = (".msh", ".vtu", ".xdmf", ".inp", ".bdf", ".med")
+MESH_SUFFIXES = (".vtkhdf", ".msh", ".vtu", ".xdmf", ".inp", ".bdf", ".med")
 
 Command = Callable[[argparse.Namespace, Ranks], None]
 

@@ -13,6 +13,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import of_root, on_root
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.export import contents, write_mesh
+from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.meshing.methods import method_name
 from microlith.solver.problem.islands import Island, islands
 from microlith.solver.problem.problem import Problem, build
@@ -24,8 +25,10 @@ from microlith.workflow.prepare.fidelity import fidelity_lines, print_fidelity
 from microlith.workflow.prepare.interfaces import interface_warnings
 from microlith.workflow.prepare.measured_regions import measured_regions
 from microlith.workflow.prepare.meshed import (
+    COARSER,
     CaseImage,
     Meshed,
+    coarser_mesh,
     degree_of,
     file_named,
     mesh_of,
@@ -33,6 +36,8 @@ from microlith.workflow.prepare.meshed import (
 )
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
 from microlith.workflow.prepare.region_shares import shell_share, solved_flags
+from microlith.workflow.prepare.stored_mesh import recipe_of, stored_recipe, with_options_of
+from microlith.workflow.storage.mesh_file import SUFFIX, write_mesh_file
 
 log = logging.getLogger(__name__)
 THIN_SHELL = 2.0  # pixels: of a thinner shell, pixels can't tell how much lies in which phase
@@ -71,7 +76,11 @@ def check(case: Case) -> CaseImage:
     with file_named(case):
         found = read_image(case, MPI.COMM_SELF)
         dim = found.volume.dim
-        mesh = replace(found.case.mesh, method=method_name(case.mesh, dim))
+        solved = found.case.physics.solved
+        if case.mesh.file:
+            mesh = with_options_of(found.case, stored_recipe(found.case, found.volume, solved, MPI.COMM_SELF)).mesh
+        else:
+            mesh = replace(found.case.mesh, method=method_name(case.mesh, dim))
     return replace(found, case=replace(found.case, mesh=mesh, degree=degree_of(case, dim)))
 
 
@@ -83,20 +92,38 @@ def mesh(case: Case, output: Path | None, comm: MPI.Intracomm = MPI.COMM_WORLD, 
     meshed = mesh_of(case, case.physics.solved, Stages(), comm)
     on_root(comm, _print_report if show else log_report, meshed)
     if output is not None:
-        write_mesh_file(meshed, output, comm)
+        write_cells_of(meshed, output, comm)
         if comm.rank == 0:
             log.info("mesh: %s (%s)", output, contents(output, meshed.mesh.names))
     return meshed
 
 
-def write_mesh_file(meshed: Meshed, path: Path, comm: MPI.Intracomm) -> None:
+def write_cells_of(meshed: Meshed, path: Path, comm: MPI.Intracomm) -> None:
     """Write all cells of a mesh, of unsolved phases too, to one file; collective.
+
+    A file for `[mesh] file` gets the mesh of larger cells as well that the error in space is told from.
 
     Raises:
         InputError: The file can't be written.
     """
     assert meshed.image_mesh is not None  # only variants are without
-    write_mesh(path, meshed.image_mesh, comm)
+    if path.suffix == SUFFIX:
+        recipe = recipe_of(meshed.case, meshed.volume, meshed.method, meshed.case.physics.solved, comm)
+        write_mesh_file(path, recipe, meshed.image_mesh, _coarser(meshed, comm), comm)
+    else:
+        write_mesh(path, meshed.image_mesh, comm)
+
+
+def _coarser(meshed: Meshed, comm: MPI.Intracomm) -> ImageMesh | None:
+    """The mesh that the error in space is told from, where it is told from a mesh; collective."""
+    case = meshed.case
+    if not case.mesh.estimate or meshed.method == "voxel":
+        return None
+    options = replace(case.mesh, method=meshed.method, coarseness=COARSER)
+    try:
+        return coarser_mesh(meshed, options, case.physics.solved, comm)
+    except (InputError, ArithmeticError):  # which the run tells when it comes to that
+        return None
 
 
 def prepared(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Prepared:

@@ -24,7 +24,7 @@ from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.broken_space import owned_values, with_element
 from microlith.workflow.results.folder import FIELDS
-from microlith.workflow.results.hdf5 import hdf5_errors, try_space, whole_file_of_all
+from microlith.workflow.storage.hdf5 import hdf5_errors, try_space, whole_file_of_all
 
 if TYPE_CHECKING:
     import h5py

@@ -18,7 +18,7 @@ from microlith.imaging.image.volume import LabelImage, LabelVolume, Portion
 from microlith.imaging.microstructure.particles import Particles
 from microlith.imaging.parallel.collective import on_root
 from microlith.workflow.results.folder import PHASES
-from microlith.workflow.results.hdf5 import hdf5_errors, read_hdf5, whole_file_of_all
+from microlith.workflow.storage.hdf5 import hdf5_errors, read_hdf5, whole_file_of_all
 
 if TYPE_CHECKING:
     import h5py

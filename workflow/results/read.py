@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.workflow.results.folder import FIELDS, SUMMARY, finish_if_free
-from microlith.workflow.results.hdf5 import check_mesh, read_hdf5
+from microlith.workflow.storage.hdf5 import check_mesh, read_hdf5
 
 if TYPE_CHECKING:
     import h5py

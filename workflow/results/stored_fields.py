@@ -17,7 +17,7 @@ from microlith.imaging.typing import Array, Numbers
 from microlith.meshing.distribution.dolfinx_mesh import create_mesh
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.workflow.results.fields import CELL_TYPES, FACETS, MICROMETRE, cells_of
-from microlith.workflow.results.hdf5 import check_mesh, read_hdf5
+from microlith.workflow.storage.hdf5 import check_mesh, read_hdf5
 
 if TYPE_CHECKING:
     import h5py

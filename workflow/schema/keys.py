@@ -84,6 +84,13 @@ MESH = Table(
     "the table [mesh]",
     (
         Key(
+            "file",
+            Text('the name of a mesh file, such as "mesh.vtkhdf"'),
+            "Mesh that is taken instead of making one, relative to the case file: what `microlith mesh CASE -o "
+            "mesh.vtkhdf` wrote for the same image and phases. Keys about elements that are given have to be those "
+            "that it was made with.",
+        ),
+        Key(
             "method",
             Choice(("auto", "fitted", "lattice", "voxel")),
             "fitted: smooth triangles by gmsh, 2D; lattice: refined lattice fitted to the surfaces; voxel: one block "

@@ -29,14 +29,13 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array
-from microlith.workflow.prepare.meshed import Meshed, degree_of
+from microlith.workflow.prepare.meshed import COARSER, Meshed, degree_of
 from microlith.workflow.results.particle_curves import ParticleCurves
 from microlith.workflow.studies.richardson import enveloped
 from microlith.workflow.studies.variant import Tell, Variant, is_everywhere, solved_variant
 
 log = logging.getLogger(__name__)
 
-COARSER = 2.0  # at 1.6, with its r − 1 = 0.6, some curves of the demo were off by more than the estimate
 LOOSER = 3.0  # tolerance in time of the coarse run per that of the run
 FADING = 1.5  # power of the time
 FASTER = 0.5  # on the difference to a mesh twice as coarse, of degree 2 and more in 3D

@@ -20,7 +20,7 @@ from microlith.solver.regions.means import RegionMean
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.measured_regions import measured_regions
-from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named
+from microlith.workflow.prepare.meshed import Meshed, coarser_mesh, degree_of, file_named
 from microlith.workflow.results.particle_curves import ParticleCurves, particle_curves
 
 Tell = Callable[[str], None]
@@ -164,14 +164,13 @@ def _case_of(meshed: Meshed, variant: Variant) -> Case:
 
 
 def _mesh(meshed: Meshed, case: Case, variant: Variant, comm: MPI.Intracomm) -> PhaseMesh:
-    volume, image, options = meshed.volume, meshed.image, case.mesh
-    solved = list(case.physics.solved)
-    if variant.finer_image:
-        options = on_finer_voxels(options, volume.extent)
-        volume = shifted(volume, variant.shift, comm)
-        _refuse_nothing(volume, solved)
-        image = whole_on_root(volume, comm) if volume.dim == 2 else None
-    method = METHODS[meshed.method]
+    solved, method = list(case.physics.solved), METHODS[meshed.method]
+    if not variant.finer_image:
+        return method.phase_mesh(coarser_mesh(meshed, case.mesh, solved, comm), solved, comm)
+    options = on_finer_voxels(case.mesh, meshed.volume.extent)
+    volume = shifted(meshed.volume, variant.shift, comm)
+    _refuse_nothing(volume, solved)
+    image = whole_on_root(volume, comm) if volume.dim == 2 else None
     return method.phase_mesh(method.image_mesh(ImageToMesh(volume, options, solved, comm, image)), solved, comm)
 
 

@@ -19,9 +19,9 @@ from microlith.solver.physics.phases import Role
 from microlith.workflow.rendering.solids import nearest_of, runs
 from microlith.workflow.results.fields import MICROMETRE
 from microlith.workflow.results.folder import FIELDS, PHASES
-from microlith.workflow.results.hdf5 import read_hdf5
 from microlith.workflow.results.phases import stored_image, stored_volume
 from microlith.workflow.results.stored_fields import facet_points
+from microlith.workflow.storage.hdf5 import read_hdf5
 
 if TYPE_CHECKING:
     import pyvista

@@ -1,0 +1,1 @@
+"""Files in HDF5 that all ranks write and read together: what they share, and meshes."""
