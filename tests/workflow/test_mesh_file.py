@@ -20,6 +20,8 @@ COMM = MPI.COMM_WORLD
 WITH_FILE = MESH.replace("[mesh]\n", '[mesh]\nfile = "mesh.vtkhdf"\n')
 LOOSE = TIME.replace("1e-4", "1e-2").replace('"0 s", "2 s", "20 s"', '"20 s"')
 
+SWAPPED = PHASES.replace("label = 0", "label = 9").replace("label = 2", "label = 0").replace("label = 9", "label = 2")
+
 
 def meshed(folder, comm=COMM, **case):
     """A case whose mesh has been written, and the same case with that file."""
@@ -81,10 +83,7 @@ def test_pyvista_reads_it(tmp_path):
         ({"image": np.where(np.arange(60) < 6, 0, electrode())}, "another image"),
         ({"image": electrode()[:30]}, "60 x 30 pixels"),
         ({"phases": PHASES.replace("particle", "grain")}, "for the phases pore, sei, particle"),
-        (
-            {"phases": PHASES.replace("label = 1", "label = 9").replace("label = 2", "label = 1").replace("9", "2")},
-            "other",
-        ),
+        ({"phases": SWAPPED}, "with other labels"),
         ({"mesh": WITH_FILE.replace("60 nm", "50 nm")}, "size_max = 60 nm, not 50 nm"),
         ({"mesh": WITH_FILE.replace("15 nm", "10 nm")}, "size.particle = 15 nm, not 10 nm"),
         (

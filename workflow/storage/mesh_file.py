@@ -1,8 +1,8 @@
 """Meshes of all phases as a run takes them: written and read by all ranks, with what they were made of.
 
 The file is an UnstructuredGrid in VTK's HDF format, which PyVista and ParaView open: points in micrometres, the phase
-of each cell. Beside that, the group `microlith` holds what viewers have no use for: the points as the mesher left them, to
-the last bit, what the mesh was made of, and a mesh of larger cells for the estimate of the error in space.
+of each cell. Beside that, the group `microlith` holds what viewers have no use for: the points as the mesher left them,
+to the last bit, what the mesh was made of, and a mesh of larger cells for the estimate of the error in space.
 """
 
 import json
