@@ -28,6 +28,8 @@ class Inside:
     whole: Index  # (n,) cells that do as a whole
     cut: Index  # (m,) cell of each of the simplices
     parts: Array  # (m, dim + 1, dim) simplices that fill the other cells' parts inside
+    at: Array | None = None  # (m, dim) points that stand for shares of these simplices; None: all of each counts
+    share: Array | None = None  # (m,) of a simplex that a point stands for; negative: taken off
 
 
 Cut = Callable[[Array, Array], Iterator[Inside]]  # corners (n, k, dim), values of a function at them (n, k)
@@ -41,7 +43,7 @@ def within_box(low: Array, high: Array) -> Cut:
         outside = np.any((most <= low) | (least >= high), axis=1)
         whole = np.all((least >= low) & (most <= high), axis=1)
         left = np.flatnonzero(~outside & ~whole)
-        yield _wholes(np.flatnonzero(whole), corners)
+        yield wholes(np.flatnonzero(whole), corners)
         for cell, parts in _chunks(*_simplices(left, corners[left])):
             for axis in range(corners.shape[2]):
                 for sign, bound in ((-1.0, low[axis]), (1.0, high[axis])):
@@ -66,14 +68,11 @@ def within_distance(distance: Distance, accuracy: float, smallest: float, as_qua
     """
 
     def cut(corners: Array, values: Array) -> Iterator[Inside]:
-        reach = _reach(corners)
+        reach = reach_of(corners)
         whole = values.max(axis=1) <= -reach
         left = np.flatnonzero(~whole & (values.min(axis=1) < reach))
-        yield _wholes(np.flatnonzero(whole), corners)
-        cell, simplices = _simplices(left, corners[left])
-        at_corners = (
-            values[left] if is_simplex(corners) else as_simplices(values[left]).reshape(len(cell), corners.shape[2] + 1)
-        )
+        yield wholes(np.flatnonzero(whole), corners)
+        cell, simplices, at_corners = in_simplices(left, corners, values)
         waiting = [_Waiting(cell, simplices, at_corners, quadratic=False)]
         while waiting:
             now = waiting.pop()
@@ -82,7 +81,7 @@ def within_distance(distance: Distance, accuracy: float, smallest: float, as_qua
                 continue
             count = now.simplices.shape[1]
             at_corners = now.values[:, :count]
-            far = np.abs(at_corners).min(axis=1) >= _reach(now.simplices)
+            far = np.abs(at_corners).min(axis=1) >= reach_of(now.simplices)
             inside = at_corners.max(axis=1) < 0
             alike = inside | (at_corners.min(axis=1) > 0)
             sure = far & alike
@@ -93,13 +92,13 @@ def within_distance(distance: Distance, accuracy: float, smallest: float, as_qua
             cell, simplices, nodal = now.cell, now.simplices, now.values
             quadratic: NDArray[np.bool_] = np.full(len(cell), now.quadratic)
             if not now.quadratic:
-                nodal = np.concatenate([nodal, _at_middles(simplices, distance)], axis=1)
+                nodal = np.concatenate([nodal, at_middles(simplices, distance)], axis=1)
                 off = np.abs(distance(simplices.mean(axis=1)) - nodal @ _quadratic_at_centroid(count))
                 quadratic = off <= as_quadratic * accuracy
-            bend, deviation = _deviation(nodal, count)
-            deviation = deviation if now.quadratic else np.maximum(deviation, off)
-            ready = (deviation <= accuracy) | (diameters(simplices) <= smallest)
-            ready |= alike & (np.abs(nodal[:, :count]).min(axis=1) > FLAT * deviation)
+            bend, away = deviation(nodal, count)
+            away = away if now.quadratic else np.maximum(away, off)
+            ready = (away <= accuracy) | (diameters(simplices) <= smallest)
+            ready |= alike & (np.abs(nodal[:, :count]).min(axis=1) > FLAT * away)
             of, parts = clip(simplices[ready], nodal[ready, :count] + bend[ready, None])
             yield Inside(np.empty(0, np.intp), cell[ready][of], parts)
             for kind in (True, False):
@@ -127,7 +126,7 @@ class _Waiting:
         return [self.those(first), self.those(~first)]
 
 
-def _reach(corners: Array) -> Array:
+def reach_of(corners: Array) -> Array:
     """No point of a cell is farther than this from its nearest corner (Jung's theorem)."""
     dim = corners.shape[2]
     return math.sqrt(dim / (2 * (dim + 1))) * diameters(corners)
@@ -138,7 +137,7 @@ def within_labels(labels: LabelField, smallest: float) -> Cut:
 
     def cut(corners: Array, values: Array) -> Iterator[Inside]:
         inside, clear, radius = _at_centroids(corners, labels)
-        yield _wholes(np.flatnonzero(inside & clear), corners)
+        yield wholes(np.flatnonzero(inside & clear), corners)
         left = np.flatnonzero(~clear)
         waiting = [_simplices(left, corners[left])]
         while waiting:
@@ -159,7 +158,8 @@ def within_labels(labels: LabelField, smallest: float) -> Cut:
     return cut
 
 
-def _wholes(whole: Index, corners: Array) -> Inside:
+def wholes(whole: Index, corners: Array) -> Inside:
+    """Cells that lie inside as a whole, and no others."""
     dim = corners.shape[2]
     return Inside(whole, np.empty(0, np.intp), np.empty((0, dim + 1, dim)))
 
@@ -171,6 +171,14 @@ def _simplices(cell: Index, corners: Array) -> tuple[Index, Array]:
     dim = corners.shape[2]
     parts = as_simplices(corners).reshape(-1, dim + 1, dim)
     return np.repeat(cell, math.factorial(dim)), parts
+
+
+def in_simplices(chosen: Index, corners: Array, values: Array) -> tuple[Index, Array, Array]:
+    """Some of the cells in simplices, with the cell of each and the values at their corners."""
+    cell, simplices = _simplices(chosen, corners[chosen])
+    if is_simplex(corners):
+        return cell, simplices, values[chosen]
+    return cell, simplices, as_simplices(values[chosen]).reshape(len(cell), corners.shape[2] + 1)
 
 
 def _chunks(cell: Index, parts: Array) -> Iterator[tuple[Index, Array]]:
@@ -190,14 +198,14 @@ def _pairs(corners: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(corners) for j in range(i + 1, corners)]
 
 
-def _at_middles(simplices: Array, distance: Distance) -> Array:
+def at_middles(simplices: Array, distance: Distance) -> Array:
     """Distance at the middles of the edges, (n, edges)."""
     pairs = np.array(_pairs(simplices.shape[1]))
     middles = (simplices[:, pairs[:, 0]] + simplices[:, pairs[:, 1]]) / 2
     return distance(middles.reshape(-1, simplices.shape[2])).reshape(len(simplices), -1)
 
 
-def _deviation(nodal: Array, count: int) -> tuple[Array, Array]:
+def deviation(nodal: Array, count: int) -> tuple[Array, Array]:
     """How a quadratic function differs from its linear interpolant within each simplex.
 
     Args:

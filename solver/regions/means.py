@@ -19,7 +19,8 @@ from microlith.imaging.typing import Array, Flags
 from microlith.meshing.mesh.cells import cell_nodes, diameters, edges, facet_corners, inverses, measures
 from microlith.meshing.mesh.distance import SurfaceDistance, within_reach
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
-from microlith.solver.regions.cut_cells import AS_QUADRATIC, Cut, within_box, within_distance, within_labels
+from microlith.solver.regions.cut_cells import Cut, within_box, within_distance, within_labels
+from microlith.solver.regions.sampled_edge import points_each, within_surface_distance
 from microlith.solver.regions.shapes import Distance, LabelField, Region, Spans
 
 Index = NDArray[np.intp]
@@ -33,7 +34,9 @@ FEW = 1000  # cut cells; in more of them errors of either sign cancel, so that t
 # lines of corners, and their parts are many; the error falls with the square of the size.
 SMALLEST = {2: 1e-2, 3: 1e-1}
 SMALLEST_PIXEL = {2: 0.06, 3: 0.4}  # radius of the parts at the ragged edge of a label image, per smallest voxel edge
-COSTLY = 0.3  # instead of AS_QUADRATIC for shells in 3D, whose distance takes long to find: measures to 1e-3
+# Points that correct the edge of a shell in 3D, about and for each cell at most: means of what changes by one
+# concentration over the shell err by some 2e-4 of it, measures by 1e-3.
+POINTS, MOST_POINTS = 130_000, 256
 SAMPLES = 160_000  # points that measure a region's whole area
 CELLS = 100_000  # looked at together, which bounds the memory
 
@@ -55,7 +58,6 @@ def region_means(
     label_fields: Mapping[str, LabelField],
     phase_at: PhaseAt | None,
     factors: Array | None = None,
-    coarseness: float = 1.0,
 ) -> dict[str, RegionMean]:
     """Functionals of all regions; collective.
 
@@ -66,17 +68,13 @@ def region_means(
         label_fields: What stands behind each LabelRegion, by region name.
         phase_at: Phase index of points (n, dim) in mesh units, anywhere in the image; needed on rank 0 only.
         factors: (phases,) κ of c = κ u, with u in the space; None: 1.
-        coarseness: Of the mesh, per what was asked for: on a coarser one the edges of shells in 3D, which cost most,
-            are found as much less sharply as the solution is.
 
     Returns:
         One entry per shape. A region that meets no solved phase has measure 0 and zero weights.
     """
     cells = _Cells.of(space, mesh, factors)
-    loose = max(coarseness, 1.0) ** 2
     return {
-        name: shape.measured(_Measures(cells, mesh, label_fields.get(name), phase_at, loose))
-        for name, shape in shapes.items()
+        name: shape.measured(_Measures(cells, mesh, label_fields.get(name), phase_at)) for name, shape in shapes.items()
     }
 
 
@@ -166,13 +164,21 @@ class _Integrals:
         """Take simplices (n, dim + 1, dim), each within its cell."""
         if len(cell) == 0:
             return
-        dim = parts.shape[2]
         x = parts[:, :1] + np.einsum("qk,nkd->nqd", self._points, edges(parts))
+        self._add(cell, measures(parts), np.einsum("nqi,q->ni", self._basis(cell, x), self._weights))
+
+    def add_points(self, cell: Index, x: Array, volume: Array) -> None:
+        """Take points (n, dim), each within its cell, that stand for volumes (n,), negative ones as well."""
+        if len(cell):
+            self._add(cell, volume, self._basis(cell, x[:, None])[:, 0])
+
+    def _basis(self, cell: Index, x: Array) -> Array:
+        """Basis functions of each cell at points of it, (n, points, basis) from (n, points, dim)."""
         parent = self._cells.corners(cell)
         # Rows of edges are edges, so a point of the reference cell times them is one of the cell.
         reference = np.einsum("nqd,ndk->nqk", x - parent[:, :1], inverses(edges(parent)))
-        basis = self._element.tabulate(0, reference.reshape(-1, dim))[0, :, :, 0].reshape(len(cell), len(x[0]), -1)
-        self._add(cell, measures(parts), np.einsum("nqi,q->ni", basis, self._weights))
+        values = self._element.tabulate(0, reference.reshape(-1, x.shape[2]))[0, :, :, 0]
+        return np.asarray(values.reshape(len(cell), x.shape[1], -1))
 
     def _add(self, cell: Index, volume: Array, means: Array) -> None:
         array, dofs = self._vector.array, self._cells.dofs[cell]
@@ -195,7 +201,6 @@ class _Measures:
     mesh: PhaseMesh
     labels: LabelField | None  # what stands behind the region, if that is drawn in a label image
     phase_at: PhaseAt | None
-    loose: float  # factor on the accuracy of what costs most
 
     @property
     def dim(self) -> int:
@@ -225,14 +230,16 @@ class _Measures:
         facets = _surface_of(self.mesh, phase)
         to_surface = SurfaceDistance(within_reach(self.mesh.mesh.comm, facets, self.cells.points, within))
         outside = np.flatnonzero(self.cells.tags != phase)
-        integrals = self._cut_at(
-            lambda x: np.minimum(to_surface(x, within), 2 * within) - reach,
-            reach,
-            outside,
-            costly=self.dim == 3,
-        )
-        # In 3D the whole shell is not known here.
-        return self._mean(integrals, np.nan if self.dim == 3 else self._whole_shell(facets, phase, reach))
+
+        def beyond(x: Array) -> Array:
+            return np.minimum(to_surface(x, within), 2 * within) - reach
+
+        if self.dim == 2:
+            return self._mean(self._cut_at(beyond, reach, outside), self._whole_shell(facets, phase, reach))
+        at_corners = beyond(self.cells.points)
+        points = points_each(self.cells.crossed(at_corners, outside), POINTS, MOST_POINTS)
+        cut = within_surface_distance(beyond, reach, points)
+        return self._mean(self._cut(cut, at_corners, outside), np.nan)  # the whole shell is not known here
 
     def of_phase(self, phase: str) -> RegionMean:
         """All cells of a phase."""
@@ -249,7 +256,7 @@ class _Measures:
         integrals = self._cut(within_labels(self.labels, SMALLEST_PIXEL[self.dim]), np.zeros(len(self.cells.points)))
         return self._mean(integrals, self._whole({}, self.labels.inside))
 
-    def _cut_at(self, distance: Distance, thickness: float, wanted: Index, *, costly: bool = False) -> "_Integrals":
+    def _cut_at(self, distance: Distance, thickness: float, wanted: Index) -> "_Integrals":
         """Integrals where a signed distance (mesh units) is negative; collective.
 
         Args:
@@ -257,20 +264,12 @@ class _Measures:
             thickness: Measure of the region per measure of its edge, roughly, in mesh units: what a layer along the
                 edge counts for.
             wanted: Cells that may lie inside.
-            costly: Whether the distance takes long to find.
         """
-        near = None if costly else wanted  # cells at whose corners it is found
         at_points = np.full(len(self.cells.points), np.inf)
-        corners = slice(None) if near is None else np.unique(self.cells.nodes[near])
+        corners = np.unique(self.cells.nodes[wanted])
         at_points[corners] = distance(self.cells.points[corners])
-        loose = self.loose if costly else 1.0
-        looser = max(self.cells.crossed(at_points, near) / FEW, 1.0) ** (1 / 3) * loose
-        cut = within_distance(
-            distance,
-            ACCURACY[self.dim] * thickness * looser,
-            SMALLEST[self.dim] * thickness * loose,
-            as_quadratic=COSTLY if costly else AS_QUADRATIC,
-        )
+        looser = max(self.cells.crossed(at_points, wanted) / FEW, 1.0) ** (1 / 3)
+        cut = within_distance(distance, ACCURACY[self.dim] * thickness * looser, SMALLEST[self.dim] * thickness)
         return self._cut(cut, at_points, wanted)
 
     def _cut(self, cut: Cut, at_points: Array, wanted: Index | None = None) -> "_Integrals":
@@ -282,7 +281,10 @@ class _Measures:
             corners = self.cells.corners(chunk)
             for found in cut(corners, at_points[self.cells.nodes[chunk]]):
                 integrals.add_whole(chunk[found.whole], corners[found.whole])
-                integrals.add_parts(chunk[found.cut], found.parts)
+                if found.at is None or found.share is None:
+                    integrals.add_parts(chunk[found.cut], found.parts)
+                else:
+                    integrals.add_points(chunk[found.cut], found.at, found.share * measures(found.parts))
         return integrals
 
     def _mean(self, integrals: "_Integrals", whole: float | None) -> RegionMean:

@@ -13,6 +13,7 @@ from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.distance import SurfaceDistance
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag, interface_tag
 from microlith.solver.regions.means import region_means
+from microlith.solver.regions.sampled_edge import spread_points
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
 from microlith.workflow.prepare.drawn_regions import label_field
 
@@ -337,6 +338,33 @@ def test_shell_around_a_cube(kind):
     assert found == pytest.approx(exact, rel=1e-3)
     assert np.isnan(mean.solved_share)  # what lies in phases that are not solved for is not known to the solver
     assert mean.phase_shares == pytest.approx([1.0, 0.0])
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("kind", SOLIDS, ids=["tetrahedra", "cubes"])
+def test_shell_in_an_inner_corner(kind):
+    """Two walls: the distance has a kink in the middle, which no face of a cell follows."""
+    mesh = brick(COMM, (7, 8, 3), (7.0, 7.0, 3.0), kind, lambda x: (x[0] < 3.0) | (x[1] < 2.625))
+    reach = 1.62
+    mean, found, space = area_of(mesh, Shell("pore", reach * MICRO), 1)
+    whole, left = 4.0 * 4.375, (4.0 - reach) * (4.375 - reach)
+    assert found == pytest.approx(3.0 * (whole - left), rel=1e-3)
+    expected = (whole * 5.0 - left * (7.0 + 3.0 + reach) / 2) / (whole - left)
+    assert mean_of(mean, space, lambda x: x[0]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_points_are_evenly_spread():
+    """Whatever the order of the corners; of a function of degree 2 they have the mean."""
+    corners = np.random.default_rng(3).uniform(0.0, 9.0, (500, 4, 3))
+    points = np.einsum("npk,nkd->npd", spread_points(corners, 16), corners)
+    other = corners[:, [2, 0, 3, 1]]
+    assert np.einsum("npk,nkd->npd", spread_points(other, 16), other) == pytest.approx(points, abs=1e-9)
+    shares = spread_points(corners, 16)
+    assert (shares >= 0).all()
+    assert shares.sum(axis=2) == pytest.approx(1.0)
+    assert shares.mean(axis=(0, 1)) == pytest.approx(1 / 4, abs=3e-3)
+    assert (shares[:, :, 0] * shares[:, :, 1]).mean() == pytest.approx(1 / 20, abs=1e-3)
+    assert (shares[:, :, 2] ** 2).mean() == pytest.approx(1 / 10, abs=2e-3)
 
 
 @pytest.mark.mpi

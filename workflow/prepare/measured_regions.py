@@ -37,9 +37,7 @@ def measured_regions(case: Case, meshed: Meshed, problem: Problem) -> MeasuredRe
     regions = expanded(case, meshed.volume, mesh, mesh.mesh.comm)
     shapes = regions.shapes
     bodies = {name: shape for name, shape in shapes.items() if isinstance(shape, Region)}
-    means = region_means(
-        problem.space, mesh, bodies, regions.fields, _phase_at(meshed), problem.factors, case.mesh.coarseness
-    )
+    means = region_means(problem.space, mesh, bodies, regions.fields, _phase_at(meshed), problem.factors)
     surfaces = particle_surfaces(shapes, meshed.volume, mesh, case.physics, problem)
     means |= surfaces.means if surfaces is not None else {}
     return MeasuredRegions(shapes, {name: means[name] for name in shapes}, surfaces, regions.shares)
