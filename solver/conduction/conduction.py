@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 import ufl
 from dolfinx import fem, la
 from dolfinx.fem.petsc import assemble_matrix, assemble_vector
+from dolfinx.mesh import CellType
 from mpi4py import MPI
 from petsc4py import PETSc
 
@@ -17,13 +18,14 @@ from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.components import Components, components
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag
-from microlith.solver.linear.solvers import choose_method, new_ksp, prepare_factors, refuse_lack_of_memory
+from microlith.solver.conduction.lower_bound import by_fluxes_of_voxels
+from microlith.solver.conduction.medium import Medium, one_phase
+from microlith.solver.conduction.steady import solved
+from microlith.solver.linear.solvers import choose_method
 from microlith.solver.options import SolverOptions
 from microlith.solver.problem import forms
 from microlith.solver.problem.multigrid import higher_degree
-
-# Relative error of CG in the energy norm. The figure has the square of it, the flux through a face it itself.
-SOLVE_TOLERANCE = 1e-9
+from microlith.solver.problem.transport import at_nodes
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Conduction:
     unknowns: int  # over all ranks, those held out included
     method: str  # "mumps", "cg", or "none" where nothing was to be solved
     iterations: int  # of CG
+    lower: float | None = None  # lower bound of `relative`, which is the upper one; None: none was asked for
 
     @property
     def tortuosity(self) -> float:
@@ -54,22 +57,19 @@ class Conduction:
 
 
 def conduction(
-    mesh: PhaseMesh, phase: int, axes: Sequence[str], degree: int, options: SolverOptions
+    mesh: PhaseMesh, phase: int, axes: Sequence[str], degree: int, options: SolverOptions, bounds: bool = False
 ) -> tuple[Conduction, ...]:
     """Effective diffusivity of a phase along axes of the box; collective.
 
-    Solves div grad c = 0 in the phase with c = 0 and 1 on the outer faces at both ends of the axis and no flux through
-    all other surfaces. The flux is then ∫ |∇c|² dx: by Dirichlet's principle an upper bound of the exact one, with an
-    error quadratic in that of c. Only parts whose cells are connected through facets from one face to the other
-    conduct; parts that touch one face or none have no share in it, so that the problem is never singular.
+    As `medium_conduction` of that phase alone, relative to its own diffusivity.
 
     Args:
-        mesh: With the phase among its cells; other phases in it count as closed. Cells of the phase that share only a
-            vertex or an edge conduct through it if their parts do, unless the mesher has parted them there.
+        mesh: With the phase among its cells; other phases in it count as closed.
         phase: Index of the phase.
         axes: Any of "x", "y" and "z" that the mesh has.
         degree: Of the Lagrange elements.
         options: Choice of the linear solver.
+        bounds: Whether lower bounds are wanted, too.
 
     Returns:
         The figures along each of the axes.
@@ -77,27 +77,91 @@ def conduction(
     Raises:
         ArithmeticError: The linear solver gave up.
     """
-    topology = mesh.mesh.topology
-    cell_map = topology.index_map(topology.dim)
-    chosen = np.zeros(cell_map.size_local + cell_map.num_ghosts, dtype=bool)
-    chosen[mesh.cell_tags.indices[mesh.cell_tags.values == phase]] = True
-    parts = components(mesh.mesh, chosen, topology.dim - 1)
+    return medium_conduction(one_phase(mesh, phase), axes, degree, options, bounds)
+
+
+def medium_conduction(
+    medium: Medium, axes: Sequence[str], degree: int, options: SolverOptions, bounds: bool = False
+) -> tuple[Conduction, ...]:
+    """Effective diffusivity of a medium along axes of the box; collective.
+
+    Solves div D grad c = 0 with c = 0 and 1 on the outer faces at both ends of the axis and no flux through
+    all other surfaces. The flux is then ∫ D |∇c|² dx: by Dirichlet's principle an upper bound of the exact one, with an
+    error quadratic in that of c. Only parts whose cells are connected through facets from one face to the other
+    conduct; parts that touch one face or none have no share in it, so that the problem is never singular.
+
+    A lower bound comes from a flux without divergence (Prager and Synge, Q. Appl. Math. 5 (1947) 241): the fluxes of
+    Crouzeix and Raviart's elements on simplices are such ones, as nothing is produced within (Marini, SIAM J. Numer.
+    Anal. 22 (1985) 493, doi 10.1137/0722029), so that their energy is the bound; on voxels, see `lower_bound`.
+
+    Args:
+        medium: What conducts. Cells that share only a vertex or an edge conduct through it if their parts do, unless
+            the mesher has parted them there.
+        axes: Any of "x", "y" and "z" that the mesh has.
+        degree: Of the Lagrange elements.
+        options: Choice of the linear solver.
+        bounds: Whether lower bounds are wanted, too.
+
+    Returns:
+        The figures along each of the axes, relative to the diffusivity of the first phase of the medium.
+
+    Raises:
+        ArithmeticError: The linear solver gave up.
+    """
+    mesh = medium.mesh
+    parts = components(mesh.mesh, medium.chosen, mesh.mesh.topology.dim - 1)
     volumes = _volumes(mesh, parts)
-    problem = _Problem(mesh, degree, options)
-    return tuple(_along(axis, problem, parts, volumes) for axis in axes)
+    conforming = _Problem(medium, ("Lagrange", degree), at_nodes(mesh, degree), options)
+    simplices = mesh.mesh.topology.cell_type in (CellType.triangle, CellType.tetrahedron)
+    other = None
+    if bounds and simplices:
+        other = _Problem(medium, ("CR", 1), {"quadrature_degree": 1}, options)
+    found = []
+    for axis in axes:
+        along = _along(axis, conforming, parts, volumes)
+        if bounds and along.relative > 0 and other is not None:
+            along = replace(along, lower=_along(axis, other, parts, volumes).relative)
+        elif bounds and along.relative > 0:
+            along = replace(along, lower=_by_voxels(axis, medium, parts, options))
+        elif bounds:
+            along = replace(along, lower=0.0)
+        found.append(along)
+    return tuple(found)
+
+
+def _by_voxels(axis: str, medium: Medium, parts: Components, options: SolverOptions) -> float:
+    mesh, k = medium.mesh, AXES.index(axis)
+    low, high = (_facets(mesh, f"{axis}_{end}") for end in ("min", "max"))
+    joins = _touched(mesh.mesh.comm, parts, low) & _touched(mesh.mesh.comm, parts, high)
+    conducts = np.zeros(len(parts.of_cell), dtype=bool)
+    conducts[_of_parts(joins, parts.of_cell)] = True
+    first, last = (facets[_of_parts(joins, parts.of_link[facets])] for facets in (low, high))
+    conductance = by_fluxes_of_voxels(medium, k, conducts, (first, last), options)
+    return conductance * mesh.extent[k] ** 2 / math.prod(mesh.extent)
 
 
 class _Problem:
-    """What is the same for all axes: the space, and forms with a coefficient of 1 where a cell conducts, else 0."""
+    """What is the same for all axes: the space, and forms with a coefficient of 0 where a cell does not conduct."""
 
-    def __init__(self, mesh: PhaseMesh, degree: int, options: SolverOptions) -> None:
-        self.mesh, self.options = mesh, options
-        self.space = fem.functionspace(mesh.mesh, ("Lagrange", degree))
-        self.conducts = fem.Function(fem.functionspace(mesh.mesh, ("DG", 0)))
+    def __init__(
+        self,
+        medium: Medium,
+        element: tuple[str, int],
+        at_interfaces: dict[str, str | int] | None,
+        options: SolverOptions,
+    ) -> None:
+        self.mesh, self.options = medium.mesh, options
+        self.space = medium.space(fem.functionspace(self.mesh.mesh, element))
+        self.degree = element[1]
+        self.conducts = fem.Function(fem.functionspace(self.mesh.mesh, ("DG", 0)))
         self.c = fem.Function(self.space)
         u, v = ufl.TrialFunction(self.space), ufl.TestFunction(self.space)
-        self.stiffness = fem.form(forms.diffusion(self.conducts, u, v))
-        self.rows = fem.form(forms.diffusion(self.conducts, self.c, v))
+        coefficient = self.conducts * medium.coefficient()
+        stiffness, rows = forms.diffusion(coefficient, u, v), forms.diffusion(coefficient, self.c, v)
+        for exchange, interface in medium.interfaces(at_interfaces):
+            stiffness += forms.exchange(exchange, u, v, interface)
+            rows += forms.exchange(exchange, self.c, v, interface)
+        self.stiffness, self.rows = fem.form(stiffness), fem.form(rows)
         self.owned = self.space.dofmap.index_map.size_local
         self.unknowns = self.space.dofmap.index_map.size_global
 
@@ -178,33 +242,13 @@ def _solved(problem: _Problem, right: Array, held: NDArray[np.bool_], method: st
     """
     matrix = assemble_matrix(problem.stiffness)
     matrix.assemble()
-    matrix.zeroRowsColumnsLocal(np.flatnonzero(held).astype(np.int32), 1.0)
-    matrix.setOption(PETSc.Mat.Option.SPD, True)
-    degree = problem.space.element.basix_element.degree
+    fixed = np.flatnonzero(held).astype(np.int32)
+    matrix.zeroRowsColumnsLocal(fixed, 1.0)
     dim = problem.mesh.mesh.topology.dim
-    multigrid = (
-        higher_degree(problem.space, np.flatnonzero(held).astype(np.int32)) if method == "cg" and dim == 3 else None
-    )
-    ksp = new_ksp(matrix.comm, method, SOLVE_TOLERANCE, dim, degree, multigrid)
-    if method == "cg":
-        # With multigrid near the inverse of K, this norm of the residual is near the energy norm of the error.
-        ksp.setNormType(PETSc.KSP.NormType.NATURAL)
-        ksp.setTolerances(atol=0.1 * SOLVE_TOLERANCE * scale)
-    ksp.setOperators(matrix)
-    if method == "mumps":
-        prepare_factors(ksp, dim)
-    b, x = matrix.createVecLeft(), matrix.createVecRight()
-    b.array[:] = right
-    ksp.solve(b, x)
-    reason, iterations = ksp.getConvergedReason(), ksp.getIterationNumber()
-    correction = x.array_r.copy()
-    if reason < 0:
-        refuse_lack_of_memory(ksp)
-    for held_by_petsc in (ksp, matrix, b, x):
-        held_by_petsc.destroy()
-    if reason < 0:
-        raise ArithmeticError(f"the {method} solver of the steady diffusion gave up (PETSc reason {reason})")
-    return correction, iterations if method == "cg" else 0
+    multigrid = higher_degree(problem.space, fixed) if method == "cg" and dim == 3 and problem.degree > 1 else None
+    found = solved(matrix, right, method, scale, dim, problem.degree, multigrid)
+    matrix.destroy()
+    return found
 
 
 def _volumes(mesh: PhaseMesh, parts: Components) -> Array:

@@ -1,5 +1,7 @@
 """What happens to lithium within the solved phases: diffusion, exchange where concentrations jump, and decay."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 import ufl
@@ -42,25 +44,36 @@ def decay_rates(on: Discretization, physics: Physics) -> list[float]:
 
 def _exchanges(on: Discretization, links: tuple[Link, ...]) -> tuple[tuple[fem.Constant, ufl.Measure], ...]:
     """κ_first k in scaled units, and the facets, of each interface with a finite exchange."""
-    slow = [link for link in links if link.exchange is not None]
-    if not slow:
+    slow = tuple(link for link in links if link.exchange is not None)
+    values = [on.scales.velocity(link.exchange or 0.0) * float(on.factors[link.first]) for link in slow]
+    return interfaces_of(on.mesh, slow, values, at_nodes(on.mesh, on.degree))
+
+
+def interfaces_of(
+    mesh: PhaseMesh, links: Sequence[Link], values: Sequence[float], metadata: dict[str, str | int] | None
+) -> tuple[tuple[fem.Constant, ufl.Measure], ...]:
+    """A coefficient, and the facets, of each of some interfaces.
+
+    Args:
+        mesh: The solved phases.
+        links: Interfaces.
+        values: Coefficient of each.
+        metadata: Of the quadrature.
+    """
+    if not links:
         return ()
     # Numbered from 0, as forms are compiled anew for other numbers.
-    mesh = on.mesh
-    tags = np.array([link.tag for link in slow])
+    tags = np.array([link.tag for link in links])
     order = np.argsort(tags)
     place = np.minimum(np.searchsorted(tags[order], mesh.facet_tags.values), len(tags) - 1)
     number = order[place].astype(np.int32)
     there = tags[number] == mesh.facet_tags.values
     marks = meshtags(mesh.mesh, mesh.mesh.topology.dim - 1, mesh.facet_tags.indices[there], number[there])
-    between = ufl.Measure("dS", domain=mesh.mesh, subdomain_data=marks, metadata=_at_nodes(mesh, on.degree))
-    return tuple(
-        (fem.Constant(mesh.mesh, on.scales.velocity(link.exchange or 0.0) * float(on.factors[link.first])), between(i))
-        for i, link in enumerate(slow)
-    )
+    between = ufl.Measure("dS", domain=mesh.mesh, subdomain_data=marks, metadata=metadata)
+    return tuple((fem.Constant(mesh.mesh, value), between(i)) for i, value in enumerate(values))
 
 
-def _at_nodes(mesh: PhaseMesh, degree: int) -> dict[str, str | int] | None:
+def at_nodes(mesh: PhaseMesh, degree: int) -> dict[str, str | int] | None:
     """Quadrature at the nodes of a facet, exact to degree 2p − 1 (1 for p = 1): what FEM of degree p needs.
 
     So each unknown is tied to its copy on the other side alone, which multigrid coarsens well: however fast the

@@ -69,6 +69,8 @@ def test_figures_in_file_and_table(case, tmp_path, capsys):
     assert x["connected_share"] == pytest.approx(1.0, rel=1e-9)
     assert x["flux_disagreement"] < 1e-8
     assert y["relative_effective_diffusivity"] == 0.0
+    assert x["relative_effective_diffusivity_at_least"] == pytest.approx(0.25, rel=1e-8)
+    assert y["relative_effective_diffusivity_at_least"] == 0.0
     assert x["tortuosity"] == pytest.approx(1.0, rel=1e-8)
     assert x["macmullin_number"] == pytest.approx(4.0, rel=1e-8)
     assert y["tortuosity_factor"] is None
