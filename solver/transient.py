@@ -1,6 +1,6 @@
 """The transient run: region curves at all times, concentration fields on demand, and how far to trust them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -13,13 +13,15 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
-from microlith.solver.krylov.evolution import Record, evolve
+from microlith.solver.flows import Flows, FluxCurves, LinearFlows, SteppedFlows, flux_curves, with_known
+from microlith.solver.krylov.evolution import evolve
 from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.linear.solvers import choose_method
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import MOST_KINKS
 from microlith.solver.problem.multigrid import higher_degree
 from microlith.solver.problem.problem import Problem
+from microlith.solver.problem.surface_fluxes import SurfaceFlux
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
 from microlith.solver.times import EQUAL, after_kinks, output_times, time_errors
@@ -76,6 +78,8 @@ class Transient:
     _problem: Problem
     _states: States
     _curves: Curves  # of the regions, in the order of curves
+    _flows: Flows
+    _between: tuple[SurfaceFlux, ...] = ()  # fluxes recorded besides those of the problem
     _extra: Curves | None = None  # extra functionals
     effort: Effort | None = None  # where it was solved step by step
 
@@ -86,6 +90,14 @@ class Transient:
             return problem.start_picture * problem.scales.concentration
         owned = self._states.state(time / problem.scales.time)
         return problem.display.concentration(owned) * problem.scales.concentration
+
+    def fluxes(self) -> FluxCurves:
+        """Fluxes through each surface, those recorded besides, and what is stored, at the times of the curves."""
+        return flux_curves(self._problem, self._flows, self._between, self.times)
+
+    def owned(self, time: float) -> Array:
+        """Owned unknowns at one time (s), scaled."""
+        return self._states.state(time / self._problem.scales.time)
 
     def first_time(self, region: str, concentration: float) -> float | None:
         """When a region's mean is first at a concentration (mol/m^3) or above, s; None where it is not until the end.
@@ -176,6 +188,7 @@ def solve(
     extra: csr_array | None = None,
     reached: Callable[[int, float], None] | None = None,
     seen: Callable[[float, Array], None] | None = None,
+    between: Sequence[SurfaceFlux] = (),
 ) -> Transient:
     """Integrate from 0 to time.end, with the error of all region curves below time.tolerance.
 
@@ -190,6 +203,7 @@ def solve(
         reached: Called with the number of steps and the time reached (s), where the problem is solved step by step.
         seen: Called with times (s) and the owned unknowns there: some of the curves' times, or the ends of all steps
             from the first of these on.
+        between: Fluxes that are wanted besides those of the problem; not where it is solved step by step.
 
     Raises:
         InputError: Courses bend or jump more often than can be followed.
@@ -236,13 +250,13 @@ def solve(
     kept = int(np.clip(SEVERAL // problem.unknowns, 1, 4)) if problem.system.transfers else 1
     stiff = float(np.clip(STIFF / time.tolerance, *STIFF_RANGE))
     precondition = higher_degree(problem.space, problem.system.held) if method == "cg" and dim == 3 else None
-    flows = np.array([problem.amount, *(f for s in problem.fluxes for f in (s.rate, s.level))])
+    rows = LinearFlows.rows(problem, between)
     found = evolve(
         problem.system,
         lambda system: ShiftedSolvers(
             system.mass, system.stiffness, system.taken, method, inner, dim, degree, kept, stiff, precondition
         ),
-        [watch, flows] if extra is None else [watch, flows, extra],
+        [watch, rows] if extra is None else [watch, rows, extra],
         watched_times,
         time.tolerance,
         options.max_solves,
@@ -250,12 +264,13 @@ def solve(
         progress,
         look,
     )
+    flows = LinearFlows((*problem.fluxes, *between), found.records[1], problem.start_amount)
     return Transient(
         times=times,
         curves=_curves(problem, means, times, found.records[0]),
         error=found.error,
         converged=found.converged,
-        balance=_balance(problem, found.records[1], watched_times, found.error),
+        balance=_balance(problem, flows, watched_times, found.error),
         method=method,
         poles=tuple(p * scales.time for p in found.poles),
         solves=found.solves,
@@ -264,6 +279,8 @@ def solve(
         _problem=problem,
         _states=found,
         _curves=found.records[0],
+        _flows=flows,
+        _between=tuple(between),
         _extra=None if extra is None else found.records[2],
     )
 
@@ -273,12 +290,13 @@ def _from_steps(
 ) -> Transient:
     """What steps have found."""
     ledger = found.ledger
+    through = with_known(problem.fluxes, ledger.times, ledger.inflow.T)
     return Transient(
         times=times,
         curves=_curves(problem, means, times, found.curves),
         error=found.error,
         converged=found.error <= tolerance,
-        balance=_mass_balance(problem, ledger.times, ledger.stored, ledger.inflow.T, found.error),
+        balance=_mass_balance(problem, ledger.stored, through, found.error),
         method=found.method,
         poles=(),
         solves=found.effort.newton_iterations,
@@ -287,6 +305,7 @@ def _from_steps(
         _problem=problem,
         _states=found,
         _curves=found.curves,
+        _flows=SteppedFlows(ledger.times, through, ledger.stored),
         _extra=found.extra if extra else None,
         effort=found.effort,
     )
@@ -301,32 +320,21 @@ def _curves(problem: Problem, means: Mapping[str, RegionMean], times: Array, fou
     return {name: values[i] for i, name in enumerate(means)}
 
 
-def _balance(problem: Problem, flows: Record, times: Array, error: float) -> MassBalance:
+def _balance(problem: Problem, flows: LinearFlows, times: Array, error: float) -> MassBalance:
     """Stored change against the time integrals of all fluxes."""
-    value, integral = flows.evaluate(times)
-    inflow = value[1::2] - np.array([[s.start] for s in problem.fluxes]).reshape(-1, 1) + integral[2::2]
-    return _mass_balance(problem, times, value[0] - problem.start_amount, inflow, error)
+    inflow = flows.cumulated(times)[: len(problem.fluxes)]
+    return _mass_balance(problem, flows.stored(times), inflow, error)
 
 
-def _mass_balance(problem: Problem, times: Array, stored: Array, through: Array, error: float) -> MassBalance:
+def _mass_balance(problem: Problem, stored: Array, inflow: Array, error: float) -> MassBalance:
     """Compare what is stored (times,) with what came through the surfaces (surfaces, times); both scaled.
 
     Args:
         problem: In scaled units.
-        times: Increasing.
         stored: (times,) change of the amount.
-        through: (surfaces, times) by rate and level of the fluxes, without what is known of them.
+        inflow: (surfaces, times) through the surfaces.
         error: Estimated error of mean concentrations.
     """
-    inflow = through.copy()
-    for i, surface in enumerate(problem.fluxes):
-        for course, amount in surface.pushed:
-            inflow[i] += amount * course.integral(times)
-        if surface.given is not None:
-            course, amount = surface.given
-            inflow[i] = amount * course.integral(times)
-        for course, amount in surface.shared:
-            inflow[i] -= amount * course.integral(times)
     there = float(np.abs(stored + problem.start_amount).max())
     moved = max(float(np.abs(stored).max()), float(np.abs(inflow).sum(axis=0).max(initial=0.0)))
     exchanged = max(moved, UNMOVED * there, 1e-300)

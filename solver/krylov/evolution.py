@@ -56,6 +56,15 @@ class Record:
                 integral = integral if last else integral + stretch.evaluate(np.array([stretch.end]), 1)[1]
         return found
 
+    def slopes(self, times: Array) -> Array:
+        """Rates of change at increasing times, (functionals, times); at a jump or bend those before it."""
+        found = np.empty((self.stretches[0].count, len(times)))
+        for number, stretch in enumerate(self.stretches):
+            first, last = number == 0, number == len(self.stretches) - 1
+            inside = (first | (times > stretch.start + NEAR)) & (last | (times <= stretch.end + NEAR))
+            found[:, inside] = stretch.slopes(times[inside])
+        return found
+
 
 @dataclass(frozen=True)
 class Evolution:

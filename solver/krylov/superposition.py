@@ -82,12 +82,20 @@ class SuperpositionProjection:
 
     def evaluate(self, times: Array, orders: int = 1) -> tuple[Array, ...]:
         """Values at increasing times and, with orders = 1, integrals from `start`; each (functionals, times)."""
+        return self._total(times, range(1 + orders))
+
+    def slopes(self, times: Array) -> Array:
+        """Rates of change at increasing times, (functionals, times)."""
+        return self._total(times, range(-1, 0))[0]
+
+    def _total(self, times: Array, orders: range) -> tuple[Array, ...]:
+        """Rates of change (order -1), values (0) and integrals (1) at increasing times."""
         since = times - self.start
         total: tuple[Array, ...]
         if self.base is None:
-            total = tuple(np.zeros((self.count, len(times))) for _ in range(1 + orders))
+            total = tuple(np.zeros((self.count, len(times))) for _ in orders)
         else:
-            total = self.base.evaluate(since, orders)
+            total = _evaluated(self.base, since, orders)
         for projection, breaks in self.responses:
             block = max(BLOCK // max(self.count * len(times), 1), 1)
             for first in range(0, len(breaks.times), block):
@@ -97,17 +105,23 @@ class SuperpositionProjection:
         return total
 
 
-def _superposed(projection: Projection, breaks: Breaks, times: Array, orders: int) -> tuple[Array, ...]:
-    """Sum of the responses to some breaks: values and, with orders = 1, integrals, each (functionals, times)."""
+def _evaluated(projection: Projection, times: Array, orders: range) -> tuple[Array, ...]:
+    """Rates of change (order -1), values (0), integrals (1) and their integrals (2) at increasing times."""
+    slopes = (projection.slopes(times),) if -1 in orders else ()
+    return slopes + (projection.evaluate(times, orders[-1]) if orders[-1] >= 0 else ())
+
+
+def _superposed(projection: Projection, breaks: Breaks, times: Array, orders: range) -> tuple[Array, ...]:
+    """Sum of the responses to some breaks, in each order (functionals, times)."""
     lags = times - breaks.times[:, None]
     cause, effect = np.nonzero(lags > NEAR)
     # Lags come again and again where a course is periodic.
     _, known, which = np.unique(np.round(lags[cause, effect] / NEAR), return_index=True, return_inverse=True)
     bent = bool(breaks.bends.any())
-    parts = projection.evaluate(lags[cause, effect][known], orders + bent)
+    parts = _evaluated(projection, lags[cause, effect][known], range(orders.start, orders.stop + bent))
     shape = (len(times), len(known))
     found = []
-    for order in range(1 + orders):
+    for order in range(len(orders)):
         sums = csr_array((breaks.jumps[cause], (effect, which)), shape=shape) @ parts[order].T
         if bent:
             sums += csr_array((breaks.bends[cause], (effect, which)), shape=shape) @ parts[order + 1].T

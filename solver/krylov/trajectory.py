@@ -29,6 +29,11 @@ class Segment:
         x = np.multiply.outer(self.eigenvalues, s)
         return self.modes @ (np.exp(-x) - (s / self.gamma) * phi1(x))
 
+    def slopes(self, s: Array) -> Array:
+        """y'(s), shape (m, times)."""
+        decay = np.exp(-np.multiply.outer(self.eigenvalues, s))
+        return self.modes @ (-(self.eigenvalues + 1.0 / self.gamma)[:, None] * decay)
+
     def integrals(self, s: Array) -> Array:
         """∫ y from 0 to s, shape (m, times)."""
         x = np.multiply.outer(self.eigenvalues, s)
@@ -93,6 +98,15 @@ class Projection:
     def values(self, times: Array) -> Array:
         """Values at increasing times, (functionals, times)."""
         return self.evaluate(times, 0)[0]
+
+    def slopes(self, times: Array) -> Array:
+        """Rates of change at increasing times, (functionals, times)."""
+        found = np.empty((len(self.parts[0][0]), len(times)))
+        for segment, (_, on_basis) in zip(self.segments, self.parts, strict=True):
+            first, last = segment is self.segments[0], segment is self.segments[-1]
+            inside = (first | (times > segment.start)) & (last | (times <= segment.end))
+            found[:, inside] = on_basis @ segment.slopes(times[inside] - segment.start)
+        return found if self.drift is None else found + self.drift[:, None]
 
     def evaluate(self, times: Array, orders: int = 1) -> tuple[Array, ...]:
         """Values at increasing times, integrals from 0 to these, and integrals of the integrals: the first 1 + orders.

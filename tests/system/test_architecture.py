@@ -36,6 +36,7 @@ ROOMS = (
         "solver/regions",
         "solver/times",
         "solver/steps",
+        "solver/flows",
         "solver/transient",
         "solver/guard",
     ),
