@@ -13,7 +13,7 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
-from microlith.solver.flows import Flows, FluxCurves, LinearFlows, SteppedFlows, flux_curves, with_known
+from microlith.solver.flows.curves import Flows, FluxCurves, LinearFlows, SteppedFlows, flux_curves, with_known
 from microlith.solver.krylov.evolution import evolve
 from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.linear.solvers import choose_method

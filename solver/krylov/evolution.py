@@ -189,7 +189,8 @@ class _Walk:
         seen: Seen | None,
     ) -> None:
         later = times[times > 0]
-        self._to_see = later[:: 1 + (len(later) - 1) // MOST_SEEN] if seen is not None else later[:0]
+        every = 1 + (len(later) - 1) // MOST_SEEN
+        self._to_see = np.append(later[:-1][::every], later[-1:]) if seen is not None else later[:0]
         self._seen = seen
         self._records = records
         self._times = times

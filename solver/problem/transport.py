@@ -26,7 +26,7 @@ def transport(on: Discretization, physics: Physics, links: tuple[Link, ...]) -> 
         links: Interfaces between them.
     """
     total = forms.diffusion(_diffusivity(on, physics), on.trial, on.test, on.dx)
-    for coefficient, interface in _exchanges(on, links):
+    for coefficient, interface in exchanges(on, links):
         total += forms.exchange(coefficient, on.trial, on.test, interface)
     rates = decay_rates(on, physics)
     if any(rates):
@@ -42,7 +42,7 @@ def decay_rates(on: Discretization, physics: Physics) -> list[float]:
     ]
 
 
-def _exchanges(on: Discretization, links: tuple[Link, ...]) -> tuple[tuple[fem.Constant, ufl.Measure], ...]:
+def exchanges(on: Discretization, links: tuple[Link, ...]) -> tuple[tuple[fem.Constant, ufl.Measure], ...]:
     """κ_first k in scaled units, and the facets, of each interface with a finite exchange."""
     slow = tuple(link for link in links if link.exchange is not None)
     values = [on.scales.velocity(link.exchange or 0.0) * float(on.factors[link.first]) for link in slow]

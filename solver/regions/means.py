@@ -6,20 +6,20 @@ there; so a mean is an integral over the region itself, not over the elements th
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-import basix
-from dolfinx import fem, la
+from dolfinx import fem
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Flags
-from microlith.meshing.mesh.cells import cell_nodes, diameters, edges, facet_corners, inverses, measures
+from microlith.meshing.mesh.cells import facet_corners, measures
 from microlith.meshing.mesh.distance import SurfaceDistance, within_reach
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.regions.cut_cells import Cut, within_box, within_distance, within_labels
+from microlith.solver.regions.integrals import CELLS, Cells, Integrals
+from microlith.solver.regions.parts import PartsOfCells
 from microlith.solver.regions.sampled_edge import points_each, within_surface_distance
 from microlith.solver.regions.shapes import Distance, LabelField, Region, Spans
 
@@ -38,7 +38,6 @@ SMALLEST_PIXEL = {2: 0.06, 3: 0.4}  # radius of the parts at the ragged edge of 
 # concentration over the shell err by some 2e-4 of it, measures by 1e-3.
 POINTS, MOST_POINTS = 130_000, 256
 SAMPLES = 160_000  # points that measure a region's whole area
-CELLS = 100_000  # looked at together, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class RegionMean:
     solved_measure: float  # area (volume) of region ∩ solved phases, m^2 (m^3)
     solved_share: float  # of the region's part inside the image; nan: not known here (shells in 3D)
     phase_shares: Array  # (phases,) of solved_measure
+    parts: PartsOfCells | None = None  # of this rank that fill it
 
 
 def region_means(
@@ -72,132 +72,17 @@ def region_means(
     Returns:
         One entry per shape. A region that meets no solved phase has measure 0 and zero weights.
     """
-    cells = _Cells.of(space, mesh, factors)
+    cells = Cells.of(space, mesh, factors)
     return {
         name: shape.measured(_Measures(cells, mesh, label_fields.get(name), phase_at)) for name, shape in shapes.items()
     }
 
 
 @dataclass(frozen=True)
-class _Cells:
-    """Owned cells with what integration over parts of them needs."""
-
-    space: fem.FunctionSpace
-    points: Array  # (points of this rank, dim)
-    nodes: NDArray[np.int32]  # (n, corners) rows of points
-    dofs: NDArray[np.int32]  # (n, dofs per cell)
-    tags: NDArray[np.int32]  # (n,) phase
-    phases: int  # number of phases, solved or not
-    factors: Array | None  # (phases,) κ of c = κ u; None: 1
-
-    @staticmethod
-    def of(space: fem.FunctionSpace, mesh: PhaseMesh, factors: Array | None) -> "_Cells":
-        dim = mesh.mesh.topology.dim
-        owned = mesh.mesh.topology.index_map(dim).size_local
-        tags = np.zeros(owned, dtype=np.int32)
-        mine = mesh.cell_tags.indices < owned
-        tags[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
-        points = mesh.mesh.geometry.x[:, :dim]
-        return _Cells(space, points, cell_nodes(mesh.mesh), space.dofmap.list[:owned], tags, len(mesh.names), factors)
-
-    def corners(self, cell: Index) -> Array:
-        """Corners of some cells, (m, corners, dim)."""
-        return self.points[self.nodes[cell]]
-
-    @cached_property
-    def spans(self) -> tuple[Array, Array]:
-        """Least and largest coordinates of each cell, (n, dim) each."""
-        ends = [(x.min(axis=1), x.max(axis=1)) for x in (column[self.nodes] for column in self.points.T)]
-        low, high = (np.stack(columns, axis=1) for columns in zip(*ends, strict=True))
-        return low, high
-
-    def within(self, bounds: Spans) -> Index:
-        """Cells that may have a part within bounds along axes."""
-        low, high = self.spans
-        near = np.ones(len(self.nodes), bool)
-        for axis, (first, last) in bounds.items():
-            near &= (low[:, axis] < last) & (high[:, axis] > first)
-        return np.flatnonzero(near)
-
-    def largest(self) -> float:
-        """Largest diameter of a cell over all ranks; collective."""
-        parts = range(0, len(self.nodes), CELLS)
-        own = max((float(diameters(self.points[self.nodes[i : i + CELLS]]).max()) for i in parts), default=0.0)
-        return float(self.space.mesh.comm.allreduce(own, op=MPI.MAX))
-
-    def crossed(self, at_points: Array, among: Index | None = None) -> int:
-        """Number of (some) cells, over all ranks, at whose corners a function (points,) has either sign; collective."""
-        count = 0
-        nodes = self.nodes if among is None else self.nodes[among]
-        for start in range(0, len(nodes), CELLS):
-            values = at_points[nodes[start : start + CELLS]]
-            count += int(np.count_nonzero((values.min(axis=1) < 0) & (values.max(axis=1) > 0)))
-        return int(self.space.mesh.comm.allreduce(count, op=MPI.SUM))
-
-
-class _Integrals:
-    """∫ φ_i over a region, and its measure per phase, from the cells and parts of cells that fill it."""
-
-    def __init__(self, cells: _Cells) -> None:
-        self._cells = cells
-        self._element = cells.space.element.basix_element
-        self._vector = la.vector(cells.space.dofmap.index_map, 1)
-        self._vector.array[:] = 0.0
-        self.measures = np.zeros(cells.phases)  # (phases,) of this rank
-        dim = cells.points.shape[1]
-        points, weights = basix.make_quadrature(self._element.cell_type, self._element.degree)
-        basis = self._element.tabulate(0, points)[0, :, :, 0]
-        self._of_whole = weights @ basis / weights.sum()  # mean of each basis function over a cell
-        kind = basix.CellType.triangle if dim == 2 else basix.CellType.tetrahedron
-        simplex = cells.nodes.shape[1] == dim + 1
-        # In the parts of a box its basis is a polynomial of the degree in each of the coordinates.
-        degree = self._element.degree * (1 if simplex else dim)
-        self._points, weights = basix.make_quadrature(kind, degree)
-        self._weights = weights / weights.sum()
-
-    def add_whole(self, cell: Index, corners: Array) -> None:
-        """Take whole cells, with their corners (n, corners, dim)."""
-        volume = measures(corners)
-        self._add(cell, volume, np.broadcast_to(self._of_whole, (len(cell), len(self._of_whole))))
-
-    def add_parts(self, cell: Index, parts: Array) -> None:
-        """Take simplices (n, dim + 1, dim), each within its cell."""
-        if len(cell) == 0:
-            return
-        x = parts[:, :1] + np.einsum("qk,nkd->nqd", self._points, edges(parts))
-        self._add(cell, measures(parts), np.einsum("nqi,q->ni", self._basis(cell, x), self._weights))
-
-    def add_points(self, cell: Index, x: Array, volume: Array) -> None:
-        """Take points (n, dim), each within its cell, that stand for volumes (n,), negative ones as well."""
-        if len(cell):
-            self._add(cell, volume, self._basis(cell, x[:, None])[:, 0])
-
-    def _basis(self, cell: Index, x: Array) -> Array:
-        """Basis functions of each cell at points of it, (n, points, basis) from (n, points, dim)."""
-        parent = self._cells.corners(cell)
-        # Rows of edges are edges, so a point of the reference cell times them is one of the cell.
-        reference = np.einsum("nqd,ndk->nqk", x - parent[:, :1], inverses(edges(parent)))
-        values = self._element.tabulate(0, reference.reshape(-1, x.shape[2]))[0, :, :, 0]
-        return np.asarray(values.reshape(len(cell), x.shape[1], -1))
-
-    def _add(self, cell: Index, volume: Array, means: Array) -> None:
-        array, dofs = self._vector.array, self._cells.dofs[cell]
-        factors = self._cells.factors
-        weight = volume if factors is None else volume * factors[self._cells.tags[cell]]
-        np.add.at(array, dofs.ravel(), (means * weight[:, None]).ravel())
-        self.measures += np.bincount(self._cells.tags[cell], volume, self._cells.phases)
-
-    def over_all_ranks(self) -> Array:
-        """The owned entries, (owned,); collective, once, at the end."""
-        self._vector.scatter_reverse(la.InsertMode.add)
-        return self._vector.array[: self._cells.space.dofmap.index_map.size_local].copy()
-
-
-@dataclass(frozen=True)
 class _Measures:
     """Means over one region, by the way in which its kind is measured."""
 
-    cells: _Cells
+    cells: Cells
     mesh: PhaseMesh
     labels: LabelField | None  # what stands behind the region, if that is drawn in a label image
     phase_at: PhaseAt | None
@@ -243,7 +128,7 @@ class _Measures:
 
     def of_phase(self, phase: str) -> RegionMean:
         """All cells of a phase."""
-        integrals = _Integrals(self.cells)
+        integrals = Integrals(self.cells)
         wanted = np.flatnonzero(self.cells.tags == self.mesh.names.index(phase))
         for start in range(0, len(wanted), CELLS):
             chunk = wanted[start : start + CELLS]
@@ -256,7 +141,7 @@ class _Measures:
         integrals = self._cut(within_labels(self.labels, SMALLEST_PIXEL[self.dim]), np.zeros(len(self.cells.points)))
         return self._mean(integrals, self._whole({}, self.labels.inside))
 
-    def _cut_at(self, distance: Distance, thickness: float, wanted: Index) -> "_Integrals":
+    def _cut_at(self, distance: Distance, thickness: float, wanted: Index) -> "Integrals":
         """Integrals where a signed distance (mesh units) is negative; collective.
 
         Args:
@@ -272,9 +157,9 @@ class _Measures:
         cut = within_distance(distance, ACCURACY[self.dim] * thickness * looser, SMALLEST[self.dim] * thickness)
         return self._cut(cut, at_points, wanted)
 
-    def _cut(self, cut: Cut, at_points: Array, wanted: Index | None = None) -> "_Integrals":
+    def _cut(self, cut: Cut, at_points: Array, wanted: Index | None = None) -> "Integrals":
         """Integrals over what a cut leaves of some cells, from the values (points,) that it takes at their corners."""
-        integrals = _Integrals(self.cells)
+        integrals = Integrals(self.cells)
         wanted = np.arange(len(self.cells.tags)) if wanted is None else wanted
         for start in range(0, len(wanted), CELLS):
             chunk = wanted[start : start + CELLS]
@@ -287,7 +172,7 @@ class _Measures:
                     integrals.add_points(chunk[found.cut], found.at, found.share * measures(found.parts))
         return integrals
 
-    def _mean(self, integrals: "_Integrals", whole: float | None) -> RegionMean:
+    def _mean(self, integrals: "Integrals", whole: float | None) -> RegionMean:
         """The mean, of a region whose measure inside the image is given in mesh units; None: all of it is solved."""
         integral = integrals.over_all_ranks()
         shares = self.mesh.mesh.comm.allreduce(integrals.measures, op=MPI.SUM)
@@ -296,7 +181,8 @@ class _Measures:
         if whole is not None:
             share = np.nan if np.isnan(whole) else min(measure / whole, 1.0) if whole > 0 else 0.0
         scale = 1.0 / measure if measure > 0 else 1.0
-        return RegionMean(integral * scale, measure * self.mesh.unit**self.dim, share, shares * scale)
+        solved = measure * self.mesh.unit**self.dim
+        return RegionMean(integral * scale, solved, share, shares * scale, integrals.parts())
 
     def _whole(self, spans: Spans, hit: Callable[[Array], Flags] | None = None) -> float:
         """Measure of the region inside the image, in mesh units, solved for or not: on rank 0, for all; collective."""

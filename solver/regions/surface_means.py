@@ -19,6 +19,7 @@ from mpi4py import MPI
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import cell_nodes
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
+from microlith.solver.regions.parts import PartsOfCells
 
 Index = NDArray[np.int32]
 
@@ -136,6 +137,26 @@ def mean_rows(
     columns = np.concatenate([columns[mine], *(parcel[1] - index_map.local_range[0] for parcel in arrived)])
     values = np.concatenate([values[mine], *(parcel[2] for parcel in arrived)])
     return csr_array((values, (rows, columns)), shape=(count, owned))
+
+
+def facet_parts(space: fem.FunctionSpace, facets: SurfaceFacets) -> PartsOfCells:
+    """Facets as parts of their cells, to look at the field there.
+
+    Args:
+        space: Of the unknowns.
+        facets: This rank's.
+    """
+    element = space.element.basix_element
+    kind = _facet_type(element.cell_type)
+    corners = np.array(_tabulated(element, basix.geometry(kind)))
+    no_index = np.empty(0, np.intp)
+    cells, measure, place = facets.cell.astype(np.intp), facets.measure, facets.place
+    if kind == basix.CellType.quadrilateral:  # two triangles
+        halves = corners[:, [[0, 1, 2], [1, 2, 3]]]
+        at = halves[place].reshape(-1, 3, element.dim)
+        return PartsOfCells(no_index, np.empty(0), np.repeat(cells, 2), np.repeat(measure / 2, 2), at.mean(axis=1), at)
+    means = np.array([weights @ basis for weights, basis in _on_facets(element, element.degree)])
+    return PartsOfCells(no_index, np.empty(0), cells, measure, means[place], corners[place])
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,6 +84,8 @@ def test_slab_in_3d(tmp_path, method, degree, bound):
         "curves.csv",
         "curves.png",
         "errors.csv",
+        "fluxes.csv",
+        "spread.csv",
         "summary.json",
     ]
 

@@ -18,6 +18,7 @@ from microlith.solver.regions.means import RegionMean
 from microlith.solver.regions.shapes import Shape, SurfaceOf
 from microlith.solver.regions.surface_means import (
     SurfaceFacets,
+    facet_parts,
     mean_rows,
     measures_of,
     surface_facets,
@@ -89,6 +90,7 @@ def particle_surfaces(
             solved_measure=whole * unit,
             solved_share=float(contacts[solved].sum() / max(contacts.sum(), 1e-300)),
             phase_shares=outside * scale,
+            parts=facet_parts(problem.space, facets),
         )
         held = comm.allreduce(np.bincount(particle, facets.measure * problem.factors[facets.outside], len(numbers)))
         held = np.where(measure > 0, held / np.where(measure > 0, measure, 1.0), 1.0)

@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 
 CURVES = "curves.csv"
 ERRORS = "errors.csv"
+SPREAD = "spread.csv"
+FLUXES = "fluxes.csv"
+PROFILE = "profile.csv"
+REPORT = "report.html"
 SUMMARY = "summary.json"
 FIELDS = "fields.vtkhdf"
 PHASES = "phases.vtkhdf"
@@ -57,7 +61,10 @@ LIST = ".microlith.json"  # which files of a folder which command wrote
 Writer = Literal["run", "converge", "analyze", "segment", "compare"]
 # Files that each of them may write, snapshots apart
 KNOWN: dict[Writer, tuple[str, ...]] = {
-    "run": (CURVES, ERRORS, FIELDS, PHASES, CURVES_PICTURE, PARTICLES, PARTICLES_PICTURE, DISTANCE_PICTURE, SUMMARY),
+    "run": (
+        *(CURVES, ERRORS, SPREAD, FLUXES, PROFILE, FIELDS, PHASES, CURVES_PICTURE),
+        *(PARTICLES, PARTICLES_PICTURE, DISTANCE_PICTURE, REPORT, SUMMARY),
+    ),
     "converge": (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE),
     "analyze": (ANALYSIS, NUMBERS),
     "compare": (COMPARISON, COMPARISON_PAGE),

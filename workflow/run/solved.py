@@ -14,6 +14,10 @@ from mpi4py import MPI
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array
+from microlith.solver.flows.phase_fluxes import phase_fluxes
+from microlith.solver.regions.profiles import Profile, profiles
+from microlith.solver.regions.spread import Spread, SpreadWatch
+from microlith.solver.steps.solve import is_needed
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
@@ -43,6 +47,9 @@ class Solved:
     verdict: Verdict  # whether it can be right
     warnings: tuple[str, ...]  # what to hear before the results are taken for right, in sentences
     provenance: Provenance  # where, when and from which image
+    profiles: tuple[Profile, ...]  # through the depth at the snapshots, along each axis; none without snapshots
+    spread_times: Array  # (k,) s
+    spreads: dict[str, Spread]  # of each region at these times
 
     @property
     def case(self) -> Case:
@@ -95,7 +102,8 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
     on_root(comm, log_report, meshed)
     ready = assembled(meshed.case, meshed, stages)
     guard = Guard(ready)
-    transient = _integrated(ready, guard)
+    spread = SpreadWatch(ready.problem, ready.means)
+    transient = _integrated(ready, guard, spread)
     shown = shown_range(ready.problem, ready.case.physics, transient, ready.case.time.snapshots, comm)
     warnings = warnings_of(ready, transient, shown)
     for sentence in warnings:
@@ -105,7 +113,8 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
     verdict = guard.judged(transient, _errors(ready, transient, space), in_space=space is not None)
     warnings = (*verdict.sentences(), *warnings)
     tables = _particles(ready, transient, of_particles, space)
-    found = Solved(ready, transient, space, tables, shown, verdict, warnings, provenance)
+    depth = _through_depth(ready, transient, spread)
+    found = Solved(ready, transient, space, tables, shown, verdict, warnings, provenance, *depth)
     for line in figure_lines(found.figures, found.errors_are):
         log.info("%s", line)
     _tell(verdict)
@@ -132,9 +141,15 @@ def _tell(verdict: Verdict) -> None:
         log.warning("%s", sentence)
 
 
-def _integrated(ready: Prepared, guard: Guard) -> Transient:
+def _integrated(ready: Prepared, guard: Guard, spread: SpreadWatch) -> Transient:
     """The solution, with a line on what it took."""
     case, problem, stages = ready.case, ready.problem, ready.stages
+    between = () if is_needed(problem) else phase_fluxes(problem, case.physics)
+
+    def seen(time: float, owned: Array) -> None:
+        guard.see(time, owned)
+        spread.see(time, owned)
+
     with stages.stage("integration", "integrating") as tell, file_named(case):
         transient = solve(
             problem,
@@ -144,7 +159,8 @@ def _integrated(ready: Prepared, guard: Guard) -> Transient:
             lambda solves, error: tell(f"{solves} solves, error about {error:.0e}"),
             extra=None if ready.surfaces is None else ready.surfaces.rows,
             reached=lambda steps, t: tell(f"{steps} steps, {t:.3g} of {case.time.end:.3g} s"),
-            seen=guard.see,
+            seen=seen,
+            between=between,
         )
     log.info(
         "%d unknowns, %s: %s, error in time at most %.1e of %.4g mol/m³ (estimated), lithium balance closed to %.1e",
@@ -176,6 +192,20 @@ def _error_in_space(
     if space is not None:
         log.info("error in space estimated %s (%d unknowns)", space.how, space.unknowns)
     return space
+
+
+def _through_depth(
+    ready: Prepared, transient: Transient, spread: SpreadWatch
+) -> tuple[tuple[Profile, ...], Array, dict[str, Spread]]:
+    """Profiles at the snapshots, and how the concentration is spread over each region; collective."""
+    times = ready.case.time.snapshots
+    with ready.stages.stage("profiles", "measuring profiles"):
+        states = [None if time == 0.0 else transient.owned(time) for time in times]
+        for time, owned in zip(times, states, strict=True):
+            if owned is not None:
+                spread.look(time, owned)
+        found = profiles(ready.problem, ready.case.physics.solved, states) if times else ()
+    return found, *spread.spreads()
 
 
 def _particles(

@@ -16,9 +16,12 @@ from microlith.workflow.results.folder import (
     DISTANCE_PICTURE,
     ERRORS,
     FIELDS,
+    FLUXES,
     PARTICLES,
     PARTICLES_PICTURE,
     PHASES,
+    PROFILE,
+    SPREAD,
     SUMMARY,
 )
 from microlith.workflow.results.json_file import write_summary
@@ -46,6 +49,7 @@ def write(solved: Solved, folder: Path, comm: MPI.Intracomm = MPI.COMM_WORLD) ->
     """
     with solved.stages.stage("results", "writing results") as tell:
         _write_curves(solved, folder, comm)
+        _write_tables(solved, folder, comm)
         scales, sample = scales_of(solved), _sample(solved)
         _write_snapshots(solved, folder, sample, scales, tell)
         _write_particles(solved, folder, sample, comm)
@@ -72,6 +76,20 @@ def _write_curves(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
         f"estimated error {solved.errors_are}",
     )
     on_root(comm, draw_curves, folder / CURVES_PICTURE, title, curves, solved.case.pictures)
+
+
+def _write_tables(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:
+    """Fluxes, spreads and profiles."""
+    from microlith.workflow.results.tables import write_fluxes, write_profiles, write_spread
+
+    title, mesh = solved.verdict.marked(solved.case.title), solved.ready.meshed.mesh
+    dim = len(mesh.extent)
+    on_root(comm, write_fluxes, folder / FLUXES, title, solved.transient.fluxes(), dim)
+    if solved.spreads:
+        on_root(comm, write_spread, folder / SPREAD, title, solved.spread_times, solved.spreads)
+    if solved.profiles:
+        moments = solved.case.time.snapshots
+        on_root(comm, write_profiles, folder / PROFILE, title, moments, solved.profiles, mesh.names, dim)
 
 
 def _write_snapshots(

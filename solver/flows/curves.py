@@ -73,8 +73,8 @@ class LinearFlows:
 class SteppedFlows:
     """Fluxes of a problem that is solved step by step: those over the steps, between their ends by interpolation.
 
-    The interpolation keeps what only rises or falls as it is (F. N. Fritsch and J. Butland, SIAM J. Sci. Stat. Comput. 5
-    (1984) 300-304), in the logarithm of the time since the last jump, as early on fluxes are powers of it.
+    The interpolation keeps what only rises or falls as it is (F. N. Fritsch and J. Butland, SIAM J. Sci. Stat. Comput.
+    5 (1984) 300-304), in the logarithm of the time since the last jump, as early on fluxes are powers of it.
     """
 
     times: Array  # (ends,) of steps; the end before a jump and the one after it are one time

@@ -1,0 +1,1 @@
+"""Fluxes through surfaces and between phases, against time."""

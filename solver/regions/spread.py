@@ -1,0 +1,182 @@
+"""How the concentration is spread over a region against time: least, largest, and quantiles by volume."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+import basix
+from dolfinx import la
+from mpi4py import MPI
+
+from microlith.imaging.typing import Array
+from microlith.solver.problem.problem import Problem
+from microlith.solver.regions.means import RegionMean
+from microlith.solver.regions.parts import PartsOfCells
+
+QUANTILES = (0.05, 0.95)
+BINS = 2000  # of the histogram from the least to the largest concentration, between which quantiles are linear
+# Cells of a region, over all ranks, up to which each is looked at in the points of quadrature of a degree: on many
+# cells few points say as much
+POINTS = ((3_000, 10), (30_000, 4), (200_000, 2))
+SPACING = 0.02  # of the decade or of the time since, between times that are looked at
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Of one region; each (times,), mol/m^3."""
+
+    least: Array
+    largest: Array
+    quantiles: Array  # (quantiles, times), those of QUANTILES
+
+
+class SpreadWatch:
+    """Takes down the spread over each region at all times that it sees."""
+
+    def __init__(self, problem: Problem, means: Mapping[str, RegionMean]) -> None:
+        """Prepare; collective.
+
+        Args:
+            problem: What is solved.
+            means: Regions, with their parts.
+        """
+        self._problem = problem
+        self._means = dict(means)
+        space = problem.space
+        mesh = problem.discretization.mesh
+        self._dofs = space.dofmap.list
+        tags = np.zeros(len(self._dofs), np.int32)
+        tags[mesh.cell_tags.indices] = mesh.cell_tags.values
+        self._factor = None if problem.discretization.has_one_factor else problem.factors[tags]
+        comm = space.mesh.comm
+        counts = comm.allreduce(np.array([0, *(len(_parts(mean).cell) for mean in means.values())]))[1:]
+        element = space.element.basix_element
+        self._degrees = [_degree(int(count)) for count in counts]
+        self._points = {degree: _points(element, degree) for degree in set(self._degrees)}
+        self._seen: dict[float, Array] = {}
+
+    def see(self, time: float, owned: Array) -> None:
+        """Look at the owned unknowns at a time (s); collective."""
+        latest = max(self._seen, default=0.0)
+        if time in self._seen or latest < time < latest * (1 + SPACING):
+            return
+        self.look(time, owned)
+
+    def look(self, time: float, owned: Array) -> None:
+        """Look at the owned unknowns at a time (s), however near to another; collective."""
+        if time == 0.0 or time in self._seen:
+            return
+        problem, comm = self._problem, self._problem.space.mesh.comm
+        vector = la.vector(problem.space.dofmap.index_map, 1)
+        vector.array[: len(owned)] = owned
+        vector.scatter_forward()
+        samples = [
+            self._samples(_parts(mean), vector.array, degree)
+            for mean, degree in zip(self._means.values(), self._degrees, strict=True)
+        ]
+        if not samples:
+            return
+        ends = np.array([(-low, high) for _, _, low, high in samples])
+        comm.Allreduce(MPI.IN_PLACE, ends, op=MPI.MAX)
+        counts = np.array(
+            [
+                _histogram(values, weights, -low, high)
+                for (values, weights, _, _), (low, high) in zip(samples, ends, strict=True)
+            ]
+        )
+        comm.Allreduce(MPI.IN_PLACE, counts, op=MPI.SUM)
+        found = [(-low, *_quantiles(count, -low, high), high) for count, (low, high) in zip(counts, ends, strict=True)]
+        self._seen[time] = np.array(found) * problem.scales.concentration
+
+    def spreads(self) -> tuple[Array, dict[str, Spread]]:
+        """Times (s), 0 among them, and the spread over each region."""
+        problem = self._problem
+        times = np.array([0.0, *sorted(self._seen)])
+        found = {}
+        for i, (name, mean) in enumerate(self._means.items()):
+            start = _of_phases(problem.start_of_phase * problem.scales.concentration, mean.phase_shares)
+            rows = np.array([start, *(self._seen[time][i] for time in sorted(self._seen))])
+            found[name] = Spread(rows[:, 0], rows[:, -1], rows[:, 1:-1].T)
+        return times, found
+
+    def _samples(self, parts: PartsOfCells, u: Array, degree: int) -> tuple[Array, Array, float, float]:
+        """Concentrations in a region, the volumes that they stand for, and the least and the largest."""
+        whole, cut = u[self._dofs[parts.cell]], u[self._dofs[parts.cut]]
+        if self._factor is not None:
+            whole, cut = whole * self._factor[parts.cell][:, None], cut * self._factor[parts.cut][:, None]
+        basis, weights = self._points[degree]
+        inner = whole @ basis.T
+        within = at_corners = np.einsum("nd,nd->n", parts.means, cut)[:, None]
+        shares: Array = np.ones(1)
+        if parts.corners is not None:  # parts are so small that the field is linear in them
+            at_corners = np.einsum("nkd,nd->nk", parts.corners, cut)
+            places, shares = _in_simplex(parts.corners.shape[1], degree)
+            within = at_corners @ places.T
+        values = np.concatenate([inner.ravel(), within.ravel()])
+        volumes = np.concatenate([np.outer(parts.volume, weights).ravel(), np.outer(parts.cut_volume, shares).ravel()])
+        low = min(float(whole.min(initial=np.inf)), float(at_corners.min(initial=np.inf)))
+        high = max(float(whole.max(initial=-np.inf)), float(at_corners.max(initial=-np.inf)))
+        return values, volumes, low, high
+
+
+def _parts(mean: RegionMean) -> PartsOfCells:
+    assert mean.parts is not None  # as measured regions have them
+    return mean.parts
+
+
+def _degree(count: int) -> int:
+    return next((degree for most, degree in POINTS if count <= most), 1)
+
+
+def _points(element: basix.finite_element.FiniteElement, degree: int) -> tuple[Array, Array]:
+    """The basis (points, dofs) at points within a cell, and their weights, which sum to 1."""
+    points, weights = basix.make_quadrature(element.cell_type, degree)
+    return element.tabulate(0, points)[0, :, :, 0], weights / weights.sum()
+
+
+@cache
+def _in_simplex(corners: int, degree: int) -> tuple[Array, Array]:
+    """Barycentric coordinates (points, corners) of points in a simplex, and their weights, which sum to 1."""
+    kind = (basix.CellType.interval, basix.CellType.triangle, basix.CellType.tetrahedron)[corners - 2]
+    points, weights = basix.make_quadrature(kind, degree)
+    return np.column_stack([1.0 - points.sum(axis=1), points]), weights / weights.sum()
+
+
+def _histogram(values: Array, weights: Array, low: float, high: float) -> Array:
+    """Volume of values in BINS equal parts from the least to the largest."""
+    span = high - low
+    if not np.isfinite(span) or span <= 0:
+        everything: Array = np.zeros(BINS)
+        everything[0] = weights.sum()
+        return everything
+    number = np.clip((values - low) * (BINS / span), 0, BINS - 1).astype(np.intp)
+    return np.asarray(np.bincount(number, weights, BINS), np.float64)
+
+
+def _quantiles(count: Array, low: float, high: float) -> list[float]:
+    """Where the volume below is a share of all, linear within the bins."""
+    until = np.append(0.0, np.cumsum(count))
+    if not np.isfinite(high - low) or until[-1] <= 0:
+        return [np.nan for _ in QUANTILES]
+    rising = np.append(True, np.diff(until) > 0)
+    edges = np.linspace(low, high, len(until))
+    found = []
+    for share in QUANTILES:
+        last = max(int(np.searchsorted(until, share * until[-1], side="left")), 1)
+        before, after = until[last - 1], until[last]
+        part = (share * until[-1] - before) / (after - before) if rising[last] else 0.0
+        found.append(float(edges[last - 1] + part * (edges[last] - edges[last - 1])))
+    return found
+
+
+def _of_phases(values: Array, shares: Array) -> list[float]:
+    """Least, quantiles and largest where each phase has one value."""
+    there = shares > 0
+    if not there.any():
+        return [np.nan] * (2 + len(QUANTILES))
+    order = np.argsort(values[there])
+    v, s = values[there][order], np.cumsum(shares[there][order])
+    at = [float(v[min(int(np.searchsorted(s, share * s[-1])), len(v) - 1)]) for share in QUANTILES]
+    return [float(v[0]), *at, float(v[-1])]

@@ -1,0 +1,1 @@
+"""Pages that show what was computed: one self-contained HTML file each."""
