@@ -82,4 +82,10 @@ class MeshOptions:
     junction_size: float | None = None  # size where three phases meet; None: the mesher's default
     estimate: bool = True  # whether a run tells its error in space from a coarser mesh
     file: str = ""  # absolute path of a mesh that is taken instead of making one; empty: none is
-    coarseness: float = 1.0  # all elements are made this many times as large as the sizes above and the defaults ask
+    size_factor: float = 1.0  # on all sizes, those above and the defaults
+    coarseness: float = 1.0  # all elements are made this many times as large as all of these ask, to be compared with
+
+    @property
+    def times(self) -> float:
+        """All factors on the sizes together."""
+        return self.size_factor * self.coarseness

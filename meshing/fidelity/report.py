@@ -239,12 +239,13 @@ class FidelityReport:
     def _remedy(self, p: PhaseFidelity, asked: MeshOptions | None) -> str:
         """What to set to keep the pieces of a phase as they are in the image."""
         voxel, name = VOXEL[self.dim], p.name.removesuffix(NOT_CONNECTED)
-        size = COARSE * self.voxel if asked is None else asked.coarseness * asked.size.get(name, COARSE * self.voxel)
+        size = COARSE * self.voxel if asked is None else asked.times * asked.size.get(name, COARSE * self.voxel)
+        factor = 1.0 if asked is None else asked.size_factor
         for voxels in (COARSE, 1.0):
             if size > 1.01 * voxels * self.voxel:
                 return (
                     f'Smaller elements at its surfaces help, as with [mesh] size = {{ {name} = "'
-                    f'{length(voxels * self.voxel)}" }}, {voxels:g} {voxel}{"s" * (voxels > 1)}; {AS_IT_IS}.'
+                    f'{length(voxels * self.voxel / factor)}" }}, {voxels:g} {voxel}{"s" * (voxels > 1)}; {AS_IT_IS}.'
                 )
         return AS_IT_IS + "."
 

@@ -62,7 +62,7 @@ def fitted_mesh(
     outline = trace_interfaces(image)
     field = size_field(image, options, solved, outline.nodes[outline.triple])
     _refuse_more_than_memory(field)
-    pieces = cut_chains(outline, field, options.coarseness)
+    pieces = cut_chains(outline, field, options.times)
     middle = 0.5 * (pieces.points[pieces.ends[:, 0]] + pieces.points[pieces.ends[:, 1]])
     field = field.limited(middle, pieces.lengths)
     _refuse_more_than_memory(field)

@@ -82,7 +82,7 @@ def size_field(image: LabelImage, options: MeshOptions, solved: Sequence[int], c
     Finest at the surfaces of the phases named in `options.size`, finer still across gaps of the solved phases that
     such a surface bounds (`options.gap_elements` elements across), growing by `options.growth` per distance up to
     `options.size_max`. Without any named phase, all surfaces of solved phases are taken with two pixels. All of it is
-    multiplied by `options.coarseness`.
+    multiplied by `options.times`.
 
     Args:
         image: 2D image.
@@ -127,7 +127,7 @@ def size_field(image: LabelImage, options: MeshOptions, solved: Sequence[int], c
         field = field.limited(field.centres, np.full(len(field.centres), min(1.0, field.centre_size + 0.5)))
     else:
         field = replace(field, values=graded(values, rate, pixel))
-    return field.times(options.coarseness)
+    return field.times(options.times)
 
 
 def graded(values: Singles, rate: Singles, pixel: tuple[float, ...]) -> Singles:

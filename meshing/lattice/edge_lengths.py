@@ -90,7 +90,7 @@ def edge_sizes(
     if options.size_max is None:
         largest = max(largest, 3 * smallest)
     largest = max(smallest, min(largest, max(extent) / 2))
-    factor = options.coarseness
+    factor = options.times
     return EdgeSizes(
         named={index: factor * min(size, largest) for index, size in named.items()},
         other=factor * min(max(OTHER_SIZE, smallest), largest),

@@ -81,7 +81,7 @@ def lattice_mesh(
     cut = _cut(longest, smooth, where)
     wrong = together(comm, lambda: mistaken(cut.points, cut.cells, cut.phase, phase, start, voxel, volume.grid))
     wrong = np.concatenate(comm.allgather(wrong), axis=1)  # few: one voxel in a hundred
-    if wrong.size and sizes.coarseness <= 1.0:  # a mesh coarser than asked for is there to be compared with
+    if wrong.size and sizes.coarseness <= 1.0:  # with larger cells these voxels would take most of them
         shorter = together(comm, lambda: shortened(longest, phase, wrong, sizes))
         if comm.allreduce(bool((shorter.values < longest.values).any()), MPI.LOR):
             say("refining it where cells are too coarse for the voxels")

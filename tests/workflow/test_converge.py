@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import closed_forms
@@ -135,6 +136,22 @@ def test_twice_as_coarse_on_the_lattice(dim):
         parts = lattice_mesh(volume, options, [0], COMM)
         count[k] = COMM.allreduce(int(np.count_nonzero(parts.phase == 0)))
     assert 0.7 * 2**dim < count[1.0] / count[2.0] < 1.5 * 2**dim
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_factor_on_the_sizes_is_one_on_what_studies_coarsen(dim):
+    """A mesh of a case with `size_factor` and the coarser one that it is compared with: both factors count."""
+    phase = _ball(dim, 40 if dim == 2 else 20, 15 if dim == 2 else 8)
+    sizes = MeshOptions(size={"b": 1.5 * PIXEL}, size_max=3 * PIXEL)
+    counts = []
+    for factors in ({"size_factor": 2.0}, {"size_factor": 1.25, "coarseness": 1.6}, {"coarseness": 2.0}, {}):
+        options = replace(sizes, **factors)
+        if dim == 2:
+            parts = fitted_mesh(LabelImage(phase, ("a", "b"), (PIXEL, PIXEL)), options, [0])
+        else:
+            parts = lattice_mesh(_volume(phase, comm=MPI.COMM_SELF), options, [0], MPI.COMM_SELF)
+        counts.append(np.count_nonzero(parts.phase == 0))
+    assert counts[0] == counts[1] == counts[2] < counts[3] / 2
 
 
 @pytest.mark.mpi

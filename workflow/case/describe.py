@@ -34,12 +34,14 @@ def interpreted(case: Case) -> dict[str, Any]:
             for labels, phase in zip(case.labels, case.physics.phases, strict=True)
         },
         "mesh": {
+            "file": case.mesh.file or None,
             "method": case.mesh.method,
             "size_m": dict(case.mesh.size),
             "size_max_m": case.mesh.size_max,
             "growth": case.mesh.growth,
             "gap_elements": case.mesh.gap_elements,
             "junction_size_m": case.mesh.junction_size,
+            "size_factor": case.mesh.size_factor,
             "degree": case.degree,
             "estimate": case.mesh.estimate,
         },
@@ -162,6 +164,7 @@ def _mesh_rows(case: Case) -> list[tuple[str, str]]:
     sizes = [f"{length_text(size)} at {name}" for name, size in mesh.size.items()]
     sizes += [f"{length_text(size)} at junctions" for size in [mesh.junction_size] if size is not None]
     sizes += [f"at most {length_text(mesh.size_max)}" if mesh.size_max is not None else "largest chosen by the mesher"]
+    sizes += [f"all of them times {mesh.size_factor:g}"] if mesh.size_factor != 1.0 else []
     degree = "2 in 2D, 1 in 3D" if case.degree is None else str(case.degree)
     return [("method", mesh.method), ("element size", ", ".join(sizes)), ("degree", degree)]
 

@@ -202,7 +202,7 @@ def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm
         f"{at.child(key)}: {length_text(size)} is finer than a {kind}, {length_text(pixel)}, which adds elements "
         "but no information"
         for key, size in asked.items()
-        if size < pixel * (1 - _SLACK)
+        if size * options.size_factor < pixel * (1 - _SLACK)
     ]
 
 

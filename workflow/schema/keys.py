@@ -116,6 +116,14 @@ MESH = Table(
             default=3,
         ),
         Key("junction_size", length, "Element size where three phases meet."),
+        Key(
+            "size_factor",
+            Number(0.1, 10),
+            "Factor on all element sizes: those given here, the defaults, and those that gaps ask for. In 3D thin "
+            "parts keep their elements, but above 1 cells are not made smaller around voxels that come out in "
+            "another phase. Not for voxels.",
+            default=1,
+        ),
         Key("degree", Number(1, 3, whole=True), "Degree of the Lagrange elements; 2 in 2D and 1 in 3D if left out."),
         Key(
             "estimate",

@@ -41,7 +41,7 @@ def advised(study: Study, meshed: Meshed, wanted: float) -> Advice | None:
         )
     pixel = meshed.volume.unit
     sizes = dict(case.mesh.size) or {case.physics.phases[i].name: SIZE_AT_SURFACES * pixel for i in case.physics.solved}
-    smallest = pixel if case.mesh.method == "voxel" else min(sizes.values())
+    smallest = pixel if case.mesh.method == "voxel" else case.mesh.size_factor * min(sizes.values())
     factor = max(needed, min(1.0, pixel / smallest))
     if factor < FINEST_ADVISED * finest:
         sentences.append("this is far beyond the finest mesh of the study: go there in steps")
