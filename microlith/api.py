@@ -477,13 +477,14 @@ def export(folder: str | Path, path: str | Path, time: float | None = None, phas
 
 
 def effective_diffusivity(
-    case: Case, phase: str, axes: Sequence[str] = (), comm: "Intracomm | None" = None
+    case: Case, phase: str | Sequence[str], axes: Sequence[str] = (), comm: "Intracomm | None" = None
 ) -> "EffectiveDiffusivity":
-    """The effective diffusivity of one phase of a case, between opposite faces of the image; collective.
+    """The effective diffusivity of one phase of a case or of several, between opposite faces of the image; collective.
 
     Args:
         case: Image, phases and mesh of it count; [time] may be missing.
-        phase: Name of the phase; its role does not matter.
+        phase: Name of the phase; its role does not matter. Or names of several phases with diffusivities, which conduct
+            together, with the interfaces of the case between them.
         axes: Any of "x", "y" and "z"; none means all that the image has.
         comm: The ranks that share the work; None: all.
 
@@ -491,7 +492,8 @@ def effective_diffusivity(
         InputError: The case, its image, the phase or an axis is at fault.
 
     Three diffusivities are in what it returns: `bulk`, the case file's; `in_phase`, which is that with porosity and
-    effective-medium model; `value(along)`, that of the image along an axis, `along.relative` times `in_phase`.
+    effective-medium model; `value(along)`, that of the image along an axis, `along.relative` times `in_phase`. Of
+    several phases these are the first one's. `along.lower` is a lower bound, where `along.relative` is an upper one.
 
     >>> import microlith as ml
     >>> found = ml.effective_diffusivity(ml.load_case("cases/slab/case.toml"), "slab", "y")

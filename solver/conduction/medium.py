@@ -106,7 +106,8 @@ def composite(mesh: PhaseMesh, physics: Physics, phases: tuple[int, ...]) -> Med
     factors: Array = np.ones(len(mesh.names))
     if links:
         factors = factors_of(links, mesh.names, np.zeros(len(mesh.names)))
-        factors /= factors[first]
+        joined = _joined(first, links)
+        factors[joined] /= factors[first]
     diffusivities = np.zeros((dim, len(mesh.names)))
     for i in phases:
         phase = physics.phases[i]
@@ -115,3 +116,13 @@ def composite(mesh: PhaseMesh, physics: Physics, phases: tuple[int, ...]) -> Med
     slow = [link for link in links if link.exchange is not None]
     exchanges = tuple(factors[link.first] * (link.exchange or 0.0) * mesh.unit / reference for link in slow)
     return Medium(mesh, phases, diffusivities, links, factors, exchanges)
+
+
+def _joined(first: int, links: tuple[Link, ...]) -> list[int]:
+    """The phases that interfaces connect with a phase, itself included."""
+    joined = {first}
+    while True:
+        more = {phase for link in links for phase in link.pair if joined & set(link.pair)} - joined
+        if not more:
+            return sorted(joined)
+        joined |= more

@@ -28,8 +28,13 @@ def square_array_of_disks(fraction, terms=8):
     return 1 - 2 * fraction * first
 
 
-def cubic_array_of_spheres(fraction, degree=5):
-    """Conductivity of the space around insulating spheres on a simple cubic lattice, relative to the space.
+def cubic_array_of_spheres(fraction, degree=5, ratio=0.0, exchange=math.inf):
+    """Conductivity of space with spheres on a simple cubic lattice, relative to the space around them.
+
+    The spheres conduct `ratio` times as well, and let `exchange` times the jump of the potential through their surface,
+    in units of the conductivity of the space per spacing (Cheng & Torquato, Proc. R. Soc. A 453 (1997) 145): as if each
+    harmonic met a conductivity s_l = ratio / (1 + ratio l / (exchange a)). With these the first term below is
+    (l+1+l s_l)/(l (1-s_l)) in place of (l+1)/l.
 
     With I_lm = (l-m)! P_lm(cos θ) exp(imφ) / r^{l+1} and its sums S over the lattice of spacing 1, S_20 = 4π/3:
     (l+1)/l (l-m)! (l+m)! a^{-2l-1} B_lm + Σ S_{l+p, q-m} B_pq = δ_l1, for odd l and p up to `degree`, m and q multiples
@@ -40,7 +45,9 @@ def cubic_array_of_spheres(fraction, degree=5):
     sums = {}
     matrix = np.zeros((len(pairs),) * 2)
     for i, (n, m) in enumerate(pairs):
-        matrix[i, i] = (n + 1) / n * math.factorial(n - m) * math.factorial(n + m) * a ** (-2 * n - 1)
+        within = ratio / (1 + ratio * n / (exchange * a))
+        own = (n + 1 + n * within) / (n * (1 - within))
+        matrix[i, i] = own * math.factorial(n - m) * math.factorial(n + m) * a ** (-2 * n - 1)
         for j, (p, q) in enumerate(pairs):
             order = (n + p, abs(q - m))
             if order not in sums:

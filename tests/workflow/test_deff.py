@@ -131,6 +131,63 @@ def test_any_role_and_one_axis(case, capsys):
         load_case(case)
 
 
+COMPOSITE = """
+[phases.near]
+label = 0
+role = "transport"
+diffusivity = "2e-14 m^2/s"
+[phases.far]
+label = 1
+role = "transport"
+diffusivity = "1e-14 m^2/s"
+[phases.pore]
+label = 2
+role = "source"
+concentration = "1 mol/L"
+[[interfaces]]
+between = ["near", "far"]
+partition = 2
+exchange = "1e-6 m/s"
+"""
+
+
+def test_several_phases_at_once(tmp_path, capsys):
+    """Two layers of 80 nm across x with partition and exchange, in series; the pore, a third of the box, lets none in."""
+    image = np.zeros((12, 16), np.uint8)
+    image[:, 8:], image[8:] = 1, 2
+    case, output = write_case(tmp_path, image, phases=COMPOSITE), tmp_path / "deff.json"
+    assert cli.main(["deff", str(case), "--phase", "near", "--phase", "far", "-o", str(output)]) == 0
+    found = json.loads(output.read_text())
+    across = 160e-9 / (80e-9 / 2e-14 + 1 / 1e-6 + 80e-9 / (2 * 1e-14)) * 2 / 3
+    x = found["axes"]["x"]
+    assert x["effective_diffusivity_m2_per_s"] == pytest.approx(across, rel=1e-3)
+    assert x["relative_effective_diffusivity"] == pytest.approx(across / 2e-14, rel=1e-3)
+    assert x["relative_effective_diffusivity_at_least"] == pytest.approx(across / 2e-14, rel=1e-3)
+    assert found["axes"]["y"]["relative_effective_diffusivity"] == 0.0
+    assert x["tortuosity_factor"] is None
+    assert found["phases"] == ["near", "far"]
+    assert found["volume_fraction"] == pytest.approx(2 / 3, rel=1e-3)
+    table = capsys.readouterr().out
+    for words in ("near + far: 0.666", "D_phase of far = 1e-14 m²/s", "D_eff / D_phase of near", "equilibrium"):
+        assert words in table
+    assert "MacMullin" not in table
+    case.write_text(case.read_text() + '[time]\nend = "1 s"\n')
+    both = ml.effective_diffusivity(ml.load_case(case), ["far", "near"], "x")
+    assert both.in_phase == pytest.approx(1e-14)
+    assert both.value(both.along[0]) == pytest.approx(
+        across / 2, rel=1e-3
+    )  # per gradient in far, where c is twice that
+
+
+def test_several_phases_need_constant_diffusivities(case, tmp_path, capsys):
+    assert cli.main(["deff", str(case), "--phase", "sei", "--phase", "pore"]) == 2
+    assert "[phases.pore] has no diffusivity" in capsys.readouterr().err
+    law = '{ concentrations = ["0 M", "1 M"], values = ["1e-15 m^2/s", "1e-14 m^2/s"] }'
+    path = write_case(tmp_path, channels(), phases=PHASES.replace('"4e-14 m^2/s"', law))
+    assert cli.main(["deff", str(path), "--phase", "sei", "--phase", "solid"]) == 2
+    assert "depends on the concentration" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -50,10 +50,16 @@ def add_converge(commands: Commands) -> None:
 
 def add_deff(commands: Commands) -> None:
     """Declare `deff`."""
-    text = "find the effective diffusivity of one phase between opposite faces"
+    text = "find the effective diffusivity of one phase, or several, between opposite faces"
     parser = commands.add("deff", deff, text, parallel=True)
     add_case(parser, "case file; [image], [phases] and [mesh] of it count")
-    parser.add_argument("--phase", metavar="NAME", required=True, help="the phase that conducts, whatever its role")
+    parser.add_argument(
+        "--phase",
+        metavar="NAME",
+        action="append",
+        required=True,
+        help="the phase that conducts, whatever its role; repeatable: several with diffusivities conduct together",
+    )
     parser.add_argument("--axis", choices=AXES, action="append", default=[], help="one axis (default: all; repeatable)")
     add_output_file(parser, "write the figures to a file (.json)")
 

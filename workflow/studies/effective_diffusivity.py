@@ -1,4 +1,4 @@
-"""Effective diffusivity of one phase of a case: mesh it alone, drive a flux along each axis, tell what gets through."""
+"""Effective diffusivity of a phase or of several: mesh them, drive a flux along each axis, tell what gets through."""
 
 import logging
 import math
@@ -12,11 +12,12 @@ from mpi4py import MPI
 from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
-from microlith.solver.conduction.conduction import Conduction, conduction
+from microlith.solver.conduction.conduction import Conduction, medium_conduction
+from microlith.solver.conduction.medium import composite, one_phase
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.prepare.assemble import log_report
-from microlith.workflow.prepare.meshed import Meshed, degree_of, mesh_of
+from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named, mesh_of
 from microlith.workflow.results.json_file import versions, write_summary
 from microlith.workflow.schema.kinds import nearest
 
@@ -54,10 +55,13 @@ def phase_index(case: Case, name: str) -> int:
 
 @dataclass(frozen=True, eq=False)
 class EffectiveDiffusivity:
-    """What a phase conducts between opposite faces of the image, and how it was found."""
+    """What one phase, or several together, conduct between opposite faces of the image, and how it was found.
+
+    Of several phases D_phase is that of the first one; a tortuosity factor and a MacMullin number they have none.
+    """
 
     case: Case
-    phase: str  # name
+    phases: tuple[str, ...]  # names
     bulk: float | None  # D_bulk, m^2/s, as it stands in the case file; None: the case gives no single one
     in_phase: float | None  # D_phase, m^2/s: D_bulk with porosity and effective-medium model; None: no single one
     model: str  # that makes D_phase of D_bulk, and the porosity, in words
@@ -67,6 +71,16 @@ class EffectiveDiffusivity:
     cells: int  # over all ranks
     ranks: int
     seconds: dict[str, float]  # stage -> s
+
+    @property
+    def phase(self) -> str:
+        """Name of the phase, or names of the phases."""
+        return " + ".join(self.phases)
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether several phases conduct."""
+        return len(self.phases) > 1
 
     def value(self, along: Conduction) -> float | None:
         """The effective diffusivity D_eff along an axis, m^2/s; None where the case gives none to multiply."""
@@ -80,17 +94,18 @@ class EffectiveDiffusivity:
 
 def deff(
     case: Case,
-    phase: str,
+    phase: str | Sequence[str],
     axes: Sequence[str],
     output: Path | None,
     show: bool = True,
     comm: MPI.Intracomm = MPI.COMM_WORLD,
 ) -> EffectiveDiffusivity:
-    """Find the effective diffusivity of a phase, print it, and write it to a JSON file if one is given; collective.
+    """Find the effective diffusivity of a phase or several, print it and, if asked to, write it to a file; collective.
 
     Args:
         case: Image, phases and mesh of it count.
-        phase: Name of the phase; its role does not matter.
+        phase: Name of the phase; its role does not matter. Or names of several phases with diffusivities, which conduct
+            together, with the interfaces of the case between them.
         axes: Any of "x", "y" and "z"; none means all that the image has.
         output: The JSON file.
         show: Whether to print a table.
@@ -110,22 +125,28 @@ def deff(
 
 
 def effective_diffusivity(
-    case: Case, phase: str, axes: Sequence[str] = (), comm: MPI.Intracomm = MPI.COMM_WORLD
+    case: Case, phase: str | Sequence[str], axes: Sequence[str] = (), comm: MPI.Intracomm = MPI.COMM_WORLD
 ) -> EffectiveDiffusivity:
-    """Find the effective diffusivity of a phase; nothing is printed or written; collective.
+    """Find the effective diffusivity of a phase or several; nothing is printed or written; collective.
 
     Args:
         case: Image, phases and mesh of it count.
-        phase: Name of the phase; its role does not matter.
+        phase: Name of the phase; its role does not matter. Or names of several phases with diffusivities, which conduct
+            together, with the interfaces of the case between them.
         axes: Any of "x", "y" and "z"; none means all that the image has.
         comm: The ranks that share the work.
 
     Raises:
         InputError: The case, its image, the phase or an axis is at fault.
     """
-    index = phase_index(case, phase)
+    names = (phase,) if isinstance(phase, str) else tuple(dict.fromkeys(phase))
+    indices = tuple(phase_index(case, name) for name in names)
+    index = indices[0]
+    several = len(indices) > 1
+    if several:
+        _refuse_phases(case, indices)
     stages = Stages()
-    meshed = mesh_of(case, (index,), stages, comm, check=False)
+    meshed = mesh_of(case, indices, stages, comm, check=False)
     dim = meshed.volume.dim
     for axis in axes:
         if axis not in AXES[:dim]:
@@ -133,12 +154,15 @@ def effective_diffusivity(
     on_root(comm, log_report, meshed)
     degree = _degree(case, meshed)
     with stages.stage("solve", "solving"):
-        along = conduction(meshed.mesh, index, axes or AXES[:dim], degree, case.solver, bounds=True)
+        with file_named(case):
+            medium = composite(meshed.mesh, case.physics, indices) if several else one_phase(meshed.mesh, index)
+        along = medium_conduction(medium, axes or AXES[:dim], degree, case.solver, bounds=True)
     phase_physics = case.physics.phases[index]
-    single = phase_physics.law is None and phase_physics.anisotropy is None  # or there is no one value to multiply
+    # What D_eff is told relative to: of several phases the first one's; of one that has axes or a law, nothing
+    single = several or (phase_physics.law is None and phase_physics.anisotropy is None)
     found = EffectiveDiffusivity(
         case=case,
-        phase=phase,
+        phases=names,
         bulk=phase_physics.diffusivity if single else None,
         in_phase=phase_physics.effective_diffusivity if single else None,
         model=f"porosity {phase_physics.porosity:g}, model {phase_physics.effective_model}",
@@ -150,7 +174,7 @@ def effective_diffusivity(
         seconds=stages.timings,
     )
     if comm.rank == 0:
-        _tell_limits(found, index)
+        _tell_limits(found, indices)
     return found
 
 
@@ -166,7 +190,28 @@ def _degree(case: Case, meshed: Meshed) -> int:
     return degree_of(case, meshed.volume.dim)
 
 
-def _tell_limits(found: EffectiveDiffusivity, index: int) -> None:
+def _refuse_phases(case: Case, indices: Sequence[int]) -> None:
+    """Refuse phases that can't conduct together.
+
+    Raises:
+        InputError: One of them has no diffusivity, or one that depends on the concentration.
+    """
+    for index in indices:
+        physics = case.physics.phases[index]
+        where = f"--phase {physics.name}: {case.path}: [phases.{physics.name}]"
+        if physics.law is not None:
+            raise InputError(
+                f"{where}: the diffusivity depends on the concentration, and phases conduct together with constant "
+                "ones only; expected a single value, such as that at the concentration you ask about"
+            )
+        if not physics.effective_diffusivity:
+            raise InputError(
+                f"{where} has no diffusivity, and phases that conduct together each need one; expected "
+                'role = "transport" and diffusivity = "...", or leave the phase out: it is then impermeable'
+            )
+
+
+def _tell_limits(found: EffectiveDiffusivity, indices: Sequence[int]) -> None:
     """What to bear in mind with the figures."""
     for along in found.along:
         if along.disagreement > AGREEMENT:
@@ -175,7 +220,9 @@ def _tell_limits(found: EffectiveDiffusivity, index: int) -> None:
                 along.axis,
                 along.disagreement,
             )
-    physics = found.case.physics.phases[index]
+    physics = found.case.physics.phases[indices[0]]
+    if found.is_composite:
+        return
     if physics.anisotropy is not None:
         log.warning(
             "the diffusivity of %s differs along the axes: the figures are for the shape of the phase alone",
@@ -200,15 +247,17 @@ def _print(found: EffectiveDiffusivity) -> None:
 
 def _rows(found: EffectiveDiffusivity) -> dict[str, list[str]]:
     """Names and values, one per axis, of what is told in the table."""
-    rows = {"D_eff / D_phase": [f"{along.relative:.6g}" for along in found.along]}
+    name = f"D_eff / D_phase of {found.phases[0]}" if found.is_composite else "D_eff / D_phase"
+    rows = {name: [f"{along.relative:.6g}" for along in found.along]}
     rows["  at least"] = [f"{along.lower:.6g}" for along in found.along]
     if found.in_phase is not None:
-        if found.in_phase != found.bulk:
+        if found.in_phase != found.bulk and not found.is_composite:
             rows["D_eff / D_bulk"] = [f"{found.per_bulk(along):.6g}" for along in found.along]
         rows["D_eff in m²/s"] = [f"{found.value(along):.6g}" for along in found.along]
-    rows["tortuosity factor τ"] = [f"{along.tortuosity:.6g}" for along in found.along]
-    rows["tortuosity √τ"] = [f"{math.sqrt(along.tortuosity):.6g}" for along in found.along]
-    rows["MacMullin number"] = [f"{along.macmullin:.6g}" for along in found.along]
+    if not found.is_composite:
+        rows["tortuosity factor τ"] = [f"{along.tortuosity:.6g}" for along in found.along]
+        rows["tortuosity √τ"] = [f"{math.sqrt(along.tortuosity):.6g}" for along in found.along]
+        rows["MacMullin number"] = [f"{along.macmullin:.6g}" for along in found.along]
     rows["joined to both faces"] = [f"{100 * along.connected:.3f} %" for along in found.along]
     return rows
 
@@ -218,8 +267,10 @@ def _names(found: EffectiveDiffusivity) -> list[str]:
     lines = [
         "D_eff: of the image along the axis, other phases impermeable; concentrations are held on the two outer faces",
         "at least: the meshed shape conducts no less than this, and no more than D_eff / D_phase says",
-        "τ = volume fraction / (D_eff / D_phase), MacMullin number = D_phase / D_eff",
     ]
+    if found.is_composite:
+        return [*lines, *_names_of_several(found)]
+    lines.append("τ = volume fraction / (D_eff / D_phase), MacMullin number = D_phase / D_eff")
     if found.in_phase is None or found.bulk is None:
         return [*lines, f"D_phase: within {found.phase}, porosity and effective-medium model included"]
     if found.in_phase == found.bulk:
@@ -231,12 +282,25 @@ def _names(found: EffectiveDiffusivity) -> list[str]:
     ]
 
 
+def _names_of_several(found: EffectiveDiffusivity) -> list[str]:
+    """What the diffusivities of several phases are."""
+    lines = []
+    for name in found.phases:
+        physics = found.case.physics.phases[phase_index(found.case, name)]
+        axes = " along the axis of the fastest diffusion" if physics.anisotropy is not None else ""
+        lines.append(f"D_phase of {name} = {physics.effective_diffusivity:.6g} m²/s{axes}")
+    if any(law.partition != 1.0 for law in found.case.physics.interfaces):
+        lines.append(f"D_eff: flux per gradient of the concentration in {found.phases[0]}, or in equilibrium with it")
+    return lines
+
+
 def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
     return {
         "versions": versions(),
         "case": found.case.path,
         "image": found.case.image.path,
         "phase": found.phase,
+        "phases": list(found.phases),
         "volume_fraction": found.along[0].fraction,
         "diffusivity_m2_per_s": found.in_phase,
         "diffusivity_is": "D_phase, within the phase, porosity and effective-medium model included; "
@@ -245,7 +309,7 @@ def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
         "bulk_diffusivity_m2_per_s": found.bulk,
         "effective_model": found.model,
         "conventions": CONVENTIONS,
-        "axes": {along.axis: _axis_entries(along, found.value(along), found.per_bulk(along)) for along in found.along},
+        "axes": {along.axis: _axis_entries(found, along) for along in found.along},
         "mesh": {
             "method": found.method,
             "degree": found.degree,
@@ -257,15 +321,17 @@ def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
     }
 
 
-def _axis_entries(along: Conduction, value: float | None, per_bulk: float | None) -> dict[str, Any]:
+def _axis_entries(found: EffectiveDiffusivity, along: Conduction) -> dict[str, Any]:
+    one = not found.is_composite
     return {
         "relative_effective_diffusivity": along.relative,
         "relative_effective_diffusivity_at_least": along.lower,
-        "effective_per_bulk_diffusivity": per_bulk,
-        "effective_diffusivity_m2_per_s": value,
-        "tortuosity_factor": along.tortuosity,  # null where nothing gets through, as the next two
-        "tortuosity": math.sqrt(along.tortuosity),
-        "macmullin_number": along.macmullin,
+        "effective_per_bulk_diffusivity": found.per_bulk(along) if one else None,
+        "effective_diffusivity_m2_per_s": found.value(along),
+        # null where nothing gets through, and where several phases conduct
+        "tortuosity_factor": along.tortuosity if one else None,
+        "tortuosity": math.sqrt(along.tortuosity) if one else None,
+        "macmullin_number": along.macmullin if one else None,
         "connected_share": along.connected,
         "flux_disagreement": along.disagreement,
         "solver": along.method,
