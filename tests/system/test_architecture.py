@@ -48,7 +48,7 @@ ROOMS = (
         "workflow/prepare",
         "workflow/results",
     ),
-    *("workflow/rendering", "workflow/pictures", "workflow/viewer", "workflow/export"),
+    *("workflow/rendering", "workflow/pictures", "workflow/viewer", "workflow/export", "workflow/report"),
     *("workflow/studies", "workflow/run"),
     *(
         "workflow/measurements",

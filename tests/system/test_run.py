@@ -30,7 +30,7 @@ from microlith.workflow.prepare import assemble
 D = 2e-14 / 0.5  # m²/s: of the SEI of the small case, by its porosity
 PICTURES = ["curves.png", "snapshot-0s.png", "snapshot-20s.png", "snapshot-2s.png"]
 TABLES = ["curves.csv", "errors.csv", "fluxes.csv", "profile.csv", "spread.csv"]
-FILES = [*TABLES, "fields.vtkhdf", "phases.vtkhdf", *PICTURES]
+FILES = [*TABLES, "fields.vtkhdf", "phases.vtkhdf", "report.html", *PICTURES]
 
 
 def summary(folder):
@@ -163,8 +163,8 @@ def test_results_are_overwritten_with_force_only(tmp_path):
     assert (results / "summary.json").stat().st_mtime_ns == before
     path.write_text(path.read_text().replace('snapshots = ["0 s", "20 s"]', "snapshots = []"))
     run_case(path, comm=MPI.COMM_SELF, force=True)
-    kept = [".microlith.json", "curves.csv", "curves.png", "errors.csv", "fluxes.csv", "notes.txt", "spread.csv"]
-    assert sorted(p.name for p in results.iterdir()) == [*kept, "summary.json"]
+    kept = [".microlith.json", "curves.csv", "curves.png", "errors.csv", "fluxes.csv", "notes.txt"]
+    assert sorted(p.name for p in results.iterdir()) == [*kept, "report.html", "spread.csv", "summary.json"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])

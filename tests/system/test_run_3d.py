@@ -85,6 +85,7 @@ def test_slab_in_3d(tmp_path, method, degree, bound):
         "curves.png",
         "errors.csv",
         "fluxes.csv",
+        "report.html",
         "spread.csv",
         "summary.json",
     ]

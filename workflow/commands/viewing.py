@@ -40,6 +40,36 @@ def view(options: argparse.Namespace, ranks: Ranks) -> None:
     ranks.on_first(lambda: view(options.results, asked))
 
 
+def add_report(commands: Commands) -> None:
+    """Declare `report`."""
+    text = "write the report of a run again: one page for a browser that needs nothing else"
+    parser = commands.add("report", report, text, parallel=True)
+    parser.add_argument("results", metavar="RESULTS", type=Path, help="folder that a run wrote")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, help="page to write (.html; default: RESULTS/report.html)"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite a file that microlith did not write")
+
+
+def report(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Write the report of a run again; the first rank does."""
+    from microlith.imaging.writing import write_text
+    from microlith.workflow.report.of_run import run_page
+    from microlith.workflow.results.folder import REPORT, added_files
+
+    def write() -> None:
+        text = run_page(options.results).html()
+        if options.output is None:
+            with added_files(options.results, [REPORT], options.force):
+                write_text(options.results / REPORT, text)
+        else:
+            check_output_file(options, (".html",), "--output")
+            write_text(options.output, text)
+        log.info("report: %s", options.output or options.results / REPORT)
+
+    ranks.on_first(write)
+
+
 def add_plot(commands: Commands) -> None:
     """Declare `plot`."""
     parser = commands.add("plot", plot, "draw the pictures of a run again, without solving", parallel=True)

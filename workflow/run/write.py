@@ -9,6 +9,7 @@ from mpi4py import MPI
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array
 from microlith.workflow.console.terminal import Tell
+from microlith.workflow.report.of_run import write_run_report
 from microlith.workflow.results.fields import write_fields
 from microlith.workflow.results.folder import (
     CURVES,
@@ -56,6 +57,7 @@ def write(solved: Solved, folder: Path, comm: MPI.Intracomm = MPI.COMM_WORLD) ->
         _write_phases(solved, folder, comm)
     entries = summary(solved, comm) | {"colour_scales": [scale.entry() for scale in scales]}
     on_root(comm, write_summary, folder / SUMMARY, entries)
+    on_root(comm, write_run_report, folder)
 
 
 def _write_curves(solved: Solved, folder: Path, comm: MPI.Intracomm) -> None:

@@ -1,0 +1,79 @@
+"""The report of a run: what it says, that text from cases is text, and what a browser shows of it."""
+
+import re
+
+import pytest
+from browser import browser
+from made_cases import run_case, write_case
+
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.workflow.cli import main
+from microlith.workflow.report.of_run import run_page
+
+HOSTILE = "<script>document.title='taken'</script>"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The small case with a title that would do something on a page."""
+    path = write_case(tmp_path_factory.mktemp("report"))
+    path.write_text(f'title = "{HOSTILE} & Co"\n' + re.sub(r"^title.*\n", "", path.read_text(), flags=re.M))
+    return run_case(path, comm=MPI.COMM_SELF)
+
+
+def test_page_is_self_contained_and_whole(results):
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert page == run_page(results).html()
+    assert not re.search(r"(src|href)=[\"']?(http|//|file)", page)
+    assert HOSTILE not in page
+    for section in ("Regions", "Curves", "Fluxes and balance", "Profiles", "Snapshots", "Mesh against image", "Errors"):
+        assert f">{section}</h2>" in page, section
+    assert page.count("data:image/png;base64,") == len(list(results.glob("snapshot-*.png")))
+    assert "@media print" in page
+
+
+def test_command_writes_it_again(results, tmp_path, capsys):
+    (results / "report.html").unlink()
+    assert main(["-q", "report", str(results)]) == 0
+    assert (results / "report.html").is_file()
+    assert main(["-q", "report", str(results), "-o", str(tmp_path / "page.txt")]) == 2
+    assert main(["-q", "report", str(tmp_path / "none")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_summary_of_another_kind_is_refused(results, tmp_path):
+    for name in ("summary.json", "curves.csv", "errors.csv"):
+        (tmp_path / name).write_bytes((results / name).read_bytes())
+    text = (tmp_path / "summary.json").read_text().replace('"mass_balance"', '"balance"')
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(InputError, match=r"can't be shown .*mass_balance.*run the case again"):
+        run_page(tmp_path)
+
+
+def test_browser_draws_the_curves(results, tmp_path):
+    """Curves with bands; zooming changes the axis, pointing reads off, and nothing of the title is run."""
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    with browser(tmp_path) as chrome:
+        chrome.get((results / "report.html").as_uri())
+        assert chrome.title == f"{HOSTILE} & Co"
+        assert not chrome.get_log("browser")
+        chart = chrome.find_element(By.CSS_SELECTOR, "#chart1 svg")
+        regions = (results / "curves.csv").read_text().splitlines()[3].split(",")[1:]
+        curves = chart.find_elements(By.CSS_SELECTOR, ".curve")
+        assert [curve.get_attribute("data-name") for curve in curves] == regions
+        assert len(chart.find_elements(By.CSS_SELECTOR, ".band")) == len(regions)
+        before = [text.text for text in chart.find_elements(By.TAG_NAME, "text")]
+        chrome.execute_script("arguments[0].scrollIntoView({block: 'center'})", chart)
+        ActionChains(chrome).move_to_element_with_offset(chart, -100, -60).click_and_hold().move_by_offset(
+            180, 120
+        ).release().perform()
+        assert [text.text for text in chart.find_elements(By.TAG_NAME, "text")] != before
+        assert f"{regions[0]}: " in chrome.find_element(By.CSS_SELECTOR, "#chart1 .readout").text
+        chrome.find_element(By.CSS_SELECTOR, "#chart1 .bar button:nth-of-type(2)").click()
+        assert [text.text for text in chart.find_elements(By.TAG_NAME, "text")] == before
+        chrome.find_element(By.CSS_SELECTOR, "#chart1 .legend button").click()
+        assert len(chart.find_elements(By.CSS_SELECTOR, ".curve")) == len(regions) - 1
