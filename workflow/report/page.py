@@ -141,4 +141,4 @@ def _entries(series: Series) -> dict[str, object]:
 
 
 def _numbers(values: Array) -> list[float | None]:
-    return [float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None for value in values.tolist()]
+    return [float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None for value in values]
