@@ -14,6 +14,7 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.solver.flows.curves import Flows, FluxCurves, LinearFlows, SteppedFlows, flux_curves, with_known
+from microlith.solver.keeping import Keeper
 from microlith.solver.krylov.evolution import evolve
 from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.linear.solvers import choose_method
@@ -189,6 +190,7 @@ def solve(
     reached: Callable[[int, float], None] | None = None,
     seen: Callable[[float, Array], None] | None = None,
     between: Sequence[SurfaceFlux] = (),
+    keeper: Keeper | None = None,
 ) -> Transient:
     """Integrate from 0 to time.end, with the error of all region curves below time.tolerance.
 
@@ -204,6 +206,7 @@ def solve(
         seen: Called with times (s) and the owned unknowns there: some of the curves' times, or the ends of all steps
             from the first of these on.
         between: Fluxes that are wanted besides those of the problem; not where it is solved step by step.
+        keeper: Takes down what is found, and gives back what an earlier process found.
 
     Raises:
         InputError: Courses bend or jump more often than can be followed.
@@ -231,6 +234,8 @@ def solve(
     watched_times: Array = np.unique(np.concatenate([scaled, snapshots, [1.0]]))
     first = float(watched_times[watched_times > 0][0])
     look = None if seen is None else lambda t, u: seen(t * scales.time, u)
+    if keeper is not None:
+        keeper.begin(problem.space)
     if is_needed(problem):
         stepped = solve_stepwise(
             problem,
@@ -254,7 +259,7 @@ def solve(
     found = evolve(
         problem.system,
         lambda system: ShiftedSolvers(
-            system.mass, system.stiffness, system.taken, method, inner, dim, degree, kept, stiff, precondition
+            system.mass, system.stiffness, system.taken, method, inner, dim, degree, kept, stiff, precondition, keeper
         ),
         [watch, rows] if extra is None else [watch, rows, extra],
         watched_times,

@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0, 2 for bad input, 1 for a failure of ours, 130 after an interrupt, 141 where the reader of the output left,
-        143 after SIGTERM and so on.
+        0, 2 for bad input, 1 for a failure of ours, 75 after a signal that left a checkpoint, 130 after an interrupt,
+        141 where the reader of the output left, 143 after SIGTERM and so on.
     """
     open_closed_streams()
     options = _parser().parse_args(argv)
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="microlith",
         description="Lithium diffusion in segmented images of battery electrodes, from one case file.",
-        epilog="Exit status: 0, 2 for bad input, 1 for a failure of microlith.",
+        epilog="Exit status: 0, 2 for bad input, 1 for a failure of microlith, 75 after a signal with a checkpoint.",
     )
     parser.add_argument(
         "--version",

@@ -14,6 +14,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from microlith.imaging.typing import Array
+from microlith.solver.keeping import Found, Keeper
 from microlith.solver.linear.clusters import Clusters, StiffClusters, nested_clusters, stiff_clusters
 from microlith.solver.linear.deflated import SHIFT, Deflated
 from microlith.solver.linear.differences import Differences
@@ -59,9 +60,11 @@ class ShiftedSolvers:
     kept: int = 1  # values of γ that stay set up at a time
     stiff: float = 1e-7  # what a cluster stores and exchanges, per sum of its diagonal, below which it is deflated
     precondition: Callable[[PETSc.PC], None] | None = None  # sets another preconditioner of CG up than BoomerAMG
+    keeper: Keeper | None = None  # of what solves find
     solves: int = 0
     iterations: int = 0  # of CG, over all solves
     poles: list[float] = field(default_factory=list)  # the values of γ that were set up, in their order
+    _lost_before: dict[float, float] = field(default_factory=dict)  # by γ, what earlier processes lost by rounding
     _ready: dict[float, _Ready] = field(default_factory=dict)  # by γ, the latest last
     _graph: Differences | None = None  # K, where it was needed,
     _levels: list[Clusters] = field(default_factory=list)  # and its clusters
@@ -72,6 +75,28 @@ class ShiftedSolvers:
         Raises:
             ArithmeticError: CG did not converge, or the factorisation broke down.
         """
+        if self.keeper is not None:
+            known = self.keeper.recalled("solve", gamma)
+            if known is not None and known.vector is not None:
+                self._recall(gamma, known)
+                solution[:] = known.vector
+                return
+        before = self.iterations
+        rounding = self._solve(gamma, right, solution)
+        if self.keeper is not None:
+            numbers = (float(self.iterations - before), rounding)
+            self.keeper.take_down("solve", gamma, Found(numbers, solution))
+
+    def _recall(self, gamma: float, known: Found) -> None:
+        """Count a solve that an earlier process did."""
+        self.solves += 1
+        self.iterations += int(known.numbers[0])
+        if not self.poles or abs(self.poles[-1] - gamma) > SAME * gamma:
+            self.poles.append(gamma)
+        self._lost_before[gamma] = max(self._lost_before.get(gamma, 0.0), known.numbers[1])
+
+    def _solve(self, gamma: float, right: PETSc.Vec, solution: Array) -> float:
+        """Solve; what rounding may have done to the mean of a cluster, relative."""
         ready = self._set_up(gamma)
         self.solves += 1
         if ready.deflated is not None:
@@ -79,9 +104,10 @@ class ShiftedSolvers:
             ready.rounding = max(ready.rounding, found.error)
             self.iterations += found.iterations
             solution[:] = found.x
-            return
+            return ready.rounding
         solution[:] = self._solved(ready, right)
         self.iterations += ready.ksp.getIterationNumber() if self.method == "cg" else 0
+        return 0.0
 
     def _solved(self, ready: _Ready, right: PETSc.Vec) -> Array:
         """Solution, (owned,), as factors or multigrid give it."""
@@ -107,6 +133,15 @@ class ShiftedSolvers:
             enough: Bound that will do.
             settled: From a solution (owned,) to what is made of it.
         """
+        known = None if self.keeper is None else self.keeper.recalled("rounding", gamma)
+        if known is not None:
+            return known.numbers[0]
+        found = self._rounding(gamma, enough, settled)
+        if self.keeper is not None:
+            self.keeper.take_down("rounding", gamma, Found((found,)))
+        return found
+
+    def _rounding(self, gamma: float, enough: float, settled: Callable[[Array], Array]) -> float:
         ready = self._set_up(gamma)
         if ready.rounding > enough and not ready.measured and ready.deflated is None:
             right = self.mass.createVecLeft()
@@ -150,8 +185,9 @@ class ShiftedSolvers:
         deflated = None
         if stiff is not None and self._graph is not None:
             deflated = Deflated(self.mass, self._graph, gamma, stiff, ksp.getPC())
-        self.poles.append(gamma)
-        self._ready[gamma] = _Ready(ksp, shifted, deflated, lost)
+        if not self.poles or gamma not in self._lost_before or self.poles[-1] != gamma:
+            self.poles.append(gamma)
+        self._ready[gamma] = _Ready(ksp, shifted, deflated, max(lost, self._lost_before.get(gamma, 0.0)))
         return self._ready[gamma]
 
     def _lost(self, gamma: float, shifted: PETSc.Mat) -> tuple[float, StiffClusters | None]:

@@ -29,7 +29,7 @@ ROOMS = (
     ),
     *("meshing/mesh", "meshing/distribution", "meshing/fidelity", "meshing/fitted", "meshing/lattice", "meshing/voxel"),
     *("meshing/methods",),
-    *("solver/options", "solver/linear", "solver/physics", "solver/interfaces", "solver/problem"),
+    *("solver/options", "solver/keeping", "solver/linear", "solver/physics", "solver/interfaces", "solver/problem"),
     *(
         "solver/conduction",
         "solver/krylov",
@@ -47,6 +47,7 @@ ROOMS = (
         "workflow/storage",
         "workflow/prepare",
         "workflow/results",
+        "workflow/checkpoints",
     ),
     *("workflow/rendering", "workflow/pictures", "workflow/viewer", "workflow/export", "workflow/report"),
     *("workflow/studies", "workflow/run"),

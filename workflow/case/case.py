@@ -49,3 +49,4 @@ class Case:
     regions: dict[str, Shape]  # name -> shape; one LabelRegion entry in the file may give several, NAME_LABEL
     pictures: PictureOptions = field(default_factory=PictureOptions)
     analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
+    checkpoint: float | None = None  # s between checkpoints of a run; None: only when a signal asks it to end

@@ -97,6 +97,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         regions=regions or {name: WholePhase(name) for name, role in roles.items() if role is Role.TRANSPORT},
         pictures=pictures,
         analysis=analysis,
+        checkpoint=raw["run"].get("checkpoint"),
     )
 
 

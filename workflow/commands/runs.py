@@ -36,6 +36,7 @@ def add_run(commands: Commands) -> None:
     parser = commands.add("run", run, "do all of it, from the image to curves, fields and pictures", parallel=True)
     add_case(parser)
     add_output_folder(parser, "CASE")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint of an earlier run, if any")
 
 
 def mesh(options: argparse.Namespace, ranks: Ranks) -> None:
@@ -55,10 +56,14 @@ def _ready_to_mesh(options: argparse.Namespace) -> "Case":
 
 def run(options: argparse.Namespace, ranks: Ranks) -> None:
     """Run a case."""
-    case, output = ranks.on_first(lambda: ready_to_run(options, "run"))
-    from microlith.workflow.run import pipeline
+    from microlith.workflow.checkpoints.signals import Asked
 
-    pipeline.run(case, output, force=options.force)
+    asked = Asked()
+    with asked.taken_down():  # from the start: libraries that load slowly take an exception in them for a fault
+        case, output = ranks.on_first(lambda: ready_to_run(options, "run"))
+        from microlith.workflow.run import pipeline
+
+        pipeline.run(case, output, force=options.force, resume=options.resume, asked=asked)
 
 
 def ready_to_run(options: argparse.Namespace, writer: "Writer") -> "tuple[Case, Path]":

@@ -10,6 +10,7 @@ from microlith.imaging.errors import LONGEST_SENTENCE, InputError, printable
 BAD_INPUT = 2
 OUR_FAILURE = 1
 SIGNALLED = 128  # plus the number of the signal, as shells count
+CHECKPOINT = 75  # ended by a signal, with a checkpoint to go on from; what sysexits.h calls EX_TEMPFAIL
 INTERRUPTED = 130  # by SIGINT
 PIPE_CLOSED = 141  # by SIGPIPE
 
@@ -46,6 +47,8 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(BAD_INPUT, str(error))
         case KeyboardInterrupt():
             return Failure(INTERRUPTED, "interrupted")
+        case SystemExit(code=int(code)) if code == CHECKPOINT:
+            return Failure(code, getattr(error, "sentence", ""))
         case SystemExit(code=int(code)) if code > SIGNALLED:
             return Failure(code, f"ended by {_signal_name(code - SIGNALLED)}")
         case BrokenPipeError():

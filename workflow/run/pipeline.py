@@ -1,11 +1,14 @@
 """The command `run`: from a case to its results in a folder."""
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 from mpi4py import MPI
 
 from microlith.workflow.case.case import Case
+from microlith.workflow.checkpoints.checkpoints import checkpoints
+from microlith.workflow.checkpoints.signals import Asked
 from microlith.workflow.results.folder import (
     CURVES,
     CURVES_PICTURE,
@@ -22,7 +25,15 @@ from microlith.workflow.run.write import write
 log = logging.getLogger(__name__)
 
 
-def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
+def run(
+    case: Case,
+    output: Path,
+    force: bool,
+    comm: MPI.Intracomm = MPI.COMM_WORLD,
+    *,
+    resume: bool = False,
+    asked: Asked | None = None,
+) -> Solved:
     """Do all of it and leave the results in the folder `output`; collective.
 
     Args:
@@ -30,13 +41,23 @@ def run(case: Case, output: Path, force: bool, comm: MPI.Intracomm = MPI.COMM_WO
         output: The result folder.
         force: Whether the results of an earlier run are overwritten.
         comm: The ranks that share the work.
+        resume: Whether to go on from a checkpoint, where there is one.
+        asked: Whether a signal asked for an end; None: signals are looked at from here on.
 
     Raises:
         InputError: The case, its image or the folder is at fault.
     """
-    with result_folder(output, force, comm) as folder:
-        found = solved(case, comm)
-        write(found, folder, comm)
+    with result_folder(output, force, comm) as folder:  # noqa: SIM117 -- one line would hide what the second is
+        # A case that is in memory only has no file, and no command to go on with.
+        with (
+            checkpoints(output, case, comm, resume=resume, asked=asked)
+            if case.path.is_file()
+            else nullcontext() as kept
+        ):
+            found = solved(case, comm, kept)
+            write(found, folder, comm)
+    if kept is not None:
+        kept.done()
     _tell_files(output, found)
     return found
 

@@ -4,6 +4,7 @@ Nothing is written here, and nothing told but through the log.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from mpi4py import MPI
 
+from microlith.imaging.errors import InputError
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array
@@ -18,11 +20,13 @@ from microlith.solver.flows.phase_fluxes import phase_fluxes
 from microlith.solver.regions.profiles import Profile, profiles
 from microlith.solver.regions.spread import Spread, SpreadWatch
 from microlith.solver.steps.solve import is_needed
+from microlith.solver.keeping import Keeper
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
+from microlith.workflow.checkpoints.checkpoints import Checkpoints
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.assemble import Prepared, assembled, log_report
-from microlith.workflow.prepare.meshed import file_named, mesh_of
+from microlith.workflow.prepare.meshed import Meshed, file_named, mesh_of
 from microlith.workflow.results.particle_curves import ParticleCurves, particle_curves
 from microlith.workflow.results.particles import ParticleTable, particle_tables
 from microlith.workflow.run.guard import Guard, Verdict
@@ -81,12 +85,13 @@ class Solved:
         )
 
 
-def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
+def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD, kept: Checkpoints | None = None) -> Solved:
     """Do all of a case but writing; collective.
 
     Args:
         case: What to do.
         comm: The ranks that share the work.
+        kept: Checkpoints to write, and to go on from.
 
     Raises:
         InputError: The case or its image is at fault.
@@ -97,28 +102,54 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Solved:
     def seen(volume: LabelVolume) -> None:
         nonlocal provenance
         provenance = provenance.of_image(volume, comm)
+        if kept is not None:
+            kept.safe(False)
 
-    meshed = mesh_of(case, case.physics.solved, stages, comm, seen=seen)
+    meshed = _meshed(case, stages, comm, seen, kept)
     on_root(comm, log_report, meshed)
     ready = assembled(meshed.case, meshed, stages)
     guard = Guard(ready)
     spread = SpreadWatch(ready.problem, ready.means)
-    transient = _integrated(ready, guard, spread)
+    transient = _integrated(ready, guard, spread, None if kept is None else kept.channel("run"))
     shown = shown_range(ready.problem, ready.case.physics, transient, ready.case.time.snapshots, comm)
     warnings = warnings_of(ready, transient, shown)
     for sentence in warnings:
         log.warning("%s", sentence)
     of_particles = None if ready.surfaces is None else particle_curves(ready.surfaces, transient, ready.case.time.end)
-    space = _error_in_space(ready, transient, of_particles, comm) if case.mesh.estimate else None
+    space = _error_in_space(ready, transient, of_particles, comm, kept) if case.mesh.estimate else None
     verdict = guard.judged(transient, _errors(ready, transient, space), in_space=space is not None)
     warnings = (*verdict.sentences(), *warnings)
     tables = _particles(ready, transient, of_particles, space)
     depth = _through_depth(ready, transient, spread)
     found = Solved(ready, transient, space, tables, shown, verdict, warnings, provenance, *depth)
+    if kept is not None:
+        kept.safe(False)  # results take a while to write
     for line in figure_lines(found.figures, found.errors_are):
         log.info("%s", line)
     _tell(verdict)
     return found
+
+
+def _meshed(
+    case: Case,
+    stages: Stages,
+    comm: MPI.Intracomm,
+    seen: Callable[[LabelVolume], None],
+    kept: Checkpoints | None,
+) -> Meshed:
+    """The mesh, that of a checkpoint where there is one."""
+    if kept is None:
+        return mesh_of(case, case.physics.solved, stages, comm, seen=seen)
+    try:
+        found = mesh_of(kept.with_mesh(case), case.physics.solved, stages, comm, seen=seen)
+    except InputError as error:
+        if not kept.resumed or "[mesh] file" not in str(error) or case.mesh.file:
+            raise
+        raise InputError(
+            f"--resume: {kept.folder} is a checkpoint of another image than {case.path} names now; take back the "
+            "change, or run without --resume"
+        ) from error
+    return kept.meshed(found)
 
 
 def _errors(ready: Prepared, transient: Transient, space: SpatialError | None) -> dict[str, Array]:
@@ -141,7 +172,7 @@ def _tell(verdict: Verdict) -> None:
         log.warning("%s", sentence)
 
 
-def _integrated(ready: Prepared, guard: Guard, spread: SpreadWatch) -> Transient:
+def _integrated(ready: Prepared, guard: Guard, spread: SpreadWatch, keeper: Keeper | None) -> Transient:
     """The solution, with a line on what it took."""
     case, problem, stages = ready.case, ready.problem, ready.stages
     between = () if is_needed(problem) else phase_fluxes(problem, case.physics)
@@ -161,6 +192,7 @@ def _integrated(ready: Prepared, guard: Guard, spread: SpreadWatch) -> Transient
             reached=lambda steps, t: tell(f"{steps} steps, {t:.3g} of {case.time.end:.3g} s"),
             seen=seen,
             between=between,
+            keeper=keeper,
         )
     log.info(
         "%d unknowns, %s: %s, error in time at most %.1e of %.4g mol/m³ (estimated), lithium balance closed to %.1e",
@@ -184,11 +216,16 @@ def _effort(transient: Transient) -> str:
 
 
 def _error_in_space(
-    ready: Prepared, transient: Transient, of_particles: ParticleCurves | None, comm: MPI.Intracomm
+    ready: Prepared,
+    transient: Transient,
+    of_particles: ParticleCurves | None,
+    comm: MPI.Intracomm,
+    kept: Checkpoints | None,
 ) -> SpatialError | None:
     """Estimate and tell it."""
     with ready.stages.stage("spatial_error", "estimating the error in space") as tell:
-        space = spatial_error(ready.meshed, transient.curves, comm, tell, of_particles)
+        keeper = None if kept is None else kept.channel("error-in-space")
+        space = spatial_error(ready.meshed, transient.curves, comm, tell, of_particles, keeper)
     if space is not None:
         log.info("error in space estimated %s (%d unknowns)", space.how, space.unknowns)
     return space

@@ -163,6 +163,20 @@ TIME_TABLE = Table(
     section=True,
 )
 
+RUN = Table(
+    "the table [run]",
+    (
+        Key(
+            "checkpoint",
+            Quantity(TIME),
+            "Time between checkpoints, from which `microlith run CASE --resume` goes on; if left out one is written "
+            "only where SIGTERM or SIGUSR1 asks the run to end.",
+        ),
+    ),
+    doc="How a run goes about it.",
+    section=True,
+)
+
 SOLVER = Table(
     "the table [solver]",
     (
@@ -303,6 +317,7 @@ CASE = Table(
             default={},
         ),
         Key("solver", SOLVER, "Choices of the linear algebra.", default={}),
+        Key("run", RUN, "How a run goes about it.", default={}),
         Key("pictures", PICTURES, "How pictures look.", default={}),
         Key("analysis", ANALYSIS, "What `microlith analyze` measures.", default={}),
         Key(

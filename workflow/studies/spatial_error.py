@@ -29,6 +29,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array
+from microlith.solver.keeping import Keeper
 from microlith.workflow.prepare.meshed import COARSER, Meshed, degree_of
 from microlith.workflow.results.particle_curves import ParticleCurves
 from microlith.workflow.studies.richardson import enveloped
@@ -123,6 +124,7 @@ def spatial_error(
     comm: MPI.Intracomm,
     tell: Tell | None = None,
     particles: ParticleCurves | None = None,
+    keeper: Keeper | None = None,
 ) -> SpatialError | None:
     """Estimate the error in space of the curves of a run; collective.
 
@@ -134,11 +136,12 @@ def spatial_error(
         comm: All ranks.
         tell: Called with a short sentence on how far it is.
         particles: What reaches particles in the run.
+        keeper: Of what its integration finds.
     """
     compared = comparison(meshed)
     try:
         with silent():
-            other = solved_variant(meshed, compared.variant, comm, tell, particles=particles is not None)
+            other = solved_variant(meshed, compared.variant, comm, tell, particles=particles is not None, keeper=keeper)
     except Exception as error:
         if not is_everywhere(error, comm):
             raise

@@ -15,6 +15,7 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.meshing.methods import METHODS, ImageToMesh
+from microlith.solver.keeping import Keeper
 from microlith.solver.problem.problem import Problem, build
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.transient import Transient, solve
@@ -108,7 +109,13 @@ def outcome_of(
 
 
 def solved_variant(
-    meshed: Meshed, variant: Variant, comm: MPI.Intracomm, tell: Tell | None = None, *, particles: bool = False
+    meshed: Meshed,
+    variant: Variant,
+    comm: MPI.Intracomm,
+    tell: Tell | None = None,
+    *,
+    particles: bool = False,
+    keeper: Keeper | None = None,
 ) -> Outcome:
     """Mesh and solve a variant of a case; collective.
 
@@ -118,6 +125,7 @@ def solved_variant(
         comm: All ranks.
         tell: Called with a short sentence on how far it is.
         particles: Whether the curves of the particles of regions `surface` are wanted.
+        keeper: Of what the integration finds.
 
     Raises:
         InputError: A region misses the solved phases on this mesh, or its label image is at fault.
@@ -145,6 +153,7 @@ def solved_variant(
         case.solver,
         lambda solves, error: say(f"{solves} solves, error about {error:.0e}"),
         extra=None if surfaces is None else surfaces.rows,
+        keeper=keeper,
     )
     found = None if surfaces is None else particle_curves(surfaces, transient, case.time.end)
     seconds = comm.allreduce(time.perf_counter() - start, op=MPI.MAX)
