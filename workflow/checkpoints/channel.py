@@ -1,5 +1,6 @@
 """One integration of a run: what it finds goes to a file of this rank, and comes from the files of an earlier run."""
 
+import shutil
 import zlib
 from collections.abc import Callable
 from io import BufferedWriter
@@ -23,7 +24,8 @@ SAME = 1e-9  # relative difference up to which two keys are one: lengths of time
 class Owner(Protocol):
     """Whoever decides when checkpoints are written."""
 
-    folder: Path
+    folder: Path  # of the checkpoints
+    home: Path  # of the files of this run: hidden until there is a checkpoint
     run: int
 
     def safe(self, failed: bool) -> None:
@@ -108,6 +110,19 @@ class Channel:
             }
         return about, parts
 
+    def move(self, before: Path) -> None:
+        """Take this rank's file along to the home of its owner, which has moved; without communication.
+
+        Raises:
+            OSError: It can't be moved.
+        """
+        if self._file is None:
+            return
+        self._file.close()
+        path = self._path("found.bin", self._comm.rank)
+        shutil.move(before / path.name, path)
+        self._file = path.open("ab")
+
     def close(self) -> None:
         """Let go of the file."""
         if self._file is not None:
@@ -149,7 +164,7 @@ class Channel:
         self._crc, self._size = zlib.crc32(piece, self._crc), self._size + len(piece)
 
     def _path(self, what: str, rank: int) -> Path:
-        return path_of(self._owner.folder, self._owner.run, self.name, what, rank)
+        return path_of(self._owner.home, self._owner.run, self.name, what, rank)
 
 
 def path_of(folder: Path, run: int, name: str, what: str, rank: int) -> Path:

@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 SUFFIX = ".checkpoint"
 FREE = ("title", "pictures", "analysis", "run")  # tables of a case file that an integration does not depend on
 OURS = re.compile(r"run\d+-.*|\..*\.part.*")  # files of checkpoints, lists apart
+LONG = 30.0  # s: a run of which this much would be lost as it writes its results has a checkpoint first
 ASKED, DUE, FAILED = 1, 2, 4
 
 
@@ -62,7 +63,13 @@ class Checkpoints:
     """All of a run; its methods are collective but where they say otherwise."""
 
     def __init__(
-        self, folder: Path, case: Case, comm: MPI.Intracomm, earlier: Listing | None, asked: Asked | None
+        self,
+        folder: Path,
+        case: Case,
+        comm: MPI.Intracomm,
+        earlier: Listing | None,
+        asked: Asked | None,
+        scratch: Path,
     ) -> None:
         """See `checkpoints`."""
         self.folder, self._case, self._comm, self._earlier = folder, case, comm, earlier
@@ -75,6 +82,8 @@ class Checkpoints:
         self._last = time.monotonic()
         self._usable = True
         self.written = earlier is not None
+        self.home = self._scratch = scratch
+        self._started = self._last
 
     # --- for the run ---
 
@@ -116,14 +125,29 @@ class Checkpoints:
             for channel in self._channels.values():
                 channel.close()
 
+    def solved(self) -> None:
+        """All is found but results are not written, which takes a while: from here on a signal ends the run at once."""
+        self.safe(False)
+        long = self._comm.bcast(time.monotonic() - self._started > LONG)
+        if self._usable and (long or self.written or self._case.checkpoint is not None):
+            self._try()
+        if self._usable and self.written:
+            self._asked.sentence = self._advice
+        self._asked.at_once = True
+        self.safe(False)  # one that came in between
+
     def done(self) -> None:
         """Remove all of it: the results are there."""
         on_first_rank(self._comm, lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
     def forget(self) -> None:
-        """Remove the folder where no checkpoint is in it; without communication."""
+        """Remove what is of no use without a checkpoint; without communication."""
         if self._comm.rank == 0 and not any((self.folder / slot).exists() for slot in SLOTS):
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Remove files that are in no checkpoint, before the results go where they belong."""
+        on_first_rank(self._comm, lambda: shutil.rmtree(self._scratch, ignore_errors=True))
 
     # --- for its channels ---
 
@@ -138,10 +162,7 @@ class Checkpoints:
         if not flags & (ASKED | DUE):
             return
         if self._usable and self._meshed is not None:
-            try:
-                self._write()
-            except InputError as error:
-                self._give_up(str(error))
+            self._try()
         if flags & ASKED:
             number = self._comm.allreduce(self._asked.number, op=MPI.MAX)
             self._end(number)
@@ -152,7 +173,18 @@ class Checkpoints:
             raise SystemExit(128 + number)
         if not self.written:
             raise Stopped(f"ended by {name} before there was anything to keep; the same command starts anew")
-        raise Stopped(f"ended by {name}; a checkpoint is in {self.folder}: go on with the same command and --resume")
+        raise Stopped(f"ended by {name}; {self._advice}")
+
+    @property
+    def _advice(self) -> str:
+        return f"a checkpoint is in {self.folder}: go on with the same command and --resume"
+
+    def _try(self) -> None:
+        """Write a checkpoint, or none any more."""
+        try:
+            self._write()
+        except InputError as error:
+            self._give_up(str(error))
 
     def _give_up(self, why: str) -> None:
         self._usable = False
@@ -162,6 +194,8 @@ class Checkpoints:
     def _write(self) -> None:
         """Write a checkpoint."""
         start = time.monotonic()
+        if self.home != self.folder:
+            self._settle()
         self._write_mesh()
         self._number += 1
         about, parts = {}, []
@@ -174,6 +208,20 @@ class Checkpoints:
         self._last = time.monotonic()
         if self._comm.rank == 0:
             log.info("checkpoint: %s (%.1f s)", self.folder, self._last - start)
+
+    def _settle(self) -> None:
+        """Have the files of this run where checkpoints are."""
+        on_first_rank(self._comm, lambda: _made(self.folder))
+        before, self.home = self.home, self.folder
+
+        def move() -> None:
+            try:
+                for channel in self._channels.values():
+                    channel.move(before)
+            except OSError as error:
+                raise cannot_write(self.folder, error) from error
+
+        together(self._comm, move)
 
     def _write_mesh(self) -> None:
         if self._case.mesh.file or self._mesh:
@@ -221,12 +269,13 @@ class Checkpoints:
 
 @contextmanager
 def checkpoints(
-    output: Path, case: Case, comm: MPI.Intracomm, *, resume: bool, asked: Asked | None = None
+    output: Path, hidden: Path, case: Case, comm: MPI.Intracomm, *, resume: bool, asked: Asked | None = None
 ) -> Iterator[Checkpoints]:
     """Checkpoints of a run; collective.
 
     Args:
         output: The folder of its results.
+        hidden: That where they are collected; what stands there is gone when the run is, however that ends.
         case: What is run.
         comm: All ranks.
         resume: Whether to go on from a checkpoint, where there is one.
@@ -240,31 +289,35 @@ def checkpoints(
     """
     folder = folder_of(output)
     earlier = _earlier(folder, case, comm) if resume else None
-    if earlier is None and on_first_rank(comm, lambda: _new(folder, resume)):
-        pass
-    found = Checkpoints(folder, case, comm, earlier, asked)
+    if earlier is None:
+        on_first_rank(comm, lambda: _tell(folder, resume))
+    scratch = hidden / "checkpoint"
+    on_first_rank(comm, lambda: _made(scratch))
+    found = Checkpoints(folder, case, comm, earlier, asked, scratch)
     if not resume:
         found.run, found._number = on_first_rank(comm, lambda: _after_others(folder))
     try:
         with found.at_work():
             yield found
+        found.clear()
     except BaseException:
         found.forget()
         raise
 
 
-def _new(folder: Path, resume: bool) -> bool:
-    """Make the folder; whether it was there."""
-    there = any((folder / slot).exists() for slot in SLOTS)
+def _tell(folder: Path, resume: bool) -> None:
+    """That a run starts anew, where that is perhaps not meant."""
     if resume:
         log.info("no checkpoint in %s: the run starts from the beginning", folder)
-    elif there:
+    elif any((folder / slot).exists() for slot in SLOTS):
         log.warning("%s has a checkpoint, which the first new one replaces; to go on from it, use --resume", folder)
+
+
+def _made(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    return there
 
 
 def _after_others(folder: Path) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from microlith.workflow.console.failures import CHECKPOINT
+from microlith.workflow.console.failures import CHECKPOINT, SIGNALLED
 
 ASKING = ("SIGTERM", "SIGUSR1")
 
@@ -25,8 +25,16 @@ class Asked:
 
     def __init__(self) -> None:
         self.number = 0  # of the first one; 0: none has
+        self.at_once = False  # whether the next one ends the process at once
+        self.sentence = ""  # then: where there is a checkpoint, and what to do
 
     def _take(self, number: int, _: Any) -> None:
+        if self.at_once:
+            for each in ASKING:  # the first one counts: cleaning up is under way
+                signal.signal(getattr(signal, each), signal.SIG_IGN)
+            if self.sentence:
+                raise Stopped(f"ended by {signal.Signals(number).name}; {self.sentence}")
+            raise SystemExit(SIGNALLED + number)
         self.number = self.number or number
 
     @contextmanager

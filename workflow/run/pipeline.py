@@ -50,7 +50,7 @@ def run(
     with result_folder(output, force, comm) as folder:  # noqa: SIM117 -- one line would hide what the second is
         # A case that is in memory only has no file, and no command to go on with.
         with (
-            checkpoints(output, case, comm, resume=resume, asked=asked)
+            checkpoints(output, folder, case, comm, resume=resume, asked=asked)
             if case.path.is_file()
             else nullcontext() as kept
         ):

@@ -123,7 +123,7 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD, kept: Checkpoints |
     depth = _through_depth(ready, transient, spread)
     found = Solved(ready, transient, space, tables, shown, verdict, warnings, provenance, *depth)
     if kept is not None:
-        kept.safe(False)  # results take a while to write
+        kept.solved()
     for line in figure_lines(found.figures, found.errors_are):
         log.info("%s", line)
     _tell(verdict)
