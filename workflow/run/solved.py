@@ -17,10 +17,10 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array
 from microlith.solver.flows.phase_fluxes import phase_fluxes
+from microlith.solver.keeping import Keeper
 from microlith.solver.regions.profiles import Profile, profiles
 from microlith.solver.regions.spread import Spread, SpreadWatch
 from microlith.solver.steps.solve import is_needed
-from microlith.solver.keeping import Keeper
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.checkpoints.checkpoints import Checkpoints
