@@ -13,7 +13,8 @@ class TimeSpan:
     end: float  # s
     tolerance: float = 1e-4  # of the region curves, relative to the source concentration
     snapshots: tuple[float, ...] = ()  # s
-    times: tuple[float, ...] | None = None  # s; None: 200 log-spaced ones from end/1e5 and the snapshots
+    times: tuple[float, ...] | None = None  # s; None: 200 log-spaced ones from `first` and the snapshots
+    first: float | None = None  # s; None: end/1e5
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ EQUAL = 1e-9  # relative difference at which a start is at its target: means are
 VALUES_AT_ONCE = 2_000_000  # values looked at together, which bounds the memory
 
 DECADES = 5  # of the default times
+EARLIEST = 10.0**-DECADES  # of them, per end, where nothing else is asked for
 POINTS = 200
 AFTER_KINK = 1e-3  # first of the default times after a kink, per time up to the next
 POINTS_AFTER_KINK = (4, 40)  # default times between two kinks, fewest and most
@@ -105,8 +106,9 @@ def output_times(time: TimeSpan, kinks: tuple[float, ...] = ()) -> Array:
     """
     if time.times is not None:
         return np.unique(np.array(time.times, dtype=np.float64))
-    spaced = np.geomspace(time.end * 10.0**-DECADES, time.end, POINTS)
-    spaced[-1] = time.end
+    first = EARLIEST * time.end if time.first is None else time.first
+    spaced = np.geomspace(first, time.end, POINTS)
+    spaced[0], spaced[-1] = first, time.end
     if kinks:
         points = int(np.clip(POINTS_AFTER_KINKS // (len(kinks) + 1), *POINTS_AFTER_KINK))
         spaced = np.append(spaced[spaced < kinks[0]], after_kinks(time.end, kinks, points, AFTER_KINK))

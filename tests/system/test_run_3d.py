@@ -15,9 +15,11 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import label_volume
 from microlith.imaging.parallel.collective import on_root
 from microlith.solver.regions.shapes import Shell
+from microlith.solver.times import output_times
 from microlith.workflow.case.read import load_case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare import assemble
+from microlith.workflow.prepare.first_time import element_length
 from microlith.workflow.prepare.meshed import mesh_of
 from microlith.workflow.prepare.region_shares import shell_share
 
@@ -89,6 +91,24 @@ def test_slab_in_3d(tmp_path, method, degree, bound):
         "spread.csv",
         "summary.json",
     ]
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("asked", "degree"), [(None, 1), (None, 2), ('first = "1 ms"', 1), ('times = ["2 ms"]', 1)])
+def test_first_time_in_3d(tmp_path, asked, degree):
+    """A quarter of the distance of nodes far; what a case asks for is kept. Variants have the same times."""
+    folder = COMM.bcast(tmp_path)
+    time = SHORT + (f"{asked}\n" if asked else "")
+    words = {"mesh": mesh("lattice", "30 nm", degree), "time": time, "regions": SLAB_REGIONS, "phases": TWO}
+    on_root(COMM, lambda: write_case(folder, slab(), **words))
+    ready = assemble.prepared(load_case(folder / "case.toml"))
+    found = ready.case.time
+    assert ready.meshed.case.time == found
+    if asked is None:
+        apart = element_length(ready.problem) / degree
+        assert 20e-9 < apart * degree < 45e-9
+        assert np.sqrt(D * found.first) == pytest.approx(apart / 4, rel=0.05)
+    assert output_times(found)[0] == {None: found.first, 'first = "1 ms"': 1e-3, 'times = ["2 ms"]': 2e-3}[asked]
 
 
 def test_auto_is_lattice_in_3d_and_fitted_in_2d(tmp_path):

@@ -370,3 +370,6 @@ def test_times_see_each_stretch():
     many = output_times(TimeSpan(100.0), tuple(np.linspace(0, 100, 1001)[1:-1]))
     assert 3000 < len(many) < 6000
     assert output_times(TimeSpan(100.0, times=(5.0, 1.0)), kinks).tolist() == [1.0, 5.0]
+    later = output_times(TimeSpan(100.0, first=0.5, snapshots=(0.0, 0.2, 3.0)))
+    assert later[:3].tolist() == [0.0, 0.2, 0.5]
+    assert len(later) == 203

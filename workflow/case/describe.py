@@ -50,6 +50,7 @@ def interpreted(case: Case) -> dict[str, Any]:
             "tolerance": case.time.tolerance,
             "snapshots_s": list(case.time.snapshots),
             "times_s": None if case.time.times is None else list(case.time.times),
+            "first_s": case.time.first,
         },
         "regions": {name: shape.data() for name, shape in case.regions.items()},
         "faces": {name: face_data(face) for name, face in case.physics.faces.items()},
@@ -171,7 +172,8 @@ def _mesh_rows(case: Case) -> list[tuple[str, str]]:
 
 def _time_rows(case: Case) -> list[tuple[str, str]]:
     time = case.time
-    curves = f"200 from {time.end / 1e5:g} s to the end, and the snapshots"
+    first = f"{time.end / 1e5:g} s (in 3D perhaps later)" if time.first is None else f"{time.first:g} s"
+    curves = f"200 from {first} to the end, and the snapshots"
     if _changes(case.physics):
         curves = curves.replace(", and", ",") + ", and some in each stretch between kinks of courses"
     if time.times is not None:

@@ -163,6 +163,9 @@ def _time(raw: dict[str, Any], at: Place) -> TimeSpan:
     end = raw["end"]
     snapshots = raw.get("snapshots", (0.0, end / 50, end / 10, end))
     times = raw.get("times", ())
+    first = raw.get("first")
+    if first is not None and first >= end:
+        raise at.child("first").error(f"{first:g} s is not before the end of the run, {end:g} s")
     for key, values in (("snapshots", snapshots), ("times", times)):
         for i, value in enumerate(values):
             if value > end:
@@ -170,7 +173,7 @@ def _time(raw: dict[str, Any], at: Place) -> TimeSpan:
     for i, (before, after) in enumerate(pairwise(times), start=1):
         if after <= before:
             raise at.child("times").item(i).error(f"times have to increase; {after:g} s follows {before:g} s")
-    return TimeSpan(end, raw["tolerance"], tuple(sorted(set(snapshots))), times or None)
+    return TimeSpan(end, raw["tolerance"], tuple(sorted(set(snapshots))), times or None, first)
 
 
 # --- regions ---

@@ -19,9 +19,11 @@ from microlith.solver.problem.islands import Island, islands
 from microlith.solver.problem.problem import Problem, build
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.regions.shapes import Shape, Shell
+from microlith.solver.times import EARLIEST
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.fidelity import fidelity_lines, print_fidelity
+from microlith.workflow.prepare.first_time import with_first
 from microlith.workflow.prepare.interfaces import interface_warnings
 from microlith.workflow.prepare.measured_regions import measured_regions
 from microlith.workflow.prepare.meshed import (
@@ -167,6 +169,7 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
     case = replace(case, degree=degree, mesh=replace(case.mesh, method=meshed.method))
     with stages.stage("assembly", "assembling"), file_named(case):
         problem = build(mesh, case.physics, degree, case.time.end)
+        case, meshed = _with_first_time(case, meshed, problem)
     with stages.stage("regions", "measuring regions"):
         regions = measured_regions(case, meshed, problem)
         shapes = regions.shapes
@@ -186,6 +189,18 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
     if len(apart) > 5:
         log.warning("and %d more such parts: see islands in summary.json", len(apart) - 5)
     return Prepared(case, meshed, problem, means, shapes, apart, regions.surfaces, stages)
+
+
+def _with_first_time(case: Case, meshed: Meshed, problem: Problem) -> tuple[Case, Meshed]:
+    """The case, and that of its mesh, which variants are made of, with the first of the default times; collective."""
+    time = with_first(case.time, problem, case.physics, meshed.volume.dim)
+    if time.first != case.time.first and time.first is not None and time.first > EARLIEST * time.end:
+        log.info(
+            "curves start at %.2g s, when lithium has come a quarter of an element far; [time] first or times ask for "
+            "earlier ones",
+            time.first,
+        )
+    return replace(case, time=time), replace(meshed, case=replace(meshed.case, time=time))
 
 
 def _told(island: Island, dim: int) -> str:

@@ -13,7 +13,7 @@ from microlith.solver.guard.fields import FieldRange, FieldWatch, Overshoot
 from microlith.solver.times import output_times
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
-from microlith.workflow.run.warnings import element_length
+from microlith.workflow.prepare.first_time import element_length
 
 IMBALANCE = 0.01  # of what is exchanged: more lithium than that must not be unaccounted for
 TRUSTED = 3.0  # of the estimated error: two meshes can't tell it better, and for less it is raised

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from microlith.meshing.mesh.cells import cell_corners
 from microlith.solver.problem.problem import Problem
 from microlith.solver.transient import Transient
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.assemble import Prepared
+from microlith.workflow.prepare.first_time import element_length
 from microlith.workflow.run.shown_range import ShownRange
 
 EMPTIED = 1e-3  # of the reference concentration: further below 0 than errors go
@@ -47,15 +47,6 @@ def unresolved(case: Case, problem: Problem) -> list[str]:
                     "smaller elements"
                 )
     return sentences
-
-
-def element_length(problem: Problem) -> float:
-    """Longest edge of an element, on average, m; collective."""
-    mesh = problem.space.mesh
-    corners = cell_corners(mesh)
-    longest = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).max(axis=1)
-    total, count = mesh.comm.allreduce(np.array([longest.sum(), len(longest)]))
-    return float(total / count) * problem.scales.length
 
 
 def early(ready: Prepared, transient: Transient) -> list[str]:

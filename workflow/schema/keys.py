@@ -155,8 +155,15 @@ TIME_TABLE = Table(
         Key(
             "times",
             ListOf(Quantity(TIME, sign="not negative"), "times", 1),
-            "Times of the curves, increasing; if left out 200 from end/1e5 to end, log-spaced, the snapshots, and some "
+            "Times of the curves, increasing; if left out 200 from `first` to end, log-spaced, the snapshots, and some "
             "in each stretch between kinks of courses.",
+        ),
+        Key(
+            "first",
+            Quantity(TIME),
+            "First of the times of the curves that are log-spaced. If left out end/1e5; in 3D, if that is later, when "
+            "lithium has come a quarter of an element far, but no later than end/1000.",
+            instead="times",
         ),
     ),
     doc="Times of the run.",
