@@ -9,7 +9,13 @@ from pathlib import Path
 
 from microlith.imaging.errors import InputError, printable
 
-CONTAINERS = (".h5", ".hdf5", ".hdf", ".vti")  # that may hold several arrays, of which "file.h5:/name" names one
+CONTAINERS = (
+    ".h5",
+    ".hdf5",
+    ".hdf",
+    ".vti",
+    ".mat",
+)  # that may hold several arrays, of which "file.h5:/name" names one
 MOST_ENTRIES = 100_000  # files and folders that a pattern may look through
 
 

@@ -19,9 +19,15 @@ from microlith.imaging.formats.stored import RawImage, StoredImage, all_values, 
 from microlith.imaging.formats.tiff import read_tiff
 from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.large_arrays import row_slices
+from microlith.imaging.readers.amira import read_amira
+from microlith.imaging.readers.dicom import is_dicom_folder, read_dicom
 from microlith.imaging.readers.hdf5 import read_hdf5
+from microlith.imaging.readers.matlab import read_matlab
 from microlith.imaging.readers.metaimage import read_metaimage
+from microlith.imaging.readers.mrc import read_mrc
+from microlith.imaging.readers.nifti import read_nifti
 from microlith.imaging.readers.nrrd import read_nrrd
+from microlith.imaging.readers.ome_zarr import is_zarr, read_zarr
 from microlith.imaging.readers.vti import read_vti
 
 READERS: dict[str, Callable[[Path, str], StoredImage]] = {
@@ -34,10 +40,14 @@ READERS: dict[str, Callable[[Path, str], StoredImage]] = {
     ".nhdr": read_nrrd,
     ".mha": read_metaimage,
     ".mhd": read_metaimage,
+    ".nii": read_nifti,
+    **dict.fromkeys((".mrc", ".map", ".rec"), read_mrc),
+    ".am": read_amira,
+    ".dcm": read_dicom,
 }
 # Files that may hold several arrays, of which "file.h5:/name" names one.
 ARRAY_READERS: dict[str, Callable[[Path, str | None, str], StoredImage]] = {
-    suffix: read_vti if suffix == ".vti" else read_hdf5 for suffix in CONTAINERS
+    suffix: {".vti": read_vti, ".mat": read_matlab}.get(suffix, read_hdf5) for suffix in CONTAINERS
 }
 HEADERLESS = (".raw", ".bin", ".dat")
 LOSSY = (".jpg", ".jpeg", ".jp2", ".j2k", ".jxl", ".jxr", ".webp", ".avif", ".heic")
@@ -118,6 +128,10 @@ def _open(source: ImageSource, key: str) -> StoredImage:
         if source.raw is not None and path.is_file():
             check_file(path, where)
             return read_raw(path, source.raw, where)
+        if path.is_dir() and is_zarr(path):
+            return read_zarr(path, where)
+        if path.is_dir() and is_dicom_folder(path):
+            return read_dicom(path, where)
         if path.is_dir():
             return _open_stack(*slices_in(path, where), key)
         if path.exists():
@@ -133,7 +147,7 @@ def _open(source: ImageSource, key: str) -> StoredImage:
 
 
 def _open_file(path: Path, name: str | None, where: str) -> StoredImage:
-    suffix = path.suffix.lower()
+    suffix = ".nii" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
     check_file(path, where)
     if suffix in ARRAY_READERS:
         return ARRAY_READERS[suffix](path, name, where)
