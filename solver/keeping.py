@@ -27,6 +27,7 @@ class Standing:
 
     numbers: dict[str, Any]  # what JSON can hold, the same on all ranks
     vectors: dict[str, Array]  # (owned,) each
+    tables: dict[str, Array]  # the same on all ranks
     local: dict[str, Array]  # arrays that belong to this rank's facets: of use on as many ranks only
 
 

@@ -248,6 +248,7 @@ def solve(
             options.max_steps,
             None if reached is None else lambda steps, t: reached(steps, t * scales.time),
             seen=None if look is None else lambda t, u: look(t, u) if t >= first else None,
+            keeper=keeper,
         )
         return _from_steps(problem, means, times, stepped, time.tolerance, extra is not None)
     inner = options.inner_tolerance or min(INNER * time.tolerance, REPEATABLE)

@@ -1,6 +1,7 @@
 """Least and largest concentration of a solution in each phase, and how far they are beyond what physics allows."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,7 @@ class FieldWatch:
         self._dofs = [_dofs_of(problem, phase) for phase in range(len(problem.factors))]
         # Lowest (sign turned) and highest, and farthest below and above the bounds, of this rank.
         shape = (4, len(self._dofs))
+        self._earlier: dict[tuple[int, int], _Seen] = {}  # of an earlier process, the same on all ranks
         self._most, self._time = np.full(shape, -np.inf), np.full(shape, np.nan)
         self._dof, self._value = np.zeros(shape, np.int32), np.full(shape, np.nan)
 
@@ -85,6 +87,22 @@ class FieldWatch:
                     self._most[k, i], self._time[k, i] = values[worst], time
                     self._dof[k, i], self._value[k, i] = dofs[worst], here[worst]
 
+    def state(self) -> list[Any]:
+        """What was seen, as JSON can hold it; the same on all ranks; collective."""
+        return [
+            None if (one := self._farthest(k, i)) is None else list(astuple(one))
+            for k in range(4)
+            for i in range(len(self._dofs))
+        ]
+
+    def take_up(self, state: list[Any]) -> None:
+        """Take up what an earlier process has seen; without communication."""
+        for number, one in enumerate(state):
+            if one is not None:
+                most, time, value, limit, place, element = one
+                key = divmod(number, len(self._dofs))
+                self._earlier[key] = _Seen(most, time, value, limit, tuple(place), element)
+
     def ranges(self) -> tuple[FieldRange, ...]:
         """What was seen, the same on all ranks; nothing where no time was; collective."""
         found = []
@@ -104,6 +122,9 @@ class FieldWatch:
         """The largest of all ranks; collective."""
         comm = self._problem.space.mesh.comm
         most, rank = comm.allreduce((float(self._most[k, phase]), -comm.rank), op=MPI.MAX)
+        earlier = self._earlier.get((k, phase))
+        if earlier is not None and earlier.most >= most:
+            return earlier
         if most == -np.inf:
             return None
         seen = None

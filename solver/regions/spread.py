@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +90,14 @@ class SpreadWatch:
         comm.Allreduce(MPI.IN_PLACE, counts, op=MPI.SUM)
         found = [(-low, *_quantiles(count, -low, high), high) for count, (low, high) in zip(counts, ends, strict=True)]
         self._seen[time] = np.array(found) * problem.scales.concentration
+
+    def state(self) -> list[Any]:
+        """What was seen, as JSON can hold it; the same on all ranks."""
+        return [[time, rows.tolist()] for time, rows in self._seen.items()]
+
+    def take_up(self, state: list[Any]) -> None:
+        """Take up what an earlier process has seen."""
+        self._seen = {float(time): np.array(rows) for time, rows in state}
 
     def spreads(self) -> tuple[Array, dict[str, Spread]]:
         """Times (s), 0 among them, and the spread over each region."""

@@ -11,7 +11,9 @@ no rate of change at its start, where there may be none.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -19,6 +21,7 @@ from scipy.sparse import csr_array
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array
+from microlith.solver.keeping import Keeper, Standing
 from microlith.solver.options import FIELD_TOLERANCE
 from microlith.solver.steps.dense_output import DenseOutput, Recorded, latest_spread
 from microlith.solver.steps.dynamics import Dynamics
@@ -130,6 +133,18 @@ class _Budget:
         return max(scatter, drifts / max(allowed, ROUNDING))
 
 
+@dataclass(frozen=True)
+class _Within:
+    """Where the integration is within a stretch."""
+
+    s: float  # time from its start
+    h: float  # step to try next
+    early: float  # of the budget
+    since: list[float]
+    values: list[Array]
+    slopes: list[Array]
+
+
 class Integrator:
     """Integrates from 0 to 1; what is recorded are functionals of u, at the end of every step."""
 
@@ -144,6 +159,7 @@ class Integrator:
         tableau: Tableau = ESDIRK4,
         progress: Progress | None = None,
         seen: Seen | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         """Prepare.
 
@@ -157,10 +173,11 @@ class Integrator:
             tableau: The method.
             progress: Called with the number of steps and the time reached.
             seen: Called with the end of each step and the owned unknowns there.
+            keeper: Takes down where the integration is after each step.
         """
         self._dynamics, self._stepper, self._watch, self._extra = dynamics, stepper, watch, extra
         self._tolerance, self._max_steps = min(tolerance, LOOSEST), max_steps
-        self._tableau, self._progress, self._seen = tableau, progress, seen
+        self._tableau, self._progress, self._seen, self._keeper = tableau, progress, seen, keeper
         self._comm = dynamics.system.mass.comm.tompi4py()
         problem = dynamics.problem
         self._amount = problem.amount
@@ -199,12 +216,20 @@ class Integrator:
         self._stored_now = float(self._sums(self._amount[None], state.u)[0]) - problem.start_amount
         self._inflow_now = at_start - started
         self._note(0.0)
-        stretches: list[DenseOutput] = []
-        history: list[tuple[int, float]] = []
+        self._stretches = stretches = list[DenseOutput]()
+        self._history = history = list[tuple[int, float]]()
         fields = {0.0: state.u} if 0.0 in stops else {}
         wanted = sorted(float(t) for t in stops if t > 0)
+        known = None if self._keeper is None else self._keeper.standing()
+        if known is not None:
+            state = self._take_up(known, fields)
+        done = len(stretches)
         for number, (start, end) in enumerate(pairwise(cuts)):
-            if number > 0 and kinks[number - 1][1]:
+            if number < done:
+                continue
+            if number > done:
+                known = None
+            if number > 0 and known is None and kinks[number - 1][1]:
                 before = dynamics.moment(start, cuts[number - 1], start)
                 jumped = self._stepper.after_jump(state.u, before, dynamics.moment(start, start, end))
                 self._count(jumped - state.u, state.q, state.q, np.zeros(len(problem.fluxes)))
@@ -215,7 +240,7 @@ class Integrator:
             until = 0.5 * end + 0.5 * (number + 1) / (len(cuts) - 1)
             budget = _Budget(start, end, early, 0.5 * until * STEPS_SHARE * self._tolerance / self.sums.safety)
             inside = [t for t in wanted if start < t < end * (1 - 1e-12)]
-            stretch, state = self._stretch(budget, state, inside, fields, history)
+            stretch, state = self._stretch(budget, state, inside, fields, history, known)
             stretches.append(stretch)
             fields |= {t: state.u for t in wanted if abs(t - end) <= 1e-12 * end}
         ledger = Ledger(np.array(self._times), np.array(self._stored), np.array(self._inflow))
@@ -230,6 +255,7 @@ class Integrator:
         stops: list[float],
         fields: dict[float, Array],
         history: list[tuple[int, float]],
+        known: Standing | None,
     ) -> tuple[DenseOutput, State]:
         """Integrate from one kink to the next."""
         start, end = budget.start, budget.end
@@ -237,7 +263,13 @@ class Integrator:
         since, values = [s], [self._functionals(state.u)]
         slopes: list[Array] = []
         tableau = EULER
-        state = State(state.u, state.q, None, state.dq)
+        if known is None:
+            state = State(state.u, state.q, None, state.dq)
+        else:
+            tableau = self._tableau
+            s, h = (float(x) for x in known.numbers["at"])
+            budget = replace(budget, early=float(known.numbers["early"]))
+            since, values, slopes = (list(known.tables[name]) for name in ("since", "values", "slopes"))
         ends = [(stop, stop - start) for stop in (*stops, end)]
         while s < end - start:
             time, stop = next((t, x) for t, x in ends if x > s)
@@ -295,7 +327,72 @@ class Integrator:
             if tableau is EULER:
                 budget = budget.starting_with(length)
             tableau = self._tableau
+            if self._keeper is not None:
+                now = _Within(s, h, budget.early, since, values, slopes)
+                self._keeper.after_step(partial(self._standing, now, state, fields))
         return DenseOutput(start, end, np.array(since), np.array(values), np.array(slopes)), state
+
+    def _standing(self, now: "_Within", state: State, fields: dict[float, Array]) -> Standing:
+        """Where the integration is; collective."""
+        of_matrix, vectors, local = self._stepper.standing()
+        inflow = np.zeros(0) if state.inflow is None else self._comm.allreduce(state.inflow, op=MPI.SUM)
+        numbers: dict[str, Any] = {
+            "at": [now.s, now.h],
+            "early": now.early,
+            "worst": self.sums.worst,
+            "squares": self.sums.squares,
+            "counts": [self.steps, self.rejected, self.failures],
+            "history": self._history,
+            "ends": [[done.start, done.end] for done in self._stretches],
+            "fields": list(fields),
+            "stored": self._stored_now,
+            "matrix": of_matrix,
+        }
+        tables = {
+            "drift": self.sums.drift,
+            "times": np.array(self._times),
+            "stored": np.array(self._stored),
+            "inflow": np.array(self._inflow),
+            "inflow_now": self._inflow_now,
+            "inflow_of_state": inflow,
+        }
+        every = [*self._stretches, DenseOutput(0, 0, np.array(now.since), np.array(now.values), np.array(now.slopes))]
+        for number, one in enumerate(every):
+            end = "" if number == len(self._stretches) else f"{number}"
+            tables |= {f"since{end}": one.since, f"values{end}": one.values, f"slopes{end}": one.slopes}
+        assert state.du is not None
+        vectors = vectors | {"u": state.u, "du": state.du} | {f"field{i}": u for i, u in enumerate(fields.values())}
+        for i, (q, dq) in enumerate(zip(state.q, state.dq, strict=True)):
+            local = local | {f"q{i}": q, f"dq{i}": dq}
+        return Standing(numbers, vectors, tables, local)
+
+    def _take_up(self, known: Standing, fields: dict[float, Array]) -> State:
+        """Be where an earlier process was; collective."""
+        numbers, vectors, tables, local = known.numbers, known.vectors, known.tables, known.local
+        self.sums = replace(
+            self.sums, drift=tables["drift"], worst=float(numbers["worst"]), squares=float(numbers["squares"])
+        )
+        self.steps, self.rejected, self.failures = numbers["counts"]
+        self._history += [(int(solves), float(error)) for solves, error in numbers["history"]]
+        self._times = [float(time) for time in tables["times"]]
+        self._stored = [float(stored) for stored in tables["stored"]]
+        self._inflow[:] = list(tables["inflow"])
+        self._stored_now, self._inflow_now = float(numbers["stored"]), tables["inflow_now"]
+        self._stretches += [
+            DenseOutput(start, end, *(tables[f"{name}{i}"] for name in ("since", "values", "slopes")))
+            for i, (start, end) in enumerate(numbers["ends"])
+        ]
+        fields |= {float(time): vectors[f"field{i}"] for i, time in enumerate(numbers["fields"])}
+        self._stepper.take_up(numbers["matrix"], vectors, local)
+        filled = range(len(self._dynamics.uptakes))
+        inflow = tables["inflow_of_state"] * (1.0 if self._comm.rank == 0 else 0.0)
+        return State(
+            vectors["u"],
+            tuple(local[f"q{i}"] for i in filled),
+            vectors["du"],
+            tuple(local[f"dq{i}"] for i in filled),
+            inflow if len(inflow) else None,
+        )
 
     def _smooth(self, since: list[float], values: list[Array], slopes: list[Array]) -> float:
         """Growth of the step that interpolation between the latest steps allows."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from scipy.sparse import csr_array
 
 from microlith.imaging.typing import Array
+from microlith.solver.keeping import Keeper
 from microlith.solver.problem.problem import Problem
 from microlith.solver.steps.dense_output import Recorded
 from microlith.solver.steps.dynamics import Dynamics
@@ -72,6 +73,7 @@ def solve_stepwise(
     progress: Callable[[int, float], None] | None = None,
     tableau: Tableau | None = None,
     seen: Callable[[float, Array], None] | None = None,
+    keeper: Keeper | None = None,
 ) -> Stepped:
     """Integrate from 0 to 1; collective.
 
@@ -87,6 +89,7 @@ def solve_stepwise(
         progress: Called with the number of steps and the time reached.
         tableau: The method; by default one that suits the tolerance.
         seen: Called with the end of each step and the owned unknowns there.
+        keeper: Takes down where the integration is after each step.
 
     Raises:
         ArithmeticError: The steps became too short or too many.
@@ -94,7 +97,7 @@ def solve_stepwise(
     tableau = tableau or (ESDIRK4 if tolerance <= SECOND_ORDER else TRBDF2)
     dynamics = Dynamics(problem)
     stepper = Stepper(dynamics, StageMatrix(dynamics, method, NEWTON_INNER, tolerance))
-    integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress, seen)
+    integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress, seen, keeper)
     run = integrator.run(float(times[times > 0][0]), stops)
     used = stepper.matrix.solver
     stepper.destroy()

@@ -6,6 +6,7 @@ Anderson's mixing makes it converge well for longer.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,7 @@ class Stepper:
         self.dynamics, self.matrix = dynamics, matrix
         self._comm = dynamics.system.mass.comm.tompi4py()
         self._contraction = 0.0  # worst since the matrix was made
+        self._made: tuple[Array, Moment, float, tuple[Array, ...]] | None = None  # what the matrix was made of
 
     def rms(self, x: Array) -> float:
         """Root of the mean square over the domain, by M; collective."""
@@ -190,6 +192,7 @@ class Stepper:
 
     def _make(self, u: Array, moment: Moment, step: float, filled: tuple[Array, ...]) -> None:
         """Set up the solver of M + step ∂F/∂u at u."""
+        self._made = (u.copy(), moment, step, filled)
         try:
             self.matrix.make(u, moment, step, self._rates(u, filled, step))
         except ArithmeticError as error:
@@ -206,6 +209,29 @@ class Stepper:
         settled = u + project(system.mass, moved)
         self.dynamics.hold(settled, after)
         return settled
+
+    def standing(self) -> tuple[dict[str, Any], dict[str, Array], dict[str, Array]]:
+        """What the matrix was made of, and what it took: numbers, (owned,) vectors, arrays of this rank's facets."""
+        matrix, made = self.matrix, self._made
+        numbers: dict[str, Any] = {
+            "contraction": self._contraction,
+            "counts": [matrix.solves, matrix.set_ups, matrix.iterations],
+            "made": None,
+        }
+        if made is None or matrix.step == 0.0:
+            return numbers, {}, {}
+        u, moment, step, filled = made
+        numbers["made"] = [list(moment.held), list(moment.slopes), list(moment.coefficients), step]
+        return numbers, {"made": u}, {f"filled{i}": q for i, q in enumerate(filled)}
+
+    def take_up(self, numbers: dict[str, Any], vectors: dict[str, Array], local: dict[str, Array]) -> None:
+        """Make the matrix again as it was; collective."""
+        if numbers["made"] is not None:
+            held, slopes, coefficients, step = numbers["made"]
+            filled = tuple(local[f"filled{i}"] for i in range(len(self.dynamics.uptakes)))
+            self._make(vectors["made"], Moment(tuple(held), tuple(slopes), tuple(coefficients)), step, filled)
+        self._contraction = float(numbers["contraction"])
+        self.matrix.solves, self.matrix.set_ups, self.matrix.iterations = numbers["counts"]
 
     def destroy(self) -> None:
         """Free the factors."""

@@ -29,7 +29,7 @@ VARIED = """
 concentration = "500 mol/m^3"
 mass_transfer = { times = ["0 s", "5 s"], values = ["1e-8 m/s", "3e-8 m/s"], interpolation = "step" }
 """
-NONLINEAR = PHASES.replace('"2e-14 m^2/s"', '{ formula = "2e-14 * (1 + c / 1000)" }')
+NONLINEAR = PHASES.replace('"2e-14 m^2/s"', '{ expression = "D0 * (1 + c / c0)", D0 = "2e-14 m^2/s", c0 = "1 mol/L" }')
 
 
 class Killed(BaseException):
@@ -115,6 +115,29 @@ def test_a_signal_during_the_first_stages(tmp_path, monkeypatch):
             run(path, MPI.COMM_SELF)
     assert "before there was anything to keep" in ended.value.sentence
     assert [p.name for p in tmp_path.iterdir() if "results" in p.name] == []
+
+
+def test_step_by_step(tmp_path, monkeypatch):
+    """A law of the diffusivity and a sink that fills up: the same steps, matrices and curves; another end says so."""
+    moment = 20
+    sink = '[phases.particle]\nlabel = 2\nrole = "sink"\nuptake = { rate = "1e-7 m/s", capacity = "10 umol/m^2" }\n'
+    phases = NONLINEAR[: NONLINEAR.index("[phases.particle]")] + sink
+    more = OFTEN.replace("1 us", "1 h")
+    folders = [tmp_path / name for name in ("whole", "part")]
+    whole, part = (case_of(folder, MPI.COMM_SELF, more=more, phases=phases) for folder in folders)
+    with monkeypatch.context() as patch:
+        points = ending_at(patch, -1)
+        expected = run(whole, MPI.COMM_SELF)
+    with monkeypatch.context() as patch:
+        ending_at(patch, moment)
+        with pytest.raises(Stopped):
+            run(part, MPI.COMM_SELF)
+    with monkeypatch.context() as patch:
+        again = ending_at(patch, -1)
+        assert abs(run(part, MPI.COMM_SELF, resume=True) - expected).max() <= 1e-10 * 1000
+    assert again[0] < points[0] - moment + 8
+    told = [json.loads((folder / "results" / "summary.json").read_text()) for folder in folders]
+    assert told[0]["checks"] == told[1]["checks"]
 
 
 @pytest.mark.mpi

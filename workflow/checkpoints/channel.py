@@ -55,6 +55,16 @@ class Channel:
         self._reader: _Reader | None = None
         self._standing: Callable[[], Standing] | None = None
         self.failed = False
+        self._watches: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
+
+    def watches(self, state: Callable[[], Any], take_up: Callable[[Any], None]) -> None:
+        """Keep what looks at each step, too; without communication.
+
+        Args:
+            state: What it has seen, as JSON can hold it, the same on all ranks; collective.
+            take_up: Takes that up again.
+        """
+        self._watches.append((state, take_up))
 
     def begin(self, space: fem.FunctionSpace) -> None:
         """See `Keeper`."""
@@ -85,7 +95,11 @@ class Channel:
 
     def standing(self) -> Standing | None:
         """See `Keeper`."""
-        return None if self._reader is None else self._reader.standing()
+        found = None if self._reader is None else self._reader.standing()
+        if found is not None and self._reader is not None:
+            for (_, take_up), seen in zip(self._watches, self._reader.seen, strict=True):
+                take_up(seen)
+        return found
 
     def after_step(self, standing: Callable[[], Standing]) -> None:
         """See `Keeper`."""
@@ -106,6 +120,8 @@ class Channel:
                 "numbers": standing.numbers,
                 "vectors": sorted(standing.vectors),
                 "local": sorted(standing.local),
+                "tables": sorted(standing.tables),
+                "seen": [state() for state, _ in self._watches],
                 "file": f"{number}",
             }
         return about, parts
@@ -147,6 +163,7 @@ class Channel:
             arrays = {f"v:{k}": a for k, a in standing.vectors.items()} | {
                 f"l:{k}": a for k, a in standing.local.items()
             }
+            arrays |= {f"t:{k}": a for k, a in standing.tables.items()} if rank == 0 else {}
             np.savez(path, **arrays)  # type: ignore[arg-type]
             synced(path)
             parts.append(crc_of(path))
@@ -181,10 +198,12 @@ class _Reader:
         sources: list[tuple[Path, Path, int, Numbers, Numbers]],
         owned: int,
         alike: bool,
+        first: Path,
     ) -> None:
         """Of each earlier rank: files, unknowns there, and which of them are which of ours."""
         self._entries = [(str(k), float(x), tuple(n), bool(v)) for k, x, n, v in about["entries"]]
         self._about, self._sources, self._owned, self._alike = about, sources, owned, alike
+        self._first = first  # the file of rank 0 then
         self._next = self._vectors = 0
 
     def next(self, kind: str, key: float) -> Found | None:
@@ -205,6 +224,10 @@ class _Reader:
         self._vectors += 1
         return Found(numbers, found)
 
+    @property
+    def seen(self) -> list[Any]:
+        return list(self._about["standing"]["seen"])
+
     def standing(self) -> Standing | None:
         about = self._about["standing"]
         if about is None:
@@ -219,7 +242,9 @@ class _Reader:
                     vector[here] = file[f"v:{name}"][there]
                 if self._alike:
                     local = {name: file[f"l:{name}"] for name in about["local"]}
-        return Standing(about["numbers"], vectors, local)
+        with np.load(self._first, allow_pickle=False) as file:
+            tables = {name: file[f"t:{name}"] for name in about["tables"]}
+        return Standing(about["numbers"], vectors, tables, local)
 
 
 def _reader(
@@ -265,7 +290,7 @@ def _reader(
             raise _other_mesh()
         return None
     assert mapped is not None
-    return _Reader(about, mapped, len(mine.places), all_alike)
+    return _Reader(about, mapped, len(mine.places), all_alike, paths(0)[1])
 
 
 def _other_ranks(ranks: int) -> Exception:

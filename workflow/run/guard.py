@@ -159,6 +159,11 @@ class Guard:
         """Look at the owned unknowns at a time (s); collective."""
         self._between.see(time, owned)
 
+    @property
+    def watch(self) -> FieldWatch:
+        """What has looked at the fields on the way."""
+        return self._between
+
     def judged(self, transient: Transient, errors: Mapping[str, Array], *, in_space: bool) -> Verdict:
         """What is wrong with the solution; collective, the same on all ranks.
 

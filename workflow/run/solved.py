@@ -110,7 +110,11 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD, kept: Checkpoints |
     ready = assembled(meshed.case, meshed, stages)
     guard = Guard(ready)
     spread = SpreadWatch(ready.problem, ready.means)
-    transient = _integrated(ready, guard, spread, None if kept is None else kept.channel("run"))
+    channel = None if kept is None else kept.channel("run")
+    if channel is not None:
+        channel.watches(guard.watch.state, guard.watch.take_up)
+        channel.watches(spread.state, spread.take_up)
+    transient = _integrated(ready, guard, spread, channel)
     shown = shown_range(ready.problem, ready.case.physics, transient, ready.case.time.snapshots, comm)
     warnings = warnings_of(ready, transient, shown)
     for sentence in warnings:
