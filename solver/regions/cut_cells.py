@@ -7,6 +7,7 @@ are handed on at once, so that memory does not grow with their number.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +40,12 @@ def within_box(low: Array, high: Array) -> Cut:
     """Cut at an axis-parallel box [low, high], infinite where it is unbounded: exact."""
 
     def cut(corners: Array, values: Array) -> Iterator[Inside]:
-        least, most = corners.min(axis=1), corners.max(axis=1)
-        outside = np.any((most <= low) | (least >= high), axis=1)
-        whole = np.all((least >= low) & (most <= high), axis=1)
+        outside, whole = np.zeros(len(corners), bool), np.ones(len(corners), bool)
+        for axis in np.flatnonzero(np.isfinite(low) | np.isfinite(high)):
+            places = list(corners[:, :, axis].T)  # a reduction over the few corners of a cell takes ten times as long
+            least, most = reduce(np.minimum, places), reduce(np.maximum, places)
+            outside |= (most <= low[axis]) | (least >= high[axis])
+            whole &= (least >= low[axis]) & (most <= high[axis])
         left = np.flatnonzero(~outside & ~whole)
         yield wholes(np.flatnonzero(whole), corners)
         for cell, parts in _chunks(*_simplices(left, corners[left])):

@@ -55,6 +55,13 @@ class Cells:
         low, high = (np.stack(columns, axis=1) for columns in zip(*ends, strict=True))
         return low, high
 
+    @cached_property
+    def inverse_edges(self) -> Array:
+        """Inverses of the edges of each cell, (n, dim, dim): from places to coordinates of the reference cell."""
+        parts = range(0, len(self.nodes), CELLS)
+        found = [inverses(edges(self.points[self.nodes[i : i + CELLS]])) for i in parts]
+        return np.concatenate(found) if found else np.empty((0, *2 * self.points.shape[1:]))
+
     def within(self, bounds: Spans) -> Index:
         """Cells that may have a part within bounds along axes."""
         low, high = self.spans
@@ -82,9 +89,10 @@ class Cells:
 class Integrals:
     """∫ φ_i over a region, and its measure per phase, from the cells and parts of cells that fill it."""
 
-    def __init__(self, cells: Cells) -> None:
-        """Start with nothing."""
+    def __init__(self, cells: Cells, *, keep: bool = True) -> None:
+        """Start with nothing; `keep` what `parts` gives."""
         self._cells = cells
+        self._keep = keep
         self._whole: list[tuple[Index, Array]] = []  # cells and their measures
         self._cut: list[tuple[Index, Array, Array, Array]] = []  # cells, measures of parts, their means and corners
         self._element = cells.space.element.basix_element
@@ -105,7 +113,8 @@ class Integrals:
     def add_whole(self, cell: Index, corners: Array) -> None:
         """Take whole cells, with their corners (n, corners, dim)."""
         volume = measures(corners)
-        self._whole.append((cell, volume))
+        if self._keep:
+            self._whole.append((cell, volume))
         self._add(cell, volume, np.broadcast_to(self._of_whole, (len(cell), len(self._of_whole))))
 
     def add_parts(self, cell: Index, parts: Array) -> None:
@@ -114,7 +123,8 @@ class Integrals:
             return
         x = parts[:, :1] + np.einsum("qk,nkd->nqd", self._points, edges(parts))
         means, volume = np.einsum("nqi,q->ni", self._basis(cell, x), self._weights), measures(parts)
-        self._cut.append((cell, volume, means, self._reference(cell, parts)))
+        if self._keep:
+            self._cut.append((cell, volume, means, self._reference(cell, parts)))
         self._add(cell, volume, means)
 
     def add_points(self, cell: Index, x: Array, volume: Array) -> None:
@@ -129,9 +139,9 @@ class Integrals:
 
     def _reference(self, cell: Index, x: Array) -> Array:
         """Points (n, points, dim) of each cell in coordinates of the reference cell."""
-        parent = self._cells.corners(cell)
+        cells = self._cells
         # Rows of edges are edges, so a point of the reference cell times them is one of the cell.
-        return np.asarray(np.einsum("nqd,ndk->nqk", x - parent[:, :1], inverses(edges(parent))))
+        return np.asarray((x - cells.points[cells.nodes[cell, 0]][:, None]) @ cells.inverse_edges[cell])
 
     def parts(self) -> PartsOfCells:
         """What was taken, to look at the field there; without points, which only correct volumes."""

@@ -79,7 +79,7 @@ def _within(cells: Cells, axis: int, edges: Array, slab: int, wanted: Index) -> 
     if slab < len(edges) - 2:
         high[axis] = edges[slab + 1]
     cut = within_box(low, high)
-    integrals = Integrals(cells)
+    integrals = Integrals(cells, keep=False)
     for start in range(0, len(wanted), CELLS):
         chunk = wanted[start : start + CELLS]
         corners = cells.corners(chunk)
