@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         compare,
         converge,
         effective_diffusivity,
+        effective_diffusivity_tensor,
         export,
         load_case,
         mesh,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from microlith.imaging.errors import InputError
     from microlith.workflow.analysis.analysis import Analysis
     from microlith.workflow.comparison.comparison import Comparison
+    from microlith.workflow.studies.diffusivity_tensor import DiffusivityTensor
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
     from microlith.workflow.studies.study import Study
 
@@ -46,6 +48,7 @@ __all__ = [
     "Case",
     "Check",
     "Comparison",
+    "DiffusivityTensor",
     "EffectiveDiffusivity",
     "InputError",
     "MeshOfCase",
@@ -59,6 +62,7 @@ __all__ = [
     "compare",
     "converge",
     "effective_diffusivity",
+    "effective_diffusivity_tensor",
     "export",
     "load_case",
     "mesh",
@@ -72,6 +76,7 @@ _settle()  # before anything imports the libraries that it is about
 _ELSEWHERE = {
     "Comparison": "microlith.workflow.comparison.comparison",
     "Analysis": "microlith.workflow.analysis.analysis",
+    "DiffusivityTensor": "microlith.workflow.studies.diffusivity_tensor",
     "EffectiveDiffusivity": "microlith.workflow.studies.effective_diffusivity",
     "InputError": "microlith.imaging.errors",
     "Study": "microlith.workflow.studies.study",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from microlith.workflow.case.case import Case as CheckedCase
     from microlith.workflow.comparison.comparison import Comparison
     from microlith.workflow.run.solved import Solved
+    from microlith.workflow.studies.diffusivity_tensor import DiffusivityTensor
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
     from microlith.workflow.studies.study import Study
 
@@ -505,6 +506,36 @@ def effective_diffusivity(
     from microlith.workflow.studies import effective_diffusivity as studies
 
     return studies.effective_diffusivity(case._as(False), phase, axes, MPI.COMM_WORLD if comm is None else comm)
+
+
+def effective_diffusivity_tensor(
+    case: Case, phase: str | Sequence[str], comm: "Intracomm | None" = None
+) -> "DiffusivityTensor":
+    """The tensor of effective diffusivity of an image that repeats along all its axes; collective.
+
+    Args:
+        case: Image, phases and mesh of it count; [time] may be missing.
+        phase: Name of the phase; its role does not matter. Or names of several phases with diffusivities.
+        comm: The ranks that share the work; None: all.
+
+    Raises:
+        InputError: The case, its image or the phase is at fault, or opposite faces of the mesh do not match.
+
+    `relative` is D_eff / D_phase, x first, `values` D_eff in m²/s, `found.principal` principal values and axes.
+
+    >>> import numpy as np
+    >>> import microlith as ml
+    >>> labels = np.array([[1, 1, 0, 0], [1, 1, 0, 0]])
+    >>> tables = {"image": {"voxel_size": "10 nm"}, "mesh": {"method": "voxel"}}
+    >>> tables["phases"] = {"solid": {"label": 0, "role": "barrier"}, "liquid": {"label": 1, "role": "barrier"}}
+    >>> ml.effective_diffusivity_tensor(ml.case(tables, image=labels), "liquid").relative.round(3).tolist()
+    [[0.0, 0.0], [0.0, 0.5]]
+    """
+    from mpi4py import MPI
+
+    from microlith.workflow.studies import diffusivity_tensor as studies
+
+    return studies.diffusivity_tensor(case._as(False), phase, MPI.COMM_WORLD if comm is None else comm)
 
 
 def analyze(

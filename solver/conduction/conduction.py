@@ -110,12 +110,14 @@ def medium_conduction(
     """
     mesh = medium.mesh
     parts = components(mesh.mesh, medium.chosen, mesh.mesh.topology.dim - 1)
-    volumes = _volumes(mesh, parts)
-    conforming = _Problem(medium, ("Lagrange", degree), at_nodes(mesh, degree), options)
+    volumes = volumes_of(mesh, parts)
+    space = medium.space(fem.functionspace(mesh.mesh, ("Lagrange", degree)))
+    conforming = Problem(medium, space, degree, at_nodes(mesh, degree), options)
     simplices = mesh.mesh.topology.cell_type in (CellType.triangle, CellType.tetrahedron)
     other = None
     if bounds and simplices:
-        other = _Problem(medium, ("CR", 1), {"quadrature_degree": 1}, options)
+        space = medium.space(fem.functionspace(mesh.mesh, ("CR", 1)))
+        other = Problem(medium, space, 1, {"quadrature_degree": 1}, options)
     found = []
     for axis in axes:
         along = _along(axis, conforming, parts, volumes)
@@ -140,23 +142,33 @@ def _by_voxels(axis: str, medium: Medium, parts: Components, options: SolverOpti
     return conductance * mesh.extent[k] ** 2 / math.prod(mesh.extent)
 
 
-class _Problem:
+class Problem:
     """What is the same for all axes: the space, and forms with a coefficient of 0 where a cell does not conduct."""
 
     def __init__(
         self,
         medium: Medium,
-        element: tuple[str, int],
+        space: fem.FunctionSpace,
+        degree: int,
         at_interfaces: dict[str, str | int] | None,
         options: SolverOptions,
     ) -> None:
+        """Set the forms up; collective.
+
+        Args:
+            medium: What conducts.
+            space: Of the unknowns.
+            degree: Of its elements.
+            at_interfaces: Metadata of the quadrature at interfaces.
+            options: Choice of the linear solver.
+        """
         self.mesh, self.options = medium.mesh, options
-        self.space = medium.space(fem.functionspace(self.mesh.mesh, element))
-        self.degree = element[1]
+        self.space, self.degree = space, degree
         self.conducts = fem.Function(fem.functionspace(self.mesh.mesh, ("DG", 0)))
         self.c = fem.Function(self.space)
         u, v = ufl.TrialFunction(self.space), ufl.TestFunction(self.space)
-        coefficient = self.conducts * medium.coefficient()
+        self.coefficient = medium.coefficient()
+        coefficient = self.conducts * self.coefficient
         stiffness, rows = forms.diffusion(coefficient, u, v), forms.diffusion(coefficient, self.c, v)
         for exchange, interface in medium.interfaces(at_interfaces):
             stiffness += forms.exchange(exchange, u, v, interface)
@@ -189,7 +201,7 @@ class _Problem:
         return entries
 
 
-def _along(axis: str, problem: _Problem, parts: Components, volumes: Array) -> Conduction:
+def _along(axis: str, problem: Problem, parts: Components, volumes: Array) -> Conduction:
     mesh, comm = problem.mesh, problem.mesh.mesh.comm
     k = AXES.index(axis)
     length, section = mesh.extent[k], math.prod(mesh.extent) / mesh.extent[k]
@@ -230,7 +242,7 @@ def _along(axis: str, problem: _Problem, parts: Components, volumes: Array) -> C
     )
 
 
-def _solved(problem: _Problem, right: Array, held: NDArray[np.bool_], method: str, scale: float) -> tuple[Array, int]:
+def _solved(problem: Problem, right: Array, held: NDArray[np.bool_], method: str, scale: float) -> tuple[Array, int]:
     """Owned entries of K⁻¹ right with the held unknowns at 0, and the iterations of CG.
 
     Args:
@@ -246,12 +258,12 @@ def _solved(problem: _Problem, right: Array, held: NDArray[np.bool_], method: st
     matrix.zeroRowsColumnsLocal(fixed, 1.0)
     dim = problem.mesh.mesh.topology.dim
     multigrid = higher_degree(problem.space, fixed) if method == "cg" and dim == 3 and problem.degree > 1 else None
-    found = solved(matrix, right, method, scale, dim, problem.degree, multigrid)
+    (found,), iterations = solved(matrix, [right], method, scale, dim, problem.degree, multigrid)
     matrix.destroy()
-    return found
+    return found, iterations
 
 
-def _volumes(mesh: PhaseMesh, parts: Components) -> Array:
+def volumes_of(mesh: PhaseMesh, parts: Components) -> Array:
     """Volume of each part in mesh units, (parts,), the same on all ranks."""
     space = fem.functionspace(mesh.mesh, ("DG", 0))
     measured = fem.assemble_vector(fem.form(ufl.TestFunction(space) * ufl.dx)).array

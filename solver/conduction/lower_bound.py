@@ -67,7 +67,7 @@ def by_fluxes_of_voxels(
     np.add.at(right, number.array[mine[1]] - start, 1.0 / half[mine[1], axis])
     size = comm.allreduce(len(own))
     scale = np.sqrt(comm.allreduce(float((right).sum()), op=MPI.SUM))
-    u, _ = solved(matrix, right, choose_method(options.linear, dim, size), scale, dim, 1)
+    (u,), _ = solved(matrix, [right], choose_method(options.linear, dim, size), scale, dim, 1)
     matrix.destroy()
 
     potential = la.vector(cell_map, 1)

@@ -1,6 +1,6 @@
 """The linear equations of steady diffusion."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from petsc4py import PETSc
 
@@ -13,20 +13,20 @@ SOLVE_TOLERANCE = 1e-9
 
 def solved(
     matrix: PETSc.Mat,
-    right: Array,
+    rights: Sequence[Array],
     method: str,
     scale: float,
     dim: int,
     degree: int,
     multigrid: Callable[[PETSc.PC], None] | None = None,
-) -> tuple[Array, int]:
-    """Owned entries of K⁻¹ right, and the iterations of CG; collective.
+) -> tuple[list[Array], int]:
+    """Owned entries of K⁻¹ right for each right-hand side, and the iterations of CG in all; collective.
 
     Args:
         matrix: K, symmetric positive definite.
-        right: (owned,).
+        rights: Each (owned,).
         method: "mumps" or "cg".
-        scale: Energy norm of the solution, roughly; CG goes no further than is worth it.
+        scale: Energy norm of the solutions, roughly; CG goes no further than is worth it.
         dim: Of the space.
         degree: Of the elements.
         multigrid: Sets another preconditioner of CG up than BoomerAMG.
@@ -44,14 +44,19 @@ def solved(
     if method == "mumps":
         prepare_factors(ksp, dim)
     b, x = matrix.createVecLeft(), matrix.createVecRight()
-    b.array[:] = right
-    ksp.solve(b, x)
-    reason, iterations = ksp.getConvergedReason(), ksp.getIterationNumber()
-    solution = x.array_r.copy()
+    solutions, iterations, reason = [], 0, 0
+    for right in rights:
+        b.array[:] = right
+        ksp.solve(b, x)
+        reason = ksp.getConvergedReason()
+        if reason < 0:
+            break
+        iterations += ksp.getIterationNumber()
+        solutions.append(x.array_r.copy())
     if reason < 0:
         refuse_lack_of_memory(ksp)
     for held_by_petsc in (ksp, b, x):
         held_by_petsc.destroy()
     if reason < 0:
         raise ArithmeticError(f"the {method} solver of the steady diffusion gave up (PETSc reason {reason})")
-    return solution, iterations if method == "cg" else 0
+    return solutions, iterations if method == "cg" else 0

@@ -127,7 +127,7 @@ def broken(
     phase = np.zeros(len(cells), dtype=np.int32)
     phase[mesh.cell_tags.indices] = mesh.cell_tags.values
     dofs = copies.dof(cells, phase[:, None])
-    space = _space(plain, _index_map(plain.mesh.comm, size, ghost, owners), dofs)
+    space = space_of(plain, index_map_of(plain.mesh.comm, size, ghost, owners), dofs)
     return Broken(space, origin.astype(np.int32), lowest, copies)
 
 
@@ -186,14 +186,15 @@ def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.cumsum(counts) - counts
 
 
-def _index_map(comm: MPI.Intracomm, size: int, ghosts: NDArray[np.int64], owners: Indices) -> cpp.common.IndexMap:
+def index_map_of(comm: MPI.Intracomm, size: int, ghosts: NDArray[np.int64], owners: Indices) -> cpp.common.IndexMap:
+    """Index map of so many things of this rank and of ghosts, given by their global numbers and owners; collective."""
     try:
         return cpp.common.IndexMap(comm, size, ghosts, owners, TAG)
     except TypeError:  # DOLFINx 0.9
         return cpp.common.IndexMap(comm, size, ghosts, owners)
 
 
-def _space(plain: fem.FunctionSpace, index_map: cpp.common.IndexMap, dofs: Indices) -> fem.FunctionSpace:
+def space_of(plain: fem.FunctionSpace, index_map: cpp.common.IndexMap, dofs: Indices) -> fem.FunctionSpace:
     """The plain space with other degrees of freedom, (cells, dofs per cell)."""
     adjacency = graph.adjacencylist(dofs)
     adjacency = getattr(adjacency, "_cpp_object", adjacency)  # wrapped since DOLFINx 0.10

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microlith.imaging.axes import AXES
+from microlith.imaging.errors import InputError
 from microlith.workflow.commands.arguments import (
     Commands,
     add_case,
@@ -61,6 +62,11 @@ def add_deff(commands: Commands) -> None:
         help="the phase that conducts, whatever its role; repeatable: several with diffusivities conduct together",
     )
     parser.add_argument("--axis", choices=AXES, action="append", default=[], help="one axis (default: all; repeatable)")
+    parser.add_argument(
+        "--periodic",
+        action="store_true",
+        help="find the whole tensor, of the image repeated along all axes; on squares and cubes",
+    )
     add_output_file(parser, "write the figures to a file (.json)")
 
 
@@ -89,6 +95,11 @@ def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path]":
 def deff(options: argparse.Namespace, ranks: Ranks) -> None:
     """Find an effective diffusivity."""
     case = ranks.on_first(lambda: _ready_for_deff(options))
+    if options.periodic:
+        from microlith.workflow.studies.diffusivity_tensor import tensor
+
+        tensor(case, options.phase, options.output, show=not options.quiet)
+        return
     from microlith.workflow.studies.effective_diffusivity import deff
 
     deff(case, options.phase, tuple(dict.fromkeys(options.axis)), options.output, show=not options.quiet)
@@ -98,4 +109,6 @@ def _ready_for_deff(options: argparse.Namespace) -> "Case":
     from microlith.workflow.case.read import load_case
 
     check_output_file(options, (".json",))
+    if options.periodic and options.axis:
+        raise InputError("--axis and --periodic: the tensor is of all axes; leave one of the two out")
     return load_case(options.case, transient=False)

@@ -13,13 +13,10 @@ from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
 from microlith.solver.conduction.conduction import Conduction, medium_conduction
-from microlith.solver.conduction.medium import composite, one_phase
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
-from microlith.workflow.prepare.assemble import log_report
-from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named, mesh_of
 from microlith.workflow.results.json_file import versions, write_summary
-from microlith.workflow.schema.kinds import nearest
+from microlith.workflow.studies.conducting import meshed_phases, phase_index
 
 log = logging.getLogger(__name__)
 
@@ -39,18 +36,6 @@ CONVENTIONS = {
     "faces": "the concentration is 0 and 1 on the two outer faces themselves, at the outer sides of the first "
     "and last voxels, the length of the whole image apart; no flux through other outer faces",
 }
-
-
-def phase_index(case: Case, name: str) -> int:
-    """Index of the phase of that name.
-
-    Raises:
-        InputError: There is none.
-    """
-    names = [labels.name for labels in case.labels]
-    if name not in names:
-        raise InputError(f'--phase {name}: {case.path} has no phase "{name}"; {nearest(name, names, "phases")}')
-    return names.index(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,76 +124,34 @@ def effective_diffusivity(
     Raises:
         InputError: The case, its image, the phase or an axis is at fault.
     """
-    names = (phase,) if isinstance(phase, str) else tuple(dict.fromkeys(phase))
-    indices = tuple(phase_index(case, name) for name in names)
-    index = indices[0]
-    several = len(indices) > 1
-    if several:
-        _refuse_phases(case, indices)
     stages = Stages()
-    meshed = mesh_of(case, indices, stages, comm, check=False)
+    ready = meshed_phases(case, phase, stages, comm)
+    meshed, several = ready.meshed, len(ready.indices) > 1
     dim = meshed.volume.dim
     for axis in axes:
         if axis not in AXES[:dim]:
             raise InputError(f"--axis {axis}: {case.path}: the image is 2D and has the axes x and y only")
-    on_root(comm, log_report, meshed)
-    degree = _degree(case, meshed)
     with stages.stage("solve", "solving"):
-        with file_named(case):
-            medium = composite(meshed.mesh, case.physics, indices) if several else one_phase(meshed.mesh, index)
-        along = medium_conduction(medium, axes or AXES[:dim], degree, case.solver, bounds=True)
-    phase_physics = case.physics.phases[index]
+        along = medium_conduction(ready.medium, axes or AXES[:dim], ready.degree, case.solver, bounds=True)
+    phase_physics = case.physics.phases[ready.indices[0]]
     # What D_eff is told relative to: of several phases the first one's; of one that has axes or a law, nothing
     single = several or (phase_physics.law is None and phase_physics.anisotropy is None)
     found = EffectiveDiffusivity(
         case=case,
-        phases=names,
+        phases=ready.names,
         bulk=phase_physics.diffusivity if single else None,
         in_phase=phase_physics.effective_diffusivity if single else None,
         model=f"porosity {phase_physics.porosity:g}, model {phase_physics.effective_model}",
         along=along,
         method=meshed.method,
-        degree=degree,
+        degree=ready.degree,
         cells=meshed.cells,
         ranks=comm.size,
         seconds=stages.timings,
     )
     if comm.rank == 0:
-        _tell_limits(found, indices)
+        _tell_limits(found, ready.indices)
     return found
-
-
-def _degree(case: Case, meshed: Meshed) -> int:
-    """Degree of the elements: 2 on a lattice where the case does not say, as that is the cheapest way to an error.
-
-    The pore between spheres of a face-centred cube that overlap by 5 % has a tortuosity factor of 1.906; 50 voxels
-    along an edge give 1.863 at degree 1 and 1.909 at degree 2 for 1.7 times the time, 100 voxels 1.890 and 1.906.
-    Cubes have edges that the field is singular at: degree 2 does little there.
-    """
-    if case.degree is None and meshed.method == "lattice":
-        return 2
-    return degree_of(case, meshed.volume.dim)
-
-
-def _refuse_phases(case: Case, indices: Sequence[int]) -> None:
-    """Refuse phases that can't conduct together.
-
-    Raises:
-        InputError: One of them has no diffusivity, or one that depends on the concentration.
-    """
-    for index in indices:
-        physics = case.physics.phases[index]
-        where = f"--phase {physics.name}: {case.path}: [phases.{physics.name}]"
-        if physics.law is not None:
-            raise InputError(
-                f"{where}: the diffusivity depends on the concentration, and phases conduct together with constant "
-                "ones only; expected a single value, such as that at the concentration you ask about"
-            )
-        if not physics.effective_diffusivity:
-            raise InputError(
-                f"{where} has no diffusivity, and phases that conduct together each need one; expected "
-                'role = "transport" and diffusivity = "...", or leave the phase out: it is then impermeable'
-            )
 
 
 def _tell_limits(found: EffectiveDiffusivity, indices: Sequence[int]) -> None:

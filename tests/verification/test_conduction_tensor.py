@@ -1,0 +1,121 @@
+"""The tensor of an image that comes again and again: exact cases, symmetry, and shifts that change nothing."""
+
+import numpy as np
+import pytest
+from made_meshes import COMM, voxels_as_cells
+
+from mpi4py import MPI
+
+from microlith.meshing.distribution.in_place import mesh_in_place
+from microlith.solver.conduction.conduction import conduction
+from microlith.solver.conduction.medium import composite, one_phase
+from microlith.solver.conduction.tensor import conduction_tensor, winding
+from microlith.solver.options import SolverOptions
+from microlith.solver.physics.phases import PhasePhysics, Physics, Role
+
+EFFECTIVE = {"term": "effective diffusivity", "of": "effective diffusivity"}
+SHAPES = {2: "quadrilateral", 3: "hexahedron"}
+
+
+def voxels(labels, solved=(1,), comm=COMM):
+    """Squares or cubes, parted where they touch at corners or edges only, dealt out to the ranks in short runs."""
+    image_mesh = voxels_as_cells(labels, ("a", "b"), SHAPES[labels.ndim], comm, lambda cell: cell // 5 % comm.size)
+    return mesh_in_place(image_mesh, list(solved), comm)
+
+
+def tensor(labels, degree=1, comm=COMM, **options):
+    return conduction_tensor(one_phase(voxels(labels, comm=comm), 1), degree, SolverOptions(**options))
+
+
+def noise(shape, share=0.7):
+    """Voxels that come again along all axes without any symmetry, with many contacts of no width."""
+    return (np.random.default_rng(5).random(shape) < share).astype(int)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("shape", [(9, 10), (5, 6, 7)])
+@pytest.mark.parametrize("linear", ["mumps", "cg"])
+def test_shifts_change_nothing(shape, linear):
+    """Catches nodes that are joined across faces where the phase only touches itself at an edge."""
+    image = noise(shape)
+    found = tensor(image, linear=linear)
+    shifted = tensor(np.roll(image, range(2, 2 + len(shape)), range(len(shape))), linear=linear)
+    assert found.values == pytest.approx(found.values.T)
+    assert np.abs(shifted.values - found.values).max() < 1e-7
+    assert shifted.connected == pytest.approx(found.connected)
+    assert np.abs(found.values - np.diag(found.values.diagonal())).max() > 1e-3
+    assert (np.linalg.eigvalsh(found.values) > 0.05).all()
+    alone = tensor(image, comm=MPI.COMM_SELF)
+    assert np.abs(found.values - alone.values).max() < 1e-7
+    assert found.unknowns == alone.unknowns
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("degree", [1, 2])
+def test_symmetric_images_conduct_as_with_sealed_sides(degree):
+    """An image that is its own mirror image: the fluxes of both problems are the same."""
+    away = np.indices((6, 6, 6)) + 0.5 - 3
+    image = (np.linalg.norm(away, axis=0) > 2.3).astype(int)
+    sealed = conduction(voxels(image), 1, "xyz", degree, SolverOptions())
+    found = tensor(np.roll(image, (3, 1, 2), (0, 1, 2)), degree)
+    assert found.values.diagonal() == pytest.approx([along.relative for along in sealed], rel=1e-7)
+    assert np.abs(found.values - np.diag(found.values.diagonal())).max() < 1e-7
+    assert tensor(image, degree).unmatched.max() == 0.0
+    assert 0.1 < found.unmatched.max() < 2 * found.inside.max()
+
+
+@pytest.mark.mpi
+def test_layers_of_two_phases(verified):
+    """Along the layers the mean of the diffusivities, across them the harmonic one."""
+    labels = np.tile(np.repeat([0, 1, 0], [2, 3, 1]), (4, 1))
+    phases = tuple(
+        PhasePhysics(name, Role.TRANSPORT, effective_diffusivity=d) for name, d in (("a", 1e-14), ("b", 5e-14))
+    )
+    found = conduction_tensor(composite(voxels(labels, (0, 1)), Physics(phases), (0, 1)), 1, SolverOptions())
+    exact = np.diag([1 / (0.5 + 0.5 / 5), 3.0])
+    verified(
+        **EFFECTIVE,
+        against="layers of two phases, repeated: harmonic and arithmetic mean",
+        dim=2,
+        cells="squares",
+        degree=1,
+        error=float(np.abs(found.values - exact).max()),
+    )
+    assert found.values == pytest.approx(exact, rel=1e-8)
+    assert found.principal[0] == pytest.approx([3.0, 1 / 0.6], rel=1e-8)
+    assert found.principal[1] == pytest.approx(np.array([[0, 1], [1, 0]]))
+
+
+@pytest.mark.mpi
+def test_channels_at_45_degrees():
+    """Steps of pixels lead down to the right for ever: they conduct along them, and across them nothing."""
+    y, x = np.indices((6, 6))
+    found = tensor(((x + y) % 6 < 3).astype(int), degree=2)
+    (first, second), axes = found.principal
+    assert first > 0.2
+    assert second == pytest.approx(0.0, abs=1e-8)
+    assert axes[0] == pytest.approx([0.5**0.5, -(0.5**0.5)]) or axes[0] == pytest.approx([-(0.5**0.5), 0.5**0.5])
+    assert found.values[0, 0] == pytest.approx(found.values[1, 1])
+
+
+@pytest.mark.mpi
+def test_what_does_not_go_on_conducts_nothing():
+    """Corners only; an island that crosses the faces; a channel along one axis."""
+    for labels in (np.indices((4, 4)).sum(0) % 2, np.roll(np.pad(np.ones((2, 2), int), 1), (2, 2), (0, 1))):
+        found = tensor(labels)
+        assert (found.values == 0).all()
+        assert (found.connected, found.method) == (0.0, "none")
+    channel = np.zeros((4, 4), int)
+    channel[1] = 1
+    channel[3, :2] = 1
+    found = tensor(channel)
+    assert found.values == pytest.approx(np.diag([0.25, 0.0]), rel=1e-8)
+    assert found.values[1].max() == 0.0
+    assert found.connected == pytest.approx(2 / 3)
+    assert found.unmatched[0] == pytest.approx(1 / 3)
+
+
+def test_winding():
+    """By hand: part 0 meets itself along z; 1 and 2 lead to each other and back; 3 leads to 4 and no further."""
+    found = winding(5, [(0, 0, 2), (1, 2, 0), (2, 1, 1), (3, 4, 0)], 3)
+    assert found.astype(int).tolist() == [[0, 0, 1], [1, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0]]

@@ -1,0 +1,95 @@
+"""The phases of a case that conduct, meshed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.collective import on_root
+from microlith.solver.conduction.medium import Medium, composite, one_phase
+from microlith.workflow.case.case import Case
+from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.assemble import log_report
+from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named, mesh_of
+from microlith.workflow.schema.kinds import nearest
+
+
+@dataclass(frozen=True, eq=False)
+class Conducting:
+    """Phases of a case, meshed, and what they conduct."""
+
+    names: tuple[str, ...]
+    indices: tuple[int, ...]
+    meshed: Meshed
+    medium: Medium
+    degree: int  # of the elements
+
+
+def meshed_phases(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm) -> Conducting:
+    """Mesh the phases that conduct; collective.
+
+    Args:
+        case: Image, phases and mesh of it count.
+        phase: Name of a phase, or names of several that conduct together.
+        stages: Takes the times.
+        comm: The ranks that share the mesh.
+
+    Raises:
+        InputError: The case, its image or a phase is at fault.
+    """
+    names = (phase,) if isinstance(phase, str) else tuple(dict.fromkeys(phase))
+    indices = tuple(phase_index(case, name) for name in names)
+    several = len(indices) > 1
+    if several:
+        _refuse_phases(case, indices)
+    meshed = mesh_of(case, indices, stages, comm, check=False)
+    on_root(comm, log_report, meshed)
+    with file_named(case):
+        medium = composite(meshed.mesh, case.physics, indices) if several else one_phase(meshed.mesh, indices[0])
+    return Conducting(names, indices, meshed, medium, _degree(case, meshed))
+
+
+def phase_index(case: Case, name: str) -> int:
+    """Index of the phase of that name.
+
+    Raises:
+        InputError: There is none.
+    """
+    names = [labels.name for labels in case.labels]
+    if name not in names:
+        raise InputError(f'--phase {name}: {case.path} has no phase "{name}"; {nearest(name, names, "phases")}')
+    return names.index(name)
+
+
+def _degree(case: Case, meshed: Meshed) -> int:
+    """Degree of the elements: 2 on a lattice where the case does not say, as that is the cheapest way to an error.
+
+    The pore between spheres of a face-centred cube that overlap by 5 % has a tortuosity factor of 1.906; 50 voxels
+    along an edge give 1.863 at degree 1 and 1.909 at degree 2 for 1.7 times the time, 100 voxels 1.890 and 1.906.
+    Cubes have edges that the field is singular at: degree 2 does little there.
+    """
+    if case.degree is None and meshed.method == "lattice":
+        return 2
+    return degree_of(case, meshed.volume.dim)
+
+
+def _refuse_phases(case: Case, indices: Sequence[int]) -> None:
+    """Refuse phases that can't conduct together.
+
+    Raises:
+        InputError: One of them has no diffusivity, or one that depends on the concentration.
+    """
+    for index in indices:
+        physics = case.physics.phases[index]
+        where = f"--phase {physics.name}: {case.path}: [phases.{physics.name}]"
+        if physics.law is not None:
+            raise InputError(
+                f"{where}: the diffusivity depends on the concentration, and phases conduct together with constant "
+                "ones only; expected a single value, such as that at the concentration you ask about"
+            )
+        if not physics.effective_diffusivity:
+            raise InputError(
+                f"{where} has no diffusivity, and phases that conduct together each need one; expected "
+                'role = "transport" and diffusivity = "...", or leave the phase out: it is then impermeable'
+            )
