@@ -321,6 +321,8 @@ def _curves(problem: Problem, means: Mapping[str, RegionMean], times: Array, fou
     """Curves of the regions, mol/m^3, the first of the functionals found."""
     values = found.values(np.divide(times, problem.scales.time)) * problem.scales.concentration
     # At time 0 the concentration is what the case says, not its projection, which knows the held surfaces already.
+    if problem.start_values is not None:
+        return {name: values[i] for i, name in enumerate(means)}
     at_start = [mean.phase_shares @ problem.start_of_phase for mean in means.values()]
     values[: len(means), times == 0.0] = np.reshape(at_start, (-1, 1)) * problem.scales.concentration
     return {name: values[i] for i, name in enumerate(means)}

@@ -100,7 +100,9 @@ class _Part:
         self._times = times
         there = np.flatnonzero(present)
         phases = [physics.phases[i] for i in there]
-        self._start = np.array([p.initial / scale / problem.factors[i] for p, i in zip(phases, there, strict=True)])
+        ends = [(p.initial, p.initial if p.initial_least is None else p.initial_least) for p in phases]
+        self._start = (np.array(ends) / scale / problem.factors[there][:, None]).ravel()
+        self._even = all(low == high for low, high in ends)
         pairs = [(conditions[i], float(problem.factors[phase])) for i, phase in np.argwhere(touched)]
         self._conditions = [condition for condition, _ in pairs]
         self._levels = [c.concentration.scaled(1.0, scale * k) for c, k in pairs if c.concentration is not None]
@@ -137,7 +139,7 @@ class _Part:
         """Whether it starts even, and no coefficient changes."""
         even = bool(np.allclose(self._start, self._start[0], rtol=EVEN, atol=0.0))
         changing = (c.coefficient is not None and not c.coefficient.is_constant for c in self._conditions)
-        return even and not any(changing)
+        return self._even and even and not any(changing)
 
     def _goes(self, sign: float) -> bool:
         """Whether all that acts, times the sign, is at least what there is at the start, and never falls."""

@@ -36,7 +36,8 @@ class PhasePhysics:
     law: DiffusivityLaw | None = None  # bulk D of c; None: constant
     effective_factor: float = 1.0  # D_eff per bulk D
     porosity: float = 1.0  # of a transport phase
-    initial: float = 0.0  # mol/m^3, of a transport phase
+    initial: float = 0.0  # mol/m^3, of a transport phase; where it starts uneven the largest,
+    initial_least: float | None = None  # and the least; None: it starts even
     decay: float = 0.0  # 1/s, of a transport phase: rate constant k of a loss in its pores, ε k c per volume
     effective_model: str = "none"  # what gave effective_diffusivity, in words
 

@@ -1,5 +1,6 @@
 """From a tagged mesh and its physics to M u' + K u = b, with c = κ u in each phase."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,8 @@ from microlith.solver.problem.surface_fluxes import (
 from microlith.solver.problem.system import LinearSystem, Load, without_held
 from microlith.solver.problem.transport import transport
 
+Start = Callable[[Display], Array]  # concentration at the local dofs of the space it is shown on, mol/m^3; collective
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -50,6 +53,9 @@ class Problem:
     fluxes: tuple[SurfaceFlux, ...]  # through each surface where lithium enters or leaves, and by decay in each phase
     start_picture: Array  # (local dofs of display.space) initial concentration, as given (not projected)
     nonlinear: NonlinearTerms  # what else there is in the equations; nothing where they are linear
+    # (local dofs of display.space) initial concentration as it was given, where phases do not start even: then
+    # start_of_phase is the largest in each; None: they do
+    start_values: Array | None = None
 
     @property
     def space(self) -> fem.FunctionSpace:
@@ -86,7 +92,9 @@ class Problem:
         return max(self.reference_of(phase_shares), float(np.abs(curve).max(initial=0.0)))
 
 
-def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float, *, at_corners: bool = False) -> Problem:
+def build(
+    mesh: PhaseMesh, physics: Physics, degree: int, end: float, *, at_corners: bool = False, start: Start | None = None
+) -> Problem:
     """Assemble the transient problem; collective.
 
     Args:
@@ -96,6 +104,7 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float, *, at_corn
         end: Length of the run in seconds: the unit of time.
         at_corners: Whether storage and diffusion are integrated by their values at the corners of the cells, for
             degree 1: on squares and cubes these are finite differences.
+        start: Gives the concentration at the start; None: each phase has its own. Collective.
 
     Raises:
         InputError: Partitions between phases contradict each other.
@@ -109,8 +118,11 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float, *, at_corn
     capacity = per_phase(mesh, [e * k for e, k in zip(porosity, on.factors, strict=True)])
     mass = matrix_like(stiffness, forms.storage(capacity, on.trial, on.test, on.dx))  # both have the same entries
     start_of_phase = np.array([phase.initial / on.scales.concentration for phase in physics.phases])
-    start = forms.storage(per_phase(mesh, porosity), per_phase(mesh, list(start_of_phase)), on.test, on.dx)
-    start_amount = vector_of(start)
+    given = None if start is None else fem.Function(display.space)
+    if given is not None and start is not None:
+        given.x.array[:] = start(display) / on.scales.concentration
+    even = per_phase(mesh, list(start_of_phase)) if given is None else given
+    start_amount = vector_of(forms.storage(per_phase(mesh, porosity), even, on.test, on.dx))
     amount = matrix_times(mass, np.ones_like(start_amount))
 
     sides = list(zip(boundaries, sides_of(on, boundaries), strict=True))
@@ -127,6 +139,12 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float, *, at_corn
     transfers = transfers_of(on, boundaries, loads)
     fluxes = with_given(fluxes, loads, mesh.mesh.comm)
     parts = parts_of(on.space, mesh, links)
+    held_at_start = _held_at_start(loads, on.owned)
+    picture = display.start(mesh, start_of_phase, held_at_start)
+    values = None if given is None else given.x.array.copy()
+    if values is not None:
+        fixed = display.concentration(held_at_start)
+        picture = np.where(np.isnan(fixed), values, fixed)
     system = without_held(mass, stiffness, taken, tuple(loads), transfers, start_amount, parts)
     return Problem(
         discretization=on,
@@ -136,7 +154,8 @@ def build(mesh: PhaseMesh, physics: Physics, degree: int, end: float, *, at_corn
         start_amount=float(mesh.mesh.comm.allreduce(start_amount.sum(), op=MPI.SUM)),
         start_of_phase=start_of_phase,
         fluxes=tuple(fluxes),
-        start_picture=display.start(mesh, start_of_phase, _held_at_start(loads, on.owned)),
+        start_picture=picture,
+        start_values=values,
         nonlinear=nonlinear_terms(on, physics, boundaries, stiffness),
     )
 

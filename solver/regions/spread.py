@@ -67,7 +67,7 @@ class SpreadWatch:
 
     def look(self, time: float, owned: Array) -> None:
         """Look at the owned unknowns at a time (s), however near to another; collective."""
-        if time == 0.0 or time in self._seen:
+        if (time == 0.0 and self._problem.start_values is None) or time in self._seen:
             return
         problem, comm = self._problem, self._problem.space.mesh.comm
         vector = la.vector(problem.space.dofmap.index_map, 1)
@@ -102,11 +102,15 @@ class SpreadWatch:
     def spreads(self) -> tuple[Array, dict[str, Spread]]:
         """Times (s), 0 among them, and the spread over each region."""
         problem = self._problem
-        times = np.array([0.0, *sorted(self._seen)])
+        if problem.start_values is not None:
+            self.look(0.0, problem.system.initial)
+        later = sorted(time for time in self._seen if time > 0)
+        times = np.array([0.0, *later])
         found = {}
         for i, (name, mean) in enumerate(self._means.items()):
             start = _of_phases(problem.start_of_phase * problem.scales.concentration, mean.phase_shares)
-            rows = np.array([start, *(self._seen[time][i] for time in sorted(self._seen))])
+            start = self._seen[0.0][i] if 0.0 in self._seen else start
+            rows = np.array([start, *(self._seen[time][i] for time in later)])
             found[name] = Spread(rows[:, 0], rows[:, -1], rows[:, 1:-1].T)
         return times, found
 

@@ -34,6 +34,14 @@ class AnalysisOptions:
 
 
 @dataclass(frozen=True)
+class InitialState:
+    """An earlier result whose concentration is that at the start."""
+
+    folder: str  # absolute
+    time: float | None  # s, of a snapshot; None: the last
+
+
+@dataclass(frozen=True)
 class Case:
     """The case file as understood."""
 
@@ -49,4 +57,5 @@ class Case:
     regions: dict[str, Shape]  # name -> shape; one LabelRegion entry in the file may give several, NAME_LABEL
     pictures: PictureOptions = field(default_factory=PictureOptions)
     analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
+    initial: InitialState | None = None  # None: each phase starts even
     checkpoint: float | None = None  # s between checkpoints of a run; None: only when a signal asks it to end

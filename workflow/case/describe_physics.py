@@ -104,7 +104,7 @@ def phase_text(phase: PhasePhysics) -> str:
             return f"sink, uptake {phase.uptake:g} m/s{end}"
         case "transport":
             decay = f", decays at {phase.decay:g} 1/s" if phase.decay else ""
-            return f"transport, {_diffusivity_text(phase)}, starts at {phase.initial:g} mol/m^3{decay}"
+            return f"transport, {_diffusivity_text(phase)}, {_start_text(phase)}{decay}"
     return "barrier"
 
 
@@ -165,3 +165,9 @@ def _diffusivity_text(phase: PhasePhysics) -> str:
         case DiffusivityExpression() as expression:
             law = f"D = {expression.text}"
     return f"D_eff of c at most {effective} ({law}; {model})"
+
+
+def _start_text(phase: PhasePhysics) -> str:
+    if phase.initial_least is None:
+        return f"starts at {phase.initial:g} mol/m^3"
+    return f"starts as in the result, from {phase.initial_least:g} to {phase.initial:g} mol/m^3"

@@ -9,13 +9,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from microlith.imaging.errors import Faults
+from microlith.imaging.errors import Faults, printable
 from microlith.imaging.options import ImageSource, MeshOptions, RawLayout
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.analysis import analysis_options
-from microlith.workflow.case.case import Case
+from microlith.workflow.case.case import Case, InitialState
 from microlith.workflow.case.files import file_path, image_path
 from microlith.workflow.case.labels import phase_labels
 from microlith.workflow.case.physics import (
@@ -83,6 +83,9 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         pictures = picture_options(raw["pictures"], roles, at.child("pictures", section=True))
     with faults.gathered():
         analysis = analysis_options(raw["analysis"], list(roles), path.parent, at.child("analysis", section=True))
+    initial = None
+    with faults.gathered():
+        initial = _initial(raw, path.parent, at)
     faults.tell()
     return Case(
         path=path.absolute(),
@@ -97,6 +100,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         regions=regions or {name: WholePhase(name) for name, role in roles.items() if role is Role.TRANSPORT},
         pictures=pictures,
         analysis=analysis,
+        initial=initial,
         checkpoint=raw["run"].get("checkpoint"),
     )
 
@@ -104,7 +108,8 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
 def _physics(raw: dict[str, Any], transient: bool, at: Place) -> Physics:
     physics = physics_of(raw, at)
     if transient:
-        check_drive(physics, at)
+        if "initial" not in raw:  # then what is there evens out
+            check_drive(physics, at)
         check_periods(raw, raw["time"]["end"], at)
     return physics
 
@@ -145,6 +150,21 @@ def image_source(raw: dict[str, Any], folder: Path, at: Place, image: NDArray[An
 
 
 # --- mesh and time ---
+
+
+def _initial(raw: dict[str, Any], folder: Path, at: Place) -> InitialState | None:
+    if "initial" not in raw:
+        return None
+    place = at.child("initial.from")
+    given = [name for name, phase in raw["phases"].items() if phase.get("initial", 0.0) != 0.0]
+    if given:
+        raise at.child("initial").error(f"[phases.{given[0]}] has an initial concentration as well; remove one of them")
+    name = raw["initial"]["from"]
+    # As other files, relative to the case file; results are also known by where the command ran.
+    for path in (folder / Path(name).expanduser(), Path(name)):
+        if (path / "fields.vtkhdf").is_file():
+            return InitialState(str(path.absolute()), raw["initial"].get("time"))
+    raise place.error(f'there is no "{printable(name)}/fields.vtkhdf"; name the folder of a result with snapshots')
 
 
 def _mesh(raw: dict[str, Any], phases: list[str], folder: Path, at: Place) -> MeshOptions:

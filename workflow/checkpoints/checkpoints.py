@@ -408,5 +408,7 @@ def fingerprints(case: Case) -> dict[str, str]:
                 path = case.path.parent / os.path.expanduser(str(name))
                 if name is not None and path.is_file():
                     total.update(str(crc_of(path).crc).encode())
+        if key == "initial" and case.initial is not None:
+            total.update(str(crc_of(Path(case.initial.folder) / "fields.vtkhdf").crc).encode())
         found[key] = total.hexdigest()
     return found

@@ -24,6 +24,7 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.fidelity import fidelity_lines, print_fidelity
 from microlith.workflow.prepare.first_time import with_first
+from microlith.workflow.prepare.initial import start_of
 from microlith.workflow.prepare.interfaces import interface_warnings
 from microlith.workflow.prepare.measured_regions import measured_regions
 from microlith.workflow.prepare.meshed import (
@@ -168,7 +169,7 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
     degree = degree_of(case, dim)
     case = replace(case, degree=degree, mesh=replace(case.mesh, method=meshed.method))
     with stages.stage("assembly", "assembling"), file_named(case):
-        problem = build(mesh, case.physics, degree, case.time.end)
+        problem = build(mesh, case.physics, degree, case.time.end, start=start_of(case, mesh))
         case, meshed = _with_first_time(case, meshed, problem)
     with stages.stage("regions", "measuring regions"):
         regions = measured_regions(case, meshed, problem)
@@ -182,6 +183,11 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
             if mean.solved_share < 0.999 and not shapes[name].is_surface:
                 log.info("region %s: %.1f %% of it is solved for", name, 100 * mean.solved_share)
         apart = islands(problem.discretization, problem.system.parts, case.physics)
+        if case.initial is not None:  # what they settle at is not told by the largest concentrations
+            none = tuple(np.nan for _ in case.physics.phases)
+            apart = tuple(
+                replace(one, initial=none[: len(one.phases)], settles=none[: len(one.phases)]) for one in apart
+            )
     for sentence in interface_warnings(problem, mesh, case.physics):
         log.warning("%s", sentence)
     for island in apart[:5]:
@@ -211,6 +217,8 @@ def _told(island: Island, dim: int) -> str:
         kept = "the lithium in it decays"
     elif island.is_even:
         kept = "it keeps its initial concentration"
+    elif np.isnan(island.settles).any():
+        kept = "it keeps its lithium, which evens out"
     else:
         evens = [f"{c:.4g} mol/m^3 in {name}" for c, name in zip(island.settles, island.phases, strict=True)]
         kept = f"it keeps its lithium, which evens out to {' and '.join(evens)}"

@@ -120,7 +120,7 @@ def _check_feeding(case: Case, neighbours: Adjacency, solved: Flags, sources: Fl
             of = "no transport phase" if face.phases is None else f"none of {', '.join(face.phases)}"
             idle.append(f"{table.child(name, section=True)}: {of} touches this face")
     feeding = len(idle) < len(physics.faces) or neighbours.touch(sources, solved) or driven_from_within(physics)
-    if not feeding:
+    if not feeding and case.initial is None:
         raise at.child("phases", section=True).error(
             "no pixel of a transport phase touches a source or a face with a condition, so nothing would happen; "
             "check labels and roles"

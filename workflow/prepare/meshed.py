@@ -21,6 +21,7 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.checks import check_against_volume
 from microlith.workflow.prepare.connectivity import as_loaded, with_connectivity
+from microlith.workflow.prepare.initial import with_initial
 from microlith.workflow.prepare.label_images import check_labels
 from microlith.workflow.prepare.stored_mesh import (
     stored_coarser_mesh,
@@ -151,6 +152,8 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage
     _warn([f"{case.path}: {sentence}" for sentence in volume.origin.warnings], comm)
     if check:
         case, volume = with_connectivity(case, volume, comm)
+    if check:
+        case = with_initial(case, comm)
     image = whole_on_root(volume, comm) if volume.dim == 2 else None
     if check:
         warnings = check_against_volume(case, volume, comm)

@@ -246,7 +246,9 @@ def particle_tables(
     unheld = np.full(len(problem.system.initial), np.nan)
     for moment in snapshots:
         if moment == 0.0:  # pictures show the held surfaces then, and so a step within the elements there
-            values = problem.display.start(mesh, problem.start_of_phase, unheld) * reference
+            given = problem.start_values
+            values = problem.display.start(mesh, problem.start_of_phase, unheld) if given is None else given
+            values = values * reference
         else:
             values = transient.concentration(moment)
         for of_region, region in zip(states, surfaces.regions, strict=True):

@@ -38,7 +38,7 @@ def shown_range(
         comm: The ranks.
     """
     scale = problem.scales.concentration
-    low = min([0.0, *(phase.initial for phase in physics.phases)])
+    low = min([0.0, *(phase.initial for phase in physics.phases)])  # none is below zero
     high = scale * float(problem.factors.max())
     given = [face.flux if face.flux is not None else face.current_density for face in physics.faces.values()]
     fluxes = [course_of(flux) for flux in given if flux is not None]

@@ -310,6 +310,27 @@ CASE = Table(
             required=True,
         ),
         Key("mesh", MESH, "The mesh.", default={}),
+        Key(
+            "initial",
+            Table(
+                'a table such as { from = "results/x", time = "100 s" }',
+                (
+                    Key(
+                        "from",
+                        Text('the folder of a result, such as "results/x"'),
+                        "Folder of the result, relative to the case file or to where the command runs.",
+                        required=True,
+                    ),
+                    Key(
+                        "time",
+                        Quantity(TIME, sign="not negative"),
+                        "Of one of its snapshots; the last if left out.",
+                    ),
+                ),
+            ),
+            "Concentration at the start: a snapshot of an earlier result of the same image, on any mesh; if left out "
+            "each phase starts with its own `initial`.",
+        ),
         Key("time", TIME_TABLE, "Times of the run.", required=True),
         Key(
             "regions",

@@ -108,5 +108,7 @@ def read_hdf5(path: Path, what: "Callable[[h5py.Group], Any]", kind: str = "fiel
     try:
         with h5py.File(path) as file:
             return what(file["VTKHDF"])
+    except InputError:
+        raise
     except (OSError, KeyError, IndexError, ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError) as error:
         raise InputError(f"{path}: can't be read as the {kind} of a run ({error}); run the case again") from error

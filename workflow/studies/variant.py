@@ -20,6 +20,7 @@ from microlith.solver.problem.problem import Problem, build
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
+from microlith.workflow.prepare.initial import start_of
 from microlith.workflow.prepare.measured_regions import measured_regions
 from microlith.workflow.prepare.meshed import Meshed, coarser_mesh, degree_of, file_named
 from microlith.workflow.results.particle_curves import ParticleCurves, particle_curves
@@ -140,7 +141,9 @@ def solved_variant(
             meshed = replace(meshed, mesh=_mesh(meshed, case, variant, comm), image_mesh=None)
         say("assembling")
         degree, at_corners = degree_of(case, meshed.volume.dim), variant.at_corners
-        problem = build(meshed.mesh, case.physics, degree, case.time.end, at_corners=at_corners)
+        problem = build(
+            meshed.mesh, case.physics, degree, case.time.end, at_corners=at_corners, start=start_of(case, meshed.mesh)
+        )
     measured = measured_regions(case, meshed, problem)
     means, surfaces = measured.means, measured.surfaces if particles else None
     for name, mean in means.items():

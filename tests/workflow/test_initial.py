@@ -1,0 +1,87 @@
+"""Runs that start from a snapshot of an earlier one: on its mesh, on another, on any number of ranks."""
+
+import numpy as np
+import pytest
+from made_cases import MESH, PHASES, curves, run_case, write_case
+
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.collective import on_first_rank
+from microlith.workflow.case.read import load_case
+from microlith.workflow.prepare import assemble
+
+COMM = MPI.COMM_WORLD
+FIRST = '\n[time]\nend = "4 s"\nsnapshots = ["1 s", "2 s"]\ntolerance = 1e-6\n'
+THEN = '\n[time]\nend = "2 s"\ntimes = ["1 s", "2 s"]\nsnapshots = []\ntolerance = 1e-6\n'
+WHOLE = '\n[time]\nend = "4 s"\ntimes = ["3 s", "4 s"]\nsnapshots = []\ntolerance = 1e-6\n'
+JUMP = """
+[[interfaces]]
+between = ["sei", "particle"]
+partition = 3.0
+"""
+TWO = PHASES.replace('role = "barrier"', 'role = "transport"\ndiffusivity = "1e-14 m^2/s"')
+
+
+def at_start(time):
+    return f'\ninitial = {{ from = "../first/results", time = "{time}" }}\n'
+
+
+def case_of(folder, comm=COMM, start="", **changes):
+    def write():
+        path = write_case(folder, **{"mesh": MESH + "estimate = false\n", **changes})
+        path.write_text(start + path.read_text())
+        return path
+
+    return on_first_rank(comm, write)
+
+
+def first_of(folder, **changes):
+    return run_case(case_of(folder / "first", time=FIRST, **changes))
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("jump", [False, True])
+def test_goes_on_as_the_whole_run(tmp_path_factory, jump):
+    """2 s and then 2 s more are 4 s, also where the concentration jumps between phases."""
+    folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("start"))
+    changes = {"phases": TWO, "more": JUMP} if jump else {}
+    first_of(folder, **changes)
+    whole = curves(run_case(case_of(folder / "whole", time=WHOLE, **changes)))
+    then = curves(run_case(case_of(folder / "then", time=THEN, start=at_start("2 s"), **changes)))
+    for name in ("left", "deep"):
+        assert abs(whole[name] - then[name]).max() < 1e-5 * 1000, name
+
+
+def test_on_another_mesh(tmp_path):
+    """As far off as the two meshes are from each other."""
+    first_of(tmp_path)
+    whole = curves(run_case(case_of(tmp_path / "whole", time=WHOLE), comm=MPI.COMM_SELF))
+    mesh = MESH.replace("15 nm", "20 nm").replace("60 nm", "40 nm") + "estimate = false\n"
+    then = curves(run_case(case_of(tmp_path / "then", time=THEN, mesh=mesh, start=at_start("2 s"))))
+    for name in ("left", "deep"):
+        assert abs(whole[name] - then[name]).max() < 2e-3 * 1000, name
+
+
+def test_refused(tmp_path):
+    first_of(tmp_path)
+    for change, words in (
+        ({"start": at_start("3 s")}, "has snapshots at 1 s, 2 s, none at 3 s"),
+        ({"start": at_start("2 s"), "phases": TWO}, "has no concentration in particle"),
+        ({"start": at_start("2 s"), "voxel": "11 nm"}, "an image of another size"),
+        ({"start": at_start("2 s").replace("first", "none")}, "there is no"),
+        ({"start": at_start("2 s"), "phases": PHASES.replace("porosity", 'initial = "1 mol/L"\nporosity')}, "as well"),
+    ):
+        with pytest.raises(InputError) as error:
+            assemble.prepared(load_case(case_of(tmp_path / "other", time=THEN, regions="", **change)), MPI.COMM_SELF)
+        assert words in str(error.value)
+        assert len(error.value.sentences) == 1
+
+
+def test_nothing_has_to_feed_it(tmp_path):
+    """What is there evens out: the mean stays, to rounding."""
+    first_of(tmp_path)
+    closed = PHASES.replace('role = "source"\nconcentration = "1000 mol/m^3"', 'role = "barrier"')
+    then = curves(run_case(case_of(tmp_path / "then", time=THEN, regions="", phases=closed, start=at_start("1 s"))))
+    assert then["sei"][0] > 10
+    assert np.ptp(then["sei"]) < 1e-6 * then["sei"][0]

@@ -1,0 +1,166 @@
+"""The concentration at the start, from a snapshot of an earlier result, on the same mesh or on another."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError, listed
+from microlith.imaging.parallel.collective import on_first_rank, together
+from microlith.imaging.typing import Array, Flags
+from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.solver.interfaces.concentration import Display
+from microlith.solver.problem.problem import Start
+from microlith.workflow.case.case import Case
+from microlith.workflow.storage.hdf5 import check_mesh, read_hdf5
+
+if TYPE_CHECKING:
+    import h5py
+
+FILE = "fields.vtkhdf"  # of a result
+MICROMETRE = 1e-6
+SAME_TIME = 1e-6  # relative difference up to which two times are one: summaries and case files round them
+MARGIN = 0.1  # of a rank's own box: cells of the result that far around it are kept
+
+
+def with_initial(case: Case, comm: MPI.Intracomm) -> Case:
+    """The case with the least and the largest concentration in each phase at the start; collective.
+
+    Raises:
+        InputError: The result can't be read, or has no such snapshot or phase.
+    """
+    if case.initial is None:
+        return case
+    ranges = on_first_rank(comm, lambda: read_hdf5(_path(case), partial(_ranges, case)))
+    missing = [case.physics.phases[i].name for i in case.physics.solved if case.physics.phases[i].name not in ranges]
+    if missing:
+        raise InputError(
+            f"{case.path}: initial.from: {_path(case)} has no concentration in {listed(missing)}: it was not solved "
+            "for there; take a result that solved for the same phases"
+        )
+    phases = tuple(
+        replace(phase, initial=ranges[phase.name][1], initial_least=ranges[phase.name][0])
+        if i in case.physics.solved
+        else phase
+        for i, phase in enumerate(case.physics.phases)
+    )
+    return replace(case, physics=replace(case.physics, phases=phases))
+
+
+def start_of(case: Case, mesh: PhaseMesh) -> Start | None:
+    """What gives the concentration at the start on a mesh; None where each phase starts even."""
+    return None if case.initial is None else partial(_values, case, mesh)
+
+
+def _path(case: Case) -> Path:
+    assert case.initial is not None
+    return Path(case.initial.folder) / FILE
+
+
+def _step(case: Case, root: "h5py.Group") -> int:
+    assert case.initial is not None
+    times, wanted = root["Steps/Values"][:], case.initial.time
+    if wanted is None:
+        return len(times) - 1
+    found = np.flatnonzero(np.abs(times - wanted) <= SAME_TIME * max(abs(wanted), 1e-300))
+    if not len(found):
+        known = listed([f"{time:g} s" for time in times])
+        raise InputError(f"{case.path}: initial.time: {_path(case)} has snapshots at {known}, none at {wanted:g} s")
+    return int(found[0])
+
+
+def _nodes(root: "h5py.Group") -> tuple[Any, Any, list[str]]:
+    """Nodes of each cell, its phase, and the names of the phases."""
+    phase = root["CellData/phase"]
+    nodes = root["Connectivity"][:].reshape(len(phase), -1)
+    names = [str(name) for name in phase.attrs["names"]]
+    check_mesh(root["Points"][:], nodes, phase[:], names)
+    return nodes, phase[:], names
+
+
+def _concentration(case: Case, root: "h5py.Group") -> Array:
+    count, step = len(root["Points"]), _step(case, root)
+    found = root["PointData/concentration"][step * count : (step + 1) * count]
+    if len(found) != count or not np.isfinite(found).all():
+        raise ValueError("a concentration is missing or no number")
+    return np.asarray(found, dtype=np.float64)
+
+
+def _ranges(case: Case, root: "h5py.Group") -> dict[str, tuple[float, float]]:
+    nodes, phase, names = _nodes(root)
+    c = _concentration(case, root)
+    of_cells = c[nodes]
+    return {
+        name: (float(of_cells[phase == i].min()), float(of_cells[phase == i].max()))
+        for i, name in enumerate(names)
+        if (phase == i).any()
+    }
+
+
+def _values(case: Case, mesh: PhaseMesh, display: Display) -> Array:
+    """Concentration at the local dofs of the space that concentrations are shown on, mol/m^3; collective."""
+    return together(mesh.mesh.comm, lambda: _interpolated(case, mesh, display))
+
+
+def _interpolated(case: Case, mesh: PhaseMesh, display: Display) -> Array:
+    space = display.space
+    x = space.tabulate_dof_coordinates() * (mesh.unit / MICROMETRE)
+    phase = np.zeros(len(x), np.int32)
+    if display.phase is None:  # where phases meet the concentration is one
+        phase[space.dofmap.list[mesh.cell_tags.indices]] = mesh.cell_tags.values[:, None]
+    else:
+        phase[:] = display.phase
+    if not len(x):
+        return np.zeros(0)
+    found = np.zeros(len(x))
+
+    def read(root: "h5py.Group") -> None:
+        extent = np.array(root.parent["facets"].attrs["extent_m"]) if "facets" in root.parent else None
+        own = np.array(mesh.extent) * mesh.unit
+        if extent is None or len(extent) != len(own) or np.abs(extent - own).max() > 1e-6 * own.max():
+            raise InputError(
+                f"{case.path}: initial.from: {_path(case)} is of an image of another size; take a result "
+                "of the same image"
+            )
+        nodes, of_cells, names = _nodes(root)
+        points, c, kind = root["Points"][:], _concentration(case, root), int(root["Types"][0])
+        for index in np.unique(phase):
+            here, name = phase == index, mesh.names[index]
+            there = of_cells == names.index(name)
+            there[there] = _near(points, nodes[there], x[here])
+            found[here] = _sampled(points, c, nodes[there], kind, x[here])
+
+    read_hdf5(_path(case), read)
+    return found
+
+
+def _near(points: Array, nodes: Any, x: Array) -> Flags:
+    """Which cells are within the box of some places, or just around it."""
+    low, high = x.min(axis=0), x.max(axis=0)
+    margin = MARGIN * (high - low).max()
+    corners = points[nodes]
+    near = (corners.min(axis=1) <= high + margin) & (corners.max(axis=1) >= low - margin)
+    return np.asarray(near.all(axis=1)) if near.all(axis=1).any() else np.ones(len(nodes), bool)
+
+
+def _sampled(points: Array, c: Array, nodes: Any, kind: int, x: Array) -> Array:
+    """Field of some cells at places: within a cell by its own functions, elsewhere that of the nearest node."""
+    import pyvista
+    from scipy.spatial import cKDTree
+
+    used, rows = np.unique(nodes, return_inverse=True)
+    cells = np.column_stack([np.full(len(nodes), nodes.shape[1]), rows.reshape(nodes.shape)])
+    grid = pyvista.UnstructuredGrid(cells.ravel(), np.full(len(nodes), kind, np.uint8), points[used])
+    grid.point_data["c"] = c[used]
+    distance, nearest = cKDTree(points[used]).query(x)
+    found = c[used][nearest]
+    between = np.flatnonzero(distance > 1e-9 * np.abs(points).max())  # on a node it has the node's own value
+    if len(between):
+        sampled = pyvista.PolyData(x[between]).sample(grid)
+        inside = sampled.point_data["vtkValidPointMask"].astype(bool)
+        found[between[inside]] = np.asarray(sampled.point_data["c"])[inside]
+    return np.asarray(found, dtype=np.float64)
