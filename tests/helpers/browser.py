@@ -18,7 +18,7 @@ ARGUMENTS = (
         "--no-first-run",
         "--disable-background-networking",
         "--disable-component-update",
-        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ),
 )
 

@@ -49,7 +49,7 @@ ROOMS = (
         "workflow/results",
         "workflow/checkpoints",
     ),
-    *("workflow/rendering", "workflow/pictures", "workflow/viewer", "workflow/export", "workflow/report"),
+    *("workflow/rendering", "workflow/pictures", "workflow/report", "workflow/viewer", "workflow/export"),
     *("workflow/studies", "workflow/run"),
     *(
         "workflow/measurements",

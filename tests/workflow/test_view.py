@@ -23,6 +23,7 @@ from microlith.workflow.results.read import load_results
 from microlith.workflow.viewer import movie, window as viewing
 from microlith.workflow.viewer.controls import Controls
 from microlith.workflow.viewer.scene import Show
+from microlith.workflow.viewer.serve import drawn, point_curve
 from microlith.workflow.viewer.window import ViewRequest, view
 
 NAMES = ("pore", "left", "right")
@@ -95,6 +96,28 @@ def test_cut_phases_and_snapshots(tmp_path, plotter, shape, degree):
     assert show.surfaces[2].bounds == pytest.approx((2, 4, 0, 1, 0, 2))
     show.switch(1, True)
     assert show.surfaces[1].bounds == pytest.approx((0, 2, 0, 1, 0, 2))
+
+
+def test_what_a_browser_asks_for(tmp_path, plotter):
+    """Turned, cut, zoomed and set back in 3D; times between snapshots are linear; a point's curve is that of its x."""
+    show = Show(load_results(results(tmp_path)), "concentration", plotter, 0)
+    first = drawn(show, {})
+    asked = ({"turn": "60,20"}, {"cut": "x", "depth": "0.3"}, {"zoom": "1.5"}, {"time": "2.5"}, {"phase1": "0"})
+    pictures = [first, *(drawn(show, one) for one in asked)]
+    assert all(one != other for one, other in pairwise(pictures))
+    drawn(show, {"home": "1", "cut": "", "time": "0", "phase1": "1"})
+    assert drawn(show, {}) != pictures[-1]
+    show.go_to_time(2.5)
+    for surface in show.surfaces.values():
+        assert np.allclose(surface.point_data["concentration"], 2.5 + surface.points[:, 0])
+    show.go_to_time(99.0)
+    assert show.step == 2
+    found = point_curve(show, {"x": "0.45", "y": "0.5"})
+    (series,) = found["series"]
+    assert np.allclose(np.subtract(series["y"], series["y"][0]), TIMES)
+    assert point_curve(show, {"x": "0.001", "y": "0.999"}) is None
+    with pytest.raises(ValueError, match="there is no phase 7"):
+        drawn(show, {"phase7": "1"})
 
 
 def colours_of(picture):
@@ -187,7 +210,7 @@ def test_no_folder_at_all(tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({}, r"there is no display to open a window on; ask for --screenshot FILE.png or --movie FILE.gif"),
+        ({}, r"there is no display to open a window on; ask for --serve, --screenshot FILE.png or --movie FILE.gif"),
         ({"screenshot": "a.jpg"}, r"a.jpg: expected a file name ending in .png"),
         ({"movie": "a.avi"}, r"a.avi: expected a file name ending in .gif or .mp4"),
         ({"movie": "none/a.gif"}, "there is no folder .*none; make it, or name another"),

@@ -16,11 +16,16 @@ EXPORTS = (".vtu", ".xdmf", ".vtp", ".stl", ".glb", ".tif", ".nrrd", ".msh", ".i
 
 def add_view(commands: Commands) -> None:
     """Declare `view`."""
-    text = "show the results of a run in a window, or as a picture or a movie"
+    text = "show the results of a run in a window or a browser, or as a picture or a movie"
     parser = commands.add("view", view, text, parallel=True)
     parser.add_argument("results", metavar="RESULTS", type=Path, help="folder that a run wrote")
     parser.add_argument("--screenshot", metavar="FILE", type=Path, help="write a picture (.png), without a window")
     parser.add_argument("--movie", metavar="FILE", type=Path, help="write all snapshots (.gif, .mp4), without a window")
+    parser.add_argument("--serve", action="store_true", help="show it in a browser: prints the address to open")
+    parser.add_argument("--port", metavar="N", type=int, default=0, help="of --serve (default: a free one)")
+    parser.add_argument(
+        "--host", metavar="NAME", default="127.0.0.1", help="interface for --serve (default: %(default)s, this machine)"
+    )
     parser.add_argument(
         "--variable", choices=VARIABLES, default=VARIABLES[0], help="what to colour (default: %(default)s)"
     )
@@ -36,7 +41,10 @@ def view(options: argparse.Namespace, ranks: Ranks) -> None:
     from microlith.workflow.viewer.window import ViewRequest, view  # on all ranks: MPI and PETSc start on all together
 
     phases = None if options.show is None else tuple(options.show)
-    asked = ViewRequest(options.variable, options.time, options.screenshot, options.movie, options.force, phases)
+    asked = ViewRequest(
+        *(options.variable, options.time, options.screenshot, options.movie, options.force, phases),
+        *(options.serve, options.host, options.port),
+    )
     ranks.on_first(lambda: view(options.results, asked))
 
 

@@ -166,5 +166,6 @@
     draw();
   }
 
+  window.drawChart = chart;
   document.querySelectorAll(".chart").forEach(chart);
 })();

@@ -137,12 +137,27 @@ class Show:
     def go_to(self, step: int) -> None:
         """Show another snapshot."""
         self.step = step
-        values = self.results.concentration(step)
+        self._show_values(self.results.concentration(step), float(self.results.times[step]))
+
+    def go_to_time(self, time: float) -> None:
+        """Show the concentration at any time (s), linear between the snapshots; outside of them the nearest."""
+        times = self.results.times
+        after = int(np.clip(np.searchsorted(times, time), 0, len(times) - 1))
+        before = max(after - 1, 0)
+        time = float(np.clip(time, times[0], times[-1]))
+        self.step = before if time - times[before] < times[after] - time else after
+        values = self.results.concentration(after)
+        if time < times[after]:
+            share = (time - times[before]) / (times[after] - times[before])
+            values = (1.0 - share) * self.results.concentration(before) + share * values
+        self._show_values(values, time)
+
+    def _show_values(self, values: Array, seconds: float) -> None:
         for grid in self._grids.values():
             grid.point_data["concentration"] = values[grid.point_data["row"]]
         for phase in self.shown:
             self._draw(phase)
-        time = said_time(float(self.results.times[step]))
+        time = said_time(seconds)
         heading = self.results.title if self.variable == "phase" else f"{self.results.title}\n  t = {time}"
         size = round(0.75 * self._letters)
         self.plotter.add_text(f"\n  {heading}", position="upper_left", font_size=size, color="black", name="heading")

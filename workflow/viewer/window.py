@@ -42,6 +42,9 @@ class ViewRequest:
     movie: Path | None = None
     force: bool = False  # overwrites files
     show: tuple[str, ...] | None = None  # phases; None: all but sources
+    serve: bool = False  # in a browser
+    host: str = "127.0.0.1"  # interface to listen on
+    port: int = 0  # 0: a free one
 
 
 def view(folder: Path, asked: ViewRequest) -> None:
@@ -54,12 +57,14 @@ def view(folder: Path, asked: ViewRequest) -> None:
     results = load_results(folder)
     step = _step(results.times, asked.time)
     files = asked.screenshot is not None or asked.movie is not None
-    if not files and not _has_display():
-        raise InputError("there is no display to open a window on; ask for --screenshot FILE.png or --movie FILE.gif")
-    if files:
+    if not files and not asked.serve and not _has_display():
+        raise InputError(
+            "there is no display to open a window on; ask for --serve, --screenshot FILE.png or --movie FILE.gif"
+        )
+    if files or asked.serve:
         os.environ.update(rendering_environment(os.environ))  # before VTK is loaded
         _check_rendering()
-        _off_screen(results, look_of(folder, results, asked.show), asked, step)
+        (_served if asked.serve else _off_screen)(results, look_of(folder, results, asked.show), asked, step)
     else:
         _in_window(results, look_of(folder, results, asked.show), asked, step)
 
@@ -84,6 +89,10 @@ def look_of(folder: Path, results: Results, phases: tuple[str, ...] | None) -> L
 
 
 def _check_files(asked: ViewRequest) -> None:
+    if asked.serve and (asked.screenshot is not None or asked.movie is not None):
+        raise InputError("--serve shows results in a browser; leave it out, or --screenshot and --movie")
+    if not 0 <= asked.port < 1 << 16:
+        raise InputError(f"--port {asked.port}: expected a number from 0 (any free port) to 65535")
     for option, path, endings in (("--screenshot", asked.screenshot, PICTURES), ("--movie", asked.movie, MOVIES)):
         if path is None:
             continue
@@ -167,6 +176,20 @@ def _save(picture: Picture, path: Path, title: str) -> None:
     about.add_text("Software", "microlith")
     with whole_file(path) as temporary:
         Image.fromarray(picture).save(temporary, format="PNG", pnginfo=about)
+
+
+def _served(results: Results, look: Look, asked: ViewRequest, step: int) -> None:
+    import pyvista
+
+    from microlith.workflow.viewer import serve
+
+    _silence()
+    plotter = pyvista.Plotter(off_screen=True, window_size=serve.SIZE, lighting="none")
+    show = Show(results, asked.variable, plotter, step, look)
+    try:
+        serve.serve(show, asked.host, asked.port)
+    finally:
+        plotter.close()
 
 
 # --- in a window ---
