@@ -18,8 +18,8 @@ from microlith.solver.regions.parts import PartsOfCells
 
 QUANTILES = (0.05, 0.95)
 BINS = 2000  # of the histogram from the least to the largest concentration, between which quantiles are linear
-# Cells of a region, over all ranks, up to which each is looked at in the points of quadrature of a degree: on many
-# cells few points say as much
+# Cells of a region and parts of cells, over all ranks, up to which each is looked at in the points of quadrature of a
+# degree: on many of them few points say as much
 POINTS = ((3_000, 10), (30_000, 4), (200_000, 2))
 SPACING = 0.02  # of the decade or of the time since, between times that are looked at
 
@@ -52,7 +52,8 @@ class SpreadWatch:
         tags[mesh.cell_tags.indices] = mesh.cell_tags.values
         self._factor = None if problem.discretization.has_one_factor else problem.factors[tags]
         comm = space.mesh.comm
-        counts = comm.allreduce(np.array([0, *(len(_parts(mean).cell) for mean in means.values())]))[1:]
+        looked_at = [len(_parts(mean).cell) + len(_parts(mean).cut) for mean in means.values()]
+        counts = comm.allreduce(np.array([0, *looked_at]))[1:]
         element = space.element.basix_element
         self._degrees = [_degree(int(count)) for count in counts]
         self._points = {degree: _points(element, degree) for degree in set(self._degrees)}
