@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         load_case,
         mesh,
         open_results,
+        report,
         run,
         segment,
     )
@@ -67,6 +68,7 @@ __all__ = [
     "load_case",
     "mesh",
     "open_results",
+    "report",
     "run",
     "segment",
 ]

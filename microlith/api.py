@@ -477,6 +477,24 @@ def export(folder: str | Path, path: str | Path, time: float | None = None, phas
     exports.export(Path(folder), Path(path), time, phases=phases)
 
 
+def report(folder: str | Path) -> str:
+    """The report of what a run, an analysis or a study of convergence left in a folder: HTML that needs nothing else.
+
+    Args:
+        folder: The results.
+
+    Raises:
+        InputError: There are no such results, or they can't be read.
+
+    >>> import microlith as ml
+    >>> ml.report(slab).startswith("<!DOCTYPE html>")
+    True
+    """
+    from microlith.workflow.report.of_folder import folder_page
+
+    return folder_page(Path(folder))[0].html()
+
+
 def effective_diffusivity(
     case: Case, phase: str | Sequence[str], axes: Sequence[str] = (), comm: "Intracomm | None" = None
 ) -> "EffectiveDiffusivity":

@@ -50,7 +50,7 @@ def test_examples_run(name, monkeypatch, tmp_path):
     for part in name.split("."):
         thing = getattr(thing, part)
     slab = tmp_path / "slab"
-    if name in ("open_results", "export", "compare"):
+    if name in ("open_results", "export", "report", "compare"):
         ml.run(ml.load_case("cases/slab/case.toml").with_({"mesh.estimate": False}), slab)
     (example,) = doctest.DocTestFinder(recurse=False).find(thing, name, globs={"slab": slab})
     assert example.examples, f"{name} has no example"

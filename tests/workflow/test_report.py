@@ -52,6 +52,21 @@ def test_summary_of_another_kind_is_refused(results, tmp_path):
         run_page(tmp_path)
 
 
+def test_analysis_and_convergence_have_one_too(results, tmp_path):
+    """From what `analyze` and `converge` leave in folders of their own."""
+    case = results.parent.parent / "case.toml" if (results.parent.parent / "case.toml").is_file() else None
+    path = str(case or next(results.parent.glob("**/case.toml")))
+    for command, shown in (("analyze", "volume_fraction.sei"), ("converge", "Error in space")):
+        folder = tmp_path / command
+        assert main(["-q", command, path, "-o", str(folder)]) == 0
+        assert main(["-q", "report", str(folder)]) == 0
+        page = (folder / "report.html").read_text(encoding="utf-8")
+        assert shown in page
+        assert HOSTILE not in page
+        assert page.count('class="chart"') > 0
+        assert page.count("data:image/png;base64,") == len(list(folder.glob("*.png")))
+
+
 def test_browser_draws_the_curves(results, tmp_path):
     """Curves with bands; zooming changes the axis, pointing reads off, and nothing of the title is run."""
     from selenium.webdriver import ActionChains

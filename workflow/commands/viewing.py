@@ -50,9 +50,9 @@ def view(options: argparse.Namespace, ranks: Ranks) -> None:
 
 def add_report(commands: Commands) -> None:
     """Declare `report`."""
-    text = "write the report of a run again: one page for a browser that needs nothing else"
+    text = "write the report of a run, an analysis or a study of convergence: one page for a browser"
     parser = commands.add("report", report, text, parallel=True)
-    parser.add_argument("results", metavar="RESULTS", type=Path, help="folder that a run wrote")
+    parser.add_argument("results", metavar="RESULTS", type=Path, help="folder that run, analyze or converge wrote")
     parser.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="page to write (.html; default: RESULTS/report.html)"
     )
@@ -62,13 +62,14 @@ def add_report(commands: Commands) -> None:
 def report(options: argparse.Namespace, ranks: Ranks) -> None:
     """Write the report of a run again; the first rank does."""
     from microlith.imaging.writing import write_text
-    from microlith.workflow.report.of_run import run_page
+    from microlith.workflow.report.of_folder import folder_page
     from microlith.workflow.results.folder import REPORT, added_files
 
     def write() -> None:
-        text = run_page(options.results).html()
+        page, writer = folder_page(options.results)
+        text = page.html()
         if options.output is None:
-            with added_files(options.results, [REPORT], options.force):
+            with added_files(options.results, [REPORT], options.force, writer):
                 write_text(options.results / REPORT, text)
         else:
             check_output_file(options, (".html",), "--output")

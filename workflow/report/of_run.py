@@ -1,7 +1,7 @@
 """The report of a run, from the files in its folder."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -241,7 +241,7 @@ def _mesh(page: Page, summary: dict[str, Any]) -> None:
     image, mesh = f"{TITLES[flat]}: image", "mesh"
     page.table(["phase", "solved", "cells", image, mesh, "difference", "pieces lost", "merged", "split"], rows)
     quality = summary.get("quality", {})
-    page.table(["quality of cells", ""], [[_words(name), said(value)] for name, value in quality.items()])
+    page.table(["quality of cells", ""], [[words(name), said(value)] for name, value in quality.items()])
 
 
 def _errors(page: Page, summary: dict[str, Any]) -> None:
@@ -269,14 +269,15 @@ def _errors(page: Page, summary: dict[str, Any]) -> None:
 def _asked(page: Page, summary: dict[str, Any]) -> None:
     page.section("What was asked")
     page.text("The case as it was understood, in SI units.", "quiet")
-    page.table(["key", "value"], _flat(summary["case"]))
+    page.table(["key", "value"], flat(summary["case"]))
 
 
-def _flat(entries: dict[str, Any], before: str = "") -> Iterator[list[str]]:
+def flat(entries: dict[str, Any], before: str = "") -> Iterator[list[str]]:
+    """Rows of a table with all entries that say something, those within others by both their names."""
     for key, value in entries.items():
         name = f"{before}{key}"
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{name} · ")
+            yield from flat(value, f"{name} · ")
         elif value not in (None, [], {}, ""):
             yield [name, said(value, 6)]
 
@@ -284,16 +285,17 @@ def _flat(entries: dict[str, Any], before: str = "") -> Iterator[list[str]]:
 def _made(page: Page, summary: dict[str, Any]) -> None:
     page.section("How it was made")
     memory = summary.get("peak_memory_bytes")
-    rows = [[_words(name), said(value)] for name, value in summary.get("timings_s", {}).items()]
+    rows = [[words(name), said(value)] for name, value in summary.get("timings_s", {}).items()]
     page.table(["stage", "s"], rows)
-    rows = [[_words(name), said(value)] for name, value in summary.get("solver", {}).items()]
+    rows = [[words(name), said(value)] for name, value in summary.get("solver", {}).items()]
     rows += [] if memory is None else [["peak memory, GB", f"{np.sum(memory) / 1e9:.3g}"]]
     page.table(["solver", ""], rows)
-    page.table(["image", ""], [[_words(name), said(value)] for name, value in summary.get("image", {}).items()])
+    page.table(["image", ""], [[words(name), said(value)] for name, value in summary.get("image", {}).items()])
     page.table(["versions", ""], [[name, str(value)] for name, value in summary.get("versions", {}).items()])
 
 
-def _words(key: str) -> str:
+def words(key: str) -> str:
+    """A key of a file as a reader sees it."""
     return key.replace("_", " ")
 
 
@@ -304,9 +306,16 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
     return rows[0], rows[1:]
 
 
-def _table(path: Path) -> tuple[Array, dict[str, Array]]:
-    """Times and columns of a table of numbers; nan where there is none."""
+def table_of(path: Path, text: Sequence[str] = ()) -> tuple[list[str], dict[str, Any]]:
+    """Names and columns of a table: arrays of numbers, nan where there is none; lists for those of text."""
     head, rows = _rows(path)
-    values = np.array([[float(cell or "nan") for cell in row] for row in rows], dtype=np.float64).reshape(-1, len(head))
-    columns = dict(zip(head, values.T, strict=True))
+    found: dict[str, Any] = {}
+    for name, column in zip(head, zip(*rows, strict=True), strict=True):
+        found[name] = list(column) if name in text else np.array([float(cell or "nan") for cell in column])
+    return head, found
+
+
+def _table(path: Path) -> tuple[Array, dict[str, Array]]:
+    """Times and columns of a table of numbers against time."""
+    columns = table_of(path)[1]
     return columns.pop("time_s"), columns
