@@ -3,8 +3,8 @@
     python benchmarks/deff.py [--voxels 20 30 50] [--overlaps 0.05 0.1] [--reference 80]
 
 A cube of N voxels holds one cell of the lattice: spheres of radius sqrt(2)/4 N/(1 - overlap/2) about its corners and
-the middles of its faces; a voxel is solid where its middle is within one. microlith meshes it by lattice (degree 2) and by
-voxels (degree 1) and finds the tortuosity factor along z from the image to the figure; its bounds are those of the
+the middles of its faces; a voxel is solid where its middle is within one. microlith meshes it by lattice (degree 2) and
+by voxels (degree 1) and finds the tortuosity factor along z from the image to the figure; its bound is that of the
 meshed shape. The error is against the lattice on --reference voxels. TauFactor (pip install taufactor, and a CPU build
 of torch) runs beside it on the same images where it can be imported: finite volumes, on the CPU, to its own tolerance.
 """

@@ -103,7 +103,7 @@ def test_cubic_array_of_spheres(verified, fraction):
     [("nmc_bridge_64.tif", 1, 0.14627, 0.08), ("tau_electrode_64.tif", 85, 0.07596, 0.11)],
 )
 def test_voxels_of_real_electrodes(name, voxel_value, by_finite_volumes, above):
-    """Fluxes between voxel centres are a lower bound, below that of `conduction`, and cubes an upper one, not far off."""
+    """Fluxes between voxel centres are a lower bound, below that of `conduction`, and cubes an upper one."""
     phase = (tifffile.imread(DATA / name) == voxel_value).astype(np.uint8)
     mesh = mesh_in_place(cubes(phase), [1], COMM)
     (found,) = conduction(mesh, 1, "z", 1, SolverOptions(), bounds=True)
