@@ -1,7 +1,5 @@
 """The files of a comparison: a table, pictures, and one page that needs nothing else."""
 
-import base64
-import html
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ from microlith.workflow.comparison.comparison import Change, Comparison, Row
 from microlith.workflow.comparison.sources import Curve
 from microlith.workflow.measurements.findings import Number
 from microlith.workflow.pictures.figure import COLOURS, name_entries, save
+from microlith.workflow.report.page import Cell, Page, Series
 from microlith.workflow.results.csv_file import write_csv
 from microlith.workflow.results.folder import COMPARISON, COMPARISON_PAGE
 
@@ -24,12 +23,7 @@ if TYPE_CHECKING:
 PANELS = 6  # in one picture
 COLUMNS = 2
 SUPERSCRIPTS = str.maketrans({"^": "", "2": "²", "3": "³"})
-STYLE = """body { font: 15px/1.45 system-ui, sans-serif; color: #222;
-  max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; font-size: 13px } th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd }
-td { text-align: right; font-variant-numeric: tabular-nums } th:first-child, td:first-child { text-align: left }
-.exceeds { font-weight: 600 } .unit { color: #666 } img { max-width: 100%; margin: 1rem 0 }
-@media print { body { margin: 0 } }"""
+MOST_CHARTS = 24  # of curves on the page
 
 
 def write_comparison(folder: Path, found: Comparison) -> list[str]:
@@ -148,41 +142,53 @@ def _label(name: str, unit: str) -> str:
 
 
 def _page(found: Comparison, pictures: list[Path]) -> str:
-    """The page: table and pictures; no network, no script."""
-    reference = found.states[found.reference].name
-    head = "".join(f"<th>{html.escape(state.name)}</th>" for state in found.states)
-    body = "\n".join(_cells(row) for row in found.rows)
-    notes = "".join(f"<p>Note: {html.escape(note)}.</p>" for note in found.notes)
-    shown = "\n".join(
-        f'<img alt="{html.escape(path.stem)}" '
-        f'src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
-        for path in pictures
+    """The page: table, curves to zoom, and the pictures; no network."""
+    page = Page(
+        " · ".join(state.name for state in found.states),
+        f"Changes against {found.states[found.reference].name}. In bold: differences larger than both errors together. "
+        "± is the error of a number where it is known.",
     )
-    title = " · ".join(html.escape(state.name) for state in found.states)
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head>
-<body><h1>{title}</h1>
-<p>Changes against {html.escape(reference)}. In bold: differences larger than both errors together. ± is the error of a
-number where it is known.</p>
-{notes}
-<table><thead><tr><th>number</th>{head}</tr></thead><tbody>
-{body}
-</tbody></table>
-{shown}
-</body></html>
-"""
+    for note in found.notes:
+        page.text(f"Note: {note}.", "quiet")
+    page.section("Numbers")
+    rows = [
+        [Cell(_named(row), row.definition), *(_cell(row, *both) for both in zip(row.numbers, row.changes, strict=True))]
+        for row in found.rows
+    ]
+    page.table(["number", *(state.name for state in found.states)], rows)
+    names = list(dict.fromkeys(name for state in found.states for name in state.curves))
+    shared = [name for name in names if sum(name in state.curves for state in found.states) > 1]
+    if shared:
+        page.section("Curves")
+    for name in shared[:MOST_CHARTS]:
+        _chart(page, found, name)
+    if len(shared) > MOST_CHARTS:
+        page.text(f"{len(shared) - MOST_CHARTS} more are in the pictures.", "quiet")
+    if pictures:
+        page.section("Pictures")
+    for path in pictures:
+        page.picture(path, path.stem)
+    return page.html()
 
 
-def _cells(row: Row) -> str:
-    unit = f' <span class="unit">{html.escape(said_unit(row))}</span>'
-    name = f'<td title="{html.escape(row.definition)}">{html.escape(row.name)}{unit}</td>'
-    cells = "".join(_cell(row, *both) for both in zip(row.numbers, row.changes, strict=True))
-    return f"<tr>{name}{cells}</tr>"
+def _chart(page: Page, found: Comparison, name: str) -> None:
+    there = {state.name: state.curves[name] for state in found.states if name in state.curves}
+    one = next(iter(there.values()))
+    series = [
+        Series(state, c.x, c.y, *(() if c.error is None else (c.y - c.error, c.y + c.error)))
+        for state, c in there.items()
+    ]
+    y_label = one.y_unit.translate(SUPERSCRIPTS) if one.y_unit != "1" else ""
+    page.chart(name.replace("_", " "), _label(one.x_name, one.x_unit), y_label, series, log=one.x_unit == "s")
 
 
-def _cell(row: Row, number: Number | None, change: Change | None) -> str:
-    kind = ' class="exceeds"' if change is not None and change.exceeds else ""
-    return f"<td{kind}>{said(row, number, change)}</td>"
+def _named(row: Row) -> str:
+    unit = said_unit(row)
+    return f"{row.name}, {unit}" if unit else row.name
+
+
+def _cell(row: Row, number: Number | None, change: Change | None) -> Cell:
+    return Cell(said(row, number, change), bold=change is not None and bool(change.exceeds))
 
 
 def said_unit(row: Row) -> str:

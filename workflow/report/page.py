@@ -27,6 +27,15 @@ class Series:
     high: Array | None = None
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table that is more than its text."""
+
+    text: str
+    about: str = ""  # shown where one points at it
+    bold: bool = False
+
+
 class Page:
     """A page that grows from top to bottom."""
 
@@ -56,7 +65,7 @@ class Page:
         """A paragraph; kind: "", "quiet", "warning" or "wrong"."""
         self._parts.append(f'<p class="{kind}">{html.escape(text)}</p>' if kind else f"<p>{html.escape(text)}</p>")
 
-    def table(self, head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> None:
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[str | Cell]], caption: str = "") -> None:
         """A table; what is no number in it stands on the left of its cell."""
         said = f"<caption>{html.escape(caption)}</caption>" if caption else ""
         top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
@@ -128,9 +137,13 @@ def said(value: object, digits: int = 4) -> str:
     return str(value)
 
 
-def _cell(text: str) -> str:
-    number = text[:1].isdigit() or text[:1] in "−–+ "
-    return f"<td>{html.escape(text)}</td>" if number else f'<td class="text">{html.escape(text)}</td>'
+def _cell(of: str | Cell) -> str:
+    cell = of if isinstance(of, Cell) else Cell(of)
+    number = cell.text[:1].isdigit() or cell.text[:1] in "−–+ "
+    kinds = [*([] if number else ["text"]), *(["exceeds"] if cell.bold else [])]
+    kind = ' class="' + " ".join(kinds) + '"' if kinds else ""
+    about = f' title="{html.escape(cell.about)}"' if cell.about else ""
+    return f"<td{kind}{about}>{html.escape(cell.text)}</td>"
 
 
 def _entries(series: Series) -> dict[str, object]:
