@@ -197,6 +197,11 @@ def test_several_phases_at_once(tmp_path, capsys):
     assert "MacMullin" not in table
     assert cli.main(["deff", str(case), "--phase", "near", "--phase", "far", "--periodic"]) == 2
     assert "let the concentration jump" in capsys.readouterr().err
+    alone = ["deff", str(case), "--phase", "near", "--axis", "x", "--no-bounds"]
+    assert cli.main([*alone, "-o", str(output), "--force"]) == 0
+    assert "at least" not in capsys.readouterr().out
+    (x,) = json.loads(output.read_text())["axes"].values()
+    assert x["relative_effective_diffusivity_at_least"] is None
     case.write_text(case.read_text() + '[time]\nend = "1 s"\n')
     both = ml.effective_diffusivity(ml.load_case(case), ["far", "near"], "x")
     assert both.in_phase == pytest.approx(1e-14, rel=1e-9, abs=0)

@@ -63,6 +63,9 @@ def add_deff(commands: Commands) -> None:
     )
     parser.add_argument("--axis", choices=AXES, action="append", default=[], help="one axis (default: all; repeatable)")
     parser.add_argument(
+        "--no-bounds", action="store_true", help="leave lower bounds out, and save their time and memory"
+    )
+    parser.add_argument(
         "--periodic",
         action="store_true",
         help="find the whole tensor, of the image repeated along all axes; on squares and cubes",
@@ -102,7 +105,8 @@ def deff(options: argparse.Namespace, ranks: Ranks) -> None:
         return
     from microlith.workflow.studies.effective_diffusivity import deff
 
-    deff(case, options.phase, tuple(dict.fromkeys(options.axis)), options.output, show=not options.quiet)
+    axes = tuple(dict.fromkeys(options.axis))
+    deff(case, options.phase, axes, options.output, show=not options.quiet, bounds=not options.no_bounds)
 
 
 def _ready_for_deff(options: argparse.Namespace) -> "Case":

@@ -67,6 +67,11 @@ class EffectiveDiffusivity:
         """Whether several phases conduct."""
         return len(self.phases) > 1
 
+    @property
+    def has_bounds(self) -> bool:
+        """Whether there are lower bounds."""
+        return all(along.lower is not None for along in self.along)
+
     def value(self, along: Conduction) -> float | None:
         """The effective diffusivity D_eff along an axis, m^2/s; None where the case gives none to multiply."""
         return None if self.in_phase is None else along.relative * self.in_phase
@@ -84,6 +89,7 @@ def deff(
     output: Path | None,
     show: bool = True,
     comm: MPI.Intracomm = MPI.COMM_WORLD,
+    bounds: bool = True,
 ) -> EffectiveDiffusivity:
     """Find the effective diffusivity of a phase or several, print it and, if asked to, write it to a file; collective.
 
@@ -95,11 +101,12 @@ def deff(
         output: The JSON file.
         show: Whether to print a table.
         comm: The ranks that share the work.
+        bounds: Whether lower bounds are wanted, too.
 
     Raises:
         InputError: The case, its image, the phase or an axis is at fault.
     """
-    found = effective_diffusivity(case, phase, axes, comm)
+    found = effective_diffusivity(case, phase, axes, comm, bounds)
     if show:
         on_root(comm, _print, found)
     if output is not None:
@@ -110,7 +117,11 @@ def deff(
 
 
 def effective_diffusivity(
-    case: Case, phase: str | Sequence[str], axes: Sequence[str] = (), comm: MPI.Intracomm = MPI.COMM_WORLD
+    case: Case,
+    phase: str | Sequence[str],
+    axes: Sequence[str] = (),
+    comm: MPI.Intracomm = MPI.COMM_WORLD,
+    bounds: bool = True,
 ) -> EffectiveDiffusivity:
     """Find the effective diffusivity of a phase or several; nothing is printed or written; collective.
 
@@ -120,6 +131,7 @@ def effective_diffusivity(
             together, with the interfaces of the case between them.
         axes: Any of "x", "y" and "z"; none means all that the image has.
         comm: The ranks that share the work.
+        bounds: Whether lower bounds are wanted, too.
 
     Raises:
         InputError: The case, its image, the phase or an axis is at fault.
@@ -132,7 +144,7 @@ def effective_diffusivity(
         if axis not in AXES[:dim]:
             raise InputError(f"--axis {axis}: {case.path}: the image is 2D and has the axes x and y only")
     with stages.stage("solve", "solving"):
-        along = medium_conduction(ready.medium, axes or AXES[:dim], ready.degree, case.solver, bounds=True)
+        along = medium_conduction(ready.medium, axes or AXES[:dim], ready.degree, case.solver, bounds)
     phase_physics = case.physics.phases[ready.indices[0]]
     # What D_eff is told relative to: of several phases the first one's; of one that has axes or a law, nothing
     single = several or (phase_physics.law is None and phase_physics.anisotropy is None)
@@ -192,7 +204,8 @@ def _rows(found: EffectiveDiffusivity) -> dict[str, list[str]]:
     """Names and values, one per axis, of what is told in the table."""
     name = f"D_eff / D_phase of {found.phases[0]}" if found.is_composite else "D_eff / D_phase"
     rows = {name: [f"{along.relative:.6g}" for along in found.along]}
-    rows["  at least"] = [f"{along.lower:.6g}" for along in found.along]
+    if found.has_bounds:
+        rows["  at least"] = [f"{along.lower:.6g}" for along in found.along]
     if found.in_phase is not None:
         if found.in_phase != found.bulk and not found.is_composite:
             rows["D_eff / D_bulk"] = [f"{found.per_bulk(along):.6g}" for along in found.along]
@@ -209,8 +222,9 @@ def _names(found: EffectiveDiffusivity) -> list[str]:
     """What the diffusivities in the table are."""
     lines = [
         "D_eff: of the image along the axis, other phases impermeable; concentrations are held on the two outer faces",
-        "at least: the meshed shape conducts no less than this, and no more than D_eff / D_phase says",
     ]
+    if found.has_bounds:
+        lines.append("at least: the meshed shape conducts no less than this, and no more than D_eff / D_phase says")
     if found.is_composite:
         return [*lines, *_names_of_several(found)]
     lines.append("τ = volume fraction / (D_eff / D_phase), MacMullin number = D_phase / D_eff")
