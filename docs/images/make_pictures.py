@@ -2,7 +2,8 @@
 
     runtime/run python3 docs/images/make_pictures.py [NAME...]
 
-Without names all but aged-anode-3d-full.png, whose case takes some minutes on two ranks.
+Without names all but aged-anode-3d-full.png, whose case takes some minutes on two ranks. ageing.png is
+ways-1.png of `make ageing`, 1100 pixels wide.
 """
 
 import subprocess
