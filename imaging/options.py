@@ -83,6 +83,9 @@ class MeshOptions:
     estimate: bool = True  # whether a run tells its error in space from a coarser mesh
     file: str = ""  # absolute path of a mesh that is taken instead of making one; empty: none is
     size_factor: float = 1.0  # on all sizes, those above and the defaults
+    unit: float | None = (
+        None  # m, of the coordinates in `file` where that is a mesh of another program; None: it is not
+    )
     coarseness: float = 1.0  # all elements are made this many times as large as all of these ask, to be compared with
 
     @property

@@ -17,6 +17,7 @@ from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Sha
 from microlith.workflow.case.analysis import analysis_options
 from microlith.workflow.case.case import Case, InitialState
 from microlith.workflow.case.files import file_path, image_path
+from microlith.workflow.case.foreign import is_foreign, with_foreign_image
 from microlith.workflow.case.labels import phase_labels
 from microlith.workflow.case.physics import (
     check_drive,
@@ -62,6 +63,8 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         InputError: Something in it is wrong.
     """
     at = Place(str(path))
+    if image is None and is_foreign(tables):
+        tables, image = with_foreign_image(tables, path.parent, at)
     if image is not None:
         tables = {**tables, "image": {**tables.get("image", {}), "file": IN_MEMORY}}
     raw = (CASE if transient else STEADY_CASE).parse(dict(tables), at)

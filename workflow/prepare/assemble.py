@@ -80,7 +80,7 @@ def check(case: Case) -> CaseImage:
         found = read_image(case, MPI.COMM_SELF)
         dim = found.volume.dim
         solved = found.case.physics.solved
-        if case.mesh.file:
+        if case.mesh.file and case.mesh.unit is None:
             mesh = with_options_of(found.case, stored_recipe(found.case, found.volume, solved, MPI.COMM_SELF)).mesh
         else:
             mesh = replace(found.case.mesh, method=method_name(case.mesh, dim))
@@ -120,7 +120,7 @@ def write_cells_of(meshed: Meshed, path: Path, comm: MPI.Intracomm) -> None:
 def _coarser(meshed: Meshed, comm: MPI.Intracomm) -> ImageMesh | None:
     """The mesh that the error in space is told from, where it is told from a mesh; collective."""
     case = meshed.case
-    if not case.mesh.estimate or meshed.method == "voxel":
+    if not case.mesh.estimate or meshed.method == "voxel" or case.mesh.unit is not None:
         return None
     options = replace(case.mesh, method=meshed.method, coarseness=COARSER)
     try:

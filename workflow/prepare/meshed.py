@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mpi4py import MPI
 
@@ -29,6 +30,7 @@ from microlith.workflow.prepare.stored_mesh import (
     stored_recipe,
     with_options_of,
 )
+from microlith.workflow.storage.foreign_mesh import foreign_image_mesh
 
 log = logging.getLogger(__name__)
 COARSER = 2.0  # of the mesh that the error in space is told from, per size: at 1.6, with its r - 1 = 0.6, some curves
@@ -92,7 +94,12 @@ def mesh_of(
         if seen is not None:
             seen(found.volume)
         case, volume, whole = found.case, found.volume, found.image
-        if case.mesh.file:
+        if case.mesh.file and case.mesh.unit is not None:
+            name: MeshMethod = "lattice"  # whose cells may be on any rank
+            with stages.stage("mesh", "reading the mesh"):
+                path, unit = Path(case.mesh.file), case.mesh.unit
+                image_mesh = foreign_image_mesh(path, unit, _of_tags(case), volume.names, volume.unit, comm)
+        elif case.mesh.file:
             with stages.stage("mesh", "reading the mesh"):
                 recipe = stored_recipe(case, volume, solved, comm)
                 case = with_options_of(case, recipe)
@@ -107,6 +114,15 @@ def mesh_of(
         with stages.stage("distribution", "distributing the mesh"):
             mesh = METHODS[name].phase_mesh(image_mesh, solved, comm)
     return Meshed(case, volume, whole, name, image_mesh, report, mesh)
+
+
+def _of_tags(case: Case) -> dict[int, int]:
+    """Tag -> index of the phase, of cells in a mesh of another program."""
+    found: dict[int, int] = {}
+    for index, labels in enumerate(case.labels):
+        found |= {int(label): index for label in labels.labels if isinstance(label, int)}
+        found |= {label: index for first, last in labels.ranges for label in range(first, last + 1)}
+    return found
 
 
 def coarser_mesh(meshed: Meshed, options: MeshOptions, solved: Sequence[int], comm: MPI.Intracomm) -> ImageMesh:

@@ -16,7 +16,13 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.schema.units import length_text
 from microlith.workflow.storage.mesh_file import Recipe, read_mesh_file, read_recipe
 
-FREE = ("file", "estimate", "coarseness", "size")  # options that are compared otherwise, or don't change the mesh
+FREE = (
+    "file",
+    "unit",
+    "estimate",
+    "coarseness",
+    "size",
+)  # options that are compared otherwise, or don't change the mesh
 
 
 def recipe_of(

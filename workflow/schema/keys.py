@@ -91,6 +91,14 @@ MESH = Table(
             "that it was made with.",
         ),
         Key(
+            "unit",
+            length,
+            'Unit of the coordinates in `file`, such as "1 um": for meshes of other programs (.msh, .xdmf, .vtu, .med, '
+            ".inp), with triangles or tetrahedra that fill a rectangle or cuboid. [image] is left out then, and "
+            "`label` of a phase is the tag of its cells, or left out where a group has the phase's name.",
+            beside="file",
+        ),
+        Key(
             "method",
             Choice(("auto", "fitted", "lattice", "voxel")),
             "fitted: smooth triangles by gmsh, 2D; lattice: refined lattice fitted to the surfaces; voxel: one block "
@@ -302,7 +310,7 @@ CASE = Table(
     "a case file",
     (
         Key("title", Text("a text"), "Title of the case; if left out its file's name."),
-        Key("image", IMAGE, "The segmented image.", required=True),
+        Key("image", IMAGE, "The segmented image; left out beside a mesh of another program.", required=True),
         Key(
             "phases",
             Named(PHASE, "phases", "a table [phases.NAME] for each phase", at_least=1, section=True, example="NAME"),

@@ -95,7 +95,7 @@ def comparison(meshed: Meshed) -> Comparison:
     tolerance = min(0.5, LOOSER * meshed.case.time.tolerance)
     dim = meshed.volume.dim
     degree = degree_of(meshed.case, dim)
-    if meshed.method != "voxel":
+    if meshed.method != "voxel" and meshed.case.mesh.unit is None:
         faster = meshed.method == "lattice" and dim == 3 and degree > 1
         return Comparison(
             Variant(COARSER, tolerance=tolerance),
@@ -138,6 +138,9 @@ def spatial_error(
         particles: What reaches particles in the run.
         keeper: Of what its integration finds.
     """
+    if meshed.case.mesh.unit is not None and degree_of(meshed.case, meshed.volume.dim) == 1:
+        log.warning("error in space not estimated: on a mesh of another program that takes [mesh] degree = 2 or 3")
+        return None
     compared = comparison(meshed)
     try:
         with silent():
