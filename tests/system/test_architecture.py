@@ -43,8 +43,8 @@ ROOMS = (
     *(
         "workflow/console",
         "workflow/schema",
-        "workflow/case",
         "workflow/storage",
+        "workflow/case",
         "workflow/prepare",
         "workflow/results",
         "workflow/checkpoints",
