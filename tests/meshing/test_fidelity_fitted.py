@@ -39,7 +39,7 @@ def test_figures_of_a_good_mesh(islands):
     report = compared(image, mesh)
     a, b = report.phases
     assert (a.name, a.solved, b.solved) == ("a", True, False)
-    assert b.image == pytest.approx(58 * 2e-12)
+    assert b.image == pytest.approx(58 * 2e-12, rel=1e-6, abs=0)
     assert b.mesh == pytest.approx(58 * 2e-12, rel=1e-3)
     assert a.cells + b.cells == report.all_cells == len(mesh.cells)
     assert report.cells == a.cells
@@ -55,7 +55,7 @@ def test_figures_of_a_good_mesh(islands):
 def test_the_report_is_json_with_units(islands):
     image, mesh = islands
     data = json.loads(json.dumps(compared(image, mesh).as_dict()))
-    assert data["phases"][1]["area_image_m2"] == pytest.approx(1.16e-10)
+    assert data["phases"][1]["area_image_m2"] == pytest.approx(1.16e-10, rel=1e-6, abs=0)
     assert data["interfaces"][0]["length_m"] > 0
     report = compared(image, mesh)
     assert {len(row) for row in report.phase_rows()} == {9}

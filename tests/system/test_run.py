@@ -84,7 +84,7 @@ def test_summary(done):
     assert 1.8 * found["cells"] < found["unknowns"] < 2.5 * found["cells"]
     assert set(found["phases"]) == {"pore", "sei", "particle"}
     sei = found["phases"]["sei"]
-    assert sei["area_image_m2"] == pytest.approx((electrode() == 1).sum() * 1e-16)
+    assert sei["area_image_m2"] == pytest.approx((electrode() == 1).sum() * 1e-16, rel=1e-6, abs=0)
     assert sei["area_mesh_m2"] == pytest.approx(sei["area_image_m2"], rel=5e-3)
     assert found["quality"]["worst_sicn"] >= 0.3
     solver = found["solver"]

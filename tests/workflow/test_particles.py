@@ -598,7 +598,7 @@ def test_files(tmp_path):
     rows = list(csv.DictReader(lines[3:]))
     assert [(row["region"], row["id"]) for row in rows] == [("near", "1"), ("near", "2"), ("near", "3"), ("walls", "1")]
     near, inside, far, wall = rows
-    assert float(near["area_m2"]) == pytest.approx(36e-16)
+    assert float(near["area_m2"]) == pytest.approx(36e-16, rel=1e-6, abs=0)
     assert float(near["x_m"]) == pytest.approx(90e-9)
     assert float(near["source_distance_m"]) == pytest.approx(20e-9, abs=3e-9)
     assert 0 < float(near["t50_s"]) < 2
