@@ -21,6 +21,8 @@ from microlith.solver.conduction.steady import solved
 from microlith.solver.linear.solvers import choose_method
 from microlith.solver.options import SolverOptions
 
+NEAR = 1e-6  # of the shortest voxel edge: what rounding makes of equal lengths
+
 
 def by_fluxes_of_voxels(
     medium: Medium, axis: int, conducts: Flags, ends: tuple[Indices, Indices], options: SolverOptions
@@ -93,6 +95,17 @@ def by_fluxes_of_voxels(
     )
     dissipated, total = comm.allreduce(sums, op=MPI.SUM)
     return float(total**2 / dissipated)
+
+
+def are_voxels(medium: Medium) -> bool:
+    """Whether all cells are boxes along the axes, of one size: what these bounds are for; collective."""
+    mesh = medium.mesh.mesh
+    dim = mesh.topology.dim
+    corners = mesh.geometry.x[mesh.geometry.dofmap][:, :, :dim]
+    low, high = corners.min(axis=1, keepdims=True), corners.max(axis=1, keepdims=True)
+    at_ends = np.minimum(np.abs(corners - low), np.abs(high - corners)).max(initial=0.0)
+    uneven = np.abs((high - low)[:, 0] - _edges(medium)).max(initial=0.0)
+    return bool(mesh.comm.allreduce(max(at_ends, uneven) < NEAR, op=MPI.LAND))
 
 
 def _edges(medium: Medium) -> Array:

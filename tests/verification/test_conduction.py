@@ -316,6 +316,15 @@ def test_between_the_bounds(shape):
 
 
 @pytest.mark.mpi
+def test_no_lower_bound_on_cells_of_different_shapes():
+    """Fluxes between middles balance in boxes of one size only; a mesh of another program may have others."""
+    mesh = block(np.ones((3, 4), int), "quadrilateral")
+    assert along("x", mesh, bounds=True).lower == pytest.approx(1.0, rel=1e-8)
+    mesh.mesh.geometry.x[:, 0] *= 1 + 0.01 * mesh.mesh.geometry.x[:, 1]
+    assert along("x", mesh, bounds=True).lower is None
+
+
+@pytest.mark.mpi
 def test_bounds_around_a_disk(verified):
     """Both bounds come to the series, the lower one with second order: catches fluxes that do not balance."""
     exact = square_array_of_disks(0.3)
