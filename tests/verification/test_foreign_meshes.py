@@ -33,6 +33,12 @@ snapshots = []
 """
 
 
+@pytest.fixture(autouse=True)
+def few_voxels(monkeypatch):
+    """The grid beside the mesh decides about no number here."""
+    monkeypatch.setattr("microlith.workflow.storage.foreign_mesh.VOXELS", {2: 4_000, 3: 30_000})
+
+
 def made(folder, size=0.22):
     """A ball of 1 in a cube of 2.6, each a physical group."""
     import gmsh

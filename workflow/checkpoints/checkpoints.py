@@ -146,7 +146,8 @@ class Checkpoints:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def clear(self) -> None:
-        """Remove files that are in no checkpoint, before the results go where they belong."""
+        """Remove files that are in no checkpoint, before the results go where they belong; no signal ends that."""
+        self._asked.over = True
         on_first_rank(self._comm, lambda: shutil.rmtree(self._scratch, ignore_errors=True))
 
     # --- for its channels ---

@@ -25,10 +25,13 @@ class Asked:
 
     def __init__(self) -> None:
         self.number = 0  # of the first one; 0: none has
+        self.over = False  # whether there is nothing to end any more: files are about to be given their names
         self.at_once = False  # whether the next one ends the process at once
         self.sentence = ""  # then: where there is a checkpoint, and what to do
 
     def _take(self, number: int, _: Any) -> None:
+        if self.over:
+            return
         if self.at_once:
             for each in ASKING:  # the first one counts: cleaning up is under way
                 signal.signal(getattr(signal, each), signal.SIG_IGN)
