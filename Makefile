@@ -16,7 +16,17 @@ ageing:
 	runtime/run microlith -q analyze cases/ageing/300-cycles.toml -o results/ageing/300-cycles --force
 	runtime/run microlith -q compare results/ageing/pristine results/ageing/3-cycles results/ageing/100-cycles \
 	    results/ageing/300-cycles -o results/ageing/comparison --force
-	@echo 'What changed: results/ageing/comparison/comparison.html'
+	runtime/run python3 cases/ageing/make_grey.py
+	runtime/run microlith -q segment cases/ageing/pristine-segment.toml -o results/ageing/pristine-labels --force
+	runtime/run microlith -q segment cases/ageing/300-cycles-segment.toml -o results/ageing/300-cycles-labels --force
+	runtime/run microlith -q analyze cases/ageing/pristine-labels.toml -o results/ageing/pristine-segmented --force
+	runtime/run microlith -q analyze cases/ageing/300-cycles-labels.toml -o results/ageing/300-cycles-segmented --force
+	runtime/run microlith -q run cases/ageing/pristine-labels.toml -o results/ageing/pristine-solved --force
+	runtime/run microlith -q run cases/ageing/300-cycles-labels.toml -o results/ageing/300-cycles-solved --force
+	runtime/run microlith -q compare pristine=results/ageing/pristine-segmented pristine=results/ageing/pristine-solved \
+	    300-cycles=results/ageing/300-cycles-segmented 300-cycles=results/ageing/300-cycles-solved \
+	    -o results/ageing/comparison-from-grey --force
+	@echo 'What changed: results/ageing/comparison/comparison.html, and comparison-from-grey beside it'
 
 test:
 	runtime/test

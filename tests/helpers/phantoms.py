@@ -14,10 +14,14 @@ def truth(size=64, start=(0, 0, 0), file="pristine.tif", enlarge=2):
     """Part of a case's volume, (size, size, size) labels 0, 1, 2, enlarged so that parts are thick."""
     image = tifffile.imread(CASES / "aged-anode-3d" / file)
     n = -(-size // enlarge)
-    part = image[tuple(slice(s, s + n) for s in start)]
-    masks = [(part == k).astype(np.float32) for k in range(3)]
-    shares = [ndimage.zoom(mask, enlarge, order=1, grid_mode=True, mode="nearest") for mask in masks]
-    return np.argmax(shares, axis=0).astype(np.uint8)[:size, :size, :size]
+    return enlarged(image[tuple(slice(s, s + n) for s in start)], enlarge)[:size, :size, :size]
+
+
+def enlarged(labels, by=2):
+    """Labels on voxels of a smaller edge: the phase that linear interpolation finds most of."""
+    masks = [(labels == k).astype(np.float32) for k in range(int(labels.max()) + 1)]
+    shares = [ndimage.zoom(mask, by, order=1, grid_mode=True, mode="nearest") for mask in masks]
+    return np.argmax(shares, axis=0).astype(np.uint8)
 
 
 def blurred(labels, greys=(40.0, 110.0, 180.0), blur=1.0, noise=8.0, seed=1):
@@ -42,11 +46,11 @@ def shining(labels, greys=(40.0, 110.0, 180.0), strength=0.85, depth=10.0, blur=
 
 
 def painted(labels, every=8, strokes=8, seed=0):
-    """Scribbles as somebody would paint them: short lines within phases, in some slices; 1, 2, 3; 0 for nothing."""
+    """Scribbles as somebody would paint them: short lines within phases, in some slices; 1, 2, ...; 0 for nothing."""
     rng = np.random.default_rng(seed)
     out = np.zeros(labels.shape, np.uint8)
     for z in range(every // 2, len(labels), every):
-        for k in range(3):
+        for k in range(int(labels.max()) + 1):
             inner = ndimage.binary_erosion(labels[z] == k)
             rows, columns = np.nonzero(inner)
             for i in rng.choice(len(rows), min(len(rows), strokes)) if len(rows) else ():
