@@ -61,7 +61,7 @@ def similar(path: Path) -> str:
     """End of a sentence about a file that is not there."""
     names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     close = get_close_matches(path.name, names, n=1)
-    return f', did you mean "{printable(close[0])}"?' if close else "; put the image there or correct the name"
+    return f', did you mean "{printable(close[0])}"?' if close else "; put it there or correct the name"
 
 
 def _within(path: str, folder: str) -> str:

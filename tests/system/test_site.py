@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import meshio
+import numpy as np
 import pytest
 from places import PROJECT
 
@@ -59,6 +61,16 @@ def fragments() -> list[Any]:
     return found
 
 
+def _write_mesh(path: Path) -> None:
+    """Two triangles of a square, the physical groups `matrix` (1) and `ball` (7)."""
+    corners = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
+    groups = {"matrix": np.array([1, 2]), "ball": np.array([7, 2])}
+    tags = [np.array([1, 7])]
+    data = {"gmsh:physical": tags, "gmsh:geometrical": tags}
+    mesh = meshio.Mesh(corners, [("triangle", [[0, 1, 2], [0, 2, 3]])], cell_data=data, field_data=groups)
+    mesh.write(path, file_format="gmsh22")
+
+
 @pytest.mark.parametrize("text", fragments())
 def test_parts_of_case_files_are_right(text, tmp_path):
     """Each, put into a small case, is understood; keys outside of a table are those of a transport phase."""
@@ -71,8 +83,18 @@ def test_parts_of_case_files_are_right(text, tmp_path):
         name: value if "role" in value else BASE["phases"][name] | value for name, value in case["phases"].items()
     }
     case["phases"] = phases | {"sei_cb": phases["sei_cb"] | loose}
-    file = tmp_path / case["image"]["file"]
-    file.touch() if file.suffix else file.mkdir()
+    if "unit" in case.get("mesh", {}):  # a mesh of another program: its phases only, and no image
+        case = {key: value for key, value in case.items() if key != "image"} | {"phases": part["phases"]}
+        _write_mesh(tmp_path / case["mesh"]["file"])
+    else:
+        file = tmp_path / case["image"]["file"]
+        file.touch() if file.suffix else file.mkdir()
+    if case.get("mesh", {}).keys() & {"file", "unit"} == {"file"}:
+        (tmp_path / case["mesh"]["file"]).touch()
+    if "initial" in case:
+        result = tmp_path / case["initial"]["from"]
+        result.mkdir(parents=True)
+        (result / "fields.vtkhdf").touch()
     case_of(case, tmp_path / "case.toml", True)
 
 

@@ -46,6 +46,9 @@ EDITS = {
     "negative decay": ('"0 mol/L"', '"0 M"\ndecay = "-1 1/s"', ["[phases.sei] decay", "negative"]),
     "decay as a time": ('"0 mol/L"', '"0 M"\ndecay = "5 s"', ["[phases.sei] decay", "a rate", "0.01 1/s", "[time]"]),
     "negative initial": ('"0 mol/L"', '"-1 mM"', ["[phases.sei] initial", "negative"]),
+    "name no file can have": (
+        'title = ', 'initial = { from = "~nobody-of-that-name/x" }\ntitle = ', ["initial.from", "can't be read"],
+    ),
     # types
     "true is no number": ("porosity = 0.64", "porosity = true", ["[phases.sei] porosity", "a number", "true"]),
     "range the wrong way": ("label = 2\nrole", 'label = "9-5"\nrole', ["[phases.grain] label", '"100-180"', '"9-5"']),

@@ -164,9 +164,12 @@ def _initial(raw: dict[str, Any], folder: Path, at: Place) -> InitialState | Non
         raise at.child("initial").error(f"[phases.{given[0]}] has an initial concentration as well; remove one of them")
     name = raw["initial"]["from"]
     # As other files, relative to the case file; results are also known by where the command ran.
-    for path in (folder / Path(name).expanduser(), Path(name)):
-        if (path / "fields.vtkhdf").is_file():
-            return InitialState(str(path.absolute()), raw["initial"].get("time"))
+    try:
+        for path in (folder / Path(name).expanduser(), Path(name)):
+            if (path / "fields.vtkhdf").is_file():
+                return InitialState(str(path.absolute()), raw["initial"].get("time"))
+    except (OSError, ValueError, RuntimeError) as error:  # name too long, no permission, no such ~user
+        raise place.error(f'"{printable(name)}" can\'t be read: {error}') from error
     raise place.error(f'there is no "{printable(name)}/fields.vtkhdf"; name the folder of a result with snapshots')
 
 
