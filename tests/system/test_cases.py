@@ -15,7 +15,8 @@ from scipy import ndimage
 from scipy.optimize import brentq
 
 from microlith.solver.regions.shapes import Box
-from microlith.workflow.case.read import load_case
+from microlith.workflow.case.read import case_of, load_case
+from microlith.workflow.case.toml_file import read_toml
 
 ANODE = CASES / "aged-anode-2d"
 PORE, MATRIX, PARTICLE = 0, 1, 2
@@ -151,8 +152,11 @@ CASE_FILES = [path for path in sorted(CASES.rglob("*.toml")) if not path.stem.en
 
 @pytest.mark.parametrize("path", CASE_FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_every_case_file_is_valid(path):
-    case = load_case(path)
-    assert path.parent.name in MADE or Path(case.image.path).exists()
+    if path.parent.name in MADE:  # images of a case are not looked into
+        case = case_of(read_toml(path), path, image=np.zeros((2, 2, 2), np.uint8))
+    else:
+        case = load_case(path)
+        assert Path(case.image.path).exists()
     assert case.regions
 
 
