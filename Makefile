@@ -1,5 +1,5 @@
 # All targets set up what is missing first (see runtime/run).
-.PHONY: ageing demo docs test verify
+.PHONY: ageing demo docs framework test verify
 
 demo:
 	runtime/run microlith run cases/aged-anode-2d/case.toml --force
@@ -27,6 +27,14 @@ ageing:
 	    300-cycles=results/ageing/300-cycles-segmented 300-cycles=results/ageing/300-cycles-solved \
 	    -o results/ageing/comparison-from-grey --force
 	@echo 'What changed: results/ageing/comparison/comparison.html, and comparison-from-grey beside it'
+
+# A silicon particle that has become a framework, measured, and how lithium leaves it; see cases/framework/README.md
+framework:
+	runtime/run python3 cases/framework/make_image.py
+	runtime/run microlith -q analyze cases/framework/interior.toml -o results/framework/interior --force
+	runtime/run microlith -q run cases/framework/open.toml -o results/framework/open --force
+	runtime/run microlith -q run cases/framework/solid.toml -o results/framework/solid --force
+	@echo 'Measured: results/framework/interior; curves and pictures: results/framework/open and solid'
 
 test:
 	runtime/test

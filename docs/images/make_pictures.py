@@ -25,6 +25,8 @@ PICTURES = {
     "aged-anode": ("aged-anode-2d/case.toml", ["snapshot-10s", "curves"], 1),
     "aged-anode-particles": ("aged-anode-2d/case.toml", ["particles"], 1),
     "lithiation": ("lithiation/case.toml", ["snapshot-200s"], 1),
+    "framework": ("framework/open.toml", ["snapshot-0.003s"], 1),  # after cases/framework/make_image.py
+    "framework-solid": ("framework/solid.toml", ["snapshot-5s"], 1),
     "aged-anode-3d": ("aged-anode-3d/case.toml", ["snapshot-10s"], 2),
     "aged-anode-3d-particles-distance": ("aged-anode-3d/case.toml", ["particles-distance"], 2),
     "aged-anode-3d-full": ("aged-anode-3d/full.toml", ["snapshot-10s"], 2),
