@@ -392,7 +392,7 @@ BEYOND_SCHEMA = {
     "no transport phase", "label twice", "label twice in a list", "colour among labels", "colour and label",
     "size of unknown phase", "shell around unknown phase", "region of unknown phase", "region of unsolved phase",
     "end 0", "snapshot after the end", "time after the end", "times not increasing", "box reversed", "box empty",
-    "flat polygon", "region named as the time", "label image missing", "image missing", "no slices",
+    "flat polygon", "region named as the time", "name no file can have", "label image missing", "image missing", "no slices",
     "dataset of no file", "crop reversed", "one axis wrong", "nan number", "fraction of a degree",
     "lengths differ", "course decreases", "time thrice", "step twice", "value unit", "period short", "period zero",
     "period too short",
