@@ -16,6 +16,7 @@ from microlith.workflow.results.folder import (
     FIELDS,
     PARTICLES,
     PARTICLES_PICTURE,
+    REPORT,
     SNAPSHOT_PREFIX,
     result_folder,
 )
@@ -95,6 +96,7 @@ def _tell_files(output: Path, found: Solved) -> None:
     log.info("pictures: %s%s", ", ".join(shown), more)
     if found.case.time.snapshots:
         log.info("fields: %s", output / FIELDS)
+    log.info("report: %s", output / REPORT)
     log.info("%.1f s in all", found.provenance.run_entries()["total_s"])
     last = found.verdict.last_line()
     if last is not None:
