@@ -35,6 +35,7 @@ def interpreted(case: Case) -> dict[str, Any]:
         },
         "mesh": {
             "file": case.mesh.file or None,
+            "unit_m": case.mesh.unit,
             "method": case.mesh.method,
             "size_m": dict(case.mesh.size),
             "size_max_m": case.mesh.size_max,
