@@ -4,7 +4,7 @@ Fluxes are those of the rows of the discrete equations (see `problem.surface_flu
 is stored. Gradients of the field at the surface would be less accurate by an order, and would not add up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -14,7 +14,7 @@ from scipy.interpolate import PchipInterpolator
 
 from microlith.imaging.typing import Array
 from microlith.solver.krylov.evolution import Record
-from microlith.solver.physics.courses import NEAR
+from microlith.solver.physics.courses import NEAR, Course
 from microlith.solver.problem.problem import Problem
 from microlith.solver.problem.surface_fluxes import SurfaceFlux
 
@@ -54,15 +54,7 @@ class LinearFlows:
     def rates(self, times: Array) -> Array:
         """Fluxes at increasing times > 0, (fluxes, times); at a jump those before it."""
         found = self.record.slopes(times)[1::2] + self.record.values(times)[2::2]
-        for i, flux in enumerate(self.fluxes):
-            for course, amount in flux.pushed:
-                found[i] += amount * course.before(times)
-            if flux.given is not None:
-                course, amount = flux.given
-                found[i] = amount * course.before(times)
-            for course, amount in flux.shared:
-                found[i] -= amount * course.before(times)
-        return found
+        return _with_courses(self.fluxes, found, lambda course: course.before(times))
 
     def stored(self, times: Array) -> Array:
         """Change of all that is stored, (times,)."""
@@ -118,15 +110,20 @@ def with_known(fluxes: Sequence[SurfaceFlux], times: Array, through: Array) -> A
         times: (times,) increasing, scaled.
         through: (fluxes, times) by their rates and levels alone.
     """
-    found = through.copy()
+    return _with_courses(fluxes, through, lambda course: course.integral(times))
+
+
+def _with_courses(fluxes: Sequence[SurfaceFlux], found: Array, of: Callable[[Course], Array]) -> Array:
+    """Fluxes, or what came through, (fluxes, times), with what `of` makes of the courses that are known."""
+    found = found.copy()
     for i, flux in enumerate(fluxes):
         for course, amount in flux.pushed:
-            found[i] += amount * course.integral(times)
+            found[i] += amount * of(course)
         if flux.given is not None:
             course, amount = flux.given
-            found[i] = amount * course.integral(times)
+            found[i] = amount * of(course)
         for course, amount in flux.shared:
-            found[i] -= amount * course.integral(times)
+            found[i] -= amount * of(course)
     return found
 
 
