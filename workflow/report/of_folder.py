@@ -106,7 +106,7 @@ def _convergence(folder: Path, entries: dict[str, Any]) -> Page:
 
 def _errors(page: Page, folder: Path) -> None:
     """Estimated errors against the number of unknowns."""
-    head, columns = table_of(folder / CONVERGE_TABLE, text=("region",))
+    _, columns = table_of(folder / CONVERGE_TABLE, text=("region",))
     regions = np.array(columns["region"], dtype=object)
     series = []
     for region in dict.fromkeys(regions.tolist()):
@@ -114,7 +114,6 @@ def _errors(page: Page, folder: Path) -> None:
         order = np.argsort(columns["unknowns"][mine])
         errors = np.log10(np.where(columns["error"][mine] > 0, columns["error"][mine], np.nan))
         series.append(Series(str(region), columns["unknowns"][mine][order], errors[order]))
-    assert "error" in head
     page.chart("Error in space", "unknowns", "log10 of the error, per reference concentration", series, log=True)
 
 

@@ -1,7 +1,10 @@
 """The phases of a case that conduct, meshed."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from mpi4py import MPI
 
@@ -12,7 +15,10 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.assemble import log_report
 from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named, mesh_of
+from microlith.workflow.results.json_file import write_summary
 from microlith.workflow.schema.kinds import nearest
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,3 +99,25 @@ def _refuse_phases(case: Case, indices: Sequence[int]) -> None:
                 f"{where} has no diffusivity, and phases that conduct together each need one; expected "
                 'role = "transport" and diffusivity = "...", or leave the phase out: it is then impermeable'
             )
+
+
+def hand_out(
+    comm: MPI.Intracomm, show: Callable[[], None] | None, entries: Callable[[], dict[str, Any]], output: Path | None
+) -> None:
+    """Print what was found and write it to a file; collective.
+
+    Args:
+        comm: The ranks, of which the first one does it.
+        show: What prints; None: nothing does.
+        entries: Makes what goes into the file.
+        output: The JSON file; None: there is none.
+
+    Raises:
+        InputError: The file can't be written.
+    """
+    if show is not None:
+        on_root(comm, show)
+    if output is not None:
+        on_root(comm, write_summary, output, entries())
+        if comm.rank == 0:
+            log.info("effective diffusivity: %s", output)

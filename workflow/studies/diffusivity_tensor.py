@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,12 @@ from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
-from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array
 from microlith.solver.conduction.tensor import ConductionTensor, conduction_tensor
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
-from microlith.workflow.results.json_file import versions, write_summary
-from microlith.workflow.studies.conducting import Conducting, meshed_phases
+from microlith.workflow.results.json_file import versions
+from microlith.workflow.studies.conducting import Conducting, hand_out, meshed_phases
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +77,7 @@ def tensor(
         InputError: The case, its image or the phase is at fault, or opposite faces of the mesh do not match.
     """
     found = diffusivity_tensor(case, phase, comm)
-    if show:
-        on_root(comm, _print, found)
-    if output is not None:
-        on_root(comm, write_summary, output, _entries(found))
-        if comm.rank == 0:
-            log.info("effective diffusivity: %s", output)
+    hand_out(comm, partial(_print, found) if show else None, partial(_entries, found), output)
     return found
 
 

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,11 @@ from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
-from microlith.imaging.parallel.collective import on_root
 from microlith.solver.conduction.conduction import Conduction, medium_conduction
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
-from microlith.workflow.results.json_file import versions, write_summary
-from microlith.workflow.studies.conducting import meshed_phases, phase_index
+from microlith.workflow.results.json_file import versions
+from microlith.workflow.studies.conducting import hand_out, meshed_phases, phase_index
 
 log = logging.getLogger(__name__)
 
@@ -107,12 +107,7 @@ def deff(
         InputError: The case, its image, the phase or an axis is at fault.
     """
     found = effective_diffusivity(case, phase, axes, comm, bounds)
-    if show:
-        on_root(comm, _print, found)
-    if output is not None:
-        on_root(comm, write_summary, output, _entries(found))
-        if comm.rank == 0:
-            log.info("effective diffusivity: %s", output)
+    hand_out(comm, partial(_print, found) if show else None, partial(_entries, found), output)
     return found
 
 
