@@ -3,6 +3,8 @@
 import io
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import urllib.error
@@ -43,7 +45,7 @@ def served(results):
         yield address[1], address[3]
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        assert "Traceback" not in process.communicate(timeout=60)[1]
 
 
 def get(url):
@@ -102,6 +104,16 @@ def test_slider_boxes_and_a_click(results, tmp_path):
             get(f"{address}etc/passwd?token={token}")
         with pytest.raises(urllib.error.HTTPError, match="400"):
             get(f"{address}picture?token={token}&time=nan")
+
+
+def test_browsers_that_go_away_leave_no_traceback(results):
+    with served(results) as (address, token):
+        port = int(address.rsplit(":", 1)[1].strip("/"))
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port)) as gone:
+                gone.sendall(f"GET /picture?token={token} HTTP/1.1\r\n\r\n".encode())
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, not closed
+        assert get(f"{address}picture?token={token}").startswith(b"\x89PNG")
 
 
 def test_bad_requests_are_told(results, tmp_path, capsys):

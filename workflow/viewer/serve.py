@@ -55,11 +55,10 @@ class Server:
         self._jobs: queue.Queue[Job] = queue.Queue()
         self._stopped = False
         try:
-            self._http = ThreadingHTTPServer((host, port), _handler_of(self))
+            self._http = _Quiet((host, port), _handler_of(self))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"--host {host} --port {port}: can't be listened on ({reason}); choose another") from error
-        self._http.daemon_threads = True
         self.host, self.port = host, int(self._http.server_address[1])
 
     @property
@@ -123,6 +122,15 @@ def serve(show: Show, host: str, port: int) -> None:
     server.run()
 
 
+class _Quiet(ThreadingHTTPServer):
+    """Writes no traceback where a browser goes away before it has its answer."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        log.debug("a request ended early", exc_info=True)
+
+
 def _handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 30
@@ -139,6 +147,8 @@ def _handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
                 self._send(404, "text/plain", b"There is nothing here.")
             except ValueError as error:
                 self._send(400, "text/plain; charset=utf-8", str(error).encode())
+            except TimeoutError:
+                self._send(503, "text/plain", b"Other pictures are being drawn; try again.")
 
         def _send(self, status: int, kind: str, content: bytes) -> None:
             self.send_response(status)
