@@ -13,6 +13,7 @@ from microlith.workflow.commands.compare import add_compare
 from microlith.workflow.commands.runs import add_mesh, add_run
 from microlith.workflow.commands.segment import add_segment
 from microlith.workflow.commands.studies import add_converge, add_deff
+from microlith.workflow.commands.sweep import add_sweep
 from microlith.workflow.commands.viewing import add_export, add_plot, add_report, add_view
 from microlith.workflow.console.failures import OUR_FAILURE, failure_of
 from microlith.workflow.console.launch import Ranks, launched_rank
@@ -21,7 +22,7 @@ from microlith.workflow.console.terminal import log_to_stderr
 
 # In the order in which a user meets them
 COMMANDS = (
-    *(add_init, add_segment, add_check, add_mesh, add_run, add_converge, add_deff, add_analyze, add_compare),
+    *(add_init, add_segment, add_check, add_mesh, add_run, add_sweep, add_converge, add_deff, add_analyze, add_compare),
     *(add_view, add_plot, add_report, add_export, add_schema),
 )
 

@@ -56,6 +56,7 @@ ROOMS = (
         "workflow/analysis",
         "workflow/segment",
         "workflow/comparison",
+        "workflow/sweep",
         "workflow/commands",
         "workflow/cli",
     ),

@@ -32,6 +32,14 @@ _NO_MEMORY = re.compile(
 )
 
 
+class Incomplete(Exception):
+    """Some of what was asked for could not be done, and all else is; the text says which."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status  # of the command
+
+
 @dataclass(frozen=True)
 class Failure:
     """How a command ends that fails."""
@@ -45,6 +53,8 @@ def failure_of(error: BaseException) -> Failure:
     match error:
         case InputError():
             return Failure(BAD_INPUT, str(error))
+        case Incomplete(status=int(status)):
+            return Failure(status, str(error))
         case KeyboardInterrupt():
             return Failure(INTERRUPTED, "interrupted")
         case SystemExit(code=int(code)) if code == CHECKPOINT:

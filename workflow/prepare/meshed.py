@@ -73,6 +73,7 @@ def mesh_of(
     *,
     check: bool = True,
     seen: Callable[[LabelVolume], None] | None = None,
+    like: Meshed | None = None,
 ) -> Meshed:
     """Read the image of a case and mesh it; collective.
 
@@ -83,6 +84,7 @@ def mesh_of(
         comm: The ranks that share the mesh.
         check: Whether physics, regions and sizes are held against the image first.
         seen: Gets the image before it is meshed; collective.
+        like: Another case, meshed by the same ranks: where neither image nor mesh differ, its mesh is taken.
 
     Raises:
         InputError: The image or what the case says of it is at fault.
@@ -94,6 +96,9 @@ def mesh_of(
         if seen is not None:
             seen(found.volume)
         case, volume, whole = found.case, found.volume, found.image
+        if like is not None and _is_same_mesh(like, case, volume, solved):
+            log.info("the mesh is that of the case before")
+            return replace(like, case=case, volume=volume, image=whole)
         if case.mesh.file and case.mesh.unit is not None:
             name: MeshMethod = "lattice"  # whose cells may be on any rank
             with stages.stage("mesh", "reading the mesh"):
@@ -114,6 +119,22 @@ def mesh_of(
         with stages.stage("distribution", "distributing the mesh"):
             mesh = METHODS[name].phase_mesh(image_mesh, solved, comm)
     return Meshed(case, volume, whole, name, image_mesh, report, mesh)
+
+
+def _is_same_mesh(like: Meshed, case: Case, volume: LabelVolume, solved: Sequence[int]) -> bool:
+    """Whether a case has the image and the mesh of another, and solves for the same phases on it."""
+    other = like.case
+    return (
+        like.image_mesh is not None
+        and (case.image, case.labels) == (other.image, other.labels)
+        and case.image.held is other.image.held
+        and replace(case.mesh, estimate=True) == replace(other.mesh, estimate=True)
+        and list(solved) == list(other.physics.solved)
+        and [phase.connected_to for phase in case.physics.phases]
+        == [phase.connected_to for phase in other.physics.phases]
+        and (volume.shape, volume.voxel_size, tuple(volume.counts))
+        == (like.volume.shape, like.volume.voxel_size, tuple(like.volume.counts))
+    )
 
 
 def _of_tags(case: Case) -> dict[int, int]:

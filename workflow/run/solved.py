@@ -85,13 +85,16 @@ class Solved:
         )
 
 
-def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD, kept: Checkpoints | None = None) -> Solved:
+def solved(
+    case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD, kept: Checkpoints | None = None, like: Meshed | None = None
+) -> Solved:
     """Do all of a case but writing; collective.
 
     Args:
         case: What to do.
         comm: The ranks that share the work.
         kept: Checkpoints to write, and to go on from.
+        like: Another case, meshed by the same ranks: where neither image nor mesh differ, its mesh is taken.
 
     Raises:
         InputError: The case or its image is at fault.
@@ -105,7 +108,7 @@ def solved(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD, kept: Checkpoints |
         if kept is not None:
             kept.safe(False)
 
-    meshed = _meshed(case, stages, comm, seen, kept)
+    meshed = _meshed(case, stages, comm, seen, kept, like)
     on_root(comm, log_report, meshed)
     ready = assembled(meshed.case, meshed, stages)
     guard = Guard(ready)
@@ -140,10 +143,11 @@ def _meshed(
     comm: MPI.Intracomm,
     seen: Callable[[LabelVolume], None],
     kept: Checkpoints | None,
+    like: Meshed | None,
 ) -> Meshed:
-    """The mesh, that of a checkpoint where there is one."""
+    """The mesh, that of a checkpoint where there is one, or of another case that has the same."""
     if kept is None:
-        return mesh_of(case, case.physics.solved, stages, comm, seen=seen)
+        return mesh_of(case, case.physics.solved, stages, comm, seen=seen, like=like)
     try:
         found = mesh_of(kept.with_mesh(case), case.physics.solved, stages, comm, seen=seen)
     except InputError as error:

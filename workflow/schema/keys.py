@@ -12,6 +12,7 @@ from microlith.workflow.schema.physics_keys import (
 )
 from microlith.workflow.schema.picture_keys import PICTURES
 from microlith.workflow.schema.shared_keys import coordinate, label, length, per_axis
+from microlith.workflow.schema.sweep_keys import SWEEP
 from microlith.workflow.schema.tables import Key, Named, Several, Table
 from microlith.workflow.schema.units import TIME
 
@@ -356,6 +357,7 @@ CASE = Table(
         Key("run", RUN, "How a run goes about it.", default={}),
         Key("pictures", PICTURES, "How pictures look.", default={}),
         Key("analysis", ANALYSIS, "What `microlith analyze` measures.", default={}),
+        Key("sweep", SWEEP, "The cases that `microlith sweep` makes of this one."),
         Key(
             "interfaces",
             Several(INTERFACE, "tables [[interfaces]], one for each pair of phases"),

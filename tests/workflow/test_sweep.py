@@ -1,0 +1,214 @@
+"""microlith sweep: every case as it would be alone, one table, meshed once; going on after failures and interrupts."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_cases import COMM, curves, run_case, write_case
+from PIL import Image
+from slab_case import END, LENGTH, REGIONS, SLAB, D, slab_image
+
+from microlith.workflow.case.toml_file import read_toml
+from microlith.workflow.cli import main
+from microlith.workflow.console.failures import Incomplete
+from microlith.workflow.sweep.sweep import refuse_failed, sweep, sweep_of
+
+TIME = f'[time]\nend = "{END:.8g} s"\ntolerance = 1e-3\nsnapshots = []\n'
+MESH = '[mesh]\nsize_max = "80 nm"\n'
+T50 = 0.19674 * LENGTH**2 / D  # s
+
+
+def slab(folder, more=""):
+    return write_case(folder, slab_image(8), phases=SLAB, mesh=MESH, time=TIME, regions=REGIONS, more=more)
+
+
+def swept(case, output, *settings, force=False, part=(1, 1)):
+    """A sweep in this process."""
+    found = sweep_of(read_toml(case), case, settings, output)
+    return found, sweep(found, found.waiting(force, *part), 1, here=True)
+
+
+def table(folder):
+    with (folder / "sweep.csv").open(encoding="utf-8", newline="") as file:
+        return {row["case"]: row for row in csv.DictReader(line for line in file if not line.startswith("#"))}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """Two diffusivities times two mesh sizes, one of them of another mesh, in four cases."""
+    folder = tmp_path_factory.mktemp("sweep")
+    case = slab(folder / "slab")
+    settings = "phases.slab.diffusivity=1e-14 m^2/s, 4e-14 m^2/s", "mesh.size_max=80 nm, 60 nm"
+    swept(case, folder / "out", *settings)
+    return case, folder / "out", settings
+
+
+def test_each_case_is_what_it_would_be_alone(done, tmp_path):
+    """Also the second one on a mesh, whose diffusivity is another: the mesh is taken over and nothing else."""
+    case, output, _ = done
+    alone = tmp_path / "case.toml"
+    text = case.read_text().replace("1e-14 m^2/s", "4e-14 m^2/s").replace('"80 nm"', '"60 nm"')
+    shutil.copy(case.parent / "image.tif", tmp_path)
+    alone.write_text(text)
+    expected = curves(run_case(alone, tmp_path / "alone"))
+    found = curves(output / "diffusivity=4e-14_m2_per_s,size_max=60_nm")
+    np.testing.assert_allclose(found["all"], expected["all"], rtol=1e-10)
+
+
+def test_the_table_holds_the_figures_with_their_errors(done):
+    rows = table(done[1])
+    assert len(rows) == 4
+    slow, fast = rows["diffusivity=1e-14_m2_per_s,size_max=60_nm"], rows["diffusivity=4e-14_m2_per_s,size_max=60_nm"]
+    assert slow["phases.slab.diffusivity"] == "1e-14 m^2/s"
+    for row, expected in ((slow, T50), (fast, T50 / 4)):
+        assert row["status"] == "done"
+        assert abs(float(row["all.t50_s"]) - expected) < float(row["all.t50_error_s"]) < 0.02 * expected
+    assert float(slow["far.final_mol_per_m3"]) < 1000.0
+    assert float(slow["far.final_error_mol_per_m3"]) > 0.0
+
+
+def test_what_has_one_mesh_is_meshed_once(done):
+    logs = {path.stem: path.read_text() for path in (done[1] / "logs").glob("*.log")}
+    assert sum("the mesh is that of the case before" in text for text in logs.values()) == 2
+    assert sum("80_nm" in name and "that of the case before" in text for name, text in logs.items()) == 1
+
+
+def test_pictures_of_all_cases(done):
+    for name in ("sweep.png", "sweep-map.png"):
+        with Image.open(done[1] / name) as picture:
+            assert len(picture.convert("RGB").resize((200, 100)).getcolors(20000)) > 20
+
+
+def test_nothing_is_done_twice_and_changes_are_told(done, tmp_path, capsys):
+    case, output, settings = done
+    found = sweep_of(read_toml(case), case, settings, output)
+    assert found.waiting(force=False) == []
+    more = sweep_of(read_toml(case), case, [settings[0] + ", 8e-14 m^2/s", settings[1]], output)
+    assert len(more.waiting(force=False)) == 2
+    parts = [found.waiting(True, i, 3) for i in (1, 2, 3)]
+    assert parts == [[], [], []]
+    shutil.copytree(case.parent, tmp_path / "slab")
+    (tmp_path / "slab" / "case.toml").write_text(case.read_text().replace("0 mol/m^3", "1 mol/m^3"))
+    arguments = [word for setting in settings for word in ("--set", setting)]
+    assert main(["sweep", str(tmp_path / "slab" / "case.toml"), *arguments, "-o", str(output)]) == 2
+    assert "4 of these cases" in capsys.readouterr().err
+
+
+def test_another_image_of_the_same_name_makes_the_case_another(tmp_path):
+    case = slab(tmp_path)
+    marks = []
+    for shift in (0, 10**9):
+        os.utime(tmp_path / "image.tif", ns=(shift, shift))
+        marks.append(sweep_of(read_toml(case), case, ["time.end=1 s"], tmp_path / "out").jobs[0].fingerprint)
+    assert marks[0] != marks[1]
+
+
+def test_a_case_that_fails_is_told_and_the_others_are_done(tmp_path):
+    """One that is wrong, and one that turns out so when it meets its image."""
+    case = slab(tmp_path / "slab")
+    found, rows = swept(
+        case, tmp_path / "out", 'regions.far.box={ x = ["300 nm", "430 nm"] }, 5, { x = ["0 nm", "20 nm"] }'
+    )
+    assert [row.status for row in rows] == ["done", "failed", "failed"]
+    with pytest.raises(Incomplete, match=r"2 of 3 cases failed") as told:
+        refuse_failed(found, rows)
+    assert told.value.status == 2
+    messages = [row["message"] for row in table(tmp_path / "out").values()]
+    assert "expected a table" in messages[1]
+    assert "[regions.far]" in messages[2]
+    assert len(found.waiting(force=False)) == 2  # they are tried again
+
+
+def test_a_fault_of_all_cases_is_that_of_the_case(tmp_path, capsys):
+    case = slab(tmp_path / "slab")
+    assert main(["sweep", str(case), "--set", "time.ende=1 s, 2 s", "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert 'unknown key "ende"; did you mean "end"?' in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
+    case = slab(tmp_path / "slab")
+    assert main(["sweep", str(case), "--set", "time.end=1 s", "-o", str(tmp_path / "slab")]) == 2
+    assert "holds no sweep" in capsys.readouterr().err
+    for option in (["--jobs", "0"], ["--part", "3/2"], ["--part", "x"]):
+        assert main(["sweep", str(case), "--set", "time.end=1 s", "-o", str(tmp_path / "o"), *option]) == 2
+
+
+def test_parts_make_the_whole(tmp_path):
+    case = slab(tmp_path / "slab")
+    setting = "phases.slab.initial=0 mol/m^3, 100 mol/m^3, 200 mol/m^3"
+    for part, statuses in ((1, ["done", "waiting", "waiting"]), (2, ["done"] * 3)):
+        swept(case, tmp_path / "out", setting, part=(part, 2))
+        assert [row["status"] for row in table(tmp_path / "out").values()] == statuses
+
+
+def test_processes_of_their_own_and_an_interrupt(tmp_path):
+    """As users run it: two at a time, ended by a signal; begun again it goes on where it was."""
+    case = slab(
+        tmp_path / "slab", more='[sweep]\ngrid = { "phases.slab.initial" = ["0 mol/m^3", "1 mol/m^3", "2 mol/m^3"] }\n'
+    )
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "microlith.workflow.cli", "sweep", str(case), "-o", str(output), "--jobs", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "1 of 3" in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 128 + signal.SIGTERM, rest
+    done = [path for path in (output / "logs").glob("*.json") if json.loads(path.read_text())["status"] == "done"]
+    assert 1 <= len(done) <= 3
+    times = {path: path.stat().st_mtime_ns for path in done}
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert f"{len(done)} of 3 cases are done already" in result.stderr
+    assert all(path.stat().st_mtime_ns == before for path, before in times.items())
+    assert [row["status"] for row in table(output).values()] == ["done"] * 3
+
+
+def test_a_process_that_dies_takes_one_case_with_it(tmp_path, monkeypatch):
+    """A worker that is killed at a case, as by lack of memory, is followed by another one for the rest."""
+    from microlith.workflow.sweep import workers
+
+    case = slab(tmp_path / "slab")
+    found = sweep_of(read_toml(case), case, ["phases.slab.initial=0 mol/m^3, 1 mol/m^3"], tmp_path / "out")
+    killer = (
+        "import json, os, sys; jobs = json.load(sys.stdin)\n"
+        "if jobs[0]['name'].endswith('=0_mol_per_m3'): os.kill(os.getpid(), 9)\n"
+        "print(jobs[0]['name'], flush=True)\n"
+    )
+    monkeypatch.setattr(workers, "WORKER_COMMAND", (sys.executable, "-c", killer))
+    ended = {}
+    (tmp_path / "out" / "logs").mkdir(parents=True)
+    workers.keep(tmp_path / "out", found.jobs[1].name, workers.Record(found.jobs[1].fingerprint, "done"))
+    workers.run_jobs(found.jobs, case, tmp_path / "out", 1, lambda name, record: ended.update({name: record}))
+    first, second = found.jobs
+    assert ended[first.name].status == "failed"
+    assert "killed by signal 9" in ended[first.name].message
+    assert second.name in ended
+
+
+@pytest.mark.mpi
+def test_ranks_share_each_case(tmp_path_factory):
+    folder = COMM.bcast(str(tmp_path_factory.mktemp("ranks")) if COMM.rank == 0 else None)
+    folder = Path(folder)
+    case = COMM.bcast(str(slab(folder / "slab")) if COMM.rank == 0 else None)
+    case = Path(case)
+    found, rows = swept(
+        case,
+        folder / "out",
+        "phases.slab.initial=0 mol/m^3, 100 mol/m^3",
+        'regions.far.box={ x = ["300 nm", "430 nm"] }, { x = ["0 nm", "20 nm"] }',
+    )
+    assert sorted(row.status for row in rows) == ["done", "done", "failed", "failed"]
+    assert rows[0].region("all")["t50_s"] == pytest.approx(T50, rel=0.01)
+    assert found.waiting(force=False)

@@ -1,0 +1,98 @@
+"""The command that runs many cases of one case file: `sweep`."""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from microlith.imaging.errors import InputError
+from microlith.workflow.commands.arguments import Commands, add_case, check_writable, default_output
+from microlith.workflow.console.launch import Ranks
+
+if TYPE_CHECKING:
+    from microlith.workflow.sweep.sweep import Sweep
+
+MOST_JOBS = 1024
+
+
+def add_sweep(commands: Commands) -> None:
+    """Declare `sweep`."""
+    parser = commands.add(
+        "sweep", sweep, "run many cases that differ in some keys, with one table of all", parallel=True
+    )
+    add_case(parser)
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUES",
+        dest="settings",
+        action="append",
+        default=[],
+        help='key of the case file and its values with commas between, such as time.end="50 s, 100 s"; with several '
+        "keys, each combination is a case (repeatable; beside or in place of the table [sweep])",
+    )
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="folder (default: results/CASE-sweep)")
+    parser.add_argument("--force", action="store_true", help="run cases anew whose case file has changed since")
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, default=1, help="number of cases at a time (default: %(default)s)"
+    )
+    parser.add_argument("--part", metavar="I/N", help="the I-th of N parts only, as in an array of jobs")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+
+
+def sweep(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Run a sweep."""
+    if options.worker:
+        from microlith.workflow.sweep.sweep import work_for_parent
+
+        work_for_parent(json.load(sys.stdin), options.case, options.output)
+        return
+    found, indices = ranks.on_first(lambda: _ready(options, ranks))
+    from mpi4py import MPI
+
+    from microlith.workflow.sweep.sweep import refuse_failed, sweep
+
+    refuse_failed(found, sweep(found, indices, options.jobs, MPI.COMM_WORLD if ranks.comm is None else ranks.comm))
+
+
+def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]]":
+    """All cases, and the indices of those to run.
+
+    Raises:
+        InputError: An option, the case file or the folder is at fault.
+    """
+    from microlith.workflow.case.toml_file import read_toml
+    from microlith.workflow.sweep.record import refuse_foreign
+    from microlith.workflow.sweep.sweep import sweep_of
+
+    if not 1 <= options.jobs <= MOST_JOBS:
+        raise InputError(f"--jobs {options.jobs}: expected a number from 1 to {MOST_JOBS}")
+    if ranks.comm is not None and options.jobs > 1:
+        raise InputError(
+            f"--jobs {options.jobs}: under mpirun all ranks share one case at a time; leave one of both out"
+        )
+    part, parts = part_of(options.part)
+    name = default_output(options.case)
+    output = options.output or name.with_name(f"{name.name}-sweep")
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: this is a file; choose another folder for the results with -o")
+    check_writable(output)
+    refuse_foreign(output, options.force)
+    found = sweep_of(read_toml(options.case), options.case, options.settings, output)
+    return found, found.waiting(options.force, part, parts)
+
+
+def part_of(text: str | None) -> tuple[int, int]:
+    """The two numbers of I/N.
+
+    Raises:
+        InputError: They are none, or I is not one of 1 to N.
+    """
+    if text is None:
+        return 1, 1
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= part <= parts:
+        raise InputError(f"--part {text}: expected the number of a part and that of all, such as 1/8")
+    return part, parts
