@@ -48,7 +48,7 @@ from microlith.workflow.storage.mesh_file import write_mesh_file
 
 log = logging.getLogger(__name__)
 SUFFIX = ".checkpoint"
-FREE = ("title", "pictures", "analysis", "run")  # tables of a case file that an integration does not depend on
+FREE = ("title", "pictures", "analysis", "run", "sweep")  # tables of a case file that an integration does not depend on
 OURS = re.compile(r"run\d+-.*|\..*\.part.*")  # files of checkpoints, lists apart
 LONG = 30.0  # s: a run of which this much would be lost as it writes its results has a checkpoint first
 ASKED, DUE, FAILED = 1, 2, 4

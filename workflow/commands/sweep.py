@@ -1,7 +1,6 @@
 """The command that runs many cases of one case file: `sweep`."""
 
 import argparse
-import json
 import re
 import sys
 from pathlib import Path
@@ -46,7 +45,7 @@ def sweep(options: argparse.Namespace, ranks: Ranks) -> None:
     if options.worker:
         from microlith.workflow.sweep.sweep import work_for_parent
 
-        work_for_parent(json.load(sys.stdin), options.case, options.output)
+        work_for_parent(sys.stdin, options.case, options.output)
         return
     found, indices = ranks.on_first(lambda: _ready(options, ranks))
     from mpi4py import MPI

@@ -1,10 +1,11 @@
 """`microlith sweep`: many cases of one case file, and one table and pictures of all."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mpi4py import MPI
 
@@ -175,10 +176,10 @@ class _Teller:
             log.info("%d of %d, %s: %s", self.done, self.count, name, record.status)
 
 
-def work_for_parent(handed: Sequence[Mapping[str, Any]], path: Path, output: Path) -> None:
-    """Run cases that another process handed over, and print the name of each that has come to its end."""
+def work_for_parent(handed: IO[str], path: Path, output: Path) -> None:
+    """Run cases that another process hands over, and print the name of each that has come to its end."""
     tasks = []
-    for job in handed:
+    for job in json.load(handed):
         try:
             tasks.append(Task(job["name"], job["fingerprint"], case_of(job["tables"], path)))
         except InputError as error:  # a file that was there a moment ago
