@@ -478,10 +478,10 @@ def export(folder: str | Path, path: str | Path, time: float | None = None, phas
 
 
 def report(folder: str | Path) -> str:
-    """The report of what a run, an analysis or a study of convergence left in a folder: HTML that needs nothing else.
+    """The report of what `run`, `converge`, `deff` or `analyze` left in a folder: HTML that needs nothing else.
 
     Args:
-        folder: The results.
+        folder: The results; or a JSON file of `deff`.
 
     Raises:
         InputError: There are no such results, or they can't be read.

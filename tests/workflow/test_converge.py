@@ -320,7 +320,7 @@ def test_files_of_a_study(tmp_path, capsys):
     assert cli.main(["converge", str(path), "-o", str(output), "--segmentation"]) == 0
     assert sorted(p.name for p in output.iterdir()) == [
         ".microlith.json",
-        "converge.csv", "converge.json", "converge.png", "segmentation.png",
+        "converge.csv", "converge.json", "converge.png", "report.html", "segmentation.png",
     ]  # fmt: skip
     shown = capsys.readouterr()
     for word in ("order", "in space", "degree + 1", "multiply the sizes by", "half a voxel", "t50"):

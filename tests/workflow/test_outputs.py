@@ -163,6 +163,18 @@ def test_a_study_and_a_run_share_a_folder(tmp_path):
     publish(tmp_path, {"converge.json": "2"}, "converge")
     publish(tmp_path, {"summary.json": "again"})
     assert everything_in(tmp_path) == [".microlith.json", "converge.json", "summary.json"]
+
+
+def test_commands_that_share_a_folder_replace_its_report(tmp_path):
+    """The page of the last one is there; one of the user's is not taken for theirs."""
+    publish(tmp_path, {"summary.json": "run", "report.html": "run"})
+    publish(tmp_path, {"converge.json": "1", "report.html": "converge"}, "converge")
+    assert (tmp_path / "report.html").read_text() == "converge"
+    publish(tmp_path, {"summary.json": "again", "report.html": "again"})
+    assert (tmp_path / "report.html").read_text() == "again"
+    (tmp_path / ".microlith.json").unlink()
+    with pytest.raises(InputError, match=r"report.html: microlith did not write this file"):
+        publish(tmp_path, {"deff.json": "1", "report.html": "deff"}, "deff")
     assert (tmp_path / "converge.json").read_text() == "2"
 
 

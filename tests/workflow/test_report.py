@@ -18,7 +18,7 @@ HOSTILE = "<script>document.title='taken'</script>"
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """The small case with a title that would do something on a page."""
-    path = write_case(tmp_path_factory.mktemp("report"))
+    path = write_case(tmp_path_factory.mktemp("report"), more='[analysis]\nmeasure = ["volume_fractions", "chords"]\n')
     path.write_text(f'title = "{HOSTILE} & Co"\n' + re.sub(r"^title.*\n", "", path.read_text(), flags=re.M))
     return run_case(path, comm=MPI.COMM_SELF)
 
@@ -52,22 +52,48 @@ def test_summary_of_another_kind_is_refused(results, tmp_path):
         run_page(tmp_path)
 
 
-def test_analysis_and_convergence_have_one_too(results, tmp_path):
-    """From what `analyze` and `converge` leave in folders of their own."""
-    case = results.parent.parent / "case.toml" if (results.parent.parent / "case.toml").is_file() else None
-    path = str(case or next(results.parent.glob("**/case.toml")))
-    for command, shown in (("analyze", "volume_fraction.sei"), ("converge", "Error in space")):
-        folder = tmp_path / command
-        assert main(["-q", command, path, "-o", str(folder)]) == 0
-        assert main(["-q", "report", str(folder)]) == 0
-        page = (folder / "report.html").read_text(encoding="utf-8")
-        assert shown in page
-        assert HOSTILE not in page
-        assert page.count('class="chart"') > 0
-        assert page.count("data:image/png;base64,") == len(list(folder.glob("*.png")))
+@pytest.fixture(scope="module")
+def studies(results, tmp_path_factory):
+    """Command -> what `analyze`, `converge` and `deff` leave of the same case in folders of their own."""
+    folder, path = tmp_path_factory.mktemp("studies"), str(results.parent / "case.toml")
+    given = {"analyze": [], "converge": ["--levels", "2"], "deff": ["--phase", "sei"]}
+    for command, more in given.items():
+        assert main(["-q", command, path, *more, "-o", str(folder / command)]) == 0
+    return {command: folder / command for command in given}
 
 
-def test_browser_draws_the_curves(results, tmp_path):
+SHOWN = {
+    "analyze": ("volume_fraction.sei", "What was asked", "No warnings."),
+    "converge": ("Error in space", "observed order", "with its error in space and time", "phases · sei · "),
+    "deff": ("Effective diffusivity of sei", "tortuosity factor τ", "MacMullin number", "D_phase, m²/s", "mesh: cells"),
+}
+
+
+@pytest.mark.parametrize("command", SHOWN)
+def test_studies_have_one_too(studies, command):
+    folder = studies[command]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for words in SHOWN[command]:
+        assert words in page, words
+    assert HOSTILE not in page
+    assert not re.search(r"(src|href)=[\"']?(http|//|file)", page)
+    assert (page.count('class="chart"') > 0) == (command != "deff")
+    assert page.count("data:image/png;base64,") == len(list(folder.glob("*.png")))
+    assert main(["-q", "report", str(folder)]) == 0
+    assert (folder / "report.html").read_text(encoding="utf-8") == page
+
+
+def test_report_beside_a_file_of_deff(studies, tmp_path, capsys):
+    path = tmp_path / "sei.json"
+    path.write_bytes((studies["deff"] / "deff.json").read_bytes())
+    assert main(["-q", "report", str(path)]) == 0
+    assert "tortuosity factor" in (tmp_path / "sei.html").read_text(encoding="utf-8")
+    path.write_text("{}")
+    assert main(["-q", "report", str(path), "--force"]) == 2
+    assert "can't be shown" in capsys.readouterr().err
+
+
+def test_browser_draws_the_curves(results, studies, tmp_path):
     """Curves with bands; zooming changes the axis, pointing reads off, and nothing of the title is run."""
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.by import By
@@ -92,3 +118,8 @@ def test_browser_draws_the_curves(results, tmp_path):
         assert [text.text for text in chart.find_elements(By.TAG_NAME, "text")] == before
         chrome.find_element(By.CSS_SELECTOR, "#chart1 .legend button").click()
         assert len(chart.find_elements(By.CSS_SELECTOR, ".curve")) == len(regions) - 1
+        for command, drawn in (("analyze", 1), ("converge", len(regions)), ("deff", 0)):
+            chrome.get((studies[command] / "report.html").as_uri())
+            assert len(chrome.find_elements(By.CSS_SELECTOR, "svg .curve")) >= drawn
+            assert chrome.find_elements(By.TAG_NAME, "td")
+            assert not chrome.get_log("browser")

@@ -10,8 +10,9 @@ from microlith.workflow.analysis.maps import draw_map
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.measurements.findings import Field, Table
 from microlith.workflow.pictures.figure import files_of
+from microlith.workflow.report.of_folder import write_report
 from microlith.workflow.results.csv_file import write_csv
-from microlith.workflow.results.folder import ANALYSIS, NUMBERS
+from microlith.workflow.results.folder import ANALYSIS, NUMBERS, REPORT
 from microlith.workflow.results.json_file import versions, write_summary
 
 
@@ -45,7 +46,8 @@ def write_analysis(found: Analysis, folder: Path) -> list[str]:
         names += [file.name for name in pictures for file in files_of(folder / f"{name}.png", options)]
     _write_numbers(folder / NUMBERS, found)
     write_summary(folder / ANALYSIS, entries(found))
-    return names
+    write_report(folder, "analyze")
+    return [*names, REPORT]
 
 
 def entries(found: Analysis) -> dict[str, Any]:

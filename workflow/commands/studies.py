@@ -1,6 +1,7 @@
 """Commands that solve a case several times, or otherwise than a run does: `converge` and `deff`."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,9 @@ from microlith.imaging.errors import InputError
 from microlith.workflow.commands.arguments import (
     Commands,
     add_case,
-    add_output_file,
     add_output_folder,
     check_output_file,
+    check_output_folder,
     default_output,
 )
 from microlith.workflow.commands.runs import ready_to_run
@@ -70,7 +71,14 @@ def add_deff(commands: Commands) -> None:
         action="store_true",
         help="find the whole tensor, of the image repeated along all axes; on squares and cubes",
     )
-    add_output_file(parser, "write the figures to a file (.json)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        type=Path,
+        help="write figures and a report: to a folder (deff.json, report.html), or to a file X.json and X.html",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite earlier results")
 
 
 def converge(options: argparse.Namespace, ranks: Ranks) -> None:
@@ -101,18 +109,36 @@ def deff(options: argparse.Namespace, ranks: Ranks) -> None:
     if options.periodic:
         from microlith.workflow.studies.diffusivity_tensor import tensor
 
-        tensor(case, options.phase, options.output, show=not options.quiet)
+        tensor(case, options.phase, options.output, show=not options.quiet, force=options.force)
         return
     from microlith.workflow.studies.effective_diffusivity import deff
 
     axes = tuple(dict.fromkeys(options.axis))
-    deff(case, options.phase, axes, options.output, show=not options.quiet, bounds=not options.no_bounds)
+    show, bounds = not options.quiet, not options.no_bounds
+    deff(case, options.phase, axes, options.output, show=show, bounds=bounds, force=options.force)
+
+
+def check_output_of_conduction(output: Path | None, force: bool) -> None:
+    """Refuse a file or a folder for the figures, where one is named, that can't be written or would be overwritten.
+
+    Raises:
+        InputError: As said.
+    """
+    if output is None:
+        return
+    if output.suffix == ".json":
+        for path in (output, output.with_suffix(".html")):
+            check_output_file(argparse.Namespace(output=path, force=force), (".json", ".html"))
+    elif re.fullmatch(r"\.[A-Za-z]\w{0,4}", output.suffix) and not output.is_dir():
+        raise InputError(f"-o {output}: expected a file name ending in .json, or a folder, which has no such ending")
+    else:
+        check_output_folder(output, force, "deff")
 
 
 def _ready_for_deff(options: argparse.Namespace) -> "Case":
     from microlith.workflow.case.read import load_case
 
-    check_output_file(options, (".json",))
+    check_output_of_conduction(options.output, options.force)
     if options.periodic and options.axis:
         raise InputError("--axis and --periodic: the tensor is of all axes; leave one of the two out")
     return load_case(options.case, transient=False)

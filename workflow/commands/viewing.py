@@ -50,9 +50,11 @@ def view(options: argparse.Namespace, ranks: Ranks) -> None:
 
 def add_report(commands: Commands) -> None:
     """Declare `report`."""
-    text = "write the report of a run, an analysis or a study of convergence: one page for a browser"
+    text = "write the report of results again: one page for a browser"
     parser = commands.add("report", report, text, parallel=True)
-    parser.add_argument("results", metavar="RESULTS", type=Path, help="folder that run, analyze or converge wrote")
+    parser.add_argument(
+        "results", metavar="RESULTS", type=Path, help="folder that run, converge, deff or analyze wrote"
+    )
     parser.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="page to write (.html; default: RESULTS/report.html)"
     )
@@ -68,6 +70,8 @@ def report(options: argparse.Namespace, ranks: Ranks) -> None:
     def write() -> None:
         page, writer = folder_page(options.results)
         text = page.html()
+        if options.results.is_file() and options.output is None:  # a JSON file of deff
+            options.output = options.results.with_suffix(".html")
         if options.output is None:
             with added_files(options.results, [REPORT], options.force, writer):
                 write_text(options.results / REPORT, text)

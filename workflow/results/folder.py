@@ -44,6 +44,7 @@ CONVERGE_TABLE = "converge.csv"
 CONVERGE_PICTURE = "converge.png"
 SEGMENTATION_PICTURE = "segmentation.png"
 ANALYSIS = "analysis.json"
+CONDUCTION = "deff.json"
 COMPARISON = "comparison.csv"
 COMPARISON_PAGE = "comparison.html"
 NUMBERS = "numbers.csv"
@@ -58,15 +59,16 @@ LOCK = ".microlith-lock"  # held by the process that writes to a folder
 LIST = ".microlith.json"  # which files of a folder which command wrote
 
 # Commands that write folders; each replaces its own files only
-Writer = Literal["run", "converge", "analyze", "segment", "compare"]
+Writer = Literal["run", "converge", "analyze", "deff", "segment", "compare"]
 # Files that each of them may write, snapshots apart
 KNOWN: dict[Writer, tuple[str, ...]] = {
     "run": (
         *(CURVES, ERRORS, SPREAD, FLUXES, PROFILE, FIELDS, PHASES, CURVES_PICTURE),
         *(PARTICLES, PARTICLES_PICTURE, DISTANCE_PICTURE, REPORT, SUMMARY),
     ),
-    "converge": (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE),
-    "analyze": (ANALYSIS, NUMBERS),
+    "converge": (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE, REPORT),
+    "analyze": (ANALYSIS, NUMBERS, REPORT),
+    "deff": (CONDUCTION, REPORT),
     "compare": (COMPARISON, COMPARISON_PAGE),
     "segment": (LABELS, MARGIN, SEGMENT, SEGMENT_TEXT, SEGMENT_PICTURE, HISTOGRAM_PICTURE),
 }
@@ -175,8 +177,8 @@ def refuse_held(path: Path, force: bool, writer: Writer) -> None:
             f"{path}: the result folder is not empty (it holds {shown}); overwrite earlier results with --force, "
             "or name another folder with -o"
         )
-    written = _written(path)
-    _refuse_foreign(path, [name for name in KNOWN[writer] if name not in written.get(writer, ())])
+    ours = {name for listed in _written(path).values() for name in listed}  # of any command: they share the report
+    _refuse_foreign(path, [name for name in KNOWN[writer] if name not in ours])
 
 
 def is_ours_alone(name: str) -> bool:

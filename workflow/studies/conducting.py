@@ -9,16 +9,21 @@ from typing import Any
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.parallel.collective import on_first_rank, on_root
+from microlith.imaging.writing import write_text
 from microlith.solver.conduction.medium import Medium, composite, one_phase
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.assemble import log_report
 from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named, mesh_of
+from microlith.workflow.report.of_conduction import conduction_page
+from microlith.workflow.report.sections import page_of
+from microlith.workflow.results.folder import CONDUCTION, REPORT, result_folder
 from microlith.workflow.results.json_file import write_summary
 from microlith.workflow.schema.kinds import nearest
 
 log = logging.getLogger(__name__)
+JSON = ".json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,22 +107,44 @@ def _refuse_phases(case: Case, indices: Sequence[int]) -> None:
 
 
 def hand_out(
-    comm: MPI.Intracomm, show: Callable[[], None] | None, entries: Callable[[], dict[str, Any]], output: Path | None
+    comm: MPI.Intracomm,
+    show: Callable[[], None] | None,
+    entries: Callable[[], dict[str, Any]],
+    output: Path | None,
+    force: bool,
 ) -> None:
-    """Print what was found and write it to a file; collective.
+    """Print what was found, and write it to a file with a page beside it, or to a folder; collective.
 
     Args:
         comm: The ranks, of which the first one does it.
         show: What prints; None: nothing does.
         entries: Makes what goes into the file.
-        output: The JSON file; None: there is none.
+        output: The JSON file, whose name ends so, or the result folder; None: there is none.
+        force: Whether earlier results in the folder are replaced.
 
     Raises:
-        InputError: The file can't be written.
+        InputError: The file or the folder can't be written.
     """
     if show is not None:
         on_root(comm, show)
-    if output is not None:
-        on_root(comm, write_summary, output, entries())
-        if comm.rank == 0:
-            log.info("effective diffusivity: %s", output)
+    if output is None:
+        return
+    if output.suffix == JSON:
+        on_first_rank(comm, lambda: _write(entries(), output, page_beside(output)))
+        names = [output, page_beside(output)]
+    else:
+        with result_folder(output, force, comm, "deff") as folder:
+            on_first_rank(comm, lambda: _write(entries(), folder / CONDUCTION, folder / REPORT))
+        names = [output / CONDUCTION, output / REPORT]
+    if comm.rank == 0:
+        log.info("effective diffusivity: %s", ", ".join(map(str, names)))
+
+
+def page_beside(path: Path) -> Path:
+    """The report that goes with a JSON file."""
+    return path.with_suffix(".html")
+
+
+def _write(entries: dict[str, Any], figures: Path, page: Path) -> None:
+    write_summary(figures, entries)
+    write_text(page, page_of(figures, conduction_page).html())

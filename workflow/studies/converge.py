@@ -18,10 +18,12 @@ from microlith.workflow.console.terminal import Stages
 from microlith.workflow.pictures.figure import files_of
 from microlith.workflow.prepare.assemble import log_report
 from microlith.workflow.prepare.meshed import Meshed, degree_of, mesh_of
+from microlith.workflow.report.of_folder import write_report
 from microlith.workflow.results.folder import (
     CONVERGE,
     CONVERGE_PICTURE,
     CONVERGE_TABLE,
+    REPORT,
     SEGMENTATION_PICTURE,
     result_folder,
 )
@@ -142,7 +144,8 @@ def write_study(study: Study, folder: Path) -> list[str]:
     if study.segmentation is not None:
         pictures.draw_segmentation(folder / SEGMENTATION_PICTURE, study.segmentation, study.case)
         names += [file.name for file in files_of(folder / SEGMENTATION_PICTURE, study.case.pictures)]
-    return names
+    write_report(folder, "converge")
+    return [*names, REPORT]
 
 
 def _as_taken(meshed: Meshed) -> Meshed:
@@ -160,10 +163,11 @@ def _study(meshed: Meshed, levels: int | None, stages: Stages, comm: MPI.Intraco
     several = len(variants) > 1
     more = (1 + (degree < HIGHEST_DEGREE)) if several else 0
     count = len(variants) + more
-    found = []
+    found: list[Outcome] = []
+    warnings: list[str] = []
     for number, variant in enumerate(variants, 1):
         own = variant.coarseness == 1.0
-        outcome = _solved(meshed, variant, f"run {number} of {count}", stages, comm, needed=own)
+        outcome = _solved(meshed, variant, f"run {number} of {count}", stages, comm, warnings, needed=own)
         if outcome is not None and own:  # whose mesh is there already
             outcome = replace(outcome, seconds=outcome.seconds + sum(stages.timings[key] for key in MESHING))
         found += [outcome] if outcome is not None else []
@@ -171,12 +175,12 @@ def _study(meshed: Meshed, levels: int | None, stages: Stages, comm: MPI.Intraco
     higher = stricter = None
     if several:
         variant = replace(found[0].variant, tolerance=STRICTER * case.time.tolerance)
-        stricter = _solved(meshed, variant, f"run {len(variants) + 1} of {count}", stages, comm)
+        stricter = _solved(meshed, variant, f"run {len(variants) + 1} of {count}", stages, comm, warnings)
         if degree < HIGHEST_DEGREE:
-            higher = _solved(meshed, Variant(degree=degree + 1), f"run {count} of {count}", stages, comm)
+            higher = _solved(meshed, Variant(degree=degree + 1), f"run {count} of {count}", stages, comm, warnings)
     outcomes = _decreasing(found, base)
     regions = {name: _region(name, outcomes, base, higher, stricter, found[0], degree, dim) for name in base.curves}
-    return Study(case, dim, tuple(found), base, higher, stricter, regions, None, None, stages.timings)
+    return Study(case, dim, tuple(found), base, higher, stricter, regions, None, None, stages.timings, tuple(warnings))
 
 
 def _decreasing(found: list[Outcome], base: Outcome) -> list[Outcome]:
@@ -194,9 +198,16 @@ def _decreasing(found: list[Outcome], base: Outcome) -> list[Outcome]:
 
 
 def _solved(
-    meshed: Meshed, variant: Variant, number: str, stages: Stages, comm: MPI.Intracomm, *, needed: bool = False
+    meshed: Meshed,
+    variant: Variant,
+    number: str,
+    stages: Stages,
+    comm: MPI.Intracomm,
+    warnings: list[str],
+    *,
+    needed: bool = False,
 ) -> Outcome | None:
-    """One run of the study; where it fails and is not needed, a warning says so; collective."""
+    """One run of the study; where it fails and is not needed, a warning says so, here and in the list; collective."""
     with stages.stage(described(variant, degree_of(meshed.case, meshed.volume.dim)), f"{number}, solving") as tell:
         try:
             with silent():
@@ -204,7 +215,8 @@ def _solved(
         except Exception as error:
             if needed or not is_everywhere(error, comm):
                 raise
-            log.warning("%s: %s could not be solved and is left out (%s)", number, _words(variant), error)
+            warnings.append(f"{number}: {_words(variant)} could not be solved and is left out ({error})")
+            log.warning("%s", warnings[-1])
             return None
     log.info(
         "%s, %s: %d cells, %d unknowns of degree %d, %.1f s",

@@ -45,6 +45,7 @@ class DiffusivityTensor:
     degree: int  # of the elements
     ranks: int
     seconds: dict[str, float]  # stage -> s
+    warnings: tuple[str, ...] = ()  # what to bear in mind with the figures, in sentences
 
     @property
     def relative(self) -> Array:
@@ -63,21 +64,24 @@ def tensor(
     output: Path | None,
     show: bool = True,
     comm: MPI.Intracomm = MPI.COMM_WORLD,
+    *,
+    force: bool = False,
 ) -> DiffusivityTensor:
     """Find the tensor of effective diffusivity, print it and, if asked to, write it to a file; collective.
 
     Args:
         case: Image, phases and mesh of it count.
         phase: Name of the phase; its role does not matter. Or names of several phases with diffusivities.
-        output: The JSON file.
+        output: The JSON file, beside which a page goes, or the result folder.
         show: Whether to print it.
         comm: The ranks that share the work.
+        force: Whether earlier results in the folder are replaced.
 
     Raises:
         InputError: The case, its image or the phase is at fault, or opposite faces of the mesh do not match.
     """
     found = diffusivity_tensor(case, phase, comm)
-    hand_out(comm, partial(_print, found) if show else None, partial(_entries, found), output)
+    hand_out(comm, partial(_print, found) if show else None, partial(_entries, found), output, force)
     return found
 
 
@@ -104,7 +108,9 @@ def diffusivity_tensor(
         )
     with stages.stage("solve", "solving"):
         found = conduction_tensor(ready.medium, ready.degree, case.solver)
-    _tell_mismatch(case, ready, found, comm)
+    warnings = _mismatch(case, ready, found)
+    for sentence in warnings if comm.rank == 0 else ():
+        log.warning("%s", sentence)
     physics = case.physics.phases[ready.indices[0]]
     single = len(ready.indices) > 1 or (physics.law is None and physics.anisotropy is None)
     return DiffusivityTensor(
@@ -116,11 +122,12 @@ def diffusivity_tensor(
         degree=ready.degree,
         ranks=comm.size,
         seconds=stages.timings,
+        warnings=warnings,
     )
 
 
-def _tell_mismatch(case: Case, ready: Conducting, found: ConductionTensor, comm: MPI.Intracomm) -> None:
-    """Say how far opposite faces match.
+def _mismatch(case: Case, ready: Conducting, found: ConductionTensor) -> tuple[str, ...]:
+    """How far opposite faces match, where they do not, in a sentence.
 
     Raises:
         InputError: The mesh is no one of squares or cubes, and its opposite faces have other facets.
@@ -137,13 +144,13 @@ def _tell_mismatch(case: Case, ready: Conducting, found: ConductionTensor, comm:
         for axis, share, inside in zip(AXES, found.unmatched, found.inside, strict=False)
         if share > TIMES * inside + MORE
     ]
-    if much and comm.rank == 0:
-        log.warning(
-            "of the area of %s at opposite faces, %s meets none on the other side, and nothing passes there; for "
-            "images that do not repeat leave --periodic out: that is the image with its mirror images along each axis",
-            " + ".join(ready.names),
-            ", ".join(much),
-        )
+    if not much:
+        return ()
+    return (
+        f"of the area of {' + '.join(ready.names)} at opposite faces, {', '.join(much)} meets none on the other side, "
+        "and nothing passes there; for images that do not repeat leave --periodic out: that is the image with its "
+        "mirror images along each axis",
+    )
 
 
 def _print(tensor: DiffusivityTensor) -> None:
@@ -177,6 +184,7 @@ def _entries(tensor: DiffusivityTensor) -> dict[str, Any]:
         "image": tensor.case.image.path,
         "phase": " + ".join(tensor.phases),
         "phases": list(tensor.phases),
+        "warnings": list(tensor.warnings),
         "faces": "periodic",
         "volume_fraction": found.fraction,
         "phase_diffusivity_m2_per_s": tensor.in_phase,

@@ -72,6 +72,23 @@ class EffectiveDiffusivity:
         """Whether there are lower bounds."""
         return all(along.lower is not None for along in self.along)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to bear in mind with the figures, in sentences."""
+        sentences = [
+            f"along {along.axis} the fluxes through the two faces differ from the energy by {along.disagreement:.1e}: "
+            "trust no more digits"
+            for along in self.along
+            if along.disagreement > AGREEMENT
+        ]
+        physics = self.case.physics.phases[phase_index(self.case, self.phases[0])]
+        if physics.anisotropy is not None and not self.is_composite:
+            sentences.append(
+                f"the diffusivity of {self.phase} differs along the axes: the figures are for the shape of the phase "
+                "alone"
+            )
+        return tuple(sentences)
+
     def value(self, along: Conduction) -> float | None:
         """The effective diffusivity D_eff along an axis, m^2/s; None where the case gives none to multiply."""
         return None if self.in_phase is None else along.relative * self.in_phase
@@ -90,6 +107,8 @@ def deff(
     show: bool = True,
     comm: MPI.Intracomm = MPI.COMM_WORLD,
     bounds: bool = True,
+    *,
+    force: bool = False,
 ) -> EffectiveDiffusivity:
     """Find the effective diffusivity of a phase or several, print it and, if asked to, write it to a file; collective.
 
@@ -98,16 +117,17 @@ def deff(
         phase: Name of the phase; its role does not matter. Or names of several phases with diffusivities, which conduct
             together, with the interfaces of the case between them.
         axes: Any of "x", "y" and "z"; none means all that the image has.
-        output: The JSON file.
+        output: The JSON file, beside which a page goes, or the result folder.
         show: Whether to print a table.
         comm: The ranks that share the work.
         bounds: Whether lower bounds are wanted, too.
+        force: Whether earlier results in the folder are replaced.
 
     Raises:
         InputError: The case, its image, the phase or an axis is at fault.
     """
     found = effective_diffusivity(case, phase, axes, comm, bounds)
-    hand_out(comm, partial(_print, found) if show else None, partial(_entries, found), output)
+    hand_out(comm, partial(_print, found) if show else None, partial(_entries, found), output, force)
     return found
 
 
@@ -157,29 +177,12 @@ def effective_diffusivity(
         seconds=stages.timings,
     )
     if comm.rank == 0:
-        _tell_limits(found, ready.indices)
+        for sentence in found.warnings:
+            log.warning("%s", sentence)
+        if phase_physics.law is not None and not several:
+            what = "the diffusivity of %s depends on c: D_eff is D_phase(c) times the share that is told"
+            log.info(what, found.phase)
     return found
-
-
-def _tell_limits(found: EffectiveDiffusivity, indices: Sequence[int]) -> None:
-    """What to bear in mind with the figures."""
-    for along in found.along:
-        if along.disagreement > AGREEMENT:
-            log.warning(
-                "along %s the fluxes through the two faces differ from the energy by %.1e: trust no more digits",
-                along.axis,
-                along.disagreement,
-            )
-    physics = found.case.physics.phases[indices[0]]
-    if found.is_composite:
-        return
-    if physics.anisotropy is not None:
-        log.warning(
-            "the diffusivity of %s differs along the axes: the figures are for the shape of the phase alone",
-            found.phase,
-        )
-    if physics.law is not None:
-        log.info("the diffusivity of %s depends on c: D_eff is D_phase(c) times the share that is told", found.phase)
 
 
 def _print(found: EffectiveDiffusivity) -> None:
@@ -253,6 +256,7 @@ def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
         "image": found.case.image.path,
         "phase": found.phase,
         "phases": list(found.phases),
+        "warnings": list(found.warnings),
         "volume_fraction": found.along[0].fraction,
         "diffusivity_m2_per_s": found.in_phase,
         "diffusivity_is": "D_phase, within the phase, porosity and effective-medium model included; "

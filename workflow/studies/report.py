@@ -175,13 +175,17 @@ def write_figures(path: Path, study: "Study") -> None:
     entries: dict[str, Any] = {
         "versions": versions(),
         "case": interpreted(study.case),
+        "warnings": list(study.warnings),
         "errors_are": "relative to the reference concentration, largest over time unless errors_over_time; those "
         "of_what_it_holds relative to the largest mean that the region has, or would have in equilibrium, and from a "
         "thousandth of the end on",
         "reference_concentration_mol_per_m3": study.base.reference,
         "runs": [_run_entries(outcome) for outcome in _outcomes(study)],
         "times_s": study.base.times,
-        "regions": {name: _region_entries(found) for name, found in study.regions.items()},
+        "regions": {
+            name: _region_entries(found) | {"curve_mol_per_m3": study.base.curves[name]}
+            for name, found in study.regions.items()
+        },
         "sizes": None if advice is None else vars(advice) | {"text": advice_lines(study.case, advice)},
         "segmentation": None if study.segmentation is None else _segmentation_entries(study.segmentation),
         "timings_s": study.seconds,

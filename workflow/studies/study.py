@@ -68,6 +68,7 @@ class Study:
     segmentation: Segmentation | None  # None: not asked for
     advice: Advice | None  # None: not asked for, or there is one level only
     seconds: dict[str, float]  # stage -> s
+    warnings: tuple[str, ...] = ()  # what could not be done, in sentences
 
     def size(self, outcome: Outcome) -> float:
         """Size of the cells of an outcome, per size of those of the case."""
