@@ -338,7 +338,12 @@ def test_files_of_a_study(tmp_path, capsys):
     assert cli.main(["-q", "converge", str(path), "-o", str(output), "--force", "--levels", "1"]) == 0
     silent = capsys.readouterr()
     assert silent.out + silent.err == ""
-    assert sorted(p.name for p in output.iterdir()) == [".microlith.json", "converge.csv", "converge.json"]
+    assert sorted(p.name for p in output.iterdir()) == [
+        ".microlith.json",
+        "converge.csv",
+        "converge.json",
+        "report.html",
+    ]
 
 
 @pytest.mark.parametrize(
