@@ -64,6 +64,19 @@ def test_the_reference_is_chosen(analyses, tmp_path):
     assert float(rows(tmp_path / "c")["volume_fraction.pore"]["a change"]) == pytest.approx(2 / 3)
 
 
+def test_lengths_are_drawn_in_units_that_people_read(analyses, tmp_path):
+    """Axes in metres would have numbers such as 1e-8, or an offset for all of them."""
+    first, second = analyses / "before-analysis", analyses / "after-analysis"
+    assert main(["-q", "compare", str(first), str(second), "-o", str(tmp_path / "c")]) == 0
+    page = (tmp_path / "c" / "comparison.html").read_text(encoding="utf-8")
+    charts = [json.loads(text) for text in re.findall(r'<script type="application/json">(.*?)</script>', page)]
+    (along,) = [chart for chart in charts if chart["title"] == "volume-fractions-x: pore"]
+    assert along["x_label"] == "x (nm)"
+    with (first / "volume-fractions-x.csv").open(encoding="utf-8") as file:
+        places = [1e9 * float(row["x"]) for row in csv.DictReader(line for line in file if line[0] != "#")]
+    assert along["series"][0]["x"] == pytest.approx(places)
+
+
 def test_what_exceeds_the_errors_of_runs(runs, tmp_path):
     assert main(["-q", "compare", str(runs / "first"), str(runs / "second"), "-o", str(tmp_path / "c")]) == 0
     found = rows(tmp_path / "c")

@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
-from measured import volume_from
+from measured import ball, volume_from
 
 from mpi4py import MPI
 
-from microlith.workflow.analysis.representativeness import Scatter, representativeness, standard_error
+from microlith.workflow.analysis.representativeness import (
+    Scatter,
+    representativeness,
+    standard_error,
+    with_errors,
+)
 from microlith.workflow.case.case import AnalysisOptions
 from microlith.workflow.measurements.subject import Subject
 from microlith.workflow.measurements.table import MEASUREMENTS
@@ -35,6 +40,32 @@ def test_the_error_is_that_of_many_images():
     true = np.std([spots(seed).mean() for seed in range(1, 40)], ddof=1)
     assert true / 2 < errors["volume_fraction.b"] < 2 * true
     assert "volume_fraction_most_y.b" not in errors
+
+
+def test_errors_of_distances_are_not_below_what_voxels_resolve():
+    """Columns of particles at equal distances: all parts agree to the last digit, which is not how well one knows."""
+    phase = np.zeros((48, 48), np.uint8)
+    phase[:, ::6] = 1
+    subject = subject_of(phase, MPI.COMM_SELF)
+    subject.load()
+    found = with_errors(subject, {"distances": MEASUREMENTS["distances"][0](subject)})
+    numbers = {number.name: number for number in found["distances"].numbers}
+    assert numbers["distance_50_percent.a>b"].error == pytest.approx(0.5)
+    assert numbers["distance_largest.a>b"].error is None
+
+
+def test_distributions_of_distances_have_classes_that_voxels_resolve():
+    """A ball before a wall: classes below a voxel are empty between distances that the grid has."""
+    phase = np.where(ball((40, 40, 40), 8, (20.2, 19.9, 20.1)), 0, 2)
+    phase[:, :, 36:] = 1
+    subject = subject_of(phase, MPI.COMM_SELF)
+    subject.load()
+    columns = {column.name: column.values for column in MEASUREMENTS["distances"][0](subject).tables[0].columns}
+    np.testing.assert_allclose(np.diff(columns["distance"]), 1)
+    np.testing.assert_allclose(columns["distance"] % 1, 0.5)  # whole voxels are in the middle of classes
+    assert columns["share_of_area"].sum() == pytest.approx(1)
+    there = columns["share_of_area"][9:22]  # of a ball, the area per distance is the same from 8 to 24 voxels
+    assert there == pytest.approx(1 / 16, rel=0.3)
 
 
 def test_independent_parts_scatter_as_one_over_the_root_of_the_volume():

@@ -1,6 +1,6 @@
 """Charts of an analysis: curves of its tables, panel beside panel."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,14 +61,14 @@ def _draw_panel(
     scales = [1.0, 1.0]
     for i, pick in enumerate((_x, _y)):
         unit = pick(tables, panel.lines[0])[1] if panel.lines else "1"
-        largest = max((_largest(pick(tables, line)[0]) for line in panel.lines), default=0.0)
-        scales[i], units[i] = said_unit(unit, largest)
+        scales[i], sign = said_unit(unit, [pick(tables, line)[0] for line in panel.lines])
+        units[i] = f" / {sign}" if sign else ""
     for line in panel.lines:
         colour = colours.setdefault(line.label, COLOURS[len(colours) % len(COLOURS)])
         x, y = _x(tables, line)[0] / scales[0], _y(tables, line)[0] / scales[1]
         style = "--" if line.dashed else "-"
         (drawn,) = axes.plot(
-            x, y, style, color=colour, linewidth=1.2, drawstyle="steps-mid" if panel.steps else "default"
+            x, y, style, color=colour, linewidth=1.2, drawstyle="steps-pre" if panel.steps else "default"
         )
         if line.low and line.high:
             low, high = (_of(tables, line.table, name)[0] / scales[1] for name in (line.low, line.high))
@@ -88,15 +88,16 @@ def _draw_panel(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def said_unit(unit: str, largest: float) -> tuple[float, str]:
-    """What SI values are divided by, and the end of an axis' name, so that the largest is said as people say it."""
+def said_unit(unit: str, curves: Iterable[Array]) -> tuple[float, str]:
+    """What SI values of curves are divided by, and the unit that they then have, so that people read them easily."""
+    largest = max(map(_largest, curves), default=0.0)
     if unit in POWER:
         power = POWER[unit]
         scale, sign = length_unit(largest ** (1 / power) if largest > 0 else 1.0)
-        return scale**power, f" / {sign}{SUPERSCRIPT[power]}"
+        return scale**power, f"{sign}{SUPERSCRIPT[power]}"
     if unit in INVERSE:
-        return 1e6 ** INVERSE[unit], f" / µm⁻{'¹²³'[INVERSE[unit] - 1]}"
-    return 1.0, "" if unit == "1" else f" / {unit}"
+        return 1e6 ** INVERSE[unit], f"µm⁻{'¹²³'[INVERSE[unit] - 1]}"
+    return 1.0, "" if unit == "1" else unit
 
 
 def _largest(values: Array) -> float:

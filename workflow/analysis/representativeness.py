@@ -80,14 +80,23 @@ def representativeness(
 
 
 def with_errors(subject: Subject, findings: dict[str, Finding]) -> dict[str, Finding]:
-    """Findings whose numbers have their standard errors, and the numbers of parts; collective."""
+    """Findings whose numbers have their errors, and the numbers of parts; collective.
+
+    Numbers that can only be as fine as the voxels, such as quantiles of distances, may be the same in all parts. What
+    the voxels leave open is added to the scatter's error as to an independent one.
+    """
     numbers = [number for found in findings.values() for number in found.numbers]
     table, errors = representativeness(subject, list(findings), numbers)
     told = {
-        name: replace(found, numbers=[replace(n, error=errors.get(n.name)) for n in found.numbers])
+        name: replace(found, numbers=[_with_error(n, errors) for n in found.numbers])
         for name, found in findings.items()
     }
     return told | {REPRESENTATIVENESS: table}
+
+
+def _with_error(number: Number, errors: dict[str, float]) -> Number:
+    error = errors.get(number.name)
+    return number if error is None else replace(number, error=float(np.hypot(error, number.resolution)))
 
 
 def standard_error(scatters: Sequence[Scatter], dim: int) -> float:

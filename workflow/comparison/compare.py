@@ -8,7 +8,7 @@ from mpi4py import MPI
 
 from microlith.workflow.comparison.comparison import Comparison, compared
 from microlith.workflow.comparison.sources import state_of
-from microlith.workflow.comparison.write import said, said_unit, write_comparison
+from microlith.workflow.comparison.write import said, unit_of, write_comparison
 from microlith.workflow.results.folder import result_folder
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def print_comparison(found: Comparison) -> None:
     for row in found.rows:
         both = zip(row.numbers, row.changes, strict=True)
         cells = [said(row, number, change) + ("*" if change and change.exceeds else "") for number, change in both]
-        table.add_row(" ".join(part for part in (row.name, said_unit(row)) if part), *cells)
+        table.add_row(" ".join(part for part in (row.name, unit_of(row)) if part), *cells)
     console = table_console()
     console.print(table)
     console.print("*: the difference is larger than both errors together")

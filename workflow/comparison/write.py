@@ -1,12 +1,14 @@
 """The files of a comparison: a table, pictures, and one page that needs nothing else."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from microlith.imaging.writing import write_text
+from microlith.workflow.analysis.charts import said_unit
 from microlith.workflow.analysis.report import SHOWN
 from microlith.workflow.comparison.comparison import Change, Comparison, Row
 from microlith.workflow.comparison.sources import Curve
@@ -112,30 +114,43 @@ def _line(number: int) -> "Line2D":
 
 
 def _draw_panel(axes: "Axes", found: Comparison, name: str) -> None:
-    some: Curve | None = None
+    curves, x_label, y_label = _shown(found, name)
     for number, state in enumerate(found.states):
-        curve = state.curves.get(name)
+        curve = curves.get(state.name)
         if curve is None:
             continue
-        some = some or curve
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(curve.x, curve.y, color=colour, linewidth=1.2)
         if curve.error is not None:
             axes.fill_between(
                 curve.x, curve.y - curve.error, curve.y + curve.error, color=colour, alpha=0.2, linewidth=0
             )
-    if some is None:
-        return
+    some = next(iter(curves.values()))
     axes.set_title(name.partition(": ")[2].replace("_", " "), fontsize=9, parse_math=False)
-    axes.set_xlabel(_label(some.x_name, some.x_unit), fontsize=8, parse_math=False)
-    axes.set_ylabel(some.y_unit.translate(SUPERSCRIPTS) if some.y_unit != "1" else "", fontsize=8, parse_math=False)
+    axes.set_xlabel(x_label, fontsize=8, parse_math=False)
+    axes.set_ylabel(y_label, fontsize=8, parse_math=False)
     axes.tick_params(labelsize=8)
     if some.x_unit == "s" and len(some.x) > 1:
         axes.set_xscale("symlog", linthresh=max(float(np.min(some.x[some.x > 0.0], initial=np.inf)), 1e-3 * some.x[-1]))
 
 
-def _label(name: str, unit: str) -> str:
-    return name.replace("_", " ") + (f" ({unit.translate(SUPERSCRIPTS)})" if unit != "1" else "")
+def _shown(found: Comparison, name: str) -> tuple[dict[str, Curve], str, str]:
+    """A curve of the states that have it, in units that people read easily, and the labels of both axes."""
+    there = {state.name: state.curves[name] for state in found.states if name in state.curves}
+    some = next(iter(there.values()))
+    x_scale, x_unit = said_unit(some.x_unit, [curve.x for curve in there.values()])
+    y_scale, y_unit = said_unit(some.y_unit, [curve.y for curve in there.values()])
+    curves = {
+        state: replace(
+            curve,
+            x=np.asarray(curve.x / x_scale),
+            y=np.asarray(curve.y / y_scale),
+            error=None if curve.error is None else np.asarray(curve.error / y_scale),
+        )
+        for state, curve in there.items()
+    }
+    x_label = some.x_name.replace("_", " ") + (f" ({x_unit.translate(SUPERSCRIPTS)})" if x_unit else "")
+    return curves, x_label, y_unit.translate(SUPERSCRIPTS)
 
 
 # --- the page ---
@@ -172,18 +187,17 @@ def _page(found: Comparison, pictures: list[Path]) -> str:
 
 
 def _chart(page: Page, found: Comparison, name: str) -> None:
-    there = {state.name: state.curves[name] for state in found.states if name in state.curves}
-    one = next(iter(there.values()))
+    there, x_label, y_label = _shown(found, name)
     series = [
         Series(state, c.x, c.y, *(() if c.error is None else (c.y - c.error, c.y + c.error)))
         for state, c in there.items()
     ]
-    y_label = one.y_unit.translate(SUPERSCRIPTS) if one.y_unit != "1" else ""
-    page.chart(name.replace("_", " "), _label(one.x_name, one.x_unit), y_label, series, log=one.x_unit == "s")
+    seconds = next(iter(there.values())).x_unit == "s"
+    page.chart(name.replace("_", " "), x_label, y_label, series, log=seconds)
 
 
 def _named(row: Row) -> str:
-    unit = said_unit(row)
+    unit = unit_of(row)
     return f"{row.name}, {unit}" if unit else row.name
 
 
@@ -191,7 +205,7 @@ def _cell(row: Row, number: Number | None, change: Change | None) -> Cell:
     return Cell(said(row, number, change), bold=change is not None and bool(change.exceeds))
 
 
-def said_unit(row: Row) -> str:
+def unit_of(row: Row) -> str:
     """The unit in which people say the numbers of a row; nothing for pure numbers."""
     return SHOWN.get(row.unit, (1.0, row.unit))[1]
 

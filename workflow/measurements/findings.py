@@ -21,6 +21,7 @@ class Number:
     unit: str  # in SI: "m", "1/m", "m^2"; "1" of ratios and counts
     definition: str  # a sentence
     error: float | None = None  # standard error for the whole sample; None: not known
+    resolution: float = 0.0  # what voxels of this size leave open; the error is not smaller
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class Panel:
     lines: tuple[Line, ...]
     log_x: bool = False
     log_y: bool = False
-    steps: bool = False
+    steps: bool = False  # over classes whose upper ends are along the axis
 
 
 @dataclass(frozen=True)

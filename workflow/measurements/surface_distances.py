@@ -1,5 +1,7 @@
 """Distances between the surfaces of pores and particles."""
 
+import math
+
 import numpy as np
 
 from microlith.imaging.image.volume import LabelImage
@@ -11,7 +13,7 @@ from microlith.workflow.measurements.sections import Part, section_map
 from microlith.workflow.measurements.subject import Subject
 
 QUANTILES = (0.1, 0.5, 0.9)
-CLASSES = 60
+CLASSES = 60  # at most, of the distribution
 
 
 def measure_distances(subject: Subject) -> Finding:
@@ -37,12 +39,12 @@ def _measured(subject: Subject) -> Finding:
         found = surface_distances(image, of, distance)
         if not found.area.sum() > 0:
             return Finding(numbers)
-        numbers += _numbers(key, found)
+        numbers += _numbers(key, found, 0.5 * max(image.voxel_size))
         largest.append(float(found.distance.max()))
         if subject.numbers_only:
             continue
         name = "distances-back" if back else "distances"
-        tables.append(_table(name, key, found))
+        tables.append(_table(name, key, found, max(image.voxel_size)))
         words = f"{subject.names(of)} to {subject.names(to)}"
         lines.append(Line(name, "distance", "density", words, dashed=back))
         if not back:
@@ -53,13 +55,13 @@ def _measured(subject: Subject) -> Finding:
         return Finding(numbers)
     cumulated = tuple(Line(line.table, "distance", "cumulative", line.label, line.dashed) for line in lines)
     panels = (
-        Panel("distance", "share of the surface per distance", tuple(lines)),
+        Panel("distance", "share of the surface per distance", tuple(lines), steps=True),
         Panel("distance", "share of the surface that is nearer", cumulated),
     )
     return Finding(numbers, tables, [Chart("distances", panels)], maps)
 
 
-def _numbers(key: str, found: SurfaceDistances) -> list[Number]:
+def _numbers(key: str, found: SurfaceDistances, resolution: float) -> list[Number]:
     of, to = key.split(">")
     told = f"distance from the surface of {of} to the nearest place of {to}"
     numbers = [
@@ -68,6 +70,7 @@ def _numbers(key: str, found: SurfaceDistances) -> list[Number]:
             float(np.average(found.distance, weights=found.area)),
             "m",
             f"{told}, mean weighted by area",
+            resolution=resolution,
         ),
         Number(
             f"distance_largest.{key}", float(found.distance.max()), "m", f"{told}, the largest (Hausdorff, one way)"
@@ -81,20 +84,27 @@ def _numbers(key: str, found: SurfaceDistances) -> list[Number]:
                 value,
                 "m",
                 f"{told} within which {share:.0%} of the area is",
+                resolution=resolution,
             )
         )
     return numbers
 
 
-def _table(name: str, key: str, found: SurfaceDistances) -> Table:
-    edges: Array = np.arange(CLASSES + 1) * (float(found.distance.max()) * 1.0001 + 1e-30) / CLASSES
+def _table(name: str, key: str, found: SurfaceDistances, voxel: float) -> Table:
+    """The distribution, in classes that are no narrower than what voxels of some edge resolve.
+
+    Distances along the axes are whole voxels: these are in the middle of classes, whose first begins at 0.
+    """
+    largest = float(found.distance.max())
+    width = voxel * math.ceil(max(largest / (CLASSES * voxel), 1.0))
+    edges: Array = np.concatenate([[0.0], width * (np.arange(math.ceil(largest / width + 0.5 + 1e-6)) + 0.5)])
     share: Array = np.asarray(np.histogram(found.distance, edges, weights=found.area)[0] / found.area.sum())
     of, to = key.split(">")
     text = f"distances from the surface of {of} to the nearest {to}, weighted by area; a class a row, its upper end"
     columns = (
         Column("distance", edges[1:], "m"),
         Column("share_of_area", share, "1"),
-        Column("density", np.divide(share, edges[1] - edges[0], dtype=np.float64), "1/m"),
+        Column("density", share / np.diff(edges), "1/m"),
         Column("cumulative", np.cumsum(share, dtype=np.float64), "1"),
     )
     return Table(name, text, "distribution", columns)
