@@ -557,13 +557,20 @@ def effective_diffusivity_tensor(
 
 
 def analyze(
-    case: Case, output: str | Path | None = None, *, force: bool = False, comm: "Intracomm | None" = None
+    case: Case,
+    output: str | Path | None = None,
+    *,
+    deff: bool = False,
+    force: bool = False,
+    comm: "Intracomm | None" = None,
 ) -> "Analysis":
     """Measure the image of a case; collective. All ranks get the same numbers and tables.
 
     Args:
         case: Image, phases and [analysis] of it count; [time] may be missing.
         output: Folder for figures, tables and pictures, as the command leaves them; None: nothing is written.
+        deff: Whether to find effective diffusivities, too, of the phases in [analysis] deff, else of the pores and of
+            the phases that transport.
         force: Whether the results of an earlier analysis in it are overwritten.
         comm: The ranks that share the work; None: all.
 
@@ -579,9 +586,10 @@ def analyze(
     from mpi4py import MPI
 
     from microlith.workflow.analysis import analyze as analysis
+    from microlith.workflow.measurements.subject import with_deff
 
     comm = MPI.COMM_WORLD if comm is None else comm
-    checked = case._as(False)
+    checked = with_deff(case._as(False)) if deff else case._as(False)
     if output is None:
         return analysis.analyzed(checked, comm)
     return analysis.analyze(checked, Path(output), force, show=False, comm=comm)

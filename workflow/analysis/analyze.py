@@ -14,7 +14,7 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.measurements.findings import Finding
 from microlith.workflow.measurements.subject import subject_of
-from microlith.workflow.measurements.table import MEASUREMENTS
+from microlith.workflow.measurements.table import DIFFUSIVITY, MEASUREMENTS
 from microlith.workflow.prepare.meshed import file_named, read_image
 from microlith.workflow.results.folder import result_folder
 from microlith.workflow.run.provenance import Provenance
@@ -67,6 +67,7 @@ def analyzed(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Analysis:
         subject = subject_of(case, volume, comm)
         subject.load()
         asked = case.analysis.measure or (*MEASUREMENTS, REPRESENTATIVENESS)
+        asked = tuple(name for name in asked if name != DIFFUSIVITY) + (DIFFUSIVITY,) * bool(case.analysis.deff)
         for name in asked:
             if name == REPRESENTATIVENESS:
                 continue

@@ -35,6 +35,8 @@ QUANTITIES = (
     *("particle_contact", "section_density", "section_diameter_mean", "thickness_mean", "thickness_deviation"),
     *("chord_mean_x", "chord_mean_y", "chord_mean_z", "correlation_length", "distance_mean"),
     *("distance_10_percent", "distance_50_percent", "distance_90_percent", "tortuosity_geodesic", "connections_mean"),
+    *("relative_diffusivity_x", "relative_diffusivity_y", "relative_diffusivity_z"),
+    *("tortuosity_factor_x", "tortuosity_factor_y", "tortuosity_factor_z"),
 )
 
 
@@ -69,6 +71,8 @@ def representativeness(
         found = _of_parts(subject, names, parts)
         for number in wanted:
             values = np.array([one[number.name] for one in found if number.name in one])
+            if np.isinf(values).any():  # without these parts the others would tell too small an error
+                continue
             values = values[np.isfinite(values)]
             if len(values) >= 4:
                 scatter = Scatter(parts, len(values), float(values.mean()), float(values.std(ddof=1)))

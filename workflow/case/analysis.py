@@ -22,7 +22,7 @@ def analysis_options(raw: dict[str, Any], phases: Sequence[str], folder: Path, a
     Raises:
         InputError: A phase is none of the case, or both a pore and a particle.
     """
-    for key in ("pores", "particles"):
+    for key in ("pores", "particles", "deff"):
         for i, name in enumerate(raw.get(key, ())):
             check_phase(name, list(phases), at.child(key).item(i))
     for name in raw.get("particles", ()):

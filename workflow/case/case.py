@@ -31,6 +31,8 @@ class AnalysisOptions:
     reach: dict[str, str] = field(default_factory=dict)  # phase -> outer face; none: the pores with `face`
     split: float | None = None  # necks narrower than this share of a particle are cut; None: none are
     particle_labels: str = ""  # absolute path of an image of labels, one a particle
+    deff: tuple[str, ...] = ()  # phases whose effective diffusivity is found; none: it is of none
+    deff_voxels: int = 1_000_000  # to which the image is coarsened for that
 
 
 @dataclass(frozen=True)

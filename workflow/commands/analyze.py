@@ -17,6 +17,11 @@ def add_analyze(commands: Commands) -> None:
     parser = commands.add("analyze", analyze, text, parallel=True)
     add_case(parser, "case file; [image], [phases] and [analysis] of it count")
     add_output_folder(parser, "CASE-analysis")
+    parser.add_argument(
+        "--deff",
+        action="store_true",
+        help="find effective diffusivities, too, of the phases in [analysis] deff, else of pores and what transports",
+    )
 
 
 def analyze(options: argparse.Namespace, ranks: Ranks) -> None:
@@ -31,4 +36,8 @@ def _ready(options: argparse.Namespace) -> "tuple[Case, Path]":
     from microlith.workflow.case.read import load_case
 
     case = load_case(options.case, transient=False)
+    if options.deff:
+        from microlith.workflow.measurements.subject import with_deff
+
+        case = with_deff(case)
     return case, output_of(options, "analysis", "analyze")

@@ -1,6 +1,7 @@
 """What is measured: an image, and which of its phases are meant by what the case says."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,8 @@ class Subject:
     particles: tuple[int, ...]  # phases
     face: str  # that ways start from
     reach: Mapping[int, str]  # phase -> outer face
+    conducting: tuple[int, ...] = ()  # phases whose effective diffusivity is found
+    coarsening: int = 1  # edge of the blocks, in voxels, that the image is coarsened by for that
     numbers_only: bool = False  # of a part of the image: no tables, charts and maps are wanted
     _known: dict[str, Any] = field(default_factory=dict)  # what was measured already
 
@@ -104,4 +107,34 @@ def subject_of(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> Subject:
                 f"[analysis] {key}: no voxel of {which} lies at {at}, where there are only {', '.join(there)}; "
                 "name another face"
             )
-    return Subject(volume, comm, options, case.image, pores, particles, face, reach)
+    conducting = phases(options.deff) if options.deff else ()
+    coarsening = _coarsening(volume.shape, options.deff_voxels)
+    return Subject(volume, comm, options, case.image, pores, particles, face, reach, conducting, coarsening)
+
+
+def with_deff(case: Case) -> Case:
+    """The case, asked for effective diffusivities: where it names no phases, of pores and of those that transport.
+
+    Raises:
+        InputError: There are none of these.
+    """
+    pores = case.analysis.pores
+    meant = tuple(
+        phase.name
+        for phase in case.physics.phases
+        if phase.role == Role.TRANSPORT or (phase.name in pores if pores else phase.role == Role.SOURCE)
+    )
+    if not (case.analysis.deff or meant):
+        raise InputError(
+            f"{case.path}: no phase transports, and none counts as pores, so that there is no effective diffusivity to "
+            'find; name phases in [analysis] deff = ["..."]'
+        )
+    return dataclasses.replace(case, analysis=dataclasses.replace(case.analysis, deff=case.analysis.deff or meant))
+
+
+def _coarsening(shape: tuple[int, ...], most: int) -> int:
+    """Edge of blocks of voxels of which there are no more than `most`."""
+    edge = 1
+    while math.prod(n // edge for n in shape) > most and edge < min(shape):
+        edge += 1
+    return edge

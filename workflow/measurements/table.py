@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from microlith.workflow.measurements.diffusivity import measure_diffusivity
 from microlith.workflow.measurements.findings import Finding
 from microlith.workflow.measurements.fractions import measure_fractions
 from microlith.workflow.measurements.particles import measure_particles
@@ -16,6 +17,8 @@ from microlith.workflow.measurements.surface_areas import measure_surfaces
 from microlith.workflow.measurements.surface_distances import measure_distances
 from microlith.workflow.measurements.ways import measure_ways
 
+DIFFUSIVITY = "diffusivity"  # made where [analysis] deff asks for it
+
 # Name -> what it does, and what the user reads meanwhile
 MEASUREMENTS: dict[str, tuple[Callable[[Subject], Finding], str]] = {
     "volume_fractions": (measure_fractions, "counting voxels"),
@@ -27,4 +30,5 @@ MEASUREMENTS: dict[str, tuple[Callable[[Subject], Finding], str]] = {
     "correlation": (measure_correlation, "correlating"),
     "distances": (measure_distances, "measuring distances"),
     "tortuosity": (measure_ways, "finding ways"),
+    DIFFUSIVITY: (measure_diffusivity, "solving for effective diffusivities"),
 }

@@ -60,6 +60,20 @@ ANALYSIS = Table(
             "Second image of the same shape as the first, each label of which but 0 is a particle.",
             instead="split",
         ),
+        Key(
+            "deff",
+            ListOf(phase_name, "names of phases", 1),
+            "Phases whose effective diffusivity is found along each axis, with its standard error where "
+            "representativeness is measured; if left out of none, or with `--deff` of the pores and of the phases that "
+            "transport.",
+        ),
+        Key(
+            "deff_voxels",
+            Number(low=1000, whole=True),
+            "Voxels that the image has at most when the effective diffusivity is found; a larger one is coarsened "
+            "until it has no more, by a majority vote in blocks.",
+            default=1_000_000,
+        ),
     ),
     doc="What `microlith analyze` measures.",
     section=True,
