@@ -46,6 +46,11 @@ debian_environment() {
     local root=$1
     enter=(bwrap --die-with-parent --dev-bind / / --ro-bind "$root/usr" /usr
         --ro-bind "$root/etc/alternatives" /etc/alternatives --ro-bind "$root/etc/ld.so.cache" /etc/ld.so.cache)
+    # The system's own, for commands of its batch system, which runtime/host calls
+    if [[ -z $(ls -A "$root/mnt") ]]; then
+        enter+=(--ro-bind /usr "$root/mnt")
+        export MICROLITH_HOST_USR=$root/mnt
+    fi
     export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
     # Libraries of the host, as `module load` names them, were made for another system.
     unset LD_LIBRARY_PATH OPAL_PREFIX PRTE_PREFIX PMIX_PREFIX PYTHONPATH

@@ -57,6 +57,7 @@ ROOMS = (
         "workflow/segment",
         "workflow/comparison",
         "workflow/sweep",
+        "workflow/job",
         "workflow/commands",
         "workflow/cli",
     ),

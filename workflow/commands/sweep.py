@@ -37,6 +37,7 @@ def add_sweep(commands: Commands) -> None:
         "--jobs", metavar="N", type=int, default=1, help="number of cases at a time (default: %(default)s)"
     )
     parser.add_argument("--part", metavar="I/N", help="the I-th of N parts only, as in an array of jobs")
+    parser.add_argument("--collect", action="store_true", help="run nothing: write table and pictures of what there is")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -50,8 +51,11 @@ def sweep(options: argparse.Namespace, ranks: Ranks) -> None:
     found, indices = ranks.on_first(lambda: _ready(options, ranks))
     from mpi4py import MPI
 
-    from microlith.workflow.sweep.sweep import refuse_failed, sweep
+    from microlith.workflow.sweep.sweep import collect, refuse_failed, sweep
 
+    if options.collect:
+        refuse_failed(found, ranks.on_first(lambda: collect(found)))
+        return
     refuse_failed(found, sweep(found, indices, options.jobs, MPI.COMM_WORLD if ranks.comm is None else ranks.comm))
 
 

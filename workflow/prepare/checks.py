@@ -179,8 +179,8 @@ def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm
     options = _scaled(case.mesh, 1.0, pixel / 1000)  # finer ones would only overflow: no memory holds these
     memory = _free_memory(comm)
     given = ImageToMesh(volume, options, [int(i) for i in np.flatnonzero(solved)], comm)
-    elements = METHODS[method_name(options, volume.dim)].count(given, memory / _bytes(case, volume))
-    needed = elements(options) * _bytes(case, volume)
+    elements = METHODS[method_name(options, volume.dim)].count(given, memory / bytes_per_element(case, volume))
+    needed = elements(options) * bytes_per_element(case, volume)
     if options.method == "voxel":
         if needed > memory:
             fitting = math.ceil((needed / memory) ** (1 / volume.dim)) * case.image.coarsen
@@ -191,7 +191,9 @@ def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm
         return []  # it knows no sizes
     if needed > memory:
         key = "size" if case.mesh.size else "size_max" if case.mesh.size_max else "method"
-        advice = _advice(case, options, lambda asked: elements(asked) * _bytes(case, volume) / memory, volume.dim)
+        advice = _advice(
+            case, options, lambda asked: elements(asked) * bytes_per_element(case, volume) / memory, volume.dim
+        )
         raise at.child(key).error(_shortage("elements asked for", needed, memory) + advice)
     oblong = _oblong_voxels(given, elements(options), at)
     asked = {f"size.{name}": size for name, size in case.mesh.size.items() if not name.endswith(NOT_CONNECTED)}
@@ -281,7 +283,7 @@ def _rounded_up(options: MeshOptions) -> MeshOptions:
     return replace(options, size={name: rounded(size) for name, size in options.size.items()}, size_max=largest)
 
 
-def _bytes(case: Case, volume: LabelVolume) -> float:
-    """Of an element."""
+def bytes_per_element(case: Case, volume: LabelVolume) -> float:
+    """Memory at the peak of mesher and solver, on the low side."""
     table = _BYTES_PER_VOXEL if case.mesh.method == "voxel" else _BYTES_PER_SIMPLEX
     return table[volume.dim, case.degree or DEGREE[volume.dim]]

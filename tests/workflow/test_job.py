@@ -1,0 +1,191 @@
+"""Scripts of jobs: what they ask for and start, and what is refused. tests/system/test_slurm.py runs them."""
+
+import shlex
+import subprocess
+
+import pytest
+from made_cases import write_case
+
+from microlith.workflow.cli import main
+from microlith.workflow.job.environment import RUN, environment_of
+from microlith.workflow.job.request import megabytes_of, minutes_of, name_of, warning_of
+
+
+@pytest.fixture
+def case(tmp_path, monkeypatch):
+    """A case in a folder with a name that a shell would take apart."""
+    folder = tmp_path / "it's a $HOME; case"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MICROLITH_HOST_USR", raising=False)
+    write_case(folder)
+    return folder / "case.toml"
+
+
+def job(case, *arguments, time="2h"):
+    """The script, as lines."""
+    assert main(["-q", "job", str(case), "--time", time, "--any-ranks", "-o", "job.sh", *arguments]) == 0
+    script = case.parents[1] / "job.sh"
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+    return script.read_text(encoding="utf-8").splitlines()
+
+
+def command_of(lines):
+    """Words of the line that runs microlith."""
+    (line,) = [line for line in lines if " run " in line and "microlith" in line and line.endswith("&")]
+    return shlex.split(line.removesuffix("&"))
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("2h", 120),
+        ("90 min", 90),
+        ("90 s", 2),
+        ("1 day", 1440),
+        ("1-12:30", 2190),
+        ("02:00:01", 121),
+        ("36:00:00", 2160),
+    ],
+)
+def test_times(text, minutes):
+    assert minutes_of(text) == minutes
+
+
+def test_signal_comes_early_enough_for_a_checkpoint_and_not_at_once():
+    assert [warning_of(None, minutes) for minutes in (1, 5, 60, 600)] == [30, 60, 360, 600]
+    assert warning_of("2 min", 10) == 120
+
+
+def test_memory_and_names():
+    assert [megabytes_of(text) for text in ("900M", "4 GB", "1.5g", "2T")] == [900, 4000, 1500, 2_000_000]
+    assert name_of("a b/ü$(x)") == "a-b-x"
+    assert name_of("...") == "microlith"
+
+
+def test_script_asks_for_what_was_said(case):
+    lines = job(
+        case, *("--ranks", "64", "--environment", "module:microlith/1.0 gcc", "--memory", "4G", "--partition", "short"),
+        *("--account", "p-17", "--sbatch", "qos=long", "--sbatch=-C fast", "--requeues", "3", "--signal", "5 min"),
+        time="1-12:00:00",
+    )  # fmt: skip
+    asked = {line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH")}
+    assert asked >= {"ntasks=64", "mem-per-cpu=4000M", "time=1-12:00:00", "signal=B:USR1@300", "requeue", "qos=long"}
+    assert "#SBATCH -C fast" in lines
+    assert asked >= {"partition=short", "account=p-17", "open-mode=append"}
+    assert "module load microlith/1.0 gcc" in lines
+    assert any("< 3))" in line for line in lines)
+    words = command_of(lines)
+    assert words == ["srun", "microlith", "run", str(case), "-o", words[5], "--resume"]
+    folder = next(line for line in lines if line.startswith("cd "))
+    assert shlex.split(folder.split("||")[0]) == ["cd", "--", str(case.parents[1])]
+
+
+@pytest.mark.parametrize(
+    ("environment", "launcher", "start"),
+    [
+        ("runtime", None, [str(RUN), "mpirun", "-n", "$SLURM_NTASKS"]),
+        ("module:m", "srun --mpi=pmix", ["srun", "--mpi=pmix"]),
+        ("conda:my env", None, ["mpirun", "-n", "$SLURM_NTASKS"]),
+        ("apptainer:image", None, ["apptainer", "exec", "IMAGE", "mpirun", "-n", "$SLURM_NTASKS"]),
+        ("apptainer:image", "srun --mpi=pmix", ["srun", "--mpi=pmix", "apptainer", "exec", "IMAGE"]),
+    ],
+)
+def test_environments_start_ranks(case, environment, launcher, start):
+    image = case.parents[1] / "image"
+    image.touch()
+    option = [] if launcher is None else ["--launcher", launcher]
+    lines = job(case, "--ranks", "4", "--environment", environment, *option)
+    words = command_of(lines)
+    expected = [str(image) if word == "IMAGE" else word for word in start]
+    assert words[: len(expected) + 1] == [*expected, "microlith"]
+    one_machine = environment == "runtime" or (environment.startswith("apptainer") and launcher is None)
+    assert ("#SBATCH --nodes=1" in lines) == one_machine
+    assert any(line.startswith("#SBATCH --mem=" if one_machine else "#SBATCH --mem-per-cpu=") for line in lines)
+    if environment.startswith("conda"):
+        assert "conda activate 'my env'" in lines
+
+
+def test_environment_of_this_process():
+    assert environment_of(None, None, {"MICROLITH_INSIDE": "x"}).name == "runtime"
+    assert environment_of(None, None, {}).name == "path"
+    assert environment_of(None, None, {"APPTAINER_CONTAINER": str(RUN)}).name == f"apptainer:{RUN}"
+
+
+def test_one_rank_needs_no_launcher(case):
+    assert command_of(job(case, "--environment", "module:m"))[0] == "microlith"
+
+
+def test_memory_grows_with_the_cells(case):
+    def asked():
+        (line,) = [line for line in job(case, "--environment", "module:m", "--force") if "mem-per-cpu" in line]
+        return int(line.split("=")[1].removesuffix("M"))
+
+    coarse = asked()
+    text = case.read_text(encoding="utf-8").replace('"15 nm"', '"0.3 nm"').replace('"60 nm"', '"1.2 nm"')
+    case.write_text(text, encoding="utf-8")
+    assert asked() > 2 * coarse > 500
+
+
+def test_array_of_a_sweep(case):
+    setting = "time.end=10 s, 20 s, 30 s"
+    lines = job(case, "--array", "sweep", "--set", setting, "--environment", "module:m")
+    assert "#SBATCH --array=0-2" in lines
+    commands = [shlex.split(line.replace("exec ", "")) for line in lines if "microlith sweep" in line]
+    assert all(words[words.index("--set") + 1] == setting for words in commands)
+    assert [words[-1] for words in commands] == ["--collect", "$part"]
+    assert 'part="$((SLURM_ARRAY_TASK_ID + 1))/3"' in lines
+    assert not any("--signal" in line for line in lines)  # a case of a sweep has no checkpoint
+    lines = job(case, "--array", "sweep", "--set", setting, "--parts", "2", "--environment", "module:m", "--force")
+    assert "#SBATCH --array=0-1" in lines
+    assert any("--signal" in line for line in lines)  # what is done of a part stays
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--time", "2"], "--time 2: expected a time such as"),
+        (["--time", "0 s"], "--time 0 s: expected"),
+        (["--time", "10:30"], "--time 10:30: expected"),
+        (["--time", "2 m"], "which measures [length]"),
+        (["--time", "9 years"], "expected from 1 minute to 366 days"),
+        (["--ranks", "0"], "--ranks 0: expected a number of ranks from 1"),
+        (["--ranks", "5000"], "cells are too few for so many ranks; take at most"),
+        (["--memory", "4"], "--memory 4: expected the memory of each rank, with its unit"),
+        (["--memory", "0G"], "--memory 0G: expected"),
+        (["--signal", "3 h"], "shorter than --time, 120 min"),
+        (["--requeues", "-1"], "--requeues -1: expected"),
+        (["--environment", "docker:x"], "--environment docker:x: expected one of module:NAME"),
+        (["--environment", "module:a;b"], "expected one of module:NAME"),
+        (["--environment", "apptainer:none.sif"], "there is no such file"),
+        (["--environment", "runtime", "--launcher", "srun"], "has an mpirun of its own"),
+        (["--launcher", "srun 'x"], "the quotes do not match"),
+        (["--partition", "a b"], "--partition a b: expected a name"),
+        (["--sbatch", "rm -rf /"], "--sbatch rm -rf /: expected an option of sbatch"),
+        (["--sbatch", "qos=x\ny"], "expected an option of sbatch"),
+        (["--set", "time.end=1 s"], "--set: this is of a sweep; add --array sweep"),
+        (["--array", "sweep"], "nothing to vary"),
+        (["--array", "sweep", "--set", "time.end=1 s, 2 s", "--parts", "3"], "expected a number from 1 to 2"),
+        (["-o", "job.txt"], "expected a file name ending in .sbatch"),
+        (["--submit"], "there is no sbatch here"),
+    ],
+)
+def test_bad_input_is_one_sentence(case, capsys, monkeypatch, arguments, said):
+    monkeypatch.setenv("PATH", "/nowhere")
+    before = sorted(case.parents[1].rglob("*"))
+    given = [] if "--time" in arguments else ["--time", "2h"]
+    assert main(["job", str(case), *given, *arguments]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+    assert sorted(case.parents[1].rglob("*")) == before
+
+
+def test_broken_case_and_results_that_are_there(case, capsys):
+    (case.parents[1] / "results" / case.parent.name).mkdir(parents=True)
+    (case.parents[1] / "results" / case.parent.name / "curves.csv").touch()
+    assert main(["job", str(case), "--time", "2h"]) == 2
+    assert "the result folder is not empty" in capsys.readouterr().err
+    case.write_text("[image", encoding="utf-8")
+    assert main(["job", str(case), "--time", "2h"]) == 2
+    assert "case.toml" in capsys.readouterr().err
+    assert main(["job", str(case.with_name("none.toml")), "--time", "2h"]) == 2

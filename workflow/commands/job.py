@@ -1,0 +1,163 @@
+"""The command that writes a script for a batch system: `job`."""
+
+import argparse
+import logging
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from microlith.imaging.errors import InputError, printable
+from microlith.workflow.commands.arguments import (
+    Commands,
+    add_case,
+    add_output_file,
+    check_output_file,
+    check_output_folder,
+    default_output,
+)
+from microlith.workflow.console.launch import Ranks
+
+if TYPE_CHECKING:
+    from microlith.workflow.case.case import Case
+    from microlith.workflow.job.request import Array, Request
+
+log = logging.getLogger(__name__)
+SUFFIXES = (".sbatch", ".slurm", ".sh")
+FEWEST = 250  # cells of a rank: with fewer, ranks only wait for each other
+MOST_PARTS = 1000  # tasks of an array and one more, as Slurm allows by default
+
+
+def add_job(commands: Commands) -> None:
+    """Declare `job`."""
+    parser = commands.add("job", job, "write the script of a job for Slurm, and hand it in")
+    add_case(parser)
+    parser.add_argument("--time", metavar="T", required=True, help='time limit, such as "2h" or "1-12:00:00"')
+    parser.add_argument("--ranks", metavar="N", type=int, default=1, help="number of ranks (default: %(default)s)")
+    parser.add_argument("--memory", metavar="M", help='of each rank, such as "4G" (default: estimated)')
+    parser.add_argument("--array", choices=("sweep",), help="a job for each case of a sweep of the case file")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUES", dest="settings", action="append", default=[], help="as for sweep"
+    )
+    parser.add_argument("--parts", metavar="N", type=int, help="jobs of the array (default: one for each case)")
+    parser.add_argument(
+        "--environment",
+        metavar="E",
+        help="where microlith is: module:NAME, conda:NAME, apptainer:FILE or runtime (default: as here)",
+    )
+    parser.add_argument("--launcher", metavar="WORDS", help='what starts ranks, such as "srun --mpi=pmix"')
+    parser.add_argument("--partition", metavar="NAME", help="partition of the cluster")
+    parser.add_argument("--account", metavar="NAME", help="account that the job is charged to")
+    parser.add_argument(
+        "--sbatch", metavar="OPTION", action="append", default=[], help="another option, such as qos=long (repeatable)"
+    )
+    parser.add_argument(
+        "--signal", metavar="T", help="time before the limit to write a checkpoint in (default: 1 to 10 min)"
+    )
+    parser.add_argument(
+        "--requeues", metavar="N", type=int, default=20, help="most returns to the queue (default: %(default)s)"
+    )
+    parser.add_argument("--any-ranks", action="store_true", help="take ranks for which there are too few cells, too")
+    parser.add_argument("--results", metavar="DIR", type=Path, help="folder of the results (default: as of run, sweep)")
+    parser.add_argument("--submit", action="store_true", help="hand it in, and tell its number")
+    add_output_file(parser, f"script to write ({', '.join(SUFFIXES)}; default: CASE.sbatch)")
+
+
+def job(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Write the script of a job, and hand it in where that is asked for."""
+    from microlith.imaging.writing import write_text
+    from microlith.workflow.job.script import collecting, script_of, words_of
+    from microlith.workflow.job.submit import sbatch_of, submit
+
+    if options.output is None:
+        options.output = Path(f"{default_output(options.case).name}{'-sweep' if options.array else ''}{SUFFIXES[0]}")
+    file = options.output
+    check_output_file(options, SUFFIXES)
+    request = _request(options)
+    text = script_of(request)
+    sbatch = sbatch_of(file) if options.submit else []
+    write_text(file, text)
+    log.info("script: %s (%s)", file, words_of(request))
+    if options.submit:
+        number = submit(sbatch, ["--parsable", str(file)])
+        log.info("job %s", number)
+        if request.array:
+            last = submit(sbatch, collecting(request, file, number)[1:])
+            log.info("job %s, when that has ended, writes the table of all cases", last)
+    else:
+        log.info("hand it in: %s", shlex.join(["sbatch", str(file)]))
+        if request.array:
+            log.info("then, for the table of all cases: %s", shlex.join(collecting(request, file)))
+
+
+def _request(options: argparse.Namespace) -> "Request":
+    """What the job asks for.
+
+    Raises:
+        InputError: An option, the case file or its image is at fault.
+    """
+    from microlith.workflow.case.read import load_case
+    from microlith.workflow.job import request as asked
+    from microlith.workflow.job.environment import environment_of
+
+    asked.refuse_ranks(options.ranks)
+    minutes = asked.minutes_of(options.time)
+    warning = asked.warning_of(options.signal, minutes)
+    if not 0 <= options.requeues <= 1000:
+        raise InputError(f"--requeues {options.requeues}: expected a number from 0 to 1000")
+    extra = asked.extra_lines(options.partition, options.account, options.sbatch)
+    environment = environment_of(options.environment, options.launcher)
+    memory = None if options.memory is None else asked.megabytes_of(options.memory)
+    case = load_case(options.case)
+    array = _array(options)
+    name = default_output(options.case)
+    output = options.results or (name.with_name(f"{name.name}-sweep") if array else name)
+    if array is None:
+        check_output_folder(output, options.force, "run")
+    per_rank, total, source = _memory(options, case, memory)
+    return asked.Request(
+        asked.name_of(name.name),
+        *(options.case, output, Path.cwd(), options.ranks, minutes, warning, per_rank, total, source, environment),
+        *(options.requeues, options.force, extra, array),
+    )
+
+
+def _array(options: argparse.Namespace) -> "Array | None":
+    from microlith.workflow.job.request import Array
+
+    if options.array is None:
+        if options.settings or options.parts is not None:
+            option = "--set" if options.settings else "--parts"
+            raise InputError(f"{option}: this is of a sweep; add --array sweep, or leave the option out")
+        return None
+    from microlith.workflow.case.toml_file import read_toml
+    from microlith.workflow.sweep.plan import plan_of
+
+    count = len(plan_of(read_toml(options.case), options.case, options.settings).variations)
+    parts = min(count, MOST_PARTS) if options.parts is None else options.parts
+    if not 1 <= parts <= min(count, MOST_PARTS):
+        raise InputError(
+            f"--parts {parts}: expected a number from 1 to {min(count, MOST_PARTS)}, the cases are {count}"
+        )
+    if any("\n" in setting or not setting.isprintable() for setting in options.settings):
+        raise InputError(f"--set {printable(options.settings[0])}: expected one line without control characters")
+    return Array(parts, count, tuple(options.settings))
+
+
+def _memory(options: argparse.Namespace, case: "Case", memory: int | None) -> tuple[int, int, str]:
+    """Megabytes of the rank that needs most and of all ranks, and where these are from."""
+    from microlith.workflow.job.memory import estimate
+    from microlith.workflow.job.request import MEGABYTE
+
+    if memory is not None and (options.any_ranks or case.mesh.file):
+        return memory, memory * options.ranks, "as asked for"
+    found = estimate(case, options.ranks)
+    most = max(1, int(found.cells // FEWEST))
+    if options.ranks > most and not options.any_ranks:
+        raise InputError(
+            f"--ranks {options.ranks}: about {found.cells:,.0f} cells are too few for so many ranks; take at most "
+            f"{most}, or insist with --any-ranks"
+        )
+    if memory is not None:
+        return memory, memory * options.ranks, "as asked for"
+    source = f"by an estimate, for about {found.cells:.2g} cells"
+    return int(found.per_rank // MEGABYTE), int(found.total // MEGABYTE), source
