@@ -16,9 +16,13 @@ from PIL import Image
 from slab_case import END, LENGTH, REGIONS, SLAB, D, slab_image
 
 from microlith.workflow.case.toml_file import read_toml
+from microlith.workflow.checkpoints.checkpoints import Checkpoints
+from microlith.workflow.checkpoints.signals import Stopped
 from microlith.workflow.cli import main
-from microlith.workflow.console.failures import Incomplete
-from microlith.workflow.sweep.sweep import refuse_failed, sweep, sweep_of
+from microlith.workflow.console.failures import CHECKPOINT, Incomplete
+from microlith.workflow.sweep.cases import sweep_of
+from microlith.workflow.sweep.record import log_path
+from microlith.workflow.sweep.sweep import refuse_failed, sweep
 
 TIME = f'[time]\nend = "{END:.8g} s"\ntolerance = 1e-3\nsnapshots = []\n'
 MESH = '[mesh]\nsize_max = "80 nm"\n'
@@ -150,29 +154,50 @@ def test_parts_make_the_whole(tmp_path):
         assert [row["status"] for row in table(tmp_path / "out").values()] == statuses
 
 
-def test_processes_of_their_own_and_an_interrupt(tmp_path):
+def test_a_case_goes_on_from_its_checkpoint(done, tmp_path, monkeypatch):
+    """A signal comes while the second of two cases is at work: begun again, the sweep goes on in the middle of it."""
+    _, output, (diffusivity, _) = done
+    case = slab(tmp_path / "slab")
+    plain, count = Checkpoints.safe, [0]
+
+    def safe(self, failed):
+        count[0] += self.folder.name.startswith("diffusivity=4e-14")
+        if count[0] == 8:
+            self._asked.number = signal.SIGTERM
+        plain(self, failed)
+
+    monkeypatch.setattr(Checkpoints, "safe", safe)
+    with pytest.raises(Stopped, match=r"^75$") as told:
+        swept(case, tmp_path / "out", diffusivity)
+    assert told.value.sentence == "ended by SIGTERM; 1 of 2 cases are at their end; the same command goes on"
+    found, rows = swept(case, tmp_path / "out", diffusivity)
+    assert [row.status for row in rows] == ["done", "done"]
+    assert "going on from the checkpoint of" in log_path(tmp_path / "out", found.jobs[1].name).read_text()
+    expected = curves(output / "diffusivity=4e-14_m2_per_s,size_max=80_nm")
+    assert np.array_equal(curves(tmp_path / "out" / found.jobs[1].name)["all"], expected["all"])
+    assert not list((tmp_path / "out").glob("*.checkpoint"))
+
+
+def test_processes_of_their_own_and_a_signal(tmp_path):
     """As users run it: two at a time, ended by a signal; begun again it goes on where it was."""
-    case = slab(
-        tmp_path / "slab", more='[sweep]\ngrid = { "phases.slab.initial" = ["0 mol/m^3", "1 mol/m^3", "2 mol/m^3"] }\n'
-    )
+    end = 'snapshots = []\nend = "1000 s"\ntolerance = 1e-10\n'  # long enough to be met
+    case = write_case(tmp_path, slab_image(8), phases=SLAB, mesh=MESH, time=f"[time]\n{end}", regions=REGIONS)
     output = tmp_path / "out"
+    values = "phases.slab.initial=0 mol/m^3, 1 mol/m^3, 2 mol/m^3"
     command = [sys.executable, "-m", "microlith.workflow.cli", "sweep", str(case), "-o", str(output), "--jobs", "2"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*command, "--set", values], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "1 of 3" in line:
                 process.send_signal(signal.SIGTERM)
                 break
         rest = process.stderr.read()
-    assert process.returncode == 128 + signal.SIGTERM, rest
+    assert process.returncode == CHECKPOINT, rest
+    assert "the same command goes on" in rest
     done = [path for path in (output / "logs").glob("*.json") if json.loads(path.read_text())["status"] == "done"]
     assert 1 <= len(done) <= 3
-    times = {path: path.stat().st_mtime_ns for path in done}
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert f"{len(done)} of 3 cases are done already" in result.stderr
-    assert all(path.stat().st_mtime_ns == before for path, before in times.items())
-    assert [row["status"] for row in table(output).values()] == ["done"] * 3
+    found = sweep_of(read_toml(case), case, [values], output)
+    assert len(found.waiting(force=False)) == 3 - len(done)
 
 
 def test_a_process_that_dies_takes_one_case_with_it(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Which cases a sweep is made of: values in a shell, the table [sweep], names of folders."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -133,3 +135,10 @@ def test_rows_of_a_csv_file_are_as_long_as_its_head(tmp_path):
     (tmp_path / "cases.csv").write_text("time.end,time.tolerance\n5 s\n")
     with pytest.raises(InputError, match=r"line 2 has 1 cells, the first one has 2"):
         plan_of({"sweep": {"file": "cases.csv"}}, tmp_path / "case.toml", [])
+
+
+def test_cases_are_made_without_what_all_ranks_import_together():
+    """Rank 0 alone makes them: DOLFINx, imported there, would wait for the other ranks for ever."""
+    modules = "microlith.workflow.sweep.cases, microlith.workflow.sweep.record, microlith.workflow.case.toml_file"
+    code = f"import sys, {modules}; sys.exit(sorted({{'dolfinx', 'petsc4py'}} & {{*sys.modules}}) or 0)"
+    subprocess.run([sys.executable, "-c", code], check=True)

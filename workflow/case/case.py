@@ -1,7 +1,9 @@
 """A case: everything that one TOML file says, validated and in SI."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from microlith.imaging.options import ImageSource, MeshOptions, PhaseLabels
 from microlith.solver.options import SolverOptions, TimeSpan
@@ -61,3 +63,4 @@ class Case:
     analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
     initial: InitialState | None = None  # None: each phase starts even
     checkpoint: float | None = None  # s between checkpoints of a run; None: only when a signal asks it to end
+    tables: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # as written, in a file or not

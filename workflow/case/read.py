@@ -62,7 +62,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
     Raises:
         InputError: Something in it is wrong.
     """
-    at = Place(str(path))
+    at, given = Place(str(path)), tables
     if image is None and is_foreign(tables):
         tables, image = with_foreign_image(tables, path.parent, at)
     if image is not None:
@@ -105,6 +105,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         analysis=analysis,
         initial=initial,
         checkpoint=raw["run"].get("checkpoint"),
+        tables=given,
     )
 
 

@@ -28,7 +28,6 @@ from microlith.imaging.errors import InputError, listed
 from microlith.imaging.parallel.collective import on_first_rank, together
 from microlith.imaging.writing import cannot_write
 from microlith.workflow.case.case import Case
-from microlith.workflow.case.toml_file import read_toml
 from microlith.workflow.checkpoints.channel import Channel
 from microlith.workflow.checkpoints.files import (
     SLOTS,
@@ -394,8 +393,8 @@ def _check_case(folder: Path, listing: Listing, case: Case) -> None:
 
 
 def fingerprints(case: Case) -> dict[str, str]:
-    """Of each table of a case file that an integration depends on, and of the files that it names but the image's."""
-    tables = {key: value for key, value in read_toml(case.path).items() if key not in FREE}
+    """Of each table of a case that an integration depends on, and of the files that it names but the image's."""
+    tables = {key: value for key, value in case.tables.items() if key not in FREE}
     found = {}
     for key, value in tables.items():
         if key in ("image", "mesh") and isinstance(value, Mapping):

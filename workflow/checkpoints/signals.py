@@ -31,6 +31,7 @@ class Asked:
 
     def _take(self, number: int, _: Any) -> None:
         if self.over:
+            self.number = self.number or number  # for who comes next, if anybody
             return
         if self.at_once:
             for each in ASKING:  # the first one counts: cleaning up is under way
@@ -39,6 +40,10 @@ class Asked:
                 raise Stopped(f"ended by {signal.Signals(number).name}; {self.sentence}")
             raise SystemExit(SIGNALLED + number)
         self.number = self.number or number
+
+    def renew(self) -> None:
+        """Begin another run in the same process; a signal that has come stays."""
+        self.over, self.at_once, self.sentence = False, False, ""
 
     @contextmanager
     def taken_down(self) -> Iterator[None]:

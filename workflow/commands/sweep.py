@@ -11,7 +11,7 @@ from microlith.workflow.commands.arguments import Commands, add_case, check_writ
 from microlith.workflow.console.launch import Ranks
 
 if TYPE_CHECKING:
-    from microlith.workflow.sweep.sweep import Sweep
+    from microlith.workflow.sweep.cases import Sweep
 
 MOST_JOBS = 1024
 
@@ -43,20 +43,25 @@ def add_sweep(commands: Commands) -> None:
 
 def sweep(options: argparse.Namespace, ranks: Ranks) -> None:
     """Run a sweep."""
-    if options.worker:
-        from microlith.workflow.sweep.sweep import work_for_parent
+    from microlith.workflow.checkpoints.signals import Asked
 
-        work_for_parent(sys.stdin, options.case, options.output)
-        return
-    found, indices = ranks.on_first(lambda: _ready(options, ranks))
-    from mpi4py import MPI
+    asked = Asked()
+    with asked.taken_down():  # from the start: libraries that load slowly take an exception in them for a fault
+        if options.worker:
+            from microlith.workflow.sweep.sweep import work_for_parent
 
-    from microlith.workflow.sweep.sweep import collect, refuse_failed, sweep
+            work_for_parent(sys.stdin, options.case, options.output, asked)
+            return
+        found, indices = ranks.on_first(lambda: _ready(options, ranks))
+        from mpi4py import MPI
 
-    if options.collect:
-        refuse_failed(found, ranks.on_first(lambda: collect(found)))
-        return
-    refuse_failed(found, sweep(found, indices, options.jobs, MPI.COMM_WORLD if ranks.comm is None else ranks.comm))
+        from microlith.workflow.sweep.sweep import collect, refuse_failed, sweep
+
+        if options.collect:
+            refuse_failed(found, ranks.on_first(lambda: collect(found)))
+            return
+        comm = MPI.COMM_WORLD if ranks.comm is None else ranks.comm
+        refuse_failed(found, sweep(found, indices, options.jobs, comm, asked=asked))
 
 
 def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]]":
@@ -66,8 +71,10 @@ def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]
         InputError: An option, the case file or the folder is at fault.
     """
     from microlith.workflow.case.toml_file import read_toml
+    from microlith.workflow.sweep.cases import (
+        sweep_of,  # DOLFINx, which all ranks have to import together, is not in it
+    )
     from microlith.workflow.sweep.record import refuse_foreign
-    from microlith.workflow.sweep.sweep import sweep_of
 
     if not 1 <= options.jobs <= MOST_JOBS:
         raise InputError(f"--jobs {options.jobs}: expected a number from 1 to {MOST_JOBS}")

@@ -146,12 +146,13 @@ def _meshed(
     like: Meshed | None,
 ) -> Meshed:
     """The mesh, that of a checkpoint where there is one, or of another case that has the same."""
-    if kept is None:
-        return mesh_of(case, case.physics.solved, stages, comm, seen=seen, like=like)
+    if kept is None or not kept.resumed:
+        found = mesh_of(case, case.physics.solved, stages, comm, seen=seen, like=like)
+        return found if kept is None else kept.meshed(found)
     try:
         found = mesh_of(kept.with_mesh(case), case.physics.solved, stages, comm, seen=seen)
     except InputError as error:
-        if not kept.resumed or "[mesh] file" not in str(error) or case.mesh.file:
+        if "[mesh] file" not in str(error) or case.mesh.file:
             raise
         raise InputError(
             f"--resume: {kept.folder} is a checkpoint of another image than {case.path} names now; take back the "

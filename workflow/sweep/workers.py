@@ -7,30 +7,21 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from microlith.imaging.errors import LONGEST_SENTENCE, printable
-from microlith.workflow.console.failures import OUR_FAILURE, SIGNALLED
+from microlith.workflow.checkpoints.signals import Asked, Stopped
+from microlith.workflow.console.failures import CHECKPOINT, OUR_FAILURE, SIGNALLED
+from microlith.workflow.sweep.cases import Job
 from microlith.workflow.sweep.record import Record, keep, record_of
 
 WORKER_COMMAND = (sys.executable, "-m", "microlith.workflow.cli", "-q", "sweep", "--worker")
 MOST_AT_ONCE = 16  # cases that one process takes, so that a leak of memory in a library stays small
-PATIENCE = 30.0  # seconds that processes have for cleaning up
-
-Tables = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A case for a worker."""
-
-    name: str
-    fingerprint: str
-    tables: Tables  # of the changed case file
+LOOKS = 0.2  # s from one look for a signal to the next
 
 
 @dataclass
@@ -62,7 +53,14 @@ class _Pool:
                     process.send_signal(number)
 
 
-def run_jobs(jobs: Sequence[Job], case: Path, output: Path, count: int, ended: Callable[[str, Record], None]) -> None:
+def run_jobs(
+    jobs: Sequence[Job],
+    case: Path,
+    output: Path,
+    count: int,
+    ended: Callable[[str, Record], None],
+    asked: Asked | None = None,
+) -> None:
     """Run cases in processes of their own; a case that fails is recorded and the others go on.
 
     Args:
@@ -71,9 +69,11 @@ def run_jobs(jobs: Sequence[Job], case: Path, output: Path, count: int, ended: C
         output: The folder of the sweep.
         count: Number of processes at a time.
         ended: Called after each case, by one thread at a time.
+        asked: Whether a signal asked for an end; processes get it then, and leave checkpoints.
 
     Raises:
         InputError: A record can't be written.
+        Stopped: A signal asked for an end.
     """
     size = min(MOST_AT_ONCE, -(-len(jobs) // count))
     batches = [jobs[i : i + size] for i in range(0, len(jobs), size)]
@@ -85,15 +85,24 @@ def run_jobs(jobs: Sequence[Job], case: Path, output: Path, count: int, ended: C
 
     executor = ThreadPoolExecutor(count)
     try:
-        for future in [executor.submit(_run_batch, batch, case, output, pool, end) for batch in batches]:
-            future.result()
+        _wait_for([executor.submit(_run_batch, batch, case, output, pool, end) for batch in batches], asked or Asked())
     except BaseException as error:
-        # A signal or an interrupt: what runs gets it too, and has time to clean up
+        # A signal or an interrupt: what runs gets it too, and has time to leave a checkpoint
         code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 0
         pool.stop(code - SIGNALLED if code > SIGNALLED else signal.SIGTERM)
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _wait_for(futures: Sequence["Future[None]"], asked: Asked) -> None:
+    waiting = set(futures)
+    while waiting:
+        if asked.number:
+            raise Stopped(f"ended by {signal.Signals(asked.number).name}")
+        done, waiting = wait(waiting, LOOKS, FIRST_COMPLETED)
+        for future in done:
+            future.result()
 
 
 def _run_batch(
@@ -139,6 +148,8 @@ def _run_in_process(
         finally:
             pool.end(process)
         told.seek(0)
+        if process.returncode == CHECKPOINT and not pool.stopped:  # the signal reached it before this process
+            raise Stopped("ended by a signal")
         return done, "" if done == len(jobs) else _reason(process.returncode, told.read())
 
 

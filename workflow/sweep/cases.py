@@ -1,0 +1,109 @@
+"""The cases of a sweep, checked as far as they can be without their images: nothing here needs a mesh or MPI."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from microlith.imaging.errors import InputError
+from microlith.workflow.case.case import Case
+from microlith.workflow.case.changes import changed
+from microlith.workflow.case.read import case_of
+from microlith.workflow.sweep.plan import Plan, plan_of
+from microlith.workflow.sweep.record import fingerprint, record_of
+
+Tables = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A case for a worker."""
+
+    name: str
+    fingerprint: str
+    tables: Tables  # of the changed case file
+
+
+@dataclass(frozen=True)
+class Task:
+    """A case that is to be run."""
+
+    name: str
+    fingerprint: str
+    case: Case | None  # None: it is at fault
+    fault: str = ""  # the sentence about it
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All cases of a sweep, and where they go."""
+
+    path: Path  # of the case file
+    title: str
+    plan: Plan
+    jobs: tuple[Job, ...]  # in the order of the plan
+    tasks: tuple[Task, ...]  # the same, checked
+    output: Path
+
+    def waiting(self, force: bool, part: int = 1, parts: int = 1) -> list[int]:
+        """Indices of cases that are not done yet, those of one image and mesh beside each other.
+
+        Args:
+            force: Whether those are done anew that were made from another state of the case file.
+            part: Which of the parts, from 1 on.
+            parts: Number of parts that all cases are cut into, whether done or not.
+
+        Raises:
+            InputError: Some were made from another state of the case file or its image, and force is not given.
+        """
+        groups: dict[str, list[int]] = {}
+        for i, task in enumerate(self.tasks):
+            groups.setdefault(_of_mesh(task.case), []).append(i)
+        order = [i for group in groups.values() for i in group]
+        count = len(order)
+        mine = order[count * (part - 1) // parts : count * part // parts]
+        records = {i: record_of(self.output, self.jobs[i].name) for i in mine}
+        old = [i for i, record in records.items() if record and record.fingerprint != self.jobs[i].fingerprint]
+        if old and not force:
+            raise InputError(
+                f"{self.output}: {len(old)} of these cases, such as {self.jobs[old[0]].name}, were made from another "
+                f"state of {self.path}, of its image or of microlith; make them anew with --force, or name another "
+                "folder with -o"
+            )
+        return [i for i, record in records.items() if i in old or record is None or record.status != "done"]
+
+
+def _of_mesh(case: Case | None) -> str:
+    """The same for cases of one mesh."""
+    return "" if case is None else repr((case.image, case.labels, replace(case.mesh, estimate=True)))
+
+
+def sweep_of(tables: Mapping[str, Any], path: Path, settings: Sequence[str], output: Path) -> Sweep:
+    """All cases of a sweep, each checked as far as it can be without its image.
+
+    Args:
+        tables: Of the case file.
+        path: Of the case file.
+        settings: KEY=VALUES, as given to --set.
+        output: The folder of the sweep.
+
+    Raises:
+        InputError: The sweep makes no sense, or none of its cases does.
+    """
+    base = {key: value for key, value in tables.items() if key != "sweep"}
+    case_of(tables, path)  # a fault of the case file itself is told as that of any other
+    plan = plan_of(tables, path, settings)
+    jobs, tasks = [], []
+    for variation in plan.variations:
+        own = changed(base, variation.changes)
+        try:
+            case = case_of(own, path)
+            mark = fingerprint(own, case.image.path, path.parent)
+            tasks.append(Task(variation.name, mark, case))
+        except InputError as error:
+            mark = fingerprint(own, "", path.parent)
+            tasks.append(Task(variation.name, mark, None, str(error)))
+        jobs.append(Job(variation.name, mark, own))
+    if all(task.case is None for task in tasks):
+        raise InputError(f"{tasks[0].fault} (so in {'each' if len(tasks) > 1 else 'the'} case of the sweep)")
+    return Sweep(path, str(tables.get("title", path.stem)), plan, tuple(jobs), tuple(tasks), output)
