@@ -7,6 +7,7 @@ import numpy as np
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
@@ -59,7 +60,9 @@ def _lattice(given: ImageToMesh) -> ImageMesh:
 
 
 def _voxel(given: ImageToMesh) -> ImageMesh:
-    return voxel_mesh(given.volume, given.solved, given.comm, given.options.coarseness)
+    options = given.options
+    axes = [AXES.index(name) for name in options.periodic]
+    return voxel_mesh(given.volume, given.solved, given.comm, options.coarseness, axes)
 
 
 def _count_simplices(given: ImageToMesh, few: float) -> Count:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.imaging.axes import neighbours
+from microlith.imaging.axes import AXES, neighbours
+from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.half_voxel import subdivided
 from microlith.imaging.image.passes import Slab, slab_sum
@@ -17,10 +18,17 @@ from microlith.imaging.typing import Flags, Numbers
 from microlith.meshing.lattice.rank_boxes import boxes_of_ranks
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
+FEWEST_LAYERS = 3  # of cells along a periodic axis: of fewer, two would have two facets in common
 MOST_BLOCKS = 128  # along an axis, in which the solved voxels are counted to share them out
 
 
-def voxel_mesh(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm, coarseness: float = 1.0) -> ImageMesh:
+def voxel_mesh(
+    volume: LabelVolume,
+    solved: Sequence[int],
+    comm: MPI.Intracomm,
+    coarseness: float = 1.0,
+    periodic: Sequence[int] = (),
+) -> ImageMesh:
     """Make a quadrilateral (hexahedron) of each voxel of the solved phases, and of each that has a face with one.
 
     Each rank takes a box of the image with about the same number of solved voxels, and reads no more than the box and
@@ -32,12 +40,22 @@ def voxel_mesh(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm, 
         comm: All ranks.
         coarseness: Edge of the cells per edge of a voxel, 1/2, 1/3 and so on; never above 1, as larger cells would be
             those of another image.
+        periodic: Axes, x first, along which the image comes again and again.
 
     Returns:
         The cells of this rank; no cell where the image has no voxel of these phases.
+
+    Raises:
+        InputError: The image has too few voxels along a periodic axis.
     """
     if coarseness < 1.0:
         volume = subdivided(volume, max(1, round(1.0 / coarseness)))
+    for axis in periodic:
+        if volume.grid[axis] < FEWEST_LAYERS:
+            raise InputError(
+                f'[faces] {AXES[axis]} = "periodic": the image has {volume.grid[axis]} voxels along {AXES[axis]}; '
+                f"expected {FEWEST_LAYERS} at least"
+            )
     wanted = np.zeros(256, bool)
     wanted[list(solved)] = True
     box = _box(volume, wanted, comm)
@@ -46,7 +64,10 @@ def voxel_mesh(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm, 
         around = box
     phase = volume.read(around).phase
     own = tuple(slice(a - start, b - start) for (a, b), (start, _) in zip(box, around, strict=True))
-    kept = np.flatnonzero(_with_neighbours(wanted[phase])[own])
+    needed = _with_neighbours(wanted[phase])[own]
+    for axis in periodic:
+        _add_opposite(needed, volume, wanted, box, volume.dim - 1 - axis)
+    kept = np.flatnonzero(needed)
     of_cells = phase[own].ravel()[kept]
 
     lengths = tuple(b - a for a, b in box)
@@ -58,6 +79,8 @@ def voxel_mesh(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm, 
     place = np.flatnonzero(used)
     at = [i + start for i, (start, _) in zip(np.unravel_index(place, grid), box, strict=True)]
     points = np.stack([i * edge for i, edge in zip(at[::-1], volume.pixel, strict=True)], axis=1)
+    for axis in periodic:
+        at[volume.dim - 1 - axis] %= volume.grid[axis]
     return ImageMesh(
         points=points,
         vertex=np.ravel_multi_index(at, tuple(n + 1 for n in volume.shape)).astype(np.int64),
@@ -67,6 +90,7 @@ def voxel_mesh(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm, 
         names=volume.names,
         unit=volume.unit,
         extent=volume.frame,
+        periodic=tuple(periodic),
     )
 
 
@@ -99,6 +123,19 @@ def _with_neighbours(inside: Flags) -> Flags:
         grown[low] |= inside[high]
         grown[high] |= inside[low]
     return grown
+
+
+def _add_opposite(needed: Flags, volume: LabelVolume, wanted: Flags, box: Window, axis: int) -> None:
+    """Add the voxels of a box at the ends of an axis of the array that have a wanted one opposite; collective."""
+    last = volume.shape[axis] - 1
+    first, end = box[axis]
+    for at, opposite in ((0, last), (last, 0)):
+        there = first <= at < end and needed.size > 0
+        layer = tuple((opposite, opposite + 1) if k == axis else span for k, span in enumerate(box))
+        phase = volume.read(layer if there else volume.empty_window).phase
+        if there:
+            index = tuple(slice(at - first, at - first + 1) if k == axis else slice(None) for k in range(volume.dim))
+            needed[index] |= wanted[phase]
 
 
 def _corners(voxels: Numbers, lengths: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.signedinteger]:

@@ -5,13 +5,17 @@ from typing import Any
 import numpy as np
 
 import basix.ufl
+import dolfinx.cpp
 import dolfinx.graph
 import dolfinx.io
+import dolfinx.la
 import dolfinx.mesh
 from dolfinx.mesh import Mesh, MeshTags
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Indices, Numbers
+
+TAG = 4711  # of the messages that set an index map up, which newer versions of DOLFINx ask for
 
 
 def create_mesh(comm: MPI.Intracomm, cells: Numbers, points: Array, shape: str) -> Mesh:
@@ -36,6 +40,50 @@ def affine_mesh(comm: MPI.Intracomm, cells: Numbers, points: Array, shape: str, 
     """
     element = basix.ufl.element("Lagrange", shape, 1, shape=(points.shape[1],), dtype=np.float64)
     return dolfinx.mesh.create_mesh(comm, cells=cells, e=element, x=points, partitioner=partitioner)
+
+
+def with_nodes(mesh: Mesh, cells: Numbers, points: Array) -> Mesh:
+    """The vertices, facets and cells of a mesh with nodes of their own, of which several may be at one vertex.
+
+    So a mesh closes on itself: what is solved for goes on through faces whose nodes are at different places. Collective.
+
+    Args:
+        mesh: Of straight cells, each on the rank that gave it.
+        cells: (m, k) numbers of nodes of the cells of this rank, in the order of input.
+        points: (n, dim) nodes, each of a cell of this rank, numbered on through all ranks.
+    """
+    comm, topology = mesh.comm, mesh.topology
+    of_cells = topology.index_map(topology.dim)
+    owned = of_cells.size_local
+    everywhere = dolfinx.la.vector(of_cells, cells.shape[1], dtype=np.int64)
+    rows = everywhere.array.reshape(-1, cells.shape[1])
+    rows[:owned] = cells[topology.original_cell_index[:owned] - (comm.scan(len(cells)) - len(cells))]
+    everywhere.scatter_forward()
+
+    count = len(points)
+    ends = np.cumsum(comm.allgather(count))
+    start = int(ends[comm.rank]) - count
+    own = (rows >= start) & (rows < start + count)
+    ghosts = np.unique(rows[~own])
+    nodes = np.where(own, rows - start, count + np.searchsorted(ghosts, rows)).astype(np.int32)
+    index_map = index_map_of(comm, count, ghosts, np.searchsorted(ends, ghosts, side="right").astype(np.int32))
+    at = dolfinx.la.vector(index_map, points.shape[1])
+    places = at.array.reshape(-1, points.shape[1])
+    places[:count] = points
+    at.scatter_forward()
+    cpp = mesh.geometry._cpp_object
+    kind = cpp.cmap if hasattr(cpp, "cmap") else cpp.cmaps[0]  # since DOLFINx 0.11
+    numbers = np.concatenate([np.arange(start, start + count), ghosts])
+    geometry = dolfinx.cpp.mesh.Geometry_float64(index_map, nodes, kind, places, numbers)
+    return Mesh(dolfinx.cpp.mesh.Mesh_float64(comm, topology._cpp_object, geometry), mesh.ufl_domain())
+
+
+def index_map_of(comm: MPI.Intracomm, size: int, ghosts: Numbers, owners: Indices) -> dolfinx.cpp.common.IndexMap:
+    """Index map of so many things of this rank and of ghosts, given by their global numbers and owners; collective."""
+    try:
+        return dolfinx.cpp.common.IndexMap(comm, size, ghosts, owners, TAG)
+    except TypeError:  # DOLFINx 0.9
+        return dolfinx.cpp.common.IndexMap(comm, size, ghosts, owners)
 
 
 def spread_tags(mesh: Mesh, dim: int, entities: Numbers, values: Indices) -> MeshTags:

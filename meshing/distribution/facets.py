@@ -19,7 +19,7 @@ from microlith.meshing.mesh.phasemesh import ImageMesh
 
 CONTACT = np.uint8(1)  # a vertex that both solved cells and others touch
 MIXED = np.uint8(2)  # a vertex that cells of several phases touch
-SHARED = np.uint8(4)  # a vertex that several ranks have
+SHARED = np.uint8(4)  # a vertex that several ranks have, or two points opposite each other on periodic faces
 SALTS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)
 
 
@@ -87,7 +87,7 @@ def vertex_bits(image_mesh: ImageMesh, inside: Flags, home: RowExchange, comm: M
     Args:
         image_mesh: The mesh.
         inside: (m,) cells that are solved.
-        home: Way of the vertices to the rank that knows of them; unused on one rank.
+        home: Way of the vertices to the rank that knows of them; unused on one rank, unless faces are periodic.
         comm: All ranks.
     """
     solved, others, mixed = np.uint8(1), np.uint8(2), np.uint8(4)
@@ -102,7 +102,7 @@ def vertex_bits(image_mesh: ImageMesh, inside: Flags, home: RowExchange, comm: M
     touched[image_mesh.cells[of_vertex[image_mesh.cells] != image_mesh.phase[:, None]]] = True
     seen[touched] |= mixed
     shared: Flags = np.zeros(len(image_mesh.points), bool)
-    if comm.size > 1:
+    if comm.size > 1 or image_mesh.periodic:
         arrived = home.send(np.stack([seen, of_vertex], axis=1))
         place, count = grouped(home.send(image_mesh.vertex))
         all_seen = np.zeros(count, np.uint8)
@@ -178,6 +178,8 @@ def vertices_of(facets: Facets, cells: Indices, corners: tuple[tuple[int, ...], 
 def _on_frame(image_mesh: ImageMesh, cells: Indices) -> tuple[Facets, NDArray[np.uint8]]:
     """Facets on the frame, and the face of it that each is on."""
     frame = frame_bits(image_mesh)
+    for axis in image_mesh.periodic:
+        frame &= ~np.uint8(3 << 2 * axis)
     corners = FACETS[image_mesh.shape]
     near = np.flatnonzero((frame[cells] != 0).sum(axis=1) >= len(corners[0])).astype(np.int32)
     of_near = frame[cells[near]]
@@ -243,7 +245,7 @@ def _matched(
         single = np.ones(len(order), bool)
         single[1:] &= ~twin
         single[:-1] &= ~twin
-        if (np.diff(pair) > 1).all() and _same(facets, cells, one, other, corners):
+        if (np.diff(pair) > 1).all() and _same(facets, cells, vertex, one, other, corners):
             return one, other, order[single]
     raise RuntimeError("more than two cells of the mesh share a facet.")
 
@@ -251,12 +253,13 @@ def _matched(
 def _same(
     facets: Facets,
     cells: Indices,
+    vertex: Numbers,
     one: Numbers,
     other: Numbers,
     corners: tuple[tuple[int, ...], ...],
 ) -> bool:
-    mine = vertices_of(facets[one], cells, corners)
-    theirs = vertices_of(facets[other], cells, corners)
+    mine = vertex[vertices_of(facets[one], cells, corners)]
+    theirs = vertex[vertices_of(facets[other], cells, corners)]
     return bool(
         (mine.min(axis=1) == theirs.min(axis=1)).all()
         and (mine.max(axis=1) == theirs.max(axis=1)).all()

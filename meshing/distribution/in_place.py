@@ -15,7 +15,7 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.row_exchange import RowExchange
 from microlith.imaging.typing import Array, Bits, Flags, Indices, Numbers, Phases
-from microlith.meshing.distribution.dolfinx_mesh import affine_mesh
+from microlith.meshing.distribution.dolfinx_mesh import affine_mesh, with_nodes
 from microlith.meshing.distribution.facets import (
     SHARED,
     Abroad,
@@ -25,7 +25,7 @@ from microlith.meshing.distribution.facets import (
     vertex_bits,
 )
 from microlith.meshing.distribution.fans import fans
-from microlith.meshing.mesh.mesh_pieces import FACETS
+from microlith.meshing.mesh.mesh_pieces import FACETS, frame_bits
 from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, interface_tag
 
 
@@ -56,17 +56,59 @@ def mesh_in_place(image_mesh: ImageMesh, solved: Sequence[int], comm: MPI.Intrac
     home = RowExchange(_home(image_mesh.vertex, comm), comm)
     bits = vertex_bits(image_mesh, inside, home, comm)
     neighbours = find_neighbours(image_mesh, inside, bits, comm)
-    numbered = _numbered(image_mesh, inside, bits, neighbours, comm)
+    copies = _copies(image_mesh, inside, bits, neighbours, comm)
+    numbered = _numbered(image_mesh, copies, np.zeros(len(image_mesh.points), np.uint8), comm)
     destinations = _destinations(len(numbered.cells), neighbours.abroad, comm)
     mesh = affine_mesh(comm, numbered.cells, numbered.points, image_mesh.shape, lambda *_: destinations)
+    if image_mesh.periodic:
+        nodes = _numbered(image_mesh, copies, _ends(image_mesh), comm)
+        mesh = with_nodes(mesh, nodes.cells, nodes.points)
     phase = image_mesh.phase[inside]
     cell_tags, facet_tags = _tags(mesh, phase, _facet_tags(image_mesh, phase, neighbours), image_mesh.shape, comm)
-    return PhaseMesh(mesh, cell_tags, facet_tags, image_mesh.names, image_mesh.unit, image_mesh.extent)
+    return PhaseMesh(
+        mesh, cell_tags, facet_tags, image_mesh.names, image_mesh.unit, image_mesh.extent, image_mesh.periodic
+    )
 
 
 def _home(vertex: Numbers, comm: MPI.Intracomm) -> Numbers:
     """The rank that knows of each vertex: numbers of neighbours go to different ranks."""
     return (vertex ^ vertex >> 7 ^ vertex >> 17) % comm.size
+
+
+def _ends(image_mesh: ImageMesh) -> Bits:
+    """Which points (n,) are at the ends of the image along periodic axes: a bit for each axis."""
+    return frame_bits(image_mesh) & np.uint8(sum(2 << 2 * axis for axis in image_mesh.periodic))
+
+
+@dataclass(frozen=True, eq=False)
+class _Copies:
+    """The vertices of the solved cells of this rank, several where there are several fans."""
+
+    cells: Numbers  # (m, k) rows of what follows
+    source: Numbers  # (n,) point of the image mesh that each is a copy of
+    label: Numbers  # (n,) tells copies of one vertex apart, the same on all ranks; -1: there is one
+    shared: Flags  # (n,) those that may be there more than once
+
+
+def _copies(
+    image_mesh: ImageMesh, inside: Flags, bits: Bits, neighbours: Neighbours, comm: MPI.Intracomm
+) -> _Copies:
+    """Vertices of the solved cells, one for each fan; collective."""
+    cells = image_mesh.cells[inside]
+    at_contact, fan, label = fans(cells, image_mesh.vertex, bits, neighbours, FACETS[image_mesh.shape], comm)
+    corners = cells[at_contact]
+    # A fan that goes on through periodic faces has a point on either of them.
+    key = fan * np.int64(256) + _ends(image_mesh)[corners]
+    _, first, copy = np.unique(key, return_index=True, return_inverse=True)
+    used = np.zeros(len(image_mesh.points), bool)
+    used[cells[~at_contact]] = True
+    plain = np.flatnonzero(used)
+    row = np.full(len(image_mesh.points), -1, np.int32)
+    row[plain] = np.arange(len(plain))
+    local = row[cells]
+    local[at_contact] = len(plain) + copy.ravel()
+    source = np.concatenate([plain, corners[first]])
+    return _Copies(local, source, np.concatenate([np.full(len(plain), -1), label[fan[first]]]), bits[source] & SHARED != 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,29 +119,24 @@ class _Numbered:
     points: Array  # (n, dim) this rank's share of the points, numbered on from those of the rank before
 
 
-def _numbered(
-    image_mesh: ImageMesh, inside: Flags, bits: Bits, neighbours: Neighbours, comm: MPI.Intracomm
-) -> _Numbered:
-    """Number the vertices of the solved cells, one for each fan where there are several; collective."""
-    cells = image_mesh.cells[inside]
-    at_contact, fan, label = fans(cells, image_mesh.vertex, bits, neighbours, FACETS[image_mesh.shape], comm)
-    used = np.zeros(len(image_mesh.points), bool)
-    used[cells[~at_contact]] = True
-    plain = np.flatnonzero(used)
-    source = np.concatenate([plain, np.zeros(len(label), plain.dtype)])  # vertex of which each of ours is a copy
-    source[len(plain) + fan] = cells[at_contact]
-    label = np.concatenate([np.full(len(plain), -1), label])
-    row = np.full(len(image_mesh.points), -1, np.int32)
-    row[plain] = np.arange(len(plain))
-    local = row[cells]
-    local[at_contact] = len(plain) + fan
+def _numbered(image_mesh: ImageMesh, copies: _Copies, ends: Bits, comm: MPI.Intracomm) -> _Numbered:
+    """Number the copies of the vertices; the first rank that has one numbers it; collective.
 
-    # The first rank that has a vertex numbers it.
-    shared = np.flatnonzero(bits[source] & SHARED)
+    Args:
+        image_mesh: The mesh.
+        copies: Of its vertices.
+        ends: (points) by which points of one number are told apart.
+        comm: All ranks.
+    """
+    shared = np.flatnonzero(copies.shared)
+    source, vertex = copies.source, image_mesh.vertex[copies.source[shared]]
     mine = np.ones(len(source), bool)
-    route = RowExchange(_home(image_mesh.vertex[source[shared]], comm), comm)
-    arrived = route.send(np.stack([image_mesh.vertex[source[shared]], label[shared]], axis=1))
-    one_of, count = grouped(grouped(arrived[:, 0])[0] * np.int64(len(arrived) + 1) + grouped(arrived[:, 1])[0])
+    route = RowExchange(_home(vertex, comm), comm)
+    arrived = route.send(np.stack([vertex, copies.label[shared], ends[source[shared]]], axis=1))
+    one_of = grouped(arrived[:, 0])[0]
+    for column in arrived.T[1:]:
+        one_of = grouped(one_of * np.int64(len(arrived) + 1) + grouped(column)[0])[0]
+    count = int(one_of.max(initial=-1)) + 1
     first = np.full(count, len(arrived))
     np.minimum.at(first, one_of, np.arange(len(arrived)))  # rows have come in the order of the ranks
     owned_here = first[one_of] == np.arange(len(arrived))
@@ -110,7 +147,7 @@ def _numbered(
     told = route.send(number[shared])
     given[one_of[owned_here]] = told[owned_here]
     number[shared] = route.answer(given[one_of])
-    return _Numbered(number[local], image_mesh.points[source[mine]])
+    return _Numbered(number[copies.cells], image_mesh.points[source[mine]])
 
 
 def _destinations(count: int, abroad: Abroad, comm: MPI.Intracomm) -> Any:

@@ -17,10 +17,10 @@ from dolfinx import cpp, fem, graph, la
 from mpi4py import MPI
 
 from microlith.imaging.typing import Indices
+from microlith.meshing.distribution.dolfinx_mesh import index_map_of
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 
 Pair = tuple[int, int]  # phases, the lower index first
-TAG = 4711  # of the messages that set an index map up, which newer versions of DOLFINx ask for
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,14 +184,6 @@ def _groups(present: Presence, joined: Collection[Pair], apart: Collection[Pair]
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sums of all counts before each."""
     return np.cumsum(counts) - counts
-
-
-def index_map_of(comm: MPI.Intracomm, size: int, ghosts: NDArray[np.int64], owners: Indices) -> cpp.common.IndexMap:
-    """Index map of so many things of this rank and of ghosts, given by their global numbers and owners; collective."""
-    try:
-        return cpp.common.IndexMap(comm, size, ghosts, owners, TAG)
-    except TypeError:  # DOLFINx 0.9
-        return cpp.common.IndexMap(comm, size, ghosts, owners)
 
 
 def space_of(plain: fem.FunctionSpace, index_map: cpp.common.IndexMap, dofs: Indices) -> fem.FunctionSpace:

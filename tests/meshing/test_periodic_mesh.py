@@ -1,0 +1,73 @@
+"""A mesh that closes on itself: all that can be counted is the same wherever the image that comes again is cut."""
+
+import numpy as np
+import pytest
+from label_images import label_image
+
+import ufl
+from dolfinx import fem
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.image.load import volume_of
+from microlith.meshing.distribution.in_place import mesh_in_place
+from microlith.meshing.mesh.phasemesh import face_tag
+from microlith.meshing.voxel import voxel_mesh
+
+pytestmark = pytest.mark.mpi
+COMM = MPI.COMM_WORLD
+EDGE = (1e-6, 2e-6, 0.5e-6)  # of a voxel, x, y, z
+
+
+def periodic_mesh(labels, periodic, solved=(0, 1)):
+    image = label_image(labels, EDGE[: labels.ndim][::-1]) if COMM.rank == 0 else None
+    return mesh_in_place(voxel_mesh(volume_of(image, COMM), solved, COMM, periodic=periodic), solved, COMM)
+
+
+def counted(mesh):
+    """Numbers of vertices, edges, facets and cells; area of the facets of each tag; gaps of functions at facets."""
+    topology = mesh.mesh.topology
+    dim = topology.dim
+    for k in range(dim):
+        topology.create_entities(k)
+    sizes = [topology.index_map(k).size_global for k in range(dim + 1)]
+    outer = ufl.Measure("ds", mesh.mesh, subdomain_data=mesh.facet_tags)
+    inner = ufl.Measure("dS", mesh.mesh, subdomain_data=mesh.facet_tags)
+    one = fem.Constant(mesh.mesh, 1.0)
+    tags = sorted(set(np.concatenate(COMM.allgather(np.unique(mesh.facet_tags.values))).tolist()))
+    areas = {}
+    for tag in tags:
+        forms = fem.form(one * outer(tag)), fem.form(one("+") * inner(tag))
+        areas[tag] = sum(COMM.allreduce(fem.assemble_scalar(form)) for form in forms)
+    return sizes, areas
+
+
+@pytest.mark.parametrize("periodic", [(0,), (0, 1), (1, 2), (0, 1, 2)], ids=str)
+def test_the_same_wherever_the_image_is_cut(periodic):
+    labels = np.random.default_rng(5).integers(0, 3, (5, 6, 7) if max(periodic) > 1 else (6, 7))
+    sizes, areas = counted(periodic_mesh(labels, periodic))
+    axes = [labels.ndim - 1 - axis for axis in periodic]
+    for steps in ((2, 3, 1), (1, 1, 4)):
+        rolled = np.roll(labels, steps[: len(axes)], axes)
+        other_sizes, other_areas = counted(periodic_mesh(rolled, periodic))
+        assert other_sizes == sizes
+        assert other_areas == pytest.approx(areas)
+    faces = {face_tag("xyz"[axis] + end) for axis in periodic for end in ("_min", "_max")}
+    assert not faces & set(areas)
+    assert len(areas) == 3 + 2 * (labels.ndim - len(periodic))  # pairs of phases, and faces that are not periodic
+
+
+def test_points_stay_where_they_are():
+    mesh = periodic_mesh(np.zeros((4, 5), int), (0, 1), (0,))
+    owned = mesh.mesh.topology.index_map(2).size_local
+    geometry = mesh.mesh.geometry
+    nodes = geometry.dofmaps[0] if hasattr(geometry, "dofmaps") else geometry.dofmap
+    corners = geometry.x[nodes[:owned], :2]
+    assert np.ptp(corners, axis=1) == pytest.approx(np.tile([1.0, 2.0], (owned, 1)))
+    assert mesh.mesh.topology.index_map(0).size_global == 20
+    assert geometry.index_map().size_global == 30
+
+
+def test_too_few_voxels_are_refused():
+    with pytest.raises(InputError, match=r'\[faces\] x = "periodic": the image has 2 voxels along x; expected 3'):
+        periodic_mesh(np.zeros((4, 2), int), (0,), (0,))
