@@ -1,5 +1,6 @@
 """Which phases of an image are neighbours, and which reach its outer faces."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from mpi4py import MPI
 
-from microlith.imaging.axes import FACES, face_axis
+from microlith.imaging.axes import AXES, FACES, face_axis
 from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Flags, Numbers
@@ -24,6 +25,16 @@ class Adjacency:
     def touching(self) -> Flags:
         """Which phases share a face (phases, phases); the diagonal is False."""
         return np.asarray(self.between.any(axis=0))
+
+    def repeated(self, axes: Iterable[str]) -> "Adjacency":
+        """The same where the image comes again along axes: what is at opposite faces may touch, if it lies opposite."""
+        between = self.between.copy()
+        for axis in axes:
+            ends = np.minimum.outer(self.at_faces[f"{axis}_min"], self.at_faces[f"{axis}_max"])
+            ends = ends + ends.T
+            np.fill_diagonal(ends, 0)
+            between[len(between) - 1 - AXES.index(axis)] += ends
+        return Adjacency(between, self.at_faces)
 
     def touch(self, a: Flags, b: Flags) -> bool:
         """Whether a phase in `a` shares a face with another one in `b`, both (phases,)."""

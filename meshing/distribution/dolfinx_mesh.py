@@ -45,7 +45,8 @@ def affine_mesh(comm: MPI.Intracomm, cells: Numbers, points: Array, shape: str, 
 def with_nodes(mesh: Mesh, cells: Numbers, points: Array) -> Mesh:
     """The vertices, facets and cells of a mesh with nodes of their own, of which several may be at one vertex.
 
-    So a mesh closes on itself: what is solved for goes on through faces whose nodes are at different places. Collective.
+    So a mesh closes on itself: what is solved for goes on through faces whose nodes are at different places.
+    Collective.
 
     Args:
         mesh: Of straight cells, each on the rank that gave it.

@@ -25,7 +25,7 @@ from microlith.meshing.distribution.facets import (
     vertex_bits,
 )
 from microlith.meshing.distribution.fans import fans
-from microlith.meshing.mesh.mesh_pieces import FACETS, frame_bits
+from microlith.meshing.mesh.mesh_pieces import FACETS, frame_ends
 from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, interface_tag
 
 
@@ -61,7 +61,7 @@ def mesh_in_place(image_mesh: ImageMesh, solved: Sequence[int], comm: MPI.Intrac
     destinations = _destinations(len(numbered.cells), neighbours.abroad, comm)
     mesh = affine_mesh(comm, numbered.cells, numbered.points, image_mesh.shape, lambda *_: destinations)
     if image_mesh.periodic:
-        nodes = _numbered(image_mesh, copies, _ends(image_mesh), comm)
+        nodes = _numbered(image_mesh, copies, frame_ends(image_mesh), comm)
         mesh = with_nodes(mesh, nodes.cells, nodes.points)
     phase = image_mesh.phase[inside]
     cell_tags, facet_tags = _tags(mesh, phase, _facet_tags(image_mesh, phase, neighbours), image_mesh.shape, comm)
@@ -75,11 +75,6 @@ def _home(vertex: Numbers, comm: MPI.Intracomm) -> Numbers:
     return (vertex ^ vertex >> 7 ^ vertex >> 17) % comm.size
 
 
-def _ends(image_mesh: ImageMesh) -> Bits:
-    """Which points (n,) are at the ends of the image along periodic axes: a bit for each axis."""
-    return frame_bits(image_mesh) & np.uint8(sum(2 << 2 * axis for axis in image_mesh.periodic))
-
-
 @dataclass(frozen=True, eq=False)
 class _Copies:
     """The vertices of the solved cells of this rank, several where there are several fans."""
@@ -90,15 +85,13 @@ class _Copies:
     shared: Flags  # (n,) those that may be there more than once
 
 
-def _copies(
-    image_mesh: ImageMesh, inside: Flags, bits: Bits, neighbours: Neighbours, comm: MPI.Intracomm
-) -> _Copies:
+def _copies(image_mesh: ImageMesh, inside: Flags, bits: Bits, neighbours: Neighbours, comm: MPI.Intracomm) -> _Copies:
     """Vertices of the solved cells, one for each fan; collective."""
     cells = image_mesh.cells[inside]
     at_contact, fan, label = fans(cells, image_mesh.vertex, bits, neighbours, FACETS[image_mesh.shape], comm)
     corners = cells[at_contact]
     # A fan that goes on through periodic faces has a point on either of them.
-    key = fan * np.int64(256) + _ends(image_mesh)[corners]
+    key = fan * np.int64(256) + frame_ends(image_mesh)[corners]
     _, first, copy = np.unique(key, return_index=True, return_inverse=True)
     used = np.zeros(len(image_mesh.points), bool)
     used[cells[~at_contact]] = True
@@ -108,7 +101,9 @@ def _copies(
     local = row[cells]
     local[at_contact] = len(plain) + copy.ravel()
     source = np.concatenate([plain, corners[first]])
-    return _Copies(local, source, np.concatenate([np.full(len(plain), -1), label[fan[first]]]), bits[source] & SHARED != 0)
+    return _Copies(
+        local, source, np.concatenate([np.full(len(plain), -1), label[fan[first]]]), bits[source] & SHARED != 0
+    )
 
 
 @dataclass(frozen=True, eq=False)

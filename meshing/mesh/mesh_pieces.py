@@ -80,6 +80,11 @@ def frame_bits(image_mesh: ImageMesh) -> Bits:
     return frame
 
 
+def frame_ends(image_mesh: ImageMesh) -> Bits:
+    """Which points (n,) are at the ends of the image along its periodic axes: the bits of their upper faces."""
+    return frame_bits(image_mesh) & np.uint8(sum(2 << 2 * axis for axis in image_mesh.periodic))
+
+
 def _faces_of_pieces(image_mesh: ImageMesh, frame: Bits, piece: Indices, count: int) -> Bits:
     faces = np.zeros(count, np.uint8)
     cells = np.flatnonzero((frame != 0)[image_mesh.cells].sum(axis=1) >= image_mesh.points.shape[1])

@@ -36,7 +36,9 @@ class ImageMesh:
     names: tuple[str, ...]
     unit: float  # metres per coordinate unit (the shortest voxel edge)
     extent: tuple[float, ...]  # edge lengths of the image in coordinate units, x, y[, z]
-    periodic: tuple[int, ...] = ()  # axes, x first, along which the image comes again and again: points that lie opposite
+    periodic: tuple[
+        int, ...
+    ] = ()  # axes, x first, along which the image comes again and again: points that lie opposite
     # each other on its two faces have one number
 
 
@@ -68,5 +70,7 @@ class PhaseMesh:
     names: tuple[str, ...]  # names of all phases, index = cell tag
     unit: float  # metres per coordinate unit
     extent: tuple[float, ...]  # edge lengths of the image in coordinate units, x, y[, z]
-    periodic: tuple[int, ...] = ()  # axes, x first, along which the mesh closes on itself: vertices (of the topology) on
+    periodic: tuple[
+        int, ...
+    ] = ()  # axes, x first, along which the mesh closes on itself: vertices (of the topology) on
     # opposite faces are one, nodes (of the geometry) are not

@@ -6,6 +6,7 @@ where A and B meet with a jump and C touches both without one, all three share o
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+import basix
 from dolfinx import cpp, fem, graph, la
 from mpi4py import MPI
 
@@ -20,6 +22,7 @@ from microlith.imaging.typing import Indices
 from microlith.meshing.distribution.dolfinx_mesh import index_map_of
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 
+NEAR = 1e-9  # of the extent: what is so near to a face is on it
 Pair = tuple[int, int]  # phases, the lower index first
 
 
@@ -93,6 +96,53 @@ def broken(
         joined: Pairs of phases that share an interface without a jump, somewhere in the mesh.
         apart: Pairs between which functions may jump.
     """
+    phase = np.zeros(len(plain.dofmap.list), dtype=np.int32)
+    phase[mesh.cell_tags.indices] = mesh.cell_tags.values
+    return _copied(plain, present, joined, apart, phase[:, None])
+
+
+def unwrapped(plain: fem.FunctionSpace, mesh: PhaseMesh) -> Broken:
+    """Copy the degrees of freedom on periodic faces, so that each is at one place; collective.
+
+    Args:
+        plain: Scalar Lagrange space on mesh.mesh, broken or not.
+        mesh: A mesh that closes on itself.
+    """
+    ends = _upper_ends(plain, mesh)
+    codes = tuple(range(1 << len(mesh.extent)))
+    vector = la.vector(plain.dofmap.index_map, len(codes), dtype=np.int32)
+    vector.array[:] = 0
+    there = vector.array.reshape(-1, len(codes))
+    there[plain.dofmap.list, ends] = 1
+    vector.scatter_reverse(la.InsertMode.add)
+    vector.scatter_forward()
+    present = Presence(codes, vector.array.reshape(-1, len(codes)) > 0)
+    return _copied(plain, present, (), list(combinations(codes, 2)), ends)
+
+
+def _upper_ends(space: fem.FunctionSpace, mesh: PhaseMesh) -> Indices:
+    """For each node of each cell of this rank (cells, k) a bit for each periodic axis at whose upper end it is."""
+    geometry, dim = mesh.mesh.geometry, len(mesh.extent)
+    nodes = geometry.dofmaps[0] if hasattr(geometry, "dofmaps") else geometry.dofmap
+    ends = np.zeros(space.dofmap.list.shape, np.int32)
+    element = space.element.basix_element
+    straight = basix.create_element(basix.ElementFamily.P, element.cell_type, 1)
+    shares = straight.tabulate(0, element.points)[0, :, :, 0]  # of the corners in each node
+    for axis in mesh.periodic:
+        x = geometry.x[:, axis]
+        near = np.flatnonzero((x[nodes] > (1 - NEAR) * mesh.extent[axis]).any(axis=1))
+        ends[near] |= (x[nodes[near]] @ shares.T > (1 - NEAR) * mesh.extent[axis]).astype(np.int32) << axis
+    return ends
+
+
+def _copied(
+    plain: fem.FunctionSpace,
+    present: Presence,
+    joined: Collection[Pair],
+    apart: Collection[Pair],
+    phase: NDArray[np.int32],
+) -> Broken:
+    """The space with the copies that `_groups` finds; `phase` is the one on whose side each cell's dofs are."""
     old = plain.dofmap.index_map
     owned, ghosts = old.size_local, old.num_ghosts
     row, number_of = _groups(present, joined, apart)
@@ -123,10 +173,7 @@ def broken(
         lowest[np.where(which == 0, first[here], following[here] + which - 1)] = present.phases[column]
 
     copies = _Copies(present.phases, first.astype(np.int32), following.astype(np.int32), row, number_of)
-    cells = plain.dofmap.list
-    phase = np.zeros(len(cells), dtype=np.int32)
-    phase[mesh.cell_tags.indices] = mesh.cell_tags.values
-    dofs = copies.dof(cells, phase[:, None])
+    dofs = copies.dof(plain.dofmap.list, phase)
     space = space_of(plain, index_map_of(plain.mesh.comm, size, ghost, owners), dofs)
     return Broken(space, origin.astype(np.int32), lowest, copies)
 

@@ -9,13 +9,13 @@ from dolfinx import fem, la
 
 from microlith.imaging.typing import Array, Indices
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.solver.interfaces.broken_space import broken, presence
+from microlith.solver.interfaces.broken_space import broken, presence, unwrapped
 from microlith.solver.interfaces.partition import Link
 
 
 @dataclass(frozen=True, eq=False)
 class Display:
-    """The space that concentrations are looked at on. Where nothing jumps it is the space that is solved in."""
+    """The space that concentrations are looked at on: that which is solved in, where nothing jumps or is periodic."""
 
     space: fem.FunctionSpace
     solved: fem.FunctionSpace
@@ -28,9 +28,8 @@ class Display:
         vector = la.vector(self.solved.dofmap.index_map, 1)
         vector.array[: len(owned)] = owned
         vector.scatter_forward()
-        if self.unknown is None:
-            return vector.array
-        return vector.array[self.unknown] * self.factor
+        found = vector.array if self.unknown is None else vector.array[self.unknown]
+        return found if self.factor is None else found * self.factor
 
     def start(self, mesh: PhaseMesh, start_of_phase: Array, held: Array) -> Array:
         """Concentration at time 0, (local dofs of the display space, ghosts included), as given; collective.
@@ -66,11 +65,23 @@ def spaces(
     """
     jumps = {link.pair for link in links if link.exchange is not None or link.partition != 1.0}
     if not jumps:
-        return plain, Display(plain, plain)
+        return plain, _unwrapped(Display(plain, plain), mesh)
     present = presence(plain, mesh, solved)
     pairs = {link.pair for link in links}
     exchanging = {link.pair for link in links if link.exchange is not None}
     shown = broken(plain, mesh, present, pairs - jumps, jumps)
     solved_in = shown if exchanging == jumps else broken(plain, mesh, present, pairs - exchanging, exchanging)
     unknown = solved_in.dof(shown.plain, shown.phase).astype(np.int32)
-    return solved_in.space, Display(shown.space, solved_in.space, unknown, shown.phase, factors[shown.phase])
+    display = Display(shown.space, solved_in.space, unknown, shown.phase, factors[shown.phase])
+    return solved_in.space, _unwrapped(display, mesh)
+
+
+def _unwrapped(display: Display, mesh: PhaseMesh) -> Display:
+    """The same with nodes of their own on either of periodic faces; collective."""
+    if not mesh.periodic:
+        return display
+    shown = unwrapped(display.space, mesh)
+    unknown, phase, factor = (
+        of_dof if of_dof is None else of_dof[shown.plain] for of_dof in (display.unknown, display.phase, display.factor)
+    )
+    return Display(shown.space, display.solved, shown.plain if unknown is None else unknown, phase, factor)

@@ -55,6 +55,7 @@ def interpreted(case: Case) -> dict[str, Any]:
         },
         "regions": {name: shape.data() for name, shape in case.regions.items()},
         "faces": {name: face_data(face) for name, face in case.physics.faces.items()},
+        "periodic_axes": list(case.mesh.periodic),
         "interfaces": [interface_data(law) for law in case.physics.interfaces],
         "solver": vars(case.solver).copy(),
         "pictures": {
@@ -121,6 +122,7 @@ def _rows(case: Case, volume: LabelVolume) -> list[tuple[str, list[tuple[str, st
             ],
         ),
         ("faces", [(name, face_text(face)) for name, face in case.physics.faces.items()]),
+        ("beyond", [(axis, "periodic") for axis in case.mesh.periodic]),
         ("interfaces", [(interface_name(law), interface_text(law)) for law in case.physics.interfaces]),
         ("mesh", _mesh_rows(case)),
         ("time", _time_rows(case)),

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from microlith.imaging.axes import AXES
+from microlith.imaging.axes import AXES, FACES
 from microlith.imaging.errors import Faults, listed
 from microlith.solver.physics import effective
 from microlith.solver.physics.courses import MOST_KINKS, Course, course_of
@@ -37,9 +37,12 @@ def physics_of(raw: dict[str, Any], at: Place) -> Physics:
     for name, phase in raw["phases"].items():
         with faults.gathered():
             phases.append(_phase(name, phase, section.child(name, section=True)))
+    with faults.gathered():
+        check_periodic(raw, at)
     for name, face in raw["faces"].items():
-        with faults.gathered():
-            faces[name] = _face(face, roles, outer.child(name, section=True))
+        if name in FACES:
+            with faults.gathered():
+                faces[name] = _face(face, roles, outer.child(name, section=True))
     with faults.gathered():
         interfaces = _interfaces(raw["interfaces"], roles, at.child("interfaces", section=True))
     faults.tell()
@@ -116,7 +119,7 @@ def check_periods(raw: dict[str, Any], end: float, at: Place) -> None:
     """
     for section in ("phases", "faces"):
         for name, table in raw[section].items():
-            for key in COURSES:
+            for key in COURSES if isinstance(table, dict) else ():
                 _check_period(table.get(key), end, at.child(section, section=True).child(name, section=True).child(key))
 
 
@@ -239,6 +242,33 @@ def _model(raw: dict[str, Any], at: Place) -> tuple[Callable[[float], float], st
 
 
 # --- faces and interfaces ---
+
+
+def periodic_axes(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Axes along which the image of a parsed case file comes again and again."""
+    return tuple(axis for axis in AXES if raw["faces"].get(axis) == "periodic")
+
+
+def check_periodic(raw: Mapping[str, Any], at: Place) -> None:
+    """Refuse what contradicts periodic or mirrored faces.
+
+    Raises:
+        InputError: One of the faces has a condition, or a source is what is connected to a face.
+    """
+    outer = at.child("faces", section=True)
+    for axis in AXES:
+        for face in FACES:
+            if axis in raw["faces"] and face[0] == axis and face in raw["faces"]:
+                beyond = raw["faces"][axis]
+                raise outer.child(axis).error(f'"{beyond}" leaves no condition to [faces.{face}]; remove one of them')
+    for name, phase in raw["phases"].items():
+        if periodic_axes(raw) and phase.get("connected_to") is not None:
+            raise (
+                at.child("phases", section=True)
+                .child(name, section=True)
+                .child("connected_to")
+                .error("what is connected is found within the image, not through periodic faces; remove one of the two")
+            )
 
 
 def _face(raw: dict[str, Any], roles: Mapping[str, Role], at: Place) -> FaceCondition:

@@ -24,6 +24,7 @@ from microlith.workflow.case.physics import (
     check_periods,
     check_phase,
     check_transport,
+    periodic_axes,
     physics_of,
     roles_of,
 )
@@ -76,6 +77,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         physics = _physics(raw, transient, at)
     with faults.gathered():
         mesh = _mesh(raw["mesh"], list(roles), path.parent, at.child("mesh", section=True))
+        mesh = replace(mesh, periodic=periodic_axes(raw))
     with faults.gathered():
         regions = _regions(raw["regions"], roles, path.parent, at)
     with faults.gathered():

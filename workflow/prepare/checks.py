@@ -55,7 +55,7 @@ def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -
     solved = solved_flags(case)
     sources = np.array([phase.role is Role.SOURCE for phase in case.physics.phases])
     _check_dimension(case, volume, at)
-    neighbours = adjacency(volume, comm)
+    neighbours = adjacency(volume, comm).repeated(case.mesh.periodic)
     warnings = _check_feeding(case, neighbours, solved, sources, at)
     for name, shape in case.regions.items():
         place = at.child("regions", True).child(name, True)
@@ -80,6 +80,9 @@ def _check_dimension(case: Case, volume: LabelVolume, at: Place) -> None:
     for face in case.physics.faces:
         if face[0] not in known:
             raise at.child("faces", True).error(f'there is no face "{face}" in 2D; take x_min, x_max, y_min or y_max')
+    for axis in case.mesh.periodic:
+        if axis not in known:
+            raise at.child("faces", True).child(axis).error(f"a 2D image has no axis {axis}; remove it")
     for phase in case.physics.phases:
         if phase.anisotropy is not None and len(phase.anisotropy) != dim:
             wanted = "x and y" if dim == 2 else "x, y and z"

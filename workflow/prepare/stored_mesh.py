@@ -22,6 +22,7 @@ FREE = (
     "estimate",
     "coarseness",
     "size",
+    "periodic",
 )  # options that are compared otherwise, or don't change the mesh
 
 
@@ -115,6 +116,11 @@ def _check_options(asked: MeshOptions, made: MeshOptions, place: str, again: str
         want, got = getattr(asked, field.name), getattr(made, field.name)
         if field.name not in FREE and want not in (got, getattr(usual, field.name)):
             raise InputError(f"{place} was made with {field.name} = {_shown(got)}, not {_shown(want)}; {again}")
+    if asked.periodic != made.periodic:
+        ours, theirs = (
+            f"periodic along {listed(axes)}" if axes else "not periodic" for axes in (asked.periodic, made.periodic)
+        )
+        raise InputError(f"{place} is {theirs}, and [faces] of the case say {ours}; {again}")
     for name, size in asked.size.items():
         if made.size.get(name) != size:
             other = "none" if name not in made.size else length_text(made.size[name])

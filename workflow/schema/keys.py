@@ -6,6 +6,7 @@ from microlith.imaging.axes import FACES
 from microlith.workflow.schema.analysis_keys import ANALYSIS
 from microlith.workflow.schema.kinds import UNBOUNDED, Choice, Either, Flag, ListOf, Number, Quantity, Text
 from microlith.workflow.schema.physics_keys import (
+    ACROSS,
     FACE,
     INTERFACE,
     PHASE,
@@ -349,8 +350,8 @@ CASE = Table(
         ),
         Key(
             "faces",
-            Named(FACE, "faces", "a table [faces.x_min], say", FACES, section=True, example="FACE"),
-            f"Conditions on outer faces of the image: {', '.join(FACES)}.",
+            Named(FACE, "faces", "a table [faces.x_min], say", FACES, ACROSS, section=True, example="FACE"),
+            f"Conditions on outer faces of the image: {', '.join(FACES)}; or what is beyond both faces across an axis.",
             default={},
         ),
         Key("solver", SOLVER, "Choices of the linear algebra.", default={}),

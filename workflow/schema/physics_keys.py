@@ -1,6 +1,6 @@
 """The keys of the case file that say what the phases, their interfaces and the outer faces do."""
 
-from microlith.imaging.axes import FACES
+from microlith.imaging.axes import AXES, FACES
 from microlith.workflow.schema.kinds import AnyQuantity, Choice, Either, ListOf, Number, Quantity, Text
 from microlith.workflow.schema.shared_keys import (
     concentration,
@@ -208,6 +208,16 @@ FACE = Table(
     doc="An outer face of the image that feeds the transport phases; no flux through the others.",
     section=True,
     one_of=("concentration", "flux", "current_density"),
+)
+
+ACROSS = tuple(
+    Key(
+        axis,
+        Choice(("periodic", "mirrored")),
+        f"Beyond {axis}_min and {axis}_max: periodic: the image comes again and again, what leaves through one face enters "
+        "through the other; mirrored: the image and its mirror image by turns, so that nothing passes, as when left out.",
+    )
+    for axis in AXES
 )
 
 INTERFACE = Table(

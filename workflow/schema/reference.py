@@ -67,6 +67,7 @@ def markdown_reference(of: str = "case") -> str:
             parts += _rows(f"`[{key.name}]`: {_lower(key.doc)}", key.kind.keys)
         elif isinstance(key.kind, Named) and isinstance(key.kind.entry, Table):
             parts += _rows(f"`[{key.name}.{key.kind.example}]`: {_lower(key.kind.entry.doc)}", key.kind.entry.keys)
+            parts += _rows(f"`[{key.name}]`: {_lower(key.doc)}", key.kind.keys) if key.kind.keys else []
         elif isinstance(key.kind, Several):
             parts += _rows(f"`[[{key.name}]]`: {_lower(key.kind.entry.doc)}", key.kind.entry.keys)
     for heading, table in INNER if of == "case" else INNER_OF_SEGMENT:

@@ -177,6 +177,7 @@ class Named(Kind):
     what: str  # plural, of the names
     words: str
     names: tuple[str, ...] = ()  # the only ones allowed; none: any of letters, digits, _ - .
+    keys: tuple[Key, ...] = ()  # with `names`: more of them, whose entries are of other kinds
     at_least: int = 0
     section: bool = False
     example: str = field(default="name", compare=False)  # of a name, for the reference
@@ -190,28 +191,32 @@ class Named(Kind):
     def _parse(self, value: dict[str, object], at: Place) -> dict[str, Any]:
         if len(value) < self.at_least:
             raise at.error(f"expected {self.expected()}, got an empty table")
-        section = _is_section(self.entry)
+        kinds = {key.name: key.kind for key in self.keys}
         faults, parsed = Faults(), {}
         for name, entry in value.items():
             with faults.gathered():
                 shown = printable(name)
-                if self.names and name not in self.names:
-                    raise at.error(f'"{shown}" is unknown; {nearest(name, list(self.names), self.what)}')
+                if self.names and name not in self.names and name not in kinds:
+                    raise at.error(f'"{shown}" is unknown; {nearest(name, [*self.names, *kinds], self.what)}')
                 if not re.fullmatch(NAME, name):
                     only = 'use letters, digits, "_", "-" and "." only'
                     raise at.error(f'a name such as "{shown}" is not allowed; {only}')
                 if len(name) > LONGEST_NAME:
                     raise at.error(f'expected a name of at most {LONGEST_NAME} characters, got "{shown}"')
-                parsed[name] = self.entry.parse(entry, at.child(name, section))
+                kind = kinds.get(name, self.entry)
+                parsed[name] = kind.parse(entry, at.child(name, _is_section(kind)))
             if faults.many:
                 break
         faults.tell()
         return parsed
 
     def json(self) -> dict[str, Any]:
-        names = {"enum": list(self.names)} if self.names else {"pattern": f"^{NAME}$", "maxLength": LONGEST_NAME}
-        least = {"minProperties": self.at_least} if self.at_least else {}
-        return {"type": "object", "propertyNames": names, "additionalProperties": self.entry.json()} | least
+        allowed = [*self.names, *(key.name for key in self.keys)]
+        names = {"enum": allowed} if self.names else {"pattern": f"^{NAME}$", "maxLength": LONGEST_NAME}
+        more: dict[str, Any] = {"minProperties": self.at_least} if self.at_least else {}
+        if self.keys:
+            more["properties"] = {key.name: _described(key) for key in self.keys}
+        return {"type": "object", "propertyNames": names, "additionalProperties": self.entry.json()} | more
 
 
 @dataclass(frozen=True)

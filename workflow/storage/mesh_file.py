@@ -7,7 +7,7 @@ to the last bit, what the mesh was made of, and a mesh of larger cells for the e
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,14 @@ import numpy as np
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.options import MeshMethod, MeshOptions
 from microlith.imaging.parallel.collective import in_turn, on_first_rank, together
 from microlith.imaging.parallel.row_exchange import RowExchange
 from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.meshing.mesh.export import CELLS
+from microlith.meshing.mesh.mesh_pieces import frame_ends
 from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.workflow.storage.hdf5 import check_mesh, hdf5_errors, try_space, whole_file_of_all
 
@@ -81,6 +83,7 @@ class _Numbered:
 
     shape: str
     points: Array  # (n, dim) this rank's share
+    vertex: Numbers | None  # (n,) of each of these, where opposite ones have one number; None: nothing is periodic
     cells: Numbers  # (m, k) in VTK's order
     phase: "np.typing.NDArray[np.uint8]"
     first_point: int
@@ -90,13 +93,14 @@ class _Numbered:
 
     @classmethod
     def of(cls, mesh: ImageMesh, comm: MPI.Intracomm) -> "_Numbered":
-        number, mine = _contiguous(mesh.vertex, comm)
+        number, mine = _contiguous(mesh.vertex << 6 | frame_ends(mesh), comm)
         owned = comm.allgather(int(np.count_nonzero(mine)))
         parts = tuple(comm.allgather(len(mesh.cells)))
         order = CELLS[mesh.shape][1]
         return cls(
             mesh.shape,
             np.ascontiguousarray(mesh.points[mine]),
+            mesh.vertex[mine] if mesh.periodic else None,
             np.ascontiguousarray(number[mesh.cells][:, order]).reshape(-1, len(order)),
             mesh.phase,
             sum(owned[: comm.rank]),
@@ -136,6 +140,8 @@ def _frame(temporary: Path, path: Path, recipe: Recipe, meshes: Sequence[tuple[s
             one = group.create_group(name) if name else group
             cells, corners = sum(mesh.parts), mesh.cells.shape[1]
             one.create_dataset("points", (mesh.all_points, len(recipe.extent)), np.float64)
+            if mesh.vertex is not None:
+                one.create_dataset("vertex", (mesh.all_points,), np.int64)
             one["parts"] = np.array(mesh.parts, dtype=np.int64)
             one.attrs["shape"] = mesh.shape
             if name:
@@ -179,6 +185,8 @@ def _change(temporary: Path, path: Path, meshes: dict[str, _Numbered]) -> None:
             one = file[GROUP][name] if name else file[GROUP]
             here = slice(mesh.first_point, mesh.first_point + len(mesh.points))
             one["points"][here] = mesh.points
+            if mesh.vertex is not None:
+                one["vertex"][here] = mesh.vertex
             if not name:
                 recipe = json.loads(one.attrs["recipe"])
                 um = np.zeros((len(mesh.points), 3), np.float32)
@@ -230,29 +238,31 @@ def read_mesh_file(
     share = -(-points // comm.size) if not on_first else points
     low, high = (min(points, share * (comm.rank + end)) for end in (0, 1)) if not on_first or not comm.rank else (0, 0)
 
-    def arrays(file: "h5py.File") -> tuple[Numbers, Any, Array]:
+    def arrays(file: "h5py.File") -> tuple[Numbers, Any, Array, Numbers]:
         one = file[GROUP][COARSER] if coarser else file[GROUP]
         cells = one["cells"][first * corners : last * corners].reshape(-1, corners)
         if len(cells) and not 0 <= cells.min() <= cells.max() < points:
             raise ValueError("a cell has a corner that is not there")
-        return cells.astype(np.int64), one["phase"][first:last], one["points"][low:high]
+        numbers = one["vertex"][low:high] if recipe.options.periodic else np.arange(low, high)
+        return cells.astype(np.int64), one["phase"][first:last], one["points"][low:high], numbers
 
-    cells, phase, own = together(comm, lambda: _opened(path, arrays))
-    vertex, place = np.unique(cells, return_inverse=True)
-    route = RowExchange(vertex // max(share, 1), comm)
-    asked = route.send(vertex)
+    cells, phase, own, numbers = together(comm, lambda: _opened(path, arrays))
+    point, place = np.unique(cells, return_inverse=True)
+    route = RowExchange(point // max(share, 1), comm)
+    asked = route.send(point)
     x = route.answer(np.ascontiguousarray(own)[asked - low].reshape(-1, len(recipe.extent)))
     rows = place.reshape(cells.shape)[:, CELLS[shape][1]].astype(np.int32)
     together(comm, lambda: _checked(path, x, rows, phase, recipe.names))
     return ImageMesh(
         points=x.reshape(-1, len(recipe.extent)),
-        vertex=vertex,
+        vertex=route.answer(np.asarray(numbers, np.int64)[asked - low]),
         cells=np.ascontiguousarray(rows),
         phase=np.asarray(phase, np.uint8),
         shape=shape,
         names=recipe.names,
         unit=recipe.unit,
         extent=recipe.extent,
+        periodic=tuple(AXES.index(axis) for axis in recipe.options.periodic),
     )
 
 
@@ -290,7 +300,8 @@ def _recipe(path: Path, file: "h5py.File") -> Recipe:
     found = json.loads(str(group.attrs["recipe"]))
     for key in ("solved", "names", "shape", "extent"):
         found[key] = tuple(found[key])
-    return Recipe(**{**found, "options": MeshOptions(**found["options"])})
+    options = MeshOptions(**found["options"])
+    return Recipe(**{**found, "options": replace(options, periodic=tuple(options.periodic))})
 
 
 def _checked(path: Path, points: Array, cells: Any, phase: Any, names: Sequence[str]) -> None:
