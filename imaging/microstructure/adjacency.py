@@ -1,5 +1,6 @@
 """Which phases of an image are neighbours, and which reach its outer faces."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,17 @@ class Adjacency:
     def touching(self) -> Flags:
         """Which phases share a face (phases, phases); the diagonal is False."""
         return np.asarray(self.between.any(axis=0))
+
+    def unlike(self, axis: str, shape: tuple[int, ...]) -> float:
+        """Share of the pairs of neighbours along an axis that are of two phases.
+
+        Args:
+            axis: Name of the axis.
+            shape: ([z,] y, x) of the image.
+        """
+        at = len(shape) - 1 - AXES.index(axis)
+        pairs = math.prod(shape) // shape[at] * (shape[at] - 1)
+        return float(self.between[at].sum()) / 2 / max(pairs, 1)
 
     def repeated(self, axes: Iterable[str]) -> "Adjacency":
         """The same where the image comes again along axes: what is at opposite faces may touch, if it lies opposite."""

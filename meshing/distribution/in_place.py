@@ -79,7 +79,7 @@ def _home(vertex: Numbers, comm: MPI.Intracomm) -> Numbers:
 class _Copies:
     """The vertices of the solved cells of this rank, several where there are several fans."""
 
-    cells: Numbers  # (m, k) rows of what follows
+    cells: Indices  # (m, k) rows of what follows
     source: Numbers  # (n,) point of the image mesh that each is a copy of
     label: Numbers  # (n,) tells copies of one vertex apart, the same on all ranks; -1: there is one
     shared: Flags  # (n,) those that may be there more than once

@@ -122,7 +122,7 @@ def unwrapped(plain: fem.FunctionSpace, mesh: PhaseMesh) -> Broken:
 
 def _upper_ends(space: fem.FunctionSpace, mesh: PhaseMesh) -> Indices:
     """For each node of each cell of this rank (cells, k) a bit for each periodic axis at whose upper end it is."""
-    geometry, dim = mesh.mesh.geometry, len(mesh.extent)
+    geometry = mesh.mesh.geometry
     nodes = geometry.dofmaps[0] if hasattr(geometry, "dofmaps") else geometry.dofmap
     ends = np.zeros(space.dofmap.list.shape, np.int32)
     element = space.element.basix_element

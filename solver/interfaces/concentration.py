@@ -81,7 +81,10 @@ def _unwrapped(display: Display, mesh: PhaseMesh) -> Display:
     if not mesh.periodic:
         return display
     shown = unwrapped(display.space, mesh)
-    unknown, phase, factor = (
-        of_dof if of_dof is None else of_dof[shown.plain] for of_dof in (display.unknown, display.phase, display.factor)
+    return Display(
+        space=shown.space,
+        solved=display.solved,
+        unknown=shown.plain if display.unknown is None else display.unknown[shown.plain],
+        phase=None if display.phase is None else display.phase[shown.plain],
+        factor=None if display.factor is None else display.factor[shown.plain],
     )
-    return Display(shown.space, display.solved, shown.plain if unknown is None else unknown, phase, factor)

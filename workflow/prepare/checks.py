@@ -32,6 +32,9 @@ _BYTES_PER_VOXEL = {(2, 1): 1200, (2, 2): 3500, (2, 3): 8000, (3, 1): 4000, (3, 
 _SLACK = 1e-6  # of a pixel: how far a region may stand out of the image unmentioned
 _OBLONG = 4.0  # times the shortest edge of a voxel: from there on its longest one is looked at
 _OBLONG_ELEMENTS = 5.0  # per voxel: more of them in an image of such voxels are worth a sentence
+# Across the faces of an image that repeats, some voxels meet another phase, as within it. Worth a word is more than so
+# many times as many, and this share more.
+TIMES, MORE = 2.0, 0.1
 _TRIES = 12  # at sizes that would fit
 
 
@@ -55,12 +58,16 @@ def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -
     solved = solved_flags(case)
     sources = np.array([phase.role is Role.SOURCE for phase in case.physics.phases])
     _check_dimension(case, volume, at)
-    neighbours = adjacency(volume, comm).repeated(case.mesh.periodic)
+    within = adjacency(volume, comm)
+    neighbours = within.repeated(case.mesh.periodic)
     warnings = _check_feeding(case, neighbours, solved, sources, at)
     for name, shape in case.regions.items():
         place = at.child("regions", True).child(name, True)
         warnings += _check_region(shape, volume, neighbours, solved, place, comm)
-    return warnings + _check_sizes(case, volume, solved, at.child("mesh", True), comm)
+    warnings += [_mismatch(axis, volume, within, at, comm) for axis in case.mesh.periodic]
+    return [sentence for sentence in warnings if sentence] + _check_sizes(
+        case, volume, solved, at.child("mesh", True), comm
+    )
 
 
 # --- dimension ---
@@ -140,6 +147,25 @@ def _idle_interfaces(case: Case, neighbours: Adjacency, at: Place) -> list[str]:
         for i, law in enumerate(case.physics.interfaces)
         if not neighbours.touching[names.index(law.first), names.index(law.second)]
     ]
+
+
+def _mismatch(axis: str, volume: LabelVolume, within: Adjacency, at: Place, comm: MPI.Intracomm) -> str:
+    """A sentence where the image does not look as if it came again along an axis, else nothing; collective."""
+    k = volume.dim - 1 - AXES.index(axis)
+    ends = [
+        tuple((place, place + 1) if i == k else span for i, span in enumerate(volume.whole_window))
+        for place in (0, volume.shape[k] - 1)
+    ]
+    of_one = [volume.read(end if comm.rank == 0 else volume.empty_window).phase for end in ends]
+    across = comm.bcast(float(np.mean(of_one[0] != of_one[1])) if comm.rank == 0 else None)
+    usual = within.unlike(axis, volume.shape)
+    if across <= TIMES * usual + MORE:
+        return ""
+    return (
+        f"{at.child('faces', section=True).child(axis)}: the image does not look periodic along {axis}: "
+        f"{100 * across:.0f} % of what is at {axis}_min lies opposite another phase at {axis}_max, and within the "
+        f'image {100 * usual:.0f} % does from layer to layer; for an image that does not repeat take "mirrored"'
+    )
 
 
 # --- regions ---

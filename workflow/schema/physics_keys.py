@@ -214,8 +214,9 @@ ACROSS = tuple(
     Key(
         axis,
         Choice(("periodic", "mirrored")),
-        f"Beyond {axis}_min and {axis}_max: periodic: the image comes again and again, what leaves through one face enters "
-        "through the other; mirrored: the image and its mirror image by turns, so that nothing passes, as when left out.",
+        f"What is beyond {axis}_min and {axis}_max. periodic: the image comes again and again, what leaves through one "
+        "face enters through the other; mirrored: the image and its mirror image by turns, so that nothing passes, as "
+        "when left out.",
     )
     for axis in AXES
 )

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ def meshed_phases(case: Case, phase: str | Sequence[str], stages: Stages, comm: 
     several = len(indices) > 1
     if several:
         _refuse_phases(case, indices)
+    case = replace(case, mesh=replace(case.mesh, periodic=()))  # faces are as the command says, not as those of runs
     meshed = mesh_of(case, indices, stages, comm, check=False)
     on_root(comm, log_report, meshed)
     with file_named(case):

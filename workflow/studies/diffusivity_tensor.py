@@ -15,14 +15,12 @@ from microlith.imaging.typing import Array
 from microlith.solver.conduction.tensor import ConductionTensor, conduction_tensor
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
+from microlith.workflow.prepare.checks import MORE, TIMES
 from microlith.workflow.results.json_file import versions
 from microlith.workflow.studies.conducting import Conducting, hand_out, meshed_phases
 
 log = logging.getLogger(__name__)
 
-# Of the sides of voxels at two opposite faces, some meet none of the phase, as within the image. Worth a word is more
-# than so many times as many, and this share more.
-TIMES, MORE = 2.0, 0.1
 CONVENTIONS = {
     "relative_tensor": "D_eff / D_phase of the image repeated without end along all its axes: mean flux per mean "
     "gradient; its quadratic form is an upper bound of that of the meshed shape",

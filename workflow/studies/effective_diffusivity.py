@@ -153,6 +153,10 @@ def effective_diffusivity(
     """
     stages = Stages()
     ready = meshed_phases(case, phase, stages, comm)
+    if case.mesh.periodic and comm.rank == 0:
+        log.info(
+            "[faces] periodic: sides are sealed all the same; --periodic finds the tensor of the image that repeats"
+        )
     meshed, several = ready.meshed, len(ready.indices) > 1
     dim = meshed.volume.dim
     for axis in axes:

@@ -1,0 +1,159 @@
+"""Runs of images that come again and again: the same wherever the image is cut, a closed form, and what is refused."""
+
+import h5py
+import numpy as np
+import pytest
+from closed_forms import two_sided_slab_mean
+from made_cases import PORE, SEI, run_case, transport, write_case
+
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.collective import on_first_rank
+from microlith.solver.transient import solve
+from microlith.workflow.case.read import load_case
+from microlith.workflow.prepare import assemble
+
+COMM = MPI.COMM_WORLD
+BOTH = '[faces]\nx = "periodic"\ny = "periodic"\n'
+FILM = '[[interfaces]]\nbetween = ["sei", "si"]\npartition = 3.0\nexchange = "1e-6 m/s"\n'
+THREE = PORE + SEI + transport("si", 2, "1e-14 m^2/s")
+TIME = '[time]\nend = "0.2 s"\ntolerance = 1e-4\nsnapshots = ["0.2 s"]\n'
+
+
+def blocks():
+    """Source, shell and core; nothing is symmetric, and all three meet each other where the image is cut below."""
+    image = np.ones((9, 11), np.uint8)
+    image[2:4, 3:6] = 0
+    image[5:8, 5:9] = 2
+    image[4, 4:6] = 2
+    return image
+
+
+def made(folder, image, mesh="", more=BOTH + FILM, phases=THREE, time=TIME):
+    return on_first_rank(COMM, lambda: write_case(folder, image, "20 nm", phases, mesh, time, "", more))
+
+
+def solved(path):
+    """Curves of a run without its files; collective."""
+    case = load_case(path)
+    ready = assemble.prepared(case)
+    transient = solve(ready.problem, ready.means, ready.case.time, ready.case.solver)
+    return {**transient.curves, "time_s": transient.times}
+
+
+@pytest.mark.mpi
+def test_the_same_wherever_the_image_is_cut(tmp_path_factory):
+    """Through a source, through silicon with its film, and at a corner of both; sealed faces give other curves."""
+    folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("periodic"))
+    found = []
+    for k, steps in enumerate([(0, 0), (6, 7), (3, 2)]):
+        found.append(solved(made(folder / str(k), np.roll(blocks(), steps, (0, 1)))))
+    sealed = solved(made(folder / "sealed", np.roll(blocks(), (6, 7), (0, 1)), '[mesh]\nmethod = "voxel"\n', FILM))
+    for name in ("sei", "si"):
+        for other in found[1:]:
+            assert other[name] == pytest.approx(found[0][name], abs=1e-7 * 1000)
+        assert abs(sealed[name] - found[0][name]).max() > 5
+
+
+@pytest.mark.verification
+def test_a_slab_that_goes_on_through_the_face(tmp_path, verified):
+    """Held at both sides; the image is cut within it."""
+    columns, edge, diffusivity = 24, 20e-9, 2e-14
+    errors = []
+    for factor in (1, 2):
+        image = np.ones((3, (columns + 4) * factor), np.uint8)
+        image[:, 10 * factor : 14 * factor] = 0
+        path = write_case(
+            tmp_path / str(factor), image, f"{20 / factor} nm", PORE + SEI, "", TIME, "", '[faces]\nx = "periodic"\n'
+        )
+        found = solved(path)
+        late = found["time_s"] > 1e-2
+        length = columns * edge
+        exact = 1000 * two_sided_slab_mean(found["time_s"][late], 0, length, length, diffusivity, 1, 1)
+        errors.append(abs(found["sei"][late] - exact).max() / 1000)
+    verified(
+        term="periodic faces",
+        against="slab held at both sides (Crank 1975, eq. 4.22)",
+        dim=2,
+        cells="squares",
+        degree=2,
+        error=errors[1],
+        order_space=np.log2(errors[0] / errors[1]),
+    )
+    assert errors[1] < 3e-4
+    assert errors[1] < errors[0] / 3
+
+
+def test_cells_of_the_fields_are_where_they_are(tmp_path):
+    """None is stretched through the image, and both sides of the cut have the same concentration."""
+    result = run_case(made(tmp_path, np.roll(blocks(), (6, 7), (0, 1)), more=BOTH))
+    with h5py.File(result / "fields.vtkhdf") as file:
+        root = file["VTKHDF"]
+        points, cells = root["Points"][:, :2], root["Connectivity"][:].reshape(len(root["Types"]), -1)
+        c = root["PointData/concentration"][:]
+    assert np.ptp(points[cells], axis=1) == pytest.approx(np.full((len(cells), 2), 0.02), rel=1e-6)
+    left, right = (
+        {round(y, 6): value for (x, y), value in zip(points, c, strict=True) if abs(x - at) < 1e-9} for at in (0, 0.22)
+    )
+    assert set(left) & set(right)
+    assert all(right[y] == left[y] for y in set(left) & set(right))
+
+
+def test_a_mesh_in_a_file_stays_periodic(tmp_path):
+    plain = made(tmp_path / "plain", np.roll(blocks(), (6, 7), (0, 1)))
+    file = tmp_path / "mesh.vtkhdf"
+    assemble.mesh(load_case(plain), file, COMM, show=False)
+    again = made(tmp_path / "again", np.roll(blocks(), (6, 7), (0, 1)), f'[mesh]\nfile = "{file}"\n')
+    found = [solved(path) for path in (plain, again)]
+    assert found[1]["si"] == pytest.approx(found[0]["si"], rel=1e-9)
+    sealed = made(tmp_path / "sealed", np.roll(blocks(), (6, 7), (0, 1)), f'[mesh]\nfile = "{file}"\n', FILM)
+    with pytest.raises(InputError, match=r"is periodic along x, y, and \[faces\] of the case say not periodic"):
+        solved(sealed)
+
+
+@pytest.mark.parametrize(
+    ("more", "mesh", "message"),
+    [
+        ('x = "open"', "", r'\[faces\] x: "open" is unknown; known values: periodic, mirrored'),
+        ('z = "periodic"', "", r"\[faces\] z: a 2D image has no axis z; remove it"),
+        (
+            'x = "periodic"',
+            '[mesh]\nmethod = "lattice"\n',
+            r'x = "periodic": a mesh by \[mesh\] method = "lattice" has',
+        ),
+        (
+            'x = "periodic"\nx_min = { flux = "1 mol/(m^2 s)" }',
+            "",
+            r'x: "periodic" leaves no condition to \[faces.x_min\]',
+        ),
+        (
+            'x = "mirrored"\nx_max = { flux = "1 mol/(m^2 s)" }',
+            "",
+            r'x: "mirrored" leaves no condition to \[faces.x_max\]',
+        ),
+    ],
+)
+def test_what_contradicts_is_refused(tmp_path, more, mesh, message):
+    with pytest.raises(InputError, match=message):
+        solved(made(tmp_path, blocks(), mesh, f"[faces]\n{more}\n"))
+
+
+def test_connected_sources_are_refused(tmp_path):
+    phases = THREE.replace('role = "source"', 'role = "source"\nconnected_to = "y_min"')
+    with pytest.raises(InputError, match=r"connected_to: what is connected is found within the image, not through"):
+        load_case(made(tmp_path, blocks(), phases=phases))
+
+
+def test_images_that_do_not_repeat_are_told(tmp_path, caplog):
+    """One half of the image source, the other not; along y it is all the same."""
+    image = np.ones((8, 12), np.uint8)
+    image[:, :3] = 0
+    assemble.check(load_case(made(tmp_path / "no", image, more=BOTH, phases=PORE + SEI)))
+    assert (
+        "the image does not look periodic along x: 100 % of what is at x_min lies opposite another phase" in caplog.text
+    )
+    assert "along y" not in caplog.text
+    caplog.clear()
+    assemble.check(load_case(made(tmp_path / "yes", np.roll(image, 4, 1), more=BOTH, phases=PORE + SEI)))
+    assert "periodic" not in caplog.text
