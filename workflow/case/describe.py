@@ -45,6 +45,7 @@ def interpreted(case: Case) -> dict[str, Any]:
             "size_factor": case.mesh.size_factor,
             "degree": case.degree,
             "estimate": case.mesh.estimate,
+            "periodic_axes": list(case.mesh.periodic),
         },
         "time": {
             "end_s": case.time.end,
@@ -55,7 +56,6 @@ def interpreted(case: Case) -> dict[str, Any]:
         },
         "regions": {name: shape.data() for name, shape in case.regions.items()},
         "faces": {name: face_data(face) for name, face in case.physics.faces.items()},
-        "periodic_axes": list(case.mesh.periodic),
         "interfaces": [interface_data(law) for law in case.physics.interfaces],
         "solver": vars(case.solver).copy(),
         "pictures": {
