@@ -14,8 +14,7 @@ from dolfinx.mesh import Mesh, MeshTags
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Indices, Numbers
-
-TAG = 4711  # of the messages that set an index map up, which newer versions of DOLFINx ask for
+from microlith.meshing.mesh.index_map import index_map_of
 
 
 def create_mesh(comm: MPI.Intracomm, cells: Numbers, points: Array, shape: str) -> Mesh:
@@ -77,14 +76,6 @@ def with_nodes(mesh: Mesh, cells: Numbers, points: Array) -> Mesh:
     numbers = np.concatenate([np.arange(start, start + count), ghosts])
     geometry = dolfinx.cpp.mesh.Geometry_float64(index_map, nodes, kind, places, numbers)
     return Mesh(dolfinx.cpp.mesh.Mesh_float64(comm, topology._cpp_object, geometry), mesh.ufl_domain())
-
-
-def index_map_of(comm: MPI.Intracomm, size: int, ghosts: Numbers, owners: Indices) -> dolfinx.cpp.common.IndexMap:
-    """Index map of so many things of this rank and of ghosts, given by their global numbers and owners; collective."""
-    try:
-        return dolfinx.cpp.common.IndexMap(comm, size, ghosts, owners, TAG)
-    except TypeError:  # DOLFINx 0.9
-        return dolfinx.cpp.common.IndexMap(comm, size, ghosts, owners)
 
 
 def spread_tags(mesh: Mesh, dim: int, entities: Numbers, values: Indices) -> MeshTags:

@@ -19,7 +19,7 @@ from dolfinx import cpp, fem, graph, la
 from mpi4py import MPI
 
 from microlith.imaging.typing import Indices
-from microlith.meshing.distribution.dolfinx_mesh import index_map_of
+from microlith.meshing.mesh.index_map import index_map_of
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 
 NEAR = 1e-9  # of the extent: what is so near to a face is on it

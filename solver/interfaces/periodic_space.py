@@ -11,7 +11,7 @@ from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Array, Flags, Indices, Numbers
-from microlith.meshing.distribution.dolfinx_mesh import index_map_of
+from microlith.meshing.mesh.index_map import index_map_of
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag
 from microlith.solver.interfaces.broken_space import space_of
 

@@ -1,0 +1,16 @@
+"""Index maps that we number ourselves: which things a rank has, and which of them others own."""
+
+from dolfinx import cpp
+from mpi4py import MPI
+
+from microlith.imaging.typing import Indices, Numbers
+
+TAG = 4711  # of the messages that set an index map up, which newer versions of DOLFINx ask for
+
+
+def index_map_of(comm: MPI.Intracomm, size: int, ghosts: Numbers, owners: Indices) -> cpp.common.IndexMap:
+    """Index map of so many things of this rank and of ghosts, given by their global numbers and owners; collective."""
+    try:
+        return cpp.common.IndexMap(comm, size, ghosts, owners, TAG)
+    except TypeError:  # DOLFINx 0.9
+        return cpp.common.IndexMap(comm, size, ghosts, owners)
