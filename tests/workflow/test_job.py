@@ -1,6 +1,8 @@
 """Scripts of jobs: what they ask for and start, and what is refused. tests/system/test_slurm.py runs them."""
 
+import os
 import shlex
+import signal
 import subprocess
 
 import pytest
@@ -130,14 +132,44 @@ def test_array_of_a_sweep(case):
     setting = "time.end=10 s, 20 s, 30 s"
     lines = job(case, "--array", "sweep", "--set", setting, "--environment", "module:m")
     assert "#SBATCH --array=0-2" in lines
-    commands = [shlex.split(line.replace("exec ", "")) for line in lines if "microlith sweep" in line]
+    commands = [shlex.split(line.replace("exec ", "").removesuffix("&")) for line in lines if "microlith sweep" in line]
     assert all(words[words.index("--set") + 1] == setting for words in commands)
     assert [words[-1] for words in commands] == ["--collect", "$part"]
     assert 'part="$((SLURM_ARRAY_TASK_ID + 1))/3"' in lines
-    assert not any("--signal" in line for line in lines)  # a case of a sweep has no checkpoint
     lines = job(case, "--array", "sweep", "--set", setting, "--parts", "2", "--environment", "module:m", "--force")
     assert "#SBATCH --array=0-1" in lines
-    assert any("--signal" in line for line in lines)  # what is done of a part stays
+
+
+FAKES = {
+    "module": "true",
+    "microlith": "trap 'echo ends; exit 75' USR1; echo runs; for i in {1..300}; do sleep 0.1; done",
+    "scontrol": 'echo "$@" >scontrol.called',
+}
+
+
+@pytest.mark.parametrize(
+    ("sent", "restarts", "status", "returns"),
+    [
+        ("USR1", "19", 0, True),
+        ("USR1", "20", 75, False),  # often enough
+        ("TERM", "0", 75, False),  # by scancel
+    ],
+)
+def test_script_hands_signals_on_and_returns_to_the_queue(case, sent, restarts, status, returns):
+    folder = case.parents[1]
+    job(case, "--environment", "module:m")
+    for name, text in FAKES.items():
+        (folder / name).write_text(f"#!/bin/bash\n{text}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    variables = {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_RESTART_COUNT": restarts, "SLURM_JOB_ID": "17"}
+    with subprocess.Popen(["bash", "job.sh"], stdout=subprocess.PIPE, text=True, env=variables) as process:
+        assert process.stdout.readline() == "runs\n"
+        process.send_signal(signal.Signals[f"SIG{sent}"])
+        assert process.stdout.readline() == "ends\n"
+        assert process.wait(20) == status
+    called = folder / "scontrol.called"
+    assert called.exists() == returns
+    assert not returns or called.read_text(encoding="utf-8") == "requeue 17\n"
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def sweep(options: argparse.Namespace, ranks: Ranks) -> None:
             refuse_failed(found, ranks.on_first(lambda: collect(found)))
             return
         comm = MPI.COMM_WORLD if ranks.comm is None else ranks.comm
-        refuse_failed(found, sweep(found, indices, options.jobs, comm, asked=asked))
+        rows = sweep(found, indices, options.jobs, comm, asked=asked)
+        refuse_failed(found, rows if options.part is None else [rows[index] for index in sorted(indices)])
 
 
 def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]]":

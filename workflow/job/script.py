@@ -45,7 +45,7 @@ def collecting(request: Request, file: Path, dependency: str = "NUMBER") -> list
 def _head(request: Request) -> list[str]:
     one_node = request.environment.one_node
     memory = f"mem={request.total}M" if one_node else f"mem-per-cpu={request.memory}M"
-    lines = [
+    return [
         "#!/bin/bash",
         f"# A job for Slurm, written by microlith {version('microlith')}; hand it in with sbatch",
         f"#SBATCH --job-name={request.name}",
@@ -56,24 +56,13 @@ def _head(request: Request) -> list[str]:
         f"# Memory {'of all ranks' if one_node else 'of each rank'}, {request.memory_from}",
         f"#SBATCH --{memory}",
         f"#SBATCH --time={_clock(request.minutes)}",
-    ]
-    if _goes_on(request):
-        lines += [
-            f"# The signal comes to this script {request.warning} s before the time is up, or up to a minute sooner",
-            f"#SBATCH --signal=B:USR1@{request.warning}",
-        ]
-    lines += [
+        f"# The signal comes to this script {request.warning} s before the time is up, or up to a minute sooner",
+        f"#SBATCH --signal=B:USR1@{request.warning}",
         "#SBATCH --requeue" if request.requeues else "#SBATCH --no-requeue",
         "#SBATCH --open-mode=append",
         f"#SBATCH --output={request.name}-{'%A_%a' if request.array else '%j'}.log",
         *(f"#SBATCH {line}" for line in request.extra),
     ]
-    return lines
-
-
-def _goes_on(request: Request) -> bool:
-    """Whether what is not done when the time is up can be gone on with: a case of a sweep can't."""
-    return request.array is None or request.array.parts < request.array.cases
 
 
 def _clock(minutes: int) -> str:
@@ -94,7 +83,7 @@ def _setup(request: Request) -> list[str]:
 def _of_run(request: Request) -> list[str]:
     words = ["run", str(request.case), "-o", str(request.output), "--resume"]
     words += ["--force"] if request.force else []
-    return [*_watched(request, _start(request, words), "USR1"), *_again(f"$status == {CHECKPOINT}", request.requeues)]
+    return _watched(_start(request, words), request.requeues)
 
 
 def _of_array(request: Request, array: Array) -> list[str]:
@@ -102,17 +91,13 @@ def _of_array(request: Request, array: Array) -> list[str]:
     for setting in array.settings:
         words += ["--set", setting]
     words += ["--force"] if request.force else []
-    every = [
+    return [
         f"if ((SLURM_ARRAY_TASK_ID == {array.parts})); then # not among those above: for when they have ended",
         f"    exec {_alone(request, [*words, '--collect'])}",
         "fi",
         f'part="$((SLURM_ARRAY_TASK_ID + 1))/{array.parts}"',
+        *_watched(f'{_start(request, words)} --part "$part"', request.requeues),
     ]
-    command = f'{_start(request, words)} --part "$part"'
-    if not _goes_on(request):
-        return [*every, f"exec {command}"]
-    again = _again("$status != 0 && -n $near_limit", request.requeues)
-    return [*every, *_watched(request, command, "TERM"), *again]
 
 
 def _start(request: Request, words: list[str]) -> str:
@@ -126,14 +111,13 @@ def _alone(request: Request, words: list[str]) -> str:
     return " ".join([*filter(None, (place.alone, place.command)), shlex.join(words)])
 
 
-def _watched(request: Request, command: str, passed: str) -> list[str]:
-    """The command, to which signals are handed on, and `status` after it."""
-    what = "which then writes a checkpoint and ends" if passed == "USR1" else "which then ends"
+def _watched(command: str, requeues: int) -> list[str]:
+    """The command, to which signals are handed on, and back to the queue after a checkpoint."""
     return [
-        f"# Slurm signals this script alone. It hands the signal on to the run, {what}.",
-        "run= near_limit= cancelled= signalled=",
-        f'hand_on() {{ signalled=yes; [[ -z $run ]] || kill -s {passed} "$run" 2>/dev/null; }}',
-        "trap 'near_limit=yes; hand_on' USR1",
+        "# Slurm signals this script alone; it hands the signal on to the run, which writes a checkpoint and ends.",
+        "run= cancelled= signalled=",
+        'hand_on() { signalled=yes; [[ -z $run ]] || kill -s USR1 "$run" 2>/dev/null; }',
+        "trap hand_on USR1",
         "trap 'cancelled=yes; hand_on' TERM",
         "",
         f"{command} &",
@@ -146,13 +130,7 @@ def _watched(request: Request, command: str, passed: str) -> list[str]:
         "    [[ -n $signalled ]]",
         "do :; done",
         "",
-    ]
-
-
-def _again(unfinished: str, requeues: int) -> list[str]:
-    """Back to the queue where something is left to do."""
-    return [
-        f"if [[ {unfinished} && -z $cancelled ]]; then",
+        f"if [[ $status == {CHECKPOINT} && -z $cancelled ]]; then",
         f"    if ((${{SLURM_RESTART_COUNT:-0}} < {requeues})); then",
         '        echo "back to the queue, to go on from here: $((${SLURM_RESTART_COUNT:-0} + 1)) of at most '
         f'{requeues} times"',
