@@ -15,12 +15,14 @@ from microlith.imaging.options import MeshMethod, MeshOptions
 from microlith.imaging.parallel.collective import of_root, on_first_rank, on_root
 from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.meshing.distribution.partitioned import mesh_partitioned
+from microlith.meshing.fitted.expected import expected_triangles
 from microlith.meshing.fitted.mesher import fitted_mesh
 from microlith.meshing.fitted.sizing import size_field
-from microlith.meshing.lattice.cell_count import image_samples, most_tetrahedra, tetrahedra_count
+from microlith.meshing.lattice.cell_count import expected_simplices, image_samples, most_tetrahedra, tetrahedra_count
 from microlith.meshing.lattice.mesher import lattice_mesh
+from microlith.meshing.mesh.expected import ExpectedMesh
 from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, no_triangles
-from microlith.meshing.voxel import voxel_mesh
+from microlith.meshing.voxel import expected_voxels, voxel_mesh
 
 Tell = Callable[[str], None]  # takes a short sentence when a stage starts
 Count = Callable[[MeshOptions], float]  # about how many cells sizes ask for; collective
@@ -46,6 +48,7 @@ class Method:
     image_mesh: Callable[[ImageToMesh], ImageMesh]  # the cells of all phases that it meshes
     phase_mesh: Callable[[ImageMesh, Sequence[int], MPI.Intracomm], PhaseMesh]  # those of the solved phases
     count: Callable[[ImageToMesh, float], Count]  # without meshing; no closer look is taken where it is below a number
+    expected: Callable[[ImageToMesh], ExpectedMesh]  # a closer look, without meshing
 
 
 def _fitted(given: ImageToMesh) -> ImageMesh:
@@ -81,10 +84,24 @@ def _count_voxels(given: ImageToMesh, few: float) -> Count:
     return lambda asked: float(sum(given.volume.counts[index] for index in given.solved))
 
 
+def _expected_fitted(given: ImageToMesh) -> ExpectedMesh:
+    volume, comm = given.volume, given.comm
+    image = given.whole if comm.bcast(given.whole is not None) else whole_on_root(volume, comm)
+    return on_first_rank(comm, lambda: expected_triangles(of_root(image), given.options, given.solved))
+
+
+def _expected_lattice(given: ImageToMesh) -> ExpectedMesh:
+    return expected_simplices(given.volume, given.options, given.solved, given.comm)
+
+
+def _expected_voxels(given: ImageToMesh) -> ExpectedMesh:
+    return expected_voxels(given.volume, given.solved, given.comm)
+
+
 METHODS: dict[MeshMethod, Method] = {
-    "fitted": Method((2,), _fitted, mesh_partitioned, _count_simplices),
-    "lattice": Method((2, 3), _lattice, mesh_in_place, _count_simplices),
-    "voxel": Method((2, 3), _voxel, mesh_in_place, _count_voxels),
+    "fitted": Method((2,), _fitted, mesh_partitioned, _count_simplices, _expected_fitted),
+    "lattice": Method((2, 3), _lattice, mesh_in_place, _count_simplices, _expected_lattice),
+    "voxel": Method((2, 3), _voxel, mesh_in_place, _count_voxels, _expected_voxels),
 }
 IN_PLACE = tuple(name for name, method in METHODS.items() if method.phase_mesh is mesh_in_place)  # of which each rank
 # has cells of its own; of the others rank 0 has all

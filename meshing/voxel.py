@@ -16,6 +16,7 @@ from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Flags, Numbers
 from microlith.meshing.lattice.rank_boxes import boxes_of_ranks
+from microlith.meshing.mesh.expected import ExpectedMesh
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
 FEWEST_LAYERS = 3  # of cells along a periodic axis: of fewer, two would have two facets in common
@@ -92,6 +93,52 @@ def voxel_mesh(
         extent=volume.frame,
         periodic=tuple(periodic),
     )
+
+
+def expected_voxels(volume: LabelVolume, solved: Sequence[int], comm: MPI.Intracomm) -> ExpectedMesh:
+    """How large the mesh of `voxel_mesh` will be, counted without making it; collective.
+
+    Args:
+        volume: The image.
+        solved: Indices of the phases that are wanted.
+        comm: All ranks.
+
+    Raises:
+        InputError: The image can't be read.
+    """
+    wanted = np.zeros(256, bool)
+    wanted[list(solved)] = True
+    found = slab_sum(volume, comm, partial(_entities, volume, wanted), halo=(1, 1))
+    shape = "quadrilateral" if volume.dim == 2 else "hexahedron"
+    return ExpectedMesh(shape, float(found[-1]), tuple(float(count) for count in found[:-1]))
+
+
+def _entities(volume: LabelVolume, wanted: Flags, slab: Slab) -> Numbers:
+    """Vertices, edges, [faces,] cells of the wanted voxels of a slab, and cells with those beside them.
+
+    What lies between two layers counts for the slab of the second; behind the last layer, for the last slab.
+    """
+    dim = volume.dim
+    counts = np.zeros(dim + 2, np.int64)
+    if slab.empty:
+        return counts
+    inside = wanted[slab.phase]
+    counts[-1] = np.count_nonzero(_with_neighbours(inside)[slab.own])
+    first, last = slab.layers
+    ends = slab.window[0][1] == last  # whether the image ends behind it
+    begins = slab.window[0][0] == first
+    around = np.pad(inside, ((int(begins), int(ends)), *((1, 1),) * (dim - 1)))
+    around = around[: last - first + (2 if ends else 1)]
+    for number in range(1 << dim):
+        found = around
+        for axis in range(dim):
+            low, high = neighbours(axis)
+            if number >> axis & 1:  # what lies between the layers of this axis
+                found = found[low] | found[high]
+            else:  # what spans its layers
+                found = found[(*low[:-1], slice(1, -1 if axis or ends else None))]
+        counts[dim - number.bit_count()] += np.count_nonzero(found)
+    return counts
 
 
 def _box(volume: LabelVolume, wanted: Flags, comm: MPI.Intracomm) -> Window:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         converge,
         effective_diffusivity,
         effective_diffusivity_tensor,
+        estimate,
         export,
         load_case,
         mesh,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from microlith.imaging.errors import InputError
     from microlith.workflow.analysis.analysis import Analysis
     from microlith.workflow.comparison.comparison import Comparison
+    from microlith.workflow.estimate.estimate import Estimate
     from microlith.workflow.studies.diffusivity_tensor import DiffusivityTensor
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
     from microlith.workflow.studies.study import Study
@@ -51,6 +53,7 @@ __all__ = [
     "Comparison",
     "DiffusivityTensor",
     "EffectiveDiffusivity",
+    "Estimate",
     "InputError",
     "MeshOfCase",
     "RegionResult",
@@ -64,6 +67,7 @@ __all__ = [
     "converge",
     "effective_diffusivity",
     "effective_diffusivity_tensor",
+    "estimate",
     "export",
     "load_case",
     "mesh",
@@ -80,6 +84,7 @@ _ELSEWHERE = {
     "Analysis": "microlith.workflow.analysis.analysis",
     "DiffusivityTensor": "microlith.workflow.studies.diffusivity_tensor",
     "EffectiveDiffusivity": "microlith.workflow.studies.effective_diffusivity",
+    "Estimate": "microlith.workflow.estimate.estimate",
     "InputError": "microlith.imaging.errors",
     "Study": "microlith.workflow.studies.study",
 }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from microlith.workflow.analysis.analysis import Analysis
     from microlith.workflow.case.case import Case as CheckedCase
     from microlith.workflow.comparison.comparison import Comparison
+    from microlith.workflow.estimate.estimate import Estimate
     from microlith.workflow.run.solved import Solved
     from microlith.workflow.studies.diffusivity_tensor import DiffusivityTensor
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
@@ -182,6 +183,28 @@ def check(case: Case) -> Check:
     degree = found.case.degree
     assert degree is not None  # set by check
     return Check(volume.shape, volume.voxel_size, shares, found.case.mesh.method, degree)
+
+
+def estimate(case: Case, ranks: int = 1) -> "Estimate":
+    """Tell what a run of a case will take, before anything is made; serial.
+
+    Args:
+        case: The case.
+        ranks: On which it is to run.
+
+    Raises:
+        InputError: The image can't be read, the case does not fit it, or there are no such numbers of ranks.
+
+    >>> import microlith as ml
+    >>> found = ml.estimate(ml.load_case("cases/slab/case.toml"), ranks=2)
+    >>> found.ranks, 500 < found.unknowns < 1200, found.memory_per_rank < 1e9
+    (2, True, True)
+    """
+    from microlith.workflow.estimate import estimate as estimating
+
+    if ranks < 1:
+        raise InputError(f"ranks: expected a whole number from 1 on, got {ranks}")
+    return estimating.estimate(case._as(True), ranks)
 
 
 @dataclass(frozen=True, eq=False)

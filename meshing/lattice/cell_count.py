@@ -1,4 +1,4 @@
-"""How many tetrahedra the lattice mesher makes, told from parts of the image."""
+"""How many cells the lattice mesher makes, told from parts of the image."""
 
 import math
 from collections.abc import Sequence
@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import neighbours
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.passes import read_in_turn
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
-from microlith.imaging.typing import Phases
+from microlith.imaging.typing import Array, Phases
 from microlith.meshing.lattice.edge_lengths import EdgeSizes, edge_sizes, longest_edges
 from microlith.meshing.lattice.voxel_fields import on_borders
+from microlith.meshing.mesh.expected import ExpectedMesh, of_tetrahedra, of_triangles
 
 EDGE = 32  # voxels of a block along each axis
 BLOCKS = 8  # looked at
@@ -25,6 +27,11 @@ RIM = 12  # voxels around a block, of surfaces that make its cells small
 # interface. Bisection gives 43 for evenly spread L; both figures are fitted to meshes of six images and twelve choices
 # of sizes, which they meet within 15 %.
 IN_VOLUME, AT_BORDER = 32.0, 20.0
+# What the closer look takes, by dimension: cells per volume L^d, those per area L^(d-1) of a voxel at an interface, and
+# facets per area L^(d-1) of the faces of voxels between solved and other phases; see benchmarks/estimate.py
+CELLS = {2: (8.3, 0.2), 3: (60.0, 2.3)}
+FACETS = {2: 1.7, 3: 8.5}
+MORE_BLOCKS = 24  # looked at where the count is asked for, and not only whether it is below a limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,19 +52,20 @@ class Samples:
     share: float  # of the image that is in blocks
 
 
-def image_samples(volume: LabelVolume, comm: MPI.Intracomm) -> Samples:
-    """Read blocks of a 3D image; collective.
+def image_samples(volume: LabelVolume, comm: MPI.Intracomm, most: int = BLOCKS) -> Samples:
+    """Read blocks of an image; collective.
 
     Args:
         volume: The image; all of it is read where it is small.
         comm: All ranks.
+        most: Blocks that are read.
 
     Raises:
         InputError: The image can't be read.
     """
     grid = tuple(math.ceil(n / EDGE) for n in volume.shape)
     count = math.prod(grid)
-    chosen = np.unique(np.linspace(0, count - 1, BLOCKS).round().astype(np.int64)) if count > BLOCKS else range(count)
+    chosen = np.unique(np.linspace(0, count - 1, most).round().astype(np.int64)) if count > most else range(count)
     windows, inner = zip(*(_window(volume, grid, int(number)) for number in chosen), strict=True)
     blocks = tuple(
         Block(portion.phase, portion.start, inner[number]) for number, portion in read_in_turn(volume, windows, comm)
@@ -92,6 +100,63 @@ def tetrahedra_count(found: Samples, options: MeshOptions, solved: Sequence[int]
         return sum(round(_of_block(block, voxel, sizes, solved)) for block in found.blocks)
 
     return comm.allreduce(together(comm, counted)) / found.share
+
+
+def expected_simplices(
+    volume: LabelVolume, options: MeshOptions, solved: Sequence[int], comm: MPI.Intracomm
+) -> ExpectedMesh:
+    """About how large the mesh of `lattice_mesh` will be; collective.
+
+    What blocks of the image ask for in each phase is taken for as much as that phase has in all of the image.
+
+    Args:
+        volume: The image, of which some blocks are read.
+        options: Element sizes.
+        solved: Indices of the phases that the solver meshes.
+        comm: All ranks.
+
+    Raises:
+        InputError: The image can't be read.
+    """
+    found = image_samples(volume, comm, MORE_BLOCKS if volume.dim == 3 else MORE_BLOCKS**2)
+    voxel, sizes = _in_voxels(volume, options, solved)
+    phases = len(volume.names)
+
+    def counted() -> Array:
+        rows = [_by_phase(block, voxel, sizes, solved, phases) for block in found.blocks]
+        return np.sum([np.zeros((3, phases)), *rows], axis=0)
+
+    cells, facets, voxels = comm.allreduce(together(comm, counted))
+    scale = np.array(volume.counts) / np.maximum(voxels, 1.0)
+    cells, facets = cells * scale, facets * scale
+    inside = list(solved)
+    make = of_triangles if volume.dim == 2 else of_tetrahedra
+    return make(float(cells.sum()), float(cells[inside].sum()), float(facets[inside].sum()))
+
+
+def _by_phase(block: Block, voxel: tuple[float, ...], sizes: EdgeSizes, solved: Sequence[int], phases: int) -> Array:
+    """Cells and facets at the surface of the solved part, and voxels, of each phase, (3, phases)."""
+    dim = len(voxel)
+    longest, _ = longest_edges(block.phase, block.start, voxel, sizes, solved)
+    edge = longest.values[0].astype(np.float64)
+    volume = math.prod(voxel)
+    inside, cut = CELLS[dim]
+    cells = inside * volume / edge**dim
+    at = on_borders(block.phase)
+    cells[at] += cut * volume ** ((dim - 1) / dim) / edge[at] ** (dim - 1)
+    is_solved = np.isin(np.arange(256), list(solved))[block.phase]
+    facets = np.zeros(block.phase.shape)
+    for axis, height in enumerate(voxel[::-1]):
+        faces = np.zeros(block.phase.shape)
+        low, high = neighbours(axis)
+        faces[low] += is_solved[low] & ~is_solved[high]
+        faces[high] += is_solved[high] & ~is_solved[low]
+        rim = np.moveaxis(faces, axis, 0)
+        rim[[0, -1]] += np.moveaxis(is_solved, axis, 0)[[0, -1]]  # of the image; in halos it does not count
+        facets += FACETS[dim] * faces * (volume / height) / edge ** (dim - 1)
+    own = block.phase[block.inner].ravel()
+    rows = [cells[block.inner].ravel(), facets[block.inner].ravel(), None]
+    return np.array([np.bincount(own, weights=row, minlength=phases).astype(float) for row in rows])
 
 
 def most_tetrahedra(volume: LabelVolume, options: MeshOptions, solved: Sequence[int]) -> float:

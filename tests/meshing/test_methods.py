@@ -59,3 +59,51 @@ def test_the_image_that_rank_0_has_is_not_read_again():
     one, other = (METHODS["fitted"].image_mesh(each) for each in (asked, again))
     np.testing.assert_array_equal(one.points, other.points)
     assert len(one.cells) == 0 or COMM.rank == 0
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+@pytest.mark.parametrize(("name", "dim"), [("fitted", 2), ("lattice", 2), ("voxel", 2), ("lattice", 3), ("voxel", 3)])
+def test_what_is_expected_of_a_mesh_is_about_what_is_made(name, dim, factor):
+    """All cells, those of the solved phase, and its vertices within 1.5; of squares and cubes all to the last one."""
+    phase = disk() if dim == 2 else BALL
+    asked = given(phase, MeshOptions(method=name, size={"b": factor * 2e-6}))
+    found = METHODS[name].expected(asked)
+    mesh = METHODS[name].image_mesh(asked)
+    solved = mesh.cells[np.isin(mesh.phase, asked.solved)]
+    cells, own, vertices = (COMM.allreduce(n) for n in (len(mesh.cells), len(solved), len(np.unique(solved))))
+    assert found.shape == mesh.shape
+    off = 1.0 if name == "voxel" else 1.5
+    for expected, made in ((found.cells, cells), (found.solved, own), (found.entities[0], vertices)):
+        assert made / off <= expected <= made * off, (expected, made)
+
+
+@pytest.mark.parametrize("phase", [disk(), 1 - disk(), BALL, ~BALL], ids=["disk", "plate", "ball", "box"])
+def test_entities_of_voxels_are_counted_once_in_slabs(monkeypatch, phase):
+    """Unknowns of each degree against those of DOLFINx, with the image in slabs of one layer and in one."""
+    from dolfinx import fem
+
+    asked = given(phase, MeshOptions(method="voxel"))
+    mesh = METHODS["voxel"].phase_mesh(METHODS["voxel"].image_mesh(asked), asked.solved, COMM).mesh
+    for voxels in (1, 1 << 22):
+        monkeypatch.setattr("microlith.imaging.image.passes.VOXELS", voxels)
+        found = METHODS["voxel"].expected(asked)
+        for degree in (1, 2, 3):
+            space = fem.functionspace(mesh, ("Lagrange", degree))
+            assert found.unknowns(degree) == space.dofmap.index_map.size_global
+
+
+def test_unknowns_of_simplices_follow_from_their_entities():
+    """Of a mesh that is there: exact for triangles and for degree 1 of tetrahedra; close to it for degree 2."""
+    from dolfinx import fem
+
+    from microlith.meshing.mesh.expected import of_mesh
+
+    for phase in (disk(), BALL):
+        asked = given(phase, MeshOptions(method="lattice"))
+        made = METHODS["lattice"].image_mesh(asked)
+        mesh = METHODS["lattice"].phase_mesh(made, asked.solved, COMM).mesh
+        found = of_mesh(made, asked.solved)
+        assert found.solved == mesh.topology.index_map(mesh.topology.dim).size_global
+        for degree in (1, 2, 3):
+            space = fem.functionspace(mesh, ("Lagrange", degree))
+            assert found.unknowns(degree) == pytest.approx(space.dofmap.index_map.size_global, rel=2e-3, abs=4)

@@ -50,7 +50,7 @@ ROOMS = (
         "workflow/checkpoints",
     ),
     *("workflow/rendering", "workflow/pictures", "workflow/report", "workflow/viewer", "workflow/export"),
-    *("workflow/studies", "workflow/run"),
+    *("workflow/studies", "workflow/estimate", "workflow/run"),
     *(
         "workflow/measurements",
         "workflow/analysis",

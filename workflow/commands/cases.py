@@ -1,4 +1,4 @@
-"""Commands about case files: `init`, `check`, `schema`."""
+"""Commands about case files: `init`, `check`, `estimate`, `schema`."""
 
 import argparse
 import logging
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 TEMPLATE = Path(__file__).parents[1] / "template.toml"
+MOST_RANKS = 10_000_000
 SEGMENT_NAME = "segment.toml"
 SEGMENT_TEMPLATE = Path(__file__).parents[1] / "segment" / "template.toml"
 
@@ -36,6 +37,30 @@ def add_check(commands: Commands) -> None:
     """Declare `check`."""
     text = "check all that can be known without solving, and show the case as understood"
     add_case(commands.add("check", check, text, parallel=True))
+
+
+def add_estimate(commands: Commands) -> None:
+    """Declare `estimate`."""
+    text = "tell what a run will take, before anything is made: cells, memory, time, disk"
+    parser = commands.add("estimate", estimate, text)
+    add_case(parser)
+    parser.add_argument(
+        "--ranks",
+        metavar="N,...",
+        type=_rank_counts,
+        default=(1,),
+        help="numbers of ranks to tell it for, e.g. 1,8,64 (default: 1)",
+    )
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def _rank_counts(text: str) -> tuple[int, ...]:
+    counts = tuple(int(word) if word.strip().isdecimal() else 0 for word in text.split(","))
+    if not all(0 < count <= MOST_RANKS for count in counts):
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers from 1 to {MOST_RANKS:,} with commas between them, such as 1,8,64, got {text!r}"
+        )
+    return counts
 
 
 def add_schema(commands: Commands) -> None:
@@ -73,10 +98,29 @@ def check(options: argparse.Namespace, ranks: Ranks) -> None:
         found = assemble.check(case)
         if not options.quiet:
             from microlith.workflow.case.describe import print_case
+            from microlith.workflow.estimate.estimate import of_checked
+            from microlith.workflow.estimate.told import short_form
 
             print_case(found.case, found.volume)
+            print(f"\nA run takes {short_form(of_checked(found))}; more: microlith estimate {options.case}")
 
     ranks.on_first(checked)
+
+
+def estimate(options: argparse.Namespace, ranks: Ranks) -> None:
+    """Tell what a run of a case will take."""
+    case = _loaded(options.case)
+    from microlith.workflow.estimate.estimate import estimates
+
+    found = estimates(case, options.ranks)
+    from microlith.workflow.estimate.told import as_data, print_estimates
+
+    if options.json:
+        import json
+
+        print(json.dumps(as_data(found), indent=2))
+    else:
+        print_estimates(found)
 
 
 def _loaded(path: Path) -> "Case":

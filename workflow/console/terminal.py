@@ -70,6 +70,7 @@ class Stages:
 
     def __init__(self) -> None:
         self.timings: dict[str, float] = {}  # stage -> s
+        self.work: dict[str, float] = {}  # stage -> CPU seconds of this rank
 
     @contextmanager
     def stage(self, name: str, doing: str) -> Iterator[Tell]:
@@ -82,10 +83,11 @@ class Stages:
         Yields:
             A function that shows how far the stage is; quiet where there is no terminal.
         """
-        start = time.perf_counter()
+        start, work = time.perf_counter(), time.process_time()
         with _shown(doing) as tell:
             yield tell
         self.timings[name] = time.perf_counter() - start
+        self.work[name] = time.process_time() - work
         log.debug("%s: %.1f s", doing, self.timings[name])
 
 

@@ -103,7 +103,7 @@ def mesh_of(
             name: MeshMethod = "lattice"  # whose cells may be on any rank
             with stages.stage("mesh", "reading the mesh"):
                 path, unit = Path(case.mesh.file), case.mesh.unit
-                image_mesh = foreign_image_mesh(path, unit, _of_tags(case), volume.names, volume.unit, comm)
+                image_mesh = foreign_image_mesh(path, unit, of_tags(case), volume.names, volume.unit, comm)
         elif case.mesh.file:
             with stages.stage("mesh", "reading the mesh"):
                 recipe = stored_recipe(case, volume, solved, comm)
@@ -137,7 +137,7 @@ def _is_same_mesh(like: Meshed, case: Case, volume: LabelVolume, solved: Sequenc
     )
 
 
-def _of_tags(case: Case) -> dict[int, int]:
+def of_tags(case: Case) -> dict[int, int]:
     """Tag -> index of the phase, of cells in a mesh of another program."""
     found: dict[int, int] = {}
     for index, labels in enumerate(case.labels):

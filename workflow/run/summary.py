@@ -30,7 +30,9 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
     """
     ready, transient = solved.ready, solved.transient
     dim = ready.meshed.volume.dim
-    memory = comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    memory = comm.allreduce(usage.ru_maxrss * 1024)
+    cpu = {name: comm.allreduce(seconds) for name, seconds in solved.stages.work.items()}
     report = ready.meshed.report
     return {
         "versions": versions(),
@@ -60,6 +62,8 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
         },
         **({"particles": {table.region: particle_summary(table) for table in solved.tables}} if solved.tables else {}),
         "timings_s": solved.stages.timings,
+        "cpu_timings_s": cpu,
+        "cpu_s": comm.allreduce(usage.ru_utime + usage.ru_stime),
         "peak_memory_bytes": memory,
     }
 

@@ -1,0 +1,292 @@
+"""How near `microlith estimate` comes to what runs take: cells, unknowns, solves, memory, CPU seconds, disk.
+
+    python benchmarks/estimate.py measure FILE [--set training|held-out|cases] [--only NAME ...]
+    python benchmarks/estimate.py compare FILE
+
+`measure` runs each case of a set in a process of its own and adds what came out to FILE (JSON; what it has already is
+not run again). `compare` estimates these cases and prints a table of measured figures and ratios, estimated over
+measured, and which of them are outside a factor of 1.5. The constants of workflow/estimate are fitted to the set
+`training` alone; `held-out` has images of other kinds and third-party ones (where ../shared/data is there), `cases` all
+case files of the project whose images are there.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from scipy import ndimage
+
+PROJECT = Path(__file__).resolve().parents[1]
+DATA = PROJECT.parents[1] / "shared" / "data"
+Labels = NDArray[np.uint8]
+FACTOR = 1.5
+
+HEAD = """
+title = "{name}"
+[image]
+file = "{file}"
+voxel_size = "100 nm"
+"""
+THREE = """
+[phases.pore]
+label = 0
+role = "source"
+concentration = "1 mol/L"
+[phases.medium]
+label = 1
+role = "transport"
+diffusivity = "1e-13 m^2/s"
+[phases.particle]
+label = 2
+role = "barrier"
+"""
+STEPS = """
+[phases.pore]
+label = 0
+role = "source"
+concentration = "1 mol/L"
+[phases.medium]
+label = 1
+role = "transport"
+diffusivity = { concentrations = ["0 mol/L", "1 mol/L"], values = ["1e-14 m^2/s", "1e-13 m^2/s"] }
+[phases.particle]
+label = 2
+role = "barrier"
+"""
+BOTH = THREE.replace('role = "barrier"', 'role = "transport"\ndiffusivity = "1e-15 m^2/s"')
+TIME = '\n[time]\nend = "1000 s"\ntolerance = {tolerance:g}\nsnapshots = ["10 s", "1000 s"]\n'
+
+
+# --- images ---
+
+
+def noise(shape: tuple[int, ...], correlation: float, shares: tuple[float, float], seed: int = 3) -> Labels:
+    """Smoothed noise, cut into pores, medium and particles."""
+    smooth = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(shape, np.float32), correlation)
+    return np.digitize(smooth, np.quantile(smooth, shares)).astype(np.uint8)
+
+
+def balls(shape: tuple[int, ...], radius: float, number: int, seed: int = 5) -> Labels:
+    """Disks or balls of particles in a medium, under a layer of pores."""
+    rng = np.random.default_rng(seed)
+    grid = np.indices(shape, np.float32)
+    image = np.ones(shape, np.uint8)
+    for _ in range(number):
+        middle = rng.uniform(0, 1, len(shape)) * shape
+        size = radius * rng.uniform(0.6, 1.4)
+        image[sum((g - m) ** 2 for g, m in zip(grid, middle, strict=True)) < size**2] = 2
+    image[: shape[0] // 8] = 0
+    return image
+
+
+def layers(shape: tuple[int, ...], period: int) -> Labels:
+    """Wavy layers: pore, medium, particle, medium."""
+    grid = np.indices(shape, np.float32)
+    wave = 0.3 * period * np.sin(2 * np.pi * grid[-1] / (2.7 * period))
+    return np.array([0, 1, 2, 1], np.uint8)[(((grid[0] + wave) / period * 4) % 4).astype(int)]
+
+
+def fibres(shape: tuple[int, ...], radius: float, number: int) -> Labels:
+    """Pores as straight fibres in a medium, with particles of noise."""
+    rng = np.random.default_rng(11)
+    grid = np.indices(shape, np.float32)
+    image = np.where(noise(shape, 4.0, (0.1, 0.75), 8) == 2, 2, 1).astype(np.uint8)
+    for _ in range(number):
+        way = rng.standard_normal(len(shape))
+        way /= np.linalg.norm(way)
+        away = [g - m for g, m in zip(grid, rng.uniform(0, 1, len(shape)) * shape, strict=True)]
+        along = sum(a * w for a, w in zip(away, way, strict=True))
+        image[sum(a**2 for a in away) - along**2 < radius**2] = 0
+    return image
+
+
+# --- sets ---
+
+
+def training() -> Iterator[tuple[str, Labels, str, str, float]]:
+    """Name, image, phases, [mesh], tolerance."""
+    some = (0.3, 0.75)
+    yield "noise-2d-200", noise((200, 200), 4, some), THREE, "", 1e-4
+    yield "noise-2d-500", noise((500, 500), 6, some), THREE, 'size = { particle = "150 nm" }', 1e-3
+    yield "noise-2d-500-coarse", noise((500, 500), 9, some), THREE, 'size = { particle = "500 nm" }\ndegree = 1', 1e-3
+    yield "noise-2d-300-3", noise((300, 300), 8, some), THREE, "degree = 3", 1e-3
+    yield "noise-2d-1000", noise((1000, 1000), 10, some), BOTH, 'size = { particle = "200 nm" }', 1e-4
+    yield "noise-2d-lattice", noise((400, 400), 6, some), THREE, 'method = "lattice"', 1e-3
+    yield (
+        "noise-2d-lattice-coarse",
+        noise((400, 400), 8, some),
+        THREE,
+        ('method = "lattice"\nsize = { particle = "500 nm" }\ngap_elements = 1'),
+        1e-4,
+    )
+    yield "noise-2d-voxel", noise((300, 300), 5, some), THREE, 'method = "voxel"', 1e-3
+    yield "noise-2d-steps", noise((200, 200), 6, some), STEPS, "", 1e-3
+    yield "noise-3d-36", noise((36, 36, 36), 3, some), THREE, 'size = { particle = "300 nm" }', 1e-3
+    yield "noise-3d-64", noise((64, 64, 64), 4, some), THREE, 'size = { particle = "300 nm" }', 1e-3
+    yield (
+        "noise-3d-64-coarse",
+        noise((64, 64, 64), 5, some),
+        THREE,
+        ('size = { particle = "600 nm" }\ngap_elements = 1\ngrowth = 0.5'),
+        1e-4,
+    )
+    yield (
+        "noise-3d-40-2",
+        noise((40, 40, 40), 4, some),
+        THREE,
+        ('size = { particle = "400 nm" }\ngap_elements = 1\ndegree = 2'),
+        1e-3,
+    )
+    yield "noise-3d-32-none", noise((32, 32, 32), 3, some), BOTH, "", 1e-3
+    yield "noise-3d-voxel", noise((48, 48, 48), 3, some), THREE, 'method = "voxel"', 1e-3
+    yield "noise-3d-voxel-2", noise((24, 24, 24), 3, some), THREE, 'method = "voxel"\ndegree = 2', 1e-4
+    yield "noise-3d-steps", noise((30, 30, 30), 3, some), STEPS, 'size = { particle = "400 nm" }', 1e-3
+    yield "noise-3d-12", noise((12, 12, 12), 2, some), THREE, 'method = "voxel"', 1e-4
+
+
+def held_out() -> Iterator[tuple[str, Labels, str, str, float]]:
+    """The same of images of other kinds, and of third-party ones."""
+    yield "disks-2d", balls((400, 300), 18, 60), THREE, 'size = { particle = "150 nm" }', 1e-4
+    yield "disks-2d-lattice", balls((300, 300), 20, 30), THREE, 'method = "lattice"', 1e-3
+    yield "layers-2d", layers((300, 300), 60), BOTH, "", 1e-3
+    yield "fibres-2d", fibres((350, 350), 5, 8), THREE, 'size = { particle = "300 nm" }', 1e-3
+    yield "fibres-2d-voxel", fibres((250, 250), 5, 8), THREE, 'method = "voxel"', 1e-4
+    yield "disks-2d-steps", balls((250, 250), 15, 25), STEPS, "degree = 1", 1e-3
+    yield "balls-3d", balls((60, 60, 60), 9, 25), THREE, 'size = { particle = "300 nm" }', 1e-3
+    yield "balls-3d-2", balls((40, 40, 40), 8, 8), THREE, 'size = { particle = "400 nm" }\ndegree = 2', 1e-3
+    yield "layers-3d", layers((40, 40, 40), 20), BOTH, "", 1e-3
+    yield "fibres-3d", fibres((56, 56, 56), 4, 6), THREE, 'size = { particle = "400 nm" }\ngap_elements = 2', 1e-4
+    yield "balls-3d-voxel", balls((40, 40, 40), 8, 8), BOTH, 'method = "voxel"', 1e-3
+    if not DATA.is_dir():
+        return
+
+    def of(name: str, *labels: int) -> Labels:
+        stored = tifffile.imread(DATA / name)
+        found = np.full(stored.shape, 2, np.uint8)
+        for index, label in enumerate(labels):
+            found[stored == label] = index
+        return found
+
+    yield "nmc111_sem_256", of("nmc111_sem_256.tif", 0, 3), THREE, "", 1e-3
+    yield "nmc111_sem_256-cracks", of("nmc111_sem_256.tif", 1, 2), BOTH, 'size = { medium = "250 nm" }', 1e-4
+    yield "alloy_512", of("alloy_512.tif", 85, 170), THREE, "degree = 1", 1e-3
+    yield "alloy_512-lattice", of("alloy_512.tif", 85, 170), THREE, 'method = "lattice"\ndegree = 1', 1e-3
+    yield "nmc_bridge_64", of("nmc_bridge_64.tif", 0, 2), THREE, "gap_elements = 1", 1e-3
+    yield "nmc_bridge_64-voxel", of("nmc_bridge_64.tif", 0, 1), THREE, 'method = "voxel"', 1e-3
+    yield "tau_electrode_64", of("tau_electrode_64.tif", 0, 85), THREE, 'size = { particle = "400 nm" }', 1e-3
+    yield (
+        "ellipsoids_64",
+        of("ellipsoids_64.tif", 0, 1),
+        THREE.replace('[phases.particle]\nlabel = 2\nrole = "barrier"\n', ""),
+        'size = { medium = "400 nm" }',
+        1e-3,
+    )
+    yield (
+        "blobs_100",
+        of("blobs_100_1bit.tif", 0, 1),
+        THREE.replace('[phases.particle]\nlabel = 2\nrole = "barrier"\n', ""),
+        'method = "voxel"',
+        1e-3,
+    )
+
+
+def made(folder: Path, cases: Iterator[tuple[str, Labels, str, str, float]]) -> dict[str, Path]:
+    """Case files of a set, written with their images."""
+    found = {}
+    for name, image, phases, mesh, tolerance in cases:
+        if phases is THREE or phases is BOTH:
+            phases = phases.replace("[phases.particle]\nlabel = 2", "[phases.particle]\nlabel = 2")
+        tifffile.imwrite(folder / f"{name}.tif", image)
+        found[name] = folder / f"{name}.toml"
+        text = (
+            HEAD.format(name=name, file=f"{name}.tif")
+            + phases
+            + f"\n[mesh]\n{mesh}\n"
+            + TIME.format(tolerance=tolerance)
+        )
+        found[name].write_text(text)
+    return found
+
+
+def of_project(_: Path) -> dict[str, Path]:
+    """The case files of the project."""
+    files = sorted((PROJECT / "cases").glob("*/*.toml"))
+    return {f"{path.parent.name}/{path.stem}": path for path in files if "segment" not in path.stem}
+
+
+SETS: dict[str, Callable[[Path], dict[str, Path]]] = {
+    "training": lambda folder: made(folder, training()),
+    "held-out": lambda folder: made(folder, held_out()),
+    "cases": of_project,
+}
+
+
+# --- measuring ---
+
+
+def measured(case: Path, folder: Path) -> dict[str, Any] | None:
+    """What a run takes; None where it fails."""
+    output = folder / "out"
+    command = [sys.executable, "-m", "microlith.workflow.cli", "-q", "run", str(case), "-o", str(output), "--force"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        return None
+    summary = json.loads((output / "summary.json").read_text())
+    return {
+        "cells": summary["cells"],
+        "unknowns": summary["unknowns"],
+        "solves": summary["solver"]["solves"],
+        "iterations": summary["solver"]["inner_iterations"],
+        "linear": summary["solver"]["method"],
+        "degree": summary["solver"]["degree"],
+        "method": summary["case"]["mesh"]["method"],
+        "tolerance": summary["case"]["time"]["tolerance"],
+        "space": summary["error"]["space"],
+        "stages": summary["cpu_timings_s"],
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "memory": usage.ru_maxrss * 1024,
+        "disk": sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
+    }
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Run the cases of a set."""
+    kept = json.loads(options.file.read_text()) if options.file.exists() else {}
+    with tempfile.TemporaryDirectory() as name:
+        for case, path in SETS[options.set](Path(name)).items():
+            if case in kept.get(options.set, {}) or (options.only and case not in options.only):
+                continue
+            found = measured(path, Path(name))
+            print(
+                case, "failed" if found is None else f"{found['cells']:,} cells, {found['cpu_s']:.1f} CPU s", flush=True
+            )
+            if found is not None:
+                kept.setdefault(options.set, {})[case] = found
+                options.file.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def main() -> None:
+    """Measure or compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("measure")
+    one.add_argument("file", type=Path)
+    one.add_argument("--set", choices=SETS, default="training")
+    one.add_argument("--only", nargs="*")
+    one.set_defaults(command=measure)
+    options = parser.parse_args()
+    options.command(options)
+
+
+if __name__ == "__main__":
+    main()

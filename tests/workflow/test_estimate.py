@@ -1,0 +1,146 @@
+"""Estimates of what runs take: what they depend on, what is printed, what is refused.
+
+How near they come is measured by benchmarks/estimate.py.
+"""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_cases import run_case, transport, write_case
+
+from microlith.imaging.errors import InputError
+from microlith.workflow import cli
+from microlith.workflow.case.read import load_case
+from microlith.workflow.estimate.estimate import estimate, estimates
+from microlith.workflow.estimate.told import as_data, count_text, short_form, size_text, time_text
+
+LAW = '[phases.sei]\nlabel = 1\nrole = "transport"\ndiffusivity = { concentrations = ["0 mol/L", "1 mol/L"], values = '
+LAW += '["1e-14 m^2/s", "2e-14 m^2/s"] }\n'
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Estimates of the small case on 1, 2 and 16 ranks, and the summary of its run."""
+    path = write_case(tmp_path_factory.mktemp("small"))
+    told = estimates(load_case(path), (1, 2, 16))
+    return path, told, json.loads((run_case(path) / "summary.json").read_text())
+
+
+def test_a_run_takes_about_what_was_estimated(found):
+    """Counts within 1.5, memory and disk within 2: small runs take what Python and its libraries do."""
+    path, (one, *_), summary = found
+    assert one.cells == pytest.approx(summary["cells"], rel=0.5)
+    assert one.unknowns == pytest.approx(summary["unknowns"], rel=0.5)
+    assert summary["solver"]["solves"] / 1.5 <= one.solves <= 1.5 * summary["solver"]["solves"]
+    assert (one.method, one.degree, one.linear) == ("fitted", 2, summary["solver"]["method"])
+    size = sum(file.stat().st_size for file in (path.parent / "results").rglob("*") if file.is_file())
+    assert size / 2 < one.disk < 2 * size
+
+
+def test_a_summary_tells_the_cpu_time_of_all_and_of_the_stages(found):
+    summary = found[2]
+    assert set(summary["cpu_timings_s"]) == set(summary["timings_s"])
+    assert 0 < sum(summary["cpu_timings_s"].values()) < summary["cpu_s"]
+
+
+def test_more_ranks_hold_more_together_and_no_more_each(found):
+    one, two, many = found[1]
+    assert one.memory_per_rank == one.memory
+    assert one.memory < two.memory < many.memory
+    assert one.memory_per_rank >= two.memory_per_rank >= many.memory_per_rank
+    assert one.cpu_seconds == many.cpu_seconds
+    assert one.wall_seconds > two.wall_seconds > many.wall_seconds > 0
+
+
+def test_no_mesh_is_made(found, monkeypatch):
+    for name in ("fitted.mesher.fitted_mesh", "lattice.mesher.lattice_mesh"):
+        monkeypatch.setattr(f"microlith.meshing.{name}", None)
+    assert estimate(load_case(found[0])) == found[1][0]
+
+
+def test_what_is_asked_for_changes_the_estimate(tmp_path):
+    usual = load_case(write_case(tmp_path))
+    one = estimate(usual)
+    coarse = estimate(replace(usual, mesh=replace(usual.mesh, size_factor=2.0)))
+    assert coarse.cells < 0.5 * one.cells
+    assert coarse.memory <= one.memory
+    linear = estimate(replace(usual, degree=1))
+    assert linear.cells == one.cells
+    assert linear.unknowns < 0.4 * one.unknowns
+    loose = estimate(replace(usual, time=replace(usual.time, tolerance=1e-2, snapshots=())))
+    assert loose.solves < one.solves
+    assert loose.disk < one.disk
+    alone = estimate(replace(usual, mesh=replace(usual.mesh, estimate=False)))
+    assert alone.cpu_seconds < one.cpu_seconds
+    stepped = estimate(load_case(write_case(tmp_path / "law", phases=usual_phases(LAW))))
+    assert stepped.stepped
+    assert stepped.solves > one.solves
+    assert not one.stepped
+
+
+def usual_phases(medium):
+    return (
+        '[phases.pore]\nlabel = 0\nrole = "source"\nconcentration = "1 mol/L"\n'
+        + medium
+        + '[phases.particle]\nlabel = 2\nrole = "barrier"\n'
+    )
+
+
+@pytest.mark.parametrize("shape", [(24, 30), (10, 12, 11)])
+def test_cubes_and_squares_are_counted(tmp_path, shape):
+    image = np.ones(shape, np.uint8)
+    image[:3] = 0
+    time = '[time]\nend = "1 s"\n'
+    image[-1, -1] = 2
+    mesh = '[mesh]\nmethod = "voxel"\ndegree = 1\n'
+    phases = usual_phases(transport("sei", 1, "1e-14 m^2/s"))
+    case = load_case(write_case(tmp_path, image, phases=phases, mesh=mesh, time=time, regions=""))
+    assert estimate(case).cells == (image == 1).sum()
+    assert estimate(case).meshed_cells > (image == 1).sum()  # with those that share a face with one
+
+
+def test_the_command_prints_a_table_or_data(found, capsys):
+    path, told, _ = found
+    assert cli.main(["estimate", str(path), "--ranks", "1,2,16"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for words in (f"{count_text(told[0].unknowns)} of degree 2", size_text(told[2].memory), "Times are those of"):
+        assert words in printed
+    assert cli.main(["estimate", str(path), "--json", "--ranks", "2"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data == json.loads(json.dumps(as_data([told[1]])))
+    assert data["on"][0]["memory_per_rank_bytes"] == told[1].memory_per_rank
+    assert cli.main(["check", str(path)]) == 0
+    assert short_form(told[0]) in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("ranks", ["0,x", "", "1,,2", "-1", "1.5", "99999999999"])
+def test_ranks_that_are_none_are_refused(found, ranks, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["estimate", str(found[0]), "--ranks", ranks])
+    assert caught.value.code == 2
+    assert "expected whole numbers from 1 to 10,000,000 with commas between them" in capsys.readouterr().err
+
+
+def test_a_case_without_its_image_is_refused(tmp_path, capsys):
+    path = write_case(tmp_path)
+    (tmp_path / "image.tif").unlink()
+    assert cli.main(["estimate", str(path)]) == 2
+    assert "image.tif" in capsys.readouterr().err
+    with pytest.raises(InputError):
+        estimate(load_case(path))
+
+
+def test_figures_have_two_digits():
+    assert [size_text(n) for n in (0, 999, 1234, 999_999, 1.26e9)] == ["0 B", "1 kB", "1.2 kB", "1 MB", "1.3 GB"]
+    assert [time_text(s) for s in (0.2, 17, 89, 91, 5399, 5500, 3e5)] == [
+        "1 s",
+        "17 s",
+        "89 s",
+        "1.5 min",
+        "90 min",
+        "1.5 h",
+        "3.5 days",
+    ]
+    assert [count_text(n) for n in (7, 212_345, 1_960_000)] == ["7", "210,000", "2,000,000"]

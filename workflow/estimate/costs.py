@@ -1,0 +1,64 @@
+"""What runs take, for each cell, unknown and solve: constants that were measured, and nothing else.
+
+CPU seconds are those of the machine REFERENCE; other machines take other times. All constants were fitted to the runs
+of the set `training` of benchmarks/estimate.py, which measures them again:
+
+    runtime/run python3 benchmarks/estimate.py measure FILE --set training
+    runtime/run python3 benchmarks/estimate.py compare FILE --set training
+"""
+
+REFERENCE = "two cores of an AMD EPYC, one BLAS thread for each rank"
+KILO, MEGA = 1e3, 1e6
+
+# --- CPU seconds ---
+
+START = {2: 1.9, 3: 5.1}  # imports, the forms that are compiled already, and the report, by dimension
+REPORT = 4e-6  # per cell of the report
+IMAGE = 0.5e-6  # per voxel
+MESH = {("fitted", 2): 2.7e-5, ("lattice", 2): 6e-6, ("lattice", 3): 3.5e-6, ("voxel", 2): 1e-6, ("voxel", 3): 1e-6}
+# per cell of all phases, by method and dimension
+MESH_VOXEL = {"fitted": 0.0, "lattice": 3.5e-6, "voxel": 0.2e-6}  # per voxel of the image, by method
+DISTRIBUTE = {2: 6.7e-6, 3: 3.9e-6}  # per cell of all phases: comparing mesh and image, and distributing it
+ASSEMBLE = {(2, 1): 2.6e-6, (2, 2): 4.5e-6, (2, 3): 11e-6, (3, 1): 2.6e-6, (3, 2): 17e-6, (3, 3): 60e-6}
+# per solved simplex, by dimension and degree
+ASSEMBLE_TENSOR = {2: 2.4, 3: 6.0}  # times as much for a square or cube
+FACTORED = 5.2e-7  # a solve in 2D with factors, per unknown, its share of the factorisations included
+FACTORED_3D = 8e-7  # factorisation and solves in 3D, per unknown to the power
+POWER_3D = 1.5
+ITERATED = 2.7e-6  # a solve by CG in 3D, per unknown
+STEPPED = {2: 2.0e-7, 3: 1.0e-6}  # an iteration of Newton's method, per unknown
+PROFILES = {2: (0.1, 2e-6), 3: (0.4, 6e-6)}  # and per unknown
+RESULTS = {2: 1.0, 3: 0.6}  # curves and tables
+SNAPSHOT = {2: (0.8, 1.5e-6), 3: (0.35, 1.5e-6)}  # each, and each unknown of each
+SURFACES = 3e-6  # regions of surfaces and their particles, per solved cell
+
+# --- solves ---
+
+SOLVES = {2: (21.0, 4.0), 3: (14.0, 2.5)}  # of a constant problem: at tolerance 1, and more for each decade less
+SOLVES_LOAD = 0.8  # of these, for each load that changes with time
+CONTRAST = 10.0  # between diffusivities of transport phases: above it,
+SOLVES_CONTRAST = {2: 1.0, 3: 2.0}  # so many times as many solves
+STEPS = 300.0  # iterations of Newton's method at a tolerance of 1e-3
+STEPS_POWER = 0.2  # of the inverse of the tolerance
+LOOSER = 3.0  # the tolerance of the run that the error in space is told from, per tolerance
+
+# --- memory, bytes ---
+
+LIBRARIES = 200 * MEGA  # Python and its libraries, on every rank
+PICTURES = {2: 430 * MEGA, 3: 790 * MEGA}  # these and what draws pictures
+OF_FITTED = 600.0  # gmsh and what surrounds it, per triangle
+OF_LATTICE = 300.0  # per cell of all phases
+OF_CELL = {2: 300.0, 3: 350.0}  # of a solved cell, its mesh and its image
+OF_UNKNOWN = {2: 350.0, 3: 600.0}  # its matrices
+OF_VECTOR = 8.0  # a number for each unknown, of which each solve keeps one
+FACTORS = {1: 22.0, 2: 33.0, 3: 40.0}  # per unknown and power of two of their number, by degree, in 2D
+FACTORS_3D = 12.0  # per unknown to the power
+FACTORS_POWER_3D = 4 / 3
+OF_CELL_DRAWN = {2: 300.0, 3: 120.0}  # of a solved cell in pictures
+
+# --- disk, bytes ---
+
+FILES = {2: 1.6 * MEGA, 3: 2.5 * MEGA}  # curves, pictures, report
+FILE_CELL = {2: 160.0, 3: 52.0}  # of fields, per solved cell
+FILE_UNKNOWN = 24.0  # per unknown,
+FILE_SNAPSHOT = 8.0  # and for each snapshot besides

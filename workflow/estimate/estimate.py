@@ -1,0 +1,114 @@
+"""What a run of a case will take, before anything is made: `estimate(case, ranks)`."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from microlith.solver.regions.shapes import SurfaceOf
+from microlith.workflow.case.case import Case
+from microlith.workflow.estimate import costs, model
+from microlith.workflow.estimate.size import expected_sizes
+from microlith.workflow.estimate.solves import expected_solves
+from microlith.workflow.prepare import assemble
+from microlith.workflow.prepare.meshed import CaseImage
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """About what a run takes on some ranks: within a factor of 1.5 for most cases; no bound."""
+
+    ranks: int
+    method: str  # that makes the mesh
+    degree: int
+    cells: int  # that are solved
+    meshed_cells: int  # of all phases that are meshed
+    unknowns: int
+    solves: int  # linear ones; iterations of Newton's method where `stepped`
+    stepped: bool  # whether the problem is nonlinear, and solved step by step
+    linear: str  # "mumps" or "cg"
+    memory_per_rank: int  # bytes at the peak, of the rank that needs most
+    memory: int  # bytes at the peak, of all ranks together
+    cpu_seconds: float  # of all ranks, waiting not counted, on the machine of `reference`
+    wall_seconds: float  # the same, where each rank has a core
+    disk: int  # bytes of the result folder
+    checkpoint: int  # bytes of checkpoints while it runs, where there are any
+    reference: str = costs.REFERENCE
+
+
+def estimate(case: Case, ranks: int = 1) -> Estimate:
+    """What a run takes; serial: no mesh is made.
+
+    Args:
+        case: The case.
+        ranks: On which it is to run.
+
+    Raises:
+        InputError: The case, or its image, is at fault.
+    """
+    return estimates(case, (ranks,))[0]
+
+
+def estimates(case: Case, ranks: Sequence[int]) -> tuple[Estimate, ...]:
+    """What a run takes on each of some numbers of ranks; serial: no mesh is made.
+
+    Args:
+        case: The case.
+        ranks: Numbers of ranks.
+
+    Raises:
+        InputError: The case, or its image, is at fault.
+    """
+    run = _run(assemble.check(case))
+    return tuple(_on(run, count) for count in ranks)
+
+
+def of_checked(found: CaseImage, ranks: int = 1) -> Estimate:
+    """The same of a case that is checked already, with its method and degree."""
+    return _on(_run(found), ranks)
+
+
+def _run(found: CaseImage) -> model.Run:
+    case, volume = found.case, found.volume
+    sizes = expected_sizes(found)
+    degree = case.degree
+    assert degree is not None  # a checked case has one
+    tolerance = case.time.tolerance
+    own = model.Run(
+        dim=volume.dim,
+        voxels=float(math.prod(volume.shape)),
+        method=sizes.method,
+        mesh=sizes.own,
+        degree=degree,
+        solves=expected_solves(case.physics, tolerance, volume.dim),
+        snapshots=len(case.time.snapshots),
+        surfaces=any(isinstance(shape, SurfaceOf) for shape in case.regions.values()),
+        solver=case.solver,
+        other=None,
+    )
+    if not case.mesh.estimate:
+        return own
+    looser = expected_solves(case.physics, min(0.5, costs.LOOSER * tolerance), volume.dim)
+    if sizes.coarser is not None:
+        return replace(own, other=replace(own, mesh=sizes.coarser, solves=looser))
+    return replace(own, other=replace(own, degree=max(1, degree - 1), solves=looser), remeshed=False)
+
+
+def _on(run: model.Run, ranks: int) -> Estimate:
+    work, memory = model.work(run), model.memory(run)
+    return Estimate(
+        ranks=ranks,
+        method=run.method,
+        degree=run.degree,
+        cells=round(run.mesh.solved),
+        meshed_cells=round(run.mesh.cells),
+        unknowns=round(run.unknowns),
+        solves=round(run.solves.number),
+        stepped=run.solves.stepped,
+        linear=run.linear,
+        memory_per_rank=round(memory.fullest(ranks)),
+        memory=round(memory.total(ranks)),
+        cpu_seconds=work.shared + work.alone,
+        wall_seconds=work.shared / ranks + work.alone,
+        disk=round(model.disk(run)),
+        checkpoint=round(model.checkpoint(run)),
+    )

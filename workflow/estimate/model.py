@@ -1,0 +1,145 @@
+"""Time, memory and disk of a run, from the size of its meshes and the number of its solves."""
+
+import math
+from dataclasses import dataclass
+
+from microlith.imaging.options import MeshMethod
+from microlith.meshing.mesh.expected import ExpectedMesh
+from microlith.meshing.methods import IN_PLACE
+from microlith.solver.linear.solvers import choose_method
+from microlith.solver.options import SolverOptions
+from microlith.workflow.estimate import costs
+from microlith.workflow.estimate.solves import Solves
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the costs of a run depend on."""
+
+    dim: int
+    voxels: float  # of the image
+    method: MeshMethod
+    mesh: ExpectedMesh
+    degree: int
+    solves: Solves
+    snapshots: int
+    surfaces: bool  # whether some region is a surface
+    solver: SolverOptions
+    other: "Run | None"  # that the error in space is told from
+    remeshed: bool = True  # whether that has a mesh of its own
+
+    @property
+    def unknowns(self) -> float:
+        """Of its problem."""
+        return self.mesh.unknowns(self.degree)
+
+    @property
+    def linear(self) -> str:
+        """What solves its linear equations."""
+        return choose_method(self.solver.linear, self.dim, round(self.unknowns))
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all ranks mesh."""
+        return self.method in IN_PLACE
+
+
+@dataclass(frozen=True)
+class Work:
+    """CPU seconds: what ranks share, and what the first does while the others wait."""
+
+    shared: float
+    alone: float
+
+
+def work(run: Run) -> Work:
+    """CPU seconds of a run."""
+    dim, cells, unknowns = run.dim, run.mesh.solved, run.unknowns
+    meshing = _meshing(run)
+    base, each = costs.SNAPSHOT[dim]
+    alone = costs.START[dim] + costs.REPORT * cells + costs.RESULTS[dim] + run.snapshots * base
+    profiles, per_unknown = costs.PROFILES[dim]
+    shared = _solving(run) + profiles + (per_unknown + run.snapshots * each) * unknowns
+    shared += costs.IMAGE * run.voxels + (costs.SURFACES * cells if run.surfaces else 0.0)
+    if run.other is not None:
+        shared += _solving(run.other)
+        meshing += _meshing(run.other) if run.remeshed else 0.0
+    return Work(shared + meshing, alone) if run.is_shared else Work(shared, alone + meshing)
+
+
+def _meshing(run: Run) -> float:
+    """Image to distributed mesh."""
+    made = costs.MESH[run.method, run.dim] + costs.DISTRIBUTE[run.dim]
+    return made * run.mesh.cells + costs.MESH_VOXEL[run.method] * run.voxels
+
+
+def _solving(run: Run) -> float:
+    """Assembly and integration."""
+    boxes = run.mesh.shape in ("quadrilateral", "hexahedron")
+    assembly = (
+        costs.ASSEMBLE[run.dim, run.degree] * run.mesh.solved * (costs.ASSEMBLE_TENSOR[run.dim] if boxes else 1.0)
+    )
+    number, unknowns = run.solves.number, run.unknowns
+    if run.solves.stepped:
+        return assembly + costs.STEPPED[run.dim] * number * unknowns
+    if run.linear == "cg":
+        return assembly + costs.ITERATED * number * unknowns
+    if run.dim == 3:
+        return assembly + costs.FACTORED_3D * unknowns**costs.POWER_3D
+    return assembly + costs.FACTORED * number * unknowns
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes at the peak: of every rank, of what the ranks share, and of what the first has besides."""
+
+    each: float
+    shared: float
+    first: float
+
+    def fullest(self, ranks: int) -> float:
+        """Of the first rank, which has most."""
+        return self.each + self.shared / ranks + self.first
+
+    def total(self, ranks: int) -> float:
+        """Of all ranks together."""
+        return ranks * self.each + self.shared + self.first
+
+
+def memory(run: Run) -> Memory:
+    """Peak memory of a run."""
+    dim, cells, unknowns = run.dim, run.mesh.solved, run.unknowns
+    kept = costs.OF_CELL[dim] * cells + costs.OF_UNKNOWN[dim] * unknowns
+    if not run.solves.stepped:
+        kept += costs.OF_VECTOR * run.solves.number * unknowns
+    solving = kept
+    if run.linear == "mumps":
+        solving += (
+            costs.FACTORS.get(run.degree, 40.0) * unknowns * math.log2(max(2.0, unknowns))
+            if dim == 2
+            else costs.FACTORS_3D * unknowns**costs.FACTORS_POWER_3D
+        )
+    of_mesher = costs.OF_LATTICE if run.is_shared else costs.OF_FITTED
+    meshing = of_mesher * run.mesh.cells
+    drawing = kept + costs.OF_CELL_DRAWN[dim] * cells
+    pictures = costs.PICTURES[dim] - costs.LIBRARIES
+    shared = max(solving, meshing) if run.is_shared else solving
+    first = max(0.0, pictures + drawing - shared)
+    if not run.is_shared:
+        first = max(first, meshing - solving)
+    return Memory(costs.LIBRARIES, shared, first)
+
+
+def disk(run: Run) -> float:
+    """Bytes of the results."""
+    files = costs.FILES[run.dim]
+    if run.snapshots:
+        per_unknown = costs.FILE_UNKNOWN + costs.FILE_SNAPSHOT * run.snapshots
+        files += costs.FILE_CELL[run.dim] * run.mesh.solved + per_unknown * run.unknowns + run.voxels
+    return files
+
+
+def checkpoint(run: Run) -> float:
+    """Bytes of the two checkpoints that are kept in turn: the mesh, and what each solve has left."""
+    vectors = 20.0 if run.solves.stepped else run.solves.number
+    return 2 * (costs.FILE_CELL[run.dim] * run.mesh.cells + costs.OF_VECTOR * vectors * run.unknowns)

@@ -1,0 +1,63 @@
+"""How many solves a run takes, from what changes with time and how well it is to be known."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from microlith.solver.physics.courses import Course
+from microlith.solver.physics.phases import Physics
+from microlith.workflow.estimate import costs
+
+
+@dataclass(frozen=True)
+class Solves:
+    """Linear solves of an integration."""
+
+    number: float
+    stepped: bool  # whether the problem is nonlinear, and they are iterations of Newton's method
+
+
+def expected_solves(physics: Physics, tolerance: float, dim: int) -> Solves:
+    """About how many solves an integration takes.
+
+    Args:
+        physics: Of the case.
+        tolerance: Of its curves in time.
+        dim: Of the space.
+    """
+    decades = max(0.0, -math.log10(tolerance))
+    if _is_stepped(physics):
+        return Solves(costs.STEPS * 10 ** (costs.STEPS_POWER * (decades - 3)), True)
+    few, each = costs.SOLVES[dim]
+    number = few + each * decades
+    rates = [(physics.phases[i].effective_diffusivity or 0.0) / physics.phases[i].porosity for i in physics.solved]
+    if rates and min(rates) > 0 and max(rates) > costs.CONTRAST * min(rates):
+        number *= costs.SOLVES_CONTRAST[dim]
+    changing = {id(course) for course in _loads(physics) if not course.is_constant}
+    return Solves(number * (1.0 + costs.SOLVES_LOAD * len(changing)), False)
+
+
+def _is_stepped(physics: Physics) -> bool:
+    """Whether it is integrated step by step."""
+    return (
+        any(physics.phases[i].law is not None for i in physics.solved)
+        or any(phase.capacity is not None for phase in physics.phases)
+        or any(not course.is_stepwise for course in _transfers(physics))
+    )
+
+
+def _transfers(physics: Physics) -> Iterator[Course]:
+    transfers = [phase.mass_transfer for phase in physics.phases]
+    for transfer in (*transfers, *(face.mass_transfer for face in physics.faces.values())):
+        if isinstance(transfer, Course):
+            yield transfer
+
+
+def _loads(physics: Physics) -> Iterator[Course]:
+    for phase in physics.phases:
+        if isinstance(phase.concentration, Course):
+            yield phase.concentration
+    for face in physics.faces.values():
+        for value in (face.concentration, face.flux, face.current_density):
+            if isinstance(value, Course):
+                yield value
