@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         effective_diffusivity_tensor,
         estimate,
         export,
+        fit,
         load_case,
         mesh,
         open_results,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from microlith.workflow.analysis.analysis import Analysis
     from microlith.workflow.comparison.comparison import Comparison
     from microlith.workflow.estimate.estimate import Estimate
+    from microlith.workflow.fit.fit import Fit
     from microlith.workflow.studies.diffusivity_tensor import DiffusivityTensor
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
     from microlith.workflow.studies.study import Study
@@ -54,6 +56,7 @@ __all__ = [
     "DiffusivityTensor",
     "EffectiveDiffusivity",
     "Estimate",
+    "Fit",
     "InputError",
     "MeshOfCase",
     "RegionResult",
@@ -69,6 +72,7 @@ __all__ = [
     "effective_diffusivity_tensor",
     "estimate",
     "export",
+    "fit",
     "load_case",
     "mesh",
     "open_results",
@@ -85,6 +89,7 @@ _ELSEWHERE = {
     "DiffusivityTensor": "microlith.workflow.studies.diffusivity_tensor",
     "EffectiveDiffusivity": "microlith.workflow.studies.effective_diffusivity",
     "Estimate": "microlith.workflow.estimate.estimate",
+    "Fit": "microlith.workflow.fit.fit",
     "InputError": "microlith.imaging.errors",
     "Study": "microlith.workflow.studies.study",
 }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas
     import pyvista
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from mpi4py.MPI import Intracomm
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from microlith.workflow.case.case import Case as CheckedCase
     from microlith.workflow.comparison.comparison import Comparison
     from microlith.workflow.estimate.estimate import Estimate
+    from microlith.workflow.fit.fit import Fit
     from microlith.workflow.run.solved import Solved
     from microlith.workflow.studies.diffusivity_tensor import DiffusivityTensor
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
@@ -501,7 +502,7 @@ def export(folder: str | Path, path: str | Path, time: float | None = None, phas
 
 
 def report(folder: str | Path) -> str:
-    """The report of what `run`, `converge`, `deff` or `analyze` left in a folder: HTML that needs nothing else.
+    """The report of what `run`, `converge`, `deff`, `fit` or `analyze` left in a folder: HTML that needs nothing else.
 
     Args:
         folder: The results; or a JSON file of `deff`.
@@ -616,6 +617,53 @@ def analyze(
     if output is None:
         return analysis.analyzed(checked, comm)
     return analysis.analyze(checked, Path(output), force, show=False, comm=comm)
+
+
+def fit(
+    case: Case,
+    data: "str | Path | Mapping[str, ArrayLike]",
+    vary: Mapping[str, str],
+    output: str | Path | None = None,
+    *,
+    starts: int | None = None,
+    force: bool = False,
+    comm: "Intracomm | None" = None,
+) -> "Fit":
+    """Find values of a case from measured curves, by least squares, with 95 % intervals; collective.
+
+    Args:
+        case: With regions of the names of the measured curves.
+        data: CSV file, or name of a column -> its values, with the names that a header has: "time_s" or "time (min)",
+            names of regions, perhaps with a unit as in "slab (mol/L)", and of their standard deviations, "slab sd". nan
+            where there is nothing.
+        vary: Dotted key of the case file -> where to look for its value, "1e-15 m^2/s .. 1e-12 m^2/s".
+        output: Folder for the results, as the command leaves them; None: nothing is written.
+        starts: Points within the ranges to begin with; None: 6 for each key.
+        force: Whether the results of an earlier fit in it are overwritten.
+        comm: The ranks that share each solve; None: all.
+
+    Raises:
+        InputError: The case, the data, a key or the folder is at fault.
+
+    >>> import microlith as ml
+    >>> measured = {"time (s)": [5, 10, 20, 40], "slab": [357, 504, 711, 893]}
+    >>> case = ml.load_case("cases/slab/case.toml").with_({"mesh.size_max": "100 nm"})
+    >>> found = ml.fit(case, measured, {"phases.slab.diffusivity": "1e-15 m^2/s .. 1e-13 m^2/s"})
+    >>> low, high = found.estimates[0].interval
+    >>> bool(0.9e-14 < low < high < 1.1e-14)
+    True
+    """
+    from mpi4py import MPI
+
+    from microlith.workflow.fit.fit import fit as fit_into, fitted
+    from microlith.workflow.fit.subject import subject_of
+
+    comm = MPI.COMM_WORLD if comm is None else comm
+    given = data if isinstance(data, Mapping) else Path(data)
+    subject = subject_of(case.tables, case.path, given, vary, case.image)
+    if output is None:
+        return fitted(subject, starts, comm)
+    return fit_into(subject, Path(output), force, starts, show=False, comm=comm)
 
 
 def converge(

@@ -10,6 +10,7 @@ from microlith.workflow.commands.analyze import add_analyze
 from microlith.workflow.commands.arguments import Commands, Parser, Version, add_verbosity
 from microlith.workflow.commands.cases import add_check, add_estimate, add_init, add_schema
 from microlith.workflow.commands.compare import add_compare
+from microlith.workflow.commands.fit import add_fit
 from microlith.workflow.commands.job import add_job
 from microlith.workflow.commands.runs import add_mesh, add_run
 from microlith.workflow.commands.segment import add_segment
@@ -23,8 +24,8 @@ from microlith.workflow.console.terminal import log_to_stderr
 
 # In the order in which a user meets them
 COMMANDS = (
-    *(add_init, add_segment, add_check, add_estimate, add_mesh, add_run, add_sweep, add_job, add_converge, add_deff),
-    *(add_analyze, add_compare, add_view, add_plot, add_report, add_export, add_schema),
+    *(add_init, add_segment, add_check, add_estimate, add_mesh, add_run, add_sweep, add_fit, add_job),
+    *(add_converge, add_deff, add_analyze, add_compare, add_view, add_plot, add_report, add_export, add_schema),
 )
 
 

@@ -58,6 +58,7 @@ ROOMS = (
         "workflow/comparison",
         "workflow/sweep",
         "workflow/job",
+        "workflow/fit",
         "workflow/commands",
         "workflow/cli",
     ),

@@ -13,7 +13,8 @@ def changed(tables: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 
     Args:
         tables: As in a case file.
-        changes: Dotted key -> new value: "phases.sei_cb.diffusivity" -> "1e-14 m^2/s". None takes the key away.
+        changes: Dotted key -> new value: "phases.sei_cb.diffusivity" -> "1e-14 m^2/s". None takes the key away. A table
+            of several under one header is named by its number from 1 on: "interfaces.1.partition".
 
     Raises:
         InputError: A key is none, or leads through something that is no table.
@@ -21,16 +22,48 @@ def changed(tables: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     out = copy.deepcopy(dict(tables))
     for key, value in changes.items():
         *way, last = key_parts(key)
-        table = out
+        table: Any = out
         for part in way:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
+            table = _numbered(table, part, key) if isinstance(table, list) else table.setdefault(part, {})
+            if not isinstance(table, dict | list):
                 raise InputError(f'{key}: "{part}" is no table; name a key of the case file, such as time.end')
+        if isinstance(table, list):
+            raise InputError(
+                f"{key}: there are several [[{way[-1]}]]; name a key of one, such as {way[-1]}.1.partition"
+            )
         if value is None:
             table.pop(last, None)
         else:
             table[last] = copy.deepcopy(value)
     return out
+
+
+def value_at(tables: Mapping[str, Any], key: str) -> Any:
+    """What stands at a dotted key; None where there is nothing.
+
+    Raises:
+        InputError: It is no key.
+    """
+    found: Any = tables
+    for part in key_parts(key):
+        if isinstance(found, list):
+            found = _numbered(found, part, key)
+        elif isinstance(found, Mapping):
+            found = found.get(part)
+        else:
+            return None
+    return found
+
+
+def _numbered(tables: list[Any], part: str, key: str) -> Any:
+    """One of several tables, by its number.
+
+    Raises:
+        InputError: There is none of that number.
+    """
+    if part.isdecimal() and 1 <= int(part) <= len(tables):
+        return tables[int(part) - 1]
+    raise InputError(f'{key}: "{part}" is none of the {len(tables)} tables there; expected a number from 1 on')
 
 
 def key_parts(key: str) -> tuple[str, ...]:

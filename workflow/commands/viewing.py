@@ -53,7 +53,7 @@ def add_report(commands: Commands) -> None:
     text = "write the report of results again: one page for a browser"
     parser = commands.add("report", report, text, parallel=True)
     parser.add_argument(
-        "results", metavar="RESULTS", type=Path, help="folder that run, converge, deff or analyze wrote"
+        "results", metavar="RESULTS", type=Path, help="folder that run, converge, deff, fit or analyze wrote"
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="page to write (.html; default: RESULTS/report.html)"

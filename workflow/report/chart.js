@@ -107,6 +107,14 @@
         if (state.hidden.has(i)) return;
         const colour = COLOURS[i % COLOURS.length];
         const there = series.x.map((x, k) => k).filter(k => series.y[k] !== null && !(state.log && series.x[k] <= 0));
+        if (series.points) {
+          for (const k of there) {
+            const x = px(series.x[k]).toFixed(2);
+            if (series.low) element("line", { x1: x, x2: x, y1: py(series.low[k]), y2: py(series.high[k]), stroke: colour }, area);
+            element("circle", { cx: x, cy: py(series.y[k]).toFixed(2), r: 2.6, fill: colour, class: "point", "data-name": series.name }, area);
+          }
+          return;
+        }
         if (series.low) {
           const up = there.map(k => `${px(series.x[k]).toFixed(2)},${py(series.high[k]).toFixed(2)}`);
           const down = there.map(k => `${px(series.x[k]).toFixed(2)},${py(series.low[k]).toFixed(2)}`).reverse();

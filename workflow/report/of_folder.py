@@ -6,6 +6,7 @@ from microlith.imaging.writing import write_text
 from microlith.workflow.report.of_analysis import analysis_page
 from microlith.workflow.report.of_conduction import conduction_page
 from microlith.workflow.report.of_convergence import convergence_page
+from microlith.workflow.report.of_fit import fit_page
 from microlith.workflow.report.of_run import run_page
 from microlith.workflow.report.page import Page
 from microlith.workflow.report.sections import MadeOf, page_of
@@ -13,6 +14,7 @@ from microlith.workflow.results.folder import (
     ANALYSIS,
     CONDUCTION,
     CONVERGE,
+    FIT,
     REPORT,
     SUMMARY,
     Writer,
@@ -24,6 +26,7 @@ KINDS: dict[Writer, tuple[str, MadeOf]] = {
     "analyze": (ANALYSIS, analysis_page),
     "converge": (CONVERGE, convergence_page),
     "deff": (CONDUCTION, conduction_page),
+    "fit": (FIT, fit_page),
 }
 
 

@@ -25,6 +25,7 @@ class Series:
     y: Array  # (n,) nan where it is not known
     low: Array | None = None  # (n,)
     high: Array | None = None
+    points: bool = False  # whether it is markers and no line
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def _cell(of: str | Cell) -> str:
 
 def _entries(series: Series) -> dict[str, object]:
     found: dict[str, object] = {"name": series.name, "x": _numbers(series.x), "y": _numbers(series.y)}
+    found |= {"points": True} if series.points else {}
     if series.low is not None and series.high is not None:
         found |= {"low": _numbers(series.low), "high": _numbers(series.high)}
     return found

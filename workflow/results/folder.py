@@ -45,6 +45,11 @@ CONVERGE_PICTURE = "converge.png"
 SEGMENTATION_PICTURE = "segmentation.png"
 ANALYSIS = "analysis.json"
 CONDUCTION = "deff.json"
+FIT = "fit.json"
+FIT_TABLE = "fit.csv"
+FIT_CURVES = "fit-curves.csv"
+FIT_PICTURE = "fit.png"
+FIT_CASE = "best.toml"
 COMPARISON = "comparison.csv"
 COMPARISON_PAGE = "comparison.html"
 NUMBERS = "numbers.csv"
@@ -59,7 +64,7 @@ LOCK = ".microlith-lock"  # held by the process that writes to a folder
 LIST = ".microlith.json"  # which files of a folder which command wrote
 
 # Commands that write folders; each replaces its own files only
-Writer = Literal["run", "converge", "analyze", "deff", "segment", "compare"]
+Writer = Literal["run", "converge", "analyze", "deff", "fit", "segment", "compare"]
 # Files that each of them may write, snapshots apart
 KNOWN: dict[Writer, tuple[str, ...]] = {
     "run": (
@@ -69,6 +74,7 @@ KNOWN: dict[Writer, tuple[str, ...]] = {
     "converge": (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE, REPORT),
     "analyze": (ANALYSIS, NUMBERS, REPORT),
     "deff": (CONDUCTION, REPORT),
+    "fit": (FIT, FIT_TABLE, FIT_CURVES, FIT_PICTURE, FIT_CASE, REPORT),
     "compare": (COMPARISON, COMPARISON_PAGE),
     "segment": (LABELS, MARGIN, SEGMENT, SEGMENT_TEXT, SEGMENT_PICTURE, HISTOGRAM_PICTURE),
 }

@@ -1,0 +1,1 @@
+"""`microlith fit`: values of a case found from measured curves, with how sure they are."""
