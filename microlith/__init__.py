@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from microlith.workflow.analysis.analysis import Analysis
     from microlith.workflow.comparison.comparison import Comparison
     from microlith.workflow.estimate.estimate import Estimate
-    from microlith.workflow.fit.fit import Fit
+    from microlith.workflow.fit.fitted import Fit
     from microlith.workflow.studies.diffusivity_tensor import DiffusivityTensor
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
     from microlith.workflow.studies.study import Study
@@ -89,7 +89,7 @@ _ELSEWHERE = {
     "DiffusivityTensor": "microlith.workflow.studies.diffusivity_tensor",
     "EffectiveDiffusivity": "microlith.workflow.studies.effective_diffusivity",
     "Estimate": "microlith.workflow.estimate.estimate",
-    "Fit": "microlith.workflow.fit.fit",
+    "Fit": "microlith.workflow.fit.fitted",
     "InputError": "microlith.imaging.errors",
     "Study": "microlith.workflow.studies.study",
 }

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from microlith.workflow.case.case import Case as CheckedCase
     from microlith.workflow.comparison.comparison import Comparison
     from microlith.workflow.estimate.estimate import Estimate
-    from microlith.workflow.fit.fit import Fit
+    from microlith.workflow.fit.fitted import Fit
     from microlith.workflow.run.solved import Solved
     from microlith.workflow.studies.diffusivity_tensor import DiffusivityTensor
     from microlith.workflow.studies.effective_diffusivity import EffectiveDiffusivity
@@ -646,7 +646,7 @@ def fit(
         InputError: The case, the data, a key or the folder is at fault.
 
     >>> import microlith as ml
-    >>> measured = {"time (s)": [5, 10, 20, 40], "slab": [357, 504, 711, 893]}
+    >>> measured = {"time (s)": [5, 10, 20, 40], "slab": [252, 357, 504, 698]}
     >>> case = ml.load_case("cases/slab/case.toml").with_({"mesh.size_max": "100 nm"})
     >>> found = ml.fit(case, measured, {"phases.slab.diffusivity": "1e-15 m^2/s .. 1e-13 m^2/s"})
     >>> low, high = found.estimates[0].interval
@@ -655,7 +655,8 @@ def fit(
     """
     from mpi4py import MPI
 
-    from microlith.workflow.fit.fit import fit as fit_into, fitted
+    from microlith.workflow.fit.fit import fit as fit_into
+    from microlith.workflow.fit.fitted import fitted
     from microlith.workflow.fit.subject import subject_of
 
     comm = MPI.COMM_WORLD if comm is None else comm

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microlith.imaging.typing import Array
-from microlith.workflow.fit.fit import Fit
+from microlith.workflow.fit.fitted import Fit
 from microlith.workflow.fit.intervals import LEVEL
 from microlith.workflow.pictures.figure import COLOURS, figure_size, name_entries, save, time_unit, wrapped
 

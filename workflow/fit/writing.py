@@ -11,7 +11,7 @@ from microlith.imaging.writing import write_text
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.console.terminal import table_console
 from microlith.workflow.fit.case_file import case_text, for_folder
-from microlith.workflow.fit.fit import Estimate, Fit
+from microlith.workflow.fit.fitted import Estimate, Fit
 from microlith.workflow.fit.picture import draw_fit
 from microlith.workflow.pictures.figure import files_of
 from microlith.workflow.report.of_folder import write_report
