@@ -5,12 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 
-from mpi4py import MPI
-
-from microlith.imaging.image.passes import slabs
-from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.bodies import Bodies
-from microlith.imaging.measures.surface_faces import exact_unit, face_areas, face_halo, slab_faces
+from microlith.imaging.measures.whole_faces import WholeFaces, faces_of
 from microlith.imaging.parallel.large_arrays import row_slices
 from microlith.imaging.typing import Array, Flags, Indices, Numbers
 
@@ -40,20 +37,21 @@ class BodyShapes:
     roughness: Array  # (n,) its surface over that of its convex hull; NaN as above
 
 
-def body_shapes(volume: LabelVolume, bodies: Bodies, correction: Array) -> BodyShapes:
+def body_shapes(image: LabelImage, bodies: Bodies, correction: Array, faces: WholeFaces | None = None) -> BodyShapes:
     """Measure bodies.
 
     Args:
-        volume: The whole image, held by this rank alone.
+        image: The whole image.
         bodies: In it.
         correction: (phases, phases) of areas, see `surfaces`.
+        faces: Of the image; None: they are found here.
     """
-    count, dim = len(bodies.phase), volume.dim
-    voxels, center = _places(volume, bodies.label, count)
-    measure: Array = np.multiply(voxels, volume.voxel_measure, dtype=np.float64)
+    count, dim = len(bodies.phase), image.dim
+    voxels, center = _places(image, bodies.label, count)
+    measure: Array = np.multiply(voxels, image.voxel_measure, dtype=np.float64)
     diameter: Array = 2 * np.sqrt(measure / np.pi) if dim == 2 else np.cbrt(6 * measure / np.pi)
-    surface = _surfaces(volume, bodies, count) * correction[bodies.phase]
-    points, of, cut = _faces(volume, bodies.label, count)
+    surface = _surfaces(image, bodies, count, faces_of(image) if faces is None else faces) * correction[bodies.phase]
+    points, of, cut = _faces(image, bodies.label, count)
     on_frame = _on_frame(bodies.label, count)
     extent = _extents(points, of, count)
     whole = np.where(on_frame | (voxels < SHAPED), np.nan, surface.sum(axis=1) + cut)
@@ -63,17 +61,17 @@ def body_shapes(volume: LabelVolume, bodies: Bodies, correction: Array) -> BodyS
     return BodyShapes(voxels, measure, diameter, center, extent, on_frame, surface, cut, sphericity, roughness)
 
 
-def _places(volume: LabelVolume, label: Indices, count: int) -> tuple[Numbers, Array]:
+def _places(image: LabelImage, label: Indices, count: int) -> tuple[Numbers, Array]:
     """Voxels of each body, and its centroid."""
-    sums = np.zeros((1 + volume.dim, count + 1))
+    sums = np.zeros((1 + image.dim, count + 1))
     for part in row_slices(label.shape):
         at = np.nonzero(label[part])
         here = label[part][at]
         sums[0] += np.bincount(here, minlength=count + 1)
-        for axis in range(volume.dim):
+        for axis in range(image.dim):
             sums[1 + axis] += np.bincount(here, at[axis] + (part.start if axis == 0 else 0), count + 1)
     voxels = sums[0, 1:]
-    center = (sums[:0:-1, 1:] / np.maximum(voxels, 1) + 0.5).T * np.array(volume.voxel_size[::-1])
+    center = (sums[:0:-1, 1:] / np.maximum(voxels, 1) + 0.5).T * np.array(image.voxel_size[::-1])
     return voxels.astype(np.int64), center
 
 
@@ -85,20 +83,21 @@ def _on_frame(label: Indices, count: int) -> Flags:
     return found[1:]
 
 
-def _surfaces(volume: LabelVolume, bodies: Bodies, count: int) -> Array:
+def _surfaces(image: LabelImage, bodies: Bodies, count: int, faces: WholeFaces) -> Array:
     """Area of each body's surface towards each phase, (n, phases), before it is corrected."""
-    phases, unit = len(volume.names), exact_unit(volume)
+    phases = len(image.names)
     found = np.zeros((count + 1) * phases)
-    for slab in slabs(volume, MPI.COMM_SELF, face_halo(volume)):
-        label = bodies.label[slice(*slab.window[0])].ravel()
-        for faces in slab_faces(volume, slab):
-            area = np.rint(faces.area / unit)
-            for mine, beyond in ((faces.here, faces.phase[1]), (faces.there, faces.phase[0])):
-                found += np.bincount(label[mine].astype(np.int64) * phases + beyond, area, len(found))
-    return found.reshape(-1, phases)[1:] * unit
+    phase, label = image.phase.ravel(), bodies.label.ravel()
+    for here, there, area in faces.in_turn():
+        for mine, beyond in ((here, there), (there, here)):
+            body = label[mine]
+            inside = body > 0
+            key = body[inside].astype(np.int64) * phases + phase[beyond][inside]
+            found += np.bincount(key, area[inside], len(found))
+    return found.reshape(-1, phases)[1:] * faces.unit
 
 
-def _faces(volume: LabelVolume, label: Indices, count: int) -> tuple[Array, Indices, Array]:
+def _faces(image: LabelImage, label: Indices, count: int) -> tuple[Array, Indices, Array]:
     """Points of bodies' surfaces, the bodies that they are of, and areas of cuts.
 
     A quarter of a voxel under the middles of voxel faces: these stick out of curved surfaces, and voxel centres lie
@@ -107,17 +106,18 @@ def _faces(volume: LabelVolume, label: Indices, count: int) -> tuple[Array, Indi
     Returns:
         (m, dim) in m, x, y[, z]; (m,), sorted; (n,).
     """
-    size, areas = np.array(volume.voxel_size), face_areas(volume)
-    points: list[Array] = [np.empty((0, volume.dim))]
+    size = np.array(image.voxel_size)
+    areas = image.voxel_measure / size
+    points: list[Array] = [np.empty((0, image.dim))]
     of: list[Indices] = [np.empty(0, np.int32)]
     cut = np.zeros(count + 1)
-    for axis in range(volume.dim):
-        wide = [(1, 1) if a == axis else (0, 0) for a in range(volume.dim)]
+    for axis in range(image.dim):
+        wide = [(1, 1) if a == axis else (0, 0) for a in range(image.dim)]
         padded = np.moveaxis(np.pad(label, wide), axis, 0)
         low, high = padded[:-1], padded[1:]
         at = np.nonzero(low != high)
-        place = np.empty((len(at[0]), volume.dim))
-        rest = [a for a in range(volume.dim) if a != axis]
+        place = np.empty((len(at[0]), image.dim))
+        rest = [a for a in range(image.dim) if a != axis]
         place[:, axis] = at[0] * size[axis]
         for a, index in zip(rest, at[1:], strict=True):
             place[:, a] = (index + 0.5) * size[a]
@@ -129,7 +129,7 @@ def _faces(volume: LabelVolume, label: Indices, count: int) -> tuple[Array, Indi
             of.append(mine[mine > 0] - 1)
         both = (one > 0) & (other > 0)
         for mine in (one, other):
-            cut += np.bincount(mine[both], minlength=count + 1) * areas[axis] / SMOOTHED[volume.dim]
+            cut += np.bincount(mine[both], minlength=count + 1) * areas[axis] / SMOOTHED[image.dim]
     body = np.concatenate(of)
     order = np.argsort(body, kind="stable")
     return np.concatenate(points)[order], body[order], cut[1:]

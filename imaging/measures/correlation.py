@@ -71,7 +71,8 @@ def _pairs(here: Flags, ahead: Flags, reach: Numbers) -> Numbers:
     """Pairs of voxels of a phase, from a slab's own to those a step away, for each step."""
     if not here.size:
         return np.zeros((reach[0] + 1, *(2 * reach[1:] + 1)), np.int64)
-    shape = [len(here) + 2 * int(reach[0]), *(n + int(r) for n, r in zip(here.shape[1:], reach[1:], strict=True))]
+    # Steps along the first axis lead ahead only: nothing comes round to what is asked for.
+    shape = [len(here) + int(reach[0]), *(n + int(r) for n, r in zip(here.shape[1:], reach[1:], strict=True))]
     shape = [fft.next_fast_len(n, real=True) for n in shape]
     first, second = (fft.rfftn(part.astype(np.float64), shape) for part in (here, ahead))
     found = fft.irfftn(np.conj(first) * second, shape)

@@ -6,12 +6,8 @@ from dataclasses import dataclass
 import edt
 import numpy as np
 
-from mpi4py import MPI
-
-from microlith.imaging.image.load import volume_of
-from microlith.imaging.image.passes import slabs
 from microlith.imaging.image.volume import LabelImage
-from microlith.imaging.measures.surface_faces import face_halo, slab_faces
+from microlith.imaging.measures.whole_faces import WholeFaces, faces_of
 from microlith.imaging.typing import Array, Singles
 
 
@@ -23,13 +19,24 @@ class SurfaceDistances:
     area: Array  # (n,) m^2 (m in 2D) of the smooth surface that it stands for
 
 
-def distance_to(image: LabelImage, phases: Sequence[int]) -> Singles:
-    """Distance of each voxel's centre to the nearest centre of a voxel of some phases, m; 0 within these."""
-    outside = np.ascontiguousarray(~np.isin(image.phase, list(phases)))
-    return np.asarray(edt.edt(outside, anisotropy=image.voxel_size, black_border=False), np.float32)
+def distance_to(image: LabelImage, phases: Sequence[int], threads: int = 1) -> Singles:
+    """Distance of each voxel's centre to the nearest centre of a voxel of some phases, m; 0 within these.
+
+    Args:
+        image: The whole image.
+        phases: That are sought.
+        threads: At work.
+    """
+    sought = np.zeros(256, bool)
+    sought[list(phases)] = True
+    outside = (~sought)[image.phase]
+    found = edt.edt(outside, anisotropy=image.voxel_size, black_border=False, parallel=threads)
+    return np.asarray(found, np.float32)
 
 
-def surface_distances(image: LabelImage, of: Sequence[int], distance: Singles) -> SurfaceDistances:
+def surface_distances(
+    image: LabelImage, of: Sequence[int], distance: Singles, faces: WholeFaces | None = None
+) -> SurfaceDistances:
     """Distances of the surface of some phases, from all other phases, to what `distance` leads to.
 
     The surface lies between voxels, so its distance is the mean of those of both voxels, less half of a voxel's mean
@@ -39,17 +46,17 @@ def surface_distances(image: LabelImage, of: Sequence[int], distance: Singles) -
         image: The whole image.
         of: Phases whose surface it is.
         distance: ([z,] y, x) m, as `distance_to` gives.
+        faces: Of the image; None: they are found here.
     """
-    volume = volume_of(image, MPI.COMM_SELF)
+    faces = faces_of(image) if faces is None else faces
     mine = np.isin(np.arange(len(image.names)), list(of))
     half = 0.5 * float(np.mean(image.voxel_size))
+    phase, values = image.phase.ravel(), distance.ravel()
     found: list[Array] = [np.empty(0)]
     areas: list[Array] = [np.empty(0)]
-    for slab in slabs(volume, MPI.COMM_SELF, face_halo(volume)):
-        part = distance[slice(*slab.window[0])].ravel()
-        for faces in slab_faces(volume, slab):
-            edge = mine[faces.phase[0]] != mine[faces.phase[1]]
-            between = 0.5 * (part[faces.here[edge]].astype(np.float64) + part[faces.there[edge]])
-            found.append(np.maximum(between - half, 0.0))
-            areas.append(np.maximum(faces.area[edge], 0.0))
+    for here, there, area in faces.in_turn():
+        edge = mine[phase[here]] != mine[phase[there]]
+        between = 0.5 * (values[here[edge]].astype(np.float64) + values[there[edge]])
+        found.append(np.maximum(between - half, 0.0))
+        areas.append(np.maximum(area[edge], 0.0) * faces.unit)
     return SurfaceDistances(np.concatenate(found), np.concatenate(areas))

@@ -1,15 +1,19 @@
 """Local thickness: the largest ball within a phase that covers a place."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import edt
 import numpy as np
+from numpy.typing import NDArray
 
 from microlith.imaging.axes import neighbours
 from microlith.imaging.image.volume import LabelImage
+from microlith.imaging.parallel.large_arrays import row_slices
 from microlith.imaging.typing import Array, Phases, Singles
 
-SMALL, LARGE = 12, 12  # radii by half voxels, and larger ones
+SMALL = 6  # voxels, up to which radii are evenly spaced
+FINE, COARSE = 2, 1  # radii per voxel; the coarse ones give means to about a tenth of a voxel
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,10 +22,10 @@ class Thickness:
 
     diameter: Array  # (k,) m, increasing
     covered: Array  # (phases, k) share of the phase in balls of that diameter within it
-    field: Singles  # ([z,] y, x) m, the largest of the diameters whose ball covers a voxel
+    level: Phases  # ([z,] y, x) number of the largest of the diameters whose ball covers a voxel
 
 
-def local_thickness(image: LabelImage) -> Thickness:
+def local_thickness(image: LabelImage, threads: int = 1, fineness: int = FINE) -> Thickness:
     """Cover each phase with balls within it, of diameter after diameter (Hildebrand and Rueegsegger 1997).
 
     The places of balls of a radius are those as far from the surface; a second distance tells what they cover. One pass
@@ -31,26 +35,33 @@ def local_thickness(image: LabelImage) -> Thickness:
 
     Args:
         image: The whole image.
+        threads: At work.
+        fineness: Radii per voxel up to six voxels, and six times as many of larger balls.
     """
     size = np.array(image.voxel_size)
     half = 0.5 * float(size.mean())
-    labels = image.phase.astype(np.uint16) + 1
-    depth = np.asarray(edt.edt(labels, anisotropy=image.voxel_size), np.float32) - half / 2
-    largest = float(depth[np.isfinite(depth)].max(initial=half))
-    counts = np.bincount(image.phase.ravel(), minlength=len(image.names)).astype(np.float64)
-    radii = _radii(largest, half)
+    depth = _distance(image.phase.astype(np.uint16) + np.uint16(1), image, threads)
+    depth -= np.float32(half / 2)
+    largest = float(np.max(depth, where=np.isfinite(depth), initial=half))
+    radii = _radii(largest, half, fineness)
     level = np.zeros(image.phase.shape, np.uint8)
     for number, radius in enumerate(radii[1:], 1):
         inside = depth < radius * (1 - 1e-6)
         # Places of balls have distance 0; what is nearer to one than its depth is covered, and of its phase.
-        near = edt.edt(inside, anisotropy=image.voxel_size) < (radius + half / 2) * (1 - 1e-6)
-        level[near] = number
+        near = _distance(inside, image, threads)
+        level[near < (radius + half / 2) * (1 - 1e-6)] = number
+        del near  # before the next one is made
     level = _one_voxel_on(level, image.phase)
-    table = np.bincount(
-        image.phase.ravel().astype(np.int64) * len(radii) + level.ravel(), minlength=len(counts) * len(radii)
-    ).reshape(len(counts), -1)
-    covered = table[:, ::-1].cumsum(axis=1)[:, ::-1] / np.maximum(counts, 1)[:, None]
-    return Thickness(2 * radii, covered, (2 * radii).astype(np.float32)[level])
+    table = np.zeros((len(image.names), len(radii)), np.int64)
+    for part in row_slices(level.shape):
+        key = image.phase[part].ravel().astype(np.int64) * len(radii) + level[part].ravel()
+        table += np.bincount(key, minlength=table.size).reshape(table.shape)
+    covered = table[:, ::-1].cumsum(axis=1)[:, ::-1] / np.maximum(table.sum(axis=1), 1)[:, None]
+    return Thickness(2 * radii, covered, level)
+
+
+def _distance(labels: NDArray[Any], image: LabelImage, threads: int) -> Singles:
+    return np.asarray(edt.edt(labels, anisotropy=image.voxel_size, parallel=threads), np.float32)
 
 
 def _one_voxel_on(level: Phases, phase: Phases) -> Phases:
@@ -64,12 +75,14 @@ def _one_voxel_on(level: Phases, phase: Phases) -> Phases:
     return out
 
 
-def _radii(largest: float, half: float) -> Array:
-    """Radii from half a voxel on, by half voxels first and by a constant factor then."""
-    small = half * np.arange(1, SMALL + 1)
+def _radii(largest: float, half: float, fineness: int) -> Array:
+    """Radii from half a voxel on, by even steps up to `SMALL` voxels and by a constant factor then."""
+    step = 2 * half / fineness
+    small = half + step * np.arange(fineness * SMALL - fineness // 2 + 1)
+    small = small[small <= 2 * half * SMALL * (1 + 1e-9)]
     if largest <= small[-1]:
         return np.asarray(small[small <= max(largest, half)])
-    return np.concatenate([small, np.geomspace(small[-1], largest * 0.999, LARGE + 1)[1:]])
+    return np.concatenate([small, np.geomspace(small[-1], largest * 0.999, fineness * SMALL + 1)[1:]])
 
 
 def mean_and_deviation(diameter: Array, covered: Array) -> tuple[float, float]:

@@ -20,7 +20,7 @@ def shapes_of(phase, voxel=1.0, split=None, phases=(1,)):
     bodies = connected_bodies(image, phases)
     if split:
         bodies = split_bodies(image, bodies, split)
-    return body_shapes(volume, bodies, surfaces(volume, MPI.COMM_SELF).correction)
+    return body_shapes(image, bodies, surfaces(volume, MPI.COMM_SELF).correction)
 
 
 @pytest.mark.parametrize(("voxel", "radius"), [((1, 1, 1), 8), ((2, 1, 1), 16), ((1, 1), 10)])

@@ -6,6 +6,7 @@ from pathlib import Path
 from mpi4py import MPI
 
 from microlith.imaging.parallel.collective import on_first_rank, on_root
+from microlith.imaging.parallel.machine import return_memory
 from microlith.workflow.analysis.analysis import Analysis
 from microlith.workflow.analysis.report import print_numbers
 from microlith.workflow.analysis.representativeness import REPRESENTATIVENESS, with_errors
@@ -15,6 +16,7 @@ from microlith.workflow.console.terminal import Stages
 from microlith.workflow.measurements.findings import Finding
 from microlith.workflow.measurements.subject import subject_of
 from microlith.workflow.measurements.table import DIFFUSIVITY, MEASUREMENTS
+from microlith.workflow.measurements.whole_image import ALONE, at_once, refuse_too_large
 from microlith.workflow.prepare.meshed import file_named, read_image
 from microlith.workflow.results.folder import result_folder
 from microlith.workflow.run.provenance import Provenance
@@ -59,21 +61,29 @@ def analyzed(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Analysis:
     """
     stages = Stages()
     findings: dict[str, Finding] = {}
+    together: dict[str, Finding] | None = None
     provenance = Provenance.begin(comm)
     with file_named(case):
         with stages.stage("image", "reading the image"):
             volume = read_image(case, comm, check=False).volume
         provenance = provenance.of_image(volume, comm)
         subject = subject_of(case, volume, comm)
-        subject.load()
         asked = case.analysis.measure or (*MEASUREMENTS, REPRESENTATIVENESS)
         asked = tuple(name for name in asked if name != DIFFUSIVITY) + (DIFFUSIVITY,) * bool(case.analysis.deff)
+        refuse_too_large(case, subject, asked)
+        return_memory()
+        subject.load()
         for name in asked:
             if name == REPRESENTATIVENESS:
                 continue
-            measure, doing = MEASUREMENTS[name]
-            with stages.stage(name, doing):
-                findings[name] = measure(subject)
+            if name in ALONE and together is None:
+                together = at_once(subject, asked, stages)
+            if together and name in together:
+                findings[name] = together[name]
+            else:
+                measure, doing = MEASUREMENTS[name]
+                with stages.stage(name, doing):
+                    findings[name] = measure(subject)
             for note in findings[name].notes if comm.rank == 0 else ():
                 log.warning("%s", note)
         if REPRESENTATIVENESS in asked:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from microlith.imaging.typing import Array, Phases
+from microlith.imaging.typing import Array, Phases, Singles
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Field:
 
     name: str  # of the file without its ending
     text: str
-    values: Array  # ([z,] y, x) NaN where there is none
+    values: Array | Singles  # ([z,] y, x) NaN where there is none
     unit: str
 
 

@@ -4,11 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpi4py import MPI
-
 from microlith.imaging.axes import AXES, face_axis
 from microlith.imaging.image.labels import read_region_labels
-from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.bodies import Bodies, connected_bodies, labelled_bodies, split_bodies
 from microlith.imaging.measures.body_shapes import BodyShapes, body_shapes
@@ -40,6 +37,7 @@ def measure_particles(subject: Subject) -> Finding:
         return Finding(notes=("particles: no phase counts as particles; name some in [analysis] particles",))
     found, notes = Finding(), []
     correction = subject.surfaces().correction
+    subject.find_faces()
     for phase in subject.particles:
         root = on_root(subject.comm, _bodies_on_root, subject, phase, correction)
         shapes, meets, told = subject.comm.bcast(None if root is None else root[1:])
@@ -66,7 +64,7 @@ def _bodies_on_root(
         bodies = connected_bodies(image, [phase])
         if options.split:
             bodies = split_bodies(image, bodies, options.split)
-    shapes = body_shapes(volume_of(image, MPI.COMM_SELF), bodies, correction)
+    shapes = body_shapes(image, bodies, correction, subject.faces())
     meets, notes = {}, []
     for other, face in subject.reach.items():
         if other == phase:

@@ -5,7 +5,8 @@ import numpy as np
 from microlith.imaging.measures.chords import chords
 from microlith.imaging.measures.connectivity import connectivity
 from microlith.imaging.measures.correlation import correlation
-from microlith.imaging.measures.thickness import local_thickness, mean_and_deviation
+from microlith.imaging.measures.thickness import COARSE, FINE, local_thickness, mean_and_deviation
+from microlith.imaging.parallel.machine import threads
 from microlith.imaging.typing import Array
 from microlith.workflow.measurements.findings import Chart, Column, Finding, Line, Number, Panel, Table
 from microlith.workflow.measurements.sections import section_map
@@ -94,12 +95,13 @@ def _length(distance: Array, probability: Array, share: float) -> float:
 
 def measure_thickness(subject: Subject) -> Finding:
     """Local thickness of all phases; collective, on the first rank, which holds the whole image."""
-    return subject.from_root(_thickness)
+    return subject.from_root(thickness_alone)
 
 
-def _thickness(subject: Subject) -> Finding:
+def thickness_alone(subject: Subject) -> Finding:
+    """The same, on one rank."""
     image = subject.image()
-    found = local_thickness(image)
+    found = local_thickness(image, threads(), COARSE if subject.numbers_only else FINE)
     numbers, columns = [], [Column("diameter", found.diameter, "m")]
     ball = "disk" if image.dim == 2 else "ball"
     for phase, name in enumerate(image.names):
@@ -115,6 +117,6 @@ def _thickness(subject: Subject) -> Finding:
     lines = tuple(Line("thickness", "diameter", name, name) for name in image.names)
     chart = Chart("thickness", (Panel(f"diameter of {ball}s", "share that is as thick", lines),))
     shown = section_map(
-        image, "thickness-map", "local thickness", lambda part: found.field[part].astype(np.float64), "local thickness"
+        image, "thickness-map", "local thickness", lambda part: found.diameter[found.level[part]], "local thickness"
     )
     return Finding(numbers, [table], [chart], [shown])

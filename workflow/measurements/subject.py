@@ -13,6 +13,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.measures.surfaces import Surfaces, surfaces
+from microlith.imaging.measures.whole_faces import WholeFaces, faces_on_root
 from microlith.imaging.microstructure.adjacency import adjacency
 from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.collective import on_root
@@ -56,17 +57,42 @@ class Subject:
         found: Surfaces = self._known["surfaces"]
         return found
 
+    def find_faces(self) -> None:
+        """Get the faces between phases of the whole image to the first rank; collective."""
+        if "faces" not in self._known:
+            self._known["faces"] = faces_on_root(self.volume, self.comm)
+
+    def faces(self) -> WholeFaces:
+        """The faces between phases, on the first rank and after `find_faces`."""
+        found: WholeFaces = self._known["faces"]
+        return found
+
     def load(self) -> None:
         """Get the whole image to the first rank; collective."""
         if "image" not in self._known:
             self._known["image"] = whole_on_root(self.volume, self.comm)
 
+    def lend(self, rank: int) -> None:
+        """Get the whole image to another rank, until it is forgotten there; collective."""
+        volume = self.volume
+        window = volume.whole_window if self.comm.rank == rank else volume.empty_window
+        phase = volume.read(window).phase
+        if self.comm.rank == rank:
+            self._known["image"] = LabelImage(phase, volume.names, volume.voxel_size, volume.stored_shape)
+
+    def forget(self, what: str) -> None:
+        """Free the "image" or the "faces" on this rank."""
+        self._known.pop(what, None)
+
     def from_root(self, measure: "Callable[[Subject], Finding]") -> Finding:
         """What the first rank measures in the whole image; collective. Maps and fields stay there."""
-        found = on_root(self.comm, measure, self)
-        shared = None if found is None else dataclasses.replace(found, maps=(), fields=())
-        told = self.comm.bcast(shared)
-        return told if found is None else found
+        return self.shared(on_root(self.comm, measure, self))
+
+    def shared(self, found: Finding | None, rank: int = 0) -> Finding:
+        """What a rank has found, on all ranks; collective. Maps and fields are on the first one only."""
+        shared = dataclasses.replace(found, maps=(), fields=()) if found and rank == 0 else found
+        told: Finding = self.comm.bcast(shared, root=rank)
+        return found if found and rank == 0 else told
 
     def image(self) -> LabelImage:
         """The whole image, on the first rank and after `load`."""

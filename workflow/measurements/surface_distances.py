@@ -6,6 +6,7 @@ import numpy as np
 
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.distances import SurfaceDistances, distance_to, surface_distances
+from microlith.imaging.parallel.machine import threads
 from microlith.imaging.typing import Array, Singles
 from microlith.workflow.measurements.distributions import weighted_quantile
 from microlith.workflow.measurements.findings import Chart, Column, Finding, Line, Map, Number, Panel, Table
@@ -18,13 +19,18 @@ CLASSES = 60  # at most, of the distribution
 
 def measure_distances(subject: Subject) -> Finding:
     """Distances from pores' surface to the nearest particle and back; collective, on the first rank."""
+    if subject.pores and subject.particles:
+        subject.find_faces()
+    found = subject.from_root(distances_alone)
+    subject.forget("faces")  # no other measurement comes that needs them
+    return found
+
+
+def distances_alone(subject: Subject) -> Finding:
+    """The same, on one rank that has the faces."""
     if not (subject.pores and subject.particles):
         what = "pores" if not subject.pores else "particles"
         return Finding(notes=(f"distances: no phase counts as {what}; name some in [analysis] {what}",))
-    return subject.from_root(_measured)
-
-
-def _measured(subject: Subject) -> Finding:
     image = subject.image()
     pores, particles = subject.names(subject.pores), subject.names(subject.particles)
     numbers: list[Number] = []
@@ -33,10 +39,11 @@ def _measured(subject: Subject) -> Finding:
         (subject.pores, subject.particles, f"{pores}>{particles}", False),
         (subject.particles, subject.pores, f"{particles}>{pores}", True),
     ):
-        if not (np.isin(image.phase, of).any() and np.isin(image.phase, to).any()):
+        counts = subject.volume.counts
+        if not (any(counts[phase] for phase in of) and any(counts[phase] for phase in to)):
             return Finding()  # of a part of the image without one of both
-        distance = distance_to(image, to)
-        found = surface_distances(image, of, distance)
+        distance = distance_to(image, to, threads())
+        found = surface_distances(image, of, distance, subject.faces())
         if not found.area.sum() > 0:
             return Finding(numbers)
         numbers += _numbers(key, found, 0.5 * max(image.voxel_size))

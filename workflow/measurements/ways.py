@@ -13,12 +13,13 @@ from microlith.workflow.measurements.subject import Subject
 
 def measure_ways(subject: Subject) -> Finding:
     """Geodesic tortuosity and connections of the pores; collective, on the first rank, which holds the whole image."""
+    return subject.from_root(ways_alone)
+
+
+def ways_alone(subject: Subject) -> Finding:
+    """The same, on one rank."""
     if not subject.pores:
         return Finding(notes=("tortuosity: no phase counts as pores; name some in [analysis] pores",))
-    return subject.from_root(_measured)
-
-
-def _measured(subject: Subject) -> Finding:
     image, face = subject.image(), subject.face
     name = subject.names(subject.pores)
     axis, upper = face_axis(face, image.dim)
@@ -35,12 +36,13 @@ def _measured(subject: Subject) -> Finding:
         return Finding(notes=(f"tortuosity: no voxel of {name} lies at {face}; name another face in [analysis] face",))
     rows = tuple(range(1, image.dim))
     of_layer = inside.sum(axis=rows), reached.sum(axis=rows)
-    ratio = np.where(reached, from_face, 0.0) / depth.reshape(-1, *(1,) * len(rows)).astype(np.float32)
     area = image.voxel_measure / edge
     frame = area * np.prod(from_face.shape[1:])
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = ratio.sum(axis=rows, dtype=np.float64) / of_layer[1]
-        square = (ratio.astype(np.float64) ** 2).sum(axis=rows) / of_layer[1]
+        sums = np.array(
+            [_sums(layer[there], place) for layer, there, place in zip(from_face, reached, depth, strict=True)]
+        )
+        mean, square = (sums / of_layer[1][:, None]).T
         lost = 1.0 - of_layer[1] / of_layer[0]
     connections = np.array(openings(reached), float)
     numbers = _numbers(subject, name, mean, of_layer[0], of_layer[1], connections, frame)
@@ -64,21 +66,32 @@ def _measured(subject: Subject) -> Finding:
         Panel("depth", "connections", (Line("ways", "depth", "connections", "connections"),), log_y=True),
     )
     tau = _ratio(image, length, axis, upper)
-    shown = np.where(np.isfinite(tau), tau, np.nan)
     one = section_map(
-        image, "tortuosity-map", f"ways from {face}", lambda part: shown[part], "geodesic tortuosity", "1"
+        image,
+        "tortuosity-map",
+        f"ways from {face}",
+        lambda part: np.where(np.isfinite(tau[part]), tau[part], np.nan),
+        "geodesic tortuosity",
+        "1",
     )
     field = Field("tortuosity", "length of the shortest way from the face over the depth; infinite: no way", tau, "1")
     return Finding(numbers, [table], [Chart("tortuosity", panels)], [one], fields=[field])
 
 
-def _ratio(image: LabelImage, length: Singles, axis: int, upper: bool) -> Array:
-    """Length of way over depth, of each voxel."""
+def _sums(length: Singles, depth: float) -> tuple[float, float]:
+    """Sum and sum of squares of the tortuosities of the voxels of a layer."""
+    ratio = length.astype(np.float64) / depth
+    return float(ratio.sum()), float(ratio @ ratio)
+
+
+def _ratio(image: LabelImage, length: Singles, axis: int, upper: bool) -> Singles:
+    """Length of way over depth, of each voxel; in the place of the lengths."""
     n = image.shape[axis]
     depth = (np.arange(n, dtype=np.float32) + np.float32(0.5)) * np.float32(image.voxel_size[axis])
     shape = [1] * image.dim
     shape[axis] = n
-    return np.asarray(length / (depth[::-1] if upper else depth).reshape(shape))
+    length /= (depth[::-1] if upper else depth).reshape(shape)
+    return length
 
 
 def _numbers(

@@ -1,0 +1,74 @@
+"""Measurements that need the whole image on one rank: two ranks share them, and what does not fit is refused."""
+
+import numpy as np
+import pytest
+from measured import volume_from
+
+from mpi4py import MPI
+
+import microlith as ml
+from microlith.imaging.image.passes import slabs
+from microlith.imaging.measures.surface_faces import face_halo, slab_faces
+from microlith.imaging.measures.whole_faces import faces_on_root
+from microlith.workflow.measurements import whole_image
+
+PHASES = {
+    "pore": {"label": 0, "role": "source", "concentration": "1 mol/L"},
+    "grain": {"label": 1, "role": "barrier"},
+    "binder": {"label": 2, "role": "transport", "diffusivity": "1e-14 m^2/s"},
+}
+
+
+def spots(n=20):
+    noise = np.random.default_rng(3).integers(0, 3, (n // 4 + 1,) * 3)
+    return np.kron(noise, np.ones((4, 4, 4), int))[:n, :n, :n]
+
+
+def case(**analysis):
+    measure = ["particles", "thickness", "distances", "tortuosity"]
+    tables = {"image": {"voxel_size": "50 nm"}, "phases": PHASES, "analysis": {"measure": measure, **analysis}}
+    return ml.case(tables, image=spots())
+
+
+@pytest.mark.mpi
+def test_ranks_that_share_the_work_find_what_one_finds():
+    found = ml.analyze(case())
+    alone = ml.analyze(case(), comm=MPI.COMM_SELF)
+    assert list(found.numbers) == list(alone.numbers)
+    values = [[number.value for number in of.numbers.values()] for of in (found, alone)]
+    np.testing.assert_array_equal(*values)
+    assert list(found.findings) == list(alone.findings)
+    if MPI.COMM_WORLD.size > 1:
+        assert "thickness+distances+tortuosity" in found.seconds  # at the same time
+    if MPI.COMM_WORLD.rank == 0:
+        for name, one in found.findings.items():
+            assert [of.name for of in one.maps] == [of.name for of in alone.findings[name].maps]
+            assert len(one.fields) == len(alone.findings[name].fields)
+
+
+@pytest.mark.mpi
+def test_faces_of_all_ranks_are_those_of_one():
+    phase = spots().astype(np.uint8)
+    found = faces_on_root(volume_from(phase), MPI.COMM_WORLD)
+    if MPI.COMM_WORLD.rank:
+        assert found is None
+        return
+    volume = volume_from(phase, comm=MPI.COMM_SELF)
+    (slab,) = slabs(volume, MPI.COMM_SELF, face_halo(volume))
+    expected = dict(enumerate(slab_faces(volume, slab)))
+    for axis, stride in enumerate(found.strides):
+        place = np.concatenate([part[axis][0] for part in found.parts])
+        area = np.concatenate([part[axis][1] for part in found.parts]) * found.unit
+        np.testing.assert_array_equal(place, expected[axis].here)
+        np.testing.assert_allclose(area, expected[axis].area, atol=found.unit)
+        assert (phase.ravel()[place] != phase.ravel()[place + stride]).all()
+
+
+@pytest.mark.mpi
+def test_an_image_that_does_not_fit_is_refused_with_what_would(monkeypatch):
+    monkeypatch.setattr(whole_image, "available_memory", lambda: 30.0 * 20**3)
+    with pytest.raises(
+        ml.InputError, match=r"tortuosity in 8e\+03 voxels .*coarsen = 2 would fit.*leave tortuosity out"
+    ):
+        ml.analyze(case())
+    ml.analyze(case(measure=["particles", "distances"]))

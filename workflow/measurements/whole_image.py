@@ -1,0 +1,86 @@
+"""Measurements that need the whole image on one rank: whether they fit into memory, and two of them at once."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.collective import on_root, together
+from microlith.imaging.parallel.large_arrays import available_memory
+from microlith.workflow.case.case import Case
+from microlith.workflow.console.terminal import Stages
+from microlith.workflow.measurements.findings import Finding
+from microlith.workflow.measurements.structure import thickness_alone
+from microlith.workflow.measurements.subject import Subject
+from microlith.workflow.measurements.surface_distances import distances_alone
+from microlith.workflow.measurements.ways import ways_alone
+
+# Bytes a voxel at the most, the image itself included, on the rank that does it; measured, see benchmarks/analysis.py
+BYTES = {"particles": 25, "thickness": 14, "distances": 16, "tortuosity": 42}
+KEPT = 5  # from the first on: image and faces
+LARGEST = 1 << 30  # voxels that go from rank to rank in one piece
+ALONE: dict[str, Callable[[Subject], Finding]] = {
+    "thickness": thickness_alone,
+    "distances": distances_alone,
+    "tortuosity": ways_alone,
+}
+SECOND = "thickness"  # what the second rank does meanwhile
+
+
+def refuse_too_large(case: Case, subject: Subject, asked: Sequence[str]) -> None:
+    """Refuse an image in which a measurement that needs all of it on one rank would not fit into memory; collective.
+
+    Raises:
+        InputError: As said, with what would fit.
+    """
+    voxels = math.prod(subject.volume.shape)
+
+    def check() -> None:
+        memory = available_memory()
+        over = [name for name in BYTES if name in asked and BYTES[name] * voxels > memory]
+        if not over:
+            return
+        most = max(BYTES[name] for name in over)
+        edge = math.ceil((most * voxels / memory) ** (1 / subject.volume.dim) * case.image.coarsen)
+        left = [name for name in asked if name not in over]
+        without = f", or leave {' and '.join(over)} out of [analysis] measure" if left else ""
+        raise InputError(
+            f"{case.path}: {over[-1]} in {voxels:.3g} voxels needs about {most * voxels / 1e9:.3g} GB on one rank, and "
+            f"{memory / 1e9:.3g} GB are free; crop the image, coarsen it ([image] coarsen = {edge} would fit){without}"
+        )
+
+    on_root(subject.comm, check)
+
+
+def at_once(subject: Subject, asked: Sequence[str], stages: Stages) -> dict[str, Finding]:
+    """What two ranks find at the same time in the whole image; collective.
+
+    Nothing where there is one rank only, nothing for a second one to do, or no memory for both.
+
+    Args:
+        subject: The image.
+        asked: Names of measurements.
+        stages: Takes the times.
+
+    Returns:
+        Name of a measurement -> what it gave.
+    """
+    comm, voxels = subject.comm, math.prod(subject.volume.shape)
+    names = [name for name in asked if name in ALONE]
+    others = [BYTES[name] for name in names if name != SECOND]
+    if comm.size == 1 or SECOND not in names or not others or voxels > LARGEST:
+        return {}
+    if not comm.bcast(available_memory() > (max(others) + BYTES[SECOND] + KEPT) * voxels):
+        return {}
+    with stages.stage("+".join(names), "measuring local thickness, distances and ways on two ranks"):
+        subject.lend(1)
+        if "distances" in names and subject.pores and subject.particles:
+            subject.find_faces()
+
+        def mine() -> dict[str, Finding]:
+            return {name: ALONE[name](subject) for name in names if comm.rank == (name == SECOND)}
+
+        found = together(comm, mine)
+        subject.forget("faces")
+        if comm.rank:
+            subject.forget("image")
+        return {name: subject.shared(found.get(name), int(name == SECOND)) for name in names}
