@@ -1,5 +1,6 @@
 """What a terminal shows of a long command, and what stays on it."""
 
+import logging
 import os
 import pty
 import re
@@ -8,9 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_cases import MESH, write_case
+from made_cases import MESH, run_case, write_case
 
-from microlith.workflow.console.terminal import Stages, span
+from mpi4py import MPI
+
+from microlith.imaging.errors import InputError
+from microlith.workflow.console import log_lines
+from microlith.workflow.console.log_lines import EVERY, LogLines
+from microlith.workflow.console.terminal import Stages, log_to_stderr, span
 
 PRINTED = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|(\r)|(\n)|([^\x1b\r\n]+)")
 
@@ -108,3 +114,96 @@ def test_quiet_where_there_is_no_terminal(capsys):
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
     assert stages.timings["work"] >= 0
+
+
+def logged(*command: str, cwd: Path, every: str | None) -> list[str]:
+    """Lines on standard error of a command whose standard error is a file."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PMIX", "PMI_")) and k != EVERY}
+    environment |= {} if every is None else {EVERY: every}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stderr.splitlines()
+
+
+STAGES = """
+import logging, time
+from microlith.workflow.console.terminal import Stages, log_to_stderr
+log_to_stderr(logging.INFO)
+with Stages().stage("integration", "integrating") as tell:
+    for done in range(1, 9):
+        time.sleep(0.1)
+        tell(f"{done} solves", done / 10)
+logging.getLogger("microlith").setLevel(logging.ERROR)
+with Stages().stage("space", "silent"):
+    time.sleep(0.5)
+logging.getLogger("microlith").setLevel(logging.INFO)
+with Stages().stage("mesh", "meshing") as tell:
+    tell("cutting")
+    logging.getLogger("microlith").setLevel(logging.ERROR)  # a stage that does what is not to be told of
+    time.sleep(0.5)
+"""
+
+
+def test_a_log_gets_a_line_now_and_then_of_long_stages(tmp_path):
+    """With the share done and the time left where they are known, and as seldom as asked for; none of short stages."""
+    lines = logged(sys.executable, "-c", STAGES, cwd=tmp_path, every="0.3")
+    assert 1 <= sum(line.startswith("integrating: ") for line in lines) <= 3, lines
+    assert any(re.fullmatch(r"integrating: \d0 %, about \d s left \(\d solves\)", line) for line in lines), lines
+    assert any(re.fullmatch(r"meshing: \d s so far \(cutting\)", line) for line in lines), lines
+    assert not any(line.startswith("silent") for line in lines), lines
+    assert logged(sys.executable, "-c", STAGES, cwd=tmp_path, every=None) == []
+
+
+def test_the_time_left_follows_from_the_share_done(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(log_lines.time, "monotonic", lambda: clock[0])
+    lines = LogLines("integrating", 60.0)
+    clock[0] += 60
+    assert lines.line() == "integrating: 1:00 min so far"
+    lines.tell("1 solve", 0.0)
+    assert lines.line() == "integrating: 0 %, 1:00 min so far (1 solve)"
+    clock[0] += 90
+    lines.tell("9 solves", 0.45)
+    assert lines.line() == "integrating: 45 %, about 1:50 min left (9 solves)"
+    lines.tell("next part", 0.1)  # whose time has nothing to do with that of the part before
+    clock[0] += 10
+    lines.tell("next part", 0.3)
+    assert lines.line() == "integrating: 30 %, about 35 s left (next part)"
+    lines.tell("more solves than expected")
+    assert lines.line() == "integrating: 2:40 min so far (more solves than expected)"
+
+
+def stages_told(lines: list[str]) -> set[str]:
+    """What lines of a log say of how far it is."""
+    return {line.split(":")[0] for line in lines if re.search(r"^[a-z ]+: .*(so far|left)( \(.*\))?$", line)}
+
+
+def test_a_run_in_a_log_says_how_far_it_is(tmp_path, monkeypatch, capsys):
+    path = write_case(tmp_path, mesh=MESH.replace("60 nm", "80 nm") + "degree = 1\n")
+    monkeypatch.setenv(EVERY, "0.002")
+    logger = logging.getLogger("microlith")
+    handlers, level = logger.handlers[:], logger.level
+    log_to_stderr(logging.INFO)
+    try:
+        run_case(path, comm=MPI.COMM_SELF)
+    finally:
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+    lines = capsys.readouterr().err.splitlines()
+    assert {"meshing", "estimating the error in space", "writing results"} <= stages_told(lines), lines
+    assert any(re.match(r"integrating: \d+ %", line) for line in lines)
+    assert not any("\x1b" in line or "\r" in line for line in lines)
+
+
+@pytest.mark.parametrize(("rank", "lines"), [("0", True), ("1", False)])
+def test_of_several_ranks_the_first_says_how_far_it_is(tmp_path, rank, lines):
+    code = f"import os; os.environ['OMPI_COMM_WORLD_RANK'] = '{rank}'\n" + STAGES.partition('logging.getLogger("')[0]
+    told = logged(sys.executable, "-c", code, cwd=tmp_path, every="0.3")
+    assert stages_told(told) == ({"integrating"} if lines else set())
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan"])
+def test_an_interval_that_is_none_is_refused(monkeypatch, text):
+    monkeypatch.setenv(EVERY, text)
+    with pytest.raises(InputError, match=f"{EVERY} in the environment: expected seconds above 0"):
+        Stages()

@@ -1,16 +1,17 @@
 """What a user sees: the log on standard error, tables on standard output, and how far a long run is.
 
-A moving line on a terminal, a line per stage in a log.
+A moving line on a terminal, a line per minute of a long stage in a log.
 """
 
 import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from microlith.workflow.console.launch import launched_rank
+from microlith.workflow.console.log_lines import LogLines, interval, span as span
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,6 +70,7 @@ class Stages:
     """Names, times and shows the stages of a run; on every rank the same, seen from the first only."""
 
     def __init__(self) -> None:
+        self._every = interval()
         self.timings: dict[str, float] = {}  # stage -> s
         self.work: dict[str, float] = {}  # stage -> CPU seconds of this rank
 
@@ -81,10 +83,10 @@ class Stages:
             doing: What the user reads, e.g. "meshing".
 
         Yields:
-            A function that shows how far the stage is; quiet where there is no terminal.
+            A function that shows how far the stage is; where there is no terminal, in a line a minute.
         """
         start, work = time.perf_counter(), time.process_time()
-        with _shown(doing) as tell:
+        with _shown(doing, self._every) as tell:
             yield tell
         self.timings[name] = time.perf_counter() - start
         self.work[name] = time.process_time() - work
@@ -92,10 +94,17 @@ class Stages:
 
 
 @contextmanager
-def _shown(doing: str) -> Iterator[Tell]:
-    """A line that moves while the block is at work, with the time that it has taken and, where known, what is left."""
-    if not (sys.stderr.isatty() and log.isEnabledFor(logging.INFO)):
-        yield _quiet
+def _shown(doing: str, every: float) -> Iterator[Tell]:
+    """A line that moves while the block is at work, with the time that it has taken and, where known, what is left.
+
+    Where there is no terminal, lines in the log, `every` s; nothing where the log is silent, or of another rank than
+    the first.
+    """
+    if not sys.stderr.isatty() or not log.isEnabledFor(logging.INFO):
+        lines = LogLines(doing, every)
+        heard = log.isEnabledFor(logging.INFO) and not launched_rank()
+        with lines.writing() if heard else nullcontext():
+            yield lines.tell
         return
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
@@ -120,15 +129,3 @@ def _shown(doing: str) -> Iterator[Tell]:
                 progress.update(task, description=text, total=1.0, completed=done)
 
         yield tell
-
-
-def _quiet(detail: str, done: float | None = None) -> None:
-    """Says nothing."""
-
-
-def span(seconds: float) -> str:
-    """A time as a clock shows it: "12 s", "3:05 min", "1:02 h"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60}:{whole % 60:02d} min" if whole < 3600 else f"{whole // 3600}:{whole % 3600 // 60:02d} h"

@@ -25,6 +25,7 @@ from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.checkpoints.checkpoints import Checkpoints
 from microlith.workflow.console.terminal import Stages
+from microlith.workflow.estimate.progress import Progress
 from microlith.workflow.prepare.assemble import Prepared, assembled, log_report
 from microlith.workflow.prepare.meshed import Meshed, file_named, mesh_of
 from microlith.workflow.results.particle_curves import ParticleCurves, particle_curves
@@ -190,15 +191,16 @@ def _integrated(ready: Prepared, guard: Guard, spread: SpreadWatch, keeper: Keep
         guard.see(time, owned)
         spread.see(time, owned)
 
+    share = Progress(case.physics, case.time, ready.meshed.volume.dim)
     with stages.stage("integration", "integrating") as tell, file_named(case):
         transient = solve(
             problem,
             ready.means,
             case.time,
             case.solver,
-            lambda solves, error: tell(f"{solves} solves, error about {error:.0e}"),
+            lambda solves, error: tell(f"{solves} solves, error about {error:.0e}", share.of_solves(solves)),
             extra=None if ready.surfaces is None else ready.surfaces.rows,
-            reached=lambda steps, t: tell(f"{steps} steps, {t:.3g} of {case.time.end:.3g} s"),
+            reached=lambda steps, t: tell(f"{steps} steps, {t:.3g} of {case.time.end:.3g} s", share.at(t)),
             seen=seen,
             between=between,
             keeper=keeper,
