@@ -30,8 +30,8 @@ class WholeFaces:
 
     def in_turn(self) -> Iterator[tuple[Integers, Integers, Array]]:
         """Some faces at a time: places of voxels before and behind them in the flattened image, areas per unit."""
-        for part in self.parts:
-            for (place, area), stride in zip(part, self.strides, strict=True):
+        for axis, stride in enumerate(self.strides):  # so that their order does not depend on the slabs
+            for place, area in (part[axis] for part in self.parts):
                 for first in range(0, len(place), AT_ONCE):
                     here = place[first : first + AT_ONCE]
                     yield here, here + here.dtype.type(stride), area[first : first + AT_ONCE].astype(np.float64)
