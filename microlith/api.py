@@ -520,7 +520,12 @@ def report(folder: str | Path) -> str:
 
 
 def effective_diffusivity(
-    case: Case, phase: str | Sequence[str], axes: Sequence[str] = (), comm: "Intracomm | None" = None
+    case: Case,
+    phase: str | Sequence[str],
+    axes: Sequence[str] = (),
+    comm: "Intracomm | None" = None,
+    *,
+    half_voxel: bool = False,
 ) -> "EffectiveDiffusivity":
     """The effective diffusivity of one phase of a case or of several, between opposite faces of the image; collective.
 
@@ -530,6 +535,8 @@ def effective_diffusivity(
             together, with the interfaces of the case between them.
         axes: Any of "x", "y" and "z"; none means all that the image has.
         comm: The ranks that share the work; None: all.
+        half_voxel: Whether to find it also with the surface of the phases half a voxel farther in and out (`half_voxel`
+            of what it returns).
 
     Raises:
         InputError: The case, its image, the phase or an axis is at fault.
@@ -547,7 +554,8 @@ def effective_diffusivity(
 
     from microlith.workflow.studies import effective_diffusivity as studies
 
-    return studies.effective_diffusivity(case._as(False), phase, axes, MPI.COMM_WORLD if comm is None else comm)
+    ranks = MPI.COMM_WORLD if comm is None else comm
+    return studies.effective_diffusivity(case._as(False), phase, axes, ranks, half_voxel=half_voxel)
 
 
 def effective_diffusivity_tensor(

@@ -91,6 +91,24 @@ def test_figures_in_file_and_table(case, tmp_path, capsys):
         assert words in table
 
 
+def test_half_a_voxel_on_each_side(tmp_path, capsys):
+    """A channel of four voxels, between walls: it is three or five voxels wide then, exactly."""
+    image = np.full((12, 8), 2)
+    image[0] = 0
+    image[3:7] = 1
+    case, output = write_case(tmp_path, image), tmp_path / "deff.json"
+    options = ["deff", str(case), "--phase", "sei", "--half-voxel"]
+    assert cli.main([*options, "-o", str(output)]) == 0
+    axes = json.loads(output.read_text())["axes"]
+    ends = [f"relative_effective_diffusivity_half_a_voxel_{way}" for way in ("smaller", "larger")]
+    assert axes["x"]["relative_effective_diffusivity"] == pytest.approx(4 / 12, rel=1e-8)
+    assert [axes["x"][end] for end in ends] == pytest.approx([3 / 12, 5 / 12], rel=1e-8)
+    assert [axes["y"][end] for end in ends] == [0.0, 0.0]
+    assert "half a voxel smaller" in capsys.readouterr().out
+    assert cli.main([*options, "--periodic"]) == 2
+    assert "--half-voxel and --periodic" in capsys.readouterr().err
+
+
 def test_without_a_model_the_phase_has_the_bulk_value(tmp_path, capsys):
     phases = PHASES.replace('porosity = 0.25\neffective = "bruggeman"\n', "")
     assert cli.main(["deff", str(write_case(tmp_path, channels(), phases=phases)), "--phase", "sei"]) == 0

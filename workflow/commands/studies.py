@@ -67,6 +67,11 @@ def add_deff(commands: Commands) -> None:
         "--no-bounds", action="store_true", help="leave lower bounds out, and save their time and memory"
     )
     parser.add_argument(
+        "--half-voxel",
+        action="store_true",
+        help="find it also with the surface of the phase half a voxel farther in and out: what the image leaves open",
+    )
+    parser.add_argument(
         "--periodic",
         action="store_true",
         help="find the whole tensor, of the image repeated along all axes; on squares and cubes",
@@ -115,7 +120,16 @@ def deff(options: argparse.Namespace, ranks: Ranks) -> None:
 
     axes = tuple(dict.fromkeys(options.axis))
     show, bounds = not options.quiet, not options.no_bounds
-    deff(case, options.phase, axes, options.output, show=show, bounds=bounds, force=options.force)
+    deff(
+        case,
+        options.phase,
+        axes,
+        options.output,
+        show=show,
+        bounds=bounds,
+        force=options.force,
+        half_voxel=options.half_voxel,
+    )
 
 
 def check_output_of_conduction(output: Path | None, force: bool) -> None:
@@ -141,4 +155,8 @@ def _ready_for_deff(options: argparse.Namespace) -> "Case":
     check_output_of_conduction(options.output, options.force)
     if options.periodic and options.axis:
         raise InputError("--axis and --periodic: the tensor is of all axes; leave one of the two out")
+    if options.periodic and options.half_voxel:
+        raise InputError(
+            "--half-voxel and --periodic: the tensor is found of the image as it is; leave one of the two out"
+        )
     return load_case(options.case, transient=False)
