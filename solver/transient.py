@@ -15,14 +15,17 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.solver.flows.curves import Flows, FluxCurves, LinearFlows, SteppedFlows, flux_curves, with_known
 from microlith.solver.keeping import Keeper
-from microlith.solver.krylov.evolution import evolve
+from microlith.solver.krylov.evolution import Evolution, evolve
+from microlith.solver.krylov.spatial_error import SpatialDeviation, spatial_deviation
 from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.linear.solvers import choose_method
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import MOST_KINKS
+from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.multigrid import higher_degree
 from microlith.solver.problem.problem import Problem
 from microlith.solver.problem.surface_fluxes import SurfaceFlux
+from microlith.solver.problem.transport import diffusivities
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
 from microlith.solver.times import EQUAL, after_kinks, output_times, time_errors
@@ -134,6 +137,19 @@ class Transient:
             np.array([concentration]),
         )
         return float(found[0]) if np.isfinite(found[0]) else None
+
+    def lacks(self, physics: Physics) -> SpatialDeviation | None:
+        """What it lacks to the exact solution in space, from recovered gradients; collective.
+
+        None where that can't be told: see `spatial_deviation`.
+
+        Args:
+            physics: Of the problem.
+        """
+        if not isinstance(self._states, Evolution):
+            return None
+        diffusivity = diffusivities(self._problem.discretization, physics)
+        return spatial_deviation(self._problem, diffusivity, self._states)
 
     def _starts_at(self, region: str, concentration: float) -> bool:
         """Whether a mean starts at a concentration or above, but for rounding."""

@@ -9,6 +9,7 @@ from dolfinx import fem
 from dolfinx.mesh import CellType, meshtags
 from ufl.core.expr import Expr
 
+from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.partition import Link
 from microlith.solver.physics.phases import Physics
@@ -93,11 +94,22 @@ def _diffusivity(on: Discretization, physics: Physics) -> Expr:
 
     Zero where D depends on c: that is a nonlinear term.
     """
-    values = [
+    return along_axes(on.mesh, physics, _values(on, physics))
+
+
+def _values(on: Discretization, physics: Physics) -> list[float]:
+    """The largest κ D_eff of each phase."""
+    return [
         on.scales.diffusivity((p.effective_diffusivity or 0.0) if p.law is None else 0.0) * float(k)
         for p, k in zip(physics.phases, on.factors, strict=True)
     ]
-    return along_axes(on.mesh, physics, values)
+
+
+def diffusivities(on: Discretization, physics: Physics) -> Array:
+    """κ D_eff along each axis in scaled units, (phases, dim); zero where D depends on c."""
+    dim = on.mesh.mesh.topology.dim
+    axes = [(p.anisotropy or (1.0,) * dim)[:dim] for p in physics.phases]
+    return np.array(_values(on, physics))[:, None] * np.array(axes)
 
 
 def along_axes(mesh: PhaseMesh, physics: Physics, values: list[float]) -> Expr:

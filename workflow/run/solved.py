@@ -35,7 +35,7 @@ from microlith.workflow.run.provenance import Provenance
 from microlith.workflow.run.region_figures import RegionFigures, figure_lines, region_figures
 from microlith.workflow.run.shown_range import ShownRange, shown_range
 from microlith.workflow.run.warnings import warnings_of
-from microlith.workflow.studies.spatial_error import SpatialError, spatial_error
+from microlith.workflow.studies.spatial_error import SpatialError, recovered_error, spatial_error
 
 log = logging.getLogger(__name__)
 
@@ -235,6 +235,10 @@ def _error_in_space(
 ) -> SpatialError | None:
     """Estimate and tell it."""
     with ready.stages.stage("spatial_error", "estimating the error in space") as tell:
+        space = recovered_error(ready, transient, of_particles)
+        if space is not None:
+            log.info("error in space estimated %s", space.how)
+            return space
         keeper = None if kept is None else kept.channel("error-in-space")
         space = spatial_error(ready.meshed, transient.curves, comm, tell, of_particles, keeper)
     if space is not None:

@@ -1,0 +1,117 @@
+"""What solutions lack in space, from recovered gradients, against closed forms."""
+
+import numpy as np
+import pytest
+from closed_forms import slab_mean
+from made_meshes import COMM, brick, everywhere, rectangle
+
+from dolfinx.mesh import CellType
+from mpi4py import MPI
+
+from microlith.solver.krylov.recovery import excess_energies, is_recoverable
+from microlith.solver.options import SolverOptions, TimeSpan
+from microlith.solver.physics.courses import Course
+from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role
+from microlith.solver.problem.problem import build
+from microlith.solver.regions.means import region_means
+from microlith.solver.regions.shapes import Box
+from microlith.solver.transient import solve
+
+MICRO = 1e-6
+LENGTH = 10 * MICRO
+D = 4e-14
+END = LENGTH**2 / D
+REGIONS = {"near": (0.0, 1.0), "middle": (4.0, 5.03), "all": (0.0, 10.0)}  # µm
+FED = {"x_min": FaceCondition(1000.0)}
+
+
+def _physics(faces=FED, **more):
+    return Physics((PhasePhysics("medium", Role.TRANSPORT, diffusivity=D, effective_diffusivity=D, **more),), faces)
+
+
+def _mesh(dim, columns=16):
+    if dim == 2:
+        return rectangle(COMM, (columns, 2), (10.0, 1.0))
+    return brick(COMM, (columns, 2, 2), (10.0, 1.0, 1.0), CellType.tetrahedron)
+
+
+def _solved(mesh, physics, degree=1, tolerance=1e-6, regions=REGIONS):
+    problem = build(mesh, physics, degree, END)
+    shapes = {name: Box({"x": (a * MICRO, b * MICRO)}) for name, (a, b) in regions.items()}
+    means = region_means(problem.space, mesh, shapes, {}, everywhere(255))
+    found = solve(problem, means, TimeSpan(END, tolerance), SolverOptions())
+    return problem, np.array([mean.weights for mean in means.values()]), found
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-6])
+def test_what_a_slab_lacks(dim, tolerance):
+    """In one segment of time and in several: size and sign; a factor of 3 while the layer is a quarter of a cell."""
+    physics = _physics()
+    _, rows, found = _solved(_mesh(dim), physics, tolerance=tolerance)
+    lacks = found.lacks(physics).of(rows, found.times) * 1000
+    late, early = found.times > 1e-2 * END, found.times > 3e-4 * END
+    for row, (name, (a, b)) in zip(lacks, REGIONS.items(), strict=True):
+        true = 1000 * slab_mean(found.times, a * MICRO, b * MICRO, LENGTH, D) - found.curves[name]
+        assert 0.7 < np.abs(row)[late].max() / np.abs(true)[late].max() < 1.7, name
+        assert 1 / 3 < np.abs(row)[early].max() / np.abs(true)[early].max() < 3, name
+        left = np.abs(true - row)[late].max()
+        assert left < 0.7 * np.abs(true)[late].max() + 1000 * tolerance, f"{name}: the sign is right"
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_function_with_an_even_gradient_has_no_excess(dim):
+    problem = build(_mesh(dim), _physics(), 1, END)
+    x = problem.space.tabulate_dof_coordinates()[: problem.discretization.owned]
+    even, square = x @ [1.0, 2.0, 3.0], x[:, 0] ** 2
+    energies = excess_energies(problem, np.full((1, dim), 2.0), np.array([even, square]))
+    assert np.abs(energies[0]).max() < 1e-12
+    assert energies[0, 1] == pytest.approx(energies[1, 0])
+    # Between u = x² and its interpolant there is D h²/3 in each unit of length; at the two ends it is told too low.
+    assert energies[1, 1] == pytest.approx(2.0 * (10.0 / 16) ** 2 / 3 * 10.0, rel=0.15)
+
+
+def test_each_phase_has_a_gradient_of_its_own():
+    """Where D jumps so does the gradient, which is no error: two layers in a steady state."""
+    layers = rectangle(COMM, (16, 2), (10.0, 1.0), lambda x: x[0] > 5.0, names=("one", "other"))
+    fast = PhasePhysics("one", Role.TRANSPORT, diffusivity=D, effective_diffusivity=D)
+    slow = PhasePhysics("other", Role.TRANSPORT, diffusivity=D / 10, effective_diffusivity=D / 10)
+    problem = build(layers, Physics((fast, slow), FED), 1, END)
+    x = problem.space.tabulate_dof_coordinates()[: problem.discretization.owned, 0]
+    steady = np.where(x < 5.0, x, 5.0 + 10 * (x - 5.0))
+    assert np.abs(excess_energies(problem, np.array([[10.0] * 2, [1.0] * 2]), steady[None])).max() < 1e-10
+
+
+def test_an_axis_counts_by_its_own_diffusivity():
+    physics = _physics(anisotropy=(0.25, 1.0))
+    problem, rows, found = _solved(_mesh(2), physics)
+    alike = _physics()
+    _, plain_rows, plain = _solved(_mesh(2), alike)
+    times = np.geomspace(0.02, 1.0, 20) * END
+    one, other = found.lacks(physics).of(rows, times), plain.lacks(alike).of(plain_rows, times / 4)
+    assert one == pytest.approx(other, rel=0.1, abs=6e-4)
+
+
+def test_where_nothing_is_told():
+    boxes = brick(COMM, (4, 2, 2), (10.0, 1.0, 1.0), CellType.hexahedron)
+    assert not is_recoverable(build(boxes, _physics(), 1, END))
+    _, _, found = _solved(_mesh(2, 4), _physics(), degree=2, tolerance=1e-3)
+    assert found.lacks(_physics()) is None
+    ramp = _physics({"x_min": FaceCondition(Course((0.0, END), (0.0, 1000.0)))})
+    _, _, found = _solved(_mesh(2, 4), ramp, tolerance=1e-3)
+    assert found.lacks(ramp) is None
+
+
+@pytest.mark.mpi
+def test_ranks_tell_the_same():
+    physics = _physics()
+    _, rows, found = _solved(_mesh(2), physics, tolerance=1e-4)
+    times = np.geomspace(1e-3, 1.0, 7) * END
+    lacks = found.lacks(physics).of(rows, times)
+    everyone = COMM.bcast(lacks)
+    assert lacks == pytest.approx(everyone, rel=1e-12)
+    if COMM.size > 1:  # the same mesh on one rank
+        alone = rectangle(MPI.COMM_SELF, (16, 2), (10.0, 1.0))
+        _, own_rows, own = _solved(alone, physics, tolerance=1e-4)
+        assert lacks == pytest.approx(own.lacks(physics).of(own_rows, times), rel=1e-3, abs=1e-6)
