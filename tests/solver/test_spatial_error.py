@@ -85,7 +85,7 @@ def test_each_phase_has_a_gradient_of_its_own():
 
 def test_an_axis_counts_by_its_own_diffusivity():
     physics = _physics(anisotropy=(0.25, 1.0))
-    problem, rows, found = _solved(_mesh(2), physics)
+    _, rows, found = _solved(_mesh(2), physics)
     alike = _physics()
     _, plain_rows, plain = _solved(_mesh(2), alike)
     times = np.geomspace(0.02, 1.0, 20) * END

@@ -214,7 +214,7 @@ def test_the_estimate_of_a_run_bounds_the_true_error(tmp_path, which, verified):
     for name, estimate in summary["error"]["space"]["regions"].items():
         true = np.abs(table[name] / 1000 - filled(table["time_s"], *SPANS[name]))
         verified(
-            term="error in space, as a run states it", against="slab, Crank eq. 4.17", dim=2, cells=cells, degree=degree,
+            term="error in space, as stated", against="slab, Crank eq. 4.17", dim=2, cells=cells, degree=degree,
             error=abs(estimate - true.max()), of="error", balance=summary["mass_balance"]["imbalance"],
         )  # fmt: skip
         assert 1 <= estimate / true.max() < 20
