@@ -1,13 +1,16 @@
 """microlith sweep: every case as it would be alone, one table, meshed once; going on after failures and interrupts."""
 
 import csv
+import html
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from made_cases import COMM, curves, run_case, write_case
 from PIL import Image
 from slab_case import END, LENGTH, REGIONS, SLAB, D, slab_image
 
+from microlith.imaging.errors import InputError
 from microlith.workflow.case.toml_file import read_toml
 from microlith.workflow.checkpoints.checkpoints import Checkpoints
 from microlith.workflow.checkpoints.signals import Stopped
@@ -90,7 +94,26 @@ def test_pictures_of_all_cases(done):
             assert len(picture.convert("RGB").resize((200, 100)).getcolors(20000)) > 20
 
 
-def test_nothing_is_done_twice_and_changes_are_told(done, tmp_path, capsys):
+def test_the_report_shows_all_cases_on_one_page(done, capsys):
+    page = (done[1] / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=[\"']?(http|//|file)", page)
+    links = [html.unescape(unquote(link)) for link in re.findall(r'href="([^"#]*)"', page)]
+    assert len(links) == 4
+    assert all((done[1] / link).is_file() for link in links)
+    charts = [json.loads(text) for text in re.findall(r'<script type="application/json">(.*?)</script>', page)]
+    assert [chart["title"] for chart in charts] == ["all", "far"]
+    assert [one["name"] for one in charts[0]["series"]][1] == "diffusivity = 1e-14 m^2/s, size_max = 60 nm"
+    found = curves(done[1] / "diffusivity=1e-14_m2_per_s,size_max=60_nm")
+    np.testing.assert_allclose(charts[0]["series"][1]["y"], found["all"], rtol=1e-5)
+    row = table(done[1])["diffusivity=1e-14_m2_per_s,size_max=60_nm"]
+    assert f"{float(row['all.t50_s']):.5g} ± {float(row['all.t50_error_s']):.2g}" in page
+    assert page.count("data:image/png;base64,") == 2
+    assert main(["-q", "report", str(done[1])]) == 0
+    assert (done[1] / "report.html").read_text(encoding="utf-8") == page
+    assert capsys.readouterr().err == ""
+
+
+def test_nothing_is_done_twice_and_changes_are_told(done):
     case, output, settings = done
     found = sweep_of(read_toml(case), case, settings, output)
     assert found.waiting(force=False) == []
@@ -98,11 +121,21 @@ def test_nothing_is_done_twice_and_changes_are_told(done, tmp_path, capsys):
     assert len(more.waiting(force=False)) == 2
     parts = [found.waiting(True, i, 3) for i in (1, 2, 3)]
     assert parts == [[], [], []]
+    tables = read_toml(case)
+    tables["phases"]["slab"]["initial"] = "1 mol/m^3"
+    with pytest.raises(InputError, match=r"4 of these cases, such as .*, were made from another state of"):
+        sweep_of(tables, case, settings, output).waiting(force=False)
+
+
+def test_the_folder_of_another_sweep_is_left_alone(done, tmp_path, capsys):
+    case, output, settings = done
+    assert main(["sweep", str(case), "--set", "time.end=1 s, 2 s", "-o", str(output)]) == 2
+    assert "holds another sweep, over phases.slab.diffusivity, mesh.size_max;" in capsys.readouterr().err
     shutil.copytree(case.parent, tmp_path / "slab")
-    (tmp_path / "slab" / "case.toml").write_text(case.read_text().replace("0 mol/m^3", "1 mol/m^3"))
     arguments = [word for setting in settings for word in ("--set", setting)]
     assert main(["sweep", str(tmp_path / "slab" / "case.toml"), *arguments, "-o", str(output)]) == 2
-    assert "4 of these cases" in capsys.readouterr().err
+    assert f"holds another sweep, of {case};" in capsys.readouterr().err
+    assert main(["sweep", str(case), *arguments, "--set", "time.end=1 s", "-o", str(output), "--collect"]) == 2
 
 
 def test_another_image_of_the_same_name_makes_the_case_another(tmp_path):
@@ -125,6 +158,8 @@ def test_a_case_that_fails_is_told_and_the_others_are_done(tmp_path):
         refuse_failed(found, rows)
     assert told.value.status == 2
     messages = [row["message"] for row in table(tmp_path / "out").values()]
+    page = html.unescape((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert all(message in page for message in messages)
     assert "expected a table" in messages[1]
     assert "[regions.far]" in messages[2]
     assert len(found.waiting(force=False)) == 2  # they are tried again

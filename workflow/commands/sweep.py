@@ -37,7 +37,7 @@ def add_sweep(commands: Commands) -> None:
         "--jobs", metavar="N", type=int, default=1, help="number of cases at a time (default: %(default)s)"
     )
     parser.add_argument("--part", metavar="I/N", help="the I-th of N parts only, as in an array of jobs")
-    parser.add_argument("--collect", action="store_true", help="run nothing: write table and pictures of what there is")
+    parser.add_argument("--collect", action="store_true", help="run nothing: write table and report of what there is")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -75,7 +75,7 @@ def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]
     from microlith.workflow.sweep.cases import (
         sweep_of,  # DOLFINx, which all ranks have to import together, is not in it
     )
-    from microlith.workflow.sweep.record import refuse_foreign
+    from microlith.workflow.sweep.record import refuse_foreign, refuse_other
 
     if not 1 <= options.jobs <= MOST_JOBS:
         raise InputError(f"--jobs {options.jobs}: expected a number from 1 to {MOST_JOBS}")
@@ -91,6 +91,7 @@ def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]
     check_writable(output)
     refuse_foreign(output, options.force)
     found = sweep_of(read_toml(options.case), options.case, options.settings, output)
+    refuse_other(output, found.plan, options.case, options.force)
     return found, found.waiting(options.force, part, parts)
 
 

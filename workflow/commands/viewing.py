@@ -53,7 +53,7 @@ def add_report(commands: Commands) -> None:
     text = "write the report of results again: one page for a browser"
     parser = commands.add("report", report, text, parallel=True)
     parser.add_argument(
-        "results", metavar="RESULTS", type=Path, help="folder that run, converge, deff, fit or analyze wrote"
+        "results", metavar="RESULTS", type=Path, help="folder that run, sweep, converge, deff, fit or analyze wrote"
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="page to write (.html; default: RESULTS/report.html)"
@@ -73,7 +73,7 @@ def report(options: argparse.Namespace, ranks: Ranks) -> None:
         if options.results.is_file() and options.output is None:  # a JSON file of deff
             options.output = options.results.with_suffix(".html")
         if options.output is None:
-            with added_files(options.results, [REPORT], options.force, writer):
+            with added_files(options.results, [REPORT], options.force or writer == "sweep", writer):
                 write_text(options.results / REPORT, text)
         else:
             check_output_file(options, (".html",), "--output")

@@ -37,6 +37,7 @@
   function chart(box) {
     const data = JSON.parse(box.querySelector("script").textContent);
     const state = { log: data.log, view: null, hidden: new Set(data.series.map((_, i) => i).filter(i => i >= data.shown)) };
+    const colourOf = i => data.series[i].colour || COLOURS[i % COLOURS.length];
     const bar = document.createElement("div");
     bar.className = "bar";
     const button = document.createElement("button");
@@ -55,7 +56,7 @@
     data.series.forEach((series, i) => {
       const name = document.createElement("button");
       name.textContent = series.name;
-      name.style.borderColor = COLOURS[i % COLOURS.length];
+      name.style.borderColor = colourOf(i);
       name.addEventListener("click", () => {
         if (!state.hidden.delete(i)) state.hidden.add(i);
         draw();
@@ -105,7 +106,7 @@
       data.series.forEach((series, i) => {
         legend.children[i].classList.toggle("off", state.hidden.has(i));
         if (state.hidden.has(i)) return;
-        const colour = COLOURS[i % COLOURS.length];
+        const colour = colourOf(i);
         const there = series.x.map((x, k) => k).filter(k => series.y[k] !== null && !(state.log && series.x[k] <= 0));
         if (series.points) {
           for (const k of there) {

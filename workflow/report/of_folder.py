@@ -1,4 +1,4 @@
-"""The report of whatever a command left in a folder: a run, an analysis, a study of convergence, or what conducts."""
+"""The report of what a command left in a folder: a run, a sweep, an analysis, a convergence study, or what conducts."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from microlith.workflow.report.of_conduction import conduction_page
 from microlith.workflow.report.of_convergence import convergence_page
 from microlith.workflow.report.of_fit import fit_page
 from microlith.workflow.report.of_run import run_page
+from microlith.workflow.report.of_sweep import sweep_page
 from microlith.workflow.report.page import Page
 from microlith.workflow.report.sections import MadeOf, page_of
 from microlith.workflow.results.folder import (
@@ -17,6 +18,7 @@ from microlith.workflow.results.folder import (
     FIT,
     REPORT,
     SUMMARY,
+    SWEEP,
     Writer,
     finish_if_free,
 )
@@ -27,6 +29,7 @@ KINDS: dict[Writer, tuple[str, MadeOf]] = {
     "converge": (CONVERGE, convergence_page),
     "deff": (CONDUCTION, conduction_page),
     "fit": (FIT, fit_page),
+    "sweep": (SWEEP, sweep_page),
 }
 
 

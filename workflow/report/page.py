@@ -26,6 +26,7 @@ class Series:
     low: Array | None = None  # (n,)
     high: Array | None = None
     points: bool = False  # whether it is markers and no line
+    colour: str = ""  # such as "#1f77b4"; empty: the next of a few
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Cell:
     text: str
     about: str = ""  # shown where one points at it
     bold: bool = False
+    link: str = ""  # to a file beside the page, as an address has it
 
 
 class Page:
@@ -83,7 +85,16 @@ class Page:
             f'<figure><img alt="{said}" src="data:image/png;base64,{data}"><figcaption>{said}</figcaption></figure>'
         )
 
-    def chart(self, title: str, x_label: str, y_label: str, series: Sequence[Series], *, log: bool = False) -> None:
+    def chart(
+        self,
+        title: str,
+        x_label: str,
+        y_label: str,
+        series: Sequence[Series],
+        *,
+        log: bool = False,
+        shown: int = SHOWN,
+    ) -> None:
         """Curves, of which the page draws the first ones and has the others to click on."""
         self._charts += 1
         data = {
@@ -92,7 +103,7 @@ class Page:
             "x_name": x_label.partition(" (")[0],
             "y_label": y_label,
             "log": log,
-            "shown": SHOWN,
+            "shown": shown,
             "series": [_entries(one) for one in series[:MOST_SERIES]],
         }
         numbers = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
@@ -144,7 +155,9 @@ def _cell(of: str | Cell) -> str:
     kinds = [*([] if number else ["text"]), *(["exceeds"] if cell.bold else [])]
     kind = ' class="' + " ".join(kinds) + '"' if kinds else ""
     about = f' title="{html.escape(cell.about)}"' if cell.about else ""
-    return f"<td{kind}{about}>{html.escape(cell.text)}</td>"
+    text = html.escape(cell.text)
+    text = f'<a href="{html.escape(cell.link)}">{text}</a>' if cell.link else text
+    return f"<td{kind}{about}>{text}</td>"
 
 
 def _entries(series: Series) -> dict[str, object]:
@@ -152,6 +165,8 @@ def _entries(series: Series) -> dict[str, object]:
     found |= {"points": True} if series.points else {}
     if series.low is not None and series.high is not None:
         found |= {"low": _numbers(series.low), "high": _numbers(series.high)}
+    if series.colour:
+        found["colour"] = series.colour
     return found
 
 

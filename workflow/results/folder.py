@@ -50,6 +50,10 @@ FIT_TABLE = "fit.csv"
 FIT_CURVES = "fit-curves.csv"
 FIT_PICTURE = "fit.png"
 FIT_CASE = "best.toml"
+SWEEP = "sweep.json"
+SWEEP_TABLE = "sweep.csv"
+SWEEP_PICTURE = "sweep.png"
+SWEEP_MAP = "sweep-map.png"
 COMPARISON = "comparison.csv"
 COMPARISON_PAGE = "comparison.html"
 NUMBERS = "numbers.csv"
@@ -64,7 +68,7 @@ LOCK = ".microlith-lock"  # held by the process that writes to a folder
 LIST = ".microlith.json"  # which files of a folder which command wrote
 
 # Commands that write folders; each replaces its own files only
-Writer = Literal["run", "converge", "analyze", "deff", "fit", "segment", "compare"]
+Writer = Literal["run", "converge", "analyze", "deff", "fit", "segment", "compare", "sweep"]
 # Files that each of them may write, snapshots apart
 KNOWN: dict[Writer, tuple[str, ...]] = {
     "run": (
@@ -75,6 +79,7 @@ KNOWN: dict[Writer, tuple[str, ...]] = {
     "analyze": (ANALYSIS, NUMBERS, REPORT),
     "deff": (CONDUCTION, REPORT),
     "fit": (FIT, FIT_TABLE, FIT_CURVES, FIT_PICTURE, FIT_CASE, REPORT),
+    "sweep": (SWEEP, SWEEP_TABLE, SWEEP_PICTURE, SWEEP_MAP, REPORT),
     "compare": (COMPARISON, COMPARISON_PAGE),
     "segment": (LABELS, MARGIN, SEGMENT, SEGMENT_TEXT, SEGMENT_PICTURE, HISTOGRAM_PICTURE),
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,24 @@ class Sweep:
 
     path: Path  # of the case file
     title: str
+    tables: Tables  # of the case file, [sweep] left out
     plan: Plan
     jobs: tuple[Job, ...]  # in the order of the plan
     tasks: tuple[Task, ...]  # the same, checked
     output: Path
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What sweep.json says."""
+        return {
+            "title": self.title,
+            "versions": {"microlith": version("microlith")},
+            "case": str(self.path.absolute()),
+            "varied": list(self.plan.keys),
+            "cases": {each.name: each.changes for each in self.plan.variations},
+            "labels": {each.name: each.label for each in self.plan.variations},
+            "tables": self.tables,
+        }
 
     def waiting(self, force: bool, part: int = 1, parts: int = 1) -> list[int]:
         """Indices of cases that are not done yet, those of one image and mesh beside each other.
@@ -106,4 +121,4 @@ def sweep_of(tables: Mapping[str, Any], path: Path, settings: Sequence[str], out
         jobs.append(Job(variation.name, mark, own))
     if all(task.case is None for task in tasks):
         raise InputError(f"{tasks[0].fault} (so in {'each' if len(tasks) > 1 else 'the'} case of the sweep)")
-    return Sweep(path, str(tables.get("title", path.stem)), plan, tuple(jobs), tuple(tasks), output)
+    return Sweep(path, str(tables.get("title", path.stem)), base, plan, tuple(jobs), tuple(tasks), output)

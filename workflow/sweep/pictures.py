@@ -8,14 +8,13 @@ import numpy as np
 
 from microlith.imaging.typing import Array
 from microlith.workflow.pictures.figure import COLOURS, name_entries, save, time_unit
+from microlith.workflow.results.folder import SWEEP_MAP, SWEEP_PICTURE, SWEEP_TABLE
 from microlith.workflow.sweep.plan import Plan
 from microlith.workflow.sweep.table import Row, regions_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PICTURE = "sweep.png"
-MAP = "sweep-map.png"
 MOST_REGIONS = 8  # in one picture
 COLUMNS = 2
 NAMED = 14  # cases that a legend names; of more, the first and the last
@@ -33,11 +32,11 @@ def draw_sweep(folder: Path, title: str, plan: Plan, rows: list[Row]) -> list[st
     done = [row for row in rows if row.curves]
     if not done:
         return []
-    draw_curves(folder / PICTURE, title, done)
-    names = [PICTURE]
+    draw_curves(folder / SWEEP_PICTURE, title, done)
+    names = [SWEEP_PICTURE]
     if len(plan.keys) == 2 and _is_map(plan, done):
-        draw_map(folder / MAP, title, plan, done)
-        names.append(MAP)
+        draw_map(folder / SWEEP_MAP, title, plan, done)
+        names.append(SWEEP_MAP)
     return names
 
 
@@ -66,37 +65,39 @@ def draw_curves(path: Path, title: str, rows: list[Row]) -> None:
     figure = Figure(figsize=(WIDTH, HEIGHT * count + 0.6), dpi=150, layout="constrained")
     panels = figure.subplots(count, min(COLUMNS, len(regions)), squeeze=False).ravel()
     for axes, region in zip(panels, regions, strict=False):
+        scale, unit = time_unit(max(float(row.times[-1]) for row in rows if row.times is not None))
         for row, colour in zip(rows, colours, strict=True):
-            _draw_curve(axes, row, region, colour)
-        _dress(axes, rows, region)
+            _draw_curve(axes, row, region, colour, scale)
+        _dress(axes, rows, region, scale, unit)
     for axes in panels[len(regions) :]:
         axes.set_axis_off()
     shown = list(range(len(rows))) if len(rows) <= NAMED else [0, len(rows) - 1]
     lines = [Line2D([], [], color=colours[i]) for i in shown]
-    columns = 1 if max(len(rows[i].variation.name) for i in shown) > 50 else 2
+    names = [rows[i].variation.label for i in shown]
+    if len(rows) > NAMED:
+        names[-1] = f"{names[-1]} (with {len(rows) - 2} between, in the order of {SWEEP_TABLE})"
+    columns = 1 if max(len(rows[i].variation.label) for i in shown) > 50 else 2
     legend = figure.legend(
         lines, ["-"] * len(lines), loc="outside upper center", ncols=columns, frameon=False, fontsize=7
     )
-    name_entries(legend, [rows[i].variation.name for i in shown])
+    name_entries(legend, names)
     save(figure, path, f"{title}: sweep")
 
 
-def _draw_curve(axes: "Axes", row: Row, region: str, colour: Any) -> None:
+def _draw_curve(axes: "Axes", row: Row, region: str, colour: Any, scale: float) -> None:
     if row.times is None or row.curves is None or region not in row.curves:
         return
-    scale, _ = time_unit(float(row.times[-1]))
     curve, error = row.curves[region], (row.errors or {}).get(region)
     axes.plot(row.times / scale, curve, color=colour, linewidth=1.2)
     if error is not None:
         axes.fill_between(row.times / scale, curve - error, curve + error, color=colour, alpha=0.2, linewidth=0)
 
 
-def _dress(axes: "Axes", rows: list[Row], region: str) -> None:
+def _dress(axes: "Axes", rows: list[Row], region: str, scale: float, unit: str) -> None:
     ends = [float(row.times[-1]) for row in rows if row.times is not None]
     first = min(
         (float(row.times[row.times > 0].min(initial=np.inf)) for row in rows if row.times is not None), default=1.0
     )
-    scale, unit = time_unit(max(ends))
     axes.set_title(region.replace("_", " "), fontsize=9, parse_math=False)
     axes.set_xlabel(f"time / {unit}", fontsize=8)
     axes.set_ylabel("mean concentration / mol m⁻³", fontsize=8)
@@ -183,6 +184,6 @@ def _draw_values(axes: "Axes", values: Array, columns: list[str], lines: list[st
         return
     shades = np.ma.filled(drawn.norm(np.ma.masked_invalid(values)), 1.0)
     for (line, column), value in np.ndenumerate(values):
-        text = f"{value:.3g}" if np.isfinite(value) else "–"
+        text = f"{value:.4g}" if np.isfinite(value) else "–"
         colour = "black" if shades[line, column] > 0.6 else "white"
         axes.text(column, line, text, ha="center", va="center", fontsize=7, color=colour)

@@ -15,6 +15,7 @@ from microlith.workflow.sweep.values import quoted_key, shown_value, toml_text, 
 NAME = "name"  # of a case, in a list or a CSV file
 MOST_CASES = 100_000
 LONGEST_FOLDER = 100  # characters
+LONGEST_LABEL = 80
 _FOLDER = re.compile(r"[A-Za-z0-9_.,=+-]+")
 
 Changes = dict[str, Any]  # dotted key -> value
@@ -26,6 +27,7 @@ class Variation:
 
     name: str  # of its folder
     changes: Changes  # all keys that are set
+    label: str = ""  # of its curve in a picture
 
     def shown(self, key: str) -> str:
         """The value of a key as a table shows it; empty where the case file's own holds."""
@@ -193,10 +195,15 @@ def _named(cases: Sequence[tuple[str, Changes]], path: Path) -> Plan:
     differ = tuple(key for key in keys if len({toml_text(changes.get(key, ())) for _, changes in cases}) > 1)
     shorts = _short_names(differ or tuple(keys))
     texts = {key: _short_values([changes[key] for _, changes in cases if key in changes]) for key in shorts}
+    values = {key: {text: _as_file_name(value) for text, value in of_key.items()} for key, of_key in texts.items()}
     names: list[str] = []
     taken: set[str] = set()
     for number, (given, changes) in enumerate(cases, 1):
-        parts = [f"{short}={texts[key][toml_text(changes[key])]}" for key, short in shorts.items() if key in changes]
+        parts = [
+            f"{_as_file_name(short)}={values[key][toml_text(changes[key])]}"
+            for key, short in shorts.items()
+            if key in changes
+        ]
         name = given or ",".join(parts) or "as-given"
         if given and (not _FOLDER.fullmatch(given) or given.startswith(".") or len(given) > LONGEST_FOLDER):
             raise InputError(
@@ -214,8 +221,19 @@ def _named(cases: Sequence[tuple[str, Changes]], path: Path) -> Plan:
         other = same.setdefault(toml_text(dict(sorted(changes.items()))), name)
         if other != name:
             raise InputError(f"{path}: the cases {other} and {name} of the sweep are the same; remove one")
-    variations = tuple(Variation(name, changes) for name, (_, changes) in zip(names, cases, strict=True))
+    variations = tuple(
+        Variation(name, changes, given or _label(changes, shorts, texts, len(differ or keys)))
+        for name, (given, changes) in zip(names, cases, strict=True)
+    )
     return Plan(variations, differ)
+
+
+def _label(changes: Changes, shorts: dict[str, str], texts: dict[str, dict[str, str]], count: int) -> str:
+    """What differs, as a reader sees it: values alone where there is one key, which the reader knows."""
+    own = [(short, texts[key][toml_text(changes[key])]) for key, short in shorts.items() if key in changes]
+    text = ", ".join(value if count == 1 and len(short) > 30 else f"{short} = {value}" for short, value in own)
+    text = text or "as in the case file"
+    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
@@ -225,18 +243,18 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
     for key, own in parts.items():
         others = [other for each, other in parts.items() if each != key]
         count = next((n for n in range(1, len(own)) if not any(other[-n:] == own[-n:] for other in others)), len(own))
-        shorts[key] = _as_file_name(".".join(own[-count:]))
+        shorts[key] = ".".join(own[-count:])
     return shorts
 
 
 def _short_values(values: Sequence[Any]) -> dict[str, str]:
-    """Value, as TOML -> text of it for the name of a folder; of files without their folders, where that suffices."""
+    """Value, as TOML -> text of it; of files without their folders, where that suffices."""
     every = {toml_text(value): value for value in values}
     names = {text: Path(value).name for text, value in every.items() if isinstance(value, str) and "/" in value}
     are_files = len(names) == len(every) == len(set(names.values())) and all(
         Path(name).suffix for name in names.values()
     )
-    return {text: _as_file_name(names[text] if are_files else shown_value(value)) for text, value in every.items()}
+    return {text: names[text] if are_files else shown_value(value) for text, value in every.items()}
 
 
 def _as_file_name(text: str) -> str:

@@ -9,14 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from microlith.imaging.errors import InputError
+from microlith.imaging.errors import InputError, listed
 from microlith.imaging.files.names import has_magic, matches, split
 from microlith.imaging.writing import cannot_write, write_text
-from microlith.workflow.results.folder import SUMMARY, finish_if_free
+from microlith.workflow.results.folder import SUMMARY, SWEEP, finish_if_free
 from microlith.workflow.sweep.plan import Plan
 
 LOGS = "logs"  # folder within that of the sweep: NAME.log, and NAME.json with the record
-PLAN = "sweep.json"
 
 Status = Literal["running", "done", "failed"]
 
@@ -130,14 +129,38 @@ def refuse_foreign(output: Path, force: bool) -> None:
     Raises:
         InputError: As said.
     """
-    if output.is_dir() and not (output / PLAN).is_file() and not force and any(output.iterdir()):
+    if output.is_dir() and not (output / SWEEP).is_file() and not force and any(output.iterdir()):
         raise InputError(
             f"{output}: this folder is not empty and holds no sweep; name another with -o, or use it with --force"
         )
 
 
-def open_folder(output: Path, plan: Plan, case: Path) -> None:
+def refuse_other(output: Path, plan: Plan, case: Path, force: bool) -> None:
+    """Refuse the folder of a sweep that has no case in common with this one.
+
+    Raises:
+        InputError: As said.
+    """
+    if force:
+        return
+    try:
+        told = json.loads((output / SWEEP).read_text(encoding="utf-8"))
+        cases, other, varied = dict(told["cases"]), str(told["case"]), [str(key) for key in told["varied"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    here = str(case.absolute())
+    if other == here and any(cases.get(each.name) == each.changes for each in plan.variations):
+        return
+    what = f"of {other}" if other != here else f"over {listed(varied)}" if varied else "of other cases"
+    raise InputError(f"{output}: this folder holds another sweep, {what}; name another with -o, or use it with --force")
+
+
+def open_folder(output: Path, about: Mapping[str, Any]) -> None:
     """Make the folder of a sweep, or go on in it.
+
+    Args:
+        output: The folder.
+        about: What sweep.json says.
 
     Raises:
         InputError: It can't be written to.
@@ -146,9 +169,4 @@ def open_folder(output: Path, plan: Plan, case: Path) -> None:
         (output / LOGS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(output, error) from error
-    entries = {
-        "case": str(case.absolute()),
-        "varied": list(plan.keys),
-        "cases": {each.name: each.changes for each in plan.variations},
-    }
-    write_text(output / PLAN, json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
+    write_text(output / SWEEP, json.dumps(about, indent=1, ensure_ascii=False, default=str) + "\n")

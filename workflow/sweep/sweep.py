@@ -14,10 +14,12 @@ from microlith.imaging.parallel.collective import on_first_rank
 from microlith.workflow.case.read import case_of
 from microlith.workflow.checkpoints.signals import ASKING, Asked, Stopped
 from microlith.workflow.console.failures import CHECKPOINT, SIGNALLED, Incomplete, failure_of
+from microlith.workflow.report.of_folder import write_report
+from microlith.workflow.results.folder import REPORT, SWEEP_TABLE
 from microlith.workflow.sweep.cases import Sweep, Task
 from microlith.workflow.sweep.pictures import draw_sweep
 from microlith.workflow.sweep.record import Record, open_folder
-from microlith.workflow.sweep.table import TABLE, Row, rows_of, write_table
+from microlith.workflow.sweep.table import Row, rows_of, write_table
 from microlith.workflow.sweep.work import work
 from microlith.workflow.sweep.workers import run_jobs
 
@@ -34,6 +36,7 @@ def sweep(
     *,
     here: bool = False,
     asked: Asked | None = None,
+    part: bool = False,
 ) -> list[Row]:
     """Run cases and leave table and pictures in the folder of the sweep; collective.
 
@@ -44,12 +47,13 @@ def sweep(
         comm: The ranks.
         here: Whether cases run in this process in any case.
         asked: Whether a signal asked for an end; None: signals are looked at as cases run.
+        part: Whether these are one of several parts.
 
     Raises:
         InputError: A file can't be written.
         Stopped: A signal asked for an end; the cases at work go on from their checkpoints.
     """
-    on_first_rank(comm, lambda: open_folder(found.output, found.plan, found.path))
+    on_first_rank(comm, lambda: open_folder(found.output, found.about))
     ended = _Teller(len(found.jobs), len(found.jobs) - len(indices))
     if comm.rank == 0 and ended.done:
         log.info("%d of %d cases are done already", ended.done, ended.count)
@@ -62,7 +66,7 @@ def sweep(
                 log.info("%s", how)
             raise
         raise Stopped(f"{_name_of(error)}; {how}") from error
-    return on_first_rank(comm, lambda: collect(found))
+    return on_first_rank(comm, lambda: collect(found, part))
 
 
 def _run(
@@ -88,16 +92,24 @@ def _name_of(error: SystemExit) -> str:
     return str(getattr(error, "sentence", "")).partition(";")[0] or failure_of(error).sentence
 
 
-def collect(found: Sweep) -> list[Row]:
-    """Write table and pictures of what there is.
+def collect(found: Sweep, part: bool = False) -> list[Row]:
+    """Write table, pictures and report of what there is.
+
+    Args:
+        found: All cases.
+        part: Whether this is one of several parts: while others are at work, the table is all that is written.
 
     Raises:
         InputError: A file can't be written.
     """
     rows = rows_of(found.plan, found.output)
-    write_table(found.output / TABLE, found.title, found.plan, rows)
-    names = draw_sweep(found.output, found.title, found.plan, rows)
-    log.info("results: %s", ", ".join(str(found.output / name) for name in (TABLE, *names)))
+    write_table(found.output / SWEEP_TABLE, found.title, found.plan, rows)
+    names = [SWEEP_TABLE]
+    if not part or all(row.status in ("done", "failed") for row in rows):
+        names += draw_sweep(found.output, found.title, found.plan, rows)
+        write_report(found.output, "sweep")
+        names.append(REPORT)
+    log.info("results: %s", ", ".join(str(found.output / name) for name in names))
     return rows
 
 
@@ -111,7 +123,7 @@ def refuse_failed(found: Sweep, rows: Sequence[Row]) -> None:
     if not failed:
         return
     told = [f"{row.variation.name}: {row.record.message}" for row in failed[:MOST_TOLD] if row.record]
-    more = f"\nand {len(failed) - MOST_TOLD} more: see {TABLE}" if len(failed) > MOST_TOLD else ""
+    more = f"\nand {len(failed) - MOST_TOLD} more: see {SWEEP_TABLE}" if len(failed) > MOST_TOLD else ""
     worst = max(row.record.exit_status for row in failed if row.record)
     raise Incomplete(
         f"{len(failed)} of {len(rows)} cases failed; the others are done in {found.output}\n" + "\n".join(told) + more,

@@ -12,7 +12,6 @@ from microlith.workflow.results.read import read_curves, read_summary
 from microlith.workflow.sweep.plan import Plan, Variation
 from microlith.workflow.sweep.record import Record, record_of
 
-TABLE = "sweep.csv"
 OF_REGION = (  # column and key in summary.json; units are in the names
     ("t50_s", "t50_s"),
     ("t50_error_s", "t50_error_s"),
