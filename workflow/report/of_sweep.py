@@ -130,7 +130,7 @@ def _curves(page: Page, folder: Path, rows: list[dict[str, str]], labels: dict[s
         for region, curve in curves.items():
             error = errors.get(region)
             low, high = (None, None) if error is None else (curve - error, curve + error)
-            one = Series(labels.get(row["case"], row["case"]), times, curve, low, high, colour)
+            one = Series(labels.get(row["case"], row["case"]), times, curve, low, high, colour=colour)
             series.setdefault(region, []).append(one)
     for region, some in list(series.items())[:MOST_CHARTS]:
         page.chart(region, "time (s)", "mean concentration (mol/m³)", some, log=True, shown=SHOWN)
