@@ -14,6 +14,7 @@ TOOLS = PROJECT / "runtime" / "tools"
 # No sandbox, as tests may run as root; no shared memory, which containers have little of; and no word to anybody.
 ARGUMENTS = (
     *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=1200,900"),
+    *("--use-angle=swiftshader", "--enable-unsafe-swiftshader"),  # WebGL by the processor
     *(
         "--no-first-run",
         "--disable-background-networking",

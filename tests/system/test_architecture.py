@@ -49,7 +49,14 @@ ROOMS = (
         "workflow/results",
         "workflow/checkpoints",
     ),
-    *("workflow/rendering", "workflow/pictures", "workflow/report", "workflow/viewer", "workflow/export"),
+    *(
+        "workflow/rendering",
+        "workflow/pictures",
+        "workflow/scene",
+        "workflow/report",
+        "workflow/viewer",
+        "workflow/export",
+    ),
     *("workflow/studies", "workflow/estimate", "workflow/run"),
     *(
         "workflow/measurements",

@@ -22,6 +22,7 @@ from microlith.workflow.results.folder import (
     PARTICLES_PICTURE,
     PROFILE,
     REPORT,
+    SCENE,
     SNAPSHOT_PREFIX,
     SPREAD,
     SUMMARY,
@@ -194,7 +195,10 @@ def _pictures(page: Page, folder: Path) -> None:
     if snapshots:
         page.section("Snapshots")
     for path in snapshots:
-        page.picture(path, f"after {path.stem.removeprefix(SNAPSHOT_PREFIX)}")
+        page.picture(path, f"after {path.stem.removeprefix(SNAPSHOT_PREFIX)}", "snapshot")
+    if (folder / SCENE).is_file():
+        page.section("Surfaces to turn")
+        page.scene(folder / SCENE)
 
 
 def _moment(path: Path) -> float:

@@ -54,6 +54,7 @@ class Page:
         self._parts: list[str] = []
         self._sections: list[str] = []
         self._charts = 0
+        self._scenes = 0
 
     def section(self, name: str) -> None:
         """Begin a section, which the top of the page links to."""
@@ -77,13 +78,12 @@ class Page:
             f'<div class="wide"><table>{said}<thead><tr>{top}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
         )
 
-    def picture(self, path: Path, caption: str) -> None:
-        """A PNG file, held in the page."""
+    def picture(self, path: Path, caption: str, kind: str = "picture") -> None:
+        """A PNG file, held in the page; kind: a word for scripts."""
         data = base64.b64encode(path.read_bytes()).decode()
         said = html.escape(caption)
-        self._parts.append(
-            f'<figure><img alt="{said}" src="data:image/png;base64,{data}"><figcaption>{said}</figcaption></figure>'
-        )
+        image = f'<img alt="{said}" src="data:image/png;base64,{data}">'
+        self._parts.append(f'<figure class="{kind}">{image}<figcaption>{said}</figcaption></figure>')
 
     def chart(
         self,
@@ -115,14 +115,26 @@ class Page:
         if len(series) > MOST_SERIES:
             self.text(f"{len(series) - MOST_SERIES} more curves are in the files.", "quiet")
 
+    def scene(self, path: Path) -> None:
+        """Surfaces to turn, from scene.json; without WebGL the page shows the last snapshot in their place.
+
+        Raises:
+            ValueError: The file is no JSON.
+        """
+        self._scenes += 1
+        numbers = json.dumps(json.loads(path.read_text(encoding="utf-8")), ensure_ascii=False, allow_nan=False)
+        numbers = numbers.replace("<", "\\u003c")
+        self._parts.append(f'<div class="scene"><script type="application/json">{numbers}</script></div>')
+
     def html(self) -> str:
         """All of it."""
         here = files("microlith.workflow.report")
-        style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "chart.js"))
+        style = (here / "page.css").read_text(encoding="utf-8")
+        used = [*(["chart.js"] if self._charts else []), *(["scene.js"] if self._scenes else [])]
+        scripts = "".join(f"<script>{(here / name).read_text(encoding='utf-8')}</script>" for name in used)
         links = "".join(f'<a href="#s{i}">{html.escape(name)}</a>' for i, name in enumerate(self._sections, start=1))
         title = html.escape(self._title)
         body = "\n".join(self._parts)
-        drawn = f"<script>{script}</script>" if self._charts else ""
         return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>{style}</style></head>
@@ -130,7 +142,7 @@ class Page:
 <p class="quiet">{html.escape(self._below)}</p>
 <nav>{links}</nav>
 {body}
-{drawn}</body></html>
+{scripts}</body></html>
 """
 
 

@@ -32,6 +32,7 @@ SPREAD = "spread.csv"
 FLUXES = "fluxes.csv"
 PROFILE = "profile.csv"
 REPORT = "report.html"
+SCENE = "scene.json"
 SUMMARY = "summary.json"
 FIELDS = "fields.vtkhdf"
 PHASES = "phases.vtkhdf"
@@ -73,7 +74,7 @@ Writer = Literal["run", "converge", "analyze", "deff", "fit", "segment", "compar
 KNOWN: dict[Writer, tuple[str, ...]] = {
     "run": (
         *(CURVES, ERRORS, SPREAD, FLUXES, PROFILE, FIELDS, PHASES, CURVES_PICTURE),
-        *(PARTICLES, PARTICLES_PICTURE, DISTANCE_PICTURE, REPORT, SUMMARY),
+        *(PARTICLES, PARTICLES_PICTURE, DISTANCE_PICTURE, SCENE, REPORT, SUMMARY),
     ),
     "converge": (CONVERGE, CONVERGE_TABLE, CONVERGE_PICTURE, SEGMENTATION_PICTURE, REPORT),
     "analyze": (ANALYSIS, NUMBERS, REPORT),

@@ -22,6 +22,7 @@ from microlith.workflow.results.folder import (
     PARTICLES_PICTURE,
     PHASES,
     PROFILE,
+    SCENE,
     SPREAD,
     SUMMARY,
 )
@@ -112,8 +113,22 @@ def _write_snapshots(
             tell(f"{doing} of snapshot {number + 1} of {len(moments)}", start + 0.5 * number / len(moments))
             yield transient.concentration(moment)
 
+    if sample.dim == 3:
+        _write_scene(solved, folder / SCENE, sample, scales, tell)
     write_fields(folder / FIELDS, mesh, space, moments, concentrations("field", 0.0))
     draw_snapshots(folder, sample, Snapshots(space, moments, concentrations("picture", 0.5), scales))
+
+
+def _write_scene(solved: Solved, path: Path, sample: "Sample", scales: "tuple[ColourScale, ...]", tell: Tell) -> None:
+    """Surfaces for the report, at some of the snapshots."""
+    from microlith.workflow.pictures.sample import Snapshots
+    from microlith.workflow.scene.scene import shown_times, write_scene
+
+    every = solved.case.time.snapshots
+    moments = [every[i] for i in shown_times(every)]
+    tell("surfaces for the report")
+    concentrations = (solved.transient.concentration(moment) for moment in moments)
+    write_scene(path, sample, Snapshots(solved.ready.problem.display.space, moments, concentrations, scales))
 
 
 def _write_particles(solved: Solved, folder: Path, sample: "Sample", comm: MPI.Intracomm) -> None:
