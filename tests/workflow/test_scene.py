@@ -113,7 +113,7 @@ def test_concentrations_on_the_surfaces(tmp_path, monkeypatch, most):
 def test_run_in_3d_has_a_scene(tmp_path):
     """In its folder, among its files, and in its report; as many triangles on any ranks."""
     folder = COMM.bcast(tmp_path)
-    image = np.ones((4, 4, 12), np.uint8)
+    image = np.ones((5, 5, 12), np.uint8)
     image[:, :, :2] = 0
     time = '[time]\nend = "1 s"\ntolerance = 1e-3\nsnapshots = ["0 s", "1 s"]\n'
     mesh = '\n[mesh]\nmethod = "voxel"\nestimate = false\n'
@@ -122,9 +122,9 @@ def test_run_in_3d_has_a_scene(tmp_path):
     COMM.barrier()
     results = run_case(folder / "case.toml")
     scene = json.loads((results / "scene.json").read_text(encoding="utf-8"))
-    assert scene["triangles"] == 2 * (2 * 16 + 4 * 40)
+    assert scene["triangles"] == 2 * (2 * 25 + 4 * 50)
     assert [len(layer["values"]) for layer in scene["layers"]] == [2]
-    assert scene["extent_um"] == [0.12, 0.04, 0.04]
+    assert scene["extent_um"] == [0.12, 0.05, 0.05]
     page = (results / "report.html").read_text(encoding="utf-8")
     assert '<div class="scene">' in page
     assert "gl.drawElements" in page
