@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from microlith.imaging.image.passes import Halo, Slab
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.typing import Array, Numbers, Phases, Singles
+from microlith.imaging.typing import Array, Integers, Numbers, Phases, Singles
 
 WIDTHS = (1.0, 2.0)  # of the blur, per longest edge of a voxel
 CUT = 4.0  # widths at which the blur is cut off
@@ -33,6 +33,17 @@ class Faces:
     phase: tuple[Phases, Phases]  # (n,) each
     normals: tuple[Array, Array]  # (n, dim) each, along the array's axes, for both widths
     area: Array  # (n,) m^2 (m in 2D), of the smooth surface
+    place: tuple[Array, ...]  # (n,) each, of their middles along the image's axes, voxels
+    shape: tuple[int, ...]  # of the image
+
+    def inside(self, step: Integers) -> Array:
+        """Share (n,) of equal steps across each face that the frame does not cut."""
+        share = np.ones(len(self.here))
+        for place, count, length in zip(self.place, self.shape, np.abs(step).tolist(), strict=True):
+            if length:
+                before, behind = place / length, (count - place) / length
+                share *= np.maximum(np.minimum(1, before) - np.maximum(0, 1 - behind), 0)
+        return share
 
     def projected(self, face: float, direction: Array) -> Array:
         """Area (n,) of the smooth surface as seen along a unit vector in the order of the array's axes."""
@@ -71,21 +82,41 @@ def slab_faces(volume: LabelVolume, slab: Slab) -> Iterator[Faces]:
     size = np.array(volume.voxel_size)
     blurred = [blurred_indicators(slab.phase, width * size.max() / size) for width in WIDTHS]
     areas = face_areas(volume)
+    starts = [0.5 + start for start, _ in slab.window]
     layer = math.prod(slab.phase.shape[1:])
     flat = slab.phase.ravel()
     for axis, step in enumerate(np.eye(volume.dim, dtype=int).tolist()):
         one, other = slab.pairs(step)
         at = np.nonzero(one != other)
-        here = np.ravel_multi_index((at[0] + slab.own.start, *at[1:]), slab.phase.shape)
+        place = (at[0] + slab.own.start, *at[1:])
+        here = np.ravel_multi_index(place, slab.phase.shape)
         there = here + (layer if axis == 0 else math.prod(slab.phase.shape[axis + 1 :]))
         phases = flat[here], flat[there]
         first, second = (_normals(f, axis, here, there, phases, size) for f in blurred)
         area = areas[axis] * (4 * np.abs(second[:, axis]) - np.abs(first[:, axis])) / 3
-        yield Faces(axis, here, there, phases, (first, second), area)
+        middle = tuple(x + start + 0.5 * along for x, start, along in zip(place, starts, step, strict=True))
+        yield Faces(axis, here, there, phases, (first, second), area, middle, volume.shape)
 
 
-def blurred_indicators(phase: Phases, widths: Array) -> Singles:
-    """Indicator of each phase after the blur, (phases that are there or lower, ...).
+@dataclass(frozen=True, eq=False)
+class Blurred:
+    """Indicators of phases after a blur that ends at the image's frame.
+
+    At the frame the window of the blur is cut off, and what is found there is of its centre, which is not the voxel's.
+    So slopes are differences over those of the windows' centres; for a Gaussian window, whatever its widths, they have
+    the direction of a plane's normal.
+    """
+
+    values: Singles  # (phases that are there or lower, ...)
+    centre: tuple[Array, ...]  # (n,) along each axis, of the windows less those of the voxels, voxels
+
+    def rise(self, axis: int, low: Numbers, high: Numbers) -> Array:
+        """Distance (n,) between the centres of windows at two places along an axis, voxels."""
+        return np.asarray(high - low + self.centre[axis][high] - self.centre[axis][low])
+
+
+def blurred_indicators(phase: Phases, widths: Array) -> Blurred:
+    """Indicator of each phase after the blur.
 
     Args:
         phase: ([z,] y, x)
@@ -93,18 +124,39 @@ def blurred_indicators(phase: Phases, widths: Array) -> Singles:
     """
     count = int(phase.max(initial=0)) + 1
     out = np.zeros((count, *phase.shape), np.float32)
+    windows = [_window(n, width) for n, width in zip(phase.shape, widths, strict=True)]
     for value in np.flatnonzero(np.bincount(phase.ravel(), minlength=count)):
-        gaussian_filter((phase == value).astype(np.float32), widths, mode="nearest", truncate=CUT, output=out[value])
-    return out
+        gaussian_filter((phase == value).astype(np.float32), widths, mode="constant", truncate=CUT, output=out[value])
+    for axis, (weight, _) in enumerate(windows):
+        if weight.min() < 1:
+            shape = [1] * out.ndim
+            shape[1 + axis] = -1
+            out /= weight.astype(np.float32).reshape(shape)
+    return Blurred(out, tuple(centre for _, centre in windows))
+
+
+def _window(count: int, width: float) -> tuple[Array, Array]:
+    """What of the blur's window is within a line of voxels, and its centre less the voxel's, (count,) each."""
+    reach = int(CUT * width + 0.5)
+    offset = np.arange(-reach, reach + 1)
+    kernel = np.exp(-0.5 * (offset / width) ** 2)
+    kernel /= kernel.sum()
+    there = np.arange(count)[:, None] + offset
+    cut = np.where((there >= 0) & (there < count), kernel, 0.0)
+    whole = cut.all(axis=1)
+    weight, centre = np.ones(count), np.zeros(count)
+    weight[~whole] = cut[~whole].sum(axis=1)
+    centre[~whole] = (cut[~whole] @ offset) / weight[~whole]
+    return weight, centre
 
 
 def _normals(
-    blurred: Singles, axis: int, here: Numbers, there: Numbers, phases: tuple[Phases, Phases], size: Array
+    blurred: Blurred, axis: int, here: Numbers, there: Numbers, phases: tuple[Phases, Phases], size: Array
 ) -> Array:
     """Unit normals (n, dim) of the surface between both phases, at faces."""
-    shape = blurred.shape[1:]
+    shape = blurred.values.shape[1:]
     voxels = math.prod(shape)
-    flat = blurred.reshape(-1)
+    flat = blurred.values.reshape(-1)
     first, second = (values.astype(np.int64) * voxels for values in phases)
 
     def difference(place: Numbers) -> Singles:
@@ -112,18 +164,17 @@ def _normals(
 
     normal = np.empty((len(here), len(shape)))
     for along, n in enumerate(shape):
-        if along == axis:
-            normal[:, along] = (difference(there) - difference(here)) / size[along]
-            continue
         stride = math.prod(shape[along + 1 :])
-        slope = np.zeros(len(here))
-        for place in (here, there):
-            index = place // stride % n
-            up, down = index < n - 1, index > 0
-            slope += (difference(place + stride * up) - difference(place - stride * down)) / np.maximum(
-                up.astype(np.int8) + down, 1
-            )
-        normal[:, along] = slope / (2 * size[along])
+        index = here // stride % n
+        if along == axis:
+            rise = blurred.rise(along, index, index + 1)
+            normal[:, along] = (difference(there) - difference(here)) / (rise * size[along])
+            continue
+        low, high = np.maximum(index - 1, 0), np.minimum(index + 1, n - 1)
+        up, down = stride * (high - index), stride * (index - low)
+        slope = sum(difference(place + up) - difference(place - down) for place in (here, there))
+        rise = blurred.rise(along, low, high)
+        normal[:, along] = slope / (2 * size[along] * np.where(high > low, rise, 1.0))
     length = np.linalg.norm(normal, axis=1, keepdims=True)
     normal[length[:, 0] == 0, axis] = 1.0  # no direction is told: the face itself
     length[length == 0] = 1.0

@@ -10,8 +10,8 @@ from mpi4py import MPI
 
 from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.measures.surface_faces import EXACT, WIDTHS, blurred_indicators, face_halo
-from microlith.imaging.typing import Array, Numbers, Phases, Singles
+from microlith.imaging.measures.surface_faces import EXACT, WIDTHS, Blurred, blurred_indicators, face_halo
+from microlith.imaging.typing import Array, Numbers, Phases
 
 MOST_PHASES = 16  # of which each three are told apart
 
@@ -107,24 +107,27 @@ def _three(phases: Phases) -> Numbers:
     return np.stack([low, between, high])
 
 
-def _aligned(blurred: Singles, around: Numbers, three: Numbers, along: int, size: Array) -> Array:
+def _aligned(blurred: Blurred, around: Numbers, three: Numbers, along: int, size: Array) -> Array:
     """|t . e| (n,) of voxel edges along an axis."""
-    shape = blurred.shape[1:]
-    flat = blurred.reshape(-1)
-    stride = math.prod(shape[along + 1 :])
-    index = around[0] // stride % shape[along]
-    up, down = stride * (index < shape[along] - 1), stride * (index > 0)
+    shape = blurred.values.shape[1:]
+    flat = blurred.values.reshape(-1)
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(3)]
+    index = [around[0] // stride % n for stride, n in zip(strides, shape, strict=True)]
+    low, high = np.maximum(index[along] - 1, 0), np.minimum(index[along] + 1, shape[along] - 1)
+    up, down = strides[along] * (high - index[along]), strides[along] * (index[along] - low)
+    a, b = (axis for axis in range(3) if axis != along)
+    rise = [blurred.rise(axis, index[axis], index[axis] + 1) * size[axis] for axis in (a, b)]
+    ahead_rise = np.where(high > low, blurred.rise(along, low, high), 1.0) * size[along]
     gradients = []
     for one, other in ((0, 1), (1, 2)):
         first, second = (three[i] * math.prod(shape) for i in (one, other))
         corner = [flat[first + place] - flat[second + place] for place in around]
         ahead = sum(flat[first + place + up] - flat[second + place + up] for place in around)
         behind = sum(flat[first + place - down] - flat[second + place - down] for place in around)
-        gradient = np.empty((len(index), 3))
-        a, b = (axis for axis in range(3) if axis != along)
-        gradient[:, a] = (corner[1] + corner[3] - corner[0] - corner[2]) / (2 * size[a])
-        gradient[:, b] = (corner[2] + corner[3] - corner[0] - corner[1]) / (2 * size[b])
-        gradient[:, along] = (ahead - behind) / (4 * np.maximum((up + down) / stride, 1) * size[along])
+        gradient = np.empty((len(low), 3))
+        gradient[:, a] = (corner[1] + corner[3] - corner[0] - corner[2]) / (2 * rise[0])
+        gradient[:, b] = (corner[2] + corner[3] - corner[0] - corner[1]) / (2 * rise[1])
+        gradient[:, along] = (ahead - behind) / (4 * ahead_rise)
         gradients.append(gradient)
     line = np.cross(gradients[0], gradients[1])
     length = np.linalg.norm(line, axis=1)

@@ -8,8 +8,9 @@ from mpi4py import MPI
 
 from microlith.imaging.image import passes
 from microlith.imaging.image.passes import slabs
+from microlith.imaging.measures.crossings import direction_weights, directions
 from microlith.imaging.measures.surface_faces import face_halo, slab_faces
-from microlith.imaging.measures.surfaces import direction_weights, directions, surfaces
+from microlith.imaging.measures.surfaces import surfaces
 from microlith.imaging.measures.triple_lines import triple_lines
 
 COMM = MPI.COMM_WORLD
@@ -57,20 +58,99 @@ def test_planes_at_any_angle_within_one_per_cent(voxel):
         assert area == pytest.approx(np.pi * (20**2 - 0.137**2) ** 3 / (3 * 20**4), rel=0.01), normal
 
 
-def test_touching_balls_keep_most_of_their_creases():
-    """Face-centred cubic balls: without the counts in 13 directions 13 % would be missing."""
-    n = 50
-    radius = np.sqrt(2) / 4 * n
-    x = centres((n, n, n))
-    corners = np.array([(0, 0, 0), (1, 1, 0), (1, 0, 1), (0, 1, 1)]) * n / 2
+def packed(n, overlap, shift):
+    """Face-centred cubic balls in a cube of n voxels, and their surface."""
+    radius = np.sqrt(2) / 4 * n / (1 - overlap / 2)
     phase = np.zeros((n, n, n), bool)
-    for corner in corners:
-        apart = [np.abs(a - c) for a, c in zip(x, corner, strict=True)]
-        phase |= sum(np.minimum(a, n - a) ** 2 for a in apart) < radius**2
-    found = surfaces(volume_from(phase), COMM)
-    exact = 4 * 4 * np.pi * radius**2
-    assert found.between[0, 1] == pytest.approx(exact, rel=0.045)
-    assert found.between[0, 1] / found.correction[0, 1] < 0.9 * exact
+    for corner in np.array([(0, 0, 0), (1, 1, 0), (1, 0, 1), (0, 1, 1)]) * n / 2:
+        apart = [
+            np.abs((a - c - s + n / 2) % n - n / 2) for a, c, s in zip(centres((n,) * 3), corner, shift, strict=True)
+        ]
+        phase |= sum(a**2 for a in apart) <= radius**2
+    cap = radius - n * np.sqrt(2) / 4  # of each of twelve contacts
+    return phase, 4 * (4 * np.pi * radius**2 - 12 * 2 * np.pi * radius * cap)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.1])
+def test_packed_balls_within_one_per_cent_on_average_over_places(overlap):
+    """Gaps and creases narrower than a voxel: 16 % are missing by normals, 8 to 9 % by crossings that steps show."""
+    errors = []
+    for shift in np.random.default_rng(3).random((6, 3)) * 50:
+        phase, exact = packed(50, overlap, shift)
+        found = surfaces(volume_from(phase), COMM)
+        assert found.between[0, 1] / found.correction[0, 1] < 0.9 * exact
+        errors.append(found.between[0, 1] / exact - 1)
+    assert np.mean(errors) == pytest.approx(0, abs=0.01)
+    assert np.abs(errors).max() < 0.04
+
+
+@pytest.mark.parametrize(("overlap", "within"), [(0.0, 0.045), (0.05, 0.055), (0.2, 0.045)])
+def test_packed_balls_in_step_with_the_voxels(overlap, within):
+    """As in the published study: centres on corners of voxels, mirror planes at the frame."""
+    phase, exact = packed(50, overlap, (0, 0, 0))
+    assert surfaces(volume_from(phase), COMM).between[0, 1] == pytest.approx(exact, rel=within)
+
+
+def turned(n, rng):
+    """Coordinates of voxels' centres (n, n, n, 3) in a frame that is turned and moved at random."""
+    q = rng.normal(size=(3, 3))
+    return (np.stack(centres((n,) * 3), axis=-1) - n / 2 - rng.random(3)) @ np.linalg.qr(q)[0]
+
+
+@pytest.mark.parametrize("radius", [8, 10])
+def test_cylinders_at_any_angle_within_one_per_cent(radius):
+    rng = np.random.default_rng(radius)
+    exact = 2 * np.pi * radius * 36 + 2 * np.pi * radius**2
+    for _ in range(3):
+        x = turned(56, rng)
+        phase = (np.hypot(x[..., 1], x[..., 2]) < radius) & (np.abs(x[..., 0]) < 18)
+        assert surfaces(volume_from(phase), COMM).between[0, 1] == pytest.approx(exact, rel=0.01)
+
+
+def test_edges_of_cubes_are_not_lost():
+    """By normals 7 % are missing, by the crossings that steps show 3 %."""
+    rng = np.random.default_rng(0)
+    cubes = [(np.abs(turned(44, rng)) < 10).all(axis=-1) for _ in range(4)]
+    found = [surfaces(volume_from(cube), COMM).between[0, 1] for cube in cubes]
+    assert np.mean(found) == pytest.approx(6 * 20**2, rel=0.01)
+
+
+@pytest.mark.parametrize("thickness", [1.5, 2, 3, 4])
+def test_plates_have_no_gaps_to_be_made_up_for(thickness):
+    rng = np.random.default_rng(7)
+    exact = 2 * np.pi * 20**2 + 2 * np.pi * 20 * thickness
+    for _ in range(3):
+        x = turned(48, rng)
+        phase = (np.hypot(x[..., 1], x[..., 2]) < 20) & (np.abs(x[..., 0]) < thickness / 2)
+        assert surfaces(volume_from(phase), COMM).between[0, 1] == pytest.approx(exact, rel=0.09)
+
+
+@pytest.mark.parametrize("normal", [(0, 0.3, 1), (0.2, 0.5, 1), (0, 0, 1)])
+def test_planes_that_meet_the_frame(normal):
+    n = 40
+    unit = np.array(normal) / np.linalg.norm(normal)
+    phase = sum(u * (x - n / 2 - 0.2) for u, x in zip(unit, centres((n,) * 3), strict=True)) < 0
+    assert surfaces(volume_from(phase), COMM).between[0, 1] == pytest.approx(n**2 / unit[2], rel=0.01)
+
+
+def test_normals_at_the_frame():
+    """Areas in the two rows of voxels along the frame: 3 % are missing if the blur's centre is not minded."""
+    n = 40
+    unit = np.array([0, 0.6, 0.8])
+    phase = sum(u * (x - n / 2 - 0.2) for u, x in zip(unit, centres((n,) * 3), strict=True)) < 0
+    volume = volume_from(phase, comm=MPI.COMM_SELF)
+    (slab,) = slabs(volume, MPI.COMM_SELF, face_halo(volume), at_once=True)
+    area = sum(faces.area[(faces.place[1] > 0.1) & (faces.place[1] < 4.1)].sum() for faces in slab_faces(volume, slab))
+    assert area == pytest.approx(n * 4 / 0.8, rel=0.01)
+
+
+def test_areas_of_more_phases_than_runs_are_told_apart_of():
+    phase, exact = packed(50, 0.0, (3.3, 7.1, 9.6))
+    names = tuple(f"phase-{i}" for i in range(20))
+    volume = volume_from(np.where(phase, 19, 4), names=names)
+    few = surfaces(volume_from(phase), COMM).between[0, 1]
+    assert surfaces(volume, COMM).between[4, 19] == pytest.approx(few, rel=0.005)
+    assert few == pytest.approx(exact, rel=0.03)
 
 
 @pytest.mark.parametrize("voxel", [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 1.0)])
@@ -95,7 +175,7 @@ def test_the_rim_of_a_cut_ball_is_a_circle(normal):
     assert found.length == pytest.approx(2 * np.pi * radius, rel=0.04)
     assert found.of_three == {(0, 1, 2): found.length}
     between = surfaces(volume_from(phase), COMM).between
-    assert between[1, 2] == pytest.approx(np.pi * radius**2, rel=0.05)
+    assert between[1, 2] == pytest.approx(np.pi * radius**2, rel=0.015)
 
 
 def test_points_where_three_phases_meet_in_2d():
