@@ -15,10 +15,13 @@ REACH = {2: 2, 3: 1}  # steps along an axis in directions in which crossings are
 SIGHTS = 2000  # directions of normals for which the weights of directions are fitted
 LONGEST = 4  # steps in one, for what short runs tell
 RUNS = 5 * LONGEST - 1  # longest run that is told from longer ones, steps
-AT_MOST = 1.5  # of what single steps miss, over what longer ones say of it
-SMALL, SMALLEST = 0.1, 0.003  # term that is left out, over what is told by short runs and over the area
-MOST_WEIGHT = 2.0  # of a run for those that the frame cuts
-SECOND, LATER = 1.2, 2.0  # limits of what is missed, times the runs of 2, and of 3 and 4 steps
+SMALL, SMALL_AT_ONE = 0.1, 0.3  # term that is left out, over what is told by short runs, of longer and of single steps
+PART = (
+    0.4,
+    0.6,
+    2.0,
+)  # of runs of 1 and 2, 3 and 4, 5 and 6 steps in a direction that may be missed there: runs down to none
+ORBIT = 4.0  # runs that come together where bodies lie symmetrically among voxels
 MOST_PHASES = 16  # with which runs between two unlike phases are told apart
 
 
@@ -56,7 +59,6 @@ class Crossings:
 
     seen: Array  # m^2 (m in 2D) by the crossings that there are
     missed: Array  # of those that no step shows, about
-    count: Array  # crossings in all directions
 
 
 def crossing_halo(dim: int) -> int:
@@ -66,7 +68,7 @@ def crossing_halo(dim: int) -> int:
 
 def row_length(dim: int, phases: int) -> int:
     """How many numbers `counted_crossings` gives."""
-    return len(directions(dim)) * (phases**2 + RUNS * _kinds(phases))
+    return len(directions(dim)) * (phases**2 * (1 + 2 * RUNS) + RUNS * _kinds(phases))
 
 
 def counted_crossings(slab: Slab, phases: int) -> Numbers:
@@ -100,8 +102,12 @@ def _kinds(phases: int) -> int:
     return phases**3 if phases <= MOST_PHASES else phases**2
 
 
-def _along(flat: Integers, step: int, last: int, phases: int) -> tuple[Numbers, Numbers]:
-    """Crossings (phases^2,) and runs (RUNS * kinds,) by a step in a flattened array."""
+def _along(flat: Integers, step: int, last: int, phases: int) -> tuple[Numbers, ...]:
+    """Along a step in a flattened array: crossings, longer runs and runs that the frame cuts, and those that end.
+
+    Returns:
+        (phases^2,), twice (RUNS * phases^2,), and (RUNS * kinds,); the first phase of pairs is that before the run.
+    """
     stop = min(last, len(flat) - step)
     at = np.flatnonzero(flat[:stop] != flat[step : stop + step])
     before, within = flat[at].astype(np.int64), flat[at + step].astype(np.int64)
@@ -109,49 +115,61 @@ def _along(flat: Integers, step: int, last: int, phases: int) -> tuple[Numbers, 
     at, key = at[real], (before * phases + within)[real]
     between = np.bincount(key, minlength=phases**2)
     kinds = _kinds(phases)
+    longer, cut = np.zeros((2, RUNS, phases**2), np.int64)
     runs = np.zeros((RUNS, kinds), np.int64)
-    for length in range(1, RUNS + 1):
-        behind = np.take(flat, at + (length + 1) * step, mode="clip").astype(np.int64)
+    for length in range(RUNS):
+        behind = np.take(flat, at + (length + 2) * step, mode="clip").astype(np.int64)
         ended = behind != key % phases
         kept = ended & (behind < phases)
+        cut[length] = np.bincount(key[ended & ~kept], minlength=phases**2)
         if kinds == phases**3:
-            runs[length - 1] = np.bincount(key[kept] * phases + behind[kept], minlength=kinds)
+            runs[length] = np.bincount(key[kept] * phases + behind[kept], minlength=kinds)
         else:
-            runs[length - 1] = np.bincount(key[kept & (behind == key // phases)], minlength=kinds)
+            runs[length] = np.bincount(key[kept & (behind == key // phases)], minlength=kinds)
         at, key = at[~ended], key[~ended]
-    return between, runs.ravel()
+        longer[length] = np.bincount(key, minlength=phases**2)
+    return between, longer.ravel(), cut.ravel(), runs.ravel()
 
 
-def crossings(row: Numbers, shape: tuple[int, ...], voxel_size: tuple[float, ...], phases: int) -> Crossings:
+def crossings(row: Numbers, voxel_size: tuple[float, ...], phases: int) -> Crossings:
     """Area by what was counted in all slabs, and from the short runs what no step shows.
 
     Args:
         row: Sum of what `counted_crossings` gave.
-        shape: Of the image.
         voxel_size: Edges along the array's axes, m.
         phases: Number of phases.
     """
-    steps = np.array(directions(len(shape)))
-    end = len(steps) * phases**2
-    one_way = row[:end].reshape(len(steps), phases, phases)
+    steps = np.array(directions(len(voxel_size)))
+    ends = np.cumsum([phases**2, RUNS * phases**2, RUNS * phases**2]) * len(steps)
+    one_way, longer, cut, runs = (part.reshape(len(steps), -1) for part in np.split(row, ends))
     scale = direction_weights(voxel_size) * math.prod(voxel_size) / np.linalg.norm(steps * np.array(voxel_size), axis=1)
-    runs = row[end:].reshape(len(steps), RUNS, -1).astype(np.float64)
-    # Long runs are cut by the frame more often than short ones: each counts by the places it can lie at.
-    room = np.stack([np.array(shape) - (length + 1) * np.abs(steps) for length in range(1, RUNS + 1)], axis=1)
-    runs *= np.minimum(np.prod(np.array(shape) / np.maximum(room, 1), axis=2), MOST_WEIGHT)[:, :, None]
-    half = np.tensordot(scale, one_way, 1)
+    half = np.tensordot(scale, one_way, 1).reshape(phases, phases)
     seen = half + half.T
-    if runs.shape[2] == phases**3:
-        least = np.minimum(seen[:, :, None], seen[None])
-        cube = _missed(runs, scale, least.ravel()).reshape((phases,) * 3)
+    whole = _whole_runs(one_way, *(part.reshape(len(steps), RUNS, -1) for part in (longer, cut, runs)))
+    if whole.shape[2] == phases**3:
+        cube = _missed(whole, scale).reshape((phases,) * 3)
         missed = cube.sum(axis=2) + cube.sum(axis=0) - cube.sum(axis=1)  # two steps instead of one over the run
         np.fill_diagonal(missed, 0.0)
     else:
-        missed = 2 * _missed(runs, scale, seen.ravel()).reshape(phases, phases)
-    return Crossings(seen, missed + missed.T, (one_way + one_way.swapaxes(1, 2)).sum(axis=0))
+        missed = 2 * _missed(whole, scale).reshape(phases, phases)
+    return Crossings(seen, missed + missed.T)
 
 
-def _missed(runs: Array, scale: Array, area: Array) -> Array:
+def _whole_runs(starts: Numbers, longer: Numbers, cut: Numbers, ended: Numbers) -> Array:
+    """Runs (directions, RUNS, kinds) by length as if the frame cut none of them.
+
+    Those that begin in the image are followed to their end or to the frame; of those that have come as far as a
+    length, the share that ends there is that of all (Kaplan and Meier 1958).
+    """
+    at_risk = np.concatenate([starts[:, None], longer[:, :-1]], axis=1).astype(np.float64)
+    some = np.maximum(at_risk, 1.0)
+    stays = 1 - (at_risk - longer - cut) / some
+    come_so_far = np.concatenate([np.ones_like(stays[:, :1]), np.cumprod(stays, axis=1)[:, :-1]], axis=1)
+    times = starts[:, None] * come_so_far / some
+    return np.asarray(ended * np.repeat(times, ended.shape[2] // times.shape[2], axis=2))
+
+
+def _missed(runs: Array, scale: Array) -> Array:
     """Area (kinds,) of one end of the runs that no step shows.
 
     A run of a phase that is shorter than a step is seen by some steps only: the gap beside the contact of two
@@ -159,33 +177,38 @@ def _missed(runs: Array, scale: Array, area: Array) -> Array:
     number of runs per length l, then a/2 + b/6 of those shorter than a step are missed, and n_1 = a + b, n_2 = a +
     2 b: the estimate is 5/6 n_1 - n_2/3. It is made for steps 4, 3 and 2 times as long, for which the runs at
     single steps say what is seen; the places of voxels are often in step with the surfaces, as when they lie in the
-    middle of gaps, and the longer the steps, the less this matters. The longest counts for which the next term of
-    the series is small, (n_1 - 2 n_2 + n_3)/4 and in another way (n_1 - n_2 - n_3 + n_4)/8, and single steps miss
-    about their part. Where there is none, as with small bodies and with plates, see `_at_single_steps`.
+    middle of gaps, and the longer the steps, the less this matters. The longest counts for which, as for all shorter
+    ones, the next term of the series is small, (n_1 - 2 n_2 + n_3)/4 and in another way (n_1 - n_2 - n_3 + n_4)/8.
+    Where there is none, see `_at_single_steps`.
+
+    Runs down to none have all lengths, in each direction; those of a plate have two lengths at most, and limit the
+    estimate. Few runs tell little: an estimate t of variance v counts as t^3/(t^2 + v).
     """
-    found = _at_single_steps(runs, scale)
-    total = np.tensordot(scale, runs, 1)
+    total: Array = np.asarray(np.tensordot(scale, runs, 1), np.float64)
+    found: Array = _at_single_steps(total)
     length = np.arange(1, RUNS + 1)
-    for step in range(2, LONGEST + 1):
+    good = np.ones(len(found), bool)
+    for step in range(1, LONGEST + 1):
         # How many runs have 0, 1, 2, 3, 4 of every `step` voxels, on average over where these lie.
         none, one, two, three, four = (np.maximum(0, 1 - np.abs(length / step - k)) @ total for k in range(5))
         short = 5 / 6 * one - two / 3
         next_term = np.maximum(np.abs(one - 2 * two + three) / 4, np.abs(one - two - three + four) / 8)
-        good = (next_term <= np.maximum(SMALL * short, SMALLEST * area)) & (short - none <= AT_MOST * short / step)
-        found = np.where(good, np.maximum(short - none, 0.0), found)
-    return np.asarray(found)
-
-
-def _at_single_steps(runs: Array, scale: Array) -> Array:
-    """The same from runs of 1 to 4 steps.
-
-    Where voxels are in step with the surfaces, odd runs are more and even runs fewer, or the other way round; what is
-    right in all of these cases is n_2/2 - 5 (n_3 - n_1)/12. A plate of a step or more has no shorter runs: it is known
-    by n_2, or n_3 and n_4, being none, which limit the estimate. Few runs tell little: an estimate t of variance v
-    counts as t^3/(t^2 + v).
-    """
-    first, second, third, fourth = np.moveaxis(runs[:, :4], 1, 0)
-    told = np.minimum(second / 2 - 5 / 12 * (third - first), np.minimum(SECOND * second, LATER * (third + fourth)))
-    missed = np.maximum(scale @ told, 0.0)
-    variance = scale**2 @ (second / 4 + (third + first) * (5 / 12) ** 2)
+        good &= next_term <= (SMALL if step > 1 else SMALL_AT_ONE) * short
+        found[good & (step > 1)] = (short - none)[good & (step > 1)]
+    there = [part * (runs[:, 2 * k] + runs[:, 2 * k + 1]) for k, part in enumerate(PART)]
+    missed = np.maximum(np.minimum(found, scale @ np.minimum.reduce(there)), 0.0)
+    variance = ORBIT / 4 * (scale**2 @ runs[:, :4].sum(axis=1))
     return np.asarray(missed**3 / np.maximum(missed**2 + variance, np.finfo(float).tiny))
+
+
+def _at_single_steps(total: Array) -> Array:
+    """The same from runs (RUNS, kinds) of single steps: the median of three estimates.
+
+    Beside that above, one with the next term, right for a + b l + c l^2; and as odd runs are more and even runs fewer
+    where surfaces lie in step with the voxels, or the other way round, and with them those that are missed, n_2/2 -
+    7 (n_4 - n_2)/16, which is right on average over the places and nearly so in both cases.
+    """
+    first, second, third, fourth = total[:4]
+    in_step = second / 2 - 7 / 16 * (fourth - second)
+    curved = 13 / 12 * first - 5 / 6 * second + third / 4
+    return np.asarray(np.median([5 / 6 * first - second / 3, curved, in_step], axis=0))

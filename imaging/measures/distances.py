@@ -57,6 +57,6 @@ def surface_distances(
     for here, there, area in faces.in_turn():
         edge = mine[phase[here]] != mine[phase[there]]
         between = 0.5 * (values[here[edge]].astype(np.float64) + values[there[edge]])
-        found.append(np.maximum(between - half, 0.0))
+        found.append(np.where(between > half * (1 + 1e-6), between - half, 0.0))  # of floats of 32 bits
         areas.append(np.maximum(area[edge], 0.0) * faces.unit)
     return SurfaceDistances(np.concatenate(found), np.concatenate(areas))

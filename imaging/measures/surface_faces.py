@@ -20,6 +20,7 @@ from microlith.imaging.typing import Array, Integers, Numbers, Phases, Singles
 
 WIDTHS = (1.0, 2.0)  # of the blur, per longest edge of a voxel
 CUT = 4.0  # widths at which the blur is cut off
+STEEPEST = 0.8  # n_f^2 of surfaces so nearly along the frame that faces across other axes tell little
 EXACT = 2.0**-26  # of a voxel's largest face: areas are rounded to multiples of it, so that sums are exact
 
 
@@ -32,13 +33,14 @@ class Faces:
     there: Numbers  # (n,) and of those behind
     phase: tuple[Phases, Phases]  # (n,) each
     normals: tuple[Array, Array]  # (n, dim) each, along the array's axes, for both widths
-    area: Array  # (n,) m^2 (m in 2D), of the smooth surface
+    area: Array  # (n,) m^2 (m in 2D), of the smooth surface, with `beyond`
+    beyond: Array  # (dim, n) of what there is more between the frame across each axis and the next middle of voxels
     place: tuple[Array, ...]  # (n,) each, of their middles along the image's axes, voxels
     shape: tuple[int, ...]  # of the image
 
     def inside(self, step: Integers) -> Array:
-        """Share (n,) of equal steps across each face that the frame does not cut."""
-        share = np.ones(len(self.here))
+        """Share (n,) of equal steps across each face that the frame does not cut, and of what is `beyond`."""
+        share = 1 + self.beyond[step == 0].sum(axis=0)
         for place, count, length in zip(self.place, self.shape, np.abs(step).tolist(), strict=True):
             if length:
                 before, behind = place / length, (count - place) / length
@@ -46,7 +48,7 @@ class Faces:
         return share
 
     def projected(self, face: float, direction: Array) -> Array:
-        """Area (n,) of the smooth surface as seen along a unit vector in the order of the array's axes."""
+        """Area (n,) of the smooth surface, without `beyond`, as seen along a unit vector by the array's axes."""
         first, second = (np.abs(n[:, self.axis]) * np.abs(n @ direction) for n in self.normals)
         return np.asarray(face * (4 * second - first) / 3)
 
@@ -95,7 +97,24 @@ def slab_faces(volume: LabelVolume, slab: Slab) -> Iterator[Faces]:
         first, second = (_normals(f, axis, here, there, phases, size) for f in blurred)
         area = areas[axis] * (4 * np.abs(second[:, axis]) - np.abs(first[:, axis])) / 3
         middle = tuple(x + start + 0.5 * along for x, start, along in zip(place, starts, step, strict=True))
-        yield Faces(axis, here, there, phases, (first, second), area, middle, volume.shape)
+        beyond = _beyond(middle, volume.shape, second)
+        yield Faces(
+            axis, here, there, phases, (first, second), area * (1 + beyond.sum(axis=0)), beyond, middle, volume.shape
+        )
+
+
+def _beyond(place: tuple[Array, ...], shape: tuple[int, ...], normal: Array) -> Array:
+    """Area (dim, n) that faces beside the frame stand for besides their own, over their own.
+
+    Between the frame and the first middle of voxels there are no faces across that axis, so n_f^2 of the area is
+    missing there. The faces across other axes, which see 1 - n_f^2 of it in all of the first voxel, stand for it.
+    """
+    out = np.zeros((len(shape), len(normal)))
+    for axis, count in enumerate(shape):
+        first = np.flatnonzero((place[axis] < 0.75) | (place[axis] > count - 0.75))
+        part = np.minimum(normal[first, axis] ** 2, STEEPEST)
+        out[axis, first] = 0.5 * part / (1 - part)
+    return out
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from mpi4py import MPI
 from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.measures.crossings import (
+    Crossings,
     counted_crossings,
     crossing_halo,
     crossings,
@@ -19,7 +20,7 @@ from microlith.imaging.measures.crossings import (
 from microlith.imaging.measures.surface_faces import exact_unit, face_areas, face_halo, slab_faces
 from microlith.imaging.typing import Array, Numbers
 
-ENOUGH = 500  # crossings in all directions from which on counting corrects
+NOISE = 4.0  # voxel faces by which counts are wrong where a smooth surface lies symmetrically among the voxels
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ def surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> Surfaces:
     The local areas of `surface_faces` are too small at creases and in narrow gaps, where the blur of normals reaches
     from one surface to another. So it is counted how often steps in 8 directions in 2D and 13 in 3D lead from one phase
     into another (Cauchy, Crofton), with those that steps leave out (`crossings`), and held against what the normals say
-    of the same directions. The ratio corrects the area.
+    of the same directions. The ratio corrects the area, as far as it is more than the counts' own error.
 
     Args:
         volume: The image.
@@ -60,21 +61,27 @@ def surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> Surfaces:
     rows = half + half.swapaxes(1, 2)
     unit = exact_unit(volume)
     told = np.tensordot(direction_weights(volume.voxel_size), rows[1:] * unit, 1)
-    found = crossings(row[local:], volume.shape, volume.voxel_size, phases)
-    correction = _correction(told, found.seen + found.missed, found.count, unit)
+    found = crossings(row[local:], volume.voxel_size, phases)
+    correction = _correction(told, found, NOISE * float(face_areas(volume).max()), unit)
     return Surfaces(rows[0] * unit * correction, correction)
 
 
-def _correction(told: Array, counted: Array, crossed: Array, unit: float) -> Array:
-    """Ratio (phases, phases) of counts to normals: of the pair, where that has few of both phases, or 1."""
+def _correction(told: Array, counted: Crossings, noise: float, unit: float) -> Array:
+    """Ratio (phases, phases) of counts to normals.
 
-    def ratio(counted: Array, told: Array, crossed: Array) -> Array:
-        enough = (crossed >= ENOUGH) & (counted > 0)
-        return np.where(enough, counted / np.where(enough, np.maximum(told, unit), 1.0), np.nan)
+    Few crossings tell little: what the ratio of a pair is above that of both its phases, and what that is above 1,
+    counts as d^3/(d^2 + e^2) with the error e.
+    """
 
-    of_pair = ratio(counted, told, crossed)
-    of_phase = np.nan_to_num(ratio(*(part.sum(axis=1) for part in (counted, told, crossed))), nan=1.0)
-    return np.where(np.isnan(of_pair), (of_phase[:, None] + of_phase) / 2, of_pair)
+    def above(told: Array, counted: Array, expected: Array) -> Array:
+        known = (told > unit) & (counted > 0)
+        more = np.where(known, counted / np.where(known, told, 1.0) - 1 - expected, 0.0)
+        error = noise / np.where(known, counted, noise)
+        return np.asarray(expected + more**3 / (more**2 + error**2))
+
+    all_counted = counted.seen + counted.missed
+    of_phase = above(told.sum(axis=1), all_counted.sum(axis=1), np.zeros(len(told)))
+    return 1 + above(told, all_counted, (of_phase[:, None] + of_phase) / 2)
 
 
 def _counted(volume: LabelVolume, steps: Numbers, slab: Slab) -> Numbers:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from measured import ball, centres, volume_from
+from skimage.measure import marching_cubes, mesh_surface_area
 
 from mpi4py import MPI
 
@@ -115,14 +116,50 @@ def test_edges_of_cubes_are_not_lost():
     assert np.mean(found) == pytest.approx(6 * 20**2, rel=0.01)
 
 
-@pytest.mark.parametrize("thickness", [1.5, 2, 3, 4])
+@pytest.mark.parametrize("thickness", [2, 2.5, 3, 4])
 def test_plates_have_no_gaps_to_be_made_up_for(thickness):
-    rng = np.random.default_rng(7)
-    exact = 2 * np.pi * 20**2 + 2 * np.pi * 20 * thickness
-    for _ in range(3):
-        x = turned(48, rng)
-        phase = (np.hypot(x[..., 1], x[..., 2]) < 20) & (np.abs(x[..., 0]) < thickness / 2)
-        assert surfaces(volume_from(phase), COMM).between[0, 1] == pytest.approx(exact, rel=0.09)
+    """From side to side of the frame. Runs of two lengths were taken for runs down to none: up to 28 % too much."""
+    n = 48
+    for normal in ((0, 0, 1), (0, 0.1, 1), (0.2, 0.5, 1), (0.35, 0.4, 1)):
+        unit = np.array(normal) / np.linalg.norm(normal)
+        away = sum(u * (x - n / 2 - 0.2) for u, x in zip(unit[::-1], centres((n,) * 3), strict=True))
+        found = surfaces(volume_from(np.abs(away) < thickness / 2), COMM).between[0, 1]
+        assert found == pytest.approx(2 * n**2 / unit[2], rel=0.025), normal
+
+
+def test_balls_among_the_voxels_symmetrically():
+    """Their voxels have up to 3 % more or less volume; short runs of their caps would add 3 % to the area of some."""
+    radii = np.repeat([8.05, 8.45, 9.25, 10.05, 11.25], 2)
+    found = [
+        surfaces(volume_from(ball((38,) * 3, radius, (place,) * 3)), COMM).between[0, 1]
+        for radius, place in zip(radii, [19.0, 19.5] * 5, strict=True)
+    ]
+    errors = np.array(found) / (4 * np.pi * radii**2) - 1
+    assert np.mean(errors) == pytest.approx(0, abs=0.005)
+    assert np.abs(errors).max() < 0.027
+
+
+@pytest.mark.parametrize(("wavelength", "level"), [(20, 0), (12, 0), (12, 3)])
+def test_random_structures(wavelength, level):
+    """Level sets of random waves, which meet the frame, against triangles on a grid three times as fine.
+
+    Longer steps than those of one voxel, without a look at what single ones say, found 4 and 8 % too much.
+    """
+    n, fine = 54, 162
+
+    def waves(count):
+        rng, place = np.random.default_rng(1), (np.arange(count) + 0.5) * n / count
+        out = np.zeros((count,) * 3)
+        for _ in range(20):
+            k = rng.normal(size=3)
+            k *= 2 * np.pi / wavelength * rng.uniform(0.7, 1.3) / np.linalg.norm(k)
+            z, y, x = (np.exp(1j * (along * place + rng.uniform(0, 2 * np.pi))) for along in k)
+            out += np.real((z[:, None, None] * y[None, :, None]) * x)
+        return out
+
+    corners, triangles, _, _ = marching_cubes(waves(fine), level, spacing=(n / fine,) * 3)
+    exact = mesh_surface_area(corners, triangles) * (fine / (fine - 1)) ** 3  # the grid ends before the frame
+    assert surfaces(volume_from(waves(n) > level), COMM).between[0, 1] == pytest.approx(exact, rel=0.015)
 
 
 @pytest.mark.parametrize("normal", [(0, 0.3, 1), (0.2, 0.5, 1), (0, 0, 1)])
@@ -130,7 +167,7 @@ def test_planes_that_meet_the_frame(normal):
     n = 40
     unit = np.array(normal) / np.linalg.norm(normal)
     phase = sum(u * (x - n / 2 - 0.2) for u, x in zip(unit, centres((n,) * 3), strict=True)) < 0
-    assert surfaces(volume_from(phase), COMM).between[0, 1] == pytest.approx(n**2 / unit[2], rel=0.01)
+    assert surfaces(volume_from(phase), COMM).between[0, 1] == pytest.approx(n**2 / unit[2], rel=0.005)
 
 
 def test_normals_at_the_frame():
@@ -140,7 +177,10 @@ def test_normals_at_the_frame():
     phase = sum(u * (x - n / 2 - 0.2) for u, x in zip(unit, centres((n,) * 3), strict=True)) < 0
     volume = volume_from(phase, comm=MPI.COMM_SELF)
     (slab,) = slabs(volume, MPI.COMM_SELF, face_halo(volume), at_once=True)
-    area = sum(faces.area[(faces.place[1] > 0.1) & (faces.place[1] < 4.1)].sum() for faces in slab_faces(volume, slab))
+    area = 0.0
+    for faces in slab_faces(volume, slab):
+        there = (faces.place[1] > 0.1) & (faces.place[1] < 4.1)
+        area += (faces.area / (1 + faces.beyond.sum(axis=0)))[there].sum()
     assert area == pytest.approx(n * 4 / 0.8, rel=0.01)
 
 
@@ -175,7 +215,7 @@ def test_the_rim_of_a_cut_ball_is_a_circle(normal):
     assert found.length == pytest.approx(2 * np.pi * radius, rel=0.04)
     assert found.of_three == {(0, 1, 2): found.length}
     between = surfaces(volume_from(phase), COMM).between
-    assert between[1, 2] == pytest.approx(np.pi * radius**2, rel=0.015)
+    assert between[1, 2] == pytest.approx(np.pi * radius**2, rel=0.025)
 
 
 def test_points_where_three_phases_meet_in_2d():
