@@ -21,7 +21,7 @@ PACKAGES = (
         "SimpleITK",
         "scikit-image",
     ),
-    *("scikit-fmm", "scikit-learn", "connected-components-3d", "edt", "pint", "rich", "zarr", "trame"),
+    *("scikit-fmm", "scikit-learn", "connected-components-3d", "edt", "pint", "rich", "zarr"),
 )
 
 
