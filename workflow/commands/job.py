@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,7 +114,7 @@ def _request(options: argparse.Namespace) -> "Request":
     output = options.results or (name.with_name(f"{name.name}-sweep") if array else name)
     if array is None:
         check_output_folder(output, options.force, "run")
-    per_rank, total, source = _memory(options, case, memory)
+    per_rank, total, source = _memory(options, case, memory, minutes)
     return asked.Request(
         asked.name_of(name.name),
         *(options.case, output, Path.cwd(), options.ranks, minutes, warning, per_rank, total, source, environment),
@@ -143,21 +144,30 @@ def _array(options: argparse.Namespace) -> "Array | None":
     return Array(parts, count, tuple(options.settings))
 
 
-def _memory(options: argparse.Namespace, case: "Case", memory: int | None) -> tuple[int, int, str]:
-    """Megabytes of the rank that needs most and of all ranks, and where these are from."""
-    from microlith.workflow.job.memory import estimate
-    from microlith.workflow.job.request import MEGABYTE
+def _memory(options: argparse.Namespace, case: "Case", memory: int | None, minutes: int) -> tuple[int, int, str]:
+    """Megabytes of the rank that needs most and of all ranks, and where these are from.
 
-    if memory is not None and (options.any_ranks or case.mesh.file):
-        return memory, memory * options.ranks, "as asked for"
+    Raises:
+        InputError: The case or its image is at fault, or there are too few cells for the ranks.
+    """
+    from microlith.workflow.estimate.estimate import estimate
+    from microlith.workflow.job.request import megabytes_for
+
     found = estimate(case, options.ranks)
-    most = max(1, int(found.cells // FEWEST))
+    most = max(1, found.cells // FEWEST)
     if options.ranks > most and not options.any_ranks:
         raise InputError(
             f"--ranks {options.ranks}: about {found.cells:,.0f} cells are too few for so many ranks; take at most "
             f"{most}, or insist with --any-ranks"
         )
+    times = math.ceil(found.wall_seconds / 60 / minutes)
+    if times > 1 and options.array is None:
+        log.warning(
+            "by an estimate the run takes about %.2g h, so that a limit of %.2g h is reached and it goes on %d times "
+            "from a checkpoint",
+            *(found.wall_seconds / 3600, minutes / 60, times - 1),
+        )
     if memory is not None:
         return memory, memory * options.ranks, "as asked for"
-    source = f"by an estimate, for about {found.cells:.2g} cells"
-    return int(found.per_rank // MEGABYTE), int(found.total // MEGABYTE), source
+    source = f"1.5 times an estimate for about {found.cells:.2g} cells"
+    return megabytes_for(found.memory_per_rank), megabytes_for(found.memory), source

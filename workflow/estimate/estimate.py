@@ -58,7 +58,7 @@ def estimates(case: Case, ranks: Sequence[int]) -> tuple[Estimate, ...]:
     Raises:
         InputError: The case, or its image, is at fault.
     """
-    run = _run(assemble.check(case))
+    run = _run(assemble.check(case, elsewhere=True))  # larger machines are what estimates are for
     return tuple(_on(run, count) for count in ranks)
 
 

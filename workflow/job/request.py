@@ -15,6 +15,8 @@ LONGEST = 366 * 24 * 60  # min
 MOST_RANKS = 1_000_000
 SOONEST, LATEST = 60.0, 600.0  # s before the limit that the signal comes, unless told otherwise
 MEGABYTE = 10**6
+SPARE = 1.5  # times what is expected, which is that far off at most in nearly all cases
+STEP = 50  # megabytes
 _BYTES = {"M": MEGABYTE, "G": 10**9, "T": 10**12}
 _CLOCK = re.compile(r"(?:(\d{1,3})-)?(\d{1,4}):([0-5]\d)(?::([0-5]\d))?")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([MGT])B?", re.I)
@@ -111,6 +113,11 @@ def megabytes_of(text: str) -> int:
             f'--memory {printable(text)}: expected the memory of each rank, with its unit, such as "900M" or "4G"'
         )
     return count
+
+
+def megabytes_for(expected: float) -> int:
+    """Megabytes to ask for where some bytes are expected: a job that asks for too little is killed."""
+    return STEP * math.ceil(SPARE * expected / MEGABYTE / STEP)
 
 
 def name_of(text: str) -> str:

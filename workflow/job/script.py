@@ -53,7 +53,7 @@ def _head(request: Request) -> list[str]:
         *(["#SBATCH --nodes=1"] if one_node else []),
         f"#SBATCH --ntasks={request.ranks}",
         "#SBATCH --cpus-per-task=1",
-        f"# Memory {'of all ranks' if one_node else 'of each rank'}, {request.memory_from}",
+        f"# Memory {'of all ranks' if one_node else 'of each rank'}: {request.memory_from}",
         f"#SBATCH --{memory}",
         f"#SBATCH --time={_clock(request.minutes)}",
         f"# The signal comes to this script {request.warning} s before the time is up, or up to a minute sooner",

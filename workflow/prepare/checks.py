@@ -38,13 +38,14 @@ TIMES, MORE = 2.0, 0.1
 _TRIES = 12  # at sizes that would fit
 
 
-def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> list[str]:
+def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm, elsewhere: bool = False) -> list[str]:
     """Checks what the case says against its image, of which no rank reads more than some layers at once; collective.
 
     Args:
         case: as loaded.
         volume: the image, with the phases in the order of the case.
         comm: all ranks.
+        elsewhere: whether it is to run on other machines: what these here have does not count.
 
     Returns:
         Sentences about what is allowed but perhaps not meant, the same on all ranks.
@@ -66,7 +67,7 @@ def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -
         warnings += _check_region(shape, volume, neighbours, solved, place, comm)
     warnings += [_mismatch(axis, volume, within, at, comm) for axis in case.mesh.periodic]
     return [sentence for sentence in warnings if sentence] + _check_sizes(
-        case, volume, solved, at.child("mesh", True), comm
+        case, volume, solved, at.child("mesh", True), comm, elsewhere
     )
 
 
@@ -203,13 +204,15 @@ def _check_body(shape: Body, volume: LabelVolume, solved: Flags, at: Place, comm
 # --- sizes ---
 
 
-def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm: MPI.Intracomm) -> list[str]:
+def _check_sizes(
+    case: Case, volume: LabelVolume, solved: Flags, at: Place, comm: MPI.Intracomm, elsewhere: bool
+) -> list[str]:
     pixel = volume.unit
     options = _scaled(case.mesh, 1.0, pixel / 1000)  # finer ones would only overflow: no memory holds these
-    memory = _free_memory(comm)
+    memory = math.inf if elsewhere else _free_memory(comm)
     given = ImageToMesh(volume, options, [int(i) for i in np.flatnonzero(solved)], comm)
-    elements = METHODS[method_name(options, volume.dim)].count(given, memory / bytes_per_element(case, volume))
-    needed = elements(options) * bytes_per_element(case, volume)
+    elements = METHODS[method_name(options, volume.dim)].count(given, memory / _bytes(case, volume))
+    needed = elements(options) * _bytes(case, volume)
     if options.method == "voxel":
         if needed > memory:
             fitting = math.ceil((needed / memory) ** (1 / volume.dim)) * case.image.coarsen
@@ -220,9 +223,7 @@ def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm
         return []  # it knows no sizes
     if needed > memory:
         key = "size" if case.mesh.size else "size_max" if case.mesh.size_max else "method"
-        advice = _advice(
-            case, options, lambda asked: elements(asked) * bytes_per_element(case, volume) / memory, volume.dim
-        )
+        advice = _advice(case, options, lambda asked: elements(asked) * _bytes(case, volume) / memory, volume.dim)
         raise at.child(key).error(_shortage("elements asked for", needed, memory) + advice)
     oblong = _oblong_voxels(given, elements(options), at)
     asked = {f"size.{name}": size for name, size in case.mesh.size.items() if not name.endswith(NOT_CONNECTED)}
@@ -312,7 +313,7 @@ def _rounded_up(options: MeshOptions) -> MeshOptions:
     return replace(options, size={name: rounded(size) for name, size in options.size.items()}, size_max=largest)
 
 
-def bytes_per_element(case: Case, volume: LabelVolume) -> float:
-    """Memory at the peak of mesher and solver, on the low side."""
+def _bytes(case: Case, volume: LabelVolume) -> float:
+    """Of an element."""
     table = _BYTES_PER_VOXEL if case.mesh.method == "voxel" else _BYTES_PER_SIMPLEX
     return table[volume.dim, case.degree or DEGREE[volume.dim]]

@@ -172,7 +172,7 @@ def degree_of(case: Case, dim: int) -> int:
     return case.degree or DEGREE[dim]
 
 
-def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage:
+def read_image(case: Case, comm: MPI.Intracomm, check: bool = True, elsewhere: bool = False) -> CaseImage:
     """The image of a case, and the case with the phases of the image; collective.
 
     Args:
@@ -180,6 +180,7 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage
         comm: All ranks.
         check: Whether the roles of the phases count: the case is then held against the image, what of a source is not
             connected to its face becomes a phase of its own, and rank 0 logs what is perhaps not meant.
+        elsewhere: Whether it is to run on other machines, so that the memory of these does not count.
 
     Raises:
         InputError: The image can't be read, or the case does not fit it.
@@ -193,7 +194,7 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage
         case = with_initial(case, comm)
     image = whole_on_root(volume, comm) if volume.dim == 2 else None
     if check:
-        warnings = check_against_volume(case, volume, comm)
+        warnings = check_against_volume(case, volume, comm, elsewhere)
         check_labels(case, volume, comm)
         _warn(warnings, comm)
     return CaseImage(case, volume, image)
