@@ -72,12 +72,12 @@ def _count(comm: MPI.Intracomm, found: Sequence[Surface]) -> int:
 
 
 def _bounded(comm: MPI.Intracomm, found: list[Surface], x: Array, diagonal: float) -> list[Surface]:
-    """With few enough triangles, each size from the surfaces as they are."""
-    size, left = diagonal / FINEST, found
-    while _count(comm, left) > MOST_TRIANGLES:
-        left = together(comm, lambda size=size: smaller(found, x, size))  # type: ignore[misc]
+    """With few enough triangles."""
+    size = diagonal / FINEST
+    while _count(comm, found) > MOST_TRIANGLES:
+        found = together(comm, lambda found=found, size=size: smaller(found, x, size))  # type: ignore[misc]
         size *= COARSER
-    return left
+    return found
 
 
 def _layer(comm: MPI.Intracomm, one: Surface, x: Array, sample: Sample, snapshots: Snapshots) -> dict[str, Any] | None:
