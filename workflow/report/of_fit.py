@@ -5,10 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from microlith.workflow.pictures.figure import COLOURS
 from microlith.workflow.report.of_run import table_of
 from microlith.workflow.report.page import Page, Series, said
 from microlith.workflow.report.sections import asked, begun, pictures, warnings
 from microlith.workflow.results.folder import FIT_CURVES, FIT_TABLE
+
+INTERVALS = (
+    "The interval has two parts: what the scatter of the data leaves open, and how far curves that are off by their "
+    "estimated errors in time and space can shift the value."
+)
 
 
 def fit_page(folder: Path, entries: dict[str, Any]) -> Page:
@@ -51,7 +57,7 @@ def _parameters(page: Page, entries: dict[str, Any]) -> None:
         rows.append([key, said(one["value"], 5), str(one["unit"]), both, alone, _range(one["range"]), told])
     head = ["key", "value", "unit", "95 % interval", "of the scatter alone", "looked for in", "determined"]
     page.table(head, rows, "With the values found, the rest of the case as it was: best.toml.")
-    page.text(str(entries["intervals_are"]), "quiet")
+    page.text(INTERVALS, "quiet")
     keys = list(entries["parameters"])
     if len(keys) > 1:
         table = zip(keys, entries["correlation"], strict=True)
@@ -67,7 +73,8 @@ def _curves(page: Page, folder: Path, entries: dict[str, Any]) -> None:
     fitted, table = table_of(folder / FIT_CURVES)[1], table_of(folder / FIT_TABLE)[1]
     page.section("Curves")
     shown, residuals = [], []
-    for name in entries["data"]["regions"]:
+    for number, name in enumerate(entries["data"]["regions"]):
+        colour = COLOURS[number % len(COLOURS)]
         curve, error = fitted[name], fitted[f"{name} error"]
         there = np.isfinite(table[f"{name} measured"])
         t, measured = table["time_s"][there], table[f"{name} measured"][there]
@@ -75,8 +82,8 @@ def _curves(page: Page, folder: Path, entries: dict[str, Any]) -> None:
         if f"{name} sd" in table:
             deviation = table[f"{name} sd"][there]
             low, high = measured - deviation, measured + deviation
-        shown.append(Series(f"{name}, fitted", fitted["time_s"], curve, curve - error, curve + error))
-        shown.append(Series(f"{name}, measured", t, measured, low, high, points=True))
+        shown.append(Series(f"{name}, fitted", fitted["time_s"], curve, curve - error, curve + error, colour=colour))
+        shown.append(Series(f"{name}, measured", t, measured, low, high, points=True, colour=colour))
         residuals.append(Series(name, t, table[f"{name} residual"][there], points=True))
     title = "What was measured, and the fitted curves with their errors in time and space"
     page.chart(title, "time (s)", "concentration (mol/m³)", shown)
