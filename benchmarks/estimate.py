@@ -1,7 +1,7 @@
 """How near `microlith estimate` comes to what runs take: cells, unknowns, solves, memory, CPU seconds, disk.
 
     python benchmarks/estimate.py measure FILE [--set training|held-out|cases] [--only NAME ...]
-    python benchmarks/estimate.py compare FILE
+    python benchmarks/estimate.py compare FILE [--set ...]
 
 `measure` runs each case of a set in a process of its own and adds what came out to FILE (JSON; what it has already is
 not run again). `compare` estimates these cases and prints a table of measured figures and ratios, estimated over
@@ -12,10 +12,12 @@ case files of the project whose images are there.
 
 import argparse
 import json
+import logging
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,11 @@ import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from microlith.workflow.case.read import load_case
+from microlith.workflow.estimate.estimate import estimate
+
 PROJECT = Path(__file__).resolve().parents[1]
-DATA = PROJECT.parents[1] / "shared" / "data"
+DATA = PROJECT.parent / "shared" / "data"
 Labels = NDArray[np.uint8]
 FACTOR = 1.5
 
@@ -92,7 +97,7 @@ def layers(shape: tuple[int, ...], period: int) -> Labels:
     """Wavy layers: pore, medium, particle, medium."""
     grid = np.indices(shape, np.float32)
     wave = 0.3 * period * np.sin(2 * np.pi * grid[-1] / (2.7 * period))
-    return np.array([0, 1, 2, 1], np.uint8)[(((grid[0] + wave) / period * 4) % 4).astype(int)]
+    return np.array([0, 1, 2, 1], np.uint8)[np.floor((grid[0] + wave) / period * 4).astype(int) % 4]
 
 
 def fibres(shape: tuple[int, ...], radius: float, number: int) -> Labels:
@@ -203,8 +208,6 @@ def made(folder: Path, cases: Iterator[tuple[str, Labels, str, str, float]]) -> 
     """Case files of a set, written with their images."""
     found = {}
     for name, image, phases, mesh, tolerance in cases:
-        if phases is THREE or phases is BOTH:
-            phases = phases.replace("[phases.particle]\nlabel = 2", "[phases.particle]\nlabel = 2")
         tifffile.imwrite(folder / f"{name}.tif", image)
         found[name] = folder / f"{name}.toml"
         text = (
@@ -275,6 +278,55 @@ def measure(options: argparse.Namespace) -> None:
                 options.file.write_text(json.dumps(kept, indent=1) + "\n")
 
 
+# --- comparing ---
+
+FIGURES = {
+    "cells": "cells",
+    "unknowns": "unknowns",
+    "solves": "solves",
+    "memory": "memory",
+    "cpu_s": "cpu_seconds",
+    "disk": "disk",
+}  # measured -> of the estimate
+SHOWN: dict[str, Callable[[float], str]] = {
+    "cells": "{:,}".format,
+    "unknowns": "{:,}".format,
+    "solves": "{:,}".format,
+    "memory": lambda value: f"{value / 1e6:,.0f} MB",
+    "cpu_s": "{:.1f}".format,
+    "disk": lambda value: f"{value / 1e6:.1f} MB",
+}
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Estimate cases and print a table of measured figures with ratios, estimated over measured."""
+    logging.disable(logging.WARNING)
+    kept = json.loads(options.file.read_text())
+    print("| case | " + " | ".join(FIGURES) + " | estimated in |\n|" + " --- |" * (len(FIGURES) + 2))
+    outside: dict[str, list[str]] = {name: [] for name in FIGURES}
+    count = 0
+    with tempfile.TemporaryDirectory() as name:
+        for each in [options.set] if options.set else kept:
+            for case, path in SETS[each](Path(name)).items():
+                if case not in kept.get(each, {}):
+                    continue
+                count += 1
+                came_out = kept[each][case]
+                start = time.process_time()
+                found = estimate(load_case(path))
+                seconds = time.process_time() - start
+                cells = []
+                for figure, field in FIGURES.items():
+                    ratio = getattr(found, field) / came_out[figure]
+                    mark = "**" if not 1 / FACTOR <= ratio <= FACTOR else ""
+                    if mark:
+                        outside[figure].append(f"{case} ({ratio:.2f})")
+                    cells.append(f"{SHOWN[figure](came_out[figure])}, {mark}{ratio:.2f}{mark}")
+                print(f"| {case} | " + " | ".join(cells) + f" | {seconds:.1f} s |", flush=True)
+    for figure, names in outside.items():
+        print(f"{figure}: {count - len(names)} of {count} within {FACTOR}; outside: {', '.join(names) or 'none'}")
+
+
 def main() -> None:
     """Measure or compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -284,6 +336,10 @@ def main() -> None:
     one.add_argument("--set", choices=SETS, default="training")
     one.add_argument("--only", nargs="*")
     one.set_defaults(command=measure)
+    other = commands.add_parser("compare")
+    other.add_argument("file", type=Path)
+    other.add_argument("--set", choices=SETS)
+    other.set_defaults(command=compare)
     options = parser.parse_args()
     options.command(options)
 

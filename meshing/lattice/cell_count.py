@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from mpi4py import MPI
 
@@ -15,9 +16,10 @@ from microlith.imaging.image.passes import read_in_turn
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
-from microlith.imaging.typing import Array, Phases
-from microlith.meshing.lattice.edge_lengths import EdgeSizes, edge_sizes, longest_edges
-from microlith.meshing.lattice.voxel_fields import on_borders
+from microlith.imaging.typing import Array, Numbers, Phases
+from microlith.meshing.lattice.edge_lengths import EdgeSizes, edge_sizes, longest_edges, shortened
+from microlith.meshing.lattice.indicators import indicators
+from microlith.meshing.lattice.voxel_fields import VoxelFields, on_borders
 from microlith.meshing.mesh.expected import ExpectedMesh, of_tetrahedra, of_triangles
 
 EDGE = 32  # voxels of a block along each axis
@@ -27,11 +29,13 @@ RIM = 12  # voxels around a block, of surfaces that make its cells small
 # interface. Bisection gives 43 for evenly spread L; both figures are fitted to meshes of six images and twelve choices
 # of sizes, which they meet within 15 %.
 IN_VOLUME, AT_BORDER = 32.0, 20.0
-# What the closer look takes, by dimension: cells per volume L^d, those per area L^(d-1) of a voxel at an interface, and
-# facets per area L^(d-1) of the faces of voxels between solved and other phases; see benchmarks/estimate.py
-CELLS = {2: (8.3, 0.2), 3: (60.0, 2.3)}
+# What the closer look takes, by dimension: cells per volume L^d, and facets per area L^(d-1) of the faces of voxels
+# between solved and other phases. Fitted to meshes of eight images, which they meet within a quarter.
+CELLS = {2: 8.0, 3: 63.0}
 FACETS = {2: 1.7, 3: 8.5}
-MORE_BLOCKS = 24  # looked at where the count is asked for, and not only whether it is below a limit
+CHORD = 0.29  # standard deviation, per longest edge at interfaces, of the Gaussian that moves them as chords do
+USUAL_EDGE = 0.6  # of the median of the longest edges at interfaces: where they are shorter, chords move nothing
+MORE_BLOCKS = 16  # looked at where the count is asked for, and not only whether it is below a limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,13 +141,13 @@ def expected_simplices(
 def _by_phase(block: Block, voxel: tuple[float, ...], sizes: EdgeSizes, solved: Sequence[int], phases: int) -> Array:
     """Cells and facets at the surface of the solved part, and voxels, of each phase, (3, phases)."""
     dim = len(voxel)
-    longest, _ = longest_edges(block.phase, block.start, voxel, sizes, solved)
+    longest, thin = longest_edges(block.phase, block.start, voxel, sizes, solved)
+    if sizes.coarseness <= 1.0:  # as in `lattice_mesh`
+        smooth = indicators(block.phase, phases, block.start, voxel, thin)
+        longest = shortened(longest, block.phase, _likely_mistaken(block, longest, smooth), sizes)
     edge = longest.values[0].astype(np.float64)
     volume = math.prod(voxel)
-    inside, cut = CELLS[dim]
-    cells = inside * volume / edge**dim
-    at = on_borders(block.phase)
-    cells[at] += cut * volume ** ((dim - 1) / dim) / edge[at] ** (dim - 1)
+    cells = CELLS[dim] * volume / edge**dim
     is_solved = np.isin(np.arange(256), list(solved))[block.phase]
     facets = np.zeros(block.phase.shape)
     for axis, height in enumerate(voxel[::-1]):
@@ -157,6 +161,22 @@ def _by_phase(block: Block, voxel: tuple[float, ...], sizes: EdgeSizes, solved: 
     own = block.phase[block.inner].ravel()
     rows = [cells[block.inner].ravel(), facets[block.inner].ravel(), None]
     return np.array([np.bincount(own, weights=row, minlength=phases).astype(float) for row in rows])
+
+
+def _likely_mistaken(block: Block, longest: VoxelFields, smooth: VoxelFields) -> Numbers:
+    """Voxels (dim, n), x first, that chords of edges so long would give to other phases."""
+    edge, borders = longest.values[0], on_borders(block.phase)
+    start = np.array(block.start)[:, None]
+    if not borders.any():
+        return np.empty((len(block.start), 0), np.int64)
+    usual = float(np.median(edge[borders]))
+    lead = np.full(block.phase.shape, -np.inf, np.float32)
+    taken = np.zeros(block.phase.shape, np.uint8)
+    for index, values in enumerate(smooth.values):
+        moved = ndimage.gaussian_filter(values, [CHORD * usual / h for h in smooth.voxel[::-1]])
+        taken[moved > lead] = index
+        np.maximum(lead, moved, out=lead)
+    return np.array(np.nonzero((taken != block.phase) & (edge > USUAL_EDGE * usual)))[::-1] + start
 
 
 def most_tetrahedra(volume: LabelVolume, options: MeshOptions, solved: Sequence[int]) -> float:

@@ -12,7 +12,8 @@ KILO, MEGA = 1e3, 1e6
 
 # --- CPU seconds ---
 
-START = {2: 1.9, 3: 5.1}  # imports, the forms that are compiled already, and the report, by dimension
+START = {2: 1.9, 3: 5.1}  # imports, the forms that are compiled already, and the report, by dimension;
+START_PLAIN = 1.9  # without a scene in 3D
 REPORT = 4e-6  # per cell of the report
 IMAGE = 0.5e-6  # per voxel
 MESH = {("fitted", 2): 2.7e-5, ("lattice", 2): 6e-6, ("lattice", 3): 3.5e-6, ("voxel", 2): 1e-6, ("voxel", 3): 1e-6}
@@ -26,11 +27,12 @@ FACTORED = 5.2e-7  # a solve in 2D with factors, per unknown, its share of the f
 FACTORED_3D = 8e-7  # factorisation and solves in 3D, per unknown to the power
 POWER_3D = 1.5
 ITERATED = 2.7e-6  # a solve by CG in 3D, per unknown
-STEPPED = {2: 2.0e-7, 3: 1.0e-6}  # an iteration of Newton's method, per unknown
-PROFILES = {2: (0.1, 2e-6), 3: (0.4, 6e-6)}  # and per unknown
+STEPPED = {2: 2.6e-7, 3: 6.0e-7}  # an iteration of Newton's method, per unknown; in 2D from 2.0e-7 to 3.8e-7
+PROFILES = {2: (0.08, 1.2e-6), 3: (0.4, 6e-6)}  # and per unknown
 RESULTS = {2: 1.0, 3: 0.6}  # curves and tables
 SNAPSHOT = {2: (0.8, 1.5e-6), 3: (0.35, 1.5e-6)}  # each, and each unknown of each
 SURFACES = 3e-6  # regions of surfaces and their particles, per solved cell
+SHELL = {2: 1e-6, 3: 1.6e-5}  # a region that is a shell, per solved cell
 
 # --- solves ---
 
@@ -38,27 +40,33 @@ SOLVES = {2: (21.0, 4.0), 3: (14.0, 2.5)}  # of a constant problem: at tolerance
 SOLVES_LOAD = 0.8  # of these, for each load that changes with time
 CONTRAST = 10.0  # between diffusivities of transport phases: above it,
 SOLVES_CONTRAST = {2: 1.0, 3: 2.0}  # so many times as many solves
-STEPS = 300.0  # iterations of Newton's method at a tolerance of 1e-3
+STEPS = 1000.0  # iterations of Newton's method at a tolerance of 1e-3
 STEPS_POWER = 0.2  # of the inverse of the tolerance
 LOOSER = 3.0  # the tolerance of the run that the error in space is told from, per tolerance
 
 # --- memory, bytes ---
 
 LIBRARIES = 200 * MEGA  # Python and its libraries, on every rank
-PICTURES = {2: 430 * MEGA, 3: 790 * MEGA}  # these and what draws pictures
-OF_FITTED = 600.0  # gmsh and what surrounds it, per triangle
+OF_FITTED = 600.0  # gmsh and what surrounds it, per triangle of all phases
 OF_LATTICE = 300.0  # per cell of all phases
-OF_CELL = {2: 300.0, 3: 350.0}  # of a solved cell, its mesh and its image
-OF_UNKNOWN = {2: 350.0, 3: 600.0}  # its matrices
+OF_CELL = {2: 300.0, 3: 470.0}  # of a solved cell, its mesh and its image
+OF_UNKNOWN = {(2, 1): 600.0, (2, 2): 1000.0, (2, 3): 1500.0, (3, 1): 600.0, (3, 2): 3000.0, (3, 3): 6000.0}
+# of an unknown, its matrices and multigrid, by dimension and degree; in 3D from benchmarks/scale.py and accuracy.py
+OF_UNKNOWN_TENSOR = 2.0  # times as much for squares and cubes in 3D
 OF_VECTOR = 8.0  # a number for each unknown, of which each solve keeps one
-FACTORS = {1: 22.0, 2: 33.0, 3: 40.0}  # per unknown and power of two of their number, by degree, in 2D
+FACTORS = 33.0  # per unknown and power of two of their number, in 2D
 FACTORS_3D = 12.0  # per unknown to the power
 FACTORS_POWER_3D = 4 / 3
-OF_CELL_DRAWN = {2: 300.0, 3: 120.0}  # of a solved cell in pictures
+PICTURES = {2: 455 * MEGA, 3: 785 * MEGA}  # libraries and what draws pictures and the report
+PLAIN = {2: 260 * MEGA, 3: 330 * MEGA}  # the same without snapshots and surfaces
+DRAWN_CELL = {2: 0.0, 3: 250.0}  # and per solved cell,
+DRAWN_UNKNOWN = {2: 1050.0, 3: 300.0}  # and per unknown
 
 # --- disk, bytes ---
 
-FILES = {2: 1.6 * MEGA, 3: 2.5 * MEGA}  # curves, pictures, report
-FILE_CELL = {2: 160.0, 3: 52.0}  # of fields, per solved cell
+FILES = {2: 1.6 * MEGA, 3: 0.8 * MEGA}  # curves, pictures, report;
+FILES_VOXEL = {2: 70.0, 3: 60.0}  # more for each voxel of the image,
+FILES_MOST = {2: 4.0 * MEGA, 3: 1.8 * MEGA}  # but no more than that
+FILE_CELL = {2: 85.0, 3: 52.0}  # of fields, per solved cell
 FILE_UNKNOWN = 24.0  # per unknown,
 FILE_SNAPSHOT = 8.0  # and for each snapshot besides

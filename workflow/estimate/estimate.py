@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from microlith.solver.regions.shapes import SurfaceOf
+from microlith.solver.regions.shapes import Shell, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.estimate import costs, model
 from microlith.workflow.estimate.size import expected_sizes
@@ -82,6 +82,7 @@ def _run(found: CaseImage) -> model.Run:
         solves=expected_solves(case.physics, tolerance, volume.dim),
         snapshots=len(case.time.snapshots),
         surfaces=any(isinstance(shape, SurfaceOf) for shape in case.regions.values()),
+        shells=sum(isinstance(shape, Shell) for shape in case.regions.values()),
         solver=case.solver,
         other=None,
     )

@@ -24,6 +24,7 @@ class Run:
     solves: Solves
     snapshots: int
     surfaces: bool  # whether some region is a surface
+    shells: int  # regions that are shells
     solver: SolverOptions
     other: "Run | None"  # that the error in space is told from
     remeshed: bool = True  # whether that has a mesh of its own
@@ -37,6 +38,11 @@ class Run:
     def linear(self) -> str:
         """What solves its linear equations."""
         return choose_method(self.solver.linear, self.dim, round(self.unknowns))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether there is more to draw than curves."""
+        return self.snapshots > 0 or self.surfaces
 
     @property
     def is_shared(self) -> bool:
@@ -57,7 +63,12 @@ def work(run: Run) -> Work:
     dim, cells, unknowns = run.dim, run.mesh.solved, run.unknowns
     meshing = _meshing(run)
     base, each = costs.SNAPSHOT[dim]
-    alone = costs.START[dim] + costs.REPORT * cells + costs.RESULTS[dim] + run.snapshots * base
+    alone = (
+        (costs.START[dim] if run.drawn else costs.START_PLAIN)
+        + costs.REPORT * cells
+        + costs.RESULTS[dim]
+        + run.snapshots * base
+    )
     profiles, per_unknown = costs.PROFILES[dim]
     shared = _solving(run) + profiles + (per_unknown + run.snapshots * each) * unknowns
     shared += costs.IMAGE * run.voxels + (costs.SURFACES * cells if run.surfaces else 0.0)
@@ -74,11 +85,12 @@ def _meshing(run: Run) -> float:
 
 
 def _solving(run: Run) -> float:
-    """Assembly and integration."""
+    """Assembly, regions and integration."""
     boxes = run.mesh.shape in ("quadrilateral", "hexahedron")
     assembly = (
         costs.ASSEMBLE[run.dim, run.degree] * run.mesh.solved * (costs.ASSEMBLE_TENSOR[run.dim] if boxes else 1.0)
     )
+    assembly += costs.SHELL[run.dim] * run.shells * run.mesh.solved
     number, unknowns = run.solves.number, run.unknowns
     if run.solves.stepped:
         return assembly + costs.STEPPED[run.dim] * number * unknowns
@@ -107,32 +119,42 @@ class Memory:
 
 
 def memory(run: Run) -> Memory:
-    """Peak memory of a run."""
-    dim, cells, unknowns = run.dim, run.mesh.solved, run.unknowns
-    kept = costs.OF_CELL[dim] * cells + costs.OF_UNKNOWN[dim] * unknowns
+    """Peak memory of a run: of meshing, of solving, or of pictures and report."""
+    solving, drawing = _solving_memory(run), _drawing_memory(run)
+    if run.is_shared:
+        shared = max(solving, costs.OF_LATTICE * run.mesh.cells)
+        return Memory(costs.LIBRARIES, shared, max(0.0, drawing - costs.LIBRARIES - shared))
+    first = max(costs.OF_FITTED * run.mesh.cells, drawing - costs.LIBRARIES)
+    return Memory(costs.LIBRARIES, solving, max(0.0, first - solving))
+
+
+def _solving_memory(run: Run) -> float:
+    """Of mesh, matrices, what solves equations, and what each solve leaves."""
+    dim, unknowns = run.dim, run.unknowns
+    each = costs.OF_UNKNOWN[dim, run.degree]
+    if run.mesh.shape == "hexahedron":
+        each *= costs.OF_UNKNOWN_TENSOR
+    found = costs.OF_CELL[dim] * run.mesh.solved + each * unknowns
     if not run.solves.stepped:
-        kept += costs.OF_VECTOR * run.solves.number * unknowns
-    solving = kept
-    if run.linear == "mumps":
-        solving += (
-            costs.FACTORS.get(run.degree, 40.0) * unknowns * math.log2(max(2.0, unknowns))
-            if dim == 2
-            else costs.FACTORS_3D * unknowns**costs.FACTORS_POWER_3D
-        )
-    of_mesher = costs.OF_LATTICE if run.is_shared else costs.OF_FITTED
-    meshing = of_mesher * run.mesh.cells
-    drawing = kept + costs.OF_CELL_DRAWN[dim] * cells
-    pictures = costs.PICTURES[dim] - costs.LIBRARIES
-    shared = max(solving, meshing) if run.is_shared else solving
-    first = max(0.0, pictures + drawing - shared)
-    if not run.is_shared:
-        first = max(first, meshing - solving)
-    return Memory(costs.LIBRARIES, shared, first)
+        found += costs.OF_VECTOR * run.solves.number * unknowns
+    if run.linear != "mumps":
+        return found
+    if dim == 2:
+        return found + costs.FACTORS * unknowns * math.log2(max(2.0, unknowns))
+    return found + costs.FACTORS_3D * unknowns**costs.FACTORS_POWER_3D
+
+
+def _drawing_memory(run: Run) -> float:
+    """Of the first rank, with all that it has, while it draws."""
+    dim = run.dim
+    if not run.drawn:
+        return costs.PLAIN[dim]
+    return costs.PICTURES[dim] + costs.DRAWN_CELL[dim] * run.mesh.solved + costs.DRAWN_UNKNOWN[dim] * run.unknowns
 
 
 def disk(run: Run) -> float:
     """Bytes of the results."""
-    files = costs.FILES[run.dim]
+    files = costs.FILES[run.dim] + min(costs.FILES_MOST[run.dim], costs.FILES_VOXEL[run.dim] * run.voxels)
     if run.snapshots:
         per_unknown = costs.FILE_UNKNOWN + costs.FILE_SNAPSHOT * run.snapshots
         files += costs.FILE_CELL[run.dim] * run.mesh.solved + per_unknown * run.unknowns + run.voxels
