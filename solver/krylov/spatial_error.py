@@ -1,18 +1,15 @@
 """The error in space of a solution by rational Krylov, from how much too stiff its elements are.
 
 Elements make K too large: an eigenvalue λ of the problem exceeds the exact one by the energy of what lies between the
-gradients of the exact eigenfunction and of its elements. Of the basis of the solution and of the lift, recovered
-gradients tell these energies, E (see `recovery`). So the solution is compared with that of
+gradients of the exact eigenfunction and of its elements. Of the basis V of the solution and of the lift uL, recovered
+gradients tell these energies, E (see `recovery`). So two solutions within V are compared, u = uL + Vy and that with
+K − E in the place of K,
 
-    M v' + (K − E) v = b
+    y' = −VᵀKV y − VᵀMw(0)/γ,     y' = −(VᵀKV − E) y − VᵀMw(0)/γ + E(V, uL),
 
-in the same space: with v = uL + Vᵀy, A the projected M⁻¹K and w(0) = u0 − uL,
-
-    y' = −(A − E) y − VᵀMw(0)/γ + E(V, uL),
-
-which is small and known in closed form. No other mesh and no other solve is needed, and the sign of v − u tells whether
-a curve is too low or too high. A − E is kept positive: of functions as rough as the elements allow, recovered gradients
-know next to nothing.
+with w(0) = u0 − uL. Both are small and known in closed form: no other mesh and no other solve is needed. Both are
+Galerkin's projections. The shifted one, in which the solution itself is sought, is more accurate in time, but its
+rates may be below the energies of V, and what E leaves of them below zero.
 """
 
 from dataclasses import dataclass
@@ -30,27 +27,42 @@ from microlith.solver.krylov.trajectory import Segment
 from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.problem.problem import Problem
 
-NONE = 1e-13  # share of a mode in the start, per largest, below which it has none
-SLOWEST = 1e-9  # rates below this count as this, per unit of time: parts that nothing feeds
-MOST = 0.9  # of a function's energy that may be missing
+MOST = 0.95  # of a function's energy that may be missing
+NOTHING = 1e-12  # of the mean energy: counts as the energy of what is even
+
+
+@dataclass(frozen=True, eq=False)
+class _Small:
+    """y' = −K y + s within a basis."""
+
+    rates: Array  # (m,) eigenvalues of K
+    shapes: Array  # (m, m) eigenvectors
+    start: Array  # (m,) y(0) in these
+    source: Array  # (m,) s in these
+
+    @staticmethod
+    def of(matrix: Array, start: Array, source: Array) -> "_Small":
+        rates, shapes = np.linalg.eigh(matrix)
+        return _Small(np.maximum(rates, 0.0), shapes, shapes.T @ start, shapes.T @ source)
+
+    def at(self, s: Array) -> Array:
+        """y(s), (m, times)."""
+        x = self.rates[:, None] * s
+        found = self.start[:, None] * np.exp(-x) + self.source[:, None] * s * phi1(x)
+        return np.asarray(self.shapes @ found)
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """What is wrong in a segment, in the modes of A and in those of A − E."""
+    """What is wrong in a segment."""
 
     segment: Segment
-    directions: Array  # (m, m) modes of A in the basis
-    turned: Array  # (m, m) modes of A − E in those of A
-    slower: Array  # (m,) rates of A − E
-    start: Array  # (m,) y(0) of the comparison, in the modes of A − E
-    source: Array  # (m,) what drives it
+    stiff: _Small  # as the elements have it
+    smooth: _Small  # without what is too much
 
-    def modes(self, s: Array) -> Array:
-        """How v exceeds u at times since the segment's start, in the modes of A, (m, times)."""
-        x = self.slower[:, None] * s
-        found = self.start[:, None] * np.exp(-x) + self.source[:, None] * s * phi1(x)
-        return np.asarray(self.turned @ found - self.directions.T @ self.segment.coefficients(s))
+    def lacks(self, s: Array) -> Array:
+        """The one less the other at times since the segment's start, in the basis, (m, times)."""
+        return self.smooth.at(s) - self.stiff.at(s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +87,7 @@ class SpatialDeviation:
             first, last = number == 0, number == len(self._parts) - 1
             inside = (first | (scaled > segment.start)) & (last | (scaled <= segment.end))
             on_basis = self._comm.allreduce(np.asarray(rows @ segment.basis.T), op=MPI.SUM)
-            found[:, inside] = on_basis @ (part.directions @ part.modes(scaled[inside] - segment.start))
+            found[:, inside] = on_basis @ part.lacks(scaled[inside] - segment.start)
         return found
 
 
@@ -100,7 +112,7 @@ def spatial_deviation(problem: Problem, diffusivity: Array, states: Evolution) -
         if parts:
             before = parts[-1]
             length = np.array([before.segment.end - before.segment.start])
-            amount = matrix_times(mass, (before.directions @ before.modes(length)[:, 0]) @ before.segment.basis)
+            amount = matrix_times(mass, before.lacks(length)[:, 0] @ before.segment.basis)
             start = comm.allreduce(segment.basis @ amount, op=MPI.SUM)
         parts.append(_part(problem, diffusivity, segment, start))
     return SpatialDeviation(tuple(parts), problem.scales.time, comm)
@@ -108,16 +120,24 @@ def spatial_deviation(problem: Problem, diffusivity: Array, states: Evolution) -
 
 def _part(problem: Problem, diffusivity: Array, segment: Segment, start: Array | None) -> _Part:
     """One segment, from δ at its start in terms of the basis, (m,); None: nothing."""
-    share = np.linalg.norm(segment.modes, axis=0)
-    known = share > NONE * share.max(initial=0.0)
-    directions = np.where(known, segment.modes / np.where(known, share, 1.0), 0.0)
-    share = np.where(known, share, 0.0)
-    rates = np.maximum(segment.eigenvalues, SLOWEST)
-    energies = excess_energies(problem, diffusivity, np.vstack([segment.basis, segment.lift[None]]))
-    root = np.sqrt(rates)
-    missing, shapes = np.linalg.eigh((directions.T @ energies[:-1, :-1] @ directions) / np.outer(root, root))
-    left = (shapes * (1.0 - np.clip(missing, 0.0, MOST))) @ shapes.T
-    slower, turned = np.linalg.eigh(left * np.outer(root, root))
-    begin = share if start is None else share + directions.T @ start
-    source = directions.T @ energies[:-1, -1] - share / segment.gamma
-    return _Part(segment, directions, turned, slower, turned.T @ begin, turned.T @ source)
+    basis, comm = segment.basis, problem.space.mesh.comm
+    rows = [basis @ matrix_times(problem.system.stiffness, vector) for vector in basis]
+    stiffness = comm.allreduce(np.array(rows).reshape(len(basis), len(basis)), op=MPI.SUM)
+    stiffness = (stiffness + stiffness.T) / 2
+    energies = excess_energies(problem, diffusivity, np.vstack([basis, segment.lift[None]]))
+    begin = segment.modes.sum(axis=1)  # w(0)
+    lacking = np.zeros(len(basis)) if start is None else start
+    source = -begin / segment.gamma
+    smooth = _Small.of(_less(stiffness, energies[:-1, :-1]), begin + lacking, source + energies[:-1, -1])
+    return _Part(segment, _Small.of(stiffness, begin, source), smooth)
+
+
+def _less(stiffness: Array, energies: Array) -> Array:
+    """The stiffness without energies, of which it has more in each direction."""
+    if len(stiffness) == 0:
+        return stiffness
+    least = NOTHING * float(np.trace(stiffness)) / len(stiffness)
+    root = np.linalg.cholesky(stiffness + max(least, np.finfo(float).tiny) * np.eye(len(stiffness)))
+    missing, shapes = np.linalg.eigh(np.linalg.solve(root, np.linalg.solve(root, energies).T))
+    shapes = root @ shapes
+    return stiffness - np.asarray((shapes * np.clip(missing, 0.0, MOST)) @ shapes.T)

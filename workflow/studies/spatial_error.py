@@ -1,7 +1,7 @@
 """How far the curves of a run are off in space: from its own gradients, a coarser mesh, or another way to solve it.
 
 Of linear elements on triangles and tetrahedra, recovered gradients tell the error, to first order and with its sign,
-without another solve (see solver/krylov/spatial_error). In the worst of the regions of 13 images that was 0.43 to 1.7
+without another solve (see solver/krylov/spatial_error). In the worst of the regions of 12 images that was 0.6 to 1.8
 times the error; times RECOVERED it is the estimate. It is least where the layer that fills is thinner than an element.
 
 Where loads change with time, equations are not linear, or the degree is higher, the case is solved once more. The

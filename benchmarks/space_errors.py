@@ -1,0 +1,196 @@
+"""The error in space that a run states, in both ways, against the true one: small images in 3D, elements of degree 1.
+
+    python benchmarks/space_errors.py [--images blobs ball ...] [--factors 1 0.7] [--data FOLDER]
+
+The true error is the difference to elements of degree 2 on a mesh twice as fine, the largest over the regions from a
+thousandth of the end on, in mol/m³ for a source of 1000. Beside it, what recovered gradients say and what a mesh twice
+as coarse says, per true error, and the CPU time of each. Both are to err by a factor of 3 at most.
+
+--data names a folder with nmc_bridge_64.tif, ellipsoids_64.tif and tau_electrode_64.tif, cubes of 64 voxels; without it
+their parts are left out.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from common import Table, say
+from scipy.ndimage import gaussian_filter
+
+from mpi4py import MPI
+
+from microlith.imaging.typing import Array
+from microlith.solver.transient import solve
+from microlith.workflow.case.read import load_case
+from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare import assemble
+from microlith.workflow.prepare.meshed import mesh_of
+from microlith.workflow.results.particle_curves import ParticleCurves
+from microlith.workflow.studies.spatial_error import SpatialError, recovered_error, silent, spatial_error
+from microlith.workflow.studies.variant import Variant, solved_variant
+
+AGED = Path(__file__).parent.parent / "cases" / "aged-anode-3d" / "aged.tif"
+COLUMNS = {
+    "image": "<10s",
+    "factor": "6.2g",
+    "unknowns": "8d",
+    "true": "6.1f",
+    "recovered": "9.2f",
+    "coarser": "8.2f",
+    "solve_s": "7.2f",
+    "recov_s": "7.2f",
+    "coarse_s": "8.2f",
+}
+PORE = '[phases.pore]\nlabel = 0\nrole = "source"\nconcentration = "1000 mol/m^3"\n'
+MEDIUM = '[phases.medium]\nlabel = 1\nrole = "transport"\ndiffusivity = "2e-14 m^2/s"\n'
+PARTICLE = '[phases.particle]\nlabel = 2\nrole = "barrier"\n'
+SLOW = '[phases.particle]\nlabel = 2\nrole = "transport"\ndiffusivity = "1e-15 m^2/s"\n'
+FED = '[faces.x_min]\nconcentration = "1000 mol/m^3"\n'
+VOXEL = 10  # nm
+LATE = 1e-3
+TOLERANCE = 3e-4  # in time
+
+
+def field(seed: int, width: float, size: int = 24) -> Array:
+    """Gaussian noise of a correlation length in voxels."""
+    return gaussian_filter(np.random.default_rng(seed).standard_normal((size,) * 3), width, mode="nearest")
+
+
+def blobs(seed: int, width: float) -> Array:
+    """Particles and pores in a medium."""
+    first, second = field(seed, width), field(seed + 100, width)
+    image = np.ones(first.shape, np.uint8)
+    image[first > np.quantile(first, 0.65)] = 2
+    image[(second > np.quantile(second, 0.8)) & (image == 1)] = 0
+    return image
+
+
+def ball(radius: float, size: int = 24) -> Array:
+    """Whether voxels are in a ball."""
+    x = np.arange(size) + 0.5 - size / 2
+    return np.asarray(x[:, None, None] ** 2 + x[:, None] ** 2 + x**2 < radius**2)
+
+
+def slab(slits: bool = False, block: bool = False) -> Array:
+    """A medium beside a pore, with walls or with a block in it."""
+    image = np.ones((20, 20, 30), np.uint8)
+    image[..., :4] = 0
+    if slits:
+        image[2:, :, 10:12], image[:-2, :, 20:22] = 2, 2
+    if block:
+        image[6:14, 6:14, 8:] = 2
+    return image
+
+
+def part(path: Path, size: int = 28, *, largest: bool = True) -> Array:
+    """A corner of an image: the largest label, or all but it, as medium."""
+    image = tifffile.imread(path)
+    return ((image[:size, :size, :size] == image.max()) == largest).astype(np.uint8)
+
+
+IMAGES: dict[str, tuple[Callable[[], Array], str]] = {
+    **{f"blobs-{seed}": (lambda s=seed: blobs(s, 3.0), PORE + MEDIUM + PARTICLE) for seed in (1, 2, 3)},
+    **{f"fine-{seed}": (lambda s=seed: blobs(s, 2.0), PORE + MEDIUM + PARTICLE) for seed in (4, 5)},
+    "ball": (lambda: ball(9).astype(np.uint8), PORE + MEDIUM),
+    "coat": (lambda: np.where(ball(5), 2, ball(10)).astype(np.uint8), PORE + MEDIUM + PARTICLE),
+    "slab": (slab, PORE + MEDIUM),
+    "slits": (lambda: slab(slits=True), PORE + MEDIUM + PARTICLE),
+    "two-media": (lambda: slab(block=True), PORE + MEDIUM + SLOW),
+    "aged": (lambda: tifffile.imread(AGED)[20:50, 30:60, 40:70], PORE + MEDIUM + PARTICLE),
+}
+STORED: dict[str, tuple[str, bool, str, str]] = {
+    "nmc": ("nmc_bridge_64.tif", True, PORE + MEDIUM, ""),
+    "tau": ("tau_electrode_64.tif", True, PORE + MEDIUM, ""),
+    "ellipsoids": ("ellipsoids_64.tif", False, MEDIUM + PARTICLE.replace("2", "0"), FED),
+}
+
+
+def case_text(image: Array, phases: str, factor: float, more: str) -> str:
+    """A case file for an image beside it."""
+    length, middle = VOXEL * max(image.shape), VOXEL * max(image.shape) // 2
+    radius = 60 if image[tuple(n // 2 for n in image.shape)] == 1 else 120
+    shell = '[regions.near]\nshell = { around = "particle", distance = "20 nm" }\n' if (image == 2).any() else ""
+    return (
+        f'[image]\nfile = "image.tif"\nvoxel_size = "{VOXEL} nm"\n{phases}[mesh]\ndegree = 1\nsize_factor = {factor}\n'
+        f'[time]\nend = "{(length * 1e-9) ** 2 / 2e-14} s"\ntolerance = 1e-3\nsnapshots = []\n'
+        f'[regions.low]\nbox = {{ x = ["0 nm", "{length // 3} nm"] }}\n'
+        f'[regions.high]\nbox = {{ x = ["{2 * length // 3} nm", "{length} nm"] }}\n'
+        f"[regions.mid]\nsphere = {{ center = {[f'{middle} nm'] * 3}, radius = '{radius} nm' }}\n"
+        f'[regions.all]\nphase = "medium"\n{shell}{more}'
+    )
+
+
+def measure(name: str, image: Array, text: str, factor: float, table: Table, folder: Path) -> None:
+    """One image at one size of elements."""
+    comm = MPI.COMM_WORLD
+    if comm.rank == 0:
+        tifffile.imwrite(folder / "image.tif", image)
+        (folder / "case.toml").write_text(text, encoding="utf-8")
+    comm.Barrier()
+    case = load_case(folder / "case.toml")
+    with silent():
+        meshed = mesh_of(case, case.physics.solved, Stages(), comm)
+        case = replace(meshed.case, degree=1, time=replace(meshed.case.time, tolerance=TOLERANCE))
+        ready = assemble.assembled(case, replace(meshed, case=case), Stages())
+        start = time.process_time()
+        own = solve(ready.problem, ready.means, ready.case.time, ready.case.solver)
+        solved = time.process_time()
+        particles: ParticleCurves | None = None
+        recovered = recovered_error(ready, own, particles)
+        told = time.process_time()
+        coarser = spatial_error(ready.meshed, own.curves, comm)
+        end = time.process_time()
+        fine = solved_variant(ready.meshed, Variant(coarseness=0.5, degree=2), comm)
+    late = own.times >= LATE * own.times[-1]
+    true = max(float(np.abs(curve - fine.curves[key])[late].max()) for key, curve in own.curves.items())
+
+    def per_true(found: SpatialError | None) -> float:
+        return np.nan if found is None else max(float(e[late].max()) for e in found.curves.values()) / true
+
+    table.add(
+        image=name,
+        factor=factor,
+        unknowns=ready.problem.unknowns,
+        true=true,
+        recovered=per_true(recovered),
+        coarser=per_true(coarser),
+        solve_s=solved - start,
+        recov_s=told - solved,
+        coarse_s=end - told,
+    )
+
+
+def main() -> None:
+    """Measure all that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", nargs="+", choices=[*IMAGES, *STORED], default=None)
+    parser.add_argument("--factors", type=float, nargs="+", default=[1.0], help="on all element sizes")
+    parser.add_argument("--data", type=Path, default=None, help="folder of images")
+    options = parser.parse_args()
+    comm = MPI.COMM_WORLD
+    table = Table(COLUMNS, comm)
+    table.head()
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(comm.bcast(made))
+        for factor in options.factors:
+            for name in options.images or [*IMAGES, *STORED]:
+                if name in IMAGES:
+                    image, phases, more = IMAGES[name][0](), IMAGES[name][1], ""
+                elif options.data is not None:
+                    file, largest, phases, more = STORED[name]
+                    image = part(options.data / file, largest=largest)
+                else:
+                    continue
+                measure(name, image, case_text(image, phases, factor, more), factor, table, folder)
+        comm.Barrier()
+    ratios = np.array([row["recovered"] for row in table.rows])
+    say(comm, f"recovered gradients: {ratios.min():.2f} to {ratios.max():.2f} of the true errors")
+
+
+if __name__ == "__main__":
+    main()
