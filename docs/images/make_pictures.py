@@ -22,6 +22,7 @@ SECOND = 1.45  # width of a second picture per width of the first
 # Picture -> case file, the pictures of its results that stand side by side, ranks
 PICTURES = {
     "slab": ("slab/case.toml", ["curves"], 1),
+    "fit": ("slab/case.toml", ["fit"], 1),
     "aged-anode": ("aged-anode-2d/case.toml", ["snapshot-10s", "curves"], 1),
     "aged-anode-particles": ("aged-anode-2d/case.toml", ["particles"], 1),
     "lithiation": ("lithiation/case.toml", ["snapshot-200s"], 1),
@@ -31,6 +32,10 @@ PICTURES = {
     "aged-anode-3d-particles-distance": ("aged-anode-3d/case.toml", ["particles-distance"], 2),
     "aged-anode-3d-full": ("aged-anode-3d/full.toml", ["snapshot-10s"], 2),
 }
+# Picture -> what makes its results instead of `run`
+COMMANDS = {
+    "fit": ["fit", f"--data={CASES / 'slab/measured.csv'}", "--vary=phases.slab.diffusivity=1e-15 .. 1e-12 m^2/s"],
+}
 LONG = ("aged-anode-3d-full",)
 
 
@@ -39,9 +44,10 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for name in names or [name for name in PICTURES if name not in LONG]:
             case, parts, ranks = PICTURES[name]
-            folder = Path(scratch) / case.replace("/", "-")
+            command = COMMANDS.get(name, ["run"])
+            folder = Path(scratch) / f"{case.replace('/', '-')}-{command[0]}"
             if not folder.exists():
-                run = ["microlith", "run", str(CASES / case), "-o", str(folder)]
+                run = ["microlith", *command, str(CASES / case), "-o", str(folder)]
                 subprocess.run(run if ranks == 1 else ["mpirun", "-n", str(ranks), *run], check=True)
             picture = beside([Image.open(folder / f"{part}.png").convert("RGB") for part in parts])
             picture.thumbnail(MOST, Image.Resampling.LANCZOS)

@@ -19,6 +19,7 @@ from microlith.workflow.cli import main
 from microlith.workflow.fit.intervals import runs_score, uncertainty
 from microlith.workflow.fit.model import led
 from microlith.workflow.fit.parameters import parameters_of
+from microlith.workflow.fit.search import minimum, spread
 
 COMM = MPI.COMM_WORLD
 KEY = "phases.slab.diffusivity"
@@ -222,6 +223,23 @@ def test_residuals_with_a_course_of_their_own_are_known():
     rng = np.random.default_rng(0)
     assert runs_score(np.sin(np.linspace(0, 6, 40))) < -3
     assert np.mean([abs(runs_score(rng.normal(size=40))) < 3 for _ in range(200)]) > 0.98
+
+
+def test_values_at_which_the_case_cannot_be_solved_are_passed_over():
+    """Some starts fail, and so do steps on the way; where nothing can be solved that is said."""
+    t = np.linspace(0.0, 2.0, 9)
+
+    def curves(x):
+        if x[0] > 0.55:
+            raise ArithmeticError("no convergence")
+        return np.exp(-4 * x[0] * t)
+
+    found = minimum(curves, np.exp(-4 * 0.5 * t), None, np.array([0.01]), spread(6, 1))
+    assert found.x[0] == pytest.approx(0.5, abs=1e-4)
+    assert found.failed == 3
+    assert found.jacobian[:, 0] == pytest.approx(-4 * t * np.exp(-2 * t), abs=1e-3)
+    with pytest.raises(InputError, match=r"can't be solved for any values .* no convergence"):
+        minimum(curves, t, None, np.array([0.01]), np.array([[0.7], [0.9]]))
 
 
 # --- ranks ---

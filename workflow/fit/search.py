@@ -1,7 +1,7 @@
 """The parameters whose curves are nearest to measured ones, in the sense of least squares."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,12 +67,19 @@ def minimum(
     scale = float(np.abs(values).max(initial=0.0)) or 1.0
     weights = np.full(len(values), 1.0 / scale) if deviations is None else 1.0 / deviations
     known: dict[bytes, Array] = {}
+    failures: list[Exception] = []
 
     def residuals(x: Array) -> Array:
+        """Infinite where the case can't be solved: the method then tries a smaller step."""
         key = x.tobytes()
         if key not in known:
-            known[key] = curves(x)
-            tell(f"{len(known)} solves, squares {np.sum(((known[key] - values) * weights) ** 2):.4g}")
+            try:
+                known[key] = curves(x)
+            except (ArithmeticError, InputError) as error:
+                known[key] = np.full(len(values), np.inf)
+                failures.append(error)
+            else:
+                tell(f"{len(known)} solves, squares {np.sum(((known[key] - values) * weights) ** 2):.4g}")
         return (known[key] - values) * weights
 
     def slopes(x: Array) -> Array:
@@ -80,31 +87,49 @@ def minimum(
         for k, step in enumerate(steps):
             ahead = x.copy()
             ahead[k] += step if x[k] + step <= 1.0 else -step
+            if not np.isfinite(residuals(ahead)).all():
+                ahead[k] = 2 * x[k] - ahead[k]
             columns.append((residuals(ahead) - residuals(x)) / (ahead[k] - x[k]))
-        return np.stack(columns, axis=1)
+        return _sound(np.stack(columns, axis=1), failures)
 
-    start, failed = _best(residuals, starts)
+    start = _best(residuals, starts, failures)
+    failed = len(failures)
     found = least_squares(
         residuals, np.clip(start, 1e-3, 1 - 1e-3), jac=slopes, bounds=(0.0, 1.0), method="trf", max_nfev=MOST, **EXACT
     )
     x = np.where(found.x < AT_END, 0.0, np.where(found.x > 1 - AT_END, 1.0, found.x))
     if np.any(x != found.x) and np.sum(residuals(x) ** 2) > 2 * found.cost * (1 + 1e-9):
         x = found.x  # the end itself is worse than near to it
-    jacobian = _central(lambda at: residuals(at) / weights, x, steps)
+    jacobian = _sound(_central(lambda at: residuals(at) / weights, x, steps), failures)
     return Minimum(x, residuals(x) / weights + values, jacobian, bool(found.status > 0), failed)
 
 
-def _best(residuals: Curves, starts: Array) -> tuple[Array, int]:
-    """The start with the least squares, and how many could not be solved."""
-    squares, last = np.full(len(starts), np.inf), None
-    for i, start in enumerate(starts):
-        try:
-            squares[i] = np.sum(residuals(start) ** 2)
-        except (ArithmeticError, InputError) as error:
-            last = error
+def _best(residuals: Curves, starts: Array, failures: Sequence[Exception]) -> Array:
+    """The start with the least squares.
+
+    Raises:
+        InputError: None can be solved.
+    """
+    squares = np.array([np.sum(residuals(start) ** 2) for start in starts])
     if not np.isfinite(squares).any():
-        raise InputError(f"the case can't be solved for any values within the ranges of --vary: {last}") from last
-    return starts[int(np.argmin(squares))], int((~np.isfinite(squares)).sum())
+        raise InputError(
+            f"the case can't be solved for any values that were tried within the ranges of --vary: {failures[-1]}"
+        ) from failures[-1]
+    return np.asarray(starts[int(np.argmin(squares))])
+
+
+def _sound(jacobian: Array, failures: Sequence[Exception]) -> Array:
+    """Derivatives that are known.
+
+    Raises:
+        InputError: The case can't be solved right beside where it can.
+    """
+    if np.isfinite(jacobian).all():
+        return jacobian
+    raise InputError(
+        f"the case can't be solved beside values at which it can, so that there are no derivatives: {failures[-1]}; "
+        "narrow the ranges of --vary"
+    ) from failures[-1]
 
 
 def _central(curves: Curves, x: Array, steps: Array) -> Array:
