@@ -455,3 +455,13 @@ def test_packages_are_all_installed():
         for path in floor.rglob("__init__.py")
     }
     assert found == set(setuptools["packages"])
+
+
+def test_commands_of_the_system_can_be_called_from_within_the_debian_root(call):
+    if "MICROLITH_HOST_USR" not in os.environ:
+        pytest.skip("no Debian root here that hides the system's /usr")
+    script = 'stat -c %i /usr "$MICROLITH_HOST_USR"; exec "$1" stat -c %i /usr'
+    done = call("sh", "-c", script, "sh", PROJECT / "runtime" / "host")
+    here, hidden, seen = done.stdout.split()
+    assert seen == hidden != here
+    assert call(PROJECT / "runtime" / "host", "no-such-command").returncode == 127
