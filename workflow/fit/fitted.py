@@ -113,7 +113,8 @@ def fitted(subject: Subject, starts: int | None = None, comm: MPI.Intracomm = MP
         )
     with model.stages.stage("errors", "estimating the errors of the curves"):
         end = float(measured.times[-1])
-        times = np.union1d(measured.times, [*np.linspace(0.0, end, TIMES)[1:], *np.geomspace(1e-3 * end, end, TIMES)])
+        first = min(1e-3 * end, 0.1 * float(measured.times[measured.times > 0][0]))
+        times = np.union1d(measured.times, [*np.linspace(0.0, end, TIMES)[1:], *np.geomspace(first, end, TIMES)])
         solution = model.solution(found.x, times)
     at = np.searchsorted(solution.transient.times, measured.times)
     errors = measured.of({name: error[at] for name, error in solution.errors.items()})

@@ -44,6 +44,7 @@ def draw_fit(path: Path, found: Fit) -> None:
     below.axhline(0.0, color="0.4", linewidth=0.8)
     if _is_logarithmic(found.measured.times):
         above.set_xscale("log")
+        above.set_xlim(left=0.3 * float(found.measured.times[found.measured.times > 0][0]) / scale)
     for axes in (above, below):
         axes.grid(color="0.88", linewidth=0.6)
         axes.set_axisbelow(True)
