@@ -143,7 +143,7 @@ def test_add_command(tmp_path):
     (declared,) = copy.code
     copy.put(declared + "\n\n", "workflow/commands/cases.py", "def add_check(")
     copy.change("workflow/cli.py", "import add_check, ", "import add_shares, add_check, ")
-    copy.change("workflow/cli.py", "add_check, add_estimate,", "add_check, add_shares, add_estimate,")
+    copy.change("workflow/cli.py", "add_estimate, add_mesh,", "add_shares, add_estimate, add_mesh,")
     out = copy.run("-m", "microlith.workflow.cli", "shares", str(CASES / "slab" / "case.toml"))
     assert out == "electrolyte\t0.0385\nslab\t0.9615\n"
 
