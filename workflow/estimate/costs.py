@@ -52,7 +52,7 @@ OF_LATTICE = 300.0  # per cell of all phases
 OF_CELL = {2: 300.0, 3: 470.0}  # of a solved cell, its mesh and its image
 OF_UNKNOWN = {(2, 1): 600.0, (2, 2): 1000.0, (2, 3): 1500.0, (3, 1): 600.0, (3, 2): 3000.0, (3, 3): 6000.0}
 # of an unknown, its matrices and multigrid, by dimension and degree; in 3D from benchmarks/scale.py and accuracy.py
-OF_UNKNOWN_TENSOR = 2.0  # times as much for squares and cubes in 3D
+OF_UNKNOWN_TENSOR = 5.0  # times as much for cubes, whose rows couple more unknowns
 OF_VECTOR = 8.0  # a number for each unknown, of which each solve keeps one
 FACTORS = 33.0  # per unknown and power of two of their number, in 2D
 FACTORS_3D = 12.0  # per unknown to the power

@@ -289,10 +289,15 @@ def flat(entries: dict[str, Any], before: str = "") -> Iterator[list[str]]:
 def _made(page: Page, summary: dict[str, Any]) -> None:
     page.section("How it was made")
     memory = summary.get("peak_memory_bytes")
-    rows = [[words(name), said(value)] for name, value in summary.get("timings_s", {}).items()]
-    page.table(["stage", "s"], rows)
+    work = summary.get("cpu_timings_s", {})
+    rows = [
+        [words(name), said(value), said(work[name]) if name in work else ""]
+        for name, value in summary.get("timings_s", {}).items()
+    ]
+    page.table(["stage", "s", "CPU s of all ranks"], rows)
     rows = [[words(name), said(value)] for name, value in summary.get("solver", {}).items()]
     rows += [] if memory is None else [["peak memory, GB", f"{np.sum(memory) / 1e9:.3g}"]]
+    rows += [["CPU time, s", said(summary["cpu_s"])]] if "cpu_s" in summary else []
     page.table(["solver", ""], rows)
     page.table(["image", ""], [[words(name), said(value)] for name, value in summary.get("image", {}).items()])
     page.table(["versions", ""], [[name, str(value)] for name, value in summary.get("versions", {}).items()])
