@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         RegionResult,
         Result,
         Segmented,
+        SweptCase,
         analyze,
         case,
         check,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         report,
         run,
         segment,
+        sweep,
     )
     from microlith.imaging.errors import InputError
     from microlith.workflow.analysis.analysis import Analysis
@@ -63,6 +65,7 @@ __all__ = [
     "Result",
     "Segmented",
     "Study",
+    "SweptCase",
     "analyze",
     "case",
     "check",
@@ -79,6 +82,7 @@ __all__ = [
     "report",
     "run",
     "segment",
+    "sweep",
 ]
 
 _settle()  # before anything imports the libraries that it is about

@@ -445,6 +445,93 @@ def open_results(folder: str | Path) -> Result:
     return Result(str(summary["case"]["title"] or ""), times, curves, errors, snapshots, summary, field, write)
 
 
+@dataclass(frozen=True, eq=False)
+class SweptCase:
+    """One case of a sweep."""
+
+    name: str  # of its folder
+    changes: Mapping[str, Any]  # dotted key -> value, all that were set
+    status: str  # "done" or "failed"
+    message: str  # of one that failed
+    folder: Path  # of its results
+
+    @property
+    def result(self) -> Result:
+        """What it found.
+
+        Raises:
+            InputError: It failed.
+        """
+        if self.status != "done":
+            raise InputError(f"{self.name}: {self.message or 'this case is not done'}")
+        return open_results(self.folder)
+
+
+def sweep(
+    case: Case,
+    output: str | Path,
+    values: "Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | None" = None,
+    *,
+    force: bool = False,
+    comm: "Intracomm | None" = None,
+) -> tuple[SweptCase, ...]:
+    """Run many cases that differ in some keys, one after the other in this process; collective.
+
+    Called again, it goes on with those that are not done. A case that fails does not stop the others.
+
+    Args:
+        case: What all have in common; its image is in a file.
+        output: Folder of the sweep, as the command leaves it.
+        values: Dotted key -> its values, each combination of which is a case; or a mapping of keys to values for each
+            case, perhaps with its "name"; None: the case's own [sweep].
+        force: Whether cases are done anew that were made from another state of the case.
+        comm: The ranks that share each case; None: all.
+
+    Raises:
+        InputError: The case, the values or the folder is at fault, or no case can be right.
+
+    >>> import microlith as ml, tempfile
+    >>> case = ml.load_case("cases/slab/case.toml").with_({"mesh.estimate": False, "mesh.size_max": "100 nm"})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     slow, fast = ml.sweep(case, folder, {"phases.slab.diffusivity": ["1e-14 m^2/s", "4e-14 m^2/s"]})
+    ...     ratio = slow.result.regions["slab"].t50 / fast.result.regions["slab"].t50
+    >>> fast.name, fast.status, round(ratio, 2)
+    ('diffusivity=4e-14_m2_per_s', 'done', 4.0)
+    """
+    from mpi4py import MPI
+
+    from microlith.imaging.parallel.collective import on_first_rank
+    from microlith.workflow.sweep.cases import sweep_of
+    from microlith.workflow.sweep.record import refuse_foreign, refuse_other
+    from microlith.workflow.sweep.sweep import sweep as run_all
+
+    comm = MPI.COMM_WORLD if comm is None else comm
+    folder = Path(output)
+    if case.image is not None:
+        raise InputError("a sweep takes its image from a file; write the labels to one and name it in [image] file")
+    tables = dict(case.tables)
+    if values is not None:
+        tables["sweep"] = {"grid": dict(values)} if isinstance(values, Mapping) else {"list": [*map(dict, values)]}
+
+    def ready() -> Any:
+        refuse_foreign(folder, force)
+        found = sweep_of(tables, case.path, (), folder)
+        refuse_other(folder, found.plan, case.path, force)
+        return found, found.waiting(force)
+
+    found, waiting = on_first_rank(comm, ready)
+    return tuple(
+        SweptCase(
+            row.variation.name,
+            row.variation.changes,
+            row.status,
+            row.record.message if row.record else "",
+            folder / row.variation.name,
+        )
+        for row in run_all(found, waiting, 1, comm, here=True)
+    )
+
+
 def compare(
     results: "Mapping[str, str | Path | Sequence[str | Path]]",
     output: str | Path,

@@ -177,7 +177,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
     case = slab(tmp_path / "slab")
     assert main(["sweep", str(case), "--set", "time.end=1 s", "-o", str(tmp_path / "slab")]) == 2
     assert "holds no sweep" in capsys.readouterr().err
-    for option in (["--jobs", "0"], ["--part", "3/2"], ["--part", "x"]):
+    many = "time.end=" + ", ".join(f"{i} s" for i in range(1, 1002))
+    assert main(["sweep", str(case), "--set", many, "-o", str(tmp_path / "o")]) == 2
+    assert "these are 1,001 cases; set fewer values, or say --most 1001" in capsys.readouterr().err
+    for option in (["--jobs", "0"], ["--most", "0"], ["--part", "3/2"], ["--part", "x"]):
         assert main(["sweep", str(case), "--set", "time.end=1 s", "-o", str(tmp_path / "o"), *option]) == 2
 
 

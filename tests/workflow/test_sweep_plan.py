@@ -111,7 +111,7 @@ def test_a_csv_file_whose_empty_cells_set_nothing(tmp_path):
     [
         ([], {}, "nothing to vary"),
         (["time.end"], {}, "expected KEY=VALUES"),
-        (["time..end=1 s"], {}, "is no key"),
+        (["time..end=1 s"], {}, '--set: "time..end" is no key'),
         (["time.end=1 s", "time.end=2 s"], {}, "set twice"),
         (["time.end=1 s, 1 s"], {}, "are the same"),
         (["time.end=1 s"], {"grid": {"time": {"end": ["1 s"]}}}, "sets this key already"),
@@ -142,3 +142,9 @@ def test_cases_are_made_without_what_all_ranks_import_together():
     modules = "microlith.workflow.sweep.cases, microlith.workflow.sweep.record, microlith.workflow.case.toml_file"
     code = f"import sys, {modules}; sys.exit(sorted({{'dolfinx', 'petsc4py'}} & {{*sys.modules}}) or 0)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_column_that_is_no_key_is_told_with_its_file(tmp_path):
+    (tmp_path / "cases.csv").write_text("time.end;mesh.growth\n5 s;0.1\n")
+    with pytest.raises(InputError, match=r"cases\.csv: column 1: \"time\.end;mesh\.growth\" is no key"):
+        plan_of({"sweep": {"file": "cases.csv"}}, tmp_path / "case.toml", [])

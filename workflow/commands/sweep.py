@@ -36,6 +36,9 @@ def add_sweep(commands: Commands) -> None:
     parser.add_argument(
         "--jobs", metavar="N", type=int, default=1, help="number of cases at a time (default: %(default)s)"
     )
+    parser.add_argument(
+        "--most", metavar="N", type=int, help="refuse a sweep of more cases (default: 1000; with --part: no limit)"
+    )
     parser.add_argument("--part", metavar="I/N", help="the I-th of N parts only, as in an array of jobs")
     parser.add_argument("--collect", action="store_true", help="run nothing: write table and report of what there is")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -75,6 +78,7 @@ def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]
     from microlith.workflow.sweep.cases import (
         sweep_of,  # DOLFINx, which all ranks have to import together, is not in it
     )
+    from microlith.workflow.sweep.plan import plan_of
     from microlith.workflow.sweep.record import refuse_foreign, refuse_other
 
     if not 1 <= options.jobs <= MOST_JOBS:
@@ -90,9 +94,26 @@ def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]
         raise InputError(f"{output}: this is a file; choose another folder for the results with -o")
     check_writable(output)
     refuse_foreign(output, options.force)
-    found = sweep_of(read_toml(options.case), options.case, options.settings, output)
+    tables = read_toml(options.case)
+    _refuse_many(len(plan_of(tables, options.case, options.settings).variations), options)
+    found = sweep_of(tables, options.case, options.settings, output)
     refuse_other(output, found.plan, options.case, options.force)
     return found, found.waiting(options.force, part, parts)
+
+
+def _refuse_many(count: int, options: argparse.Namespace) -> None:
+    """Refuse a sweep of so many cases that it may be a mistake.
+
+    Raises:
+        InputError: As said.
+    """
+    from microlith.workflow.sweep.plan import MEANT
+
+    most = options.most if options.most is not None else MEANT if options.part is None else count
+    if count > most:
+        raise InputError(
+            f"{options.case}: these are {count:,} cases; set fewer values, or say --most {count} if all are meant"
+        )
 
 
 def part_of(text: str | None) -> tuple[int, int]:

@@ -110,7 +110,10 @@ def sweep_of(tables: Mapping[str, Any], path: Path, settings: Sequence[str], out
     plan = plan_of(tables, path, settings)
     jobs, tasks = [], []
     for variation in plan.variations:
-        own = changed(base, variation.changes)
+        try:
+            own = changed(base, variation.changes)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         try:
             case = case_of(own, path)
             mark = fingerprint(own, case.image.path, path.parent)

@@ -14,6 +14,7 @@ from microlith.workflow.sweep.values import quoted_key, shown_value, toml_text, 
 
 NAME = "name"  # of a case, in a list or a CSV file
 MOST_CASES = 100_000
+MEANT = 1000  # cases that nobody has to confirm
 LONGEST_FOLDER = 100  # characters
 LONGEST_LABEL = 80
 _FOLDER = re.compile(r"[A-Za-z0-9_.,=+-]+")
@@ -95,7 +96,7 @@ def _grid_of_settings(settings: Sequence[str]) -> dict[str, list[Any]]:
         key, sign, text = _key_and_text(setting)
         if not sign:
             raise InputError(f'--set {printable(setting)}: expected KEY=VALUES, such as time.end="50 s, 100 s"')
-        key = _canonical(key_parts(key))
+        key = _canonical(_parts(key, "--set"))
         if key in grid:
             raise InputError(f"--set {key}: this key is set twice; give all its values at once, with commas between")
         grid[key] = values_of(text, f"--set {key}")
@@ -106,6 +107,13 @@ def _key_and_text(setting: str) -> tuple[str, str, str]:
     """The two sides of the first = that stands in no quotes."""
     found = re.match(r"""((?:"[^"]*"|'[^']*'|[^="'])*)(=)(.*)""", setting, re.S)
     return (found[1].strip(), found[2], found[3]) if found else (setting, "", "")
+
+
+def _parts(key: str, where: str) -> tuple[str, ...]:
+    try:
+        return key_parts(key)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _canonical(parts: Sequence[str]) -> str:
@@ -151,7 +159,7 @@ def _flat(table: Mapping[str, Any], where: str) -> Changes:
             descend(inner, (*parts, key))
 
     for key, value in table.items():
-        parts = key_parts(key)
+        parts = _parts(key, where)
         if len(parts) > 1:
             add(parts, value)  # as it is, a table too
         else:
@@ -173,7 +181,8 @@ def _of_file(path: Path, where: str) -> list[tuple[str, Changes]]:
             f"{where} file: {path}: expected a line of keys and a line for each case, got {len(rows)} lines"
         )
     head = [cell.strip() for cell in rows[0]]
-    keys = [key if key == NAME else _canonical(key_parts(key)) for key in head]
+    told = f"{where} file: {path}: column"
+    keys = [key if key == NAME else _canonical(_parts(key, f"{told} {i}")) for i, key in enumerate(head, 1)]
     if len(set(keys)) < len(keys):
         raise InputError(f"{where} file: {path}: two columns have the same key")
     cases = []
