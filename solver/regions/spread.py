@@ -122,10 +122,11 @@ class SpreadWatch:
             whole, cut = whole * self._factor[parts.cell][:, None], cut * self._factor[parts.cut][:, None]
         basis, weights = self._points[degree]
         inner = whole @ basis.T
-        within = at_corners = np.einsum("nd,nd->n", parts.means, cut)[:, None]
         shares: Array = np.ones(1)
-        if parts.corners is not None:  # parts are so small that the field is linear in them
-            at_corners = np.einsum("nkd,nd->nk", parts.corners, cut)
+        if parts.corners is None:
+            within = at_corners = np.einsum("nd,nd->n", parts.means, cut)[:, None]
+        else:  # parts are so small that the field is linear in them
+            at_corners = np.matmul(parts.corners, cut[:, :, None])[:, :, 0]  # in half the time of einsum
             places, shares = _in_simplex(parts.corners.shape[1], degree)
             within = at_corners @ places.T
         values = np.concatenate([inner.ravel(), within.ravel()])
