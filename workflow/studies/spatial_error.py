@@ -1,7 +1,7 @@
 """How far the curves of a run are off in space: from its own gradients, a coarser mesh, or another way to solve it.
 
-Of linear elements on triangles and tetrahedra, recovered gradients tell the error, to first order and with its sign,
-without another solve (see solver/krylov/spatial_error). In the worst of the regions of 12 images that was 0.6 to 1.8
+Of linear elements on triangles and tetrahedra, recovered gradients tell the error, with its sign, without another
+solve (see solver/krylov/spatial_error). In the worst of the regions of 12 images that was 0.6 to 1.8
 times the error; times RECOVERED it is the estimate. It is least where the layer that fills is thinner than an element.
 
 Where loads change with time, equations are not linear, or the degree is higher, the case is solved once more. The
@@ -63,7 +63,7 @@ OF_LOWER_DEGREE = (
     "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
 )
 OF_GRADIENTS = (
-    "1.5 times what the curves change by, to first order, if the elements' energies are those of gradients that are "
+    "1.5 times what the curves change by if the elements' energies are those of gradients that are "
     "recovered from them; how closely the mesh follows the image is not in it"
 )
 TWICE_THE_DIFFERENCE = (
