@@ -24,6 +24,7 @@ from microlith.workflow.checkpoints.checkpoints import Checkpoints
 from microlith.workflow.checkpoints.signals import Stopped
 from microlith.workflow.cli import main
 from microlith.workflow.console.failures import CHECKPOINT, Incomplete
+from microlith.workflow.studies import variant
 from microlith.workflow.sweep.cases import sweep_of
 from microlith.workflow.sweep.record import log_path
 from microlith.workflow.sweep.sweep import refuse_failed, sweep
@@ -54,7 +55,12 @@ def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep")
     case = slab(folder / "slab")
     settings = "phases.slab.diffusivity=1e-14 m^2/s, 4e-14 m^2/s", "mesh.size_max=80 nm, 60 nm"
-    swept(case, folder / "out", *settings)
+    made = []
+    plain = variant.coarser_mesh
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variant, "coarser_mesh", lambda *given: made.append(1) or plain(*given))
+        swept(case, folder / "out", *settings)
+    assert len(made) == 2  # of the error in space: one for each mesh, and not for each case
     return case, folder / "out", settings
 
 
@@ -65,9 +71,11 @@ def test_each_case_is_what_it_would_be_alone(done, tmp_path):
     text = case.read_text().replace("1e-14 m^2/s", "4e-14 m^2/s").replace('"80 nm"', '"60 nm"')
     shutil.copy(case.parent / "image.tif", tmp_path)
     alone.write_text(text)
-    expected = curves(run_case(alone, tmp_path / "alone"))
-    found = curves(output / "diffusivity=4e-14_m2_per_s,size_max=60_nm")
+    places = output / "diffusivity=4e-14_m2_per_s,size_max=60_nm", run_case(alone, tmp_path / "alone")
+    found, expected = (curves(place) for place in places)
     np.testing.assert_allclose(found["all"], expected["all"], rtol=1e-10)
+    errors = [np.genfromtxt(at / "errors.csv", delimiter=",", names=True, skip_header=3)["all"] for at in places]
+    np.testing.assert_allclose(*errors, rtol=1e-6)
 
 
 def test_the_table_holds_the_figures_with_their_errors(done):

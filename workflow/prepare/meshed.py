@@ -57,6 +57,7 @@ class Meshed:
     image_mesh: ImageMesh | None  # this rank's cells of all phases; None where `mesh` is another one, of a variant
     report: FidelityReport | None  # on rank 0
     mesh: PhaseMesh
+    coarser: dict[float, PhaseMesh] | None = None  # coarseness -> mesh, for cases that come after; None: none are kept
 
     @property
     def cells(self) -> int:

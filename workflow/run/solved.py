@@ -5,7 +5,7 @@ Nothing is written here, and nothing told but through the log.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -87,7 +87,12 @@ class Solved:
 
 
 def solved(
-    case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD, kept: Checkpoints | None = None, like: Meshed | None = None
+    case: Case,
+    comm: MPI.Intracomm = MPI.COMM_WORLD,
+    kept: Checkpoints | None = None,
+    like: Meshed | None = None,
+    *,
+    keep_meshes: bool = False,
 ) -> Solved:
     """Do all of a case but writing; collective.
 
@@ -96,6 +101,7 @@ def solved(
         comm: The ranks that share the work.
         kept: Checkpoints to write, and to go on from.
         like: Another case, meshed by the same ranks: where neither image nor mesh differ, its mesh is taken.
+        keep_meshes: Whether the mesh of the error in space is kept as well, for a case that takes the mesh of this one.
 
     Raises:
         InputError: The case or its image is at fault.
@@ -110,6 +116,8 @@ def solved(
             kept.safe(False)
 
     meshed = _meshed(case, stages, comm, seen, kept, like)
+    if keep_meshes and meshed.coarser is None:
+        meshed = replace(meshed, coarser={})
     on_root(comm, log_report, meshed)
     ready = assembled(meshed.case, meshed, stages)
     guard = Guard(ready)

@@ -179,7 +179,13 @@ def _case_of(meshed: Meshed, variant: Variant) -> Case:
 def _mesh(meshed: Meshed, case: Case, variant: Variant, comm: MPI.Intracomm) -> PhaseMesh:
     solved, method = list(case.physics.solved), METHODS[meshed.method]
     if not variant.finer_image:
-        return method.phase_mesh(coarser_mesh(meshed, case.mesh, solved, comm), solved, comm)
+        kept = meshed.coarser
+        if kept is not None and variant.coarseness in kept:
+            return kept[variant.coarseness]
+        found = method.phase_mesh(coarser_mesh(meshed, case.mesh, solved, comm), solved, comm)
+        if kept is not None:
+            kept[variant.coarseness] = found
+        return found
     options = on_finer_voxels(case.mesh, meshed.volume.extent)
     volume = shifted(meshed.volume, variant.shift, comm)
     _refuse_nothing(volume, solved)

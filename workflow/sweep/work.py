@@ -105,7 +105,7 @@ def _found(case: Case, folder: Path, like: Meshed | None, comm: MPI.Intracomm, a
     try:
         with result_folder(folder, True, comm) as hidden:  # noqa: SIM117 -- one line would hide what the second is
             with checkpoints(folder, hidden, case, comm, resume=resume, asked=asked) as kept:
-                found = solved(case, comm, kept, like)
+                found = solved(case, comm, kept, like, keep_meshes=True)
                 write(found, hidden, comm)
     except InputError as error:
         if not resume or not str(error).startswith(REFUSED):
