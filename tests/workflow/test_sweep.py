@@ -194,8 +194,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
 
 def test_parts_make_the_whole(tmp_path):
     case = slab(tmp_path / "slab")
-    setting = "phases.slab.initial=0 mol/m^3, 100 mol/m^3, 200 mol/m^3"
-    for part, statuses in ((1, ["done", "waiting", "waiting"]), (2, ["done"] * 3)):
+    setting = "phases.slab.initial=0 mol/m^3, 100 mol/m^3"
+    for part, statuses in ((1, ["done", "waiting"]), (2, ["done"] * 2)):
         swept(case, tmp_path / "out", setting, part=(part, 2))
         assert [row["status"] for row in table(tmp_path / "out").values()] == statuses
 
@@ -226,7 +226,7 @@ def test_a_case_goes_on_from_its_checkpoint(done, tmp_path, monkeypatch):
 
 def test_processes_of_their_own_and_a_signal(tmp_path):
     """As users run it: two at a time, ended by a signal; begun again it goes on where it was."""
-    end = 'snapshots = []\nend = "1000 s"\ntolerance = 1e-10\n'  # long enough to be met
+    end = 'snapshots = []\nend = "1000 s"\ntolerance = 1e-6\n'  # long enough to be met
     case = write_case(tmp_path, slab_image(8), phases=SLAB, mesh=MESH, time=f"[time]\n{end}", regions=REGIONS)
     output = tmp_path / "out"
     values = "phases.slab.initial=0 mol/m^3, 1 mol/m^3, 2 mol/m^3"
