@@ -7,6 +7,7 @@ from microlith.imaging.writing import whole_file
 from microlith.workflow.analysis.analysis import Analysis
 from microlith.workflow.analysis.charts import draw_chart
 from microlith.workflow.analysis.maps import draw_map
+from microlith.workflow.analysis.surface_pictures import write_surface_map
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.measurements.findings import Field, Table
 from microlith.workflow.pictures.figure import files_of
@@ -42,6 +43,8 @@ def write_analysis(found: Analysis, folder: Path) -> list[str]:
             draw_chart(folder / f"{chart.name}.png", title, chart, found.tables, options)
         for one in of.maps:
             draw_map(folder / f"{one.name}.png", title, one, found.volume.names, options)
+        for surface in of.surfaces:
+            names += write_surface_map(folder, title, surface, found.volume, options)
         pictures = [*(chart.name for chart in of.charts), *(one.name for one in of.maps)]
         names += [file.name for name in pictures for file in files_of(folder / f"{name}.png", options)]
     _write_numbers(folder / NUMBERS, found)

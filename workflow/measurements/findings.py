@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from microlith.imaging.typing import Array, Phases, Singles
+from microlith.imaging.typing import Array, Indices, Phases, Singles
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,22 @@ class Map:
 
 
 @dataclass(frozen=True, eq=False)
+class SurfaceMap:
+    """A picture of a surface in space on which each point has a value."""
+
+    name: str  # of the files without their ending
+    heading: str
+    points: Array  # (n, 3) m, x, y, z
+    triangles: Indices  # (m, 3)
+    values: Singles  # (n,) SI
+    ends: tuple[float, float]  # of the colours
+    unit: str  # of the values
+    label: str  # of the colour bar, with its unit
+    scale: float  # that values are divided by, for that unit
+    block: int  # edge of the blocks of voxels that the surface is found in
+
+
+@dataclass(frozen=True, eq=False)
 class Field:
     """A value for each voxel, which becomes a TIFF file."""
 
@@ -110,6 +126,7 @@ class Finding:
     tables: Sequence[Table] = ()
     charts: Sequence[Chart] = ()
     maps: Sequence[Map] = ()
+    surfaces: Sequence[SurfaceMap] = ()
     fields: Sequence[Field] = ()
     notes: Sequence[str] = ()  # what to bear in mind, in sentences
 

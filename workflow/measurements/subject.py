@@ -90,7 +90,7 @@ class Subject:
 
     def shared(self, found: Finding | None, rank: int = 0) -> Finding:
         """What a rank has found, on all ranks; collective. Maps and fields are on the first one only."""
-        shared = dataclasses.replace(found, maps=(), fields=()) if found and rank == 0 else found
+        shared = dataclasses.replace(found, maps=(), surfaces=(), fields=()) if found and rank == 0 else found
         told: Finding = self.comm.bcast(shared, root=rank)
         return found if found and rank == 0 else told
 

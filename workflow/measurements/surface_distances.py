@@ -9,9 +9,10 @@ from microlith.imaging.measures.distances import SurfaceDistances, distance_to, 
 from microlith.imaging.parallel.machine import threads
 from microlith.imaging.typing import Array, Singles
 from microlith.workflow.measurements.distributions import weighted_quantile
-from microlith.workflow.measurements.findings import Chart, Column, Finding, Line, Map, Number, Panel, Table
+from microlith.workflow.measurements.findings import Chart, Column, Finding, Line, Map, Number, Panel, SurfaceMap, Table
 from microlith.workflow.measurements.sections import Part, section_map
 from microlith.workflow.measurements.subject import Subject
+from microlith.workflow.measurements.surface_maps import surface_map
 
 QUANTILES = (0.1, 0.5, 0.9)
 CLASSES = 60  # at most, of the distribution
@@ -34,7 +35,7 @@ def distances_alone(subject: Subject) -> Finding:
     image = subject.image()
     pores, particles = subject.names(subject.pores), subject.names(subject.particles)
     numbers: list[Number] = []
-    tables, lines, maps, largest = [], [], [], []
+    tables, lines, maps, surfaces, largest = [], [], [], [], []
     for of, to, key, back in (
         (subject.pores, subject.particles, f"{pores}>{particles}", False),
         (subject.particles, subject.pores, f"{particles}>{pores}", True),
@@ -54,6 +55,7 @@ def distances_alone(subject: Subject) -> Finding:
         tables.append(_table(name, key, found, max(image.voxel_size)))
         words = f"{subject.names(of)} to {subject.names(to)}"
         lines.append(Line(name, "distance", "density", words, dashed=back))
+        surfaces += _surface(image, f"{name}-surface", of, distance, words)
         if not back:
             maps.append(_map(image, of, distance, words))
     told = "largest distance from a place of either surface to the nearest place of the other phase, both ways"
@@ -65,7 +67,7 @@ def distances_alone(subject: Subject) -> Finding:
         Panel("distance", "share of the surface per distance", tuple(lines), steps=True),
         Panel("distance", "share of the surface that is nearer", cumulated),
     )
-    return Finding(numbers, tables, [Chart("distances", panels)], maps)
+    return Finding(numbers, tables, [Chart("distances", panels)], maps, surfaces)
 
 
 def _numbers(key: str, found: SurfaceDistances, resolution: float) -> list[Number]:
@@ -115,6 +117,24 @@ def _table(name: str, key: str, found: SurfaceDistances, voxel: float) -> Table:
         Column("cumulative", np.cumsum(share, dtype=np.float64), "1"),
     )
     return Table(name, text, "distribution", columns)
+
+
+def _surface(image: LabelImage, name: str, of: tuple[int, ...], distance: Singles, words: str) -> list[SurfaceMap]:
+    """The distance on the surface, in 3D."""
+    if image.dim == 2:
+        return []
+    mine = np.zeros(256, bool)
+    mine[list(of)] = True
+    half = np.float32(0.5 * np.mean(image.voxel_size))
+    found = surface_map(
+        image,
+        name,
+        f"distance on the surface, {words}",
+        lambda layers: mine[image.phase[layers]],
+        lambda layers: np.maximum(distance[layers] - half, 0),
+        "distance",
+    )
+    return [found] if found else []
 
 
 def _map(image: LabelImage, of: tuple[int, ...], distance: Singles, words: str) -> Map:

@@ -6,9 +6,20 @@ from microlith.imaging.axes import face_axis
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.geodesic import openings, path_lengths
 from microlith.imaging.typing import Array, Singles
-from microlith.workflow.measurements.findings import Chart, Column, Field, Finding, Line, Number, Panel, Table
+from microlith.workflow.measurements.findings import (
+    Chart,
+    Column,
+    Field,
+    Finding,
+    Line,
+    Number,
+    Panel,
+    SurfaceMap,
+    Table,
+)
 from microlith.workflow.measurements.sections import section_map
 from microlith.workflow.measurements.subject import Subject
+from microlith.workflow.measurements.surface_maps import surface_map
 
 
 def measure_ways(subject: Subject) -> Finding:
@@ -64,6 +75,11 @@ def ways_alone(subject: Subject) -> Finding:
         Panel("depth", "geodesic tortuosity", (Line("ways", "depth", "tortuosity", "mean of what is reached"),)),
         Panel("depth", "share not reached", (Line("ways", "depth", "share_not_reached", "share not reached"),)),
         Panel("depth", "connections", (Line("ways", "depth", "connections", "connections"),), log_y=True),
+        Panel(
+            "depth",
+            "area of the section",
+            (Line("ways", "depth", "pore_area", "pores"), Line("ways", "depth", "reached_area", "reached pores")),
+        ),
     )
     tau = _ratio(image, length, axis, upper)
     one = section_map(
@@ -75,7 +91,26 @@ def ways_alone(subject: Subject) -> Finding:
         "1",
     )
     field = Field("tortuosity", "length of the shortest way from the face over the depth; infinite: no way", tau, "1")
-    return Finding(numbers, [table], [Chart("tortuosity", panels)], [one], fields=[field])
+    return Finding(
+        numbers, [table], [Chart("tortuosity", panels)], [one], surfaces=_surface(image, tau, face), fields=[field]
+    )
+
+
+def _surface(image: LabelImage, tau: Singles, face: str) -> list[SurfaceMap]:
+    """The tortuosity on the surface of what is reached, in 3D."""
+    if image.dim == 2:
+        return []
+    found = surface_map(
+        image,
+        "tortuosity-surface",
+        f"ways from {face}, on the surface of the pores that are reached",
+        lambda layers: np.isfinite(tau[layers]),
+        lambda layers: tau[layers],
+        "geodesic tortuosity",
+        "1",
+        closed=True,
+    )
+    return [found] if found else []
 
 
 def _sums(length: Singles, depth: float) -> tuple[float, float]:
