@@ -43,7 +43,7 @@ def test_files_of_an_analysis(tmp_path):
     tables = {
         "image": {"voxel_size": "50 nm"},
         "phases": PHASES,
-        "pictures": {"resolution": 40},
+        "pictures": {"resolution": 50},
         "analysis": {"measure": ["distances", "tortuosity"]},
     }
     ml.analyze(ml.case(tables, image=image), tmp_path / "out")

@@ -66,7 +66,7 @@ def surface_map(
         name=name,
         heading=heading,
         points=place[:, ::-1].astype(np.float64),
-        triangles=triangles[:, ::-1].astype(np.int32),
+        triangles=triangles.astype(np.int32),
         values=at,
         ends=(float(low), float(high)),
         unit=unit,
