@@ -1,5 +1,5 @@
 # All targets set up what is missing first (see runtime/run).
-.PHONY: ageing demo docs framework test verify
+.PHONY: ageing demo docs fibres framework test verify
 
 demo:
 	runtime/run microlith run cases/aged-anode-2d/case.toml --force
@@ -27,6 +27,20 @@ ageing:
 	    300-cycles=results/ageing/300-cycles-segmented 300-cycles=results/ageing/300-cycles-solved \
 	    -o results/ageing/comparison-from-grey --force
 	@echo 'What changed: results/ageing/comparison/comparison.html, and comparison-from-grey beside it'
+
+# Silicon fibres as a network and pulverised, and compact powder, in sulfide electrolyte; see cases/fibres/README.md
+fibres:
+	runtime/run python3 cases/fibres/make_images.py
+	runtime/run microlith -q analyze cases/fibres/network.toml -o results/fibres/network-measured --force
+	runtime/run microlith -q analyze cases/fibres/pulverised.toml -o results/fibres/pulverised-measured --force
+	runtime/run microlith -q analyze cases/fibres/powder.toml -o results/fibres/powder-measured --force
+	runtime/run microlith -q run cases/fibres/network.toml -o results/fibres/network --force
+	runtime/run microlith -q run cases/fibres/pulverised.toml -o results/fibres/pulverised --force
+	runtime/run microlith -q run cases/fibres/powder.toml -o results/fibres/powder --force
+	runtime/run microlith -q compare network=results/fibres/network-measured network=results/fibres/network \
+	    pulverised=results/fibres/pulverised-measured pulverised=results/fibres/pulverised \
+	    powder=results/fibres/powder-measured powder=results/fibres/powder -o results/fibres/comparison --force
+	@echo 'What differs: results/fibres/comparison/comparison.html'
 
 # A silicon particle that has become a framework, measured, and how lithium leaves it; see cases/framework/README.md
 framework:

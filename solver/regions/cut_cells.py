@@ -194,7 +194,8 @@ def _at_centroids(corners: Array, labels: LabelField) -> tuple[NDArray[np.bool_]
     """Whether cells' centroids are inside, whether the cells are as they are as a whole, and the cells' radii."""
     centroid = corners.mean(axis=1)
     radius = np.linalg.norm(corners - centroid[:, None], axis=2).max(axis=1, initial=0.0)
-    return labels.inside(centroid), np.abs(labels.distance(centroid)) >= radius, radius
+    clear = (np.abs(labels.distance(centroid)) >= radius) | labels.in_one_pixel(corners)
+    return labels.inside(centroid), clear, radius
 
 
 def _pairs(corners: int) -> list[tuple[int, int]]:

@@ -29,6 +29,7 @@ class LabelField:
 
     inside: Callable[[Array], Flags]  # exact
     distance: Distance  # to the region's edge, at most the true one; its sign does not matter
+    in_one_pixel: Callable[[Array], Flags]  # whether cells, by their corners (n, k, dim), lie in one pixel each
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,16 @@ def test_label_image():
 
 
 @pytest.mark.mpi
+def test_label_image_on_elements_within_its_pixels():
+    """Each element lies in one pixel: it is taken as a whole or not at all, and none is cut."""
+    member = np.random.default_rng(1).random((12, 20)) < 0.5
+    field = label_field(member, np.array([0.5, 0.5]))
+    mean, found, _ = area_of(one_phase(cells=(20, 12)), LabelRegion("labels.tif", 1), field=field)
+    assert found == pytest.approx(member.sum() * 0.25, rel=1e-12)
+    assert len(mean.parts.cut) == 0
+
+
+@pytest.mark.mpi
 def test_share_that_is_solved_for():
     """Only the strip is meshed: a third of a box from 3 to 9 lies in it."""
     mesh = replace(rectangle(COMM, (13, 7), (2.0, 6.0)), extent=SIZE)

@@ -1,6 +1,7 @@
 """A region that is drawn in a label image: which points it has, and how far they are from its edge."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import ndimage
@@ -8,6 +9,8 @@ from scipy import ndimage
 from microlith.imaging.formats.stored import Window, everything
 from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.solver.regions.shapes import LabelField
+
+ROUNDING = 1e-6  # of a voxel's edge, by which a cell may protrude from a voxel and still lie in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,11 @@ def label_field(
     )
     (box,) = ndimage.find_objects(member.astype(np.uint8), max_label=1)
     if box is None:
-        return LabelField(lambda x: np.zeros(len(x), bool), lambda x: _limited(np.full(len(x), np.inf), x, sides))
+        return LabelField(
+            lambda x: np.zeros(len(x), bool),
+            lambda x: _limited(np.full(len(x), np.inf), x, sides),
+            partial(_in_one_pixel, pixel),
+        )
     box = tuple(slice(max(0, s.start - 1), min(n, s.stop + 1)) for s, n in zip(box, member.shape, strict=True))
     region = _DrawnRegion(
         member=member[box],
@@ -79,7 +86,15 @@ def label_field(
         grid=np.array(whole[::-1]),
         sides=sides,
     )
-    return LabelField(region.contains, region.distance)
+    return LabelField(region.contains, region.distance, partial(_in_one_pixel, pixel))
+
+
+def _in_one_pixel(pixel: Array, corners: Array) -> Flags:
+    """Whether cells, by their corners (n, k, dim) in mesh units, lie in one pixel each."""
+    first = np.floor(corners.min(axis=1) / pixel + ROUNDING)
+    last = np.floor(corners.max(axis=1) / pixel - ROUNDING)
+    found: Flags = np.all(first >= last, axis=1)
+    return found
 
 
 def _distances(member: Flags, pixel: Array) -> Array:
