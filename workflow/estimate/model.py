@@ -28,6 +28,7 @@ class Run:
     solver: SolverOptions
     other: "Run | None"  # that the error in space is told from
     remeshed: bool = True  # whether that has a mesh of its own
+    recovered: bool = False  # whether the error in space is told from gradients of the solution itself
 
     @property
     def unknowns(self) -> float:
@@ -72,6 +73,8 @@ def work(run: Run) -> Work:
     profiles, per_unknown = costs.PROFILES[dim]
     shared = _solving(run) + profiles + (per_unknown + run.snapshots * each) * unknowns
     shared += costs.IMAGE * run.voxels + (costs.SURFACES * cells if run.surfaces else 0.0)
+    if run.recovered:
+        shared += costs.RECOVERED * cells * run.solves.number
     if run.other is not None:
         shared += _solving(run.other)
         meshing += _meshing(run.other) if run.remeshed else 0.0
