@@ -1,7 +1,7 @@
 """What runs take, for each cell, unknown and solve: constants that were measured, and nothing else.
 
-CPU seconds are those of the machine REFERENCE; other machines take other times. All constants but RECOVERED were fitted to the runs
-of the set `training` of benchmarks/estimate.py, which measures them again:
+CPU seconds are those of the machine REFERENCE; other machines take other times. All constants but RECOVERED were
+fitted to the runs of the set `training` of benchmarks/estimate.py, which measures them again:
 
     runtime/run python3 benchmarks/estimate.py measure FILE --set training
     runtime/run python3 benchmarks/estimate.py compare FILE --set training
