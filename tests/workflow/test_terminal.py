@@ -179,7 +179,8 @@ def stages_told(lines: list[str]) -> set[str]:
 
 
 def test_a_run_in_a_log_says_how_far_it_is(tmp_path, monkeypatch, capsys):
-    path = write_case(tmp_path, mesh=MESH.replace("60 nm", "80 nm") + "degree = 1\n")
+    # Of degree 2, so that its error in space takes another solve, and longer than the interval
+    path = write_case(tmp_path, mesh=MESH.replace("60 nm", "80 nm"))
     monkeypatch.setenv(EVERY, "0.002")
     logger = logging.getLogger("microlith")
     handlers, level = logger.handlers[:], logger.level
