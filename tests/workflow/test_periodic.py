@@ -81,8 +81,8 @@ def test_a_slab_that_goes_on_through_the_face(tmp_path, verified):
         error=errors[1],
         order_space=np.log2(errors[0] / errors[1]),
     )
-    assert errors[1] < 3e-4
-    assert errors[1] < errors[0] / 3
+    assert errors[1] < 1e-5
+    assert errors[1] < errors[0] / 8
 
 
 def test_cells_of_the_fields_are_where_they_are(tmp_path):
