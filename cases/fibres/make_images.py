@@ -7,7 +7,8 @@ All in one box of 9 um in voxels of 0.15 um, from random numbers of one seed, wi
 by weight:
 
 * network: bent fibres of 1 um that cross, and are one piece where they do;
-* pulverised: the same fibres cut by the cells of random points; cuts are one voxel wide and hold nothing;
+* pulverised: fibres along the same lines, thicker by a fifth to make up for what cuts take, and cut by the cells of
+  random points; cuts are one voxel wide and hold voids or electrolyte, as any place beside silicon;
 * powder: balls of 1 to 4.5 um that do not touch; the box has no room for larger ones.
 
 Voids lie against a part of the surface of silicon, where a random field is high; it is the same field for all three.
@@ -30,7 +31,7 @@ FIBRE_UM = 1.0  # diameter
 DENSITY = {"silicon": 2.33, "electrolyte": 1.9}  # g/cm^3, of the compact materials
 PORE_VOLUME = 0.519  # cm^3/g, of the pores of 12 nm within the fibres
 BY_WEIGHT = 40 / 60  # silicon over electrolyte
-COVERED = 0.6  # share of the surface of silicon, as it was before it was cut, that meets voids
+COVERED = 0.6  # share of the places beside silicon, those in cuts too, that are voids
 VOID_UM, PATCH_UM = 0.3, 1.0  # depth of voids, and the deviation of the Gaussian blur of their field
 FIBRES = 0.47  # share of the box, about as much as weight and voids leave
 BEND_UM, BEND_LENGTH_UM = 0.5, 3.0  # how far fibres are bent, and over which length
