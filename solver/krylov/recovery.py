@@ -13,7 +13,7 @@ from dolfinx import la
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Indices
-from microlith.meshing.mesh.cells import cell_corners, edges, inverses, measures
+from microlith.meshing.mesh.cells import cell_nodes, edges, inverses, measures
 from microlith.solver.problem.problem import Problem
 
 CELLS = 20_000  # looked at together, which bounds the memory
@@ -33,75 +33,76 @@ def excess_energies(problem: Problem, diffusivity: Array, vectors: Array) -> Arr
         diffusivity: (phases, dim) along each axis, scaled, times κ.
         vectors: (m, owned) unknowns.
     """
-    cells = _Cells(problem, diffusivity)
+    cells = _Cells(problem)
+    values = cells.vector(len(vectors))
+    values.array[: vectors.size] = vectors.T.ravel()
+    values.scatter_forward()
     total = np.zeros((len(vectors), len(vectors)))
-    for phase in range(len(diffusivity)):
-        total += cells.of_phase(phase, vectors)
+    for phase, along in enumerate(diffusivity):
+        for axis, factor in enumerate(along):  # one after the other, so that one component is held at a time
+            total += factor * cells.energies(phase, axis, values)
     return np.asarray(problem.space.mesh.comm.allreduce(total, op=MPI.SUM))
 
 
 class _Cells:
     """This rank's own cells, with the gradients of their basis functions."""
 
-    def __init__(self, problem: Problem, diffusivity: Array) -> None:
+    def __init__(self, problem: Problem) -> None:
         mesh = problem.discretization.mesh
-        corners = cell_corners(mesh.mesh)
-        inverse = inverses(edges(corners))
-        self._dim = corners.shape[2]
-        self._gradients = np.concatenate([-inverse.sum(axis=2, keepdims=True), inverse], axis=2)  # (n, dim, corners)
-        self._volumes = measures(corners)
-        self._dofs: Indices = problem.space.dofmap.list[: len(corners)]
+        nodes = cell_nodes(mesh.mesh)
+        count, corners = nodes.shape
+        self._gradients = np.empty((count, corners - 1, corners))  # (n, dim, corners)
+        self._volumes = np.empty(count)
+        for start in range(0, count, CELLS):
+            some = slice(start, start + CELLS)
+            places = mesh.mesh.geometry.x[nodes[some], : corners - 1]
+            inverse = inverses(edges(places))
+            self._gradients[some] = np.concatenate([-inverse.sum(axis=2, keepdims=True), inverse], axis=2)
+            self._volumes[some] = measures(places)
+        self._dofs: Indices = problem.space.dofmap.list[:count]
         self._index_map = problem.space.dofmap.index_map
-        self._diffusivity = diffusivity
-        tags = np.full(len(corners), -1)
-        own = mesh.cell_tags.indices < len(corners)
+        tags = np.full(count, -1)
+        own = mesh.cell_tags.indices < count
         tags[mesh.cell_tags.indices[own]] = mesh.cell_tags.values[own]
         self._tags = tags
 
-    def of_phase(self, phase: int, vectors: Array) -> Array:
-        """The integrals over the own cells of one phase; collective."""
+    def vector(self, count: int) -> la.Vector:
+        """Numbers for `count` functions at the unknowns of this rank and at its ghosts, those of one unknown together."""
+        return la.vector(self._index_map, count)
+
+    def energies(self, phase: int, axis: int, values: la.Vector) -> Array:
+        """∫ (G u_i − ∂u_i)(G u_j − ∂u_j) dx over the own cells of one phase, ∂ along one axis, (m, m); collective."""
         cells = np.flatnonzero(self._tags == phase).astype(np.int32)
-        values = self._ghosted(vectors.T)
-        recovered = self._recovered(cells, values)
-        total = np.zeros((len(vectors), len(vectors)))
+        at_dofs = values.array.reshape(-1, values.block_size)
+        holder = self._recovered(cells, axis, values)
+        recovered = holder.array.reshape(at_dofs.shape)
+        total = np.zeros((values.block_size, values.block_size))
+        corners = self._dofs.shape[1]
         for start in range(0, len(cells), CELLS):
             some = cells[start : start + CELLS]
             dofs = self._dofs[some]
-            gradients = np.einsum("cdk,ckm->cdm", self._gradients[some], values[dofs], optimize=True)
-            apart = recovered[dofs] - gradients[:, None]  # (cells, corners, dim, m)
-            count = self._dim + 1
+            gradients = np.einsum("ck,ckm->cm", self._gradients[some, axis], at_dofs[dofs], optimize=True)
+            apart = recovered[dofs] - gradients[:, None]  # (cells, corners, m)
             # The integral of products of linear functions: of all pairs of corners, those of one corner twice.
-            weight = np.sqrt(self._volumes[some, None] * self._diffusivity[phase] / (count * (count + 1)))
-            for part in (apart * weight[:, None, :, None], apart.sum(axis=1) * weight[:, :, None]):
-                rows = part.reshape(-1, len(vectors))
+            weight = np.sqrt(self._volumes[some] / (corners * (corners + 1)))
+            for part in (apart * weight[:, None, None], apart.sum(axis=1) * weight[:, None]):
+                rows = part.reshape(-1, values.block_size)
                 total += rows.T @ rows
         return total
 
-    def _recovered(self, cells: Indices, values: Array) -> Array:
-        """Recovered gradients at the local unknowns (unknowns, dim, m) from the values there (unknowns, m)."""
-        local, count = len(values), self._dim + 1
-        vertex, cell = self._dofs[cells].ravel(), np.repeat(np.arange(len(cells)), count)
-        around = csr_array((np.repeat(self._volumes[cells], count), (vertex, cell)), shape=(local, len(cells)))
-        sums = np.empty((local, self._dim, values.shape[1]))
-        for axis in range(self._dim):
-            entries = (self._gradients[cells, axis].ravel(), (cell, vertex))
-            sums[:, axis] = (around @ csr_array(entries, shape=(len(cells), local))) @ values
-        volume = self._summed(np.asarray(around.sum(axis=1)).reshape(local, 1))
-        mean = self._summed(sums.reshape(local, -1)) / np.where(volume > 0, volume, 1.0)
-        return mean.reshape(local, self._dim, -1)
-
-    def _ghosted(self, owned: Array) -> Array:
-        """Values (unknowns, m) of this rank and of its ghosts."""
-        vector = la.vector(self._index_map, owned.shape[1])
-        found = vector.array.reshape(-1, owned.shape[1])
-        found[: len(owned)] = owned
-        vector.scatter_forward()
-        return found.copy()
-
-    def _summed(self, parts: Array) -> Array:
-        """Sums (unknowns, m) over all ranks of what each has found at its local unknowns."""
-        vector = la.vector(self._index_map, parts.shape[1])
-        vector.array[:] = parts.ravel()
-        vector.scatter_reverse(la.InsertMode.add)
-        vector.scatter_forward()
-        return np.asarray(vector.array.reshape(parts.shape).copy())
+    def _recovered(self, cells: Indices, axis: int, values: la.Vector) -> la.Vector:
+        """Recovered gradients along one axis from values, 0 at unknowns that no cell of these has; collective."""
+        found, volume = self.vector(values.block_size), self.vector(1)
+        count, corners = len(volume.array), self._dofs.shape[1]
+        vertex, cell = self._dofs[cells].ravel(), np.repeat(np.arange(len(cells)), corners)
+        volumes = np.repeat(self._volumes[cells], corners)
+        around = csr_array((volumes, (vertex, cell)), shape=(count, len(cells)))
+        slopes = csr_array((self._gradients[cells, axis].ravel(), (cell, vertex)), shape=(len(cells), count))
+        found.array[:] = ((around @ slopes) @ values.array.reshape(count, -1)).ravel()
+        volume.array[:] = around.sum(axis=1)
+        for vector in (found, volume):
+            vector.scatter_reverse(la.InsertMode.add)
+            vector.scatter_forward()
+        means = found.array.reshape(count, -1)
+        means /= np.where(volume.array > 0, volume.array, 1.0)[:, None]
+        return found
