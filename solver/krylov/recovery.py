@@ -67,7 +67,7 @@ class _Cells:
         self._tags = tags
 
     def vector(self, count: int) -> la.Vector:
-        """Numbers for `count` functions at the unknowns of this rank and at its ghosts, those of one unknown together."""
+        """For values (local unknowns, count) of functions, ghosts included, flat."""
         return la.vector(self._index_map, count)
 
     def energies(self, phase: int, axis: int, values: la.Vector) -> Array:

@@ -94,8 +94,8 @@ class SpatialDeviation:
 def spatial_deviation(problem: Problem, diffusivity: Array, states: Evolution) -> SpatialDeviation | None:
     """What a solution lacks to the exact one in space; collective.
 
-    None where it can't be told in this way: on squares and cubes, with elements of degree 2 and 3, and where loads
-    change with time.
+    None where it can't be told in this way: on squares and cubes, with elements of degree 2 and 3, and where loads or
+    transfer coefficients change with time, of which the latter are not in the problem's stiffness.
 
     Args:
         problem: That was solved.
@@ -103,7 +103,7 @@ def spatial_deviation(problem: Problem, diffusivity: Array, states: Evolution) -
         states: Its solution.
     """
     segments = states.segments()
-    if not segments or not is_recoverable(problem):
+    if not segments or problem.system.transfers or not is_recoverable(problem):
         return None
     mass, comm = problem.system.mass, problem.space.mesh.comm
     parts: list[_Part] = []

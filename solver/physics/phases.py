@@ -98,3 +98,11 @@ class Physics:
         driving += [f.concentration for f in self.faces.values() if f.concentration is not None]
         held = [course_of(c).largest for c in driving]
         return max([*held, *(self.phases[i].initial for i in self.solved), 0.0])
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything given changes with time: concentrations, fluxes, transfer coefficients."""
+        given = [x for phase in self.phases for x in (phase.concentration, phase.mass_transfer)]
+        for face in self.faces.values():
+            given += [face.concentration, face.mass_transfer, face.flux, face.current_density]
+        return any(x is not None and not course_of(x).is_constant for x in given)

@@ -9,6 +9,7 @@ from dolfinx.mesh import CellType
 from mpi4py import MPI
 
 from microlith.solver.krylov.recovery import excess_energies, is_recoverable
+from microlith.solver.krylov.spatial_error import spatial_deviation
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import Course
 from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role
@@ -114,6 +115,15 @@ def test_where_nothing_is_told():
     ramp = _physics({"x_min": FaceCondition(Course((0.0, END), (0.0, 1000.0)))})
     _, _, found = _solved(_mesh(2, 4), ramp, tolerance=1e-3)
     assert found.lacks(ramp) is None
+
+
+@pytest.mark.parametrize("jump", [0.1 * END, 2 * END])
+def test_nothing_is_told_where_a_transfer_coefficient_changes(jump):
+    """The problem's stiffness is without such transfers: told from it, the error of the whole was 0.5 or 0 times it."""
+    falls = _physics({"x_min": FaceCondition(1000.0, Course((0.0, jump, jump), (1e-8, 1e-8, 1e-10)))})
+    problem, _, found = _solved(_mesh(2, 4), falls, tolerance=1e-3)
+    assert found.lacks(falls) is None
+    assert spatial_deviation(problem, np.ones((1, 2)), found._states) is None
 
 
 @pytest.mark.mpi

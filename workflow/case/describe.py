@@ -6,8 +6,6 @@ from typing import Any
 from microlith.imaging.errors import LONGEST_SENTENCE, listed, printable
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import PhaseLabels
-from microlith.solver.physics.courses import course_of
-from microlith.solver.physics.phases import Physics
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.describe_physics import (
     face_data,
@@ -177,7 +175,7 @@ def _time_rows(case: Case) -> list[tuple[str, str]]:
     time = case.time
     first = f"{time.end / 1e5:g} s (in 3D perhaps later)" if time.first is None else f"{time.first:g} s"
     curves = f"200 from {first} to the end, and the snapshots"
-    if _changes(case.physics):
+    if case.physics.changes:
         curves = curves.replace(", and", ",") + ", and some in each stretch between kinks of courses"
     if time.times is not None:
         curves = f"{len(time.times)} from {time.times[0]:g} s to {time.times[-1]:g} s"
@@ -190,11 +188,3 @@ def _time_rows(case: Case) -> list[tuple[str, str]]:
         ("snapshots", f"{snapshots} s" if snapshots else "none"),
         ("curve times", curves),
     ]
-
-
-def _changes(physics: Physics) -> bool:
-    """Whether anything given changes with time."""
-    given = [x for phase in physics.phases for x in (phase.concentration, phase.mass_transfer)]
-    for face in physics.faces.values():
-        given += [face.concentration, face.mass_transfer, face.flux, face.current_density]
-    return any(x is not None and not course_of(x).is_constant for x in given)

@@ -8,7 +8,7 @@ from microlith.solver.regions.shapes import Shell, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.estimate import costs, model
 from microlith.workflow.estimate.size import expected_sizes
-from microlith.workflow.estimate.solves import changes, expected_solves
+from microlith.workflow.estimate.solves import expected_solves
 from microlith.workflow.prepare import assemble
 from microlith.workflow.prepare.meshed import CaseImage
 
@@ -88,7 +88,7 @@ def _run(found: CaseImage) -> model.Run:
     )
     if not case.mesh.estimate:
         return own
-    if degree == 1 and sizes.method != "voxel" and not own.solves.stepped and not changes(case.physics):
+    if degree == 1 and sizes.method != "voxel" and not own.solves.stepped and not case.physics.changes:
         return replace(own, recovered=True)
     looser = expected_solves(case.physics, min(0.5, costs.LOOSER * tolerance), volume.dim)
     if sizes.coarser is not None:

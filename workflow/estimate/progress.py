@@ -5,7 +5,7 @@ import math
 from microlith.solver.options import TimeSpan
 from microlith.solver.physics.phases import Physics
 from microlith.solver.times import EARLIEST
-from microlith.workflow.estimate.solves import changes, expected_solves
+from microlith.workflow.estimate.solves import expected_solves
 
 
 class Progress:
@@ -22,7 +22,7 @@ class Progress:
         self._solves = expected_solves(physics, time.tolerance, dim).number
         self._end = time.end
         self._first = time.first or EARLIEST * time.end
-        self._evenly = changes(physics)  # steps are then as short late as early
+        self._evenly = physics.changes  # steps are then as short late as early
 
     def of_solves(self, solves: int) -> float | None:
         """After some solves; None where they are more than expected, so that nobody knows."""

@@ -37,11 +37,6 @@ def expected_solves(physics: Physics, tolerance: float, dim: int) -> Solves:
     return Solves(number * (1.0 + costs.SOLVES_LOAD * len(changing)), False)
 
 
-def changes(physics: Physics) -> bool:
-    """Whether any load or transfer changes with time."""
-    return not all(course.is_constant for course in (*_loads(physics), *_transfers(physics)))
-
-
 def _is_stepped(physics: Physics) -> bool:
     """Whether it is integrated step by step."""
     return (

@@ -1,17 +1,17 @@
 """How far the curves of a run are off in space: from its own gradients, a coarser mesh, or another way to solve it.
 
-Of linear elements on triangles and tetrahedra, recovered gradients tell the error, with its sign, without another
-solve (see solver/krylov/spatial_error). In the worst of the regions of 12 images that was 0.6 to 1.8
-times the error; times RECOVERED it is the estimate. It is least where the layer that fills is thinner than an element.
+Of linear elements on triangles and tetrahedra, recovered gradients tell the error, with its sign, without another solve
+(see solver/krylov/spatial_error). In the worst of the regions of 12 images that was 0.6 to 1.8 times the error; times
+RECOVERED it is the estimate. It is least where the layer that fills is thinner than an element.
 
-Where loads change with time, equations are not linear, or the degree is higher, the case is solved once more. The
-difference of two solutions, on the mesh and on one of cells twice as large, is the error of the mesh times r^q − 1, r
-about 2 the ratio of the sizes and q the order. q is not known from two meshes; taken as 1, the difference itself is the
-estimate. Where the error falls faster, as it does on most images (q from 1.3 to 2: chords for curved interfaces,
-corners, and early times decide, not the degree), it is two to four times too large, and more on images of few voxels,
-which the coarser mesh follows no longer. It is too small where the coarser mesh misses what the finer one misses too.
-In 3D with degree 2 the error falls faster, and half of the difference (q = 1.6) is the estimate: 0.5 to 3.7 times the
-error of nine curves in three images and of a ball; the whole difference was up to seven times it.
+Where loads or transfer coefficients change with time, equations are not linear, or the degree is higher, the case is
+solved once more. The difference of two solutions, on the mesh and on one of cells twice as large, is the error of the
+mesh times r^q − 1, r about 2 the ratio of the sizes and q the order. q is not known from two meshes; taken as 1, the
+difference itself is the estimate. Where the error falls faster, as it does on most images (q from 1.3 to 2: chords for
+curved interfaces, corners, and early times decide, not the degree), it is two to four times too large, and more on
+images of few voxels, which the coarser mesh follows no longer. It is too small where the coarser mesh misses what the
+finer one misses too. In 3D with degree 2 the error falls faster, and half of the difference (q = 1.6) is the estimate:
+0.5 to 3.7 times the error of nine curves in three images and of a ball; the whole difference was up to seven times it.
 
 Squares and cubes can't be larger without being of another image. Of degree 2 and 3 they are compared with elements of
 one degree less. Of degree 1 they are compared with finite differences on the same voxels: the same elements with the
