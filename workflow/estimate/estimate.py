@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from microlith.solver.regions.shapes import Shell, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.estimate import costs, model
-from microlith.workflow.estimate.size import expected_sizes
+from microlith.workflow.estimate.size import expected_mesh, mesh_method
 from microlith.workflow.estimate.solves import expected_solves
 from microlith.workflow.prepare import assemble
-from microlith.workflow.prepare.meshed import CaseImage
+from microlith.workflow.prepare.meshed import COARSER, CaseImage
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,14 @@ def of_checked(found: CaseImage, ranks: int = 1) -> Estimate:
 
 def _run(found: CaseImage) -> model.Run:
     case, volume = found.case, found.volume
-    sizes = expected_sizes(found)
     degree = case.degree
     assert degree is not None  # a checked case has one
     tolerance = case.time.tolerance
     own = model.Run(
         dim=volume.dim,
         voxels=float(math.prod(volume.shape)),
-        method=sizes.method,
-        mesh=sizes.own,
+        method=mesh_method(found),
+        mesh=expected_mesh(found),
         degree=degree,
         solves=expected_solves(case.physics, tolerance, volume.dim),
         snapshots=len(case.time.snapshots),
@@ -88,11 +87,16 @@ def _run(found: CaseImage) -> model.Run:
     )
     if not case.mesh.estimate:
         return own
-    if degree == 1 and sizes.method != "voxel" and not own.solves.stepped and not case.physics.changes:
+    # As `Transient.lacks` and `spatial_error` do it
+    simplices = own.method != "voxel"
+    foreign = case.mesh.unit is not None
+    if degree == 1 and simplices and not own.solves.stepped and not case.physics.changes:
         return replace(own, recovered=True)
+    if degree == 1 and foreign:  # there is no estimate
+        return own
     looser = expected_solves(case.physics, min(0.5, costs.LOOSER * tolerance), volume.dim)
-    if sizes.coarser is not None:
-        return replace(own, other=replace(own, mesh=sizes.coarser, solves=looser))
+    if simplices and not foreign:
+        return replace(own, other=replace(own, mesh=expected_mesh(found, COARSER), solves=looser))
     return replace(own, other=replace(own, degree=max(1, degree - 1), solves=looser), remeshed=False)
 
 
