@@ -41,32 +41,14 @@ title = "{name}"
 file = "{file}"
 voxel_size = "100 nm"
 """
-THREE = """
-[phases.pore]
-label = 0
-role = "source"
-concentration = "1 mol/L"
-[phases.medium]
-label = 1
-role = "transport"
-diffusivity = "1e-13 m^2/s"
-[phases.particle]
-label = 2
-role = "barrier"
-"""
-STEPS = """
-[phases.pore]
-label = 0
-role = "source"
-concentration = "1 mol/L"
-[phases.medium]
-label = 1
-role = "transport"
-diffusivity = { concentrations = ["0 mol/L", "1 mol/L"], values = ["1e-14 m^2/s", "1e-13 m^2/s"] }
-[phases.particle]
-label = 2
-role = "barrier"
-"""
+PORE = '[phases.pore]\nlabel = 0\nrole = "source"\nconcentration = "1 mol/L"\n'
+LINEAR = '"1e-13 m^2/s"'
+LAW = '{ concentrations = ["0 mol/L", "1 mol/L"], values = ["1e-14 m^2/s", "1e-13 m^2/s"] }'
+MEDIUM = '[phases.medium]\nlabel = 1\nrole = "transport"\ndiffusivity = '
+PARTICLE = '[phases.particle]\nlabel = 2\nrole = "barrier"\n'
+TWO = f"{PORE}{MEDIUM}{LINEAR}\n"
+THREE = TWO + PARTICLE
+STEPS = f"{PORE}{MEDIUM}{LAW}\n{PARTICLE}"
 BOTH = THREE.replace('role = "barrier"', 'role = "transport"\ndiffusivity = "1e-15 m^2/s"')
 TIME = '\n[time]\nend = "1000 s"\ntolerance = {tolerance:g}\nsnapshots = ["10 s", "1000 s"]\n'
 
@@ -191,14 +173,14 @@ def held_out() -> Iterator[tuple[str, Labels, str, str, float]]:
     yield (
         "ellipsoids_64",
         of("ellipsoids_64.tif", 0, 1),
-        THREE.replace('[phases.particle]\nlabel = 2\nrole = "barrier"\n', ""),
+        TWO,
         'size = { medium = "400 nm" }',
         1e-3,
     )
     yield (
         "blobs_100",
         of("blobs_100_1bit.tif", 0, 1),
-        THREE.replace('[phases.particle]\nlabel = 2\nrole = "barrier"\n', ""),
+        TWO,
         'method = "voxel"',
         1e-3,
     )

@@ -94,10 +94,9 @@ class _Cells:
         """Recovered gradients along one axis from values, 0 at unknowns that no cell of these has; collective."""
         found, volume = self.vector(values.block_size), self.vector(1)
         count, corners = len(volume.array), self._dofs.shape[1]
-        vertex, cell = self._dofs[cells].ravel(), np.repeat(np.arange(len(cells)), corners)
-        volumes = np.repeat(self._volumes[cells], corners)
-        around = csr_array((volumes, (vertex, cell)), shape=(count, len(cells)))
-        slopes = csr_array((self._gradients[cells, axis].ravel(), (cell, vertex)), shape=(len(cells), count))
+        dofs, rows = self._dofs[cells].ravel(), np.arange(0, corners * len(cells) + 1, corners)
+        slopes = csr_array((self._gradients[cells, axis].ravel(), dofs, rows), shape=(len(cells), count))
+        around = csr_array((np.repeat(self._volumes[cells], corners), dofs, rows), shape=slopes.shape).T
         found.array[:] = ((around @ slopes) @ values.array.reshape(count, -1)).ravel()
         volume.array[:] = around.sum(axis=1)
         for vector in (found, volume):

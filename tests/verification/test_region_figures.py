@@ -196,7 +196,8 @@ def test_errors_are_relative_to_what_a_region_holds(tmp_path, caplog):
         assert holds * region["error"]["largest"] == pytest.approx(errors[name][late].max())
         if region["t50_s"] is not None:
             at = brentq(lambda t, a=low, h=holds: exact.mean([t], a, a + 0.5)[0] - h / 2000, 1e-3, 10.0) * unit
-            assert abs(region["t50_s"] - at) <= region["t50_error_s"] < 0.4 * at
+            # 0.31 in the first layer: there the curve is flat, and its error told as about twice the true one
+            assert abs(region["t50_s"] - at) <= region["t50_error_s"] < 0.35 * at
     assert found["regions"]["first"]["t50_s"] is not None
     largest = found["error"]["curves"]["largest"]
     assert found["error"]["space"]["regions"]["second"] > 5 * found["regions"]["second"]["error"]["largest"]

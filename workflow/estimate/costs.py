@@ -1,7 +1,8 @@
 """What runs take, for each cell, unknown and solve: constants that were measured, and nothing else.
 
-CPU seconds are those of the machine REFERENCE; other machines take other times. All constants but RECOVERED were
-fitted to the runs of the set `training` of benchmarks/estimate.py, which measures them again:
+CPU seconds are those of the machine REFERENCE; other machines take other times. All constants but RECOVERED and
+OF_RECOVERED were fitted to the runs of the set `training` of benchmarks/estimate.py, which measures them again; where
+others took part, benchmarks/README.md says so.
 
     runtime/run python3 benchmarks/estimate.py measure FILE --set training
     runtime/run python3 benchmarks/estimate.py compare FILE --set training
@@ -54,6 +55,7 @@ OF_CELL = {2: 300.0, 3: 470.0}  # of a solved cell, its mesh and its image
 OF_UNKNOWN = {(2, 1): 600.0, (2, 2): 1000.0, (2, 3): 1500.0, (3, 1): 600.0, (3, 2): 3000.0, (3, 3): 6000.0}
 # of an unknown, its matrices and multigrid, by dimension and degree; in 3D from benchmarks/scale.py and accuracy.py
 OF_UNKNOWN_TENSOR = 5.0  # times as much for cubes, whose rows couple more unknowns
+OF_RECOVERED = 1400.0  # of an unknown, gradients that tell the error in space; from a brick of 885,000 tetrahedra
 OF_VECTOR = 8.0  # a number for each unknown, of which each solve keeps one
 FACTORS = 33.0  # per unknown and power of two of their number, in 2D
 FACTORS_3D = 12.0  # per unknown to the power
