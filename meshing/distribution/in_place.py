@@ -90,9 +90,11 @@ def _copies(image_mesh: ImageMesh, inside: Flags, bits: Bits, neighbours: Neighb
     cells = image_mesh.cells[inside]
     at_contact, fan, label = fans(cells, image_mesh.vertex, bits, neighbours, FACETS[image_mesh.shape], comm)
     corners = cells[at_contact]
-    # A fan that goes on through periodic faces has a point on either of them.
-    key = fan * np.int64(256) + frame_ends(image_mesh)[corners]
-    _, first, copy = np.unique(key, return_index=True, return_inverse=True)
+    copy, first = fan, np.zeros(len(label), np.int64)
+    first[fan] = np.arange(len(fan))
+    if image_mesh.periodic:  # a fan that goes on through periodic faces has a point on either of them
+        key = fan * np.int64(256) + frame_ends(image_mesh)[corners]
+        _, first, copy = np.unique(key, return_index=True, return_inverse=True)
     used = np.zeros(len(image_mesh.points), bool)
     used[cells[~at_contact]] = True
     plain = np.flatnonzero(used)

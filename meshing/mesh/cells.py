@@ -6,12 +6,16 @@ number of a box's corner has a bit per axis, x first. What differs between relea
 
 import math
 from itertools import permutations
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dolfinx import mesh as dmesh
 
 from microlith.imaging.typing import Array, Indices, Numbers
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def _kuhn(dim: int) -> Numbers:
@@ -102,7 +106,7 @@ def diameters(corners: Array) -> Array:
     return np.sqrt(np.max(squared, axis=0))
 
 
-def as_simplices(values: Array) -> Array:
+def as_simplices(values: NDArray[Scalar]) -> NDArray[Scalar]:
     """What belongs to the corners of cells (n, corners, ...) given to the simplices that fill them.
 
     Returns:

@@ -36,10 +36,8 @@ class ImageMesh:
     names: tuple[str, ...]
     unit: float  # metres per coordinate unit (the shortest voxel edge)
     extent: tuple[float, ...]  # edge lengths of the image in coordinate units, x, y[, z]
-    periodic: tuple[
-        int, ...
-    ] = ()  # axes, x first, along which the image comes again and again: points that lie opposite
-    # each other on its two faces have one number
+    # Axes, x first, along which the image comes again and again: points opposite each other on its faces are one vertex
+    periodic: tuple[int, ...] = ()
 
 
 def no_triangles(names: tuple[str, ...], unit: float, extent: tuple[float, ...]) -> ImageMesh:
@@ -70,7 +68,6 @@ class PhaseMesh:
     names: tuple[str, ...]  # names of all phases, index = cell tag
     unit: float  # metres per coordinate unit
     extent: tuple[float, ...]  # edge lengths of the image in coordinate units, x, y[, z]
-    periodic: tuple[
-        int, ...
-    ] = ()  # axes, x first, along which the mesh closes on itself: vertices (of the topology) on
-    # opposite faces are one, nodes (of the geometry) are not
+    # Axes, x first, along which the mesh closes on itself: vertices (of the topology) on opposite faces are one, nodes
+    # (of the geometry) are not. A facet there has the tag of what meets across it
+    periodic: tuple[int, ...] = ()

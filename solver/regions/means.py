@@ -16,6 +16,7 @@ from mpi4py import MPI
 from microlith.imaging.typing import Array, Flags
 from microlith.meshing.mesh.cells import facet_corners, measures
 from microlith.meshing.mesh.distance import SurfaceDistance, within_reach
+from microlith.meshing.mesh.frame_facets import off_frame
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.regions.cut_cells import Cut, within_box, within_distance, within_labels
 from microlith.solver.regions.integrals import CELLS, Cells, Integrals
@@ -206,7 +207,7 @@ def _surface_of(mesh: PhaseMesh, phase: int) -> Array:
     tags = [interface_tag(phase, other) for other in range(len(mesh.names)) if other != phase]
     facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, tags)]
     owned = mesh.mesh.topology.index_map(mesh.mesh.topology.dim - 1).size_local
-    return facet_corners(mesh.mesh, facets[facets < owned])
+    return facet_corners(mesh.mesh, off_frame(mesh, facets[facets < owned]))
 
 
 def _measure(spans: Spans, extent: tuple[float, ...], hit: Callable[[Array], Flags] | None) -> float:

@@ -13,6 +13,9 @@ from microlith.imaging.parallel.collective import on_first_rank
 from microlith.solver.transient import solve
 from microlith.workflow.case.read import load_case
 from microlith.workflow.prepare import assemble
+from microlith.workflow.rendering.cutaway import _on_faces, vertices_of
+from microlith.workflow.results.fields import write_fields
+from microlith.workflow.scene.surfaces import surfaces
 
 COMM = MPI.COMM_WORLD
 BOTH = '[faces]\nx = "periodic"\ny = "periodic"\n'
@@ -98,6 +101,33 @@ def test_cells_of_the_fields_are_where_they_are(tmp_path):
     )
     assert set(left) & set(right)
     assert all(right[y] == left[y] for y in set(left) & set(right))
+
+
+@pytest.mark.mpi
+def test_outer_faces_are_there_to_be_drawn_and_read(tmp_path_factory):
+    """Of a volume that repeats along x: its sides in pictures and files are those of a box."""
+    folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("faces"))
+    image = np.ones((5, 6, 7), np.uint8)
+    image[:, 2, 6] = 0  # a source, which silicon meets across the face
+    image[:, 2, 0] = 2
+    path = made(folder, image, more='[faces]\nx = "periodic"\n' + FILM)
+    ready = assemble.prepared(load_case(path))
+    mesh, vertices = ready.meshed.mesh, vertices_of(ready.problem.display.space)
+    found = surfaces(mesh, np.array([False, True, True]), [0], vertices)
+    area = dict.fromkeys(((1, 2), (2, 1), (1, None), (2, None)), 0.0)
+    for one in found:
+        a, b, c = (one.sheet.weights @ vertices.x)[one.sheet.cells].transpose(1, 0, 2)
+        area[one.phase, one.towards] += np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
+    area = {key: COMM.allreduce(value) for key, value in area.items()}
+    # Silicon is a column of 1 x 1 x 5 on one face, the source such a column on the other
+    assert area == pytest.approx({(1, 2): 15, (2, 1): 15, (1, None): 15 + 25 + 25 + 35 + 35 + 40 + 40, (2, None): 7})
+    triangles, _ = _on_faces(mesh, vertices.x, vertices.cells)
+    assert COMM.allreduce(len(triangles)) == 2 * (25 + 35 + 41)
+    write_fields(folder / "fields.vtkhdf", mesh, ready.problem.display.space, [], [])
+    if COMM.rank == 0:
+        with h5py.File(folder / "fields.vtkhdf") as file:
+            tags = np.bincount(file["facets"][:, 2], minlength=7)[1:7]
+        assert tags.tolist() == [30, 25, 35, 35, 41, 41]
 
 
 def test_a_mesh_in_a_file_stays_periodic(tmp_path):

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from dolfinx import fem, mesh as dmesh
 
 from microlith.imaging.typing import Array, Flags
+from microlith.meshing.mesh.frame_facets import off_frame
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.workflow.pictures.frames import FlatFrame
 from microlith.workflow.pictures.sample import PhaseRaster, Sample
@@ -62,7 +63,7 @@ def _outlines(mesh: PhaseMesh) -> Array | None:
     """Segments between phases, (n, 2, 2) in metres, on rank 0: lines only, so few even of a large mesh."""
     domain, tags = mesh.mesh, mesh.facet_tags
     mine = tags.indices < domain.topology.index_map(1).size_local
-    facets = tags.indices[mine & (tags.values >= interface_tag(0, 0))]
+    facets = off_frame(mesh, tags.indices[mine & (tags.values >= interface_tag(0, 0))])
     domain.topology.create_connectivity(1, 2)
     ends = np.zeros((0, 2), dtype=np.int32)
     if len(facets) > 0:  # DOLFINx 0.9 divides by their number

@@ -17,7 +17,8 @@ from dolfinx import fem, mesh as dmesh
 
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh import cells as corners
-from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag, interface_tag
+from microlith.meshing.mesh.frame_facets import off_frame, on_frame
+from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 
 Indices = NDArray[np.int64]
 
@@ -82,7 +83,7 @@ def cutaway(
     mine = mesh.cell_tags.indices < len(cells)
     phase[mesh.cell_tags.indices[mine]] = mesh.cell_tags.values[mine]
 
-    borders = {pair: _facets(mesh, [interface_tag(*pair)], cells)[0] for pair in _pairs(len(mesh.names), solved)}
+    borders = {pair: _facets(mesh, [interface_tag(*pair)], cells) for pair in _pairs(len(mesh.names), solved)}
     none = np.empty((0, 3), dtype=np.int64)
     walls: dict[int, list[Indices]] = {of: [none] for of in inner}
     grains: dict[int, list[Indices]] = {}
@@ -92,7 +93,7 @@ def cutaway(
         elif not solved[outer]:
             grains.setdefault(outer, []).append(triangles[:, ::-1])
 
-    faces, behind = _facets(mesh, [face_tag(name) for name in SEEN], cells)
+    faces, behind = _on_faces(mesh, x, cells)
     flat = {}
     for of in inner:
         own = cells[phase == of]
@@ -153,8 +154,25 @@ def _pairs(phases: int, solved: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(a, b) for a in inner for b in range(phases) if a != b and (a < b or not solved[b])]
 
 
-def _facets(mesh: PhaseMesh, tags: Sequence[int], cells: NDArray[np.int32]) -> tuple[Indices, Indices]:
-    """Vertices (n, 3) of this rank's own facets with these tags, as triangles, and a cell (n,) that each belongs to.
+def _on_faces(mesh: PhaseMesh, x: Array, cells: NDArray[np.int32]) -> tuple[Indices, Indices]:
+    """Triangles (n, 3) of this rank's own cells on the image's faces in view, facing outwards, and their cells (n,)."""
+    facets = on_frame(mesh, SEEN)
+    nodes, cell = facets.corners(mesh, cells).astype(np.int64), facets.cell.astype(np.int64)
+    if nodes.shape[1] == 4:
+        nodes, cell = corners.as_simplices(nodes).reshape(-1, 3), np.repeat(cell, 2)
+    return _facing_away(nodes, x, x[cells[cell]].mean(axis=1)), cell
+
+
+def _facing_away(triangles: Indices, x: Array, points: Array) -> Indices:
+    """The triangles (n, 3), turned where their front faces a point (n, 3)."""
+    p, q, r = (x[triangles[:, i]] for i in range(3))
+    towards = (np.cross(q - p, r - p) * (points - p)).sum(axis=1) > 0
+    triangles[towards] = triangles[towards, ::-1]
+    return triangles
+
+
+def _facets(mesh: PhaseMesh, tags: Sequence[int], cells: NDArray[np.int32]) -> Indices:
+    """Vertices (n, 3) of this rank's own facets within the image with these tags, as triangles.
 
     Those of one cell face away from it.
 
@@ -165,9 +183,9 @@ def _facets(mesh: PhaseMesh, tags: Sequence[int], cells: NDArray[np.int32]) -> t
     """
     domain, found = mesh.mesh, mesh.facet_tags
     mine = found.indices < domain.topology.index_map(2).size_local
-    facets = found.indices[mine & np.isin(found.values, tags)]
+    facets = off_frame(mesh, found.indices[mine & np.isin(found.values, tags)])
     if len(facets) == 0:  # DOLFINx 0.9 divides by their number
-        return np.empty((0, 3), dtype=np.int64), np.empty(0, dtype=np.int64)
+        return np.empty((0, 3), dtype=np.int64)
     domain.topology.create_connectivity(2, 3)
     nodes = dmesh.entities_to_geometry(domain, 2, facets).astype(np.int64)
     links = domain.topology.connectivity(2, 3)
@@ -178,15 +196,12 @@ def _facets(mesh: PhaseMesh, tags: Sequence[int], cells: NDArray[np.int32]) -> t
             np.repeat(cell, 2),
             facets.repeat(2),
         )
-    middle = dmesh.compute_midpoints(domain, 3, cell)
-    p, q, r = (domain.geometry.x[nodes[:, i]] for i in range(3))
-    inwards = (np.cross(q - p, r - p) * (middle - p)).sum(axis=1) > 0
-    nodes[inwards] = nodes[inwards, ::-1]
+    nodes = _facing_away(nodes, domain.geometry.x, dmesh.compute_midpoints(domain, 3, cell))
     alone = (np.diff(links.offsets)[facets] == 1) & (cell < len(cells))
     own = cell[alone]
     corner = (corners.cell_nodes(domain)[own, None] == nodes[alone][:, :, None]).argmax(axis=2)
     nodes[alone] = np.take_along_axis(cells[own], corner, axis=1)
-    return nodes, cell.astype(np.int64)
+    return nodes
 
 
 def _facing_viewer(triangles: Indices, x: Array) -> Indices:

@@ -19,8 +19,10 @@ import basix
 import basix.ufl
 from dolfinx import fem, plot
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.parallel.collective import in_turn, on_first_rank
 from microlith.imaging.typing import Array
+from microlith.meshing.mesh.frame_facets import on_frame
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.broken_space import owned_values, with_element
 from microlith.workflow.results.folder import FIELDS
@@ -183,6 +185,9 @@ def _tagged_facets(mesh: PhaseMesh) -> NDArray[np.int64]:
     tags[mesh.facet_tags.indices] = mesh.facet_tags.values
     links = topology.connectivity(dim, dim - 1)
     of_cells = tags[links.array[: links.offsets[owned]]].reshape(owned, -1)
+    if mesh.periodic:  # who reads the file has a box with outer faces
+        across = on_frame(mesh, [AXES[axis] + end for axis in mesh.periodic for end in ("_min", "_max")])
+        of_cells[across.cell, across.local] = across.face + 1  # as face_tag
     cell, number = np.nonzero(of_cells)
     return np.stack([cell, number, of_cells[cell, number]], axis=1).astype(np.int64)
 

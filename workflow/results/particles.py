@@ -14,6 +14,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.distance import smallest_distances
+from microlith.meshing.mesh.frame_facets import off_frame
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.problem.problem import Problem
@@ -259,7 +260,8 @@ def particle_tables(
                 )
             )
     sources = [i for i, phase in enumerate(physics.phases) if phase.role is Role.SOURCE]
-    fed = facet_corners(mesh.mesh, _owned_facets(mesh, [interface_tag(i, s) for i in sources for s in physics.solved]))
+    at_sources = _owned_facets(mesh, [interface_tag(i, s) for i in sources for s in physics.solved])
+    fed = facet_corners(mesh.mesh, off_frame(mesh, at_sources))
     tables = []
     first = 0
     for region, of_region in zip(surfaces.regions, states, strict=True):

@@ -11,7 +11,8 @@ from dolfinx import mesh as dmesh
 from microlith.imaging.axes import FACES
 from microlith.imaging.typing import Array, Flags
 from microlith.meshing.mesh import cells as corners
-from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag, interface_tag
+from microlith.meshing.mesh.frame_facets import off_frame, on_frame
+from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.workflow.rendering.cutaway import Indices, Sheet, Vertices, thinned
 
 
@@ -41,8 +42,8 @@ def surfaces(mesh: PhaseMesh, solved: Flags, empty: Sequence[int], vertices: Ver
         for other in others:
             triangles = _sides(mesh, of, [interface_tag(of, other)], vertices)
             found.append(Surface(of, other, Sheet(points, triangles)))
-        outer = [face_tag(name) for name in FACES] + [interface_tag(of, source) for source in empty]
-        found.append(Surface(of, None, Sheet(points, _sides(mesh, of, outer, vertices))))
+        fed = _sides(mesh, of, [interface_tag(of, source) for source in empty], vertices)
+        found.append(Surface(of, None, Sheet(points, np.concatenate([fed, _on_faces(mesh, of, vertices)]))))
     return [replace(one, sheet=one.sheet.compact()) for one in found]
 
 
@@ -51,10 +52,30 @@ def smaller(found: Sequence[Surface], x: Array, size: float) -> list[Surface]:
     return [replace(one, sheet=thinned(one.sheet, x, size)) for one in found]
 
 
+def _on_faces(mesh: PhaseMesh, of: int, vertices: Vertices) -> Indices:
+    """Triangles (n, 3) of this rank's own cells of a phase on the outer faces of the image."""
+    facets = on_frame(mesh, FACES)
+    mine = _phase_of_cells(mesh)[facets.cell] == of
+    return _triangles(facets.corners(mesh, vertices.cells)[mine])
+
+
+def _phase_of_cells(mesh: PhaseMesh) -> Array:
+    cells = mesh.mesh.topology.index_map(3)
+    phase = np.full(cells.size_local + cells.num_ghosts, -1)
+    phase[mesh.cell_tags.indices] = mesh.cell_tags.values
+    return phase
+
+
+def _triangles(facets: Indices) -> Indices:
+    """Vertices (n, 3) of facets, of which those of cubes are two triangles each."""
+    found = facets.astype(np.int64)
+    return found if found.shape[1] == 3 else corners.as_simplices(found).reshape(-1, 3).astype(np.int64)
+
+
 def _sides(mesh: PhaseMesh, of: int, tags: Sequence[int], vertices: Vertices) -> Indices:
-    """Triangles (n, 3) of facets with these tags, each by the vertices of this rank's own cell of a phase behind it."""
+    """Triangles (n, 3) of facets within the image with these tags, by the vertices of this rank's cell behind."""
     domain, found = mesh.mesh, mesh.facet_tags
-    facets = found.indices[np.isin(found.values, tags)]
+    facets = off_frame(mesh, found.indices[np.isin(found.values, tags)])
     if len(facets) == 0:
         return np.empty((0, 3), dtype=np.int64)
     domain.topology.create_connectivity(2, 3)
@@ -64,13 +85,10 @@ def _sides(mesh: PhaseMesh, of: int, tags: Sequence[int], vertices: Vertices) ->
     cell = links.array[np.repeat(links.offsets[facets], counts) + within]  # all cells at each of the facets
     facet = np.repeat(facets, counts)
     owned = len(vertices.cells)
-    phase = np.full(domain.topology.index_map(3).size_local + domain.topology.index_map(3).num_ghosts, -1)
-    phase[mesh.cell_tags.indices] = mesh.cell_tags.values
-    mine = (cell < owned) & (phase[cell] == of)
+    mine = (cell < owned) & (_phase_of_cells(mesh)[cell] == of)
     facet, cell = facet[mine].astype(np.int32), cell[mine]
     if len(facet) == 0:
         return np.empty((0, 3), dtype=np.int64)
     nodes = dmesh.entities_to_geometry(domain, 2, facet)
     corner = (corners.cell_nodes(domain)[cell][:, None, :] == nodes[:, :, None]).argmax(axis=2)
-    own = vertices.cells[cell[:, None], corner].astype(np.int64)
-    return own if own.shape[1] == 3 else corners.as_simplices(own).reshape(-1, 3).astype(np.int64)
+    return _triangles(vertices.cells[cell[:, None], corner])

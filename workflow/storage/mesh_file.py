@@ -93,7 +93,9 @@ class _Numbered:
 
     @classmethod
     def of(cls, mesh: ImageMesh, comm: MPI.Intracomm) -> "_Numbered":
-        number, mine = _contiguous(mesh.vertex << 6 | frame_ends(mesh), comm)
+        # Of voxel meshes, whose numbers leave room for which of the periodic faces a point is on
+        point = mesh.vertex << 6 | frame_ends(mesh) if mesh.periodic else mesh.vertex
+        number, mine = _contiguous(point, comm)
         owned = comm.allgather(int(np.count_nonzero(mine)))
         parts = tuple(comm.allgather(len(mesh.cells)))
         order = CELLS[mesh.shape][1]

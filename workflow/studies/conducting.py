@@ -9,11 +9,9 @@ from typing import Any
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.image.half_voxel import Shift, on_finer_voxels, shifted
-from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.writing import write_text
-from microlith.meshing.methods import METHODS, ImageToMesh
+from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.conduction.medium import Medium, composite, one_phase
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
@@ -54,39 +52,19 @@ def meshed_phases(case: Case, phase: str | Sequence[str], stages: Stages, comm: 
     """
     names = (phase,) if isinstance(phase, str) else tuple(dict.fromkeys(phase))
     indices = tuple(phase_index(case, name) for name in names)
-    several = len(indices) > 1
-    if several:
+    if len(indices) > 1:
         _refuse_phases(case, indices)
     case = replace(case, mesh=replace(case.mesh, periodic=()))  # faces are as the command says, not as those of runs
     meshed = mesh_of(case, indices, stages, comm, check=False)
     on_root(comm, log_report, meshed)
     with file_named(case):
-        medium = composite(meshed.mesh, case.physics, indices) if several else one_phase(meshed.mesh, indices[0])
+        medium = conducting(meshed.mesh, case, indices)
     return Conducting(names, indices, meshed, medium, _degree(case, meshed))
 
 
-def moved(ready: Conducting, shift: Shift | None, case: Case, comm: MPI.Intracomm) -> Medium | None:
-    """The same phases in the image on voxels of half the edge, with interfaces moved by half a voxel; collective.
-
-    Args:
-        ready: The phases as they are.
-        shift: What is moved; None: nothing, for comparison.
-        case: Their case.
-        comm: The ranks that share the mesh.
-
-    Returns:
-        None where nothing is left of the phases.
-    """
-    meshed, method = ready.meshed, METHODS[ready.meshed.method]
-    volume = shifted(meshed.volume, shift, comm)
-    if not any(volume.counts[index] for index in ready.indices):
-        return None
-    options = on_finer_voxels(replace(meshed.case.mesh, method=meshed.method), volume.extent)
-    image = whole_on_root(volume, comm) if volume.dim == 2 else None
-    found = method.image_mesh(ImageToMesh(volume, options, ready.indices, comm, image))
-    mesh = method.phase_mesh(found, ready.indices, comm)
-    several = len(ready.indices) > 1
-    return composite(mesh, case.physics, ready.indices) if several else one_phase(mesh, ready.indices[0])
+def conducting(mesh: PhaseMesh, case: Case, indices: tuple[int, ...]) -> Medium:
+    """What phases of a case, by their indices, conduct on a mesh of them; collective."""
+    return composite(mesh, case.physics, indices) if len(indices) > 1 else one_phase(mesh, indices[0])
 
 
 def phase_index(case: Case, name: str) -> int:

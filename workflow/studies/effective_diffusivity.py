@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from microlith.solver.conduction.conduction import Conduction, medium_conduction
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.results.json_file import versions
-from microlith.workflow.studies.conducting import Conducting, hand_out, meshed_phases, moved, phase_index
+from microlith.workflow.studies.conducting import Conducting, conducting, hand_out, meshed_phases, phase_index
+from microlith.workflow.studies.moved_interfaces import moved_mesh
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +60,8 @@ class EffectiveDiffusivity:
     cells: int  # over all ranks
     ranks: int
     seconds: dict[str, float]  # stage -> s
-    half_voxel: tuple[
-        tuple[float, float], ...
-    ] = ()  # D_eff / D_phase, one pair per axis, where the phases together are
-    # smaller by half a voxel on each side, and larger
+    # D_eff / D_phase, one pair per axis, where the phases together are smaller by half a voxel on each side, and larger
+    half_voxel: tuple[tuple[float, float], ...] = ()
 
     @property
     def phase(self) -> str:
@@ -176,7 +175,7 @@ def effective_diffusivity(
             raise InputError(f"--axis {axis}: {case.path}: the image is 2D and has the axes x and y only")
     with stages.stage("solve", "solving"):
         along = medium_conduction(ready.medium, axes or AXES[:dim], ready.degree, case.solver, bounds)
-    open_ends = _half_voxel(ready, along, case, stages, comm) if half_voxel else ()
+    half_a_voxel = _half_voxel(ready, along, case, stages, comm) if half_voxel else ()
     phase_physics = case.physics.phases[ready.indices[0]]
     # What D_eff is told relative to: of several phases the first one's; of one that has axes or a law, nothing
     single = several or (phase_physics.law is None and phase_physics.anisotropy is None)
@@ -192,7 +191,7 @@ def effective_diffusivity(
         cells=meshed.cells,
         ranks=comm.size,
         seconds=stages.timings,
-        half_voxel=open_ends,
+        half_voxel=half_a_voxel,
     )
     if comm.rank == 0:
         for sentence in found.warnings:
@@ -214,15 +213,16 @@ def _half_voxel(
     if not others:
         raise InputError(f"--half-voxel: {case.path}: no other phase is in the image, so there is no surface to move")
     shifts = None, Shift(growing=others, yielding=ready.indices), Shift(growing=ready.indices, yielding=others)
+    options = replace(ready.meshed.case.mesh, method=ready.meshed.method)
     axes, found = [one.axis for one in along], []
     for shift, words in zip(shifts, ("as it is", "half a voxel smaller", "half a voxel larger"), strict=True):
         with stages.stage(f"half voxel, {words}", f"{words}, solving"):
-            medium = moved(ready, shift, case, comm)
-            if medium is None:
+            mesh = moved_mesh(ready.meshed, options, ready.indices, shift, comm)
+            if mesh is None:
                 found.append([0.0] * len(axes))
                 continue
-            solved = medium_conduction(medium, axes, ready.degree, case.solver, False)
-            found.append([one.relative for one in solved])
+            medium = conducting(mesh, case, ready.indices)
+            found.append([one.relative for one in medium_conduction(medium, axes, ready.degree, case.solver, False)])
     return tuple(
         (a, b) if same == 0 else (one.relative * a / same, one.relative * b / same)
         for one, same, a, b in zip(along, *found, strict=True)

@@ -9,12 +9,10 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.image.half_voxel import Shift, on_finer_voxels, shifted
-from microlith.imaging.image.load import whole_on_root
-from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.image.half_voxel import Shift
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.meshing.methods import METHODS, ImageToMesh
+from microlith.meshing.methods import METHODS
 from microlith.solver.keeping import Keeper
 from microlith.solver.problem.problem import Problem, build
 from microlith.solver.regions.means import RegionMean
@@ -24,6 +22,7 @@ from microlith.workflow.prepare.initial import start_of
 from microlith.workflow.prepare.measured_regions import measured_regions
 from microlith.workflow.prepare.meshed import Meshed, coarser_mesh, degree_of, file_named
 from microlith.workflow.results.particle_curves import ParticleCurves, particle_curves
+from microlith.workflow.studies.moved_interfaces import moved_mesh
 
 Tell = Callable[[str], None]
 
@@ -186,16 +185,10 @@ def _mesh(meshed: Meshed, case: Case, variant: Variant, comm: MPI.Intracomm) -> 
         if kept is not None:
             kept[variant.coarseness] = found
         return found
-    options = on_finer_voxels(case.mesh, meshed.volume.extent)
-    volume = shifted(meshed.volume, variant.shift, comm)
-    _refuse_nothing(volume, solved)
-    image = whole_on_root(volume, comm) if volume.dim == 2 else None
-    return method.phase_mesh(method.image_mesh(ImageToMesh(volume, options, solved, comm, image)), solved, comm)
-
-
-def _refuse_nothing(volume: LabelVolume, solved: list[int]) -> None:
-    if not any(volume.counts[i] for i in solved):
+    moved = moved_mesh(meshed, case.mesh, solved, variant.shift, comm)
+    if moved is None:
         raise InputError("nothing is left of the solved phases where interfaces move by half a voxel")
+    return moved
 
 
 def is_everywhere(error: Exception, comm: MPI.Intracomm) -> bool:
