@@ -18,7 +18,7 @@ import basix
 from dolfinx import cpp, fem, graph, la
 from mpi4py import MPI
 
-from microlith.imaging.typing import Indices
+from microlith.imaging.typing import Array, Indices
 from microlith.meshing.mesh.index_map import index_map_of
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 
@@ -122,17 +122,23 @@ def unwrapped(plain: fem.FunctionSpace, mesh: PhaseMesh) -> Broken:
 
 def _upper_ends(space: fem.FunctionSpace, mesh: PhaseMesh) -> Indices:
     """For each node of each cell of this rank (cells, k) a bit for each periodic axis at whose upper end it is."""
-    geometry = mesh.mesh.geometry
-    nodes = geometry.dofmaps[0] if hasattr(geometry, "dofmaps") else geometry.dofmap
     ends = np.zeros(space.dofmap.list.shape, np.int32)
-    element = space.element.basix_element
+    for axis in mesh.periodic:
+        ends |= (nodes_along(space, axis) > (1 - NEAR) * mesh.extent[axis]).astype(np.int32) << axis
+    return ends
+
+
+def nodes_along(space: fem.FunctionSpace, axis: int) -> Array:
+    """Coordinate (cells, k) of each node of each cell of this rank, ghosts included, seen from the cell.
+
+    Where a mesh closes on itself, a node of the space is at one place seen from one cell and at another from the next.
+    """
+    geometry, element = space.mesh.geometry, space.element.basix_element
+    corners = geometry.dofmaps[0] if hasattr(geometry, "dofmaps") else geometry.dofmap
     straight = basix.create_element(basix.ElementFamily.P, element.cell_type, 1)
     shares = straight.tabulate(0, element.points)[0, :, :, 0]  # of the corners in each node
-    for axis in mesh.periodic:
-        x = geometry.x[:, axis]
-        near = np.flatnonzero((x[nodes] > (1 - NEAR) * mesh.extent[axis]).any(axis=1))
-        ends[near] |= (x[nodes[near]] @ shares.T > (1 - NEAR) * mesh.extent[axis]).astype(np.int32) << axis
-    return ends
+    along: Array = geometry.x[:, axis][corners] @ shares.T
+    return along
 
 
 def _copied(

@@ -36,8 +36,9 @@ class Killed(BaseException):
     """Stands for the end of a process."""
 
 
-def case_of(folder, comm=COMM, more=OFTEN, phases=PHASES, **changes):
-    return on_first_rank(comm, lambda: write_case(folder, mesh=COARSE, time=SHORT, phases=phases, more=more, **changes))
+def case_of(folder, comm=COMM, more=OFTEN, **changes):
+    given = {"mesh": COARSE, "time": SHORT, "phases": PHASES} | changes
+    return on_first_rank(comm, lambda: write_case(folder, more=more, **given))
 
 
 def run(path, comm=COMM, **options):
@@ -232,3 +233,20 @@ def test_without_a_checkpoint_resume_starts_anew(tmp_path, caplog, whole):
     with caplog.at_level("INFO", logger="microlith"):
         assert abs(run(path, MPI.COMM_SELF, resume=True) - whole[0]).max() == 0.0
     assert "the run starts from the beginning" in caplog.text
+
+
+@pytest.mark.mpi
+def test_a_periodic_run_goes_on_on_one_rank(tmp_path_factory, monkeypatch):
+    """Unknowns on periodic faces are at one of two places, which depends on the ranks."""
+    folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("periodic"))
+    phases = PHASES.replace('role = "barrier"', 'role = "transport"\ndiffusivity = "1e-14 m^2/s"')
+    more = OFTEN + '[faces]\nx = "periodic"\ny = "periodic"\n'
+    image = np.roll(electrode(), (7, 13), (0, 1))[::3, ::3]
+    paths = [case_of(folder / name, more=more, phases=phases, image=image, mesh="", regions="") for name in ("a", "b")]
+    expected = run(paths[0])
+    with monkeypatch.context() as patch:
+        ending_at(patch, 20, rank=COMM.size - 1)
+        with pytest.raises(Stopped):
+            run(paths[1])
+    if COMM.rank == 0:
+        assert abs(run(paths[1], MPI.COMM_SELF, resume=True) - expected).max() <= 1e-7 * 1000
