@@ -64,8 +64,9 @@ def sweep(options: argparse.Namespace, ranks: Ranks) -> None:
             refuse_failed(found, ranks.on_first(lambda: collect(found)))
             return
         comm = MPI.COMM_WORLD if ranks.comm is None else ranks.comm
-        rows = sweep(found, indices, options.jobs, comm, asked=asked)
-        refuse_failed(found, rows if options.part is None else [rows[index] for index in sorted(indices)])
+        part = options.part is not None
+        rows = sweep(found, indices, options.jobs, comm, asked=asked, part=part)
+        refuse_failed(found, [rows[index] for index in sorted(indices)] if part else rows)
 
 
 def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]]":
