@@ -286,3 +286,17 @@ def test_ranks_share_each_case(tmp_path_factory):
     assert sorted(row.status for row in rows) == ["done", "done", "failed", "failed"]
     assert rows[0].region("all")["t50_s"] == pytest.approx(T50, rel=0.01)
     assert found.waiting(force=False)
+
+
+@pytest.mark.mpi
+def test_a_log_that_cannot_be_written_fails_its_case_on_all_ranks(tmp_path_factory):
+    """Rank 0 alone writes it; the others must not begin the case and wait for it there."""
+    folder = Path(COMM.bcast(str(tmp_path_factory.mktemp("log")) if COMM.rank == 0 else None))
+    setting = "phases.slab.initial=0 mol/m^3, 100 mol/m^3"
+    if COMM.rank == 0:
+        slab(folder / "slab")
+        log_path(folder / "out", "initial=0_mol_per_m3").mkdir(parents=True)
+    COMM.barrier()
+    _, rows = swept(folder / "slab" / "case.toml", folder / "out", setting)
+    assert [row.status for row in rows] == ["failed", "done"]
+    assert "initial=0_mol_per_m3.log: can't write here" in rows[0].record.message

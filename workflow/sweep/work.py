@@ -10,7 +10,7 @@ from signal import Signals
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.parallel.collective import on_first_rank
+from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.writing import cannot_write
 from microlith.workflow.case.case import Case
 from microlith.workflow.checkpoints.checkpoints import checkpoints, folder_of
@@ -119,16 +119,12 @@ def _found(case: Case, folder: Path, like: Meshed | None, comm: MPI.Intracomm, a
 
 @contextmanager
 def _logged(path: Path, comm: MPI.Intracomm) -> Iterator[None]:
-    """Send what a run tells to a file; the lines of many runs below each other are no help."""
-    if comm.rank > 0:
+    """Send what a run tells to a file; the lines of many runs below each other are no help; opened collectively."""
+    handler = on_root(comm, lambda: _handler(path))
+    if handler is None:
         yield
         return
     logger = logging.getLogger("microlith")
-    try:
-        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     before, level = logger.handlers[:], logger.level
     logger.handlers[:] = [handler]
     logger.setLevel(min(level, logging.INFO) or logging.INFO)
@@ -138,3 +134,12 @@ def _logged(path: Path, comm: MPI.Intracomm) -> Iterator[None]:
         logger.handlers[:] = before
         logger.setLevel(level)
         handler.close()
+
+
+def _handler(path: Path) -> logging.Handler:
+    try:
+        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    return handler
