@@ -192,7 +192,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
         assert main(["sweep", str(case), "--set", "time.end=1 s", "-o", str(tmp_path / "o"), *option]) == 2
 
 
-def test_parts_make_the_whole(tmp_path):
+def test_parts_make_the_whole(tmp_path, capsys):
     """The first part writes the table only, as others may be at work; the last one pictures and report of all."""
     case, output = slab(tmp_path / "slab"), tmp_path / "out"
     setting = "phases.slab.initial=0 mol/m^3, 100 mol/m^3"
@@ -201,6 +201,14 @@ def test_parts_make_the_whole(tmp_path):
         assert [row["status"] for row in table(output).values()] == statuses
         for name in ("sweep.png", "report.html"):
             assert (output / name).exists() == ("waiting" not in statuses)
+    assert capsys.readouterr().err == ""
+    shutil.rmtree(output / "initial=100_mol_per_m3")  # which counts as failed
+    (output / "logs" / "initial=0_mol_per_m3.json").unlink()  # as if it had not been at work
+    assert main(["sweep", str(case), "--set", setting, "-o", str(output), "--collect"]) == 1
+    assert [row["status"] for row in table(output).values()] == ["waiting", "failed"]
+    said = capsys.readouterr().err
+    assert "1 of 2 cases are not at their end" in said
+    assert "1 of 2 cases failed, 0 are done in" in said
 
 
 def test_a_case_goes_on_from_its_checkpoint(done, tmp_path, monkeypatch):

@@ -105,11 +105,14 @@ def collect(found: Sweep, part: bool = False) -> list[Row]:
     rows = rows_of(found.plan, found.output)
     write_table(found.output / SWEEP_TABLE, found.title, found.plan, rows)
     names = [SWEEP_TABLE]
-    if not part or all(row.status in ("done", "failed") for row in rows):
+    if not part or all(row.ended for row in rows):
         names += draw_sweep(found.output, found.title, found.plan, rows)
         write_report(found.output, "sweep")
         names.append(REPORT)
     log.info("results: %s", ", ".join(str(found.output / name) for name in names))
+    waiting = sum(not row.ended for row in rows)
+    if waiting and not part:
+        log.warning("%d of %d cases are not at their end; the sweep without --collect runs them", waiting, len(rows))
     return rows
 
 
@@ -125,8 +128,9 @@ def refuse_failed(found: Sweep, rows: Sequence[Row]) -> None:
     told = [f"{row.variation.name}: {row.record.message}" for row in failed[:MOST_TOLD] if row.record]
     more = f"\nand {len(failed) - MOST_TOLD} more: see {SWEEP_TABLE}" if len(failed) > MOST_TOLD else ""
     worst = max(row.record.exit_status for row in failed if row.record)
+    done = sum(row.status == "done" for row in rows)
     raise Incomplete(
-        f"{len(failed)} of {len(rows)} cases failed; the others are done in {found.output}\n" + "\n".join(told) + more,
+        f"{len(failed)} of {len(rows)} cases failed, {done} are done in {found.output}\n" + "\n".join(told) + more,
         worst or 1,
     )
 

@@ -39,6 +39,11 @@ class Row:
         """In a word."""
         return "waiting" if self.record is None else self.record.status
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is done or failed."""
+        return self.status in ("done", "failed")
+
     def region(self, name: str) -> dict[str, Any]:
         """The figures of a region; empty where there are none."""
         found: dict[str, Any] = self.summary.get("regions", {}).get(name, {})
