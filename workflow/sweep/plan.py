@@ -42,14 +42,6 @@ class Plan:
     variations: tuple[Variation, ...]
     keys: tuple[str, ...]  # that differ between them
 
-    def numeric(self, key: str) -> list[float] | None:
-        """The numbers that the values of a key begin with; None where one has none."""
-        found = [re.match(r"[+-]?[\d.]+([eE][+-]?\d+)?", each.shown(key)) for each in self.variations]
-        try:
-            return [float(match[0]) for match in found if match] if all(found) else None
-        except ValueError:
-            return None
-
 
 def plan_of(tables: Mapping[str, Any], path: Path, settings: Sequence[str]) -> Plan:
     """The cases of a sweep: each of the table [sweep] with each combination of the values of --set.
