@@ -181,6 +181,14 @@ def test_a_fault_of_all_cases_is_that_of_the_case(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("table", ["grid = 3", "list = [1, 2]", 'list = "a"', "file = 3"])
+def test_a_table_that_is_none_is_told_as_any_other_fault_of_the_case_file(tmp_path, capsys, table):
+    case = slab(tmp_path / "slab", more=f"\n[sweep]\n{table}\n")
+    assert main(["sweep", str(case), "-o", str(tmp_path / "out")]) == 2
+    assert f"[sweep] {table.partition(' ')[0]}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
     case = slab(tmp_path / "slab")
     assert main(["sweep", str(case), "--set", "time.end=1 s", "-o", str(tmp_path / "slab")]) == 2
@@ -188,6 +196,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
     many = "time.end=" + ", ".join(f"{i} s" for i in range(1, 1002))
     assert main(["sweep", str(case), "--set", many, "-o", str(tmp_path / "o")]) == 2
     assert "these are 1,001 cases; set fewer values, or say --most 1001" in capsys.readouterr().err
+    assert main(["sweep", str(case), "--set", "time.end=1 s", "-o", str(tmp_path / "o"), "--collect"]) == 2
+    assert "holds no sweep; run it without --collect first" in capsys.readouterr().err
     for option in (["--jobs", "0"], ["--most", "0"], ["--part", "3/2"], ["--part", "x"]):
         assert main(["sweep", str(case), "--set", "time.end=1 s", "-o", str(tmp_path / "o"), *option]) == 2
 

@@ -76,10 +76,11 @@ def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]
         InputError: An option, the case file or the folder is at fault.
     """
     from microlith.workflow.case.toml_file import read_toml
+    from microlith.workflow.results.folder import SWEEP
     from microlith.workflow.sweep.cases import (
         sweep_of,  # DOLFINx, which all ranks have to import together, is not in it
     )
-    from microlith.workflow.sweep.plan import plan_of
+    from microlith.workflow.sweep.plan import MEANT
     from microlith.workflow.sweep.record import refuse_foreign, refuse_other
 
     if not 1 <= options.jobs <= MOST_JOBS:
@@ -95,26 +96,14 @@ def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]
         raise InputError(f"{output}: this is a file; choose another folder for the results with -o")
     check_writable(output)
     refuse_foreign(output, options.force)
-    tables = read_toml(options.case)
-    _refuse_many(len(plan_of(tables, options.case, options.settings).variations), options)
-    found = sweep_of(tables, options.case, options.settings, output)
+    if options.collect and not (output / SWEEP).is_file():
+        raise InputError(
+            f"--collect: {output} holds no sweep; run it without --collect first, or name its folder with -o"
+        )
+    most = options.most if options.most is not None else MEANT if options.part is None else None
+    found = sweep_of(read_toml(options.case), options.case, options.settings, output, most)
     refuse_other(output, found.plan, options.case, options.force)
     return found, found.waiting(options.force, part, parts)
-
-
-def _refuse_many(count: int, options: argparse.Namespace) -> None:
-    """Refuse a sweep of so many cases that it may be a mistake.
-
-    Raises:
-        InputError: As said.
-    """
-    from microlith.workflow.sweep.plan import MEANT
-
-    most = options.most if options.most is not None else MEANT if options.part is None else count
-    if count > most:
-        raise InputError(
-            f"{options.case}: these are {count:,} cases; set fewer values, or say --most {count} if all are meant"
-        )
 
 
 def part_of(text: str | None) -> tuple[int, int]:

@@ -93,7 +93,9 @@ def _of_mesh(case: Case | None) -> str:
     return "" if case is None else repr((case.image, case.labels, replace(case.mesh, estimate=True)))
 
 
-def sweep_of(tables: Mapping[str, Any], path: Path, settings: Sequence[str], output: Path) -> Sweep:
+def sweep_of(
+    tables: Mapping[str, Any], path: Path, settings: Sequence[str], output: Path, most: int | None = None
+) -> Sweep:
     """All cases of a sweep, each checked as far as it can be without its image.
 
     Args:
@@ -101,13 +103,17 @@ def sweep_of(tables: Mapping[str, Any], path: Path, settings: Sequence[str], out
         path: Of the case file.
         settings: KEY=VALUES, as given to --set.
         output: The folder of the sweep.
+        most: More cases than this may be a mistake; None: any number is meant.
 
     Raises:
-        InputError: The sweep makes no sense, or none of its cases does.
+        InputError: The sweep makes no sense or is too large, or none of its cases makes sense.
     """
     base = {key: value for key, value in tables.items() if key != "sweep"}
     case_of(tables, path)  # a fault of the case file itself is told as that of any other
     plan = plan_of(tables, path, settings)
+    count = len(plan.variations)
+    if most is not None and count > most:
+        raise InputError(f"{path}: these are {count:,} cases; set fewer values, or say --most {count} if all are meant")
     jobs, tasks = [], []
     for variation in plan.variations:
         try:
