@@ -1,5 +1,6 @@
 """Small cases for whole runs: an image written on the spot and a case file beside it."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,9 @@ def run_case(path, output=None, comm=COMM, force=False):
 def curves(folder):
     """curves.csv as a structured array."""
     return np.genfromtxt(folder / "curves.csv", delimiter=",", names=True, skip_header=COMMENT_LINES)
+
+
+def table_rows(path):
+    """The rows of a table as dictionaries, its lines of comment left out."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))

@@ -1,6 +1,5 @@
 """Jobs in a real Slurm: one that is signalled goes on, an array does a sweep, and a table is made of it."""
 
-import csv
 import os
 import re
 import tempfile
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_cases import MESH, TIME, curves, run_case, write_case
+from made_cases import MESH, TIME, curves, run_case, table_rows, write_case
 from slurm import Slurm, slurm
 
 from mpi4py import MPI
@@ -75,8 +74,7 @@ def test_jobs(cluster: Slurm, tmp_path, monkeypatch, capsys):
         np.testing.assert_allclose(found[name], whole[name], rtol=1e-6, atol=1e-6)
     assert not (tmp_path / "slow.checkpoint").exists()
 
-    with (tmp_path / "swept" / "sweep.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    rows = table_rows(tmp_path / "swept" / "sweep.csv")
     assert sorted(row["status"] for row in rows) == ["done", "done", "failed"]
     assert cluster.told(f"{array}_0")["JobState"] == "COMPLETED"
     assert len(list(tmp_path.glob(f"quick-{array}_*.log"))) == 2

@@ -1,20 +1,18 @@
 """microlith compare: numbers and their changes, what exceeds error bars, and one page that needs nothing else."""
 
 import base64
-import csv
 import json
 import re
 import shutil
 
 import pytest
-from made_cases import electrode, run_case, write_case
+from made_cases import electrode, run_case, table_rows, write_case
 
 from microlith.workflow.cli import main
 
 
 def rows(folder):
-    with (folder / "comparison.csv").open(encoding="utf-8", newline="") as file:
-        return {row["name"]: row for row in csv.DictReader(line for line in file if not line.startswith("#"))}
+    return {row["name"]: row for row in table_rows(folder / "comparison.csv")}
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +70,7 @@ def test_lengths_are_drawn_in_units_that_people_read(analyses, tmp_path):
     charts = [json.loads(text) for text in re.findall(r'<script type="application/json">(.*?)</script>', page)]
     (along,) = [chart for chart in charts if chart["title"] == "volume-fractions-x: pore"]
     assert along["x_label"] == "x (nm)"
-    with (first / "volume-fractions-x.csv").open(encoding="utf-8") as file:
-        places = [1e9 * float(row["x"]) for row in csv.DictReader(line for line in file if line[0] != "#")]
+    places = [1e9 * float(row["x"]) for row in table_rows(first / "volume-fractions-x.csv")]
     assert along["series"][0]["x"] == pytest.approx(places)
 
 

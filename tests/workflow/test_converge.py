@@ -1,6 +1,5 @@
 """Errors in space and time told from several solutions, and what moved interfaces do, against closed forms."""
 
-import csv
 import json
 import logging
 import subprocess
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from label_images import label_volume
-from made_cases import COMM, curves, run_case, write_case
+from made_cases import COMM, curves, run_case, table_rows, write_case
 from slab_case import END, LENGTH, PIXEL, REGIONS, SLAB, SPANS, D, filled, slab_image
 
 from mpi4py import MPI
@@ -325,7 +324,7 @@ def test_files_of_a_study(tmp_path, capsys):
     shown = capsys.readouterr()
     for word in ("order", "in space", "degree + 1", "multiply the sizes by", "half a voxel", "t50"):
         assert word in " ".join(shown.out.split())
-    rows = list(csv.DictReader(line for line in (output / "converge.csv").open() if not line.startswith("#")))
+    rows = table_rows(output / "converge.csv")
     runs = [(row["coarseness"], row["degree"], row["tolerance"]) for row in rows[::2]]
     levels = [(k, "2", "0.0001") for k in ("2", "1.41421", "1")]
     assert runs == [*levels, ("2", "2", "1e-05"), ("1", "3", "0.0001")]

@@ -1,6 +1,5 @@
 """microlith sweep: every case as it would be alone, one table, meshed once; going on after failures and interrupts."""
 
-import csv
 import html
 import json
 import os
@@ -14,7 +13,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from made_cases import COMM, curves, run_case, write_case
+from made_cases import COMM, curves, run_case, table_rows, write_case
 from PIL import Image
 from slab_case import END, LENGTH, REGIONS, SLAB, D, slab_image
 
@@ -45,8 +44,7 @@ def swept(case, output, *settings, force=False):
 
 
 def table(folder):
-    with (folder / "sweep.csv").open(encoding="utf-8", newline="") as file:
-        return {row["case"]: row for row in csv.DictReader(line for line in file if not line.startswith("#"))}
+    return {row["case"]: row for row in table_rows(folder / "sweep.csv")}
 
 
 @pytest.fixture(scope="module")
