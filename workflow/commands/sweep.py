@@ -37,7 +37,10 @@ def add_sweep(commands: Commands) -> None:
         "--jobs", metavar="N", type=int, default=1, help="number of cases at a time (default: %(default)s)"
     )
     parser.add_argument(
-        "--most", metavar="N", type=int, help="refuse a sweep of more cases (default: 1000; with --part: no limit)"
+        "--most",
+        metavar="N",
+        type=int,
+        help="refuse a sweep of more cases (default: 1000; with --part or --collect: no limit)",
     )
     parser.add_argument("--part", metavar="I/N", help="the I-th of N parts only, as in an array of jobs")
     parser.add_argument("--collect", action="store_true", help="run nothing: write table and report of what there is")
@@ -100,7 +103,9 @@ def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]
         raise InputError(
             f"--collect: {output} holds no sweep; run it without --collect first, or name its folder with -o"
         )
-    most = options.most if options.most is not None else MEANT if options.part is None else None
+    most = options.most
+    if most is None and options.part is None and not options.collect:  # these two are of sweeps that are meant
+        most = MEANT
     found = sweep_of(read_toml(options.case), options.case, options.settings, output, most)
     refuse_other(output, found.plan, options.case, options.force)
     return found, found.waiting(options.force, part, parts)
