@@ -35,6 +35,17 @@ def test_the_surface_of_a_ball_and_the_value_on_it(monkeypatch, most):
     assert (outwards > 0).mean() > 0.99
 
 
+def test_the_distance_is_zero_where_surfaces_touch():
+    image = np.zeros((16, 12, 12), int)
+    image[7:] = 2
+    phases = {name: PHASES[name] for name in ("pore", "grain")}
+    tables = {"image": {"voxel_size": "50 nm"}, "phases": phases, "analysis": {"measure": ["distances"]}}
+    there, back = ml.analyze(ml.case(tables, image=image)).findings["distances"].surfaces
+    for plane in (there, back):
+        assert plane.points[:, 2] == pytest.approx(350e-9)
+        assert plane.values == pytest.approx(0.0, abs=1e-12)
+
+
 def test_files_of_an_analysis(tmp_path):
     import pyvista
 

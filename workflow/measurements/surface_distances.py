@@ -131,7 +131,7 @@ def _surface(image: LabelImage, name: str, of: tuple[int, ...], distance: Single
         name,
         f"distance on the surface, {words}",
         lambda layers: mine[image.phase[layers]],
-        lambda layers: np.maximum(distance[layers] - half, 0),
+        lambda layers: distance[layers] - half,
         "distance",
     )
     return [found] if found else []

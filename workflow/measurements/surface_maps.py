@@ -34,7 +34,7 @@ def surface_map(
         inside: From some layers to whether their voxels are inside.
         values: From some layers to values of their voxels; where it is not finite there is none.
         label: Of the colour bar, without its unit.
-        unit: Of the values, "m" or "1".
+        unit: Of the values, "m" or "1"; lengths below zero, as of voxels behind the surface, are zero on it.
         closed: Whether the image's frame closes the surface.
 
     Returns:
@@ -59,6 +59,8 @@ def surface_map(
     nearest = ndimage.distance_transform_edt(~np.isfinite(value), return_distances=False, return_indices=True)
     filled = value[tuple(nearest)]
     at = ndimage.map_coordinates(filled, points.T, order=1, mode="nearest").astype(np.float32)
+    if unit == "m":
+        np.maximum(at, 0, out=at)
     low, high = (np.percentile(at, share) for share in (0.5, 99.5))
     scale, sign = length_unit(float(high) or 1e-6) if unit == "m" else (1.0, "")
     place = np.clip((points + 0.5) * size, 0, np.array(image.shape) * image.voxel_size)
