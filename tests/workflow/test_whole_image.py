@@ -72,3 +72,6 @@ def test_an_image_that_does_not_fit_is_refused_with_what_would(monkeypatch):
     ):
         ml.analyze(case())
     ml.analyze(case(measure=["particles", "distances"]))
+    monkeypatch.setattr(whole_image, "available_memory", lambda: 10.0 * 20**3)
+    with pytest.raises(ml.InputError, match=r"particles in 8e\+03 voxels needs about 0\.0002 GB"):  # the one of most
+        ml.analyze(case(measure=["particles", "thickness"]))

@@ -39,12 +39,13 @@ def refuse_too_large(case: Case, subject: Subject, asked: Sequence[str]) -> None
         over = [name for name in BYTES if name in asked and BYTES[name] * voxels > memory]
         if not over:
             return
-        most = max(BYTES[name] for name in over)
+        worst = max(over, key=BYTES.__getitem__)
+        most = BYTES[worst]
         edge = math.ceil((most * voxels / memory) ** (1 / subject.volume.dim) * case.image.coarsen)
         left = [name for name in asked if name not in over]
-        without = f", or leave {' and '.join(over)} out of [analysis] measure" if left else ""
+        without = f", or leave {', '.join(over)} out of [analysis] measure" if left else ""
         raise InputError(
-            f"{case.path}: {over[-1]} in {voxels:.3g} voxels needs about {most * voxels / 1e9:.3g} GB on one rank, and "
+            f"{case.path}: {worst} in {voxels:.3g} voxels needs about {most * voxels / 1e9:.3g} GB on one rank, and "
             f"{memory / 1e9:.3g} GB are free; crop the image, coarsen it ([image] coarsen = {edge} would fit){without}"
         )
 
