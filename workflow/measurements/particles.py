@@ -72,7 +72,10 @@ def _bodies_on_root(
         mask = reached(image.phase == other, face_axis(face, image.dim))
         name = f"{image.names[other]}@{face}"
         if not mask.any() and not subject.numbers_only:
-            notes.append(f"particles: no voxel of {image.names[other]} lies at {face}")
+            notes.append(
+                f"particles: no voxel of {image.names[other]} lies at {face}, so that no particle meets any that is "
+                "connected to it; name another face in [analysis] reach"
+            )
         meets[name] = _contact(bodies, mask, image, len(bodies.phase))
     return bodies, shapes, meets, notes
 
