@@ -16,6 +16,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array, Numbers
 from microlith.imaging.writing import new_file_beside, whole_file
+from microlith.meshing.mesh.mesh_pieces import point_numbers
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
 SUFFIXES = (".msh", ".vtu", ".xdmf", ".inp", ".bdf", ".med")
@@ -150,7 +151,9 @@ def _joined(of_ranks: list[ImageMesh]) -> tuple[Array, Numbers]:
     points = np.concatenate([p.points for p in of_ranks])
     if len(of_ranks) == 1:
         return points, of_ranks[0].cells.astype(np.int64)
-    _, first, place = np.unique(np.concatenate([p.vertex for p in of_ranks]), return_index=True, return_inverse=True)
+    _, first, place = np.unique(
+        np.concatenate([point_numbers(p) for p in of_ranks]), return_index=True, return_inverse=True
+    )
     starts = np.cumsum([0, *(len(p.points) for p in of_ranks[:-1])])
     cells = [place.ravel()[p.cells + start] for p, start in zip(of_ranks, starts, strict=True)]
     return points[first], np.concatenate(cells).astype(np.int64)

@@ -85,6 +85,14 @@ def frame_ends(image_mesh: ImageMesh) -> Bits:
     return frame_bits(image_mesh) & np.uint8(sum(2 << 2 * axis for axis in image_mesh.periodic))
 
 
+def point_numbers(image_mesh: ImageMesh) -> Numbers:
+    """Number (n,) of each point, the same on every rank: that of its vertex, and on periodic faces one for either face.
+
+    Only meshes of voxels are periodic, whose numbers of vertices leave room for that.
+    """
+    return image_mesh.vertex << 6 | frame_ends(image_mesh) if image_mesh.periodic else image_mesh.vertex
+
+
 def _faces_of_pieces(image_mesh: ImageMesh, frame: Bits, piece: Indices, count: int) -> Bits:
     faces = np.zeros(count, np.uint8)
     cells = np.flatnonzero((frame != 0)[image_mesh.cells].sum(axis=1) >= image_mesh.points.shape[1])

@@ -10,7 +10,9 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import volume_of
+from microlith.imaging.parallel.collective import on_first_rank
 from microlith.meshing.distribution.in_place import mesh_in_place
+from microlith.meshing.mesh.export import write_mesh
 from microlith.meshing.mesh.phasemesh import face_tag
 from microlith.meshing.voxel import voxel_mesh
 
@@ -71,3 +73,17 @@ def test_points_stay_where_they_are():
 def test_too_few_voxels_are_refused():
     with pytest.raises(InputError, match=r'\[faces\] x = "periodic": the image has 2 voxels along x; expected 3'):
         periodic_mesh(np.zeros((4, 2), int), (0,), (0,))
+
+
+def test_written_cells_are_not_stretched(tmp_path_factory):
+    """In files that know points only, whatever the number of ranks."""
+    import meshio
+
+    path = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("written")) / "mesh.vtu"
+    image = label_image(np.zeros((4, 5), int), EDGE[1::-1]) if COMM.rank == 0 else None
+    write_mesh(path, voxel_mesh(volume_of(image, COMM), (0,), COMM, periodic=(0, 1)), COMM)
+    if COMM.rank == 0:
+        mesh = meshio.read(path)
+        cells = mesh.cells[0].data
+        assert len(mesh.points) == 30
+        assert np.ptp(mesh.points[cells, :2], axis=1) == pytest.approx(np.tile([1.0, 2.0], (20, 1)))

@@ -23,7 +23,7 @@ from microlith.imaging.parallel.collective import in_turn, on_first_rank, togeth
 from microlith.imaging.parallel.row_exchange import RowExchange
 from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.meshing.mesh.export import CELLS
-from microlith.meshing.mesh.mesh_pieces import frame_ends
+from microlith.meshing.mesh.mesh_pieces import point_numbers
 from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.workflow.storage.hdf5 import check_mesh, hdf5_errors, try_space, whole_file_of_all
 
@@ -93,9 +93,7 @@ class _Numbered:
 
     @classmethod
     def of(cls, mesh: ImageMesh, comm: MPI.Intracomm) -> "_Numbered":
-        # Of voxel meshes, whose numbers leave room for which of the periodic faces a point is on
-        point = mesh.vertex << 6 | frame_ends(mesh) if mesh.periodic else mesh.vertex
-        number, mine = _contiguous(point, comm)
+        number, mine = _contiguous(point_numbers(mesh), comm)
         owned = comm.allgather(int(np.count_nonzero(mine)))
         parts = tuple(comm.allgather(len(mesh.cells)))
         order = CELLS[mesh.shape][1]
