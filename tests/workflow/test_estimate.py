@@ -8,13 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_cases import run_case, transport, write_case
+from made_cases import PHASES, PORE, SEI, barrier, run_case, transport, write_case
+
+from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
-from microlith.workflow.estimate.estimate import estimate, estimates
+from microlith.workflow.estimate.estimate import estimate, estimates, expected_run
 from microlith.workflow.estimate.told import as_data, count_text, short_form, size_text, time_text
+from microlith.workflow.prepare.assemble import check
 
 LAW = '[phases.sei]\nlabel = 1\nrole = "transport"\ndiffusivity = { concentrations = ["0 mol/L", "1 mol/L"], values = '
 LAW += '["1e-14 m^2/s", "2e-14 m^2/s"] }\n'
@@ -144,3 +147,31 @@ def test_figures_have_two_digits():
         "3.5 days",
     ]
     assert [count_text(n) for n in (7, 212_345, 1_960_000)] == ["7", "210,000", "2,000,000"]
+
+
+SHORT = '[time]\nend = "2 s"\ntolerance = 1e-2\nsnapshots = []\n'
+ROUGH = "[mesh]\n"
+STEP = '{ times = ["0 s", "1 s"], values = ["1e-7 m/s", "1e-8 m/s"], interpolation = "step" }'
+TRANSFER = PORE + "mass_transfer = "
+LOST = SEI + 'porosity = 0.5\ndecay = "0.1 1/s"\n'
+OTHER = transport("particle", 2, "1e-15 m^2/s") + '[[interfaces]]\nbetween = ["sei", "particle"]\npartition = 3.0\n'
+
+
+@pytest.mark.parametrize(
+    ("phases", "mesh", "recovered"),
+    [
+        (PHASES, "degree = 1", True),
+        (PHASES, "degree = 2", False),
+        (PHASES, 'degree = 1\nmethod = "lattice"', True),
+        (PHASES, 'degree = 1\nmethod = "voxel"', False),
+        (PORE + LOST + OTHER, "degree = 1", True),
+        (TRANSFER + '"1e-7 m/s"\n' + SEI + barrier("particle", 2), "degree = 1", True),
+        (TRANSFER + STEP + "\n" + SEI + barrier("particle", 2), "degree = 1", False),
+        (usual_phases(LAW), "degree = 1", False),
+    ],
+)
+def test_runs_tell_their_error_in_space_from_what_was_estimated(tmp_path, phases, mesh, recovered):
+    path = write_case(tmp_path, phases=phases, mesh=ROUGH + mesh + "\n", time=SHORT)
+    assert expected_run(check(load_case(path))).recovered == recovered
+    how = json.loads((run_case(path, comm=MPI.COMM_SELF) / "summary.json").read_text())["error"]["space"]
+    assert ("recovered gradients" in str(how)) == recovered

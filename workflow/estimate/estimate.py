@@ -58,16 +58,17 @@ def estimates(case: Case, ranks: Sequence[int]) -> tuple[Estimate, ...]:
     Raises:
         InputError: The case, or its image, is at fault.
     """
-    run = _run(assemble.check(case, elsewhere=True))  # larger machines are what estimates are for
+    run = expected_run(assemble.check(case, elsewhere=True))  # larger machines are what estimates are for
     return tuple(_on(run, count) for count in ranks)
 
 
 def of_checked(found: CaseImage, ranks: int = 1) -> Estimate:
     """The same of a case that is checked already, with its method and degree."""
-    return _on(_run(found), ranks)
+    return _on(expected_run(found), ranks)
 
 
-def _run(found: CaseImage) -> model.Run:
+def expected_run(found: CaseImage) -> model.Run:
+    """What the costs of a run depend on, of a case that is checked already, with its method and degree."""
     case, volume = found.case, found.volume
     degree = case.degree
     assert degree is not None  # a checked case has one
