@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
+import made_cases
 import numpy as np
 import pytest
 from case_files import CASE, RICH, SMALL, edited, write_case
@@ -548,6 +549,17 @@ def test_two_ranks_say_bad_input_once(tmp_path: Path) -> None:
     result = mpirun("-m", "microlith.workflow.cli", "check", str(path), cwd=tmp_path)
     assert result.returncode == 2
     assert len(ours(result.stderr)) == 1
+
+
+@needs_mpirun
+@pytest.mark.parametrize("command", [("estimate",), ("job", "--time", "2h")], ids=["estimate", "job"])
+def test_commands_that_only_estimate_answer_once_on_two_ranks(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """What starts MPI on one rank alone would wait for the others for ever."""
+    path = made_cases.write_case(tmp_path)
+    result = mpirun("-m", "microlith.workflow.cli", *command, str(path), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    said = result.stdout if command[0] == "estimate" else result.stderr
+    assert said.count("unknowns" if command[0] == "estimate" else "hand it in") == 1
 
 
 @needs_mpirun

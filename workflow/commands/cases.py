@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from microlith.workflow.console.launch import Ranks
 
 if TYPE_CHECKING:
     from microlith.workflow.case.case import Case
+    from microlith.workflow.estimate.estimate import Estimate
 
 log = logging.getLogger(__name__)
 TEMPLATE = Path(__file__).parents[1] / "template.toml"
@@ -42,7 +44,7 @@ def add_check(commands: Commands) -> None:
 def add_estimate(commands: Commands) -> None:
     """Declare `estimate`."""
     text = "tell what a run will take, before anything is made: cells, memory, time, disk"
-    parser = commands.add("estimate", estimate, text)
+    parser = commands.add("estimate", estimate, text, parallel=True)
     add_case(parser)
     parser.add_argument(
         "--ranks",
@@ -108,14 +110,17 @@ def check(options: argparse.Namespace, ranks: Ranks) -> None:
 
 
 def estimate(options: argparse.Namespace, ranks: Ranks) -> None:
-    """Tell what a run of a case will take."""
-    case = _loaded(options.case)
-    from microlith.workflow.estimate.estimate import estimates
+    """Tell on the first rank what a run of a case will take."""
+    case = ranks.on_first(lambda: _loaded(options.case))
+    from microlith.workflow.estimate.estimate import estimates  # on all ranks, as in `check`
 
-    found = estimates(case, options.ranks)
+    ranks.on_first(lambda: _print_estimates(estimates(case, options.ranks), options.json))
+
+
+def _print_estimates(found: "Sequence[Estimate]", as_json: bool) -> None:
     from microlith.workflow.estimate.told import as_data, print_estimates
 
-    if options.json:
+    if as_json:
         import json
 
         print(json.dumps(as_data(found), indent=2))

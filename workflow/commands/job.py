@@ -30,7 +30,7 @@ MOST_PARTS = 1000  # tasks of an array and one more, as Slurm allows by default
 
 def add_job(commands: Commands) -> None:
     """Declare `job`."""
-    parser = commands.add("job", job, "write the script of a job for Slurm, and hand it in")
+    parser = commands.add("job", job, "write the script of a job for Slurm, and hand it in", parallel=True)
     add_case(parser)
     parser.add_argument("--time", metavar="T", required=True, help='time limit, such as "2h" or "1-12:00:00"')
     parser.add_argument("--ranks", metavar="N", type=int, default=1, help="number of ranks (default: %(default)s)")
@@ -64,7 +64,13 @@ def add_job(commands: Commands) -> None:
 
 
 def job(options: argparse.Namespace, ranks: Ranks) -> None:
-    """Write the script of a job, and hand it in where that is asked for."""
+    """Write the script of a job on the first rank, and hand it in where that is asked for."""
+    from microlith.workflow.estimate import estimate as estimate  # on all ranks: PETSc starts on all together
+
+    ranks.on_first(lambda: _job(options))
+
+
+def _job(options: argparse.Namespace) -> None:
     from microlith.imaging.writing import write_text
     from microlith.workflow.job.script import collecting, script_of, words_of
     from microlith.workflow.job.submit import sbatch_of, submit
