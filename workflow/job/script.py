@@ -101,14 +101,15 @@ def _of_array(request: Request, array: Array) -> list[str]:
 
 
 def _start(request: Request, words: list[str]) -> str:
-    place = request.environment
-    before = place.launch if request.ranks > 1 else place.alone
-    return " ".join([*filter(None, (before, place.command)), shlex.join(words)])
+    return _call(request, request.environment.launch if request.ranks > 1 else request.environment.alone, words)
 
 
 def _alone(request: Request, words: list[str]) -> str:
-    place = request.environment
-    return " ".join([*filter(None, (place.alone, place.command)), shlex.join(words)])
+    return _call(request, request.environment.alone, words)
+
+
+def _call(request: Request, before: str, words: list[str]) -> str:
+    return " ".join([*filter(None, (before, request.environment.command)), shlex.join(words)])
 
 
 def _watched(command: str, requeues: int) -> list[str]:
