@@ -13,7 +13,7 @@ from microlith.workflow.analysis.report import SHOWN
 from microlith.workflow.comparison.comparison import Change, Comparison, Row
 from microlith.workflow.comparison.sources import Curve
 from microlith.workflow.measurements.findings import Number
-from microlith.workflow.pictures.figure import COLOURS, name_entries, save
+from microlith.workflow.pictures.figure import COLOURS, name_entries, panels_of, save
 from microlith.workflow.report.page import Cell, Page, Series
 from microlith.workflow.results.csv_file import write_csv
 from microlith.workflow.results.folder import COMPARISON, COMPARISON_PAGE
@@ -96,11 +96,8 @@ def _draw_page(path: Path, found: Comparison, names: list[str]) -> None:
 
     rows = math.ceil(len(names) / COLUMNS)
     page = Figure(figsize=(9.0, 2.9 * rows + 0.5), dpi=150, layout="constrained")
-    panels = page.subplots(rows, COLUMNS, squeeze=False).ravel()
-    for axes, name in zip(panels, names, strict=False):
+    for axes, name in zip(panels_of(page, len(names), COLUMNS), names, strict=True):
         _draw_panel(axes, found, name)
-    for axes in panels[len(names) :]:
-        axes.set_axis_off()
     lines = [_line(number) for number in range(len(found.states))]
     legend = page.legend(lines, ["-"] * len(lines), loc="outside upper center", ncols=min(4, len(lines)), frameon=False)
     name_entries(legend, [state.name for state in found.states])

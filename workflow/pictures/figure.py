@@ -12,6 +12,7 @@ from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.results.folder import SNAPSHOT_PREFIX
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INCH = 0.0254  # m
@@ -30,6 +31,15 @@ def snapshot_names(times: Sequence[float]) -> list[str]:
         if len(set(names)) == len(set(times)):
             break
     return names
+
+
+def panels_of(figure: "Figure", count: int, columns: int) -> "list[Axes]":
+    """Axes for so many pictures in rows; what is left of the last row stays empty."""
+    rows = math.ceil(count / columns)
+    panels: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return panels[:count]
 
 
 def time_unit(time: float) -> tuple[float, str]:

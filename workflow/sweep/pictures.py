@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microlith.imaging.typing import Array
-from microlith.workflow.pictures.figure import COLOURS, name_entries, save, time_unit
+from microlith.workflow.pictures.figure import COLOURS, name_entries, panels_of, save, time_unit
 from microlith.workflow.results.folder import SWEEP_MAP, SWEEP_PICTURE, SWEEP_TABLE
 from microlith.workflow.sweep.plan import Plan
 from microlith.workflow.sweep.table import Row, regions_of
@@ -63,14 +63,11 @@ def draw_curves(path: Path, title: str, rows: list[Row]) -> None:
     colours = COLOURS[: len(rows)] if few else colormaps["viridis"](np.linspace(0.0, 0.95, len(rows)))
     count = math.ceil(len(regions) / COLUMNS)
     figure = Figure(figsize=(WIDTH, HEIGHT * count + 0.6), dpi=150, layout="constrained")
-    panels = figure.subplots(count, min(COLUMNS, len(regions)), squeeze=False).ravel()
-    for axes, region in zip(panels, regions, strict=False):
-        scale, unit = time_unit(max(float(row.times[-1]) for row in rows if row.times is not None))
+    scale, unit = time_unit(max(float(row.times[-1]) for row in rows if row.times is not None))
+    for axes, region in zip(panels_of(figure, len(regions), min(COLUMNS, len(regions))), regions, strict=True):
         for row, colour in zip(rows, colours, strict=True):
             _draw_curve(axes, row, region, colour, scale)
         _dress(axes, rows, region, scale, unit)
-    for axes in panels[len(regions) :]:
-        axes.set_axis_off()
     shown = list(range(len(rows))) if len(rows) <= NAMED else [0, len(rows) - 1]
     lines = [Line2D([], [], color=colours[i]) for i in shown]
     names = [rows[i].variation.label for i in shown]
@@ -137,8 +134,7 @@ def draw_map(path: Path, title: str, plan: Plan, rows: list[Row]) -> None:
     count = math.ceil(len(regions) / COLUMNS)
     height = max(HEIGHT, 0.3 * len(lines) + 1.2)
     figure = Figure(figsize=(WIDTH, height * count + 0.4), dpi=150, layout="constrained")
-    panels = figure.subplots(count, min(COLUMNS, len(regions)), squeeze=False).ravel()
-    for axes, region in zip(panels, regions, strict=False):
+    for axes, region in zip(panels_of(figure, len(regions), min(COLUMNS, len(regions))), regions, strict=True):
         key, words, unit = _quantity(rows, region)
         values = np.full((len(lines), len(columns)), np.nan)
         for row in rows:
@@ -149,8 +145,6 @@ def draw_map(path: Path, title: str, plan: Plan, rows: list[Row]) -> None:
         axes.set_title(f"{region.replace('_', ' ')}: {words} / {unit}", fontsize=9, parse_math=False)
         axes.set_xlabel(across, fontsize=8, parse_math=False)
         axes.set_ylabel(up, fontsize=8, parse_math=False)
-    for axes in panels[len(regions) :]:
-        axes.set_axis_off()
     save(figure, path, f"{title}: sweep, map")
 
 
