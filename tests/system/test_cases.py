@@ -1,7 +1,9 @@
 """The images and case files of cases/: what their comments claim, checked on the files themselves."""
 
 import json
+import re
 import runpy
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -15,8 +17,7 @@ from scipy import ndimage
 from scipy.optimize import brentq
 
 from microlith.solver.regions.shapes import Box
-from microlith.workflow.case.read import case_of, load_case
-from microlith.workflow.case.toml_file import read_toml
+from microlith.workflow.case.read import load_case
 
 ANODE = CASES / "aged-anode-2d"
 PORE, MATRIX, PARTICLE = 0, 1, 2
@@ -151,12 +152,17 @@ CASE_FILES = [path for path in sorted(CASES.rglob("*.toml")) if not path.stem.en
 
 
 @pytest.mark.parametrize("path", CASE_FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
-def test_every_case_file_is_valid(path):
-    if path.parent.name in MADE:  # images of a case are not looked into
-        case = case_of(read_toml(path), path, image=np.zeros((2, 2, 2), np.uint8))
-    else:
-        case = load_case(path)
-        assert Path(case.image.path).exists()
+def test_every_case_file_is_valid(path, tmp_path):
+    if path.parent.name in MADE:  # images and labels are looked for, not into
+        folder = tmp_path / "cases" / "case"  # images may lie in ../../results
+        folder.mkdir(parents=True)
+        path = Path(shutil.copy(path, folder))
+        for name in re.findall(r'"([^"]+\.tif)"', path.read_text()):
+            file = (folder / name).resolve()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    case = load_case(path)
+    assert Path(case.image.path).exists()
     assert case.regions
 
 
