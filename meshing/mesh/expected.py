@@ -56,7 +56,10 @@ def of_tetrahedra(cells: float, solved: float, facets: float) -> ExpectedMesh:
         facets: At the surface of the solved part.
     """
     facets = min(facets, 2.0 * solved)  # more would be single tetrahedra
-    vertices = PER_TETRAHEDRON * solved + PER_FACET * facets
+    return _of_tetrahedra(cells, solved, facets, PER_TETRAHEDRON * solved + PER_FACET * facets)
+
+
+def _of_tetrahedra(cells: float, solved: float, facets: float, vertices: float) -> ExpectedMesh:
     return ExpectedMesh(
         "tetrahedron", cells, (vertices, vertices + solved + 0.5 * facets, 2 * solved + 0.5 * facets, solved)
     )
@@ -72,12 +75,10 @@ def of_mesh(mesh: ImageMesh, solved: Sequence[int]) -> ExpectedMesh:
     cells = mesh.cells[np.isin(mesh.phase, list(solved))]
     faces = _faces(cells)
     facets = float(np.count_nonzero(faces == 1))
-    make = of_triangles if mesh.shape == "triangle" else of_tetrahedra
-    found = make(float(len(mesh.cells)), float(len(cells)), facets)
-    vertices = float(len(np.unique(cells)))
     if mesh.shape == "triangle":
-        return found
-    return ExpectedMesh(found.shape, found.cells, (vertices, vertices + len(cells) + 0.5 * facets, *found.entities[2:]))
+        return of_triangles(float(len(mesh.cells)), float(len(cells)), facets)
+    vertices = float(len(np.unique(cells)))
+    return _of_tetrahedra(float(len(mesh.cells)), float(len(cells)), facets, vertices)
 
 
 def _faces(cells: Integers) -> Numbers:

@@ -15,8 +15,8 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.workflow.console import log_lines
-from microlith.workflow.console.log_lines import EVERY, LogLines
-from microlith.workflow.console.terminal import Stages, log_to_stderr, span
+from microlith.workflow.console.log_lines import EVERY, LogLines, span
+from microlith.workflow.console.terminal import Stages, log_to_stderr
 
 PRINTED = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|(\r)|(\n)|([^\x1b\r\n]+)")
 

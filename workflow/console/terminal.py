@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from microlith.workflow.console.launch import launched_rank
-from microlith.workflow.console.log_lines import LogLines, interval, span as span
+from microlith.workflow.console.log_lines import LogLines, interval, span
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,7 +9,7 @@ others took part, benchmarks/README.md says so.
 """
 
 REFERENCE = "two cores of an AMD EPYC, one BLAS thread for each rank"
-KILO, MEGA = 1e3, 1e6
+MEGA = 1e6
 
 # --- CPU seconds ---
 
