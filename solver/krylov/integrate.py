@@ -257,6 +257,8 @@ class _TaskRun:
                     self._progress(solvers.solves, error)
             if solvers.solves - first_solve < FEWEST:
                 error = np.inf
+        space.destroy()
+        right.destroy()
         # A space that grows no more holds the solution. Solves that iterate say at last how far they got.
         rounding = max(rounding, self._rounding(gamma, span[1] - span[0], lift, tolerance))
         return segment, rounding + (error if grown else 0.0)

@@ -31,6 +31,11 @@ class KrylovSpace:
         self.smoothed: Array = np.empty((0, 0))  # H = VᵀMSV, one row less than V
         self.watched: Array = np.empty((len(watch), 0))
 
+    def destroy(self) -> None:
+        """Free what PETSc holds; basis and projections stay."""
+        self._x.destroy()
+        self.mass_x.destroy()
+
     def dots(self, rows: Array, vector: Array) -> Array:
         """Rows times a distributed vector: one reduction for all of them."""
         return self._comm.allreduce(rows @ vector, op=MPI.SUM)

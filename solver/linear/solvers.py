@@ -145,4 +145,7 @@ def matrix_times(matrix: PETSc.Mat, values: NDArray[np.float64]) -> NDArray[np.f
     x, y = matrix.createVecRight(), matrix.createVecLeft()
     x.array[:] = values
     matrix.mult(x, y)
-    return y.array_r.copy()
+    found = y.array_r.copy()
+    x.destroy()  # here, as PETSc keeps what Python lets go of where there are several ranks
+    y.destroy()
+    return found

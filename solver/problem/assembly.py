@@ -62,5 +62,7 @@ def project(mass: PETSc.Mat, right: Array) -> Array:
     ksp.getPC().setType("jacobi")
     ksp.setTolerances(rtol=1e-13, atol=0.0, max_it=1000)
     ksp.solve(b, x)
-    ksp.destroy()
-    return x.array_r.copy()
+    found = x.array_r.copy()
+    for held in (ksp, b, x):
+        held.destroy()
+    return found

@@ -44,6 +44,11 @@ class NonlinearTerms:
     def __bool__(self) -> bool:
         return self.diffusion is not None or bool(self.uptakes)
 
+    def destroy(self) -> None:
+        """Free the matrices; collective."""
+        if self.diffusion is not None:
+            self.diffusion.destroy()
+
 
 def nonlinear_terms(
     on: Discretization, physics: Physics, boundaries: Sequence[Boundary], stiffness: PETSc.Mat
@@ -86,6 +91,12 @@ class _Part:
         """The matrix times x, (owned,); collective."""
         return self.graph.times(x) if precise else matrix_times(self.matrix, x)
 
+    def destroy(self) -> None:
+        """Free the matrix; collective."""
+        if "graph" in self.__dict__:
+            self.graph.destroy()
+        self.matrix.destroy()
+
 
 class NonlinearDiffusion:
     """What the phases with a law add to K u: nonlinear in u."""
@@ -118,6 +129,12 @@ class NonlinearDiffusion:
             )
             self._parts.append(part)
         self._work = stiffness.duplicate()
+
+    def destroy(self) -> None:
+        """Free the matrices; collective."""
+        for part in self._parts:
+            part.destroy()
+        self._work.destroy()
 
     def everywhere(self, u: Array, precise: bool = False) -> Array:
         """∫ D_eff(c) ∇c·∇v dx for all v, (owned,), scaled; collective.
@@ -164,6 +181,8 @@ class NonlinearDiffusion:
             part.matrix.copy(self._work, structure=SAME_PATTERN)
             self._work.diagonalScale(rows, columns)
             matrix.axpy(1.0, self._work, structure=SAME_PATTERN)
+        rows.destroy()
+        columns.destroy()
 
     def along(self, change: Array, precise: bool = False) -> Array:
         """The derivative, where it was last taken, times a change of the unknowns, (owned,); collective."""

@@ -91,6 +91,15 @@ class Problem:
         """Largest mean concentration, mol/m^3, that a region has on its curve, or would have in that equilibrium."""
         return max(self.reference_of(phase_shares), float(np.abs(curve).max(initial=0.0)))
 
+    def destroy(self) -> None:
+        """Free the matrices, for a process that solves many problems; collective.
+
+        On several ranks PETSc keeps each matrix that Python lets go of without this, as its collector may run on one
+        rank alone.
+        """
+        self.system.destroy()
+        self.nonlinear.destroy()
+
 
 def build(
     mesh: PhaseMesh, physics: Physics, degree: int, end: float, *, at_corners: bool = False, start: Start | None = None

@@ -106,6 +106,11 @@ class LinearSystem:
             ]
         return replace(self, stiffness=stiffness, taken=taken, loads=tuple(loads))
 
+    def destroy(self) -> None:
+        """Free the matrices; collective."""
+        for matrix in (self.mass, self.stiffness, *(transfer.matrix for transfer in self.transfers)):
+            matrix.destroy()
+
 
 def without_held(
     mass: PETSc.Mat,

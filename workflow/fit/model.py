@@ -9,7 +9,6 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root, together
-from microlith.imaging.parallel.garbage import collected_together
 from microlith.imaging.typing import Array
 from microlith.solver.options import TimeSpan
 from microlith.workflow.case.case import Case
@@ -88,36 +87,33 @@ def led(comm: MPI.Intracomm, evaluate: Callable[[Any], T], lead: Callable[[Calla
     Raises:
         Exception: What `evaluate` or `lead` raises.
     """
-    with collected_together(comm) as collect:
-        if comm.rank > 0:
-            return _followed(comm, evaluate, collect)
+    if comm.rank > 0:
+        return _followed(comm, evaluate)
 
-        def together_with_others(given: Any) -> T:
-            comm.bcast(("evaluate", given))
-            try:
-                return evaluate(given)
-            except Exception as error:
-                if not is_everywhere(error, comm):
-                    raise _Alone from error
-                raise
-            finally:
-                collect()
-
+    def together_with_others(given: Any) -> T:
+        comm.bcast(("evaluate", given))
         try:
-            found = lead(together_with_others)
-        except _Alone as alone:
-            raise alone.__cause__ or alone from None
-        except InputError as error:
-            comm.bcast(("fault", error.sentences))
-            raise
+            return evaluate(given)
         except Exception as error:
-            comm.bcast(("failure", f"rank 0 failed with {type(error).__name__}: {error}"))
+            if not is_everywhere(error, comm):
+                raise _Alone from error
             raise
-        comm.bcast(("end", found))
-        return found
+
+    try:
+        found = lead(together_with_others)
+    except _Alone as alone:
+        raise alone.__cause__ or alone from None
+    except InputError as error:
+        comm.bcast(("fault", error.sentences))
+        raise
+    except Exception as error:
+        comm.bcast(("failure", f"rank 0 failed with {type(error).__name__}: {error}"))
+        raise
+    comm.bcast(("end", found))
+    return found
 
 
-def _followed(comm: MPI.Intracomm, evaluate: Callable[[Any], Any], collect: Callable[[], None]) -> Any:
+def _followed(comm: MPI.Intracomm, evaluate: Callable[[Any], Any]) -> Any:
     """Evaluate what rank 0 says until it has what it wants, which is returned here, too."""
     while True:
         what, given = comm.bcast(None)
@@ -132,8 +128,6 @@ def _followed(comm: MPI.Intracomm, evaluate: Callable[[Any], Any], collect: Call
         except Exception as error:
             if not is_everywhere(error, comm):
                 raise
-        finally:
-            collect()
 
 
 class _Alone(Exception):

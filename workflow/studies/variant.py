@@ -160,7 +160,9 @@ def solved_variant(
     )
     found = None if surfaces is None else particle_curves(surfaces, transient, case.time.end)
     seconds = comm.allreduce(time.perf_counter() - start, op=MPI.MAX)
-    return outcome_of(variant, case, meshed.cells, problem, means, transient, seconds, found)
+    outcome = outcome_of(variant, case, meshed.cells, problem, means, transient, seconds, found)
+    problem.destroy()
+    return outcome
 
 
 def _case_of(meshed: Meshed, variant: Variant) -> Case:

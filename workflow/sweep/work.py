@@ -107,6 +107,7 @@ def _found(case: Case, folder: Path, like: Meshed | None, comm: MPI.Intracomm, a
             with checkpoints(folder, hidden, case, comm, resume=resume, asked=asked) as kept:
                 found = solved(case, comm, kept, like, keep_meshes=True)
                 write(found, hidden, comm)
+                found.ready.problem.destroy()
     except InputError as error:
         if not resume or not str(error).startswith(REFUSED):
             raise
