@@ -133,6 +133,8 @@ def thinned(sheet: Sheet, x: Array, size: float) -> Sheet:
     """The sheet with one point left of those in each cube of edge `size`, and without the triangles that collapse.
 
     Rossignac and Borrel (1993), Multi-resolution 3D approximations for rendering complex scenes.
+    VTK's clustering (vtkQuadricClustering) makes new points; those left here are rows of `weights`, so that fields are
+    taken to them as before. The cubes lie alike on all ranks, so no rank needs to know of another's surfaces.
 
     Args:
         sheet: Triangles.
