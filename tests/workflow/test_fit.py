@@ -338,6 +338,7 @@ def test_bad_ranges(tmp_path, capsys, vary, words):
         ("time_s,all\n1,2\n2\n", "line 3: 1 columns, where the header has 2"),
         ("time_s;all\n1;2,5\n", "the decimal sign is a point"),
         ("time_s,all\n1,x\n", 'column "all": expected a number, got "x"'),
+        (f"time_s,all\n1,{'9' * 200_000}\n2,3\n", "is no table of numbers"),
         ("time_s,all\n-1,2\n2,3\n", "expected a time from the start"),
         ("time_s,all\n1,2\n30,3\n", "30 s is after the end of the case, 20 s; raise [time] end"),
         ("time_s,all\n1,2\n", "take at least 2 values"),

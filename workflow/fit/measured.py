@@ -73,7 +73,10 @@ def read_measured(path: Path, regions: Sequence[str], end: float) -> Measured:
         raise InputError(f"--data {path}: expected a header such as time_s,{listed(regions[:1])} and rows of numbers")
     header = lines[0][1]
     delimiter = max(",;\t", key=header.count)
-    head, *rows = csv.reader(io.StringIO("\n".join(line for _, line in lines)), delimiter=delimiter)
+    try:
+        head, *rows = csv.reader(io.StringIO("\n".join(line for _, line in lines)), delimiter=delimiter)
+    except csv.Error as error:
+        raise InputError(f"--data {path}: is no table of numbers ({error}); save the table as CSV") from error
     return measured_of(str(path), [cell.strip() for cell in head], rows, [n for n, _ in lines[1:]], regions, end)
 
 
