@@ -250,6 +250,18 @@ def test_a_run_goes_on_without_its_estimate(tmp_path, monkeypatch, caplog):
     assert "error in space" not in caplog.text
 
 
+def test_recovered_gradients_that_fail_give_way_to_a_coarser_mesh(tmp_path, monkeypatch):
+    """The run has its results by then."""
+
+    def fails(*_):
+        raise np.linalg.LinAlgError("Matrix is not positive definite")
+
+    monkeypatch.setattr("microlith.solver.transient.spatial_deviation", fails)
+    results = run_case(_slab_case(tmp_path, "degree = 1", tolerance=1e-2), comm=MPI.COMM_SELF)
+    space = json.loads((results / "summary.json").read_text())["error"]["space"]
+    assert space["how"] == "from a mesh twice as coarse"
+
+
 def test_sizes_for_a_wanted_error_give_it(tmp_path):
     study = _study(_slab_case(tmp_path, MESHES["triangles, degree 1"][0]), tmp_path, wanted=2e-4)
     sizes = json.loads((tmp_path / "study" / "converge.json").read_text())["sizes"]
