@@ -259,7 +259,7 @@ def test_recovered_gradients_that_fail_give_way_to_a_coarser_mesh(tmp_path, monk
     monkeypatch.setattr("microlith.solver.transient.spatial_deviation", fails)
     results = run_case(_slab_case(tmp_path, "degree = 1", tolerance=1e-2), comm=MPI.COMM_SELF)
     space = json.loads((results / "summary.json").read_text())["error"]["space"]
-    assert space["how"] == "from a mesh twice as coarse"
+    assert space["how"].startswith("from a mesh twice as coarse")
 
 
 def test_sizes_for_a_wanted_error_give_it(tmp_path):
