@@ -128,6 +128,21 @@ def test_memory_grows_with_the_cells(case):
     assert asked() > 2 * coarse > 500
 
 
+def test_memory_of_an_array_is_that_of_its_largest_case(case):
+    def asked(*more):
+        lines = job(case, *more, "--environment", "module:m", "--force")
+        (line,) = [line for line in lines if "mem-per-cpu" in line]
+        return int(line.split("=")[1].removesuffix("M"))
+
+    sizes = [
+        "--set",
+        "mesh.size={ particle = '15 nm' }, { particle = '0.3 nm' }",
+        "--set",
+        "mesh.size_max=60 nm, 1.2 nm",
+    ]
+    assert asked("--array", "sweep", *sizes) > 2 * asked()
+
+
 def test_array_of_a_sweep(case):
     setting = "time.end=10 s, 20 s, 30 s"
     lines = job(case, "--array", "sweep", "--set", setting, "--environment", "module:m")

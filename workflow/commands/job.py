@@ -4,6 +4,7 @@ import argparse
 import logging
 import math
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SUFFIXES = (".sbatch", ".slurm", ".sh")
 FEWEST = 250  # cells of a rank: with fewer, ranks only wait for each other
+LOOKED_AT = 20  # meshes of an array whose memory is estimated, at some seconds each in 3D
 MOST_PARTS = 1000  # tasks of an array and one more, as Slurm allows by default
 
 
@@ -115,12 +117,12 @@ def _request(options: argparse.Namespace) -> "Request":
     environment = environment_of(options.environment, options.launcher)
     memory = None if options.memory is None else asked.megabytes_of(options.memory)
     case = load_case(options.case)
-    array = _array(options)
+    array, cases = _array(options, case)
     name = default_output(options.case)
     output = options.results or (name.with_name(f"{name.name}-sweep") if array else name)
     if array is None:
         check_output_folder(output, options.force, "run")
-    per_rank, total, source = _memory(options, case, memory, minutes)
+    per_rank, total, source = _memory(options, cases, memory, minutes)
     return asked.Request(
         asked.name_of(name.name),
         *(options.case, output, Path.cwd(), options.ranks, minutes, warning, per_rank, total, source, environment),
@@ -128,18 +130,20 @@ def _request(options: argparse.Namespace) -> "Request":
     )
 
 
-def _array(options: argparse.Namespace) -> "Array | None":
-    from microlith.workflow.job.request import Array
-
+def _array(options: argparse.Namespace, case: "Case") -> "tuple[Array | None, list[Case]]":
+    """The array of a sweep where one is asked for, and the cases that may differ in what they need."""
     if options.array is None:
         if options.settings or options.parts is not None:
             option = "--set" if options.settings else "--parts"
             raise InputError(f"{option}: this is of a sweep; add --array sweep, or leave the option out")
-        return None
+        return None, [case]
     from microlith.workflow.case.toml_file import read_toml
+    from microlith.workflow.job.request import Array
+    from microlith.workflow.sweep.cases import sweep_of
     from microlith.workflow.sweep.plan import plan_of
 
-    count = len(plan_of(read_toml(options.case), options.case, options.settings).variations)
+    tables = read_toml(options.case)
+    count = len(plan_of(tables, options.case, options.settings).variations)
     parts = min(count, MOST_PARTS) if options.parts is None else options.parts
     if not 1 <= parts <= min(count, MOST_PARTS):
         raise InputError(
@@ -147,31 +151,47 @@ def _array(options: argparse.Namespace) -> "Array | None":
         )
     if any("\n" in setting or not setting.isprintable() for setting in options.settings):
         raise InputError(f"--set {printable(options.settings[0])}: expected one line without control characters")
-    return Array(parts, count, tuple(options.settings))
+    cases = sweep_of(tables, options.case, options.settings, default_output(options.case)).of_each_mesh()
+    return Array(parts, count, tuple(options.settings)), cases
 
 
-def _memory(options: argparse.Namespace, case: "Case", memory: int | None, minutes: int) -> tuple[int, int, str]:
+def _memory(
+    options: argparse.Namespace, cases: "Sequence[Case]", memory: int | None, minutes: int
+) -> tuple[int, int, str]:
     """Megabytes of the rank that needs most and of all ranks, and where these are from.
 
+    Args:
+        options: Of the command.
+        cases: That the job is for; the one that needs most counts, of at most LOOKED_AT.
+        memory: Of each rank, where it is asked for.
+        minutes: Of the job.
+
     Raises:
-        InputError: The case or its image is at fault, or there are too few cells for the ranks.
+        InputError: A case or its image is at fault, or there are too few cells for the ranks.
     """
     from microlith.workflow.estimate.estimate import estimate
     from microlith.workflow.job.request import megabytes_for
 
-    found = estimate(case, options.ranks)
+    if len(cases) > LOOKED_AT:
+        log.warning(
+            "memory is that of the first %d of %d meshes of the array; where a later one is larger, give --memory",
+            *(LOOKED_AT, len(cases)),
+        )
+    each = [estimate(case, options.ranks) for case in cases[:LOOKED_AT]]
+    found = max(each, key=lambda one: one.memory_per_rank)
+    longest = max(one.wall_seconds for one in each)
     most = max(1, found.cells // FEWEST)
     if options.ranks > most and not options.any_ranks:
         raise InputError(
             f"--ranks {options.ranks}: about {found.cells:,.0f} cells are too few for so many ranks; take at most "
             f"{most}, or insist with --any-ranks"
         )
-    times = math.ceil(found.wall_seconds / 60 / minutes)
-    if times > 1 and options.array is None:
+    times = math.ceil(longest / 60 / minutes)
+    if times > 1:
         log.warning(
-            "by an estimate the run takes about %.2g h, so that a limit of %.2g h is reached and it goes on %d times "
-            "from a checkpoint",
-            *(found.wall_seconds / 3600, minutes / 60, times - 1),
+            "by an estimate %s takes about %.2g h, so that a limit of %.2g h is reached and it goes on %d times from a "
+            "checkpoint",
+            *("the longest case" if options.array else "the run", longest / 3600, minutes / 60, times - 1),
         )
     if memory is not None:
         return memory, memory * options.ranks, "as asked for"

@@ -87,6 +87,11 @@ class Sweep:
             )
         return [i for i, record in records.items() if i in old or record is None or record.status != "done"]
 
+    def of_each_mesh(self) -> list[Case]:
+        """The first case of each image, mesh and degree of elements."""
+        cases = [task.case for task in self.tasks if task.case is not None]
+        return list({(_of_mesh(case), case.degree): case for case in reversed(cases)}.values())[::-1]
+
 
 def _of_mesh(case: Case | None) -> str:
     """The same for cases of one mesh."""
