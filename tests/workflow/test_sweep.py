@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,14 +21,14 @@ from slab_case import END, LENGTH, REGIONS, SLAB, D, slab_image
 from microlith.imaging.errors import InputError
 from microlith.workflow.case.toml_file import read_toml
 from microlith.workflow.checkpoints.checkpoints import Checkpoints
-from microlith.workflow.checkpoints.signals import Stopped
+from microlith.workflow.checkpoints.signals import Asked, Stopped
 from microlith.workflow.cli import main
 from microlith.workflow.console.failures import CHECKPOINT, Incomplete
 from microlith.workflow.studies import variant
 from microlith.workflow.sweep import plan
 from microlith.workflow.sweep.cases import sweep_of
 from microlith.workflow.sweep.record import log_path
-from microlith.workflow.sweep.sweep import refuse_failed, sweep
+from microlith.workflow.sweep.sweep import refuse_failed, sweep, work_for_parent
 
 TIME = f'[time]\nend = "{END:.8g} s"\ntolerance = 1e-3\nsnapshots = []\n'
 MESH = '[mesh]\nsize_max = "80 nm"\n'
@@ -267,6 +268,26 @@ def test_processes_of_their_own_and_a_signal(tmp_path):
     assert len(found.waiting(force=False)) == 3 - len(done)
 
 
+def test_a_process_ends_with_a_parent_that_was_killed(tmp_path, monkeypatch):
+    """Begun again, a sweep would have two of them at one case."""
+    reading, writing = os.pipe()
+
+    def works(tasks, output, comm, ended, asked):
+        time.sleep(0.1)
+        assert not asked.number
+        os.close(writing)  # as the system does for a process that is no more
+        until = time.monotonic() + 20
+        while not asked.number and time.monotonic() < until:
+            time.sleep(0.01)
+
+    monkeypatch.setattr("microlith.workflow.sweep.sweep.work", works)
+    os.write(writing, b"[]\n")
+    asked = Asked()
+    with open(reading) as handed, asked.taken_down():
+        work_for_parent(handed, tmp_path / "case.toml", tmp_path, asked)
+    assert asked.number == signal.SIGTERM
+
+
 def test_a_process_that_dies_takes_one_case_with_it(tmp_path, monkeypatch):
     """A worker that is killed at a case, as by lack of memory, is followed by another one for the rest."""
     from microlith.workflow.sweep import workers
@@ -274,7 +295,7 @@ def test_a_process_that_dies_takes_one_case_with_it(tmp_path, monkeypatch):
     case = slab(tmp_path / "slab")
     found = sweep_of(read_toml(case), case, ["phases.slab.initial=0 mol/m^3, 1 mol/m^3"], tmp_path / "out")
     killer = (
-        "import json, os, sys; jobs = json.load(sys.stdin)\n"
+        "import json, os, sys; jobs = json.loads(sys.stdin.readline())\n"
         "if jobs[0]['name'].endswith('=0_mol_per_m3'): os.kill(os.getpid(), 9)\n"
         "print(jobs[0]['name'], flush=True)\n"
     )

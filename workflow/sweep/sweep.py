@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -150,11 +152,27 @@ class _Teller:
 
 
 def work_for_parent(handed: IO[str], path: Path, output: Path, asked: Asked | None = None) -> None:
-    """Run cases that another process hands over, and print the name of each that has come to its end."""
+    """Run cases that another process hands over, and print the name of each that has come to its end.
+
+    Args:
+        handed: A line with the cases. Its end after that means that the other process is gone, even if it was killed:
+            then this one ends as at SIGTERM, so that two never work at one case.
+        path: The case file.
+        output: The folder of the sweep.
+        asked: Whether a signal asked for an end.
+    """
     tasks = []
-    for job in json.load(handed):
+    jobs = json.loads(handed.readline())
+    threading.Thread(target=_end_with, args=(handed,), daemon=True).start()
+    for job in jobs:
         try:
             tasks.append(Task(job["name"], job["fingerprint"], case_of(job["tables"], path)))
         except InputError as error:  # a file that was there a moment ago
             tasks.append(Task(job["name"], job["fingerprint"], None, str(error)))
     work(tasks, output, MPI.COMM_SELF, lambda name, _: print(name, flush=True), asked)
+
+
+def _end_with(handed: IO[str]) -> None:
+    while os.read(handed.fileno(), 1):  # not through the buffer, whose lock would still be held as Python ends
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

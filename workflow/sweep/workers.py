@@ -136,8 +136,8 @@ def _run_in_process(
         assert process.stdout is not None
         try:
             with suppress(OSError):  # it died before it read all
-                process.stdin.write(handed)
-                process.stdin.close()
+                process.stdin.write(f"{handed}\n")
+                process.stdin.flush()  # and stays open: its end tells the process that nobody waits any more
             for line in process.stdout:
                 if done < len(jobs) and line.rstrip("\n") == jobs[done].name:
                     record = record_of(output, jobs[done].name)
@@ -146,6 +146,8 @@ def _run_in_process(
                     done += 1
             process.wait()
         finally:
+            with suppress(OSError):
+                process.stdin.close()
             pool.end(process)
         told.seek(0)
         if process.returncode == CHECKPOINT and not pool.stopped:  # the signal reached it before this process
