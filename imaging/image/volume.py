@@ -124,6 +124,7 @@ class LabelVolume(VoxelGrid):
     stored_shape: tuple[int, ...]  # of the array in the file
     read: Callable[[Window], Portion]  # collective: each rank asks for its own window, within the image
     origin: Origin = field(default_factory=Origin)
+    periodic: tuple[int, ...] = ()  # axes, x first, along which the image comes again and again: pieces go on across
     before: "LabelVolume | None" = None  # the image before it was coarsened, as long as somebody may want it
 
 

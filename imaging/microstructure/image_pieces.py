@@ -37,6 +37,7 @@ class SlabPieces:
     voxels: Numbers  # (n,) its size within the slab
     faces: Bits  # (n,) outer faces at which it has voxels: bit i for FACES[i]
     links: Numbers  # (k, 2) numbers that stand for one piece
+    across: Indices  # (k, dim) of each link, x first: periods from where the first has voxels to where the second has
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +104,14 @@ def labelled_slab(volume: LabelVolume, comm: MPI.Intracomm) -> LabelledSlab:
     counted = _slab_pieces(volume, phase, label, count, first, last)
     counts = np.array(comm.allgather(count), np.int64)
     start = int(counts[: comm.rank].sum())
-    links = _links_to_next(volume, label, start, (first, last), comm)
-    return LabelledSlab(phase, label, start, (first, last), replace(counted, links=links))
+    links = [_links_to_next(volume, label, start, (first, last), comm)]
+    across = [np.zeros((len(links[0]), volume.dim), np.int32)]
+    found = LabelledSlab(phase, label, start, (first, last), counted)
+    for axis in volume.periodic:
+        links.append(_links_around(volume, found, axis, comm))
+        across.append(np.zeros((len(links[-1]), volume.dim), np.int32))
+        across[-1][:, axis] = 1
+    return replace(found, pieces=replace(counted, links=np.concatenate(links), across=np.concatenate(across)))
 
 
 def _slab_pieces(volume: LabelVolume, phase: Phases, label: Indices, count: int, start: int, end: int) -> SlabPieces:
@@ -115,7 +122,8 @@ def _slab_pieces(volume: LabelVolume, phase: Phases, label: Indices, count: int,
     first = _first_voxels(label, count)
     of = phase.ravel()[first] if count else np.empty(0, np.uint8)
     faces = _faces_of_pieces(volume, label[: end - start], count, (start, end))
-    return SlabPieces(of, first + start * layer, voxels, faces, np.empty((0, 2), np.int64))
+    none = np.empty((0, 2), np.int64), np.empty((0, volume.dim), np.int32)
+    return SlabPieces(of, first + start * layer, voxels, faces, *none)
 
 
 def _faces_of_pieces(volume: LabelVolume, label: Indices, count: int, layers: tuple[int, int]) -> Bits:
@@ -151,6 +159,37 @@ def _links_to_next(
         return np.empty((0, 2), np.int64)
     (theirs,) = arrived
     return np.unique(np.stack([label[-1].ravel() + np.int64(start), theirs.ravel()], axis=1), axis=0)
+
+
+def opposite_ends(
+    volume: LabelVolume, values: NDArray[Any], layers: tuple[int, int], axis: int, comm: MPI.Intracomm
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What slabs hold at the lower and the upper end of an axis, to be taken side by side; collective.
+
+    Along the first axis of the array the rank that has the lower end gets both; the others get nothing.
+
+    Args:
+        volume: The image.
+        values: ([z,] y, x) of this rank's slab; layers after it may follow.
+        layers: Of the slab.
+        axis: x first.
+        comm: All ranks.
+    """
+    own, at = values[: layers[1] - layers[0]], volume.dim - 1 - axis
+    if at:
+        return np.take(own, 0, axis=at), np.take(own, -1, axis=at)
+    parcels: list[NDArray[Any] | None] = [None] * comm.size
+    if len(own) and layers[1] == volume.shape[0]:
+        parcels[_owner(volume, np.array([0]), comm.size)[0]] = own[-1]
+    arrived = [parcel for parcel in comm.alltoall(parcels) if parcel is not None]
+    return (own[0], arrived[0]) if arrived else (own[:0], own[:0])
+
+
+def _links_around(volume: LabelVolume, found: LabelledSlab, axis: int, comm: MPI.Intracomm) -> Numbers:
+    """Pairs of numbers of one piece, at the upper end of a periodic axis and at its lower one; collective."""
+    low, high = opposite_ends(volume, found.label + np.int64(found.start), found.layers, axis, comm)
+    below, above = opposite_ends(volume, found.phase, found.layers, axis, comm)
+    return np.unique(np.stack([high[above == below], low[above == below]], axis=1), axis=0)
 
 
 def _owner(volume: LabelVolume, layers: Numbers, size: int) -> Numbers:

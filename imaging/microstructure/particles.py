@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import csgraph
 
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.microstructure.image_pieces import LabelledSlab, ask_owners, labelled_slab
+from microlith.imaging.microstructure.image_pieces import LabelledSlab, ask_owners, labelled_slab, opposite_ends
 from microlith.imaging.parallel.large_arrays import connected_sets, row_slices
 from microlith.imaging.typing import Array, Flags, Indices, Integers, Numbers
 
@@ -21,14 +25,16 @@ FARTHEST = 8  # voxels around these in which it is looked for then
 class Particles:
     """Connected pieces of some phases, in the order of their first voxels, phase after phase; the same on all ranks.
 
+    Where the image is periodic, a piece goes on through opposite faces.
+
     Voxels are connected through faces (edges in 2D). Only `numbers_at` knows where they are, of a slab on each rank.
     """
 
     phase: Numbers  # (n,) index
     voxels: Numbers  # (n,) how many
-    center: Array  # (n, dim) centroid, m, x, y[, z]
+    center: Array  # (n, dim) centroid, m, x, y[, z]; within the image, of one that goes on through periodic faces, too
     interface_size: Array  # (n, phases) length of pixel edges (area of voxel faces) towards each phase, m (m^2)
-    on_frame: Flags  # (n,) whether the image's frame cuts it
+    on_frame: Flags  # (n,) whether the image's frame cuts it, where that is not periodic
     volume: LabelVolume
     comm: MPI.Intracomm
     _slab: LabelledSlab
@@ -75,13 +81,15 @@ class Particles:
             Particles, (m,), -1 where none is near, and how many points on all ranks took the search around them.
         """
         edge = np.array(self.volume.pixel)
-        last = np.array(self.volume.grid) - 1
+        grid = np.array(self.volume.grid)
+        around_ends = np.isin(np.arange(len(grid)), self.volume.periodic)
         at, step = points / edge, inwards / edge
         step = step / np.maximum(np.abs(step).max(axis=1, initial=1e-300), 1e-300)[:, None]
         found = np.full(len(points), -1, np.int32)
 
         def look(of: Numbers, where: Array) -> Indices:
-            number = self.numbers_at(np.clip(np.floor(where).astype(np.int64), 0, last))
+            voxel = np.floor(where).astype(np.int64)
+            number = self.numbers_at(np.where(around_ends, voxel % grid, np.clip(voxel, 0, grid - 1)))
             return np.where((number >= 0) & (self.phase[number] == phase), number, -1) if len(self) else number
 
         for depth in DEPTHS:
@@ -148,7 +156,8 @@ def particles_of(volume: LabelVolume, phases: Sequence[int], comm: MPI.Intracomm
     slab = labelled_slab(volume, comm)
     pieces = slab.pieces
     of_phase, first = (np.concatenate(comm.allgather(part)) for part in (pieces.phase, pieces.first))
-    _, body = connected_sets(np.concatenate(comm.allgather(pieces.links)), len(of_phase))
+    links = np.concatenate(comm.allgather(pieces.links))
+    _, body = connected_sets(links, len(of_phase))
     rank = np.full(256, len(phases))
     rank[list(phases)] = np.arange(len(phases))
     wanted = np.flatnonzero(rank[of_phase] < len(phases))
@@ -160,13 +169,20 @@ def particles_of(volume: LabelVolume, phases: Sequence[int], comm: MPI.Intracomm
     number = np.full(len(of_phase), -1, np.int32)
     number[bodies[order]] = np.arange(len(order))
     of_label = number[body[slab.start : slab.start + len(pieces.phase)]]
-    sums = comm.allreduce(_sums(volume, slab, of_label, len(order)))
+    sums = comm.allreduce(_sums(volume, slab, of_label, len(order), comm))
     count, dim = sums[:, 0], volume.dim
+    if volume.periodic:  # the parts of a particle are put where they meet
+        voxels, across = (np.concatenate(comm.allgather(part)) for part in (pieces.voxels, pieces.across))
+        periods = _periods(links, across, len(of_phase))[wanted]
+        np.add.at(sums[:, 1 : 1 + dim], number[body[wanted]], voxels[wanted, None] * periods * volume.grid)
     edges = np.array(volume.voxel_size[::-1])
+    center = sums[:, 1 : 1 + dim] / np.maximum(count, 1)[:, None] + 0.5
+    for axis in volume.periodic:
+        center[:, axis] %= volume.grid[axis]
     return Particles(
         phase=phase[order],
         voxels=count.astype(np.int64),
-        center=(sums[:, 1 : 1 + dim] / np.maximum(count, 1)[:, None] + 0.5) * edges,
+        center=center * edges,
         interface_size=sums[:, 2 + dim :],
         on_frame=sums[:, 1 + dim] > 0,
         volume=volume,
@@ -176,8 +192,44 @@ def particles_of(volume: LabelVolume, phases: Sequence[int], comm: MPI.Intracomm
     )
 
 
-def _sums(volume: LabelVolume, slab: LabelledSlab, of_label: Indices, count: int) -> Array:
-    """Of each particle's part in the slab: voxels, sums of their indices x, y[, z], voxels on the frame, contacts."""
+def _periods(links: Numbers, across: Indices, count: int) -> Indices:
+    """Periods (pieces, dim) by which each piece is to be moved to lie beside the others of its particle.
+
+    One that goes through the whole image and meets itself can't be laid out like that: it stays as it lies, cut
+    somewhere.
+
+    Args:
+        links: (k, 2) pieces that are one.
+        across: (k, dim) periods from the first to the second.
+        count: Number of pieces.
+    """
+    one, other = np.concatenate([links, links[:, ::-1]]).T
+    step = np.concatenate([across, -across])
+    _, part = connected_sets(links, count)
+    _, first = np.unique(part, return_index=True)
+    root = np.full(len(first), count)  # linked to one piece of each particle, so that one search finds all
+    graph = sparse.coo_array(
+        (np.ones(len(one) + len(first), np.int8), (np.append(one, root), np.append(other, first))),
+        shape=(count + 1, count + 1),
+    )
+    _, before = csgraph.breadth_first_order(graph.tocsr(), count, directed=True)
+    before = np.where(before[:count] == count, np.arange(count), before[:count]).astype(np.int64)
+    key, wanted = one.astype(np.int64) * count + other, before * count + np.arange(count)
+    order = np.argsort(key, kind="stable")
+    moved = np.zeros((count, across.shape[1]), np.int32)
+    inner = np.flatnonzero(before != np.arange(count))
+    moved[inner] = step[order[np.searchsorted(key[order], wanted[inner])]]
+    while (before != before[before]).any():  # each time twice as far towards the first
+        moved += moved[before]
+        before = before[before]
+    return moved
+
+
+def _sums(volume: LabelVolume, slab: LabelledSlab, of_label: Indices, count: int, comm: MPI.Intracomm) -> Array:
+    """Of each particle's part in the slab: voxels, sums of their indices x, y[, z], voxels on the frame, contacts.
+
+    Collective where the image is periodic, for the contacts across its faces.
+    """
     dim, phases = volume.dim, len(volume.names)
     sums = np.zeros((count, 2 + dim + phases))
     faces = np.zeros((dim, count * phases))
@@ -194,15 +246,29 @@ def _sums(volume: LabelVolume, slab: LabelledSlab, of_label: Indices, count: int
         for axis in range(dim):
             index = at[axis] + (first + part.start if axis == 0 else 0)
             sums[:, dim - axis] += np.bincount(here, index, minlength=count)
-            edge |= (index == 0) | (index == volume.shape[axis] - 1)
+            if dim - 1 - axis not in volume.periodic:
+                edge |= (index == 0) | (index == volume.shape[axis] - 1)
         sums[:, 1 + dim] += np.bincount(here[edge], minlength=count)
         for axis in range(dim):
             inner = slice(None, stop - part.start) if axis else slice(None)
             of, beside = (np.moveaxis(values[inner], axis, 0) for values in (number, phase))
-            apart = beside[1:] != beside[:-1]
-            for mine, theirs in ((of[:-1][apart], beside[1:][apart]), (of[1:][apart], beside[:-1][apart])):
-                key = mine[mine >= 0].astype(np.int64) * phases + theirs[mine >= 0]
-                faces[axis] += np.bincount(key, minlength=count * phases)
+            faces[axis] += _contacts((of[:-1], of[1:]), (beside[:-1], beside[1:]), count, phases)
+    for axis in volume.periodic:
+        of_ends = opposite_ends(volume, of_label[slab.label], slab.layers, axis, comm)
+        phase_ends = opposite_ends(volume, slab.phase, slab.layers, axis, comm)
+        faces[dim - 1 - axis] += _contacts(of_ends, phase_ends, count, phases)
     face = np.prod(volume.voxel_size) / np.array(volume.voxel_size)
     sums[:, 2 + dim :] = (face @ faces).reshape(count, phases)
     return sums
+
+
+def _contacts(
+    number: tuple[NDArray[Any], NDArray[Any]], phase: tuple[NDArray[Any], NDArray[Any]], count: int, phases: int
+) -> NDArray[np.int64]:
+    """Faces (particles * phases,) that particles turn to other phases, from what lies on one side and on the other."""
+    apart = phase[0] != phase[1]
+    found = np.zeros(count * phases, np.int64)
+    for mine, theirs in ((number[0][apart], phase[1][apart]), (number[1][apart], phase[0][apart])):
+        key = mine[mine >= 0].astype(np.int64) * phases + theirs[mine >= 0]
+        found += np.bincount(key, minlength=count * phases)
+    return found

@@ -1,7 +1,7 @@
 """How well a mesh renders the image that it was made from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -55,7 +55,8 @@ def fidelity(
     overall = _quality(of_all, None, comm)
     in_mesh = mesh_pieces(image_mesh, whole, comm)
     sizes = comm.allreduce(in_mesh.interfaces)
-    in_window, in_slab = image_pieces(volume, _window(volume, image_mesh), comm)
+    cut = replace(volume, periodic=())  # pieces of the mesh end at the frame, too
+    in_window, in_slab = image_pieces(cut, _window(volume, image_mesh), comm)
     overlap = _overlap(volume, image_mesh, measure, in_window, in_mesh, comm)
     tables = comm.gather((in_slab, in_mesh.phase, in_mesh.faces, in_mesh.links, overlap))
     compared = on_root(comm, partial(_compared, tables or []))

@@ -1,5 +1,8 @@
 """Distance to a surface of segments or triangles that is spread over ranks, from points and from groups of points."""
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -152,7 +155,37 @@ def within_reach(comm: MPI.Comm, facets: Array, points: Array, reach: float) -> 
     return buffer.reshape(-1, *facets.shape[1:])
 
 
-def smallest_distances(points: Array, group: Integers, count: int, facets: Array, comm: MPI.Intracomm) -> Array:
+def periods(extent: Sequence[float], periodic: Sequence[int]) -> Array:
+    """The ways (copies, dim) from an image to its nearest copies; the first is the image itself.
+
+    Args:
+        extent: Edge lengths of the image.
+        periodic: Axes along which it comes again and again.
+    """
+    steps = [(0, 1, -1) if axis in periodic else (0,) for axis in range(len(extent))]
+    return np.array(list(product(*steps))) * np.asarray(extent, np.float64)
+
+
+def with_copies(facets: Array, extent: Sequence[float], periodic: Sequence[int], reach: float) -> Array:
+    """Facets of an image, and of its copies those that may lie within a distance of the image.
+
+    Args:
+        facets: (n, corners, dim).
+        extent: Edge lengths of the image.
+        periodic: Axes along which it comes again and again.
+        reach: The distance.
+    """
+    found = [facets]
+    for way in periods(extent, periodic)[1:]:
+        copy = facets + way
+        near = (copy.min(axis=1) <= np.asarray(extent) + reach) & (copy.max(axis=1) >= -reach)
+        found.append(copy[near.all(axis=1)])
+    return np.concatenate(found)
+
+
+def smallest_distances(
+    points: Array, group: Integers, count: int, facets: Array, comm: MPI.Intracomm, ways: Array | None = None
+) -> Array:
     """Distance of the nearest point of each group to the nearest facet, (count,), infinite where none is; collective.
 
     The facets of one rank after the other pass by, so that no rank holds more than the largest share of them; those
@@ -164,16 +197,22 @@ def smallest_distances(points: Array, group: Integers, count: int, facets: Array
         count: Number of groups.
         facets: (m, dim, dim) segments (triangles) of this rank.
         comm: All ranks.
+        ways: (copies, dim) from the facets to their copies, which count as well; None: there is only themselves.
     """
+    ways = np.zeros((1, points.shape[1])) if ways is None else ways
     best = np.full(count, np.inf)
     passing = facets
     for _ in range(comm.size):
         if len(passing) and len(points):
             low, high = passing.min(axis=(0, 1)), passing.max(axis=(0, 1))
-            outside = np.maximum(np.maximum(low - points, points - high), 0.0)
-            near = np.flatnonzero(np.linalg.norm(outside, axis=1) < best[group])
-            if len(near):
-                np.minimum.at(best, group[near], SurfaceDistance(passing)(points[near]))
+            distance = None
+            for way in ways:
+                seen = points - way
+                outside = np.maximum(np.maximum(low - seen, seen - high), 0.0)
+                near = np.flatnonzero(np.linalg.norm(outside, axis=1) < best[group])
+                if len(near):
+                    distance = distance or SurfaceDistance(passing)
+                    np.minimum.at(best, group[near], distance(seen[near]))
         comm.Allreduce(MPI.IN_PLACE, best, op=MPI.MIN)
         passing = _from_the_next(passing, comm)
     return best

@@ -15,8 +15,7 @@ from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Flags
 from microlith.meshing.mesh.cells import facet_corners, measures
-from microlith.meshing.mesh.distance import SurfaceDistance, within_reach
-from microlith.meshing.mesh.frame_facets import off_frame
+from microlith.meshing.mesh.distance import SurfaceDistance, with_copies, within_reach
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.regions.cut_cells import Cut, within_box, within_distance, within_labels
 from microlith.solver.regions.integrals import CELLS, Cells, Integrals
@@ -109,11 +108,11 @@ class _Measures:
         return self._mean(integrals, self._whole(spans, lambda x: signed(x) < 0))
 
     def of_shell(self, around: str, distance: float) -> RegionMean:
-        """Within a distance of the surface of a phase, outside of the phase."""
+        """Within a distance of the surface of a phase, outside of the phase; through periodic faces, too."""
         phase, reach = self.mesh.names.index(around), distance / self.mesh.unit
         # Farther from the surface than this, no point has its cell cut.
         within = reach + 2 * self.cells.largest()
-        facets = _surface_of(self.mesh, phase)
+        facets = with_copies(_surface_of(self.mesh, phase), self.mesh.extent, self.mesh.periodic, within)
         to_surface = SurfaceDistance(within_reach(self.mesh.mesh.comm, facets, self.cells.points, within))
         outside = np.flatnonzero(self.cells.tags != phase)
 
@@ -207,7 +206,7 @@ def _surface_of(mesh: PhaseMesh, phase: int) -> Array:
     tags = [interface_tag(phase, other) for other in range(len(mesh.names)) if other != phase]
     facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, tags)]
     owned = mesh.mesh.topology.index_map(mesh.mesh.topology.dim - 1).size_local
-    return facet_corners(mesh.mesh, off_frame(mesh, facets[facets < owned]))
+    return facet_corners(mesh.mesh, facets[facets < owned])
 
 
 def _measure(spans: Spans, extent: tuple[float, ...], hit: Callable[[Array], Flags] | None) -> float:

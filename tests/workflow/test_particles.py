@@ -3,6 +3,7 @@ with the diffusivity of their surroundings, so that the concentration is known e
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -529,6 +530,49 @@ def test_particles_of_an_image(shape, monkeypatch):
             for a, b in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1)))
         )
         assert count == frame + inner
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("shape", [(30, 40), (9, 14, 12)])
+@pytest.mark.parametrize("periodic", [(0,), (1,), (0, 1), (2, 1)], ids=str)
+def test_particles_of_a_periodic_image(shape, periodic):
+    """The same wherever the image is cut along its periodic axes; nothing else is."""
+    periodic = tuple(axis for axis in periodic if axis < len(shape))
+    noise = np.random.default_rng(4).standard_normal(shape)
+    image = np.digitize(ndimage.gaussian_filter(noise, 1.3, mode="wrap"), [0.09, 0.16]).astype(np.uint8)
+    edge = np.array([3e-9, 2e-9, 1e-9][-len(shape) :])
+    axes = [len(shape) - 1 - axis for axis in periodic]
+    found = []
+    for steps in ((0, 0), (13, 5), (7, 21)):
+        steps = [step % shape[axis] for step, axis in zip(steps, axes, strict=False)]
+        rolled = np.roll(image, steps, axes)
+        whole = LabelImage(rolled, ("a", "b", "c"), tuple(edge), shape) if COMM.rank == 0 else None
+        particles = particles_of(replace(volume_of(whole, COMM), periodic=periodic), [2], COMM)
+        back = np.zeros(len(shape))
+        back[list(periodic)] = steps
+        middles = (particles.center / edge[::-1] - back) % np.array(shape[::-1])
+        rows = np.column_stack([particles.voxels, particles.on_frame, particles.interface_size, np.round(middles, 6)])
+        spread = [_goes_round(rolled, particles, number, axes) for number in range(len(particles))]
+        rows[spread, -len(shape) :] = 0
+        found.append(rows[np.lexsort(np.round(rows.T[::-1], 3))])
+        assert particles.voxels.sum() == np.count_nonzero(image == 2)
+    assert len(found[0]) > 4
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], abs=2e-6)
+
+
+def _goes_round(image, particles, number, axes):
+    """Whether a particle meets itself through periodic faces, so that it has no middle."""
+    places = np.stack(np.nonzero(image == 2), axis=1)
+    mine = particles.numbers_at(places[:, ::-1]) == number
+    there = np.zeros(image.shape, bool)
+    there[tuple(places[mine].T)] = True
+    label, _ = ndimage.label(np.tile(there, [4 if axis in axes else 1 for axis in range(image.ndim)]))
+    one = [p + (image.shape[k] if k in axes else 0) for k, p in enumerate(places[mine][0])]
+    return any(
+        label[tuple(one)] == label[tuple(p + (image.shape[k] if k == axis else 0) for k, p in enumerate(one))]
+        for axis in axes
+    )
 
 
 def test_particle_behind_a_rough_surface():

@@ -15,6 +15,7 @@ from microlith.workflow.case.read import load_case
 from microlith.workflow.prepare import assemble
 from microlith.workflow.rendering.cutaway import _on_faces, vertices_of
 from microlith.workflow.results.fields import write_fields
+from microlith.workflow.results.particles import particle_tables
 from microlith.workflow.scene.surfaces import surfaces
 
 COMM = MPI.COMM_WORLD
@@ -169,10 +170,85 @@ def test_what_contradicts_is_refused(tmp_path, more, mesh, message):
         solved(made(tmp_path, blocks(), mesh, f"[faces]\n{more}\n"))
 
 
-def test_connected_sources_are_refused(tmp_path):
+@pytest.mark.mpi
+@pytest.mark.parametrize("dim", [2, 3])
+def test_regions_go_on_through_faces(tmp_path_factory, dim):
+    """Shells, particles with their surfaces and distances, and connected sources; all are cut in other places."""
+    folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("regions"))
+    image = blocks()
+    image[0, 0] = 2  # a particle of its own
+    if dim == 3:
+        layers = np.repeat(image[None], 6, axis=0)
+        layers[4:, 2:4, 3:6] = layers[2:, 5:8, 5:9] = 1
+        image = layers
+    axes = tuple(range(dim))[-2:]  # z is sealed
+    more = BOTH + FILM
+    regions = '[regions.near]\nshell = { around = "pore", distance = "70 nm" }\n'
+    regions += '[regions.on_si]\nsurface = "si"\n'
+    found = []
+    for k, steps in enumerate([(0, 0), (6, 7), (2, 9)]):
+        path = on_first_rank(
+            COMM,
+            lambda k=k, steps=steps: write_case(
+                folder / str(k), np.roll(image, steps, axes), "20 nm", THREE, "", TIME, regions, more
+            ),
+        )
+        ready = assemble.prepared(load_case(path))
+        transient = solve(ready.problem, ready.means, ready.case.time, ready.case.solver, extra=ready.surfaces.rows)
+        (table,) = particle_tables(
+            ready.surfaces, ready.meshed.mesh, ready.case.physics, ready.problem, transient, 0.2, [0.2]
+        )
+        order = np.lexsort((table.distance, table.measure))
+        middles = (table.center[order] - np.pad(steps[::-1], (0, dim - 2)) * 20e-9) % (
+            np.array(image.shape[::-1]) * 20e-9
+        )
+        columns = [table.measure, table.distance, table.surface, table.facing, table.t50, table.states[0].mean]
+        found.append(
+            {
+                "curves": transient.curves,
+                "near": (ready.means["near"].solved_measure, ready.means["near"].solved_share),
+                "particles": np.array([column[order] for column in columns]),
+                "middles": middles,
+                "frame": table.on_frame[order],
+            }
+        )
+    first = found[0]
+    assert first["particles"].shape[1] == 2
+    for other in found[1:]:
+        for name in ("near", "on_si"):
+            assert other["curves"][name] == pytest.approx(first["curves"][name], abs=2e-4 * 1000), name
+        assert other["near"] == pytest.approx(first["near"], rel=5e-3)
+        assert other["particles"] == pytest.approx(first["particles"], rel=1e-4, nan_ok=True)
+        assert other["middles"] == pytest.approx(first["middles"], abs=1e-14)
+        assert other["frame"].tolist() == first["frame"].tolist()
+
+
+def test_a_periodic_face_connects_nothing_to_itself(tmp_path):
     phases = THREE.replace('role = "source"', 'role = "source"\nconnected_to = "y_min"')
-    with pytest.raises(InputError, match=r"connected_to: what is connected is found within the image, not through"):
+    with pytest.raises(InputError, match=r'connected_to: there is no face "y_min" where y is periodic; take one'):
         load_case(made(tmp_path, blocks(), phases=phases))
+
+
+@pytest.mark.mpi
+def test_sources_are_connected_through_faces(tmp_path_factory):
+    """A pore that leaves through one side and comes back through the other; without that its end is cut off."""
+    folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("connected"))
+    image = np.ones((9, 12), np.uint8)
+    image[0, 2:5] = image[:5, 4] = image[4, 4:10] = image[4:7, 9] = 0
+    image[7, 1] = 0  # this one is cut off, wherever the image is
+    phases = PORE.replace('role = "source"', 'role = "source"\nconnected_to = "y_min"') + SEI
+    found = []
+    for step in (0, 5, 8):
+        path = made(folder / str(step), np.roll(image, step, 1), more='[faces]\nx = "periodic"\n', phases=phases)
+        ready = assemble.prepared(load_case(path))
+        counts = ready.meshed.volume.counts
+        assert counts[0] == np.count_nonzero(image == 0) - 1
+        assert counts[2] == 1
+        found.append(solve(ready.problem, ready.means, ready.case.time, ready.case.solver).curves["sei"])
+    for other in found[1:]:
+        assert other == pytest.approx(found[0], abs=1e-7 * 1000)
+    sealed = made(folder / "sealed", np.roll(image, 5, 1), '[mesh]\nmethod = "voxel"\n', more="", phases=phases)
+    assert assemble.prepared(load_case(sealed)).meshed.volume.counts[2] > 1
 
 
 def test_images_that_do_not_repeat_are_told(tmp_path, caplog):

@@ -253,7 +253,7 @@ def check_periodic(raw: Mapping[str, Any], at: Place) -> None:
     """Refuse what contradicts periodic or mirrored faces.
 
     Raises:
-        InputError: One of the faces has a condition, or a source is what is connected to a face.
+        InputError: One of the faces has a condition, or a source is what is connected to one of them.
     """
     outer = at.child("faces", section=True)
     for axis in AXES:
@@ -262,12 +262,13 @@ def check_periodic(raw: Mapping[str, Any], at: Place) -> None:
                 beyond = raw["faces"][axis]
                 raise outer.child(axis).error(f'"{beyond}" leaves no condition to [faces.{face}]; remove one of them')
     for name, phase in raw["phases"].items():
-        if periodic_axes(raw) and phase.get("connected_to") is not None:
+        face = phase.get("connected_to")
+        if face is not None and face[0] in periodic_axes(raw):
             raise (
                 at.child("phases", section=True)
                 .child(name, section=True)
                 .child("connected_to")
-                .error("what is connected is found within the image, not through periodic faces; remove one of the two")
+                .error(f'there is no face "{face}" where {face[0]} is periodic; take one across another axis')
             )
 
 

@@ -26,6 +26,7 @@ class Pixels:
 
     phase: NDArray[np.uint8]  # (rows, columns)
     names: Sequence[str]  # of the phases
+    periodic: Sequence[int] = ()  # axes, x first, along which the image comes again and again
 
 
 def notes(regions: Mapping[str, Shape], frame: Frame) -> list[str]:
@@ -102,7 +103,11 @@ def _contour_shell(axes: "Axes", frame: Frame, shape: Shell, pixels: Pixels) -> 
 
     rows, columns = pixels.phase.shape
     width, height = frame.size[0] / columns, frame.size[1] / rows
-    distance = distance_transform_edt(pixels.phase != pixels.names.index(shape.around), sampling=(height, width))
+    around = pixels.phase != pixels.names.index(shape.around)
+    beyond = tuple(count // 2 if axis in pixels.periodic else 0 for axis, count in ((1, rows), (0, columns)))
+    padded = np.pad(around, [(some, some) for some in beyond], mode="wrap")
+    distance = distance_transform_edt(padded, sampling=(height, width))
+    distance = distance[beyond[0] : beyond[0] + rows, beyond[1] : beyond[1] + columns]
     if distance.min() < shape.distance < distance.max():
         across, down = frame.drawn
         x, y = (np.arange(columns) + 0.5) * across / columns, (np.arange(rows) + 0.5) * down / rows

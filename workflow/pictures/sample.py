@@ -71,6 +71,11 @@ class Sample:
         return [phase for phase, role in enumerate(self.roles) if role is Role.SOURCE]
 
     @property
+    def periodic(self) -> tuple[int, ...]:
+        """Axes along which the image comes again and again; a stored mesh does not know them."""
+        return self.mesh.periodic or (self.volume.periodic if self.volume is not None else ())
+
+    @property
     def size(self) -> Array:
         """Edge lengths of the image, (dim,), m."""
         return np.array(self.mesh.extent) * self.mesh.unit

@@ -83,7 +83,9 @@ class _Page:
             sample.options,
         )
         add_outlines(self._canvas.axes, phases.lines)
-        mark(self._canvas.axes, frame, sample.regions, Pixels(raster.sampled(sample.image.phase), names))
+        mark(
+            self._canvas.axes, frame, sample.regions, Pixels(raster.sampled(sample.image.phase), names, sample.periodic)
+        )
 
     def draw(self, path: Path, field: NDArray[np.float32], time: float) -> None:
         """Write one snapshot; the field is NaN where no cell is."""

@@ -8,6 +8,7 @@ from scipy import ndimage
 from mpi4py import MPI
 
 from microlith.imaging.image.passes import Slab, any_slab, layers_of_slab
+from microlith.imaging.image.repeated import repeated
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.adjacency import Adjacency
 from microlith.imaging.parallel.large_arrays import row_slices
@@ -80,6 +81,8 @@ def shell_hits(shell: Shell, volume: LabelVolume, wanted: Flags, neighbours: Adj
     if (wanted & around).any() or neighbours.touch(around, wanted):
         return True
     reach = shell.distance + 0.5 * float(np.hypot.reduce(volume.voxel_size))  # to a centre, not a surface
+    image = repeated(volume, reach)
+    volume = image.volume
     halo = (min(volume.shape[0], math.ceil(reach / volume.voxel_size[0])),) * 2
     layers = min(volume.shape[0], layers_of_slab(volume.whole_window, halo) + sum(halo))
     if layers * math.prod(volume.shape[1:]) > MOST_FOR_DISTANCES:
@@ -89,7 +92,8 @@ def shell_hits(shell: Shell, volume: LabelVolume, wanted: Flags, neighbours: Adj
         of_phase = around[slab.phase]
         if not of_phase.any():
             return False
-        distance = ndimage.distance_transform_edt(~of_phase, sampling=volume.voxel_size)[slab.own]
-        return bool((wanted[slab.inner] & (distance <= reach)).any())
+        own = image.own(slab)
+        distance = ndimage.distance_transform_edt(~of_phase, sampling=volume.voxel_size)[own]
+        return bool((wanted[slab.phase[own]] & (distance <= reach)).any())
 
     return any_slab(volume, comm, near, halo)

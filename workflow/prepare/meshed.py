@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.errors import LONGEST_SENTENCE, InputError, listed, printable
 from microlith.imaging.image.load import label_volume, whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
@@ -188,6 +189,8 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True, elsewhere: b
     """
     case = as_loaded(case)
     volume = _with_coarsening(case, label_volume(case.image, case.labels, comm), comm)
+    beyond = tuple(AXES.index(axis) for axis in case.mesh.periodic if axis in AXES[: volume.dim])
+    volume = replace(volume, periodic=beyond)
     _warn([f"{case.path}: {sentence}" for sentence in volume.origin.warnings], comm)
     if check:
         case, volume = with_connectivity(case, volume, comm)

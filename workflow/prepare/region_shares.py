@@ -6,6 +6,7 @@ from scipy import ndimage
 from mpi4py import MPI
 
 from microlith.imaging.image.passes import Slab, slab_sum, slabs
+from microlith.imaging.image.repeated import repeated
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.solver.regions.shapes import Shell
@@ -50,6 +51,7 @@ def shell_share(volume: LabelVolume, shell: Shell, solved: Flags, comm: MPI.Intr
     faced[around] = False
     reach = shell.distance + 0.5 * volume.unit
     halo = int(np.ceil(reach / volume.voxel_size[0])) + 1  # and one to see what a voxel touches
+    image = repeated(volume, reach + max(volume.voxel_size))
 
     def counted(slab: Slab) -> Numbers:
         """Voxels in solved phases, and all."""
@@ -58,9 +60,10 @@ def shell_share(volume: LabelVolume, shell: Shell, solved: Flags, comm: MPI.Intr
         surface = (slab.phase == around) & ndimage.binary_dilation(faced[slab.phase])
         if not surface.any():
             return np.zeros(2, np.int64)
-        near = ndimage.distance_transform_edt(~surface, sampling=volume.voxel_size)[slab.own] <= reach
-        of = slab.inner[near & (slab.inner != around)]
+        own = image.own(slab)
+        near = ndimage.distance_transform_edt(~surface, sampling=volume.voxel_size)[own] <= reach
+        of = slab.phase[own][near & (slab.phase[own] != around)]
         return np.array([np.count_nonzero(solved[of]), len(of)])
 
-    inside, everywhere = slab_sum(volume, comm, counted, (halo, halo))
+    inside, everywhere = slab_sum(image.volume, comm, counted, (halo, halo))
     return float(inside / everywhere) if everywhere else 0.0

@@ -13,8 +13,7 @@ from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.cells import facet_corners
-from microlith.meshing.mesh.distance import smallest_distances
-from microlith.meshing.mesh.frame_facets import off_frame
+from microlith.meshing.mesh.distance import periods, smallest_distances
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.problem.problem import Problem
@@ -261,7 +260,7 @@ def particle_tables(
             )
     sources = [i for i, phase in enumerate(physics.phases) if phase.role is Role.SOURCE]
     at_sources = _owned_facets(mesh, [interface_tag(i, s) for i in sources for s in physics.solved])
-    fed = facet_corners(mesh.mesh, off_frame(mesh, at_sources))
+    fed = facet_corners(mesh.mesh, at_sources)
     tables = []
     first = 0
     for region, of_region in zip(surfaces.regions, states, strict=True):
@@ -276,6 +275,7 @@ def particle_tables(
             len(numbers),
             fed,
             comm,
+            periods(mesh.extent, mesh.periodic),
         )
         contacts = particles.interface_size[numbers]
         distance[contacts[:, sources].sum(axis=1) > 0] = 0.0

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.particles import Particles, particles_of
@@ -122,7 +123,11 @@ class _Stored:
     @cached_property
     def volume(self) -> LabelVolume | None:
         """The image; None where the run left none."""
-        return stored_volume(self.folder / PHASES) if (self.folder / PHASES).is_file() else None
+        if not (self.folder / PHASES).is_file():
+            return None
+        with self._readable():  # older summaries don't say
+            periodic = tuple(AXES.index(axis) for axis in self.case["mesh"].get("periodic_axes", ()))
+        return replace(stored_volume(self.folder / PHASES), periodic=periodic)
 
     @property
     def snapshot_names(self) -> list[str]:

@@ -1,0 +1,71 @@
+"""An image that comes again and again, seen with what lies beyond its periodic faces."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from microlith.imaging.formats.stored import Window, lengths
+from microlith.imaging.image.volume import LabelVolume, Portion
+
+if TYPE_CHECKING:
+    from microlith.imaging.image.passes import Slab
+
+
+@dataclass(frozen=True, eq=False)
+class Repeated:
+    """An image and, along its periodic axes, a margin of its copies on either side."""
+
+    volume: LabelVolume  # with the margins; read as any other
+    within: Window  # the image in it
+
+    def own(self, slab: "Slab") -> tuple[slice, ...]:
+        """Where in the phases of a slab of `volume` its layers are, without halo and margins."""
+        layers = tuple(np.clip(slab.layers, *self.within[0]) - slab.window[0][0])
+        return tuple(slice(*ends) for ends in (layers, *self.within[1:]))
+
+
+def repeated(volume: LabelVolume, reach: float) -> Repeated:
+    """An image with all that lies within a distance beyond its periodic faces.
+
+    Half a period is enough for distances: what is farther on one side is nearer on the other.
+
+    Args:
+        volume: The image; where it is not periodic, it has no margins.
+        reach: The distance, m.
+    """
+    margins = [
+        min(math.ceil(reach / size), count // 2 + 1, count) if volume.dim - 1 - axis in volume.periodic else 0
+        for axis, (count, size) in enumerate(zip(volume.shape, volume.voxel_size, strict=True))
+    ]
+    if not any(margins):
+        return Repeated(volume, volume.whole_window)
+
+    def read(window: Window) -> Portion:
+        phase = np.empty(lengths(window), np.uint8)
+        spans = [_spans(ends, margin, count) for ends, margin, count in zip(window, margins, volume.shape, strict=True)]
+        for pieces in product(*spans):  # as many on every rank
+            into = tuple(slice(*there) for there, _ in pieces)
+            some = all(part.stop > part.start for part in into)
+            part = volume.read(tuple(here for _, here in pieces) if some else volume.empty_window).phase
+            if some:
+                phase[into] = part
+        return Portion(phase, window)
+
+    shape = tuple(count + 2 * margin for count, margin in zip(volume.shape, margins, strict=True))
+    within = tuple((margin, margin + count) for count, margin in zip(volume.shape, margins, strict=True))
+    return Repeated(replace(volume, shape=shape, read=read, before=None, periodic=()), within)
+
+
+def _spans(ends: Sequence[int], margin: int, count: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """The parts of a range that lie in one copy each: where in the range, and where in the image."""
+    found = []
+    for copy in (-1, 0, 1) if margin else (0,):
+        start = margin + copy * count
+        low, high = max(ends[0], start), min(ends[1], start + count)
+        high = max(low, high)
+        found.append(((low - ends[0], high - ends[0]), (low - start, high - start)))
+    return found
