@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from microlith.imaging.errors import InputError
+from microlith.workflow.case.toml_text import toml_text
 from microlith.workflow.sweep.plan import plan_of
-from microlith.workflow.sweep.values import toml_text, value_of, values_of
+from microlith.workflow.sweep.values import value_of, values_of
 
 PATH = Path("case.toml")
 

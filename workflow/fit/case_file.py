@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from microlith.workflow.case.changes import changed, value_at
-from microlith.workflow.sweep.values import quoted_key, toml_text
+from microlith.workflow.case.toml_text import quoted_key, toml_text
 
 SECTIONS = ("phases", "regions", "faces")  # whose entries have headers of their own
 # Keys that name a file or a folder, relative to the case file; "*" stands for any name

@@ -10,7 +10,8 @@ from typing import Any
 
 from microlith.imaging.errors import InputError, printable
 from microlith.workflow.case.changes import key_parts
-from microlith.workflow.sweep.values import quoted_key, shown_value, toml_text, value_of, values_of
+from microlith.workflow.case.toml_text import quoted_key, shown_value, toml_text
+from microlith.workflow.sweep.values import value_of, values_of
 
 NAME = "name"  # of a case, in a list or a CSV file
 MOST_CASES = 100_000

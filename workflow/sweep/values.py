@@ -1,7 +1,5 @@
 """Values of keys as a user writes them in a shell or in a table: texts without quotes, or any value of TOML."""
 
-import json
-import re
 import tomllib
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +8,6 @@ from microlith.imaging.errors import InputError, printable
 
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _STARTS_VALUE = frozenset("([{,=")  # characters after which a quote begins a text and is no apostrophe
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def values_of(text: str, where: str) -> list[Any]:
@@ -87,29 +84,3 @@ def _end_of_quotes(text: str, start: int, where: str) -> int:
 
 def _unmatched(char: str, text: str, where: str) -> InputError:
     return InputError(f'{where}: a {char} in "{printable(text)}" has no partner; put a text that holds one in quotes')
-
-
-# --- as TOML ---
-
-
-def toml_text(value: Any) -> str:
-    """A value as TOML writes it, on one line."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{quoted_key(key)} = {toml_text(entry)}" for key, entry in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(toml_text(entry) for entry in value) + "]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    return json.dumps(str(value), ensure_ascii=False)
-
-
-def shown_value(value: Any) -> str:
-    """A value as a table shows it: a text without its quotes."""
-    return value if isinstance(value, str) else toml_text(value)
-
-
-def quoted_key(part: str) -> str:
-    """A part of a dotted key, in quotes where TOML needs them."""
-    return part if _BARE_KEY.fullmatch(part) else json.dumps(part, ensure_ascii=False)
