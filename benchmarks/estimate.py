@@ -241,6 +241,7 @@ def measured(case: Path, folder: Path) -> dict[str, Any] | None:
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "memory": usage.ru_maxrss * 1024,
         "disk": sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
+        "files": {path.name: path.stat().st_size for path in output.rglob("*") if path.is_file()},
     }
 
 

@@ -13,8 +13,10 @@ from made_cases import PHASES, PORE, SEI, barrier, run_case, transport, write_ca
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.image.volume import LabelVolume, Portion
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
+from microlith.workflow.estimate import excerpt, trial
 from microlith.workflow.estimate.estimate import estimate, estimates, expected_run
 from microlith.workflow.estimate.told import as_data, count_text, short_form, size_text, time_text
 from microlith.workflow.prepare.assemble import check
@@ -147,6 +149,83 @@ def test_figures_have_two_digits():
         "3.5 days",
     ]
     assert [count_text(n) for n in (7, 212_345, 1_960_000)] == ["7", "210,000", "2,000,000"]
+
+
+def solves_of(path):
+    return json.loads((run_case(path, comm=MPI.COMM_SELF) / "summary.json").read_text())["solver"]["solves"]
+
+
+BRIEF = '[time]\nend = "20 s"\ntolerance = 1e-3\n'
+FACE = '[faces]\nx_min = { flux = "1e-6 mol/(m^2 s)" }\n'
+KINDS = {
+    "held": (PHASES, ""),
+    "law": (usual_phases(LAW), ""),
+    "cycle": (
+        usual_phases(SEI)
+        + FACE.replace(
+            '"1e-6 mol/(m^2 s)"',
+            '{ times = ["0 s", "5 s"], '
+            'values = ["1e-6 mol/(m^2 s)", "-1e-6 mol/(m^2 s)"], interpolation = "step", period = "10 s" }',
+        ),
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("few", [False, True], ids=["all cells", "few cells"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_solves_are_counted_on_a_few_cells(tmp_path, monkeypatch, kind, few):
+    """Within 1.5, on the whole image as on two excerpts of it that have a sixth of its pixels."""
+    phases, more = KINDS[kind]
+    path = write_case(tmp_path, phases=phases, mesh="[mesh]\ndegree = 1\nestimate = false\n", time=BRIEF, more=more)
+    if few:
+        monkeypatch.setattr(trial, "MOST_CELLS", {(2, 1): 400})
+        monkeypatch.setattr(trial, "MOST_STEPPED", {(2, 1): 400})
+    run = expected_run(check(load_case(path)))
+    assert run.solves.counted
+    assert run.solves.stepped == (kind == "law")
+    solves = solves_of(path)
+    assert solves / 1.5 <= run.solves.number <= 1.5 * solves
+
+
+def test_what_is_not_counted_is_told_by_the_rule(tmp_path, monkeypatch):
+    """A trial that fails is no reason to have no estimate; one that takes long is believed to go on as it began."""
+    path = write_case(tmp_path, phases=usual_phases(LAW), mesh="[mesh]\ndegree = 1\n", time=BRIEF)
+    found = check(load_case(path))
+    counted = expected_run(found).solves
+    monkeypatch.setattr(trial, "MOST_STEPS", 16)
+    longer = expected_run(found).solves
+    assert counted.counted
+    assert longer.counted
+    assert longer.number > counted.number / 4
+    unsolvable = replace(found.case, solver=replace(found.case.solver, max_steps=1))
+    rule = expected_run(replace(found, case=unsolvable)).solves
+    assert not rule.counted
+    assert rule.number > 100
+
+
+def test_an_excerpt_shows_what_the_image_has():
+    """The whole one all phases in about their shares, a part that where sources meet what is solved."""
+    image = np.ones((6, 90, 120), np.uint8)
+    image[:, :, 100:] = 2
+    image[:, 60:, 70:80] = 0
+    volume = LabelVolume(
+        image.shape,
+        ("a", "b", "c"),
+        (2e-9, 1e-9, 1e-9),
+        tuple(np.bincount(image.ravel())),
+        image.shape,
+        lambda window: Portion(image[tuple(slice(*span) for span in window)], window),
+    )
+    whole = excerpt.whole(volume, 1.0, 1500)
+    assert np.prod(whole.shape) == pytest.approx(1500, rel=0.5)
+    assert np.divide(whole.counts, sum(whole.counts)) == pytest.approx(np.divide(volume.counts, image.size), abs=0.02)
+    assert whole.extent == pytest.approx(volume.extent)
+    assert excerpt.whole(volume, 1.0, 10**9).shape == (12, 90, 120)  # as fine as the mesh, and no finer
+    part = excerpt.part(volume, 1.0, 4000, [1], [0])
+    assert part.voxel_size == pytest.approx((1e-9,) * 3)
+    assert part.counts[0] > 0
+    assert part.counts[1] > 0
 
 
 SHORT = '[time]\nend = "2 s"\ntolerance = 1e-2\nsnapshots = []\n'

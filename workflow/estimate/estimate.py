@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from microlith.meshing.mesh.expected import ExpectedMesh
 from microlith.solver.regions.shapes import Shell, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.estimate import costs, model
 from microlith.workflow.estimate.size import expected_mesh, mesh_method
-from microlith.workflow.estimate.solves import expected_solves
+from microlith.workflow.estimate.solves import Solves, expected_solves
+from microlith.workflow.estimate.trial import tried
 from microlith.workflow.prepare import assemble
 from microlith.workflow.prepare.meshed import COARSER, CaseImage
 
@@ -72,14 +74,15 @@ def expected_run(found: CaseImage) -> model.Run:
     case, volume = found.case, found.volume
     degree = case.degree
     assert degree is not None  # a checked case has one
-    tolerance = case.time.tolerance
+    mesh = expected_mesh(found)
+    solves, looser = _solves(found, mesh)
     own = model.Run(
         dim=volume.dim,
         voxels=float(math.prod(volume.shape)),
         method=mesh_method(found),
-        mesh=expected_mesh(found),
+        mesh=mesh,
         degree=degree,
-        solves=expected_solves(case.physics, tolerance, volume.dim),
+        solves=solves,
         snapshots=len(case.time.snapshots),
         surfaces=any(isinstance(shape, SurfaceOf) for shape in case.regions.values()),
         shells=sum(isinstance(shape, Shell) for shape in case.regions.values()),
@@ -95,10 +98,22 @@ def expected_run(found: CaseImage) -> model.Run:
         return replace(own, recovered=True)
     if degree == 1 and foreign:  # there is no estimate
         return own
-    looser = expected_solves(case.physics, min(0.5, costs.LOOSER * tolerance), volume.dim)
     if simplices and not foreign:
         return replace(own, other=replace(own, mesh=expected_mesh(found, COARSER), solves=looser))
     return replace(own, other=replace(own, degree=max(1, degree - 1), solves=looser), remeshed=False)
+
+
+def _solves(found: CaseImage, mesh: ExpectedMesh) -> tuple[Solves, Solves]:
+    """Solves of a run, and of the one that its error in space is told from."""
+    physics, tolerance, dim = found.case.physics, found.case.time.tolerance, found.volume.dim
+    rule, looser = (expected_solves(physics, t, dim) for t in (tolerance, min(0.5, costs.LOOSER * tolerance)))
+    trial = tried(found, mesh)
+    if trial is None:
+        return rule, looser
+    return (
+        replace(rule, number=trial.solves, counted=True),
+        replace(looser, number=trial.solves * looser.number / rule.number, counted=True),
+    )
 
 
 def _on(run: model.Run, ranks: int) -> Estimate:

@@ -1,4 +1,7 @@
-"""How many solves a run takes, from what changes with time and how well it is to be known."""
+"""How many solves a run takes, by a rule: from what changes with time and how well it is to be known.
+
+`trial` counts them; the rule serves where that can't be done, and for how much fewer a looser tolerance asks for.
+"""
 
 import math
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ class Solves:
 
     number: float
     stepped: bool  # whether the problem is nonlinear, and they are iterations of Newton's method
+    counted: bool = False  # whether they were counted in a trial, and not told by the rule
 
 
 def expected_solves(physics: Physics, tolerance: float, dim: int) -> Solves:
@@ -26,7 +30,7 @@ def expected_solves(physics: Physics, tolerance: float, dim: int) -> Solves:
         dim: Of the space.
     """
     decades = max(0.0, -math.log10(tolerance))
-    if _is_stepped(physics):
+    if is_stepped(physics):
         return Solves(costs.STEPS * 10 ** (costs.STEPS_POWER * (decades - 3)), True)
     few, each = costs.SOLVES[dim]
     number = few + each * decades
@@ -37,18 +41,19 @@ def expected_solves(physics: Physics, tolerance: float, dim: int) -> Solves:
     return Solves(number * (1.0 + costs.SOLVES_LOAD * len(changing)), False)
 
 
-def _is_stepped(physics: Physics) -> bool:
-    """Whether it is integrated step by step."""
+def is_stepped(physics: Physics) -> bool:
+    """Whether a problem is integrated step by step."""
     return (
         any(physics.phases[i].law is not None for i in physics.solved)
         or any(phase.capacity is not None for phase in physics.phases)
-        or any(not course.is_stepwise for course in _transfers(physics))
+        or any(not course.is_stepwise for course in transfers(physics))
     )
 
 
-def _transfers(physics: Physics) -> Iterator[Course]:
-    transfers = [phase.mass_transfer for phase in physics.phases]
-    for transfer in (*transfers, *(face.mass_transfer for face in physics.faces.values())):
+def transfers(physics: Physics) -> Iterator[Course]:
+    """Transfer coefficients that are given as courses."""
+    within = [phase.mass_transfer for phase in physics.phases]
+    for transfer in (*within, *(face.mass_transfer for face in physics.faces.values())):
         if isinstance(transfer, Course):
             yield transfer
 
