@@ -27,6 +27,17 @@ class ExpectedMesh:
         """Cells of the solved phases."""
         return self.entities[-1]
 
+    @property
+    def facets(self) -> float:
+        """At the surface of the solved part."""
+        sides = {"triangle": 3, "quadrilateral": 4, "tetrahedron": 4, "hexahedron": 6}[self.shape]
+        return max(0.0, 2 * self.entities[-2] - sides * self.solved)
+
+    def nodes(self, degree: int) -> int:
+        """Of each cell."""
+        dim = len(self.entities) - 1
+        return math.comb(dim + degree, dim) if self.shape in ("triangle", "tetrahedron") else (degree + 1) ** dim
+
     def unknowns(self, degree: int) -> float:
         """Of Lagrange elements of a degree on the solved part."""
         if self.shape in ("triangle", "tetrahedron"):

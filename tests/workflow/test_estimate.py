@@ -18,6 +18,7 @@ from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
 from microlith.workflow.estimate import excerpt, trial
 from microlith.workflow.estimate.estimate import estimate, estimates, expected_run
+from microlith.workflow.estimate.size import interface_faces
 from microlith.workflow.estimate.told import as_data, count_text, short_form, size_text, time_text
 from microlith.workflow.prepare.assemble import check
 
@@ -34,14 +35,14 @@ def found(tmp_path_factory):
 
 
 def test_a_run_takes_about_what_was_estimated(found):
-    """Counts within 1.5, memory and disk within 2: small runs take what Python and its libraries do."""
+    """Within 1.5."""
     path, (one, *_), summary = found
     assert one.cells == pytest.approx(summary["cells"], rel=0.5)
     assert one.unknowns == pytest.approx(summary["unknowns"], rel=0.5)
     assert summary["solver"]["solves"] / 1.5 <= one.solves <= 1.5 * summary["solver"]["solves"]
     assert (one.method, one.degree, one.linear) == ("fitted", 2, summary["solver"]["method"])
     size = sum(file.stat().st_size for file in (path.parent / "results").rglob("*") if file.is_file())
-    assert size / 2 < one.disk < 2 * size
+    assert size / 1.5 < one.disk < 1.5 * size
 
 
 def test_a_summary_tells_the_cpu_time_of_all_and_of_the_stages(found):
@@ -172,20 +173,21 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("few", [False, True], ids=["all cells", "few cells"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_solves_are_counted_on_a_few_cells(tmp_path, monkeypatch, kind, few):
+def test_solves_are_counted_on_a_few_cells(tmp_path, monkeypatch, kind):
     """Within 1.5, on the whole image as on two excerpts of it that have a sixth of its pixels."""
     phases, more = KINDS[kind]
     path = write_case(tmp_path, phases=phases, mesh="[mesh]\ndegree = 1\nestimate = false\n", time=BRIEF, more=more)
-    if few:
-        monkeypatch.setattr(trial, "MOST_CELLS", {(2, 1): 400})
-        monkeypatch.setattr(trial, "MOST_STEPPED", {(2, 1): 400})
-    run = expected_run(check(load_case(path)))
-    assert run.solves.counted
-    assert run.solves.stepped == (kind == "law")
     solves = solves_of(path)
-    assert solves / 1.5 <= run.solves.number <= 1.5 * solves
+    found = check(load_case(path))
+    for few in (False, True):
+        if few:
+            monkeypatch.setattr(trial, "MOST_CELLS", {(2, 1): 400})
+            monkeypatch.setattr(trial, "MOST_STEPPED", {(2, 1): 400})
+        expected = expected_run(found).solves
+        assert expected.counted
+        assert expected.stepped == (kind == "law")
+        assert solves / 1.5 <= expected.number <= 1.5 * solves
 
 
 def test_what_is_not_counted_is_told_by_the_rule(tmp_path, monkeypatch):
@@ -204,19 +206,23 @@ def test_what_is_not_counted_is_told_by_the_rule(tmp_path, monkeypatch):
     assert rule.number > 100
 
 
+def volume_of(image, voxel_size=None):
+    return LabelVolume(
+        image.shape,
+        ("a", "b", "c"),
+        voxel_size or (1e-9,) * image.ndim,
+        tuple(np.bincount(image.ravel(), minlength=3)),
+        image.shape,
+        lambda window: Portion(image[tuple(slice(*span) for span in window)], window),
+    )
+
+
 def test_an_excerpt_shows_what_the_image_has():
     """The whole one all phases in about their shares, a part that where sources meet what is solved."""
     image = np.ones((6, 90, 120), np.uint8)
     image[:, :, 100:] = 2
     image[:, 60:, 70:80] = 0
-    volume = LabelVolume(
-        image.shape,
-        ("a", "b", "c"),
-        (2e-9, 1e-9, 1e-9),
-        tuple(np.bincount(image.ravel())),
-        image.shape,
-        lambda window: Portion(image[tuple(slice(*span) for span in window)], window),
-    )
+    volume = volume_of(image, (2e-9, 1e-9, 1e-9))
     whole = excerpt.whole(volume, 1.0, 1500)
     assert np.prod(whole.shape) == pytest.approx(1500, rel=0.5)
     assert np.divide(whole.counts, sum(whole.counts)) == pytest.approx(np.divide(volume.counts, image.size), abs=0.02)
@@ -226,6 +232,16 @@ def test_an_excerpt_shows_what_the_image_has():
     assert part.voxel_size == pytest.approx((1e-9,) * 3)
     assert part.counts[0] > 0
     assert part.counts[1] > 0
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (16, 30, 40)])
+def test_faces_between_phases_are_counted(shape):
+    """All of a small image; of a volume those of some layers stand for the rest."""
+    image = np.zeros(shape, np.uint8)
+    image[..., 10:20, 10:25] = 1
+    faces = 2 * (10 + 15) * (1 if len(shape) == 2 else 16)
+    counted = interface_faces(volume_of(image))
+    assert counted == (faces if len(shape) == 2 else 1.5 * faces)
 
 
 SHORT = '[time]\nend = "2 s"\ntolerance = 1e-2\nsnapshots = []\n'

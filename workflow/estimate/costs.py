@@ -68,9 +68,23 @@ DRAWN_UNKNOWN = {2: 1050.0, 3: 300.0}  # and per unknown
 
 # --- disk, bytes ---
 
-FILES = {2: 1.6 * MEGA, 3: 0.8 * MEGA}  # curves, pictures, report;
-FILES_VOXEL = {2: 70.0, 3: 60.0}  # more for each voxel of the image,
-FILES_MOST = {2: 4.0 * MEGA, 3: 1.8 * MEGA}  # but no more than that
-FILE_CELL = {2: 85.0, 3: 52.0}  # of fields, per solved cell
+TABLES = 0.25 * MEGA  # curves, their picture, tables, the report without pictures;
+TABLES_REGION = 0.05 * MEGA  # more for each region
+FILE_HEADERS = 0.03 * MEGA  # of fields and phases
+FILE_VOXEL = 0.15  # of the image as taken, packed
+FILE_NODE = 8.0  # of each node of each cell,
+FILE_CELL = 10.0  # more for a cell,
+FILE_FACET = 24.0  # for each facet at the surface,
 FILE_UNKNOWN = 24.0  # per unknown,
 FILE_SNAPSHOT = 8.0  # and for each snapshot besides
+IN_REPORT = 4 / 3  # of a picture in the report, as text, per its file
+PICTURE_PIXELS = 1600.0  # along the longer side of a picture in 2D
+PICTURE = 0.07 * MEGA  # of a picture,
+PICTURE_EDGE = 24.0  # more for each pixel along interfaces,
+PICTURE_STAIRS = 0.5  # of these where they are straight lines
+PICTURE_3D = 0.2 * MEGA
+PICTURE_FACE_3D = 160.0  # per number of faces of voxels between phases to the power 2/3
+TRIANGLES_MOST = 100_000.0  # of a scene in 3D
+SCENES_MOST = 6  # snapshots in it
+TRIANGLE, TRIANGLE_SNAPSHOT = 17.0, 1.35  # of each triangle, and for each snapshot; in the scene and in the report
+CHECKPOINT_CELL = {2: 85.0, 3: 52.0}  # of a checkpoint, per cell

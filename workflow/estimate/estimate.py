@@ -8,7 +8,7 @@ from microlith.meshing.mesh.expected import ExpectedMesh
 from microlith.solver.regions.shapes import Shell, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.estimate import costs, model
-from microlith.workflow.estimate.size import expected_mesh, mesh_method
+from microlith.workflow.estimate.size import expected_mesh, interface_faces, mesh_method
 from microlith.workflow.estimate.solves import Solves, expected_solves
 from microlith.workflow.estimate.trial import tried
 from microlith.workflow.prepare import assemble
@@ -79,11 +79,14 @@ def expected_run(found: CaseImage) -> model.Run:
     own = model.Run(
         dim=volume.dim,
         voxels=float(math.prod(volume.shape)),
+        longest=float(max(volume.shape)),
+        faces=interface_faces(volume),
         method=mesh_method(found),
         mesh=mesh,
         degree=degree,
         solves=solves,
         snapshots=len(case.time.snapshots),
+        regions=len(case.regions),
         surfaces=any(isinstance(shape, SurfaceOf) for shape in case.regions.values()),
         shells=sum(isinstance(shape, Shell) for shape in case.regions.values()),
         solver=case.solver,

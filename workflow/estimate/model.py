@@ -18,11 +18,14 @@ class Run:
 
     dim: int
     voxels: float  # of the image
+    longest: float  # voxels along its longest axis
+    faces: float  # of voxels, between two phases
     method: MeshMethod
     mesh: ExpectedMesh
     degree: int
     solves: Solves
     snapshots: int
+    regions: int
     surfaces: bool  # whether some region is a surface
     shells: int  # regions that are shells
     solver: SolverOptions
@@ -158,15 +161,33 @@ def _drawing_memory(run: Run) -> float:
 
 
 def disk(run: Run) -> float:
-    """Bytes of the results."""
-    files = costs.FILES[run.dim] + min(costs.FILES_MOST[run.dim], costs.FILES_VOXEL[run.dim] * run.voxels)
+    """Bytes of the results: fields, pictures, and both in the report, tables."""
+    files = costs.TABLES + costs.TABLES_REGION * run.regions
+    if not run.drawn:
+        return files
+    picture = _picture(run)
+    pictures = picture * (run.snapshots + (1 if run.surfaces else 0))
+    files += (1 + costs.IN_REPORT) * pictures
+    if run.dim == 3 and run.snapshots:
+        triangles = min(costs.TRIANGLES_MOST, run.mesh.facets)
+        shown = min(costs.SCENES_MOST, run.snapshots)
+        files += 2 * triangles * (costs.TRIANGLE + costs.TRIANGLE_SNAPSHOT * shown)
     if run.snapshots:
-        per_unknown = costs.FILE_UNKNOWN + costs.FILE_SNAPSHOT * run.snapshots
-        files += costs.FILE_CELL[run.dim] * run.mesh.solved + per_unknown * run.unknowns + run.voxels
+        files += costs.FILE_HEADERS + costs.FILE_VOXEL * run.voxels + costs.FILE_FACET * run.mesh.facets
+        files += (costs.FILE_NODE * run.mesh.nodes(run.degree) + costs.FILE_CELL) * run.mesh.solved
+        files += (costs.FILE_UNKNOWN + costs.FILE_SNAPSHOT * run.snapshots) * run.unknowns
     return files
+
+
+def _picture(run: Run) -> float:
+    """Bytes of one picture of the sample: what changes from pixel to pixel is along interfaces."""
+    if run.dim == 3:
+        return costs.PICTURE_3D + costs.PICTURE_FACE_3D * run.faces ** (2 / 3)
+    edges = run.faces * costs.PICTURE_PIXELS / run.longest
+    return costs.PICTURE + costs.PICTURE_EDGE * (costs.PICTURE_STAIRS if run.method == "voxel" else 1.0) * edges
 
 
 def checkpoint(run: Run) -> float:
     """Bytes of the two checkpoints that are kept in turn: the mesh, and what each solve has left."""
     vectors = 20.0 if run.solves.stepped else run.solves.number
-    return 2 * (costs.FILE_CELL[run.dim] * run.mesh.cells + costs.OF_VECTOR * vectors * run.unknowns)
+    return 2 * (costs.CHECKPOINT_CELL[run.dim] * run.mesh.cells + costs.OF_VECTOR * vectors * run.unknowns)

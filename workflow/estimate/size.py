@@ -1,21 +1,48 @@
-"""How large the mesh of a case will be, and that of its error in space."""
+"""How large the mesh of a case will be, and that of its error in space; how many interfaces its image has."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from mpi4py import MPI
 
+from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshMethod
+from microlith.imaging.typing import Phases
 from microlith.meshing.mesh.expected import ExpectedMesh, of_mesh
 from microlith.meshing.methods import METHODS, ImageToMesh, method_name
 from microlith.workflow.prepare.meshed import CaseImage, of_tags
 from microlith.workflow.storage.foreign_mesh import foreign_image_mesh
+
+LAYERS = 8
 
 
 def mesh_method(found: CaseImage) -> MeshMethod:
     """What makes the mesh of a case; for a mesh of another program "lattice", as in `mesh_of`."""
     case = found.case
     return "lattice" if case.mesh.file and case.mesh.unit is not None else method_name(case.mesh, found.volume.dim)
+
+
+def interface_faces(volume: LabelVolume) -> float:
+    """About how many faces of voxels lie between two phases; serial. Of a volume some layers are looked at.
+
+    Args:
+        volume: The image.
+
+    Raises:
+        InputError: It can't be read.
+    """
+    if volume.dim == 2:
+        return _faces(volume.read(volume.whole_window).phase)
+    chosen = np.unique(np.linspace(0, volume.shape[0] - 1, LAYERS).round().astype(np.int64))
+    rest = volume.whole_window[1:]
+    seen = sum(_faces(volume.read(((int(k), int(k) + 1), *rest)).phase[0]) for k in chosen)
+    return 1.5 * seen * volume.shape[0] / len(chosen)  # of three directions two lie within a layer
+
+
+def _faces(phase: Phases) -> float:
+    return float(sum(np.count_nonzero(np.diff(phase.astype(np.int16), axis=axis)) for axis in range(phase.ndim)))
 
 
 def expected_mesh(found: CaseImage, coarseness: float = 1.0) -> ExpectedMesh:
