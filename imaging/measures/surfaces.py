@@ -21,6 +21,9 @@ from microlith.imaging.measures.surface_faces import exact_unit, face_areas, fac
 from microlith.imaging.typing import Array, Numbers
 
 NOISE = 4.0  # voxel faces by which counts are wrong where a smooth surface lies symmetrically among the voxels
+# Parts of the standard error: of the area by normals, of what no step shows, of what was added and taken away
+SMOOTH, MISSED, ADDED, REMOVED = 0.005, 0.5, 0.1, 0.5
+PLACES = {2: 0.5, 3: 8.0}  # voxel faces by which the voxels of one body are too many or too few, by dimension
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +32,17 @@ class Surfaces:
 
     between: Array  # (phases, phases) m^2 (m in 2D); symmetric
     correction: Array  # (phases, phases) by which the local areas were multiplied
+    error: Array  # (phases, phases) m^2 (m in 2D), standard error that the voxels leave open
 
     @property
     def of_phase(self) -> Array:
         """Area (phases,) of each phase towards all others."""
         return np.asarray(self.between.sum(axis=1))
+
+    @property
+    def error_of_phase(self) -> Array:
+        """Standard error (phases,) of these; those of pairs have the same causes, and add up."""
+        return np.asarray(self.error.sum(axis=1))
 
 
 def surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> Surfaces:
@@ -56,14 +65,29 @@ def surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> Surfaces:
     before, behind = face_halo(volume)
     halo = before, max(behind, crossing_halo(dim))
     row = slab_sum(volume, comm, partial(_counted, volume, steps), halo=halo)
-    local = (1 + len(steps)) * phases**2
-    half = row[:local].reshape(1 + len(steps), phases, phases)
+    mine = (1 + len(steps)) * phases**2
+    half = row[:mine].reshape(1 + len(steps), phases, phases)
     rows = half + half.swapaxes(1, 2)
     unit = exact_unit(volume)
     told = np.tensordot(direction_weights(volume.voxel_size), rows[1:] * unit, 1)
-    found = crossings(row[local:], volume.voxel_size, phases)
-    correction = _correction(told, found, NOISE * float(face_areas(volume).max()), unit)
-    return Surfaces(rows[0] * unit * correction, correction)
+    found = crossings(row[mine:], volume.voxel_size, phases)
+    face = float(face_areas(volume).max())
+    correction = _correction(told, found, NOISE * face, unit)
+    local = rows[0] * unit
+    return Surfaces(local * correction, correction, _error(local, correction, found, PLACES[dim] * face))
+
+
+def _error(local: Array, correction: Array, counted: Crossings, places: float) -> Array:
+    """Standard error (phases, phases) of areas.
+
+    What no step shows is the uncertain part: where all gaps lie alike among the voxels, none of it may be missed or
+    twice as much. The parts were set by bodies of known area, see docs/explained/analysis.md.
+    """
+    area = local * correction
+    missed = np.where(counted.seen > 0, counted.missed / np.maximum(counted.seen, np.finfo(float).tiny), 0.0)
+    change = area - local
+    parts = SMOOTH * area, MISSED * missed * area, ADDED * np.maximum(change, 0), REMOVED * np.minimum(change, 0)
+    return np.asarray(np.sqrt(sum(part**2 for part in parts) + np.where(area > 0, places, 0.0) ** 2))
 
 
 def _correction(told: Array, counted: Crossings, noise: float, unit: float) -> Array:

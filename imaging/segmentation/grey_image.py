@@ -108,22 +108,25 @@ def refuse_too_large(image: GreyImage, after: GreyImage, workshop: Workshop, mov
         if files > free:
             raise InputError(
                 f"{IMAGE_KEY}: {size} voxels take {_giga(files)} of files while they are segmented, and "
-                f"{as_known(workshop.folder).parent} has {_giga(free)} free; crop the image, or name another folder "
-                "with -o"
+                f"{as_known(workshop.folder).parent} has {_giga(free)} free; crop the image "
+                f"({_fitting(image.shape, free / files)} voxels would fit), or name another folder with -o"
             )
         memory = available_memory()
         needed = IN_MEMORY * layer * workshop.comm.size
         if needed > memory:
+            ranks = int(memory // (IN_MEMORY * layer))
+            fewer = "" if ranks < 1 else f", or take fewer ranks ({ranks} would fit)"
             raise InputError(
                 f"{IMAGE_KEY}: layers of {size} voxels need {_giga(needed)} of memory, and {_giga(memory)} are free; "
-                "crop the image, or take fewer ranks"
+                f"crop the image (layers of {_fitting(image.shape[1:], memory / needed)} voxels would fit){fewer}"
             )
         needed = on_one_rank * voxels
         if needed > memory:
             longer = (needed / memory) ** (1 / image.dim)
             raise InputError(
                 f"{IMAGE_KEY}: clean-up of {size} voxels needs {_giga(needed)} of memory, and {_giga(memory)} are "
-                f"free; crop the image, rescale it to voxels of {longer:.2g} times the edge, or leave [cleanup] out"
+                f"free; crop the image ({_fitting(image.shape, memory / needed)} voxels would fit), rescale it to "
+                f"voxels of {longer:.2g} times the edge, or leave [cleanup] out"
             )
 
     on_first_rank(workshop.comm, check)
@@ -213,3 +216,9 @@ def _no_layers(window: Window, step: int) -> Iterator[NDArray[Any]]:
 
 def _giga(count: float) -> str:
     return f"{count / 1e9:.3g} GB"
+
+
+def _fitting(shape: tuple[int, ...], share: float) -> str:
+    """Voxels x, y[, z] of an image of the same proportions whose count is no more than a share of the given one's."""
+    long = sum(n > 1 for n in shape)
+    return " x ".join(str(max(1, int(n * share ** (1 / max(long, 1)))) if n > 1 else 1) for n in shape[::-1])

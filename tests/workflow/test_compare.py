@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 from made_cases import electrode, run_case, table_rows, write_case
 
@@ -144,6 +145,17 @@ def test_what_is_refused(analyses, tmp_path, monkeypatch, capsys, asked, words):
     assert main(["compare", *(text.format(**places) for text in asked), "-o", "c"]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
+
+
+def test_images_of_different_dimensions_are_refused_with_both_folders(analyses, tmp_path, capsys):
+    more = '[analysis]\nmeasure = ["volume_fractions"]\n'
+    deep = write_case(tmp_path / "deep", np.repeat(electrode()[None, :16, :30], 6, 0), more=more)
+    folders = analyses / "before-analysis", tmp_path / "deep-analysis"
+    assert main(["-q", "analyze", str(deep), "-o", str(folders[1])]) == 0
+    assert main(["compare", f"flat={folders[0]}", str(folders[1]), "-o", str(tmp_path / "c")]) == 2
+    told = capsys.readouterr().err
+    assert f"flat ({folders[0]}) is of a 2D image" in told
+    assert f"({folders[1]}) of a 3D one" in told or f"{folders[1]} of a 3D one" in told
 
 
 def test_an_earlier_comparison_is_kept(analyses, tmp_path, capsys):

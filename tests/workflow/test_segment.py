@@ -1,6 +1,7 @@
 """The command segment: from grey values to labels that other commands take, and what it says of wrong input."""
 
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -347,7 +348,10 @@ def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch, c
     path = write_segmentation(tmp_path, _two(), TWO + 'method = "otsu"\n')
     monkeypatch.setattr("microlith.imaging.segmentation.grey_image.available_memory", lambda: 1e4)
     assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
-    assert "of memory" in capsys.readouterr().err
+    assert "crop the image (layers of 14 x 11 voxels would fit)" in capsys.readouterr().err
+    # 14 x 11 voxels of a layer, 60 bytes each
+    small = write_segmentation(tmp_path / "small", _two((6, 11, 14)), TWO + 'method = "otsu"\n')
+    assert cli.main(["segment", str(small), "-o", str(tmp_path / "out"), "-q"]) == 0
 
 
 def test_a_rescaled_image_is_cleaned_where_the_one_on_the_voxels_of_the_file_is_too_large(
@@ -356,7 +360,9 @@ def test_a_rescaled_image_is_cleaned_where_the_one_on_the_voxels_of_the_file_is_
     path = write_segmentation(tmp_path, _two(), TWO + 'method = "otsu"\n[cleanup]\npieces = { dark = 3 }\n')
     monkeypatch.setattr("microlith.imaging.segmentation.grey_image.available_memory", lambda: 13.0 * _two().size)
     assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
-    assert "clean-up of 24 x 20 x 6 voxels" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "clean-up of 24 x 20 x 6 voxels" in told
+    assert re.search(r"crop the image \(\d+ x \d+ x \d+ voxels would fit\)", told)
     path.write_text(path.read_text() + '[filters]\nrescale = "40 nm"\n')
     assert cli.main(["segment", str(path), "-o", str(tmp_path / "out"), "-q"]) == 0
 

@@ -58,6 +58,7 @@ def compared(states: Sequence[State], reference: str | None = None) -> Compariso
         raise InputError(f"{twice}: two states have this name; give them names, as in pristine={twice}")
     if reference is not None and reference not in names:
         raise InputError(f"--reference {reference}: there is no such state; choose one of {', '.join(names)}")
+    _refuse_dimensions(states)
     base = 0 if reference is None else names.index(reference)
     keys = list(dict.fromkeys(key for state in states for key in state.numbers))
     rows = tuple(_row(key, states, base) for key in keys)
@@ -66,13 +67,31 @@ def compared(states: Sequence[State], reference: str | None = None) -> Compariso
     return Comparison(tuple(states), base, rows, tuple(_notes(states)))
 
 
+def _refuse_dimensions(states: Sequence[State]) -> None:
+    known = [state for state in states if state.voxel_size is not None]
+    for state in known:
+        one, other = (len(of.voxel_size or ()) for of in (known[0], state))
+        if one != other:
+            raise InputError(
+                f"{_named(known[0])} is of a {one}D image and {_named(state)} of a {other}D one, whose lengths, areas "
+                "and volumes can't be compared; name results of images of one dimension"
+            )
+
+
+def _named(state: State) -> str:
+    return state.name if state.source in ("", state.name) else f"{state.name} ({state.source})"
+
+
 def _row(key: str, states: Sequence[State], base: int) -> Row:
     numbers = tuple(state.numbers.get(key) for state in states)
     known = [number for number in numbers if number is not None]
     units = {number.unit for number in known}
     if len(units) > 1:
+        other = next(i for i, number in enumerate(numbers) if number and number.unit != known[0].unit)
+        first_known = next(i for i, number in enumerate(numbers) if number)
         raise InputError(
-            f"{key}: its unit is {' and '.join(sorted(units))} in these results; images of one dimension only"
+            f"{key}: its unit is {known[0].unit} in {_named(states[first_known])} and {numbers[other].unit} in "  # type: ignore[union-attr]
+            f"{_named(states[other])}; compare results of images of one dimension"
         )
     first = numbers[base]
     changes = tuple(

@@ -48,6 +48,7 @@ class State:
     numbers: dict[str, Number]  # by their names
     curves: dict[str, Curve]
     voxel_size: tuple[float, ...] | None  # m, in the order of arrays
+    source: str = ""  # folders and files that it was read from
 
 
 def state_of(name: str, paths: Sequence[Path]) -> State:
@@ -75,7 +76,7 @@ def state_of(name: str, paths: Sequence[Path]) -> State:
             first.curves | other.curves,
             first.voxel_size or other.voxel_size,
         )
-    return replace(first, name=name)
+    return replace(first, name=name, source=", ".join(map(str, paths)))
 
 
 def _results(path: Path) -> State:

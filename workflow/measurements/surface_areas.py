@@ -19,15 +19,16 @@ def measure_surfaces(subject: Subject) -> Finding:
     of = "over the area of the image" if flat else "over the volume of the image"
     numbers = []
     for phase, name in enumerate(volume.names):
-        area = float(found.of_phase[phase])
+        area, error = float(found.of_phase[phase]), float(found.error_of_phase[phase])
         told = f"{what} of the surface of the phase towards all others, without the image's frame"
-        numbers.append(Number(f"surface_area.{name}", area, unit, told))
-        numbers.append(Number(f"specific_surface.{name}", area / size, "1/m", f"{told}, {of}"))
+        numbers.append(_number(f"surface_area.{name}", area, error, unit, told))
+        numbers.append(_number(f"specific_surface.{name}", area / size, error / size, "1/m", f"{told}, {of}"))
     for one, other in combinations(range(len(volume.names)), 2):
         pair = f"{volume.names[one]}+{volume.names[other]}"
-        area = float(found.between[one, other])
-        numbers.append(Number(f"interface_area.{pair}", area, unit, f"{what} of the surface between both phases"))
-        numbers.append(Number(f"specific_interface.{pair}", area / size, "1/m", f"the same, {of}"))
+        area, error = float(found.between[one, other]), float(found.error[one, other])
+        told = f"{what} of the surface between both phases"
+        numbers.append(_number(f"interface_area.{pair}", area, error, unit, told))
+        numbers.append(_number(f"specific_interface.{pair}", area / size, error / size, "1/m", f"the same, {of}"))
     if len(volume.names) > 2:
         told = "number of points" if flat else "length of the lines"
         told += " where three phases meet"
@@ -37,3 +38,8 @@ def measure_surfaces(subject: Subject) -> Finding:
             numbers.append(Number(f"triple_line{name}", value, length, told))
             numbers.append(Number(f"specific_triple_line{name}", value / size, density, f"{told}, {of}"))
     return Finding(numbers)
+
+
+def _number(name: str, value: float, error: float, unit: str, told: str) -> Number:
+    """An area, whose error is what the voxels leave open until the scatter of parts is added to it."""
+    return Number(name, value, unit, told, error=error, resolution=error)
