@@ -141,13 +141,12 @@ class Transient:
     def lacks(self, physics: Physics) -> SpatialDeviation | None:
         """What it lacks to the exact solution in space, from recovered gradients; collective.
 
-        None where that can't be told: where anything given changes with time, what is solved step by step, and where
-        `spatial_deviation` says so.
+        None where that can't be told: of what is solved step by step, and where `spatial_deviation` says so.
 
         Args:
             physics: Of the problem.
         """
-        if physics.changes or not isinstance(self._states, Evolution):
+        if not isinstance(self._states, Evolution):
             return None
         diffusivity = diffusivities(self._problem.discretization, physics)
         return spatial_deviation(self._problem, diffusivity, self._states)

@@ -5,7 +5,7 @@ changes are taken up by superposition within a stretch (see `superposition`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +18,6 @@ from microlith.solver.krylov.closed_parts import closed_parts
 from microlith.solver.krylov.integrate import Integration, Progress, integrate_each
 from microlith.solver.krylov.superposition import Response, Superposition, SuperpositionProjection
 from microlith.solver.krylov.tasks import UnitLoad, start_task, unit_task, units_of
-from microlith.solver.krylov.trajectory import Segment
 from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.courses import NEAR
@@ -94,17 +93,9 @@ class Evolution:
             raise ValueError(f"expected one of the times whose fields were asked for, {known}; got {time:g}")
         return self._states[time]
 
-    def segments(self) -> tuple[Segment, ...] | None:
-        """All segments one after the other, from time 0; None where loads change with time, or none are kept."""
-        found: list[Segment] = []
-        for stretch in self._stretches:
-            if stretch.base is None or stretch.responses:
-                return None
-            found += [
-                replace(one, start=stretch.start + one.start, end=stretch.start + one.end)
-                for one in stretch.base.segments
-            ]
-        return tuple(found) or None
+    def whole(self) -> Superposition | None:
+        """The solution from 0 to the end; None where transfer coefficients change, or it is not kept."""
+        return self._stretches[0] if len(self._stretches) == 1 else None
 
 
 def evolve(

@@ -10,8 +10,12 @@ K − E in the place of K,
 with w(0) = u0 − uL. Both are small and known in closed form: no other mesh and no other solve is needed. Both are
 Galerkin's projections. The shifted one, in which the solution itself is sought, is more accurate in time, but its
 rates may be below the energies of V, and what E leaves of them below zero.
+
+Where loads change with time, the response to a unit step of each lacks something to the exact one in the same way, and
+what the solution lacks is their superposition (see `superposition`).
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +23,14 @@ from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Flags
 from microlith.solver.krylov.evolution import Evolution
-from microlith.solver.krylov.phi import phi1
+from microlith.solver.krylov.phi import phi1, phi2
 from microlith.solver.krylov.recovery import excess_energies, is_recoverable
-from microlith.solver.krylov.trajectory import Segment
+from microlith.solver.krylov.superposition import SuperpositionProjection
+from microlith.solver.krylov.trajectory import Segment, Trajectory
 from microlith.solver.linear.solvers import matrix_times
+from microlith.solver.physics.courses import Breaks
 from microlith.solver.problem.problem import Problem
 
 MOST = 0.95  # of a function's energy that may be missing
@@ -51,6 +57,17 @@ class _Small:
         found = self.start[:, None] * np.exp(-x) + self.source[:, None] * s * phi1(x)
         return np.asarray(self.shapes @ found)
 
+    def slopes(self, s: Array) -> Array:
+        """y'(s), (m, times)."""
+        decay = np.exp(-self.rates[:, None] * s)
+        return np.asarray(self.shapes @ ((self.source - self.rates * self.start)[:, None] * decay))
+
+    def integrals(self, s: Array) -> Array:
+        """∫ y from 0 to s, (m, times)."""
+        x = self.rates[:, None] * s
+        found = self.start[:, None] * s * phi1(x) + self.source[:, None] * s**2 * phi2(x)
+        return np.asarray(self.shapes @ found)
+
 
 @dataclass(frozen=True, eq=False)
 class _Part:
@@ -66,10 +83,57 @@ class _Part:
 
 
 @dataclass(frozen=True, eq=False)
+class _Lacks:
+    """Linear functionals of what a trajectory lacks, over time; the same on all ranks."""
+
+    parts: tuple[_Part, ...]
+    on_bases: tuple[Array, ...]  # of each part, (functionals, m)
+
+    @staticmethod
+    def of(parts: tuple[_Part, ...], rows: Array | csr_array, comm: MPI.Intracomm) -> "_Lacks":
+        """Of rows (functionals, owned); collective."""
+        return _Lacks(
+            parts, tuple(comm.allreduce(np.asarray(rows @ part.segment.basis.T), op=MPI.SUM) for part in parts)
+        )
+
+    def evaluate(self, times: Array, orders: int = 1) -> tuple[Array, ...]:
+        """Values at increasing times and, with orders = 1, integrals from 0 to these, each (functionals, times)."""
+        found = tuple(np.zeros((len(self.on_bases[0]), len(times))) for _ in range(1 + orders))
+        integral: Array = np.zeros((len(self.on_bases[0]), 1))
+        for part, on_basis, inside in self._each(times):
+            s = np.append(times[inside] - part.segment.start, part.segment.end - part.segment.start)
+            found[0][:, inside] = on_basis @ (part.smooth.at(s[:-1]) - part.stiff.at(s[:-1]))
+            if orders:
+                gained = integral + on_basis @ (part.smooth.integrals(s) - part.stiff.integrals(s))
+                found[1][:, inside], integral = gained[:, :-1], gained[:, -1:]
+        return found
+
+    def slopes(self, times: Array) -> Array:
+        """Rates of change at increasing times, (functionals, times)."""
+        found = np.zeros((len(self.on_bases[0]), len(times)))
+        for part, on_basis, inside in self._each(times):
+            s = times[inside] - part.segment.start
+            found[:, inside] = on_basis @ (part.smooth.slopes(s) - part.stiff.slopes(s))
+        return found
+
+    def _each(self, times: Array) -> Iterator[tuple[_Part, Array, Flags]]:
+        """Each part, the functionals on its basis, and which times are in it."""
+        for part, on_basis in zip(self.parts, self.on_bases, strict=True):
+            first, last = part is self.parts[0], part is self.parts[-1]
+            yield (
+                part,
+                on_basis,
+                (first | (times > part.segment.start)) & (last | (times <= part.segment.end)),
+            )
+
+
+@dataclass(frozen=True, eq=False)
 class SpatialDeviation:
     """How far linear functionals of a solution are off, in space."""
 
-    _parts: tuple[_Part, ...]
+    _base: tuple[_Part, ...]  # of the start and the loads at first; none: nothing is there
+    _responses: tuple[tuple[tuple[_Part, ...], Breaks], ...]  # to unit steps of loads that change, and when they do
+    _end: float  # scaled
     _time: float  # seconds per unit of time
     _comm: MPI.Intracomm
 
@@ -80,31 +144,41 @@ class SpatialDeviation:
             rows: (functionals, owned) linear functionals.
             times: Increasing, s.
         """
-        scaled = np.divide(times, self._time)
-        found = np.zeros((rows.shape[0], len(scaled)))
-        for number, part in enumerate(self._parts):
-            segment = part.segment
-            first, last = number == 0, number == len(self._parts) - 1
-            inside = (first | (scaled > segment.start)) & (last | (scaled <= segment.end))
-            on_basis = self._comm.allreduce(np.asarray(rows @ segment.basis.T), op=MPI.SUM)
-            found[:, inside] = on_basis @ part.lacks(scaled[inside] - segment.start)
-        return found
+        base = _Lacks.of(self._base, rows, self._comm) if self._base else None
+        responses = tuple((_Lacks.of(parts, rows, self._comm), breaks) for parts, breaks in self._responses)
+        whole = SuperpositionProjection(0.0, self._end, base, responses, rows.shape[0])
+        return whole.evaluate(np.divide(times, self._time), 0)[0]
 
 
 def spatial_deviation(problem: Problem, diffusivity: Array, states: Evolution) -> SpatialDeviation | None:
     """What a solution lacks to the exact one in space; collective.
 
-    None where it can't be told in this way: on squares and cubes, with elements of degree 2 and 3, and where loads or
-    transfer coefficients change with time, of which the latter are not in the problem's stiffness.
+    None where it can't be told in this way: on squares and cubes, with elements of degree 2 and 3, and where transfer
+    coefficients change with time, which are not in the problem's stiffness.
 
     Args:
         problem: That was solved.
         diffusivity: (phases, dim) along each axis, scaled, times κ.
         states: Its solution.
     """
-    segments = states.segments()
-    if not segments or problem.system.transfers or not is_recoverable(problem):
+    whole = states.whole()
+    if whole is None or problem.system.transfers or not is_recoverable(problem):
         return None
+
+    def parts(trajectory: Trajectory) -> tuple[_Part, ...]:
+        return _parts(problem, diffusivity, trajectory.segments)
+
+    return SpatialDeviation(
+        () if whole.base is None else parts(whole.base),
+        tuple((parts(response.trajectory), response.breaks) for response in whole.responses),
+        whole.end,
+        problem.scales.time,
+        problem.space.mesh.comm,
+    )
+
+
+def _parts(problem: Problem, diffusivity: Array, segments: Sequence[Segment]) -> tuple[_Part, ...]:
+    """What is wrong in each segment, one after the other; collective."""
     mass, comm = problem.system.mass, problem.space.mesh.comm
     parts: list[_Part] = []
     for segment in segments:
@@ -115,7 +189,7 @@ def spatial_deviation(problem: Problem, diffusivity: Array, states: Evolution) -
             amount = matrix_times(mass, before.lacks(length)[:, 0] @ before.segment.basis)
             start = comm.allreduce(segment.basis @ amount, op=MPI.SUM)
         parts.append(_part(problem, diffusivity, segment, start))
-    return SpatialDeviation(tuple(parts), problem.scales.time, comm)
+    return tuple(parts)
 
 
 def _part(problem: Problem, diffusivity: Array, segment: Segment, start: Array | None) -> _Part:

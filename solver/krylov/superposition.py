@@ -17,15 +17,26 @@ See Carslaw and Jaeger, Conduction of Heat in Solids, 2nd ed., Oxford 1959, §1.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from microlith.imaging.typing import Array
-from microlith.solver.krylov.trajectory import Projection, Trajectory
+from microlith.solver.krylov.trajectory import Trajectory
 from microlith.solver.physics.courses import NEAR, Breaks
 
 BLOCK = 20_000_000  # numbers at a time that a superposition is made of
+
+
+class Functionals(Protocol):
+    """Linear functionals of one solution over time."""
+
+    def evaluate(self, times: Array, orders: int = 1) -> tuple[Array, ...]:
+        """Values at increasing times and their integrals from 0, the first 1 + orders, each (functionals, times)."""
+
+    def slopes(self, times: Array) -> Array:
+        """Rates of change at increasing times, (functionals, times)."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +87,8 @@ class SuperpositionProjection:
 
     start: float
     end: float
-    base: Projection | None
-    responses: tuple[tuple[Projection, Breaks], ...]
+    base: Functionals | None
+    responses: tuple[tuple[Functionals, Breaks], ...]
     count: int  # of functionals
 
     def evaluate(self, times: Array, orders: int = 1) -> tuple[Array, ...]:
@@ -105,13 +116,13 @@ class SuperpositionProjection:
         return total
 
 
-def _evaluated(projection: Projection, times: Array, orders: range) -> tuple[Array, ...]:
+def _evaluated(projection: Functionals, times: Array, orders: range) -> tuple[Array, ...]:
     """Rates of change (order -1), values (0), integrals (1) and their integrals (2) at increasing times."""
     slopes = (projection.slopes(times),) if -1 in orders else ()
     return slopes + (projection.evaluate(times, orders[-1]) if orders[-1] >= 0 else ())
 
 
-def _superposed(projection: Projection, breaks: Breaks, times: Array, orders: range) -> tuple[Array, ...]:
+def _superposed(projection: Functionals, breaks: Breaks, times: Array, orders: range) -> tuple[Array, ...]:
     """Sum of the responses to some breaks, in each order (functionals, times)."""
     lags = times - breaks.times[:, None]
     cause, effect = np.nonzero(lags > NEAR)

@@ -106,3 +106,9 @@ class Physics:
         for face in self.faces.values():
             given += [face.concentration, face.mass_transfer, face.flux, face.current_density]
         return any(x is not None and not course_of(x).is_constant for x in given)
+
+    @property
+    def transfers_change(self) -> bool:
+        """Whether transfer coefficients change with time."""
+        given = [phase.mass_transfer for phase in self.phases] + [face.mass_transfer for face in self.faces.values()]
+        return any(x is not None and not course_of(x).is_constant for x in given)

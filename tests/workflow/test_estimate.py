@@ -247,6 +247,7 @@ def test_faces_between_phases_are_counted(shape):
 SHORT = '[time]\nend = "2 s"\ntolerance = 1e-2\nsnapshots = []\n'
 ROUGH = "[mesh]\n"
 STEP = '{ times = ["0 s", "1 s"], values = ["1e-7 m/s", "1e-8 m/s"], interpolation = "step" }'
+CHARGED = PORE.replace('"1000 mol/m^3"', '{ times = ["0 s", "1 s"], values = ["0 mol/m^3", "1000 mol/m^3"] }')
 TRANSFER = PORE + "mass_transfer = "
 LOST = SEI + 'porosity = 0.5\ndecay = "0.1 1/s"\n'
 OTHER = transport("particle", 2, "1e-15 m^2/s") + '[[interfaces]]\nbetween = ["sei", "particle"]\npartition = 3.0\n'
@@ -261,6 +262,7 @@ OTHER = transport("particle", 2, "1e-15 m^2/s") + '[[interfaces]]\nbetween = ["s
         (PHASES, 'degree = 1\nmethod = "voxel"', False),
         (PORE + LOST + OTHER, "degree = 1", True),
         (TRANSFER + '"1e-7 m/s"\n' + SEI + barrier("particle", 2), "degree = 1", True),
+        (CHARGED + SEI + barrier("particle", 2), "degree = 1", True),
         (TRANSFER + STEP + "\n" + SEI + barrier("particle", 2), "degree = 1", False),
         (usual_phases(LAW), "degree = 1", False),
     ],

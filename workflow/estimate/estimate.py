@@ -97,7 +97,7 @@ def expected_run(found: CaseImage) -> model.Run:
     # As `Transient.lacks` and `spatial_error` do it
     simplices = own.method != "voxel"
     foreign = case.mesh.unit is not None
-    if degree == 1 and simplices and not own.solves.stepped and not case.physics.changes:
+    if degree == 1 and simplices and not own.solves.stepped and not case.physics.transfers_change:
         return replace(own, recovered=True)
     if degree == 1 and foreign:  # there is no estimate
         return own

@@ -4,8 +4,8 @@ Of linear elements on triangles and tetrahedra, recovered gradients tell the err
 (see solver/krylov/spatial_error). In the worst of the regions of 12 images that was 0.6 to 1.8 times the error; times
 RECOVERED it is the estimate. It is least where the layer that fills is thinner than an element.
 
-Where loads or transfer coefficients change with time, equations are not linear, or the degree is higher, the case is
-solved once more. The difference of two solutions, on the mesh and on one of cells twice as large, is the error of the
+Where transfer coefficients change with time, equations are not linear, or the degree is higher, the case is solved
+once more. The difference of two solutions, on the mesh and on one of cells twice as large, is the error of the
 mesh times r^q − 1, r about 2 the ratio of the sizes and q the order. q is not known from two meshes; taken as 1, the
 difference itself is the estimate. Where the error falls faster, as it does on most images (q from 1.3 to 2: chords for
 curved interfaces, corners, and early times decide, not the degree), it is two to four times too large, and more on
