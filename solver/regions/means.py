@@ -74,7 +74,8 @@ def region_means(
     """
     cells = Cells.of(space, mesh, factors)
     return {
-        name: shape.measured(_Measures(cells, mesh, label_fields.get(name), phase_at)) for name, shape in shapes.items()
+        name: shape.measured(_Measures(cells, mesh, label_fields.get(name), phase_at, shape.in_phase))
+        for name, shape in shapes.items()
     }
 
 
@@ -86,6 +87,7 @@ class _Measures:
     mesh: PhaseMesh
     labels: LabelField | None  # what stands behind the region, if that is drawn in a label image
     phase_at: PhaseAt | None
+    in_phase: str | None  # what of the region is in this phase; None: in any
 
     @property
     def dim(self) -> int:
@@ -161,6 +163,8 @@ class _Measures:
         """Integrals over what a cut leaves of some cells, from the values (points,) that it takes at their corners."""
         integrals = Integrals(self.cells)
         wanted = np.arange(len(self.cells.tags)) if wanted is None else wanted
+        if self.in_phase is not None:
+            wanted = wanted[self.cells.tags[wanted] == self.mesh.names.index(self.in_phase)]
         for start in range(0, len(wanted), CELLS):
             chunk = wanted[start : start + CELLS]
             corners = self.cells.corners(chunk)
@@ -178,7 +182,7 @@ class _Measures:
         shares = self.mesh.mesh.comm.allreduce(integrals.measures, op=MPI.SUM)
         measure = float(shares.sum())
         share = 1.0
-        if whole is not None:
+        if whole is not None and self.in_phase is None:
             share = np.nan if np.isnan(whole) else min(measure / whole, 1.0) if whole > 0 else 0.0
         scale = 1.0 / measure if measure > 0 else 1.0
         solved = measure * self.mesh.unit**self.dim

@@ -6,7 +6,7 @@ a new way a method of `Measures` (means.py has them).
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -94,8 +94,19 @@ class Shape(ABC):
         return []
 
 
+@dataclass(frozen=True)
 class Region(Shape):
     """A region that takes up space: part of an image and of the mesh."""
+
+    in_phase: str | None = field(default=None, kw_only=True)  # what of it is in this phase; None: in any
+
+    def _of_phase(self) -> dict[str, str]:
+        """The phase that it is limited to, as data."""
+        return {} if self.in_phase is None else {"in_phase": self.in_phase}
+
+    def _only(self) -> str:
+        """The phase that it is limited to, at the end of words."""
+        return "" if self.in_phase is None else f", only {self.in_phase}"
 
     @abstractmethod
     def measured(self, by: Measures[T]) -> T:
@@ -146,12 +157,13 @@ class Box(Body):
 
     def data(self) -> dict[str, Any]:
         """Kind and values."""
-        return {"kind": "box", "bounds_m": {axis: list(ends) for axis, ends in self.bounds.items()}}
+        bounds = {axis: list(ends) for axis, ends in self.bounds.items()}
+        return {"kind": "box", "bounds_m": bounds, **self._of_phase()}
 
     def words(self, length: LengthText) -> str:
         """Its sides."""
         ends = (f"{axis} {length(low)} to {length(high)}" for axis, (low, high) in self.bounds.items())
-        return f"box, {', '.join(ends)}"
+        return f"box, {', '.join(ends)}{self._only()}"
 
     def misfit(self, dim: int) -> Misfit | None:
         """A side along z in 2D."""
@@ -196,11 +208,13 @@ class Ball(Body):
 
     def data(self) -> dict[str, Any]:
         """Kind and values."""
-        return {"kind": self.kind, "center_m": list(self.center), "radius_m": self.radius}
+        return {"kind": self.kind, "center_m": list(self.center), "radius_m": self.radius, **self._of_phase()}
 
     def words(self, length: LengthText) -> str:
         """Its center and radius."""
-        return f"{self.kind} of radius {length(self.radius)} about ({', '.join(map(length, self.center))})"
+        return (
+            f"{self.kind} of radius {length(self.radius)} about ({', '.join(map(length, self.center))}){self._only()}"
+        )
 
     def misfit(self, dim: int) -> Misfit | None:
         """A center of another dimension."""
@@ -276,12 +290,12 @@ class Polygon(Body):
 
     def data(self) -> dict[str, Any]:
         """Kind and values."""
-        return {"kind": "polygon", "corners_m": [list(corner) for corner in self.corners]}
+        return {"kind": "polygon", "corners_m": [list(corner) for corner in self.corners], **self._of_phase()}
 
     def words(self, length: LengthText) -> str:
         """Its corners."""
         corners = (f"({', '.join(map(length, corner))})" for corner in self.corners)
-        return f"polygon of {len(self.corners)} corners, {', '.join(corners)}"
+        return f"polygon of {len(self.corners)} corners, {', '.join(corners)}{self._only()}"
 
     def misfit(self, dim: int) -> Misfit | None:
         """Any image in 3D, and edges that cross."""
@@ -309,11 +323,11 @@ class Shell(Region):
 
     def data(self) -> dict[str, Any]:
         """Kind and values."""
-        return {"kind": "shell", "around": self.around, "distance_m": self.distance}
+        return {"kind": "shell", "around": self.around, "distance_m": self.distance, **self._of_phase()}
 
     def words(self, length: LengthText) -> str:
         """Its phase and thickness."""
-        return f"within {length(self.distance)} of {self.around}"
+        return f"within {length(self.distance)} of {self.around}{self._only()}"
 
     def measured(self, by: Measures[T]) -> T:
         """By the distance to the phase."""
@@ -348,15 +362,16 @@ class LabelRegion(Region):
 
     def data(self) -> dict[str, Any]:
         """Kind and values."""
-        return {"kind": "labels", "file": self.path, "label": self.label}
+        return {"kind": "labels", "file": self.path, "label": self.label, **self._of_phase()}
 
     def words(self, length: LengthText) -> str:
         """Its file and label."""
-        return f"{'each label but 0' if self.label is None else f'label {self.label}'} of {self.path}"
+        return f"{'each label but 0' if self.label is None else f'label {self.label}'} of {self.path}{self._only()}"
 
     def caption(self, length: LengthText) -> str:
         """Its label and the name of its file."""
-        return f"{'each label but 0' if self.label is None else f'label {self.label}'} of {Path(self.path).name}"
+        label = "each label but 0" if self.label is None else f"label {self.label}"
+        return f"{label} of {Path(self.path).name}{self._only()}"
 
     def measured(self, by: Measures[T]) -> T:
         """By its pixels."""
@@ -402,4 +417,5 @@ def shape_of(data: Mapping[str, Any]) -> Shape:
         "labels": lambda: LabelRegion(str(data["file"]), data["label"]),
         "surface": lambda: SurfaceOf(str(data["phase"]), float(data["threshold"])),
     }
-    return made[kind]()
+    shape = made[kind]()
+    return replace(shape, in_phase=str(data["in_phase"])) if isinstance(shape, Region) and "in_phase" in data else shape

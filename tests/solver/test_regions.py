@@ -189,6 +189,36 @@ def test_whole_phases():
     assert area_of(strip(), WholePhase("medium"))[1] == pytest.approx(48.0, rel=1e-12)
 
 
+PARTS_OF_STRIP = {
+    "box": (box((3.1, 5.03), (0.7, 5.1)), 1.03 * 4.4, 1e-6),
+    "disk": (Ball(scaled(4.0, 3.1), 1.5 * MICRO), np.pi * 1.5**2 / 2, 2e-3),
+    "shell": (Shell("medium", 0.83 * MICRO), 2 * 0.83 * 6.0, 1e-6),
+}
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("name", PARTS_OF_STRIP)
+def test_region_within_one_phase(name):
+    """What of a region lies in the strip: its area, nothing of what is beside it, and all of it solved for."""
+    shape, area, bound = PARTS_OF_STRIP[name]
+    mean, found, _ = area_of(strip(), replace(shape, in_phase="strip"), phase_at=strip_at)
+    assert found == pytest.approx(area, rel=bound)
+    assert mean.phase_shares == pytest.approx([0.0, 1.0], abs=1e-14)
+    assert mean.solved_share == 1.0
+
+
+@pytest.mark.mpi
+def test_labels_within_one_phase():
+    """Pixels on both sides of the border of a phase: only those within it count."""
+    pixel = np.array([1 / 3, 1 / 4])
+    member = np.zeros((24, 30), dtype=bool)
+    member[4:20, 6:15] = True  # x from 2 to 5, y from 1 to 5
+    region = LabelRegion("labels.tif", 1, in_phase="strip")
+    mean, found, _ = area_of(strip(), region, field=label_field(member, pixel), phase_at=strip_at)
+    assert found == pytest.approx(4.0, rel=1e-3)
+    assert mean.phase_shares == pytest.approx([0.0, 1.0], abs=1e-14)
+
+
 @pytest.mark.mpi
 def test_label_image():
     """Pixels of 1/3 x 1/4, so their edges cut elements: the ragged cut costs 1e-3 at most."""

@@ -1,5 +1,6 @@
 """What a good case file is understood as."""
 
+import json
 import math
 from dataclasses import fields
 from pathlib import Path
@@ -13,7 +14,17 @@ from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import Course
 from microlith.solver.physics.laws import Concentration, Constant, DiffusivityExpression, DiffusivityTable, Operation
 from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, Role
-from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shell, SurfaceOf, WholePhase
+from microlith.solver.regions.shapes import (
+    Ball,
+    Box,
+    LabelRegion,
+    Polygon,
+    Region,
+    Shell,
+    SurfaceOf,
+    WholePhase,
+    shape_of,
+)
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.case.labels import in_ranges, label_texts
@@ -64,6 +75,20 @@ def test_every_table_is_understood_in_si(tmp_path: Path) -> None:
         "all": WholePhase("sei"),
         "drawn": LabelRegion(str(tmp_path / "image.tif"), 2),
     }
+
+
+def test_regions_within_a_phase_are_kept_with_it(tmp_path: Path) -> None:
+    text = CASE
+    for start in ("box = ", "disk = ", "sphere = ", "polygon = ", "labels = ", "shell = "):
+        text = text.replace(f"\n{start}", f'\nin_phase = "sei"\n{start}')
+    case = load(tmp_path, text)
+    limited = {name: shape for name, shape in case.regions.items() if name != "all"}
+    assert all(isinstance(shape, Region) and shape.in_phase == "sei" for shape in limited.values())
+    for shape in limited.values():
+        assert shape_of(json.loads(json.dumps(shape.data()))) == shape
+        assert shape.words(length_text).endswith(", only sei")
+        assert shape.caption(length_text).endswith(", only sei")
+    assert "in_phase" not in case.regions["all"].data()
 
 
 def test_defaults_are_those_of_the_data_classes(tmp_path: Path) -> None:

@@ -144,6 +144,15 @@ EDITS = {
     "shell around unknown phase": ('around = "grain"', 'around = "gain"', ["shell.around", '"gain"', '"grain"']),
     "region of unknown phase": ('phase = "sei"', 'phase = "sie"', ["[regions.all] phase", '"sie"', '"sei"']),
     "region of unsolved phase": ('phase = "sei"', 'phase = "grain"', ["[regions.all] phase", "not solved for", "sei"]),
+    "box within unknown phase": (BOX, f'{BOX}\nin_phase = "sie"', ["[regions.I] in_phase", '"sie"', '"sei"']),
+    "box within unsolved phase": (BOX, f'{BOX}\nin_phase = "grain"', ["[regions.I] in_phase", "not solved for"]),
+    "phase within a phase": (
+        'phase = "sei"', 'phase = "sei"\nin_phase = "sei"', ["[regions.all] in_phase", "of one phase already"],
+    ),
+    "shell within its phase": (
+        'around = "grain", distance = "100 nm" }', 'around = "sei", distance = "100 nm" }\nin_phase = "sei"',
+        ["[regions.rim] in_phase", "nothing of sei"],
+    ),
     # time
     "end 0": (END, 'end = "0 s"', ["[time] end", "above zero"]),
     "end negative": (END, 'end = "-1 s"', ["[time] end", "negative"]),
@@ -391,6 +400,7 @@ BEYOND_SCHEMA = {
     "zero mass transfer", "size above size_max", "bruggeman without porosity", "exponent of maxwell",
     "no transport phase", "label twice", "label twice in a list", "colour among labels", "colour and label",
     "size of unknown phase", "shell around unknown phase", "region of unknown phase", "region of unsolved phase",
+    "box within unknown phase", "box within unsolved phase", "phase within a phase", "shell within its phase",
     "end 0", "snapshot after the end", "time after the end", "times not increasing", "box reversed", "box empty",
     "flat polygon", "region named as the time", "label image missing", "image missing", "no slices",
     "name no file can have",

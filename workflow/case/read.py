@@ -13,7 +13,7 @@ from microlith.imaging.errors import Faults, printable
 from microlith.imaging.options import ImageSource, MeshOptions, RawLayout
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import Physics, Role
-from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shape, Shell, SurfaceOf, WholePhase
+from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Region, Shape, Shell, SurfaceOf, WholePhase
 from microlith.workflow.case.analysis import analysis_options
 from microlith.workflow.case.case import Case, InitialState
 from microlith.workflow.case.files import file_path, image_path
@@ -224,8 +224,21 @@ def _region(name: str, raw: dict[str, Any], roles: Mapping[str, Role], folder: P
         raise section.error('the name "time_s" is taken by the first column of curves.csv; choose another')
     at = section.child(name, section=True)
     kind = next(key for key in REGION_KINDS if key in raw)
-    value = raw[kind]
-    names = list(roles)
+    shape = _shape(kind, raw, roles, folder, at)
+    phase = raw.get("in_phase")
+    if phase is None:
+        return shape
+    if not isinstance(shape, Region) or isinstance(shape, WholePhase):
+        raise at.child("in_phase").error(f"a region that is given by {kind} is of one phase already; remove this key")
+    check_phase(phase, list(roles), at.child("in_phase"))
+    check_transport(phase, roles, at.child("in_phase"))
+    if isinstance(shape, Shell) and shape.around == phase:
+        raise at.child("in_phase").error(f"a shell around {phase} has nothing of {phase} in it; name another phase")
+    return replace(shape, in_phase=phase)
+
+
+def _shape(kind: str, raw: dict[str, Any], roles: Mapping[str, Role], folder: Path, at: Place) -> Shape:
+    value, names = raw[kind], list(roles)
     match kind:
         case "box":
             return _box(value, at)

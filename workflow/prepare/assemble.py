@@ -233,7 +233,7 @@ def _shell_shares(case: Case, meshed: Meshed, shapes: Mapping[str, Shape]) -> di
     """What the voxels say of the shells: in 3D the share that is solved for; in 2D the means know it."""
     shares: dict[str, float] = {}
     for name, shape in shapes.items():
-        if not isinstance(shape, Shell):
+        if not isinstance(shape, Shell) or shape.in_phase is not None:
             continue
         if shape.distance < THIN_SHELL * meshed.mesh.unit:
             shares[name] = np.nan

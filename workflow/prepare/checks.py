@@ -17,7 +17,7 @@ from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.imaging.typing import Flags
 from microlith.meshing.methods import METHODS, ImageToMesh, method_name
 from microlith.solver.physics.phases import Role
-from microlith.solver.regions.shapes import Body, Shape, Shell, SurfaceOf
+from microlith.solver.regions.shapes import Body, Region, Shape, Shell, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.physics import driven_from_within
 from microlith.workflow.prepare import footprint
@@ -181,13 +181,18 @@ def _check_region(
             raise at.child("surface").error(
                 f"no pixel of {shape.phase} touches another transport phase, so it has no such surface; remove it"
             )
-    if isinstance(shape, Shell) and not footprint.shell_hits(shape, volume, solved, neighbours, comm):
+    if not isinstance(shape, Region):
+        return []
+    wanted = solved & np.array([shape.in_phase in (None, name) for name in volume.names])
+    if isinstance(shape, Shell) and not footprint.shell_hits(shape, volume, wanted, neighbours, comm):
         reach = length_text(shape.distance)
-        raise at.error(f"no transport phase is within {reach} of {shape.around}; enlarge the shell")
-    return _check_body(shape, volume, solved, at, comm) if isinstance(shape, Body) else []
+        raise at.error(
+            f"no {shape.in_phase or 'transport phase'} is within {reach} of {shape.around}; enlarge the shell"
+        )
+    return _check_body(shape, volume, wanted, at, comm) if isinstance(shape, Body) else []
 
 
-def _check_body(shape: Body, volume: LabelVolume, solved: Flags, at: Place, comm: MPI.Intracomm) -> list[str]:
+def _check_body(shape: Body, volume: LabelVolume, wanted: Flags, at: Place, comm: MPI.Intracomm) -> list[str]:
     extent = ", ".join(f"{axis} 0 to {length_text(size)}" for axis, size in zip(AXES, volume.extent, strict=False))
     partly = False
     for (low, high), size, pixel in zip(
@@ -196,8 +201,8 @@ def _check_body(shape: Body, volume: LabelVolume, solved: Flags, at: Place, comm
         if high <= 0 or low >= size:
             raise at.error(f"the region is outside the image, which spans {extent}; move it")
         partly |= low < -_SLACK * pixel or high > size + _SLACK * pixel
-    if not footprint.hits(shape, volume, solved, comm):
-        raise at.error("the region holds no point of a transport phase; move or enlarge it")
+    if not footprint.hits(shape, volume, wanted, comm):
+        raise at.error(f"the region holds no point of {shape.in_phase or 'a transport phase'}; move or enlarge it")
     return [f"{at}: part of the region is outside the image, which spans {extent}"] if partly else []
 
 

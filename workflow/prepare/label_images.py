@@ -57,12 +57,13 @@ def expanded(case: Case, volume: LabelVolume, mesh: PhaseMesh, comm: MPI.Intraco
         window = _window(volume, mesh)
         index = regions.read(window).phase
         pixel = np.array(volume.pixel) * (volume.unit / mesh.unit)
-        shares = label_shares(volume, regions, solved_flags(case), comm)
+        shares = label_shares(volume, regions, solved_flags(case, shape), comm)
         keys = _names(case, name, shape, regions.names[1:])
         for i, (label, key) in enumerate(zip(regions.names[1:], keys, strict=True), 1):
             found.shapes[key] = replace(shape, label=int(label))
             found.fields[key] = label_field(index == i, pixel, window, volume.shape)
-            found.shares[key] = float(shares[i])
+            if shape.in_phase is None:  # else all of it is solved for
+                found.shares[key] = float(shares[i])
     return found
 
 
@@ -94,12 +95,12 @@ def check_labels(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> None:
         if isinstance(shape, LabelRegion):
             regions = _region_volume(case, name, shape, volume, comm, tell=log.warning)
             _names(case, name, shape, regions.names[1:])
-            shares = label_shares(volume, regions, solved_flags(case), comm)
+            shares = label_shares(volume, regions, solved_flags(case, shape), comm)
             for label, share in zip(regions.names[1:], shares[1:], strict=True):
                 if share == 0:
                     raise InputError(
-                        f"{case.path}: [regions.{name}] labels: no pixel of label {label} in {shape.path} lies in a "
-                        "transport phase; move or remove it"
+                        f"{case.path}: [regions.{name}] labels: no pixel of label {label} in {shape.path} lies in "
+                        f"{shape.in_phase or 'a transport phase'}; move or remove it"
                     )
 
 

@@ -9,13 +9,15 @@ from microlith.imaging.image.passes import Slab, slab_sum, slabs
 from microlith.imaging.image.repeated import repeated
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Array, Flags, Numbers
-from microlith.solver.regions.shapes import Shell
+from microlith.solver.regions.shapes import Region, Shell
 from microlith.workflow.case.case import Case
 
 
-def solved_flags(case: Case) -> Flags:
-    """Whether each phase is solved for."""
-    return np.isin(np.arange(len(case.physics.phases)), case.physics.solved)
+def solved_flags(case: Case, region: Region | None = None) -> Flags:
+    """Whether each phase is solved for, and counts in a region."""
+    phases = case.physics.phases
+    counts = [region is None or region.in_phase in (None, phase.name) for phase in phases]
+    return np.isin(np.arange(len(phases)), case.physics.solved) & np.array(counts)
 
 
 def label_shares(volume: LabelVolume, regions: LabelVolume, solved: Flags, comm: MPI.Intracomm) -> Array:

@@ -304,6 +304,11 @@ REGION = Table(
             "active; 0.5 if left out.",
             beside="surface",
         ),
+        Key(
+            "in_phase",
+            Text('the name of a phase, such as "sei_cb"'),
+            "Transport phase that the region is limited to; if left out all of them count. Not for phase and surface.",
+        ),
     ),
     doc="A region whose mean concentration is wanted; exactly one of the kinds.",
     section=True,
