@@ -15,6 +15,7 @@ ALIKE = 4.0  # facets larger than this many times the median are sampled in piec
 PIECES = (4, 20_000)  # at most so many per facet, or so many
 LEAF = 32  # samples in a leaf of the tree
 POINTS_AT_ONCE = 300_000  # points at a time, which bounds the memory; many of them are one point of several cells
+CUBES = 4  # along the longest edge of the box around a group of points
 # Samples of a facet, as shares of its corners: near the corners, and the middle. They keep off the edges, so that each
 # tells its facet.
 SAMPLES = {
@@ -39,6 +40,11 @@ class SurfaceDistance:
         self._owner = np.repeat(owner, len(SAMPLES[dim]))
         self._size = float(_sizes(pieces).max(initial=0.0))
         self._tree = cKDTree(samples.reshape(-1, dim), leafsize=LEAF)
+
+    @property
+    def slack(self) -> float:
+        """What a distance may be too large by."""
+        return self._size
 
     def __call__(self, x: Array, within: float = np.inf) -> Array:
         """Distances, shape (m,); infinite, or too large, where nothing is `within` reach."""
@@ -212,10 +218,34 @@ def smallest_distances(
                 near = np.flatnonzero(np.linalg.norm(outside, axis=1) < best[group])
                 if len(near):
                     distance = distance or SurfaceDistance(passing)
+                    near = near[_may_be_nearest(seen[near], group[near], best, distance)]
                     np.minimum.at(best, group[near], distance(seen[near]))
         comm.Allreduce(MPI.IN_PLACE, best, op=MPI.MIN)
         passing = _from_the_next(passing, comm)
     return best
+
+
+def _may_be_nearest(points: Array, group: Integers, best: Array, surface: SurfaceDistance) -> Numbers:
+    """Rows of the points that may be the nearest of their groups; what is far from a surface takes long to look up.
+
+    Of the points of a group in a cube one is looked up: the others are nearer by no more than the way to them. `best`
+    of each group is lowered to what is found.
+    """
+    low, high = np.full((len(best), points.shape[1]), np.inf), np.full((len(best), points.shape[1]), -np.inf)
+    np.minimum.at(low, group, points)
+    np.maximum.at(high, group, points)
+    edge = np.maximum((high - low).max(axis=1), 1e-300) / CUBES
+    place = ((points - low[group]) / edge[group, None]).astype(np.int64)
+    key = group.astype(np.int64)
+    for along in place.T:
+        key = key * (CUBES + 1) + along
+    _, first, cube = np.unique(key, return_index=True, return_inverse=True)
+    away = np.linalg.norm(points - points[first][cube], axis=1)
+    reach = np.zeros(len(first))
+    np.maximum.at(reach, cube, away)
+    found = surface(points[first])
+    np.minimum.at(best, group[first], found)
+    return np.flatnonzero((found - reach - surface.slack <= best[group[first]])[cube])
 
 
 def _from_the_next(facets: Array, comm: MPI.Intracomm) -> Array:

@@ -6,12 +6,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array, vstack
 
 import basix
 from dolfinx import la
 from mpi4py import MPI
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Indices
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.regions.parts import PartsOfCells
@@ -47,16 +48,19 @@ class SpreadWatch:
         self._means = dict(means)
         space = problem.space
         mesh = problem.discretization.mesh
-        self._dofs = space.dofmap.list
-        tags = np.zeros(len(self._dofs), np.int32)
+        dofs = space.dofmap.list
+        tags = np.zeros(len(dofs), np.int32)
         tags[mesh.cell_tags.indices] = mesh.cell_tags.values
-        self._factor = None if problem.discretization.has_one_factor else problem.factors[tags]
+        factors = None if problem.discretization.has_one_factor else problem.factors[tags]
         comm = space.mesh.comm
         looked_at = [len(_parts(mean).cell) + len(_parts(mean).cut) for mean in means.values()]
         counts = comm.allreduce(np.array([0, *looked_at]))[1:]
         element = space.element.basix_element
-        self._degrees = [_degree(int(count)) for count in counts]
-        self._points = {degree: _points(element, degree) for degree in set(self._degrees)}
+        size = space.dofmap.index_map.size_local + space.dofmap.index_map.num_ghosts
+        self._samples = [
+            _Samples.of(_parts(mean), element, _degree(int(count)), dofs, factors, size)
+            for mean, count in zip(means.values(), counts, strict=True)
+        ]
         self._seen: dict[float, Array] = {}
 
     def see(self, time: float, owned: Array) -> None:
@@ -74,18 +78,15 @@ class SpreadWatch:
         vector = la.vector(problem.space.dofmap.index_map, 1)
         vector.array[: len(owned)] = owned
         vector.scatter_forward()
-        samples = [
-            self._samples(_parts(mean), vector.array, degree)
-            for mean, degree in zip(self._means.values(), self._degrees, strict=True)
-        ]
-        if not samples:
+        if not self._samples:
             return
-        ends = np.array([(-low, high) for _, _, low, high in samples])
+        ranges = [samples.ends(vector.array) for samples in self._samples]
+        ends = np.array([(-low, high) for low, high in ranges])
         comm.Allreduce(MPI.IN_PLACE, ends, op=MPI.MAX)
         counts = np.array(
             [
-                _histogram(values, weights, -low, high)
-                for (values, weights, _, _), (low, high) in zip(samples, ends, strict=True)
+                _histogram(samples.at @ vector.array, samples.volumes, -low, high)
+                for samples, (low, high) in zip(self._samples, ends, strict=True)
             ]
         )
         comm.Allreduce(MPI.IN_PLACE, counts, op=MPI.SUM)
@@ -115,25 +116,68 @@ class SpreadWatch:
             found[name] = Spread(rows[:, 0], rows[:, -1], rows[:, 1:-1].T)
         return times, found
 
-    def _samples(self, parts: PartsOfCells, u: Array, degree: int) -> tuple[Array, Array, float, float]:
-        """Concentrations in a region, the volumes that they stand for, and the least and the largest."""
-        whole, cut = u[self._dofs[parts.cell]], u[self._dofs[parts.cut]]
-        if self._factor is not None:
-            whole, cut = whole * self._factor[parts.cell][:, None], cut * self._factor[parts.cut][:, None]
-        basis, weights = self._points[degree]
-        inner = whole @ basis.T
+
+@dataclass(frozen=True, eq=False)
+class _Samples:
+    """Where this rank looks at the concentration in a region: made once, as all times are looked at in one way."""
+
+    at: csr_array  # (samples, dofs) concentration there
+    volumes: Array  # (samples,) that they stand for
+    extremes: csr_array  # (rows, dofs) concentrations of which one is the least and one the largest
+
+    @staticmethod
+    def of(
+        parts: PartsOfCells,
+        element: basix.finite_element.FiniteElement,
+        degree: int,
+        dofs: Indices,
+        factors: Array | None,
+        size: int,
+    ) -> "_Samples":
+        """Of a region.
+
+        Args:
+            parts: That fill it.
+            element: Of the unknowns.
+            degree: Of the quadrature in whose points each part is looked at.
+            dofs: (cells, dofs) of each cell.
+            factors: (cells,) κ of c = κ u; None: 1.
+            size: Number of dofs of this rank.
+        """
+        basis, weights = _points(element, degree)
+        inside = _matrix(np.broadcast_to(basis, (len(parts.cell), *basis.shape)), parts.cell, dofs, factors, size)
         shares: Array = np.ones(1)
         if parts.corners is None:
-            within = at_corners = np.einsum("nd,nd->n", parts.means, cut)[:, None]
+            within = at_corners = _matrix(parts.means[:, None], parts.cut, dofs, factors, size)
         else:  # parts are so small that the field is linear in them
-            at_corners = np.matmul(parts.corners, cut[:, :, None])[:, :, 0]  # in half the time of einsum
             places, shares = _in_simplex(parts.corners.shape[1], degree)
-            within = at_corners @ places.T
-        values = np.concatenate([inner.ravel(), within.ravel()])
+            at_corners = _matrix(parts.corners, parts.cut, dofs, factors, size)
+            within = _matrix(np.matmul(places, parts.corners), parts.cut, dofs, factors, size)
+        # Each unknown of whole cells once: most have it in common with others
+        cell = np.repeat(parts.cell, dofs.shape[1])
+        dof = dofs[parts.cell].ravel()
+        factor = np.ones(len(dof)) if factors is None else factors[cell]
+        ends = np.unique(np.stack([dof, factor], axis=1), axis=0) if factors is not None else np.unique(dof)[:, None]
+        value = ends[:, 1] if factors is not None else np.ones(len(ends))
+        column = ends[:, 0].astype(np.int32)
+        nodal = csr_array((value, column, np.arange(len(ends) + 1)), (len(ends), size))
         volumes = np.concatenate([np.outer(parts.volume, weights).ravel(), np.outer(parts.cut_volume, shares).ravel()])
-        low = min(float(whole.min(initial=np.inf)), float(at_corners.min(initial=np.inf)))
-        high = max(float(whole.max(initial=-np.inf)), float(at_corners.max(initial=-np.inf)))
-        return values, volumes, low, high
+        return _Samples(csr_array(vstack([inside, within])), volumes, csr_array(vstack([nodal, at_corners])))
+
+    def ends(self, u: Array) -> tuple[float, float]:
+        """The least and the largest concentration of unknowns (dofs,)."""
+        values = self.extremes @ u
+        return float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
+
+
+def _matrix(basis: Array, cell: Indices, dofs: Indices, factors: Array | None, size: int) -> csr_array:
+    """Concentrations (cells · points, dofs) where basis functions have values (cells, points, dofs of a cell)."""
+    count, points, width = basis.shape
+    of_cell = dofs[cell]
+    values = basis if factors is None else basis * factors[cell][:, None, None]
+    columns = np.broadcast_to(of_cell[:, None], (count, points, width))
+    rows = np.arange(0, count * points * width + 1, width)
+    return csr_array((values.ravel(), columns.ravel(), rows), (count * points, size))
 
 
 def _parts(mean: RegionMean) -> PartsOfCells:
