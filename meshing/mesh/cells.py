@@ -102,8 +102,11 @@ def diameters(corners: Array) -> Array:
         pairs = [(i, j) for i in range(count) for j in range(i)]
     else:
         pairs = [(i, count - 1 - i) for i in range(count // 2)]
-    squared = [((corners[:, i] - corners[:, j]) ** 2).sum(axis=1) for i, j in pairs]
-    return np.sqrt(np.max(squared, axis=0))
+    largest = np.zeros(len(corners))
+    for i, j in pairs:
+        edge = corners[:, i] - corners[:, j]
+        np.maximum(largest, np.einsum("nk,nk->n", edge, edge), out=largest)
+    return np.sqrt(largest)
 
 
 def as_simplices(values: NDArray[Scalar]) -> NDArray[Scalar]:

@@ -36,7 +36,7 @@ class SurfaceDistance:
         dim = facets.shape[2]
         pieces, owner = _pieces(facets)
         samples = np.einsum("sk,nkd->nsd", SAMPLES[dim], pieces)
-        self._facets = facets
+        self.facets = facets
         self._owner = np.repeat(owner, len(SAMPLES[dim]))
         self._size = float(_sizes(pieces).max(initial=0.0))
         self._tree = cKDTree(samples.reshape(-1, dim), leafsize=LEAF)
@@ -49,27 +49,35 @@ class SurfaceDistance:
     def __call__(self, x: Array, within: float = np.inf) -> Array:
         """Distances, shape (m,); infinite, or too large, where nothing is `within` reach."""
         found = np.full(len(x), np.inf)
-        for start in range(0, len(x) if len(self._facets) else 0, POINTS_AT_ONCE):
+        for start in range(0, len(x) if len(self.facets) else 0, POINTS_AT_ONCE):
             some, back = _unique(x[start : start + POINTS_AT_ONCE])
-            found[start : start + POINTS_AT_ONCE] = self._nearest(some, within)[back]
+            found[start : start + POINTS_AT_ONCE] = self._nearest(some, within)[0][back]
         return found
 
-    def _nearest(self, x: Array, within: float) -> Array:
-        dim = x.shape[1]
+    def nearest(self, x: Array, within: float = np.inf) -> tuple[Array, Numbers]:
+        """Distances (m,) of points, none of which is there twice, and the facet (m,) that is so near."""
+        found, facet = np.full(len(x), np.inf), np.zeros(len(x), np.int64)
+        for start in range(0, len(x) if len(self.facets) else 0, POINTS_AT_ONCE):
+            part = slice(start, start + POINTS_AT_ONCE)
+            found[part], facet[part] = self._nearest(x[part], within)
+        return found, facet
+
+    def _nearest(self, x: Array, within: float) -> tuple[Array, Numbers]:
         # No sample is farther than its piece's size from the nearest point of its piece.
         limit = within + self._size
         to_sample, sample = self._tree.query(x, k=list(range(1, CANDIDATES + 1)), distance_upper_bound=limit)
         near = self._owner[np.minimum(sample, len(self._owner) - 1)]
-        nearest = np.full(len(x), np.inf)
+        nearest, owner = np.full(len(x), np.inf), near[:, 0].copy()
         for j in range(CANDIDATES):
             new = np.isfinite(to_sample[:, j])
             for before in range(j):
                 new &= near[:, before] != near[:, j]
             points = np.flatnonzero(new)
-            facet = self._facets[near[points, j]]
-            to_facet = to_segment(x[points], facet[:, 0], facet[:, 1]) if dim == 2 else _to_triangle(x[points], facet)
-            nearest[points] = np.minimum(nearest[points], to_facet)
-        return nearest
+            to_facet = to_facets(x[points], self.facets[near[points, j]])
+            better = to_facet < nearest[points]
+            points = points[better]
+            nearest[points], owner[points] = to_facet[better], near[points, j]
+        return nearest, owner
 
 
 def _sizes(facets: Array) -> Array:
@@ -123,14 +131,42 @@ def _dot(a: Array, b: Array) -> Array:
     return np.asarray(np.einsum("...i,...i->...", a, b))
 
 
+def to_facets(x: Array, facets: Array) -> Array:
+    """Distance of each point (n, dim) to its segment or triangle (n, dim, dim)."""
+    return to_segment(x, facets[:, 0], facets[:, 1]) if x.shape[1] == 2 else _to_triangle(x, facets)
+
+
+def feet(x: Array, triangles: Array) -> Array:
+    """The point (n, 3) of each triangle (n, 3, 3) that is nearest to a point (n, 3)."""
+    foot, nearest = np.empty_like(x), np.full(len(x), np.inf)
+    for i in range(3):
+        a, along = triangles[:, i], triangles[:, (i + 1) % 3] - triangles[:, i]
+        s = np.clip(_dot(x - a, along) / np.maximum(_dot(along, along), 1e-300), 0.0, 1.0)
+        at = a + s[:, None] * along
+        away = _dot(x - at, x - at)
+        better = away < nearest
+        foot[better], nearest[better] = at[better], away[better]
+    v, w = _perpendicular(x, triangles)
+    inside = (v >= 0) & (w >= 0) & (v + w <= 1)
+    a, b, c = triangles[inside].transpose(1, 0, 2)
+    foot[inside] = a + v[inside, None] * (b - a) + w[inside, None] * (c - a)
+    return foot
+
+
+def _perpendicular(x: Array, corners: Array) -> tuple[Array, Array]:
+    """Foot of the perpendicular from each point on the plane of its triangle: shares of the edges ab and ac."""
+    a = corners[:, 0]
+    ab, ac, ax = corners[:, 1] - a, corners[:, 2] - a, x - a
+    bb, bc, cc, xb, xc = (_dot(p, q) for p, q in ((ab, ab), (ab, ac), (ac, ac), (ax, ab), (ax, ac)))
+    gram = np.maximum(bb * cc - bc * bc, 1e-300)
+    return (cc * xb - bc * xc) / gram, (bb * xc - bc * xb) / gram
+
+
 def _to_triangle(x: Array, corners: Array) -> Array:
     """Distance of each point (n, 3) to its triangle (n, 3, 3)."""
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    ab, ac, ax = b - a, c - a, x - a
-    bb, bc, cc, xb, xc = (_dot(p, q) for p, q in ((ab, ab), (ab, ac), (ac, ac), (ax, ab), (ax, ac)))
-    gram = np.maximum(bb * cc - bc * bc, 1e-300)
-    v, w = (cc * xb - bc * xc) / gram, (bb * xc - bc * xb) / gram  # foot of the perpendicular: a + v ab + w ac
-    rest = ax - v[:, None] * ab - w[:, None] * ac
+    v, w = _perpendicular(x, corners)
+    rest = x - a - v[:, None] * (b - a) - w[:, None] * (c - a)
     foot = np.sqrt(_dot(rest, rest))
     out = np.flatnonzero((v < 0) | (w < 0) | (v + w > 1))
     sides = ((a, b), (b, c), (c, a))

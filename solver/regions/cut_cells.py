@@ -182,7 +182,7 @@ def in_simplices(chosen: Index, corners: Array, values: Array) -> tuple[Index, A
     cell, simplices = _simplices(chosen, corners[chosen])
     if is_simplex(corners):
         return cell, simplices, values[chosen]
-    return cell, simplices, as_simplices(values[chosen]).reshape(len(cell), corners.shape[2] + 1)
+    return cell, simplices, as_simplices(values[chosen]).reshape(len(cell), corners.shape[2] + 1, *values.shape[2:])
 
 
 def _chunks(cell: Index, parts: Array) -> Iterator[tuple[Index, Array]]:

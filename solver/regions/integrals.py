@@ -1,7 +1,7 @@
 """Integrals of the basis functions over parts of cells: what means over regions are made of."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,9 @@ class Cells:
     @cached_property
     def spans(self) -> tuple[Array, Array]:
         """Least and largest coordinates of each cell, (n, dim) each."""
-        ends = [(x.min(axis=1), x.max(axis=1)) for x in (column[self.nodes] for column in self.points.T)]
+        corners = ([column[of_corner] for of_corner in self.nodes.T] for column in self.points.T)
+        # A reduction over the few corners of a cell takes ten times as long.
+        ends = [(reduce(np.minimum, x), reduce(np.maximum, x)) for x in corners]
         low, high = (np.stack(columns, axis=1) for columns in zip(*ends, strict=True))
         return low, high
 

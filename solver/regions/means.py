@@ -20,7 +20,7 @@ from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.regions.cut_cells import Cut, within_box, within_distance, within_labels
 from microlith.solver.regions.integrals import CELLS, Cells, Integrals
 from microlith.solver.regions.parts import PartsOfCells
-from microlith.solver.regions.sampled_edge import points_each, within_surface_distance
+from microlith.solver.regions.sampled_edge import AtPoints, points_each, within_surface_distance
 from microlith.solver.regions.shapes import Distance, LabelField, Region, Spans
 
 Index = NDArray[np.intp]
@@ -36,7 +36,7 @@ SMALLEST = {2: 1e-2, 3: 1e-1}
 SMALLEST_PIXEL = {2: 0.06, 3: 0.4}  # radius of the parts at the ragged edge of a label image, per smallest voxel edge
 # Points that correct the edge of a shell in 3D, about and for each cell at most: means of what changes by one
 # concentration over the shell err by some 2e-4 of it, measures by 1e-3.
-POINTS, MOST_POINTS = 130_000, 256
+POINTS, MOST_POINTS = 260_000, 256
 SAMPLES = 160_000  # points that measure a region's whole area
 
 
@@ -118,15 +118,13 @@ class _Measures:
         to_surface = SurfaceDistance(within_reach(self.mesh.mesh.comm, facets, self.cells.points, within))
         outside = np.flatnonzero(self.cells.tags != phase)
 
-        def beyond(x: Array) -> Array:
-            return np.minimum(to_surface(x, within), 2 * within) - reach
-
         if self.dim == 2:
+            beyond = lambda x: np.minimum(to_surface(x, within), 2 * within) - reach  # noqa: E731
             return self._mean(self._cut_at(beyond, reach, outside), self._whole_shell(facets, phase, reach))
-        at_corners = beyond(self.cells.points)
-        points = points_each(self.cells.crossed(at_corners, outside), POINTS, MOST_POINTS)
-        cut = within_surface_distance(beyond, reach, points)
-        return self._mean(self._cut(cut, at_corners, outside), np.nan)  # the whole shell is not known here
+        known = AtPoints.of(to_surface, self.cells.points, within)
+        points = points_each(self.cells.crossed(known.values[:, 0] - reach, outside), POINTS, MOST_POINTS)
+        cut = within_surface_distance(known, reach, points)
+        return self._mean(self._cut(cut, known.values, outside), np.nan)  # the whole shell is not known here
 
     def of_phase(self, phase: str) -> RegionMean:
         """All cells of a phase."""
@@ -160,7 +158,7 @@ class _Measures:
         return self._cut(cut, at_points, wanted)
 
     def _cut(self, cut: Cut, at_points: Array, wanted: Index | None = None) -> "Integrals":
-        """Integrals over what a cut leaves of some cells, from the values (points,) that it takes at their corners."""
+        """Integrals over what a cut leaves of some cells, from what it takes at their corners, of (points,)."""
         integrals = Integrals(self.cells)
         wanted = np.arange(len(self.cells.tags)) if wanted is None else wanted
         if self.in_phase is not None:

@@ -12,7 +12,7 @@ import basix
 from dolfinx import la
 from mpi4py import MPI
 
-from microlith.imaging.typing import Array, Indices
+from microlith.imaging.typing import Array, Indices, Numbers
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.regions.parts import PartsOfCells
@@ -170,7 +170,7 @@ class _Samples:
         return float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
 
 
-def _matrix(basis: Array, cell: Indices, dofs: Indices, factors: Array | None, size: int) -> csr_array:
+def _matrix(basis: Array, cell: Numbers, dofs: Indices, factors: Array | None, size: int) -> csr_array:
     """Concentrations (cells · points, dofs) where basis functions have values (cells, points, dofs of a cell)."""
     count, points, width = basis.shape
     of_cell = dofs[cell]
