@@ -77,6 +77,14 @@ def test_what_is_expected_of_a_mesh_is_about_what_is_made(name, dim, factor):
         assert made / off <= expected <= made * off, (expected, made)
 
 
+def exterior_facets(mesh):
+    """Facets of this rank at the surface of a mesh."""
+    from dolfinx.mesh import exterior_facet_indices
+
+    mesh.topology.create_connectivity(mesh.topology.dim - 1, mesh.topology.dim)
+    return len(exterior_facet_indices(mesh.topology))
+
+
 @pytest.mark.parametrize("phase", [disk(), 1 - disk(), BALL, ~BALL], ids=["disk", "plate", "ball", "box"])
 def test_entities_of_voxels_are_counted_once_in_slabs(monkeypatch, phase):
     """Unknowns of each degree against those of DOLFINx, with the image in slabs of one layer and in one."""
@@ -90,6 +98,8 @@ def test_entities_of_voxels_are_counted_once_in_slabs(monkeypatch, phase):
         for degree in (1, 2, 3):
             space = fem.functionspace(mesh, ("Lagrange", degree))
             assert found.unknowns(degree) == space.dofmap.index_map.size_global
+            assert found.nodes(degree) == space.dofmap.dof_layout.num_dofs
+        assert found.facets == COMM.allreduce(exterior_facets(mesh))
 
 
 def test_unknowns_of_simplices_follow_from_their_entities():
@@ -104,6 +114,8 @@ def test_unknowns_of_simplices_follow_from_their_entities():
         mesh = METHODS["lattice"].phase_mesh(made, asked.solved, COMM).mesh
         found = of_mesh(made, asked.solved)
         assert found.solved == mesh.topology.index_map(mesh.topology.dim).size_global
+        assert found.facets == COMM.allreduce(exterior_facets(mesh))
         for degree in (1, 2, 3):
             space = fem.functionspace(mesh, ("Lagrange", degree))
+            assert found.nodes(degree) == space.dofmap.dof_layout.num_dofs
             assert found.unknowns(degree) == pytest.approx(space.dofmap.index_map.size_global, rel=2e-3, abs=4)
