@@ -11,9 +11,11 @@ others took part, benchmarks/README.md says so.
 REFERENCE = "two cores of an AMD EPYC, one BLAS thread for each rank"
 MEGA = 1e6
 
+PIXELS = {2: 1600.0, 3: 1500.0}  # along the longer side of a picture
+
 # --- CPU seconds ---
 
-START = {2: 1.9, 3: 5.1}  # imports, the forms that are compiled already, and the report, by dimension;
+START = {2: 1.7, 3: 3.3}  # imports, the forms that are compiled already, and the report, by dimension;
 START_PLAIN = 1.9  # without a scene in 3D
 REPORT = 4e-6  # per cell of the report
 IMAGE = 0.5e-6  # per voxel
@@ -23,16 +25,20 @@ MESH_VOXEL = {"fitted": 0.0, "lattice": 3.5e-6, "voxel": 0.2e-6}  # per voxel of
 DISTRIBUTE = {2: 6.7e-6, 3: 3.9e-6}  # per cell of all phases: comparing mesh and image, and distributing it
 ASSEMBLE = {(2, 1): 2.6e-6, (2, 2): 4.5e-6, (2, 3): 11e-6, (3, 1): 2.6e-6, (3, 2): 17e-6, (3, 3): 60e-6}
 # per solved simplex, by dimension and degree
-ASSEMBLE_TENSOR = {2: 2.4, 3: 6.0}  # times as much for a square or cube
+ASSEMBLE_TENSOR = {(2, 1): 2.4, (2, 2): 2.4, (2, 3): 2.4, (3, 1): 6.0, (3, 2): 16.0, (3, 3): 16.0}
+# times as much for a square or cube
 FACTORED = 5.2e-7  # a solve in 2D with factors, per unknown, its share of the factorisations included
 FACTORED_3D = 8e-7  # factorisation and solves in 3D, per unknown to the power
 POWER_3D = 1.5
 ITERATED = 2.7e-6  # a solve by CG in 3D, per unknown
 RECOVERED = 2.4e-7  # gradients that tell the error in space, per cell and solve; from the 3D demo (2.8 s)
-STEPPED = {2: 2.6e-7, 3: 6.0e-7}  # an iteration of Newton's method, per unknown; in 2D from 2.0e-7 to 3.8e-7
-PROFILES = {2: (0.08, 1.2e-6), 3: (0.4, 6e-6)}  # and per unknown
-RESULTS = {2: 1.0, 3: 0.6}  # curves and tables
-SNAPSHOT = {2: (0.8, 1.5e-6), 3: (0.35, 1.5e-6)}  # each, and each unknown of each
+STEPPED = {2: (4e-4, 2.5e-7), 3: (1e-3, 6.8e-7)}  # an iteration of Newton's method, and per unknown
+PROFILES = {2: (0.08, 1.2e-6), 3: (0.3, 9e-6)}  # and per unknown
+PROFILES_BOXES = 1e-6  # per unknown in squares and cubes
+RESULTS = {2: 1.0, 3: 0.75}  # curves and tables
+RESULTS_CELL = {2: 0.0, 3: 2e-6}  # surfaces to turn, per solved cell
+SNAPSHOT = {2: (0.08, 0.27, 1.5e-6), 3: (0.17, 0.04, 1.5e-6)}  # each, each million pixels, and each unknown of each
+PARTICLES = {2: 0.9, 3: 0.5}  # pictures of what reaches them
 SURFACES = 3e-6  # regions of surfaces and their particles, per solved cell
 SHELL = {2: 1e-6, 3: 1.6e-5}  # a region that is a shell, per solved cell
 
@@ -55,15 +61,15 @@ OF_LATTICE = 300.0  # per cell of all phases
 OF_CELL = {2: 300.0, 3: 470.0}  # of a solved cell, its mesh and its image
 OF_UNKNOWN = {(2, 1): 600.0, (2, 2): 1000.0, (2, 3): 1500.0, (3, 1): 600.0, (3, 2): 3000.0, (3, 3): 6000.0}
 # of an unknown, its matrices and multigrid, by dimension and degree; in 3D from benchmarks/scale.py and accuracy.py
-OF_UNKNOWN_TENSOR = 5.0  # times as much for cubes, whose rows couple more unknowns
+OF_UNKNOWN_TENSOR = {1: 5.0, 2: 2.0, 3: 2.0}  # times as much for cubes, by degree, whose rows couple more unknowns
 OF_RECOVERED = 1400.0  # of an unknown, gradients that tell the error in space; from a brick of 885,000 tetrahedra
 OF_VECTOR = 8.0  # a number for each unknown, of which each solve keeps one
 FACTORS = 33.0  # per unknown and power of two of their number, in 2D
 FACTORS_3D = 12.0  # per unknown to the power
 FACTORS_POWER_3D = 4 / 3
-PICTURES = {2: 455 * MEGA, 3: 785 * MEGA}  # libraries and what draws pictures and the report
+PICTURES = {2: (310 * MEGA, 57.0), 3: (440 * MEGA, 90.0)}  # libraries, and each pixel of a picture
 PLAIN = {2: 260 * MEGA, 3: 330 * MEGA}  # the same without snapshots and surfaces
-DRAWN_CELL = {2: 0.0, 3: 250.0}  # and per solved cell,
+DRAWN_CELL = {2: 0.0, 3: 200.0}  # and per solved cell,
 DRAWN_UNKNOWN = {2: 1050.0, 3: 300.0}  # and per unknown
 
 # --- disk, bytes ---
@@ -78,12 +84,11 @@ FILE_FACET = 24.0  # for each facet at the surface,
 FILE_UNKNOWN = 24.0  # per unknown,
 FILE_SNAPSHOT = 8.0  # and for each snapshot besides
 IN_REPORT = 4 / 3  # of a picture in the report, as text, per its file
-PICTURE_PIXELS = 1600.0  # along the longer side of a picture in 2D
 PICTURE = 0.07 * MEGA  # of a picture,
 PICTURE_EDGE = 24.0  # more for each pixel along interfaces,
 PICTURE_STAIRS = 0.5  # of these where they are straight lines
-PICTURE_3D = 0.2 * MEGA
-PICTURE_FACE_3D = 160.0  # per number of faces of voxels between phases to the power 2/3
+PICTURE_3D = 0.15 * MEGA
+PICTURE_FACE_3D = 170.0  # per number of faces of voxels between phases to the power 2/3
 TRIANGLES_MOST = 100_000.0  # of a scene in 3D
 SCENES_MOST = 6  # snapshots in it
 TRIANGLE, TRIANGLE_SNAPSHOT = 17.0, 1.35  # of each triangle, and for each snapshot; in the scene and in the report

@@ -76,10 +76,11 @@ def expected_run(found: CaseImage) -> model.Run:
     assert degree is not None  # a checked case has one
     mesh = expected_mesh(found)
     solves, looser = _solves(found, mesh)
+    sides = sorted(volume.frame, reverse=True)
     own = model.Run(
         dim=volume.dim,
         voxels=float(math.prod(volume.shape)),
-        longest=float(max(volume.shape)),
+        sides=(sides[0], sides[1]),
         faces=interface_faces(volume),
         method=mesh_method(found),
         mesh=mesh,

@@ -11,6 +11,8 @@ from microlith.solver.options import SolverOptions
 from microlith.workflow.estimate import costs
 from microlith.workflow.estimate.solves import Solves
 
+BOXES = ("quadrilateral", "hexahedron")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -18,7 +20,7 @@ class Run:
 
     dim: int
     voxels: float  # of the image
-    longest: float  # voxels along its longest axis
+    sides: tuple[float, float]  # its two longest, the longest first, in voxels of the shortest edge
     faces: float  # of voxels, between two phases
     method: MeshMethod
     mesh: ExpectedMesh
@@ -49,6 +51,11 @@ class Run:
         return self.snapshots > 0 or self.surfaces
 
     @property
+    def pixels(self) -> float:
+        """About those of a picture."""
+        return costs.PIXELS[self.dim] ** 2 * self.sides[1] / self.sides[0]
+
+    @property
     def is_shared(self) -> bool:
         """Whether all ranks mesh."""
         return self.method in IN_PLACE
@@ -66,14 +73,17 @@ def work(run: Run) -> Work:
     """CPU seconds of a run."""
     dim, cells, unknowns = run.dim, run.mesh.solved, run.unknowns
     meshing = _meshing(run)
-    base, each = costs.SNAPSHOT[dim]
+    base, pixel, each = costs.SNAPSHOT[dim]
     alone = (
         (costs.START[dim] if run.drawn else costs.START_PLAIN)
-        + costs.REPORT * cells
+        + (costs.REPORT + costs.RESULTS_CELL[dim]) * cells
         + costs.RESULTS[dim]
-        + run.snapshots * base
+        + run.snapshots * (base + pixel * run.pixels / costs.MEGA)
+        + (costs.PARTICLES[dim] if run.surfaces else 0.0)
     )
     profiles, per_unknown = costs.PROFILES[dim]
+    if run.mesh.shape in BOXES:
+        per_unknown = costs.PROFILES_BOXES
     shared = _solving(run) + profiles + (per_unknown + run.snapshots * each) * unknowns
     shared += costs.IMAGE * run.voxels + (costs.SURFACES * cells if run.surfaces else 0.0)
     if run.recovered:
@@ -92,14 +102,15 @@ def _meshing(run: Run) -> float:
 
 def _solving(run: Run) -> float:
     """Assembly, regions and integration."""
-    boxes = run.mesh.shape in ("quadrilateral", "hexahedron")
-    assembly = (
-        costs.ASSEMBLE[run.dim, run.degree] * run.mesh.solved * (costs.ASSEMBLE_TENSOR[run.dim] if boxes else 1.0)
-    )
+    kind = run.dim, run.degree
+    assembly = costs.ASSEMBLE[kind] * run.mesh.solved
+    if run.mesh.shape in BOXES:
+        assembly *= costs.ASSEMBLE_TENSOR[kind]
     assembly += costs.SHELL[run.dim] * run.shells * run.mesh.solved
     number, unknowns = run.solves.number, run.unknowns
     if run.solves.stepped:
-        return assembly + costs.STEPPED[run.dim] * number * unknowns
+        base, each = costs.STEPPED[run.dim]
+        return assembly + number * (base + each * unknowns)
     if run.linear == "cg":
         return assembly + costs.ITERATED * number * unknowns
     if run.dim == 3:
@@ -139,7 +150,7 @@ def _solving_memory(run: Run) -> float:
     dim, unknowns = run.dim, run.unknowns
     each = costs.OF_UNKNOWN[dim, run.degree]
     if run.mesh.shape == "hexahedron":
-        each *= costs.OF_UNKNOWN_TENSOR
+        each *= costs.OF_UNKNOWN_TENSOR[run.degree]
     found = costs.OF_CELL[dim] * run.mesh.solved + each * unknowns
     if not run.solves.stepped:
         found += costs.OF_VECTOR * run.solves.number * unknowns
@@ -157,7 +168,8 @@ def _drawing_memory(run: Run) -> float:
     dim = run.dim
     if not run.drawn:
         return costs.PLAIN[dim]
-    return costs.PICTURES[dim] + costs.DRAWN_CELL[dim] * run.mesh.solved + costs.DRAWN_UNKNOWN[dim] * run.unknowns
+    base, pixel = costs.PICTURES[dim]
+    return base + pixel * run.pixels + costs.DRAWN_CELL[dim] * run.mesh.solved + costs.DRAWN_UNKNOWN[dim] * run.unknowns
 
 
 def disk(run: Run) -> float:
@@ -183,7 +195,7 @@ def _picture(run: Run) -> float:
     """Bytes of one picture of the sample: what changes from pixel to pixel is along interfaces."""
     if run.dim == 3:
         return costs.PICTURE_3D + costs.PICTURE_FACE_3D * run.faces ** (2 / 3)
-    edges = run.faces * costs.PICTURE_PIXELS / run.longest
+    edges = run.faces * costs.PIXELS[2] / run.sides[0]
     return costs.PICTURE + costs.PICTURE_EDGE * (costs.PICTURE_STAIRS if run.method == "voxel" else 1.0) * edges
 
 
