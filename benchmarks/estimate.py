@@ -1,6 +1,6 @@
 """How near `microlith estimate` comes to what runs take: cells, unknowns, solves, memory, CPU seconds, disk.
 
-    python benchmarks/estimate.py measure FILE [--set training|held-out|cases] [--only NAME ...]
+    python benchmarks/estimate.py measure FILE [--set training|held-out|fresh|cases] [--only NAME ...]
     python benchmarks/estimate.py compare FILE [--set ...]
 
 `measure` runs each case of a set in a process of its own and adds what came out to FILE (JSON; what it has already is
@@ -26,6 +26,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from microlith.workflow.case.read import load_case
 from microlith.workflow.estimate.estimate import estimate
@@ -186,6 +187,97 @@ def held_out() -> Iterator[tuple[str, Labels, str, str, float]]:
     )
 
 
+def grains(shape: tuple[int, ...], number: int, rim: float, seed: int = 21) -> Labels:
+    """Grains around random points, particles, with a medium between them and a layer of pores on top."""
+    points = np.random.default_rng(seed).uniform(0, 1, (number, len(shape))) * shape
+    voxels = np.moveaxis(np.indices(shape), 0, -1).reshape(-1, len(shape)) + 0.5
+    near, _ = cKDTree(points).query(voxels, k=2)
+    image = np.where(near[:, 1] - near[:, 0] < rim, 1, 2).reshape(shape).astype(np.uint8)
+    image[: shape[0] // 10] = 0
+    return image
+
+
+def rings(shape: tuple[int, ...], period: float) -> Labels:
+    """Pore, medium and particle in rings or shells around a corner."""
+    grid = np.indices(shape, np.float32)
+    return np.array([0, 1, 2, 1], np.uint8)[(np.sqrt((grid**2).sum(axis=0)) / period * 4).astype(int) % 4]
+
+
+def streaks(shape: tuple[int, ...], correlations: tuple[float, ...], shares: tuple[float, float], seed: int) -> Labels:
+    """Noise that is longer along one axis than along another."""
+    smooth = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(shape, np.float32), correlations)
+    return np.digitize(smooth, np.quantile(smooth, shares)).astype(np.uint8)
+
+
+FILM = '[[interfaces]]\nbetween = ["medium", "particle"]\nfilm = { thickness = "10 nm", diffusivity = "1e-17 m^2/s" }\n'
+PARTITION = '[[interfaces]]\nbetween = ["medium", "particle"]\npartition = 4.0\n'
+CURRENT = '{ times = ["0 s", "40 s", "80 s"], values = ["0.4 A/m^2", "-0.4 A/m^2", "0.4 A/m^2"], period = "80 s", '
+CYCLE = f'[faces]\nx_min = {{ current_density = {CURRENT}interpolation = "step" }} }}\n'
+FILLED = MEDIUM + LINEAR + '\ninitial = "1 mol/L"\n' + PARTICLE
+FED = MEDIUM + LINEAR + "\n" + PARTICLE + '[faces]\nx_min = { concentration = "1 mol/L" }\n'
+SINK = TWO + '[phases.particle]\nlabel = 2\nrole = "sink"\nuptake = "1e-8 m/s"\n'
+MARKED = """[regions.surface]
+surface = "particle"
+[regions.near]
+shell = { around = "particle", distance = "500 nm" }
+[regions.corner]
+box = { x = ["0 um", "4 um"], y = ["0 um", "4 um"] }
+"""
+
+
+def fresh() -> Iterator[tuple[str, Labels, str, str, float]]:
+    """The same of other images and kinds of cases, made when the constants were final."""
+    yield "streaks-2d-film", streaks((220, 300), (3, 14), (0.25, 0.7), 31), BOTH + FILM, "", 1e-4
+    yield (
+        "rings-2d-3",
+        rings((200, 240), 70),
+        THREE.replace(PORE, PORE + 'mass_transfer = "1e-7 m/s"\n'),
+        "degree = 3",
+        1e-3,
+    )
+    yield (
+        "streaks-2d-periodic",
+        streaks((160, 180), (5, 5), (0.2, 0.6), 32),
+        THREE + '[faces]\nx = "periodic"\n',
+        "",
+        1e-4,
+    )
+    yield "grains-2d-steps", grains((240, 200), 40, 7), STEPS, 'method = "lattice"\ndegree = 1', 1e-4
+    yield "streaks-2d-cycle", np.maximum(streaks((200, 200), (8, 4), (0.1, 0.6), 33), 1), FILLED + CYCLE, "", 1e-3
+    yield "grains-2d-marked", grains((300, 260), 25, 12), THREE + MARKED, "", 1e-3
+    yield "grains-2d-voxel", grains((180, 180), 30, 9), BOTH + PARTITION, 'method = "voxel"\ndegree = 1', 1e-2
+    yield "grains-3d", grains((50, 44, 48), 20, 6), BOTH + PARTITION, 'size = { particle = "300 nm" }', 1e-3
+    yield (
+        "streaks-3d-2",
+        streaks((36, 40, 30), (2, 5, 3), (0.3, 0.7), 34),
+        THREE,
+        'degree = 2\nsize = { particle = "400 nm" }',
+        1e-4,
+    )
+    yield "rings-3d-voxel", rings((40, 36, 44), 26), THREE + '[faces]\nz = "periodic"\n', "", 1e-3
+    yield "rings-3d-steps", rings((30, 30, 34), 24), STEPS, 'method = "voxel"', 1e-3
+    yield "streaks-3d-sink", streaks((44, 40, 52), (3, 3, 6), (0.2, 0.75), 35), SINK, "", 1e-3
+    yield "streaks-3d-long", np.maximum(streaks((20, 24, 110), (3, 3, 5), (0.1, 0.6), 36), 1), FED, "", 1e-4
+
+
+def varied(folder: Path) -> dict[str, Path]:
+    """Case files of the project with other choices."""
+    found = {}
+    for name, (text, *edits) in {
+        "aged-anode-2d/case-1": ("aged-anode-2d/case.toml", ("degree = 2", "degree = 1"), ("1e-4", "1e-3")),
+        "lithiation/case-tight": ("lithiation/case.toml", ("1e-3", "1e-4")),
+        "slab/case-loose": ("slab/case.toml", ("1e-4", "1e-2"), ("[mesh]", "[mesh]\ndegree = 3")),
+    }.items():
+        source = PROJECT / "cases" / text
+        written = source.read_text()
+        for old, new in edits:
+            written = written.replace(old, new)
+        image = next(line for line in written.splitlines() if line.startswith("file")).split('"')[1]
+        found[name] = folder / (name.replace("/", "-") + ".toml")
+        found[name].write_text(written.replace(f'"{image}"', f'"{(source.parent / image).resolve()}"', 1))
+    return found
+
+
 def made(folder: Path, cases: Iterator[tuple[str, Labels, str, str, float]]) -> dict[str, Path]:
     """Case files of a set, written with their images."""
     found = {}
@@ -211,6 +303,7 @@ def of_project(_: Path) -> dict[str, Path]:
 SETS: dict[str, Callable[[Path], dict[str, Path]]] = {
     "training": lambda folder: made(folder, training()),
     "held-out": lambda folder: made(folder, held_out()),
+    "fresh": lambda folder: made(folder, fresh()) | varied(folder),
     "cases": of_project,
 }
 
