@@ -102,6 +102,11 @@ IMAGES: dict[str, tuple[Callable[[], Array], str]] = {
     "slits": (lambda: slab(slits=True), PORE + MEDIUM + PARTICLE),
     "two-media": (lambda: slab(block=True), PORE + MEDIUM + SLOW),
     "aged": (lambda: tifffile.imread(AGED)[20:50, 30:60, 40:70], PORE + MEDIUM + PARTICLE),
+    "aged-2": (lambda: tifffile.imread(AGED)[60:88, 80:108, 80:108], PORE + MEDIUM + PARTICLE),
+    **{f"wide-{seed}": (lambda s=seed: blobs(s, 4.0), PORE + MEDIUM + PARTICLE) for seed in (6, 7)},
+    "small-ball": (lambda: ball(6).astype(np.uint8), PORE + MEDIUM),
+    "thick-coat": (lambda: np.where(ball(4), 2, ball(11)).astype(np.uint8), PORE + MEDIUM + PARTICLE),
+    "two-blobs": (lambda: blobs(8, 3.0), PORE + MEDIUM + SLOW),
 }
 STORED: dict[str, tuple[str, bool, str, str]] = {
     "nmc": ("nmc_bridge_64.tif", True, PORE + MEDIUM, ""),

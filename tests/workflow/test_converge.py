@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import closed_forms
 import numpy as np
@@ -27,9 +28,12 @@ from microlith.meshing.voxel import voxel_mesh
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
 from microlith.workflow.commands import studies
+from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.meshed import mesh_of
 from microlith.workflow.studies import converge as study_module, spatial_error as estimate_module
 from microlith.workflow.studies.advice import advice_lines
 from microlith.workflow.studies.richardson import convergence, enveloped
+from microlith.workflow.studies.variant import Variant, solved_variant
 
 T50 = 0.196732  # of a slab held at one side, in length²/D: mean 1/2 (Crank eq. 4.17)
 
@@ -230,6 +234,52 @@ def test_squares_of_degree_2_are_compared_with_degree_1(tmp_path):
     table = curves(results)
     true = np.abs(table["all"] / 1000 - filled(table["time_s"], *SPANS["all"])).max()
     assert true <= space["regions"]["all"]
+
+
+def _coat():
+    """A particle in a coat of four voxels, in a bath."""
+    x = np.arange(20) - 9.5
+    radius = np.sqrt(x[:, None, None] ** 2 + x[:, None] ** 2 + x**2)
+    return np.select([radius < 4, radius < 8], [2, 1], 0).astype(np.uint8)
+
+
+def test_what_a_mesh_twice_as_coarse_no_longer_follows_is_told_in_3d(tmp_path):
+    """Half of the difference to that mesh was ten times the error and more, against a mesh twice as fine."""
+    path = write_case(
+        tmp_path,
+        _coat(),
+        mesh="[mesh]\ndegree = 2\n",
+        time='[time]\nend = "2 s"\nfirst = "0.002 s"\ntolerance = 1e-3\nsnapshots = []\n',
+        regions='[regions.near]\nshell = { around = "particle", distance = "20 nm" }\n[regions.all]\nphase = "sei"\n',
+    )
+    results = run_case(path, comm=MPI.COMM_SELF)
+    space = json.loads((results / "summary.json").read_text())["error"]["space"]
+    assert "1.4 times as coarse" in space["how"]
+    meshed = mesh_of(load_case(path), (1,), Stages(), MPI.COMM_SELF)
+    fine = solved_variant(meshed, Variant(coarseness=0.5), MPI.COMM_SELF)
+    found = curves(results)
+    late = fine.times >= 2e-3
+    true = max(np.abs(found[name] - curve)[late].max() for name, curve in fine.curves.items())
+    assert 1 / 3 < 1000 * space["estimate"] / true < 3
+
+
+def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
+    times, own = np.array([1.0, 10.0, 100.0]), {"a": np.zeros(3)}
+    asked = []
+
+    def solved(_, variant, *__, **___):
+        asked.append(variant)
+        other = np.array([8.0, 4.0, 4.0]) if variant.degree == 1 else np.array([1.0, 1.0, 10.0])
+        return SimpleNamespace(times=times, curves={"a": other}, particles=None, cells=1, unknowns=1)
+
+    monkeypatch.setattr(estimate_module, "solved_variant", solved)
+    case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
+    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice")
+    found = estimate_module.spatial_error(meshed, own, MPI.COMM_SELF)
+    assert found.curves["a"] == pytest.approx([0.7, 0.7, 1.0])
+    assert [variant.coarseness for variant in asked] == pytest.approx([2**0.5, 1.0])
+    meshed.volume.dim = 2  # where the coarser mesh alone tells it
+    assert estimate_module.spatial_error(meshed, own, MPI.COMM_SELF).curves["a"] == pytest.approx([1.0, 1.0, 10.0])
 
 
 def test_a_run_goes_on_without_its_estimate(tmp_path, monkeypatch, caplog):

@@ -12,7 +12,7 @@ from microlith.workflow.estimate.size import expected_mesh, interface_faces, mes
 from microlith.workflow.estimate.solves import Solves, expected_solves
 from microlith.workflow.estimate.trial import tried
 from microlith.workflow.prepare import assemble
-from microlith.workflow.prepare.meshed import COARSER, CaseImage
+from microlith.workflow.prepare.meshed import COARSER, LESS_COARSE, CaseImage, is_less_coarse
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,10 @@ def expected_run(found: CaseImage) -> model.Run:
         return replace(own, recovered=True)
     if degree == 1 and foreign:  # there is no estimate
         return own
+    if not foreign and is_less_coarse(own.method, own.dim, degree):
+        linear = replace(own, degree=1, solves=looser)
+        coarser = replace(own, mesh=expected_mesh(found, LESS_COARSE), solves=looser, other=linear, remeshed=False)
+        return replace(own, other=coarser)
     if simplices and not foreign:
         return replace(own, other=replace(own, mesh=expected_mesh(found, COARSER), solves=looser))
     return replace(own, other=replace(own, degree=max(1, degree - 1), solves=looser), remeshed=False)

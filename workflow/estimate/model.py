@@ -31,7 +31,7 @@ class Run:
     surfaces: bool  # whether some region is a surface
     shells: int  # regions that are shells
     solver: SolverOptions
-    other: "Run | None"  # that the error in space is told from
+    other: "Run | None"  # that the error in space is told from; its own `other` is one more of these
     remeshed: bool = True  # whether that has a mesh of its own
     recovered: bool = False  # whether the error in space is told from gradients of the solution itself
 
@@ -88,9 +88,11 @@ def work(run: Run) -> Work:
     shared += costs.IMAGE * run.voxels + (costs.SURFACES * cells if run.surfaces else 0.0)
     if run.recovered:
         shared += costs.RECOVERED * cells * run.solves.number
-    if run.other is not None:
-        shared += _solving(run.other)
-        meshing += _meshing(run.other) if run.remeshed else 0.0
+    compared = run
+    while compared.other is not None:
+        meshing += _meshing(compared.other) if compared.remeshed else 0.0
+        compared = compared.other
+        shared += _solving(compared)
     return Work(shared + meshing, alone) if run.is_shared else Work(shared, alone + meshing)
 
 

@@ -34,6 +34,7 @@ from microlith.workflow.prepare.meshed import (
     coarser_mesh,
     degree_of,
     file_named,
+    is_less_coarse,
     mesh_of,
     read_image,
 )
@@ -126,6 +127,8 @@ def _coarser(meshed: Meshed, comm: MPI.Intracomm) -> ImageMesh | None:
     case = meshed.case
     if not case.mesh.estimate or meshed.method == "voxel" or case.mesh.unit is not None:
         return None
+    if is_less_coarse(meshed.method, meshed.volume.dim, degree_of(case, meshed.volume.dim)):
+        return None  # files of meshes have one that is twice as coarse
     options = replace(case.mesh, method=meshed.method, coarseness=COARSER)
     try:
         return coarser_mesh(meshed, options, case.physics.solved, comm)

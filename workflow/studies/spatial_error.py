@@ -10,8 +10,13 @@ mesh times r^q − 1, r about 2 the ratio of the sizes and q the order. q is not
 difference itself is the estimate. Where the error falls faster, as it does on most images (q from 1.3 to 2: chords for
 curved interfaces, corners, and early times decide, not the degree), it is two to four times too large, and more on
 images of few voxels, which the coarser mesh follows no longer. It is too small where the coarser mesh misses what the
-finer one misses too. In 3D with degree 2 the error falls faster, and half of the difference (q = 1.6) is the estimate:
-0.5 to 3.7 times the error of nine curves in three images and of a ball; the whole difference was up to seven times it.
+finer one misses too.
+
+In 3D, on a smooth mesh with degree 2 and more, what is left is mostly how closely the mesh follows the image, which a
+mesh twice as coarse often does no longer: half of the difference to it was up to 25 times the error. So the other mesh
+is √2 times as coarse (with q = 2.6 the error of the finer one is 0.7 of the difference). Where that loses the image as
+well, as small gaps close on it, elements of degree 1 on the same mesh say so: they err by more than four times as much,
+and a quarter of the difference to them is enough.
 
 Squares and cubes can't be larger without being of another image. Of degree 2 and 3 they are compared with elements of
 one degree less. Of degree 1 they are compared with finite differences on the same voxels: the same elements with the
@@ -27,7 +32,7 @@ nothing about stairs against smooth surfaces.
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,7 +42,7 @@ from microlith.imaging.typing import Array
 from microlith.solver.keeping import Keeper
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
-from microlith.workflow.prepare.meshed import COARSER, Meshed, degree_of
+from microlith.workflow.prepare.meshed import COARSER, LESS_COARSE, Meshed, degree_of, is_less_coarse
 from microlith.workflow.results.particle_curves import ParticleCurves
 from microlith.workflow.studies.richardson import enveloped
 from microlith.workflow.studies.variant import Tell, Variant, is_everywhere, solved_variant
@@ -46,7 +51,8 @@ log = logging.getLogger(__name__)
 
 LOOSER = 3.0  # tolerance in time of the coarse run per that of the run
 FADING = 1.5  # power of the time
-FASTER = 0.5  # on the difference to a mesh twice as coarse, of degree 2 and more in 3D
+FASTER = 0.7  # on the difference to a mesh √2 times as coarse
+OF_LINEAR = 0.25  # on the difference to elements of degree 1
 RECOVERED = 1.5  # on the deviation that recovered gradients tell
 SAFETY = 2.0  # on the difference between finite elements and finite differences
 
@@ -55,9 +61,9 @@ THE_DIFFERENCE = (
     "the difference of the two solutions, which is the error of the finer one if that falls with the element size, and "
     "more than it where it falls faster"
 )
-HALF_THE_DIFFERENCE = (
-    "half of the difference of the two solutions, which is the error of the finer one if that falls with the power 1.6 "
-    "of the element size"
+THE_LESSER = (
+    "the lesser, at each time, of 0.7 times the difference to the coarser mesh and of a quarter of the difference to "
+    "the linear elements"
 )
 OF_LOWER_DEGREE = (
     "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
@@ -95,6 +101,7 @@ class Comparison:
     how: str  # for the reader
     factor: float  # on the difference of the two solutions
     meaning: str  # of the difference, for the reader
+    limit: "Comparison | None" = None  # whose estimate is taken where it is less
 
     def error(self, times: Array, own: Array, other: Array) -> Array:
         """Estimated error of curves (..., times) from those of the other solution."""
@@ -108,13 +115,16 @@ def comparison(meshed: Meshed) -> Comparison:
     dim = meshed.volume.dim
     degree = degree_of(meshed.case, dim)
     if meshed.method != "voxel" and meshed.case.mesh.unit is None:
-        faster = meshed.method == "lattice" and dim == 3 and degree > 1
-        return Comparison(
-            Variant(COARSER, tolerance=tolerance),
-            "from a mesh twice as coarse",
-            FASTER if faster else 1.0,
-            HALF_THE_DIFFERENCE if faster else THE_DIFFERENCE,
-        )
+        if is_less_coarse(meshed.method, dim, degree):
+            linear = Comparison(Variant(degree=1, tolerance=tolerance), "from linear elements", OF_LINEAR, THE_LESSER)
+            return Comparison(
+                Variant(LESS_COARSE, tolerance=tolerance),
+                "from a mesh 1.4 times as coarse, and linear elements on the same mesh",
+                FASTER,
+                THE_LESSER,
+                linear,
+            )
+        return Comparison(Variant(COARSER, tolerance=tolerance), "from a mesh twice as coarse", 1.0, THE_DIFFERENCE)
     if degree > 1:
         return Comparison(
             Variant(degree=degree - 1, tolerance=tolerance),
@@ -182,19 +192,46 @@ def spatial_error(
         log.warning("error in space not estimated: on a mesh of another program that takes [mesh] degree = 2 or 3")
         return None
     compared = comparison(meshed)
+    found = _compared(meshed, compared, curves, comm, tell, particles, keeper, "error in space not estimated")
+    if found is None or compared.limit is None:
+        return found
+    limit = _compared(meshed, compared.limit, curves, comm, tell, particles, None, "error in space perhaps much less")
+    return found if limit is None else _lesser(found, limit)
+
+
+def _compared(
+    meshed: Meshed,
+    compared: Comparison,
+    curves: Mapping[str, Array],
+    comm: MPI.Intracomm,
+    tell: Tell | None,
+    particles: ParticleCurves | None,
+    keeper: Keeper | None,
+    failing: str,
+) -> SpatialError | None:
+    """What one other solution tells, as `spatial_error`; `failing`: what it means if there is none."""
     try:
         with silent():
             other = solved_variant(meshed, compared.variant, comm, tell, particles=particles is not None, keeper=keeper)
     except Exception as error:
         if not is_everywhere(error, comm):
             raise
-        log.warning("error in space not estimated: the problem to compare with could not be solved (%s)", error)
+        log.warning("%s: the problem to compare with could not be solved (%s)", failing, error)
         return None
     found = {name: compared.error(other.times, curve, other.curves[name]) for name, curve in curves.items()}
     of_particles = None
     if particles is not None and other.particles is not None:
         of_particles = compared.error(particles.times, particles.means, other.particles.means)
     return SpatialError(compared.how, other.cells, other.unknowns, found, compared.meaning, of_particles)
+
+
+def _lesser(one: SpatialError, other: SpatialError) -> SpatialError:
+    """The lesser of two estimates at each time; the rest is that of the first."""
+    of_particles = one.particles
+    if one.particles is not None and other.particles is not None:
+        of_particles = np.fmin(one.particles, other.particles)
+    curves = {name: np.minimum(errors, other.curves[name]) for name, errors in one.curves.items()}
+    return replace(one, curves=curves, particles=of_particles)
 
 
 def fading(times: Array, errors: Array) -> Array:
