@@ -1,5 +1,5 @@
 # All targets set up what is missing first (see runtime/run).
-.PHONY: ageing demo docs fibres framework test verify
+.PHONY: ageing demo depth-of-discharge docs fibres framework test verify
 
 demo:
 	runtime/run microlith run cases/aged-anode-2d/case.toml --force
@@ -27,6 +27,13 @@ ageing:
 	    300-cycles=results/ageing/300-cycles-segmented 300-cycles=results/ageing/300-cycles-solved \
 	    -o results/ageing/comparison-from-grey --force
 	@echo 'What changed: results/ageing/comparison/comparison.html, and comparison-from-grey beside it'
+
+# Silicon charged to 70, 80, 90 and 100 % and discharged again; see cases/depth-of-discharge/README.md
+depth-of-discharge:
+	runtime/run python3 cases/depth-of-discharge/make_image.py
+	runtime/run microlith -q sweep cases/depth-of-discharge/case.toml -o results/depth-of-discharge --force
+	runtime/run python3 cases/depth-of-discharge/rich.py results/depth-of-discharge
+	@echo 'Where silicon is lithium-rich: results/depth-of-discharge/rich.png and rich.csv; curves: report.html there'
 
 # Silicon fibres as a network and pulverised, and compact powder, in sulfide electrolyte; see cases/fibres/README.md
 fibres:

@@ -3,7 +3,7 @@
     runtime/run python3 docs/images/make_pictures.py [NAME...]
 
 Without names all but aged-anode-3d-full.png, whose case takes some minutes on two ranks. ageing.png is
-ways-1.png of `make ageing`, 1100 pixels wide.
+ways-1.png of `make ageing`, 1100 pixels wide, and depth-of-discharge.png rich.png of `make depth-of-discharge`.
 """
 
 import subprocess

@@ -145,7 +145,12 @@ def test_slab_is_a_slab():
         assert mean == pytest.approx(share, abs=1e-3)
 
 
-MADE = ("ageing", "fibres", "framework")  # cases whose images are made by their script and not kept
+MADE = (
+    "ageing",
+    "depth-of-discharge",
+    "fibres",
+    "framework",
+)  # cases whose images are made by their script and not kept
 
 
 CASE_FILES = [path for path in sorted(CASES.rglob("*.toml")) if not path.stem.endswith("-segment")]
