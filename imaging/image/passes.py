@@ -57,6 +57,14 @@ class Slab:
         """The phases without the halo."""
         return self.phase[self.own]
 
+    def within(self, halo: Halo) -> "Slab":
+        """The same layers with a narrower halo, as far as this one reaches."""
+        own, (start, _) = self.own, self.window[0]
+        first, last = max(0, own.start - halo[0]), min(len(self.phase), own.stop + halo[1])
+        if self.empty:
+            return self
+        return Slab(self.phase[first:last], ((start + first, start + last), *self.window[1:]), self.layers)
+
     def pairs(self, offset: Sequence[int]) -> tuple[Phases, Phases]:
         """The voxels of the slab that have a neighbour at an offset, and these neighbours: views of one shape.
 

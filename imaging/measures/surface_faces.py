@@ -8,7 +8,7 @@ so that two widths of the blur tell the limit: (4 A(2) - A(1)) / 3.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,12 +69,19 @@ def exact_unit(volume: LabelVolume) -> float:
     return float(face_areas(volume).max()) * EXACT
 
 
-def slab_faces(volume: LabelVolume, slab: Slab) -> Iterator[Faces]:
+def slab_blurs(volume: LabelVolume, slab: Slab) -> "list[Blurred]":
+    """The blurred indicators of a slab, with the halo that `face_halo` says, for each of the widths."""
+    size = np.array(volume.voxel_size)
+    return [blurred_indicators(slab.phase, width * size.max() / size) for width in WIDTHS]
+
+
+def slab_faces(volume: LabelVolume, slab: Slab, blurred: "Sequence[Blurred]" = ()) -> Iterator[Faces]:
     """The faces between a slab's voxels, and the area of the smooth surface that each stands for.
 
     Args:
         volume: The image.
         slab: With the halo that `face_halo` says.
+        blurred: As `slab_blurs` gives; none: they are found here.
 
     Yields:
         Those across each axis of the array; a face between two slabs is the first one's.
@@ -82,7 +89,7 @@ def slab_faces(volume: LabelVolume, slab: Slab) -> Iterator[Faces]:
     if slab.empty:
         return
     size = np.array(volume.voxel_size)
-    blurred = [blurred_indicators(slab.phase, width * size.max() / size) for width in WIDTHS]
+    blurred = blurred or slab_blurs(volume, slab)
     areas = face_areas(volume)
     starts = [0.5 + start for start, _ in slab.window]
     layer = math.prod(slab.phase.shape[1:])
@@ -137,6 +144,8 @@ class Blurred:
 def blurred_indicators(phase: Phases, widths: Array) -> Blurred:
     """Indicator of each phase after the blur.
 
+    Phase 0 has what all others leave of 1, which saves a blur; the same in each slab, whatever phases there are.
+
     Args:
         phase: ([z,] y, x)
         widths: (dim,) of the Gaussian, voxels.
@@ -144,13 +153,16 @@ def blurred_indicators(phase: Phases, widths: Array) -> Blurred:
     count = int(phase.max(initial=0)) + 1
     out = np.zeros((count, *phase.shape), np.float32)
     windows = [_window(n, width) for n, width in zip(phase.shape, widths, strict=True)]
-    for value in np.flatnonzero(np.bincount(phase.ravel(), minlength=count)):
+    for value in 1 + np.flatnonzero(np.bincount(phase.ravel(), minlength=count)[1:]):
         gaussian_filter((phase == value).astype(np.float32), widths, mode="constant", truncate=CUT, output=out[value])
     for axis, (weight, _) in enumerate(windows):
         if weight.min() < 1:
             shape = [1] * out.ndim
             shape[1 + axis] = -1
-            out /= weight.astype(np.float32).reshape(shape)
+            out[1:] /= weight.astype(np.float32).reshape(shape)
+    out[0] = 1
+    for value in range(1, count):
+        out[0] -= out[value]
     return Blurred(out, tuple(centre for _, centre in windows))
 
 

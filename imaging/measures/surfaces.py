@@ -16,8 +16,10 @@ from microlith.imaging.measures.crossings import (
     crossings,
     direction_weights,
     directions,
+    row_length,
 )
-from microlith.imaging.measures.surface_faces import exact_unit, face_areas, face_halo, slab_faces
+from microlith.imaging.measures.surface_faces import exact_unit, face_areas, face_halo, slab_blurs, slab_faces
+from microlith.imaging.measures.triple_lines import TripleLines, counted_lines, lines_of
 from microlith.imaging.typing import Array, Numbers
 
 NOISE = 4.0  # voxel faces by which counts are wrong where a smooth surface lies symmetrically among the voxels
@@ -46,7 +48,12 @@ class Surfaces:
 
 
 def surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> Surfaces:
-    """Area between each pair of phases; collective. What lies at the image's frame is no surface.
+    """Area between each pair of phases; collective; see `surfaces_and_lines`."""
+    return surfaces_and_lines(volume, comm)[0]
+
+
+def surfaces_and_lines(volume: LabelVolume, comm: MPI.Intracomm) -> tuple[Surfaces, TripleLines]:
+    """Area between each pair of phases, and lines where three meet; collective. The image's frame is no surface.
 
     The local areas of `surface_faces` are too small at creases and in narrow gaps, where the blur of normals reaches
     from one surface to another. So it is counted how often steps in 8 directions in 2D and 13 in 3D lead from one phase
@@ -66,15 +73,17 @@ def surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> Surfaces:
     halo = before, max(behind, crossing_halo(dim))
     row = slab_sum(volume, comm, partial(_counted, volume, steps), halo=halo)
     mine = (1 + len(steps)) * phases**2
+    theirs = mine + row_length(dim, phases)
     half = row[:mine].reshape(1 + len(steps), phases, phases)
     rows = half + half.swapaxes(1, 2)
     unit = exact_unit(volume)
     told = np.tensordot(direction_weights(volume.voxel_size), rows[1:] * unit, 1)
-    found = crossings(row[mine:], volume.voxel_size, phases)
+    found = crossings(row[mine:theirs], volume.voxel_size, phases)
     face = float(face_areas(volume).max())
     correction = _correction(told, found, NOISE * face, unit)
     local = rows[0] * unit
-    return Surfaces(local * correction, correction, _error(local, correction, found, PLACES[dim] * face))
+    error = _error(local, correction, found, PLACES[dim] * face)
+    return Surfaces(local * correction, correction, error), lines_of(volume, row[theirs:])
 
 
 def _error(local: Array, correction: Array, counted: Crossings, places: float) -> Array:
@@ -109,15 +118,18 @@ def _correction(told: Array, counted: Crossings, noise: float, unit: float) -> A
 
 
 def _counted(volume: LabelVolume, steps: Numbers, slab: Slab) -> Numbers:
-    """In one row: areas and their projections along the directions, each by pairs of phases, and crossings."""
+    """In one row: areas and projections along the directions, each by pairs of phases, crossings, and triple lines."""
     phases, areas, unit = len(volume.names), face_areas(volume), exact_unit(volume)
     size = np.array(volume.voxel_size)
     out = np.zeros((1 + len(steps), phases**2))
     along = steps * size / np.linalg.norm(steps * size, axis=1)[:, None]
-    for faces in slab_faces(volume, slab):
+    near = slab.within(face_halo(volume))
+    blurred = [] if slab.empty else slab_blurs(volume, near)
+    for faces in slab_faces(volume, near, blurred):
         pair = faces.phase[0].astype(np.int64) * phases + faces.phase[1]
         out[0] += np.bincount(pair, np.rint(faces.area / unit), phases**2)
         for row, step, direction in zip(out[1:], steps, along, strict=True):
             seen = faces.projected(areas[faces.axis], direction) * faces.inside(step)
             row += np.bincount(pair, np.rint(seen / unit), phases**2)
-    return np.concatenate([out.astype(np.int64).ravel(), counted_crossings(slab, phases)])
+    lines = counted_lines(volume, near, blurred)
+    return np.concatenate([out.astype(np.int64).ravel(), counted_crossings(slab, phases), lines])

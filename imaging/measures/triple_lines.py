@@ -1,6 +1,7 @@
 """Length of the lines along which three phases meet (in 2D the number of such points)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +11,7 @@ from mpi4py import MPI
 
 from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.measures.surface_faces import EXACT, WIDTHS, Blurred, blurred_indicators, face_halo
+from microlith.imaging.measures.surface_faces import EXACT, Blurred, face_halo, slab_blurs
 from microlith.imaging.typing import Array, Numbers, Phases
 
 MOST_PHASES = 16  # of which each three are told apart
@@ -38,10 +39,16 @@ def triple_lines(volume: LabelVolume, comm: MPI.Intracomm) -> TripleLines:
     Raises:
         InputError: The image can't be read.
     """
+    if len(volume.names) < 3:
+        return TripleLines(0.0, {})
+    return lines_of(volume, slab_sum(volume, comm, partial(counted_lines, volume), halo=face_halo(volume)))
+
+
+def lines_of(volume: LabelVolume, found: Numbers) -> TripleLines:
+    """Lengths from the sum over slabs of what `counted_lines` gives."""
     phases = len(volume.names)
     if phases < 3:
         return TripleLines(0.0, {})
-    found = slab_sum(volume, comm, partial(_counted, volume), halo=face_halo(volume))
     unit = 1.0 if volume.dim == 2 else max(volume.voxel_size) * EXACT
     if found.size == 1:
         return TripleLines(float(found[0] * unit), {})
@@ -50,14 +57,23 @@ def triple_lines(volume: LabelVolume, comm: MPI.Intracomm) -> TripleLines:
     return TripleLines(float(found.sum() * unit), of_three)
 
 
-def _counted(volume: LabelVolume, slab: Slab) -> Numbers:
-    """Lengths by three phases, in one row."""
+def counted_lines(volume: LabelVolume, slab: Slab, blurred: Sequence[Blurred] = ()) -> Numbers:
+    """Lengths by three phases in a slab, in one row; nothing where there are only two.
+
+    Args:
+        volume: The image.
+        slab: With the halo that `face_halo` says.
+        blurred: As `slab_blurs` gives; none: they are found here.
+    """
     phases = len(volume.names)
+    if phases < 3:
+        return np.zeros(0, np.int64)
     out = np.zeros(phases**3 if phases <= MOST_PHASES else 1)
     if slab.empty:
         return out.astype(np.int64)
     size = np.array(volume.voxel_size)
-    blurred = [blurred_indicators(slab.phase, width * size.max() / size) for width in WIDTHS if volume.dim == 3]
+    if volume.dim == 3:
+        blurred = blurred or slab_blurs(volume, slab)
     for along in range(3) if volume.dim == 3 else (None,):
         plane = [axis for axis in range(volume.dim) if axis != along]
         around = _around(slab, plane)

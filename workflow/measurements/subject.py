@@ -12,7 +12,8 @@ from microlith.imaging.axes import AXES, axis_names
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
-from microlith.imaging.measures.surfaces import Surfaces, surfaces
+from microlith.imaging.measures.surfaces import Surfaces, surfaces_and_lines
+from microlith.imaging.measures.triple_lines import TripleLines
 from microlith.imaging.measures.whole_faces import WholeFaces, faces_on_root
 from microlith.imaging.microstructure.adjacency import adjacency
 from microlith.imaging.options import ImageSource
@@ -52,9 +53,13 @@ class Subject:
 
     def surfaces(self) -> Surfaces:
         """Areas between phases; collective."""
+        return self.surfaces_and_lines()[0]
+
+    def surfaces_and_lines(self) -> tuple[Surfaces, TripleLines]:
+        """Areas between phases, and lines where three meet; collective."""
         if "surfaces" not in self._known:
-            self._known["surfaces"] = surfaces(self.volume, self.comm)
-        found: Surfaces = self._known["surfaces"]
+            self._known["surfaces"] = surfaces_and_lines(self.volume, self.comm)
+        found: tuple[Surfaces, TripleLines] = self._known["surfaces"]
         return found
 
     def find_faces(self) -> None:

@@ -2,7 +2,6 @@
 
 from itertools import combinations
 
-from microlith.imaging.measures.triple_lines import triple_lines
 from microlith.workflow.measurements.findings import Finding, Number
 from microlith.workflow.measurements.subject import Subject
 
@@ -10,7 +9,7 @@ from microlith.workflow.measurements.subject import Subject
 def measure_surfaces(subject: Subject) -> Finding:
     """Areas and triple lines; collective."""
     volume = subject.volume
-    found, lines = subject.surfaces(), triple_lines(volume, subject.comm)
+    found, lines = subject.surfaces_and_lines()
     size = volume.voxel_measure
     for n in volume.shape:
         size *= n
