@@ -4,6 +4,7 @@ How near they come is measured by benchmarks/estimate.py.
 """
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_a_summary_tells_the_cpu_time_of_all_and_of_the_stages(found):
     summary = found[2]
     assert set(summary["cpu_timings_s"]) == set(summary["timings_s"])
     assert 0 < sum(summary["cpu_timings_s"].values()) < summary["cpu_s"]
+
+
+def test_a_summary_tells_the_cpu_time_of_its_own_case_only(found):
+    """One process may run many cases, as sweeps do: what it took before does not count."""
+    before = time.process_time()
+    summary = json.loads((run_case(found[0], found[0].parent / "again") / "summary.json").read_text())
+    assert summary["cpu_s"] < time.process_time() - before
 
 
 def test_more_ranks_hold_more_together_and_no_more_each(found):

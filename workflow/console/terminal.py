@@ -73,6 +73,12 @@ class Stages:
         self._every = interval()
         self.timings: dict[str, float] = {}  # stage -> s
         self.work: dict[str, float] = {}  # stage -> CPU seconds of this rank
+        self._begun = time.process_time()
+
+    @property
+    def all_work(self) -> float:
+        """CPU seconds of this rank from before the first stage on: the process may have run other cases earlier."""
+        return time.process_time() - self._begun
 
     @contextmanager
     def stage(self, name: str, doing: str) -> Iterator[Tell]:

@@ -30,8 +30,7 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
     """
     ready, transient = solved.ready, solved.transient
     dim = ready.meshed.volume.dim
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    memory = comm.allreduce(usage.ru_maxrss * 1024)
+    memory = comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     cpu = {name: comm.allreduce(seconds) for name, seconds in solved.stages.work.items()}
     report = ready.meshed.report
     return {
@@ -63,7 +62,7 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
         **({"particles": {table.region: particle_summary(table) for table in solved.tables}} if solved.tables else {}),
         "timings_s": solved.stages.timings,
         "cpu_timings_s": cpu,
-        "cpu_s": comm.allreduce(usage.ru_utime + usage.ru_stime),
+        "cpu_s": comm.allreduce(solved.stages.all_work),
         "peak_memory_bytes": memory,
     }
 
