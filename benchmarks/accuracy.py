@@ -6,8 +6,8 @@ makes a mesh for each factor on the case's `size` and `size_max`, each `junction
 it with each degree. The error is the largest over the regions and over [end/1e5, end], and as `late` over
 [end/1e3, end], per reference concentration, against a reference that is finer in space (`--reference-degree` on the
 smallest sizes) and in time (1e-7). It counts all that differs: elements, time, and the interfaces, which coarser
-elements follow less closely. In 3D take factors from 3 to 0.7, and a reference of degree 2 on a factor of 0.6 or more
-(10 GB on the 3D demo).
+elements follow less closely. In 3D take --all-sizes, which puts the factors on `size_factor` and with it on the sizes
+that gaps ask for, factors from 3 to 0.7, and a reference of degree 2 on 0.6 or more (10 GB on the 3D demo).
 
 Each is solved twice: at 1e-6, which gives the error in space, and then, for the time, with the tolerance that fits it,
 a quarter. Wall and CPU time are of all that leads to the curves: image, mesh, comparison of the two, assembly, regions,
@@ -22,6 +22,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from common import Stopwatch, Table, interpolated, meshed, peak_memory, resized, say, write_json
@@ -30,6 +31,7 @@ from mpi4py import MPI
 
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.typing import Array
+from microlith.solver.times import EARLIEST
 from microlith.solver.transient import solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.case.read import load_case
@@ -70,11 +72,20 @@ def curves(prepared: assemble.Prepared, tolerance: float) -> tuple[Array, int, A
     return np.array(list(found.curves.values())) / prepared.problem.scales.concentration, found.solves, found.times
 
 
-def reference(case: Case, factor: float, junction: float, degree: int, comm: MPI.Intracomm) -> Array:
+def sized(options: MeshOptions, factor: float, all_sizes: bool, **changes: Any) -> MeshOptions:
+    """Mesh options with the sizes that the case gives, or all sizes, multiplied, and other fields changed."""
+    if all_sizes:
+        return replace(options, size_factor=options.size_factor * factor, **changes)
+    return resized(options, factor, **changes)
+
+
+def reference(
+    case: Case, factor: float, junction: float, degree: int, comm: MPI.Intracomm, *, all_sizes: bool
+) -> Array:
     """Curves on the finest mesh, with their own uncertainty printed: what a mesh of twice its sizes changes."""
     found = []
     for coarser in (2.0, 1.0):
-        options = resized(case.mesh, factor * coarser, junction_size=junction * coarser)
+        options = sized(case.mesh, factor * coarser, all_sizes, junction_size=junction * coarser)
         prepared = assemble.prepared(replace(case, mesh=options, degree=degree), comm)
         found.append(curves(prepared, REFERENCE_TOLERANCE)[0])
         say(comm, f"reference: {prepared.meshed.cells} cells, {prepared.problem.unknowns} unknowns of degree {degree}")
@@ -166,6 +177,7 @@ def main() -> None:
         default=[8.0, 4.0, 2.0, 1.41, 1.0, 0.71, 0.5],
         help="on the case's size and size_max",
     )
+    parser.add_argument("--all-sizes", action="store_true", help="factors on all element sizes, as [mesh] size_factor")
     parser.add_argument("--degrees", type=int, nargs="+", choices=[1, 2, 3], default=[1, 2, 3])
     parser.add_argument(
         "--junctions",
@@ -183,15 +195,19 @@ def main() -> None:
     options = parser.parse_args()
     comm = MPI.COMM_WORLD
     case = load_case(options.case)
-    truth = reference(case, options.reference_factor, options.reference_junction, options.reference_degree, comm)
+    if case.time.times is None:  # in 3D the first of the default times depends on the mesh
+        first = EARLIEST * case.time.end if case.time.first is None else case.time.first
+        case = replace(case, time=replace(case.time, first=first))
+    finest = (options.reference_factor, options.reference_junction, options.reference_degree)
+    truth = reference(case, *finest, comm, all_sizes=options.all_sizes)
     table = Table(COLUMNS, comm)
     coarsest = max(options.factors)
     for degree in options.degrees:  # imports and compiled forms are not to count
-        assemble.prepared(replace(case, mesh=resized(case.mesh, coarsest), degree=degree), comm)
+        assemble.prepared(replace(case, mesh=sized(case.mesh, coarsest, options.all_sizes), degree=degree), comm)
     table.head()
     growths = options.growths or [case.mesh.growth]
     for growth, junction, factor in itertools.product(growths, options.junctions, options.factors):
-        mesh = resized(case.mesh, factor, junction_size=junction, growth=growth)
+        mesh = sized(case.mesh, factor, options.all_sizes, junction_size=junction, growth=growth)
         measure(case, factor, mesh, options.degrees, truth, table)
     write_json(options.json, comm, {"ranks": comm.size, "runs": table.rows, "needed": needed(table, comm)})
 
