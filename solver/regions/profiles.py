@@ -7,7 +7,7 @@ import numpy as np
 
 from mpi4py import MPI
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Numbers
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.cut_cells import within_box
 from microlith.solver.regions.integrals import CELLS, Cells, Index, Integrals
@@ -45,12 +45,21 @@ def profiles(problem: Problem, solved: Sequence[int], states: Sequence[Array | N
         edges: Array = np.asarray(np.linspace(0.0, mesh.extent[axis], SLABS[dim] + 1), np.float64)
         volumes = np.zeros((len(solved), SLABS[dim]))
         sums = np.zeros((len(solved), len(states), SLABS[dim]))
-        for slab in range(SLABS[dim]):
-            near = cells.within({axis: (edges[slab], edges[slab + 1])})
-            for i, phase in enumerate(solved):
-                integrals = _within(cells, axis, edges, slab, near[of_phase[phase][near]])
-                sums[i, :, slab] = u @ integrals.over_all_ranks()
-                volumes[i, slab] = integrals.measures.sum()
+        first, last = _slabs(cells, axis, edges)
+        for i, phase in enumerate(solved):
+            for slab in range(SLABS[dim]):
+                inside = _whole(cells, np.flatnonzero(of_phase[phase] & (last == slab)))
+                sums[i, :, slab] += u @ inside.over_all_ranks()
+                volumes[i, slab] += inside.measures.sum()
+                if slab == SLABS[dim] - 1:
+                    break
+                # What of cells that end in later slabs lies before is taken from there to here.
+                crossing = np.flatnonzero(of_phase[phase] & (first <= slab) & (last > slab))
+                before = _before(cells, axis, edges[slab + 1], crossing)
+                amounts, measure = u @ before.over_all_ranks(), before.measures.sum()
+                for of, sign in ((slab, 1.0), (slab + 1, -1.0)):
+                    sums[i, :, of] += sign * amounts
+                    volumes[i, of] += sign * measure
         comm = mesh.mesh.comm
         comm.Allreduce(MPI.IN_PLACE, volumes, op=MPI.SUM)
         comm.Allreduce(MPI.IN_PLACE, sums, op=MPI.SUM)
@@ -70,15 +79,27 @@ def profiles(problem: Problem, solved: Sequence[int], states: Sequence[Array | N
     return tuple(found)
 
 
-def _within(cells: Cells, axis: int, edges: Array, slab: int, wanted: Index) -> Integrals:
-    """Integrals over a slab of some cells; the outermost slabs have all that is beyond, too."""
+def _slabs(cells: Cells, axis: int, edges: Array) -> tuple[Numbers, Numbers]:
+    """First and last slab in which each cell has a part; the outermost ones have all that is beyond, too."""
+    low, high = (ends[:, axis] for ends in cells.spans)
+    return np.searchsorted(edges[1:-1], low, side="right"), np.searchsorted(edges[1:-1], high, side="left")
+
+
+def _whole(cells: Cells, wanted: Index) -> Integrals:
+    """Integrals over some cells."""
+    integrals = Integrals(cells, keep=False)
+    for start in range(0, len(wanted), CELLS):
+        chunk = wanted[start : start + CELLS]
+        integrals.add_whole(chunk, cells.corners(chunk))
+    return integrals
+
+
+def _before(cells: Cells, axis: int, edge: float, wanted: Index) -> Integrals:
+    """Integrals over the part of some cells before a place along an axis."""
     dim = cells.points.shape[1]
-    low, high = np.full(dim, -np.inf), np.full(dim, np.inf)
-    if slab > 0:
-        low[axis] = edges[slab]
-    if slab < len(edges) - 2:
-        high[axis] = edges[slab + 1]
-    cut = within_box(low, high)
+    high = np.full(dim, np.inf)
+    high[axis] = edge
+    cut = within_box(np.full(dim, -np.inf), high)
     integrals = Integrals(cells, keep=False)
     for start in range(0, len(wanted), CELLS):
         chunk = wanted[start : start + CELLS]
