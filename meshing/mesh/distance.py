@@ -15,7 +15,7 @@ ALIKE = 4.0  # facets larger than this many times the median are sampled in piec
 PIECES = (4, 20_000)  # at most so many per facet, or so many
 LEAF = 32  # samples in a leaf of the tree
 POINTS_AT_ONCE = 300_000  # points at a time, which bounds the memory; many of them are one point of several cells
-CUBES = 4  # along the longest edge of the box around a group of points
+CUBES = (4, 16)  # along the longest edge of the box around a group of points, from step to step
 # Samples of a facet, as shares of its corners: near the corners, and the middle. They keep off the edges, so that each
 # tells its facet.
 SAMPLES = {
@@ -41,10 +41,10 @@ class SurfaceDistance:
         self._size = float(_sizes(pieces).max(initial=0.0))
         self._tree = cKDTree(samples.reshape(-1, dim), leafsize=LEAF)
 
-    @property
-    def slack(self) -> float:
-        """What a distance may be too large by."""
-        return self._size
+    def excess(self, distance: Array) -> Array:
+        """What distances may be too large by."""
+        third = self._size / 3
+        return np.asarray(np.minimum(third, third**2 / (2 * np.maximum(distance, 1e-300))))
 
     def __call__(self, x: Array, within: float = np.inf) -> Array:
         """Distances, shape (m,); infinite, or too large, where nothing is `within` reach."""
@@ -254,14 +254,15 @@ def smallest_distances(
                 near = np.flatnonzero(np.linalg.norm(outside, axis=1) < best[group])
                 if len(near):
                     distance = distance or SurfaceDistance(passing)
-                    near = near[_may_be_nearest(seen[near], group[near], best, distance)]
+                    for cubes in CUBES:
+                        near = near[_may_be_nearest(seen[near], group[near], best, distance, cubes)]
                     np.minimum.at(best, group[near], distance(seen[near]))
         comm.Allreduce(MPI.IN_PLACE, best, op=MPI.MIN)
         passing = _from_the_next(passing, comm)
     return best
 
 
-def _may_be_nearest(points: Array, group: Integers, best: Array, surface: SurfaceDistance) -> Numbers:
+def _may_be_nearest(points: Array, group: Integers, best: Array, surface: SurfaceDistance, cubes: int) -> Numbers:
     """Rows of the points that may be the nearest of their groups; what is far from a surface takes long to look up.
 
     Of the points of a group in a cube one is looked up: the others are nearer by no more than the way to them. `best`
@@ -270,18 +271,18 @@ def _may_be_nearest(points: Array, group: Integers, best: Array, surface: Surfac
     low, high = np.full((len(best), points.shape[1]), np.inf), np.full((len(best), points.shape[1]), -np.inf)
     np.minimum.at(low, group, points)
     np.maximum.at(high, group, points)
-    edge = np.maximum((high - low).max(axis=1), 1e-300) / CUBES
+    edge = np.maximum((high - low).max(axis=1), 1e-300) / cubes
     place = ((points - low[group]) / edge[group, None]).astype(np.int64)
     key = group.astype(np.int64)
     for along in place.T:
-        key = key * (CUBES + 1) + along
+        key = key * (cubes + 1) + along
     _, first, cube = np.unique(key, return_index=True, return_inverse=True)
     away = np.linalg.norm(points - points[first][cube], axis=1)
     reach = np.zeros(len(first))
     np.maximum.at(reach, cube, away)
     found = surface(points[first])
     np.minimum.at(best, group[first], found)
-    return np.flatnonzero((found - reach - surface.slack <= best[group[first]])[cube])
+    return np.flatnonzero((found - reach - surface.excess(found) <= best[group[first]])[cube])
 
 
 def _from_the_next(facets: Array, comm: MPI.Intracomm) -> Array:

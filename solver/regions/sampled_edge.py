@@ -27,7 +27,7 @@ from microlith.solver.regions.cut_cells import (
     wholes,
 )
 
-ON_SURFACE = 1e-9  # times the size of a facet: nearer to it, the gradient of the distance is not known
+ON_SURFACE = 1e-9  # times the distance that matters: nearer to it, the gradient of the distance is not known
 # Rows of numbers without a common measure: a place's products with them, without their whole parts, fill the unit cube
 # evenly, and so do the multiples of the last row (Roberts' sequence in three dimensions).
 ROTATIONS = 97.0 * np.sqrt(np.array([[2.0, 3.0, 5.0], [7.0, 11.0, 13.0], [17.0, 19.0, 23.0]]))
@@ -49,7 +49,7 @@ class AtPoints:
         distance, facet = surface.nearest(x, within)
         values = np.zeros((len(x), 5))
         values[:, 0], values[:, 1] = np.minimum(distance, 2 * within), facet
-        near = np.flatnonzero(np.isfinite(distance) & (distance > ON_SURFACE * surface.slack))
+        near = np.flatnonzero(np.isfinite(distance) & (distance > ON_SURFACE * within))
         away = x[near] - feet(x[near], surface.facets[facet[near]])
         values[near, 2:] = away / distance[near, None]
         return AtPoints(surface, within, values)
