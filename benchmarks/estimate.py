@@ -1,7 +1,7 @@
 """How near `microlith estimate` comes to what runs take: cells, unknowns, solves, memory, CPU seconds, disk.
 
-    python benchmarks/estimate.py measure FILE [--set training|held-out|fresh|cases] [--only NAME ...]
-    python benchmarks/estimate.py compare FILE [--set ...]
+    python benchmarks/estimate.py measure FILE [--set training|held-out|fresh|cases] [--only NAME ...] [--ranks N]
+    python benchmarks/estimate.py compare FILE [--set ...] [--ranks N]
 
 `measure` runs each case of a set in a process of its own and adds what came out to FILE (JSON; what it has already is
 not run again). `compare` estimates these cases and prints a table of measured figures and ratios, estimated over
@@ -311,15 +311,34 @@ SETS: dict[str, Callable[[Path], dict[str, Path]]] = {
 # --- measuring ---
 
 
-def measured(case: Path, folder: Path) -> dict[str, Any] | None:
+# What each rank does: the command, and a file with what it took
+RANK = """
+import json, resource, sys
+from pathlib import Path
+from mpi4py import MPI
+from microlith.workflow.cli import main
+status = main(sys.argv[2:])
+took = resource.getrusage(resource.RUSAGE_SELF)
+text = json.dumps({"memory": took.ru_maxrss * 1024, "cpu_s": took.ru_utime + took.ru_stime})
+Path(sys.argv[1], f"rank-{MPI.COMM_WORLD.rank}.json").write_text(text)
+sys.exit(status)
+"""
+
+
+def measured(case: Path, folder: Path, ranks: int = 1) -> dict[str, Any] | None:
     """What a run takes; None where it fails."""
     output = folder / "out"
-    command = [sys.executable, "-m", "microlith.workflow.cli", "-q", "run", str(case), "-o", str(output), "--force"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
+    command = [sys.executable, "-c", RANK, str(folder), "-q", "run", str(case), "-o", str(output), "--force"]
+    if ranks > 1:
+        command = ["mpirun", "-n", str(ranks), *command]
+    # This process has started MPI itself, and mpirun would take itself for a part of it.
+    own = ("OMPI_MCA_btl", "OMPI_ALLOW", "PMIX_SYSCONFDIR")
+    started = {key for key in os.environ if key.startswith(("OMPI_", "PMIX_")) and not key.startswith(own)}
+    environment = {key: value for key, value in os.environ.items() if key not in started}
+    if subprocess.run(command, stdout=subprocess.DEVNULL, check=False, env=environment).returncode != 0:
         return None
     summary = json.loads((output / "summary.json").read_text())
+    took = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(ranks)]
     return {
         "cells": summary["cells"],
         "unknowns": summary["unknowns"],
@@ -331,26 +350,33 @@ def measured(case: Path, folder: Path) -> dict[str, Any] | None:
         "tolerance": summary["case"]["time"]["tolerance"],
         "space": summary["error"]["space"],
         "stages": summary["cpu_timings_s"],
-        "cpu_s": usage.ru_utime + usage.ru_stime,
-        "memory": usage.ru_maxrss * 1024,
+        "cpu_s": sum(each["cpu_s"] for each in took),
+        "memory": max(each["memory"] for each in took),
+        "memory of all": sum(each["memory"] for each in took),
         "disk": sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
         "files": {path.name: path.stat().st_size for path in output.rglob("*") if path.is_file()},
     }
 
 
+def key_of(name: str, ranks: int) -> str:
+    """Under which a set is kept in a file."""
+    return name if ranks == 1 else f"{name} on {ranks} ranks"
+
+
 def measure(options: argparse.Namespace) -> None:
     """Run the cases of a set."""
     kept = json.loads(options.file.read_text()) if options.file.exists() else {}
+    key = key_of(options.set, options.ranks)
     with tempfile.TemporaryDirectory() as name:
         for case, path in SETS[options.set](Path(name)).items():
-            if case in kept.get(options.set, {}) or (options.only and case not in options.only):
+            if case in kept.get(key, {}) or (options.only and case not in options.only):
                 continue
-            found = measured(path, Path(name))
+            found = measured(path, Path(name), options.ranks)
             print(
                 case, "failed" if found is None else f"{found['cells']:,} cells, {found['cpu_s']:.1f} CPU s", flush=True
             )
             if found is not None:
-                kept.setdefault(options.set, {})[case] = found
+                kept.setdefault(key, {})[case] = found
                 options.file.write_text(json.dumps(kept, indent=1) + "\n")
 
 
@@ -360,7 +386,8 @@ FIGURES = {
     "cells": "cells",
     "unknowns": "unknowns",
     "solves": "solves",
-    "memory": "memory",
+    "memory": "memory_per_rank",
+    "memory of all": "memory",
     "cpu_s": "cpu_seconds",
     "disk": "disk",
 }  # measured -> of the estimate
@@ -369,6 +396,7 @@ SHOWN: dict[str, Callable[[float], str]] = {
     "unknowns": "{:,}".format,
     "solves": "{:,}".format,
     "memory": lambda value: f"{value / 1e6:,.0f} MB",
+    "memory of all": lambda value: f"{value / 1e6:,.0f} MB",
     "cpu_s": "{:.1f}".format,
     "disk": lambda value: f"{value / 1e6:.1f} MB",
 }
@@ -377,30 +405,27 @@ SHOWN: dict[str, Callable[[float], str]] = {
 def compare(options: argparse.Namespace) -> None:
     """Estimate cases and print a table of measured figures with ratios, estimated over measured."""
     logging.disable(logging.WARNING)
-    kept = json.loads(options.file.read_text())
-    print("| case | " + " | ".join(FIGURES) + " | estimated in |\n|" + " --- |" * (len(FIGURES) + 2))
-    outside: dict[str, list[str]] = {name: [] for name in FIGURES}
-    count = 0
+    kept = json.loads(options.file.read_text()).get(key_of(options.set, options.ranks), {})
+    figures = {name: field for name, field in FIGURES.items() if name != "memory of all" or options.ranks > 1}
+    print("| case | " + " | ".join(figures) + " | estimated in |\n|" + " --- |" * (len(figures) + 2))
+    outside: dict[str, list[str]] = {name: [] for name in figures}
     with tempfile.TemporaryDirectory() as name:
-        for each in [options.set] if options.set else kept:
-            for case, path in SETS[each](Path(name)).items():
-                if case not in kept.get(each, {}):
-                    continue
-                count += 1
-                came_out = kept[each][case]
-                start = time.process_time()
-                found = estimate(load_case(path))
-                seconds = time.process_time() - start
-                cells = []
-                for figure, field in FIGURES.items():
-                    ratio = getattr(found, field) / came_out[figure]
-                    mark = "**" if not 1 / FACTOR <= ratio <= FACTOR else ""
-                    if mark:
-                        outside[figure].append(f"{case} ({ratio:.2f})")
-                    cells.append(f"{SHOWN[figure](came_out[figure])}, {mark}{ratio:.2f}{mark}")
-                print(f"| {case} | " + " | ".join(cells) + f" | {seconds:.1f} s |", flush=True)
+        cases = {case: path for case, path in SETS[options.set](Path(name)).items() if case in kept}
+        for case, path in cases.items():
+            start = time.process_time()
+            found = estimate(load_case(path), options.ranks)
+            seconds = time.process_time() - start
+            cells = []
+            for figure, field in figures.items():
+                ratio = getattr(found, field) / kept[case][figure]
+                mark = "**" if not 1 / FACTOR <= ratio <= FACTOR else ""
+                if mark:
+                    outside[figure].append(f"{case} ({ratio:.2f})")
+                cells.append(f"{SHOWN[figure](kept[case][figure])}, {mark}{ratio:.2f}{mark}")
+            print(f"| {case} | " + " | ".join(cells) + f" | {seconds:.1f} s |", flush=True)
     for figure, names in outside.items():
-        print(f"{figure}: {count - len(names)} of {count} within {FACTOR}; outside: {', '.join(names) or 'none'}")
+        inside = len(cases) - len(names)
+        print(f"{figure}: {inside} of {len(cases)} within {FACTOR}; outside: {', '.join(names) or 'none'}")
 
 
 def main() -> None:
@@ -411,10 +436,12 @@ def main() -> None:
     one.add_argument("file", type=Path)
     one.add_argument("--set", choices=SETS, default="training")
     one.add_argument("--only", nargs="*")
+    one.add_argument("--ranks", type=int, default=1)
     one.set_defaults(command=measure)
     other = commands.add_parser("compare")
     other.add_argument("file", type=Path)
-    other.add_argument("--set", choices=SETS)
+    other.add_argument("--set", choices=SETS, default="training")
+    other.add_argument("--ranks", type=int, default=1)
     other.set_defaults(command=compare)
     options = parser.parse_args()
     options.command(options)
