@@ -40,7 +40,7 @@ RESULTS_CELL = {2: 0.0, 3: 2e-6}  # surfaces to turn, per solved cell
 SNAPSHOT = {2: (0.08, 0.27, 1.5e-6), 3: (0.17, 0.04, 1.5e-6)}  # each, each million pixels, and each unknown of each
 PARTICLES = {2: 0.9, 3: 0.5}  # pictures of what reaches them
 SURFACES = 3e-6  # regions of surfaces and their particles, per solved cell
-SHELL = {2: 1e-6, 3: 1.6e-5}  # a region that is a shell, per solved cell
+SHELL = {2: 1e-6, 3: 8e-6}  # a region that is a shell, per solved cell
 
 # --- solves ---
 
@@ -59,7 +59,7 @@ LIBRARIES = 200 * MEGA  # Python and its libraries, on every rank
 OF_FITTED = 600.0  # gmsh and what surrounds it, per triangle of all phases
 OF_LATTICE = 300.0  # per cell of all phases
 OF_CELL = {2: 300.0, 3: 470.0}  # of a solved cell, its mesh and its image
-OF_UNKNOWN = {(2, 1): 600.0, (2, 2): 1000.0, (2, 3): 1500.0, (3, 1): 600.0, (3, 2): 3000.0, (3, 3): 6000.0}
+OF_UNKNOWN = {(2, 1): 600.0, (2, 2): 1000.0, (2, 3): 1500.0, (3, 1): 600.0, (3, 2): 2600.0, (3, 3): 6000.0}
 # of an unknown, its matrices and multigrid, by dimension and degree; in 3D from benchmarks/scale.py and accuracy.py
 OF_UNKNOWN_TENSOR = {1: 5.0, 2: 2.0, 3: 2.0}  # times as much for cubes, by degree, whose rows couple more unknowns
 OF_RECOVERED = 1400.0  # of an unknown, gradients that tell the error in space; from a brick of 885,000 tetrahedra
@@ -67,10 +67,11 @@ OF_VECTOR = 8.0  # a number for each unknown, of which each solve keeps one
 FACTORS = 33.0  # per unknown and power of two of their number, in 2D
 FACTORS_3D = 12.0  # per unknown to the power
 FACTORS_POWER_3D = 4 / 3
-PICTURES = {2: (310 * MEGA, 57.0), 3: (440 * MEGA, 90.0)}  # libraries, and each pixel of a picture
-PLAIN = {2: 260 * MEGA, 3: 330 * MEGA}  # the same without snapshots and surfaces
-DRAWN_CELL = {2: 0.0, 3: 200.0}  # and per solved cell,
-DRAWN_UNKNOWN = {2: 1050.0, 3: 300.0}  # and per unknown
+PICTURES = (310 * MEGA, 57.0)  # in 2D: libraries, and each pixel of a picture;
+RENDERER = (440 * MEGA, 93.0)  # in 3D: the process beside the first rank that draws, and each pixel,
+REPORTED = 100 * MEGA  # and what the first rank loads for it
+PLAIN = {2: 260 * MEGA, 3: 330 * MEGA}  # the first rank without snapshots and surfaces
+DRAWN_UNKNOWN = 1050.0  # in 2D, and per unknown
 
 # --- disk, bytes ---
 

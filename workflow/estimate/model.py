@@ -138,13 +138,17 @@ class Memory:
 
 
 def memory(run: Run) -> Memory:
-    """Peak memory of a run: of meshing, of solving, or of pictures and report."""
+    """Peak memory of a run: of meshing, of solving, or of pictures and report; with that of the process that draws."""
     solving, drawing = _solving_memory(run), _drawing_memory(run)
+    beside = 0.0
+    if run.drawn and run.dim == 3:
+        base, pixel = costs.RENDERER
+        beside = base + pixel * run.pixels + costs.REPORTED
     if run.is_shared:
         shared = max(solving, costs.OF_LATTICE * run.mesh.cells)
-        return Memory(costs.LIBRARIES, shared, max(0.0, drawing - costs.LIBRARIES - shared))
+        return Memory(costs.LIBRARIES, shared, beside + max(0.0, drawing - costs.LIBRARIES - shared))
     first = max(costs.OF_FITTED * run.mesh.cells, drawing - costs.LIBRARIES)
-    return Memory(costs.LIBRARIES, solving, max(0.0, first - solving))
+    return Memory(costs.LIBRARIES, solving, beside + max(0.0, first - solving))
 
 
 def _solving_memory(run: Run) -> float:
@@ -166,12 +170,11 @@ def _solving_memory(run: Run) -> float:
 
 
 def _drawing_memory(run: Run) -> float:
-    """Of the first rank, with all that it has, while it draws."""
-    dim = run.dim
-    if not run.drawn:
-        return costs.PLAIN[dim]
-    base, pixel = costs.PICTURES[dim]
-    return base + pixel * run.pixels + costs.DRAWN_CELL[dim] * run.mesh.solved + costs.DRAWN_UNKNOWN[dim] * run.unknowns
+    """Of the first rank, with all that it has, while it draws or has another process draw."""
+    if not run.drawn or run.dim == 3:
+        return costs.PLAIN[run.dim]
+    base, pixel = costs.PICTURES
+    return base + pixel * run.pixels + costs.DRAWN_UNKNOWN * run.unknowns
 
 
 def disk(run: Run) -> float:

@@ -30,7 +30,9 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
     """
     ready, transient = solved.ready, solved.transient
     dim = ready.meshed.volume.dim
-    memory = comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    # Volumes are drawn by a process beside the first rank, which has ended by now.
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    memory = comm.allreduce(sum(usage.ru_maxrss for usage in usages) * 1024)
     cpu = {name: comm.allreduce(seconds) for name, seconds in solved.stages.work.items()}
     report = ready.meshed.report
     return {
