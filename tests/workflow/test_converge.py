@@ -14,8 +14,10 @@ import pytest
 import tifffile
 from label_images import label_volume
 from made_cases import COMM, curves, run_case, table_rows, write_case
+from made_meshes import brick, everywhere
 from slab_case import END, LENGTH, PIXEL, REGIONS, SLAB, SPANS, D, filled, slab_image
 
+from dolfinx.mesh import CellType
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
@@ -25,6 +27,12 @@ from microlith.imaging.options import MeshOptions
 from microlith.meshing.fitted.mesher import fitted_mesh
 from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.voxel import voxel_mesh
+from microlith.solver.options import SolverOptions, TimeSpan
+from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role
+from microlith.solver.problem.problem import build
+from microlith.solver.regions.means import region_means
+from microlith.solver.regions.shapes import Box
+from microlith.solver.transient import solve
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
 from microlith.workflow.commands import studies
@@ -280,6 +288,37 @@ def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
     assert [variant.coarseness for variant in asked] == pytest.approx([2**0.5, 1.0])
     meshed.volume.dim = 2  # where the coarser mesh alone tells it
     assert estimate_module.spatial_error(meshed, own, MPI.COMM_SELF).curves["a"] == pytest.approx([1.0, 1.0, 10.0])
+
+
+def test_a_quarter_of_what_linear_elements_are_off_is_enough_for_degree_2(verified):
+    """Of tetrahedra of other programs, which have no coarser mesh: a slab of eight elements."""
+    case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=1e-6), degree=2)
+    asked = estimate_module.comparison(SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice"))
+    assert (asked.variant.degree, asked.factor) == (1, 0.25)
+    length, d = 10e-6, 4e-14
+    end = length**2 / d
+    mesh = brick(MPI.COMM_SELF, (8, 2, 2), (10.0, 1.0, 1.0), CellType.tetrahedron)
+    physics = Physics(
+        (PhasePhysics("medium", Role.TRANSPORT, diffusivity=d, effective_diffusivity=d),),
+        {"x_min": FaceCondition(1000.0)},
+    )
+    spans = {"near": (0.0, 1e-6), "middle": (4e-6, 5.03e-6), "all": (0.0, length)}
+    found = []
+    for degree in (1, 2):
+        problem = build(mesh, physics, degree, end)
+        shapes = {name: Box({"x": span}) for name, span in spans.items()}
+        means = region_means(problem.space, mesh, shapes, {}, everywhere(255))
+        found.append(solve(problem, means, TimeSpan(end, 1e-6), SolverOptions()))
+    times = found[1].times
+    late = times > 1e-3 * end
+    for name, (a, b) in spans.items():
+        told = asked.error(times, found[1].curves[name], found[0].curves[name])[late]
+        true = np.abs(1000 * closed_forms.slab_mean(times, a, b, length, d) - found[1].curves[name])[late]
+        verified(
+            term="error in space, as stated", against="slab, Crank eq. 4.17", dim=3, cells="tetrahedra", degree=2,
+            error=abs(told.max() - true.max()) / 1000, of="error", balance=found[1].balance.imbalance,
+        )  # fmt: skip
+        assert true.max() < told.max(), name
 
 
 def test_a_run_goes_on_without_its_estimate(tmp_path, monkeypatch, caplog):

@@ -18,6 +18,9 @@ is √2 times as coarse (with q = 2.6 the error of the finer one is 0.7 of the d
 well, as small gaps close on it, elements of degree 1 on the same mesh say so: they err by more than four times as much,
 and a quarter of the difference to them is enough.
 
+Meshes of other programs can't be made coarser. With degree 2 on tetrahedra a quarter of the difference to linear
+elements is the estimate: on the meshes of seven images the error, against degree 3, was 0.01 to 0.09 of the difference.
+
 Squares and cubes can't be larger without being of another image. Of degree 2 and 3 they are compared with elements of
 one degree less. Of degree 1 they are compared with finite differences on the same voxels: the same elements with the
 integrals taken at their corners. Where the solution is smooth both err by the same, one too far and one not far enough
@@ -67,6 +70,10 @@ THE_LESSER = (
 )
 OF_LOWER_DEGREE = (
     "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
+)
+A_QUARTER = (
+    "a quarter of the difference of the two solutions, as linear elements err by more than four times as much; how "
+    "closely the mesh follows what it is of is not in it"
 )
 OF_GRADIENTS = (
     "1.5 times what the curves change by if the elements' energies are those of gradients that are "
@@ -125,6 +132,9 @@ def comparison(meshed: Meshed) -> Comparison:
                 linear,
             )
         return Comparison(Variant(COARSER, tolerance=tolerance), "from a mesh twice as coarse", 1.0, THE_DIFFERENCE)
+    if degree == 2 and dim == 3 and meshed.case.mesh.unit is not None:
+        how = "from linear elements"
+        return Comparison(Variant(degree=1, tolerance=tolerance), how, OF_LINEAR, A_QUARTER)
     if degree > 1:
         return Comparison(
             Variant(degree=degree - 1, tolerance=tolerance),
