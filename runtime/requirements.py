@@ -1,10 +1,8 @@
 """What runtime/provision has to know about packages, one item a line; run by the environment's own base Python.
 
 requirements.py wanted PYPROJECT         what pip is to install: dependencies, extras and the build backend
-requirements.py to_lock PYPROJECT        these, and what compiles packages
 requirements.py missing PYPROJECT LOCK   those of them that the lock file does not have; status 1 if there are any
-requirements.py wheels LOCK KIND         the lock file without what is here already, and without what is compiled
-requirements.py sources LOCK KIND        of the lock file, what is compiled
+requirements.py wheels LOCK KIND         the lock file without what is here already
 requirements.py present                  name==version of what comes with DOLFINx and must not be replaced
 requirements.py paths                    folders of installed packages that this Python sees
 """
@@ -26,8 +24,6 @@ BUILT_TOGETHER = (
     "petsc4py",
     "scipy",
 )
-# Not on PyPI as a wheel for Linux; with what compiles it, which is checked as all else is.
-COMPILED = {"scikit-fmm": ("meson-python>=0.15", "ninja>=1.11")}
 
 
 def wanted(pyproject: str) -> list[str]:
@@ -37,33 +33,21 @@ def wanted(pyproject: str) -> list[str]:
     return [*tables["build-system"]["requires"], *project["dependencies"], *(r for e in extras for r in e)]
 
 
-def to_lock(pyproject: str) -> list[str]:
-    return [*wanted(pyproject), *(tool for tools in COMPILED.values() for tool in tools)]
-
-
 def missing(pyproject: str, lock: str) -> list[str]:
     known = {*entries(lock), *BUILT_TOGETHER}
-    absent = [requirement for requirement in to_lock(pyproject) if plain_name(requirement) not in known]
+    absent = [requirement for requirement in wanted(pyproject) if plain_name(requirement) not in known]
     if absent:
         sys.exit("\n".join(absent))
     return []
 
 
 def wheels(lock: str, kind: str) -> list[str]:
-    return chosen(lock, kind, compiled=False)
-
-
-def sources(lock: str, kind: str) -> list[str]:
-    return chosen(lock, kind, compiled=True)
-
-
-def chosen(lock: str, kind: str, compiled: bool) -> list[str]:
     """Of a Python that has more than DOLFINx, as one from conda-forge, all packages stay as they are."""
     here = {plain_name(d.metadata["Name"]) for d in metadata.distributions()} if kind == "host" else set()
     return [
         text
         for name, texts in entries(lock).items()
-        if name not in here and name not in BUILT_TOGETHER and (name in COMPILED) == compiled
+        if name not in here and name not in BUILT_TOGETHER
         for text in texts
     ]
 
@@ -93,5 +77,5 @@ def paths() -> list[str]:
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    known = {f.__name__: f for f in (wanted, to_lock, missing, wheels, sources, present, paths)}
+    known = {f.__name__: f for f in (wanted, missing, wheels, present, paths)}
     print(*known[command](*arguments), sep="\n")

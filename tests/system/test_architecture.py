@@ -24,6 +24,7 @@ ROOMS = (
         "imaging/readers",
         "imaging/image",
         "imaging/microstructure",
+        "imaging/ways",
         "imaging/measures",
         "imaging/segmentation",
     ),

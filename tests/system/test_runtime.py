@@ -394,7 +394,7 @@ def test_lock_file_has_what_pyproject_asks_for(requirements):
     packaging = pytest.importorskip("packaging.requirements")
     lock = requirements.entries(PROJECT / "runtime" / "requirements.lock")
     assert all("--hash=sha256:" in entry for entries in lock.values() for entry in entries)
-    for text in requirements.to_lock(PROJECT / "pyproject.toml"):
+    for text in requirements.wanted(PROJECT / "pyproject.toml"):
         wanted = packaging.Requirement(text)
         if requirements.plain_name(wanted.name) in requirements.BUILT_TOGETHER:
             continue

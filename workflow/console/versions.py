@@ -21,7 +21,7 @@ PACKAGES = (
         "SimpleITK",
         "scikit-image",
     ),
-    *("scikit-fmm", "scikit-learn", "connected-components-3d", "edt", "pint", "rich", "zarr"),
+    *("numba", "scikit-learn", "connected-components-3d", "edt", "pint", "rich", "zarr"),
 )
 
 

@@ -1,0 +1,312 @@
+"""Lengths of the shortest ways from a layer of voxels, each way as a string pulled taut around the walls."""
+
+import numpy as np
+
+from microlith.imaging.typing import Array, Bits, Flags, Indices, Numbers, Singles
+from microlith.imaging.ways.compiled import compiled
+from microlith.imaging.ways.sight import LEG, OPEN, Grid, onto_wall, sight
+
+BAND = 0.5  # of the shortest edge: lengths that are made sure of together
+GAIN = 0.005  # of the shortest edge: ways that are shorter by less are not looked for
+SAME = 0.05  # of the shortest edge: lengths by which a neighbour is known to see an anchor, too
+DONE = -1  # in place of a voxel in the queue
+NONE = -1  # owner of a voxel that no way has led to yet; below: -2 - anchor, which it may not see
+
+
+def taut_lengths(there: Flags, solid: Bits, edges: tuple[float, float, float]) -> Singles:
+    """Length of the shortest way to each voxel of a set from the outer face of the first layer.
+
+    A front goes from voxel to voxel, in the order of the lengths. Each voxel has an anchor, the place where its way
+    was last bent, or from which it came, and hands it on. The voxel that gets it sees the anchor, or the line to it
+    meets a wall. Then its way bends there: the place of the line that is deepest in the wall, moved to the wall's
+    surface, is a new anchor. So lengths are those of straight lines, in any direction (as in the any-angle searches
+    of Nash et al. 2007 and 2010, whose ways bend at voxels' centres only), and walls are where `solidness` has them.
+
+    Args:
+        there: (nz, ny, nx) the set.
+        solid: (nz + 2, ny + 2, nx + 2) solidness of the places.
+        edges: Of voxels along z, y, x, m.
+
+    Returns:
+        (nz, ny, nx) m from the face to the centres; infinite where no way leads, minus infinity outside the set.
+    """
+    shape = solid.shape
+    least = min(edges)
+    edge = (edges[0] / least, edges[1] / least, edges[2] / least)
+    last = (shape[0] - 2, shape[1] - 2, shape[2] - 2)
+    grid = Grid(solid.reshape(-1), shape[1] * shape[2], shape[2], last, edge)
+    node = np.empty((solid.size, 2), np.float32)  # of a voxel both are asked for together
+    length, owner = node[:, 0], node.view(np.int32)[:, 1]
+    length.reshape(shape)[:] = -np.inf
+    length.reshape(shape)[1:-1, 1:-1, 1:-1][there] = np.inf
+    owner[:] = NONE
+    anchors = _start(grid, shape, length, owner)
+    count = len(anchors)
+    waiting = np.zeros(solid.size, bool)
+    band = np.flatnonzero(owner >= 0)
+    waiting[band] = True
+    while len(band):
+        now = length[band]
+        limit = float(BAND * (np.floor(now.min() / BAND) + 1.0))
+        soon = now < limit
+        batch, later = np.sort(band[soon]), band[~soon]  # in the order of the memory
+        if count + 2 * len(batch) > len(anchors):
+            anchors = np.concatenate([anchors, np.empty((max(len(anchors), 2 * len(batch)), 4), np.float32)])
+        queue = np.empty(8 * len(batch) + 4096, np.int64)
+        many, count = _settle(batch, limit, grid, length, owner, waiting, anchors, count, queue)
+        band = np.concatenate([later, queue[:many][queue[:many] != DONE]])
+    del waiting, owner, anchors
+    found: Singles = length.reshape(shape)[1:-1, 1:-1, 1:-1] * np.float32(least)
+    return found
+
+
+def _start(grid: Grid, shape: tuple[int, ...], length: Singles, owner: Indices) -> Singles:
+    """Anchors of the first layer: on the face, straight before each voxel.
+
+    Where the wall, as extrapolated to the face, covers that place, the way comes aslant from beside it: at most by the
+    voxel's edge longer, which is made less if the neighbour hands its anchor on.
+
+    Returns:
+        (n, 4) places z, y, x and lengths, with room for more.
+    """
+    first = grid.layer + np.flatnonzero(np.isposinf(length[grid.layer : 2 * grid.layer]))
+    covered = grid.solid[first - grid.layer] > 50
+    covered &= grid.solid[first - grid.layer] <= 200
+    straight = 0.5 * grid.edge[0]
+    anchors = np.empty((len(first), 4), np.float32)
+    anchors[:, 0] = np.where(covered, 1.0, 0.5)
+    anchors[:, 1], anchors[:, 2] = np.unravel_index(first - grid.layer, shape[1:])
+    anchors[:, 3] = np.where(covered, straight + min(grid.edge[1:]), 0.0)
+    length[first] = np.where(covered, anchors[:, 3], straight)
+    owner[first] = np.arange(len(first))
+    return anchors
+
+
+@compiled
+def _settle(
+    batch: Numbers,
+    limit: float,
+    grid: Grid,
+    length: Singles,
+    owner: Indices,
+    waiting: Flags,
+    anchors: Singles,
+    count: int,
+    queue: Numbers,
+) -> tuple[int, int]:
+    """Makes sure of the lengths of some voxels below a limit, hands their anchors on, and so on from those.
+
+    Stops before the queue or the anchors are full.
+
+    Returns:
+        How many voxels of the queue there are, with those that are done; how many anchors.
+    """
+    deepest, other = np.empty(3), np.empty(3)
+    many = len(batch)
+    queue[:many] = batch
+    head = 0
+    while head < many and many + 7 <= len(queue) and count < len(anchors):
+        voxel = queue[head]
+        head += 1
+        if length[voxel] >= limit:
+            continue
+        queue[head - 1] = DONE
+        waiting[voxel] = False
+        if owner[voxel] < NONE:
+            count = _make_sure(voxel, grid, length, owner, anchors, count, deepest, other)
+            if length[voxel] >= limit:
+                waiting[voxel] = True
+                queue[head - 1] = voxel
+                continue
+        many = _hand_on(voxel, grid, length, owner, waiting, anchors, queue, many, other)
+    return many, count
+
+
+@compiled
+def _place(grid: Grid, voxel: int) -> tuple[float, float, float]:
+    """Place of a voxel's centre."""
+    k = voxel // grid.layer
+    rest = voxel - k * grid.layer
+    j = rest // grid.row
+    return float(k), float(j), float(rest - j * grid.row)
+
+
+@compiled
+def _beside(grid: Grid, side: int) -> tuple[int, float, float, float, float]:
+    """From a voxel to one of its six neighbours: in the memory, in places, and how far."""
+    sign = 1 if side >= 3 else -1
+    axis = side - 3 if side >= 3 else 2 - side
+    if axis == 2:
+        return sign * grid.layer, float(sign), 0.0, 0.0, grid.edge[0]
+    if axis == 1:
+        return sign * grid.row, 0.0, float(sign), 0.0, grid.edge[1]
+    return sign, 0.0, 0.0, float(sign), grid.edge[2]
+
+
+@compiled
+def _along(grid: Grid, anchors: Singles, anchor: int, z: float, y: float, x: float) -> float:
+    """Length of the way to a place that comes straight from an anchor."""
+    dz, dy, dx = z - anchors[anchor, 0], y - anchors[anchor, 1], x - anchors[anchor, 2]
+    ez, ey, ex = grid.edge
+    return float(anchors[anchor, 3] + np.sqrt((dz * ez) ** 2 + (dy * ey) ** 2 + (dx * ex) ** 2))
+
+
+@compiled
+def _looks(grid: Grid, anchors: Singles, anchor: int, z: float, y: float, x: float, deepest: Array) -> float:
+    """Largest solidness between an anchor and a place."""
+    return sight(grid, anchors[anchor, 0], anchors[anchor, 1], anchors[anchor, 2], z, y, x, OPEN, deepest)
+
+
+@compiled
+def _between(grid: Grid, length: Singles, owner: Indices, anchors: Singles, voxel: int, anchor: int) -> bool:
+    """Whether all neighbours of a voxel on the side of an anchor see it: then so does the voxel behind them."""
+    z, y, x = _place(grid, voxel)
+    for side in range(3):
+        off, dz, dy, dx, _ = _beside(grid, side)
+        apart = -(dz * (z - anchors[anchor, 0]) + dy * (y - anchors[anchor, 1]) + dx * (x - anchors[anchor, 2]))
+        if abs(apart) < 0.01 or (side == 0 and z < 1.5):
+            continue
+        if apart < 0:
+            off, dz, dy, dx = -off, -dz, -dy, -dx
+        near = voxel + off
+        if owner[near] == anchor:
+            continue
+        if owner[near] < 0:
+            return False
+        if abs(length[near] - _along(grid, anchors, anchor, z + dz, y + dy, x + dx)) > SAME:
+            return False
+    return True
+
+
+@compiled
+def _make_sure(
+    voxel: int,
+    grid: Grid,
+    length: Singles,
+    owner: Indices,
+    anchors: Singles,
+    count: int,
+    deepest: Array,
+    other: Array,
+) -> int:
+    """Whether a voxel sees its anchor; if not, its way bends at the wall, or it has the anchor of another neighbour.
+
+    Returns:
+        How many anchors there are.
+    """
+    first = -2 - owner[voxel]
+    z, y, x = _place(grid, voxel)
+    if _between(grid, length, owner, anchors, voxel, first) or _looks(grid, anchors, first, z, y, x, deepest) <= OPEN:
+        owner[voxel] = first
+        return count
+    # Straight from a neighbour is always possible.
+    best, best_side = np.inf, 0
+    costs, owners = np.full(6, np.inf), np.empty(6, np.int64)
+    for side in range(6):
+        off, dz, dy, dx, edge = _beside(grid, side)
+        theirs = owner[voxel + off]
+        if theirs < 0:
+            continue
+        if length[voxel + off] + edge < best:
+            best, best_side = length[voxel + off] + edge, side
+        known = theirs == first
+        for known_side in range(side):
+            known = known or (costs[known_side] < np.inf and owners[known_side] == theirs)
+        if not known:
+            costs[side], owners[side] = _along(grid, anchors, theirs, z, y, x), theirs
+    chosen = NONE
+    cost = _bend(grid, anchors, first, count, z, y, x, best, deepest, other)
+    if cost < best:
+        best, chosen = cost, count
+    for attempt in range(6):
+        side = int(np.argmin(costs))
+        if costs[side] >= best - GAIN:
+            break
+        if _looks(grid, anchors, owners[side], z, y, x, deepest) <= OPEN:
+            best, chosen = costs[side], owners[side]
+            break
+        if attempt == 0:
+            cost = _bend(grid, anchors, owners[side], count, z, y, x, best, deepest, other)
+            if cost < best:
+                best, chosen = cost, count
+        costs[side] = np.inf
+    if chosen == NONE:
+        off, dz, dy, dx, edge = _beside(grid, best_side)
+        anchors[count, 0], anchors[count, 1], anchors[count, 2] = z + dz, y + dy, x + dx
+        anchors[count, 3] = best - edge
+        chosen = count
+    length[voxel], owner[voxel] = best, chosen
+    return count + 1 if chosen == count else count
+
+
+@compiled
+def _bend(
+    grid: Grid,
+    anchors: Singles,
+    anchor: int,
+    new: int,
+    z: float,
+    y: float,
+    x: float,
+    best: float,
+    bend: Array,
+    other: Array,
+) -> float:
+    """Length of the way from an anchor that bends at the wall in between; it becomes a new anchor if it is shorter.
+
+    Returns:
+        Infinity if it is not shorter than the best, or leads through walls.
+    """
+    if not onto_wall(grid, bend):
+        return np.inf
+    bz, by, bx = bend[0], bend[1], bend[2]
+    ez, ey, ex = grid.edge
+    until = _along(grid, anchors, anchor, bz, by, bx)
+    cost = until + np.sqrt(((z - bz) * ez) ** 2 + ((y - by) * ey) ** 2 + ((x - bx) * ex) ** 2)
+    if cost >= best - GAIN or sight(grid, bz, by, bx, z, y, x, LEG, other) > LEG:
+        return np.inf
+    if sight(grid, anchors[anchor, 0], anchors[anchor, 1], anchors[anchor, 2], bz, by, bx, LEG, other) > LEG:
+        return np.inf
+    anchors[new, 0], anchors[new, 1], anchors[new, 2], anchors[new, 3] = bz, by, bx, until
+    return float(cost)
+
+
+@compiled
+def _hand_on(
+    voxel: int,
+    grid: Grid,
+    length: Singles,
+    owner: Indices,
+    waiting: Flags,
+    anchors: Singles,
+    queue: Numbers,
+    many: int,
+    other: Array,
+) -> int:
+    """Offers the anchor of a voxel to its neighbours.
+
+    Returns:
+        How many voxels of the queue there are.
+    """
+    anchor = owner[voxel]
+    z, y, x = _place(grid, voxel)
+    for side in range(6):
+        off, dz, dy, dx, edge = _beside(grid, side)
+        to = voxel + off
+        if length[voxel] - edge >= length[to] - GAIN or owner[to] == anchor:
+            continue
+        cost = _along(grid, anchors, anchor, z + dz, y + dy, x + dx)
+        if cost >= length[to] - GAIN:
+            continue
+        if owner[to] < 0:
+            owner[to] = -2 - anchor
+        elif _looks(grid, anchors, anchor, z + dz, y + dy, x + dx, other) > OPEN:
+            continue  # what is sure is not given up for what is not
+        else:
+            owner[to] = anchor
+        length[to] = cost
+        if not waiting[to]:
+            waiting[to] = True
+            queue[many] = to
+            many += 1
+    return many
