@@ -1,6 +1,7 @@
 """An image that comes again and again, seen with what lies beyond its periodic faces."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -28,17 +29,19 @@ class Repeated:
         return tuple(slice(*ends) for ends in (layers, *self.within[1:]))
 
 
-def repeated(volume: LabelVolume, reach: float) -> Repeated:
+def repeated(volume: LabelVolume, reach: float, *, nearest: bool = True) -> Repeated:
     """An image with all that lies within a distance beyond its periodic faces.
-
-    Half a period is enough for distances: what is farther on one side is nearer on the other.
 
     Args:
         volume: The image; where it is not periodic, it has no margins.
         reach: The distance, m.
+        nearest: Whether half a period is enough, as it is for distances: what is farther on one side is nearer on the
+            other.
     """
     margins = [
-        min(math.ceil(reach / size), count // 2 + 1, count) if volume.dim - 1 - axis in volume.periodic else 0
+        min(math.ceil(reach / size), count // 2 + 1 if nearest else sys.maxsize)
+        if volume.dim - 1 - axis in volume.periodic
+        else 0
         for axis, (count, size) in enumerate(zip(volume.shape, volume.voxel_size, strict=True))
     ]
     if not any(margins):
@@ -63,7 +66,8 @@ def repeated(volume: LabelVolume, reach: float) -> Repeated:
 def _spans(ends: Sequence[int], margin: int, count: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """The parts of a range that lie in one copy each: where in the range, and where in the image."""
     found = []
-    for copy in (-1, 0, 1) if margin else (0,):
+    copies = -(-margin // count)
+    for copy in range(-copies, copies + 1):
         start = margin + copy * count
         low, high = max(ends[0], start), min(ends[1], start + count)
         high = max(low, high)

@@ -34,6 +34,7 @@ class Lattice:
     boxes: tuple[int, ...]  # coarse boxes along x, y[, z]
     depth: int  # how often an edge of a box may be halved
     extent: tuple[float, ...]  # edge lengths of the whole, x, y[, z]
+    periodic: tuple[int, ...] = ()  # axes along which it comes again and again; of an even number of boxes
 
     @property
     def dim(self) -> int:
@@ -73,6 +74,30 @@ class Lattice:
             rest = rest - column * stride
             columns.append(column)
         return np.stack([rest, *columns[::-1]], axis=1)
+
+    def with_opposite(self, keys: Keys) -> Keys:
+        """Keys, and those of the points opposite on periodic faces."""
+        points = self.points(keys)
+        for axis in self.periodic:
+            found = [points]
+            for here, there in ((0, self.top[axis]), (self.top[axis], 0)):
+                moved = points[points[:, axis] == here]
+                moved[:, axis] = there
+                found.append(moved)
+            points = np.concatenate(found)
+        return self.keys(points)
+
+    def united(self, numbers: Keys, doubled: Points) -> Keys:
+        """Numbers (n,) of vertices, the same for those opposite on periodic faces.
+
+        Args:
+            numbers: Linear in the coordinates, as keys are.
+            doubled: (n, dim) twice the coordinates.
+        """
+        for axis in self.periodic:
+            far = 2 * self.top[axis]
+            numbers = numbers - np.where(doubled[:, axis] == far, far * self.strides[axis], 0)
+        return numbers
 
     def places(self, keys: Keys) -> Array:
         """Coordinates (n, dim) of keys, in units of `extent`; on the far faces they are the extent to the last bit."""
@@ -134,7 +159,7 @@ def refined(
         lattice: The coarse lattice.
         box: This rank's part of it; the parts of all ranks fill it.
         wanted: Whether edges are to be halved, from their midpoints (n, dim) in units of the extent and their length.
-        exchange: Brings points to the ranks whose closed box has them.
+        exchange: Brings points, and those opposite on periodic faces, to the ranks whose closed box has them.
 
     Returns:
         Points of the closed box that bisection adds, sorted, one array for each stage.
@@ -144,6 +169,8 @@ def refined(
     candidates = _first_midpoints(lattice, box)
     for kind in kinds:
         chosen = candidates[wanted(lattice.places(candidates), lattice.spine(kind.step, kind.odd))]
+        if lattice.periodic:  # opposite points may differ by the rounding of their places
+            chosen = np.unique(exchange(chosen))
         stages.append(chosen)
         candidates = np.unique(exchange(_children(lattice, chosen, kind)))
     for index in range(len(kinds) - 1, 0, -1):

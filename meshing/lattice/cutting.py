@@ -53,9 +53,13 @@ def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: RankBoxes
     extent = np.array(lattice.extent)
     fixed = (points == 0) | (points == extent)
     points, phase, free = _moved(points, shortest, indicators, extent)
+    if lattice.periodic:
+        far = np.where((places == lattice.top) & np.isin(np.arange(lattice.dim), lattice.periodic), extent, 0.0)
+        points, phase, free = _alike(points, phase, free, far, shared)
     lowest, highest = _range(cells, phase, free)
     ends, middles = _cuts(cells[lowest < highest], points, phase, free, indicators)
-    points, free = _ends_moved(points, free, shortest, fixed, ends, middles, shared)
+    closed = fixed & ~np.isin(np.arange(lattice.dim), lattice.periodic)
+    points, free = _ends_moved(points, free, shortest, fixed, closed, ends, middles, shared)
 
     lowest, highest = _range(cells, phase, free)
     mixed = lowest < highest
@@ -117,11 +121,29 @@ def _moved(points: Array, shortest: Array, indicators: VoxelFields, extent: Arra
     return moved, first.astype(np.uint8), free
 
 
+def _alike(
+    points: Array, phase: Phases, free: Flags, far: Array, shared: SharedVertices
+) -> tuple[Array, Phases, Flags]:
+    """What `_moved` gave, the same for vertices opposite each other, whose values differ by rounding; collective.
+
+    Args:
+        points: (n, dim).
+        phase: (n,).
+        free: (n,).
+        far: (n, dim) how far each is from the one at the lower ends of the periodic axes.
+        shared: Vertices that are there more than once.
+    """
+    target = shared.combined(np.where(free[:, None], np.inf, points - far), np.minimum)
+    free = shared.combined(free, np.logical_and)
+    return np.where(free[:, None], points, target + far), shared.combined(phase, np.minimum), free
+
+
 def _ends_moved(
     points: Array,
     free: Flags,
     shortest: Array,
     fixed: Flags,
+    closed: Flags,
     ends: Numbers,
     middles: Array,
     shared: SharedVertices,
@@ -129,6 +151,8 @@ def _ends_moved(
     """Move vertices to where an edge of theirs changes its phase very close to them; collective.
 
     Newton's method may have led to another interface, or to none. Of several such edges the closest cut counts.
+    Interfaces meet the image's outer faces at right angles, but not periodic ones: where one runs so close to a vertex
+    of these, the vertex counts as on it where it is.
     """
     own = np.full(len(points), np.inf)
     near: list[tuple[Numbers, Array, Array]] = []
@@ -136,7 +160,7 @@ def _ends_moved(
         vertex = ends[:, side]
         way = middles - points[vertex]
         distance = np.sqrt((way * way).sum(axis=1))
-        allowed = (distance < END * shortest[vertex]) & ~(fixed[vertex] & (way != 0)).any(axis=1)
+        allowed = (distance < END * shortest[vertex]) & ~(closed[vertex] & (way != 0)).any(axis=1)
         near.append((vertex[allowed], distance[allowed], middles[allowed]))
         np.minimum.at(own, vertex[allowed], distance[allowed])
     closest = shared.combined(own, np.minimum)
@@ -146,7 +170,7 @@ def _ends_moved(
         places[vertex[chosen]] = place[chosen]
     target = shared.combined(places, np.minimum)
     moved = np.isfinite(target).all(axis=1)
-    return np.where(moved[:, None], target, points), free & ~moved
+    return np.where(moved[:, None] & ~fixed, target, points), free & ~moved
 
 
 def _range(cells: Rows, phase: Phases, free: Flags) -> tuple[NDArray[np.int16], NDArray[np.int16]]:

@@ -2,18 +2,21 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.passes import Slab, slab_sum
+from microlith.imaging.image.repeated import repeated
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
-from microlith.imaging.typing import Array, Numbers
+from microlith.imaging.typing import Array, Numbers, Phases
 from microlith.meshing.fidelity.agreement import mistaken
 from microlith.meshing.lattice.bisection import BoxRange, Lattice, refined, simplices_of_box
 from microlith.meshing.lattice.cutting import CutCells, cut_cells
@@ -27,6 +30,7 @@ from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.meshing.mesh.simplices import signed_measures
 
 FEWEST_BOXES = 4  # coarse boxes along the longest edge of the image
+FEWEST_PERIODIC = 4  # along a periodic axis
 RIM = 12  # voxels around a box beyond the reach of fields and indicators: thin parts, interpolation, moved vertices
 WORK_PER_BOX, WORK_PER_FACE = 6, 10  # cells of a coarse box, and those that a voxel face between two phases adds
 PASSES = 6  # of moving the interfaces until the volumes of the phases are right
@@ -62,15 +66,14 @@ def lattice_mesh(
     """
     say = tell or (lambda _: None)
     voxel, extent = volume.pixel, volume.frame
+    periodic = tuple(AXES.index(name) for name in options.periodic)
     sizes = edge_sizes(options, volume.names, solved, volume.unit, extent)
-    lattice = _lattice(extent, sizes)
+    lattice = _lattice(extent, sizes, periodic)
     weights, borders = _survey(volume, lattice, solved, comm)
     where = RankBoxes(comm, lattice, boxes_of_ranks(weights, comm.size))
 
     say("reading and smoothing the image")
-    window = _window(where.own, lattice, volume, voxel, sizes)
-    portion = volume.read(window)
-    phase, start = portion.phase, portion.start
+    phase, start = _around(where.own, lattice, volume, voxel, sizes)
 
     def fields() -> tuple[VoxelFields, VoxelFields]:
         longest, thin = longest_edges(phase, start, voxel, sizes, solved)
@@ -81,6 +84,10 @@ def lattice_mesh(
     cut = _cut(longest, smooth, where)
     wrong = together(comm, lambda: mistaken(cut.points, cut.cells, cut.phase, phase, start, voxel, volume.grid))
     wrong = np.concatenate(comm.allgather(wrong), axis=1)  # few: one voxel in a hundred
+    for axis in periodic:
+        copies = -(-max(phase.shape) // volume.grid[axis])
+        ways = volume.grid[axis] * np.arange(-copies, copies + 1) * (np.arange(volume.dim) == axis)[:, None]
+        wrong = (wrong[:, :, None] + ways[:, None]).reshape(volume.dim, -1)
     if wrong.size and sizes.coarseness <= 1.0:  # with larger cells these voxels would take most of them
         shorter = together(comm, lambda: shortened(longest, phase, wrong, sizes))
         if comm.allreduce(bool((shorter.values < longest.values).any()), MPI.LOR):
@@ -91,13 +98,14 @@ def lattice_mesh(
     points = _fitted(cut, smooth, where, volume, voxel, borders)
     return ImageMesh(
         points=points,
-        vertex=cut.numbers,
+        vertex=lattice.united(cut.numbers, cut.doubled),
         cells=cut.cells,
         phase=cut.phase,
         shape="triangle" if volume.dim == 2 else "tetrahedron",
         names=volume.names,
         unit=volume.unit,
         extent=extent,
+        periodic=periodic,
     )
 
 
@@ -109,13 +117,20 @@ def _cut(longest: VoxelFields, smooth: VoxelFields, where: RankBoxes) -> CutCell
     return cut_cells(keys, cells, smooth, where)
 
 
-def _lattice(extent: tuple[float, ...], sizes: EdgeSizes) -> Lattice:
-    """Coarse boxes whose diagonals are about the longest edges, and halvings down to the shortest."""
+def _lattice(extent: tuple[float, ...], sizes: EdgeSizes, periodic: tuple[int, ...]) -> Lattice:
+    """Coarse boxes whose diagonals are about the longest edges, and halvings down to the shortest.
+
+    Along periodic axes their number is even, as each is the mirror image of the next, and four at least, so that no two
+    edges have the same ends.
+    """
     edge = min(sizes.longest_edge / math.sqrt(len(extent)), max(extent) / FEWEST_BOXES)
-    boxes = tuple(max(1, math.ceil(length / edge - 1e-9)) for length in extent)
+    counts = [max(1, math.ceil(length / edge - 1e-9)) for length in extent]
+    boxes = tuple(
+        max(FEWEST_PERIODIC, count + count % 2) if axis in periodic else count for axis, count in enumerate(counts)
+    )
     coarse = max(length / count for length, count in zip(extent, boxes, strict=True))
     depth = max(1, math.ceil(math.log2(coarse * math.sqrt(len(extent)) / sizes.lost_edge)) + 1)
-    return Lattice(boxes, depth, extent)
+    return Lattice(boxes, depth, extent, periodic)
 
 
 def _survey(volume: LabelVolume, lattice: Lattice, solved: Sequence[int], comm: MPI.Intracomm) -> tuple[Numbers, Array]:
@@ -154,17 +169,34 @@ def _counted(volume: LabelVolume, lattice: Lattice, solved: Sequence[int], slab:
     return np.concatenate([work.ravel(), faces.ravel()])
 
 
-def _window(box: BoxRange, lattice: Lattice, volume: LabelVolume, voxel: tuple[float, ...], sizes: EdgeSizes) -> Window:
-    """Voxels of which a rank must know the phase to mesh its box."""
+def _around(
+    box: BoxRange, lattice: Lattice, volume: LabelVolume, voxel: tuple[float, ...], sizes: EdgeSizes
+) -> tuple[Phases, tuple[int, ...]]:
+    """Phases of the voxels that a rank must know to mesh its box, and the first of them, x first; collective.
+
+    Along periodic axes they go on beyond the image.
+    """
+    rims = [max(math.ceil(sizes.reach / edge), REACH) + RIM for edge in voxel]
+    farthest = max(rim * edge for rim, edge in zip(rims, voxel, strict=True)) * volume.unit
+    beyond = repeated(replace(volume, periodic=lattice.periodic), farthest, nearest=False)
+    margin = [low for low, _ in beyond.within]
+    window = _window(box, lattice, volume, voxel, rims)
+    portion = beyond.volume.read(tuple((a + m, b + m) for (a, b), m in zip(window, margin, strict=True)))
+    return portion.phase, tuple(first - m for first, m in zip(portion.start, margin[::-1], strict=True))
+
+
+def _window(
+    box: BoxRange, lattice: Lattice, volume: LabelVolume, voxel: tuple[float, ...], rims: Sequence[int]
+) -> Window:
+    """Voxels of which a rank must know the phase to mesh its box, and `rims` of them on each side, x first."""
     if box.empty:
         return tuple((0, min(2, count)) for count in volume.shape)  # of no use, but not nothing
     window = []
     for axis, count in enumerate(volume.grid):
         edge = lattice.extent[axis] / lattice.boxes[axis] / voxel[axis]  # of a coarse box, in voxels
-        rim = max(math.ceil(sizes.reach / voxel[axis]), REACH) + RIM
-        low = math.floor(box.first[axis] * edge) - rim
-        high = math.ceil(box.last[axis] * edge) + rim
-        window.append((max(0, low), min(count, high)))
+        low = math.floor(box.first[axis] * edge) - rims[axis]
+        high = math.ceil(box.last[axis] * edge) + rims[axis]
+        window.append((low, high) if axis in lattice.periodic else (max(0, low), min(count, high)))
     return tuple(window[::-1])
 
 
@@ -180,7 +212,8 @@ def _fitted(
     comm = where.comm
     extent = np.array(where.lattice.extent)
     phases = len(volume.names)
-    about = surroundings(cut, phases, extent, where.shared(cut.numbers, cut.doubled))
+    shared = where.shared(cut.numbers, cut.doubled)
+    about = surroundings(cut, phases, extent, shared, where.lattice.united(cut.numbers, cut.doubled))
     wanted = np.array(volume.counts) * math.prod(voxel)
     lead: Array = np.zeros(phases)
     points = repaired(placed(cut.points, cut, about, smooth, lead, extent), cut, about, extent)

@@ -27,6 +27,7 @@ class VertexSurroundings:
     fixed: Flags  # (n, dim) coordinates held by the faces of the image
     shortest: Array  # (n,) shortest edge at each
     shared: SharedVertices
+    numbers: Numbers  # (n,) the same on all ranks and on opposite periodic faces
 
     @property
     def on_interface(self) -> Flags:
@@ -34,7 +35,9 @@ class VertexSurroundings:
         return np.asarray(self.phases.sum(axis=1) > 1)
 
 
-def surroundings(cut: CutCells, phases: int, extent: Array, shared: SharedVertices) -> VertexSurroundings:
+def surroundings(
+    cut: CutCells, phases: int, extent: Array, shared: SharedVertices, numbers: Numbers
+) -> VertexSurroundings:
     """Find what each vertex lies on; collective.
 
     Args:
@@ -42,6 +45,7 @@ def surroundings(cut: CutCells, phases: int, extent: Array, shared: SharedVertic
         phases: Number of phases.
         extent: Edge lengths of the image.
         shared: Vertices that other ranks have too.
+        numbers: Of the vertices, the same on all ranks and on opposite periodic faces.
     """
     around = np.zeros((len(cut.points), phases), bool)
     for corner in range(cut.cells.shape[1]):
@@ -52,6 +56,7 @@ def surroundings(cut: CutCells, phases: int, extent: Array, shared: SharedVertic
         fixed=(cut.points == 0) | (cut.points == extent),
         shortest=shared.combined(shortest_edges(cut.points, cut.cells), np.minimum),
         shared=shared,
+        numbers=numbers,
     )
 
 
@@ -77,6 +82,8 @@ def placed(
     chosen = np.flatnonzero(about.on_interface)
     way = np.zeros_like(points)
     way[chosen] = _ways(points[chosen], about, chosen, indicators, lead, extent)
+    if about.shared.one_of is not None:  # rounding tells opposite ones apart
+        way = about.shared.combined(way, np.minimum)
     moving = np.zeros(len(points), bool)
     moving[chosen] = (np.abs(way[chosen]) > 1e-9).any(axis=1)
     cells = cut.cells[touching(cut.cells, moving)]

@@ -54,7 +54,12 @@ class RankBoxes:
         return self.boxes[self.comm.rank]
 
     def exchange(self, keys: Keys) -> Keys:
-        """Bring lattice points to all ranks whose closed box has them; returns those of this rank's box; collective."""
+        """Bring lattice points to all ranks whose closed box has them; returns those of this rank's box; collective.
+
+        Points on periodic faces go to the opposite places as well.
+        """
+        if self.lattice.periodic:
+            keys = self.lattice.with_opposite(keys)
         if self.comm.size == 1:
             return keys
         points = self.lattice.points(keys)
@@ -62,20 +67,37 @@ class RankBoxes:
         return np.concatenate(self.comm.alltoall(parcels))
 
     def shared(self, numbers: Keys, doubled: Numbers) -> "SharedVertices":
-        """Find the vertices that other ranks have too.
+        """Find the vertices that other ranks have too, or that lie on periodic faces.
 
         Args:
             numbers: (n,) sorted, the same for a vertex on every rank.
             doubled: (n, dim) twice the coordinates of the vertices on the lattice.
         """
         fine = Lattice(self.lattice.boxes, self.lattice.depth + 1, self.lattice.extent)
+        one_of = None
+        anywhere = [doubled]
+        if self.lattice.periodic:
+            _, first, one_of = np.unique(self.lattice.united(numbers, doubled), return_index=True, return_inverse=True)
+            anywhere = _opposite(doubled[first], fine.top, self.lattice.periodic)
         places: dict[int, Numbers] = {}
         for rank, box in enumerate(self.boxes):
             if rank != self.comm.rank:
-                common = np.flatnonzero(box.holds(fine, doubled))
+                common = np.flatnonzero(np.logical_or.reduce([box.holds(fine, points) for points in anywhere]))
                 if len(common):
                     places[rank] = common
-        return SharedVertices(self.comm, places)
+        return SharedVertices(self.comm, places, one_of)
+
+
+def _opposite(points: Numbers, top: Numbers, periodic: Sequence[int]) -> list[Numbers]:
+    """All places (n, dim) of some points, each time those opposite on some of the periodic faces."""
+    found = [points]
+    for axis in periodic:
+        turned = [at.copy() for at in found]
+        for at in turned:
+            column = at[:, axis]
+            at[:, axis] = np.where(column == 0, top[axis], np.where(column == top[axis], 0, column))
+        found += turned
+    return found
 
 
 Combine = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
@@ -86,27 +108,37 @@ class SharedVertices:
     """The vertices that this rank has in common with others, in the same order on both."""
 
     comm: MPI.Intracomm
-    places: dict[int, Numbers]  # rows of this rank's vertices, by the other rank
+    places: dict[int, Numbers]  # rows of this rank's vertices, or numbers of `one_of`, by the other rank
+    one_of: Numbers | None = None  # (n,) on periodic lattices: a number from 0 that opposite vertices have in common
 
     def among(self, chosen: Flags) -> "SharedVertices":
         """The same for an array of the chosen vertices only; ranks must have chosen the same of those they share."""
+        one_of = None
+        if self.one_of is not None:
+            one_of = self.one_of[chosen]
+            chosen = np.zeros(int(self.one_of.max(initial=-1)) + 1, bool)
+            chosen[one_of] = True
         place = np.cumsum(chosen) - 1
-        return SharedVertices(self.comm, {rank: place[rows[chosen[rows]]] for rank, rows in self.places.items()})
+        places = {rank: place[rows[chosen[rows]]] for rank, rows in self.places.items()}
+        return SharedVertices(self.comm, places, None if one_of is None else place[one_of])
 
     def alone(self, count: int) -> Flags:
-        """Which of this rank's vertices (count,) no other rank has."""
-        mask = np.ones(count, bool)
+        """Which of this rank's vertices (count,) are there once, on no other rank and not on another periodic face."""
+        mask = np.ones(count, bool) if self.one_of is None else np.bincount(self.one_of) == 1
         for rows in self.places.values():
             mask[rows] = False
-        return mask
+        return mask if self.one_of is None else mask[self.one_of]
 
     def combined(self, values: NDArray[Any], combine: Combine) -> NDArray[Any]:
-        """Values (n, ...) of this rank's vertices combined with those of the other ranks; collective.
+        """Values (n, ...) of this rank's vertices combined with those of other ranks and opposite faces; collective.
 
         Args:
             values: One row for each vertex.
             combine: A ufunc for which neither order nor repetition matters: minimum, maximum, bitwise_or, logical_or.
         """
+        if self.one_of is not None:
+            united = SharedVertices(self.comm, self.places).combined(_united(values, self.one_of, combine), combine)
+            return united[self.one_of]
         if self.comm.size == 1:
             return values
         mine = {rank: np.ascontiguousarray(values[rows]) for rank, rows in self.places.items()}
@@ -118,6 +150,23 @@ class SharedVertices:
         for rank, rows in self.places.items():
             result[rows] = combine(result[rows], theirs[rank])
         return result
+
+
+def _united(values: NDArray[Any], one_of: Numbers, combine: Combine) -> NDArray[Any]:
+    """Values (k, ...) of what rows have in common: of their numbers 0 ... k - 1."""
+    _, first = np.unique(one_of, return_index=True)
+    result = values[first]
+    more = np.ones(len(values), bool)
+    more[first] = False
+    rows = np.flatnonzero(more)
+    order = rows[np.argsort(one_of[rows], kind="stable")]
+    while len(order):  # a corner of an image with three periodic axes is there eight times
+        once = np.ones(len(order), bool)
+        once[1:] = one_of[order[1:]] != one_of[order[:-1]]
+        to = one_of[order[once]]
+        result[to] = combine(result[to], values[order[once]])
+        order = order[~once]
+    return result
 
 
 def _bytes(array: NDArray[Any]) -> Any:

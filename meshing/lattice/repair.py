@@ -53,7 +53,7 @@ def repaired(points: Array, cut: CutCells, about: VertexSurroundings, extent: Ar
         if attempt == ATTEMPTS - 1 or not comm.allreduce(int(stuck.sum())):
             break
         # Another start: where the vertices were when their cells were cut, but not quite.
-        towards = 1 - 0.3 * attempt - 0.2 * _scatter(cut.numbers[stuck])
+        towards = 1 - 0.3 * attempt - 0.2 * _scatter(about.numbers[stuck])
         points[stuck] += towards[:, None] * (cut.points[stuck] - points[stuck])
         cosine = sharpness(points, cells)
     return points
@@ -99,7 +99,7 @@ def _sweep(
         better = found < best
         best = np.where(better, found, best)
         best_at = np.where(better[:, None], moves.places(way), best_at)
-    gain = np.maximum(now - np.maximum(best, CLOSE), 0.0) * (1 + 1e-6 * _scatter(cut.numbers[rows]))
+    gain = np.maximum(now - np.maximum(best, CLOSE), 0.0) * (1 + 1e-6 * _scatter(about.numbers[rows]))
     rival = np.where(place >= 0, gain[place], 0.0).max(axis=1) if len(rows) else np.empty(0)
     greatest = shared.combined(_worst(rival, place, len(rows)), np.maximum)
     moves = (gain > 1e-7) & (gain >= greatest)

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from label_images import label_image
+from label_images import label_image, label_volume
+from scipy import ndimage
 
 import ufl
 from dolfinx import fem
@@ -10,10 +11,14 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import volume_of
+from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.meshing.distribution.in_place import mesh_in_place
+from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.mesh.export import write_mesh
 from microlith.meshing.mesh.phasemesh import face_tag
+from microlith.meshing.mesh.quality import tetrahedron_quality
+from microlith.meshing.mesh.simplices import signed_measures
 from microlith.meshing.voxel import voxel_mesh
 
 pytestmark = pytest.mark.mpi
@@ -26,7 +31,7 @@ def periodic_mesh(labels, periodic, solved=(0, 1)):
     return mesh_in_place(voxel_mesh(volume_of(image, COMM), solved, COMM, periodic=periodic), solved, COMM)
 
 
-def counted(mesh):
+def counted(mesh, comm=COMM):
     """Numbers of vertices, edges, facets and cells; area of the facets of each tag; gaps of functions at facets."""
     topology = mesh.mesh.topology
     dim = topology.dim
@@ -36,11 +41,11 @@ def counted(mesh):
     outer = ufl.Measure("ds", mesh.mesh, subdomain_data=mesh.facet_tags)
     inner = ufl.Measure("dS", mesh.mesh, subdomain_data=mesh.facet_tags)
     one = fem.Constant(mesh.mesh, 1.0)
-    tags = sorted(set(np.concatenate(COMM.allgather(np.unique(mesh.facet_tags.values))).tolist()))
+    tags = sorted(set(np.concatenate(comm.allgather(np.unique(mesh.facet_tags.values))).tolist()))
     areas = {}
     for tag in tags:
         forms = fem.form(one * outer(tag)), fem.form(one("+") * inner(tag))
-        areas[tag] = sum(COMM.allreduce(fem.assemble_scalar(form)) for form in forms)
+        areas[tag] = sum(comm.allreduce(fem.assemble_scalar(form)) for form in forms)
     return sizes, areas
 
 
@@ -57,6 +62,39 @@ def test_the_same_wherever_the_image_is_cut(periodic):
     faces = {face_tag("xyz"[axis] + end) for axis in periodic for end in ("_min", "_max")}
     assert not faces & set(areas)
     assert len(areas) == 3 + 2 * (labels.ndim - len(periodic))  # pairs of phases, and faces that are not periodic
+
+
+def blobs(shape):
+    """Two smooth phases that repeat, and small parts of a third, cut by all faces."""
+    field = ndimage.gaussian_filter(np.random.default_rng(2).standard_normal(shape), 1.6, mode="wrap")
+    return np.digitize(field, np.quantile(field, [0.4, 0.9]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "periodic"), [((24, 20), "x"), ((24, 20), "xy"), ((9, 12, 10), "y"), ((9, 12, 10), "xyz")], ids=str
+)
+def test_lattices_close_on_themselves(shape, periodic):
+    """Vertices, edges, facets and cells sum up to 0, as on any circle times something; angles are as ever."""
+    labels = blobs(shape)
+    volume = label_volume(labels)
+    image_mesh = lattice_mesh(volume, MeshOptions(method="lattice", periodic=tuple(periodic)), (0, 1, 2), COMM)
+    sizes, areas = counted(mesh_in_place(image_mesh, (0, 1, 2), COMM))
+    assert sum((-1) ** k * size for k, size in enumerate(sizes)) == 0
+    sealed = set("xyz"[: labels.ndim]) - set(periodic)
+    assert {tag for tag in areas if tag <= 6} == {face_tag(axis + end) for axis in sealed for end in ("_min", "_max")}
+    measures = np.bincount(image_mesh.phase, signed_measures(image_mesh.points, image_mesh.cells), minlength=3)
+    assert COMM.allreduce(measures) == pytest.approx(np.bincount(labels.ravel()), rel=1e-2)
+    if labels.ndim == 3:
+        angles = tetrahedron_quality(image_mesh.points, image_mesh.cells)[1]
+        assert COMM.allreduce(angles.min(initial=np.inf), MPI.MIN) > 12
+    alone = lattice_mesh(
+        label_volume(labels, comm=MPI.COMM_SELF),
+        MeshOptions(method="lattice", periodic=tuple(periodic)),
+        (0, 1, 2),
+        MPI.COMM_SELF,
+    )
+    assert COMM.allreduce(len(image_mesh.cells)) == len(alone.cells)
+    assert areas == pytest.approx(counted(mesh_in_place(alone, (0, 1, 2), MPI.COMM_SELF), MPI.COMM_SELF)[1])
 
 
 def test_points_stay_where_they_are():
