@@ -112,8 +112,8 @@ METHODS: dict[MeshMethod, Method] = {
 IN_PLACE = tuple(name for name, method in METHODS.items() if method.phase_mesh is mesh_in_place)  # of which each rank
 # has cells of its own; of the others rank 0 has all
 USUAL: dict[int, MeshMethod] = {2: "fitted", 3: "lattice"}  # what `auto` means, by dimension
-PERIODIC: tuple[MeshMethod, ...] = ("voxel", "lattice")  # what makes meshes whose opposite faces are alike; first the
-# one that `auto` means
+PERIODIC: MeshMethod = "voxel"  # what `auto` means where opposite faces are to be alike
+ALIKE: tuple[MeshMethod, ...] = (PERIODIC, "lattice")  # what makes such meshes
 
 
 def method_name(options: MeshOptions, dim: int) -> MeshMethod:
@@ -122,13 +122,13 @@ def method_name(options: MeshOptions, dim: int) -> MeshMethod:
     Raises:
         InputError: The method that is asked for does not mesh such images.
     """
-    if options.periodic and options.method not in ("auto", *PERIODIC):
+    if options.periodic and options.method not in ("auto", *ALIKE):
         raise InputError(
             f'[faces] {options.periodic[0]} = "periodic": a mesh by [mesh] method = "{options.method}" has other '
-            f"elements on opposite faces; take {' or '.join(map(json.dumps, PERIODIC))}, or leave method out"
+            f"elements on opposite faces; take {' or '.join(map(json.dumps, ALIKE))}, or leave method out"
         )
     if options.method == "auto":
-        return PERIODIC[0] if options.periodic else USUAL[dim]
+        return PERIODIC if options.periodic else USUAL[dim]
     if dim not in METHODS[options.method].dims:
         raise InputError(
             f'[mesh] method: "{options.method}" is for {METHODS[options.method].dims[0]}D images; take "auto" or '
