@@ -56,9 +56,10 @@ def surface_map(
     size = np.array(image.voxel_size) * edge
     points, triangles, _, _ = marching_cubes(share, 0.5, allow_degenerate=False)
     points = points - closed  # in cells, from the centre of the first
-    nearest = ndimage.distance_transform_edt(~np.isfinite(value), return_distances=False, return_indices=True)
-    filled = value[tuple(nearest)]
-    at = ndimage.map_coordinates(filled, points.T, order=1, mode="nearest").astype(np.float32)
+    unknown = ~np.isfinite(value)
+    if unknown.any():
+        value = value[tuple(ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True))]
+    at = ndimage.map_coordinates(value, points.T, order=1, mode="nearest").astype(np.float32)
     if unit == "m":
         np.maximum(at, 0, out=at)
     low, high = (np.percentile(at, share) for share in (0.5, 99.5))
