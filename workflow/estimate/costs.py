@@ -1,8 +1,8 @@
 """What runs take, for each cell, unknown and solve: constants that were measured, and nothing else.
 
-CPU seconds are those of the machine REFERENCE; other machines take other times. All constants but RECOVERED and
-OF_RECOVERED were fitted to the runs of the set `training` of benchmarks/estimate.py, which measures them again; where
-others took part, benchmarks/README.md says so.
+CPU seconds are those of the machine REFERENCE; other machines take other times. Most constants were fitted to the runs
+of the set `training` of benchmarks/estimate.py, which measures them again; benchmarks/README.md says where others took
+part.
 
     runtime/run python3 benchmarks/estimate.py measure FILE --set training
     runtime/run python3 benchmarks/estimate.py compare FILE --set training
@@ -15,7 +15,7 @@ PIXELS = {2: 1600.0, 3: 1500.0}  # along the longer side of a picture
 
 # --- CPU seconds ---
 
-START = {2: 1.7, 3: 3.3}  # imports, the forms that are compiled already, and the report, by dimension;
+START = {2: 1.7, 3: 2.6}  # imports, the forms that are compiled already, and the report, by dimension;
 START_PLAIN = 1.9  # without a scene in 3D
 REPORT = 4e-6  # per cell of the report
 IMAGE = 0.5e-6  # per voxel
@@ -33,7 +33,7 @@ POWER_3D = 1.5
 ITERATED = 2.7e-6  # a solve by CG in 3D, per unknown
 RECOVERED = 2.4e-7  # gradients that tell the error in space, per cell and solve; from the 3D demo (2.8 s)
 STEPPED = {2: (4e-4, 2.5e-7), 3: (1e-3, 6.8e-7)}  # an iteration of Newton's method, and per unknown
-PROFILES = {2: (0.08, 1.2e-6), 3: (0.3, 9e-6)}  # and per unknown
+PROFILES = {2: (0.08, 1.2e-6), 3: (0.15, 6e-6)}  # and per unknown
 PROFILES_BOXES = 1e-6  # per unknown in squares and cubes
 RESULTS = {2: 1.0, 3: 0.75}  # curves and tables
 RESULTS_CELL = {2: 0.0, 3: 2e-6}  # surfaces to turn, per solved cell
@@ -63,6 +63,7 @@ OF_UNKNOWN = {(2, 1): 600.0, (2, 2): 1000.0, (2, 3): 1500.0, (3, 1): 600.0, (3, 
 # of an unknown, its matrices and multigrid, by dimension and degree; in 3D from benchmarks/scale.py and accuracy.py
 OF_UNKNOWN_TENSOR = {1: 5.0, 2: 2.0, 3: 2.0}  # times as much for cubes, by degree, whose rows couple more unknowns
 OF_RECOVERED = 1400.0  # of an unknown, gradients that tell the error in space; from a brick of 885,000 tetrahedra
+OF_SHELL = 1000.0  # of a solved cell in 3D where some region is a shell; from the two runs of aged-anode-3d
 OF_VECTOR = 8.0  # a number for each unknown, of which each solve keeps one
 FACTORS = 33.0  # per unknown and power of two of their number, in 2D
 FACTORS_3D = 12.0  # per unknown to the power

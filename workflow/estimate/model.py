@@ -160,6 +160,8 @@ def _solving_memory(run: Run) -> float:
     found = costs.OF_CELL[dim] * run.mesh.solved + each * unknowns
     if not run.solves.stepped:
         found += costs.OF_VECTOR * run.solves.number * unknowns
+    if run.shells and dim == 3:
+        found += costs.OF_SHELL * run.mesh.solved
     if run.recovered:
         found += costs.OF_RECOVERED * unknowns
     if run.linear != "mumps":
