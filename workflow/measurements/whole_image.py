@@ -15,7 +15,7 @@ from microlith.workflow.measurements.surface_distances import distances_alone
 from microlith.workflow.measurements.ways import ways_alone
 
 # Bytes a voxel at the most, the image itself included, on the rank that does it; measured, see benchmarks/analysis.py
-BYTES = {"particles": 25, "thickness": 14, "distances": 16, "tortuosity": 42}
+BYTES = {"particles": 25, "thickness": 14, "distances": 16, "tortuosity": 26}
 KEPT = 5  # from the first on: image and faces
 LARGEST = 1 << 30  # voxels that go from rank to rank in one piece
 ALONE: dict[str, Callable[[Subject], Finding]] = {
