@@ -70,14 +70,15 @@ def test_ways_are_flat_with_depth_when_pristine_and_grow_after_300_cycles(images
     below = (depth > 2) & (depth < 28)
     at = int(24 / VOXEL)
     assert np.ptp(mean[below]) < 0.4
+    assert np.ptp(mean[(depth > 12) & (depth < 28)]) < 0.1
     last = mean[-1]
     assert number[at] > 600
     depth, mean, number = ways(images["300-cycles"])
     slope, start = np.polyfit(depth[below], np.log(mean[below]), 1)
     left = np.log(mean[below]) - start - slope * depth[below]
-    assert 1 / slope == pytest.approx(46, rel=0.1)  # um
-    assert 1 - left.var() / np.log(mean[below]).var() > 0.5
-    assert mean[-1] / last > 3
+    assert 1 / slope == pytest.approx(15, rel=0.1)  # um
+    assert 1 - left.var() / np.log(mean[below]).var() > 0.9
+    assert mean[-1] / last > 4
     assert number[at] < 10
     assert number[2] > 200
 
@@ -91,8 +92,8 @@ def test_surface_and_distances_change_as_the_readme_says(images):
         mean[name] = np.average(found.distance, weights=found.area) * 1e6
         largest[name] = found.distance.max() * 1e6
     assert area["3-cycles"] / area["pristine"] - 1 == pytest.approx(-0.40, abs=0.025)
-    assert area["300-cycles"] / area["pristine"] - 1 == pytest.approx(-0.70, abs=0.03)
-    assert mean["pristine"] == pytest.approx(3.62, rel=0.1)
-    assert mean["300-cycles"] == pytest.approx(5.37, rel=0.06)
-    assert largest["pristine"] == pytest.approx(12.73, rel=0.2)
-    assert largest["300-cycles"] == pytest.approx(17.53, rel=0.2)
+    assert area["300-cycles"] / area["pristine"] - 1 == pytest.approx(-0.73, abs=0.02)
+    assert mean["pristine"] == pytest.approx(3.62, rel=0.07)
+    assert mean["300-cycles"] == pytest.approx(5.37, rel=0.03)
+    assert largest["pristine"] == pytest.approx(12.73, rel=0.15)
+    assert largest["300-cycles"] == pytest.approx(17.53, rel=0.15)
