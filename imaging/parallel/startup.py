@@ -163,12 +163,30 @@ def _from_elsewhere(module: ModuleType) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _without_numba(module: ModuleType) -> Iterator[None]:
+    """DOLFINx would load numba, where there is one, and give PETSc's symbols to all libraries, which none needs.
+
+    It takes a second; and gmsh, which has a PETSc of its own, then complains of two kinds of MPI.
+    """
+    hidden = ("llvmlite", "numba")
+    before = {name: sys.modules[name] for name in hidden if name in sys.modules}
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # as if they were not installed
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
 _AROUND: dict[str, Callable[[ModuleType], AbstractContextManager[None]]] = {
     "mpi4py.MPI": _around_mpi,
     "petsc4py": _around_petsc,
     "dolfinx": _from_elsewhere,
     "dolfinx.fem.petsc": _from_elsewhere,  # of later releases
     "dolfinx.jit": _around_forms,
+    "dolfinx.utils": _without_numba,
     "matplotlib": _from_elsewhere,
 }
 

@@ -13,6 +13,7 @@ from microlith.imaging.typing import Array, Integers, Numbers
 CANDIDATES = 4  # samples whose facets are looked at
 ALIKE = 4.0  # facets larger than this many times the median are sampled in pieces: a near one is to have a near sample
 PIECES = (4, 20_000)  # at most so many per facet, or so many
+EVEN = 1e-9  # relative difference of distances that is rounding
 LEAF = 32  # samples in a leaf of the tree
 POINTS_AT_ONCE = 300_000  # points at a time, which bounds the memory; many of them are one point of several cells
 CUBES = (4, 16)  # along the longest edge of the box around a group of points, from step to step
@@ -40,6 +41,7 @@ class SurfaceDistance:
         self._owner = np.repeat(owner, len(SAMPLES[dim]))
         self._size = float(_sizes(pieces).max(initial=0.0))
         self._tree = cKDTree(samples.reshape(-1, dim), leafsize=LEAF)
+        self._place = facets.mean(axis=1) @ np.sqrt([1.0, 2.0, 3.0])[:dim]
 
     def excess(self, distance: Array) -> Array:
         """What distances may be too large by."""
@@ -73,10 +75,12 @@ class SurfaceDistance:
             for before in range(j):
                 new &= near[:, before] != near[:, j]
             points = np.flatnonzero(new)
-            to_facet = to_facets(x[points], self.facets[near[points, j]])
-            better = to_facet < nearest[points]
-            points = points[better]
-            nearest[points], owner[points] = to_facet[better], near[points, j]
+            to_facet, facet = to_facets(x[points], self.facets[near[points, j]]), near[points, j]
+            # Of two facets as near as each other, as in symmetric meshes, the same on any number of ranks
+            even = np.abs(to_facet - nearest[points]) <= EVEN * to_facet
+            better = np.where(even, self._place[facet] < self._place[owner[points]], to_facet < nearest[points])
+            nearest[points] = np.minimum(to_facet, nearest[points])
+            owner[points[better]] = facet[better]
         return nearest, owner
 
 

@@ -63,18 +63,17 @@ def within_surface_distance(known: AtPoints, thickness: float, points: int) -> C
         thickness: The distance up to which cells are inside.
         points: For each simplex that the edge may cut.
     """
-    facets = known.surface.facets
 
     def cut(corners: Array, values: Array) -> Iterator[Inside]:
         whole, outside = _sure(values[:, :, 0], reach_of(corners), thickness)
         yield wholes(np.flatnonzero(whole), corners)
         cell, simplices, values = in_simplices(np.flatnonzero(~whole & ~outside), corners, values)
-        whole = _within_of_one(simplices, values, facets, thickness)
-        yield Inside(np.empty(0, np.intp), cell[whole], simplices[whole])
-        cell, simplices, values = cell[~whole], simplices[~whole], values[~whole]
         if len(cell) == 0:
             return
-        linear = values[:, :, 0] - thickness + _bend(simplices, values)[:, None]
+        linear = values[:, :, 0] - thickness
+        # Of cubes' facets more are equally near than are looked at: which counts would be up to the number of ranks
+        if corners.shape[1] == 4:
+            linear += _bend(simplices, values)[:, None]
         of, parts = clip(simplices, linear)
         yield Inside(np.empty(0, np.intp), cell[of], parts)
         shares = spread_points(simplices, points)
@@ -85,17 +84,6 @@ def within_surface_distance(known: AtPoints, thickness: float, points: int) -> C
         yield Inside(np.empty(0, np.intp), cell[row], simplices[row], at=x[row, point], share=sign)
 
     return cut
-
-
-def _within_of_one(simplices: Array, values: Array, facets: Array, thickness: float) -> Flags:
-    """Which simplices lie within a distance of a single facet: as it is convex, all of one is where its corners are."""
-    found: Flags = reduce(np.maximum, values[:, :, 0].T) < thickness
-    some = np.flatnonzero(found)
-    farthest = values[some, :, 0].argmax(axis=1)
-    facet = facets[values[some, farthest, 1].astype(np.intp)]
-    for corner in range(simplices.shape[1]):
-        found[some] &= to_facets(simplices[some, corner], facet) < thickness
-    return found
 
 
 def _bend(simplices: Array, values: Array) -> Array:

@@ -66,7 +66,7 @@ def test_faces_of_all_ranks_are_those_of_one():
 
 @pytest.mark.mpi
 def test_an_image_that_does_not_fit_is_refused_with_what_would(monkeypatch):
-    monkeypatch.setattr(whole_image, "available_memory", lambda: 30.0 * 20**3)
+    monkeypatch.setattr(whole_image, "available_memory", lambda: 25.5 * 20**3)
     with pytest.raises(
         ml.InputError, match=r"tortuosity in 8e\+03 voxels .*coarsen = 2 would fit.*leave tortuosity out"
     ):
