@@ -19,6 +19,8 @@ from dolfinx.mesh import CellType
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.image.load import volume_of
+from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.parallel.collective import on_root
 from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.solver.options import SolverOptions, TimeSpan
@@ -27,6 +29,7 @@ from microlith.solver.problem.problem import build
 from microlith.solver.regions.means import region_means
 from microlith.solver.regions.shapes import Box, WholePhase
 from microlith.solver.transient import solve
+from microlith.workflow.prepare.interfaces import interface_warnings
 
 MICRO = 1e-6
 D = 2e-14  # m²/s
@@ -547,8 +550,25 @@ def test_contradictions_are_told(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         run_case(path, comm=MPI.COMM_SELF)
     said = [r.getMessage() for r in caplog.records]
-    assert any("between particle and binder has no effect" in s for s in said), said
+    told = [s for s in said if "particle and binder" in s]
+    assert len(told) == 1, said
+    assert told[0].endswith("[[interfaces]], number 2: particle and binder do not touch"), said
     assert any("pore holds its concentration on phases that are not in equilibrium" in s for s in said), said
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("periodic", [(), ("x",)])
+def test_an_interface_that_the_mesh_lost_is_told(periodic):
+    """In the mesh the second phase lies between the others; in the image these touch where it repeats along x only."""
+    names = "near", "middle", "far"
+    labels = np.repeat([[0, 1, 2]], 4, axis=0)
+    mesh = voxels(labels, names, "triangles", (1.0, 1.0))
+    laws = InterfaceLaw("near", "far", 2.0), InterfaceLaw("near", "middle", 2.0)
+    physics = Physics(tuple(transport(name) for name in names), FED, laws)
+    image = volume_of(LabelImage(labels.astype(np.uint8), names, (1e-6, 1e-6)) if COMM.rank == 0 else None, COMM)
+    said = interface_warnings(build(mesh, physics, 1, END), mesh, physics, image, periodic)
+    assert len(said) == len(periodic), said
+    assert all("between near and far has no effect: they touch in the image" in sentence for sentence in said)
 
 
 @pytest.mark.mpi

@@ -195,7 +195,7 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
             apart = tuple(
                 replace(one, initial=none[: len(one.phases)], settles=none[: len(one.phases)]) for one in apart
             )
-    for sentence in interface_warnings(problem, mesh, case.physics):
+    for sentence in interface_warnings(problem, mesh, case.physics, meshed.volume, case.mesh.periodic):
         log.warning("%s", sentence)
     for island in apart[:5]:
         log.warning("%s", _told(island, dim))

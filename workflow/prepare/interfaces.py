@@ -1,10 +1,14 @@
 """What a user should know of the interfaces of a case on its mesh."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dolfinx.mesh import CellType, compute_midpoints
 from mpi4py import MPI
 
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.microstructure.adjacency import adjacency
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.partition import links_of
 from microlith.solver.physics.phases import Physics
@@ -12,22 +16,19 @@ from microlith.solver.problem.boundaries import boundary_conditions, facets_of, 
 from microlith.solver.problem.problem import Problem
 
 
-def interface_warnings(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list[str]:
-    """Sentences on laws that nothing follows, and on surfaces that contradict a partition; collective.
+def interface_warnings(
+    problem: Problem, mesh: PhaseMesh, physics: Physics, volume: LabelVolume, periodic: Sequence[str] = ()
+) -> list[str]:
+    """Sentences on interfaces that the mesh lost, and on surfaces that contradict a partition; collective.
 
-    A surface that holds the concentration of two phases which are not in equilibrium then drives lithium around the
+    Laws between phases that do not touch in the image either are told as the case is held against its image. A surface that holds the concentration of two phases which are not in equilibrium then drives lithium around the
     line where they meet, the more the finer the mesh. A transfer to such phases keeps it flowing round for ever.
     """
     stairs = _stairs(mesh, physics)
     if not physics.interfaces:
         return stairs
     comm = mesh.mesh.comm
-    there = {frozenset((mesh.names[link.first], mesh.names[link.second])) for link in links_of(mesh, physics)}
-    said = [
-        f"[[interfaces]] between {law.first} and {law.second} has no effect: they share no interface in the mesh"
-        for law in physics.interfaces
-        if frozenset((law.first, law.second)) not in there
-    ]
+    said = _lost(mesh, physics, volume, periodic)
     loads = [load for load in problem.system.loads if load.drag is not None]
     held = comm.allreduce(np.array([len(load.held) for load in loads], dtype=np.int64), op=MPI.SUM)
     names = [load.name for load, count in zip(loads, held, strict=True) if count > 0]
@@ -39,6 +40,21 @@ def interface_warnings(problem: Problem, mesh: PhaseMesh, physics: Physics) -> l
         if names.count(name) > 1
     ]
     return said + _flows_round(problem, mesh, physics) + stairs
+
+
+def _lost(mesh: PhaseMesh, physics: Physics, volume: LabelVolume, periodic: Sequence[str]) -> list[str]:
+    """Sentences on laws between phases that touch in the image but not in the mesh; collective."""
+    there = {frozenset((mesh.names[link.first], mesh.names[link.second])) for link in links_of(mesh, physics)}
+    idle = [law for law in physics.interfaces if frozenset((law.first, law.second)) not in there]
+    if not idle:
+        return []
+    touching, names = adjacency(volume, mesh.mesh.comm).repeated(periodic).touching, list(volume.names)
+    return [
+        f"[[interfaces]] between {law.first} and {law.second} has no effect: they touch in the image, but share no "
+        "interface in the mesh; smaller elements there may help"
+        for law in idle
+        if touching[names.index(law.first), names.index(law.second)]
+    ]
 
 
 def _stairs(mesh: PhaseMesh, physics: Physics) -> list[str]:
