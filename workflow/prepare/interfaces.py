@@ -21,8 +21,9 @@ def interface_warnings(
 ) -> list[str]:
     """Sentences on interfaces that the mesh lost, and on surfaces that contradict a partition; collective.
 
-    Laws between phases that do not touch in the image either are told as the case is held against its image. A surface that holds the concentration of two phases which are not in equilibrium then drives lithium around the
-    line where they meet, the more the finer the mesh. A transfer to such phases keeps it flowing round for ever.
+    Laws between phases that do not touch in the image either are told as the case is held against its image. A surface
+    that holds the concentration of two phases which are not in equilibrium then drives lithium around the line where
+    they meet, the more the finer the mesh. A transfer to such phases keeps it flowing round for ever.
     """
     stairs = _stairs(mesh, physics)
     if not physics.interfaces:
