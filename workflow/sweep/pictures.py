@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_REGIONS = 8  # in one picture
-COLUMNS = 2
+COLUMNS = 2  # of the map
 NAMED = 14  # cases that a legend names; of more, the first and the last
 WIDTH, HEIGHT = 9.0, 2.9  # inches: of the picture, of a row of axes
 MOST_PRINTED = 150  # cells of a map that have their number printed in them
@@ -44,7 +44,7 @@ def draw_sweep(folder: Path, title: str, plan: Plan, rows: list[Row]) -> list[st
 
 
 def draw_curves(path: Path, title: str, rows: list[Row]) -> None:
-    """The curve of each case in each region, with bands of its error.
+    """The curve of each case in each region, with bands of its error, over logarithmic and linear time.
 
     Args:
         path: Of the picture.
@@ -61,13 +61,16 @@ def draw_curves(path: Path, title: str, rows: list[Row]) -> None:
     regions = regions_of(rows)[:MOST_REGIONS]
     few = len(rows) <= len(COLOURS)
     colours = COLOURS[: len(rows)] if few else colormaps["viridis"](np.linspace(0.0, 0.95, len(rows)))
-    count = math.ceil(len(regions) / COLUMNS)
-    figure = Figure(figsize=(WIDTH, HEIGHT * count + 0.6), dpi=150, layout="constrained")
+    figure = Figure(figsize=(WIDTH, HEIGHT * len(regions) + 0.6), dpi=150, layout="constrained")
     scale, unit = time_unit(max(float(row.times[-1]) for row in rows if row.times is not None))
-    for axes, region in zip(panels_of(figure, len(regions), min(COLUMNS, len(regions))), regions, strict=True):
-        for row, colour in zip(rows, colours, strict=True):
-            _draw_curve(axes, row, region, colour, scale)
-        _dress(axes, rows, region, scale, unit)
+    panels = figure.subplots(len(regions), 2, sharey="row", squeeze=False)
+    for (over_log, over_time), region in zip(panels, regions, strict=True):
+        for axes in (over_log, over_time):
+            for row, colour in zip(rows, colours, strict=True):
+                _draw_curve(axes, row, region, colour, scale)
+            _dress(axes, region, unit)
+        _make_logarithmic(over_log, rows, scale)
+        over_log.set_ylabel("mean concentration / mol m⁻³", fontsize=8)
     shown = list(range(len(rows))) if len(rows) <= NAMED else [0, len(rows) - 1]
     lines = [Line2D([], [], color=colours[i]) for i in shown]
     names = [rows[i].variation.label for i in shown]
@@ -90,16 +93,18 @@ def _draw_curve(axes: "Axes", row: Row, region: str, colour: Any, scale: float) 
         axes.fill_between(row.times / scale, curve - error, curve + error, color=colour, alpha=0.2, linewidth=0)
 
 
-def _dress(axes: "Axes", rows: list[Row], region: str, scale: float, unit: str) -> None:
+def _dress(axes: "Axes", region: str, unit: str) -> None:
+    axes.set_title(region.replace("_", " "), fontsize=9, parse_math=False)
+    axes.set_xlabel(f"time / {unit}", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.grid(color="0.88", linewidth=0.6)
+
+
+def _make_logarithmic(axes: "Axes", rows: list[Row], scale: float) -> None:
     ends = [float(row.times[-1]) for row in rows if row.times is not None]
     first = min(
         (float(row.times[row.times > 0].min(initial=np.inf)) for row in rows if row.times is not None), default=1.0
     )
-    axes.set_title(region.replace("_", " "), fontsize=9, parse_math=False)
-    axes.set_xlabel(f"time / {unit}", fontsize=8)
-    axes.set_ylabel("mean concentration / mol m⁻³", fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.grid(color="0.88", linewidth=0.6)
     if first < max(ends):
         axes.set_xscale("log")
         axes.set_xlim(max(first, 1e-4 * max(ends)) / scale, max(ends) / scale)
