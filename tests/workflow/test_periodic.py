@@ -22,6 +22,20 @@ COMM = MPI.COMM_WORLD
 BOTH = '[faces]\nx = "periodic"\ny = "periodic"\n'
 FILM = '[[interfaces]]\nbetween = ["sei", "si"]\npartition = 3.0\nexchange = "1e-6 m/s"\n'
 THREE = PORE + SEI + transport("si", 2, "1e-14 m^2/s")
+LATTICE = '[mesh]\nmethod = "lattice"\n'
+# All of two phases, and what of a shell and of a box is in one
+PARTS = """
+[regions.sei]
+phase = "sei"
+[regions.si]
+phase = "si"
+[regions.near]
+shell = { around = "pore", distance = "70 nm" }
+in_phase = "sei"
+[regions.within]
+box = { x = ["0 nm", "100 nm"] }
+in_phase = "si"
+"""
 TIME = '[time]\nend = "0.2 s"\ntolerance = 1e-4\nsnapshots = ["0.2 s"]\n'
 
 
@@ -34,14 +48,14 @@ def blocks():
     return image
 
 
-def made(folder, image, mesh="", more=BOTH + FILM, phases=THREE, time=TIME):
-    return on_first_rank(COMM, lambda: write_case(folder, image, "20 nm", phases, mesh, time, "", more))
+def made(folder, image, mesh="", more=BOTH + FILM, phases=THREE, time=TIME, regions=""):
+    return on_first_rank(COMM, lambda: write_case(folder, image, "20 nm", phases, mesh, time, regions, more))
 
 
-def solved(path):
+def solved(path, comm=COMM):
     """Curves of a run without its files; collective."""
     case = load_case(path)
-    ready = assemble.prepared(case)
+    ready = assemble.prepared(case, comm)
     transient = solve(ready.problem, ready.means, ready.case.time, ready.case.solver)
     return {**transient.curves, "time_s": transient.times}
 
@@ -60,21 +74,30 @@ def test_the_same_wherever_the_image_is_cut(tmp_path_factory):
         assert abs(sealed[name] - found[0][name]).max() > 5
 
 
+def balls(count, dim):
+    """A source and a core, neither of which the image's faces cut."""
+    at = np.moveaxis(np.indices((count,) * dim) + 0.5, 0, -1) / count
+    image = np.ones((count,) * dim, np.uint8)
+    image[np.linalg.norm(at - [0.37, 0.31, 0.31][:dim], axis=-1) < 0.2] = 0
+    image[np.linalg.norm(at - [0.66, 0.66, 0.72][:dim], axis=-1) < 0.24] = 2
+    return image
+
+
+def periodic_along(axes):
+    """Faces of a case."""
+    return "[faces]\n" + "".join(f'{axis} = "periodic"\n' for axis in axes)
+
+
 @pytest.mark.mpi
 @pytest.mark.parametrize("dim", [2, 3])
 def test_lattices_of_an_image_cut_elsewhere(tmp_path_factory, dim):
     """Curves are the same up to what the lattice errs by, as its vertices lie elsewhere; sealed faces give others."""
     folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("lattice"))
-    count = {2: 32, 3: 14}[dim]
-    axes = tuple(range(dim))
-    at = np.moveaxis(np.indices((count,) * dim) + 0.5, 0, -1) / count
-    image = np.ones((count,) * dim, np.uint8)
-    image[np.linalg.norm(at - [0.37, 0.31, 0.31][:dim], axis=-1) < 0.2] = 0
-    image[np.linalg.norm(at - [0.66, 0.66, 0.72][:dim], axis=-1) < 0.24] = 2
-    faces = "[faces]\n" + "".join(f'{axis} = "periodic"\n' for axis in "xyz"[:dim])
-    lattice = '[mesh]\nmethod = "lattice"\n' + ('size = { pore = "12 nm", si = "12 nm" }\n' if dim == 2 else "")
+    image = balls({2: 32, 3: 14}[dim], dim)
+    faces = periodic_along("xyz"[:dim])
+    lattice = LATTICE + ('size = { pore = "12 nm", si = "12 nm" }\n' if dim == 2 else "")
     whole = solved(made(folder / "whole", image, lattice, faces + FILM))
-    cut = np.roll(image, (count // 2,) * dim, axes)
+    cut = np.roll(image, (len(image) // 2,) * dim, tuple(range(dim)))
     rolled = solved(made(folder / "rolled", cut, lattice, faces + FILM))
     sealed = solved(made(folder / "sealed", cut, lattice, FILM))
     for name in ("sei", "si"):
@@ -83,60 +106,56 @@ def test_lattices_of_an_image_cut_elsewhere(tmp_path_factory, dim):
         assert abs(sealed[name] - whole[name]).max() > 0.15 * scale
 
 
-@pytest.mark.verification
-def test_a_slab_of_triangles_that_goes_on_through_the_face(tmp_path, verified):
-    """As below, on a lattice."""
+@pytest.mark.mpi
+@pytest.mark.parametrize("periodic", ["xy", "y", "xyz", "xz"])
+def test_lattices_give_the_same_curves_on_any_number_of_ranks(tmp_path_factory, periodic):
+    """Of an image whose faces cut both phases and the film between them."""
+    folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("ranks"))
+    dim = 3 if "z" in periodic else 2
+    image = balls({2: 20, 3: 9}[dim], dim)
+    image = np.roll(image, (len(image) // 2,) * dim, tuple(range(dim)))
+    path = made(folder, image, LATTICE, periodic_along(periodic) + FILM, regions=PARTS)
+    found, alone = solved(path), solved(path, MPI.COMM_SELF)
+    assert set(found) == {"sei", "si", "near", "within", "time_s"}
+    for name in sorted(set(found) - {"time_s"}):
+        assert np.ptp(alone[name]) > 5
+        assert found[name] == pytest.approx(alone[name], abs=1e-6 * 1000), name
+
+
+def errors_of_slabs(folder, rows, mesh):
+    """Largest errors of the mean, on voxels of 20 and 10 nm: held at both sides; the image is cut within the slab."""
     columns, edge, diffusivity = 24, 20e-9, 2e-14
     errors = []
     for factor in (1, 2):
-        image = np.ones((6 * factor, (columns + 4) * factor), np.uint8)
+        image = np.ones((rows(factor), (columns + 4) * factor), np.uint8)
         image[:, 10 * factor : 14 * factor] = 0
-        mesh = '[mesh]\nmethod = "lattice"\n'
-        path = write_case(
-            tmp_path / str(factor), image, f"{20 / factor} nm", PORE + SEI, mesh, TIME, "", '[faces]\nx = "periodic"\n'
+        found = solved(
+            write_case(
+                folder / str(factor), image, f"{20 / factor} nm", PORE + SEI, mesh, TIME, "", periodic_along("x")
+            )
         )
-        found = solved(path)
         late = found["time_s"] > 1e-2
         length = columns * edge
         exact = 1000 * two_sided_slab_mean(found["time_s"][late], 0, length, length, diffusivity, 1, 1)
         errors.append(abs(found["sei"][late] - exact).max() / 1000)
-    verified(
-        term="periodic faces",
-        against="slab held at both sides (Crank 1975, eq. 4.22)",
-        dim=2,
-        cells="triangles",
-        degree=2,
-        error=errors[1],
-    )
+    return errors
+
+
+SLAB = {"term": "periodic faces", "against": "slab held at both sides (Crank 1975, eq. 4.22)", "dim": 2, "degree": 2}
+
+
+@pytest.mark.verification
+def test_a_slab_of_triangles_that_goes_on_through_the_face(tmp_path, verified):
+    errors = errors_of_slabs(tmp_path, lambda factor: 6 * factor, LATTICE)
+    verified(**SLAB, cells="triangles", error=errors[1])
     assert errors[1] < 1e-3
     assert errors[1] < errors[0]
 
 
 @pytest.mark.verification
 def test_a_slab_that_goes_on_through_the_face(tmp_path, verified):
-    """Held at both sides; the image is cut within it."""
-    columns, edge, diffusivity = 24, 20e-9, 2e-14
-    errors = []
-    for factor in (1, 2):
-        image = np.ones((3, (columns + 4) * factor), np.uint8)
-        image[:, 10 * factor : 14 * factor] = 0
-        path = write_case(
-            tmp_path / str(factor), image, f"{20 / factor} nm", PORE + SEI, "", TIME, "", '[faces]\nx = "periodic"\n'
-        )
-        found = solved(path)
-        late = found["time_s"] > 1e-2
-        length = columns * edge
-        exact = 1000 * two_sided_slab_mean(found["time_s"][late], 0, length, length, diffusivity, 1, 1)
-        errors.append(abs(found["sei"][late] - exact).max() / 1000)
-    verified(
-        term="periodic faces",
-        against="slab held at both sides (Crank 1975, eq. 4.22)",
-        dim=2,
-        cells="squares",
-        degree=2,
-        error=errors[1],
-        order_space=np.log2(errors[0] / errors[1]),
-    )
+    errors = errors_of_slabs(tmp_path, lambda _: 3, "")
+    verified(**SLAB, cells="squares", error=errors[1], order_space=np.log2(errors[0] / errors[1]))
     assert errors[1] < 1e-5
     assert errors[1] < errors[0] / 8
 
@@ -236,6 +255,7 @@ def test_regions_go_on_through_faces(tmp_path_factory, dim):
     axes = tuple(range(dim))[-2:]  # z is sealed
     more = BOTH + FILM
     regions = '[regions.near]\nshell = { around = "pore", distance = "70 nm" }\n'
+    regions += '[regions.near_in_sei]\nshell = { around = "pore", distance = "70 nm" }\nin_phase = "sei"\n'
     regions += '[regions.on_si]\nsurface = "si"\n'
     found = []
     for k, steps in enumerate([(0, 0), (6, 7), (2, 9)]):
@@ -258,7 +278,10 @@ def test_regions_go_on_through_faces(tmp_path_factory, dim):
         found.append(
             {
                 "curves": transient.curves,
-                "near": (ready.means["near"].solved_measure, ready.means["near"].solved_share),
+                "near": [
+                    (ready.means[name].solved_measure, ready.means[name].solved_share)
+                    for name in ("near", "near_in_sei")
+                ],
                 "particles": np.array([column[order] for column in columns]),
                 "middles": middles,
                 "frame": table.on_frame[order],
@@ -267,9 +290,9 @@ def test_regions_go_on_through_faces(tmp_path_factory, dim):
     first = found[0]
     assert first["particles"].shape[1] == 2
     for other in found[1:]:
-        for name in ("near", "on_si"):
+        for name in ("near", "near_in_sei", "on_si"):
             assert other["curves"][name] == pytest.approx(first["curves"][name], abs=2e-4 * 1000), name
-        assert other["near"] == pytest.approx(first["near"], rel=5e-3)
+        assert np.array(other["near"]) == pytest.approx(np.array(first["near"]), rel=5e-3)
         assert other["particles"] == pytest.approx(first["particles"], rel=1e-4, nan_ok=True)
         assert other["middles"] == pytest.approx(first["middles"], abs=1e-14)
         assert other["frame"].tolist() == first["frame"].tolist()
