@@ -1,6 +1,7 @@
 """What a case says of its pictures, [pictures]: understood, refused in one sentence, and seen in the files."""
 
 import re
+import warnings
 
 import made_meshes
 import numpy as np
@@ -198,6 +199,30 @@ def test_curves_of_other_sizes_have_their_own_axes(tmp_path):
     assert text.count("mean conc. / mol") == 2
     draw_curves(tmp_path / "alone.png", "t", RegionCurves(times, {"s": small}, {"s": 1e3}), PictureOptions(("svg",)))
     assert (tmp_path / "alone.svg").read_text().count("mean concentration / mol") == 1
+
+
+@pytest.mark.parametrize("width", [0.06, 0.085, 0.12, 0.18, None])
+@pytest.mark.parametrize(("count", "name"), [(4, "region_"), (12, "near_the_particles_"), (30, "r"), (2, 40 * "long")])
+def test_axes_and_legend_have_room_at_any_width(tmp_path, monkeypatch, width, count, name):
+    """In 60 mm axes lay under the legend, and letters beyond the edge; so were 30 names in a picture of any width."""
+    times = np.geomspace(1e-3, 100, 50)
+    means = {f"{name}{i}": 1000 * (1 + 30 * (i % 2)) * (1 - np.exp(-times / (i + 1))) for i in range(count)}
+    curves = RegionCurves(times, means, dict.fromkeys(means, 1000.0), {key: 0.03 * c for key, c in means.items()})
+    drawn = []
+    monkeypatch.setattr("microlith.workflow.pictures.curves.save", lambda figure, *_: drawn.append(figure))
+    draw_curves(tmp_path / "curves.png", "A title of some length", curves, PictureOptions(width=width))
+    (figure,) = drawn
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.draw_without_rendering()
+    page, (legend,) = figure.bbox, figure.legends
+    boxes = [legend.get_window_extent(), *(axes.get_tightbbox() for axes in figure.axes)]
+    assert all(page.x0 - 1 <= box.x0 and box.x1 <= page.x1 + 1 for box in boxes)
+    assert all(page.y0 - 1 <= box.y0 and box.y1 <= page.y1 + 1 for box in boxes)
+    assert not any(boxes[0].overlaps(box) for box in boxes[1:])
+    assert min(axes.get_window_extent().width for axes in figure.axes) > 0.7 * figure.dpi
+    if width is not None:
+        assert page.width / figure.dpi * 0.0254 == pytest.approx(width)
 
 
 def test_no_share_of_a_reference_that_says_nothing(tmp_path):

@@ -1,5 +1,6 @@
 """Picture of the regions' mean concentrations against time."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ BAND_WIDTH = 13  # letters of the legend's line about the band
 APART = 4.0  # times as much: curves that reach so much farther have axes of their own
 MOST_ROWS = 4
 WIDTH, HEIGHT, MORE = 9.0, 4.2, 2.4  # inches: with one row of axes, and for each further row
+LEAST, BELOW = 0.9, 2.0  # inches: width of axes beside each other, and height of each of those below each other
+NUMBERS = 1.8  # inches, that numbers and names of the axes take of the width
+ENTRY, SAMPLE, LETTER = 0.21, 0.45, 0.085  # inches: height of an entry of the legend, its line, a letter of its name
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +44,7 @@ class RegionCurves:
 
 
 def draw_curves(path: Path, title: str, curves: RegionCurves, options: PictureOptions | None = None) -> None:
-    """Draw curves.png: mean concentrations over logarithmic and linear time, side by side; for one rank.
+    """Draw curves.png: mean concentrations over logarithmic and linear time, side by side if they fit; for one rank.
 
     Curves that reach much farther than others have a row of axes of their own. Errors are drawn as bands where these
     are wider than the lines.
@@ -58,9 +62,12 @@ def draw_curves(path: Path, title: str, curves: RegionCurves, options: PictureOp
 
     options = options or PictureOptions()
     rows = _rows(curves)
-    size = figure_size(options, WIDTH, HEIGHT + MORE * (len(rows) - 1))
-    figure = Figure(figsize=size, dpi=options.resolution, layout="constrained")
-    axes = figure.subplots(len(rows), 2, sharex="col", sharey="row", squeeze=False)
+    place = _placement(list(curves.means), len(rows), options)
+    figure = Figure(figsize=place.size, dpi=options.resolution, layout="constrained")
+    if place.stacked:
+        axes = figure.subplots(2 * len(rows), 1, squeeze=False).reshape(2, -1).T
+    else:
+        axes = figure.subplots(len(rows), 2, sharex="col", sharey="row", squeeze=False)
     looks = {
         name: {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
         for i, name in enumerate(curves.means)
@@ -73,12 +80,43 @@ def draw_curves(path: Path, title: str, curves: RegionCurves, options: PictureOp
         for name in names:
             handles[name] = _draw(over_log, curves, name, looks[name], bands)
             _draw(over_time, curves, name, looks[name], bands)
-        over_log.set_ylabel("mean concentration / mol m⁻³" if len(rows) == 1 else "mean conc. / mol m⁻³")
+        for one in (over_log, over_time) if place.stacked else (over_log,):
+            one.set_ylabel("mean concentration / mol m⁻³" if place.roomy else "mean conc. / mol m⁻³")
         _add_percent(over_time, curves, names)
     _dress(axes, curves)
-    _legend(figure, handles, curves.band if banded else None)
-    figure.suptitle(wrapped(title, size[0]), parse_math=False, fontsize=11)
+    _legend(figure, handles, curves.band if banded else None, place)
+    figure.suptitle(wrapped(title, place.size[0]), parse_math=False, fontsize=11)
     save(figure, path, title, options)
+
+
+@dataclass(frozen=True)
+class _Placement:
+    """Where axes and legend go."""
+
+    size: tuple[float, float]  # of the figure, inches
+    letters: int  # of a region's name on a line of the legend
+    stacked: bool = False  # linear time below logarithmic time, not beside it
+    columns: int = 0  # of the legend below the axes; 0: it is beside them
+    roomy: bool = True  # names of axes are written in full
+
+
+def _placement(names: Sequence[str], rows: int, options: PictureOptions) -> _Placement:
+    """Where there is room for all.
+
+    The legend goes below the axes where it leaves them no width or is too long; axes that would still be too narrow go
+    below each other, and the figure gets higher.
+    """
+    width, height = figure_size(options, WIDTH, HEIGHT + MORE * (rows - 1))
+    entry = SAMPLE + LETTER * max((*map(len, names), BAND_WIDTH))
+    room = width - NUMBERS
+    if room - entry >= 2 * LEAST and ENTRY * (len(names) + 2) <= height:
+        return _Placement((width, height), max(map(len, names), default=1), roomy=rows == 1)
+    columns = max(1, int(width / entry))
+    letters = int((width - SAMPLE) / LETTER)
+    lines = sum(len(textwrap.wrap(name, letters)) for name in names)
+    stacked = room < 2 * LEAST
+    height = (2 * rows * BELOW if stacked else height) + ENTRY * (math.ceil(lines / columns) + 2)
+    return _Placement((width, height), letters, stacked, columns, rows == 1 and not stacked)
 
 
 def _rows(curves: RegionCurves) -> list[list[str]]:
@@ -149,16 +187,20 @@ def _visible(curves: RegionCurves, names: Sequence[str]) -> dict[str, Array]:
     return {name: half for name, half in halves.items() if 2 * float(half.max(initial=0.0)) > LINE * span}
 
 
-def _legend(figure: "Figure", handles: Mapping[str, Any], band: str | None) -> None:
-    """Legend beside the axes."""
+def _legend(figure: "Figure", handles: Mapping[str, Any], band: str | None, place: _Placement) -> None:
+    """Legend beside the axes, or below them."""
     from matplotlib.patches import Patch
 
     if handles:
         bands = [] if band is None else [Patch(color="0.5", alpha=0.25, linewidth=0)]
         texts = [] if band is None else [textwrap.fill(f"band: {band}", BAND_WIDTH)]
         legend = figure.legend(
-            [*handles.values(), *bands], ["-"] * (len(handles) + len(bands)), loc="outside right center", frameon=False
+            [*handles.values(), *bands],
+            ["-"] * (len(handles) + len(bands)),
+            loc="outside lower center" if place.columns else "outside right center",
+            ncols=max(1, place.columns),
+            frameon=False,
         )
-        name_entries(legend, [*handles, *texts])
+        name_entries(legend, [*(textwrap.fill(name, place.letters) for name in handles), *texts])
         if texts:
             legend.get_texts()[-1].set_fontsize(7)
