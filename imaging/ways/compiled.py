@@ -1,6 +1,10 @@
 """Loops over voxels that numba compiles, once per machine."""
 
+import hashlib
+import pickle
 from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -9,13 +13,40 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """Compiles a function on its first call, and keeps it beside its source or in the user's cache, if either can be.
+    """Compiles a function together with those that call it.
 
     Args:
         function: Of numbers, arrays and named tuples of these.
     """
+    return cast(Function, numba.njit(error_model="numpy")(function))
+
+
+def kept(function: Function) -> Function:
+    """Compiles a function on its first call, and keeps it beside its source or in the user's cache, if either can be.
+
+    numba would take up again what it has kept as long as the file with the function stays the same. But constants and
+    functions of other files are compiled into it. So what is kept has a name by all files of the folder.
+
+    Args:
+        function: As in `compiled`; that Python calls.
+    """
+    sources = hashlib.sha256()
+    for path in sorted(Path(function.__code__.co_filename).parent.glob("[!.]*.py")):
+        sources.update(path.read_bytes())
+    anew = compiled(function)
+    function.__qualname__ = f"{function.__name__}_{sources.hexdigest()[:12]}"
     try:
-        made = numba.njit(cache=True, error_model="numpy")(function)
+        made: Callable[..., Any] = numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # no place to write to
-        made = numba.njit(error_model="numpy")(function)
-    return cast(Function, made)
+        return anew
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        nonlocal made
+        try:
+            return made(*arguments)
+        except (OSError, EOFError, pickle.UnpicklingError):  # the disk is full, or was when this was written
+            made = anew
+            return made(*arguments)
+
+    return cast(Function, call)

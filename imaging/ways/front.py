@@ -3,7 +3,7 @@
 import numpy as np
 
 from microlith.imaging.typing import Array, Bits, Flags, Indices, Numbers, Singles
-from microlith.imaging.ways.compiled import compiled
+from microlith.imaging.ways.compiled import compiled, kept
 from microlith.imaging.ways.sight import LEG, OPEN, Grid, onto_wall, sight
 
 BAND = 0.5  # of the shortest edge: lengths that are made sure of together
@@ -82,7 +82,7 @@ def _start(grid: Grid, shape: tuple[int, ...], length: Singles, owner: Indices) 
     return anchors
 
 
-@compiled
+@kept
 def _settle(
     batch: Numbers,
     limit: float,
