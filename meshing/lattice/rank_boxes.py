@@ -1,6 +1,6 @@
 """Boxes of the lattice, one per rank, and what ranks with a common border tell each other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,9 +100,6 @@ def _opposite(points: Numbers, top: Numbers, periodic: Sequence[int]) -> list[Nu
     return found
 
 
-Combine = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
-
-
 @dataclass(frozen=True)
 class SharedVertices:
     """The vertices that this rank has in common with others, in the same order on both."""
@@ -129,7 +126,7 @@ class SharedVertices:
             mask[rows] = False
         return mask if self.one_of is None else mask[self.one_of]
 
-    def combined(self, values: NDArray[Any], combine: Combine) -> NDArray[Any]:
+    def combined(self, values: NDArray[Any], combine: np.ufunc) -> NDArray[Any]:
         """Values (n, ...) of this rank's vertices combined with those of other ranks and opposite faces; collective.
 
         Args:
@@ -152,21 +149,14 @@ class SharedVertices:
         return result
 
 
-def _united(values: NDArray[Any], one_of: Numbers, combine: Combine) -> NDArray[Any]:
+def _united(values: NDArray[Any], one_of: Numbers, combine: np.ufunc) -> NDArray[Any]:
     """Values (k, ...) of what rows have in common: of their numbers 0 ... k - 1."""
-    _, first = np.unique(one_of, return_index=True)
-    result = values[first]
-    more = np.ones(len(values), bool)
-    more[first] = False
-    rows = np.flatnonzero(more)
-    order = rows[np.argsort(one_of[rows], kind="stable")]
-    while len(order):  # a corner of an image with three periodic axes is there eight times
-        once = np.ones(len(order), bool)
-        once[1:] = one_of[order[1:]] != one_of[order[:-1]]
-        to = one_of[order[once]]
-        result[to] = combine(result[to], values[order[once]])
-        order = order[~once]
-    return result
+    if len(values) == 0:
+        return values
+    order = np.argsort(one_of, kind="stable")
+    first = np.flatnonzero(np.diff(one_of[order], prepend=-1))
+    united: NDArray[Any] = combine.reduceat(values[order], first, axis=0)
+    return united
 
 
 def _bytes(array: NDArray[Any]) -> Any:

@@ -15,7 +15,7 @@ ALIKE = 4.0  # facets larger than this many times the median are sampled in piec
 PIECES = (4, 20_000)  # at most so many per facet, or so many
 EVEN = 1e-9  # relative difference of distances that is rounding
 LEAF = 32  # samples in a leaf of the tree
-POINTS_AT_ONCE = 300_000  # points at a time, which bounds the memory; many of them are one point of several cells
+POINTS_AT_ONCE = 300_000  # points at a time, which bounds the memory
 CUBES = (4, 16)  # along the longest edge of the box around a group of points, from step to step
 # Samples of a facet, as shares of its corners: near the corners, and the middle. They keep off the edges, so that each
 # tells its facet.
@@ -50,14 +50,11 @@ class SurfaceDistance:
 
     def __call__(self, x: Array, within: float = np.inf) -> Array:
         """Distances, shape (m,); infinite, or too large, where nothing is `within` reach."""
-        found = np.full(len(x), np.inf)
-        for start in range(0, len(x) if len(self.facets) else 0, POINTS_AT_ONCE):
-            some, back = _unique(x[start : start + POINTS_AT_ONCE])
-            found[start : start + POINTS_AT_ONCE] = self._nearest(some, within)[0][back]
-        return found
+        some, back = _unique(x)
+        return self.nearest(some, within)[0][back]
 
     def nearest(self, x: Array, within: float = np.inf) -> tuple[Array, Numbers]:
-        """Distances (m,) of points, none of which is there twice, and the facet (m,) that is so near."""
+        """Distances (m,) of points that are best not there twice, and the facet (m,) that is so near."""
         found, facet = np.full(len(x), np.inf), np.zeros(len(x), np.int64)
         for start in range(0, len(x) if len(self.facets) else 0, POINTS_AT_ONCE):
             part = slice(start, start + POINTS_AT_ONCE)

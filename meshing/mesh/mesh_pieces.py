@@ -88,7 +88,7 @@ def frame_ends(image_mesh: ImageMesh) -> Bits:
 def point_numbers(image_mesh: ImageMesh) -> Numbers:
     """Number (n,) of each point, the same on every rank: that of its vertex, and on periodic faces one for either face.
 
-    Only meshes of voxels are periodic, whose numbers of vertices leave room for that.
+    Only meshes of voxels and lattices are periodic, whose numbers of vertices leave room for that.
     """
     return image_mesh.vertex << 6 | frame_ends(image_mesh) if image_mesh.periodic else image_mesh.vertex
 
