@@ -92,9 +92,8 @@ class _Lacks:
     @staticmethod
     def of(parts: tuple[_Part, ...], rows: Array | csr_array, comm: MPI.Intracomm) -> "_Lacks":
         """Of rows (functionals, owned); collective."""
-        return _Lacks(
-            parts, tuple(comm.allreduce(np.asarray(rows @ part.segment.basis.T), op=MPI.SUM) for part in parts)
-        )
+        on_bases = (comm.allreduce(np.asarray(rows @ part.segment.basis.T), op=MPI.SUM) for part in parts)
+        return _Lacks(parts, tuple(on_bases))
 
     def evaluate(self, times: Array, orders: int = 1) -> tuple[Array, ...]:
         """Values at increasing times and, with orders = 1, integrals from 0 to these, each (functionals, times)."""
@@ -102,7 +101,7 @@ class _Lacks:
         integral: Array = np.zeros((len(self.on_bases[0]), 1))
         for part, on_basis, inside in self._each(times):
             s = np.append(times[inside] - part.segment.start, part.segment.end - part.segment.start)
-            found[0][:, inside] = on_basis @ (part.smooth.at(s[:-1]) - part.stiff.at(s[:-1]))
+            found[0][:, inside] = on_basis @ part.lacks(s[:-1])
             if orders:
                 gained = integral + on_basis @ (part.smooth.integrals(s) - part.stiff.integrals(s))
                 found[1][:, inside], integral = gained[:, :-1], gained[:, -1:]
@@ -120,11 +119,8 @@ class _Lacks:
         """Each part, the functionals on its basis, and which times are in it."""
         for part, on_basis in zip(self.parts, self.on_bases, strict=True):
             first, last = part is self.parts[0], part is self.parts[-1]
-            yield (
-                part,
-                on_basis,
-                (first | (times > part.segment.start)) & (last | (times <= part.segment.end)),
-            )
+            inside = (first | (times > part.segment.start)) & (last | (times <= part.segment.end))
+            yield part, on_basis, inside
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,13 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.typing import Array
-from microlith.meshing.mesh.cells import as_simplices, diameters, is_simplex
+from microlith.meshing.mesh.cells import Scalar, as_simplices, diameters, is_simplex
 from microlith.solver.regions.shapes import Distance, LabelField
 
 Index = NDArray[np.intp]
@@ -33,7 +34,8 @@ class Inside:
     share: Array | None = None  # (m,) of a simplex that a point stands for; negative: taken off
 
 
-Cut = Callable[[Array, Array], Iterator[Inside]]  # corners (n, k, dim), values of a function at them (n, k)
+# From corners (n, k, dim), and values of a function at them (n, k)
+Cut = Callable[[Array, NDArray[Any]], Iterator[Inside]]
 
 
 def within_box(low: Array, high: Array) -> Cut:
@@ -177,12 +179,12 @@ def _simplices(cell: Index, corners: Array) -> tuple[Index, Array]:
     return np.repeat(cell, math.factorial(dim)), parts
 
 
-def in_simplices(chosen: Index, corners: Array, values: Array) -> tuple[Index, Array, Array]:
+def in_simplices(chosen: Index, corners: Array, values: NDArray[Scalar]) -> tuple[Index, Array, NDArray[Scalar]]:
     """Some of the cells in simplices, with the cell of each and the values at their corners."""
     cell, simplices = _simplices(chosen, corners[chosen])
     if is_simplex(corners):
         return cell, simplices, values[chosen]
-    return cell, simplices, as_simplices(values[chosen]).reshape(len(cell), corners.shape[2] + 1, *values.shape[2:])
+    return cell, simplices, as_simplices(values[chosen]).reshape(len(cell), corners.shape[2] + 1)
 
 
 def _chunks(cell: Index, parts: Array) -> Iterator[tuple[Index, Array]]:

@@ -6,6 +6,7 @@ there; so a mean is an integral over the region itself, not over the elements th
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,12 +120,16 @@ class _Measures:
         outside = np.flatnonzero(self.cells.tags != phase)
 
         if self.dim == 2:
-            beyond = lambda x: np.minimum(to_surface(x, within), 2 * within) - reach  # noqa: E731
+
+            def beyond(x: Array) -> Array:
+                return np.minimum(to_surface(x, within), 2 * within) - reach
+
             return self._mean(self._cut_at(beyond, reach, outside), self._whole_shell(facets, phase, reach))
         known = AtPoints.of(to_surface, self.cells.points, within)
-        points = points_each(self.cells.crossed(known.values[:, 0] - reach, outside), POINTS, MOST_POINTS)
+        points = points_each(self.cells.crossed(known.distance - reach, outside), POINTS, MOST_POINTS)
         cut = within_surface_distance(known, reach, points)
-        return self._mean(self._cut(cut, known.values, outside), np.nan)  # the whole shell is not known here
+        numbers = np.arange(len(self.cells.points))
+        return self._mean(self._cut(cut, numbers, outside), np.nan)  # the whole shell is not known here
 
     def of_phase(self, phase: str) -> RegionMean:
         """All cells of a phase."""
@@ -157,8 +162,8 @@ class _Measures:
         cut = within_distance(distance, ACCURACY[self.dim] * thickness * looser, SMALLEST[self.dim] * thickness)
         return self._cut(cut, at_points, wanted)
 
-    def _cut(self, cut: Cut, at_points: Array, wanted: Index | None = None) -> "Integrals":
-        """Integrals over what a cut leaves of some cells, from what it takes at their corners, of (points,)."""
+    def _cut(self, cut: Cut, at_points: NDArray[Any], wanted: Index | None = None) -> "Integrals":
+        """Integrals over what a cut leaves of some cells, from the values (points,) that it takes at their corners."""
         integrals = Integrals(self.cells)
         wanted = np.arange(len(self.cells.tags)) if wanted is None else wanted
         if self.in_phase is not None:

@@ -16,7 +16,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.typing import Array, Flags
+from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.meshing.mesh.distance import SurfaceDistance, feet, to_facets
 from microlith.solver.regions.cut_cells import (
     Cut,
@@ -41,22 +41,23 @@ class AtPoints:
 
     surface: SurfaceDistance
     within: float  # distance beyond which none matters
-    values: Array  # (points, 5) distance, no more than twice `within`; number of the facet; gradient, 0 where unknown
+    distance: Array  # (points,) no more than twice `within`
+    facet: Numbers  # (points,) of the surface, that is so near
+    gradient: Array  # (points, 3) of the distance, 0 where unknown
 
     @staticmethod
     def of(surface: SurfaceDistance, x: Array, within: float) -> "AtPoints":
         """At points (n, 3)."""
         distance, facet = surface.nearest(x, within)
-        values = np.zeros((len(x), 5))
-        values[:, 0], values[:, 1] = np.minimum(distance, 2 * within), facet
+        gradient = np.zeros_like(x)
         near = np.flatnonzero(np.isfinite(distance) & (distance > ON_SURFACE * within))
         away = x[near] - feet(x[near], surface.facets[facet[near]])
-        values[near, 2:] = away / distance[near, None]
-        return AtPoints(surface, within, values)
+        gradient[near] = away / distance[near, None]
+        return AtPoints(surface, within, np.minimum(distance, 2 * within), facet, gradient)
 
 
 def within_surface_distance(known: AtPoints, thickness: float, points: int) -> Cut:
-    """Cut where the distance to a surface is a given one; in 3D. It takes the values of `known` at corners.
+    """Cut where the distance to a surface is a given one; in 3D. It takes the numbers of the points at corners.
 
     Args:
         known: The distance at the points of the mesh.
@@ -64,21 +65,21 @@ def within_surface_distance(known: AtPoints, thickness: float, points: int) -> C
         points: For each simplex that the edge may cut.
     """
 
-    def cut(corners: Array, values: Array) -> Iterator[Inside]:
-        whole, outside = _sure(values[:, :, 0], reach_of(corners), thickness)
+    def cut(corners: Array, nodes: Numbers) -> Iterator[Inside]:
+        whole, outside = _sure(known.distance[nodes], reach_of(corners), thickness)
         yield wholes(np.flatnonzero(whole), corners)
-        cell, simplices, values = in_simplices(np.flatnonzero(~whole & ~outside), corners, values)
+        cell, simplices, nodes = in_simplices(np.flatnonzero(~whole & ~outside), corners, nodes)
         if len(cell) == 0:
             return
-        linear = values[:, :, 0] - thickness
+        linear = known.distance[nodes] - thickness
         # Of cubes' facets more are equally near than are looked at: which counts would be up to the number of ranks
         if corners.shape[1] == 4:
-            linear += _bend(simplices, values)[:, None]
+            linear += _bend(simplices, known.distance[nodes], known.gradient[nodes])[:, None]
         of, parts = clip(simplices, linear)
         yield Inside(np.empty(0, np.intp), cell[of], parts)
         shares = spread_points(simplices, points)
         taken: Flags = np.einsum("npk,nk->np", shares, linear) < 0
-        inside, x = _inside(known, simplices, values, shares, thickness)
+        inside, x = _inside(known, simplices, nodes, shares, thickness)
         row, point = np.nonzero(inside != taken)
         sign = np.where(inside[row, point], 1.0, -1.0) / points
         yield Inside(np.empty(0, np.intp), cell[row], simplices[row], at=x[row, point], share=sign)
@@ -86,14 +87,13 @@ def within_surface_distance(known: AtPoints, thickness: float, points: int) -> C
     return cut
 
 
-def _bend(simplices: Array, values: Array) -> Array:
+def _bend(simplices: Array, distance: Array, gradient: Array) -> Array:
     """Mean difference (n,) of the distance from its linear interpolant, from its gradients at the corners.
 
     Along an edge the cubic with the values and slopes of both ends stands for it, or where one has no gradient, the
     parabola with the slope of the other.
     """
     total = np.zeros(len(simplices))
-    distance, gradient = values[:, :, 0], values[:, :, 2:]
     known = (gradient != 0).any(axis=2)
     for i in range(4):
         for j in range(i + 1, 4):
@@ -105,17 +105,17 @@ def _bend(simplices: Array, values: Array) -> Array:
     return total / 5  # the mean of 4 d_ij λ_i λ_j is d_ij / 5
 
 
-def _inside(known: AtPoints, simplices: Array, values: Array, shares: Array, thickness: float) -> tuple[Flags, Array]:
+def _inside(known: AtPoints, simplices: Array, nodes: Numbers, shares: Array, thickness: float) -> tuple[Flags, Array]:
     """Which points (n, points) of simplices are nearer than the thickness; and the points (n, points, 3).
 
     Looked up are only those that neither a facet near a corner nor a bound from below tells of.
     """
     x = np.einsum("npk,nkd->npd", shares, simplices)
-    squares = values[:, :, 0] ** 2 - np.einsum("nkd,nkd->nk", simplices, simplices)
+    squares = known.distance[nodes] ** 2 - np.einsum("nkd,nkd->nk", simplices, simplices)
     least = np.einsum("npk,nk->np", shares, squares) + np.einsum("npd,npd->np", x, x)  # see `_sure`
     inside: Flags = np.zeros(least.shape, bool)
     row, point = np.nonzero(least < thickness**2)
-    facet = values[row, shares[row, point].argmax(axis=1), 1].astype(np.intp)
+    facet = known.facet[nodes[row, shares[row, point].argmax(axis=1)]]
     near = to_facets(x[row, point], known.surface.facets[facet]) < thickness
     inside[row[near], point[near]] = True
     row, point = row[~near], point[~near]

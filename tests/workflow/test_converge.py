@@ -285,9 +285,29 @@ def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
     meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice")
     found = estimate_module.spatial_error(meshed, own, MPI.COMM_SELF)
     assert found.curves["a"] == pytest.approx([0.7, 0.7, 1.0])
+    assert "linear" in found.how
+    assert "lesser" in found.meaning
     assert [variant.coarseness for variant in asked] == pytest.approx([2**0.5, 1.0])
     meshed.volume.dim = 2  # where the coarser mesh alone tells it
     assert estimate_module.spatial_error(meshed, own, MPI.COMM_SELF).curves["a"] == pytest.approx([1.0, 1.0, 10.0])
+
+
+def test_without_linear_elements_the_coarser_mesh_alone_tells_the_error_in_3d(monkeypatch, caplog):
+    times = np.array([1.0, 10.0, 100.0])
+
+    def solved(_, variant, *__, **___):
+        if variant.degree == 1:
+            raise RuntimeError("no convergence")
+        return SimpleNamespace(times=times, curves={"a": np.ones(3)}, particles=None, cells=1, unknowns=1)
+
+    monkeypatch.setattr(estimate_module, "solved_variant", solved)
+    case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
+    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice")
+    found = estimate_module.spatial_error(meshed, {"a": np.zeros(3)}, MPI.COMM_SELF)
+    assert found.curves["a"] == pytest.approx([0.7, 0.7, 0.7])
+    assert found.how == "from a mesh 1.4 times as coarse"
+    assert "linear" not in found.meaning
+    assert "error in space perhaps overestimated" in caplog.text
 
 
 def test_a_quarter_of_what_linear_elements_are_off_is_enough_for_degree_2(verified):

@@ -64,6 +64,10 @@ THE_DIFFERENCE = (
     "the difference of the two solutions, which is the error of the finer one if that falls with the element size, and "
     "more than it where it falls faster"
 )
+MOST_OF_THE_DIFFERENCE = (
+    "0.7 times the difference of the two solutions, which is the error of the finer one if that falls with the power "
+    "2.6 of the element size"
+)
 THE_LESSER = (
     "the lesser, at each time, of 0.7 times the difference to the coarser mesh and of a quarter of the difference to "
     "the linear elements"
@@ -108,7 +112,7 @@ class Comparison:
     how: str  # for the reader
     factor: float  # on the difference of the two solutions
     meaning: str  # of the difference, for the reader
-    limit: "Comparison | None" = None  # whose estimate is taken where it is less
+    limit: "Comparison | None" = None  # whose estimate is taken where it is less; it tells how both were found
 
     def error(self, times: Array, own: Array, other: Array) -> Array:
         """Estimated error of curves (..., times) from those of the other solution."""
@@ -123,14 +127,11 @@ def comparison(meshed: Meshed) -> Comparison:
     degree = degree_of(meshed.case, dim)
     if meshed.method != "voxel" and meshed.case.mesh.unit is None:
         if is_less_coarse(meshed.method, dim, degree):
-            linear = Comparison(Variant(degree=1, tolerance=tolerance), "from linear elements", OF_LINEAR, THE_LESSER)
-            return Comparison(
-                Variant(LESS_COARSE, tolerance=tolerance),
-                "from a mesh 1.4 times as coarse, and linear elements on the same mesh",
-                FASTER,
-                THE_LESSER,
-                linear,
-            )
+            coarser = "from a mesh 1.4 times as coarse"
+            both = f"{coarser}, and linear elements on the same mesh"
+            linear = Comparison(Variant(degree=1, tolerance=tolerance), both, OF_LINEAR, THE_LESSER)
+            variant = Variant(LESS_COARSE, tolerance=tolerance)
+            return Comparison(variant, coarser, FASTER, MOST_OF_THE_DIFFERENCE, linear)
         return Comparison(Variant(COARSER, tolerance=tolerance), "from a mesh twice as coarse", 1.0, THE_DIFFERENCE)
     if degree == 2 and dim == 3 and meshed.case.mesh.unit is not None:
         how = "from linear elements"
@@ -205,7 +206,9 @@ def spatial_error(
     found = _compared(meshed, compared, curves, comm, tell, particles, keeper, "error in space not estimated")
     if found is None or compared.limit is None:
         return found
-    limit = _compared(meshed, compared.limit, curves, comm, tell, particles, None, "error in space perhaps much less")
+    limit = _compared(
+        meshed, compared.limit, curves, comm, tell, particles, None, "error in space perhaps overestimated"
+    )
     return found if limit is None else _lesser(found, limit)
 
 
@@ -236,12 +239,12 @@ def _compared(
 
 
 def _lesser(one: SpatialError, other: SpatialError) -> SpatialError:
-    """The lesser of two estimates at each time; the rest is that of the first."""
+    """The lesser of two estimates at each time; sizes are those of the first, words those of the other."""
     of_particles = one.particles
     if one.particles is not None and other.particles is not None:
         of_particles = np.fmin(one.particles, other.particles)
     curves = {name: np.minimum(errors, other.curves[name]) for name, errors in one.curves.items()}
-    return replace(one, curves=curves, particles=of_particles)
+    return replace(one, how=other.how, meaning=other.meaning, curves=curves, particles=of_particles)
 
 
 def fading(times: Array, errors: Array) -> Array:
