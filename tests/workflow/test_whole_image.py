@@ -24,10 +24,10 @@ def spots(n=20):
     return np.kron(noise, np.ones((4, 4, 4), int))[:n, :n, :n]
 
 
-def case(**analysis):
+def case(image=None, **analysis):
     measure = ["particles", "thickness", "distances", "tortuosity"]
     tables = {"image": {"voxel_size": "50 nm"}, "phases": PHASES, "analysis": {"measure": measure, **analysis}}
-    return ml.case(tables, image=spots())
+    return ml.case(tables, image=spots() if image is None else image)
 
 
 @pytest.mark.mpi
@@ -75,3 +75,13 @@ def test_an_image_that_does_not_fit_is_refused_with_what_would(monkeypatch):
     monkeypatch.setattr(whole_image, "available_memory", lambda: 10.0 * 20**3)
     with pytest.raises(ml.InputError, match=r"particles in 8e\+03 voxels needs about 0\.0002 GB"):  # the one of most
         ml.analyze(case(measure=["particles", "thickness"]))
+
+
+def test_pixels_take_more_than_voxels(monkeypatch):
+    """Ways through an image in 2D are those through a volume of one layer, with one more on each side."""
+    flat = spots(20)[0]
+    monkeypatch.setattr(whole_image, "available_memory", lambda: 40.0 * flat.size)
+    with pytest.raises(ml.InputError, match="tortuosity in 400 voxels"):
+        ml.analyze(case(flat, measure=["tortuosity"]))
+    monkeypatch.setattr(whole_image, "available_memory", lambda: 48.0 * flat.size)
+    assert ml.analyze(case(flat, measure=["tortuosity"])).numbers

@@ -14,8 +14,12 @@ from microlith.workflow.measurements.subject import Subject
 from microlith.workflow.measurements.surface_distances import distances_alone
 from microlith.workflow.measurements.ways import ways_alone
 
-# Bytes a voxel at the most, the image itself included, on the rank that does it; measured, see benchmarks/analysis.py
-BYTES = {"particles": 25, "thickness": 14, "distances": 16, "tortuosity": 26}
+# Bytes a voxel at the most, the image itself included, on the rank that does it, by dimension; measured, see
+# benchmarks/analysis.py. In 2D ways have a layer more on each side of the pixels, and maps show all of these.
+BYTES = {
+    2: {"particles": 25, "thickness": 20, "distances": 28, "tortuosity": 47},
+    3: {"particles": 25, "thickness": 14, "distances": 16, "tortuosity": 26},
+}
 KEPT = 5  # from the first on: image and faces
 LARGEST = 1 << 30  # voxels that go from rank to rank in one piece
 ALONE: dict[str, Callable[[Subject], Finding]] = {
@@ -32,15 +36,15 @@ def refuse_too_large(case: Case, subject: Subject, asked: Sequence[str]) -> None
     Raises:
         InputError: As said, with what would fit.
     """
-    voxels = math.prod(subject.volume.shape)
+    voxels, takes = math.prod(subject.volume.shape), BYTES[subject.volume.dim]
 
     def check() -> None:
         memory = available_memory()
-        over = [name for name in BYTES if name in asked and BYTES[name] * voxels > memory]
+        over = [name for name in takes if name in asked and takes[name] * voxels > memory]
         if not over:
             return
-        worst = max(over, key=BYTES.__getitem__)
-        most = BYTES[worst]
+        worst = max(over, key=takes.__getitem__)
+        most = takes[worst]
         edge = math.ceil((most * voxels / memory) ** (1 / subject.volume.dim) * case.image.coarsen)
         left = [name for name in asked if name not in over]
         without = f", or leave {', '.join(over)} out of [analysis] measure" if left else ""
@@ -65,12 +69,12 @@ def at_once(subject: Subject, asked: Sequence[str], stages: Stages) -> dict[str,
     Returns:
         Name of a measurement -> what it gave.
     """
-    comm, voxels = subject.comm, math.prod(subject.volume.shape)
+    comm, voxels, takes = subject.comm, math.prod(subject.volume.shape), BYTES[subject.volume.dim]
     names = [name for name in asked if name in ALONE]
-    others = [BYTES[name] for name in names if name != SECOND]
+    others = [takes[name] for name in names if name != SECOND]
     if comm.size == 1 or SECOND not in names or not others or voxels > LARGEST:
         return {}
-    if not comm.bcast(available_memory() > (max(others) + BYTES[SECOND] + KEPT) * voxels):
+    if not comm.bcast(available_memory() > (max(others) + takes[SECOND] + KEPT) * voxels):
         return {}
     with stages.stage("+".join(names), "measuring local thickness, distances and ways on two ranks"):
         subject.lend(1)
