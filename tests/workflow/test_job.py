@@ -143,6 +143,16 @@ def test_memory_of_an_array_is_that_of_its_largest_case(case):
     assert asked("--array", "sweep", *sizes) > 2 * asked()
 
 
+@pytest.mark.parametrize(("memory", "told"), [([], True), (["--memory", "4G"], False)])
+def test_meshes_of_an_array_that_were_not_looked_at_are_told_where_memory_is_estimated(
+    case, capsys, monkeypatch, memory, told
+):
+    monkeypatch.setattr("microlith.workflow.commands.job.LOOKED_AT", 1)
+    arguments = ["--array", "sweep", "--set", "mesh.size_max=60 nm, 50 nm", "--environment", "module:m"]
+    assert main(["job", str(case), "--time", "2h", "-o", "job.sh", *arguments, *memory]) == 0
+    assert ("memory is that of the first 1 of 2 meshes" in capsys.readouterr().err) == told
+
+
 def test_array_of_a_sweep(case):
     setting = "time.end=10 s, 20 s, 30 s"
     lines = job(case, "--array", "sweep", "--set", setting, "--environment", "module:m")

@@ -172,7 +172,7 @@ def _memory(
     from microlith.workflow.estimate.estimate import estimate
     from microlith.workflow.job.request import megabytes_for
 
-    if len(cases) > LOOKED_AT:
+    if memory is None and len(cases) > LOOKED_AT:
         log.warning(
             "memory is that of the first %d of %d meshes of the array; where a later one is larger, give --memory",
             *(LOOKED_AT, len(cases)),
@@ -191,7 +191,7 @@ def _memory(
         log.warning(
             "by an estimate %s takes about %.2g h, so that a limit of %.2g h is reached and it goes on %d times from a "
             "checkpoint",
-            *("the longest case" if options.array else "the run", longest / 3600, minutes / 60, times - 1),
+            *("a case of the array" if options.array else "the run", longest / 3600, minutes / 60, times - 1),
         )
     if memory is not None:
         return memory, memory * options.ranks, "as asked for"
