@@ -3,15 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from mpi4py import MPI
-
-from microlith.imaging.image.passes import Slab, slab_sum
+from microlith.imaging.image.passes import Slab
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.measures.surface_faces import EXACT, Blurred, face_halo, slab_blurs
+from microlith.imaging.measures.surface_faces import EXACT, Blurred
 from microlith.imaging.typing import Array, Numbers, Phases
 
 MOST_PHASES = 16  # of which each three are told apart
@@ -23,25 +20,6 @@ class TripleLines:
 
     length: float  # m in 3D; in 2D the number of points
     of_three: dict[tuple[int, int, int], float]  # the same for each three phases that meet; empty where there are many
-
-
-def triple_lines(volume: LabelVolume, comm: MPI.Intracomm) -> TripleLines:
-    """Length of the lines where three phases meet; collective.
-
-    Each voxel edge around which there are three phases counts as the part of the smooth line that it is the projection
-    of: its length times |t . e|, with t the direction of the line, normal to the gradients of the differences of the
-    blurred indicators. As with surfaces, two widths of the blur tell the limit. In 2D pixel corners are counted.
-
-    Args:
-        volume: The image.
-        comm: All ranks.
-
-    Raises:
-        InputError: The image can't be read.
-    """
-    if len(volume.names) < 3:
-        return TripleLines(0.0, {})
-    return lines_of(volume, slab_sum(volume, comm, partial(counted_lines, volume), halo=face_halo(volume)))
 
 
 def lines_of(volume: LabelVolume, found: Numbers) -> TripleLines:
@@ -57,13 +35,17 @@ def lines_of(volume: LabelVolume, found: Numbers) -> TripleLines:
     return TripleLines(float(found.sum() * unit), of_three)
 
 
-def counted_lines(volume: LabelVolume, slab: Slab, blurred: Sequence[Blurred] = ()) -> Numbers:
+def counted_lines(volume: LabelVolume, slab: Slab, blurred: Sequence[Blurred]) -> Numbers:
     """Lengths by three phases in a slab, in one row; nothing where there are only two.
+
+    Each voxel edge around which there are three phases counts as the part of the smooth line that it is the projection
+    of: its length times |t . e|, with t the direction of the line, normal to the gradients of the differences of the
+    blurred indicators. As with surfaces, two widths of the blur tell the limit. In 2D pixel corners are counted.
 
     Args:
         volume: The image.
         slab: With the halo that `face_halo` says.
-        blurred: As `slab_blurs` gives; none: they are found here.
+        blurred: As `slab_blurs` gives.
     """
     phases = len(volume.names)
     if phases < 3:
@@ -72,8 +54,6 @@ def counted_lines(volume: LabelVolume, slab: Slab, blurred: Sequence[Blurred] = 
     if slab.empty:
         return out.astype(np.int64)
     size = np.array(volume.voxel_size)
-    if volume.dim == 3:
-        blurred = blurred or slab_blurs(volume, slab)
     for along in range(3) if volume.dim == 3 else (None,):
         plane = [axis for axis in range(volume.dim) if axis != along]
         around = _around(slab, plane)

@@ -11,8 +11,7 @@ from microlith.imaging.image import passes
 from microlith.imaging.image.passes import slabs
 from microlith.imaging.measures.crossings import direction_weights, directions
 from microlith.imaging.measures.surface_faces import face_halo, slab_faces
-from microlith.imaging.measures.surfaces import surfaces
-from microlith.imaging.measures.triple_lines import triple_lines
+from microlith.imaging.measures.surfaces import surfaces, surfaces_and_lines
 
 COMM = MPI.COMM_WORLD
 
@@ -35,10 +34,11 @@ def test_the_number_of_slabs_changes_no_digit(monkeypatch):
     phase = np.random.default_rng(0).integers(0, 3, (40, 9, 8))
     phase = np.repeat(np.repeat(np.repeat(phase[::4], 4, 0), 3, 1), 3, 2)
     volume = volume_from(phase, (1.1, 1, 1))
-    whole, lines = surfaces(volume, MPI.COMM_WORLD), triple_lines(volume, MPI.COMM_WORLD)
+    whole, lines = surfaces_and_lines(volume, MPI.COMM_WORLD)
     monkeypatch.setattr(passes, "VOXELS", 2000)
-    np.testing.assert_array_equal(surfaces(volume, MPI.COMM_WORLD).between, whole.between)
-    assert triple_lines(volume, MPI.COMM_WORLD).of_three == lines.of_three
+    sliced, lines_of_slices = surfaces_and_lines(volume, MPI.COMM_WORLD)
+    np.testing.assert_array_equal(sliced.between, whole.between)
+    assert lines_of_slices.of_three == lines.of_three
 
 
 @pytest.mark.parametrize("voxel", [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0)])
@@ -223,15 +223,14 @@ def test_the_rim_of_a_cut_ball_is_a_circle(normal):
     unit = np.array(normal) / np.linalg.norm(normal)
     side = sum(m * (x - n / 2) for m, x in zip(unit, centres((n, n, n)), strict=True)) < 0.1
     phase = np.where(ball((n, n, n), radius, (n / 2,) * 3), np.where(side, 1, 2), 0)
-    found = triple_lines(volume_from(phase), COMM)
+    areas, found = surfaces_and_lines(volume_from(phase), COMM)
     assert found.length == pytest.approx(2 * np.pi * radius, rel=0.04)
     assert found.of_three == {(0, 1, 2): found.length}
-    between = surfaces(volume_from(phase), COMM).between
-    assert between[1, 2] == pytest.approx(np.pi * radius**2, rel=0.025)
+    assert areas.between[1, 2] == pytest.approx(np.pi * radius**2, rel=0.025)
 
 
 def test_points_where_three_phases_meet_in_2d():
     phase = np.zeros((9, 9), int)
     phase[4:, :4], phase[4:, 4:] = 1, 2
-    assert triple_lines(volume_from(phase), COMM).length == 1
-    assert triple_lines(volume_from(np.minimum(phase, 1)), COMM).length == 0
+    assert surfaces_and_lines(volume_from(phase), COMM)[1].length == 1
+    assert surfaces_and_lines(volume_from(np.minimum(phase, 1)), COMM)[1].length == 0
