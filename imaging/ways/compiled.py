@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from llvmlite.binding import get_host_cpu_name
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -25,16 +26,17 @@ def kept(function: Function) -> Function:
     """Compiles a function on its first call, and keeps it beside its source or in the user's cache, if either can be.
 
     numba would take up again what it has kept as long as the file with the function stays the same. But constants and
-    functions of other files are compiled into it. So what is kept has a name by all files of the folder.
+    functions of other files are compiled into it. So what is kept has a name by all files of the folder. And by the
+    processor: of two kinds of nodes that write at once one might get what the other has made.
 
     Args:
         function: As in `compiled`; that Python calls.
     """
-    sources = hashlib.sha256()
+    stamp = hashlib.sha256(get_host_cpu_name().encode())
     for path in sorted(Path(function.__code__.co_filename).parent.glob("[!.]*.py")):
-        sources.update(path.read_bytes())
+        stamp.update(path.read_bytes())
     anew = compiled(function)
-    function.__qualname__ = f"{function.__name__}_{sources.hexdigest()[:12]}"
+    function.__qualname__ = f"{function.__name__}_{stamp.hexdigest()[:12]}"
     try:
         made: Callable[..., Any] = numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # no place to write to
