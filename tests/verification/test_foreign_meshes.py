@@ -1,5 +1,8 @@
 """Meshes of other programs: a sphere in a box by gmsh against Crank's closed form, in every format, on any ranks."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from closed_forms import sphere_mean
@@ -88,6 +91,16 @@ def test_a_ball_fills_as_crank_says(folder):
     exact = 1000 * sphere_mean(found["time_s"], radius, D)
     assert abs(found["ball"] - exact).max() < 4e-3 * 1000
     assert abs(found["ball"] - 1000 * sphere_mean(found["time_s"], 2 * RADIUS, D)).max() > 0.2 * 1000, "unit counts"
+
+
+def test_a_case_file_is_read_without_petsc_and_in_silence(folder):
+    """One rank reads it; PETSc starts on all ranks together, and would wait there for the others for ever."""
+    code = "import sys; from pathlib import Path; from microlith.workflow.case.read import load_case\n"
+    code += "load_case(Path(sys.argv[1])); assert 'petsc4py' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(case_of(folder))], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 @pytest.mark.parametrize("suffix", [".xdmf", ".vtu", ".med", ".inp"])

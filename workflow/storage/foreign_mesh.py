@@ -4,9 +4,11 @@ Rank 0 reads such a file whole, and deals its cells out in slabs.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +17,9 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError, listed
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array, Numbers
-from microlith.meshing.mesh.phasemesh import ImageMesh
+
+if TYPE_CHECKING:
+    from microlith.meshing.mesh.phasemesh import ImageMesh
 
 SUFFIXES = (".msh", ".xdmf", ".vtu", ".med", ".inp")
 KINDS = {3: ("tetra", "tetra10"), 2: ("triangle", "triangle6")}  # by dimension; of higher degree only corners count
@@ -44,7 +48,8 @@ def read_foreign(path: Path, unit: float) -> ForeignMesh:
     import meshio
 
     try:
-        found = meshio.read(path)
+        with redirect_stdout(StringIO()):  # meshio prints empty lines, and JSON may be what is asked for
+            found = meshio.read(path)
     except (Exception, SystemExit) as error:  # meshio ends the process where it knows no reader
         raise InputError(f"{path}: can't be read as a mesh ({type(error).__name__}: {error})") from error
     dim = 3 if any(block.type in KINDS[3] for block in found.cells) else 2
@@ -123,7 +128,7 @@ def as_image(mesh: ForeignMesh) -> tuple[Numbers, tuple[float, ...]]:
 
 def foreign_image_mesh(
     path: Path, unit: float, of_tag: Mapping[int, int], names: tuple[str, ...], scale: float, comm: MPI.Intracomm
-) -> ImageMesh:
+) -> "ImageMesh":
     """The cells of a mesh, dealt out to all ranks; collective.
 
     Args:
@@ -137,6 +142,8 @@ def foreign_image_mesh(
     Raises:
         InputError: The file can't be read.
     """
+    # Only here: case files are read on one rank, and PETSc, which comes with it, starts on all ranks together.
+    from microlith.meshing.mesh.phasemesh import ImageMesh
 
     def dealt() -> list[ImageMesh]:
         mesh = read_foreign(path, unit)
