@@ -19,7 +19,7 @@ from microlith.solver.physics.phases import Role
 from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.case.read import load_case
-from microlith.workflow.pictures.canvas import MARGINS, Canvas, pixels_of
+from microlith.workflow.pictures.canvas import MARGINS, Canvas, ColourBar, pixels_of
 from microlith.workflow.pictures.colour_scales import ColourScale, PhaseValues, colour_scales
 from microlith.workflow.pictures.curves import RegionCurves, draw_curves
 from microlith.workflow.pictures.frames import FlatFrame
@@ -136,6 +136,23 @@ def test_width_resolution_and_colour_map(tmp_path, shape, width):
     # Nearly all of the picture's pixels, but for bar, letters and frame on them; and in its place
     assert there.sum() > 0.5 * columns * rows
     assert np.flatnonzero(there.any(axis=0))[0] == pytest.approx(MARGINS[2].left * 150, abs=6)
+
+
+@pytest.mark.parametrize(("width", "count"), [(0.06, 1), (0.06, 2), (0.085, 2), (0.085, 3), (0.18, 2), (None, 2)])
+def test_colour_bars_leave_the_picture_its_room(tmp_path, width, count):
+    """Two bars beside it left a picture in 60 mm or 85 mm no width, and lay beyond the edge of the page."""
+    sample = flat_sample(PictureOptions(width=width, resolution=150), 40.0, 20.0)
+    scales = [ColourScale((f"a phase with a long name {i}",), 0.0, 3e5, 0.0, 3e5) for i in range(count)]
+    frame = FlatFrame(raster_of(sample, count), sample.size)
+    canvas = Canvas("title", frame, ColourBar.of_scales(scales, "viridis"), {"a": "0.5"}, options=sample.options)
+    canvas.figure.draw_without_rendering()
+    dpi, page = canvas.figure.dpi, canvas.figure.bbox
+    boxes = [axes.get_tightbbox() for axes in canvas.figure.axes]
+    assert len(boxes) == count + 1
+    boxes += [legend.get_window_extent() for legend in canvas.figure.legends]
+    assert canvas.axes.get_window_extent().width >= 1.2 * dpi
+    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1 for box in boxes)
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 
 
 @pytest.mark.parametrize("resolution", [100, 300])

@@ -1,7 +1,7 @@
 """The page around a picture of a sample, in 2D and 3D alike.
 
-Title and time stand above the picture, colour bars beside it, a legend and notes below it; one pixel of the picture is
-one pixel of the file.
+Title and time stand above the picture, colour bars beside it or, on a narrow page, below it, a legend and notes below
+it; one pixel of the picture is one pixel of the file.
 """
 
 import textwrap
@@ -32,7 +32,9 @@ TALLEST = 1.5  # times the width of a page, where that is given
 LEAST_WIDTH = 4.6  # inches, of a page whose width is not given
 LEAST_HEIGHT = 1.9  # inches, of a colour bar
 BAR_GAP, BAR_WIDTH, BAR_STEP = 0.18, 0.16, 0.98  # inches
-NO_BAR = 0.2  # inches right of a picture without a colour bar
+NO_BAR = 0.2  # inches right of a picture without a colour bar beside it
+NARROW = 1.4  # inches: where bars beside a picture would leave it less, they go below it
+BAR_ROW, BAR_LINE, BAR_LETTERS = 0.6, 0.15, 14  # inches of a bar below; of a line of its label; letters per inch
 LEGEND_ROW, NOTE_ROW = 0.19, 0.13  # inches
 LETTER = 0.075  # inches, of the legend, on average
 NOTE_LETTERS = 18  # per inch
@@ -47,9 +49,10 @@ class Margins:
     top: float
     bottom: float
     inset: float  # share of the height by which the bar is shorter at both ends
+    numbers: float  # part of the bottom that is next to the picture
 
 
-MARGINS = {2: Margins(0.6, 1.15, 0.65, 0.95, 0.0), 3: Margins(0.4, 1.15, 0.6, 0.6, 0.08)}  # by dimension
+MARGINS = {2: Margins(0.6, 1.15, 0.65, 0.95, 0.0, 0.5), 3: Margins(0.4, 1.15, 0.6, 0.6, 0.08, 0.1)}  # by dimension
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def pixels_of(dim: int, aspect: float, bars: int, options: PictureOptions) -> tu
     else:
         page = options.width / INCH
         margins = MARGINS[dim]
-        room = page - margins.left - _right(margins, bars)
+        room = page - margins.left - _right(margins, 0 if _are_below(margins, bars, options) else bars)
         wide = min(max(room, 0.4), TALLEST * page * aspect)
     return max(1, round(wide * options.resolution)), max(1, round(wide / aspect * options.resolution))
 
@@ -106,6 +109,13 @@ def pixels_of(dim: int, aspect: float, bars: int, options: PictureOptions) -> tu
 def _right(margins: Margins, bars: int) -> float:
     """Room right of a picture, inches."""
     return margins.right + (bars - 1) * BAR_STEP if bars else NO_BAR
+
+
+def _are_below(margins: Margins, bars: int, options: PictureOptions) -> bool:
+    """Whether colour bars go below the picture, as a page of the width that is asked for has no room beside it."""
+    if options.width is None:
+        return False
+    return bars > 0 and options.width / INCH - margins.left - _right(margins, bars) < NARROW
 
 
 class Canvas:
@@ -131,14 +141,17 @@ class Canvas:
             options: As for `pixels_of`.
         """
         from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.colors import Normalize
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         self.title = title
         self.frame = frame
         self.options = options or PictureOptions()
         margins = MARGINS[len(frame.size)]
         wide, tall = (n / self.options.resolution for n in frame.pixels)
-        right = _right(margins, len(bars))
+        below = _are_below(margins, len(bars), self.options)
+        right = _right(margins, 0 if below else len(bars))
         width = max(wide + margins.left + right, LEAST_WIDTH)
         if self.options.width is not None:
             width = self.options.width / INCH
@@ -148,7 +161,10 @@ class Canvas:
         columns, rows = _columns_and_rows(list(legend), room)
         top = margins.top + 0.17 * lines.count("\n")
         bottom = margins.bottom + NOTE_ROW * max(0, len(said) - 1) + LEGEND_ROW * max(0, rows - 1)
-        height = max(tall, LEAST_HEIGHT)
+        labels = [textwrap.fill(bar.label, int(BAR_LETTERS * room)) if below else bar.label for bar in bars]
+        rows_of_bars = [BAR_ROW + BAR_LINE * label.count("\n") for label in labels]
+        bottom += sum(rows_of_bars) if below else 0.0
+        height = tall if below else max(tall, LEAST_HEIGHT)
         self._width, self._height = width, height + top + bottom
         self.figure = Figure(figsize=(self._width, self._height), dpi=self.options.resolution)
         FigureCanvasAgg(self.figure)
@@ -163,12 +179,19 @@ class Canvas:
         frame.dress(self.axes, self.options.resolution)
         short = margins.inset * height
         self.bar_axes: list[Axis] = []
-        for i, bar in enumerate(bars):
-            left = margins.left + wide + BAR_GAP + i * BAR_STEP
-            of_bar = self._add_axes(left, bottom + short, BAR_WIDTH, height - 2 * short)
-            self.figure.colorbar(bar.colours, cax=of_bar, extend=bar.extend).set_label(bar.label, fontsize=8)
+        for i, (bar, label) in enumerate(zip(bars, labels, strict=True)):
+            if below:
+                at = bottom - margins.numbers - sum(rows_of_bars[:i]) - BAR_WIDTH
+                of_bar = self._add_axes(margins.left, at, width - margins.left - 2 * NO_BAR, BAR_WIDTH)
+            else:
+                left = margins.left + wide + BAR_GAP + i * BAR_STEP
+                of_bar = self._add_axes(left, bottom + short, BAR_WIDTH, height - 2 * short)
+            along = "horizontal" if below else "vertical"
+            few = MaxNLocator(3) if below and type(bar.colours.norm) is Normalize else None  # else numbers overlap
+            drawn = self.figure.colorbar(bar.colours, cax=of_bar, extend=bar.extend, orientation=along, ticks=few)
+            drawn.set_label(label, fontsize=8)
             of_bar.tick_params(labelsize=8)
-            self.bar_axes.append(of_bar.yaxis)
+            self.bar_axes.append(of_bar.xaxis if below else of_bar.yaxis)
         self._text(margins.left, 0.1, "\n".join(said), fontsize=7, va="bottom")
         self._add_legend(legend, margins.left, 0.12 + NOTE_ROW * len(said), columns)
 
