@@ -140,3 +140,14 @@ def test_signals_are_pythons_own():
     mask = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
     taken = {number for number in signal.Signals if mask & 1 << (number - 1)}
     assert not taken & {signal.SIGTERM, signal.SIGQUIT, signal.SIGPIPE, signal.SIGURG}
+
+
+@pytest.mark.parametrize("first", ["", "import numba as before"])
+def test_dolfinx_does_not_load_numba_which_loads_all_the_same(first):
+    """With it, gmsh complains of two kinds of MPI."""
+    code = (
+        f"{first}\nimport sys, microlith\nhad = 'numba' in sys.modules\nimport dolfinx.fem.petsc, dolfinx.utils\n"
+        "assert ('numba' in sys.modules) == had\nassert 'llvmlite' not in sys.modules or had\nimport numba\n"
+        "assert not had or numba is before\nassert numba.njit(lambda x: x + 1)(1) == 2"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from made_cases import electrode, run_case, table_rows, write_case
 
+from microlith.imaging.errors import InputError
 from microlith.workflow.cli import main
+from microlith.workflow.comparison.comparison import compared
+from microlith.workflow.comparison.sources import State
+from microlith.workflow.measurements.findings import Number
 
 
 def rows(folder):
@@ -156,6 +160,15 @@ def test_images_of_different_dimensions_are_refused_with_both_folders(analyses, 
     told = capsys.readouterr().err
     assert f"flat ({folders[0]}) is of a 2D image" in told
     assert f"({folders[1]}) of a 3D one" in told or f"{folders[1]} of a 3D one" in told
+
+
+def test_numbers_in_different_units_are_refused_with_the_states_that_have_them():
+    areas = [
+        State(name, {"area": Number("area", 1.0, unit, "")}, {}, None, f"results/{name}")
+        for name, unit in (("one", "m"), ("two", "m"), ("three", "m^2"))
+    ]
+    with pytest.raises(InputError, match=r"unit is m in one \(results/one\) and m\^2 in three \(results/three\)"):
+        compared(areas)
 
 
 def test_an_earlier_comparison_is_kept(analyses, tmp_path, capsys):

@@ -85,13 +85,15 @@ def _named(state: State) -> str:
 def _row(key: str, states: Sequence[State], base: int) -> Row:
     numbers = tuple(state.numbers.get(key) for state in states)
     known = [number for number in numbers if number is not None]
-    units = {number.unit for number in known}
-    if len(units) > 1:
-        other = next(i for i, number in enumerate(numbers) if number and number.unit != known[0].unit)
-        first_known = next(i for i, number in enumerate(numbers) if number)
+    of_unit: dict[str, State] = {}  # the first state that has it
+    for number, state in zip(numbers, states, strict=True):
+        if number is not None:
+            of_unit.setdefault(number.unit, state)
+    if len(of_unit) > 1:
+        (one, its), (other, others), *_ = of_unit.items()
         raise InputError(
-            f"{key}: its unit is {known[0].unit} in {_named(states[first_known])} and {numbers[other].unit} in "  # type: ignore[union-attr]
-            f"{_named(states[other])}; compare results of images of one dimension"
+            f"{key}: its unit is {one} in {_named(its)} and {other} in {_named(others)}; compare results of images of "
+            "one dimension"
         )
     first = numbers[base]
     changes = tuple(
