@@ -480,3 +480,20 @@ def test_distance_to_triangles():
     near = SurfaceDistance(facets)(x, within=0.7)
     assert near[exact <= 0.7] == pytest.approx(exact[exact <= 0.7], abs=1e-12)
     assert (near[exact > 0.7] > 0.7).all()
+
+
+def test_of_facets_equally_near_one_is_taken_whatever_their_order():
+    """Between two plates, in the middle: as their order is another on any number of ranks."""
+    x, y = (places.ravel() for places in np.meshgrid(np.arange(5.0), np.arange(5.0)))
+    corner = np.stack([x, y, np.zeros_like(x)], axis=1)
+    plate = np.stack([corner, corner + [1, 0, 0], corner + [0, 1, 0]], axis=1)
+    facets = np.concatenate([plate, plate + [0, 0, 1]])
+    points = plate.mean(axis=1) + [0.03, 0.01, 0.5]
+    found = []
+    for seed in range(4):
+        mixed = facets[np.random.default_rng(seed).permutation(len(facets))]
+        distance, facet = SurfaceDistance(mixed).nearest(points)
+        assert distance == pytest.approx(0.5, rel=1e-12)
+        found.append(mixed[facet])
+    for other in found[1:]:
+        assert (other == found[0]).all()
