@@ -486,9 +486,9 @@ def test_of_facets_equally_near_one_is_taken_whatever_their_order():
     """Between two plates, in the middle: as their order is another on any number of ranks."""
     x, y = (places.ravel() for places in np.meshgrid(np.arange(5.0), np.arange(5.0)))
     corner = np.stack([x, y, np.zeros_like(x)], axis=1)
-    plate = np.stack([corner, corner + [1, 0, 0], corner + [0, 1, 0]], axis=1)
-    facets = np.concatenate([plate, plate + [0, 0, 1]])
-    points = plate.mean(axis=1) + [0.03, 0.01, 0.5]
+    plate = corner[:, None] + np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    facets = np.concatenate([plate, plate + np.array([0, 0, 1])])
+    points = plate.mean(axis=1) + np.array([0.03, 0.01, 0.5])
     found = []
     for seed in range(4):
         mixed = facets[np.random.default_rng(seed).permutation(len(facets))]
