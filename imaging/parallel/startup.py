@@ -167,7 +167,7 @@ def _from_elsewhere(module: ModuleType) -> Iterator[None]:
 def _without_numba(module: ModuleType) -> Iterator[None]:
     """DOLFINx would load numba, where there is one, and give PETSc's symbols to all libraries, which none needs.
 
-    It takes a second; and gmsh, which has a PETSc of its own, then complains of two kinds of MPI.
+    It takes 0.1 s; and gmsh, which has a PETSc of its own, then complains of two kinds of MPI.
     """
     hidden = ("llvmlite", "numba")
     before = {name: sys.modules[name] for name in hidden if name in sys.modules}
