@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from mpi4py import MPI
 
-from microlith.imaging.axes import AXES, neighbours
-from microlith.imaging.errors import InputError
+from microlith.imaging.axes import neighbours
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.half_voxel import subdivided
 from microlith.imaging.image.passes import Slab, slab_sum
@@ -17,9 +16,9 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Flags, Numbers
 from microlith.meshing.lattice.rank_boxes import boxes_of_ranks
 from microlith.meshing.mesh.expected import ExpectedMesh
+from microlith.meshing.mesh.few_layers import refuse_few_layers
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
-FEWEST_LAYERS = 3  # of cells along a periodic axis: of fewer, two would have two facets in common
 MOST_BLOCKS = 128  # along an axis, in which the solved voxels are counted to share them out
 
 
@@ -51,12 +50,7 @@ def voxel_mesh(
     """
     if coarseness < 1.0:
         volume = subdivided(volume, max(1, round(1.0 / coarseness)))
-    for axis in periodic:
-        if volume.grid[axis] < FEWEST_LAYERS:
-            raise InputError(
-                f'[faces] {AXES[axis]} = "periodic": the image has {volume.grid[axis]} voxels along {AXES[axis]}; '
-                f"expected {FEWEST_LAYERS} at least"
-            )
+    refuse_few_layers(volume, periodic)
     wanted = np.zeros(256, bool)
     wanted[list(solved)] = True
     box = _box(volume, wanted, comm)

@@ -26,6 +26,7 @@ from microlith.meshing.lattice.placing import placed, surroundings
 from microlith.meshing.lattice.rank_boxes import RankBoxes, boxes_of_ranks
 from microlith.meshing.lattice.repair import repaired
 from microlith.meshing.lattice.voxel_fields import VoxelFields
+from microlith.meshing.mesh.few_layers import refuse_few_layers
 from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.meshing.mesh.simplices import signed_measures
 
@@ -62,11 +63,12 @@ def lattice_mesh(
         This rank's cells.
 
     Raises:
-        InputError: The image can't be read.
+        InputError: The image can't be read, or has too few voxels along a periodic axis.
     """
     say = tell or (lambda _: None)
     voxel, extent = volume.pixel, volume.frame
     periodic = tuple(AXES.index(name) for name in options.periodic)
+    refuse_few_layers(volume, periodic)
     sizes = edge_sizes(options, volume.names, solved, volume.unit, extent)
     lattice = _lattice(extent, sizes, periodic)
     weights, borders = _survey(volume, lattice, solved, comm)

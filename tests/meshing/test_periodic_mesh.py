@@ -111,6 +111,9 @@ def test_points_stay_where_they_are():
 def test_too_few_voxels_are_refused():
     with pytest.raises(InputError, match=r'\[faces\] x = "periodic": the image has 2 voxels along x; expected 3'):
         periodic_mesh(np.zeros((4, 2), int), (0,), (0,))
+    image = label_image(np.zeros((6, 2, 8), int), EDGE[::-1]) if COMM.rank == 0 else None  # of flat tetrahedra
+    with pytest.raises(InputError, match=r'\[faces\] y = "periodic": the image has 2 voxels along y; expected 3'):
+        lattice_mesh(volume_of(image, COMM), MeshOptions(periodic=("y",)), (0,), COMM)
 
 
 def test_written_cells_are_not_stretched(tmp_path_factory):
