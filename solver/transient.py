@@ -203,7 +203,7 @@ def solve(
     options: SolverOptions,
     progress: Callable[[int, float], None] | None = None,
     extra: csr_array | None = None,
-    reached: Callable[[int, float], None] | None = None,
+    reached: Callable[[int, float, int], None] | None = None,
     seen: Callable[[float, Array], None] | None = None,
     between: Sequence[SurfaceFlux] = (),
     keeper: Keeper | None = None,
@@ -218,7 +218,8 @@ def solve(
         progress: Called with the number of solves and the error estimate.
         extra: Linear functionals (functionals, owned) that are wanted at any time besides; there may be thousands, and
             they do not decide about the error.
-        reached: Called with the number of steps and the time reached (s), where the problem is solved step by step.
+        reached: Called with the number of steps, the time reached (s), and the iterations of Newton's method so far,
+            where the problem is solved step by step.
         seen: Called with times (s) and the owned unknowns there: some of the curves' times, or the ends of all steps
             from the first of these on.
         between: Fluxes that are wanted besides those of the problem; not where it is solved step by step.
@@ -262,7 +263,7 @@ def solve(
             time.tolerance,
             method,
             options.max_steps,
-            None if reached is None else lambda steps, t: reached(steps, t * scales.time),
+            None if reached is None else lambda steps, t, solves: reached(steps, t * scales.time, solves),
             seen=None if look is None else lambda t, u: look(t, u) if t >= first else None,
             keeper=keeper,
         )

@@ -108,7 +108,18 @@ class Physics:
         return any(x is not None and not course_of(x).is_constant for x in given)
 
     @property
+    def transfers(self) -> tuple[Course, ...]:
+        """Transfer coefficients of sources and outer faces, m/s."""
+        given = [phase.mass_transfer for phase in self.phases] + [face.mass_transfer for face in self.faces.values()]
+        return tuple(course_of(x) for x in given if x is not None)
+
+    @property
     def transfers_change(self) -> bool:
         """Whether transfer coefficients change with time."""
-        given = [phase.mass_transfer for phase in self.phases] + [face.mass_transfer for face in self.faces.values()]
-        return any(x is not None and not course_of(x).is_constant for x in given)
+        return any(not course.is_constant for course in self.transfers)
+
+    @property
+    def is_stepped(self) -> bool:
+        """Whether it is solved step by step: nonlinear, or with transfer coefficients that change gradually."""
+        nonlinear = any(phase.law is not None or phase.capacity is not None for phase in self.phases)
+        return nonlinear or any(not course.is_stepwise for course in self.transfers)

@@ -15,7 +15,7 @@ from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem import forms
 from microlith.solver.problem.assembly import matrix_like, matrix_of, per_phase, vector_of
-from microlith.solver.problem.boundaries import Boundary, boundaries_of
+from microlith.solver.problem.boundaries import boundaries_of
 from microlith.solver.problem.boundary_terms import (
     add_transfers,
     loads_of,
@@ -138,7 +138,7 @@ def build(
     fluxes = surface_fluxes(sides, mass, stiffness, start_amount)
     within = decay_fluxes(on, physics)
     taken = -sum((flux.level for flux in within), np.zeros_like(start_amount))
-    if _in_closed_form(physics, boundaries):
+    if not physics.is_stepped:  # in closed form
         fluxes = sharpened(fluxes, on, sides, mass, stiffness, start_amount, taken)
     else:
         fluxes = with_differences(fluxes, stiffness, taken)
@@ -167,13 +167,6 @@ def build(
         start_values=values,
         nonlinear=nonlinear_terms(on, physics, boundaries, stiffness),
     )
-
-
-def _in_closed_form(physics: Physics, boundaries: list[Boundary]) -> bool:
-    """Whether the problem is linear with coefficients that change by jumps at most."""
-    gradual = any(b.coefficient is not None and not b.coefficient.is_stepwise for b in boundaries)
-    lawful = any(phase.law is not None for phase in physics.phases)
-    return not (gradual or lawful or any(b.capacity is not None for b in boundaries))
 
 
 def _held_at_start(loads: list[Load], owned: int) -> Array:

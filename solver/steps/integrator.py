@@ -29,7 +29,7 @@ from microlith.solver.steps.stage_matrix import LinearSolverFailed, NotConverged
 from microlith.solver.steps.stepper import State, Step, Stepper
 from microlith.solver.steps.tableaus import ESDIRK4, EULER, Tableau
 
-Progress = Callable[[int, float], None]
+Progress = Callable[[int, float, int], None]
 Seen = Callable[[float, Array], None]
 
 SHORTEST = 1e-13  # step per time from the stretch's start at which there is no going on
@@ -171,7 +171,7 @@ class Integrator:
             tolerance: Wanted absolute error of the watched functionals.
             max_steps: At which it gives up.
             tableau: The method.
-            progress: Called with the number of steps and the time reached.
+            progress: Called with the number of steps, the time reached, and the iterations of Newton's method so far.
             seen: Called with the end of each step and the owned unknowns there.
             keeper: Takes down where the integration is after each step.
         """
@@ -317,7 +317,7 @@ class Integrator:
                 fields[time] = state.u
             history.append((self._stepper.matrix.solves, self.sums.total))
             if self._progress is not None:
-                self._progress(self.steps, start + s)
+                self._progress(self.steps, start + s, self._stepper.matrix.solves)
             if self._seen is not None:
                 self._seen(time if last else start + s, state.u)
             growth = CAUTION * max(excess, 1e-300) ** -self._power(tableau)

@@ -70,7 +70,7 @@ def solve_stepwise(
     tolerance: float,
     method: str,
     max_steps: int,
-    progress: Callable[[int, float], None] | None = None,
+    progress: Callable[[int, float, int], None] | None = None,
     tableau: Tableau | None = None,
     seen: Callable[[float, Array], None] | None = None,
     keeper: Keeper | None = None,
@@ -86,7 +86,7 @@ def solve_stepwise(
         tolerance: Wanted absolute error of the watched functionals.
         method: "mumps" or "cg".
         max_steps: Steps at which to give up.
-        progress: Called with the number of steps and the time reached.
+        progress: Called with the number of steps, the time reached, and the iterations of Newton's method so far.
         tableau: The method; by default one that suits the tolerance.
         seen: Called with the end of each step and the owned unknowns there.
         keeper: Takes down where the integration is after each step.

@@ -15,6 +15,7 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.volume import LabelVolume, Portion
+from microlith.solver.transient import solve
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
 from microlith.workflow.estimate import excerpt, trial
@@ -203,15 +204,52 @@ def test_what_is_not_counted_is_told_by_the_rule(tmp_path, monkeypatch):
     path = write_case(tmp_path, phases=usual_phases(LAW), mesh="[mesh]\ndegree = 1\n", time=BRIEF)
     found = check(load_case(path))
     counted = expected_run(found).solves
-    monkeypatch.setattr(trial, "MOST_STEPS", 16)
+    monkeypatch.setattr(trial, "MOST_ITERATIONS", 200)
     longer = expected_run(found).solves
     assert counted.counted
     assert longer.counted
-    assert longer.number > counted.number / 4
+    assert counted.number > 300
+    assert counted.number / 1.5 < longer.number < 1.5 * counted.number
     unsolvable = replace(found.case, solver=replace(found.case.solver, max_steps=1))
     rule = expected_run(replace(found, case=unsolvable)).solves
     assert not rule.counted
     assert rule.number > 100
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), RuntimeError("PETSc"), ZeroDivisionError()])
+@pytest.mark.parametrize("phases", [PHASES, usual_phases(LAW)], ids=["linear", "law"])
+def test_a_case_can_be_checked_whatever_happens_in_a_trial(tmp_path, monkeypatch, capsys, phases, error):
+    def fails(*_, **__):
+        raise error
+
+    for name in ("solve", "evolve"):
+        monkeypatch.setattr(trial, name, fails)
+    path = write_case(tmp_path, phases=phases)
+    assert not expected_run(check(load_case(path))).solves.counted
+    assert cli.main(["check", str(path)]) == 0
+    assert "A run takes about" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("face", ['x_min]\nflux = "1e-5 mol/(m^2 s)"', 'y_max]\ncurrent_density = "1 A/m^2"'])
+def test_fluxes_fill_a_part_as_fast_as_the_whole(tmp_path, monkeypatch, face):
+    """A part that is less deep would else come to concentrations for which no law is given."""
+    means = []
+
+    def recorded(problem, *rest, **options):
+        found = solve(problem, *rest, **options)
+        held = problem.amount.sum() * problem.scales.amount(2) / problem.scales.concentration
+        means.append(found.balance.stored_change / held)  # mol/m^3
+        return found
+
+    monkeypatch.setattr(trial, "solve", recorded)
+    monkeypatch.setattr(trial, "MOST_STEPPED", {(2, 1): 300})
+    mesh = '[mesh]\nmethod = "voxel"\ndegree = 1\n'
+    image = np.ones((90, 100), np.uint8)
+    path = write_case(tmp_path, image, phases=LAW, mesh=mesh, time=BRIEF, regions="", more=f"[faces.{face}\n")
+    assert expected_run(check(load_case(path))).solves.counted
+    whole, part = means
+    assert whole > 0
+    assert part == pytest.approx(whole, rel=0.03)
 
 
 def volume_of(image, voxel_size=None):
@@ -255,6 +293,8 @@ def test_faces_between_phases_are_counted(shape):
 SHORT = '[time]\nend = "2 s"\ntolerance = 1e-2\nsnapshots = []\n'
 ROUGH = "[mesh]\n"
 STEP = '{ times = ["0 s", "1 s"], values = ["1e-7 m/s", "1e-8 m/s"], interpolation = "step" }'
+RAMP = STEP.replace(', interpolation = "step"', "")
+FULL = '[phases.particle]\nlabel = 2\nrole = "sink"\nuptake = { rate = "1e-8 m/s", capacity = "1e-6 mol/m^2" }\n'
 CHARGED = PORE.replace('"1000 mol/m^3"', '{ times = ["0 s", "1 s"], values = ["0 mol/m^3", "1000 mol/m^3"] }')
 TRANSFER = PORE + "mass_transfer = "
 LOST = SEI + 'porosity = 0.5\ndecay = "0.1 1/s"\n'
@@ -272,11 +312,16 @@ OTHER = transport("particle", 2, "1e-15 m^2/s") + '[[interfaces]]\nbetween = ["s
         (TRANSFER + '"1e-7 m/s"\n' + SEI + barrier("particle", 2), "degree = 1", True),
         (CHARGED + SEI + barrier("particle", 2), "degree = 1", True),
         (TRANSFER + STEP + "\n" + SEI + barrier("particle", 2), "degree = 1", False),
+        (TRANSFER + RAMP + "\n" + SEI + barrier("particle", 2), "degree = 1", False),
+        (PORE + SEI + FULL, "degree = 1", False),
         (usual_phases(LAW), "degree = 1", False),
     ],
 )
 def test_runs_tell_their_error_in_space_from_what_was_estimated(tmp_path, phases, mesh, recovered):
     path = write_case(tmp_path, phases=phases, mesh=ROUGH + mesh + "\n", time=SHORT)
-    assert expected_run(check(load_case(path))).recovered == recovered
-    how = json.loads((run_case(path, comm=MPI.COMM_SELF) / "summary.json").read_text())["error"]["space"]
-    assert ("recovered gradients" in str(how)) == recovered
+    expected = expected_run(check(load_case(path)))
+    summary = json.loads((run_case(path, comm=MPI.COMM_SELF) / "summary.json").read_text())
+    assert expected.recovered == recovered
+    assert ("recovered gradients" in str(summary["error"]["space"])) == recovered
+    assert expected.solves.counted
+    assert expected.solves.stepped == ("newton_iterations" in summary["solver"])

@@ -50,7 +50,6 @@ CONTRAST = 10.0  # between diffusivities of transport phases: above it,
 SOLVES_CONTRAST = {2: 1.0, 3: 2.0}  # so many times as many solves
 STEPS = 1000.0  # iterations of Newton's method at a tolerance of 1e-3
 STEPS_POWER = 0.2  # of the inverse of the tolerance
-OF_STEP = 16.0  # iterations of Newton's method in a step
 LOOSER = 3.0  # the tolerance of the run that the error in space is told from, per tolerance
 
 # --- memory, bytes ---

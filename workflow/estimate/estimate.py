@@ -115,12 +115,12 @@ def _solves(found: CaseImage, mesh: ExpectedMesh) -> tuple[Solves, Solves]:
     """Solves of a run, and of the one that its error in space is told from."""
     physics, tolerance, dim = found.case.physics, found.case.time.tolerance, found.volume.dim
     rule, looser = (expected_solves(physics, t, dim) for t in (tolerance, min(0.5, costs.LOOSER * tolerance)))
-    trial = tried(found, mesh)
-    if trial is None:
+    number = tried(found, mesh)
+    if number is None:
         return rule, looser
     return (
-        replace(rule, number=trial.solves, counted=True),
-        replace(looser, number=trial.solves * looser.number / rule.number, counted=True),
+        replace(rule, number=number, counted=True),
+        replace(looser, number=number * looser.number / rule.number, counted=True),
     )
 
 

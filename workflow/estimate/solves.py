@@ -30,7 +30,7 @@ def expected_solves(physics: Physics, tolerance: float, dim: int) -> Solves:
         dim: Of the space.
     """
     decades = max(0.0, -math.log10(tolerance))
-    if is_stepped(physics):
+    if physics.is_stepped:
         return Solves(costs.STEPS * 10 ** (costs.STEPS_POWER * (decades - 3)), True)
     few, each = costs.SOLVES[dim]
     number = few + each * decades
@@ -39,23 +39,6 @@ def expected_solves(physics: Physics, tolerance: float, dim: int) -> Solves:
         number *= costs.SOLVES_CONTRAST[dim]
     changing = {id(course) for course in _loads(physics) if not course.is_constant}
     return Solves(number * (1.0 + costs.SOLVES_LOAD * len(changing)), False)
-
-
-def is_stepped(physics: Physics) -> bool:
-    """Whether a problem is integrated step by step."""
-    return (
-        any(physics.phases[i].law is not None for i in physics.solved)
-        or any(phase.capacity is not None for phase in physics.phases)
-        or any(not course.is_stepwise for course in transfers(physics))
-    )
-
-
-def transfers(physics: Physics) -> Iterator[Course]:
-    """Transfer coefficients that are given as courses."""
-    within = [phase.mass_transfer for phase in physics.phases]
-    for transfer in (*within, *(face.mass_transfer for face in physics.faces.values())):
-        if isinstance(transfer, Course):
-            yield transfer
 
 
 def _loads(physics: Physics) -> Iterator[Course]:

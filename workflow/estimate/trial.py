@@ -12,10 +12,11 @@ import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from mpi4py import MPI
 
-from microlith.imaging.errors import InputError
+from microlith.imaging.axes import AXES
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Array
 from microlith.meshing.distribution.compilation import share_compiled_forms
@@ -25,17 +26,17 @@ from microlith.solver.krylov.evolution import evolve
 from microlith.solver.krylov.joined import joined
 from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.options import TimeSpan
-from microlith.solver.physics.phases import Role
+from microlith.solver.physics.courses import Course, course_of
+from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.problem.problem import Problem, build
 from microlith.solver.problem.system import LinearSystem
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.regions.shapes import LabelRegion, Region, Shape, Shell
-from microlith.solver.steps.solve import is_needed
 from microlith.solver.times import EARLIEST, output_times
 from microlith.solver.transient import solve
 from microlith.workflow.case.case import Case
-from microlith.workflow.estimate import costs, excerpt
-from microlith.workflow.estimate.solves import is_stepped, transfers
+from microlith.workflow.estimate import excerpt
+from microlith.workflow.estimate.progress import Progress
 from microlith.workflow.prepare.first_time import LATEST, LAYER
 from microlith.workflow.prepare.initial import start_of
 from microlith.workflow.prepare.measured_regions import measured_regions
@@ -46,7 +47,7 @@ MOST_CELLS = {(2, 1): 4000, (2, 2): 2000, (2, 3): 800, (3, 1): 3000, (3, 2): 600
 MOST_STEPPED = {(2, 1): 1200, (2, 2): 600, (2, 3): 250, (3, 1): 500, (3, 2): 150, (3, 3): 60}  # of nonlinear problems
 MORE = 1.5  # times as many cells as these may be in the whole image for a part to be of no use
 LONGEST = 3**0.5  # edge of a cell's longest side, a cube's diagonal, per the distance of its vertices
-MOST_STEPS = 1000  # in a trial; of longer ones the rest is taken to be like that
+MOST_ITERATIONS = 1500  # of Newton's method in a trial; of longer ones the rest is taken to be like that
 RESTARTS = 4  # jumps of transfer coefficients that take as long as the rest
 INNER = 1e-9  # unused tolerance of iterations: trials are solved by factors
 STIFF = 1e-7  # as of runs with a tolerance of 1e-5 and more
@@ -54,13 +55,8 @@ STIFF = 1e-7  # as of runs with a tolerance of 1e-5 and more
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What a case took on a few cells."""
-
-    solves: float  # linear ones, or iterations of Newton's method
-    steps: float = 0.0  # those repeated included; 0 where it is not solved step by step
-    set_ups: float = 0.0  # factorisations of these steps
+class _Enough(Exception):
+    """A trial took as long as it may."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,6 @@ class _Course:
 
     times: Array  # (steps + 1,) s, from 0
     solves: Array  # (steps + 1,) up to there
-    trial: Trial
 
 
 @dataclass(frozen=True)
@@ -87,8 +82,10 @@ class _Ready:
         return np.array([*(mean.weights for mean in self.means.values()), whole])
 
 
-def tried(found: CaseImage, mesh: ExpectedMesh) -> Trial | None:
-    """Solve a case on a few cells; serial. None where that fails, or nothing is solved.
+def tried(found: CaseImage, mesh: ExpectedMesh) -> float | None:
+    """Linear solves, or iterations of Newton's method, of a case on a few cells; serial.
+
+    None where nothing is solved, or where that fails for whatever reason: the case can be checked and run all the same.
 
     Args:
         found: The case, in agreement with its image, with its degree.
@@ -96,12 +93,17 @@ def tried(found: CaseImage, mesh: ExpectedMesh) -> Trial | None:
     """
     share_compiled_forms()
     ready: list[_Ready] = []
+    dim = found.volume.dim
     try:
         for case, volume in _excerpts(found, mesh):
             ready.append(_built(case, volume))
-        return _tried(ready, found.volume.dim) if ready else None
-    except (InputError, ArithmeticError, np.linalg.LinAlgError) as error:
-        log.debug("solves are not counted on a few cells: %s", error)
+        if not ready:
+            return None
+        if found.case.physics.is_stepped:
+            return _together([_stepped(one, dim) for one in ready])
+        return _linear(ready, dim)
+    except Exception as error:
+        log.debug("solves are not counted on a few cells: %s: %s", type(error).__name__, error)
         return None
     finally:
         for one in ready:
@@ -116,8 +118,8 @@ def _excerpts(found: CaseImage, mesh: ExpectedMesh) -> list[tuple[Case, LabelVol
     if share <= 0 or mesh.entities[0] <= 0:
         return []
     edge = float((share * np.prod(volume.frame) / mesh.entities[0]) ** (1 / dim))
-    jumps = sum(len(course.kinks(case.time.end)) for course in transfers(case.physics))
-    most = (MOST_STEPPED if is_stepped(case.physics) else MOST_CELLS)[dim, degree] * RESTARTS // (RESTARTS + jumps)
+    jumps = sum(len(course.kinks(case.time.end)) for course in case.physics.transfers)
+    most = (MOST_STEPPED if case.physics.is_stepped else MOST_CELLS)[dim, degree] * RESTARTS // (RESTARTS + jumps)
     kept = {name: shape for name, shape in case.regions.items() if _is_quick(shape, dim)}
     case = replace(
         case,
@@ -129,8 +131,32 @@ def _excerpts(found: CaseImage, mesh: ExpectedMesh) -> list[tuple[Case, LabelVol
     if excerpt.cells(volume, edge) > MORE * most:
         sources = [i for i, phase in enumerate(case.physics.phases) if phase.role is Role.SOURCE]
         part = excerpt.part(volume, edge, most, solved, sources)
-        images.append((replace(case, regions={}, initial=None), part))
+        case = replace(case, regions={}, initial=None)
+        if case.physics.is_stepped:
+            case = replace(case, physics=_filled_alike(case.physics, np.divide(part.extent, volume.extent)))
+        images.append((case, part))
     return images
+
+
+def _filled_alike(physics: Physics, shares: Array) -> Physics:
+    """Physics of a part of an image that given fluxes fill as fast as they fill all of it.
+
+    With the same fluxes a part that is less deep would come to other concentrations, for which a law of the diffusivity
+    is not meant.
+
+    Args:
+        physics: Of the whole image.
+        shares: (dim,) of its edges along x, y[, z] that the part has.
+    """
+
+    def less(given: float | Course | None, share: float) -> Course | None:
+        return None if given is None else course_of(given).scaled(1.0, 1.0 / share)
+
+    faces = {}
+    for name, face in physics.faces.items():
+        share = float(shares[AXES.index(name[0])])
+        faces[name] = replace(face, flux=less(face.flux, share), current_density=less(face.current_density, share))
+    return replace(physics, faces=faces)
 
 
 def _is_quick(shape: Shape, dim: int) -> bool:
@@ -164,25 +190,21 @@ def _built(case: Case, volume: LabelVolume) -> _Ready:
     return _Ready(case, problem, {name: mean for name, mean in means.items() if mean.solved_measure > 0})
 
 
-def _tried(ready: list[_Ready], dim: int) -> Trial:
-    if is_needed(ready[0].problem):
-        return _together([_stepped(one) for one in ready])
+def _linear(ready: list[_Ready], dim: int) -> float:
+    """Solves of a linear problem, on the whole image and a part of it side by side where there are both."""
+    whole = ready[0]
     if len(ready) == 1:
-        return _linear(ready[0], ready[0].problem.system, ready[0].watch, dim)
-    whole, part = ready
+        return _evolved(whole, whole.problem.system, whole.watch, dim)
+    part = ready[1]
     weight = float(whole.problem.amount.sum() / part.problem.amount.sum())
     system = joined(whole.problem.system, part.problem.system, weight)
     try:
-        of_whole, of_part = whole.watch, part.watch
-        watch = np.zeros((len(of_whole) + len(of_part), len(system.initial)))
-        watch[: len(of_whole), : of_whole.shape[1]] = of_whole
-        watch[len(of_whole) :, of_whole.shape[1] :] = of_part
-        return _linear(whole, system, watch, dim)
+        return _evolved(whole, system, block_diag(whole.watch, part.watch), dim)
     finally:
         system.destroy()
 
 
-def _linear(ready: _Ready, system: LinearSystem, watch: Array, dim: int) -> Trial:
+def _evolved(ready: _Ready, system: LinearSystem, watch: Array, dim: int) -> float:
     """Solves of a linear problem, as `transient.solve` asks for them."""
     case, end = ready.case, ready.case.time.end
     snapshots = np.array(case.time.snapshots) / end
@@ -196,34 +218,30 @@ def _linear(ready: _Ready, system: LinearSystem, watch: Array, dim: int) -> Tria
         case.solver.max_solves,
         snapshots,
     )
-    return Trial(found.solves)
+    return float(found.solves)
 
 
-def _stepped(ready: _Ready) -> _Course:
+def _stepped(ready: _Ready, dim: int) -> _Course:
     """Iterations of a nonlinear problem against time."""
     case = ready.case
-    reached = [(0, 0.0)]
-    options = replace(case.solver, linear="mumps", max_steps=min(MOST_STEPS, case.solver.max_steps))
+    times, solves = [0.0], [0.0]
+
+    def note(_: int, time: float, iterations: int) -> None:
+        times.append(time)
+        solves.append(float(iterations))
+        if iterations >= MOST_ITERATIONS:
+            raise _Enough
+
     try:
-        found = solve(ready.problem, ready.means, case.time, options, reached=lambda *now: reached.append(now))
-    except ArithmeticError:
-        steps, time = reached[-1]
-        if steps < MOST_STEPS // 2:  # it came to a stop for another reason
-            raise
-        count = steps * case.time.end / time
-        times, solves = np.array([0.0, case.time.end]), np.array([0.0, costs.OF_STEP * count])
-        return _Course(times, solves, Trial(costs.OF_STEP * count, count, count))
-    effort = found.effort
-    assert effort is not None
-    times, solves = np.array([time for _, time in reached]), np.array([0, *(count for count, _ in found.history)])
-    tries = effort.steps + effort.rejected + effort.failures
-    return _Course(times, solves.astype(float), Trial(effort.newton_iterations, tries, effort.set_ups))
+        solve(ready.problem, ready.means, case.time, replace(case.solver, linear="mumps"), reached=note)
+    except _Enough:
+        times.append(case.time.end)
+        solves.append(solves[-1] / Progress(case.physics, case.time, dim).at(times[-2]))
+    return _Course(np.array(times), np.array(solves))
 
 
-def _together(courses: list[_Course]) -> Trial:
+def _together(courses: list[_Course]) -> float:
     """The larger number of iterations at each time."""
-    most = max(courses, key=lambda course: course.trial.solves)
     times = np.unique(np.concatenate([course.times for course in courses]))
     rates = [np.diff(np.interp(times, course.times, course.solves)) for course in courses]
-    more = float(np.max(rates, axis=0).sum()) / max(1.0, most.solves[-1])
-    return Trial(more * most.trial.solves, more * most.trial.steps, more * most.trial.set_ups)
+    return float(np.max(rates, axis=0).sum())

@@ -208,7 +208,7 @@ def _integrated(ready: Prepared, guard: Guard, spread: SpreadWatch, keeper: Keep
             case.solver,
             lambda solves, error: tell(f"{solves} solves, error about {error:.0e}", share.of_solves(solves)),
             extra=None if ready.surfaces is None else ready.surfaces.rows,
-            reached=lambda steps, t: tell(f"{steps} steps, {t:.3g} of {case.time.end:.3g} s", share.at(t)),
+            reached=lambda steps, t, _: tell(f"{steps} steps, {t:.3g} of {case.time.end:.3g} s", share.at(t)),
             seen=seen,
             between=between,
             keeper=keeper,

@@ -155,7 +155,7 @@ def solved_variant(
         case.solver,
         lambda solves, error: say(f"{solves} solves, error about {error:.0e}"),
         extra=None if surfaces is None else surfaces.rows,
-        reached=lambda steps, t: say(f"{steps} steps, {t:.3g} of {case.time.end:.3g} s"),
+        reached=lambda steps, t, _: say(f"{steps} steps, {t:.3g} of {case.time.end:.3g} s"),
         keeper=keeper,
     )
     found = None if surfaces is None else particle_curves(surfaces, transient, case.time.end)
