@@ -180,13 +180,21 @@ def _without_numba(module: ModuleType) -> Iterator[None]:
         sys.modules.update(before)
 
 
+@contextmanager
+def _petsc_forms(module: ModuleType) -> Iterator[None]:
+    """Of DOLFINx, in later releases: looks for PETSc as DOLFINx itself does, and for numba."""
+    with _from_elsewhere(module), _without_numba(module):
+        yield
+
+
 _AROUND: dict[str, Callable[[ModuleType], AbstractContextManager[None]]] = {
     "mpi4py.MPI": _around_mpi,
     "petsc4py": _around_petsc,
     "dolfinx": _from_elsewhere,
-    "dolfinx.fem.petsc": _from_elsewhere,  # of later releases
+    "dolfinx.fem.petsc": _petsc_forms,  # of later releases
     "dolfinx.jit": _around_forms,
-    "dolfinx.utils": _without_numba,
+    "dolfinx.utils": _without_numba,  # of 0.9; later releases have this in the module above, and in the next
+    "ffcx.codegeneration.utils": _without_numba,
     "matplotlib": _from_elsewhere,
 }
 
