@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from microlith.imaging.axes import neighbours
 from microlith.imaging.image.volume import LabelImage
+from microlith.imaging.microstructure.ball_cover import covered_levels, fits
 from microlith.imaging.parallel.large_arrays import row_slices
 from microlith.imaging.typing import Array, Phases, Singles
 
@@ -44,13 +45,8 @@ def local_thickness(image: LabelImage, threads: int = 1, fineness: int = FINE) -
     depth -= np.float32(half / 2)
     largest = float(np.max(depth, where=np.isfinite(depth), initial=half))
     radii = _radii(largest, half, fineness)
-    level = np.zeros(image.phase.shape, np.uint8)
-    for number, radius in enumerate(radii[1:], 1):
-        inside = depth < radius * (1 - 1e-6)
-        # Places of balls have distance 0; what is nearer to one than its depth is covered, and of its phase.
-        near = _distance(inside, image, threads)
-        level[near < (radius + half / 2) * (1 - 1e-6)] = number
-        del near  # before the next one is made
+    level = _covered(depth, radii, half, image, threads)
+    del depth
     level = _one_voxel_on(level, image.phase)
     table = np.zeros((len(image.names), len(radii)), np.int64)
     for part in row_slices(level.shape):
@@ -58,6 +54,20 @@ def local_thickness(image: LabelImage, threads: int = 1, fineness: int = FINE) -
         table += np.bincount(key, minlength=table.size).reshape(table.shape)
     covered = table[:, ::-1].cumsum(axis=1)[:, ::-1] / np.maximum(table.sum(axis=1), 1)[:, None]
     return Thickness(2 * radii, covered, level)
+
+
+def _covered(depth: Singles, radii: Array, half: float, image: LabelImage, threads: int) -> Phases:
+    """Number of the largest ball that covers each voxel: of small ones by bits, of large ones by distances."""
+    least, reach = radii * (1 - 1e-6), (radii + half / 2) * (1 - 1e-6)
+    small = sum(fits(far, image.voxel_size) for far in reach[1:])
+    level = covered_levels(depth, image.voxel_size, least[1 : small + 1], reach[1 : small + 1])
+    for number in range(small + 1, len(radii)):
+        inside = depth < least[number]
+        # Places of balls have distance 0; what is nearer to one than its depth is covered, and of its phase.
+        near = _distance(inside, image, threads)
+        level[near < reach[number]] = number
+        del near  # before the next one is made
+    return level
 
 
 def _distance(labels: NDArray[Any], image: LabelImage, threads: int) -> Singles:
