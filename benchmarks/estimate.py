@@ -316,12 +316,14 @@ RANK = """
 import json, resource, sys
 from pathlib import Path
 from mpi4py import MPI
+from microlith.imaging.parallel.machine import peak_memory
 from microlith.workflow.cli import main
+from microlith.workflow.rendering.renderer import drawing_memory
 status = main(sys.argv[2:])
-own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-memory = (own.ru_maxrss + children.ru_maxrss) * 1024  # volumes are drawn by a process of its own
-seconds = sum(each.ru_utime + each.ru_stime for each in (own, children))
-text = json.dumps({"memory": memory, "own": own.ru_maxrss * 1024, "cpu_s": seconds})
+own = peak_memory()
+usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+seconds = sum(each.ru_utime + each.ru_stime for each in usages)
+text = json.dumps({"memory": own + drawing_memory(), "own": own, "cpu_s": seconds})
 Path(sys.argv[1], f"rank-{MPI.COMM_WORLD.rank}.json").write_text(text)
 sys.exit(status)
 """

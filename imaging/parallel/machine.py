@@ -1,8 +1,9 @@
-"""What this machine has for one rank: cores, and memory that goes back to it as soon as it is free."""
+"""What this machine has for one rank: cores, memory that goes back to it as soon as it is free; what was taken."""
 
 import ctypes
 import os
 from contextlib import suppress
+from pathlib import Path
 
 # Of glibc's mallopt
 _MMAP_THRESHOLD, _MMAP_MAX = -3, -4
@@ -28,3 +29,21 @@ def return_memory() -> None:
         library.mallopt(_MMAP_MAX, _MANY)
         library.mallopt(_MMAP_THRESHOLD, _LARGE)
         library.malloc_trim(0)
+
+
+def peak_memory(process: int | None = None) -> int:
+    """Bytes that a process had in memory at most: this one, or one that is still there; 0 where that is not known.
+
+    On Linux `getrusage` does not tell: what the process was started by counts there as well, as large as that was then.
+    """
+    with suppress(OSError, ValueError):
+        for line in (
+            Path(f"/proc/{process or 'self'}/status").read_text(encoding="ascii", errors="replace").splitlines()
+        ):
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    if process is not None:
+        return 0
+    import resource
+
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

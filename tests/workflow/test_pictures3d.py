@@ -14,6 +14,7 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume, Portion
+from microlith.imaging.parallel.machine import peak_memory
 from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.solver.physics.phases import Role
 from microlith.solver.regions.shapes import Ball, Box, Shell, WholePhase
@@ -25,7 +26,15 @@ from microlith.workflow.pictures.sample import Sample, Snapshots
 from microlith.workflow.pictures.snapshots import draw_snapshots
 from microlith.workflow.rendering.cutaway import Sheet, _section, _split, cutaway, thinned, vertices_of
 from microlith.workflow.rendering.projection import LONG_SIDE, View
-from microlith.workflow.rendering.renderer import Layer, Renderer, RenderingError, Scene, rendering_environment
+from microlith.workflow.rendering.renderer import (
+    Layer,
+    Renderer,
+    RenderingError,
+    Scene,
+    check_rendering,
+    drawing_memory,
+    rendering_environment,
+)
 from microlith.workflow.rendering.solids import solids
 
 COMM = MPI.COMM_WORLD
@@ -358,3 +367,10 @@ def test_without_a_display_vtk_is_told_to_use_egl():
     assert rendering_environment({"A": "b"}) == {"A": "b", "VTK_DEFAULT_OPENGL_WINDOW": "vtkEGLRenderWindow"}
     assert rendering_environment({"DISPLAY": ":1"}) == {"DISPLAY": ":1"}
     assert rendering_environment({"VTK_DEFAULT_OPENGL_WINDOW": "x"}) == {"VTK_DEFAULT_OPENGL_WINDOW": "x"}
+
+
+def test_memory_of_drawing_is_that_of_the_process_that_draws():
+    """What this process held when it started the other one is counted with this one alone."""
+    held = np.ones(100_000_000)
+    check_rendering()
+    assert 5e7 < drawing_memory() < held.nbytes < peak_memory()

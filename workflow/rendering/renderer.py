@@ -20,10 +20,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.parallel.machine import peak_memory
+
 Colour = tuple[float, float, float]  # red, green and blue, 0 to 1
 Picture = NDArray[np.uint8]  # (rows, columns, 3)
 HEIGHTS = "heights"  # what is asked of the child process in place of values
 STAGE = f"{__package__}.stage"  # module of the child process
+_peaks = [0]  # bytes that the child processes so far had in memory at most
+
+
+def drawing_memory() -> int:
+    """Bytes that the largest child process of this one had in memory at most; 0 where there was none."""
+    return max(_peaks)
 
 
 def grey(level: float) -> Colour:
@@ -102,6 +110,7 @@ class Renderer:
         """End the child process."""
         child, self._child = self._child, None
         if child is not None:
+            _peaks[:] = [max(*_peaks, peak_memory(child.pid))]
             for stream in (child.stdin, child.stdout):
                 with suppress(OSError):
                     stream.close()  # type: ignore[union-attr]  # both are pipes

@@ -1,15 +1,16 @@
 """summary.json: the case as understood, what was done, how right it is, and the figures to quote."""
 
-import resource
 from dataclasses import asdict
 from typing import Any
 
 from mpi4py import MPI
 
+from microlith.imaging.parallel.machine import peak_memory
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.prepare.fidelity import fidelity_entries
+from microlith.workflow.rendering.renderer import drawing_memory
 from microlith.workflow.results.json_file import versions
 from microlith.workflow.results.particles import particle_summary
 from microlith.workflow.run.region_figures import RegionFigures, worst
@@ -31,8 +32,7 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
     ready, transient = solved.ready, solved.transient
     dim = ready.meshed.volume.dim
     # Volumes are drawn by a process beside the first rank, which has ended by now.
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    memory = comm.allreduce(sum(usage.ru_maxrss for usage in usages) * 1024)
+    memory = comm.allreduce(peak_memory() + drawing_memory())
     cpu = {name: comm.allreduce(seconds) for name, seconds in solved.stages.work.items()}
     report = ready.meshed.report
     return {

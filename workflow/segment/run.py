@@ -1,7 +1,6 @@
 """The command `segment`: from a segmentation file to labels, report and pictures in a folder."""
 
 import logging
-import resource
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import LONGEST_SENTENCE, InputError, printable
 from microlith.imaging.parallel.collective import on_first_rank, on_root
+from microlith.imaging.parallel.machine import peak_memory
 from microlith.imaging.segmentation.cleanup import BYTES
 from microlith.imaging.segmentation.disk_volumes import Workshop
 from microlith.imaging.segmentation.grey_image import open_grey, refuse_too_large
@@ -74,7 +74,7 @@ def segment(
                 names = on_first_rank(comm, lambda: _write(request, found, told, folder))
             if seen is not None:
                 on_root(comm, seen, found)
-        memory = comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        memory = comm.allreduce(peak_memory())
         told |= {"timings_s": stages.timings, "peak_memory_bytes": memory}
         on_root(comm, write_summary, folder / SEGMENT, told)
     if show:
