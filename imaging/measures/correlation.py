@@ -5,13 +5,18 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft
 
 from mpi4py import MPI
 
-from microlith.imaging.image.passes import Slab, slab_sum
+from microlith.imaging.image.passes import share
 from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.parallel.collective import together
+from microlith.imaging.parallel.machine import threads
 from microlith.imaging.typing import Array, Flags, Numbers
+
+Spectrum = NDArray[np.complex128]
 
 FARTHEST = 48  # voxels of a step
 SHARE = 3  # of the shortest edge of the image that a step has at most
@@ -27,7 +32,7 @@ class Correlation:
 
 
 def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
-    """Two-point probabilities by fast Fourier transforms, slab by slab, without periodic images; collective.
+    """Two-point probabilities by fast Fourier transforms, block by block, without periodic images; collective.
 
     Args:
         volume: The image.
@@ -39,8 +44,7 @@ def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
     size = np.array(volume.voxel_size)
     farthest = min(FARTHEST * size.min(), (np.array(volume.shape) * size).min() / SHARE)
     reach = np.maximum(1, np.floor(farthest / size).astype(int))
-    count = partial(_of_slab, phases=len(volume.names), reach=reach)
-    total = slab_sum(volume, comm, count, halo=(0, int(reach[0])))
+    total = np.stack([_pairs(volume, phase, reach, comm) for phase in range(len(volume.names))])
     steps = np.meshgrid(np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:]), indexing="ij")
     pairs = math.prod(n - np.abs(step) for n, step in zip(volume.shape, steps, strict=True))
     apart = np.sqrt(sum((step * h) ** 2 for step, h in zip(steps, size, strict=True)))
@@ -50,31 +54,78 @@ def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
     # Opposite steps are one, but those in the plane of the first layer are both there.
     weight = (np.where(steps[0] > 0, 2.0, 1.0) * pairs)[inside]
     weights = np.bincount(shell, weight)
-    share = total / np.maximum(pairs, 1)
-    mean = np.stack([np.bincount(shell, weight * part[inside]) / weights for part in share])
+    probability = total / np.maximum(pairs, 1)
+    mean = np.stack([np.bincount(shell, weight * part[inside]) / weights for part in probability])
     distance = np.bincount(shell, weight * apart[inside]) / weights
     middle = (0, *reach[1:])
     along = []
     for axis in range(volume.dim):
         index: list[int | slice] = list(middle)
         index[axis] = slice(middle[axis], None)
-        along.append(share[(slice(None), *index)])
+        along.append(probability[(slice(None), *index)])
     return Correlation(distance, mean, tuple(along))
 
 
-def _of_slab(slab: Slab, phases: int, reach: Numbers) -> Numbers:
-    ahead = slab.phase[slab.own.start :]
-    return np.stack([_pairs(slab.inner == phase, ahead == phase, reach) for phase in range(phases)])
+def _pairs(volume: LabelVolume, phase: int, reach: Numbers, comm: MPI.Intracomm) -> Numbers:
+    """Pairs of voxels of a phase a step apart, for each step of none or some layers ahead; collective.
+
+    A rank's layers go through in blocks, each transformed once: a step leads into the same block or into the next one.
+    Products of transforms add up over the blocks, and are transformed back once.
+    """
+    count, rest = volume.shape[0], volume.whole_window[1:]
+    products = _Products(volume.shape[1:], reach)
+    most = products.block
+    first, last = share(count, comm.rank, comm.size)
+    ends = [first, *range(last, first, -most)[::-1], min(last + most, count)]  # only the first block may be short
+    largest = math.ceil(count / comm.size)  # of all shares: all ranks read as often
+    for turn in range(math.ceil(largest / most) + 1):
+        rows = (ends[turn], ends[turn + 1]) if first < last and turn + 1 < len(ends) else (last, last)
+        part = volume.read((rows, *rest)).phase
+        together(comm, partial(products.add, part == phase, own=rows[0] < last))
+    found: Numbers = comm.allreduce(together(comm, products.back))
+    return found
 
 
-def _pairs(here: Flags, ahead: Flags, reach: Numbers) -> Numbers:
-    """Pairs of voxels of a phase, from a slab's own to those a step away, for each step."""
-    if not here.size:
-        return np.zeros((reach[0] + 1, *(2 * reach[1:] + 1)), np.int64)
-    # Steps along the first axis lead ahead only: nothing comes round to what is asked for.
-    shape = [len(here) + int(reach[0]), *(n + int(r) for n, r in zip(here.shape[1:], reach[1:], strict=True))]
-    shape = [fft.next_fast_len(n, real=True) for n in shape]
-    first, second = (fft.rfftn(part.astype(np.float64), shape) for part in (here, ahead))
-    found = fft.irfftn(np.conj(first) * second, shape)
-    rows = [np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:])]
-    return np.rint(found[np.ix_(*rows)]).astype(np.int64)
+class _Products:
+    """Sum over blocks of a transform's conjugate times the transform of the block and what follows."""
+
+    def __init__(self, across: tuple[int, ...], reach: Numbers) -> None:
+        self._reach = [int(r) for r in reach]
+        self.block = fft.next_fast_len(self._reach[0])
+        wide = [n + r for n, r in zip(across, self._reach[1:], strict=True)]  # nothing comes round to what is asked for
+        self._shape = [2 * self.block, *map(fft.next_fast_len, wide[:-1]), fft.next_fast_len(wide[-1], real=True)]
+        self._sum: Spectrum | None = None
+        self._before: tuple[Spectrum, int] | None = None  # transform of the block before, and its layers
+        self._threads = threads()
+
+    def add(self, part: Flags, *, own: bool) -> None:
+        """The next block; one that is not the rank's `own` only follows, and is the last."""
+        now = self._transformed(part) if len(part) else None
+        if self._before is not None:
+            before, layers = self._before
+            if self._sum is None:
+                self._sum = np.zeros_like(before)
+            turned = np.exp(-2j * np.pi * layers * fft.fftfreq(len(before)))
+            for row, one in enumerate(before):
+                ahead = one if now is None else one + turned[row] * now[row]
+                self._sum[row] += one.conj() * ahead
+        self._before = (now, len(part)) if own and now is not None else None
+
+    def _transformed(self, part: Flags) -> Spectrum:
+        """Of a block, with zeros behind along each axis: one axis after the other, so that no line of zeros is."""
+        found = fft.rfft(part.astype(np.float64), self._shape[-1], axis=-1, workers=self._threads)
+        for axis in reversed(range(len(self._shape) - 1)):
+            found = fft.fft(found, self._shape[axis], axis=axis, overwrite_x=True, workers=self._threads)
+        return np.asarray(found, np.complex128)
+
+    def back(self) -> Numbers:
+        """What the sum is the transform of, for steps of none or some layers ahead and both ways along other axes."""
+        rows = [np.arange(self._reach[0] + 1), *(np.arange(-r, r + 1) for r in self._reach[1:])]
+        if self._sum is None:
+            return np.zeros([len(row) for row in rows], np.int64)
+        found = self._sum
+        for axis, row in enumerate(rows[:-1]):
+            found = np.take(fft.ifft(found, axis=axis, overwrite_x=True, workers=self._threads), row, axis, mode="wrap")
+        lines = fft.irfft(found, self._shape[-1], axis=-1, workers=self._threads)
+        self._sum = None
+        return np.rint(np.take(lines, rows[-1], -1, mode="wrap")).astype(np.int64)
