@@ -7,7 +7,7 @@ import numpy as np
 
 from mpi4py import MPI
 
-from microlith.imaging.image.passes import Slab, slab_sum
+from microlith.imaging.image.passes import Slab, slabs
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.measures.crossings import (
     Crossings,
@@ -20,6 +20,8 @@ from microlith.imaging.measures.crossings import (
 )
 from microlith.imaging.measures.surface_faces import exact_unit, face_areas, face_halo, slab_blurs, slab_faces
 from microlith.imaging.measures.triple_lines import TripleLines, counted_lines, lines_of
+from microlith.imaging.measures.whole_faces import Found, GatheredFaces, found_faces
+from microlith.imaging.parallel.collective import together
 from microlith.imaging.typing import Array, Numbers
 
 NOISE = 4.0  # voxel faces by which counts are wrong where a smooth surface lies symmetrically among the voxels
@@ -52,7 +54,9 @@ def surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> Surfaces:
     return surfaces_and_lines(volume, comm)[0]
 
 
-def surfaces_and_lines(volume: LabelVolume, comm: MPI.Intracomm) -> tuple[Surfaces, TripleLines]:
+def surfaces_and_lines(
+    volume: LabelVolume, comm: MPI.Intracomm, gathered: GatheredFaces | None = None
+) -> tuple[Surfaces, TripleLines]:
     """Area between each pair of phases, and lines where three meet; collective. The image's frame is no surface.
 
     The local areas of `surface_faces` are too small at creases and in narrow gaps, where the blur of normals reaches
@@ -63,6 +67,7 @@ def surfaces_and_lines(volume: LabelVolume, comm: MPI.Intracomm) -> tuple[Surfac
     Args:
         volume: The image.
         comm: All ranks.
+        gathered: Takes the faces that are found on the way.
 
     Raises:
         InputError: The image can't be read.
@@ -71,7 +76,14 @@ def surfaces_and_lines(volume: LabelVolume, comm: MPI.Intracomm) -> tuple[Surfac
     steps = np.array(directions(dim))
     before, behind = face_halo(volume)
     halo = before, max(behind, crossing_halo(dim))
-    row = slab_sum(volume, comm, partial(_counted, volume, steps), halo=halo)
+    row: Numbers = np.zeros(0, np.int64)
+    for slab in slabs(volume, comm, halo):
+        faces: Found | None = None if gathered is None else []
+        counted = together(comm, partial(_counted, volume, steps, slab, faces))
+        row = row + counted if row.size else counted
+        if gathered is not None and faces is not None:
+            gathered.add(faces)
+    row = comm.allreduce(row)
     mine = (1 + len(steps)) * phases**2
     theirs = mine + row_length(dim, phases)
     half = row[:mine].reshape(1 + len(steps), phases, phases)
@@ -117,7 +129,7 @@ def _correction(told: Array, counted: Crossings, noise: float, unit: float) -> A
     return 1 + above(told, all_counted, (of_phase[:, None] + of_phase) / 2)
 
 
-def _counted(volume: LabelVolume, steps: Numbers, slab: Slab) -> Numbers:
+def _counted(volume: LabelVolume, steps: Numbers, slab: Slab, kept: Found | None) -> Numbers:
     """In one row: areas and projections along the directions, each by pairs of phases, crossings, and triple lines."""
     phases, areas, unit = len(volume.names), face_areas(volume), exact_unit(volume)
     size = np.array(volume.voxel_size)
@@ -126,6 +138,8 @@ def _counted(volume: LabelVolume, steps: Numbers, slab: Slab) -> Numbers:
     near = slab.within(face_halo(volume))
     blurred = [] if slab.empty else slab_blurs(volume, near)
     for faces in slab_faces(volume, near, blurred):
+        if kept is not None:
+            kept.append(found_faces(volume, near, faces))
         pair = faces.phase[0].astype(np.int64) * phases + faces.phase[1]
         out[0] += np.bincount(pair, np.rint(faces.area / unit), phases**2)
         for row, step, direction in zip(out[1:], steps, along, strict=True):

@@ -12,7 +12,7 @@ from mpi4py import MPI
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.passes import Slab, slabs
 from microlith.imaging.image.volume import LabelImage, LabelVolume
-from microlith.imaging.measures.surface_faces import exact_unit, face_halo, slab_faces
+from microlith.imaging.measures.surface_faces import Faces, exact_unit, face_halo, slab_faces
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.typing import Array, Integers
 
@@ -37,6 +37,35 @@ class WholeFaces:
                     yield here, here + here.dtype.type(stride), area[first : first + AT_ONCE].astype(np.float64)
 
 
+class GatheredFaces:
+    """Takes the faces of an image slab by slab, each rank those of its layers, and has them on rank 0."""
+
+    def __init__(self, volume: LabelVolume, comm: MPI.Intracomm) -> None:
+        self._volume, self._comm = volume, comm
+        self._of_ranks: list[list[Found]] = [[] for _ in range(comm.size)]
+
+    def add(self, found: Found) -> None:
+        """What `found_faces` gives of the next slab; collective."""
+        for rank, part in enumerate(self._comm.gather(found) or ()):
+            self._of_ranks[rank].append(part)
+
+    def whole(self) -> WholeFaces | None:
+        """All of them on rank 0, None elsewhere."""
+        if self._comm.rank:
+            return None
+        volume = self._volume
+        strides = tuple(math.prod(volume.shape[axis + 1 :]) for axis in range(volume.dim))
+        parts = tuple(part for parts in self._of_ranks for part in parts if part)
+        return WholeFaces(parts, strides, exact_unit(volume))
+
+
+def found_faces(volume: LabelVolume, slab: Slab, faces: Faces) -> tuple[Integers, NDArray[np.int32]]:
+    """Of the faces of a slab across one axis, what is kept of them: places in the image and areas per unit."""
+    kind = np.int32 if math.prod(volume.shape) <= np.iinfo(np.int32).max else np.int64
+    start = slab.window[0][0] * math.prod(volume.shape[1:])
+    return (faces.here + start).astype(kind), np.rint(faces.area / exact_unit(volume)).astype(np.int32)
+
+
 def faces_on_root(volume: LabelVolume, comm: MPI.Intracomm) -> WholeFaces | None:
     """The faces of an image on rank 0, None elsewhere; collective. Each rank finds those of its layers.
 
@@ -47,18 +76,14 @@ def faces_on_root(volume: LabelVolume, comm: MPI.Intracomm) -> WholeFaces | None
     Raises:
         InputError: The image can't be read.
     """
-    of_ranks: list[list[Found]] = [[] for _ in range(comm.size)]
+    gathered = GatheredFaces(volume, comm)
     for slab in slabs(volume, comm, face_halo(volume)):
 
         def found(slab: Slab = slab) -> Found:
-            return _found(volume, slab)
+            return [found_faces(volume, slab, faces) for faces in slab_faces(volume, slab)]
 
-        for rank, part in enumerate(comm.gather(together(comm, found)) or ()):
-            of_ranks[rank].append(part)
-    if comm.rank:
-        return None
-    strides = tuple(math.prod(volume.shape[axis + 1 :]) for axis in range(volume.dim))
-    return WholeFaces(tuple(part for parts in of_ranks for part in parts if part), strides, exact_unit(volume))
+        gathered.add(together(comm, found))
+    return gathered.whole()
 
 
 def faces_of(image: LabelImage) -> WholeFaces:
@@ -66,13 +91,3 @@ def faces_of(image: LabelImage) -> WholeFaces:
     found = faces_on_root(volume_of(image, MPI.COMM_SELF), MPI.COMM_SELF)
     assert found is not None
     return found
-
-
-def _found(volume: LabelVolume, slab: Slab) -> Found:
-    kind = np.int32 if math.prod(volume.shape) <= np.iinfo(np.int32).max else np.int64
-    start = slab.window[0][0] * math.prod(volume.shape[1:])
-    unit = exact_unit(volume)
-    return [
-        ((faces.here + start).astype(kind), np.rint(faces.area / unit).astype(np.int32))
-        for faces in slab_faces(volume, slab)
-    ]

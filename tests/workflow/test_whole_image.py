@@ -7,9 +7,11 @@ from measured import volume_from
 from mpi4py import MPI
 
 import microlith as ml
+from microlith.imaging.image import passes
 from microlith.imaging.image.passes import slabs
 from microlith.imaging.measures.surface_faces import face_halo, slab_faces
-from microlith.imaging.measures.whole_faces import faces_on_root
+from microlith.imaging.measures.surfaces import surfaces, surfaces_and_lines
+from microlith.imaging.measures.whole_faces import GatheredFaces, faces_on_root
 from microlith.workflow.measurements import whole_image
 
 PHASES = {
@@ -47,14 +49,20 @@ def test_ranks_that_share_the_work_find_what_one_finds():
 
 
 @pytest.mark.mpi
-def test_faces_of_all_ranks_are_those_of_one():
+@pytest.mark.parametrize("with_areas", [False, True])
+def test_faces_of_all_ranks_are_those_of_one(with_areas, monkeypatch):
+    monkeypatch.setattr(passes, "VOXELS", 1500)
     phase = spots().astype(np.uint8)
-    found = faces_on_root(volume_from(phase), MPI.COMM_WORLD)
+    gathered = GatheredFaces(volume_from(phase), MPI.COMM_WORLD)
+    if with_areas:  # on the way
+        areas = surfaces_and_lines(volume_from(phase), MPI.COMM_WORLD, gathered)[0]
+        np.testing.assert_array_equal(areas.between, surfaces(volume_from(phase), MPI.COMM_WORLD).between)
+    found = gathered.whole() if with_areas else faces_on_root(volume_from(phase), MPI.COMM_WORLD)
     if MPI.COMM_WORLD.rank:
         assert found is None
         return
     volume = volume_from(phase, comm=MPI.COMM_SELF)
-    (slab,) = slabs(volume, MPI.COMM_SELF, face_halo(volume))
+    (slab,) = slabs(volume, MPI.COMM_SELF, face_halo(volume), at_once=True)
     expected = dict(enumerate(slab_faces(volume, slab)))
     for axis, stride in enumerate(found.strides):
         place = np.concatenate([part[axis][0] for part in found.parts])

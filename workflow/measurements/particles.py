@@ -36,8 +36,8 @@ def measure_particles(subject: Subject) -> Finding:
     if not subject.particles:
         return Finding(notes=("particles: no phase counts as particles; name some in [analysis] particles",))
     found, notes = Finding(), []
+    subject.find_surfaces_and_faces()
     correction = subject.surfaces().correction
-    subject.find_faces()
     for phase in subject.particles:
         root = on_root(subject.comm, _bodies_on_root, subject, phase, correction)
         shapes, meets, told = subject.comm.bcast(None if root is None else root[1:])

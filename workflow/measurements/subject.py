@@ -14,7 +14,7 @@ from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.measures.surfaces import Surfaces, surfaces_and_lines
 from microlith.imaging.measures.triple_lines import TripleLines
-from microlith.imaging.measures.whole_faces import WholeFaces, faces_on_root
+from microlith.imaging.measures.whole_faces import GatheredFaces, WholeFaces, faces_on_root
 from microlith.imaging.microstructure.adjacency import adjacency
 from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.collective import on_root
@@ -61,6 +61,14 @@ class Subject:
             self._known["surfaces"] = surfaces_and_lines(self.volume, self.comm)
         found: tuple[Surfaces, TripleLines] = self._known["surfaces"]
         return found
+
+    def find_surfaces_and_faces(self) -> None:
+        """Get areas, and faces to the first rank: in one pass, if neither is known; collective."""
+        if not {"surfaces", "faces"} & set(self._known):
+            gathered = GatheredFaces(self.volume, self.comm)
+            self._known["surfaces"] = surfaces_and_lines(self.volume, self.comm, gathered)
+            self._known["faces"] = gathered.whole()
+        self.find_faces()
 
     def find_faces(self) -> None:
         """Get the faces between phases of the whole image to the first rank; collective."""
