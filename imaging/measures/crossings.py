@@ -108,26 +108,11 @@ def _along(flat: Integers, step: int, last: int, phases: int) -> tuple[Numbers, 
     Returns:
         (phases^2,), twice (RUNS * phases^2,), and (RUNS * kinds,); the first phase of pairs is that before the run.
     """
-    stop = min(last, len(flat) - step)
-    at = np.flatnonzero(flat[:stop] != flat[step : stop + step])
-    before, within = flat[at].astype(np.int64), flat[at + step].astype(np.int64)
-    real = (before < phases) & (within < phases)
-    at, key = at[real], (before * phases + within)[real]
-    between = np.bincount(key, minlength=phases**2)
-    kinds = _kinds(phases)
+    from microlith.imaging.measures.loops import count_runs  # numba, late as in `path_lengths`
+
+    between, runs = np.zeros(phases**2, np.int64), np.zeros((RUNS, _kinds(phases)), np.int64)
     longer, cut = np.zeros((2, RUNS, phases**2), np.int64)
-    runs = np.zeros((RUNS, kinds), np.int64)
-    for length in range(RUNS):
-        behind = np.take(flat, at + (length + 2) * step, mode="clip").astype(np.int64)
-        ended = behind != key % phases
-        kept = ended & (behind < phases)
-        cut[length] = np.bincount(key[ended & ~kept], minlength=phases**2)
-        if kinds == phases**3:
-            runs[length] = np.bincount(key[kept] * phases + behind[kept], minlength=kinds)
-        else:
-            runs[length] = np.bincount(key[kept & (behind == key // phases)], minlength=kinds)
-        at, key = at[~ended], key[~ended]
-        longer[length] = np.bincount(key, minlength=phases**2)
+    count_runs(flat, step, last, phases, between, longer, cut, runs)
     return between, longer.ravel(), cut.ravel(), runs.ravel()
 
 

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from microlith.imaging.image.passes import Halo, Slab
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.typing import Array, Integers, Numbers, Phases, Singles
+from microlith.imaging.typing import Array, Numbers, Phases, Singles
 
 WIDTHS = (1.0, 2.0)  # of the blur, per longest edge of a voxel
 CUT = 4.0  # widths at which the blur is cut off
@@ -37,20 +37,6 @@ class Faces:
     beyond: Array  # (dim, n) of what there is more between the frame across each axis and the next middle of voxels
     place: tuple[Array, ...]  # (n,) each, of their middles along the image's axes, voxels
     shape: tuple[int, ...]  # of the image
-
-    def inside(self, step: Integers) -> Array:
-        """Share (n,) of equal steps across each face that the frame does not cut, and of what is `beyond`."""
-        share = 1 + self.beyond[step == 0].sum(axis=0)
-        for place, count, length in zip(self.place, self.shape, np.abs(step).tolist(), strict=True):
-            if length:
-                before, behind = place / length, (count - place) / length
-                share *= np.maximum(np.minimum(1, before) - np.maximum(0, 1 - behind), 0)
-        return share
-
-    def projected(self, face: float, direction: Array) -> Array:
-        """Area (n,) of the smooth surface, without `beyond`, as seen along a unit vector by the array's axes."""
-        first, second = (np.abs(n[:, self.axis]) * np.abs(n @ direction) for n in self.normals)
-        return np.asarray(face * (4 * second - first) / 3)
 
 
 def face_halo(volume: LabelVolume) -> Halo:
@@ -101,7 +87,7 @@ def slab_faces(volume: LabelVolume, slab: Slab, blurred: "Sequence[Blurred]" = (
         here = np.ravel_multi_index(place, slab.phase.shape)
         there = here + (layer if axis == 0 else math.prod(slab.phase.shape[axis + 1 :]))
         phases = flat[here], flat[there]
-        first, second = (_normals(f, axis, here, there, phases, size) for f in blurred)
+        first, second = (_normals(f, axis, here, phases, size) for f in blurred)
         area = areas[axis] * (4 * np.abs(second[:, axis]) - np.abs(first[:, axis])) / 3
         middle = tuple(x + start + 0.5 * along for x, start, along in zip(place, starts, step, strict=True))
         beyond = _beyond(middle, volume.shape, second)
@@ -181,33 +167,16 @@ def _window(count: int, width: float) -> tuple[Array, Array]:
     return weight, centre
 
 
-def _normals(
-    blurred: Blurred, axis: int, here: Numbers, there: Numbers, phases: tuple[Phases, Phases], size: Array
-) -> Array:
+def _normals(blurred: Blurred, axis: int, here: Numbers, phases: tuple[Phases, Phases], size: Array) -> Array:
     """Unit normals (n, dim) of the surface between both phases, at faces."""
+    from microlith.imaging.measures.loops import find_normals  # numba, late as in `path_lengths`
+
     shape = blurred.values.shape[1:]
-    voxels = math.prod(shape)
-    flat = blurred.values.reshape(-1)
-    first, second = (values.astype(np.int64) * voxels for values in phases)
-
-    def difference(place: Numbers) -> Singles:
-        return flat[first + place] - flat[second + place]
-
-    normal = np.empty((len(here), len(shape)))
-    for along, n in enumerate(shape):
-        stride = math.prod(shape[along + 1 :])
-        index = here // stride % n
-        if along == axis:
-            rise = blurred.rise(along, index, index + 1)
-            normal[:, along] = (difference(there) - difference(here)) / (rise * size[along])
-            continue
-        low, high = np.maximum(index - 1, 0), np.minimum(index + 1, n - 1)
-        up, down = stride * (high - index), stride * (index - low)
-        slope = sum(difference(place + up) - difference(place - down) for place in (here, there))
-        rise = blurred.rise(along, low, high)
-        normal[:, along] = slope / (2 * size[along] * np.where(high > low, rise, 1.0))
-    length = np.linalg.norm(normal, axis=1, keepdims=True)
-    normal[length[:, 0] == 0, axis] = 1.0  # no direction is told: the face itself
-    length[length == 0] = 1.0
-    normal /= length
+    strides = [math.prod(shape[along + 1 :]) for along in range(len(shape))]
+    centre = np.zeros((len(shape), max(shape)))
+    for row, line in zip(centre, blurred.centre, strict=True):
+        row[: len(line)] = line
+    values = blurred.values.reshape(len(blurred.values), -1)
+    normal: Array = np.empty((len(here), len(shape)))
+    find_normals(values, np.array(shape), np.array(strides), centre, axis, here, *phases, size, normal)
     return normal

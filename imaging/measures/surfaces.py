@@ -131,9 +131,11 @@ def _correction(told: Array, counted: Crossings, noise: float, unit: float) -> A
 
 def _counted(volume: LabelVolume, steps: Numbers, slab: Slab, kept: Found | None) -> Numbers:
     """In one row: areas and projections along the directions, each by pairs of phases, crossings, and triple lines."""
+    from microlith.imaging.measures.loops import add_projections  # numba, late as in `path_lengths`
+
     phases, areas, unit = len(volume.names), face_areas(volume), exact_unit(volume)
     size = np.array(volume.voxel_size)
-    out = np.zeros((1 + len(steps), phases**2))
+    out: Numbers = np.zeros((1 + len(steps), phases**2), np.int64)
     along = steps * size / np.linalg.norm(steps * size, axis=1)[:, None]
     near = slab.within(face_halo(volume))
     blurred = [] if slab.empty else slab_blurs(volume, near)
@@ -141,9 +143,9 @@ def _counted(volume: LabelVolume, steps: Numbers, slab: Slab, kept: Found | None
         if kept is not None:
             kept.append(found_faces(volume, near, faces))
         pair = faces.phase[0].astype(np.int64) * phases + faces.phase[1]
-        out[0] += np.bincount(pair, np.rint(faces.area / unit), phases**2)
-        for row, step, direction in zip(out[1:], steps, along, strict=True):
-            seen = faces.projected(areas[faces.axis], direction) * faces.inside(step)
-            row += np.bincount(pair, np.rint(seen / unit), phases**2)
+        out[0] += np.bincount(pair, np.rint(faces.area / unit), phases**2).astype(np.int64)
+        place, shape = np.array(faces.place), np.array(faces.shape)
+        part = unit / areas[faces.axis]
+        add_projections(faces.axis, pair, *faces.normals, faces.beyond, place, shape, steps, along, part, out[1:])
     lines = counted_lines(volume, near, blurred)
-    return np.concatenate([out.astype(np.int64).ravel(), counted_crossings(slab, phases), lines])
+    return np.concatenate([out.ravel(), counted_crossings(slab, phases), lines])

@@ -10,8 +10,8 @@ from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.measures.bodies import connected_bodies, labelled_bodies, split_bodies
 from microlith.imaging.measures.body_shapes import body_shapes
 from microlith.imaging.measures.connectivity import reached
-from microlith.imaging.measures.sections import sections
 from microlith.imaging.measures.surfaces import surfaces
+from microlith.imaging.microstructure.sections import sections
 
 
 def shapes_of(phase, voxel=1.0, split=None, phases=(1,)):

@@ -10,7 +10,7 @@ from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.bodies import Bodies, connected_bodies, labelled_bodies, split_bodies
 from microlith.imaging.measures.body_shapes import BodyShapes, body_shapes
 from microlith.imaging.measures.connectivity import reached
-from microlith.imaging.measures.sections import sections
+from microlith.imaging.microstructure.sections import sections
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array, Flags
 from microlith.workflow.measurements.distributions import distribution, weighted_quantile
