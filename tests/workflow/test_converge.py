@@ -282,7 +282,7 @@ def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
 
     monkeypatch.setattr(estimate_module, "solved_variant", solved)
     case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
-    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice")
+    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=100)
     found = estimate_module.spatial_error(meshed, own, MPI.COMM_SELF)
     assert found.curves["a"] == pytest.approx([0.7, 0.7, 1.0])
     assert "linear" in found.how
@@ -302,7 +302,7 @@ def test_without_linear_elements_the_coarser_mesh_alone_tells_the_error_in_3d(mo
 
     monkeypatch.setattr(estimate_module, "solved_variant", solved)
     case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
-    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice")
+    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=100)
     found = estimate_module.spatial_error(meshed, {"a": np.zeros(3)}, MPI.COMM_SELF)
     assert found.curves["a"] == pytest.approx([0.7, 0.7, 0.7])
     assert found.how == "from a mesh 1.4 times as coarse"
@@ -369,6 +369,26 @@ def test_recovered_gradients_that_fail_give_way_to_a_coarser_mesh(tmp_path, monk
     results = run_case(_slab_case(tmp_path, "degree = 1", tolerance=1e-2), comm=MPI.COMM_SELF)
     space = json.loads((results / "summary.json").read_text())["error"]["space"]
     assert space["how"].startswith("from a mesh twice as coarse")
+
+
+@pytest.mark.parametrize(("degree", "other"), [(2, 1), (3, 2)])
+def test_where_a_coarser_mesh_is_the_same_mesh_another_degree_tells_the_error(tmp_path, degree, other):
+    """Of a strip of 14 pixels: the difference to the same mesh was none, and the error in time was all there was."""
+    mesh = f'[mesh]\nmethod = "lattice"\ndegree = {degree}\n'
+    image = np.ones((4, 14), np.uint8)
+    image[:, :3] = 0
+    time = '[time]\nend = "1 s"\ntolerance = 1e-6\nsnapshots = []\n'
+    results = run_case(write_case(tmp_path, image, phases=SLAB, mesh=mesh, time=time, regions=""), comm=MPI.COMM_SELF)
+    space = json.loads((results / "summary.json").read_text())["error"]["space"]
+    assert space["how"].startswith(f"from elements of degree {other}: the difference of the two solutions")
+    found = curves(results)
+    times = found["time_s"]
+    told = np.genfromtxt(results / "errors.csv", delimiter=",", names=True, skip_header=3)["slab"]
+    length = 11 * PIXEL
+    true = np.abs(found["slab"] - 1000 * closed_forms.slab_mean(times, 0, length, length, D))
+    late = times > 1e-3
+    assert (true[late] < told[late]).all()
+    assert true[late].max() > 0.1
 
 
 def test_sizes_for_a_wanted_error_give_it(tmp_path):

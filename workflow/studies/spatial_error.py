@@ -18,6 +18,9 @@ is √2 times as coarse (with q = 2.6 the error of the finer one is 0.7 of the d
 well, as small gaps close on it, elements of degree 1 on the same mesh say so: they err by more than four times as much,
 and a quarter of the difference to them is enough.
 
+Where an image has too few voxels for a coarser mesh to differ from the mesh, elements of one degree less tell
+the error, or, of degree 1, those of degree 2 on the same mesh: the difference to the same mesh would be none.
+
 Meshes of other programs can't be made coarser. With degree 2 on tetrahedra a quarter of the difference to linear
 elements is the estimate: on the meshes of seven images the error, against degree 3, was 0.01 to 0.09 of the difference.
 
@@ -56,6 +59,7 @@ LOOSER = 3.0  # tolerance in time of the coarse run per that of the run
 FADING = 1.5  # power of the time
 FASTER = 0.7  # on the difference to a mesh √2 times as coarse
 OF_LINEAR = 0.25  # on the difference to elements of degree 1
+COARSE = 1.25  # least size of a coarser mesh, per size of the mesh, that is worth a comparison
 RECOVERED = 1.5  # on the deviation that recovered gradients tell
 SAFETY = 2.0  # on the difference between finite elements and finite differences
 
@@ -74,6 +78,10 @@ THE_LESSER = (
 )
 OF_LOWER_DEGREE = (
     "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
+)
+ON_THIS_MESH = (
+    "the difference of the two solutions, which is the error of the one of lower degree; how closely the mesh follows "
+    "what it is of is not in it"
 )
 A_QUARTER = (
     "a quarter of the difference of the two solutions, as linear elements err by more than four times as much; how "
@@ -133,22 +141,28 @@ def comparison(meshed: Meshed) -> Comparison:
             variant = Variant(LESS_COARSE, tolerance=tolerance)
             return Comparison(variant, coarser, FASTER, MOST_OF_THE_DIFFERENCE, linear)
         return Comparison(Variant(COARSER, tolerance=tolerance), "from a mesh twice as coarse", 1.0, THE_DIFFERENCE)
-    if degree == 2 and dim == 3 and meshed.case.mesh.unit is not None:
-        how = "from linear elements"
-        return Comparison(Variant(degree=1, tolerance=tolerance), how, OF_LINEAR, A_QUARTER)
     if degree > 1:
-        return Comparison(
-            Variant(degree=degree - 1, tolerance=tolerance),
-            f"from elements of degree {degree - 1}",
-            1.0,
-            OF_LOWER_DEGREE,
-        )
+        return of_degrees(meshed)
     return Comparison(
         Variant(at_corners=True, tolerance=tolerance),
         "from finite differences on the same voxels",
         SAFETY,
         TWICE_THE_DIFFERENCE,
     )
+
+
+def of_degrees(meshed: Meshed) -> Comparison:
+    """What a case is compared with on its own mesh: elements of another degree."""
+    tolerance = min(0.5, LOOSER * meshed.case.time.tolerance)
+    dim = meshed.volume.dim
+    degree = degree_of(meshed.case, dim)
+    if degree == 2 and dim == 3 and meshed.method != "voxel":
+        how = "from linear elements"
+        return Comparison(Variant(degree=1, tolerance=tolerance), how, OF_LINEAR, A_QUARTER)
+    other = degree - 1 if degree > 1 else 2
+    how = f"from elements of degree {other}"
+    meaning = OF_LOWER_DEGREE if meshed.method == "voxel" else ON_THIS_MESH
+    return Comparison(Variant(degree=other, tolerance=tolerance), how, 1.0, meaning)
 
 
 def recovered_error(ready: Prepared, transient: Transient, particles: ParticleCurves | None) -> SpatialError | None:
@@ -204,12 +218,20 @@ def spatial_error(
         return None
     compared = comparison(meshed)
     found = _compared(meshed, compared, curves, comm, tell, particles, keeper, "error in space not estimated")
+    if found is not None and compared.variant.coarseness > 1 and not _is_coarser(found, meshed):
+        compared = of_degrees(meshed)
+        found = _compared(meshed, compared, curves, comm, tell, particles, None, "error in space not estimated")
     if found is None or compared.limit is None:
         return found
     limit = _compared(
         meshed, compared.limit, curves, comm, tell, particles, None, "error in space perhaps overestimated"
     )
     return found if limit is None else _lesser(found, limit)
+
+
+def _is_coarser(found: SpatialError, meshed: Meshed) -> bool:
+    """Whether the mesh that was compared with is coarser; of an image of few voxels it may be the same."""
+    return float(meshed.cells / found.cells) ** (1.0 / meshed.volume.dim) >= COARSE
 
 
 def _compared(
