@@ -20,6 +20,7 @@ from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
 from microlith.workflow.estimate import excerpt, trial
 from microlith.workflow.estimate.estimate import estimate, estimates, expected_run
+from microlith.workflow.estimate.model import work
 from microlith.workflow.estimate.size import interface_faces
 from microlith.workflow.estimate.told import as_data, count_text, short_form, size_text, time_text
 from microlith.workflow.prepare.assemble import check
@@ -161,8 +162,8 @@ def test_figures_have_two_digits():
     assert [count_text(n) for n in (7, 212_345, 1_960_000)] == ["7", "210,000", "2,000,000"]
 
 
-def solves_of(path):
-    return json.loads((run_case(path, comm=MPI.COMM_SELF) / "summary.json").read_text())["solver"]["solves"]
+def solver_of(path):
+    return json.loads((run_case(path, comm=MPI.COMM_SELF) / "summary.json").read_text())["solver"]
 
 
 BRIEF = '[time]\nend = "20 s"\ntolerance = 1e-3\n'
@@ -187,7 +188,8 @@ def test_solves_are_counted_on_a_few_cells(tmp_path, monkeypatch, kind):
     """Within 1.5, on the whole image as on two excerpts of it that have a sixth of its pixels."""
     phases, more = KINDS[kind]
     path = write_case(tmp_path, phases=phases, mesh="[mesh]\ndegree = 1\nestimate = false\n", time=BRIEF, more=more)
-    solves = solves_of(path)
+    solver = solver_of(path)
+    solves = solver["solves"]
     found = check(load_case(path))
     for few in (False, True):
         if few:
@@ -197,6 +199,8 @@ def test_solves_are_counted_on_a_few_cells(tmp_path, monkeypatch, kind):
         assert expected.counted
         assert expected.stepped == (kind == "law")
         assert solves / 1.5 <= expected.number <= 1.5 * solves
+        set_ups = solver.get("set_ups", 0)
+        assert set_ups / 1.5 <= expected.set_ups <= 1.5 * set_ups
 
 
 def test_what_is_not_counted_is_told_by_the_rule(tmp_path, monkeypatch):
@@ -288,6 +292,42 @@ def test_faces_between_phases_are_counted(shape):
     faces = 2 * (10 + 15) * (1 if len(shape) == 2 else 16)
     counted = interface_faces(volume_of(image))
     assert counted == (faces if len(shape) == 2 else 1.5 * faces)
+
+
+def test_a_mesh_that_is_there_is_counted(tmp_path, monkeypatch):
+    """Sizes that the case file leaves out are those of the mesh; it is read, which takes less time than to make it."""
+    sizes = 'size = { particle = "30 nm" }\n'
+    path = write_case(tmp_path, mesh="[mesh]\n" + sizes)
+    made = expected_run(check(load_case(path)))
+    assert cli.main(["-q", "mesh", str(path), "-o", str(tmp_path / "mesh.vtkhdf")]) == 0
+    path.write_text(path.read_text().replace(sizes, 'file = "mesh.vtkhdf"\n'))
+    there = expected_run(check(load_case(path)))
+    assert there.read
+    assert there.other.read
+    assert work(there).alone < work(made).alone
+    summary = json.loads((run_case(path, comm=MPI.COMM_SELF) / "summary.json").read_text())
+    assert there.mesh.solved == summary["cells"]
+    assert there.unknowns == pytest.approx(summary["unknowns"], rel=0.03)
+    assert there.other.mesh.solved == summary["error"]["space"]["cells"]
+
+
+def test_solves_are_counted_on_the_mesh_of_another_program(tmp_path, monkeypatch):
+    """Squares in its place have stairs, which ask for more of them."""
+    monkeypatch.setattr("microlith.workflow.storage.foreign_mesh.VOXELS", {2: 4_000})
+    image = np.ones((40, 40), np.uint8)
+    image[np.hypot(*(np.indices(image.shape) - 19.5)) > 12] = 0
+    held = PORE + transport("sei", 1, "1e-14 m^2/s")
+    path = write_case(tmp_path, image, phases=held, mesh="[mesh]\n", time=BRIEF, regions="")
+    assert cli.main(["-q", "mesh", str(path), "-o", str(tmp_path / "mesh.vtu")]) == 0
+    foreign = '[mesh]\nfile = "mesh.vtu"\nunit = "1 um"\n'
+    text = path.read_text().replace("[mesh]\n", foreign)
+    path.write_text(text[: text.index("[image]")] + text[text.index("[phases") :])
+    expected = expected_run(check(load_case(path)))
+    assert expected.solves.number == solver_of(path)["solves"]
+    assert expected.foreign
+    assert expected.read
+    monkeypatch.setattr(trial, "OWN", {2: 0})
+    assert expected_run(check(load_case(path))).solves.number != expected.solves.number
 
 
 SHORT = '[time]\nend = "2 s"\ntolerance = 1e-2\nsnapshots = []\n'

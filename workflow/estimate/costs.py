@@ -15,29 +15,39 @@ PIXELS = {2: 1600.0, 3: 1500.0}  # along the longer side of a picture
 
 # --- CPU seconds ---
 
-START = {2: 1.7, 3: 2.6}  # imports, the forms that are compiled already, and the report, by dimension;
-START_PLAIN = 1.9  # without a scene in 3D
-REPORT = 4e-6  # per cell of the report
-IMAGE = 0.5e-6  # per voxel
-MESH = {("fitted", 2): 2.7e-5, ("lattice", 2): 6e-6, ("lattice", 3): 3.5e-6, ("voxel", 2): 1e-6, ("voxel", 3): 1e-6}
+START = {2: 1.3, 3: 2.5}  # imports, the forms that are compiled already, and the report, by dimension;
+START_PLAIN = 1.5  # without a scene in 3D
+REPORT = {2: 2.8e-6, 3: 2.4e-6}  # of the report, per solved cell,
+REPORT_BOX, REPORT_FACET = 6.8e-6, 2.1e-6  # in 3D more for each cube, and for each facet at the surface
+IMAGE = 0.2e-6  # per voxel
+MESH = {("fitted", 2): 2.7e-5, ("lattice", 2): 3e-6, ("lattice", 3): 4.2e-6, ("voxel", 2): 1e-6, ("voxel", 3): 1e-6}
 # per cell of all phases, by method and dimension
-MESH_VOXEL = {"fitted": 0.0, "lattice": 3.5e-6, "voxel": 0.2e-6}  # per voxel of the image, by method
-DISTRIBUTE = {2: 6.7e-6, 3: 3.9e-6}  # per cell of all phases: comparing mesh and image, and distributing it
+MESH_VOXEL = {("lattice", 2): 0.1e-6, ("lattice", 3): 2e-6, ("voxel", 2): 0.1e-6, ("voxel", 3): 0.1e-6}
+# per voxel of the image, by method and dimension
+READ = 0.5e-6  # per cell of all phases, of a mesh that is there;
+FOREIGN = (1e-5, 0.8e-6)  # of other programs' meshes more per cell of all phases, and per voxel that stands for them
+DISTRIBUTE = {"triangle": 6.7e-6, "quadrilateral": 4.5e-6, "tetrahedron": 3.9e-6, "hexahedron": 8.3e-6}
+# per cell of all phases: comparing mesh and image, and distributing it
 ASSEMBLE = {(2, 1): 2.6e-6, (2, 2): 4.5e-6, (2, 3): 11e-6, (3, 1): 2.6e-6, (3, 2): 17e-6, (3, 3): 60e-6}
 # per solved simplex, by dimension and degree
-ASSEMBLE_TENSOR = {(2, 1): 2.4, (2, 2): 2.4, (2, 3): 2.4, (3, 1): 6.0, (3, 2): 16.0, (3, 3): 16.0}
+ASSEMBLE_TENSOR = {(2, 1): 2.4, (2, 2): 2.4, (2, 3): 2.4, (3, 1): 14.0, (3, 2): 16.0, (3, 3): 16.0}
 # times as much for a square or cube
 FACTORED = 5.2e-7  # a solve in 2D with factors, per unknown, its share of the factorisations included
 FACTORED_3D = 8e-7  # factorisation and solves in 3D, per unknown to the power
 POWER_3D = 1.5
-ITERATED = 2.7e-6  # a solve by CG in 3D, per unknown
+ITERATED = {"tetrahedron": 2.7e-6, "hexahedron": 1.5e-6}  # a solve by CG in 3D, per unknown
+DIFFERENCES = {
+    2: 0.4e-6,
+    3: 2.7e-6,
+}  # of finite differences on voxels, a solve with all that goes with it, per unknown
 RECOVERED = 2.4e-7  # gradients that tell the error in space, per cell and solve; from the 3D demo (2.8 s)
-STEPPED = {2: (4e-4, 2.5e-7), 3: (1e-3, 6.8e-7)}  # an iteration of Newton's method, and per unknown
+STEPPED = {2: (1e-4, 1.2e-7), 3: (3.6e-4, 7.1e-7)}  # an iteration of Newton's method, and per unknown;
+SET_UP = {2: 2.8e-6, 3: 0.0}  # factors or multigrid for some iterations, per unknown: in 3D they go with these
 PROFILES = {2: (0.08, 1.2e-6), 3: (0.15, 6e-6)}  # and per unknown
 PROFILES_BOXES = 1e-6  # per unknown in squares and cubes
-RESULTS = {2: 1.0, 3: 0.75}  # curves and tables
-RESULTS_CELL = {2: 0.0, 3: 2e-6}  # surfaces to turn, per solved cell
-SNAPSHOT = {2: (0.08, 0.27, 1.5e-6), 3: (0.17, 0.04, 1.5e-6)}  # each, each million pixels, and each unknown of each
+RESULTS = {2: 0.8, 3: 0.55}  # curves and tables
+RESULTS_FACET = {2: 0.0, 3: 5.6e-6}  # surfaces to turn, per facet at the surface
+SNAPSHOT = {2: (0.08, 0.27, 1.5e-6), 3: (0.17, 0.04, 2.4e-6)}  # each, each million pixels, and each unknown of each
 PARTICLES = {2: 0.9, 3: 0.5}  # pictures of what reaches them
 SURFACES = 3e-6  # regions of surfaces and their particles, per solved cell
 SHELL = {2: 1e-6, 3: 8e-6}  # a region that is a shell, per solved cell
@@ -50,6 +60,7 @@ CONTRAST = 10.0  # between diffusivities of transport phases: above it,
 SOLVES_CONTRAST = {2: 1.0, 3: 2.0}  # so many times as many solves
 STEPS = 1000.0  # iterations of Newton's method at a tolerance of 1e-3
 STEPS_POWER = 0.2  # of the inverse of the tolerance
+SET_UPS = 0.1  # of what solves linear equations, per iteration, where no trial has told it
 LOOSER = 3.0  # the tolerance of the run that the error in space is told from, per tolerance
 
 # --- memory, bytes ---
@@ -68,7 +79,8 @@ FACTORS = 33.0  # per unknown and power of two of their number, in 2D
 FACTORS_3D = 12.0  # per unknown to the power
 FACTORS_POWER_3D = 4 / 3
 PICTURES = (310 * MEGA, 57.0)  # in 2D: libraries, and each pixel of a picture;
-RENDERER = (440 * MEGA, 93.0)  # in 3D: the process beside the first rank that draws, and each pixel,
+RENDERER = (440 * MEGA, 93.0)  # in 3D: the process beside the first rank that draws, and each pixel
+RENDERED = 450.0  # and each facet at the surface;
 REPORTED = 100 * MEGA  # and what the first rank loads for it
 PLAIN = {2: 260 * MEGA, 3: 330 * MEGA}  # the first rank without snapshots and surfaces
 DRAWN_UNKNOWN = 1050.0  # in 2D, and per unknown

@@ -8,7 +8,7 @@ from microlith.meshing.mesh.expected import ExpectedMesh
 from microlith.solver.regions.shapes import Shell, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.estimate import costs, model
-from microlith.workflow.estimate.size import expected_mesh, interface_faces, mesh_method
+from microlith.workflow.estimate.size import expected_mesh, interface_faces, is_there, mesh_method
 from microlith.workflow.estimate.solves import Solves, expected_solves
 from microlith.workflow.estimate.trial import tried
 from microlith.workflow.prepare import assemble
@@ -92,6 +92,8 @@ def expected_run(found: CaseImage) -> model.Run:
         shells=sum(isinstance(shape, Shell) for shape in case.regions.values()),
         solver=case.solver,
         other=None,
+        read=is_there(found),
+        foreign=case.mesh.unit is not None,
     )
     if not case.mesh.estimate:
         return own
@@ -104,23 +106,27 @@ def expected_run(found: CaseImage) -> model.Run:
         return own
     if not foreign and is_less_coarse(own.method, own.dim, degree):
         linear = replace(own, degree=1, solves=looser)
-        coarser = replace(own, mesh=expected_mesh(found, LESS_COARSE), solves=looser, other=linear, remeshed=False)
+        mesh = expected_mesh(found, LESS_COARSE)
+        coarser = replace(own, mesh=mesh, solves=looser, other=linear, remeshed=False, read=False)
         return replace(own, other=coarser)
     if simplices and not foreign:
-        return replace(own, other=replace(own, mesh=expected_mesh(found, COARSER), solves=looser))
-    return replace(own, other=replace(own, degree=max(1, degree - 1), solves=looser), remeshed=False)
+        coarser = replace(own, mesh=expected_mesh(found, COARSER), solves=looser, read=is_there(found, COARSER))
+        return replace(own, other=coarser)
+    less = replace(own, degree=max(1, degree - 1), solves=looser, differences=degree == 1)
+    return replace(own, other=less, remeshed=False)
 
 
 def _solves(found: CaseImage, mesh: ExpectedMesh) -> tuple[Solves, Solves]:
     """Solves of a run, and of the one that its error in space is told from."""
     physics, tolerance, dim = found.case.physics, found.case.time.tolerance, found.volume.dim
     rule, looser = (expected_solves(physics, t, dim) for t in (tolerance, min(0.5, costs.LOOSER * tolerance)))
-    number = tried(found, mesh)
-    if number is None:
+    trial = tried(found, mesh)
+    if trial is None:
         return rule, looser
+    fewer = looser.number / rule.number
     return (
-        replace(rule, number=number, counted=True),
-        replace(looser, number=number * looser.number / rule.number, counted=True),
+        replace(rule, number=trial.solves, set_ups=trial.set_ups, counted=True),
+        replace(looser, number=fewer * trial.solves, set_ups=fewer * trial.set_ups, counted=True),
     )
 
 

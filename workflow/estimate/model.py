@@ -33,6 +33,9 @@ class Run:
     solver: SolverOptions
     other: "Run | None"  # that the error in space is told from; its own `other` is one more of these
     remeshed: bool = True  # whether that has a mesh of its own
+    read: bool = False  # whether its mesh is read, and not made,
+    foreign: bool = False  # and another program's
+    differences: bool = False  # whether it is one of finite differences on voxels, that an error is told from
     recovered: bool = False  # whether the error in space is told from gradients of the solution itself
 
     @property
@@ -76,7 +79,9 @@ def work(run: Run) -> Work:
     base, pixel, each = costs.SNAPSHOT[dim]
     alone = (
         (costs.START[dim] if run.drawn else costs.START_PLAIN)
-        + (costs.REPORT + costs.RESULTS_CELL[dim]) * cells
+        + costs.REPORT[dim] * cells
+        + (costs.REPORT_BOX * cells if run.mesh.shape == "hexahedron" else 0.0)
+        + ((costs.REPORT_FACET if dim == 3 else 0.0) + costs.RESULTS_FACET[dim]) * run.mesh.facets
         + costs.RESULTS[dim]
         + run.snapshots * (base + pixel * run.pixels / costs.MEGA)
         + (costs.PARTICLES[dim] if run.surfaces else 0.0)
@@ -84,6 +89,9 @@ def work(run: Run) -> Work:
     profiles, per_unknown = costs.PROFILES[dim]
     if run.mesh.shape in BOXES:
         per_unknown = costs.PROFILES_BOXES
+    if run.foreign:
+        cell, voxel = costs.FOREIGN
+        alone += cell * run.mesh.cells + voxel * run.voxels
     shared = _solving(run) + profiles + (per_unknown + run.snapshots * each) * unknowns
     shared += costs.IMAGE * run.voxels + (costs.SURFACES * cells if run.surfaces else 0.0)
     if run.recovered:
@@ -98,13 +106,17 @@ def work(run: Run) -> Work:
 
 def _meshing(run: Run) -> float:
     """Image to distributed mesh."""
-    made = costs.MESH[run.method, run.dim] + costs.DISTRIBUTE[run.dim]
-    return made * run.mesh.cells + costs.MESH_VOXEL[run.method] * run.voxels
+    kind, distributed = (run.method, run.dim), costs.DISTRIBUTE[run.mesh.shape] * run.mesh.cells
+    if run.read:
+        return distributed + costs.READ * run.mesh.cells
+    return distributed + costs.MESH[kind] * run.mesh.cells + costs.MESH_VOXEL.get(kind, 0.0) * run.voxels
 
 
 def _solving(run: Run) -> float:
     """Assembly, regions and integration."""
     kind = run.dim, run.degree
+    if run.differences and not run.solves.stepped:
+        return costs.DIFFERENCES[run.dim] * run.solves.number * run.unknowns
     assembly = costs.ASSEMBLE[kind] * run.mesh.solved
     if run.mesh.shape in BOXES:
         assembly *= costs.ASSEMBLE_TENSOR[kind]
@@ -112,9 +124,9 @@ def _solving(run: Run) -> float:
     number, unknowns = run.solves.number, run.unknowns
     if run.solves.stepped:
         base, each = costs.STEPPED[run.dim]
-        return assembly + number * (base + each * unknowns)
+        return assembly + number * (base + each * unknowns) + run.solves.set_ups * costs.SET_UP[run.dim] * unknowns
     if run.linear == "cg":
-        return assembly + costs.ITERATED * number * unknowns
+        return assembly + costs.ITERATED.get(run.mesh.shape, costs.ITERATED["tetrahedron"]) * number * unknowns
     if run.dim == 3:
         return assembly + costs.FACTORED_3D * unknowns**costs.POWER_3D
     return assembly + costs.FACTORED * number * unknowns
@@ -143,7 +155,7 @@ def memory(run: Run) -> Memory:
     beside = 0.0
     if run.drawn and run.dim == 3:
         base, pixel = costs.RENDERER
-        beside = base + pixel * run.pixels + costs.REPORTED
+        beside = base + pixel * run.pixels + costs.RENDERED * run.mesh.facets + costs.REPORTED
     if run.is_shared:
         shared = max(solving, costs.OF_LATTICE * run.mesh.cells)
         return Memory(costs.LIBRARIES, shared, beside + max(0.0, drawing - costs.LIBRARIES - shared))

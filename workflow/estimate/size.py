@@ -12,8 +12,9 @@ from microlith.imaging.options import MeshMethod
 from microlith.imaging.typing import Phases
 from microlith.meshing.mesh.expected import ExpectedMesh, of_mesh
 from microlith.meshing.methods import METHODS, ImageToMesh, method_name
-from microlith.workflow.prepare.meshed import CaseImage, of_tags
+from microlith.workflow.prepare.meshed import COARSER, CaseImage, of_tags
 from microlith.workflow.storage.foreign_mesh import foreign_image_mesh
+from microlith.workflow.storage.mesh_file import cells_of_phases
 
 LAYERS = 8
 
@@ -53,7 +54,7 @@ def expected_mesh(found: CaseImage, coarseness: float = 1.0) -> ExpectedMesh:
         coarseness: On all sizes of elements; a mesh of another program is as it is.
 
     Raises:
-        InputError: The image, or the mesh of another program, can't be read.
+        InputError: The image, or a mesh that is there already, can't be read.
     """
     case, volume, comm = found.case, found.volume, MPI.COMM_SELF
     solved = case.physics.solved
@@ -61,4 +62,24 @@ def expected_mesh(found: CaseImage, coarseness: float = 1.0) -> ExpectedMesh:
         path = Path(case.mesh.file)
         return of_mesh(foreign_image_mesh(path, case.mesh.unit, of_tags(case), volume.names, volume.unit, comm), solved)
     options = replace(case.mesh, coarseness=coarseness)
-    return METHODS[mesh_method(found)].expected(ImageToMesh(volume, options, solved, comm, found.image))
+    expected = METHODS[mesh_method(found)].expected(ImageToMesh(volume, options, solved, comm, found.image))
+    counts = _stored_cells(found, coarseness)
+    if counts is None or expected.solved <= 0:
+        return expected
+    own = float(sum(counts[i] for i in solved))
+    entities = tuple(number * own / expected.solved for number in expected.entities)
+    return replace(expected, cells=float(sum(counts)), entities=entities)
+
+
+def is_there(found: CaseImage, coarseness: float = 1.0) -> bool:
+    """Whether a mesh is read, and not made."""
+    mesh = found.case.mesh
+    return bool(mesh.file) and (mesh.unit is not None or _stored_cells(found, coarseness) is not None)
+
+
+def _stored_cells(found: CaseImage, coarseness: float) -> tuple[int, ...] | None:
+    """Cells of each phase in the mesh that `microlith mesh` wrote; None where there is none."""
+    mesh = found.case.mesh
+    if not mesh.file or mesh.unit is not None or coarseness not in (1.0, COARSER):
+        return None
+    return cells_of_phases(Path(mesh.file), found.volume.names, coarser=coarseness == COARSER)

@@ -19,6 +19,7 @@ class Solves:
     number: float
     stepped: bool  # whether the problem is nonlinear, and they are iterations of Newton's method
     counted: bool = False  # whether they were counted in a trial, and not told by the rule
+    set_ups: float = 0.0  # of these, such that need new factors or multigrid, where `stepped`
 
 
 def expected_solves(physics: Physics, tolerance: float, dim: int) -> Solves:
@@ -31,7 +32,8 @@ def expected_solves(physics: Physics, tolerance: float, dim: int) -> Solves:
     """
     decades = max(0.0, -math.log10(tolerance))
     if physics.is_stepped:
-        return Solves(costs.STEPS * 10 ** (costs.STEPS_POWER * (decades - 3)), True)
+        number = costs.STEPS * 10 ** (costs.STEPS_POWER * (decades - 3))
+        return Solves(number, True, set_ups=costs.SET_UPS * number)
     few, each = costs.SOLVES[dim]
     number = few + each * decades
     rates = [(physics.phases[i].effective_diffusivity or 0.0) / physics.phases[i].porosity for i in physics.solved]

@@ -10,6 +10,7 @@ ones at that time: of a nonlinear problem the larger number of iterations counts
 
 import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -17,10 +18,12 @@ from scipy.linalg import block_diag
 from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
-from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.image.volume import LabelImage, LabelVolume
+from microlith.imaging.options import MeshMethod
 from microlith.imaging.typing import Array
 from microlith.meshing.distribution.compilation import share_compiled_forms
 from microlith.meshing.mesh.expected import ExpectedMesh
+from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.meshing.methods import METHODS, PERIODIC, ImageToMesh
 from microlith.solver.krylov.evolution import evolve
 from microlith.solver.krylov.joined import joined
@@ -35,16 +38,20 @@ from microlith.solver.regions.shapes import LabelRegion, Region, Shape, Shell
 from microlith.solver.times import EARLIEST, output_times
 from microlith.solver.transient import solve
 from microlith.workflow.case.case import Case
-from microlith.workflow.estimate import excerpt
+from microlith.workflow.estimate import costs, excerpt
 from microlith.workflow.estimate.progress import Progress
 from microlith.workflow.prepare.first_time import LATEST, LAYER
 from microlith.workflow.prepare.initial import start_of
 from microlith.workflow.prepare.measured_regions import measured_regions
-from microlith.workflow.prepare.meshed import CaseImage, Meshed
+from microlith.workflow.prepare.meshed import CaseImage, Meshed, of_tags
+from microlith.workflow.storage.foreign_mesh import foreign_image_mesh
 
 # By dimension and degree. More of them change the number of solves by a few
 MOST_CELLS = {(2, 1): 4000, (2, 2): 2000, (2, 3): 800, (3, 1): 3000, (3, 2): 600, (3, 3): 200}
 MOST_STEPPED = {(2, 1): 1200, (2, 2): 600, (2, 3): 250, (3, 1): 500, (3, 2): 150, (3, 3): 60}  # of nonlinear problems
+OWN = {2: 30_000, 3: 6000}  # unknowns on the mesh of another program that is taken itself, by dimension;
+OWN_STEPPED = {2: 2000, 3: 600}  # of nonlinear problems
+FOREIGN: MeshMethod = "lattice"  # whose ways meshes of other programs go, as in `mesh_of`
 MORE = 1.5  # times as many cells as these may be in the whole image for a part to be of no use
 LONGEST = 3**0.5  # edge of a cell's longest side, a cube's diagonal, per the distance of its vertices
 MOST_ITERATIONS = 1500  # of Newton's method in a trial; of longer ones the rest is taken to be like that
@@ -65,6 +72,15 @@ class _Course:
 
     times: Array  # (steps + 1,) s, from 0
     solves: Array  # (steps + 1,) up to there
+    set_ups: float  # of what solves linear equations, per iteration
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a trial took."""
+
+    solves: float  # linear ones, or iterations of Newton's method
+    set_ups: float = 0.0  # of these, such that need new factors or multigrid; of nonlinear problems only
 
 
 @dataclass(frozen=True)
@@ -82,8 +98,8 @@ class _Ready:
         return np.array([*(mean.weights for mean in self.means.values()), whole])
 
 
-def tried(found: CaseImage, mesh: ExpectedMesh) -> float | None:
-    """Linear solves, or iterations of Newton's method, of a case on a few cells; serial.
+def tried(found: CaseImage, mesh: ExpectedMesh) -> Tried | None:
+    """What a case takes on a few cells; serial.
 
     None where nothing is solved, or where that fails for whatever reason: the case can be checked and run all the same.
 
@@ -95,19 +111,38 @@ def tried(found: CaseImage, mesh: ExpectedMesh) -> float | None:
     ready: list[_Ready] = []
     dim = found.volume.dim
     try:
-        for case, volume in _excerpts(found, mesh):
+        if _is_small(found, mesh):
+            ready.append(_on_its_mesh(found))
+        for case, volume in [] if ready else _excerpts(found, mesh):
             ready.append(_built(case, volume))
         if not ready:
             return None
         if found.case.physics.is_stepped:
             return _together([_stepped(one, dim) for one in ready])
-        return _linear(ready, dim)
+        return Tried(_linear(ready, dim))
     except Exception as error:
         log.debug("solves are not counted on a few cells: %s: %s", type(error).__name__, error)
         return None
     finally:
         for one in ready:
             one.problem.destroy()
+
+
+def _is_small(found: CaseImage, mesh: ExpectedMesh) -> bool:
+    """Whether the mesh of another program is as quickly solved on as a few cells of an image."""
+    case, dim = found.case, found.volume.dim
+    most = OWN_STEPPED[dim] if case.physics.is_stepped else OWN[dim]
+    return case.mesh.unit is not None and 0 < mesh.unknowns(case.degree or 1) <= most
+
+
+def _on_its_mesh(found: CaseImage) -> _Ready:
+    """A case on the mesh of another program."""
+    case, volume, comm = found.case, found.volume, MPI.COMM_SELF
+    assert case.mesh.unit is not None
+    tags = of_tags(case)
+    image_mesh = foreign_image_mesh(Path(case.mesh.file), case.mesh.unit, tags, volume.names, volume.unit, comm)
+    kept = {name: shape for name, shape in case.regions.items() if _is_quick(shape, volume.dim)}
+    return _on(replace(case, regions=kept), volume, found.image, FOREIGN, image_mesh)
 
 
 def _excerpts(found: CaseImage, mesh: ExpectedMesh) -> list[tuple[Case, LabelVolume]]:
@@ -180,13 +215,16 @@ def _with_first(case: Case, apart: float, dim: int) -> TimeSpan:
 
 def _built(case: Case, volume: LabelVolume) -> _Ready:
     """A case on squares or cubes of an image."""
-    solved, comm = case.physics.solved, MPI.COMM_SELF
     image = excerpt.image_of(volume) if volume.dim == 2 else None
-    method = METHODS[PERIODIC]
-    image_mesh = method.image_mesh(ImageToMesh(volume, case.mesh, solved, comm, image))
-    mesh = method.phase_mesh(image_mesh, solved, comm)
+    given = ImageToMesh(volume, case.mesh, case.physics.solved, MPI.COMM_SELF, image)
+    return _on(case, volume, image, PERIODIC, METHODS[PERIODIC].image_mesh(given))
+
+
+def _on(case: Case, volume: LabelVolume, image: LabelImage | None, method: MeshMethod, image_mesh: ImageMesh) -> _Ready:
+    """A case on a mesh."""
+    mesh = METHODS[method].phase_mesh(image_mesh, case.physics.solved, MPI.COMM_SELF)
     problem = build(mesh, case.physics, case.degree or 1, case.time.end, start=start_of(case, mesh))
-    means = measured_regions(case, Meshed(case, volume, image, PERIODIC, image_mesh, None, mesh), problem).means
+    means = measured_regions(case, Meshed(case, volume, image, method, image_mesh, None, mesh), problem).means
     return _Ready(case, problem, {name: mean for name, mean in means.items() if mean.solved_measure > 0})
 
 
@@ -224,7 +262,7 @@ def _evolved(ready: _Ready, system: LinearSystem, watch: Array, dim: int) -> flo
 def _stepped(ready: _Ready, dim: int) -> _Course:
     """Iterations of a nonlinear problem against time."""
     case = ready.case
-    times, solves = [0.0], [0.0]
+    times, solves, set_ups = [0.0], [0.0], costs.SET_UPS
 
     def note(_: int, time: float, iterations: int) -> None:
         times.append(time)
@@ -233,15 +271,18 @@ def _stepped(ready: _Ready, dim: int) -> _Course:
             raise _Enough
 
     try:
-        solve(ready.problem, ready.means, case.time, replace(case.solver, linear="mumps"), reached=note)
+        found = solve(ready.problem, ready.means, case.time, replace(case.solver, linear="mumps"), reached=note)
+        if found.effort is not None and found.solves > 0:
+            set_ups = found.effort.set_ups / found.solves
     except _Enough:
         times.append(case.time.end)
         solves.append(solves[-1] / Progress(case.physics, case.time, dim).at(times[-2]))
-    return _Course(np.array(times), np.array(solves))
+    return _Course(np.array(times), np.array(solves), set_ups)
 
 
-def _together(courses: list[_Course]) -> float:
+def _together(courses: list[_Course]) -> Tried:
     """The larger number of iterations at each time."""
     times = np.unique(np.concatenate([course.times for course in courses]))
     rates = [np.diff(np.interp(times, course.times, course.solves)) for course in courses]
-    return float(np.max(rates, axis=0).sum())
+    number = float(np.max(rates, axis=0).sum())
+    return Tried(number, number * float(np.mean([course.set_ups for course in courses])))

@@ -266,6 +266,30 @@ def read_mesh_file(
     )
 
 
+def cells_of_phases(path: Path, names: Sequence[str], *, coarser: bool = False) -> tuple[int, ...] | None:
+    """How many cells a mesh file has in each of the phases; serial.
+
+    Args:
+        path: Of the file.
+        names: Of the phases.
+        coarser: Whether the mesh of larger cells is meant.
+
+    Returns:
+        Numbers of cells; None where there is no such mesh in the file.
+
+    Raises:
+        InputError: The file can't be read.
+    """
+
+    def counted(file: "h5py.File") -> tuple[int, ...] | None:
+        if _outline(coarser, file) is None:
+            return None
+        one = file[GROUP][COARSER] if coarser else file[GROUP]
+        return tuple(int(n) for n in np.bincount(one["phase"][:], minlength=len(names))[: len(names)])
+
+    return _opened(path, counted)
+
+
 def _share(parts: tuple[int, ...], on_first: bool, comm: MPI.Intracomm) -> tuple[int, int]:
     """First and last (exclusive) of the cells that this rank takes."""
     total = sum(parts)
