@@ -148,19 +148,12 @@ def directions(dim: int, count: int) -> Array:
 
 def _extents(points: Array, of: Indices, count: int) -> Array:
     """Farthest distance between two points of each body, of those that are its ends in many directions."""
+    from microlith.imaging.measures.loops import find_extents  # numba, late as in `path_lengths`
+
     extent = np.zeros(count)
-    if not len(points):
-        return extent
-    starts = np.searchsorted(of, np.arange(count))
-    for direction in directions(points.shape[1], SIGHTS):
-        along = points @ direction
-        ends = []
-        for sign in (1.0, -1.0):
-            height = sign * along
-            top = np.maximum.reduceat(height, starts)
-            at = np.flatnonzero(height == top[of])
-            ends.append(points[at[np.searchsorted(of[at], np.arange(count))]])
-        extent = np.maximum(extent, np.linalg.norm(ends[0] - ends[1], axis=1))
+    if len(points):
+        starts = np.searchsorted(of, np.arange(count + 1))
+        find_extents(points, starts, directions(points.shape[1], SIGHTS), extent)
     return extent
 
 

@@ -143,3 +143,35 @@ def add_projections(
                     share *= max(min(1.0, before) - max(0.0, 1.0 - behind), 0.0)
             seen = 4 * abs(second[face, axis]) * abs(wide) - abs(first[face, axis]) * abs(narrow)
             out[row, pair[face]] += np.int64(np.rint(seen / 3 * share / unit))
+
+
+@kept
+def find_extents(points: Array, starts: Numbers, directions: Array, extent: Array) -> None:
+    """Farthest distance between two points of each body, of those that are its ends in some directions.
+
+    Args:
+        points: (m, dim), body after body.
+        starts: (n + 1,) place of each body's first point, and their number.
+        directions: (k, dim) unit vectors.
+        extent: (n,) becomes the distances.
+    """
+    dim = points.shape[1]
+    for body in range(len(starts) - 1):
+        largest = 0.0
+        for direction in directions:
+            low, high = starts[body], starts[body]
+            least, most = np.inf, -np.inf
+            for place in range(starts[body], starts[body + 1]):
+                along = 0.0
+                for axis in range(dim):
+                    along += points[place, axis] * direction[axis]
+                if along < least:
+                    least, low = along, place
+                if along > most:
+                    most, high = along, place
+            if low != high:
+                square = 0.0
+                for axis in range(dim):
+                    square += (points[high, axis] - points[low, axis]) ** 2
+                largest = max(largest, square)
+        extent[body] = np.sqrt(largest)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from microlith.imaging.measures.loops import add_projections, count_runs, find_normals
+from microlith.imaging.measures.loops import add_projections, count_runs, find_extents, find_normals
 
 FRAME = 3  # phases
 
@@ -75,3 +75,16 @@ def test_projections_along_steps():
                 share *= np.clip(np.minimum(x / length, 1) - np.maximum(1 - (count - x) / length, 0), 0, None)
         expected = np.bincount(pair, (4 * seen[0] - seen[1]) / 3 * share, 4)
         np.testing.assert_allclose(row * unit, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_extents_are_those_of_ends(dim):
+    rng = np.random.default_rng(dim)
+    points, starts = rng.normal(size=(90, dim)), np.array([0, 40, 41, 90])
+    directions = rng.normal(size=(7, dim))
+    extent = np.full(3, np.nan)
+    find_extents(points, starts, directions, extent)
+    for found, mine in zip(extent, np.split(points, starts[1:-1]), strict=True):
+        along = mine @ directions.T
+        ends = mine[along.argmax(axis=0)] - mine[along.argmin(axis=0)]
+        assert found == pytest.approx(np.linalg.norm(ends, axis=1).max())

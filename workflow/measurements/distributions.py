@@ -1,5 +1,7 @@
 """Distributions of sizes as tables."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from microlith.imaging.typing import Array
@@ -40,8 +42,14 @@ def distribution(name: str, text: str, of: str, sizes: Array, weights: Array) ->
 
 def weighted_quantile(values: Array, weights: Array, share: float) -> float:
     """The value below which a share of the weights is."""
+    return weighted_quantiles(values, weights, (share,))[0]
+
+
+def weighted_quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[float]:
+    """The values below which some shares of the weights are."""
     order = np.argsort(values, kind="stable")
     below = np.cumsum(weights[order])
     if not len(order) or below[-1] <= 0:
-        return float("nan")
-    return float(values[order][min(len(order) - 1, int(np.searchsorted(below, share * below[-1])))])
+        return [float("nan")] * len(shares)
+    places = np.minimum(len(order) - 1, np.searchsorted(below, np.array(shares) * below[-1]))
+    return [float(value) for value in values[order[places]]]

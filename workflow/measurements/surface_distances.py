@@ -8,7 +8,7 @@ from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.distances import SurfaceDistances, distance_to, surface_distances
 from microlith.imaging.parallel.machine import threads
 from microlith.imaging.typing import Array, Singles
-from microlith.workflow.measurements.distributions import weighted_quantile
+from microlith.workflow.measurements.distributions import weighted_quantiles
 from microlith.workflow.measurements.findings import Chart, Column, Finding, Line, Map, Number, Panel, SurfaceMap, Table
 from microlith.workflow.measurements.sections import Part, section_map
 from microlith.workflow.measurements.subject import Subject
@@ -85,8 +85,8 @@ def _numbers(key: str, found: SurfaceDistances, resolution: float) -> list[Numbe
             f"distance_largest.{key}", float(found.distance.max()), "m", f"{told}, the largest (Hausdorff, one way)"
         ),
     ]
-    for share in QUANTILES:
-        value = weighted_quantile(found.distance, found.area, share)
+    values = weighted_quantiles(found.distance, found.area, QUANTILES)
+    for share, value in zip(QUANTILES, values, strict=True):
         numbers.append(
             Number(
                 f"distance_{100 * share:.0f}_percent.{key}",
