@@ -1,15 +1,19 @@
 """Lengths of the shortest ways from a layer of voxels, each way as a string pulled taut around the walls."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from microlith.imaging.typing import Array, Bits, Flags, Indices, Numbers, Singles
 from microlith.imaging.ways.compiled import compiled, kept
 from microlith.imaging.ways.sight import LEG, OPEN, Grid, onto_wall, sight
+from microlith.imaging.ways.walls import CLEAR
 
 BAND = 0.5  # of the shortest edge: lengths that are made sure of together
 GAIN = 0.005  # of the shortest edge: ways that are shorter by less are not looked for
 SAME = 0.05  # of the shortest edge: lengths by which a neighbour is known to see an anchor, too
 DONE = -1  # in place of a voxel in the queue
+FACE = 50  # hundredths of solidness at the rim of the face's openings
 NONE = -1  # owner of a voxel that no way has led to yet; below: -2 - anchor, which it may not see
 
 
@@ -41,7 +45,7 @@ def taut_lengths(there: Flags, solid: Bits, edges: tuple[float, float, float]) -
     length.reshape(shape)[1:-1, 1:-1, 1:-1][there] = np.inf
     owner[:] = NONE
     anchors = _start(grid, shape, length, owner)
-    count = len(anchors)
+    count = len(anchors.place)
     waiting = np.zeros(solid.size, bool)
     band = np.flatnonzero(owner >= 0)
     waiting[band] = True
@@ -50,8 +54,9 @@ def taut_lengths(there: Flags, solid: Bits, edges: tuple[float, float, float]) -
         limit = float(BAND * (np.floor(now.min() / BAND) + 1.0))
         soon = now < limit
         batch, later = np.sort(band[soon]), band[~soon]  # in the order of the memory
-        if count + 2 * len(batch) > len(anchors):
-            anchors = np.concatenate([anchors, np.empty((max(len(anchors), 2 * len(batch)), 4), np.float32)])
+        if count + 2 * len(batch) > len(anchors.place):
+            more = np.empty((max(len(anchors.place), 2 * len(batch)), 4), np.float32)
+            anchors = Anchors(np.concatenate([anchors.place, more]), anchors.rims)
         queue = np.empty(8 * len(batch) + 4096, np.int64)
         many, count = _settle(batch, limit, grid, length, owner, waiting, anchors, count, queue)
         band = np.concatenate([later, queue[:many][queue[:many] != DONE]])
@@ -60,26 +65,62 @@ def taut_lengths(there: Flags, solid: Bits, edges: tuple[float, float, float]) -
     return found
 
 
-def _start(grid: Grid, shape: tuple[int, ...], length: Singles, owner: Indices) -> Singles:
-    """Anchors of the first layer: on the face, straight before each voxel.
+class Anchors(NamedTuple):
+    """Places where ways bend or begin."""
 
-    Where the wall, as extrapolated to the face, covers that place, the way comes aslant from beside it: at most by the
-    voxel's edge longer, which is made less if the neighbour hands its anchor on.
+    place: Singles  # (n, 4) z, y, x and the length of the way until there; the first are those straight on the face
+    rims: Indices  # (voxels of the first layer + 1,) those from one to the next are at the rim beside a place on the face
+
+
+def _start(grid: Grid, shape: tuple[int, ...], length: Singles, owner: Indices) -> Anchors:
+    """Anchors on the face: straight before each voxel of the first layer, and at the rim of what is open.
+
+    The rim is where the wall, as extrapolated to the face, lies between the places before two voxels. Aslant ways come
+    from there. So do those of the voxels for which the wall covers the place straight before them; if no rim is beside
+    that, theirs is by a voxel's edge longer, which is made less if the neighbour hands its anchor on.
 
     Returns:
-        (n, 4) places z, y, x and lengths, with room for more.
+        All of these.
     """
     first = grid.layer + np.flatnonzero(np.isposinf(length[grid.layer : 2 * grid.layer]))
-    covered = grid.solid[first - grid.layer] > 50
-    covered &= grid.solid[first - grid.layer] <= 200
-    straight = 0.5 * grid.edge[0]
-    anchors = np.empty((len(first), 4), np.float32)
-    anchors[:, 0] = np.where(covered, 1.0, 0.5)
-    anchors[:, 1], anchors[:, 2] = np.unravel_index(first - grid.layer, shape[1:])
-    anchors[:, 3] = np.where(covered, straight + min(grid.edge[1:]), 0.0)
-    length[first] = np.where(covered, anchors[:, 3], straight)
-    owner[first] = np.arange(len(first))
-    return anchors
+    many, before = len(first), first - grid.layer
+    y, x = np.unravel_index(before, shape[1:])
+    wall = grid.solid[: grid.layer].astype(np.float32)
+    wall[wall > CLEAR] = 0
+    here = wall[before]
+    covered = here > FACE
+    found = []
+    for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0)):
+        beyond = wall[before + dy * grid.row + dx]
+        within = (y + dy >= 1) & (y + dy <= grid.last[1]) & (x + dx >= 1) & (x + dx <= grid.last[2])
+        at = np.flatnonzero(within & ((beyond > FACE) != covered))
+        part = (FACE - here[at]) / (beyond[at] - here[at])
+        found.append(np.stack([at, y[at] + part * dy, x[at] + part * dx], axis=1))
+    rim = np.concatenate(found)
+    rim = rim[np.argsort(rim[:, 0], kind="stable")]
+    place = np.zeros((many + len(rim), 4), np.float32)
+    place[:, 0] = 0.5
+    place[:many, 1], place[:many, 2] = y, x
+    place[many:, 1:3] = rim[:, 1:]
+    rims = many + np.searchsorted(rim[:, 0], np.arange(many + 1)).astype(np.int32)
+    _begin(first, covered, grid, length, owner, Anchors(place, rims))
+    return Anchors(place, rims)
+
+
+@kept
+def _begin(first: Numbers, covered: Flags, grid: Grid, length: Singles, owner: Indices, anchors: Anchors) -> None:
+    """Lengths and anchors of the voxels of the first layer."""
+    for anchor in range(len(first)):
+        voxel = first[anchor]
+        owner[voxel], length[voxel] = anchor, 0.5 * grid.edge[0]
+        if not covered[anchor]:
+            continue
+        # Until something is beside it: its own centre, reached aslant.
+        z, y, x = _place(grid, voxel)
+        anchors.place[anchor, 0] = z
+        anchors.place[anchor, 3] = 0.5 * grid.edge[0] + min(grid.edge[1], grid.edge[2])
+        owner[voxel] = _from_rim(grid, anchors, anchor, z, y, x)
+        length[voxel] = _along(grid, anchors, owner[voxel], z, y, x)
 
 
 @kept
@@ -90,7 +131,7 @@ def _settle(
     length: Singles,
     owner: Indices,
     waiting: Flags,
-    anchors: Singles,
+    anchors: Anchors,
     count: int,
     queue: Numbers,
 ) -> tuple[int, int]:
@@ -105,7 +146,7 @@ def _settle(
     many = len(batch)
     queue[:many] = batch
     head = 0
-    while head < many and many + 7 <= len(queue) and count < len(anchors):
+    while head < many and many + 7 <= len(queue) and count < len(anchors.place):
         voxel = queue[head]
         head += 1
         if length[voxel] >= limit:
@@ -144,26 +185,39 @@ def _beside(grid: Grid, side: int) -> tuple[int, float, float, float, float]:
 
 
 @compiled
-def _along(grid: Grid, anchors: Singles, anchor: int, z: float, y: float, x: float) -> float:
+def _along(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: float) -> float:
     """Length of the way to a place that comes straight from an anchor."""
-    dz, dy, dx = z - anchors[anchor, 0], y - anchors[anchor, 1], x - anchors[anchor, 2]
+    dz, dy, dx = z - anchors.place[anchor, 0], y - anchors.place[anchor, 1], x - anchors.place[anchor, 2]
     ez, ey, ex = grid.edge
-    return float(anchors[anchor, 3] + np.sqrt((dz * ez) ** 2 + (dy * ey) ** 2 + (dx * ex) ** 2))
+    return float(anchors.place[anchor, 3] + np.sqrt((dz * ez) ** 2 + (dy * ey) ** 2 + (dx * ex) ** 2))
 
 
 @compiled
-def _looks(grid: Grid, anchors: Singles, anchor: int, z: float, y: float, x: float, deepest: Array) -> float:
+def _from_rim(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: float) -> int:
+    """An anchor, or that at the rim beside it from which the way to a place is shorter."""
+    if anchor + 1 >= len(anchors.rims):
+        return anchor
+    best, least = anchor, _along(grid, anchors, anchor, z, y, x)
+    for rim in range(anchors.rims[anchor], anchors.rims[anchor + 1]):
+        length = _along(grid, anchors, rim, z, y, x)
+        if length < least:
+            best, least = rim, length
+    return best
+
+
+@compiled
+def _looks(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: float, deepest: Array) -> float:
     """Largest solidness between an anchor and a place."""
-    return sight(grid, anchors[anchor, 0], anchors[anchor, 1], anchors[anchor, 2], z, y, x, OPEN, deepest)
+    return sight(grid, anchors.place[anchor, 0], anchors.place[anchor, 1], anchors.place[anchor, 2], z, y, x, OPEN, deepest)
 
 
 @compiled
-def _between(grid: Grid, length: Singles, owner: Indices, anchors: Singles, voxel: int, anchor: int) -> bool:
+def _between(grid: Grid, length: Singles, owner: Indices, anchors: Anchors, voxel: int, anchor: int) -> bool:
     """Whether all neighbours of a voxel on the side of an anchor see it: then so does the voxel behind them."""
     z, y, x = _place(grid, voxel)
     for side in range(3):
         off, dz, dy, dx, _ = _beside(grid, side)
-        apart = -(dz * (z - anchors[anchor, 0]) + dy * (y - anchors[anchor, 1]) + dx * (x - anchors[anchor, 2]))
+        apart = -(dz * (z - anchors.place[anchor, 0]) + dy * (y - anchors.place[anchor, 1]) + dx * (x - anchors.place[anchor, 2]))
         if abs(apart) < 0.01 or (side == 0 and z < 1.5):
             continue
         if apart < 0:
@@ -184,7 +238,7 @@ def _make_sure(
     grid: Grid,
     length: Singles,
     owner: Indices,
-    anchors: Singles,
+    anchors: Anchors,
     count: int,
     deepest: Array,
     other: Array,
@@ -207,6 +261,7 @@ def _make_sure(
         theirs = owner[voxel + off]
         if theirs < 0:
             continue
+        theirs = _from_rim(grid, anchors, theirs, z, y, x)
         if length[voxel + off] + edge < best:
             best, best_side = length[voxel + off] + edge, side
         known = theirs == first
@@ -232,8 +287,8 @@ def _make_sure(
         costs[side] = np.inf
     if chosen == NONE:
         off, dz, dy, dx, edge = _beside(grid, best_side)
-        anchors[count, 0], anchors[count, 1], anchors[count, 2] = z + dz, y + dy, x + dx
-        anchors[count, 3] = best - edge
+        anchors.place[count, 0], anchors.place[count, 1], anchors.place[count, 2] = z + dz, y + dy, x + dx
+        anchors.place[count, 3] = best - edge
         chosen = count
     length[voxel], owner[voxel] = best, chosen
     return count + 1 if chosen == count else count
@@ -242,7 +297,7 @@ def _make_sure(
 @compiled
 def _bend(
     grid: Grid,
-    anchors: Singles,
+    anchors: Anchors,
     anchor: int,
     new: int,
     z: float,
@@ -265,9 +320,9 @@ def _bend(
     cost = until + np.sqrt(((z - bz) * ez) ** 2 + ((y - by) * ey) ** 2 + ((x - bx) * ex) ** 2)
     if cost >= best - GAIN or sight(grid, bz, by, bx, z, y, x, LEG, other) > LEG:
         return np.inf
-    if sight(grid, anchors[anchor, 0], anchors[anchor, 1], anchors[anchor, 2], bz, by, bx, LEG, other) > LEG:
+    if sight(grid, anchors.place[anchor, 0], anchors.place[anchor, 1], anchors.place[anchor, 2], bz, by, bx, LEG, other) > LEG:
         return np.inf
-    anchors[new, 0], anchors[new, 1], anchors[new, 2], anchors[new, 3] = bz, by, bx, until
+    anchors.place[new, 0], anchors.place[new, 1], anchors.place[new, 2], anchors.place[new, 3] = bz, by, bx, until
     return float(cost)
 
 
@@ -278,7 +333,7 @@ def _hand_on(
     length: Singles,
     owner: Indices,
     waiting: Flags,
-    anchors: Singles,
+    anchors: Anchors,
     queue: Numbers,
     many: int,
     other: Array,
@@ -288,13 +343,14 @@ def _hand_on(
     Returns:
         How many voxels of the queue there are.
     """
-    anchor = owner[voxel]
+    mine = owner[voxel]
     z, y, x = _place(grid, voxel)
     for side in range(6):
         off, dz, dy, dx, edge = _beside(grid, side)
         to = voxel + off
-        if length[voxel] - edge >= length[to] - GAIN or owner[to] == anchor:
+        if length[voxel] - edge >= length[to] - GAIN or owner[to] == mine:
             continue
+        anchor = _from_rim(grid, anchors, mine, z + dz, y + dy, x + dx)
         cost = _along(grid, anchors, anchor, z + dz, y + dy, x + dx)
         if cost >= length[to] - GAIN:
             continue
