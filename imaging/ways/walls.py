@@ -7,15 +7,16 @@ from scipy.special import ndtr, ndtri
 
 from microlith.imaging.typing import Array, Bits, Flags, Singles
 
-BLUR = 0.8  # voxels; takes the stairs from flat and bent walls, and moves one of radius 8 by 0.04 of a voxel
-INSIDE_MOST = 0.45  # solidness of a voxel of the set: all of them are open
-CUT = 2.5  # widths at which the blur is cut off
-SLOPE_BLUR = 2.0  # voxels, for how walls meet the face
-LAYERS = 3
+BLUR = 1.0  # voxels, of the narrower of two Gaussians; takes the stairs from flat and bent walls
+FACE_BLUR = 0.8  # voxels, of the one beside the face
+SLOPE_BLUR = 1.5  # voxels, of the one that tells how walls go up from the face
+CUT = 3.0  # widths at which they are cut off
 STEEPEST = 3.0  # voxels aside for each that a wall goes up from the face
+INSIDE_MOST = 0.45  # solidness of a voxel of the set: all of them are open
 # What is thinner than three voxels is not blurred: its walls are at its voxels' faces.
 THIN_INSIDE = 0.2
 THIN_OUTSIDE = 1.2  # closed also along diagonals of voxels, where the mean of four counts
+TINY = 1e-6  # slopes per voxel that tell no direction
 CLEAR = 200  # bytes above: the distance from here to where there is any solid
 
 
@@ -23,7 +24,7 @@ def solidness(inside: Flags) -> Bits:
     """How solid each place is: 0 in the set, 100 outside, 50 at the wall; with a voxel more around.
 
     The set's complement is blurred, so that its level at one half is where the wall would be that the voxels are of.
-    The layer before the first one holds the values at the first voxels' outer faces, extrapolated.
+    The layer before the first one holds the values at the first voxels' outer faces.
 
     Args:
         inside: (nz, ny, nx) the set.
@@ -32,8 +33,8 @@ def solidness(inside: Flags) -> Bits:
         (nz + 2, ny + 2, nx + 2). From 201 on: no solid within the distance less 200, voxels.
     """
     outside = np.pad(~inside, 1, mode="edge")
-    solid = ndimage.gaussian_filter(outside.astype(np.float32), BLUR, mode="nearest", truncate=CUT)
-    face, solid[1], solid[2] = _from_the_face(outside)
+    solid = _smoothed(outside)
+    face, solid[1], solid[2] = _beside_the_face(outside)
     np.minimum(solid, INSIDE_MOST, out=solid, where=~outside)
     np.minimum(solid, THIN_INSIDE, out=solid, where=_thin(~outside))
     solid[_thin(outside)] = THIN_OUTSIDE
@@ -48,57 +49,67 @@ def solidness(inside: Flags) -> Bits:
     return out
 
 
-def _from_the_face(outside: Flags) -> Singles:
+def _smoothed(outside: Flags) -> Singles:
+    """The set's complement after a blur that takes its stairs, but leaves walls that are bent where they are.
+
+    A Gaussian moves them by half its variance times their curvature. Twice a narrow one less one of twice its variance
+    does not, and so its width may be larger.
+    """
+    narrow = ndimage.gaussian_filter(outside.astype(np.float32), BLUR, mode="nearest", truncate=CUT)
+    solid = ndimage.gaussian_filter(narrow, BLUR, mode="nearest", truncate=CUT)
+    np.subtract(2 * narrow, solid, out=solid)
+    return np.clip(solid, 0, 1, out=solid)
+
+
+def _beside_the_face(outside: Flags) -> tuple[Array, Array, Array]:
     """Solidness at the face, half a voxel before the first layer, and at the first two layers.
 
     A blur that goes on beyond the face with the first layer would make walls there that stand upright on it. So the
-    blur ends at the face. What it finds is then of the middle of its window, and the wall there is moved to the face
-    along the slope that a wider blur tells.
+    blur ends at the face. What it finds then is of the middle of its window, from where the wall is moved along the
+    slope that a wider blur tells.
 
     Args:
         outside: Of the image with a voxel more around.
     """
-    near, middle = _ending_at_the_face(outside, BLUR, LAYERS)
-    away = ndtri(np.clip(near, 0.003, 0.997))
-    wide, where = _ending_at_the_face(outside, SLOPE_BLUR, 4)
-    up = (wide[3] - wide[1]) / (where[3] - where[1])
-    across = np.stack(np.gradient(wide[2]))
-    slope = up * across / np.maximum((across**2).sum(axis=0), 1e-6)
-    slope *= np.minimum(1.0, STEEPEST / np.maximum(np.sqrt((slope**2).sum(axis=0)), 1e-6))
-    place = np.indices(away.shape[1:]).astype(np.float64)
+    (first, second), (middle, _) = _ending_at_the_face(outside, FACE_BLUR, 2)
+    wide, heights = _ending_at_the_face(outside, SLOPE_BLUR, 4)
+    up, across = (wide[3] - wide[1]) / (heights[3] - heights[1]), np.stack(np.gradient(wide[2]))
+    slope = up * across / np.maximum((across**2).sum(axis=0), TINY)
+    slope *= np.minimum(1.0, STEEPEST / np.maximum(np.sqrt((slope**2).sum(axis=0)), TINY))
+    place = np.indices(first.shape).astype(np.float64)
 
-    def at(layer: Singles, where: Array) -> Array:
+    def at(layer: Array, where: Array) -> Array:
         return ndimage.map_coordinates(layer, where, order=1, mode="nearest")
 
-    def moved(to: float) -> Array:
-        steep = np.stack([at(part, place) for part in slope])
-        for _ in range(4):
-            steep = np.stack([at(part, place - (where[2] - to) * steep) for part in slope])
-        return ndtr(np.mean([at(v, place - (z - to) * steep) for v, z in zip(away, middle, strict=True)], axis=0))
+    def moved(height: float) -> Array:
+        steep = slope
+        for _ in range(4):  # that of the wall to which a place belongs, where the slope is known
+            steep = np.stack([at(part, place - (heights[2] - height) * steep) for part in slope])
+        return at(first, place - (middle - height) * steep)
 
-    return np.stack([moved(-0.5), moved(0.0), ndtr(away[1])]).astype(np.float32)
+    return moved(-0.5), moved(0.0), second
+
+
+def _ending_at_the_face(outside: Flags, blur: float, count: int) -> tuple[list[Array], list[float]]:
+    """The first layers after a blur that ends at the face, and at which of them the windows' middles are."""
+    reach = int(CUT * blur + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / blur) ** 2)
+    near = outside[1 : 1 + count + reach].astype(np.float32)
+    near = ndimage.gaussian_filter(near, blur, mode="nearest", truncate=CUT, axes=(1, 2))
+    layers, middles = [], []
+    for layer in range(count):
+        first = max(layer - reach, 0)
+        cut = weights[reach - layer + first :][: len(near) - first]
+        layers.append(np.tensordot(cut / cut.sum(), near[first : first + len(cut)], 1))
+        middles.append(float(np.average(np.arange(len(cut)) + first, weights=cut)))
+    return layers, middles
 
 
 def _thin_openings(outside: Flags, first: Singles) -> Flags:
     """Where the first layer is thin, and not only the tip of something wide."""
     thin = (first == np.float32(THIN_OUTSIDE)) | (first == np.float32(THIN_INSIDE))
-    beside = [ndimage.maximum_filter((these & ~thin).view(np.uint8), 3, mode="nearest") for these in (~outside, outside)]
-    return np.asarray(thin & ~np.where(outside, *beside[::-1]).view(bool))
-
-
-def _ending_at_the_face(outside: Flags, blur: float, count: int) -> tuple[Singles, list[float]]:
-    """The first layers after a blur that ends at the face, and where along the first axis the windows' middles are."""
-    reach = int(CUT * blur + 0.5)
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / blur) ** 2)
-    near = outside[1 : 1 + count + reach].astype(np.float32)
-    near = ndimage.gaussian_filter(near, blur, mode="nearest", truncate=CUT, axes=(1, 2))
-    layers, middle = [], []
-    for layer in range(count):
-        first = max(layer - reach, 0)
-        cut = weights[reach - layer + first :][: len(near) - first]
-        layers.append(np.tensordot(cut / cut.sum(), near[first : first + len(cut)], 1))
-        middle.append(float(np.average(np.arange(len(cut)) + first, weights=cut)))
-    return np.stack(layers), middle
+    wide = [ndimage.maximum_filter((these & ~thin).view(np.uint8), 3, mode="nearest") for these in (outside, ~outside)]
+    return np.asarray(thin & ~np.where(outside, *wide).view(bool))
 
 
 def _thin(these: Flags) -> Flags:
