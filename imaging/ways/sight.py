@@ -12,8 +12,8 @@ from microlith.imaging.typing import Array, Bits
 from microlith.imaging.ways.compiled import compiled
 from microlith.imaging.ways.walls import CLEAR
 
-OPEN = 0.60  # largest solidness on a line of sight: a chord of a wall may dip into it by a fifth of a voxel
-WALL = 0.55  # solidness where ways bend: their chords lie as far within the wall as these places are outside
+OPEN = 0.57  # largest solidness on a line of sight: a chord of a wall may dip into it by a seventh of a voxel
+WALL = 0.53  # solidness where ways bend: their chords lie as far within the wall as these places are outside
 LEG = 0.70  # largest solidness between two bends of a way
 EASY = 20  # hundredths: nearer to such a voxel than to all others, nothing is in the way
 STEP = 0.8  # voxels between places on a line that are looked at: walls of one voxel are not missed

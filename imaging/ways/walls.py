@@ -3,7 +3,6 @@
 import edt
 import numpy as np
 from scipy import ndimage
-from scipy.special import ndtr, ndtri
 
 from microlith.imaging.typing import Array, Bits, Flags, Singles
 
@@ -57,7 +56,8 @@ def _smoothed(outside: Flags) -> Singles:
     """
     narrow = ndimage.gaussian_filter(outside.astype(np.float32), BLUR, mode="nearest", truncate=CUT)
     solid = ndimage.gaussian_filter(narrow, BLUR, mode="nearest", truncate=CUT)
-    np.subtract(2 * narrow, solid, out=solid)
+    narrow *= 2
+    np.subtract(narrow, solid, out=solid)
     return np.clip(solid, 0, 1, out=solid)
 
 

@@ -33,7 +33,7 @@ def placing(seed):
 
 
 @pytest.mark.parametrize("voxel", VOXELS)
-@pytest.mark.parametrize("angle", [20, 45])
+@pytest.mark.parametrize("angle", [20, 35, 45, 50])
 def test_inclined_channels_within_one_per_cent(voxel, angle):
     t, coarse = np.radians(angle), max(voxel)
     radius, long = 4.0 * coarse, 40.0 * coarse
@@ -49,7 +49,7 @@ def test_inclined_channels_within_one_per_cent(voxel, angle):
     # From the rim of the opening on the near side, straight to the place
     start = np.linspace(-radius / np.cos(t), radius / np.cos(t), 400)
     exact = np.sqrt((x[axis][:, None] - aside - dx - start) ** 2 + z[axis][:, None] ** 2).min(axis=1)
-    np.testing.assert_allclose(found[axis], exact, rtol=0.01)
+    np.testing.assert_allclose(found[axis], exact, rtol=0.006)  # 1.1 % where ways leave the face from columns' middles
 
 
 @pytest.mark.parametrize("seed", [0, 1])
