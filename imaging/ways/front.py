@@ -69,7 +69,9 @@ class Anchors(NamedTuple):
     """Places where ways bend or begin."""
 
     place: Singles  # (n, 4) z, y, x and the length of the way until there; the first are those straight on the face
-    rims: Indices  # (voxels of the first layer + 1,) those from one to the next are at the rim beside a place on the face
+    rims: (
+        Indices  # (voxels of the first layer + 1,) those from one to the next are at the rim beside a place on the face
+    )
 
 
 def _start(grid: Grid, shape: tuple[int, ...], length: Singles, owner: Indices) -> Anchors:
@@ -208,7 +210,9 @@ def _from_rim(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: 
 @compiled
 def _looks(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: float, deepest: Array) -> float:
     """Largest solidness between an anchor and a place."""
-    return sight(grid, anchors.place[anchor, 0], anchors.place[anchor, 1], anchors.place[anchor, 2], z, y, x, OPEN, deepest)
+    return sight(
+        grid, anchors.place[anchor, 0], anchors.place[anchor, 1], anchors.place[anchor, 2], z, y, x, OPEN, deepest
+    )
 
 
 @compiled
@@ -217,7 +221,11 @@ def _between(grid: Grid, length: Singles, owner: Indices, anchors: Anchors, voxe
     z, y, x = _place(grid, voxel)
     for side in range(3):
         off, dz, dy, dx, _ = _beside(grid, side)
-        apart = -(dz * (z - anchors.place[anchor, 0]) + dy * (y - anchors.place[anchor, 1]) + dx * (x - anchors.place[anchor, 2]))
+        apart = -(
+            dz * (z - anchors.place[anchor, 0])
+            + dy * (y - anchors.place[anchor, 1])
+            + dx * (x - anchors.place[anchor, 2])
+        )
         if abs(apart) < 0.01 or (side == 0 and z < 1.5):
             continue
         if apart < 0:
@@ -320,7 +328,8 @@ def _bend(
     cost = until + np.sqrt(((z - bz) * ez) ** 2 + ((y - by) * ey) ** 2 + ((x - bx) * ex) ** 2)
     if cost >= best - GAIN or sight(grid, bz, by, bx, z, y, x, LEG, other) > LEG:
         return np.inf
-    if sight(grid, anchors.place[anchor, 0], anchors.place[anchor, 1], anchors.place[anchor, 2], bz, by, bx, LEG, other) > LEG:
+    az, ay, ax = anchors.place[anchor, 0], anchors.place[anchor, 1], anchors.place[anchor, 2]
+    if sight(grid, az, ay, ax, bz, by, bx, LEG, other) > LEG:
         return np.inf
     anchors.place[new, 0], anchors.place[new, 1], anchors.place[new, 2], anchors.place[new, 3] = bz, by, bx, until
     return float(cost)

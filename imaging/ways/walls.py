@@ -108,8 +108,10 @@ def _ending_at_the_face(outside: Flags, blur: float, count: int) -> tuple[list[A
 def _thin_openings(outside: Flags, first: Singles) -> Flags:
     """Where the first layer is thin, and not only the tip of something wide."""
     thin = (first == np.float32(THIN_OUTSIDE)) | (first == np.float32(THIN_INSIDE))
-    wide = [ndimage.maximum_filter((these & ~thin).view(np.uint8), 3, mode="nearest") for these in (outside, ~outside)]
-    return np.asarray(thin & ~np.where(outside, *wide).view(bool))
+    solid, there = (
+        ndimage.maximum_filter((these & ~thin).view(np.uint8), 3, mode="nearest") for these in (outside, ~outside)
+    )
+    return np.asarray(thin & (np.where(outside, solid, there) == 0))
 
 
 def _thin(these: Flags) -> Flags:
