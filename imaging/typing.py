@@ -10,4 +10,5 @@ Indices = NDArray[np.int32]  # of cells, facets, vertices or degrees of freedom,
 Phases = NDArray[np.uint8]  # index of the phase of each voxel or cell
 Bits = NDArray[np.uint8]  # of which each bit says something
 Singles = NDArray[np.float32]  # values of voxels, of which there are many
+Reals = NDArray[np.floating]  # of either width
 Integers = NDArray[np.integer]  # of any width

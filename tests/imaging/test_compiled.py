@@ -6,7 +6,7 @@ import sys
 import pytest
 
 INNER = """
-from microlith.imaging.ways.compiled import compiled
+from microlith.imaging.parallel.compiled import compiled
 
 LIMIT = {limit}
 
@@ -20,7 +20,7 @@ import signal
 
 from inner import inner
 
-from microlith.imaging.ways.compiled import kept
+from microlith.imaging.parallel.compiled import kept
 
 @kept
 def outer(x):

@@ -33,6 +33,7 @@ ROOMS = (
     *("solver/options", "solver/keeping", "solver/linear", "solver/physics", "solver/interfaces", "solver/problem"),
     *(
         "solver/conduction",
+        "solver/cubes",
         "solver/krylov",
         "solver/regions",
         "solver/times",

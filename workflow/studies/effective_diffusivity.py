@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,16 @@ from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
-from microlith.imaging.image.half_voxel import Shift
+from microlith.imaging.image.half_voxel import Shift, shifted
+from microlith.imaging.image.volume import LabelVolume
 from microlith.solver.conduction.conduction import Conduction, medium_conduction
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
+from microlith.workflow.prepare.meshed import read_image
 from microlith.workflow.results.json_file import versions
-from microlith.workflow.studies.conducting import Conducting, conducting, hand_out, meshed_phases, phase_index
+from microlith.workflow.studies.conducting import conducting, hand_out, meshed_phases, phase_index
 from microlith.workflow.studies.moved_interfaces import moved_mesh
+from microlith.workflow.studies.voxel_conduction import is_for, voxel_conduction
 
 log = logging.getLogger(__name__)
 
@@ -163,32 +166,32 @@ def effective_diffusivity(
         InputError: The case, its image, the phase or an axis is at fault.
     """
     stages = Stages()
-    ready = meshed_phases(case, phase, stages, comm)
+    way = _by_voxels(case, phase, stages, comm) or _by_mesh(case, phase, stages, comm)
     if case.mesh.periodic and comm.rank == 0:
         log.info(
             "[faces] periodic: sides are sealed all the same; --periodic finds the tensor of the image that repeats"
         )
-    meshed, several = ready.meshed, len(ready.indices) > 1
-    dim = meshed.volume.dim
+    several = len(way.indices) > 1
+    dim = way.volume.dim
     for axis in axes:
         if axis not in AXES[:dim]:
             raise InputError(f"--axis {axis}: {case.path}: the image is 2D and has the axes x and y only")
     with stages.stage("solve", "solving"):
-        along = medium_conduction(ready.medium, axes or AXES[:dim], ready.degree, case.solver, bounds)
-    half_a_voxel = _half_voxel(ready, along, case, stages, comm) if half_voxel else ()
-    phase_physics = case.physics.phases[ready.indices[0]]
+        along = way.along(axes or AXES[:dim], bounds)
+    half_a_voxel = _half_voxel(way, along, case, stages) if half_voxel else ()
+    phase_physics = case.physics.phases[way.indices[0]]
     # What D_eff is told relative to: of several phases the first one's; of one that has axes or a law, nothing
     single = several or (phase_physics.law is None and phase_physics.anisotropy is None)
     found = EffectiveDiffusivity(
         case=case,
-        phases=ready.names,
+        phases=way.names,
         bulk=phase_physics.diffusivity if single else None,
         in_phase=phase_physics.effective_diffusivity if single else None,
         model=f"porosity {phase_physics.porosity:g}, model {phase_physics.effective_model}",
         along=along,
-        method=meshed.method,
-        degree=ready.degree,
-        cells=meshed.cells,
+        method=way.method,
+        degree=way.degree,
+        cells=way.cells,
         ranks=comm.size,
         seconds=stages.timings,
         half_voxel=half_a_voxel,
@@ -202,27 +205,75 @@ def effective_diffusivity(
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """How the figures of a case are found: on a mesh, or on its voxels themselves."""
+
+    names: tuple[str, ...]  # of the phases
+    indices: tuple[int, ...]
+    volume: LabelVolume
+    method: str  # of the mesh
+    degree: int  # of the elements
+    cells: int  # over all ranks
+    along: Callable[[Sequence[str], bool], tuple[Conduction, ...]]  # from axes, and whether bounds are wanted
+    moved: Callable[[Shift | None, Sequence[str]], list[float]]  # D_eff / D_phase with interfaces moved
+
+
+def _by_mesh(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm) -> _Way:
+    """Mesh the phases; collective."""
+    ready = meshed_phases(case, phase, stages, comm)
+    options = replace(ready.meshed.case.mesh, method=ready.meshed.method)
+
+    def along(axes: Sequence[str], bounds: bool) -> tuple[Conduction, ...]:
+        return medium_conduction(ready.medium, axes, ready.degree, case.solver, bounds)
+
+    def moved(shift: Shift | None, axes: Sequence[str]) -> list[float]:
+        mesh = moved_mesh(ready.meshed, options, ready.indices, shift, comm)
+        if mesh is None:
+            return [0.0] * len(axes)
+        medium = conducting(mesh, case, ready.indices)
+        return [one.relative for one in medium_conduction(medium, axes, ready.degree, case.solver, False)]
+
+    meshed = ready.meshed
+    return _Way(ready.names, ready.indices, meshed.volume, meshed.method, ready.degree, meshed.cells, along, moved)
+
+
+def _by_voxels(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm) -> _Way | None:
+    """Take the voxels as they are; None where the case needs a mesh; collective."""
+    names = (phase,) if isinstance(phase, str) else tuple(dict.fromkeys(phase))
+    index = phase_index(case, names[0])
+    if not is_for(case, len(names)):
+        return None
+    with stages.stage("image", "reading the image"):
+        volume = read_image(replace(case, mesh=replace(case.mesh, periodic=())), comm, check=False).volume
+    if volume.dim < 3:
+        return None
+
+    def along(axes: Sequence[str], bounds: bool) -> tuple[Conduction, ...]:
+        return voxel_conduction(volume, index, axes, comm, bounds)
+
+    def moved(shift: Shift | None, axes: Sequence[str]) -> list[float]:
+        finer = shifted(volume, shift, comm)
+        return [one.relative for one in voxel_conduction(finer, index, axes, comm, False)]
+
+    return _Way(names, (index,), volume, "voxel", 1, volume.counts[index], along, moved)
+
+
 def _half_voxel(
-    ready: Conducting, along: tuple[Conduction, ...], case: Case, stages: Stages, comm: MPI.Intracomm
+    way: _Way, along: tuple[Conduction, ...], case: Case, stages: Stages
 ) -> tuple[tuple[float, float], ...]:
     """D_eff / D_phase along each axis with the phases smaller and larger by half a voxel on each side; collective.
 
     They are those found, times what half a voxel changes on one and the same mesh of finer voxels.
     """
-    others = tuple(i for i in range(len(ready.meshed.volume.names)) if i not in ready.indices)
+    others = tuple(i for i in range(len(way.volume.names)) if i not in way.indices)
     if not others:
         raise InputError(f"--half-voxel: {case.path}: no other phase is in the image, so there is no surface to move")
-    shifts = None, Shift(growing=others, yielding=ready.indices), Shift(growing=ready.indices, yielding=others)
-    options = replace(ready.meshed.case.mesh, method=ready.meshed.method)
+    shifts = None, Shift(growing=others, yielding=way.indices), Shift(growing=way.indices, yielding=others)
     axes, found = [one.axis for one in along], []
     for shift, words in zip(shifts, ("as it is", "half a voxel smaller", "half a voxel larger"), strict=True):
         with stages.stage(f"half voxel, {words}", f"{words}, solving"):
-            mesh = moved_mesh(ready.meshed, options, ready.indices, shift, comm)
-            if mesh is None:
-                found.append([0.0] * len(axes))
-                continue
-            medium = conducting(mesh, case, ready.indices)
-            found.append([one.relative for one in medium_conduction(medium, axes, ready.degree, case.solver, False)])
+            found.append(way.moved(shift, axes))
     return tuple(
         (a, b) if same == 0 else (one.relative * a / same, one.relative * b / same)
         for one, same, a, b in zip(along, *found, strict=True)

@@ -1,4 +1,4 @@
-"""Loops over voxels that numba compiles, once per machine."""
+"""Loops over voxels and cells that numba compiles, once per machine."""
 
 import hashlib
 import pickle

@@ -1,0 +1,117 @@
+"""What the voxels of one phase conduct between opposite faces, straight from the image: no mesh is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.imaging.axes import AXES, FACES
+from microlith.imaging.formats.stored import Window
+from microlith.imaging.image.passes import Slab as ImageSlab, slab_sum
+from microlith.imaging.image.volume import LabelVolume, Portion
+from microlith.imaging.microstructure.image_pieces import image_pieces
+from microlith.imaging.parallel.large_arrays import connected_sets
+from microlith.imaging.typing import Bits, Numbers
+from microlith.solver.conduction.conduction import Conduction
+from microlith.solver.cubes.conduction import Shares, cubes_conduction, depth_of
+from microlith.solver.cubes.levels import Slab, layers_of_ranks
+from microlith.workflow.case.case import Case
+
+
+def is_for(case: Case, phases: int) -> bool:
+    """Whether a case is of this kind: one phase, cubes of degree 1, and no other solver asked for.
+
+    Args:
+        case: Its [mesh] and [solver] count.
+        phases: How many phases conduct.
+    """
+    return (
+        phases == 1
+        and case.mesh.method == "voxel"
+        and not case.mesh.file
+        and case.mesh.coarseness == 1.0
+        and case.degree in (None, 1)
+        and case.solver.linear != "mumps"
+    )
+
+
+def voxel_conduction(
+    volume: LabelVolume, phase: int, axes: Sequence[str], comm: MPI.Intracomm, bounds: bool
+) -> tuple[Conduction, ...]:
+    """Effective diffusivity of a phase of a volume along axes, as of a mesh of its voxels; collective.
+
+    Args:
+        volume: The image, 3D.
+        phase: Index of the phase.
+        axes: Any of "x", "y" and "z".
+        comm: All ranks.
+        bounds: Whether lower bounds are wanted, too.
+
+    Raises:
+        InputError: The image can't be read.
+        ArithmeticError: The linear solver gave up.
+    """
+    voxels = volume.counts[phase]
+    depth = depth_of(voxels, volume.shape[0], comm.size)
+    counts = slab_sum(volume, comm, partial(_in_layers, volume, phase))
+    own = layers_of_ranks(counts, comm.size, depth)[comm.rank]
+    first, last = max(0, own[0] - (1 << depth)), min(volume.shape[0], own[1] + (1 << depth))
+    window: Window = ((first, last), *volume.whole_window[1:])
+    if own[0] == own[1]:
+        window = volume.empty_window
+    parts = _parts(volume, phase, window, axes, comm)
+    whole = volume.shape[0], volume.shape[1], volume.shape[2]
+    x, y, z = volume.pixel
+    return cubes_conduction(
+        Slab(parts.bits, whole, window[0][0], own if own[0] < own[1] else (0, 0)),
+        Shares(voxels / float(np.prod(volume.shape)), parts.joining),
+        (x, y, z),
+        axes,
+        depth,
+        comm,
+        bounds,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """Connected parts of a phase in a window of the image, and of all of it."""
+
+    bits: Bits  # (z, y, x) of the window: bit k where the voxel's part joins the faces across axis k
+    joining: tuple[float, float, float]  # share of the phase in parts that join the faces across x, y and z
+
+
+def _parts(volume: LabelVolume, phase: int, window: Window, axes: Sequence[str], comm: MPI.Intracomm) -> _Parts:
+    """Find which parts of a phase join opposite faces; collective."""
+    voxels = volume.counts[phase]
+    rest = int(np.prod(volume.shape)) - voxels
+    two = replace(volume, names=("other", "it"), counts=(rest, voxels), read=partial(_only, volume, phase), periodic=())
+    here, slab = image_pieces(two, window, comm)
+    of_phase, sizes, faces = (np.concatenate(comm.allgather(part)) for part in (slab.phase, slab.voxels, slab.faces))
+    count, part_of = connected_sets(np.concatenate(comm.allgather(slab.links)), len(of_phase))
+    reached = np.zeros(count, np.uint8)
+    np.bitwise_or.at(reached, part_of, faces)
+    bits = np.zeros(count, np.uint8)
+    for axis in axes:
+        both = [reached >> FACES.index(f"{axis}_{end}") & 1 for end in ("min", "max")]
+        bits |= (both[0] & both[1]) << AXES.index(axis)
+    of_piece = bits[part_of] * (of_phase == 1)
+    joined = [float(sizes[of_piece >> axis & 1 == 1].sum()) / max(1, voxels) for axis in range(3)]
+    return _Parts(of_piece[here.number][here.label], (joined[0], joined[1], joined[2]))
+
+
+def _only(volume: LabelVolume, phase: int, window: Window) -> Portion:
+    """1 where there is the phase, and 0 elsewhere; collective."""
+    portion = volume.read(window)
+    return Portion((portion.phase == phase).astype(np.uint8), portion.window)
+
+
+def _in_layers(volume: LabelVolume, phase: int, slab: ImageSlab) -> Numbers:
+    """Voxels of a phase in each layer of the image, of those of a slab."""
+    counts = np.zeros(volume.shape[0], np.int64)
+    if not slab.empty:
+        counts[slice(*slab.layers)] = np.count_nonzero(slab.inner == phase, axis=(1, 2))
+    return counts
