@@ -59,7 +59,7 @@ ROOMS = (
         "workflow/viewer",
         "workflow/export",
     ),
-    *("workflow/studies", "workflow/estimate", "workflow/run"),
+    *("workflow/voxel_conduction", "workflow/studies", "workflow/estimate", "workflow/run"),
     *(
         "workflow/measurements",
         "workflow/analysis",

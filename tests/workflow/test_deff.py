@@ -109,6 +109,48 @@ def test_half_a_voxel_on_each_side(tmp_path, capsys):
     assert "--half-voxel and --periodic" in capsys.readouterr().err
 
 
+def solid_noise():
+    return (np.random.default_rng(5).random((9, 10, 12)) < 0.6).astype(np.uint8)
+
+
+SOLID = PHASES[: PHASES.index("[phases.pore]")]
+
+
+def axes_of(folder, image, mesh, *options):
+    case, output = write_case(folder, image, mesh, SOLID), folder / "deff.json"
+    assert cli.main(["deff", str(case), "--phase", "sei", "-o", str(output), "--force", *options]) == 0
+    return json.loads(output.read_text())
+
+
+def test_voxels_of_a_volume_need_no_mesh_unless_another_solver_is_asked_for(tmp_path, capsys):
+    voxels = '[mesh]\nmethod = "voxel"\n'
+    found = axes_of(tmp_path, solid_noise(), voxels)
+    meshed = axes_of(tmp_path, solid_noise(), voxels + '[solver]\nlinear = "mumps"\n')
+    assert found["axes"]["x"]["solver"] == "cg, matrix-free"
+    assert meshed["axes"]["x"]["solver"] == "mumps"
+    assert found["mesh"] | {"unknowns": 0} == meshed["mesh"] | {"unknowns": 0}
+    assert found["mesh"]["cells"] == solid_noise().sum()
+    for axis in "xyz":
+        one, other = found["axes"][axis], meshed["axes"][axis]
+        assert one["relative_effective_diffusivity"] > 0
+        for key in ("relative_effective_diffusivity", "relative_effective_diffusivity_at_least", "tortuosity_factor"):
+            assert one[key] == pytest.approx(other[key], rel=1e-8)
+        assert one["connected_share"] == pytest.approx(other["connected_share"], rel=1e-12)
+    capsys.readouterr()
+
+
+def test_half_a_voxel_without_a_mesh(tmp_path, capsys):
+    """A channel of four voxels by three in a box of 12 by 5: three by two or five by four voxels then, exactly."""
+    image = np.zeros((5, 12, 8), np.uint8)
+    image[1:4, 3:7] = 1
+    x = axes_of(tmp_path, image, '[mesh]\nmethod = "voxel"\n', "--half-voxel", "--axis", "x")["axes"]["x"]
+    ends = [x[f"relative_effective_diffusivity_half_a_voxel_{way}"] for way in ("smaller", "larger")]
+    assert x["relative_effective_diffusivity"] == pytest.approx(12 / 60, rel=1e-8)
+    assert ends[0] == pytest.approx(6 / 60, rel=1e-8)
+    assert 17 / 60 < ends[1] <= 20 / 60 * (1 + 1e-8)  # its edges may stay as they are
+    capsys.readouterr()
+
+
 def test_without_a_model_the_phase_has_the_bulk_value(tmp_path, capsys):
     phases = PHASES.replace('porosity = 0.25\neffective = "bruggeman"\n', "")
     assert cli.main(["deff", str(write_case(tmp_path, channels(), phases=phases)), "--phase", "sei"]) == 0

@@ -21,7 +21,7 @@ from microlith.workflow.prepare.meshed import read_image
 from microlith.workflow.results.json_file import versions
 from microlith.workflow.studies.conducting import conducting, hand_out, meshed_phases, phase_index
 from microlith.workflow.studies.moved_interfaces import moved_mesh
-from microlith.workflow.studies.voxel_conduction import is_for, voxel_conduction
+from microlith.workflow.voxel_conduction import is_for, voxel_conduction
 
 log = logging.getLogger(__name__)
 
