@@ -97,7 +97,7 @@ def _parts(volume: LabelVolume, phase: int, window: Window, axes: Sequence[str],
     bits = np.zeros(count, np.uint8)
     for axis in axes:
         both = [reached >> FACES.index(f"{axis}_{end}") & 1 for end in ("min", "max")]
-        bits |= (both[0] & both[1]) << AXES.index(axis)
+        bits[(both[0] & both[1]) == 1] |= np.uint8(1 << AXES.index(axis))
     of_piece = bits[part_of] * (of_phase == 1)
     joined = [float(sizes[of_piece >> axis & 1 == 1].sum()) / max(1, voxels) for axis in range(3)]
     return _Parts(of_piece[here.number][here.label], (joined[0], joined[1], joined[2]))

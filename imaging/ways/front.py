@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from microlith.imaging.typing import Array, Bits, Flags, Indices, Numbers, Singles
 from microlith.imaging.parallel.compiled import compiled, kept
+from microlith.imaging.typing import Array, Bits, Flags, Indices, Numbers, Singles
 from microlith.imaging.ways.sight import LEG, OPEN, Grid, onto_wall, sight
 from microlith.imaging.ways.walls import CLEAR
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from microlith.imaging.typing import Array, Bits
 from microlith.imaging.parallel.compiled import compiled
+from microlith.imaging.typing import Array, Bits
 from microlith.imaging.ways.walls import CLEAR
 
 OPEN = 0.57  # largest solidness on a line of sight: a chord of a wall may dip into it by a seventh of a voxel

@@ -47,7 +47,7 @@ class Currents:
         self.last: Indices = np.flatnonzero((self.at == level.grid[axis] - 1) & joins).astype(np.int32)
 
     def times(self, x: Array | Singles, y: Array | Singles) -> None:
-        """y = K x; collective."""
+        """Y = K x; collective."""
         times_links(self._cubes.links, self._conductances.astype(x.dtype), x, y)
         y[self.first] += self._of_end * x[self.first]
         y[self.last] += self._of_end * x[self.last]
@@ -104,9 +104,9 @@ def lower_conductance(cubes: Cubes, cycle: Cycle, axis: int, edges: tuple[float,
     currents = Currents(cubes, axis, edges)
     none: Indices = np.empty(0, np.int32)
     dot = Shared(currents.comm, none, none).dot
-    inverse = currents.diagonal()
-    inverse[inverse == 0] = 1.0  # a single cube, which is still
-    inverse = (1.0 / inverse).astype(np.float32)
+    diagonal = currents.diagonal()
+    diagonal[diagonal == 0] = 1.0  # a single cube, which is still
+    inverse: Singles = (1.0 / diagonal).astype(np.float32)
     inverse[currents.still] = 0.0
     smooth = Chebyshev(inverse, LARGEST)
     middle = np.zeros((27, 8, 8), np.float32)  # what functions of a block are in the middles of its cubes

@@ -99,10 +99,15 @@ def merged(block: Numbers, grid: tuple[int, int, int], links: Links) -> tuple[In
         along_y = 2 if y + 1 == grid[1] and y % 2 == 0 else y % 2
         along_z = 2 if z + 1 == grid[2] and z % 2 == 0 else z % 2
         kind[i] = along_x + 3 * along_y + 9 * along_z
-    return parent, kind, place, (
-        _between(links[0], parent, place),
-        _between(links[1], parent, place),
-        _between(links[2], parent, place),
+    return (
+        parent,
+        kind,
+        place,
+        (
+            _between(links[0], parent, place),
+            _between(links[1], parent, place),
+            _between(links[2], parent, place),
+        ),
     )
 
 
@@ -164,7 +169,7 @@ def _paired(v: Reals, step: int) -> None:
 
 @kept
 def times_cubes(corners: Indices, eigenvalues: Reals, x: Reals, y: Reals) -> None:
-    """y = K x for cubes that are all alike: sums and differences of corners are eigenvectors of their matrix.
+    """Y = K x for cubes that are all alike: sums and differences of corners are eigenvectors of their matrix.
 
     Args:
         corners: (n, 8) unknowns.
@@ -191,7 +196,7 @@ def times_cubes(corners: Indices, eigenvalues: Reals, x: Reals, y: Reals) -> Non
 
 @kept
 def times_elements(corners: Indices, matrices: Singles, x: Singles, y: Singles) -> None:
-    """y = K x for elements (n, 8) of which each has a symmetric matrix (n, 8, 8)."""
+    """Y = K x for elements (n, 8) of which each has a symmetric matrix (n, 8, 8)."""
     y[:] = 0
     v = np.empty(8, x.dtype)
     for element in range(len(corners)):
@@ -248,7 +253,7 @@ def sums_of_elements(parent: Indices, kind: Bits, matrices: Singles, weights: Ar
 def add_from_coarse(
     seat: Indices, parent: Indices, kind: Bits, weights: Singles, corners: Indices, coarse: Singles, x: Singles
 ) -> None:
-    """x += P coarse: what the trilinear functions of parents are at the unknowns of their children."""
+    """X += P coarse: what the trilinear functions of parents are at the unknowns of their children."""
     for i in range(len(seat)):
         element = seat[i] >> 3
         w, at = weights[kind[element], seat[i] & 7], corners[parent[element]]
@@ -260,7 +265,7 @@ def add_from_coarse(
 def to_coarse(
     seat: Indices, parent: Indices, kind: Bits, weights: Singles, corners: Indices, r: Singles, coarse: Singles
 ) -> None:
-    """coarse = Pᵀ r, the transpose of `add_from_coarse`."""
+    """Coarse = Pᵀ r, the transpose of `add_from_coarse`."""
     coarse[:] = 0
     for i in range(len(seat)):
         element = seat[i] >> 3
@@ -304,7 +309,7 @@ def marked(of: Indices, count: int) -> Flags:
 
 @kept
 def times_links(links: Links, conductances: Array, x: Reals, y: Reals) -> None:
-    """y = K x for currents between the middles of neighbours, of these conductances across x, y and z."""
+    """Y = K x for currents between the middles of neighbours, of these conductances across x, y and z."""
     y[:] = 0
     for axis in range(3):
         link, factor = links[axis], conductances[axis]

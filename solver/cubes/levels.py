@@ -8,13 +8,13 @@ walls and gaps thinner than a block stay what they are, and each space lies with
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from mpi4py import MPI
 
-from microlith.imaging.parallel.large_arrays import cached_slices
-from microlith.imaging.typing import Array, Bits, Flags, Indices, Numbers
+from microlith.imaging.typing import Bits, Indices, Numbers
 from microlith.solver.cubes.kernels import Links, coordinates, corner_sets, marked, merged, renumbered
 from microlith.solver.cubes.ranks import Shared
 
@@ -83,7 +83,7 @@ def layers_of_ranks(counts: Sequence[int] | Numbers, ranks: int, depth: int) -> 
         wanted = int(np.abs(up_to - up_to[-1] * rank / ranks).argmin())
         cuts.append(min(blocks, max(wanted, cuts[-1] + 1)))  # none without layers before one with some
     cuts.append(blocks)
-    return [(min(layers, a * block), min(layers, b * block)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [(min(layers, a * block), min(layers, b * block)) for a, b in pairwise(cuts)]
 
 
 def levels_of(slab: Slab, depth: int, comm: MPI.Intracomm) -> Cubes:

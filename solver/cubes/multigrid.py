@@ -5,8 +5,10 @@ level for these functions (Galerkin). Polynomials of Chebyshev smooth, of Jacobi
 it is in single precision: it preconditions conjugate gradients in double.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import coo_array, diags_array
@@ -28,6 +30,7 @@ from microlith.solver.cubes.kernels import (
 from microlith.solver.cubes.levels import Level
 from microlith.solver.linear.solvers import BOOMERAMG_3D, choose_boomeramg
 
+Product = Callable[[Singles, Singles], None]  # from x to K x, in place
 SMOOTHING = 2  # products of each half of a cycle: degree of Chebyshev's polynomials
 RANGE = 6.0  # largest eigenvalue per smallest one that is smoothed
 POWERS = 10  # products that the largest eigenvalue of a coarse level is found with
@@ -77,7 +80,7 @@ class Coarse:
     largest: tuple[float, ...]  # about, of D⁻¹ K of each level but the coarsest
 
     def times(self, number: int, x: Reals, y: Reals) -> None:
-        """y = K x on a level; collective."""
+        """Y = K x on a level; collective."""
         level = self.levels[number]
         if number == 0:
             times_cubes(level.corners, self.eigenvalues.astype(x.dtype), x, y)
@@ -98,7 +101,7 @@ def coarse_spaces(levels: tuple[Level, ...], edges: tuple[float, float, float]) 
     of_kind = np.transpose(weights, (0, 2, 1)) @ one @ weights
     none = np.empty((0, 8, 8), np.float32)
     matrices: list[Singles] = []
-    for level, above in zip(levels[:-1], levels[1:], strict=True):
+    for level, above in pairwise(levels):
         assert level.parent is not None
         count = len(above.corners)
         if matrices:
@@ -111,12 +114,10 @@ def coarse_spaces(levels: tuple[Level, ...], edges: tuple[float, float, float]) 
         diagonal = diagonal_of(level.corners, matrices[number - 1] if number else none, one, level.unknowns)
         level.shared.add(diagonal)
         diagonals.append(diagonal)
-    # Of cubes: no more than of a single one, whatever surrounds it
-    largest = [float(8 * eigenvalues.max() / one[0, 0])]
     coarse = Coarse(levels, one, eigenvalues, tuple(matrices), tuple(diagonals), ())
-    for number in range(1, len(levels) - 1):
-        largest.append(_largest(coarse, number))
-    return Coarse(levels, one, eigenvalues, tuple(matrices), tuple(diagonals), tuple(largest))
+    of_cubes = float(8 * eigenvalues.max() / one[0, 0])  # no more than of a single one, whatever surrounds it
+    largest = (of_cubes, *(_largest(coarse, number) for number in range(1, len(levels) - 1)))
+    return replace(coarse, largest=largest)
 
 
 def _largest(coarse: Coarse, number: int) -> float:
@@ -149,7 +150,7 @@ class Chebyshev:
         self._middle, self._half = largest * (1 + 1 / RANGE) / 2, largest * (1 - 1 / RANGE) / 2
         self._d = np.zeros_like(inverse)
 
-    def __call__(self, times: "Product", b: Singles, x: Singles, kx: Singles, from_nought: bool) -> None:
+    def __call__(self, times: Product, b: Singles, x: Singles, kx: Singles, from_nought: bool) -> None:
         """Bring x nearer to the solution of K x = b; collective.
 
         Args:
