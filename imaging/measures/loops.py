@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from microlith.imaging.parallel.compiled import kept
 from microlith.imaging.typing import Array, Integers, Numbers, Singles
-from microlith.imaging.ways.compiled import kept
 
 
 @kept
