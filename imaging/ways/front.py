@@ -55,8 +55,8 @@ def taut_lengths(there: Flags, solid: Bits, edges: tuple[float, float, float]) -
         soon = now < limit
         batch, later = np.sort(band[soon]), band[~soon]  # in the order of the memory
         if count + 2 * len(batch) > len(anchors.place):
-            more = np.empty((max(len(anchors.place), 2 * len(batch)), 4), np.float32)
-            anchors = Anchors(np.concatenate([anchors.place, more]), anchors.rims)
+            more = max(len(anchors.place) // 4, 2 * len(batch))
+            anchors.place.resize((len(anchors.place) + more, 4), refcheck=False)  # large ones without a copy
         queue = np.empty(8 * len(batch) + 4096, np.int64)
         many, count = _settle(batch, limit, grid, length, owner, waiting, anchors, count, queue)
         band = np.concatenate([later, queue[:many][queue[:many] != DONE]])
