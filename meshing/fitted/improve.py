@@ -57,6 +57,7 @@ def improve_worst(
     phase: Phases,
     edges: Numbers,
     extent: tuple[float, ...],
+    good: float = GOOD,
 ) -> tuple[Array, Indices]:
     """Raise the worst triangles by flipping edges and moving points; nothing happens where all are good.
 
@@ -70,11 +71,12 @@ def improve_worst(
         phase: (m,) phase of each triangle.
         edges: (k, 2) edges of interfaces and frame, which stay edges.
         extent: Edges of the frame.
+        good: SICN below which a triangle is worked on.
 
     Returns:
         Points and triangles, in the same order and with the same phases.
     """
-    if not (sicn(points, triangles) < GOOD).any():
+    if not (sicn(points, triangles) < good).any():
         return points, triangles
     points, triangles = points.copy(), triangles.copy()
     home = points.copy()
@@ -82,7 +84,7 @@ def improve_worst(
     fixed[edges.ravel()] = True
     for _ in range(SWEEPS):
         quality = sicn(points, triangles)
-        bad = np.flatnonzero(quality < GOOD)
+        bad = np.flatnonzero(quality < good)
         if len(bad) == 0:
             break
         # Only the surroundings of bad triangles are looked at: there are few, so a plain loop serves.

@@ -41,6 +41,16 @@ class Segments:
 
 
 @dataclass(frozen=True)
+class Halved:
+    """Segments, and the halves of all of them, whose points lie on the outline as well."""
+
+    whole: Segments
+    halves: Segments
+    same: Numbers  # (n,) where each point of the whole ones is among those of the halves
+    middle: Numbers  # (m,) where the middle of each whole one is among them
+
+
+@dataclass(frozen=True)
 class _Line:
     """All chains laid out one behind the other on one axis of arc length, so that one array holds all parameters."""
 
@@ -72,8 +82,37 @@ def cut_chains(outline: Outline, field: SizeField, coarseness: float = 1.0) -> S
         field: Wanted sizes.
         coarseness: Factor that is in them; chords of curves stray from these as its square.
     """
-    deviation = min(DEVIATION * coarseness**2, max(DEVIATION, MOST_DEVIATION))
     line = _lay_out(outline)
+    arc = _cut(outline, line, field, min(DEVIATION * coarseness**2, max(DEVIATION, MOST_DEVIATION)))
+    return _of_right_areas(outline, _connect(outline, line, arc))
+
+
+def cut_and_halved(outline: Outline, field: SizeField) -> Halved:
+    """Cut the chains as `cut_chains` does, and once more with each segment in two halves.
+
+    Args:
+        outline: Smooth chains.
+        field: Wanted sizes of the whole segments.
+    """
+    line = _lay_out(outline)
+    arc = _cut(outline, line, field, DEVIATION)
+    middle = 0.5 * (arc[:-1] + arc[1:])[_inner(arc, line)]
+    both = np.concatenate([arc, middle])
+    order = np.argsort(both, kind="stable")
+    place = np.empty(len(both), np.int64)
+    place[order] = np.arange(len(both))
+    whole, halves = (_of_right_areas(outline, _connect(outline, line, arcs)) for arcs in (arc, both[order]))
+    # Points that are no nodes are numbered in the order of their arc lengths.
+    nodes = len(outline.nodes)
+    inner = ~(np.isin(both, line.first) | np.isin(both, line.last))
+    number = nodes + np.cumsum(inner[order]) - 1
+    free = inner[: len(arc)]
+    same = np.concatenate([np.arange(nodes), number[place[: len(arc)]][free]])
+    return Halved(whole, halves, same, number[place[len(arc) :]])
+
+
+def _cut(outline: Outline, line: _Line, field: SizeField, deviation: float) -> Array:
+    """Arc lengths of the segment ends, both ends of each chain included."""
     arc = _first_cut(outline, line, field)
     for _ in range(ROUNDS):
         segments = _connect(outline, line, arc)
@@ -82,6 +121,11 @@ def cut_chains(outline: Outline, field: SizeField, coarseness: float = 1.0) -> S
         if not split.any():
             break
         arc = np.sort(np.concatenate([arc, middle[split]]))
+    return arc
+
+
+def _of_right_areas(outline: Outline, segments: Segments) -> Segments:
+    """Segments moved such that each phase has its area."""
     pinned = np.zeros((len(segments.points), 2), bool)
     for axis in (0, 1):
         pinned[:, axis] = (segments.points[:, axis] == 0) | (segments.points[:, axis] == outline.extent[axis])

@@ -13,6 +13,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fidelity.compare import fidelity
+from microlith.meshing.fitted import mesher
 from microlith.meshing.fitted.mesher import fitted_mesh
 from microlith.meshing.mesh.quality import areas, sicn, smallest_angles
 
@@ -49,6 +50,43 @@ def test_noise_never_seen_before(seed):
     phase = rng.integers(0, rng.integers(2, 5), rng.integers(8, 40, 2))
     voxel = tuple(rng.uniform(0.5, 2, 2))
     check(label_image(phase, voxel), MeshOptions(gap_elements=1), [0])
+
+
+@pytest.mark.parametrize("voxel", [(1e-6, 1e-6), (1e-6, 3e-6)])
+@pytest.mark.parametrize("name", HARD)
+def test_hard_images_where_triangles_may_be_divided(monkeypatch, name, voxel):
+    """What is promised of every mesh holds, too, where gmsh makes it at twice the sizes."""
+    monkeypatch.setattr(mesher, "MANY", 0)
+    size = 0.3e-6 if name == "pieces and walls" else 0.5e-6
+    check(label_image(HARD[name], voxel), MeshOptions(size={"a": size}, size_max=1e-6), [0])
+
+
+def test_divided_triangles_follow_the_outline(monkeypatch):
+    """A disk's edge has points where its edges were halved, as near to the circle as without that."""
+    image, options = label_image(disk(60, 20.4, (30.1, 29.7))), MeshOptions(size={"b": 0.6e-6}, size_max=1e-6)
+    meshes = [fitted_mesh(image, options, [0])]
+    monkeypatch.setattr(mesher, "MANY", 0)
+    meshes.append(fitted_mesh(image, options, [0]))
+    apart, worst = [], []
+    for mesh in meshes:
+        on_both = np.intersect1d(mesh.cells[mesh.phase == 0], mesh.cells[mesh.phase == 1])
+        apart.append(np.sqrt(np.mean((np.hypot(*(mesh.points[on_both] - (30.1, 29.7)).T) - 20.4) ** 2)))
+        worst.append(smallest_angles(mesh.points, mesh.cells).min())
+        area = areas(mesh.points, mesh.cells)[mesh.phase == 1].sum()
+        assert area == pytest.approx((image.phase == 1).sum(), rel=1e-6)
+    assert meshes[0].points.shape != meshes[1].points.shape
+    assert len(meshes[1].cells) % 4 == 0
+    assert len(meshes[1].cells) == pytest.approx(len(meshes[0].cells), rel=0.1)
+    assert apart[1] < 1.1 * apart[0]
+    assert worst[1] > worst[0] - 3.0
+
+
+def test_what_follows_pixels_is_not_divided(monkeypatch):
+    """Of twice the size, edges would be cut short, and their halves be smaller than wanted."""
+    image, options = label_image(HARD["pieces and walls"]), MeshOptions(size={"b": 2e-6}, size_max=4e-6)
+    whole = fitted_mesh(image, options, [0])
+    monkeypatch.setattr(mesher, "MANY", 0)
+    assert (fitted_mesh(image, options, [0]).cells == whole.cells).all()
 
 
 def test_interfaces_are_edges_of_both_phases():

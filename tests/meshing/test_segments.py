@@ -6,7 +6,7 @@ from label_images import HARD, disk, label_image
 
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fitted.outline import trace_interfaces
-from microlith.meshing.fitted.segments import cut_chains
+from microlith.meshing.fitted.segments import cut_and_halved, cut_chains
 from microlith.meshing.fitted.sizing import size_field
 
 
@@ -108,3 +108,21 @@ def test_areas_where_chains_have_no_inner_points():
     for index in range(4):
         area = cross[segments.left == index].sum() - cross[segments.right == index].sum()
         assert area == pytest.approx((phase == index).sum(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_halves_are_those_of_the_whole_segments(name):
+    image = label_image(HARD[name])
+    outline = trace_interfaces(image)
+    field = size_field(image, MeshOptions(size={"a": 1e-6}, size_max=2e-6), [0], outline.nodes[outline.triple])
+    found = cut_and_halved(outline, field)
+    whole, halves = found.whole, found.halves
+    assert (whole.ends == cut_chains(outline, field).ends).all()
+    assert len(halves.ends) == 2 * len(whole.ends)
+    ends = found.same[whole.ends]
+    expected = np.stack([ends[:, 0], found.middle, found.middle, ends[:, 1]], axis=1).reshape(-1, 2)
+    assert (halves.ends == expected).all()
+    assert (halves.left == np.repeat(whole.left, 2)).all()
+    assert (halves.right == np.repeat(whole.right, 2)).all()
+    assert np.abs(halves.points[found.same] - whole.points).max() < 0.2, "shifted to restore areas, no more"
+    assert np.sort(np.append(found.same, found.middle)).tolist() == list(range(len(halves.points)))
