@@ -14,6 +14,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.workflow.case.read import load_case
 from microlith.workflow.prepare import assemble
+from microlith.workflow.storage.foreign_mesh import read_foreign
 
 COMM = MPI.COMM_WORLD
 RADIUS, D = 1e-6, 1e-14  # m, m^2/s
@@ -133,7 +134,12 @@ def test_refused(folder):
     for old, new, words in (
         ('unit = "1 um"\n', "", "the unit of the coordinates in file is missing"),
         ("ball.msh", "none.msh", "there is no file"),
-        ("[phases.matrix]", "[phases.other]", "label"),
+        (
+            "[phases.matrix]",
+            "[phases.other]",
+            'no group "other"; name it as one of its groups, ball, matrix,',
+        ),
+        ("ball.msh", "ball.vtk", "expected a mesh of another program (.msh,"),
     ):
         with pytest.raises(InputError) as error:
             load_case(case_of(folder, CASE.replace(old, new), "bad.toml"))
@@ -141,3 +147,68 @@ def test_refused(folder):
     (folder / "bad.msh").write_text("no mesh")
     with pytest.raises(InputError, match="can't be read as a mesh"):
         load_case(case_of(folder, CASE.replace("ball.msh", "bad.msh"), "bad.toml"))
+
+
+# Two triangles each in the left and the right half of a rectangle of 2 x 1
+CORNERS = np.array([[0, 0], [1, 0], [2, 0], [0, 1], [1, 1], [2, 1]], float)
+LEFT, RIGHT = [[0, 1, 4], [0, 4, 3]], [[1, 2, 5], [1, 5, 4]]
+
+
+def read(folder, name, points, triangles, **data):
+    import meshio
+
+    meshio.Mesh(np.column_stack([points, np.zeros(len(points))]), [("triangle", triangles)], **data).write(
+        folder / name
+    )
+    return read_foreign(folder / name, 1e-6)
+
+
+@pytest.mark.parametrize("off", [0.0, 1e-9])
+def test_points_that_parts_have_each_for_itself_are_one(tmp_path, off):
+    """As of programs that mesh parts one by one: nothing passed between them, without a word."""
+    points = np.vstack([CORNERS, CORNERS[[1, 4]] + off])
+    apart = np.array(RIGHT)
+    apart[apart == 1], apart[apart == 4] = 6, 7
+    found = read(tmp_path, "two.vtu", points, np.array([*LEFT, *apart]), cell_data={"phase": [np.array([1, 1, 2, 2])]})
+    assert len(found.points) == 6
+    assert len(set(found.cells[:2].ravel()) & set(found.cells[2:].ravel())) == 2
+
+
+def test_parts_that_do_not_share_facets_are_refused(tmp_path):
+    """The right half has a point more between the two."""
+    points = np.vstack([CORNERS, [[1, 0.5]]])
+    triangles = np.array([*LEFT, [1, 2, 6], [6, 2, 5], [6, 5, 4]])
+    with pytest.raises(InputError, match="3 edges of cells within the box have a cell on one side only"):
+        read(tmp_path, "two.vtu", points, triangles, cell_data={"phase": [np.array([1, 1, 2, 2, 2])]})
+
+
+def test_cells_in_several_sets_are_of_each(tmp_path):
+    """gmsh writes the parts of the geometry as element sets, too, beside those that have names."""
+    sets = {"left": [np.array([0, 1])], "right": [np.array([2, 3])], "all": [np.arange(4)], "last": [np.array([3])]}
+    found = read(tmp_path, "sets.inp", CORNERS, np.array([*LEFT, *RIGHT]), cell_sets=sets)
+    held = {name: np.isin(found.tags, tags) for name, tags in found.names.items()}
+    assert {name: cells.nonzero()[0].tolist() for name, cells in held.items()} == {
+        "left": [0, 1],
+        "right": [2, 3],
+        "all": [0, 1, 2, 3],
+        "last": [3],
+    }
+
+
+def test_tags_that_are_whole_floats_are_tags(tmp_path):
+    data = {"temperature": [np.array([0.5, 1.0, 2.0, 3.0])], "material": [np.array([1.0, 1.0, 2.0, 2.0])]}
+    found = read(tmp_path, "floats.vtu", CORNERS, np.array([*LEFT, *RIGHT]), cell_data=data)
+    assert found.tags.tolist() == [1, 1, 2, 2]
+    with pytest.raises(InputError, match="in no group"):
+        read(tmp_path, "none.vtu", CORNERS, np.array([*LEFT, *RIGHT]), cell_data={"x": data["temperature"]})
+
+
+def test_one_phase_takes_the_rest_of_the_tags(folder):
+    text = CASE.replace("[phases.matrix]", '[phases.matrix]\nlabel = "rest"')
+    found = assemble.mesh(load_case(case_of(folder, text, "rest.toml")), None, MPI.COMM_SELF, show=False)
+    named = assemble.mesh(load_case(case_of(folder, CASE, "named.toml")), None, MPI.COMM_SELF, show=False)
+    assert found.cells == named.cells
+    with pytest.raises(InputError, match=r"no phase claims .*ball.msh"):
+        assemble.mesh(
+            load_case(case_of(folder, text.replace('"rest"', "4"), "other.toml")), None, MPI.COMM_SELF, show=False
+        )

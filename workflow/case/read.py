@@ -66,7 +66,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
     at, given = Place(str(path)), tables
     if image is None and is_foreign(tables):
         tables, image = with_foreign_image(tables, path.parent, at)
-    if image is not None:
+    elif image is not None:
         tables = {**tables, "image": {**tables.get("image", {}), "file": IN_MEMORY}}
     raw = (CASE if transient else STEADY_CASE).parse(dict(tables), at)
     roles = roles_of(raw["phases"])
@@ -145,7 +145,7 @@ def image_source(raw: dict[str, Any], folder: Path, at: Place, image: NDArray[An
     elif size is not None:
         size = (size,)
     return ImageSource(
-        path=IN_MEMORY if image is not None else image_path(raw["file"], folder, at.child("file")),
+        path=raw["file"] if image is not None else image_path(raw["file"], folder, at.child("file")),
         voxel_size=size,
         crop=crop,
         coarsen=raw["coarsen"],

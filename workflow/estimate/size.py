@@ -60,7 +60,9 @@ def expected_mesh(found: CaseImage, coarseness: float = 1.0) -> ExpectedMesh:
     solved = case.physics.solved
     if case.mesh.file and case.mesh.unit is not None:
         path = Path(case.mesh.file)
-        return of_mesh(foreign_image_mesh(path, case.mesh.unit, of_tags(case), volume.names, volume.unit, comm), solved)
+        return of_mesh(
+            foreign_image_mesh(path, case.mesh.unit, *of_tags(case), volume.names, volume.unit, comm), solved
+        )
     options = replace(case.mesh, coarseness=coarseness)
     expected = METHODS[mesh_method(found)].expected(ImageToMesh(volume, options, solved, comm, found.image))
     counts = _stored_cells(found, coarseness)

@@ -139,8 +139,8 @@ def _on_its_mesh(found: CaseImage) -> _Ready:
     """A case on the mesh of another program."""
     case, volume, comm = found.case, found.volume, MPI.COMM_SELF
     assert case.mesh.unit is not None
-    tags = of_tags(case)
-    image_mesh = foreign_image_mesh(Path(case.mesh.file), case.mesh.unit, tags, volume.names, volume.unit, comm)
+    path, unit = Path(case.mesh.file), case.mesh.unit
+    image_mesh = foreign_image_mesh(path, unit, *of_tags(case), volume.names, volume.unit, comm)
     kept = {name: shape for name, shape in case.regions.items() if _is_quick(shape, volume.dim)}
     return _on(replace(case, regions=kept), volume, found.image, FOREIGN, image_mesh)
 

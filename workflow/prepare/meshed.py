@@ -106,7 +106,7 @@ def mesh_of(
             name: MeshMethod = "lattice"  # whose cells may be on any rank
             with stages.stage("mesh", "reading the mesh"):
                 path, unit = Path(case.mesh.file), case.mesh.unit
-                image_mesh = foreign_image_mesh(path, unit, of_tags(case), volume.names, volume.unit, comm)
+                image_mesh = foreign_image_mesh(path, unit, *of_tags(case), volume.names, volume.unit, comm)
         elif case.mesh.file:
             with stages.stage("mesh", "reading the mesh"):
                 recipe = stored_recipe(case, volume, solved, comm)
@@ -140,13 +140,13 @@ def _is_same_mesh(like: Meshed, case: Case, volume: LabelVolume, solved: Sequenc
     )
 
 
-def of_tags(case: Case) -> dict[int, int]:
-    """Tag -> index of the phase, of cells in a mesh of another program."""
+def of_tags(case: Case) -> tuple[dict[int, int], int | None]:
+    """Tag -> index of the phase, of cells in a mesh of another program; and that of the phase that takes the rest."""
     found: dict[int, int] = {}
     for index, labels in enumerate(case.labels):
         found |= {int(label): index for label in labels.labels if isinstance(label, int)}
         found |= {label: index for first, last in labels.ranges for label in range(first, last + 1)}
-    return found
+    return found, next((index for index, labels in enumerate(case.labels) if labels.rest), None)
 
 
 def coarser_mesh(meshed: Meshed, options: MeshOptions, solved: Sequence[int], comm: MPI.Intracomm) -> ImageMesh:
