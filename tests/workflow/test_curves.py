@@ -3,9 +3,16 @@
 import csv
 
 import numpy as np
+import pytest
 
+from microlith.imaging.errors import InputError
+from microlith.solver.regions.shapes import SurfaceOf
+from microlith.workflow.comparison import sources
+from microlith.workflow.report import of_run, of_sweep
 from microlith.workflow.results.csv_file import COMMENT_LINES
 from microlith.workflow.results.curves import write_curves
+from microlith.workflow.results.particles import read_particles
+from microlith.workflow.results.read import read_curves
 
 TIMES = np.geomspace(1e-3, 100.0, 200)
 CURVES = {"I": 1000 * (1 - np.exp(-TIMES / 3)), "near": TIMES / 7}
@@ -42,3 +49,21 @@ def test_any_region_name_survives(tmp_path):
     assert rows[0] == ["time_s", *names]
     assert len(rows) == 201
     assert {len(row) for row in rows} == {4}
+
+
+@pytest.mark.parametrize("damage", ["x" * 200_000, '"' + "1," * 100_000], ids=["a long cell", "a cell without end"])
+@pytest.mark.parametrize("reader", ["curves", "particles", "analysis", "report", "sweep"])
+def test_a_damaged_table_is_told_by_all_that_read_it(tmp_path, reader, damage):
+    """The reader of CSV files has an exception of its own, which ended in a traceback."""
+    path = tmp_path / "table.csv"
+    path.write_text(f"# a\n# b\n# c\ntime_s,I\n1,{damage}\n")
+    read = {
+        "curves": lambda: read_curves(path),
+        "particles": lambda: read_particles(path, {"I": SurfaceOf(phase="particle")}),
+        "analysis": lambda: sources._columns(path, "thickness", {"time_s": "s", "I": ""}),
+        "report": lambda: of_run.table_of(path),
+        "sweep": lambda: of_sweep._rows(path),
+    }[reader]
+    expected = ValueError if reader in ("report", "sweep") else InputError  # which the report's page tells
+    with pytest.raises(expected, match=r"field larger|can't be read"):
+        read()

@@ -1,6 +1,5 @@
 """What a state's results hold: the figures and tables of an analysis, a run or an effective diffusivity."""
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ import numpy as np
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.workflow.measurements.findings import Number
+from microlith.workflow.results.csv_file import csv_rows
 from microlith.workflow.results.folder import ANALYSIS, CURVES, ERRORS, SUMMARY, finish_if_free
 from microlith.workflow.results.read import read_curves, read_summary
 
@@ -138,8 +138,7 @@ def _analysis(folder: Path) -> State:
 def _columns(path: Path, name: str, units: Mapping[str, str]) -> dict[str, Curve]:
     """The columns of a table over its first one."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(line for line in file if not line.startswith("#")))
+        rows = csv_rows(path)
         values = np.array([[float(value or "nan") for value in row] for row in rows[1:]], dtype=np.float64)
     except (OSError, ValueError) as error:
         raise _wrong(path, error) from error

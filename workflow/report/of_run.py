@@ -1,6 +1,5 @@
 """The report of a run, from the files in its folder."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -13,6 +12,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.imaging.writing import write_text
 from microlith.workflow.report.page import Page, Series, said
+from microlith.workflow.results.csv_file import csv_rows
 from microlith.workflow.results.folder import (
     CURVES,
     DISTANCE_PICTURE,
@@ -310,8 +310,7 @@ def words(key: str) -> str:
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table of results."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(line for line in file if not line.startswith("#")))
+    rows = csv_rows(path)
     return rows[0], rows[1:]
 
 

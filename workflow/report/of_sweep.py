@@ -1,6 +1,5 @@
 """The report of a sweep, from its table and the folders of its cases."""
 
-import csv
 import math
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from microlith.workflow.pictures.figure import COLOURS
 from microlith.workflow.report.of_run import flat
 from microlith.workflow.report.page import MOST_SERIES, Cell, Page, Series, said
 from microlith.workflow.report.sections import begun
+from microlith.workflow.results.csv_file import csv_rows
 from microlith.workflow.results.folder import CURVES, ERRORS, REPORT, SUMMARY, SWEEP_MAP, SWEEP_PICTURE, SWEEP_TABLE
 from microlith.workflow.results.read import read_curves, read_summary
 
@@ -55,8 +55,8 @@ def sweep_page(folder: Path, entries: dict[str, Any]) -> Page:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+    head, *rows = csv_rows(path)
+    return [dict(zip(head, row, strict=True)) for row in rows]
 
 
 def _ends(page: Page, rows: list[dict[str, str]], labels: dict[str, str]) -> None:

@@ -11,6 +11,23 @@ from microlith.imaging.writing import write_text
 COMMENT_LINES = 3  # above the header: np.genfromtxt(..., names=True, skip_header=COMMENT_LINES)
 
 
+def csv_rows(path: Path) -> list[list[str]]:
+    """Header and rows of a table that `write_csv` wrote.
+
+    Raises:
+        OSError: The file can't be read.
+        ValueError: It is no such table.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.reader(line for line in file if not line.startswith("#")) if row]
+    except csv.Error as error:  # which is no ValueError: of a cell without end, say
+        raise ValueError(str(error)) from error
+    if not rows:
+        raise ValueError("the table is empty")
+    return rows
+
+
 def write_csv(path: Path, title: str, what: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table.
 

@@ -1,6 +1,5 @@
 """What is known of particles, as a file and as an entry of the summary."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from microlith.solver.regions.surface_means import SurfaceState, surface_state
 from microlith.solver.times import first_times
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.particle_surfaces import Index, ParticleSurfaces
-from microlith.workflow.results.csv_file import write_csv
+from microlith.workflow.results.csv_file import csv_rows, write_csv
 from microlith.workflow.results.particle_curves import ParticleCurves
 
 
@@ -126,8 +125,8 @@ def read_particles(path: Path, shapes: Mapping[str, SurfaceOf]) -> tuple[Particl
         InputError: The file can't be read.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+        head, *cells = csv_rows(path)
+        rows = [dict(zip(head, row, strict=True)) for row in cells]
         tables = []
         for name, shape in shapes.items():
             own = [row for row in rows if row.get("region", name) == name]

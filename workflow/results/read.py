@@ -1,6 +1,5 @@
 """The folder that a run left, read again."""
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
+from microlith.workflow.results.csv_file import csv_rows
 from microlith.workflow.results.folder import FIELDS, SUMMARY, finish_if_free
 from microlith.workflow.storage.hdf5 import check_mesh, read_hdf5
 
@@ -99,8 +99,7 @@ def read_curves(path: Path) -> tuple[Array, dict[str, Array]]:
         InputError: The file can't be read.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(line for line in file if not line.startswith("#")))
+        rows = csv_rows(path)
         values = np.array([[float(value) for value in row] for row in rows[1:]], dtype=np.float64)
         columns = dict(zip(rows[0], values.T, strict=True))
         times = columns.pop("time_s")
