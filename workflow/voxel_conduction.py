@@ -9,6 +9,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.axes import AXES, FACES
+from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.passes import Slab as ImageSlab, slab_sum
 from microlith.imaging.image.volume import LabelVolume, Portion
@@ -17,7 +18,7 @@ from microlith.imaging.parallel.large_arrays import connected_sets
 from microlith.imaging.typing import Bits, Numbers
 from microlith.solver.conduction.conduction import Conduction
 from microlith.solver.cubes.conduction import Shares, cubes_conduction, depth_of
-from microlith.solver.cubes.levels import Slab, layers_of_ranks
+from microlith.solver.cubes.levels import MOST, Slab, layers_of_ranks
 from microlith.workflow.case.case import Case
 
 
@@ -51,14 +52,15 @@ def voxel_conduction(
         bounds: Whether lower bounds are wanted, too.
 
     Raises:
-        InputError: The image can't be read.
+        InputError: The image can't be read, or has more voxels for each rank than can be numbered.
         ArithmeticError: The linear solver gave up.
     """
     voxels = volume.counts[phase]
     depth = depth_of(voxels, volume.shape[0], comm.size)
     counts = slab_sum(volume, comm, partial(_in_layers, volume, phase))
     own = layers_of_ranks(counts, comm.size, depth)[comm.rank]
-    first, last = max(0, own[0] - (1 << depth)), min(volume.shape[0], own[1] + (1 << depth))
+    _refuse_many(counts, comm.size, depth)
+    first, last = _with_blocks_around(own, volume.shape[0], depth)
     window: Window = ((first, last), *volume.whole_window[1:])
     if own[0] == own[1]:
         window = volume.empty_window
@@ -74,6 +76,31 @@ def voxel_conduction(
         comm,
         bounds,
     )
+
+
+def _with_blocks_around(own: tuple[int, int], layers: int, depth: int) -> tuple[int, int]:
+    """Layers [first, last) that a rank looks at."""
+    return max(0, own[0] - (1 << depth)), min(layers, own[1] + (1 << depth))
+
+
+def _refuse_many(counts: Numbers, ranks: int, depth: int) -> None:
+    """Refuse more voxels of the phase on one rank than there are numbers for; the same on all ranks.
+
+    Args:
+        counts: Voxels of the phase in each layer.
+        ranks: How many there are.
+        depth: Levels beyond the finest one.
+
+    Raises:
+        InputError: It is so.
+    """
+    windows = [_with_blocks_around(own, len(counts), depth) for own in layers_of_ranks(counts, ranks, depth)]
+    largest = max(int(counts[slice(*window)].sum()) for window in windows)
+    if largest > MOST:
+        raise InputError(
+            f'[mesh] method = "voxel": a rank would have {largest:,} voxels of the phase, expected at most {MOST:,}; '
+            "start more ranks (mpirun -n), or coarsen the image ([image] coarsen)"
+        )
 
 
 @dataclass(frozen=True, eq=False)

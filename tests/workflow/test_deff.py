@@ -139,6 +139,18 @@ def test_voxels_of_a_volume_need_no_mesh_unless_another_solver_is_asked_for(tmp_
     capsys.readouterr()
 
 
+def test_faults_of_voxels_without_a_mesh_name_the_file(tmp_path, capsys, monkeypatch):
+    path = write_case(tmp_path, solid_noise(), '[mesh]\nmethod = "voxel"\n')  # of which the third phase has no voxel
+    assert cli.main(["deff", str(path), "--phase", "sei"]) == 2
+    assert f"{path}: [phases.pore] label" in capsys.readouterr().err
+    path = write_case(tmp_path, solid_noise(), '[mesh]\nmethod = "voxel"\n', SOLID)
+    monkeypatch.setattr("microlith.workflow.voxel_conduction.MOST", 100)
+    assert cli.main(["deff", str(path), "--phase", "sei"]) == 2
+    told = capsys.readouterr().err
+    assert f'{path}: [mesh] method = "voxel": a rank would have {solid_noise().sum()} voxels' in told
+    assert "expected at most 100; start more ranks" in told
+
+
 def test_half_a_voxel_without_a_mesh(tmp_path, capsys):
     """A channel of four voxels by three in a box of 12 by 5: three by two or five by four voxels then, exactly."""
     image = np.zeros((5, 12, 8), np.uint8)

@@ -17,7 +17,7 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.solver.conduction.conduction import Conduction, medium_conduction
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
-from microlith.workflow.prepare.meshed import read_image
+from microlith.workflow.prepare.meshed import file_named, read_image
 from microlith.workflow.results.json_file import versions
 from microlith.workflow.studies.conducting import conducting, hand_out, meshed_phases, phase_index
 from microlith.workflow.studies.moved_interfaces import moved_mesh
@@ -244,17 +244,19 @@ def _by_voxels(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI
     index = phase_index(case, names[0])
     if not is_for(case, len(names)):
         return None
-    with stages.stage("image", "reading the image"):
+    with file_named(case), stages.stage("image", "reading the image"):
         volume = read_image(replace(case, mesh=replace(case.mesh, periodic=())), comm, check=False).volume
     if volume.dim < 3:
         return None
 
     def along(axes: Sequence[str], bounds: bool) -> tuple[Conduction, ...]:
-        return voxel_conduction(volume, index, axes, comm, bounds)
+        with file_named(case):
+            return voxel_conduction(volume, index, axes, comm, bounds)
 
     def moved(shift: Shift | None, axes: Sequence[str]) -> list[float]:
         finer = shifted(volume, shift, comm)
-        return [one.relative for one in voxel_conduction(finer, index, axes, comm, False)]
+        with file_named(case):
+            return [one.relative for one in voxel_conduction(finer, index, axes, comm, False)]
 
     return _Way(names, (index,), volume, "voxel", 1, volume.counts[index], along, moved)
 
