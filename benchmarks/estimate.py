@@ -1,7 +1,7 @@
 """How near `microlith estimate` comes to what runs take: cells, unknowns, solves, memory, CPU seconds, disk.
 
-    python benchmarks/estimate.py measure FILE [--set training|held-out|fresh|kinds|cases] [--only NAME ...] [--ranks N]
-    python benchmarks/estimate.py compare FILE [--set ...] [--ranks N]
+    python benchmarks/estimate.py measure FILE [--set SET] [--only NAME ...] [--ranks N] [--folder DIR]
+    python benchmarks/estimate.py compare FILE [--set SET] [--only NAME ...] [--ranks N] [--folder DIR]
 
 `measure` runs each case of a set in a process of its own and adds what came out to FILE (JSON; what it has already is
 not run again). `compare` estimates these cases and prints a table of measured figures and ratios, estimated over

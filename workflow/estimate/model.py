@@ -89,6 +89,8 @@ def work(run: Run) -> Work:
     profiles, per_unknown = costs.PROFILES[dim]
     if run.mesh.shape in BOXES:
         per_unknown = costs.PROFILES_BOXES
+    if run.mesh.shape == "hexahedron":
+        profiles += costs.PROFILES_CUBE[run.degree] * cells
     if run.foreign:
         cell, voxel = costs.FOREIGN
         alone += cell * run.mesh.cells + voxel * run.voxels
