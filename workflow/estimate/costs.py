@@ -22,6 +22,7 @@ REPORT_BOX, REPORT_FACET = 6.8e-6, 2.1e-6  # in 3D more for each cube, and for e
 IMAGE = 0.2e-6  # per voxel
 MESH = {("fitted", 2): 2.7e-5, ("lattice", 2): 3e-6, ("lattice", 3): 4.2e-6, ("voxel", 2): 1e-6, ("voxel", 3): 1e-6}
 # per cell of all phases, by method and dimension
+MESH_DIVIDED = 1e-5  # per cell of fitted meshes of many triangles, which are divided in four
 MESH_VOXEL = {("lattice", 2): 0.1e-6, ("lattice", 3): 2e-6, ("voxel", 2): 0.1e-6, ("voxel", 3): 0.1e-6}
 # per voxel of the image, by method and dimension
 READ = 0.5e-6  # per cell of all phases, of a mesh that is there;
@@ -35,7 +36,8 @@ ASSEMBLE_TENSOR = {(2, 1): 2.4, (2, 2): 2.4, (2, 3): 2.4, (3, 1): 14.0, (3, 2): 
 FACTORED = 5.2e-7  # a solve in 2D with factors, per unknown, its share of the factorisations included
 FACTORED_3D = 8e-7  # factorisation and solves in 3D, per unknown to the power
 POWER_3D = 1.5
-ITERATED = {"tetrahedron": 2.7e-6, "hexahedron": 1.5e-6}  # a solve by CG in 3D, per unknown
+ITERATED = 2.7e-6  # a solve by CG in 3D, per unknown,
+ITERATED_CUBE = {1: 1.5e-6, 2: 3e-6, 3: 1.2e-5}  # and the same of cubes, by degree
 DIFFERENCES = {
     2: 0.4e-6,
     3: 2.7e-6,

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from microlith.imaging.options import MeshMethod
+from microlith.meshing.fitted.mesher import MANY
 from microlith.meshing.mesh.expected import ExpectedMesh
 from microlith.meshing.methods import IN_PLACE
 from microlith.solver.linear.solvers import choose_method
@@ -111,7 +112,10 @@ def _meshing(run: Run) -> float:
     kind, distributed = (run.method, run.dim), costs.DISTRIBUTE[run.mesh.shape] * run.mesh.cells
     if run.read:
         return distributed + costs.READ * run.mesh.cells
-    return distributed + costs.MESH[kind] * run.mesh.cells + costs.MESH_VOXEL.get(kind, 0.0) * run.voxels
+    each = costs.MESH[kind]
+    if run.method == "fitted" and run.mesh.cells >= MANY:
+        each = costs.MESH_DIVIDED
+    return distributed + each * run.mesh.cells + costs.MESH_VOXEL.get(kind, 0.0) * run.voxels
 
 
 def _solving(run: Run) -> float:
@@ -128,7 +132,8 @@ def _solving(run: Run) -> float:
         base, each = costs.STEPPED[run.dim]
         return assembly + number * (base + each * unknowns) + run.solves.set_ups * costs.SET_UP[run.dim] * unknowns
     if run.linear == "cg":
-        return assembly + costs.ITERATED.get(run.mesh.shape, costs.ITERATED["tetrahedron"]) * number * unknowns
+        iterated = costs.ITERATED_CUBE[run.degree] if run.mesh.shape == "hexahedron" else costs.ITERATED
+        return assembly + iterated * number * unknowns
     if run.dim == 3:
         return assembly + costs.FACTORED_3D * unknowns**costs.POWER_3D
     return assembly + costs.FACTORED * number * unknowns
