@@ -6,8 +6,9 @@
 `measure` runs each case of a set in a process of its own and adds what came out to FILE (JSON; what it has already is
 not run again). `compare` estimates these cases and prints a table of measured figures and ratios, estimated over
 measured, and which of them are outside a factor of 1.5. The constants of workflow/estimate are fitted to the set
-`training` and, as benchmarks/README.md says, to runs of others; `held-out` has images of other kinds and third-party ones (where ../shared/data is there), `cases` all
-case files of the project whose images are there. With `--folder` what is made for the cases is kept there.
+`training` and, as benchmarks/README.md says, to runs of others; `held-out` has images of other kinds and, where
+../shared/data is there, third-party ones; `cases` has all case files of the project whose images are there. With
+`--folder` what is made for the cases is kept there.
 """
 
 import argparse
