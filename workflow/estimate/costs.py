@@ -22,7 +22,7 @@ REPORT_BOX, REPORT_FACET = 6.8e-6, 2.1e-6  # in 3D more for each cube, and for e
 IMAGE = 0.2e-6  # per voxel
 MESH = {("fitted", 2): 2.7e-5, ("lattice", 2): 3e-6, ("lattice", 3): 4.2e-6, ("voxel", 2): 1e-6, ("voxel", 3): 1e-6}
 # per cell of all phases, by method and dimension
-MESH_DIVIDED = 1e-5  # per cell of fitted meshes of many triangles, which are divided in four
+MANY, MESH_DIVIDED = 150_000, 1e-5  # fitted meshes of so many triangles are divided in four, which takes less per cell
 MESH_VOXEL = {("lattice", 2): 0.1e-6, ("lattice", 3): 2e-6, ("voxel", 2): 0.1e-6, ("voxel", 3): 0.1e-6}
 # per voxel of the image, by method and dimension
 READ = 0.5e-6  # per cell of all phases, of a mesh that is there;

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 from microlith.imaging.options import MeshMethod
-from microlith.meshing.fitted.mesher import MANY
 from microlith.meshing.mesh.expected import ExpectedMesh
 from microlith.meshing.methods import IN_PLACE
 from microlith.solver.linear.solvers import choose_method
@@ -113,7 +112,7 @@ def _meshing(run: Run) -> float:
     if run.read:
         return distributed + costs.READ * run.mesh.cells
     each = costs.MESH[kind]
-    if run.method == "fitted" and run.mesh.cells >= MANY:
+    if run.method == "fitted" and run.mesh.cells >= costs.MANY:
         each = costs.MESH_DIVIDED
     return distributed + each * run.mesh.cells + costs.MESH_VOXEL.get(kind, 0.0) * run.voxels
 
