@@ -55,7 +55,7 @@ def cubes_conduction(
     """Effective diffusivity of cubes along axes of their box; collective.
 
     The figures of `solver.conduction.conduction` on a mesh of the same cubes with elements of degree 1, to the
-    tolerance of the solver, in a twelfth of the memory: neither a mesh nor a matrix of the finest level is made.
+    tolerance of the solver, in a tenth of the memory: neither a mesh nor a matrix of the finest level is made.
 
     Args:
         slab: The cubes of this rank, in whole blocks of 2^depth layers.
