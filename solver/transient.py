@@ -151,6 +151,22 @@ class Transient:
         diffusivity = diffusivities(self._problem.discretization, physics)
         return spatial_deviation(self._problem, diffusivity, self._states)
 
+    def steps_lack(self, times: Array, *, extra: bool = False) -> Array | None:
+        """What curves found step by step lack to the exact ones in space, from recovered gradients, mol/m^3.
+
+        Args:
+            times: (times,) increasing, s.
+            extra: Whether of the extra functionals in the place of the regions.
+
+        Returns:
+            (regions or functionals, times); None where it was not asked for, or can't be told.
+        """
+        if not isinstance(self._states, Stepped) or self._states.lacks is None:
+            return None
+        rows = self._states.extra.rows if extra else slice(0, len(self.curves))
+        scales = self._problem.scales
+        return self._states.lacks.at(np.divide(times, scales.time), rows) * scales.concentration
+
     def _starts_at(self, region: str, concentration: float) -> bool:
         """Whether a mean starts at a concentration or above, but for rounding."""
         start = float(self._samples[1][list(self.curves).index(region), 0]) * self._problem.scales.concentration
@@ -207,6 +223,7 @@ def solve(
     seen: Callable[[float, Array], None] | None = None,
     between: Sequence[SurfaceFlux] = (),
     keeper: Keeper | None = None,
+    lacking: Physics | None = None,
 ) -> Transient:
     """Integrate from 0 to time.end, with the error of all region curves below time.tolerance.
 
@@ -224,6 +241,8 @@ def solve(
             from the first of these on.
         between: Fluxes that are wanted besides those of the problem; not where it is solved step by step.
         keeper: Takes down what is found, and gives back what an earlier process found.
+        lacking: Physics of the problem, where it is wanted what the curves of one that is solved step by step lack in
+            space: that is told along with the steps, see `curves_lack`.
 
     Raises:
         InputError: Courses bend or jump more often than can be followed.
@@ -266,6 +285,7 @@ def solve(
             None if reached is None else lambda steps, t, solves: reached(steps, t * scales.time, solves),
             seen=None if look is None else lambda t, u: look(t, u) if t >= first else None,
             keeper=keeper,
+            lacking=lacking,
         )
         return _from_steps(problem, means, times, stepped, time.tolerance, extra is not None)
     inner = options.inner_tolerance or min(INNER * time.tolerance, REPEATABLE)

@@ -15,6 +15,8 @@ TRUE = 1e-9  # error of D, per largest D of a piece, at which a piece is not hal
 FINEST = 1e-12  # piece per range that is not halved whatever its error is, as at a kink
 MOST = 20_000  # pieces from which on none is halved
 FARTHEST = 1e6  # per scale, up to where a law is followed for which no largest concentration is known
+BETWEEN = 4096  # concentrations that the inverse is told from
+TINY = 1e-300
 DEGREE = 5
 SAMPLES = 0.5 - 0.5 * np.cos(np.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1))  # Chebyshev's points of a piece
 CHECKS = np.array([1e-3, 0.22, 0.41, 0.63, 0.81, 1.0 - 1e-3])  # points between them
@@ -35,6 +37,7 @@ class Potential:
         """
         self._law, self._grows = law, not np.isfinite(top)
         self._reach, self._farthest = scale if self._grows else top, FARTHEST * scale
+        self._table: tuple[Array, Array] | None = None  # Φ and c, for the inverse
         self._take(_followed(law, 0.0, self._reach))
 
     def at(self, c: Array) -> Array:
@@ -50,6 +53,17 @@ class Potential:
         """D in m^2/s, the derivative of Φ."""
         return np.asarray(self._d(self._inside(c)))
 
+    def inverse(self, phi: Array) -> Array:
+        """The concentration at which Φ has a value, mol/m^3, in the shape of phi: to a part in BETWEEN of its range."""
+        if self._table is None:
+            c = np.linspace(0.0, self._reach, BETWEEN)
+            self._table = np.array(self._phi(c)), np.array(c)
+        at, c = self._table
+        found: Array = np.interp(phi, at, c)
+        for beyond, d in ((phi < at[0], self._d(c[0])), (phi > at[-1], self._d(c[-1]))):
+            found[beyond] += (phi[beyond] - np.clip(phi[beyond], at[0], at[-1])) / max(float(d), TINY)
+        return found
+
     def _inside(self, c: Array) -> Array:
         while self._grows and self._reach < min(c.max(initial=0.0), self._farthest):
             x, more = _followed(self._law, self._reach, 2.0 * self._reach)
@@ -60,6 +74,7 @@ class Potential:
     def _take(self, pieces: tuple[Array, Array]) -> None:
         self._d = PPoly(pieces[1], pieces[0])
         self._phi = self._d.antiderivative()
+        self._table = None
 
 
 def _followed(law: DiffusivityLaw, start: float, end: float) -> tuple[Array, Array]:

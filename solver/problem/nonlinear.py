@@ -7,9 +7,9 @@ J. Numer. Anal. 1 (1981) 253-266, doi 10.1093/imanum/1.3.253; Chen, Larsson and 
 507-524, doi 10.1093/imanum/9.4.507.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,7 @@ def nonlinear_terms(
 class _Part:
     """Phases with the same law and the same κ."""
 
+    members: tuple[int, ...]  # the phases
     potential: Potential
     unit: float  # c per u, mol/m^3
     matrix: PETSc.Mat  # ∫ D_eff/D ∇u·∇v dx over them, scaled
@@ -121,6 +122,7 @@ class NonlinearDiffusion:
         for (law, factor), members in together.items():
             unit = factor * on.scales.concentration
             part = _Part(
+                tuple(members),
                 Potential(law, unit if driven else np.inf, unit),
                 unit,
                 matrix_like(stiffness, _stiffness_of(on, physics, members)),
@@ -146,15 +148,29 @@ class NonlinearDiffusion:
         Raises:
             ArithmeticError: On all ranks, where the diffusivity is not a positive number.
         """
-        potentials = []
-        for part in self._parts:
-            phi = np.zeros_like(u)
-            phi[part.here] = part.potential.at(u[part.here] * part.unit) / self._concentration
-            potentials.append(phi)
+        potentials = [self._potential(part, u) for part in self._parts]
         self._check(potentials)
         return sum(
             (part.times(phi, precise) for part, phi in zip(self._parts, potentials, strict=True)),
             np.zeros_like(u),
+        )
+
+    def potentials(self, u: Array) -> dict[int, Array]:
+        """Φ(c) at the unknowns of each phase with a law, (owned,), scaled; 0 at those of other phases."""
+        found = [(part, self._potential(part, u)) for part in self._parts]
+        return {phase: phi for part, phi in found for phase in part.members}
+
+    def inverses(self) -> dict[int, Callable[[Array], Array]]:
+        """U of the scaled Φ(c), for each phase with a law."""
+        return {phase: partial(self._inverse, part) for part in self._parts for phase in part.members}
+
+    def _inverse(self, part: _Part, phi: Array) -> Array:
+        return np.divide(part.potential.inverse(phi * self._concentration), part.unit)
+
+    def derivative_times(self, u: Array, change: Array, precise: bool = False) -> Array:
+        """The derivative at u times a change of the unknowns, (owned,); collective."""
+        return sum(
+            (part.times(self._diffusivity(part, u) * change, precise) for part in self._parts), np.zeros_like(change)
         )
 
     def add_derivative(self, matrix: PETSc.Mat, u: Array, scale: float, free: Flags) -> None:
@@ -172,9 +188,7 @@ class NonlinearDiffusion:
         rows, columns = matrix.createVecLeft(), matrix.createVecRight()
         rows.array[:] = free
         for part in self._parts:
-            part.diffusivity[part.here] = part.potential.diffusivity(u[part.here] * part.unit) * (
-                part.unit / self._concentration
-            )
+            part.diffusivity[:] = self._diffusivity(part, u)
         self._check([part.diffusivity for part in self._parts])
         for part in self._parts:
             columns.array[:] = scale * free * part.diffusivity
@@ -213,6 +227,18 @@ class NonlinearDiffusion:
             matrix.axpy(1.0, self._work, structure=SAME_PATTERN)
         scale.destroy()
         return taken * free
+
+    def _potential(self, part: _Part, u: Array) -> Array:
+        """Φ at the part's unknowns, (owned,), scaled."""
+        phi = np.zeros_like(u)
+        phi[part.here] = part.potential.at(u[part.here] * part.unit) / self._concentration
+        return phi
+
+    def _diffusivity(self, part: _Part, u: Array) -> Array:
+        """dΦ/du at the part's unknowns, (owned,), scaled."""
+        found = np.zeros_like(u)
+        found[part.here] = part.potential.diffusivity(u[part.here] * part.unit) * (part.unit / self._concentration)
+        return found
 
     def _check(self, values: Sequence[Array]) -> None:
         sound = all(bool(np.isfinite(some).all()) for some in values)

@@ -112,6 +112,21 @@ def diffusivities(on: Discretization, physics: Physics) -> Array:
     return np.array(_values(on, physics))[:, None] * np.array(axes)
 
 
+def conductivities(on: Discretization, physics: Physics) -> Array:
+    """What the gradient of each phase's potential is times along each axis, scaled, (phases, dim).
+
+    The potential is u, the conductivity κ D_eff; with a law it is Kirchhoff's, and the conductivity D_eff/D.
+    """
+    dim = on.mesh.mesh.topology.dim
+    found = diffusivities(on, physics)
+    for i, phase in enumerate(physics.phases):
+        if phase.law is not None:
+            found[i] = on.scales.diffusivity(phase.effective_factor) * np.array(
+                (phase.anisotropy or (1.0,) * dim)[:dim]
+            )
+    return found
+
+
 def along_axes(mesh: PhaseMesh, physics: Physics, values: list[float]) -> Expr:
     """Diffusivities (phases,) as coefficient of a form: a diagonal tensor where a phase has axes.
 

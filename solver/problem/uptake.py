@@ -23,6 +23,14 @@ from microlith.solver.problem.discretization import Discretization
 
 
 @dataclass(frozen=True)
+class Linearised:
+    """What small changes of the unknowns and of q do to the flux into a surface at its points, (points,) each."""
+
+    slope: Array  # change of the flux per change of the unknown there
+    loss: Array  # fall of the flux per change of q
+
+
+@dataclass(frozen=True)
 class Rate:
     """Flux into a surface at its points, (points,), and its derivative with respect to the unknown there."""
 
@@ -89,12 +97,30 @@ class SaturatingUptake:
         slope = self._velocity * room * np.where(c > 0, 1.0 / fills**2, 1.0)
         return Rate(flux, slope * self._kappa)
 
-    def along(self, rate: Rate, change: Array) -> Array:
-        """Change of the flux at the points with a change of the unknowns, (owned,); collective."""
+    def linearised(self, u: Array, q: Array, step: float) -> Linearised:
+        """How the flux follows changes, q changing by what is given and by `step` times that of the flux; collective.
+
+        Args:
+            u: (owned,) unknowns.
+            q: (points,)
+            step: Over which q follows.
+        """
+        c = self.concentration(u)
+        filling = self._velocity / self._capacity * np.maximum(c, 0.0)
+        follows = 1.0 + step * filling
+        slope = self._velocity * (1.0 - q / self._capacity) * self._kappa
+        return Linearised(slope / follows, filling / follows)
+
+    def times(self, slope: Array, change: Array) -> Array:
+        """A slope (points,) times the change of the unknown there, (points,), from (owned,) changes; collective."""
         vector = la.vector(self._index_map, 1)
         vector.array[: self._owned] = change
         vector.scatter_forward()
-        return rate.slope * (self._at_points @ vector.array)
+        return slope * (self._at_points @ vector.array)
+
+    def along(self, rate: Rate, change: Array) -> Array:
+        """Change of the flux at the points with a change of the unknowns, (owned,); collective."""
+        return self.times(rate.slope, change)
 
     def vector(self, flux: Array) -> Array:
         """∫ flux v ds for all v, (owned,); collective."""

@@ -18,7 +18,7 @@ from microlith.solver.problem.assembly import SAME_PATTERN, SUBSET_PATTERN
 from microlith.solver.problem.nonlinear import NonlinearDiffusion
 from microlith.solver.problem.problem import Problem
 from microlith.solver.problem.system import LinearSystem, Load
-from microlith.solver.problem.uptake import Rate, SaturatingUptake
+from microlith.solver.problem.uptake import Linearised, Rate, SaturatingUptake
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,30 @@ class Dynamics:
         ]
         at_held = sum((push for push, _ in held), np.zeros_like(u))
         return sum((push * (u - value) for push, value in held), self._graph.times(u, self.system.taken - at_held))
+
+    def derivative_times(
+        self, u: Array, change: Array, moment: Moment, uptakes: Sequence[Linearised], precise: bool = False
+    ) -> Array:
+        """∂F/∂u at u times a change that is 0 where unknowns are held, (owned,), zero on held rows; collective.
+
+        Args:
+            u: (owned,) unknowns.
+            change: (owned,) of them.
+            moment: What acts from outside.
+            uptakes: How they follow.
+            precise: Whether to sum differences.
+        """
+        system = self.system
+        found = self._graph.times(change, system.taken) if precise else matrix_times(system.stiffness, change)
+        if self.diffusion is not None:
+            found += self.diffusion.derivative_times(u, change, precise)
+        for transfer, k in zip(system.transfers, moment.coefficients, strict=True):
+            if k != 0.0:
+                found += k * matrix_times(transfer.matrix, change)
+        for uptake, linearised in zip(self.uptakes, uptakes, strict=True):
+            found += uptake.vector(uptake.times(linearised.slope, change))
+        found[self.held] = 0.0
+        return found
 
     def shifted(self, into: PETSc.Mat, u: Array, moment: Moment, step: float, rates: tuple[Rate, ...]) -> None:
         """Set a matrix of the pattern of K to M + step ∂F/∂u; collective.

@@ -24,6 +24,7 @@ from microlith.imaging.typing import Array
 from microlith.solver.keeping import Keeper, Standing
 from microlith.solver.options import FIELD_TOLERANCE
 from microlith.solver.steps.dense_output import DenseOutput, Recorded, latest_spread
+from microlith.solver.steps.deviation import Deviation, Lacks
 from microlith.solver.steps.dynamics import Dynamics
 from microlith.solver.steps.stage_matrix import LinearSolverFailed, NotConverged
 from microlith.solver.steps.stepper import State, Step, Stepper
@@ -74,6 +75,7 @@ class Integrated:
     steps: int
     rejected: int  # steps repeated because of their error
     failures: int  # steps repeated because Newton's method failed
+    lacks: Lacks | None  # what all functionals lack in space; None: not asked for, or not told
 
     def of(self, rows: slice) -> Recorded:
         """Some of the functionals that were recorded."""
@@ -160,6 +162,7 @@ class Integrator:
         progress: Progress | None = None,
         seen: Seen | None = None,
         keeper: Keeper | None = None,
+        deviation: Deviation | None = None,
     ) -> None:
         """Prepare.
 
@@ -174,7 +177,9 @@ class Integrator:
             progress: Called with the number of steps, the time reached, and the iterations of Newton's method so far.
             seen: Called with the end of each step and the owned unknowns there.
             keeper: Takes down where the integration is after each step.
+            deviation: Goes along, and tells what the functionals lack in space.
         """
+        self._deviation = deviation
         self._dynamics, self._stepper, self._watch, self._extra = dynamics, stepper, watch, extra
         self._tolerance, self._max_steps = min(tolerance, LOOSEST), max_steps
         self._tableau, self._progress, self._seen, self._keeper = tableau, progress, seen, keeper
@@ -216,6 +221,7 @@ class Integrator:
         self._stored_now = float(self._sums(self._amount[None], state.u)[0]) - problem.start_amount
         self._inflow_now = at_start - started
         self._note(0.0)
+        self._lacks: list[tuple[float, Array]] = [(0.0, np.zeros_like(self._functionals(state.u)))]
         self._stretches = stretches = list[DenseOutput]()
         self._history = history = list[tuple[int, float]]()
         fields = {0.0: state.u} if 0.0 in stops else {}
@@ -245,7 +251,15 @@ class Integrator:
             fields |= {t: state.u for t in wanted if abs(t - end) <= 1e-12 * end}
         ledger = Ledger(np.array(self._times), np.array(self._stored), np.array(self._inflow))
         return Integrated(
-            tuple(stretches), fields, ledger, self.sums.total, tuple(history), self.steps, self.rejected, self.failures
+            tuple(stretches),
+            fields,
+            ledger,
+            self.sums.total,
+            tuple(history),
+            self.steps,
+            self.rejected,
+            self.failures,
+            self._lacking(),
         )
 
     def _stretch(
@@ -271,6 +285,8 @@ class Integrator:
             budget = replace(budget, early=float(known.numbers["early"]))
             since, values, slopes = (list(known.tables[name]) for name in ("since", "values", "slopes"))
         ends = [(stop, stop - start) for stop in (*stops, end)]
+        if self._deviation is not None:
+            (self._deviation.begin if known is None else self._deviation.go_on)(state.u)
         while s < end - start:
             time, stop = next((t, x) for t, x in ends if x > s)
             last = h >= (stop - s) * (1 - 1e-9)
@@ -305,6 +321,7 @@ class Integrator:
             self.sums.worst = max(self.sums.worst, float(np.abs(self.sums.drift).max(initial=0.0)))
             self.sums.squares += error.size**2 + self._stepper.matrix.rounding**2
             self._count(step.state.u - state.u, state.q, step.state.q, step.inflow)
+            self._follow(step.state, (start, end), start + s, length, time if last else start + s + length)
             s = stop if last else s + length
             self._note(time if last else start + s)
             state = step.state
@@ -331,6 +348,26 @@ class Integrator:
                 now = _Within(s, h, budget.early, since, values, slopes)
                 self._keeper.after_step(partial(self._standing, now, state, fields))
         return DenseOutput(start, end, np.array(since), np.array(values), np.array(slopes)), state
+
+    def _follow(self, state: State, stretch: tuple[float, float], t: float, h: float, until: float) -> None:
+        """Take what is lacking in space along with a step, and note it; collective."""
+        if self._deviation is None:
+            return
+        try:
+            self._deviation.step(self._stepper.matrix, state.u, state.q, stretch, t, h)
+        except NotConverged:  # the run goes on without
+            self._deviation = None
+            return
+        self._lacks.append((until, self._functionals(self._deviation.whole)))
+
+    def _lacking(self) -> Lacks | None:
+        """What is lacking in space at all ends of steps; None where that is more than all there is."""
+        if self._deviation is None:
+            return None
+        times, values = zip(*self._lacks, strict=True)
+        found = Lacks(np.array(times), np.array(values))
+        most = max(1.0, *(float(np.abs(stretch.values).max(initial=0.0)) for stretch in self._stretches))
+        return found if found.largest <= most else None
 
     def _standing(self, now: "_Within", state: State, fields: dict[float, Array]) -> Standing:
         """Where the integration is; collective."""
@@ -364,6 +401,11 @@ class Integrator:
         vectors = vectors | {"u": state.u, "du": state.du} | {f"field{i}": u for i, u in enumerate(fields.values())}
         for i, (q, dq) in enumerate(zip(state.q, state.dq, strict=True)):
             local = local | {f"q{i}": q, f"dq{i}": dq}
+        if self._deviation is not None:
+            times, values = zip(*self._lacks, strict=True)
+            tables |= {"lacks_at": np.array(times), "lacks": np.array(values)}
+            vectors = vectors | {"lacking": self._deviation.u}
+            local = local | {f"lacking{i}": q for i, q in enumerate(self._deviation.q)}
         return Standing(numbers, vectors, tables, local)
 
     def _take_up(self, known: Standing, fields: dict[float, Array]) -> State:
@@ -385,6 +427,12 @@ class Integrator:
         fields |= {float(time): vectors[f"field{i}"] for i, time in enumerate(numbers["fields"])}
         self._stepper.take_up(numbers["matrix"], vectors, local)
         filled = range(len(self._dynamics.uptakes))
+        if "lacking" not in vectors:  # it was not asked for, or not told
+            self._deviation = None
+        elif self._deviation is not None:
+            self._deviation.u = vectors["lacking"]
+            self._deviation.q = tuple(local[f"lacking{i}"] for i in filled)
+            self._lacks = [(float(t), row) for t, row in zip(tables["lacks_at"], tables["lacks"], strict=True)]
         inflow = tables["inflow_of_state"] * (1.0 if self._comm.rank == 0 else 0.0)
         return State(
             vectors["u"],

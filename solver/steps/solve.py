@@ -7,8 +7,10 @@ from scipy.sparse import csr_array
 
 from microlith.imaging.typing import Array
 from microlith.solver.keeping import Keeper
+from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.problem import Problem
 from microlith.solver.steps.dense_output import Recorded
+from microlith.solver.steps.deviation import Deviation, Lacks
 from microlith.solver.steps.dynamics import Dynamics
 from microlith.solver.steps.integrator import Integrator, Ledger
 from microlith.solver.steps.stage_matrix import StageMatrix
@@ -42,6 +44,7 @@ class Stepped:
     ledger: Ledger
     effort: Effort
     iterations: int  # of iterative linear solvers
+    lacks: Lacks | None  # what the watched functionals and the extra ones lack in space; None: not told
     _fields: dict[float, Array]
 
     def state(self, time: float) -> Array:
@@ -74,6 +77,7 @@ def solve_stepwise(
     tableau: Tableau | None = None,
     seen: Callable[[float, Array], None] | None = None,
     keeper: Keeper | None = None,
+    lacking: Physics | None = None,
 ) -> Stepped:
     """Integrate from 0 to 1; collective.
 
@@ -90,6 +94,7 @@ def solve_stepwise(
         tableau: The method; by default one that suits the tolerance.
         seen: Called with the end of each step and the owned unknowns there.
         keeper: Takes down where the integration is after each step.
+        lacking: Physics of the problem, where it is wanted what the functionals lack in space.
 
     Raises:
         ArithmeticError: The steps became too short or too many.
@@ -97,7 +102,10 @@ def solve_stepwise(
     tableau = tableau or (ESDIRK4 if tolerance <= SECOND_ORDER else TRBDF2)
     dynamics = Dynamics(problem)
     stepper = Stepper(dynamics, StageMatrix(dynamics, method, NEWTON_INNER, tolerance))
-    integrator = Integrator(dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress, seen, keeper)
+    deviation = None if lacking is None else Deviation.of(dynamics, lacking)
+    integrator = Integrator(
+        dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress, seen, keeper, deviation
+    )
     run = integrator.run(float(times[times > 0][0]), stops)
     used = stepper.matrix.solver
     stepper.destroy()
@@ -112,5 +120,6 @@ def solve_stepwise(
         ledger=run.ledger,
         effort=Effort(run.steps, run.rejected, run.failures, stepper.matrix.solves, stepper.matrix.set_ups),
         iterations=stepper.matrix.iterations,
+        lacks=run.lacks,
         _fields=run.fields,
     )

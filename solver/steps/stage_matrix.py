@@ -131,6 +131,17 @@ class StageMatrix:
             LinearSolverFailed: On all ranks.
         """
         self.solves += 1
+        return self._solved(right)
+
+    def solve_aside(self, right: Array) -> Array:
+        """The same for what is not Newton's method, which does not count as one of its iterations; collective.
+
+        Raises:
+            LinearSolverFailed: On all ranks.
+        """
+        return self._solved(right)
+
+    def _solved(self, right: Array) -> Array:
         found = self._once(right)
         if self.precise and not self._direct:
             limit = UNBALANCED * self._dynamics.whole

@@ -118,14 +118,19 @@ def test_a_signal_during_the_first_stages(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir() if "results" in p.name] == []
 
 
-def test_step_by_step(tmp_path, monkeypatch):
-    """A law of the diffusivity and a sink that fills up: the same steps, matrices and curves; another end says so."""
+@pytest.mark.parametrize("degree", [1, 2])
+def test_step_by_step(tmp_path, monkeypatch, degree):
+    """With the error in space along the steps, and from a coarser mesh.
+
+    A law of the diffusivity and a sink that fills up: the same steps, matrices and curves; another end says so.
+    """
     moment = 20
     sink = '[phases.particle]\nlabel = 2\nrole = "sink"\nuptake = { rate = "1e-7 m/s", capacity = "10 umol/m^2" }\n'
     phases = NONLINEAR[: NONLINEAR.index("[phases.particle]")] + sink
     more = OFTEN.replace("1 us", "1 h")
     folders = [tmp_path / name for name in ("whole", "part")]
-    whole, part = (case_of(folder, MPI.COMM_SELF, more=more, phases=phases) for folder in folders)
+    mesh = COARSE + f"degree = {degree}\n"
+    whole, part = (case_of(folder, MPI.COMM_SELF, more=more, phases=phases, mesh=mesh) for folder in folders)
     with monkeypatch.context() as patch:
         points = ending_at(patch, -1)
         expected = run(whole, MPI.COMM_SELF)
@@ -139,6 +144,7 @@ def test_step_by_step(tmp_path, monkeypatch):
     assert again[0] < points[0] - moment + 8
     told = [json.loads((folder / "results" / "summary.json").read_text()) for folder in folders]
     assert told[0]["checks"] == told[1]["checks"]
+    assert [("recovered gradients" in str(one["error"]["space"])) for one in told] == [degree == 1] * 2
 
 
 @pytest.mark.mpi

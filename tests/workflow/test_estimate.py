@@ -352,9 +352,11 @@ OTHER = transport("particle", 2, "1e-15 m^2/s") + '[[interfaces]]\nbetween = ["s
         (TRANSFER + '"1e-7 m/s"\n' + SEI + barrier("particle", 2), "degree = 1", True),
         (CHARGED + SEI + barrier("particle", 2), "degree = 1", True),
         (TRANSFER + STEP + "\n" + SEI + barrier("particle", 2), "degree = 1", False),
-        (TRANSFER + RAMP + "\n" + SEI + barrier("particle", 2), "degree = 1", False),
-        (PORE + SEI + FULL, "degree = 1", False),
-        (usual_phases(LAW), "degree = 1", False),
+        (TRANSFER + RAMP + "\n" + SEI + barrier("particle", 2), "degree = 1", True),
+        (PORE + SEI + FULL, "degree = 1", True),
+        (usual_phases(LAW), "degree = 1", True),
+        (usual_phases(LAW), "degree = 2", False),
+        (usual_phases(LAW), 'degree = 1\nmethod = "voxel"', False),
     ],
 )
 def test_runs_tell_their_error_in_space_from_what_was_estimated(tmp_path, phases, mesh, recovered):

@@ -43,6 +43,7 @@ DIFFERENCES = {
     3: 2.7e-6,
 }  # of finite differences on voxels, a solve with all that goes with it, per unknown
 RECOVERED = 2.4e-7  # gradients that tell the error in space, per cell and solve; from the 3D demo (2.8 s)
+FOLLOWED = {2: 0.2, 3: 0.4}  # the same along steps, per their solution; from benchmarks/space_errors_stepped.py
 STEPPED = {2: (1e-4, 1.2e-7), 3: (3.6e-4, 7.1e-7)}  # an iteration of Newton's method, and per unknown;
 SET_UP = {2: 2.8e-6, 3: 0.0}  # factors or multigrid for some iterations, per unknown: in 3D they go with these
 PROFILES = {2: (0.08, 1.2e-6), 3: (0.15, 6e-6)}  # and per unknown

@@ -97,10 +97,10 @@ def expected_run(found: CaseImage) -> model.Run:
     )
     if not case.mesh.estimate:
         return own
-    # As `Transient.lacks` and `spatial_error` do it
+    # As `Transient.lacks`, `Transient.steps_lack` and `spatial_error` do it
     simplices = own.method != "voxel"
     foreign = case.mesh.unit is not None
-    if degree == 1 and simplices and not own.solves.stepped and not case.physics.transfers_change:
+    if degree == 1 and simplices and (own.solves.stepped or not case.physics.transfers_change):
         return replace(own, recovered=True)
     if degree == 1 and foreign:  # there is no estimate
         return own

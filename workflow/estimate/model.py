@@ -97,7 +97,8 @@ def work(run: Run) -> Work:
     shared = _solving(run) + profiles + (per_unknown + run.snapshots * each) * unknowns
     shared += costs.IMAGE * run.voxels + (costs.SURFACES * cells if run.surfaces else 0.0)
     if run.recovered:
-        shared += costs.RECOVERED * cells * run.solves.number
+        stepped = costs.FOLLOWED[dim] * _solving(run)
+        shared += stepped if run.solves.stepped else costs.RECOVERED * cells * run.solves.number
     compared = run
     while compared.other is not None:
         meshing += _meshing(compared.other) if compared.remeshed else 0.0

@@ -212,6 +212,7 @@ def _integrated(ready: Prepared, guard: Guard, spread: SpreadWatch, keeper: Keep
             seen=seen,
             between=between,
             keeper=keeper,
+            lacking=case.physics if case.mesh.estimate else None,
         )
     log.info(
         "%d unknowns, %s: %s, error in time at most %.1e of %.4g mol/m³ (estimated), lithium balance closed to %.1e",

@@ -144,7 +144,7 @@ MESH = Table(
             "estimate",
             Flag(),
             "Whether a run estimates its error in space. On triangles and tetrahedra of degree 1 recovered gradients "
-            "tell it, unless transfer coefficients change or diffusivities depend on the concentration. Otherwise the "
+            "tell it, unless transfer coefficients change in steps. Otherwise the "
             "case is solved once more: on a coarser mesh; on voxels with elements of one degree less, or with "
             "finite differences.",
             default=True,

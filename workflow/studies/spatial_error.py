@@ -2,15 +2,15 @@
 
 Of linear elements on triangles and tetrahedra, recovered gradients tell the error, with its sign, without another solve
 (see solver/krylov/spatial_error). In the worst of the regions of 12 images that was 0.6 to 1.8 times the error; times
-RECOVERED it is the estimate. It is least where the layer that fills is thinner than an element.
+RECOVERED it is the estimate. It is least where the layer that fills is thinner than an element. What is solved step by
+step has it along its steps (see solver/steps/deviation).
 
-Where transfer coefficients change with time, equations are not linear, or the degree is higher, the case is solved
-once more. The difference of two solutions, on the mesh and on one of cells twice as large, is the error of the
-mesh times r^q − 1, r about 2 the ratio of the sizes and q the order. q is not known from two meshes; taken as 1, the
-difference itself is the estimate. Where the error falls faster, as it does on most images (q from 1.3 to 2: chords for
-curved interfaces, corners, and early times decide, not the degree), it is two to four times too large, and more on
-images of few voxels, which the coarser mesh follows no longer. It is too small where the coarser mesh misses what the
-finer one misses too.
+Where transfer coefficients change in steps, or the degree is higher, the case is solved once more. The difference of
+two solutions, on the mesh and on one of cells twice as large, is the error of the mesh times r^q − 1, r about 2 the
+ratio of the sizes and q the order. q is not known from two meshes; taken as 1, the difference itself is the estimate.
+Where the error falls faster, as it does on most images (q from 1.3 to 2: chords for curved interfaces, corners, and
+early times decide, not the degree), it is two to four times too large, and more on images of few voxels, which the
+coarser mesh follows no longer. It is too small where the coarser mesh misses what the finer one misses too.
 
 In 3D, on a smooth mesh with degree 2 and more, what is left is mostly how closely the mesh follows the image, which a
 mesh twice as coarse often does no longer: half of the difference to it was up to 25 times the error. So the other mesh
@@ -46,6 +46,7 @@ from mpi4py import MPI
 
 from microlith.imaging.typing import Array
 from microlith.solver.keeping import Keeper
+from microlith.solver.krylov.spatial_error import SpatialDeviation
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.prepare.meshed import COARSER, LESS_COARSE, Meshed, degree_of, is_less_coarse
@@ -175,22 +176,34 @@ def recovered_error(ready: Prepared, transient: Transient, particles: ParticleCu
         transient: Its solution.
         particles: What reaches particles in it.
     """
-    try:
-        lacks = transient.lacks(ready.case.physics)
-    except np.linalg.LinAlgError:  # of small matrices that are the same on all ranks; the run has its results
-        lacks = None
-    if lacks is None:
-        return None
-    scale = RECOVERED * ready.problem.scales.concentration
-    names, times = list(transient.curves), transient.times
-    rows = np.array([ready.means[name].weights for name in names]).reshape(len(names), -1)
-    found = scale * enveloped(times, np.abs(lacks.of(rows, times)))
+    times = transient.times
+    lacks = transient.steps_lack(times)
     of_particles = None
-    if particles is not None and ready.surfaces is not None:
-        of_particles = scale * enveloped(particles.times, np.abs(lacks.of(ready.surfaces.rows, particles.times)))
-    curves = dict(zip(names, found, strict=True))
+    if lacks is not None:
+        of_particles = None if particles is None else transient.steps_lack(particles.times, extra=True)
+    else:
+        deviation = _deviation(ready, transient)
+        if deviation is None:
+            return None
+        scale = ready.problem.scales.concentration
+        rows = np.array([ready.means[name].weights for name in transient.curves]).reshape(len(transient.curves), -1)
+        lacks = scale * deviation.of(rows, times)
+        if particles is not None and ready.surfaces is not None:
+            of_particles = scale * deviation.of(ready.surfaces.rows, particles.times)
+    found = RECOVERED * enveloped(times, np.abs(lacks))
+    if particles is not None and of_particles is not None:
+        of_particles = RECOVERED * enveloped(particles.times, np.abs(of_particles))
+    curves = dict(zip(transient.curves, found, strict=True))
     cells, unknowns = ready.meshed.cells, ready.problem.unknowns
     return SpatialError("from recovered gradients", cells, unknowns, curves, OF_GRADIENTS, of_particles)
+
+
+def _deviation(ready: Prepared, transient: Transient) -> SpatialDeviation | None:
+    """What a linear problem's solution lacks; collective."""
+    try:
+        return transient.lacks(ready.case.physics)
+    except np.linalg.LinAlgError:  # of small matrices that are the same on all ranks; the run has its results
+        return None
 
 
 def spatial_error(
