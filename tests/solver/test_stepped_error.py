@@ -74,7 +74,6 @@ def compared(own, fine, least):
     return [np.abs(some).max(axis=1) for some in (true, told, true - told)]
 
 
-@pytest.mark.mpi
 @pytest.mark.parametrize("dim", [2, 3])
 @pytest.mark.parametrize("name", LAWS)
 def test_what_a_slab_with_a_law_lacks(name, dim):
@@ -87,7 +86,6 @@ def test_what_a_slab_with_a_law_lacks(name, dim):
         assert rest < 0.35 * some + 0.15, f"{region}: the sign is right"
 
 
-@pytest.mark.mpi
 @pytest.mark.parametrize(
     "physics",
     [slab(law("growing"), {"x_min": FaceCondition(JUMPS)}), slab(None, {"x_min": FaceCondition(1000.0, OPENS)})],
@@ -192,7 +190,8 @@ def test_the_inverse_of_a_potential():
 @pytest.mark.mpi
 @pytest.mark.parametrize("linear", ["mumps", "cg"])
 def test_ranks_tell_the_same(linear):
-    physics = slab(law("falling"))
+    """With a law and a jump, from shared unknowns and cells."""
+    physics = slab(law("falling"), {"x_min": FaceCondition(JUMPS)})
     times = np.geomspace(1e-3, 1.0, 7) * END
     told = solved(mesh_of(16), physics, linear=linear).steps_lack(times)
     assert np.array_equal(told, COMM.bcast(told))
