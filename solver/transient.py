@@ -242,7 +242,7 @@ def solve(
         between: Fluxes that are wanted besides those of the problem; not where it is solved step by step.
         keeper: Takes down what is found, and gives back what an earlier process found.
         lacking: Physics of the problem, where it is wanted what the curves of one that is solved step by step lack in
-            space: that is told along with the steps, see `curves_lack`.
+            space: that is told along with the steps, see `Transient.steps_lack`.
 
     Raises:
         InputError: Courses bend or jump more often than can be followed.

@@ -107,9 +107,7 @@ def _values(on: Discretization, physics: Physics) -> list[float]:
 
 def diffusivities(on: Discretization, physics: Physics) -> Array:
     """κ D_eff along each axis in scaled units, (phases, dim); zero where D depends on c."""
-    dim = on.mesh.mesh.topology.dim
-    axes = [(p.anisotropy or (1.0,) * dim)[:dim] for p in physics.phases]
-    return np.array(_values(on, physics))[:, None] * np.array(axes)
+    return _along_each(on, physics, _values(on, physics))
 
 
 def conductivities(on: Discretization, physics: Physics) -> Array:
@@ -117,14 +115,18 @@ def conductivities(on: Discretization, physics: Physics) -> Array:
 
     The potential is u, the conductivity κ D_eff; with a law it is Kirchhoff's, and the conductivity D_eff/D.
     """
+    values = [
+        value if phase.law is None else on.scales.diffusivity(phase.effective_factor)
+        for phase, value in zip(physics.phases, _values(on, physics), strict=True)
+    ]
+    return _along_each(on, physics, values)
+
+
+def _along_each(on: Discretization, physics: Physics, values: list[float]) -> Array:
+    """One value for each phase, times what it is along each axis, (phases, dim)."""
     dim = on.mesh.mesh.topology.dim
-    found = diffusivities(on, physics)
-    for i, phase in enumerate(physics.phases):
-        if phase.law is not None:
-            found[i] = on.scales.diffusivity(phase.effective_factor) * np.array(
-                (phase.anisotropy or (1.0,) * dim)[:dim]
-            )
-    return found
+    axes = [(phase.anisotropy or (1.0,) * dim)[:dim] for phase in physics.phases]
+    return np.array(values)[:, None] * np.array(axes)
 
 
 def along_axes(mesh: PhaseMesh, physics: Physics, values: list[float]) -> Expr:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from closed_forms import robin_slab_mean, slab_mean
-from made_meshes import COMM, brick, everywhere, rectangle
+from fed_slab import END, FED, JUMPS, LENGTH, MICRO, REGIONS, D, means_of, mesh_of
+from made_meshes import COMM, brick, rectangle
 
 from dolfinx.mesh import CellType
 from mpi4py import MPI
@@ -14,32 +15,16 @@ from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import Course
 from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role
 from microlith.solver.problem.problem import build
-from microlith.solver.regions.means import region_means
-from microlith.solver.regions.shapes import Box
 from microlith.solver.transient import solve
-
-MICRO = 1e-6
-LENGTH = 10 * MICRO
-D = 4e-14
-END = LENGTH**2 / D
-REGIONS = {"near": (0.0, 1.0), "middle": (4.0, 5.03), "all": (0.0, 10.0)}  # µm
-FED = {"x_min": FaceCondition(1000.0)}
 
 
 def _physics(faces=FED, **more):
     return Physics((PhasePhysics("medium", Role.TRANSPORT, diffusivity=D, effective_diffusivity=D, **more),), faces)
 
 
-def _mesh(dim, columns=16):
-    if dim == 2:
-        return rectangle(COMM, (columns, 2), (10.0, 1.0))
-    return brick(COMM, (columns, 2, 2), (10.0, 1.0, 1.0), CellType.tetrahedron)
-
-
-def _solved(mesh, physics, degree=1, tolerance=1e-6, regions=REGIONS):
+def _solved(mesh, physics, degree=1, tolerance=1e-6):
     problem = build(mesh, physics, degree, END)
-    shapes = {name: Box({"x": (a * MICRO, b * MICRO)}) for name, (a, b) in regions.items()}
-    means = region_means(problem.space, mesh, shapes, {}, everywhere(255))
+    means = means_of(problem, mesh)
     found = solve(problem, means, TimeSpan(END, tolerance), SolverOptions())
     return problem, np.array([mean.weights for mean in means.values()]), found
 
@@ -50,7 +35,7 @@ def _solved(mesh, physics, degree=1, tolerance=1e-6, regions=REGIONS):
 def test_what_a_slab_lacks(dim, tolerance):
     """In one segment of time and in several: size and sign; a factor of 3 while the layer is a quarter of a cell."""
     physics = _physics()
-    _, rows, found = _solved(_mesh(dim), physics, tolerance=tolerance)
+    _, rows, found = _solved(mesh_of(16, dim), physics, tolerance=tolerance)
     lacks = found.lacks(physics).of(rows, found.times) * 1000
     late, early = found.times > 1e-2 * END, found.times > 3e-4 * END
     for row, (name, (a, b)) in zip(lacks, REGIONS.items(), strict=True):
@@ -65,7 +50,7 @@ def test_what_a_slab_lacks(dim, tolerance):
 def test_what_a_slab_behind_a_transfer_lacks(velocity):
     """Energies of the basis lie above the rates of the shifted projection most where much goes through surfaces."""
     physics = _physics({"x_min": FaceCondition(1000.0, velocity)})
-    _, rows, found = _solved(_mesh(3), physics, tolerance=1e-3)
+    _, rows, found = _solved(mesh_of(16, 3), physics, tolerance=1e-3)
     lacks = found.lacks(physics).of(rows, found.times) * 1000
     late = found.times > 1e-2 * END
     for row, (name, (a, b)) in zip(lacks, REGIONS.items(), strict=True):
@@ -76,7 +61,6 @@ def test_what_a_slab_behind_a_transfer_lacks(velocity):
 
 RAMP = Course((0.0, END), (0.0, 1000.0))
 CYCLE = Course((0.0, 0.1 * END, 0.2 * END), (0.0, 1000.0, 0.0), 0.2 * END)
-JUMPS = Course((0.0, 0.3 * END, 0.3 * END, END), (1000.0, 1000.0, 200.0, 200.0))
 CURRENT = Course((0.0, 0.4 * END, 0.4 * END, END), (4e-6, 4e-6, -2e-6, 0.0))  # mol/(m² s)
 
 
@@ -95,8 +79,8 @@ CURRENT = Course((0.0, 0.4 * END, 0.4 * END, END), (4e-6, 4e-6, -2e-6, 0.0))  # 
 def test_what_a_slab_lacks_whose_loads_change(face):
     """Superposed like the solution itself: against elements of degree 2 on cells a quarter as long."""
     physics = _physics({"x_min": face})
-    problem, rows, found = _solved(_mesh(2), physics, tolerance=1e-4)
-    _, _, fine = _solved(_mesh(2, 64), physics, degree=2, tolerance=1e-5)
+    problem, rows, found = _solved(mesh_of(16, 2), physics, tolerance=1e-4)
+    _, _, fine = _solved(mesh_of(64, 2), physics, degree=2, tolerance=1e-5)
     late = found.times > 1e-2 * END
     lacks = found.lacks(physics).of(rows, found.times[late]) * problem.scales.concentration
     for row, name in zip(lacks, REGIONS, strict=True):
@@ -108,7 +92,7 @@ def test_what_a_slab_lacks_whose_loads_change(face):
 
 @pytest.mark.parametrize("dim", [2, 3])
 def test_a_function_with_an_even_gradient_has_no_excess(dim):
-    problem = build(_mesh(dim), _physics(), 1, END)
+    problem = build(mesh_of(16, dim), _physics(), 1, END)
     x = problem.space.tabulate_dof_coordinates()[: problem.discretization.owned]
     even, square = x @ [1.0, 2.0, 3.0], x[:, 0] ** 2
     energies = excess_energies(problem, np.full((1, dim), 2.0), np.array([even, square]))
@@ -131,9 +115,9 @@ def test_each_phase_has_a_gradient_of_its_own():
 
 def test_an_axis_counts_by_its_own_diffusivity():
     physics = _physics(anisotropy=(0.25, 1.0))
-    _, rows, found = _solved(_mesh(2), physics)
+    _, rows, found = _solved(mesh_of(16, 2), physics)
     alike = _physics()
-    _, plain_rows, plain = _solved(_mesh(2), alike)
+    _, plain_rows, plain = _solved(mesh_of(16, 2), alike)
     times = np.geomspace(0.02, 1.0, 20) * END
     one, other = found.lacks(physics).of(rows, times), plain.lacks(alike).of(plain_rows, times / 4)
     assert one == pytest.approx(other, rel=0.1, abs=6e-4)
@@ -142,7 +126,7 @@ def test_an_axis_counts_by_its_own_diffusivity():
 def test_where_nothing_is_told():
     boxes = brick(COMM, (4, 2, 2), (10.0, 1.0, 1.0), CellType.hexahedron)
     assert not is_recoverable(build(boxes, _physics(), 1, END))
-    _, _, found = _solved(_mesh(2, 4), _physics(), degree=2, tolerance=1e-3)
+    _, _, found = _solved(mesh_of(4, 2), _physics(), degree=2, tolerance=1e-3)
     assert found.lacks(_physics()) is None
 
 
@@ -150,7 +134,7 @@ def test_where_nothing_is_told():
 def test_nothing_is_told_where_a_transfer_coefficient_changes(jump):
     """The problem's stiffness is without such transfers: told from it, the error of the whole was 0.5 or 0 times it."""
     falls = _physics({"x_min": FaceCondition(1000.0, Course((0.0, jump, jump), (1e-8, 1e-8, 1e-10)))})
-    problem, _, found = _solved(_mesh(2, 4), falls, tolerance=1e-3)
+    problem, _, found = _solved(mesh_of(4, 2), falls, tolerance=1e-3)
     assert found.lacks(falls) is None
     assert spatial_deviation(problem, np.ones((1, 2)), found._states) is None
 
@@ -158,7 +142,7 @@ def test_nothing_is_told_where_a_transfer_coefficient_changes(jump):
 @pytest.mark.mpi
 def test_ranks_tell_the_same():
     physics = _physics()
-    _, rows, found = _solved(_mesh(2), physics, tolerance=1e-4)
+    _, rows, found = _solved(mesh_of(16, 2), physics, tolerance=1e-4)
     times = np.geomspace(1e-3, 1.0, 7) * END
     lacks = found.lacks(physics).of(rows, times)
     everyone = COMM.bcast(lacks)

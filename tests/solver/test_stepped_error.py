@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from made_meshes import COMM, brick, everywhere, rectangle
+from fed_slab import END, FED, JUMPS, LENGTH, REGIONS, D, means_of, mesh_of
+from made_meshes import COMM, brick, rectangle
 
 from dolfinx import mesh as dmesh
 from dolfinx.mesh import CellType
@@ -15,17 +16,9 @@ from microlith.solver.physics.kirchhoff import Potential
 from microlith.solver.physics.laws import DiffusivityTable
 from microlith.solver.physics.phases import FaceCondition, InterfaceLaw, PhasePhysics, Physics, Role
 from microlith.solver.problem.problem import build
-from microlith.solver.regions.means import region_means
-from microlith.solver.regions.shapes import Box
 from microlith.solver.steps.stage_matrix import LinearSolverFailed, StageMatrix
 from microlith.solver.transient import solve
 
-MICRO = 1e-6
-LENGTH = 10 * MICRO
-D = 4e-14
-END = LENGTH**2 / D
-REGIONS = {"near": (0.0, 1.0), "middle": (4.0, 5.03), "all": (0.0, 10.0)}  # µm
-FED = {"x_min": FaceCondition(1000.0)}
 LAWS = {
     "growing": lambda c: 0.1 + 0.9 * c,
     "falling": lambda c: 1.0 - 0.9 * c,
@@ -33,7 +26,6 @@ LAWS = {
 }
 CONSTANT = DiffusivityTable((0.0, 1000.0), (D, D))
 OPENS = Course((0.0, END), (0.2 * D / LENGTH, 20 * D / LENGTH))
-JUMPS = Course((0.0, 0.3 * END, 0.3 * END, END), (1000.0, 1000.0, 200.0, 200.0))
 
 
 def law(name):
@@ -47,17 +39,6 @@ def medium(depends, name="medium", **more):
 
 def slab(depends, faces=FED):
     return Physics((medium(depends),), faces)
-
-
-def mesh_of(columns, dim=2, comm=COMM, **more):
-    if dim == 2:
-        return rectangle(comm, (columns, 2), (10.0, 1.0), **more)
-    return brick(comm, (columns, 2, 2), (10.0, 1.0, 1.0), CellType.tetrahedron)
-
-
-def means_of(problem, mesh):
-    shapes = {name: Box({"x": (a * MICRO, b * MICRO)}) for name, (a, b) in REGIONS.items()}
-    return region_means(problem.space, mesh, shapes, {}, everywhere(255), problem.factors)
 
 
 def solved(mesh, physics, degree=1, tolerance=1e-4, *, told=True, linear="auto"):

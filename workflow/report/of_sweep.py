@@ -13,7 +13,7 @@ from microlith.workflow.pictures.figure import COLOURS
 from microlith.workflow.report.of_run import flat
 from microlith.workflow.report.page import MOST_SERIES, Cell, Page, Series, said
 from microlith.workflow.report.sections import begun
-from microlith.workflow.results.csv_file import csv_rows
+from microlith.workflow.results.csv_file import csv_records
 from microlith.workflow.results.folder import CURVES, ERRORS, REPORT, SUMMARY, SWEEP_MAP, SWEEP_PICTURE, SWEEP_TABLE
 from microlith.workflow.results.read import read_curves, read_summary
 
@@ -34,7 +34,7 @@ def sweep_page(folder: Path, entries: dict[str, Any]) -> Page:
     Raises:
         InputError: Its table, or results of one of its cases, can't be read.
     """
-    rows = _rows(folder / SWEEP_TABLE)
+    rows = csv_records(folder / SWEEP_TABLE)
     labels = {str(name): str(label) for name, label in entries["labels"].items()}
     varied = [str(key) for key in entries["varied"]]
     page = begun(entries, str(entries["title"]), f"A sweep of {len(rows)} cases")
@@ -52,11 +52,6 @@ def sweep_page(folder: Path, entries: dict[str, Any]) -> Page:
     page.table(["key", "value"], flat(entries["tables"]))
     _made(page, folder, done)
     return page
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    head, *rows = csv_rows(path)
-    return [dict(zip(head, row, strict=True)) for row in rows]
 
 
 def _ends(page: Page, rows: list[dict[str, str]], labels: dict[str, str]) -> None:

@@ -28,6 +28,17 @@ def csv_rows(path: Path) -> list[list[str]]:
     return rows
 
 
+def csv_records(path: Path) -> list[dict[str, str]]:
+    """Rows of a table that `write_csv` wrote, each by its header.
+
+    Raises:
+        OSError: The file can't be read.
+        ValueError: It is no such table, or a row is longer or shorter than the header.
+    """
+    head, *rows = csv_rows(path)
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
 def write_csv(path: Path, title: str, what: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table.
 

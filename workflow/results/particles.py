@@ -21,7 +21,7 @@ from microlith.solver.regions.surface_means import SurfaceState, surface_state
 from microlith.solver.times import first_times
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.particle_surfaces import Index, ParticleSurfaces
-from microlith.workflow.results.csv_file import csv_rows, write_csv
+from microlith.workflow.results.csv_file import csv_records, write_csv
 from microlith.workflow.results.particle_curves import ParticleCurves
 
 
@@ -125,8 +125,7 @@ def read_particles(path: Path, shapes: Mapping[str, SurfaceOf]) -> tuple[Particl
         InputError: The file can't be read.
     """
     try:
-        head, *cells = csv_rows(path)
-        rows = [dict(zip(head, row, strict=True)) for row in cells]
+        rows = csv_records(path)
         tables = []
         for name, shape in shapes.items():
             own = [row for row in rows if row.get("region", name) == name]
