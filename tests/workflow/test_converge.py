@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -32,6 +33,7 @@ from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics
 from microlith.solver.problem.problem import build
 from microlith.solver.regions.means import region_means
 from microlith.solver.regions.shapes import Box
+from microlith.solver.steps.stage_matrix import LinearSolverFailed, StageMatrix
 from microlith.solver.transient import solve
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
@@ -369,6 +371,32 @@ def test_recovered_gradients_that_fail_give_way_to_a_coarser_mesh(tmp_path, monk
     results = run_case(_slab_case(tmp_path, "degree = 1", tolerance=1e-2), comm=MPI.COMM_SELF)
     space = json.loads((results / "summary.json").read_text())["error"]["space"]
     assert space["how"].startswith("from a mesh twice as coarse")
+
+
+def test_what_steps_lack_gives_way_to_a_coarser_mesh_where_its_solver_fails(tmp_path, monkeypatch):
+    """The run goes on, and has the same curves."""
+    table = '{ concentrations = ["0 mol/m^3", "1000 mol/m^3"], values = ["5e-15 m^2/s", "1e-14 m^2/s"] }'
+    found = []
+    for failing in (False, True):
+        path = _slab_case(tmp_path / str(failing), "degree = 1", tolerance=1e-2)
+        text, count = re.subn(r'diffusivity = ".*"', f"diffusivity = {table}", path.read_text())
+        assert count == 1
+        path.write_text(text)
+        if failing:
+
+            def fails(*_):
+                raise LinearSolverFailed("as the test wants it")
+
+            monkeypatch.setattr(StageMatrix, "solve_aside", fails)
+        results = run_case(path, comm=MPI.COMM_SELF)
+        summary = json.loads((results / "summary.json").read_text())
+        found.append(
+            (summary["error"]["space"]["how"], np.genfromtxt(results / "curves.csv", delimiter=",", skip_header=4))
+        )
+    (told, own), (other, again) = found
+    assert told.startswith("from recovered gradients")
+    assert other.startswith("from a mesh twice as coarse")
+    assert np.array_equal(own, again)
 
 
 @pytest.mark.parametrize(("degree", "other"), [(2, 1), (3, 2)])
