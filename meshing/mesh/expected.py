@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microlith.imaging.typing import Integers, Numbers
 from microlith.meshing.mesh.phasemesh import ImageMesh
+from microlith.meshing.mesh.simplices import single_facets
 
 # Vertices of a mesh of tetrahedra, per tetrahedron and per facet of its surface: fitted to twelve meshes of bisected
 # lattices cut at interfaces, which they meet within 3 %. Inside there are 5.5 tetrahedra for each vertex.
@@ -84,16 +84,8 @@ def of_mesh(mesh: ImageMesh, solved: Sequence[int]) -> ExpectedMesh:
         solved: Indices of the solved phases.
     """
     cells = mesh.cells[np.isin(mesh.phase, list(solved))]
-    faces = _faces(cells)
-    facets = float(np.count_nonzero(faces == 1))
+    facets = float(len(single_facets(cells, len(mesh.points))))
     if mesh.shape == "triangle":
         return of_triangles(float(len(mesh.cells)), float(len(cells)), facets)
     vertices = float(len(np.unique(cells)))
     return _of_tetrahedra(float(len(mesh.cells)), float(len(cells)), facets, vertices)
-
-
-def _faces(cells: Integers) -> Numbers:
-    """How many cells each face has, (faces,)."""
-    corners = cells.shape[1]
-    faces = np.sort(np.concatenate([np.delete(cells, i, axis=1) for i in range(corners)]), axis=1)
-    return np.unique(faces, axis=0, return_counts=True)[1]

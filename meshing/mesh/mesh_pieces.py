@@ -15,6 +15,7 @@ from microlith.imaging.parallel.large_arrays import connected_sets
 from microlith.imaging.parallel.row_exchange import RowExchange
 from microlith.imaging.typing import Array, Bits, Flags, Indices, Integers, Numbers, Phases
 from microlith.meshing.mesh.phasemesh import ImageMesh
+from microlith.meshing.mesh.simplices import matched_facets
 
 FACETS = {  # of a cell, in the order of DOLFINx, by the places of their vertices in it
     "triangle": ((1, 2), (0, 2), (0, 1)),
@@ -58,7 +59,7 @@ def mesh_pieces(image_mesh: ImageMesh, whole: bool, comm: MPI.Intracomm) -> Mesh
     inner = _inner_vertices(image_mesh, comm) if whole else np.zeros(len(image_mesh.points), bool)
     frame = frame_bits(image_mesh)
     facets = _doubtful_facets(image_mesh, inner, frame)
-    one, other, single = _matched(facets.vertices, len(image_mesh.points))
+    one, other, single = matched_facets(facets.vertices, len(image_mesh.points))
     unlike = image_mesh.phase[facets.cell[one]] != image_mesh.phase[facets.cell[other]]
     interfaces = np.zeros((len(image_mesh.names),) * 2)
     _add(interfaces, image_mesh, facets[one[unlike]], image_mesh.phase[facets.cell[other[unlike]]])
@@ -127,24 +128,6 @@ def _doubtful_facets(image_mesh: ImageMesh, inner: Flags, frame: Bits) -> _Facet
         chosen = doubtful[:, corners].all(axis=1) & (np.bitwise_and.reduce(bits[:, corners], axis=1) == 0)
         found.append(_Facets(cells[chosen], of_cells[chosen][:, corners]))
     return _Facets(np.concatenate([f.cell for f in found]), np.concatenate([f.vertices for f in found]))
-
-
-def _matched(vertices: Indices, points: int) -> tuple[Numbers, Numbers, Numbers]:
-    """Places of the two sides of each facet that is there twice, and of those that are there once."""
-    low = np.sort(vertices, axis=1)[:, :3].astype(np.int64)  # three tell two facets of a hexahedron apart
-    key = low[:, 0] * points + low[:, 1]
-    if low.shape[1] == 3:
-        if points < 1 << 21:
-            key = key * points + low[:, 2]
-        else:
-            key = np.unique(key, return_inverse=True)[1].ravel() * np.int64(points) + low[:, 2]
-    order = np.argsort(key)
-    twin = key[order][1:] == key[order][:-1]
-    single = np.ones(len(order), bool)
-    single[1:] &= ~twin
-    single[:-1] &= ~twin
-    pair = np.flatnonzero(twin)
-    return order[pair], order[pair + 1], order[single]
 
 
 def _add(into: Array, image_mesh: ImageMesh, facets: _Facets, other: Phases) -> None:

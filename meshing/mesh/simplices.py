@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.parallel.large_arrays import cached_slices
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Integers, Numbers
 
 Vector = list[Array]  # its components, arrays of one length
 Cells = NDArray[Any]  # of integers
@@ -77,6 +77,30 @@ def shortest_edges(points: Array, cells: Cells) -> Array:
             np.minimum.at(shortest, part[a], square)
             np.minimum.at(shortest, part[b], square)
     return np.sqrt(shortest)
+
+
+def single_facets(cells: Integers, points: int) -> Integers:
+    """Facets (k, dim) that only one of some cells (m, dim + 1) has, of vertices below `points`."""
+    facets = np.concatenate([np.delete(cells, i, axis=1) for i in range(cells.shape[1])])
+    return facets[matched_facets(facets, points)[2]]
+
+
+def matched_facets(vertices: Integers, points: int) -> tuple[Numbers, Numbers, Numbers]:
+    """Places of the two sides of each facet that is there twice, and of those that are there once."""
+    low = np.sort(vertices, axis=1)[:, :3].astype(np.int64)  # three tell two facets of a hexahedron apart
+    key = low[:, 0] * points + low[:, 1]
+    if low.shape[1] == 3:
+        if points < 1 << 21:
+            key = key * points + low[:, 2]
+        else:
+            key = np.unique(key, return_inverse=True)[1].ravel() * np.int64(points) + low[:, 2]
+    order = np.argsort(key)
+    twin = key[order][1:] == key[order][:-1]
+    single = np.ones(len(order), bool)
+    single[1:] &= ~twin
+    single[:-1] &= ~twin
+    pair = np.flatnonzero(twin)
+    return order[pair], order[pair + 1], order[single]
 
 
 def _columns(points: Array) -> list[Array]:

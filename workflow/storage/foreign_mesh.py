@@ -18,6 +18,7 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError, listed
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array, Numbers
+from microlith.meshing.mesh.simplices import single_facets
 
 if TYPE_CHECKING:
     from microlith.meshing.mesh.phasemesh import ImageMesh
@@ -110,11 +111,7 @@ def _united(points: Array, cells: Numbers) -> tuple[Array, Numbers]:
 
 def _apart(points: Array, cells: Numbers, extent: Array) -> int:
     """Number of facets within the box that have a cell on one side only."""
-    corners = cells.shape[1]
-    facets = np.concatenate([np.delete(cells, i, axis=1) for i in range(corners)])
-    facets.sort(axis=1)
-    some, counts = np.unique(facets, axis=0, return_counts=True)
-    x = points[some[counts == 1]]  # (facets, corners, dim)
+    x = points[single_facets(cells, len(points))]  # (facets, corners, dim)
     near = ON_FRAME * extent.max()
     on_frame = (x < near).all(axis=1) | (x > extent - near).all(axis=1)
     return int((~on_frame.any(axis=1)).sum())
