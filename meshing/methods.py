@@ -114,6 +114,7 @@ IN_PLACE = tuple(name for name, method in METHODS.items() if method.phase_mesh i
 USUAL: dict[int, MeshMethod] = {2: "fitted", 3: "lattice"}  # what `auto` means, by dimension
 PERIODIC: MeshMethod = "voxel"  # what `auto` means where opposite faces are to be alike
 ALIKE: tuple[MeshMethod, ...] = (PERIODIC, "lattice")  # what makes such meshes
+FOREIGN: MeshMethod = "lattice"  # whose ways meshes of other programs go, as its cells may be on any rank
 
 
 def method_name(options: MeshOptions, dim: int) -> MeshMethod:

@@ -26,7 +26,7 @@ MANY, MESH_DIVIDED = 150_000, 1e-5  # fitted meshes of so many triangles are div
 MESH_VOXEL = {("lattice", 2): 0.1e-6, ("lattice", 3): 2e-6, ("voxel", 2): 0.1e-6, ("voxel", 3): 0.1e-6}
 # per voxel of the image, by method and dimension
 READ = 0.5e-6  # per cell of all phases, of a mesh that is there;
-FOREIGN = (1e-5, 0.8e-6)  # of other programs' meshes more per cell of all phases, and per voxel that stands for them
+FOREIGN = (3.5e-6, 0.8e-6)  # of other programs' meshes more per cell of all phases, and per voxel that stands for them
 DISTRIBUTE = {"triangle": 6.7e-6, "quadrilateral": 4.5e-6, "tetrahedron": 3.9e-6, "hexahedron": 8.3e-6}
 # per cell of all phases: comparing mesh and image, and distributing it
 ASSEMBLE = {(2, 1): 2.6e-6, (2, 2): 4.5e-6, (2, 3): 11e-6, (3, 1): 2.6e-6, (3, 2): 17e-6, (3, 3): 60e-6}

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from microlith.meshing.mesh.expected import ExpectedMesh
+from microlith.meshing.mesh.expected import ExpectedMesh, of_mesh
+from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.solver.regions.shapes import Shell, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.estimate import costs, model
-from microlith.workflow.estimate.size import expected_mesh, interface_faces, is_there, mesh_method
+from microlith.workflow.estimate.size import expected_mesh, foreign_mesh, interface_faces, is_there, mesh_method
 from microlith.workflow.estimate.solves import Solves, expected_solves
 from microlith.workflow.estimate.trial import tried
 from microlith.workflow.prepare import assemble
@@ -74,8 +75,9 @@ def expected_run(found: CaseImage) -> model.Run:
     case, volume = found.case, found.volume
     degree = case.degree
     assert degree is not None  # a checked case has one
-    mesh = expected_mesh(found)
-    solves, looser = _solves(found, mesh)
+    foreign = foreign_mesh(found)
+    mesh = expected_mesh(found) if foreign is None else of_mesh(foreign, case.physics.solved)
+    solves, looser = _solves(found, mesh, foreign)
     sides = sorted(volume.frame, reverse=True)
     own = model.Run(
         dim=volume.dim,
@@ -93,34 +95,33 @@ def expected_run(found: CaseImage) -> model.Run:
         solver=case.solver,
         other=None,
         read=is_there(found),
-        foreign=case.mesh.unit is not None,
+        foreign=foreign is not None,
     )
     if not case.mesh.estimate:
         return own
     # As `Transient.lacks`, `Transient.steps_lack` and `spatial_error` do it
     simplices = own.method != "voxel"
-    foreign = case.mesh.unit is not None
     if degree == 1 and simplices and (own.solves.stepped or not case.physics.transfers_change):
         return replace(own, recovered=True)
-    if degree == 1 and foreign:  # there is no estimate
+    if degree == 1 and own.foreign:  # there is no estimate
         return own
-    if not foreign and is_less_coarse(own.method, own.dim, degree):
+    if not own.foreign and is_less_coarse(own.method, own.dim, degree):
         linear = replace(own, degree=1, solves=looser)
         mesh = expected_mesh(found, LESS_COARSE)
         coarser = replace(own, mesh=mesh, solves=looser, other=linear, remeshed=False, read=False)
         return replace(own, other=coarser)
-    if simplices and not foreign:
+    if simplices and not own.foreign:
         coarser = replace(own, mesh=expected_mesh(found, COARSER), solves=looser, read=is_there(found, COARSER))
         return replace(own, other=coarser)
     less = replace(own, degree=max(1, degree - 1), solves=looser, differences=degree == 1)
     return replace(own, other=less, remeshed=False)
 
 
-def _solves(found: CaseImage, mesh: ExpectedMesh) -> tuple[Solves, Solves]:
+def _solves(found: CaseImage, mesh: ExpectedMesh, foreign: ImageMesh | None) -> tuple[Solves, Solves]:
     """Solves of a run, and of the one that its error in space is told from."""
     physics, tolerance, dim = found.case.physics, found.case.time.tolerance, found.volume.dim
     rule, looser = (expected_solves(physics, t, dim) for t in (tolerance, min(0.5, costs.LOOSER * tolerance)))
-    trial = tried(found, mesh)
+    trial = tried(found, mesh, foreign)
     if trial is None:
         return rule, looser
     fewer = looser.number / rule.number

@@ -10,8 +10,9 @@ from mpi4py import MPI
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshMethod
 from microlith.imaging.typing import Phases
-from microlith.meshing.mesh.expected import ExpectedMesh, of_mesh
-from microlith.meshing.methods import METHODS, ImageToMesh, method_name
+from microlith.meshing.mesh.expected import ExpectedMesh
+from microlith.meshing.mesh.phasemesh import ImageMesh
+from microlith.meshing.methods import FOREIGN, METHODS, ImageToMesh, method_name
 from microlith.workflow.prepare.meshed import COARSER, CaseImage, of_tags
 from microlith.workflow.storage.foreign_mesh import foreign_image_mesh
 from microlith.workflow.storage.mesh_file import cells_of_phases
@@ -20,9 +21,25 @@ LAYERS = 8
 
 
 def mesh_method(found: CaseImage) -> MeshMethod:
-    """What makes the mesh of a case; for a mesh of another program "lattice", as in `mesh_of`."""
-    case = found.case
-    return "lattice" if case.mesh.file and case.mesh.unit is not None else method_name(case.mesh, found.volume.dim)
+    """What makes the mesh of a case, or whose ways a mesh of another program goes."""
+    mesh = found.case.mesh
+    return FOREIGN if mesh.unit is not None else method_name(mesh, found.volume.dim)
+
+
+def foreign_mesh(found: CaseImage) -> ImageMesh | None:
+    """The mesh of another program that a case has; None where it has none; serial.
+
+    Args:
+        found: The case, in agreement with its image.
+
+    Raises:
+        InputError: The mesh can't be read.
+    """
+    case, volume = found.case, found.volume
+    path, unit = Path(case.mesh.file), case.mesh.unit
+    if unit is None:
+        return None
+    return foreign_image_mesh(path, unit, *of_tags(case), volume.names, volume.unit, MPI.COMM_SELF)
 
 
 def interface_faces(volume: LabelVolume) -> float:
@@ -50,19 +67,14 @@ def expected_mesh(found: CaseImage, coarseness: float = 1.0) -> ExpectedMesh:
     """How large the mesh of a case will be, from its image; serial.
 
     Args:
-        found: The case, in agreement with its image.
-        coarseness: On all sizes of elements; a mesh of another program is as it is.
+        found: The case, in agreement with its image; without a mesh of another program.
+        coarseness: On all sizes of elements.
 
     Raises:
         InputError: The image, or a mesh that is there already, can't be read.
     """
     case, volume, comm = found.case, found.volume, MPI.COMM_SELF
     solved = case.physics.solved
-    if case.mesh.file and case.mesh.unit is not None:
-        path = Path(case.mesh.file)
-        return of_mesh(
-            foreign_image_mesh(path, case.mesh.unit, *of_tags(case), volume.names, volume.unit, comm), solved
-        )
     options = replace(case.mesh, coarseness=coarseness)
     expected = METHODS[mesh_method(found)].expected(ImageToMesh(volume, options, solved, comm, found.image))
     counts = _stored_cells(found, coarseness)

@@ -10,7 +10,6 @@ ones at that time: of a nonlinear problem the larger number of iterations counts
 
 import logging
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -24,7 +23,7 @@ from microlith.imaging.typing import Array
 from microlith.meshing.distribution.compilation import share_compiled_forms
 from microlith.meshing.mesh.expected import ExpectedMesh
 from microlith.meshing.mesh.phasemesh import ImageMesh
-from microlith.meshing.methods import METHODS, PERIODIC, ImageToMesh
+from microlith.meshing.methods import FOREIGN, METHODS, PERIODIC, ImageToMesh
 from microlith.solver.krylov.evolution import evolve
 from microlith.solver.krylov.joined import joined
 from microlith.solver.linear.shifted import ShiftedSolvers
@@ -43,15 +42,13 @@ from microlith.workflow.estimate.progress import Progress
 from microlith.workflow.prepare.first_time import LATEST, LAYER
 from microlith.workflow.prepare.initial import start_of
 from microlith.workflow.prepare.measured_regions import measured_regions
-from microlith.workflow.prepare.meshed import CaseImage, Meshed, of_tags
-from microlith.workflow.storage.foreign_mesh import foreign_image_mesh
+from microlith.workflow.prepare.meshed import CaseImage, Meshed
 
 # By dimension and degree. More of them change the number of solves by a few
 MOST_CELLS = {(2, 1): 4000, (2, 2): 2000, (2, 3): 800, (3, 1): 3000, (3, 2): 600, (3, 3): 200}
 MOST_STEPPED = {(2, 1): 1200, (2, 2): 600, (2, 3): 250, (3, 1): 500, (3, 2): 150, (3, 3): 60}  # of nonlinear problems
 OWN = {2: 30_000, 3: 6000}  # unknowns on the mesh of another program that is taken itself, by dimension;
 OWN_STEPPED = {2: 2000, 3: 600}  # of nonlinear problems
-FOREIGN: MeshMethod = "lattice"  # whose ways meshes of other programs go, as in `mesh_of`
 MORE = 1.5  # times as many cells as these may be in the whole image for a part to be of no use
 LONGEST = 3**0.5  # edge of a cell's longest side, a cube's diagonal, per the distance of its vertices
 MOST_ITERATIONS = 1500  # of Newton's method in a trial; of longer ones the rest is taken to be like that
@@ -98,7 +95,7 @@ class _Ready:
         return np.array([*(mean.weights for mean in self.means.values()), whole])
 
 
-def tried(found: CaseImage, mesh: ExpectedMesh) -> Tried | None:
+def tried(found: CaseImage, mesh: ExpectedMesh, foreign: ImageMesh | None = None) -> Tried | None:
     """What a case takes on a few cells; serial.
 
     None where nothing is solved, or where that fails for whatever reason: the case can be checked and run all the same.
@@ -106,13 +103,14 @@ def tried(found: CaseImage, mesh: ExpectedMesh) -> Tried | None:
     Args:
         found: The case, in agreement with its image, with its degree.
         mesh: As it is expected to be.
+        foreign: Where it is that of another program.
     """
     share_compiled_forms()
     ready: list[_Ready] = []
     dim = found.volume.dim
     try:
-        if _is_small(found, mesh):
-            ready.append(_on_its_mesh(found))
+        if foreign is not None and _is_small(found, mesh):
+            ready.append(_on_its_mesh(found, foreign))
         for case, volume in [] if ready else _excerpts(found, mesh):
             ready.append(_built(case, volume))
         if not ready:
@@ -132,15 +130,12 @@ def _is_small(found: CaseImage, mesh: ExpectedMesh) -> bool:
     """Whether the mesh of another program is as quickly solved on as a few cells of an image."""
     case, dim = found.case, found.volume.dim
     most = OWN_STEPPED[dim] if case.physics.is_stepped else OWN[dim]
-    return case.mesh.unit is not None and 0 < mesh.unknowns(case.degree or 1) <= most
+    return 0 < mesh.unknowns(case.degree or 1) <= most
 
 
-def _on_its_mesh(found: CaseImage) -> _Ready:
+def _on_its_mesh(found: CaseImage, image_mesh: ImageMesh) -> _Ready:
     """A case on the mesh of another program."""
-    case, volume, comm = found.case, found.volume, MPI.COMM_SELF
-    assert case.mesh.unit is not None
-    path, unit = Path(case.mesh.file), case.mesh.unit
-    image_mesh = foreign_image_mesh(path, unit, *of_tags(case), volume.names, volume.unit, comm)
+    case, volume = found.case, found.volume
     kept = {name: shape for name, shape in case.regions.items() if _is_quick(shape, volume.dim)}
     return _on(replace(case, regions=kept), volume, found.image, FOREIGN, image_mesh)
 

@@ -18,7 +18,7 @@ from microlith.meshing.distribution.compilation import share_compiled_forms
 from microlith.meshing.fidelity.compare import fidelity
 from microlith.meshing.fidelity.report import FidelityReport
 from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh
-from microlith.meshing.methods import METHODS, ImageToMesh, method_name
+from microlith.meshing.methods import FOREIGN, METHODS, ImageToMesh, method_name
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.checks import check_against_volume
@@ -103,7 +103,7 @@ def mesh_of(
             log.info("the mesh is that of the case before")
             return replace(like, case=case, volume=volume, image=whole)
         if case.mesh.file and case.mesh.unit is not None:
-            name: MeshMethod = "lattice"  # whose cells may be on any rank
+            name = FOREIGN
             with stages.stage("mesh", "reading the mesh"):
                 path, unit = Path(case.mesh.file), case.mesh.unit
                 image_mesh = foreign_image_mesh(path, unit, *of_tags(case), volume.names, volume.unit, comm)
