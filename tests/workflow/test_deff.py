@@ -12,6 +12,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
+from microlith.workflow.prepare import meshed
 from microlith.workflow.studies.effective_diffusivity import deff
 
 HEAD = """
@@ -125,13 +126,13 @@ def axes_of(folder, image, mesh, *options):
 def test_voxels_of_a_volume_need_no_mesh_unless_another_solver_is_asked_for(tmp_path, capsys):
     voxels = '[mesh]\nmethod = "voxel"\n'
     found = axes_of(tmp_path, solid_noise(), voxels)
-    meshed = axes_of(tmp_path, solid_noise(), voxels + '[solver]\nlinear = "mumps"\n')
+    on_mesh = axes_of(tmp_path, solid_noise(), voxels + '[solver]\nlinear = "mumps"\n')
     assert found["axes"]["x"]["solver"] == "cg, matrix-free"
-    assert meshed["axes"]["x"]["solver"] == "mumps"
-    assert found["mesh"] | {"unknowns": 0} == meshed["mesh"] | {"unknowns": 0}
+    assert on_mesh["axes"]["x"]["solver"] == "mumps"
+    assert found["mesh"] | {"unknowns": 0} == on_mesh["mesh"] | {"unknowns": 0}
     assert found["mesh"]["cells"] == solid_noise().sum()
     for axis in "xyz":
-        one, other = found["axes"][axis], meshed["axes"][axis]
+        one, other = found["axes"][axis], on_mesh["axes"][axis]
         assert one["relative_effective_diffusivity"] > 0
         for key in ("relative_effective_diffusivity", "relative_effective_diffusivity_at_least", "tortuosity_factor"):
             assert one[key] == pytest.approx(other[key], rel=1e-8)
@@ -149,6 +150,16 @@ def test_faults_of_voxels_without_a_mesh_name_the_file(tmp_path, capsys, monkeyp
     told = capsys.readouterr().err
     assert f'{path}: [mesh] method = "voxel": a rank would have {solid_noise().sum()} voxels' in told
     assert "expected at most 100; start more ranks" in told
+
+
+def test_images_are_read_once_also_where_pixels_are_meshed(tmp_path, capsys, monkeypatch):
+    """What is to be said of the image would be said twice."""
+    read, count = meshed.label_volume, []
+    monkeypatch.setattr(meshed, "label_volume", lambda *arguments: count.append(1) or read(*arguments))
+    path = write_case(tmp_path, channels(), '[mesh]\nmethod = "voxel"\ndegree = 1\n')
+    assert cli.main(["deff", str(path), "--phase", "sei"]) == 0
+    assert len(count) == 1
+    capsys.readouterr()
 
 
 def test_half_a_voxel_without_a_mesh(tmp_path, capsys):

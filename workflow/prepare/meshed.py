@@ -77,6 +77,7 @@ def mesh_of(
     check: bool = True,
     seen: Callable[[LabelVolume], None] | None = None,
     like: Meshed | None = None,
+    image: CaseImage | None = None,
 ) -> Meshed:
     """Read the image of a case and mesh it; collective.
 
@@ -88,14 +89,17 @@ def mesh_of(
         check: Whether physics, regions and sizes are held against the image first.
         seen: Gets the image before it is meshed; collective.
         like: Another case, meshed by the same ranks: where neither image nor mesh differ, its mesh is taken.
+        image: What `read_image` found for the case, where that has been done.
 
     Raises:
         InputError: The image or what the case says of it is at fault.
     """
     share_compiled_forms()
     with file_named(case):
-        with stages.stage("image", "reading the image"):
-            found = read_image(case, comm, check)
+        found = image
+        if found is None:
+            with stages.stage("image", "reading the image"):
+                found = read_image(case, comm, check)
         if seen is not None:
             seen(found.volume)
         case, volume, whole = found.case, found.volume, found.image

@@ -16,7 +16,7 @@ from microlith.solver.conduction.medium import Medium, composite, one_phase
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.assemble import log_report
-from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named, mesh_of
+from microlith.workflow.prepare.meshed import CaseImage, Meshed, degree_of, file_named, mesh_of
 from microlith.workflow.report.of_conduction import conduction_page
 from microlith.workflow.report.sections import page_of
 from microlith.workflow.results.folder import CONDUCTION, REPORT, result_folder
@@ -38,7 +38,9 @@ class Conducting:
     degree: int  # of the elements
 
 
-def meshed_phases(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm) -> Conducting:
+def meshed_phases(
+    case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm, image: CaseImage | None = None
+) -> Conducting:
     """Mesh the phases that conduct; collective.
 
     Args:
@@ -46,6 +48,7 @@ def meshed_phases(case: Case, phase: str | Sequence[str], stages: Stages, comm: 
         phase: Name of a phase, or names of several that conduct together.
         stages: Takes the times.
         comm: The ranks that share the mesh.
+        image: What `read_image` found for the case, where that has been done.
 
     Raises:
         InputError: The case, its image or a phase is at fault.
@@ -54,12 +57,17 @@ def meshed_phases(case: Case, phase: str | Sequence[str], stages: Stages, comm: 
     indices = tuple(phase_index(case, name) for name in names)
     if len(indices) > 1:
         _refuse_phases(case, indices)
-    case = replace(case, mesh=replace(case.mesh, periodic=()))  # faces are as the command says, not as those of runs
-    meshed = mesh_of(case, indices, stages, comm, check=False)
+    case = with_sealed_sides(case)
+    meshed = mesh_of(case, indices, stages, comm, check=False, image=image)
     on_root(comm, log_report, meshed)
     with file_named(case):
         medium = conducting(meshed.mesh, case, indices)
     return Conducting(names, indices, meshed, medium, _degree(case, meshed))
+
+
+def with_sealed_sides(case: Case) -> Case:
+    """A case whose faces are as the command says, not as those of runs."""
+    return replace(case, mesh=replace(case.mesh, periodic=()))
 
 
 def conducting(mesh: PhaseMesh, case: Case, indices: tuple[int, ...]) -> Medium:

@@ -17,9 +17,9 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.solver.conduction.conduction import Conduction, medium_conduction
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
-from microlith.workflow.prepare.meshed import file_named, read_image
+from microlith.workflow.prepare.meshed import CaseImage, file_named, read_image
 from microlith.workflow.results.json_file import versions
-from microlith.workflow.studies.conducting import conducting, hand_out, meshed_phases, phase_index
+from microlith.workflow.studies.conducting import conducting, hand_out, meshed_phases, phase_index, with_sealed_sides
 from microlith.workflow.studies.moved_interfaces import moved_mesh
 from microlith.workflow.voxel_conduction import is_for, voxel_conduction
 
@@ -166,7 +166,7 @@ def effective_diffusivity(
         InputError: The case, its image, the phase or an axis is at fault.
     """
     stages = Stages()
-    way = _by_voxels(case, phase, stages, comm) or _by_mesh(case, phase, stages, comm)
+    way = _way(case, phase, stages, comm)
     if case.mesh.periodic and comm.rank == 0:
         log.info(
             "[faces] periodic: sides are sealed all the same; --periodic finds the tensor of the image that repeats"
@@ -219,9 +219,24 @@ class _Way:
     moved: Callable[[Shift | None, Sequence[str]], list[float]]  # D_eff / D_phase with interfaces moved
 
 
-def _by_mesh(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm) -> _Way:
+def _way(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm) -> _Way:
+    """Voxels of a volume as they are, where the case allows it, else a mesh; collective."""
+    names = (phase,) if isinstance(phase, str) else tuple(dict.fromkeys(phase))
+    if not is_for(case, len(names)):
+        return _by_mesh(case, names, stages, comm)
+    index = phase_index(case, names[0])
+    with file_named(case), stages.stage("image", "reading the image"):
+        image = read_image(with_sealed_sides(case), comm, check=False)
+    if image.volume.dim == 2:
+        return _by_mesh(case, names, stages, comm, image)
+    return _by_voxels(case, names[0], index, image.volume, comm)
+
+
+def _by_mesh(
+    case: Case, names: Sequence[str], stages: Stages, comm: MPI.Intracomm, image: CaseImage | None = None
+) -> _Way:
     """Mesh the phases; collective."""
-    ready = meshed_phases(case, phase, stages, comm)
+    ready = meshed_phases(case, names, stages, comm, image)
     options = replace(ready.meshed.case.mesh, method=ready.meshed.method)
 
     def along(axes: Sequence[str], bounds: bool) -> tuple[Conduction, ...]:
@@ -238,16 +253,8 @@ def _by_mesh(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.I
     return _Way(ready.names, ready.indices, meshed.volume, meshed.method, ready.degree, meshed.cells, along, moved)
 
 
-def _by_voxels(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm) -> _Way | None:
-    """Take the voxels as they are; None where the case needs a mesh; collective."""
-    names = (phase,) if isinstance(phase, str) else tuple(dict.fromkeys(phase))
-    index = phase_index(case, names[0])
-    if not is_for(case, len(names)):
-        return None
-    with file_named(case), stages.stage("image", "reading the image"):
-        volume = read_image(replace(case, mesh=replace(case.mesh, periodic=())), comm, check=False).volume
-    if volume.dim < 3:
-        return None
+def _by_voxels(case: Case, name: str, index: int, volume: LabelVolume, comm: MPI.Intracomm) -> _Way:
+    """Take the voxels as they are."""
 
     def along(axes: Sequence[str], bounds: bool) -> tuple[Conduction, ...]:
         with file_named(case):
@@ -258,7 +265,7 @@ def _by_voxels(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI
         with file_named(case):
             return [one.relative for one in voxel_conduction(finer, index, axes, comm, False)]
 
-    return _Way(names, (index,), volume, "voxel", 1, volume.counts[index], along, moved)
+    return _Way((name,), (index,), volume, "voxel", 1, volume.counts[index], along, moved)
 
 
 def _half_voxel(
