@@ -27,6 +27,16 @@ def test_straight_ways_are_exact_from_every_face(face):
     np.testing.assert_allclose(found, place if face.endswith("min") else whole - place, rtol=1e-6)
 
 
+@pytest.mark.parametrize("wide", [1, 2])
+@pytest.mark.parametrize("dim", [2, 3])
+def test_straight_ways_of_one_or_two_voxels_are_exact(dim, wide):
+    """Also at the face, where a blur would close their openings."""
+    phase = np.zeros((12, 9, 9)[:dim], int)
+    phase[(slice(None), *(slice(4, 4 + wide),) * (dim - 1))] = 1
+    found = lengths(phase, face="z_min" if dim == 3 else "y_min")
+    np.testing.assert_allclose(found[phase == 1], centres(phase.shape)[0][phase == 1], rtol=1e-6)
+
+
 def placing(seed):
     """Where a channel lies between the voxels, in voxels along each axis."""
     return np.random.default_rng(seed).uniform(-0.5, 0.5, 3)

@@ -44,14 +44,16 @@ def test_runs_are_those_of_each_line(step, every):
 def test_normals_of_an_inclined_plane(size):
     dim = len(size)
     shape, slope = (6, 5, 7)[:dim], np.array([0.3, -0.2, 0.5])[:dim]
-    place = np.stack(np.indices(shape), axis=-1) * size
+    # What is found at a voxel is of the centre of the blur's window, which at the frame is another place.
+    centre = np.random.default_rng(dim).uniform(-0.3, 0.3, (dim, max(shape)))
+    moved = [index + line[index] for index, line in zip(np.indices(shape), centre, strict=True)]
+    place = np.stack(moved, axis=-1) * size
     values = np.stack([(place @ slope).ravel(), np.zeros(np.prod(shape))]).astype(np.float32)
     strides = np.array([np.prod(shape[axis + 1 :]) for axis in range(dim)], int)
     for axis in range(dim):
         here = np.ravel_multi_index(np.moveaxis(np.indices([n - 1 for n in shape]), 0, -1).reshape(-1, dim).T, shape)
         normal = np.full((len(here), dim), np.nan)
         kind = np.zeros(len(here), np.uint8)
-        centre = np.zeros((dim, max(shape)))
         find_normals(values, np.array(shape), strides, centre, axis, here, kind, kind + 1, np.array(size), normal)
         np.testing.assert_allclose(normal, np.tile(slope / np.linalg.norm(slope), (len(here), 1)), atol=1e-5)
         find_normals(values * 0, np.array(shape), strides, centre, axis, here, kind, kind + 1, np.array(size), normal)
