@@ -62,7 +62,7 @@ def test_a_damaged_table_is_told_by_all_that_read_it(tmp_path, reader, damage):
         "particles": lambda: read_particles(path, {"I": SurfaceOf(phase="particle")}),
         "analysis": lambda: sources._columns(path, "thickness", {"time_s": "s", "I": ""}),
         "report": lambda: of_run.table_of(path),
-        "sweep": lambda: of_sweep._rows(path),
+        "sweep": lambda: of_sweep.csv_records(path),
     }[reader]
     expected = ValueError if reader in ("report", "sweep") else InputError  # which the report's page tells
     with pytest.raises(expected, match=r"field larger|can't be read"):

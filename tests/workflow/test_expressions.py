@@ -152,6 +152,7 @@ REFUSED = {
 @pytest.mark.parametrize("text", REFUSED)
 def test_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one sentence that names the place and the part; and nothing is compiled or run."""
+    any_to_si(D0)  # loads the units, which runs files of theirs
     for name in ("eval", "exec"):
         monkeypatch.setattr(f"builtins.{name}", lambda *_: pytest.fail("run"))
     with pytest.raises(InputError) as caught:
