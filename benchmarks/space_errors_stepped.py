@@ -18,21 +18,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import tifffile
-from common import Table, say
-from scipy.ndimage import gaussian_filter
-from space_errors import HELD, LATE, VOXEL
+from common import Table
+from small_images import BARRIER, PORE, VOXEL, blobs, case_in, length_of, regions_text, say_held, told, true_error
 
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array
 from microlith.solver.transient import Transient, solve
-from microlith.workflow.case.read import load_case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare import assemble
 from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.prepare.meshed import mesh_of
-from microlith.workflow.studies.spatial_error import SpatialError, recovered_error, silent, spatial_error
+from microlith.workflow.studies.spatial_error import recovered_error, silent, spatial_error
 from microlith.workflow.studies.variant import Variant, solved_variant
 
 COLUMNS = {
@@ -48,8 +45,6 @@ COLUMNS = {
 TOLERANCE = 1e-3  # in time
 FINER = {2: 0.5, 3: 0.7}  # of the mesh of the reference
 D = 2e-14  # m²/s, the largest
-PORE = '[phases.pore]\nlabel = 0\nrole = "source"\nconcentration = "1000 mol/m^3"\n'
-BARRIER = '[phases.particle]\nlabel = 2\nrole = "barrier"\n'
 PLAIN = f'"{D} m^2/s"'
 EXPRESSIONS = {
     "growing": "D0 * (0.1 + 0.9 * c / c0)",
@@ -83,18 +78,6 @@ def opening(length: float) -> str:
     end, velocity = length**2 / D, D / length
     values = f'["{0.5 * velocity} m/s", "{50 * velocity} m/s"]'
     return PORE + f'mass_transfer = {{ times = ["0 s", "{end} s"], values = {values} }}\n'
-
-
-def blobs(seed: int, width: float, size: int, dim: int) -> Array:
-    """Particles and pores in a medium."""
-    first, second = (
-        gaussian_filter(np.random.default_rng(s).standard_normal((size,) * dim), width, mode="nearest")
-        for s in (seed, seed + 100)
-    )
-    image = np.ones(first.shape, np.uint8)
-    image[first > np.quantile(first, 0.65)] = 2
-    image[(second > np.quantile(second, 0.8)) & (image == 1)] = 0
-    return image
 
 
 def ball(outer: float, inner: float, size: int, dim: int) -> Array:
@@ -152,17 +135,11 @@ def images() -> dict[str, tuple[Callable[[], Array], str]]:
 
 def case_text(image: Array, phases: str, degree: int) -> str:
     """A case file for an image beside it."""
-    length, middle = VOXEL * max(image.shape), VOXEL * max(image.shape) // 2
-    radius = length // 5 if image[tuple(n // 2 for n in image.shape)] == 1 else length // 3
-    kind = "disk" if image.ndim == 2 else "sphere"
-    shell = f'[regions.near]\nshell = {{ around = "particle", distance = "{length // 12} nm" }}\n'
+    length = length_of(image)
     return (
         f'[image]\nfile = "image.tif"\nvoxel_size = "{VOXEL} nm"\n{phases}[mesh]\ndegree = {degree}\n'
         f'[time]\nend = "{(length * 1e-9) ** 2 / D} s"\ntolerance = {TOLERANCE}\nsnapshots = []\n'
-        f'[regions.low]\nbox = {{ x = ["0 nm", "{length // 3} nm"] }}\n'
-        f'[regions.high]\nbox = {{ x = ["{2 * length // 3} nm", "{length} nm"] }}\n'
-        f"[regions.mid]\n{kind} = {{ center = {[f'{middle} nm'] * image.ndim}, radius = '{radius} nm' }}\n"
-        f'[regions.all]\nphase = "medium"\n{shell if (image == 2).any() else ""}'
+        f"{regions_text(image, smaller=length // 5, larger=length // 3, distance=length // 12)}"
     )
 
 
@@ -177,33 +154,24 @@ def timed(ready: Prepared, *, lacking: bool) -> tuple[Transient, float]:
 def measure(name: str, image: Array, text: str, table: Table, folder: Path) -> None:
     """One image."""
     comm = MPI.COMM_WORLD
-    if comm.rank == 0:
-        tifffile.imwrite(folder / "image.tif", image)
-        (folder / "case.toml").write_text(text, encoding="utf-8")
-    comm.Barrier()
-    case = load_case(folder / "case.toml")
+    case = case_in(folder, image, text, comm)
     with silent():
         meshed = mesh_of(case, case.physics.solved, Stages(), comm)
         ready = assemble.assembled(meshed.case, replace(meshed, case=meshed.case), Stages())
         _, alone = timed(ready, lacking=False)
         own, both = timed(ready, lacking=True)
         recovered = recovered_error(ready, own, None)
-        told = time.process_time()
+        start = time.process_time()
         other = spatial_error(ready.meshed, own.curves, comm)
-        other_s = time.process_time() - told
+        other_s = time.process_time() - start
         fine = solved_variant(ready.meshed, Variant(coarseness=FINER[image.ndim], degree=2), comm)
-    late = own.times >= LATE * own.times[-1]
-    true = max(float(np.abs(curve - fine.curves[key])[late].max()) for key, curve in own.curves.items())
-
-    def per_true(found: SpatialError | None) -> float:
-        return np.nan if found is None else max(float(e[late].max()) for e in found.curves.values()) / true
-
+    true = true_error(own, fine)
     table.add(
         image=name,
         unknowns=ready.problem.unknowns,
         true=true,
-        recovered=per_true(recovered),
-        other=per_true(other),
+        recovered=told(recovered, own) / true,
+        other=told(other, own) / true,
         solve_s=alone,
         with_s=both,
         other_s=other_s,
@@ -226,11 +194,7 @@ def main() -> None:
             image, phases = known[name][0](), known[name][1]
             measure(name, image, case_text(image, phases, options.degree), table, folder)
         comm.Barrier()
-    for way in ("recovered", "other"):
-        ratios = np.array([row[way] for row in table.rows])
-        held = int(((ratios >= 1 / HELD) & (ratios <= HELD)).sum())
-        least, most = np.nanmin(ratios), np.nanmax(ratios)
-        say(comm, f"{way}: {least:.2f} to {most:.2f} of the true errors, {held} of {len(ratios)} held")
+    say_held(table, comm)
 
 
 if __name__ == "__main__":
