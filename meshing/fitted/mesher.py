@@ -71,7 +71,7 @@ def fitted_mesh(
     field = field.limited(middle, pieces.lengths)
     _refuse_more_than_memory(field)
     tell(f"meshing with gmsh, about {field.triangles():.0f} triangles")
-    found = _divided(outline, pieces, field) or _whole(pieces, field)
+    found = _divided(outline, pieces, field, options.times) or _whole(pieces, field)
     pieces, phase = found.pieces, found.phase
     points = smooth_free_points(found.points, found.triangles, pieces.ends)
     points, triangles = improve_worst(points, found.triangles, phase, pieces.ends, image.frame, found.good)
@@ -104,7 +104,7 @@ def _whole(pieces: Segments, field: SizeField) -> _Raw:
     return _Raw(pieces, points, triangles, _phases(triangles, pieces), GOOD)
 
 
-def _divided(outline: Outline, pieces: Segments, field: SizeField) -> _Raw | None:
+def _divided(outline: Outline, pieces: Segments, field: SizeField, coarseness: float) -> _Raw | None:
     """A mesh of twice the sizes whose triangles are divided in four: gmsh takes a quarter of the time.
 
     None where that is little, or where segments of twice the length would have to be cut short to follow the outline,
@@ -113,7 +113,7 @@ def _divided(outline: Outline, pieces: Segments, field: SizeField) -> _Raw | Non
     if len(field.centres) or field.triangles() < MANY:
         return None
     twice = field.of_halved()
-    segments = cut_and_halved(outline, twice)
+    segments = cut_and_halved(outline, twice, coarseness)
     if len(segments.halves.ends) > MORE * len(pieces.ends):
         return None
     points, triangles = _mesh(segments.whole, twice)

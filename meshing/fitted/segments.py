@@ -15,6 +15,7 @@ CLEARANCE = 0.7  # least distance of a segment's middle to points of other segme
 # nodes have a pixel or more between them, so that one of them strays further and is cut: no segment comes twice.
 DEVIATION = 0.35
 MOST_DEVIATION = 1.0  # the same in meshes that are made coarser than asked for
+OF_WHOLE = 2.0  # the same of segments that are halved, per that of their halves: 4 on circles, less where outlines wind
 LONGEST_RATIO = 2.2  # of the lengths of segments that meet; above 2, or one halving would set off the next
 TOO_LONG = 1.5  # length of a segment in wanted sizes at its middle
 SMALLEST_ANGLE = np.deg2rad(40.0)  # between segments that meet, where the outline allows it
@@ -87,15 +88,16 @@ def cut_chains(outline: Outline, field: SizeField, coarseness: float = 1.0) -> S
     return _of_right_areas(outline, _connect(outline, line, arc))
 
 
-def cut_and_halved(outline: Outline, field: SizeField) -> Halved:
+def cut_and_halved(outline: Outline, field: SizeField, coarseness: float = 1.0) -> Halved:
     """Cut the chains as `cut_chains` does, and once more with each segment in two halves.
 
     Args:
         outline: Smooth chains.
         field: Wanted sizes of the whole segments.
+        coarseness: Factor that is in them; chords of halves stray from curves as its square where it is below one.
     """
     line = _lay_out(outline)
-    arc = _cut(outline, line, field, DEVIATION)
+    arc = _cut(outline, line, field, DEVIATION * min(1.0, OF_WHOLE * coarseness**2))
     middle = 0.5 * (arc[:-1] + arc[1:])[_inner(arc, line)]
     both = np.concatenate([arc, middle])
     order = np.argsort(both, kind="stable")

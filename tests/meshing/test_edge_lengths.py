@@ -14,9 +14,6 @@ def test_distances_are_exact(voxel):
     for share in (0.5, 0.01, 1e-4):
         voxels = rng.random((40, 50, 60)[: len(voxel)]) < share
         voxels[(-1,) * len(voxel)] = True
-        exact = ndimage.distance_transform_edt(~voxels, sampling=voxel).astype(np.float32)
-        assert (edge_lengths._distance(voxels, voxel) == exact).all()
-        part = tuple(slice(7, None) for _ in voxel)
-        inside = edge_lengths._distance(voxels[part], voxel)
-        same = inside <= exact[part]
-        assert (inside[same] == exact[part][same]).all()
+        for part in ((), tuple(slice(7, None) for _ in voxel)):
+            exact = ndimage.distance_transform_edt(~voxels[part], sampling=voxel).astype(np.float32)
+            assert (edge_lengths._distance(voxels[part], voxel) == exact).all()

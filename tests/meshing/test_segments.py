@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from label_images import HARD, disk, label_image
+from scipy.spatial import cKDTree
 
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fitted.outline import trace_interfaces
@@ -126,3 +127,24 @@ def test_halves_are_those_of_the_whole_segments(name):
     assert (halves.right == np.repeat(whole.right, 2)).all()
     assert np.abs(halves.points[found.same] - whole.points).max() < 0.2, "shifted to restore areas, no more"
     assert np.sort(np.append(found.same, found.middle)).tolist() == list(range(len(halves.points)))
+
+
+@pytest.mark.parametrize("image", [disk(60, 20.4, (30.1, 29.7)), HARD["wedges"]], ids=["disk", "wedges"])
+def test_halves_follow_the_outline_as_finer_meshes_ask(image):
+    """As near as segments of half the size: a quarter of the size strays by a sixteenth."""
+    image = label_image(image)
+    options = MeshOptions(size={"a": 3e-6, "b": 3e-6}, size_max=3e-6, size_factor=0.25)
+    outline = trace_interfaces(image)
+    field = size_field(image, options, [0], outline.nodes[outline.triple])
+    pieces = cut_chains(outline, field, options.times)
+    field = field.limited(pieces.points[pieces.ends].mean(axis=1), pieces.lengths)
+    halves = cut_and_halved(outline, field.of_halved(), options.times).halves
+    assert len(halves.ends) < 1.1 * len(pieces.ends)
+    assert strays(outline, halves) < 1.5 * strays(outline, pieces)
+
+
+def strays(outline, segments):
+    """How far points of the outline are from points along the segments."""
+    a, b = segments.points[segments.ends[:, 0]], segments.points[segments.ends[:, 1]]
+    along = np.linspace(0, 1, 100)[:, None, None]
+    return cKDTree(((1 - along) * a + along * b).reshape(-1, 2)).query(outline.points)[0].max()
