@@ -15,10 +15,11 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.volume import LabelVolume, Portion
+from microlith.meshing.fitted import mesher
 from microlith.solver.transient import solve
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
-from microlith.workflow.estimate import excerpt, trial
+from microlith.workflow.estimate import costs, excerpt, trial
 from microlith.workflow.estimate.estimate import estimate, estimates, expected_run
 from microlith.workflow.estimate.model import work
 from microlith.workflow.estimate.size import interface_faces
@@ -367,3 +368,7 @@ def test_runs_tell_their_error_in_space_from_what_was_estimated(tmp_path, phases
     assert ("recovered gradients" in str(summary["error"]["space"])) == recovered
     assert expected.solves.counted
     assert expected.solves.stepped == ("newton_iterations" in summary["solver"])
+
+
+def test_meshes_are_charged_as_divided_where_they_are():
+    assert costs.MANY == mesher.MANY

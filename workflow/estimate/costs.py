@@ -38,10 +38,7 @@ FACTORED_3D = 8e-7  # factorisation and solves in 3D, per unknown to the power
 POWER_3D = 1.5
 ITERATED = 2.7e-6  # a solve by CG in 3D, per unknown,
 ITERATED_CUBE = {1: 1.5e-6, 2: 3e-6, 3: 1.2e-5}  # and the same of cubes, by degree
-DIFFERENCES = {
-    2: 0.4e-6,
-    3: 2.7e-6,
-}  # of finite differences on voxels, a solve with all that goes with it, per unknown
+DIFFERENCES = {2: 0.4e-6, 3: 2.7e-6}  # of finite differences on voxels, a solve with all that goes with it, per unknown
 RECOVERED = 2.4e-7  # gradients that tell the error in space, per cell and solve; from the 3D demo (2.8 s)
 FOLLOWED = {2: 0.2, 3: 0.4}  # the same along steps, per their solution; from benchmarks/space_errors_stepped.py
 STEPPED = {2: (1e-4, 1.2e-7), 3: (3.6e-4, 7.1e-7)}  # an iteration of Newton's method, and per unknown;

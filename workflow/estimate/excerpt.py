@@ -8,9 +8,9 @@ import numpy as np
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.volume import LabelImage, LabelVolume, Portion
 from microlith.imaging.typing import Flags, Phases
+from microlith.meshing.mesh.few_layers import FEWEST
 
 PLACES = 16  # at which a part is looked for
-FEWEST = 3  # cells along an axis: of fewer, an image could not repeat along it
 SEED = 7
 
 
