@@ -9,6 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import microlith  # noqa: F401 - first, as it says how MPI, PETSc and DOLFINx start
+
+# isort: split
 import numpy as np
 
 from dolfinx import mesh as dmesh

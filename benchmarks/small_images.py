@@ -87,8 +87,8 @@ def told(found: SpatialError | None, own: Transient) -> float:
 
 def say_held(table: Table, comm: MPI.Intracomm) -> None:
     """How near the estimates came, way by way."""
-    for way in ("recovered", "other"):
-        ratios = np.array([row[way] for row in table.rows])
+    for way in ("recovered", "other", "corrected"):
+        ratios = np.array([row.get(way, np.nan) for row in table.rows])
         if np.isfinite(ratios).any():
             held = int(((ratios >= 1 / HELD) & (ratios <= HELD)).sum())
             least, most = np.nanmin(ratios), np.nanmax(ratios)

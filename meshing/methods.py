@@ -41,6 +41,7 @@ class ImageToMesh:
     comm: MPI.Intracomm
     whole: LabelImage | None = None  # on rank 0: the whole image, where it is there already
     tell: Tell = lambda _: None
+    check_memory: bool = True  # whether to refuse what would not fit into the memory that is free
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ class Method:
 def _fitted(given: ImageToMesh) -> ImageMesh:
     volume, comm = given.volume, given.comm
     image = given.whole if comm.bcast(given.whole is not None) else whole_on_root(volume, comm)
-    made = on_root(comm, lambda: fitted_mesh(of_root(image), given.options, given.solved, given.tell))
+    made = on_root(
+        comm, lambda: fitted_mesh(of_root(image), given.options, given.solved, given.tell, given.check_memory)
+    )
     return no_triangles(volume.names, volume.unit, volume.frame) if made is None else made
 
 

@@ -6,7 +6,7 @@ command would print; progress and warnings go to the logger "microlith".
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +50,10 @@ class Case:
         """
         object.__setattr__(self, "_checked", self._as("time" in self.tables))
 
-    def _as(self, transient: bool) -> "CheckedCase":
+    def _as(self, transient: bool, check_memory: bool = True) -> "CheckedCase":
         from microlith.workflow.case.read import case_of
 
-        return case_of(self.tables, self.path, transient, self.image)
+        return replace(case_of(self.tables, self.path, transient, self.image), check_memory=check_memory)
 
     def __repr__(self) -> str:
         """Title and phases."""
@@ -352,7 +352,12 @@ def _region(entries: Mapping[str, Any]) -> RegionResult:
 
 
 def run(
-    case: Case, output: str | Path | None = None, *, force: bool = False, comm: "Intracomm | None" = None
+    case: Case,
+    output: str | Path | None = None,
+    *,
+    force: bool = False,
+    comm: "Intracomm | None" = None,
+    check_memory: bool = True,
 ) -> Result:
     """Mesh and solve a case; collective. All ranks get the same curves.
 
@@ -361,6 +366,7 @@ def run(
         output: Folder for the results, as the command leaves them; None: nothing is written.
         force: Whether the results of an earlier run in it are overwritten.
         comm: The ranks that share the work; None: all.
+        check_memory: Whether to refuse what would not fit into the memory that is free.
 
     Raises:
         InputError: The case, its image or the folder is at fault.
@@ -376,7 +382,7 @@ def run(
     from microlith.workflow.run.solved import solved
 
     comm = MPI.COMM_WORLD if comm is None else comm
-    checked = case._as(True)
+    checked = case._as(True, check_memory)
     found = solved(checked, comm) if output is None else run_into(checked, Path(output), force, comm)
     return _result(found, comm)
 
@@ -613,6 +619,7 @@ def effective_diffusivity(
     comm: "Intracomm | None" = None,
     *,
     half_voxel: bool = False,
+    check_memory: bool = True,
 ) -> "EffectiveDiffusivity":
     """The effective diffusivity of one phase of a case or of several, between opposite faces of the image; collective.
 
@@ -624,6 +631,7 @@ def effective_diffusivity(
         comm: The ranks that share the work; None: all.
         half_voxel: Whether to find it also with the surface of the phases half a voxel farther in and out (`half_voxel`
             of what it returns).
+        check_memory: Whether to refuse what would not fit into the memory that is free.
 
     Raises:
         InputError: The case, its image, the phase or an axis is at fault.
@@ -642,21 +650,23 @@ def effective_diffusivity(
     from microlith.workflow.studies import effective_diffusivity as studies
 
     ranks = MPI.COMM_WORLD if comm is None else comm
-    return studies.effective_diffusivity(case._as(False), phase, axes, ranks, half_voxel=half_voxel)
+    return studies.effective_diffusivity(case._as(False, check_memory), phase, axes, ranks, half_voxel=half_voxel)
 
 
 def effective_diffusivity_tensor(
-    case: Case, phase: str | Sequence[str], comm: "Intracomm | None" = None
+    case: Case, phase: str | Sequence[str], comm: "Intracomm | None" = None, *, check_memory: bool = True
 ) -> "DiffusivityTensor":
     """The tensor of effective diffusivity of an image that repeats along all its axes; collective.
 
     Args:
         case: Image, phases and mesh of it count; [time] may be missing.
-        phase: Name of the phase; its role does not matter. Or names of several phases with diffusivities.
+        phase: Name of the phase; its role does not matter. Or names of several phases with diffusivities, which conduct
+            together, with the interfaces of the case between them.
         comm: The ranks that share the work; None: all.
+        check_memory: Whether to refuse what would not fit into the memory that is free.
 
     Raises:
-        InputError: The case, its image or the phase is at fault, or opposite faces of the mesh do not match.
+        InputError: The case, its image or the phase is at fault.
 
     `relative` is D_eff / D_phase, x first, `values` D_eff in m²/s, `found.principal` principal values and axes.
 
@@ -672,7 +682,8 @@ def effective_diffusivity_tensor(
 
     from microlith.workflow.studies import diffusivity_tensor as studies
 
-    return studies.diffusivity_tensor(case._as(False), phase, MPI.COMM_WORLD if comm is None else comm)
+    ranks = MPI.COMM_WORLD if comm is None else comm
+    return studies.diffusivity_tensor(case._as(False, check_memory), phase, ranks)
 
 
 def analyze(
@@ -682,6 +693,7 @@ def analyze(
     deff: bool = False,
     force: bool = False,
     comm: "Intracomm | None" = None,
+    check_memory: bool = True,
 ) -> "Analysis":
     """Measure the image of a case; collective. All ranks get the same numbers and tables.
 
@@ -692,6 +704,7 @@ def analyze(
             the phases that transport.
         force: Whether the results of an earlier analysis in it are overwritten.
         comm: The ranks that share the work; None: all.
+        check_memory: Whether to refuse what would not fit into the memory that is free.
 
     Raises:
         InputError: The case, its image or the folder is at fault.
@@ -708,7 +721,8 @@ def analyze(
     from microlith.workflow.measurements.subject import with_deff
 
     comm = MPI.COMM_WORLD if comm is None else comm
-    checked = with_deff(case._as(False)) if deff else case._as(False)
+    checked = case._as(False, check_memory)
+    checked = with_deff(checked) if deff else checked
     if output is None:
         return analysis.analyzed(checked, comm)
     return analysis.analyze(checked, Path(output), force, show=False, comm=comm)

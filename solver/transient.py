@@ -1,7 +1,7 @@
 """The transient run: region curves at all times, concentration fields on demand, and how far to trust them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -16,9 +16,10 @@ from microlith.imaging.typing import Array
 from microlith.solver.flows.curves import Flows, FluxCurves, LinearFlows, SteppedFlows, flux_curves, with_known
 from microlith.solver.keeping import Keeper
 from microlith.solver.krylov.evolution import Evolution, evolve
-from microlith.solver.krylov.spatial_error import SpatialDeviation, spatial_deviation
+from microlith.solver.krylov.spatial_error import SHARE, SpatialDeviation, spatial_deviation
+from microlith.solver.krylov.superposition import SuperpositionProjection
 from microlith.solver.linear.shifted import ShiftedSolvers
-from microlith.solver.linear.solvers import choose_method
+from microlith.solver.linear.solvers import choose_method, choose_package
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import MOST_KINKS
 from microlith.solver.physics.phases import Physics
@@ -74,7 +75,7 @@ class Transient:
     error: float  # estimated error in time of the curves, per reference concentration
     converged: bool  # whether it is below the tolerance
     balance: MassBalance
-    method: str
+    method: str  # of linear algebra: all that solved
     poles: tuple[float, ...]  # s
     solves: int
     inner_iterations: int
@@ -149,7 +150,28 @@ class Transient:
         if not isinstance(self._states, Evolution):
             return None
         diffusivity = diffusivities(self._problem.discretization, physics)
-        return spatial_deviation(self._problem, diffusivity, self._states)
+        try:
+            return spatial_deviation(self._problem, diffusivity, self._states)
+        except np.linalg.LinAlgError:  # of small matrices that are the same on all ranks; the run has its results
+            return None
+
+    def corrected(self, lacks: SpatialDeviation, means: Mapping[str, RegionMean]) -> "Transient":
+        """The same with most of what the curves of regions lack in space added to them; collective.
+
+        Fields, fluxes, the balance and extra functionals stay those of the elements.
+
+        Args:
+            lacks: What it lacks, as `lacks` tells it.
+            means: The regions whose curves are corrected.
+        """
+        if not means:
+            return self
+        nothing = np.zeros_like(next(iter(means.values())).weights)
+        rows = np.array([SHARE * means[name].weights if name in means else nothing for name in self.curves])
+        curves = _Corrected(self._curves, lacks.project(rows))
+        added = curves.added(np.divide(self.times, self._problem.scales.time)) * self._problem.scales.concentration
+        found = {name: curve + more for (name, curve), more in zip(self.curves.items(), added, strict=True)}
+        return replace(self, curves=found, _curves=curves)
 
     def steps_lack(self, times: Array, *, extra: bool = False) -> Array | None:
         """What curves found step by step lack to the exact ones in space, from recovered gradients, mol/m^3.
@@ -210,6 +232,23 @@ class Transient:
             raise ValueError("expected extra functionals, got none; name them to solve()")
         scales = self._problem.scales
         return self._extra.values(np.divide(times, scales.time)) * scales.concentration
+
+
+@dataclass(frozen=True, eq=False)
+class _Corrected:
+    """Curves of regions with something added."""
+
+    base: Curves  # of the regions first
+    more: SuperpositionProjection  # of the regions
+
+    def added(self, times: Array) -> Array:
+        """At increasing times in scaled units, (regions, times)."""
+        return self.more.evaluate(times, 0)[0]
+
+    def values(self, times: Array) -> Array:
+        """Values of the regions at increasing times in scaled units, (regions, times)."""
+        added = self.added(times)
+        return np.asarray(self.base.values(times)[: len(added)] + added)
 
 
 def solve(
@@ -288,6 +327,7 @@ def solve(
             lacking=lacking,
         )
         return _from_steps(problem, means, times, stepped, time.tolerance, extra is not None)
+    method = choose_package(options.linear, method, dim, comm.size)
     inner = options.inner_tolerance or min(INNER * time.tolerance, REPEATABLE)
     degree = problem.space.element.basix_element.degree
     kept = int(np.clip(SEVERAL // problem.unknowns, 1, 4)) if problem.system.transfers else 1
@@ -314,7 +354,7 @@ def solve(
         error=found.error,
         converged=found.converged,
         balance=_balance(problem, flows, watched_times, found.error),
-        method=method,
+        method=", ".join(found.methods) or method,
         poles=tuple(p * scales.time for p in found.poles),
         solves=found.solves,
         inner_iterations=found.iterations,

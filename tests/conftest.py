@@ -3,6 +3,8 @@
 import json
 import logging
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,26 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = outcome.get_result()  # type: ignore[attr-defined]
     if item.get_closest_marker("verification") and (report.when == "call" or report.outcome != "passed"):
         _note(item.config, {"test": item.nodeid, "outcome": report.outcome})
+
+
+failed_here = pytest.StashKey[bool]()
+GRACE = 10.0  # s that a rank on which a test failed waits for the others to end, too
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[failed_here] = exitstatus != 0
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Ends all ranks when a test failed on this one alone: the others may wait for it in a library for ever."""
+    if MPI.COMM_WORLD.size == 1 or not config.stash.get(failed_here, False):
+        return
+    ended, until = MPI.COMM_WORLD.Ibarrier(), time.monotonic() + GRACE
+    while not ended.Test():
+        if time.monotonic() > until:
+            sys.stdout.flush()
+            MPI.COMM_WORLD.Abort(1)
+        time.sleep(0.1)
 
 
 def _note(config: pytest.Config, entry: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from microlith.imaging.parallel.startup import without_documentation
 from microlith.workflow.commands.analyze import add_analyze
 from microlith.workflow.commands.arguments import Commands, Parser, Version, add_verbosity
 from microlith.workflow.commands.cases import add_check, add_estimate, add_init, add_schema
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.verbose and options.quiet:
         _parser().error("-v and -q exclude each other")
     log_to_stderr(_level(options))
+    without_documentation()
     ranks = Ranks()
     try:
         if options.parallel:

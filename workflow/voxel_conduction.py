@@ -1,5 +1,6 @@
 """What the voxels of one phase conduct between opposite faces, straight from the image: no mesh is made."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,11 +16,16 @@ from microlith.imaging.image.passes import Slab as ImageSlab, slab_sum
 from microlith.imaging.image.volume import LabelVolume, Portion
 from microlith.imaging.microstructure.image_pieces import image_pieces
 from microlith.imaging.parallel.large_arrays import connected_sets
+from microlith.imaging.parallel.memory import free_memory, shortage
 from microlith.imaging.typing import Bits, Numbers
 from microlith.solver.conduction.conduction import Conduction
 from microlith.solver.cubes.conduction import Shares, cubes_conduction, depth_of
 from microlith.solver.cubes.levels import MOST, Slab, layers_of_ranks
 from microlith.workflow.case.case import Case
+from microlith.workflow.prepare.checks import PAST
+
+BYTES = 170  # per voxel of parts that join two faces, at the peak, with both bounds; on the low side
+WAYS = "crop it, use more machines"
 
 
 def is_for(case: Case, phases: int) -> bool:
@@ -40,7 +46,7 @@ def is_for(case: Case, phases: int) -> bool:
 
 
 def voxel_conduction(
-    volume: LabelVolume, phase: int, axes: Sequence[str], comm: MPI.Intracomm, bounds: bool
+    volume: LabelVolume, phase: int, axes: Sequence[str], comm: MPI.Intracomm, bounds: bool, room: int = 1
 ) -> tuple[Conduction, ...]:
     """Effective diffusivity of a phase of a volume along axes, as of a mesh of its voxels; collective.
 
@@ -50,9 +56,10 @@ def voxel_conduction(
         axes: Any of "x", "y" and "z".
         comm: All ranks.
         bounds: Whether lower bounds are wanted, too.
+        room: How many times the voxels must fit into memory; 0: memory is not looked at.
 
     Raises:
-        InputError: The image can't be read, or has more voxels for each rank than can be numbered.
+        InputError: The image can't be read, has more voxels for each rank than can be numbered, or does not fit.
         ArithmeticError: The linear solver gave up.
     """
     voxels = volume.counts[phase]
@@ -65,6 +72,8 @@ def voxel_conduction(
     if own[0] == own[1]:
         window = volume.empty_window
     parts = _parts(volume, phase, window, axes, comm)
+    if room:
+        _refuse_too_large(parts.bits[own[0] - first : own[1] - first], room, comm)
     whole = volume.shape[0], volume.shape[1], volume.shape[2]
     x, y, z = volume.pixel
     return cubes_conduction(
@@ -101,6 +110,33 @@ def _refuse_many(counts: Numbers, ranks: int, depth: int) -> None:
             f'[mesh] method = "voxel": a rank would have {largest:,} voxels of the phase, expected at most {MOST:,}; '
             "start more ranks (mpirun -n), or coarsen the image ([image] coarsen)"
         )
+
+
+def _refuse_too_large(own: Bits, room: int, comm: MPI.Intracomm) -> None:
+    """Refuse voxels that would not fit into memory; collective.
+
+    Args:
+        own: Those of this rank; not 0 where they conduct.
+        room: How many times they must fit.
+        comm: All ranks.
+
+    Raises:
+        InputError: As said, with what would fit.
+    """
+    needed, memory = BYTES * room * float(comm.allreduce(int(np.count_nonzero(own)))), free_memory(comm)
+    if needed > memory:
+        what = "voxels of the phase" if room == 1 else "voxels of half the edge"
+        raise InputError(f"[mesh] {shortage(what, needed, memory)}{coarsen_words(needed / memory, 3)}, {WAYS}, {PAST}")
+
+
+def coarsen_words(excess: float, dim: int) -> str:
+    """What [image] coarsen would have to be, in words.
+
+    Args:
+        excess: How many times the memory that is free the image takes so.
+        dim: Of the image.
+    """
+    return f"coarsen the image ({math.ceil(excess ** (1 / dim))} times as much as now, by [image] coarsen, would fit)"
 
 
 @dataclass(frozen=True, eq=False)

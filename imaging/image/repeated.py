@@ -63,6 +63,26 @@ def repeated(volume: LabelVolume, reach: float, *, nearest: bool = True) -> Repe
     return Repeated(replace(volume, shape=shape, read=read, before=None, periodic=()), within)
 
 
+def with_layers(volume: LabelVolume, least: int) -> LabelVolume:
+    """An image with itself beside it along axes on which it has less than `least` voxels, until it has as many."""
+    times = [1 if count >= least else -(-least // count) for count in volume.shape]
+    if math.prod(times) == 1:
+        return volume
+
+    def read(window: Window) -> Portion:
+        some = 0 not in lengths(window)
+        once = tuple((0, n) if k > 1 else ends for ends, n, k in zip(window, volume.shape, times, strict=True))
+        phase = volume.read(once if some else volume.empty_window).phase
+        for axis, (ends, count) in enumerate(zip(window, volume.shape, strict=True)):
+            if times[axis] > 1 and some:
+                phase = phase.take(np.arange(*ends) % count, axis=axis)
+        return Portion(phase, window)
+
+    shape = tuple(count * k for count, k in zip(volume.shape, times, strict=True))
+    counts = tuple(count * math.prod(times) for count in volume.counts)
+    return replace(volume, shape=shape, counts=counts, read=read, before=None)
+
+
 def _spans(ends: Sequence[int], margin: int, count: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """The parts of a range that lie in one copy each: where in the range, and where in the image."""
     found = []

@@ -1,6 +1,7 @@
 """Two-point correlation: how likely it is that both ends of a step lie in one phase."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,11 +15,12 @@ from microlith.imaging.image.passes import share
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.parallel.machine import threads
-from microlith.imaging.typing import Array, Flags, Numbers
+from microlith.imaging.typing import Array, Flags, Numbers, Phases, Singles
 
-Spectrum = NDArray[np.complex128]
+Spectrum = NDArray[np.complex128] | NDArray[np.complex64]
 
 FARTHEST = 48  # voxels of a step
+AT_ONCE = 1 << 19  # voxels that one rank transforms in one piece, in single precision: counts are exact to 0.15
 SHARE = 3  # of the shortest edge of the image that a step has at most
 
 
@@ -44,7 +46,11 @@ def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
     size = np.array(volume.voxel_size)
     farthest = min(FARTHEST * size.min(), (np.array(volume.shape) * size).min() / SHARE)
     reach = np.maximum(1, np.floor(farthest / size).astype(int))
-    total = np.stack([_pairs(volume, phase, reach, comm) for phase in range(len(volume.names))])
+    total: Numbers
+    if comm.size == 1 and math.prod(volume.shape) <= AT_ONCE:
+        total = _pairs_at_once(volume.read(volume.whole_window).phase, np.array(volume.counts), reach)
+    else:
+        total = np.stack([_pairs(volume, phase, reach, comm) for phase in range(len(volume.names))])
     steps = np.meshgrid(np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:]), indexing="ij")
     pairs = math.prod(n - np.abs(step) for n, step in zip(volume.shape, steps, strict=True))
     apart = np.sqrt(sum((step * h) ** 2 for step, h in zip(steps, size, strict=True)))
@@ -64,6 +70,60 @@ def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
         index[axis] = slice(middle[axis], None)
         along.append(probability[(slice(None), *index)])
     return Correlation(distance, mean, tuple(along))
+
+
+def _pairs_at_once(image: Phases, counts: Numbers, reach: Numbers) -> Numbers:
+    """As `_pairs` gives, of all phases of a small image, which goes through in one piece.
+
+    The most frequent phase needs no transform: that of all others is the sum of theirs. Of the pairs in the image, both
+    ends are in it less those of which one end is in another phase, less those of which the other end is, but with those
+    of which both are, which were taken away twice.
+    """
+    rows = [np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:])]
+    out: Numbers = np.zeros((len(counts), *map(len, rows)), np.int64)
+    most = int(counts.argmax())
+    wide = [int(n + r) for n, r in zip(image.shape, reach, strict=True)]
+    shape = [*map(fft.next_fast_len, wide[:-1]), fft.next_fast_len(wide[-1], real=True)]
+    others = None
+    for phase in np.flatnonzero(counts):
+        if phase != most:
+            found = _transformed((image == phase).astype(np.float32), shape)
+            out[phase] = _back(found.real**2 + found.imag**2, shape, rows)
+            others = found if others is None else others + found
+    both = out.sum(axis=0)
+    if others is not None and np.count_nonzero(counts) > 2:
+        both = _back(others.real**2 + others.imag**2, shape, rows)
+    pairs = math.prod(np.ix_(*(n - np.abs(row) for n, row in zip(image.shape, rows, strict=True))))
+    rest = image != most
+    out[most] = pairs - _ends(rest, rows) - _ends(rest, [-row for row in rows]) + both
+    return out
+
+
+def _ends(there: Flags, rows: Sequence[Numbers]) -> Numbers:
+    """How many steps of each kind begin in a set and end in the image."""
+    found: Numbers = there.astype(np.int64)
+    for axis, row in enumerate(rows):
+        sums = np.cumsum(found, axis=axis)
+        sums = np.insert(sums, 0, 0, axis=axis)
+        n = there.shape[axis]
+        found = np.take(sums, np.minimum(n, n - row), axis) - np.take(sums, np.maximum(0, -row), axis)
+    return found
+
+
+def _transformed(values: Array | Singles, shape: list[int]) -> Spectrum:
+    """With zeros behind along each axis: one axis after the other, so that no line of zeros is."""
+    found = fft.rfft(values, shape[-1], axis=-1, workers=threads())
+    for axis in reversed(range(len(shape) - 1)):
+        found = fft.fft(found, shape[axis], axis=axis, overwrite_x=True, workers=threads())
+    return np.asarray(found)
+
+
+def _back(found: Spectrum | Array | Singles, shape: list[int], rows: Sequence[Numbers]) -> Numbers:
+    """What is transformed, in whole numbers, for some steps along each axis."""
+    for axis, row in enumerate(rows[:-1]):
+        found = np.take(fft.ifft(found, axis=axis, overwrite_x=True, workers=threads()), row, axis, mode="wrap")
+    lines = fft.irfft(found, shape[-1], axis=-1, workers=threads())
+    return np.rint(np.take(lines, rows[-1], -1, mode="wrap")).astype(np.int64)
 
 
 def _pairs(volume: LabelVolume, phase: int, reach: Numbers, comm: MPI.Intracomm) -> Numbers:
@@ -96,11 +156,10 @@ class _Products:
         self._shape = [2 * self.block, *map(fft.next_fast_len, wide[:-1]), fft.next_fast_len(wide[-1], real=True)]
         self._sum: Spectrum | None = None
         self._before: tuple[Spectrum, int] | None = None  # transform of the block before, and its layers
-        self._threads = threads()
 
     def add(self, part: Flags, *, own: bool) -> None:
         """The next block; one that is not the rank's `own` only follows, and is the last."""
-        now = self._transformed(part) if len(part) else None
+        now = _transformed(part.astype(np.float64), self._shape) if len(part) else None
         if self._before is not None:
             before, layers = self._before
             if self._sum is None:
@@ -111,21 +170,10 @@ class _Products:
                 self._sum[row] += one.conj() * ahead
         self._before = (now, len(part)) if own and now is not None else None
 
-    def _transformed(self, part: Flags) -> Spectrum:
-        """Of a block, with zeros behind along each axis: one axis after the other, so that no line of zeros is."""
-        found = fft.rfft(part.astype(np.float64), self._shape[-1], axis=-1, workers=self._threads)
-        for axis in reversed(range(len(self._shape) - 1)):
-            found = fft.fft(found, self._shape[axis], axis=axis, overwrite_x=True, workers=self._threads)
-        return np.asarray(found, np.complex128)
-
     def back(self) -> Numbers:
         """What the sum is the transform of, for steps of none or some layers ahead and both ways along other axes."""
         rows = [np.arange(self._reach[0] + 1), *(np.arange(-r, r + 1) for r in self._reach[1:])]
         if self._sum is None:
             return np.zeros([len(row) for row in rows], np.int64)
-        found = self._sum
-        for axis, row in enumerate(rows[:-1]):
-            found = np.take(fft.ifft(found, axis=axis, overwrite_x=True, workers=self._threads), row, axis, mode="wrap")
-        lines = fft.irfft(found, self._shape[-1], axis=-1, workers=self._threads)
-        self._sum = None
-        return np.rint(np.take(lines, rows[-1], -1, mode="wrap")).astype(np.int64)
+        found, self._sum = self._sum, None
+        return _back(found, self._shape, rows)

@@ -21,6 +21,9 @@ PART = (
     0.6,
     2.0,
 )  # of runs of 1 and 2, 3 and 4, 5 and 6 steps in a direction that may be missed there: runs down to none
+# Of disks that touch: the same parts; longest runs of the fit, steps; n_2 + n_3 over n_1 below which gaps
+# are as beside contacts, and above which as at tips of wedges; how much of what is missed beside contacts counts
+PART_AT_CONTACTS, FITTED, FLARED, COUNTS = (1.6, 5.0, 20.0), 4, (1.15, 1.6), 0.5
 ORBIT = 4.0  # runs that come together where bodies lie symmetrically among voxels
 MOST_PHASES = 16  # with which runs between two unlike phases are told apart
 
@@ -59,6 +62,7 @@ class Crossings:
 
     seen: Array  # m^2 (m in 2D) by the crossings that there are
     missed: Array  # of those that no step shows, about
+    along: Array  # (directions, phases, phases) parts of both that steps in each direction have
 
 
 def crossing_halo(dim: int) -> int:
@@ -128,16 +132,25 @@ def crossings(row: Numbers, voxel_size: tuple[float, ...], phases: int) -> Cross
     ends = np.cumsum([phases**2, RUNS * phases**2, RUNS * phases**2]) * len(steps)
     one_way, longer, cut, runs = (part.reshape(len(steps), -1) for part in np.split(row, ends))
     scale = direction_weights(voxel_size) * math.prod(voxel_size) / np.linalg.norm(steps * np.array(voxel_size), axis=1)
-    half = np.tensordot(scale, one_way, 1).reshape(phases, phases)
-    seen = half + half.T
     whole = _whole_runs(one_way, *(part.reshape(len(steps), RUNS, -1) for part in (longer, cut, runs)))
-    if whole.shape[2] == phases**3:
-        cube = _missed(whole, scale).reshape((phases,) * 3)
-        missed = cube.sum(axis=2) + cube.sum(axis=0) - cube.sum(axis=1)  # two steps instead of one over the run
-        np.fill_diagonal(missed, 0.0)
-    else:
-        missed = 2 * _missed(whole, scale).reshape(phases, phases)
-    return Crossings(seen, missed + missed.T)
+
+    def area(scale: Array) -> tuple[Array, Array]:
+        half = np.tensordot(scale, one_way, 1).reshape(phases, phases)
+        missed = _of_pairs(_missed(whole, scale), phases)
+        return half + half.T, missed + missed.T
+
+    along = [sum(area(one)) for one in np.diag(scale)]
+    return Crossings(*area(scale), np.array(along))
+
+
+def _of_pairs(missed: Array, phases: int) -> Array:
+    """What of pairs (phases, phases) is missed, from that of one end of each kind of runs."""
+    if len(missed) < phases**3:
+        return np.asarray(2 * missed.reshape(phases, phases))
+    cube = missed.reshape((phases,) * 3)
+    found = cube.sum(axis=2) + cube.sum(axis=0) - cube.sum(axis=1)  # two steps instead of one over the run
+    np.fill_diagonal(found, 0.0)
+    return np.asarray(found)
 
 
 def _whole_runs(starts: Numbers, longer: Numbers, cut: Numbers, ended: Numbers) -> Array:
@@ -180,10 +193,37 @@ def _missed(runs: Array, scale: Array) -> Array:
         next_term = np.maximum(np.abs(one - 2 * two + three) / 4, np.abs(one - two - three + four) / 8)
         good &= next_term <= (SMALL if step > 1 else SMALL_AT_ONE) * short
         found[good & (step > 1)] = (short - none)[good & (step > 1)]
-    there = [part * (runs[:, 2 * k] + runs[:, 2 * k + 1]) for k, part in enumerate(PART)]
-    missed = np.maximum(np.minimum(found, scale @ np.minimum.reduce(there)), 0.0)
+    missed = _limited(found, runs, scale, PART)
+    if len(scale) == len(directions(2)):
+        share, beside = _beside_contacts(total)
+        missed += share * np.maximum(_limited(beside, runs, scale, PART_AT_CONTACTS) - missed, 0.0)
     variance = ORBIT / 4 * (scale**2 @ runs[:, :4].sum(axis=1))
     return np.asarray(missed**3 / np.maximum(missed**2 + variance, np.finfo(float).tiny))
+
+
+def _limited(found: Array, runs: Array, scale: Array, most: tuple[float, ...]) -> Array:
+    """What was found (kinds,), not less than nothing, and in no direction more than parts of the runs there."""
+    there = [part * (runs[:, 2 * k] + runs[:, 2 * k + 1]) for k, part in enumerate(most)]
+    return np.asarray(np.maximum(np.minimum(found, scale @ np.minimum.reduce(there)), 0.0))
+
+
+def _beside_contacts(total: Array) -> tuple[Array, Array]:
+    """In 2D, what of runs (RUNS, kinds) of single steps counts as beside contacts of disks, and what is missed there.
+
+    The gap beside a contact is as wide as the square of the way to it, so that a line has a / sqrt(l) + b runs per
+    length l: many more short ones than at the tip of a wedge. That makes n_k = 4/3 a ((k + 1)^1.5 - 2 k^1.5 +
+    (k - 1)^1.5) + b, of which a and b are the best fit, and 4/3 a + b/2 runs shorter than a step that are missed.
+    Disks that overlap by a hundredth give nearly the same runs, but little more than half as many are missed; so the
+    share (kinds,) that counts is one half at most.
+    """
+    length = np.arange(FITTED + 2)
+    steep = 4 / 3 * np.diff(length**1.5, 2)
+    fit = np.linalg.pinv(np.stack([steep, np.ones(FITTED)], axis=1))
+    first, second, third = total[:3]
+    falls = (first >= second) & (second >= third) & (first > 0)  # else in step with the voxels, or at a wide gap
+    flared = (second + third) / np.where(falls, first, 1.0)
+    share = COUNTS * np.clip((FLARED[1] - flared) / (FLARED[1] - FLARED[0]), 0.0, 1.0)
+    return np.where(falls, share, 0.0), np.asarray([4 / 3, 1 / 2] @ fit @ total[:FITTED])
 
 
 def _at_single_steps(total: Array) -> Array:

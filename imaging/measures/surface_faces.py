@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from microlith.imaging.image.passes import Halo, Slab
 from microlith.imaging.image.volume import LabelVolume
@@ -136,20 +135,29 @@ def blurred_indicators(phase: Phases, widths: Array) -> Blurred:
         phase: ([z,] y, x)
         widths: (dim,) of the Gaussian, voxels.
     """
+    from microlith.imaging.microstructure.blur import blur  # numba, late as in `path_lengths`
+
     count = int(phase.max(initial=0)) + 1
     out = np.zeros((count, *phase.shape), np.float32)
     windows = [_window(n, width) for n, width in zip(phase.shape, widths, strict=True)]
     for value in 1 + np.flatnonzero(np.bincount(phase.ravel(), minlength=count)[1:]):
-        gaussian_filter((phase == value).astype(np.float32), widths, mode="constant", truncate=CUT, output=out[value])
+        np.equal(phase, value, out=out[value], casting="unsafe")
+        blur(out[value], widths, CUT, goes_on=False)
     for axis, (weight, _) in enumerate(windows):
-        if weight.min() < 1:
+        for ends in _cut_off(weight):
             shape = [1] * out.ndim
             shape[1 + axis] = -1
-            out[1:] /= weight.astype(np.float32).reshape(shape)
+            out[(slice(1, None), *(slice(None),) * axis, ends)] /= weight[ends].astype(np.float32).reshape(shape)
     out[0] = 1
     for value in range(1, count):
         out[0] -= out[value]
     return Blurred(out, tuple(centre for _, centre in windows))
+
+
+def _cut_off(weight: Array) -> list[slice]:
+    """Both ends of a line of voxels up to where all of the blur's window is within it."""
+    whole = np.flatnonzero(weight == 1)
+    return [slice(0, whole[0]), slice(whole[-1] + 1, None)] if len(whole) else [slice(None)]
 
 
 def _window(count: int, width: float) -> tuple[Array, Array]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from scipy.optimize import nnls
 
 from mpi4py import MPI
 
@@ -19,14 +20,17 @@ from microlith.imaging.measures.crossings import (
     row_length,
 )
 from microlith.imaging.measures.surface_faces import exact_unit, face_areas, face_halo, slab_blurs, slab_faces
-from microlith.imaging.measures.triple_lines import TripleLines, counted_lines, lines_of
+from microlith.imaging.measures.triple_lines import TripleLines, areas_at_corners, counted_lines, lines_of, slab_corners
 from microlith.imaging.measures.whole_faces import Found, GatheredFaces, found_faces
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.typing import Array, Numbers
 
-NOISE = 4.0  # voxel faces by which counts are wrong where a smooth surface lies symmetrically among the voxels
-# Parts of the standard error: of the area by normals, of what no step shows, of what was added and taken away
-SMOOTH, MISSED, ADDED, REMOVED = 0.005, 0.5, 0.1, 0.5
+NOISE = 4.0  # voxel faces by which counts are wrong where a smooth surface lies symmetrically among the voxels,
+BY_DIRECTION = 3.0  # and times as many, for their number, in single directions
+# Parts of the standard error: of the area by normals, of what no step shows, of what counts added and took away, and of
+# what was added or taken away beside triple lines, and for faces along the voxels
+SMOOTH, MISSED, ADDED, REMOVED, AT_CORNERS, ALONG = 0.005, 0.5, 0.1, 0.5, 0.2, 0.25
+PART_AT_CORNERS = 0.5  # of the area by faces, that is added or taken away beside triple lines at most
 PLACES = {2: 0.5, 3: 8.0}  # voxel faces by which the voxels of one body are too many or too few, by dimension
 
 
@@ -59,10 +63,12 @@ def surfaces_and_lines(
 ) -> tuple[Surfaces, TripleLines]:
     """Area between each pair of phases, and lines where three meet; collective. The image's frame is no surface.
 
-    The local areas of `surface_faces` are too small at creases and in narrow gaps, where the blur of normals reaches
+    Beside triple lines faces leave out some area and show some that is not there, which `areas_at_corners` tells. The
+    local areas of `surface_faces` are too small at creases and in narrow gaps, where the blur of normals reaches
     from one surface to another. So it is counted how often steps in 8 directions in 2D and 13 in 3D lead from one phase
     into another (Cauchy, Crofton), with those that steps leave out (`crossings`), and held against what the normals say
-    of the same directions. The ratio corrects the area, as far as it is more than the counts' own error.
+    of the same directions. The ratio corrects the area, as far as it is more than the counts' own error, and what it
+    is by direction tells which part of the surface lies along the voxels (`along_the_voxels`).
 
     Args:
         volume: The image.
@@ -84,53 +90,121 @@ def surfaces_and_lines(
         if gathered is not None and faces is not None:
             gathered.add(faces)
     row = comm.allreduce(row)
-    mine = (1 + len(steps)) * phases**2
-    theirs = mine + row_length(dim, phases)
-    half = row[:mine].reshape(1 + len(steps), phases, phases)
-    rows = half + half.swapaxes(1, 2)
-    unit = exact_unit(volume)
-    told = np.tensordot(direction_weights(volume.voxel_size), rows[1:] * unit, 1)
-    found = crossings(row[mine:theirs], volume.voxel_size, phases)
+    lengths = [(1 + len(steps)) * phases**2, (1 + 2 * len(steps)) * phases**2, row_length(dim, phases)]
+    *areas, stepped, lines = np.split(row, np.cumsum(lengths))
+    of_faces, of_corners = (_both_ways(part, phases, exact_unit(volume)) for part in areas)
+    return _areas(volume, of_faces, of_corners, stepped), lines_of(volume, lines)
+
+
+def _areas(volume: LabelVolume, of_faces: Array, of_corners: Array, stepped: Numbers) -> Surfaces:
+    """From what was found by faces and by triple lines, (rows, phases, phases), and by steps."""
+    phases, dim, unit = len(volume.names), volume.dim, exact_unit(volume)
+    by_faces, at_corners = of_faces[0], of_corners[0]
+    part = _part(at_corners, PART_AT_CORNERS * by_faces)
+    local = by_faces + part * at_corners
+    seen, unseen = np.split(of_corners[1:], 2)
+    weights = direction_weights(volume.voxel_size)[:, None, None]
+    of_each = weights * (of_faces[1:] + part * seen)
+    told: Array = of_each.sum(axis=0)
+    shown_by_each = of_each - weights * part * unseen
+    counted = crossings(stepped, volume.voxel_size, phases)
     face = float(face_areas(volume).max())
-    correction = _correction(told, found, NOISE * face, unit)
-    local = rows[0] * unit
-    error = _error(local, correction, found, PLACES[dim] * face)
-    return Surfaces(local * correction, correction, error), lines_of(volume, row[theirs:])
+    area = local * _correction(told, shown_by_each.sum(axis=0), counted, NOISE * face, unit)
+    beside = part * at_corners
+    unsure = BY_DIRECTION * NOISE * face + np.abs(beside)
+    along_voxels = along_the_voxels(local, shown_by_each, counted.along, volume.voxel_size, unsure)
+    uncertain_along = ALONG * np.abs(along_voxels - 1) * area
+    area = area * along_voxels
+    correction = np.where(by_faces > 0, area / np.where(by_faces > 0, by_faces, 1.0), 1.0)
+    next_term = beside**2 / np.where(by_faces > 0, by_faces, 1.0)
+    uncertain = np.sqrt((AT_CORNERS * beside) ** 2 + next_term**2 + uncertain_along**2)
+    return Surfaces(area, correction, _error(local, area, uncertain, counted, PLACES[dim] * face))
 
 
-def _error(local: Array, correction: Array, counted: Crossings, places: float) -> Array:
+def along_the_voxels(local: Array, told: Array, counted: Array, voxel_size: tuple[float, ...], unsure: Array) -> Array:
+    """What areas (phases, phases) are to be multiplied by where part of a surface lies along the voxels' faces.
+
+    Steps cross a plane along the voxels less often, by the sum over their directions, than one that is turned a little.
+    Beside an edge the blur turns the normals of such planes, so that what they say is to be crossed is too much, and
+    the area too small by that. The counts by direction tell: they are taken to be those of the surface that the
+    normals describe and of planes along the voxels, in parts that are not negative and fit best.
+
+    Args:
+        local: (phases, phases) m^2 (m in 2D) by normals.
+        told: (directions, phases, phases) what is to be crossed by these, with the weights of the directions.
+        counted: The same as counted.
+        voxel_size: Edges along the array's axes, m.
+        unsure: (phases, phases) m^2 (m in 2D) by which counts in single directions may be wrong, per number of all.
+    """
+    weights = direction_weights(voxel_size)
+    steps = np.array(directions(len(voxel_size))) * np.array(voxel_size)
+    of_planes = weights[:, None] * np.abs(steps) / np.linalg.norm(steps, axis=1)[:, None]
+    some = weights > 0
+    evened = 1 / np.sqrt(weights[some])
+    factor = np.ones_like(local)
+    for one, two in np.argwhere(np.triu((told.sum(axis=0) > unsure) & (counted.sum(axis=0) > unsure), 1)):
+        area, by_normals, by_counts = local[one, two], np.maximum(told[:, one, two], 0), counted[:, one, two]
+        kinds = np.column_stack([by_normals, of_planes * area])
+        parts = nnls(kinds[some] * evened[:, None], by_counts[some] * evened)[0]
+        if parts.sum() == 0:
+            continue
+        per_crossing = parts.sum() * area / (kinds @ parts).sum()
+        ratio = by_counts / np.where(by_normals > 0, by_normals, 1.0)
+        scatter = np.average((ratio - np.average(ratio, weights=by_normals)) ** 2, weights=by_normals)
+        share = scatter / (scatter + (unsure[one, two] / by_counts.sum()) ** 2)
+        factor[one, two] = factor[two, one] = 1 + share * (per_crossing * by_normals.sum() / area - 1)
+    return factor
+
+
+def _both_ways(rows: Numbers, phases: int, unit: float) -> Array:
+    """What pairs (rows, phases, phases) have in either order of phases."""
+    half = rows.reshape(-1, phases, phases)
+    return np.asarray((half + half.swapaxes(1, 2)) * unit, np.float64)
+
+
+def _part(found: Array, most: Array) -> Array:
+    """How much of what was found is no more than the most, either way."""
+    much = np.abs(found)
+    return np.asarray(np.where(much > most, most / np.where(much > 0, much, 1.0), 1.0))
+
+
+def _error(local: Array, area: Array, beside: Array, counted: Crossings, places: float) -> Array:
     """Standard error (phases, phases) of areas.
 
-    What no step shows is the uncertain part: where all gaps lie alike among the voxels, none of it may be missed or
-    twice as much. The parts were set by bodies of known area, see docs/explained/analysis.md.
+    That of what was added `beside` triple lines is given. What no step shows is uncertain: where all gaps lie alike
+    among the voxels, none of it may be missed or twice as much. The parts were set by bodies of known area, see
+    docs/explained/analysis.md.
     """
-    area = local * correction
     missed = np.where(counted.seen > 0, counted.missed / np.maximum(counted.seen, np.finfo(float).tiny), 0.0)
     change = area - local
-    parts = SMOOTH * area, MISSED * missed * area, ADDED * np.maximum(change, 0), REMOVED * np.minimum(change, 0)
+    by_counts = ADDED * np.maximum(change, 0), REMOVED * np.minimum(change, 0)
+    parts = SMOOTH * area, MISSED * missed * area, *by_counts, beside
     return np.asarray(np.sqrt(sum(part**2 for part in parts) + np.where(area > 0, places, 0.0) ** 2))
 
 
-def _correction(told: Array, counted: Crossings, noise: float, unit: float) -> Array:
+def _correction(told: Array, shown: Array, counted: Crossings, noise: float, unit: float) -> Array:
     """Ratio (phases, phases) of counts to normals.
 
     Few crossings tell little: what the ratio of a pair is above that of both its phases, and what that is above 1,
-    counts as d^3/(d^2 + e^2) with the error e.
+    counts as d^3/(d^2 + e^2) with the error e. Between what there is to cross (told) and what of it steps show beside
+    triple lines the counts tell nothing.
     """
 
-    def above(told: Array, counted: Array, expected: Array) -> Array:
-        known = (told > unit) & (counted > 0)
-        more = np.where(known, counted / np.where(known, told, 1.0) - 1 - expected, 0.0)
+    def above(told: Array, shown: Array, counted: Array, expected: Array) -> Array:
+        known = (told > unit) & (shown > unit) & (counted > 0)
+        of_told, of_shown = (counted / np.where(known, part, 1.0) - 1 - expected for part in (told, shown))
+        nearest = np.clip(0.0, np.minimum(of_told, of_shown), np.maximum(of_told, of_shown))
+        more = np.where(known, nearest, 0.0)
         error = noise / np.where(known, counted, noise)
         return np.asarray(expected + more**3 / (more**2 + error**2))
 
     all_counted = counted.seen + counted.missed
-    of_phase = above(told.sum(axis=1), all_counted.sum(axis=1), np.zeros(len(told)))
-    return 1 + above(told, all_counted, (of_phase[:, None] + of_phase) / 2)
+    of_phase = above(told.sum(axis=1), shown.sum(axis=1), all_counted.sum(axis=1), np.zeros(len(told)))
+    return 1 + above(told, shown, all_counted, (of_phase[:, None] + of_phase) / 2)
 
 
 def _counted(volume: LabelVolume, steps: Numbers, slab: Slab, kept: Found | None) -> Numbers:
-    """In one row: areas and projections along the directions, each by pairs of phases, crossings, and triple lines."""
+    """In one row: areas and projections by pairs of phases, what these leave out, crossings, and triple lines."""
     from microlith.imaging.measures.loops import add_projections  # numba, late as in `path_lengths`
 
     phases, areas, unit = len(volume.names), face_areas(volume), exact_unit(volume)
@@ -147,5 +221,6 @@ def _counted(volume: LabelVolume, steps: Numbers, slab: Slab, kept: Found | None
         place, shape = np.array(faces.place), np.array(faces.shape)
         part = unit / areas[faces.axis]
         add_projections(faces.axis, pair, *faces.normals, faces.beyond, place, shape, steps, along, part, out[1:])
-    lines = counted_lines(volume, near, blurred)
-    return np.concatenate([out.ravel(), counted_crossings(slab, phases), lines])
+    corners = list(slab_corners(volume, near, blurred))
+    beside, lines = areas_at_corners(volume, corners, steps), counted_lines(volume, corners)
+    return np.concatenate([out.ravel(), beside.ravel(), counted_crossings(slab, phases), lines])

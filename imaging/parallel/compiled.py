@@ -7,8 +7,19 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numba
-from llvmlite.binding import get_host_cpu_name
+from microlith.imaging.errors import InputError
+
+# What libraries raise that don't fit each other: a name or module that is gone, binary data of another size, a library
+# of the system that is missing. Lack of memory and the like are none of that.
+MISFITS = (ImportError, AttributeError, OSError, RuntimeError, SystemError, TypeError, ValueError)
+try:
+    import numba
+    from llvmlite.binding import get_host_cpu_name
+except MISFITS as error:
+    raise InputError(
+        f"numba can't be loaded, with which loops over voxels are compiled ({type(error).__name__}: {error}); install "
+        "releases of numba and NumPy that fit each other"
+    ) from error
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -20,6 +31,15 @@ def compiled(function: Function) -> Function:
         function: Of numbers, arrays and named tuples of these.
     """
     return cast(Function, numba.njit(error_model="numpy")(function))
+
+
+def inlined(function: Function) -> Function:
+    """Compiles a function into those that call it: a call hands over each part of each array, which takes longer.
+
+    Args:
+        function: As in `compiled`; short.
+    """
+    return cast(Function, numba.njit(error_model="numpy", forceinline=True)(function))
 
 
 def kept(function: Function) -> Function:

@@ -5,7 +5,7 @@ Versions 0.4 and 0.5 of the format (J. Moore and others, Histochem. Cell Biol. 1
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from microlith.imaging.errors import InputError
 from microlith.imaging.files.decoding import decoding
 from microlith.imaging.formats.stored import StoredImage, Window, lengths, parts
-from microlith.imaging.formats.units import Scale, metres
+from microlith.imaging.formats.units import Scale, metres, numbers, unit_metres
 
 MARKS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 
@@ -52,8 +52,8 @@ def read_zarr(path: Path, where: str) -> StoredImage:
             axes = [dict(axis) if isinstance(axis, Mapping) else {"name": str(axis)} for axis in images[0]["axes"]]
             finest = images[0]["datasets"][0]
             name = str(finest["path"])
-            steps = [*finest.get("coordinateTransformations", ()), *images[0].get("coordinateTransformations", ())]
-            scales = [[float(n) for n in step["scale"]] for step in steps if step.get("type") == "scale"]
+            given = [*finest.get("coordinateTransformations", ()), *images[0].get("coordinateTransformations", ())]
+            scales = [[float(n) for n in step["scale"]] for step in given if step.get("type") == "scale"]
         array = root if not name else root[name]
         shape = tuple(int(n) for n in array.shape)
         space = [i for i, axis in enumerate(axes) if axis.get("type", "space") == "space" and axis["name"] in "xyz"]
@@ -64,13 +64,18 @@ def read_zarr(path: Path, where: str) -> StoredImage:
         order = [axes[i]["name"] for i in space]
         if order != sorted(order, reverse=True) or others != list(range(len(others))):
             raise InputError(f"{where}: its axes are {', '.join(a['name'] for a in axes)}; save it as z, y, x")
-        sizes = tuple(_size(axes[i], i, scales) for i in space)
+        steps = [math.prod(scale[i] for scale in scales) if scales else None for i in space]
+        units = [str(axes[i].get("unit", "")) for i in space]
+        sizes = tuple(None if n is None else metres(n, unit) for n, unit in zip(steps, units, strict=True))
+        unitless = numbers([n if unit_metres(unit) is None else None for n, unit in zip(steps, units, strict=True)])
+        if {n for n in unitless if n is not None} <= {1.0}:
+            unitless = ()  # what writers put where nobody set one
         found = _Array(path, name, where, len(others))
         return StoredImage(
             shape[len(others) :],
             np.dtype(array.dtype),
             partial(_layers, found),
-            Scale(sizes, "the file's axes"),
+            Scale(sizes, "the file's axes", unitless),
             files=(path,),
             axes_named=bool(axes),
         )
@@ -82,12 +87,6 @@ def _root(path: Path, where: str) -> Any:
     except ImportError as error:
         raise InputError(f"{where}: needs the library zarr; install it, or save the labels as TIFF or HDF5") from error
     return zarr.open(str(path), mode="r")
-
-
-def _size(axis: Mapping[str, Any], number: int, scales: Sequence[Sequence[float]]) -> float | None:
-    if not scales or "unit" not in axis:
-        return None
-    return metres(math.prod(scale[number] for scale in scales), str(axis["unit"]))
 
 
 def _layers(found: _Array, window: Window, step: int) -> Iterator[NDArray[Any]]:

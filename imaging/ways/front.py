@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from microlith.imaging.parallel.compiled import compiled, kept
+from microlith.imaging.parallel.compiled import compiled, inlined, kept
 from microlith.imaging.typing import Array, Bits, Flags, Indices, Numbers, Singles
 from microlith.imaging.ways.sight import LEG, OPEN, Grid, onto_wall, sight
 from microlith.imaging.ways.walls import CLEAR
@@ -165,7 +165,7 @@ def _settle(
     return many, count
 
 
-@compiled
+@inlined
 def _place(grid: Grid, voxel: int) -> tuple[float, float, float]:
     """Place of a voxel's centre."""
     k = voxel // grid.layer
@@ -174,7 +174,7 @@ def _place(grid: Grid, voxel: int) -> tuple[float, float, float]:
     return float(k), float(j), float(rest - j * grid.row)
 
 
-@compiled
+@inlined
 def _beside(grid: Grid, side: int) -> tuple[int, float, float, float, float]:
     """From a voxel to one of its six neighbours: in the memory, in places, and how far."""
     sign = 1 if side >= 3 else -1
@@ -186,7 +186,7 @@ def _beside(grid: Grid, side: int) -> tuple[int, float, float, float, float]:
     return sign, 0.0, 0.0, float(sign), grid.edge[2]
 
 
-@compiled
+@inlined
 def _along(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: float) -> float:
     """Length of the way to a place that comes straight from an anchor."""
     dz, dy, dx = z - anchors.place[anchor, 0], y - anchors.place[anchor, 1], x - anchors.place[anchor, 2]
@@ -194,7 +194,7 @@ def _along(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: flo
     return float(anchors.place[anchor, 3] + np.sqrt((dz * ez) ** 2 + (dy * ey) ** 2 + (dx * ex) ** 2))
 
 
-@compiled
+@inlined
 def _from_rim(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: float) -> int:
     """An anchor, or that at the rim beside it from which the way to a place is shorter."""
     if anchor + 1 >= len(anchors.rims):
@@ -207,7 +207,7 @@ def _from_rim(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: 
     return best
 
 
-@compiled
+@inlined
 def _looks(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: float, deepest: Array) -> float:
     """Largest solidness between an anchor and a place."""
     return sight(
@@ -215,7 +215,7 @@ def _looks(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: flo
     )
 
 
-@compiled
+@inlined
 def _between(grid: Grid, length: Singles, owner: Indices, anchors: Anchors, voxel: int, anchor: int) -> bool:
     """Whether all neighbours of a voxel on the side of an anchor see it: then so does the voxel behind them."""
     z, y, x = _place(grid, voxel)
@@ -335,7 +335,7 @@ def _bend(
     return float(cost)
 
 
-@compiled
+@inlined
 def _hand_on(
     voxel: int,
     grid: Grid,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from microlith.imaging.parallel.compiled import compiled
+from microlith.imaging.parallel.compiled import compiled, inlined
 from microlith.imaging.typing import Array, Bits
 from microlith.imaging.ways.walls import CLEAR
 
@@ -29,7 +29,7 @@ class Grid(NamedTuple):
     edge: tuple[float, float, float]  # of voxels, in units of the shortest
 
 
-@compiled
+@inlined
 def solid_at(grid: Grid, z: float, y: float, x: float) -> float:
     """Solidness at a place, linear between voxels' centres."""
     k, j, i = int(z), int(y), int(x)

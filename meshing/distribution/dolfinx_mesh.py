@@ -78,6 +78,21 @@ def with_nodes(mesh: Mesh, cells: Numbers, points: Array) -> Mesh:
     return Mesh(dolfinx.cpp.mesh.Mesh_float64(comm, topology._cpp_object, geometry), mesh.ufl_domain())
 
 
+def spread_cell_tags(mesh: Mesh, cells: Numbers, values: Indices) -> MeshTags:
+    """Tags of all cells of a mesh from `create_mesh`, with the arguments that it had, on whichever rank; collective.
+
+    Args:
+        mesh: The mesh.
+        cells: (m, k) as passed to `create_mesh`.
+        values: (m,) tags.
+    """
+    if mesh.comm.size > 1:
+        return spread_tags(mesh, mesh.topology.dim, cells, values)
+    order = mesh.topology.original_cell_index  # on one rank there is nothing to spread
+    tags = np.ascontiguousarray(values[order], np.int32)
+    return dolfinx.mesh.meshtags(mesh, mesh.topology.dim, np.arange(len(order), dtype=np.int32), tags)
+
+
 def spread_tags(mesh: Mesh, dim: int, entities: Numbers, values: Indices) -> MeshTags:
     """Tags of entities given by the input numbers of their vertices, on whichever rank; collective.
 

@@ -13,7 +13,7 @@ from microlith.imaging.axes import FACES
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array, Flags, Indices, Numbers
-from microlith.meshing.distribution.dolfinx_mesh import create_mesh, spread_tags
+from microlith.meshing.distribution.dolfinx_mesh import create_mesh, spread_cell_tags, spread_tags
 from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, face_tag, interface_tag
 
 
@@ -41,7 +41,7 @@ def mesh_partitioned(image_mesh: ImageMesh, solved: Sequence[int], comm: MPI.Int
     mesh = create_mesh(comm, of_solved.cells, of_solved.points, "triangle")
     return PhaseMesh(
         mesh=mesh,
-        cell_tags=spread_tags(mesh, 2, of_solved.cells, of_solved.phase),
+        cell_tags=spread_cell_tags(mesh, of_solved.cells, of_solved.phase),
         facet_tags=spread_tags(mesh, 1, of_solved.facets, of_solved.tags),
         names=image_mesh.names,
         unit=image_mesh.unit,

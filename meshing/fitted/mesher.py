@@ -38,7 +38,11 @@ class MeshingError(RuntimeError):
 
 
 def fitted_mesh(
-    image: LabelImage, options: MeshOptions, solved: Sequence[int], progress: Progress | None = None
+    image: LabelImage,
+    options: MeshOptions,
+    solved: Sequence[int],
+    progress: Progress | None = None,
+    check_memory: bool = True,
 ) -> ImageMesh:
     """Triangulate a 2D image with smooth interfaces that the phases on both sides share.
 
@@ -50,6 +54,7 @@ def fitted_mesh(
         options: Element sizes.
         solved: Indices of the phases that the solver meshes.
         progress: Called with a short sentence when a stage starts.
+        check_memory: Whether to refuse what would not fit into the memory that is free.
 
     Returns:
         All triangles, in units of the smallest pixel edge.
@@ -65,11 +70,13 @@ def fitted_mesh(
     tell("tracing interfaces")
     outline = trace_interfaces(image)
     field = size_field(image, options, solved, outline.nodes[outline.triple])
-    _refuse_more_than_memory(field)
+    if check_memory:
+        _refuse_more_than_memory(field)
     pieces = cut_chains(outline, field, options.times)
     middle = 0.5 * (pieces.points[pieces.ends[:, 0]] + pieces.points[pieces.ends[:, 1]])
     field = field.limited(middle, pieces.lengths)
-    _refuse_more_than_memory(field)
+    if check_memory:
+        _refuse_more_than_memory(field)
     tell(f"meshing with gmsh, about {field.triangles():.0f} triangles")
     found = _divided(outline, pieces, field, options.times) or _whole(pieces, field)
     pieces, phase = found.pieces, found.phase
@@ -129,7 +136,7 @@ def _refuse_more_than_memory(field: SizeField) -> None:
     if count * BYTES_PER_TRIANGLE > memory:
         raise InputError(
             f"[mesh] size and size_max ask for about {count:.2g} triangles, which need"
-            f" {count * BYTES_PER_TRIANGLE / 1e9:.0f} GB where {memory / 1e9:.0f} GB are free; raise them or crop."
+            f" {count * BYTES_PER_TRIANGLE / 1e9:.0f} GB where {memory / 1e9:.0f} GB are free; raise them or crop"
         )
 
 

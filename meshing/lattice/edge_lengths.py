@@ -1,7 +1,7 @@
 """How long the edges of the lattice may be, before its cells are cut along the interfaces."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -126,10 +126,11 @@ def longest_edges(
     border = on_borders(phase)
     distance = _distance(border, sampling)
     np.minimum(length, CUT * sizes.other + growth * distance, out=length)
+    near = {}  # by size, the distance from the surfaces that have it
     for size in set(sizes.named.values()):
         chosen = [index for index, value in sizes.named.items() if value == size]
-        surface = on_borders(phase, chosen)
-        np.minimum(length, CUT * size + growth * _distance(surface, sampling), out=length)
+        near[size] = _distance(on_borders(phase, chosen), sampling)
+        np.minimum(length, CUT * size + growth * near[size], out=length)
     narrow = thin_voxels(phase)
     least = THINNEST * sizes.smallest
     vital = critical_voxels(phase, narrow)
@@ -138,7 +139,7 @@ def longest_edges(
     for voxels, edge in ((narrow, max(THIN * finer, least)), (vital, max(CRITICAL * finer, least))):
         np.minimum(length, edge + GROWTH_LARGEST * _distance(ndimage.binary_dilation(voxels), sampling), out=length)
     if sizes.gaps:
-        _refine_gaps(length, phase, distance, sampling, sizes, solved)
+        _refine_gaps(length, phase, distance, near, sampling, sizes, solved)
     return VoxelFields(length[None], start, voxel), narrow
 
 
@@ -182,6 +183,7 @@ def _refine_gaps(
     length: Singles,
     phase: Phases,
     distance: Singles,
+    near_surfaces: Mapping[float, Singles],
     sampling: tuple[float, ...],
     sizes: EdgeSizes,
     solved: Sequence[int],
@@ -190,10 +192,8 @@ def _refine_gaps(
 
     A voxel is in a part wider than 2 r where a ball of radius r fits into the part and has the voxel.
     """
-    for size in set(sizes.named.values()):
-        named = [index for index, value in sizes.named.items() if value == size]
-        near = _distance(on_borders(phase, named), sampling)
-        inside = np.isin(phase, solved)
+    inside = np.isin(phase, solved)
+    for size, near in near_surfaces.items():
         for radius in np.arange(1.5, sizes.gap_elements * size / sizes.coarseness / 2 + 0.5):
             centres = inside & (distance + 0.5 > radius)
             narrow = inside & (near < 2 * radius) & (_distance(centres, sampling) > radius + 0.7)

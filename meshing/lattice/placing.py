@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microlith.imaging.typing import Array, Flags, Indices, Numbers
+from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.meshing.lattice.cutting import CutCells
 from microlith.meshing.lattice.newton import followed
 from microlith.meshing.lattice.rank_boxes import SharedVertices
 from microlith.meshing.lattice.voxel_fields import VoxelFields
-from microlith.meshing.mesh.simplices import dot, sharpness, shortest_edges
+from microlith.meshing.mesh.simplices import dot, sharpness, shortest_edges, touching
 
 GOOD = float(np.cos(np.radians(14.0)))  # cells are not made sharper than that to bring a vertex closer to its place
 STEPS = 3  # of Newton's method towards the places of the vertices
@@ -104,14 +104,6 @@ def placed(
 
 def _either(one: bool, other: bool) -> bool:
     return one or other
-
-
-def touching(cells: Indices, vertex: Flags) -> Flags:
-    """Cells (m,) with one of the flagged vertices (n,)."""
-    found = vertex[cells[:, 0]]
-    for corner in range(1, cells.shape[1]):
-        found = found | vertex[cells[:, corner]]
-    return found
 
 
 def _ways(

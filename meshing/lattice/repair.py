@@ -6,10 +6,10 @@ import numpy as np
 
 from microlith.imaging.typing import Array, Flags, Indices, Numbers
 from microlith.meshing.lattice.cutting import CutCells
-from microlith.meshing.lattice.placing import VertexSurroundings, touching
+from microlith.meshing.lattice.placing import VertexSurroundings
 from microlith.meshing.lattice.rank_boxes import SharedVertices
 from microlith.meshing.lattice.trial_moves import CellsAround, TrialMoves, sharpest_after
-from microlith.meshing.mesh.simplices import sharpness
+from microlith.meshing.mesh.simplices import sharpness, touching
 
 SHARP = float(np.cos(np.radians(12.7)))  # cells sharper than that are repaired
 CLOSE = float(np.cos(np.radians(30.0)))  # a vertex whose cells are all less sharp than that needs no more
@@ -127,10 +127,10 @@ def _ways(dim: int, number: int) -> Array:
 
 def _worst(of_cell: Array, place: Numbers, count: int) -> Array:
     """Largest value (count,) of the cells around each vertex."""
+    from microlith.meshing.mesh.loops import find_worst
+
     worst = np.full(count, -1.0)
-    for corner in range(place.shape[1]):
-        has = place[:, corner] >= 0
-        np.maximum.at(worst, place[has, corner], of_cell[has])
+    find_worst(of_cell, place, worst)
     return worst
 
 

@@ -5,6 +5,7 @@ number of a box's corner has a bit per axis, x first. What differs between relea
 """
 
 import math
+from functools import reduce
 from itertools import permutations
 from typing import TypeVar
 
@@ -28,12 +29,17 @@ def _kuhn(dim: int) -> Numbers:
 _KUHN = {4: _kuhn(2), 8: _kuhn(3)}
 
 
-def cell_nodes(mesh: dmesh.Mesh) -> Indices:
-    """Rows of mesh.geometry.x of the corners of this rank's own cells, shape (n, corners), of a mesh of degree 1."""
+def nodes_of_cells(mesh: dmesh.Mesh) -> Indices:
+    """Rows of mesh.geometry.x of the corners of this rank's cells, (n, corners), ghosts included; mesh of degree 1."""
     geometry = mesh.geometry
     # DOLFINx 0.11 has one list per kind of cell and deprecates the attribute of 0.9.
     nodes: Indices = geometry.dofmaps[0] if hasattr(geometry, "dofmaps") else geometry.dofmap
-    return nodes[: mesh.topology.index_map(mesh.topology.dim).size_local]
+    return nodes
+
+
+def cell_nodes(mesh: dmesh.Mesh) -> Indices:
+    """Rows of mesh.geometry.x of the corners of this rank's own cells, shape (n, corners), of a mesh of degree 1."""
+    return nodes_of_cells(mesh)[: mesh.topology.index_map(mesh.topology.dim).size_local]
 
 
 def cell_corners(mesh: dmesh.Mesh) -> Array:
@@ -51,6 +57,16 @@ def facet_corners(mesh: dmesh.Mesh, facets: Indices) -> Array:
     if nodes.shape[1] > dim:
         nodes = nodes[:, _KUHN[nodes.shape[1]]].reshape(-1, dim)
     return mesh.geometry.x[nodes, :dim]
+
+
+def least(values: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Least of the values (n, k) of each cell; over its few corners a reduction by NumPy takes ten times as long."""
+    return reduce(np.minimum, values.T)
+
+
+def largest(values: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Largest of the values (n, k) of each cell, as above."""
+    return reduce(np.maximum, values.T)
 
 
 def is_simplex(corners: Array) -> bool:

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Integers, Numbers
+from microlith.meshing.mesh.cells import largest
 
 CANDIDATES = 4  # samples whose facets are looked at
 ALIKE = 4.0  # facets larger than this many times the median are sampled in pieces: a near one is to have a near sample
@@ -37,10 +38,10 @@ class SurfaceDistance:
         dim = facets.shape[2]
         pieces, owner = _pieces(facets)
         samples = np.einsum("sk,nkd->nsd", SAMPLES[dim], pieces)
-        self.facets = facets
+        self.facets = np.ascontiguousarray(facets)
         self._owner = np.repeat(owner, len(SAMPLES[dim]))
         self._size = float(_sizes(pieces).max(initial=0.0))
-        self._tree = cKDTree(samples.reshape(-1, dim), leafsize=LEAF)
+        self._tree = cKDTree(samples.reshape(-1, dim), leafsize=LEAF, compact_nodes=False, balanced_tree=False)
         self._place = facets.mean(axis=1) @ np.sqrt([1.0, 2.0, 3.0])[:dim]
 
     def excess(self, distance: Array) -> Array:
@@ -65,14 +66,25 @@ class SurfaceDistance:
         # No sample is farther than its piece's size from the nearest point of its piece.
         limit = within + self._size
         to_sample, sample = self._tree.query(x, k=list(range(1, CANDIDATES + 1)), distance_upper_bound=limit)
+        if x.shape[1] == 2:
+            return self._nearest_segments(x, to_sample, sample)
+        from microlith.meshing.mesh.distance_loops import find_nearest  # numba, late: runs in 2D do without
+
+        found, facet = np.empty(len(x)), np.zeros(len(x), np.int64)
+        x = np.ascontiguousarray(x)
+        find_nearest(x, self.facets, self._place, EVEN, sample, to_sample, self._owner, found, facet)
+        return found, facet
+
+    def _nearest_segments(self, x: Array, to_sample: Array, sample: Numbers) -> tuple[Array, Numbers]:
+        """As `distance_loops.find_nearest`, in 2D."""
         near = self._owner[np.minimum(sample, len(self._owner) - 1)]
         nearest, owner = np.full(len(x), np.inf), near[:, 0].copy()
         for j in range(CANDIDATES):
             new = np.isfinite(to_sample[:, j])
             for before in range(j):
                 new &= near[:, before] != near[:, j]
-            points = np.flatnonzero(new)
-            to_facet, facet = to_facets(x[points], self.facets[near[points, j]]), near[points, j]
+            points, facet = np.flatnonzero(new), near[new, j]
+            to_facet = to_segment(x[points], self.facets[facet, 0], self.facets[facet, 1])
             # Of two facets as near as each other, as in symmetric meshes, the same on any number of ranks
             even = np.abs(to_facet - nearest[points]) <= EVEN * to_facet
             better = np.where(even, self._place[facet] < self._place[owner[points]], to_facet < nearest[points])
@@ -80,10 +92,28 @@ class SurfaceDistance:
             owner[points[better]] = facet[better]
         return nearest, owner
 
+    def facets_at(self, x: Array) -> Numbers:
+        """A triangle (m,) of each point (m, 3) that is the corner of one, to the last bit; -1 of others."""
+        from microlith.meshing.mesh.distance_loops import find_facets_at
+
+        found = np.full(len(x), -1)
+        table = np.full(1 << int(2 * len(x)).bit_length(), -1)
+        find_facets_at(np.ascontiguousarray(x), _keys(x), self.facets, _keys(self.facets), self._place, table, found)
+        return found
+
+
+def _keys(x: Array) -> Numbers:
+    """Numbers (...) that are the same for points (..., dim) of the same coordinates."""
+    key = np.zeros(x.shape[:-1])
+    for k, factor in enumerate(np.sqrt([1.0, 2.0, 3.0])[: x.shape[-1]]):
+        key += factor * x[..., k]
+    return key.view(np.int64)
+
 
 def _sizes(facets: Array) -> Array:
     """Longest edge of each facet."""
-    return np.sqrt(((facets - np.roll(facets, 1, axis=1)) ** 2).sum(axis=2).max(axis=1, initial=0.0))
+    edges = facets - facets[:, [-1, *range(facets.shape[1] - 1)]]
+    return np.sqrt(largest(np.einsum("nkd,nkd->nk", edges, edges)))
 
 
 def _pieces(facets: Array) -> tuple[Array, Numbers]:
@@ -132,47 +162,19 @@ def _dot(a: Array, b: Array) -> Array:
     return np.asarray(np.einsum("...i,...i->...", a, b))
 
 
-def to_facets(x: Array, facets: Array) -> Array:
-    """Distance of each point (n, dim) to its segment or triangle (n, dim, dim)."""
-    return to_segment(x, facets[:, 0], facets[:, 1]) if x.shape[1] == 2 else _to_triangle(x, facets)
+def to_facets(x: Array, facets: Array, facet: Numbers) -> Array:
+    """Distance of each point (n, 3) to its triangle (n,) of some (m, 3, 3)."""
+    way = from_facets(x, facets, facet)
+    return np.asarray(np.sqrt(_dot(way, way)))
 
 
-def feet(x: Array, triangles: Array) -> Array:
-    """The point (n, 3) of each triangle (n, 3, 3) that is nearest to a point (n, 3)."""
-    foot, nearest = np.empty_like(x), np.full(len(x), np.inf)
-    for i in range(3):
-        a, along = triangles[:, i], triangles[:, (i + 1) % 3] - triangles[:, i]
-        s = np.clip(_dot(x - a, along) / np.maximum(_dot(along, along), 1e-300), 0.0, 1.0)
-        at = a + s[:, None] * along
-        away = _dot(x - at, x - at)
-        better = away < nearest
-        foot[better], nearest[better] = at[better], away[better]
-    v, w = _perpendicular(x, triangles)
-    inside = (v >= 0) & (w >= 0) & (v + w <= 1)
-    a, b, c = triangles[inside].transpose(1, 0, 2)
-    foot[inside] = a + v[inside, None] * (b - a) + w[inside, None] * (c - a)
-    return foot
+def from_facets(x: Array, facets: Array, facet: Numbers) -> Array:
+    """The way (n, 3) to each point from the nearest point of its triangle (n,) of some (m, 3, 3)."""
+    from microlith.meshing.mesh.distance_loops import find_ways
 
-
-def _perpendicular(x: Array, corners: Array) -> tuple[Array, Array]:
-    """Foot of the perpendicular from each point on the plane of its triangle: shares of the edges ab and ac."""
-    a = corners[:, 0]
-    ab, ac, ax = corners[:, 1] - a, corners[:, 2] - a, x - a
-    bb, bc, cc, xb, xc = (_dot(p, q) for p, q in ((ab, ab), (ab, ac), (ac, ac), (ax, ab), (ax, ac)))
-    gram = np.maximum(bb * cc - bc * bc, 1e-300)
-    return (cc * xb - bc * xc) / gram, (bb * xc - bc * xb) / gram
-
-
-def _to_triangle(x: Array, corners: Array) -> Array:
-    """Distance of each point (n, 3) to its triangle (n, 3, 3)."""
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    v, w = _perpendicular(x, corners)
-    rest = x - a - v[:, None] * (b - a) - w[:, None] * (c - a)
-    foot = np.sqrt(_dot(rest, rest))
-    out = np.flatnonzero((v < 0) | (w < 0) | (v + w > 1))
-    sides = ((a, b), (b, c), (c, a))
-    foot[out] = np.min([to_segment(x[out], p[out], q[out]) for p, q in sides], axis=0) if len(out) else foot[out]
-    return foot
+    found = np.empty(x.shape)
+    find_ways(np.ascontiguousarray(x), facets, facet, found)
+    return found
 
 
 def within_reach(comm: MPI.Comm, facets: Array, points: Array, reach: float) -> Array:

@@ -9,16 +9,20 @@ CELLS_AT_ONCE = 1 << 15  # cells at a time: their corners fit the processor's ca
 
 def edge_squares(points: Array, triangles: Integers) -> Array:
     """Squared edge lengths (m, 3); edge i lies opposite corner i."""
-    p = points[triangles]
-    d = p[:, [2, 0, 1]] - p[:, [1, 2, 0]]
-    return np.einsum("ijk,ijk->ij", d, d)
+    x, y = _columns(points, triangles)
+    return np.stack([(x[j] - x[i]) ** 2 + (y[j] - y[i]) ** 2 for i, j in ((1, 2), (2, 0), (0, 1))], axis=1)
 
 
 def areas(points: Array, triangles: Integers) -> Array:
     """Signed areas (m,), positive where the corners run counter-clockwise."""
-    a, b, c = (points[triangles[:, i]] for i in range(3))
-    u, v = b - a, c - a
-    return 0.5 * (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
+    (ax, bx, cx), (ay, by, cy) = _columns(points, triangles)
+    return np.asarray(0.5 * ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax)))
+
+
+def _columns(points: Array, triangles: Integers) -> list[list[Array]]:
+    """Coordinates of the corners, [axis][corner] (m,): in a row each, which takes a third of the time of (m, 3, 2)."""
+    corners = [np.ascontiguousarray(corner) for corner in triangles.T]
+    return [[axis[corner] for corner in corners] for axis in np.ascontiguousarray(points.T)]
 
 
 def sicn(points: Array, triangles: Integers) -> Array:
@@ -26,8 +30,10 @@ def sicn(points: Array, triangles: Integers) -> Array:
 
     The same as gmsh's minSICN; for a triangle 4 sqrt(3) area / (sum of squared edges).
     """
-    total = edge_squares(points, triangles).sum(axis=1)
-    return 4 * np.sqrt(3) * areas(points, triangles) / np.maximum(total, 1e-300)
+    (ax, bx, cx), (ay, by, cy) = _columns(points, triangles)
+    ux, uy, vx, vy = bx - ax, by - ay, cx - ax, cy - ay
+    total = ((cx - bx) ** 2 + (cy - by) ** 2) + (vx**2 + vy**2) + (ux**2 + uy**2)
+    return np.asarray(4 * np.sqrt(3) * (0.5 * (ux * vy - uy * vx)) / np.maximum(total, 1e-300))
 
 
 def smallest_angles(points: Array, triangles: Integers) -> Array:

@@ -1,18 +1,12 @@
-"""Measures of triangles and tetrahedra, many at once.
+"""Measures of triangles and tetrahedra, many at once: the same for a cell wherever it stands in its array."""
 
-Only additions, multiplications and square roots, one component at a time: the figures of a cell are the same to the
-last bit wherever it stands in its array, so that ranks come to the same verdict on a cell they share.
-"""
-
-from collections.abc import Callable
-from itertools import combinations, combinations_with_replacement
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.imaging.parallel.large_arrays import cached_slices
-from microlith.imaging.typing import Array, Integers, Numbers
+from microlith.imaging.typing import Array, Flags, Integers, Numbers
 
 Vector = list[Array]  # its components, arrays of one length
 Cells = NDArray[Any]  # of integers
@@ -22,33 +16,20 @@ EDGES = {2: tuple(combinations(range(3), 2)), 3: tuple(combinations(range(4), 2)
 
 def signed_measures(points: Array, cells: Cells) -> Array:
     """Signed areas or volumes (m,) of cells (m, dim + 1) with vertices in points (n, dim)."""
-    return _chunked(points, cells, lambda corners: _measure(_edges(corners)))
+    from microlith.meshing.mesh.loops import find_measures  # numba, late: not all that imports this needs it
+
+    found = np.empty(len(cells))
+    find_measures(np.ascontiguousarray(points), np.ascontiguousarray(cells), found)
+    return found
 
 
 def sharpness(points: Array, cells: Cells) -> Array:
     """Cosine (m,) of the smallest angle of each cell, in 3D of the smallest dihedral one; over 2 in inverted cells."""
-    return _chunked(points, cells, sharpness_of)
+    from microlith.meshing.mesh.loops import find_sharpness
 
-
-def sharpness_of(corners: list[Vector]) -> Array:
-    """As `sharpness`, for cells given by their first, second, ... corner."""
-    edges = _edges(corners)
-    normals = _normals(edges)
-    count = range(1, len(corners))
-    products = {(a, b): dot(normals[a - 1], normals[b - 1]) for a, b in combinations_with_replacement(count, 2)}
-    # All normals, each as long as its facet is large, add up to nothing: that gives the first one's products.
-    for a in count:
-        products[0, a] = -_sum([products[min(a, b), max(a, b)] for b in count])
-    products[0, 0] = -_sum([products[0, a] for a in count])
-    inverse = []
-    for a in range(len(corners)):
-        square = products[a, a]
-        inverse.append(1.0 / np.sqrt(np.where(square > 0, square, 1.0)))
-    least = np.ones(len(inverse[0]))
-    for a, b in combinations(range(len(corners)), 2):
-        np.minimum(least, products[a, b] * (inverse[a] * inverse[b]), out=least)
-    measure = dot(edges[0], normals[0])
-    return np.where(measure > 0, -least, 2.0 - measure)  # the more inverted, the worse
+    found = np.empty(len(cells))
+    find_sharpness(np.ascontiguousarray(points), np.ascontiguousarray(cells), found)
+    return found
 
 
 def angles(cosines: Array) -> Array:
@@ -66,17 +47,20 @@ def oriented(points: Array, cells: Cells) -> Cells:
 
 def shortest_edges(points: Array, cells: Cells) -> Array:
     """Length (n,) of the shortest edge of these cells at each point; infinite where there is none."""
-    shortest = np.full(len(points), np.inf)
-    columns = _columns(points)
-    for some in cached_slices(len(cells)):
-        part = np.ascontiguousarray(cells[some].T)
-        corners = [[column[corner] for column in columns] for corner in part]
-        for a, b in EDGES[points.shape[1]]:
-            edge = [one - other for one, other in zip(corners[a], corners[b], strict=True)]
-            square = dot(edge, edge)
-            np.minimum.at(shortest, part[a], square)
-            np.minimum.at(shortest, part[b], square)
-    return np.sqrt(shortest)
+    from microlith.meshing.mesh.loops import shorten_to_edges
+
+    squares = np.full(len(points), np.inf)
+    shorten_to_edges(np.ascontiguousarray(points), np.ascontiguousarray(cells), squares)
+    return np.sqrt(squares)
+
+
+def touching(cells: Cells, vertex: Flags) -> Flags:
+    """Cells (m, corners) with one of the flagged vertices (n,)."""
+    from microlith.meshing.mesh.loops import find_touching
+
+    found = np.empty(len(cells), bool)
+    find_touching(np.ascontiguousarray(cells), vertex, found)
+    return found
 
 
 def single_facets(cells: Integers, points: int) -> Integers:
@@ -103,51 +87,9 @@ def matched_facets(vertices: Integers, points: int) -> tuple[Numbers, Numbers, N
     return order[pair], order[pair + 1], order[single]
 
 
-def _columns(points: Array) -> list[Array]:
-    return [np.ascontiguousarray(points[:, i]) for i in range(points.shape[1])]
-
-
-def _chunked(points: Array, cells: Cells, measure: Callable[[list[Vector]], Array]) -> Array:
-    columns = _columns(points)
-    result = np.empty(len(cells))
-    for some in cached_slices(len(cells)):
-        part = np.ascontiguousarray(cells[some].T)
-        result[some] = measure([[column[corner] for column in columns] for corner in part])
-    return result
-
-
-def _edges(corners: list[Vector]) -> list[Vector]:
-    """From the first corner to each of the others."""
-    return [[a - b for a, b in zip(corner, corners[0], strict=True)] for corner in corners[1:]]
-
-
-def _measure(edges: list[Vector]) -> Array:
-    if len(edges) == 2:
-        return (edges[0][0] * edges[1][1] - edges[0][1] * edges[1][0]) / 2
-    return dot(edges[0], _cross(edges[1], edges[2])) / 6
-
-
-def _normals(edges: list[Vector]) -> list[Vector]:
-    """Of the facets opposite all corners but the first, inwards, as long as the facet is large."""
-    if len(edges) == 2:
-        return [[edges[1][1], -edges[1][0]], [-edges[0][1], edges[0][0]]]
-    return [_cross(edges[1], edges[2]), _cross(edges[2], edges[0]), _cross(edges[0], edges[1])]
-
-
 def dot(a: Vector | Array, b: Vector | Array) -> Array:
     """Products (n,) of vectors given by their components: lists of arrays (n,), or arrays (dim, n)."""
     total = a[0] * b[0]
     for one, other in zip(a[1:], b[1:], strict=True):
         total += one * other
     return np.asarray(total)
-
-
-def _sum(parts: list[Array]) -> Array:
-    total = parts[0] + parts[1]
-    for part in parts[2:]:
-        total += part
-    return total
-
-
-def _cross(a: Vector, b: Vector) -> Vector:
-    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]

@@ -5,22 +5,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import basix
 import ufl
-from dolfinx import cpp, fem, mesh as dmesh
+from dolfinx import fem
 from dolfinx.fem.petsc import assemble_matrix
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Flags, Numbers
-from microlith.meshing.mesh.components import Components, components, linked
+from microlith.meshing.mesh.cells import nodes_of_cells
+from microlith.meshing.mesh.components import Components, linked
 from microlith.solver.conduction.conduction import Problem, volumes_of
 from microlith.solver.conduction.medium import Medium
 from microlith.solver.conduction.steady import solved
-from microlith.solver.interfaces.periodic_space import opposite, outer_facets, periodic
 from microlith.solver.linear.solvers import choose_method
 from microlith.solver.options import SolverOptions
 from microlith.solver.problem.assembly import vector_of
 from microlith.solver.problem.multigrid import higher_degree
+from microlith.solver.problem.transport import at_nodes
 
+NEAR = 1e-9  # of the box: what rounding makes of places on its faces
 ROUNDING = 1e-9  # of the largest entry: what is smaller is what the solver left
 
 Steps = list[tuple[int, int, int]]  # parts a and b, and the axis along which b's next copy touches a
@@ -33,8 +36,6 @@ class ConductionTensor:
     values: Array  # (dim, dim) symmetric, D_eff / D_phase
     fraction: float  # of the box that the medium takes up
     connected: float  # share of the medium in parts that go on from box to box
-    unmatched: Array  # (dim,) share of the medium's facets on the two faces across each axis that meet none opposite
-    inside: Array  # (dim,) the same between layers of cells within the box; on squares and cubes
     unknowns: int  # over all ranks
     method: str  # "mumps", "cg", or "none" where nothing was to be solved
     iterations: int  # of CG, in all
@@ -52,38 +53,39 @@ def conduction_tensor(medium: Medium, degree: int, options: SolverOptions) -> Co
     """Effective diffusivity of a medium whose box comes again along all axes; collective.
 
     Solves div D (e_j + grad w_j) = 0 with w_j periodic, for each axis j, and takes D_ij = ∫ D (e_i + ∇w_i)·(e_j + ∇w_j)
-    over the volume of the box: symmetric, and its quadratic form is an upper bound of the exact one. Only parts that go
-    on from box to box conduct. Where the medium at a face meets none at the opposite one, nothing passes.
+    over the volume of the box, with what exchange between phases dissipates: symmetric, and its quadratic form is an
+    upper bound of the exact one. Only parts that go on from box to box conduct. Where the medium at a face meets
+    none at the opposite one, nothing passes.
 
     Args:
-        medium: What conducts, without jumps at interfaces; on a mesh with nodes opposite each other on opposite faces,
-            as squares and cubes have.
+        medium: What conducts, on a mesh that closes on itself along all axes (`PhaseMesh.periodic`).
         degree: Of the Lagrange elements.
         options: Choice of the linear solver.
 
     Raises:
         ArithmeticError: The linear solver gave up.
+        ValueError: The mesh does not close on itself.
     """
     mesh, comm = medium.mesh, medium.mesh.mesh.comm
     dim = mesh.mesh.topology.dim
+    if mesh.periodic != tuple(range(dim)):
+        raise ValueError("the mesh does not close on itself along all axes")
     whole = float(np.prod(mesh.extent))
-    parts = components(mesh.mesh, medium.chosen, dim - 1)
+    parts, steps = _parts_and_steps(medium)
     volumes = volumes_of(mesh, parts)
-    steps, unmatched = _steps(medium, parts)
-    inside = _unmatched_inside(medium)
     ways = winding(parts.count, steps, dim)
     goes_on: Flags = np.asarray(ways.any(axis=1))
     fraction = float(volumes.sum()) / whole
     values = np.zeros((dim, dim))
-    space = periodic(fem.functionspace(mesh.mesh, ("Lagrange", degree)), mesh, medium.chosen)
+    space = medium.space(fem.functionspace(mesh.mesh, ("Lagrange", degree)))
     unknowns = space.dofmap.index_map.size_global
     if not goes_on.any():
-        return ConductionTensor(values, fraction, 0.0, unmatched, inside, unknowns, "none", 0)
-    problem = Problem(medium, space, degree, None, options)
+        return ConductionTensor(values, fraction, 0.0, unknowns, "none", 0)
+    problem = Problem(medium, space, degree, at_nodes(mesh, degree), options)
     cells: Numbers = np.flatnonzero(np.logical_and(parts.of_cell >= 0, goes_on[parts.of_cell]))
     active = problem.switch_on(cells)
     held = ~active
-    held[_one_of_each_part(space, cells)] = True
+    held[_one_of_each_part(problem, cells)] = True
     test, position = ufl.TestFunction(space), ufl.SpatialCoordinate(mesh.mesh)
     rights, own = [], []
     for axis in range(dim):
@@ -108,14 +110,19 @@ def conduction_tensor(medium: Medium, degree: int, options: SolverOptions) -> Co
     values[:, ~along] = 0.0
     values[np.abs(values) < ROUNDING * values.max()] = 0.0
     share = float(volumes[goes_on].sum() / volumes.sum())
-    return ConductionTensor(values, fraction, share, unmatched, inside, unknowns, method, iterations)
+    return ConductionTensor(values, fraction, share, unknowns, method, iterations)
 
 
-def _one_of_each_part(space: fem.FunctionSpace, cells: Numbers) -> Numbers:
-    """Owned unknowns, one for each connected part of these cells over all ranks."""
-    comm, index_map = space.mesh.comm, space.dofmap.index_map
-    dofs = space.dofmap.list[cells].astype(np.int64)
-    count, part = linked(comm, index_map, [dofs])
+def _one_of_each_part(problem: Problem, cells: Numbers) -> Numbers:
+    """Owned unknowns, one for each part of these cells that is connected, through interfaces too, over all ranks."""
+    space = problem.space
+    comm, index_map, topology = space.mesh.comm, space.dofmap.index_map, space.mesh.topology
+    dofs = space.dofmap.list.astype(np.int64)
+    of_facets = topology.connectivity(topology.dim - 1, topology.dim)
+    two = np.flatnonzero(np.diff(of_facets.offsets) == 2)
+    pairs = np.stack([of_facets.array[of_facets.offsets[two] + side] for side in (0, 1)], axis=1)
+    pairs = pairs[np.isin(pairs, cells).all(axis=1)]
+    count, part = linked(comm, index_map, [dofs[cells], dofs[pairs, 0]])
     part = part[: index_map.size_local]
     first = np.full(count, np.iinfo(np.int64).max)
     here = np.flatnonzero(part >= 0)
@@ -126,48 +133,36 @@ def _one_of_each_part(space: fem.FunctionSpace, cells: Numbers) -> Numbers:
     return least[(least >= start) & (least < start + index_map.size_local)] - start
 
 
-def _steps(medium: Medium, parts: Components) -> tuple[Steps, Array]:
-    """Which parts meet across opposite faces, the same on all ranks; share of the area that meets none; collective."""
-    dim, chosen = medium.mesh.mesh.topology.dim, medium.chosen
-    steps: Steps = []
-    unmatched = np.zeros(dim)
-    for axis in range(dim):
-        outer = outer_facets(medium.mesh, axis, chosen)
-        pairs, unmatched[axis] = opposite(medium.mesh, outer, parts.of_link[outer.facets][:, None])
-        steps += [(int(a), int(b), axis) for a, b in np.unique(pairs[:, :, 0], axis=0)]
-    return steps, unmatched
-
-
-def _unmatched_inside(medium: Medium) -> Array:
-    """Share of the sides of cells within the box that meet no cell of the medium, (dim,) across each axis; collective.
-
-    Of an image that comes again, this is what to expect at its faces, wherever it is cut.
-    """
+def _parts_and_steps(medium: Medium) -> tuple[Components, Steps]:
+    """Parts of the medium, cut at the faces of the box, and which of them meet there; the same on all ranks."""
     mesh, chosen = medium.mesh.mesh, medium.chosen
     topology = mesh.topology
     dim = topology.dim
     topology.create_connectivity(dim, dim - 1)
-    count = cpp.mesh.cell_num_entities(topology.cell_type, dim - 1)
-    owned = np.flatnonzero(chosen[: topology.index_map(dim).size_local])
-    facets = topology.connectivity(dim, dim - 1).array.reshape(-1, count)[owned]
-    facet_map = topology.index_map(dim - 1)
-    sides = np.zeros(facet_map.size_local + facet_map.num_ghosts, np.int64)
-    every = topology.connectivity(dim, dim - 1).array.reshape(-1, count)[chosen]
-    np.add.at(sides, every.ravel(), 1)
-    outer = np.zeros(len(sides), dtype=bool)
-    outer[medium.mesh.facet_tags.indices[medium.mesh.facet_tags.values <= 2 * dim]] = True
-    used = np.unique(facets).astype(np.int32)
-    middle = np.zeros((len(sides), 3))
-    middle[used] = dmesh.compute_midpoints(mesh, dim - 1, used).reshape(-1, 3)
-    centres = dmesh.compute_midpoints(mesh, dim, owned.astype(np.int32)).reshape(-1, 3)
-    across = np.abs(middle[facets] - centres[:, None]).argmax(axis=2)
-    alone, all_sides = np.zeros(dim), np.zeros(dim)
-    for axis in range(dim):
-        here = facets[(across == axis) & ~outer[facets]]
-        alone[axis], all_sides[axis] = (sides[here] == 1).sum(), len(here)
-    sums = mesh.comm.allreduce(np.stack([alone, all_sides]), op=MPI.SUM)
-    share: Array = sums[0] / np.maximum(sums[1], 1)
-    return share
+    topology.create_connectivity(dim - 1, dim)
+    places = np.array(basix.topology(mesh.basix_cell())[dim - 1])
+    facets = topology.connectivity(dim, dim - 1).array.reshape(-1, len(places)).astype(np.int64)
+    nodes = nodes_of_cells(mesh)
+    ends = []  # for each axis, which facets of which cells (cells, facets) lie on its lower and on its upper face
+    for axis, size in enumerate(medium.mesh.extent):
+        at = mesh.geometry.x[:, axis][nodes]
+        ends.append([(np.abs(at - end) < NEAR * size)[:, places].all(axis=2) for end in (0, size)])
+    within = ~np.any(ends, axis=(0, 1))
+    # A facet on a face links nothing: in its place the cell has another one of its own, which lies within.
+    other = np.take_along_axis(facets, within.argmax(axis=1)[:, None], axis=1)
+    count, of_link = linked(mesh.comm, topology.index_map(dim - 1), [np.where(within, facets, other)[chosen]])
+    of_cell = np.full(len(chosen), -1, np.int64)
+    of_cell[chosen] = of_link[other[chosen, 0]]
+    steps: Steps = []
+    for axis, both in enumerate(ends):
+        sides = np.full((2, len(of_link)), -1, np.int64)
+        for side, at in zip(sides, both, strict=True):
+            at = at & chosen[:, None]
+            side[facets[at]] = np.repeat(of_cell, at.sum(axis=1))
+        pairs = np.unique(sides[:, (sides >= 0).all(axis=0)].T, axis=0)
+        pairs = np.unique(np.concatenate(mesh.comm.allgather(pairs)), axis=0)
+        steps += [(int(high), int(low), axis) for low, high in pairs]
+    return Components(count, of_cell, of_link), steps
 
 
 def winding(count: int, steps: Steps, dim: int) -> Flags:

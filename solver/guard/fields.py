@@ -1,6 +1,7 @@
 """Least and largest concentration of a solution in each phase, and how far they are beyond what physics allows."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from microlith.meshing.mesh.cells import cell_corners
 from microlith.solver.guard.allowed import Allowed
 from microlith.solver.problem.problem import Problem
 
+ALIKE = 1e-6  # of the reference concentration: overshoots that differ by less, as by rounding on other ranks, are one
+PLACES = 6  # decimals of a mesh unit within which places are the same on any ranks
+
 
 @dataclass(frozen=True)
 class Overshoot:
@@ -21,8 +25,8 @@ class Overshoot:
     time: float  # s
     value: float  # mol/m^3
     limit: float  # mol/m^3, the bound there
-    place: tuple[float, ...]  # m, x, y[, z] of a cell that has it
-    element: float  # m, its longest edge
+    place: tuple[float, ...]  # m, x, y[, z]; of several alike the first in time, then along x, y, z
+    element: float  # m, longest edge of the elements there
 
     @property
     def beyond(self) -> float:
@@ -81,9 +85,14 @@ class FieldWatch:
                 continue
             at = dofs if unknown is None else unknown[dofs]
             factor, here = float(problem.factors[i]), c[dofs]
+            alike = self._alike(i)
             for k, values in enumerate((-here, here, factor * low[at] - here, here - factor * high[at])):
                 worst = int(values.argmax())
-                if values[worst] > self._most[k, i]:
+                beyond = k >= 2 and values[worst] > alike
+                if values[worst] > self._most[k, i] + (alike if beyond else 0.0):
+                    if beyond:
+                        several = np.flatnonzero(values >= values[worst] - alike)
+                        worst = int(several[_first(self._points[dofs[several]])])
                     self._most[k, i], self._time[k, i] = values[worst], time
                     self._dof[k, i], self._value[k, i] = dofs[worst], here[worst]
 
@@ -121,19 +130,43 @@ class FieldWatch:
     def _farthest(self, k: int, phase: int) -> "_Seen | None":
         """The largest of all ranks; collective."""
         comm = self._problem.space.mesh.comm
-        most, rank = comm.allreduce((float(self._most[k, phase]), -comm.rank), op=MPI.MAX)
+        mine, alike = float(self._most[k, phase]), self._alike(phase)
+        most = comm.allreduce(mine, op=MPI.MAX)
         earlier = self._earlier.get((k, phase))
-        if earlier is not None and earlier.most >= most:
+        if earlier is not None and earlier.most >= most - (alike if k >= 2 and most > alike else 0.0):
             return earlier
         if most == -np.inf:
             return None
+        beyond = k >= 2 and most > alike
+        last: tuple[float, ...] = (np.inf, comm.rank)
+        if beyond and mine >= most - alike:
+            point = np.round(self._points[self._dof[k, phase]], PLACES)
+            last = (float(self._time[k, phase]), *point.tolist(), comm.rank)
+        elif not beyond and mine == most:
+            last = (-np.inf, comm.rank)
+        *_, rank = comm.allreduce(last, op=MPI.MIN)
         seen = None
-        if comm.rank == -rank:
-            place, element = _cell(self._problem, int(self._dof[k, phase]))
+        if comm.rank == rank:
             value, time = float(self._value[k, phase]), float(self._time[k, phase])
-            seen = _Seen(most, time, value, value + most if k == 2 else value - most, place, element)
-        found: _Seen | None = comm.bcast(seen, root=-rank)
-        return found
+            place = tuple(self._points[self._dof[k, phase]].tolist()) if k >= 2 and most > 0 else ()
+            seen = _Seen(mine, time, value, value + mine if k == 2 else value - mine, place, 0.0)
+        found: _Seen = comm.bcast(seen, root=rank)
+        if not found.place:
+            return found
+        unit = self._problem.discretization.mesh.unit
+        there = np.abs(self._points[self._dofs[phase]] - found.place).max(axis=1, initial=0.0) < 10.0**-PLACES
+        longest = comm.allreduce(_longest_edge(self._problem, phase, self._dofs[phase][there]), op=MPI.MAX)
+        return replace(found, place=tuple(unit * x for x in found.place), element=longest)
+
+    def _alike(self, phase: int) -> float:
+        """Overshoots of a phase that differ by less are one, mol/m^3."""
+        return ALIKE * self._problem.scales.concentration * float(self._problem.factors[phase])
+
+    @cached_property
+    def _points(self) -> Array:
+        """Of the dofs of the display space, (dofs, dim) in mesh units; only where a field is beyond the bounds."""
+        space = self._problem.display.space
+        return np.asarray(space.tabulate_dof_coordinates()[:, : space.mesh.topology.dim])
 
 
 @dataclass(frozen=True)
@@ -159,12 +192,20 @@ def _dofs_of(problem: Problem, phase: int) -> Indices:
     return np.unique(problem.display.space.dofmap.list[cells]).astype(np.int32)
 
 
-def _cell(problem: Problem, dof: int) -> tuple[tuple[float, ...], float]:
-    """Middle and longest edge of a cell of this rank that has a degree of freedom, m."""
+def _first(points: Array) -> int:
+    """The one that comes first along x, then y, then z, whatever their order is."""
+    return int(np.lexsort(np.round(points, PLACES).T[::-1])[0])
+
+
+def _longest_edge(problem: Problem, phase: int, dofs: Indices) -> float:
+    """Of this rank's own cells of a phase that have one of some degrees of freedom, m; 0 where none has."""
     mesh = problem.discretization.mesh
     corners = cell_corners(mesh.mesh)
-    there = (problem.display.space.dofmap.list[: len(corners)] == dof).any(axis=1)
-    cell = corners[int(there.argmax())] * mesh.unit
-    edges = cell[:, None] - cell
-    longest = np.abs(edges).max() if len(cell) > cell.shape[1] + 1 else np.linalg.norm(edges, axis=2).max()
-    return tuple(cell.mean(axis=0).tolist()), float(longest)
+    tags = mesh.cell_tags
+    cells = tags.indices[(tags.values == phase) & (tags.indices < len(corners))]
+    cells = cells[np.isin(problem.display.space.dofmap.list[cells], dofs).any(axis=1)]
+    if len(cells) == 0:
+        return 0.0
+    edges = (corners[cells][:, :, None] - corners[cells][:, None]) * mesh.unit
+    of_cube = corners.shape[1] > corners.shape[2] + 1
+    return float(np.abs(edges).max() if of_cube else np.linalg.norm(edges, axis=3).max())

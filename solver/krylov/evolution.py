@@ -77,6 +77,7 @@ class Evolution:
     solves: int
     iterations: int  # of CG
     poles: tuple[float, ...]  # as they were set up
+    methods: tuple[str, ...]  # that solved here, each once; none where an earlier process did all
     _stretches: tuple[Superposition, ...]  # none where there are many
     _states: dict[float, Array]  # those at the field times then
 
@@ -145,6 +146,7 @@ class _Operators:
         self._kept: dict[tuple[float, ...], tuple[LinearSystem, ShiftedSolvers]] = {}
         self._gone = [0, 0]  # solves and iterations of solvers that are no more
         self._poles: list[float] = []
+        self._methods: list[str] = []
 
     def at(self, time: float) -> tuple[LinearSystem, ShiftedSolvers]:
         """The system right after a time, and its solvers."""
@@ -165,6 +167,11 @@ class _Operators:
         iterations = self._gone[1] + sum(solvers.iterations for solvers in alive)
         return solves, iterations, (*self._poles, *(pole for solvers in alive for pole in solvers.poles))
 
+    def methods(self) -> tuple[str, ...]:
+        """Methods that all solvers so far have solved by, in their order, each once."""
+        alive = (method for _, solvers in self._kept.values() for method in solvers.used)
+        return tuple(dict.fromkeys([*self._methods, *alive]))
+
     def destroy(self) -> None:
         """Free all factors and the matrices made here."""
         for key in list(self._kept):
@@ -174,6 +181,7 @@ class _Operators:
         system, solvers = self._kept.pop(key)
         self._gone = [self._gone[0] + solvers.solves, self._gone[1] + solvers.iterations]
         self._poles += solvers.poles
+        self._methods += solvers.used
         solvers.destroy()
         if system is not self._system:
             system.stiffness.destroy()
@@ -239,6 +247,7 @@ class _Walk:
             solves=solves,
             iterations=iterations,
             poles=poles,
+            methods=operators.methods(),
             _stretches=tuple(self._stretches),
             _states=self._states,
         )

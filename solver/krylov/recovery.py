@@ -9,7 +9,7 @@ between the two is that by which the elements' function exceeds the smooth one.
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array
 
 import basix
 from dolfinx import common, la
@@ -23,6 +23,7 @@ Inverse = Callable[[Array], Array]  # u of a potential
 
 QUADRATURE = 2  # degree
 CELLS = 20_000  # looked at together, which bounds the memory
+ROWS = 1_000  # of some tens of numbers, which plain libraries of linear algebra take from memory again and again
 
 
 def is_recoverable(problem: Problem) -> bool:
@@ -45,9 +46,10 @@ def excess_energies(problem: Problem, diffusivity: Array, vectors: Array) -> Arr
     values.scatter_forward()
     total = np.zeros((len(vectors), len(vectors)))
     for phase, along in enumerate(diffusivity):
-        for axis, factor in enumerate(along):  # one after the other, so that one component is held at a time
-            total += factor * cells.energies(phase, axis, values)
-    return np.asarray(problem.space.mesh.comm.allreduce(total, op=MPI.SUM))
+        if cells.are_there(phase):
+            total += cells.energies(phase, along, values)
+    total = problem.space.mesh.comm.allreduce(total, op=MPI.SUM)
+    return np.asarray((total + total.T) / 2)
 
 
 class Recovery:
@@ -138,6 +140,11 @@ class _Cells:
         own = mesh.cell_tags.indices < count
         tags[mesh.cell_tags.indices[own]] = mesh.cell_tags.values[own]
         self._tags = tags
+        self._comm = mesh.mesh.comm
+
+    def are_there(self, phase: int) -> bool:
+        """Whether any rank has cells of a phase; collective."""
+        return bool(self._comm.allreduce(bool((self._tags == phase).any()), op=MPI.LOR))
 
     def around(self, phase: int) -> "_Around":
         """Means of gradients within one phase; collective."""
@@ -148,41 +155,64 @@ class _Cells:
         """For values (local unknowns, count) of functions, ghosts included, flat."""
         return la.vector(self._index_map, count)
 
-    def energies(self, phase: int, axis: int, values: la.Vector) -> Array:
-        """∫ (G u_i − ∂u_i)(G u_j − ∂u_j) dx over the own cells of one phase, ∂ along one axis, (m, m); collective."""
-        cells = np.flatnonzero(self._tags == phase).astype(np.int32)
-        at_dofs = values.array.reshape(-1, values.block_size)
-        holder = self._recovered(cells, axis, values)
-        recovered = holder.array.reshape(at_dofs.shape)
-        total = np.zeros((values.block_size, values.block_size))
-        corners = self._dofs.shape[1]
-        for start in range(0, len(cells), CELLS):
-            some = cells[start : start + CELLS]
-            dofs = self._dofs[some]
-            gradients = np.einsum("ck,ckm->cm", self._gradients[some, axis], at_dofs[dofs], optimize=True)
-            apart = recovered[dofs] - gradients[:, None]  # (cells, corners, m)
-            # The integral of products of linear functions: of all pairs of corners, those of one corner twice.
-            weight = np.sqrt(self._volumes[some] / (corners * (corners + 1)))
-            for part in (apart * weight[:, None, None], apart.sum(axis=1) * weight[:, None]):
-                rows = part.reshape(-1, values.block_size)
-                total += rows.T @ rows
-        return total
+    def energies(self, phase: int, along: Array, values: la.Vector) -> Array:
+        """∫ D (G u_i − ∇u_i)·(G u_j − ∇u_j) dx over the own cells of one phase, (m, m); collective.
 
-    def _recovered(self, cells: Indices, axis: int, values: la.Vector) -> la.Vector:
-        """Recovered gradients along one axis from values, 0 at unknowns that no cell of these has; collective."""
-        found, volume = self.vector(values.block_size), self.vector(1)
-        count, corners = len(volume.array), self._dofs.shape[1]
+        With k values r at the corners of a cell, the integral of (r − g)² is V ((r̄ − g)² + Σ (r − r̄)²/(k (k + 1))).
+        Multiplied out it is made of products of sparse matrices of the unknowns, which are fewer than the cells.
+
+        Args:
+            phase: Its number.
+            along: (dim,) D along each axis.
+            values: Those of functions at the unknowns, as `vector` has them.
+        """
+        cells = np.flatnonzero(self._tags == phase)
+        corners, volumes = self._dofs.shape[1], self._volumes[cells]
+        at_dofs = values.array.reshape(-1, values.block_size)
         dofs, rows = self._dofs[cells].ravel(), np.arange(0, corners * len(cells) + 1, corners)
-        slopes = csr_array((self._gradients[cells, axis].ravel(), dofs, rows), shape=(len(cells), count))
-        around = csr_array((np.repeat(self._volumes[cells], corners), dofs, rows), shape=slopes.shape).T
-        found.array[:] = ((around @ slopes) @ values.array.reshape(count, -1)).ravel()
-        volume.array[:] = around.sum(axis=1)
+
+        def of_cells(entries: Array) -> csr_array:
+            return csr_array((entries.ravel(), dofs, rows), (len(cells), len(at_dofs)))
+
+        at_corners = of_cells(np.repeat(volumes, corners)).T.tocsr()  # sums over the cells around each unknown
+        around = np.asarray(at_corners.sum(axis=1)).ravel()
+        mean = at_corners @ of_cells(np.full(len(dofs), 1.0 / corners))
+        # What makes Σ V (r̄² + Σ (r − r̄)²/(k (k + 1))) of all cells
+        squares = mean / corners + (diags_array(around) - mean) / (corners * (corners + 1))
+        total = np.zeros((values.block_size, values.block_size))
+        steepness = csr_array((len(at_dofs), len(at_dofs)))
+        for axis, factor in enumerate(along):  # one after the other, so that one component is held at a time
+            slopes = of_cells(self._gradients[cells, axis])
+            steepness += factor * (of_cells(self._gradients[cells, axis] * volumes[:, None]).T @ slopes)
+            gradients = (at_corners @ slopes) @ at_dofs
+            recovered = self._recovered(around, gradients)
+            crossed = _products(recovered, gradients)
+            total += factor * (_products(recovered, squares @ recovered) - (crossed + crossed.T) / corners)
+        return total + _products(at_dofs, steepness @ at_dofs)
+
+    def _recovered(self, around: Array, gradients: Array) -> Array:
+        """Recovered gradients (unknowns, m), 0 at unknowns that no cell of these has; collective.
+
+        Args:
+            around: (unknowns,) volume of the own cells around each.
+            gradients: (unknowns, m) sums of theirs, each times the volume.
+        """
+        found, volume = self.vector(gradients.shape[1]), self.vector(1)
+        found.array[:], volume.array[:] = gradients.ravel(), around
         for vector in (found, volume):
             vector.scatter_reverse(la.InsertMode.add)
             vector.scatter_forward()
-        means = found.array.reshape(count, -1)
-        means /= np.where(volume.array > 0, volume.array, 1.0)[:, None]
-        return found
+        means = found.array.reshape(gradients.shape)  # also where a rank has no cells
+        return np.asarray(means / np.where(volume.array > 0, volume.array, 1.0)[:, None])
+
+
+def _products(one: Array, other: Array) -> Array:
+    """Sums over the rows of the products of columns (n, m), (m, m); by rows that fit the processor's cache."""
+    found = np.zeros((one.shape[1], other.shape[1]))
+    for start in range(0, len(one), ROWS):
+        some = slice(start, start + ROWS)
+        found += one[some].T @ other[some]
+    return found
 
 
 class _Around:

@@ -34,6 +34,7 @@ from microlith.solver.physics.courses import Breaks
 from microlith.solver.problem.problem import Problem
 
 MOST = 0.95  # of a function's energy that may be missing
+SHARE = 0.9  # of what curves lack that is added to them where they are corrected, see benchmarks/space_errors.py
 NOTHING = 1e-12  # of the mean energy: counts as the energy of what is even
 
 
@@ -140,10 +141,13 @@ class SpatialDeviation:
             rows: (functionals, owned) linear functionals.
             times: Increasing, s.
         """
+        return self.project(rows).evaluate(np.divide(times, self._time), 0)[0]
+
+    def project(self, rows: Array | csr_array) -> SuperpositionProjection:
+        """Linear functionals (functionals, owned) of what the solution lacks, over scaled time; collective."""
         base = _Lacks.of(self._base, rows, self._comm) if self._base else None
         responses = tuple((_Lacks.of(parts, rows, self._comm), breaks) for parts, breaks in self._responses)
-        whole = SuperpositionProjection(0.0, self._end, base, responses, rows.shape[0])
-        return whole.evaluate(np.divide(times, self._time), 0)[0]
+        return SuperpositionProjection(0.0, self._end, base, responses, rows.shape[0])
 
 
 def spatial_deviation(problem: Problem, diffusivity: Array, states: Evolution) -> SpatialDeviation | None:

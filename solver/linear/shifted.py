@@ -1,5 +1,7 @@
 """Solvers of (M + γ K) x = r for many right sides: sparse Cholesky factors or CG with algebraic multigrid.
 
+In 3D, with elements of degree 1, CG takes incomplete factors in the place of multigrid as long as iterations are few.
+
 Where γK is so much larger than M somewhere that clusters of unknowns are stiff (see `clusters`), they are used as the
 preconditioner of deflated conjugate gradients (see `deflated`). Where not, rounding changes the mean of a cluster by no
 more than the machine's precision per that limit; either way it is told how much that can be.
@@ -18,7 +20,13 @@ from microlith.solver.keeping import Found, Keeper
 from microlith.solver.linear.clusters import Clusters, StiffClusters, nested_clusters, stiff_clusters
 from microlith.solver.linear.deflated import SHIFT, Deflated
 from microlith.solver.linear.differences import Differences
-from microlith.solver.linear.solvers import matrix_times, new_ksp, prepare_factors, refuse_lack_of_memory
+from microlith.solver.linear.solvers import (
+    matrix_times,
+    new_incomplete,
+    new_ksp,
+    prepare_factors,
+    refuse_lack_of_memory,
+)
 
 SAME = 1e-12  # relative difference up to which two γ are one: lengths of equal stretches differ by rounding
 PRECISION = float(np.finfo(np.float64).eps)
@@ -31,6 +39,7 @@ class _Ready:
     """What is set up for one γ."""
 
     ksp: PETSc.KSP
+    incomplete: bool  # whether its preconditioner is incomplete factors
     matrix: PETSc.Mat
     deflated: Deflated | None
     rounding: float  # of the mean of a cluster, relative, in one solve: a bound, or as measured,
@@ -53,7 +62,7 @@ class ShiftedSolvers:
     mass: PETSc.Mat
     stiffness: PETSc.Mat
     taken: Array  # (owned,) K 1, as the terms of the case say it
-    method: str  # "mumps" or "cg"
+    method: str  # "mumps", "cg" or, on one rank, "cholmod"
     inner_tolerance: float  # relative residual of CG; factors are exact to rounding
     dim: int = 2  # of the space
     degree: int = 1  # of the elements
@@ -63,9 +72,11 @@ class ShiftedSolvers:
     keeper: Keeper | None = None  # of what solves find
     solves: int = 0
     iterations: int = 0  # of CG, over all solves
+    used: list[str] = field(default_factory=list)  # what solved: methods, in their order, each once
     poles: list[float] = field(default_factory=list)  # the values of γ that were set up, in their order
     _lost_before: dict[float, float] = field(default_factory=dict)  # by γ, what earlier processes lost by rounding
     _ready: dict[float, _Ready] = field(default_factory=dict)  # by γ, the latest last
+    _multigrid_from: float = np.inf  # γ from which on incomplete factors take too many iterations
     _graph: Differences | None = None  # K, where it was needed,
     _levels: list[Clusters] = field(default_factory=list)  # and its clusters
 
@@ -84,42 +95,55 @@ class ShiftedSolvers:
         before = self.iterations
         rounding = self._solve(gamma, right, solution)
         if self.keeper is not None:
-            numbers = (float(self.iterations - before), rounding)
+            numbers = (float(self.iterations - before), rounding, float(gamma >= self._multigrid_from))
             self.keeper.take_down("solve", gamma, Found(numbers, solution))
 
     def _recall(self, gamma: float, known: Found) -> None:
         """Count a solve that an earlier process did."""
+        iterations, rounding, by_multigrid = known.numbers
         self.solves += 1
-        self.iterations += int(known.numbers[0])
+        self.iterations += int(iterations)
+        if by_multigrid:
+            self._multigrid_from = min(self._multigrid_from, gamma)
         if not self.poles or abs(self.poles[-1] - gamma) > SAME * gamma:
             self.poles.append(gamma)
-        self._lost_before[gamma] = max(self._lost_before.get(gamma, 0.0), known.numbers[1])
+        self._lost_before[gamma] = max(self._lost_before.get(gamma, 0.0), rounding)
 
     def _solve(self, gamma: float, right: PETSc.Vec, solution: Array) -> float:
         """Solve; what rounding may have done to the mean of a cluster, relative."""
         ready = self._set_up(gamma)
         self.solves += 1
+        if self.method not in self.used:
+            self.used.append(self.method)
         if ready.deflated is not None:
             found = ready.deflated.solve(right.array_r.copy(), DEFLATED)
             ready.rounding = max(ready.rounding, found.error)
             self.iterations += found.iterations
             solution[:] = found.x
             return ready.rounding
-        solution[:] = self._solved(ready, right)
+        solution[:] = self._solved(ready, gamma, right)
         self.iterations += ready.ksp.getIterationNumber() if self.method == "cg" else 0
         return 0.0
 
-    def _solved(self, ready: _Ready, right: PETSc.Vec) -> Array:
-        """Solution, (owned,), as factors or multigrid give it."""
+    def _solved(self, ready: _Ready, gamma: float, right: PETSc.Vec) -> Array:
+        """Solution, (owned,), as factors, whole or incomplete, or multigrid give it."""
         x = self.mass.createVecRight()
         ready.ksp.solve(right, x)
         reason = ready.ksp.getConvergedReason()
+        if reason < 0 and ready.incomplete:
+            self.iterations += ready.ksp.getIterationNumber()  # in vain, but done
+            self._multigrid_from = min(self._multigrid_from, gamma)
+            ready.ksp.destroy()
+            ready.ksp, ready.incomplete = self._new_ksp(ready.matrix), False
+            x.set(0.0)
+            ready.ksp.solve(right, x)
+            reason = ready.ksp.getConvergedReason()
         found = x.array_r.copy()
         x.destroy()
         if reason < 0:
             refuse_lack_of_memory(ready.ksp)
             raise ArithmeticError(
-                f"the {self.method} solver of (M + γK) gave up (PETSc reason {reason}, γ = {self.poles[-1]:g})"
+                f"the {self.method} solver of (M + γK) gave up (PETSc reason {reason}, γ = {gamma:g})"
             )
         return found
 
@@ -146,7 +170,7 @@ class ShiftedSolvers:
         if ready.rounding > enough and not ready.measured and ready.deflated is None:
             right = self.mass.createVecLeft()
             right.array[:] = matrix_times(self.mass, np.ones_like(self.taken)) + gamma * self.taken
-            x = self._solved(ready, right)
+            x = self._solved(ready, gamma, right)
             right.destroy()
             worst = float(np.abs(settled(x) - 1.0).max(initial=0.0))
             ready.rounding = SAFETY * self.mass.comm.tompi4py().allreduce(worst, op=MPI.MAX) + PRECISION
@@ -159,10 +183,9 @@ class ShiftedSolvers:
             if abs(known - gamma) <= SAME * gamma:
                 self._ready[known] = self._ready.pop(known)
                 return self._ready[known]
-        new = len(self._ready) < self.kept
-        if new:
+        ksp = None
+        if len(self._ready) < self.kept:
             shifted = self.stiffness.duplicate(copy=True)
-            ksp = new_ksp(self.mass.comm, self.method, self.inner_tolerance, self.dim, self.degree, self.precondition)
         else:
             oldest = self._ready.pop(next(iter(self._ready)))
             ksp, shifted = oldest.ksp, oldest.matrix
@@ -178,17 +201,49 @@ class ShiftedSolvers:
             shifted.setDiagonal(diagonal)
             diagonal.destroy()
         shifted.setOption(PETSc.Mat.Option.SPD, True)
-        ksp.setOperators(shifted)
-        if self.method == "mumps" and new:
-            prepare_factors(ksp, self.dim)
-        ksp.setUp()
+        incomplete = self._may_be_incomplete(gamma) and stiff is None
+        if ksp is not None and (incomplete or oldest.incomplete):
+            ksp.destroy()
+            ksp = None
+        if incomplete:
+            ksp = new_incomplete(shifted, self.inner_tolerance)
+        elif ksp is None:
+            ksp = self._new_ksp(shifted)
+        else:
+            ksp = self._set_operators(ksp, shifted)
         deflated = None
         if stiff is not None and self._graph is not None:
             deflated = Deflated(self.mass, self._graph, gamma, stiff, ksp.getPC())
         if not self.poles or gamma not in self._lost_before or self.poles[-1] != gamma:
             self.poles.append(gamma)
-        self._ready[gamma] = _Ready(ksp, shifted, deflated, max(lost, self._lost_before.get(gamma, 0.0)))
+        self._ready[gamma] = _Ready(ksp, incomplete, shifted, deflated, max(lost, self._lost_before.get(gamma, 0.0)))
         return self._ready[gamma]
+
+    def _may_be_incomplete(self, gamma: float) -> bool:
+        """Whether incomplete factors are worth a try."""
+        suited = self.method == "cg" and self.dim == 3 and self.degree == 1 and self.precondition is None
+        return suited and gamma < self._multigrid_from * (1.0 - SAME)
+
+    def _new_ksp(self, shifted: PETSc.Mat) -> PETSc.KSP:
+        """Factors or multigrid, set up."""
+        ksp = new_ksp(self.mass.comm, self.method, self.inner_tolerance, self.dim, self.degree, self.precondition)
+        ksp.setOperators(shifted)
+        if self.method == "mumps":
+            prepare_factors(ksp, self.dim)
+        return self._set_operators(ksp, shifted)
+
+    def _set_operators(self, ksp: PETSc.KSP, shifted: PETSc.Mat) -> PETSc.KSP:
+        """A solver set up for a matrix; another one where CHOLMOD gives up, as MUMPS says why or does it."""
+        try:
+            ksp.setOperators(shifted)
+            ksp.setUp()
+        except PETSc.Error:
+            if self.method != "cholmod":
+                raise
+            ksp.destroy()
+            self.method = "mumps"
+            return self._new_ksp(shifted)
+        return ksp
 
     def _lost(self, gamma: float, shifted: PETSc.Mat) -> tuple[float, StiffClusters | None]:
         """How much rounding changes the means of clusters in one solve, and the clusters where that is too much."""

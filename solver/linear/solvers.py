@@ -23,9 +23,18 @@ BOOMERAMG_3D = {
 }
 AGGRESSIVE = {"agg_nl": "1"}  # first coarsening, of degree 1 only: at degree 2 it doubles the iterations
 PREFIX = "microlith_3d_"  # of these options in PETSc's database
+# Incomplete Cholesky factors, in 3D where M weighs much: an iteration costs two fifths of one with BoomerAMG, but there
+# are the more of them, the farther lithium gets in 1/pole. With more than MOST_INCOMPLETE BoomerAMG is faster.
+FILL = 1  # level: of 0, 1 and 2 the cheapest, set-up and a few tens of solves together
+STRICTER = 0.1  # their tolerance per multigrid's, whose residual says more of the error; for curves alike on any ranks
+BAND = "rcm"  # the ordering for it: half as many iterations as in the mesher's order
+MOST_INCOMPLETE = 45
 # LU factors of so few unknowns are found and used two to four times faster by PETSc's plain loops than by MUMPS.
 SMALL = 50_000
 NO_MEMORY = (-7, -8, -9, -11, -13, -14, -17, -18, -19, -20, -22)  # INFOG(1) of MUMPS, where something did not fit
+# Cholesky factors in 2D on one rank: CHOLMOD finds them as fast as MUMPS and uses them in two thirds to nine tenths of
+# the time; Chen, Davis, Hager and Rajamanickam, ACM Trans. Math. Software 35 (2008) 22, doi 10.1145/1391989.1391995.
+ON_ONE_RANK = "cholmod"  # PETSc may have been built without it
 SPARSEST = "amd"  # the ordering that fills least in; PETSc may have been built without it
 
 
@@ -34,6 +43,12 @@ def choose_method(wanted: str, dim: int, unknowns: int) -> str:
     if wanted != "auto":
         return wanted
     return "mumps" if unknowns <= FACTOR_LIMIT[dim] else "cg"
+
+
+def choose_package(wanted: str, method: str, dim: int, ranks: int) -> str:
+    """What makes Cholesky factors where `choose_method` says "mumps": for "auto" in 2D on one rank CHOLMOD if there."""
+    suited = wanted == "auto" and method == "mumps" and dim == 2 and ranks == 1
+    return ON_ONE_RANK if suited and _has_cholesky(ON_ONE_RANK) else method
 
 
 def new_ksp(
@@ -48,7 +63,7 @@ def new_ksp(
 
     Args:
         comm: Of the matrices.
-        method: "mumps" or "cg".
+        method: "mumps", "cg" or, on one rank, "cholmod".
         tolerance: Relative residual at which CG stops.
         dim: Of the space; multigrid is set up for 2D or 3D.
         degree: Of the elements.
@@ -57,10 +72,10 @@ def new_ksp(
     ksp = PETSc.KSP().create(comm)
     ksp.setErrorIfNotConverged(False)
     pc = ksp.getPC()
-    if method == "mumps":
+    if method != "cg":
         ksp.setType("preonly")
         pc.setType("cholesky")
-        pc.setFactorSolverType("mumps")
+        pc.setFactorSolverType(method)
     else:
         ksp.setType("cg")
         ksp.setTolerances(rtol=tolerance, atol=0.0, max_it=500)
@@ -71,6 +86,31 @@ def new_ksp(
         pc.setHYPREType("boomeramg")
         if dim == 3:
             choose_boomeramg(pc, BOOMERAMG_3D | (AGGRESSIVE if degree == 1 else {}))
+    return ksp
+
+
+def new_incomplete(matrix: PETSc.Mat, tolerance: float) -> PETSc.KSP:
+    """CG with incomplete Cholesky factors of each rank's block of a matrix, which gives up early; collective.
+
+    Reverse Cuthill-McKee's order suits such factors: Duff and Meurant, BIT 29 (1989) 635, doi 10.1007/BF01932738.
+    """
+    ksp = PETSc.KSP().create(matrix.comm)
+    ksp.setErrorIfNotConverged(False)
+    ksp.setType("cg")
+    ksp.setTolerances(rtol=STRICTER * tolerance, atol=0.0, max_it=MOST_INCOMPLETE)
+    ksp.setOperators(matrix)
+    pc = ksp.getPC()
+    if matrix.comm.size > 1:
+        pc.setType("asm")
+        pc.setASMType(PETSc.PC.ASMType.BASIC)
+        pc.setASMOverlap(0)
+        pc.setUp()
+        (own,) = pc.getASMSubKSP()
+        own.setType("preonly")
+        pc = own.getPC()
+    pc.setType("icc")
+    pc.setFactorLevels(FILL)
+    pc.setFactorOrdering(BAND)
     return ksp
 
 
@@ -97,11 +137,33 @@ def factorise_unsymmetric(ksp: PETSc.KSP, unknowns: int) -> None:
         pc.setFactorSolverType("mumps")
 
 
-def _has_ordering(name: str) -> bool:
-    """Whether PETSc was built with an ordering."""
+def _one() -> PETSc.Mat:
+    """The matrix (1)."""
     one = PETSc.Mat().createAIJ(1, nnz=1, comm=PETSc.COMM_SELF)
     one.setValue(0, 0, 1.0)
     one.assemble()
+    return one
+
+
+def _has_cholesky(package: str) -> bool:
+    """Whether PETSc was built with a package that makes Cholesky factors."""
+    one, pc = _one(), PETSc.PC().create(PETSc.COMM_SELF)
+    try:
+        pc.setOperators(one)
+        pc.setType("cholesky")
+        pc.setFactorSolverType(package)
+        pc.setUp()
+    except PETSc.Error:
+        return False
+    finally:
+        pc.destroy()
+        one.destroy()
+    return True
+
+
+def _has_ordering(name: str) -> bool:
+    """Whether PETSc was built with an ordering."""
+    one = _one()
     try:
         one.getOrdering(name)
     except PETSc.Error:

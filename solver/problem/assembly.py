@@ -11,6 +11,7 @@ from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 
 SAME_PATTERN = PETSc.Mat.Structure.SAME_NONZERO_PATTERN
+MESH = "mesh"  # attribute of matrices
 SUBSET_PATTERN = PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN
 
 
@@ -24,8 +25,11 @@ def per_phase(mesh: PhaseMesh, values: list[float]) -> fem.Function:
 
 def matrix_of(form: ufl.Form) -> PETSc.Mat:
     """The matrix of a bilinear form; collective."""
-    matrix = assemble_matrix(fem.form(form))
+    compiled = fem.form(form)
+    matrix = assemble_matrix(compiled)
     matrix.assemble()
+    # The matrix has the mesh's communicator, which is freed with the mesh: so it keeps that, however it is passed on.
+    matrix.setAttr(MESH, compiled.mesh)
     return matrix
 
 
@@ -33,6 +37,7 @@ def matrix_like(other: PETSc.Mat, form: ufl.Form) -> PETSc.Mat:
     """The matrix of a bilinear form with the entries of another matrix, which has all of its own and more."""
     matrix = other.duplicate()
     matrix.zeroEntries()
+    matrix.setAttr(MESH, other.getAttr(MESH))
     return add_to(matrix, form)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array
-from microlith.meshing.mesh.cells import cell_corners, measures
+from microlith.meshing.mesh.cells import cell_nodes, measures
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.boundaries import boundary_conditions, cells_at, facets_of
 from microlith.solver.problem.discretization import Discretization
@@ -44,19 +44,21 @@ def islands(on: Discretization, parts: Parts, physics: Physics) -> tuple[Island,
     mesh = on.mesh
     comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
     owned = mesh.mesh.topology.index_map(dim).size_local
-    of_cell = parts.of_cell[:owned]
-    corners = cell_corners(mesh.mesh)
+    fed = np.zeros(parts.count)
+    for condition in boundary_conditions(physics):
+        if not condition.is_idle:
+            fed[parts.of_cell[cells_at(mesh, facets_of(mesh, condition))]] = 1.0
+    fed = comm.allreduce(fed, op=MPI.SUM)
+    inside = np.flatnonzero(fed[parts.of_cell[:owned]] == 0)
+    of_cell = parts.of_cell[inside]
+    corners = mesh.mesh.geometry.x[cell_nodes(mesh.mesh)[inside], :dim]
     volume = measures(corners)
     phase = np.zeros(len(parts.of_cell), dtype=np.int64)
     phase[mesh.cell_tags.indices] = mesh.cell_tags.values
     volumes, moments = np.zeros((parts.count, len(mesh.names))), np.zeros((parts.count, dim))
-    fed = np.zeros(parts.count)
-    np.add.at(volumes, (of_cell, phase[:owned]), volume)
+    np.add.at(volumes, (of_cell, phase[inside]), volume)
     np.add.at(moments, of_cell, volume[:, None] * corners.mean(axis=1))
-    for condition in boundary_conditions(physics):
-        if not condition.is_idle:
-            fed[parts.of_cell[cells_at(mesh, facets_of(mesh, condition))]] = 1.0
-    volumes, moments, fed = (comm.allreduce(sums, op=MPI.SUM) for sums in (volumes, moments, fed))
+    volumes, moments = (comm.allreduce(sums, op=MPI.SUM) for sums in (volumes, moments))
     found = [
         _island(on, physics, volumes[part], moments[part]) for part in np.flatnonzero((fed == 0) & (volumes.sum(1) > 0))
     ]

@@ -57,14 +57,14 @@ class SaturatingUptake:
         self._comm = mesh.mesh.comm
         self._index_map = space.dofmap.index_map
         self._owned = self._index_map.size_local
-        cells, local = _cells_of(mesh, facets)
+        cells, local = cells_beside(mesh, facets)
         mine = cells < mesh.mesh.topology.index_map(mesh.mesh.topology.dim).size_local
         facets, cells, local = facets[mine], cells[mine], local[mine]
         element = space.element.basix_element
         table, shares = _tabulated(element)
         basis = table[local]  # (facets, points, dofs per cell)
         self._dofs = space.dofmap.list[cells]
-        self.weights = (_areas(mesh, facets)[:, None] * shares[local]).ravel()
+        self.weights = (facet_areas(mesh, facets)[:, None] * shares[local]).ravel()
         phase = np.zeros(len(mesh.cell_tags.values), np.int32)  # every cell has a tag
         phase[mesh.cell_tags.indices] = mesh.cell_tags.values
         self._kappa = np.repeat(on.factors[phase[cells]], table.shape[1])
@@ -152,7 +152,7 @@ class SaturatingUptake:
         return float(self._comm.allreduce(self.weights @ stored, op=MPI.SUM))
 
 
-def _cells_of(mesh: PhaseMesh, facets: Indices) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def cells_beside(mesh: PhaseMesh, facets: Indices) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The cell at each outer facet, and the facet's number in it."""
     topology = mesh.mesh.topology
     dim = topology.dim
@@ -182,7 +182,7 @@ def _tabulated(element: basix.finite_element.FiniteElement) -> tuple[Array, Arra
     return np.array(tables), np.array(shares)
 
 
-def _areas(mesh: PhaseMesh, facets: Indices) -> Array:
+def facet_areas(mesh: PhaseMesh, facets: Indices) -> Array:
     """Areas (lengths in 2D) of facets, in mesh units."""
     corners = facet_corners(mesh.mesh, facets)
     if len(corners) == 0:

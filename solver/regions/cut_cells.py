@@ -7,20 +7,21 @@ are handed on at once, so that memory does not grow with their number.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.typing import Array
-from microlith.meshing.mesh.cells import Scalar, as_simplices, diameters, is_simplex
+from microlith.meshing.mesh.cells import Scalar, as_simplices, diameters, is_simplex, largest, least
 from microlith.solver.regions.shapes import Distance, LabelField
 
 Index = NDArray[np.intp]
 CELLS_AT_ONCE = 40_000  # cells or simplices cut at a time
 FLAT = 4.0  # a distance this many times its deviation from a linear function has no zero between corners of one sign
 AS_QUADRATIC = 0.1  # deviation from a quadratic function, per accuracy, below which that stands for the distance
+# By dimension: the radius of a ball around a cell, per its diameter (Jung's theorem)
+REACH = {dim: math.sqrt(dim / (2 * (dim + 1))) for dim in (2, 3)}
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,6 @@ class Inside:
     whole: Index  # (n,) cells that do as a whole
     cut: Index  # (m,) cell of each of the simplices
     parts: Array  # (m, dim + 1, dim) simplices that fill the other cells' parts inside
-    at: Array | None = None  # (m, dim) points that stand for shares of these simplices; None: all of each counts
-    share: Array | None = None  # (m,) of a simplex that a point stands for; negative: taken off
 
 
 # From corners (n, k, dim), and values of a function at them (n, k)
@@ -44,10 +43,9 @@ def within_box(low: Array, high: Array) -> Cut:
     def cut(corners: Array, values: Array) -> Iterator[Inside]:
         outside, whole = np.zeros(len(corners), bool), np.ones(len(corners), bool)
         for axis in np.flatnonzero(np.isfinite(low) | np.isfinite(high)):
-            places = list(corners[:, :, axis].T)  # a reduction over the few corners of a cell takes ten times as long
-            least, most = reduce(np.minimum, places), reduce(np.maximum, places)
-            outside |= (most <= low[axis]) | (least >= high[axis])
-            whole &= (least >= low[axis]) & (most <= high[axis])
+            first, last = least(corners[:, :, axis]), largest(corners[:, :, axis])
+            outside |= (last <= low[axis]) | (first >= high[axis])
+            whole &= (first >= low[axis]) & (last <= high[axis])
         left = np.flatnonzero(~outside & ~whole)
         yield wholes(np.flatnonzero(whole), corners)
         for cell, parts in _chunks(*_simplices(left, corners[left])):
@@ -75,8 +73,8 @@ def within_distance(distance: Distance, accuracy: float, smallest: float, as_qua
 
     def cut(corners: Array, values: Array) -> Iterator[Inside]:
         reach = reach_of(corners)
-        whole = values.max(axis=1) <= -reach
-        left = np.flatnonzero(~whole & (values.min(axis=1) < reach))
+        whole = largest(values) <= -reach
+        left = np.flatnonzero(~whole & (least(values) < reach))
         yield wholes(np.flatnonzero(whole), corners)
         cell, simplices, at_corners = in_simplices(left, corners, values)
         waiting = [_Waiting(cell, simplices, at_corners, quadratic=False)]
@@ -87,9 +85,9 @@ def within_distance(distance: Distance, accuracy: float, smallest: float, as_qua
                 continue
             count = now.simplices.shape[1]
             at_corners = now.values[:, :count]
-            far = np.abs(at_corners).min(axis=1) >= reach_of(now.simplices)
-            inside = at_corners.max(axis=1) < 0
-            alike = inside | (at_corners.min(axis=1) > 0)
+            far = least(np.abs(at_corners)) >= reach_of(now.simplices)
+            inside = largest(at_corners) < 0
+            alike = inside | (least(at_corners) > 0)
             sure = far & alike
             yield Inside(np.empty(0, np.intp), now.cell[sure & inside], now.simplices[sure & inside])
             now, alike = now.those(~sure), alike[~sure]
@@ -104,7 +102,7 @@ def within_distance(distance: Distance, accuracy: float, smallest: float, as_qua
             bend, away = deviation(nodal, count)
             away = away if now.quadratic else np.maximum(away, off)
             ready = (away <= accuracy) | (diameters(simplices) <= smallest)
-            ready |= alike & (np.abs(nodal[:, :count]).min(axis=1) > FLAT * away)
+            ready |= alike & (least(np.abs(nodal[:, :count])) > FLAT * away)
             of, parts = clip(simplices[ready], nodal[ready, :count] + bend[ready, None])
             yield Inside(np.empty(0, np.intp), cell[ready][of], parts)
             for kind in (True, False):
@@ -133,9 +131,8 @@ class _Waiting:
 
 
 def reach_of(corners: Array) -> Array:
-    """No point of a cell is farther than this from its nearest corner (Jung's theorem)."""
-    dim = corners.shape[2]
-    return math.sqrt(dim / (2 * (dim + 1))) * diameters(corners)
+    """No point of a cell is farther than this from its nearest corner."""
+    return REACH[corners.shape[2]] * diameters(corners)
 
 
 def within_labels(labels: LabelField, smallest: float) -> Cut:
@@ -226,7 +223,7 @@ def deviation(nodal: Array, count: int) -> tuple[Array, Array]:
     pairs = np.array(_pairs(count))
     at_edges = nodal[:, count:] - (nodal[:, pairs[:, 0]] + nodal[:, pairs[:, 1]]) / 2
     # The difference is Σ 4 d_ij λ_i λ_j over the edges, and the mean of λ_i λ_j is 1/((dim + 1)(dim + 2)).
-    return 4 / (count * (count + 1)) * at_edges.sum(axis=1), np.abs(at_edges).max(axis=1, initial=0.0)
+    return 4 / (count * (count + 1)) * at_edges.sum(axis=1), largest(np.abs(at_edges))
 
 
 def _quadratic_basis(shares: Array) -> Array:

@@ -15,13 +15,13 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Flags
-from microlith.meshing.mesh.cells import facet_corners, measures
+from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.distance import SurfaceDistance, with_copies, within_reach
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.regions.cut_cells import Cut, within_box, within_distance, within_labels
 from microlith.solver.regions.integrals import CELLS, Cells, Integrals
 from microlith.solver.regions.parts import PartsOfCells
-from microlith.solver.regions.sampled_edge import AtPoints, points_each, within_surface_distance
+from microlith.solver.regions.sampled_edge import AtPoints, shell_integrals
 from microlith.solver.regions.shapes import Distance, LabelField, Region, Spans
 
 Index = NDArray[np.intp]
@@ -35,9 +35,6 @@ FEW = 1000  # cut cells; in more of them errors of either sign cancel, so that t
 # lines of corners, and their parts are many; the error falls with the square of the size.
 SMALLEST = {2: 1e-2, 3: 1e-1}
 SMALLEST_PIXEL = {2: 0.06, 3: 0.4}  # radius of the parts at the ragged edge of a label image, per smallest voxel edge
-# Points that correct the edge of a shell in 3D, about and for each cell at most: means of what changes by one
-# concentration over the shell err by some 2e-4 of it, measures by 1e-3.
-POINTS, MOST_POINTS = 260_000, 256
 SAMPLES = 160_000  # points that measure a region's whole area
 
 
@@ -126,18 +123,14 @@ class _Measures:
 
             return self._mean(self._cut_at(beyond, reach, outside), self._whole_shell(facets, phase, reach))
         known = AtPoints.of(to_surface, self.cells.points, within)
-        points = points_each(self.cells.crossed(known.distance - reach, outside), POINTS, MOST_POINTS)
-        cut = within_surface_distance(known, reach, points)
-        numbers = np.arange(len(self.cells.points))
-        return self._mean(self._cut(cut, numbers, outside), np.nan)  # the whole shell is not known here
+        integrals = shell_integrals(self.cells, known, self._wanted(outside), reach)
+        return self._mean(integrals, np.nan)  # the whole shell is not known here
 
     def of_phase(self, phase: str) -> RegionMean:
         """All cells of a phase."""
         integrals = Integrals(self.cells)
         wanted = np.flatnonzero(self.cells.tags == self.mesh.names.index(phase))
-        for start in range(0, len(wanted), CELLS):
-            chunk = wanted[start : start + CELLS]
-            integrals.add_whole(chunk, self.cells.corners(chunk))
+        integrals.add_whole(wanted)
         return self._mean(integrals, None)
 
     def of_labels(self) -> RegionMean:
@@ -165,19 +158,20 @@ class _Measures:
     def _cut(self, cut: Cut, at_points: NDArray[Any], wanted: Index | None = None) -> "Integrals":
         """Integrals over what a cut leaves of some cells, from the values (points,) that it takes at their corners."""
         integrals = Integrals(self.cells)
-        wanted = np.arange(len(self.cells.tags)) if wanted is None else wanted
-        if self.in_phase is not None:
-            wanted = wanted[self.cells.tags[wanted] == self.mesh.names.index(self.in_phase)]
+        wanted = self._wanted(np.arange(len(self.cells.tags)) if wanted is None else wanted)
         for start in range(0, len(wanted), CELLS):
             chunk = wanted[start : start + CELLS]
             corners = self.cells.corners(chunk)
             for found in cut(corners, at_points[self.cells.nodes[chunk]]):
-                integrals.add_whole(chunk[found.whole], corners[found.whole])
-                if found.at is None or found.share is None:
-                    integrals.add_parts(chunk[found.cut], found.parts)
-                else:
-                    integrals.add_points(chunk[found.cut], found.at, found.share * measures(found.parts))
+                integrals.add_whole(chunk[found.whole])
+                integrals.add_parts(chunk[found.cut], found.parts)
         return integrals
+
+    def _wanted(self, cells: Index) -> Index:
+        """Those of some cells that are in the phase that the region is limited to."""
+        if self.in_phase is None:
+            return cells
+        return cells[self.cells.tags[cells] == self.mesh.names.index(self.in_phase)]
 
     def _mean(self, integrals: "Integrals", whole: float | None) -> RegionMean:
         """The mean, of a region whose measure inside the image is given in mesh units; None: all of it is solved."""

@@ -12,7 +12,19 @@ from microlith.imaging.typing import Array
 
 Index = NDArray[np.intp]
 
-MOST_CORNERS = 200_000  # parts of this rank up to which their corners are looked at: of more, they are tiny
+# Parts of a region, over all ranks, up to which the basis at their corners is kept: of more, they are tiny
+MOST_CORNERS = 200_000
+
+
+@dataclass(frozen=True, eq=False)
+class CutParts:
+    """Parts of some cells."""
+
+    cell: Index  # (m,) of each part
+    volume: Array  # (m,) mesh units
+    means: Array  # (m, dofs) of each basis function over it
+    corners: Array | None  # (m, dim + 1, dim) of simplices, in coordinates of the reference cell; None: other parts,
+    below: Array | None = None  # (m, corners) by the function, linear in the cell, that is negative there
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,29 +37,38 @@ class PartsOfCells:
     cut_volume: Array  # (m,) mesh units
     means: Array  # (m, dofs) of each basis function over the part
     corners: Array | None  # (m, corners, dofs) each basis function at its corners; None: not looked at
+    # (m, corners) of a function that is linear in the cell: the part is where it is negative; None: it is not known so
+    below: Array | None = None
 
     @staticmethod
     def of(
         whole: Sequence[tuple[Index, Array]],
-        cut: Sequence[tuple[Index, Array, Array, Array]],
+        cut: Sequence[CutParts],
         element: basix.finite_element.FiniteElement,
+        *,
+        with_corners: bool,
     ) -> "PartsOfCells":
         """From what was taken piece by piece.
 
         Args:
             whole: Cells and their volumes.
-            cut: Cells, volumes of parts, means over them, and their corners in coordinates of the reference cell.
+            cut: Parts of others.
             element: Of the unknowns.
+            with_corners: Whether to look at the corners of parts that are simplices.
         """
-        dim = len(basix.geometry(element.cell_type)[0])
         none, no_index = np.empty(0), np.empty(0, np.intp)
         cells = np.concatenate([no_index, *(cell for cell, _ in whole)])
         volume = np.concatenate([none, *(volume for _, volume in whole)])
-        parts = np.concatenate([no_index, *(part[0] for part in cut)])
-        cut_volume = np.concatenate([none, *(part[1] for part in cut)])
-        means = np.concatenate([np.empty((0, element.dim)), *(part[2] for part in cut)])
-        corners = None
-        if 0 < len(parts) <= MOST_CORNERS:  # Basix takes no empty arrays
-            x = np.concatenate([np.empty((0, dim + 1, dim)), *(part[3] for part in cut)])
-            corners = element.tabulate(0, x.reshape(-1, dim))[0, :, :, 0].reshape(len(x), dim + 1, element.dim)
-        return PartsOfCells(cells, volume, parts, cut_volume, means, corners)
+        parts = np.concatenate([no_index, *(part.cell for part in cut)])
+        cut_volume = np.concatenate([none, *(part.volume for part in cut)])
+        means = np.concatenate([np.empty((0, element.dim)), *(part.means for part in cut)])
+        corners = below = None
+        of_parts = [part.corners for part in cut if part.corners is not None]
+        if with_corners and len(parts) and len(of_parts) == len(cut):  # Basix takes no empty arrays
+            x = np.concatenate(of_parts)
+            corners = element.tabulate(0, x.reshape(-1, x.shape[2]))[0, :, :, 0]
+            corners = corners.reshape(*x.shape[:2], element.dim)
+        of_values = [part.below for part in cut if part.below is not None]
+        if len(parts) and len(of_values) == len(cut):
+            below = np.concatenate(of_values)
+        return PartsOfCells(cells, volume, parts, cut_volume, means, corners, below)

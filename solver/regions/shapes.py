@@ -199,7 +199,7 @@ class Ball(Body):
     def distance(self, unit: float) -> Distance:
         """Signed distance to its surface, in units of `unit` metres, of points in these: negative inside."""
         center = np.asarray(self.center) / unit
-        return lambda x: np.linalg.norm(x - center, axis=1) - self.radius / unit
+        return lambda x: np.sqrt(np.einsum("nk,nk->n", x - center, x - center)) - self.radius / unit
 
     def outline(self, size: Array, plane: tuple[Array, Array]) -> list[Array]:
         """The circle that a viewer sees."""

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, vstack
 
 import basix
 from dolfinx import la
@@ -14,6 +14,7 @@ from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Indices, Numbers
 from microlith.solver.problem.problem import Problem
+from microlith.solver.regions import arrays
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.regions.parts import PartsOfCells
 
@@ -22,6 +23,7 @@ BINS = 2000  # of the histogram from the least to the largest concentration, bet
 # Cells of a region and parts of cells, over all ranks, up to which each is looked at in the points of quadrature of a
 # degree: on many of them few points say as much
 POINTS = ((3_000, 10), (30_000, 4), (200_000, 2))
+FEW = 1_000_000  # values on this rank up to which NumPy looks at them in less time than it takes to load numba
 SPACING = 0.02  # of the decade or of the time since, between times that are looked at
 
 
@@ -56,9 +58,8 @@ class SpreadWatch:
         looked_at = [len(_parts(mean).cell) + len(_parts(mean).cut) for mean in means.values()]
         counts = comm.allreduce(np.array([0, *looked_at]))[1:]
         element = space.element.basix_element
-        size = space.dofmap.index_map.size_local + space.dofmap.index_map.num_ghosts
         self._samples = [
-            _Samples.of(_parts(mean), element, _degree(int(count)), dofs, factors, size)
+            _Samples.of(_parts(mean), element, _degree(int(count)), dofs, factors)
             for mean, count in zip(means.values(), counts, strict=True)
         ]
         self._seen: dict[float, Array] = {}
@@ -80,18 +81,25 @@ class SpreadWatch:
         vector.scatter_forward()
         if not self._samples:
             return
-        ranges = [samples.ends(vector.array) for samples in self._samples]
+        loops = self._loops
+        ranges = [samples.take(vector.array, loops) for samples in self._samples]
         ends = np.array([(-low, high) for low, high in ranges])
         comm.Allreduce(MPI.IN_PLACE, ends, op=MPI.MAX)
         counts = np.array(
-            [
-                _histogram(samples.at @ vector.array, samples.volumes, -low, high)
-                for samples, (low, high) in zip(self._samples, ends, strict=True)
-            ]
+            [samples.histogram(-low, high, loops) for samples, (low, high) in zip(self._samples, ends, strict=True)]
         )
         comm.Allreduce(MPI.IN_PLACE, counts, op=MPI.SUM)
         found = [(-low, *_quantiles(count, -low, high), high) for count, (low, high) in zip(counts, ends, strict=True)]
         self._seen[time] = np.array(found) * problem.scales.concentration
+
+    @cached_property
+    def _loops(self) -> ModuleType:
+        """What goes through the places: in compiled loops where there are many."""
+        if sum(some.count for samples in self._samples for some in samples.places) <= FEW:
+            return arrays
+        from microlith.solver.regions import loops  # numba, late: not all runs need it
+
+        return loops
 
     def state(self) -> list[Any]:
         """What was seen, as JSON can hold it; the same on all ranks."""
@@ -118,12 +126,41 @@ class SpreadWatch:
 
 
 @dataclass(frozen=True, eq=False)
+class _Places:
+    """Some cells, or parts of cells, and where in them this rank looks."""
+
+    cell: Numbers  # (n,)
+    factors: Array  # (n,) κ of c = κ u; none: 1
+    corners: Array  # (n, corners, dofs of a cell) basis functions there; none: what is taken is the dofs themselves
+    weights: Array  # (places, corners) that make the value at a place of those at the corners
+    volume: Array  # (n,)
+    shares: Array  # (places,) of the volume, each that a place stands for
+    values: Array  # (n, corners) concentrations, those looked at last
+    below: Array  # (n, dofs of a cell) of a linear function: parts are where it is negative; none: it is not known
+
+    @property
+    def count(self) -> int:
+        """Of the values that are looked at."""
+        return self.values.size + len(self.values) * len(self.weights)
+
+    def take(self, u: Array, dofs: Indices, loops: ModuleType) -> tuple[float, float]:
+        """Look at unknowns (dofs,); the least and the largest concentration."""
+        low, high = loops.take_corners(u, dofs, self.cell, self.corners, self.factors, self.values)
+        if len(self.below):
+            low, high = loops.ends_below(u, dofs, self.cell, self.below, self.factors)
+        return float(low), float(high)
+
+    def add_to(self, bins: Array, low: float, per_bin: float, loops: ModuleType) -> None:
+        """Volume of the concentrations taken last in bins (bins,) from the lowest on, `per_bin` one by their length."""
+        loops.fill_bins(self.values, self.weights, self.volume, self.shares, low, per_bin, bins)
+
+
+@dataclass(frozen=True, eq=False)
 class _Samples:
     """Where this rank looks at the concentration in a region: made once, as all times are looked at in one way."""
 
-    at: csr_array  # (samples, dofs) concentration there
-    volumes: Array  # (samples,) that they stand for
-    extremes: csr_array  # (rows, dofs) concentrations of which one is the least and one the largest
+    dofs: Indices  # (cells, dofs) of each cell of this rank
+    places: tuple[_Places, _Places]  # in whole cells, and in parts of others
 
     @staticmethod
     def of(
@@ -132,7 +169,6 @@ class _Samples:
         degree: int,
         dofs: Indices,
         factors: Array | None,
-        size: int,
     ) -> "_Samples":
         """Of a region.
 
@@ -142,42 +178,39 @@ class _Samples:
             degree: Of the quadrature in whose points each part is looked at.
             dofs: (cells, dofs) of each cell.
             factors: (cells,) κ of c = κ u; None: 1.
-            size: Number of dofs of this rank.
         """
-        basis, weights = _points(element, degree)
-        inside = _matrix(np.broadcast_to(basis, (len(parts.cell), *basis.shape)), parts.cell, dofs, factors, size)
-        shares: Array = np.ones(1)
+
+        def places(
+            cell: Numbers, corners: Array, weights: Array, shares: Array, volume: Array, below: Array | None = None
+        ) -> _Places:
+            of_cells = np.empty(0) if factors is None else factors[cell]
+            corners, weights = np.ascontiguousarray(corners), np.ascontiguousarray(weights)
+            values = np.empty((len(cell), weights.shape[1]))
+            below = np.empty((0, dofs.shape[1])) if below is None else below
+            return _Places(cell, of_cells, corners, weights, volume, shares, values, below)
+
+        basis, shares = _points(element, degree)
+        whole = places(parts.cell, np.empty((0, *basis.shape)), basis, shares, parts.volume)
         if parts.corners is None:
-            within = at_corners = _matrix(parts.means[:, None], parts.cut, dofs, factors, size)
+            cut = places(parts.cut, parts.means[:, None], np.ones((1, 1)), np.ones(1), parts.cut_volume, parts.below)
         else:  # parts are so small that the field is linear in them
-            places, shares = _in_simplex(parts.corners.shape[1], degree)
-            at_corners = _matrix(parts.corners, parts.cut, dofs, factors, size)
-            within = _matrix(np.matmul(places, parts.corners), parts.cut, dofs, factors, size)
-        # Each unknown of whole cells once: most have it in common with others
-        cell = np.repeat(parts.cell, dofs.shape[1])
-        dof = dofs[parts.cell].ravel()
-        factor = np.ones(len(dof)) if factors is None else factors[cell]
-        ends = np.unique(np.stack([dof, factor], axis=1), axis=0) if factors is not None else np.unique(dof)[:, None]
-        value = ends[:, 1] if factors is not None else np.ones(len(ends))
-        column = ends[:, 0].astype(np.int32)
-        nodal = csr_array((value, column, np.arange(len(ends) + 1)), (len(ends), size))
-        volumes = np.concatenate([np.outer(parts.volume, weights).ravel(), np.outer(parts.cut_volume, shares).ravel()])
-        return _Samples(csr_array(vstack([inside, within])), volumes, csr_array(vstack([nodal, at_corners])))
+            cut = places(parts.cut, parts.corners, *_in_simplex(parts.corners.shape[1], degree), parts.cut_volume)
+        return _Samples(dofs, (whole, cut))
 
-    def ends(self, u: Array) -> tuple[float, float]:
-        """The least and the largest concentration of unknowns (dofs,)."""
-        values = self.extremes @ u
-        return float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
+    def take(self, u: Array, loops: ModuleType) -> tuple[float, float]:
+        """Look at unknowns (dofs,); the least and the largest concentration."""
+        lows, highs = zip(*(some.take(u, self.dofs, loops) for some in self.places), strict=True)
+        return min(lows), max(highs)
 
-
-def _matrix(basis: Array, cell: Numbers, dofs: Indices, factors: Array | None, size: int) -> csr_array:
-    """Concentrations (cells · points, dofs) where basis functions have values (cells, points, dofs of a cell)."""
-    count, points, width = basis.shape
-    of_cell = dofs[cell]
-    values = basis if factors is None else basis * factors[cell][:, None, None]
-    columns = np.broadcast_to(of_cell[:, None], (count, points, width))
-    rows = np.arange(0, count * points * width + 1, width)
-    return csr_array((values.ravel(), columns.ravel(), rows), (count * points, size))
+    def histogram(self, low: float, high: float, loops: ModuleType) -> Array:
+        """Volume of the concentrations taken last in BINS equal parts from the least to the largest."""
+        bins, span = np.zeros(BINS), high - low
+        if not np.isfinite(span) or span <= 0:
+            bins[0] = sum(some.volume.sum() * some.shares.sum() for some in self.places)
+            return bins
+        for some in self.places:
+            some.add_to(bins, low, BINS / span, loops)
+        return bins
 
 
 def _parts(mean: RegionMean) -> PartsOfCells:
@@ -201,17 +234,6 @@ def _in_simplex(corners: int, degree: int) -> tuple[Array, Array]:
     kind = (basix.CellType.interval, basix.CellType.triangle, basix.CellType.tetrahedron)[corners - 2]
     points, weights = basix.make_quadrature(kind, degree)
     return np.column_stack([1.0 - points.sum(axis=1), points]), weights / weights.sum()
-
-
-def _histogram(values: Array, weights: Array, low: float, high: float) -> Array:
-    """Volume of values in BINS equal parts from the least to the largest."""
-    span = high - low
-    if not np.isfinite(span) or span <= 0:
-        everything: Array = np.zeros(BINS)
-        everything[0] = weights.sum()
-        return everything
-    number = np.clip((values - low) * (BINS / span), 0, BINS - 1).astype(np.intp)
-    return np.asarray(np.bincount(number, weights, BINS), np.float64)
 
 
 def _quantiles(count: Array, low: float, high: float) -> list[float]:

@@ -26,6 +26,7 @@ def barrier(name, label):
 
 PORE = '[phases.pore]\nlabel = 0\nrole = "source"\nconcentration = "1000 mol/m^3"\n'
 SEI = transport("sei", 1, "2e-14 m^2/s")
+BALL_IN_A_BATH = PORE.replace("pore", "bath") + transport("ball", 1, "1e-14 m^2/s")
 PHASES = PORE + SEI + "porosity = 0.5\n" + barrier("particle", 2)
 MESH = """
 [mesh]

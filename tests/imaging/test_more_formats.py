@@ -12,6 +12,7 @@ from scipy.io import savemat
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.formats.stored import all_values
+from microlith.imaging.image.voxel_sizes import voxel_sizes
 from microlith.imaging.options import ImageSource
 from microlith.imaging.readers.open import open_image, read_image
 
@@ -174,6 +175,33 @@ def test_ome_zarr(tmp_path, version):
         group.attrs["ome"] = {"version": "0.5", "multiscales": images}
     check(path)
     check(path / "0", None)
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale", "told"),
+    [
+        (None, [40.0, 20.0, 10.0], "says 10 x 20 x 40 (x, y, z) without a unit; give it with one, as in voxel_size"),
+        ("pixel", [40.0, 20.0, 10.0], "says 10 x 20 x 40 (x, y, z) without a unit"),
+        (None, [1.0, 1.0, 1.0], "says nothing about it along x, y, z"),
+        ("micrometer", None, "says nothing about it along x, y, z"),
+    ],
+)
+def test_ome_zarr_without_a_unit_or_a_scale(tmp_path, unit, scale, told):
+    """What the file says is told, as of all formats, and no unit is guessed; the case's own goes with its ratios."""
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+    group = zarr.open_group(str(tmp_path / "labels.zarr"), mode="w", zarr_format=2)
+    group.create_array("0", shape=LABELS.shape, dtype="u1")[:] = LABELS
+    axes = [{"name": name, "type": "space"} | ({"unit": unit} if unit else {}) for name in "zyx"]
+    steps = {"coordinateTransformations": [{"type": "scale", "scale": scale}]} if scale else {}
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0", **steps}]}]
+    found = open_image(ImageSource(str(tmp_path / "labels.zarr")))
+    with pytest.raises(InputError) as refused:
+        voxel_sizes(found.scale, ImageSource(str(tmp_path / "labels.zarr")))
+    assert told in str(refused.value)
+    if scale == [40.0, 20.0, 10.0]:
+        same = ImageSource(str(tmp_path / "labels.zarr"), voxel_size=(1e-8,))
+        (warning,) = voxel_sizes(found.scale, same).warnings
+        assert "have other ratios than 10 x 20 x 40" in warning
 
 
 def test_what_is_damaged_is_refused_in_one_sentence(tmp_path):

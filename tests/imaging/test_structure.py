@@ -9,6 +9,7 @@ from measured import ball, centres, volume_from
 from mpi4py import MPI
 
 from microlith.imaging.image.load import whole_on_root
+from microlith.imaging.measures import correlation as correlation_module
 from microlith.imaging.measures.chords import chords
 from microlith.imaging.measures.connectivity import connectivity
 from microlith.imaging.measures.correlation import correlation
@@ -49,8 +50,10 @@ def test_chords_of_a_laminate(axis, monkeypatch):
 
 
 @pytest.mark.mpi
-def test_correlation_is_that_of_shifted_images():
-    """Layers go through in blocks of two, of which the first one is short."""
+@pytest.mark.parametrize("at_once", [0, 1 << 19])
+def test_correlation_is_that_of_shifted_images(at_once, monkeypatch):
+    """Layers go through in blocks of two, of which the first one is short; or, on one rank, all in one piece."""
+    monkeypatch.setattr(correlation_module, "AT_ONCE", at_once)
     phase = np.random.default_rng(0).integers(0, 3, (17, 12, 15))
     found = correlation(volume_from(phase, (1.5, 1.0, 1.0)), COMM)
     for value in range(3):
@@ -74,6 +77,22 @@ def test_correlation_is_that_of_shifted_images():
             same[:, shell] += [((here == value) & (there == value)).sum() for value in range(3)]
     np.testing.assert_allclose(found.mean, same / pairs)
     assert (np.diff(found.distance) > 0).all()
+
+
+def test_correlation_in_one_piece_counts_exactly():
+    """In single precision, an image as large as may go through so, stripes and whole phases of it, too."""
+    phase = np.zeros((80, 80, 80), int)
+    phase[:, :, 40:] = 1
+    phase[1::4, :20] = 2
+    volume = volume_from(phase, comm=MPI.COMM_SELF)
+    assert phase.size <= correlation_module.AT_ONCE
+    found = correlation(volume, MPI.COMM_SELF)
+    for value in range(3):
+        one = phase == value
+        for axis, along in enumerate(found.along):
+            for step in (1, 4, along.shape[1] - 1):
+                low, high = (np.moveaxis(one, axis, 0)[part] for part in (slice(None, -step), slice(step, None)))
+                assert along[value, step] == np.count_nonzero(low & high) / low.size
 
 
 def boolean_model(n, radius, share, seed):

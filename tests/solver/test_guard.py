@@ -323,6 +323,25 @@ def test_undershoots_of_fields_are_found_with_their_place():
         assert found.over is None or found.over.beyond < 1e-3
 
 
+@pytest.mark.mpi
+def test_of_places_that_rounding_alone_tells_apart_any_ranks_name_the_same():
+    physics = Physics((medium(),), FED)
+    problem = build(slab(), physics, 1, END)
+    watch = FieldWatch(problem, allowed(problem, physics, np.array([0.0, 10.0, END])))
+    points = problem.display.space.tabulate_dof_coordinates()
+    c = np.full(len(points), 500.0)
+    far = (points[:, 0] > 5.1) & (points[:, 0] < 8.6)
+    c[far] = 1100.0 + 1e-9 * np.random.default_rng(COMM.rank).standard_normal(np.count_nonzero(far))
+    watch.look(10.0, c)
+    watch.look(END, c + 1e-8)
+    (found,) = watch.ranges()
+    assert found.over is not None
+    assert found.over.place == pytest.approx((5.25e-6, 0.0), abs=1e-12)
+    assert found.over.time == 10.0
+    assert found.over.value == pytest.approx(1100.0)
+    assert found.over.element == pytest.approx(np.hypot(0.25e-6, 0.25e-6))
+
+
 LAW = DiffusivityTable((0.0, 1000.0), (1e-15, 1e-14))
 JUMPS = FaceCondition(1000.0, Course((0.0, 100.0, 100.0, 200.0), (1e-8, 1e-8, 0.0, 0.0), period=200.0))
 

@@ -1,18 +1,30 @@
 """Solves of (M + γK) x = r where entries differ by more orders of magnitude than numbers have digits."""
 
+import gc
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from made_meshes import COMM
+from made_meshes import COMM, brick
 from scipy import sparse
 
+from dolfinx.mesh import CellType
 from petsc4py import PETSc
 
+from microlith.solver.linear import shifted, solvers as linear_solvers
 from microlith.solver.linear.clusters import nested_clusters, stiff_clusters
 from microlith.solver.linear.differences import Differences
 from microlith.solver.linear.shifted import ShiftedSolvers
-from microlith.solver.linear.solvers import new_ksp, prepare_factors, refuse_lack_of_memory
+from microlith.solver.linear.solvers import (
+    choose_package,
+    matrix_times,
+    new_ksp,
+    prepare_factors,
+    refuse_lack_of_memory,
+)
+from microlith.solver.physics.phases import FaceCondition, PhasePhysics, Physics, Role
+from microlith.solver.problem.problem import build
 
 FAST, MEDIUM, SLOW = 1e18, 1e9, 1e-9
 
@@ -108,10 +120,12 @@ def exact(conductances, taken, gamma, right):
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("method", ["mumps", "cg"])
+@pytest.mark.parametrize("method", ["mumps", "cg", "cholmod"])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e10])
 def test_solves_know_what_rounding_hides(method, scale):
     """Against fractions. With the factors of M + γK as it is stored, errors are of the size of the solution."""
+    if method == "cholmod" and choose_package("auto", "mumps", 2, COMM.size) != method:
+        pytest.skip("on one rank, with PETSc's CHOLMOD")
     conductances, gamma = PIECES * scale, 0.03
     taken = np.zeros(len(PIECES) + 1)
     taken[0], taken[12] = 1e-9, 5.0
@@ -126,6 +140,28 @@ def test_solves_know_what_rounding_hides(method, scale):
     assert x == pytest.approx(expected[own], abs=1e-8 * np.abs(expected).max())
     assert solvers.rounding(gamma, 0.0, lambda u: u) < 1e-8
     solvers.destroy()
+
+
+def test_mumps_says_why_where_cholmod_gives_up():
+    """A matrix without Cholesky factors, (0 -1; -1 0)."""
+    stiffness, mass, taken, _ = chain([1.0], [-1.0, -1.0], storage=[0.0, 0.0])
+    solvers = ShiftedSolvers(mass, stiffness, taken, choose_package("auto", "mumps", 2, COMM.size), 1e-10)
+    right = mass.createVecLeft()
+    right.set(1.0)
+    with pytest.raises(ArithmeticError, match=r"the mumps solver of .* gave up"):
+        solvers.solve(1.0, right, np.empty(2))
+    solvers.destroy()
+
+
+@pytest.mark.mpi
+def test_cholmod_where_it_is_suited(monkeypatch):
+    """In 2D, on one rank, for factors, and only where PETSc has it."""
+    there = linear_solvers._has_cholesky("cholmod")
+    assert choose_package("auto", "mumps", 2, COMM.size) == ("cholmod" if there and COMM.size == 1 else "mumps")
+    assert [choose_package("auto", *other, COMM.size) for other in (("mumps", 3), ("cg", 2))] == ["mumps", "cg"]
+    assert choose_package("mumps", "mumps", 2, COMM.size) == "mumps"  # asked for
+    monkeypatch.setattr(linear_solvers, "ON_ONE_RANK", "none-such")
+    assert choose_package("auto", "mumps", 2, COMM.size) == "mumps"
 
 
 def test_factors_that_do_not_fit_into_memory_are_told_as_that():
@@ -149,3 +185,152 @@ def test_factors_that_do_not_fit_into_memory_are_told_as_that():
                 refuse_lack_of_memory(ksp)
         else:
             refuse_lack_of_memory(ksp)
+
+
+def brick_solvers(cells, tolerance=1e-10):
+    """Solvers of cubes of unit edge, each of 6 tetrahedra, and their problem, which owns the matrices."""
+    mesh = brick(
+        COMM, (cells,) * 3, (float(cells),) * 3, CellType.tetrahedron, lambda x: np.zeros(len(x[0]), int), ("a",)
+    )
+    physics = Physics((PhasePhysics("a", Role.TRANSPORT, effective_diffusivity=1e-14),), {"x_min": FaceCondition(1e3)})
+    problem = build(mesh, physics, 1, 1.0)
+    system = problem.system
+    return ShiftedSolvers(system.mass, system.stiffness, system.taken, "cg", tolerance, 3), problem
+
+
+def unit_diffusion(system):
+    """γ for which γK is about M between neighbours."""
+    ratio = system.mass.getDiagonal().array_r / system.stiffness.getDiagonal().array_r
+    return float(np.median(np.concatenate(COMM.allgather(ratio))))
+
+
+def residual(system, gamma, right, x):
+    found = matrix_times(system.mass, x) + gamma * matrix_times(system.stiffness, x) - right.array_r
+    return np.sqrt(COMM.allreduce(found @ found) / COMM.allreduce(right.array_r @ right.array_r))
+
+
+@pytest.mark.mpi
+def test_incomplete_factors_do_where_lithium_comes_a_few_elements_far(monkeypatch):
+    """And give way to multigrid where it comes so far that they take many iterations: once for all larger γ."""
+    monkeypatch.setattr(linear_solvers, "MOST_INCOMPLETE", 14)  # this is a small problem
+    solvers, problem = brick_solvers(12)
+    system = problem.system
+    right = system.mass.createVecLeft()
+    right.array[:] = np.sin(1.0 + np.arange(*right.getOwnershipRange()))
+    x = np.empty(right.getLocalSize())
+    unit, kinds = unit_diffusion(system), []
+    for factor in (3.0, 3e4, 1e5, 1.0):
+        solvers.solve(factor * unit, right, x)
+        (ready,) = solvers._ready.values()
+        kinds.append(ready.ksp.getPC().getType())
+        assert residual(system, factor * unit, right, x) < 1e-8
+        assert ready.incomplete == (kinds[-1] != "hypre")
+        assert ready.ksp.getTolerances()[3] == (14 if ready.incomplete else 500)
+    light = "icc" if COMM.size == 1 else "asm"
+    assert kinds == [light, "hypre", "hypre", light]
+    assert solvers._multigrid_from == 3e4 * unit
+    solvers.destroy()
+
+
+@pytest.mark.mpi
+def test_incomplete_factors_of_ranks_without_unknowns():
+    """Fewer unknowns than ranks."""
+    stiffness, mass, taken, own = chain([1.0], [0.0, 1.0])
+    solvers = ShiftedSolvers(mass, stiffness, taken, "cg", 1e-10, 3)
+    right = mass.createVecLeft()
+    right.array[:] = np.array([1.0, 2.0])[own]
+    x = np.empty(len(taken))
+    solvers.solve(1.0, right, x)
+    assert gathered(x) == pytest.approx(np.linalg.solve([[2.0, -1.0], [-1.0, 3.0]], [1.0, 2.0]), rel=1e-9)
+    solvers.destroy()
+
+
+def cycles(diagonal):
+    """Four unknowns in a cycle for each rank; incomplete factors without fill of those of the last one break down.
+
+    D. S. Kershaw, J. Comput. Phys. 26 (1978) 43: positive definite, but the last pivot is below 0, or 0 for 2 √3.
+    """
+    count = 4 * COMM.size
+    stiffness, mass = (PETSc.Mat().createAIJ((count, count), nnz=4, comm=COMM) for _ in range(2))
+    first, last = stiffness.getOwnershipRange()
+    diagonal = diagonal if COMM.rank == COMM.size - 1 else 5.0
+    block = np.array([[0, -2, 0, 2], [-2, 0, -2, 0], [0, -2, 0, -2], [2, 0, -2, 0]]) + (diagonal - 1.0) * np.eye(4)
+    for i, j in np.argwhere(block):
+        stiffness.setValue(first + i, first + j, block[i, j])
+        mass.setValue(first + i, first + j, float(i == j))
+    stiffness.assemble()
+    mass.assemble()
+    return stiffness, mass, block.sum(axis=1)[: last - first], block + np.eye(4)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("diagonal", "reasons"), [(3.0, (-8,)), (2 * np.sqrt(3.0), (-8, -11))])
+def test_incomplete_factors_that_break_down_give_way_to_multigrid(monkeypatch, diagonal, reasons):
+    """As those do that take too many iterations; PETSc's own remedy, larger pivots, is left out here."""
+    stiffness, mass, taken, matrix = cycles(diagonal)
+    seen = []
+
+    def bare(shifted_matrix, tolerance):
+        ksp = linear_solvers.new_incomplete(shifted_matrix, tolerance)
+        pc = ksp.getPC() if COMM.size == 1 else ksp.getPC().getASMSubKSP()[0].getPC()
+        pc.setFactorShift(PETSc.Mat.FactorShiftType.NONE)
+        ksp.setPostSolve(lambda one, *_: seen.append(one.getConvergedReason()))
+        return ksp
+
+    monkeypatch.setattr(linear_solvers, "FILL", 0)
+    monkeypatch.setattr(shifted, "new_incomplete", bare)
+    solvers = ShiftedSolvers(mass, stiffness, taken, "cg", 1e-10, 3)
+    right = mass.createVecLeft()
+    right.array[:] = [1.0, 2.0, 4.0, 8.0]
+    x = np.empty(4)
+    for _ in range(2):
+        solvers.solve(1.0, right, x)
+        assert x == pytest.approx(np.linalg.solve(matrix, right.array_r), rel=1e-8)
+    assert len(seen) == 1, "it is not tried again"
+    assert seen[0] in reasons
+    (ready,) = solvers._ready.values()
+    assert ready.ksp.getPC().getType() == "hypre"
+    assert solvers._multigrid_from == 1.0
+    solvers.destroy()
+
+
+@pytest.mark.mpi
+def test_checkpoints_know_from_when_on_multigrid_takes_over(monkeypatch):
+    """What goes on from one does not try incomplete factors once more."""
+    kept = []
+    keeper = SimpleNamespace(recalled=lambda *_: None, take_down=lambda kind, gamma, found: kept.append(found))
+    monkeypatch.setattr(linear_solvers, "MOST_INCOMPLETE", 14)
+    solvers, problem = brick_solvers(12)
+    right = problem.system.mass.createVecLeft()
+    right.array[:] = np.sin(1.0 + np.arange(*right.getOwnershipRange()))
+    x, unit = np.empty(right.getLocalSize()), unit_diffusion(problem.system)
+    gammas = [factor * unit for factor in (3.0, 3e4, 1e5)]
+    solvers.keeper = keeper
+    for gamma in gammas:
+        solvers.solve(gamma, right, x)
+    again, other = brick_solvers(12)
+    again.keeper = SimpleNamespace(recalled=lambda *_: kept.pop(0))
+    for gamma in gammas:
+        again.solve(gamma, right, x)
+    assert again._multigrid_from == solvers._multigrid_from == gammas[1]
+    assert (again.solves, again.iterations) == (solvers.solves, solvers.iterations)
+    solvers.destroy()
+    again.destroy()
+    assert problem is not other, "each owns its matrices"
+
+
+@pytest.mark.mpi
+def test_matrices_outlive_their_problem():
+    """They have the communicator of the mesh, which was freed with it: a product crashed."""
+    _, problem = brick_solvers(3)
+    system, norm = problem.system, problem.system.mass.norm()
+    del problem, _
+    gc.collect()
+    ones = system.mass.createVecLeft()
+    ones.set(1.0)
+    assert (system.mass * ones).sum() > 0
+    again = system.stiffness.duplicate(copy=True)
+    again.axpy(1.0, system.mass)
+    assert again.norm() > system.mass.norm() == norm
+    again.destroy()
+    system.destroy()

@@ -1,5 +1,6 @@
 """Regions: area, share and means against closed forms, wherever their edges cut the elements."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,17 @@ from made_meshes import COMM, everywhere, rectangle
 from dolfinx import fem, mesh as dmesh
 from mpi4py import MPI
 
-from microlith.meshing.mesh.cells import facet_corners
+from microlith.meshing.mesh.cells import facet_corners, measures
 from microlith.meshing.mesh.distance import SurfaceDistance
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag, interface_tag
+from microlith.solver.regions import integrals, loops, sampled_edge
+from microlith.solver.regions.averages import linear_parts
+from microlith.solver.regions.cell_loops import spread_points
+from microlith.solver.regions.cut_cells import clip
 from microlith.solver.regions.means import region_means
-from microlith.solver.regions.sampled_edge import spread_points
+from microlith.solver.regions.sampled_edge import DIRECTION, LINEAR, NEXT, ROTATIONS
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
+from microlith.solver.regions.spread import _Samples
 from microlith.workflow.prepare.drawn_regions import label_field
 
 MICRO = 1e-6
@@ -368,6 +374,21 @@ def test_volume_in_solids(verified, kind, shape, volume, bound):
 
 
 @pytest.mark.mpi
+@pytest.mark.parametrize("most", [10**9, 1], ids=["few", "many"])
+def test_ends_of_the_concentration_in_a_shell(monkeypatch, most):
+    """However many cells are cut, and on any number of ranks, the ends are those at the shell's edge."""
+    monkeypatch.setattr(sampled_edge, "MANY", most)
+    monkeypatch.setattr(integrals, "MOST_CORNERS", most)
+    mean, _, space = area_of(brick(), Shell("pore", 0.8e-6), 1)
+    field = fem.Function(space)
+    field.interpolate(lambda x: 5.0 - x[2] + 0.1 * x[0])
+    samples = _Samples.of(mean.parts, space.element.basix_element, 1, space.dofmap.list, None)
+    least, largest = samples.take(field.x.array, loops)
+    assert COMM.allreduce(least, op=MPI.MIN) == pytest.approx(5.0 - 0.8, rel=1e-12)
+    assert COMM.allreduce(largest, op=MPI.MAX) == pytest.approx(5.0 + 0.1 * 4.0, rel=1e-12)
+
+
+@pytest.mark.mpi
 @pytest.mark.parametrize("kind", SOLIDS, ids=["tetrahedra", "cubes"])
 def test_shell_around_a_cube(kind):
     """Six sides, twelve quarter cylinders, eight octants; the nearest point is often on an edge or a corner."""
@@ -394,17 +415,46 @@ def test_shell_in_an_inner_corner(kind):
 
 
 def test_points_are_evenly_spread():
-    """Whatever the order of the corners; of a function of degree 2 they have the mean."""
-    corners = np.random.default_rng(3).uniform(0.0, 9.0, (500, 4, 3))
-    points = np.einsum("npk,nkd->npd", spread_points(corners, 16), corners)
-    other = corners[:, [2, 0, 3, 1]]
-    assert np.einsum("npk,nkd->npd", spread_points(other, 16), other) == pytest.approx(points, abs=1e-9)
-    shares = spread_points(corners, 16)
-    assert (shares >= 0).all()
-    assert shares.sum(axis=2) == pytest.approx(1.0)
-    assert shares.mean(axis=(0, 1)) == pytest.approx(1 / 4, abs=3e-3)
-    assert (shares[:, :, 0] * shares[:, :, 1]).mean() == pytest.approx(1 / 20, abs=1e-3)
-    assert (shares[:, :, 2] ** 2).mean() == pytest.approx(1 / 10, abs=2e-3)
+    """Of a function of degree 2 they have the mean, and each knows on which side of the linear function it lies."""
+    random = np.random.default_rng(3)
+    corners = random.uniform(0.0, 9.0, (500, 4, 3))
+    # In the order in which they are taken
+    corners = np.take_along_axis(corners, np.argsort(corners @ DIRECTION, axis=1)[:, :, None], axis=1)
+    points, simplices = corners.reshape(-1, 3), np.arange(2000, dtype=np.int32).reshape(-1, 4)
+    distance = random.uniform(0.0, 2.0, 2000)
+    count = 16
+    of, nearest = np.empty(500 * count, np.int64), np.empty(500 * count, np.int64)
+    x, state = np.empty((500 * count, 3)), np.empty(500 * count, np.uint8)
+    ways = (DIRECTION, ROTATIONS, NEXT)
+    counts = np.full(500, count)
+    spread_points(points, distance, simplices, counts, *ways, 1.0, np.full(500, 0.1), of, x, state, nearest)
+    assert (of == np.repeat(np.arange(500), count)).all()
+    edges = (corners[:, 1:] - corners[:, :1])[of]
+    later = np.linalg.solve(edges.transpose(0, 2, 1), (x - corners[of, 0])[:, :, None])[:, :, 0]
+    shares = np.concatenate([1.0 - later.sum(axis=1)[:, None], later], axis=1).T
+    assert (shares >= -1e-9).all()
+    assert shares.mean(axis=1) == pytest.approx(1 / 4, abs=3e-3)
+    assert (shares[0] * shares[1]).mean() == pytest.approx(1 / 20, abs=1e-3)
+    assert (shares[2] ** 2).mean() == pytest.approx(1 / 10, abs=2e-3)
+    assert (nearest == simplices[of, shares.argmax(axis=0)]).all()
+    linear = (shares.T * distance[simplices[of]]).sum(axis=1) - 1.0 + 0.1
+    assert (((state & LINEAR) > 0) == (linear < 0)).all()
+
+
+@pytest.mark.parametrize("corners", [3, 4])
+def test_part_below_zero_of_a_simplex(corners):
+    """Share and means in closed form as those of the simplices that fill the part; zeros and ties among the values."""
+    rng = np.random.default_rng(5)
+    values = np.concatenate([rng.normal(size=(200, corners)), rng.integers(-1, 2, (200, corners)).astype(float)])
+    share, means = linear_parts(values)
+    unit = np.broadcast_to(np.eye(corners)[:, 1:], (len(values), corners, corners - 1))
+    of, parts = clip(unit, values)
+    volume = measures(parts) * math.factorial(corners - 1)
+    assert share == pytest.approx(np.bincount(of, volume, len(values)), abs=1e-14)
+    for i in range(1, corners):
+        moment = np.bincount(of, volume * parts[:, :, i - 1].mean(axis=1), len(values))
+        assert share * means[:, i] == pytest.approx(moment, abs=1e-14)
+    assert means.sum(axis=1)[share > 0] == pytest.approx(1.0)
 
 
 @pytest.mark.mpi
@@ -497,3 +547,19 @@ def test_of_facets_equally_near_one_is_taken_whatever_their_order():
         found.append(mixed[facet])
     for other in found[1:]:
         assert (other == found[0]).all()
+
+
+def test_corners_of_facets_are_known_without_looking():
+    """Each corner of a surface has one of its own facets, the same whatever their order; other points have none."""
+    random = np.random.default_rng(5)
+    corners = random.uniform(0.0, 5.0, (60, 3))
+    facets = corners[np.array([random.permutation(60)[:3] for _ in range(90)])]
+    points = np.concatenate([corners, corners[:20] + 1e-14, random.uniform(0.0, 5.0, (20, 3))])
+    found = SurfaceDistance(facets).facets_at(points)
+    used = (points[:, None, None] == facets).all(axis=3).any(axis=2)  # (points, facets)
+    assert ((found >= 0) == used.any(axis=1)).all()
+    there = np.flatnonzero(found >= 0)
+    assert used[there, found[there]].all()
+    turned = random.permutation(90)
+    again = SurfaceDistance(facets[turned]).facets_at(points)
+    assert (turned[again[there]] == found[there]).all()

@@ -96,7 +96,7 @@ def test_a_function_with_an_even_gradient_has_no_excess(dim):
     x = problem.space.tabulate_dof_coordinates()[: problem.discretization.owned]
     even, square = x @ [1.0, 2.0, 3.0], x[:, 0] ** 2
     energies = excess_energies(problem, np.full((1, dim), 2.0), np.array([even, square]))
-    assert np.abs(energies[0]).max() < 1e-12
+    assert np.abs(energies[0]).max() < 1e-10
     assert energies[0, 1] == pytest.approx(energies[1, 0])
     # Between u = x² and its interpolant there is D h²/3 in each unit of length; at the two ends it is told too low.
     assert energies[1, 1] == pytest.approx(2.0 * (10.0 / 16) ** 2 / 3 * 10.0, rel=0.15)

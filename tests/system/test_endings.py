@@ -168,7 +168,7 @@ def test_a_signal_to_mpirun_leaves_nothing(tmp_path):
 
 # --- kills at random moments ---
 
-KILLS = 30
+KILLS = 15
 
 
 def test_kills_at_random_moments(tmp_path):

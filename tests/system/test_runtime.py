@@ -431,6 +431,23 @@ def test_no_environment_to_be_had(tmp_path, kind, status):
     assert re.search("expected host, trixie or sid" if status == 2 else "install DOLFINx 0.9 or later", done.stderr)
 
 
+@pytest.mark.parametrize("more", [{}, {"PYTHONPATH": "/nowhere"}])
+def test_python_is_asked_for_dolfinx_once(tmp_path, more):
+    """The answer is kept for the next command: to ask takes longer than many of them."""
+    tools, clone = tmp_path / "bin", tmp_path / "clone"
+    tools.mkdir()
+    minimal_tools(tools)
+    asked = tmp_path / "asked"
+    (tools / "python3").write_text(f'#!/bin/sh\ncase "$*" in *dolfinx*) echo >>{asked} ;; *) exit 1 ;; esac\n')
+    (tools / "python3").chmod(0o755)
+    shutil.copytree(PROJECT / "runtime", clone / "runtime", symlinks=True)
+    shutil.copy(PROJECT / "pyproject.toml", clone)
+    variables = {"PATH": str(tools), "HOME": str(tmp_path)} | more
+    for _ in range(2):
+        subprocess.run([clone / "runtime" / "run", "true"], env=variables, capture_output=True, check=False)
+    assert asked.read_text() == "\n"
+
+
 def test_conda_has_all_that_pyproject_asks_for(requirements):
     elsewhere = {"gmsh": "python-gmsh", "matplotlib": "matplotlib-base"}
     names = [requirements.plain_name(requirement) for requirement in requirements.wanted(PROJECT / "pyproject.toml")]

@@ -142,6 +142,24 @@ def test_signals_are_pythons_own():
     assert not taken & {signal.SIGTERM, signal.SIGQUIT, signal.SIGPIPE, signal.SIGURG}
 
 
+@pytest.mark.parametrize("without", [False, True])
+def test_commands_make_no_documentation_of_matplotlib(without):
+    """Its artists take their properties all the same."""
+    code = f"""
+import microlith
+from microlith.imaging.parallel.startup import without_documentation
+if {without}:
+    without_documentation()
+import matplotlib.lines, matplotlib.text
+line, text = matplotlib.lines.Line2D([], []), matplotlib.text.Annotation("", (0, 0))
+line.set(linewidth=3.0)
+text.set(color="red")
+print(line.get_linewidth(), text.get_color(), "linewidth" in str(matplotlib.lines.Line2D.set.__doc__))
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said.split() == ["3.0", "red", str(not without)]
+
+
 @pytest.mark.parametrize("first", ["", "import numba as before"])
 def test_dolfinx_does_not_load_numba_which_loads_all_the_same(first):
     """With it, gmsh complains of two kinds of MPI."""
@@ -151,3 +169,35 @@ def test_dolfinx_does_not_load_numba_which_loads_all_the_same(first):
         "assert not had or numba is before\nassert numba.njit(lambda x: x + 1)(1) == 2"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("module", ["numba", "llvmlite.binding"])
+def test_numba_that_does_not_load_is_told_in_a_sentence(module):
+    code = f"""
+import sys
+sys.modules[{module!r}] = None
+from microlith.workflow.console.failures import failure_of
+try:
+    import microlith.imaging.measures.loops
+except Exception as error:
+    found = failure_of(error)
+    print(found.status, found.sentence)
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said.startswith("2 numba can't be loaded, with which loops over voxels are compiled (ModuleNotFoundError: ")
+    assert said.endswith("install releases of numba and NumPy that fit each other\n")
+
+
+@pytest.mark.parametrize(("error", "told"), [("ValueError", True), ("MemoryError", False)])
+def test_numba_that_raises_is_told_as_a_misfit_where_it_may_be_one(tmp_path, error, told):
+    (tmp_path / "numba.py").write_text(f"raise {error}('as it loads')")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+try:
+    import microlith.imaging.parallel.compiled
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said.startswith("InputError numba can't be loaded, with which" if told else f"{error} as it loads")

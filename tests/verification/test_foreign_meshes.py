@@ -182,6 +182,30 @@ def test_parts_that_do_not_share_facets_are_refused(tmp_path):
         read(tmp_path, "two.vtu", points, triangles, cell_data={"phase": [np.array([1, 1, 2, 2, 2])]})
 
 
+def test_what_is_not_flat_or_has_other_cells_is_refused(tmp_path):
+    """A rectangle that rises at 45 degrees was solved as its shadow, one across x and z ended in an internal error."""
+    import meshio
+
+    x, y = CORNERS.T
+    four = [("triangle", [*LEFT, *RIGHT])]
+    halves = [("triangle", LEFT), ("quad", [[1, 2, 5, 4]])]
+    for points, cells, words in (
+        ((x, y, y), four, "the triangles lie between z = 0 and 1; expected a flat mesh in x and y"),
+        ((x, 0 * y, y), four, "the triangles lie between z = 0 and 1"),
+        ((x, 0 * y, 0 * y), four, "the points lie on a line along the axes"),
+        ((x, y, 0 * y), halves, "expected triangles or tetrahedra alone, got quad, triangle"),
+        ((x, y, x * y), [("tetra", [[0, 1, 3, 5]]), ("pyramid", [[0, 1, 2, 3, 4]])], "got pyramid, tetra"),
+    ):
+        tags = {"phase": [np.ones(len(some), int) for _, some in cells]}
+        meshio.Mesh(np.column_stack(points), cells, cell_data=tags).write(tmp_path / "bad.vtu")
+        with pytest.raises(InputError, match=words):
+            read_foreign(tmp_path / "bad.vtu", 1e-6)
+    meshio.Mesh(np.column_stack([x, y, 0 * y + 7]), four, cell_data={"phase": [np.ones(4, int)]}).write(
+        tmp_path / "high.vtu"
+    )
+    assert read_foreign(tmp_path / "high.vtu", 1e-6).extent == pytest.approx((2e-6, 1e-6))
+
+
 def test_cells_in_several_sets_are_of_each(tmp_path):
     """gmsh writes the parts of the geometry as element sets, too, beside those that have names."""
     sets = {"left": [np.array([0, 1])], "right": [np.array([2, 3])], "all": [np.arange(4)], "last": [np.array([3])]}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from closed_forms import sphere_mean
-from made_cases import run_case, write_case
+from made_cases import BALL_IN_A_BATH, run_case, write_case
 
 from mpi4py import MPI
 
@@ -14,16 +14,6 @@ RADIUS = 12 * VOXEL
 D = 1e-14
 END = RADIUS**2 / D
 FACTOR = 3.0  # that the estimate is to be right to
-PHASES = """
-[phases.bath]
-label = 0
-role = "source"
-concentration = "1000 mol/m^3"
-[phases.ball]
-label = 1
-role = "transport"
-diffusivity = "1e-14 m^2/s"
-"""
 
 
 def _ball():
@@ -36,7 +26,9 @@ def test_the_error_of_a_ball_is_told_to_a_factor(tmp_path, degree, verified):
     """Few elements, and voxels whose surface is no sphere: what is told here is too small, by less than the factor."""
     mesh = f'[mesh]\nmethod = "lattice"\nsize = {{ bath = "30 nm" }}\ndegree = {degree}\n'
     time = f'[time]\nend = "{END:.12g} s"\ntolerance = 1e-5\nsnapshots = []\n'
-    path = write_case(tmp_path, _ball(), phases=PHASES, mesh=mesh, time=time, regions='[regions.all]\nphase = "ball"\n')
+    path = write_case(
+        tmp_path, _ball(), phases=BALL_IN_A_BATH, mesh=mesh, time=time, regions='[regions.all]\nphase = "ball"\n'
+    )
     results = run_case(path, comm=MPI.COMM_SELF)
     times, means = read_curves(results / "curves.csv")
     _, errors = read_curves(results / "errors.csv")

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tifffile
 
+import microlith as ml
+from microlith.imaging.measures import surface_faces
 from microlith.workflow.cli import main
 
 CASE = """
@@ -118,3 +120,21 @@ def test_wrong_tables_are_refused_in_a_sentence(case, tmp_path, capsys, more, sa
     error = capsys.readouterr().err
     assert says in error
     assert "Traceback" not in error
+
+
+def test_areas_and_faces_are_found_once_in_whatever_order_the_case_asks(monkeypatch):
+    found = []
+    blurred = surface_faces.blurred_indicators
+    monkeypatch.setattr(surface_faces, "blurred_indicators", lambda *of: found.append(of) or blurred(*of))
+    tables = {
+        "image": {"voxel_size": "50 nm"},
+        "phases": {
+            "pore": {"label": 0, "role": "source", "concentration": "1 mol/L"},
+            "sei": {"label": 1, "role": "transport", "diffusivity": "1e-14 m^2/s"},
+            "particle": {"label": 2, "role": "barrier"},
+        },
+        "analysis": {"measure": ["distances", "surfaces", "particles"]},
+    }
+    image = np.repeat(np.repeat(np.arange(48).reshape(6, 8) % 3, 5, 0), 5, 1).astype(np.uint8)
+    ml.analyze(ml.case(tables, image=image))
+    assert len(found) == len(surface_faces.WIDTHS)

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ from microlith.workflow.case.describe import interpreted
 from microlith.workflow.case.labels import in_ranges, label_texts
 from microlith.workflow.case.read import load_case
 from microlith.workflow.schema.units import (
+    ALL,
     AREAL_AMOUNT,
+    COMMON,
     CONCENTRATION,
     CURRENT_DENSITY,
     DIFFUSIVITY,
@@ -39,8 +42,11 @@ from microlith.workflow.schema.units import (
     RATE,
     TIME,
     VELOCITY,
+    Dimension,
+    exponents_of,
     length_text,
     to_si,
+    unit_of_pint,
 )
 
 
@@ -225,6 +231,21 @@ def test_what_may_drive_a_case(tmp_path: Path) -> None:
 )
 def test_units(text: str, dimension: object, expected: float) -> None:
     assert to_si(text, dimension) == expected  # type: ignore[arg-type]  # to the last digit: products are decimal
+
+
+@pytest.mark.parametrize("unit", COMMON)
+def test_common_units_are_what_pint_says(unit: str) -> None:
+    """These are known without it."""
+    factor, dimension = COMMON[unit]
+    said = unit_of_pint(unit)
+    assert Decimal(factor) == said.factor
+    assert exponents_of(dimension) == said.exponents
+    assert dimension.formula.replace(" ** ", "^") == said.words
+
+
+@pytest.mark.parametrize("dimension", ALL)
+def test_dimensions_are_those_of_their_si_units(dimension: Dimension) -> None:
+    assert exponents_of(dimension) == unit_of_pint(dimension.si).exponents
 
 
 @pytest.mark.parametrize(

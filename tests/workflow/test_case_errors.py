@@ -174,6 +174,17 @@ EDITS = {
     "region named as the time": (REGION_I, f"[regions.time_s]\n{BOX}", ["[regions]", "time_s", "curves.csv"]),
     "disk in 3D": ('disk = { center = ["1 um", "2 um"]', 'disk = { center = ["1 um"]', ["spot] disk.center", "2"]),
     "two corners": (POLYGON, 'polygon = [["0 um", "0 um"], ["1 um", "0 um"]]', ["triangle] polygon", "3 to 2000"]),
+    "bow tie": (
+        POLYGON, 'polygon = [["0 um", "0 um"], ["1 um", "1 um"], ["1 um", "0 um"], ["0 um", "1 um"]]',
+        ["triangle] polygon", "the edges cross each other"],
+    ),
+    "unit of a mesh of ours": (
+        SIZE, f'{SIZE}\nfile = "mesh.vtkhdf"\nunit = "1 um"',
+        ["[mesh] unit", "one of microlith knows its unit; remove unit"],
+    ),
+    "mesh of others beside an image": (
+        SIZE, f'{SIZE}\nfile = "mesh.msh"\nunit = "1 um"', ["[mesh] unit", "they take the place of [image]"],
+    ),
     "flat polygon": (
         POLYGON, 'polygon = [["0 um", "0 um"], ["1 um", "1 um"], ["2 um", "2 um"]]', ["triangle] polygon", "no area"],
     ),
@@ -402,7 +413,8 @@ BEYOND_SCHEMA = {
     "size of unknown phase", "shell around unknown phase", "region of unknown phase", "region of unsolved phase",
     "box within unknown phase", "box within unsolved phase", "phase within a phase", "shell within its phase",
     "end 0", "snapshot after the end", "time after the end", "times not increasing", "box reversed", "box empty",
-    "flat polygon", "region named as the time", "label image missing", "image missing", "no slices",
+    "flat polygon", "bow tie", "unit of a mesh of ours", "mesh of others beside an image",
+    "region named as the time", "label image missing", "image missing", "no slices",
     "name no file can have",
     "dataset of no file", "crop reversed", "one axis wrong", "nan number", "fraction of a degree",
     "lengths differ", "course decreases", "time thrice", "step twice", "value unit", "period short", "period zero",

@@ -18,6 +18,7 @@ from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage, LabelVolume, Portion
 from microlith.imaging.microstructure.adjacency import adjacency
 from microlith.imaging.options import MeshOptions
+from microlith.imaging.parallel import memory
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.meshing.lattice.cell_count import image_samples, most_tetrahedra, tetrahedra_count
 from microlith.meshing.lattice.mesher import lattice_mesh
@@ -258,9 +259,9 @@ def test_size_finer_than_a_pixel_is_mentioned(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dim", [2, 3])
 def test_sizes_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dim: int) -> None:
     """The size that the message advises is let pass, and not much larger than need be."""
-    monkeypatch.setattr(fit, "available_memory", lambda: 8e9)
+    monkeypatch.setattr(memory, "available_memory", lambda: 8e9)
     phase = picture() if dim == 2 else np.repeat(picture()[None], 20, axis=0)
-    with pytest.raises(InputError, match=r"\[mesh\] size: the elements .* 8 GB are free; make") as caught:
+    with pytest.raises(InputError, match=r"\[mesh\] size: the elements .* 8 GB are free; make .* --no-mem") as caught:
         warnings(tmp_path, '[mesh]\nsize = { grain = "1 fm" }\nsize_max = "2 nm"\n', phase)
     advised = str(caught.value).partition("(")[2].partition(" would fit")[0]
     assert "grain = " in advised
@@ -284,15 +285,15 @@ def test_voxels_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, d
     method = '[mesh]\nmethod = "voxel"\nsize = { grain = "1 fm" }\n'
     degree = "degree = 1\n"
     needed = solved * fit._BYTES_PER_VOXEL[dim, 1]
-    monkeypatch.setattr(fit, "available_memory", lambda: 1.01 * needed)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1.01 * needed)
     assert warnings(tmp_path, method + degree, phase) == []
-    monkeypatch.setattr(fit, "available_memory", lambda: 0.99 * needed / 2**dim)
+    monkeypatch.setattr(memory, "available_memory", lambda: 0.99 * needed / 2**dim)
     with pytest.raises(InputError, match=r"\[mesh\] method: .* GB are free; coarsen .*\(coarsen = 3 would fit\)"):
         warnings(tmp_path, method + degree, phase)
 
 
 def test_default_sizes_beyond_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "available_memory", lambda: 1e7)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1e7)
     solid = np.repeat(picture()[None], 20, axis=0)
     with pytest.raises(InputError, match=r"\[mesh\] method: .* give larger sizes, coarsen .*coarsen = \d+ would fit"):
         warnings(tmp_path, "", solid)
@@ -352,7 +353,7 @@ def test_ranks_come_to_the_verdict_of_one(
 ) -> None:
     """By layers, of which there are more than ranks; the phase named deep is five voxels inside the pore."""
     monkeypatch.setattr(passes, "VOXELS", 2 * 40 * 60)
-    monkeypatch.setattr(fit, "available_memory", lambda: 3e8)
+    monkeypatch.setattr(memory, "available_memory", lambda: 3e8)
     phase = np.repeat(picture()[None], 20, axis=0)
     phase[8:11, 10:30, 5:15] = 3
     image = LabelImage(phase, ("pore", "sei", "grain", "deep"), (PIXEL,) * 3)
@@ -386,7 +387,7 @@ def test_shell_that_reaches_from_block_to_block(monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.mpi
 def test_no_rank_holds_the_image_to_check_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "VOXELS", 4 * 40 * 60)
-    monkeypatch.setattr(fit, "available_memory", lambda: 1e15)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1e15)
     plain = volume_of(LabelImage(np.repeat(picture()[None], 200, axis=0), ("pore", "sei", "grain"), (PIXEL,) * 3), COMM)
     sizes = []
 

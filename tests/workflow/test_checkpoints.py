@@ -30,6 +30,12 @@ concentration = "500 mol/m^3"
 mass_transfer = { times = ["0 s", "5 s"], values = ["1e-8 m/s", "3e-8 m/s"], interpolation = "step" }
 """
 NONLINEAR = PHASES.replace('"2e-14 m^2/s"', '{ expression = "D0 * (1 + c / c0)", D0 = "2e-14 m^2/s", c0 = "1 mol/L" }')
+LINEAR = '[mesh]\nmethod = "lattice"\ndegree = 1\ncorrect = true\n'
+
+FILLING = (
+    NONLINEAR[: NONLINEAR.index("[phases.particle]")]
+    + '[phases.particle]\nlabel = 2\nrole = "sink"\nuptake = { rate = "1e-7 m/s", capacity = "10 umol/m^2" }\n'
+)
 
 
 class Killed(BaseException):
@@ -125,12 +131,10 @@ def test_step_by_step(tmp_path, monkeypatch, degree):
     A law of the diffusivity and a sink that fills up: the same steps, matrices and curves; another end says so.
     """
     moment = 20
-    sink = '[phases.particle]\nlabel = 2\nrole = "sink"\nuptake = { rate = "1e-7 m/s", capacity = "10 umol/m^2" }\n'
-    phases = NONLINEAR[: NONLINEAR.index("[phases.particle]")] + sink
     more = OFTEN.replace("1 us", "1 h")
     folders = [tmp_path / name for name in ("whole", "part")]
     mesh = COARSE + f"degree = {degree}\n"
-    whole, part = (case_of(folder, MPI.COMM_SELF, more=more, phases=phases, mesh=mesh) for folder in folders)
+    whole, part = (case_of(folder, MPI.COMM_SELF, more=more, phases=FILLING, mesh=mesh) for folder in folders)
     with monkeypatch.context() as patch:
         points = ending_at(patch, -1)
         expected = run(whole, MPI.COMM_SELF)
@@ -161,6 +165,26 @@ def test_goes_on_on_all_ranks_and_on_one(tmp_path_factory, monkeypatch, whole):
     assert abs(run(paths[0], resume=True) - expected).max() <= 1e-10 * 1000
     if COMM.rank == 0 and COMM.size > 1:
         assert abs(run(paths[1], MPI.COMM_SELF, resume=True) - expected).max() <= 1e-7 * 1000
+
+
+@pytest.mark.mpi
+def test_a_sink_that_fills_goes_on_on_as_many_ranks_only(tmp_path_factory, monkeypatch):
+    """What is in it belongs to the facets of a rank; before the first step it is empty, and any number does."""
+    folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("sinks"))
+    for moment, refused in ((2, False), (5, True)):
+        path = case_of(folder / f"{moment}", phases=FILLING, time=SHORT.replace("1e-3", "1e-2"), regions="")
+        with monkeypatch.context() as patch:
+            ending_at(patch, moment)
+            with pytest.raises(Stopped):
+                run(path)
+        if COMM.rank or COMM.size == 1:
+            continue
+        with monkeypatch.context() as patch:
+            ending_at(patch, 4)
+            with pytest.raises(InputError if refused else Stopped) as ended:
+                run(path, MPI.COMM_SELF, resume=True)
+        if refused:
+            assert f"on as many ranks as before, {COMM.size}; take these" in str(ended.value)
 
 
 @pytest.fixture(scope="module")
@@ -243,12 +267,19 @@ def test_without_a_checkpoint_resume_starts_anew(tmp_path, caplog, whole):
 
 @pytest.mark.mpi
 def test_a_periodic_run_goes_on_on_one_rank(tmp_path_factory, monkeypatch):
-    """Unknowns on periodic faces are at one of two places, which depends on the ranks."""
+    """Unknowns on periodic faces are at one of two places, which depends on the ranks; corrected curves."""
     folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("periodic"))
     phases = PHASES.replace('role = "barrier"', 'role = "transport"\ndiffusivity = "1e-14 m^2/s"')
     more = OFTEN + '[faces]\nx = "periodic"\ny = "periodic"\n'
     image = np.roll(electrode(), (7, 13), (0, 1))[::3, ::3]
-    paths = [case_of(folder / name, more=more, phases=phases, image=image, mesh="", regions="") for name in ("a", "b")]
+    given = {
+        "more": more,
+        "phases": phases,
+        "image": image,
+        "mesh": LINEAR,
+        "regions": "",
+    }
+    paths = [case_of(folder / name, **given) for name in ("a", "b")]
     expected = run(paths[0])
     with monkeypatch.context() as patch:
         ending_at(patch, 20, rank=COMM.size - 1)

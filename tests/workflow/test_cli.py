@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -203,7 +204,7 @@ def test_the_parser_of_keys_and_the_data_classes_agree() -> None:
         table = TOP_LEVEL.key(name).kind
         assert isinstance(table, Table)
         settable = {f.name for f in fields(options)} - {"coarseness", "periodic"}  # which studies and [faces] set
-        assert settable == {key.name for key in table.keys} - {"degree"}
+        assert settable == {key.name for key in table.keys} - {"degree", "correct"}  # which the case has
 
 
 # --- help, version, arguments ---
@@ -281,6 +282,20 @@ def test_check_shows_the_case(tmp_path: Path, pipeline: SimpleNamespace, capsys:
         assert cli.main(arguments) == 0
         captured = capsys.readouterr()
         assert captured.out == captured.err == "", arguments
+
+
+def test_commands_that_are_named_run_as_they_stand(
+    tmp_path: Path, pipeline: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the folder is called."""
+    (tmp_path / "my case").mkdir()
+    path = write_case(tmp_path / "my case")
+    assert cli.main(["check", str(path)]) == 0
+    last = capsys.readouterr().out.split("more: ")[-1]
+    assert shlex.split(last) == ["microlith", "estimate", str(path)]
+    assert cli.main(["init", str(tmp_path / "a new one")]) == 0
+    last = capsys.readouterr().err.split("then: ")[-1]
+    assert shlex.split(last) == ["microlith", "check", str(tmp_path / "a new one" / "case.toml")]
 
 
 @pytest.mark.parametrize(

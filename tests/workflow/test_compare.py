@@ -125,7 +125,8 @@ def test_different_voxels_are_told(analyses, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (["a={first}"], "a comparison takes the results of two states or more"),
+        (["a={first}"], "a comparison takes the results of two states or more; name them"),
+        (["a={first}", "a={after}"], "two states or more, and these are all of one, a; give them names"),
         (["a={first}", "b={first}/none"], "there is no such file or folder"),
         (["a={first}", "b={folder}"], "there is neither analysis.json nor summary.json"),
         (["a={first}", "b={first}", "--reference", "c"], "--reference c: there is no such state; choose one of a, b"),
@@ -184,3 +185,11 @@ def test_an_earlier_comparison_is_kept(analyses, tmp_path, capsys):
     assert main(asked) == 2
     assert "--force" in capsys.readouterr().err
     assert main([*asked, "--force"]) == 0
+
+
+def test_too_few_states_are_told_before_earlier_results(analyses, tmp_path, capsys):
+    """Who overwrites the earlier results first would lose them for nothing."""
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "comparison.csv").touch()
+    assert main(["compare", f"a={analyses / 'before-analysis'}", "-o", str(tmp_path / "c")]) == 2
+    assert "two states or more" in capsys.readouterr().err

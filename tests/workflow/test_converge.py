@@ -280,13 +280,19 @@ def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
     def solved(_, variant, *__, **___):
         asked.append(variant)
         other = np.array([8.0, 4.0, 4.0]) if variant.degree == 1 else np.array([1.0, 1.0, 10.0])
-        return SimpleNamespace(times=times, curves={"a": other}, particles=None, cells=1, unknowns=1)
+        return SimpleNamespace(times=times, curves={"a": other}, particles=None, cells=cells, unknowns=1)
 
     monkeypatch.setattr(estimate_module, "solved_variant", solved)
     case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
-    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=100)
+    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=8000)
+    for ratio, told in ((2.0, [0.0970, 0.0970, 0.970]), (1.2, [0.6645, 0.6645, 1.0]), (1.05, [2.0, 1.0, 1.0])):
+        cells = round(8000 / ratio**3)
+        found = estimate_module.spatial_error(meshed, own, MPI.COMM_SELF)
+        assert found.curves["a"] == pytest.approx(told, rel=2e-3), f"{ratio} times as coarse"
+    asked.clear()
+    cells = round(8000 / 2**1.5)
     found = estimate_module.spatial_error(meshed, own, MPI.COMM_SELF)
-    assert found.curves["a"] == pytest.approx([0.7, 0.7, 1.0])
+    assert found.curves["a"] == pytest.approx([0.4230, 0.4230, 1.0], rel=2e-3)
     assert "linear" in found.how
     assert "lesser" in found.meaning
     assert [variant.coarseness for variant in asked] == pytest.approx([2**0.5, 1.0])
@@ -300,13 +306,13 @@ def test_without_linear_elements_the_coarser_mesh_alone_tells_the_error_in_3d(mo
     def solved(_, variant, *__, **___):
         if variant.degree == 1:
             raise RuntimeError("no convergence")
-        return SimpleNamespace(times=times, curves={"a": np.ones(3)}, particles=None, cells=1, unknowns=1)
+        return SimpleNamespace(times=times, curves={"a": np.ones(3)}, particles=None, cells=1000, unknowns=1)
 
     monkeypatch.setattr(estimate_module, "solved_variant", solved)
     case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
-    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=100)
+    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=8000)
     found = estimate_module.spatial_error(meshed, {"a": np.zeros(3)}, MPI.COMM_SELF)
-    assert found.curves["a"] == pytest.approx([0.7, 0.7, 0.7])
+    assert found.curves["a"] == pytest.approx(3 * [1 / (2**3.5 - 1)])
     assert found.how == "from a mesh 1.4 times as coarse"
     assert "linear" not in found.meaning
     assert "error in space perhaps overestimated" in caplog.text
@@ -334,7 +340,7 @@ def test_a_quarter_of_what_linear_elements_are_off_is_enough_for_degree_2(verifi
     times = found[1].times
     late = times > 1e-3 * end
     for name, (a, b) in spans.items():
-        told = asked.error(times, found[1].curves[name], found[0].curves[name])[late]
+        told = asked.error(times, found[1].curves[name], found[0].curves[name], 1.0)[late]
         true = np.abs(1000 * closed_forms.slab_mean(times, a, b, length, d) - found[1].curves[name])[late]
         verified(
             term="error in space, as stated", against="slab, Crank eq. 4.17", dim=3, cells="tetrahedra", degree=2,

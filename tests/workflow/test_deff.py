@@ -9,6 +9,7 @@ from made_meshes import COMM
 
 import microlith as ml
 from microlith.imaging.errors import InputError
+from microlith.imaging.parallel import memory
 from microlith.imaging.parallel.collective import on_root
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
@@ -54,6 +55,32 @@ def write_case(folder, image, more="", phases=PHASES):
 @pytest.fixture
 def case(tmp_path):
     return write_case(tmp_path, channels())
+
+
+def test_what_would_not_fit_into_memory_is_refused(tmp_path, capsys, monkeypatch):
+    """By a mesh and by voxels alone, with what would fit, and a way past it."""
+    ball = np.ones((8, 8, 8), np.uint8)
+    ball[3:5, 3:5, 3:5] = 0
+    lattice, voxel = (f'[mesh]\nmethod = "{method}"\n' for method in ("lattice", "voxel"))
+    two = PHASES[: PHASES.index("[phases.pore]")]
+    command = ["deff", str(write_case(tmp_path, ball, lattice, two)), "--phase", "sei", "--axis", "x"]
+    monkeypatch.setattr(memory, "available_memory", lambda: 1e5)
+    assert cli.main(command) == 2
+    told = capsys.readouterr().err
+    assert "[mesh] the elements need about " in told
+    assert 'where 0.0001 GB are free; take [mesh] method = "voxel" with elements of degree 1' in told
+    assert "or go on all the same with --no-memory-check" in told
+    write_case(tmp_path, ball, voxel, two)
+    assert cli.main(command) == 0
+    assert cli.main([*command, "--half-voxel"]) == 2
+    assert "the voxels of half the edge need about 0.000685 GB" in capsys.readouterr().err
+    assert cli.main([*command[:-2], "--periodic"]) == 2
+    assert "the cubes need about 0.00126 GB" in capsys.readouterr().err
+    assert cli.main([*command[:-2], "--periodic", "--no-memory-check"]) == 0
+    monkeypatch.setattr(memory, "available_memory", lambda: 1e4)
+    assert cli.main(command) == 2
+    assert "the voxels of the phase need about 8.57e-05 GB" in capsys.readouterr().err
+    assert cli.main([*command, "--no-memory-check"]) == 0
 
 
 def test_figures_in_file_and_table(case, tmp_path, capsys):
@@ -230,10 +257,34 @@ def test_periodic(tmp_path, capsys):
     assert ml.effective_diffusivity_tensor(ml.load_case(_with_end(case)), "sei").relative[0, 0] == pytest.approx(0.25)
 
 
-def test_periodic_needs_faces_that_match(tmp_path, capsys):
-    case = write_case(tmp_path, np.tril(np.ones((12, 12), np.uint8)), phases=PHASES[: PHASES.index("[phases.pore]")])
+@pytest.mark.parametrize("method", ["voxel", "lattice"])
+def test_periodic_images_that_do_not_repeat_are_told(tmp_path, capsys, method):
+    half = np.tril(np.ones((12, 12), np.uint8))
+    case = write_case(tmp_path, half, f'[mesh]\nmethod = "{method}"\n', PHASES[: PHASES.index("[phases.pore]")])
+    assert cli.main(["deff", str(case), "--phase", "sei", "--periodic"]) == 0
+    told = "85 % along x (within the image 8 %), 85 % along y (within the image 8 %) meets none on the other side"
+    assert told in capsys.readouterr().err
+
+
+def test_periodic_images_of_few_rows():
+    """Two rows, one of them with a gap, repeated: the same written out."""
+    rows = np.ones((2, 8), np.uint8)
+    rows[0, 3:5] = 0
+    tables = {"image": {"voxel_size": "10 nm"}, "mesh": {"method": "voxel"}}
+    tables["phases"] = {name: {"label": i, "role": "barrier"} for i, name in enumerate(("solid", "liquid"))}
+    few, many = (
+        ml.effective_diffusivity_tensor(ml.case(tables, image=image), "liquid")
+        for image in (rows, np.tile(rows, (3, 1)))
+    )
+    assert few.relative == pytest.approx(many.relative, abs=1e-9)
+    assert 0.5 < few.relative[0, 0] < few.found.fraction == pytest.approx(7 / 8)
+    assert few.inside[1] == pytest.approx(many.inside[1], abs=0.02)
+
+
+def test_what_can_not_be_periodic_is_refused(tmp_path, capsys):
+    case = write_case(tmp_path, channels(), '[mesh]\nmethod = "fitted"\n')
     assert cli.main(["deff", str(case), "--phase", "sei", "--periodic"]) == 2
-    assert 'expected [mesh] method = "voxel"' in capsys.readouterr().err
+    assert '"fitted" makes other elements on opposite faces; take "voxel" or "lattice"' in capsys.readouterr().err
     assert cli.main(["deff", str(case), "--phase", "sei", "--periodic", "--axis", "x"]) == 2
     assert "leave one of the two out" in capsys.readouterr().err
 
@@ -278,8 +329,11 @@ def test_several_phases_at_once(tmp_path, capsys):
     for words in ("near + far: 0.666", "D_phase of far = 1e-14 m²/s", "D_eff / D_phase of near", "equilibrium"):
         assert words in table
     assert "MacMullin" not in table
-    assert cli.main(["deff", str(case), "--phase", "near", "--phase", "far", "--periodic"]) == 2
-    assert "let the concentration jump" in capsys.readouterr().err
+    periodic = ["deff", str(case), "--phase", "near", "--phase", "far", "--periodic", "-o", str(output), "--force"]
+    assert cli.main(periodic) == 0
+    twice = 160e-9 / (80e-9 / 2e-14 + 2 / 1e-6 + 80e-9 / (2 * 1e-14)) * 2 / 3  # through another interface at the faces
+    assert json.loads(output.read_text())["tensor_m2_per_s"][0][0] == pytest.approx(twice, rel=1e-6, abs=0)
+    capsys.readouterr()
     alone = ["deff", str(case), "--phase", "near", "--axis", "x", "--no-bounds"]
     assert cli.main([*alone, "-o", str(output), "--force"]) == 0
     assert "at least" not in capsys.readouterr().out

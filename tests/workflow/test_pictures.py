@@ -1,12 +1,16 @@
 """Pictures opened again: right values on the raster, right colours in the right places, nothing blank."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import made_meshes
 import numpy as np
 import pytest
 from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from dolfinx import fem, mesh as dmesh
 from mpi4py import MPI
@@ -16,15 +20,19 @@ from microlith.meshing.mesh.phasemesh import interface_tag
 from microlith.solver.physics.phases import Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Shell, WholePhase
 from microlith.workflow.case.case import PictureOptions
+from microlith.workflow.pictures import phase_raster
 from microlith.workflow.pictures.colour_scales import ColourScale
 from microlith.workflow.pictures.curves import RegionCurves, draw_curves
 from microlith.workflow.pictures.figure import (
     COLOURS,
     length_unit,
+    plain_power,
     round_length,
+    save,
     snapshot_names,
     time_unit,
 )
+from microlith.workflow.pictures.labels import Named, write_names
 from microlith.workflow.pictures.sample import Sample, Snapshots
 from microlith.workflow.pictures.snapshots import draw_snapshots
 from microlith.workflow.rendering.raster import Raster, pixel_map, reduce_raster
@@ -230,7 +238,9 @@ def test_curves_picture(tmp_path):
     references, errors = dict.fromkeys(names, 1000.0), {name: np.full(50, 20.0) for name in names}
     draw_curves(tmp_path / "curves.png", "A $title", RegionCurves(t, curves, references, errors))
     image = Image.open(tmp_path / "curves.png")
-    picture = np.asarray(image.convert("RGB")).astype(int)
+    assert image.mode == "RGB"  # opacity, full everywhere, would take a third more time to write
+    assert (image.info["Title"], image.info["Software"]) == ("A $title", "microlith")
+    picture = np.asarray(image).astype(int)
     assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
     for colour in COLOURS:  # every curve is there, on both sides and in the legend
         rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
@@ -247,3 +257,56 @@ def test_curves_from_time_zero_without_source_or_regions(tmp_path):
     draw_curves(tmp_path / "b.png", "t", RegionCurves(np.zeros(1), {}, {}))
     assert np.ptp(picture_of(tmp_path / "a.png")) > 200
     assert np.ptp(picture_of(tmp_path / "b.png")) > 200
+
+
+@pytest.mark.parametrize(
+    ("scale", "ends", "expected"),
+    [
+        ({"value": "log"}, (1e-3, 10.0), {"10⁻³", "10⁻²", "10⁻¹", "10⁰", "10¹"}),
+        ({"value": "log"}, (2e-3, 5e-3), {"2×10⁻³", "3×10⁻³", "4×10⁻³", "5×10⁻³"}),
+        ({"value": "symlog", "linthresh": 0.1}, (-10.0, 1.0), {"−10¹", "−10⁰", "−10⁻¹", "0", "10⁻¹", "10⁰"}),
+    ],
+)
+def test_powers_of_ten_are_letters(tmp_path, scale, ends, expected):
+    """Where Matplotlib has formulas for the same numbers, which take time to set."""
+    figure = Figure()
+    axes = figure.subplots()
+    axes.set_xscale(**scale)
+    axes.set_xlim(ends)
+    save(figure, tmp_path / "a.png", "a")
+    ticks = [*axes.get_xticklabels(), *axes.get_xticklabels(minor=True)]
+    shown = [tick for tick in ticks if ends[0] <= tick.get_position()[0] <= ends[1]]
+    assert {tick.get_text() for tick in shown} - {""} == expected
+
+
+def test_formulas_that_are_no_powers_stay():
+    assert plain_power(r"$\mathdefault{10^{0.50}}$") == r"$\mathdefault{10^{0.50}}$"
+
+
+@pytest.mark.parametrize("bell", [8.0, 12.3, 57.0])
+def test_wide_bells_are_bells(bell):
+    """What stands for them takes no longer for images of few pixels, and puts the same lines in the same places."""
+    step = np.zeros((40, 600), np.float32)
+    step[:, 290:] = 1.0
+    expected = gaussian_filter(step, bell, mode="nearest")
+    phase_raster._blur(step, bell)
+    assert np.abs(step - expected).max() < 0.02
+    assert np.argmin(np.abs(step[20] - 0.5)) in (289, 290)
+
+
+@pytest.mark.parametrize("count", [4, 12, 24])
+def test_names_of_regions_do_not_lie_on_each_other_in_narrow_pictures(count):
+    """They get smaller where there is no room for all, and are as large as ever where there is."""
+    figure = Figure((60 / 25.4, 60 / 25.4), dpi=300)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.2, 0.2, 0.75, 0.75))
+    axes.set(xlim=(0, 5), ylim=(0, 5))
+    square = np.array([[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5], [0, 0]])
+    corners = [(0.2 + i % 4 * 1.2, 0.2 + i // 4 * 0.8) for i in range(count)]
+    write_names(axes, [Named(f"region_{i}", square + at) for i, at in enumerate(corners)])
+    assert len(axes.texts) == count
+    extents = [text.get_window_extent() for text in axes.texts]
+    assert not any(one.overlaps(other) for one, other in combinations(extents, 2))
+    sizes = {text.get_fontsize() for text in axes.texts}
+    assert len(sizes) == 1
+    assert (sizes == {9.0}) is (count == 4)

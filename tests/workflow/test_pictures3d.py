@@ -355,7 +355,7 @@ def test_child_that_is_gone_before_it_is_spoken_to(monkeypatch):
 def test_renderer_says_what_failed():
     cells = np.array([[0, 1, 7]], dtype=np.int32)  # no such point
     layer = Layer(np.eye(3, dtype=np.float32), cells)
-    renderer = Renderer(Scene((layer,), (0, 0, 0), (1, 1, 1), (0, 0, 1), 1.0, (8, 8), (0, 1), "no such map"))
+    renderer = Renderer(Scene((layer,), (0, 0, 0), (1, 1, 1), (0, 0, 1), 1.0, (8, 8), (0, 1), PictureOptions.colours))
     try:
         with pytest.raises(RenderingError, match=r".+"):
             renderer.draw([np.zeros(3, np.float32)])

@@ -42,6 +42,19 @@ def test_the_error_is_that_of_many_images():
     assert "volume_fraction_most_y.b" not in errors
 
 
+@pytest.mark.parametrize("n", [40, 120])
+def test_a_volume_of_few_layers_is_cut_across_the_others(n):
+    """Layers that are alike have the errors of one of them, from parts of one size or two; a small volume has none."""
+    found = []
+    for phase in (spots(0, n), np.repeat(spots(0, n)[None], 6, axis=0), np.repeat(spots(0, 20)[None], 6, axis=0)):
+        subject = subject_of(phase, MPI.COMM_SELF)
+        numbers = MEASUREMENTS["volume_fractions"][0](subject).numbers
+        found.append(representativeness(subject, ["volume_fractions"], numbers)[1])
+    assert found[0]["volume_fraction.b"] > 0
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+    assert found[2] == {}
+
+
 def test_errors_of_distances_are_not_below_what_voxels_resolve():
     """Columns of particles at equal distances: all parts agree to the last digit, which is not how well one knows."""
     phase = np.zeros((48, 48), np.uint8)

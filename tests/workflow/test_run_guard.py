@@ -10,7 +10,9 @@ import pytest
 from made_cases import COMM, run_case, write_case
 
 from microlith.imaging.parallel.collective import on_root
+from microlith.solver import transient
 from microlith.solver.guard.curves import Breach
+from microlith.solver.linear import shifted
 from microlith.solver.problem import problem as assembly
 from microlith.solver.problem.boundary_terms import add_transfers
 from microlith.workflow.run.guard import Verdict
@@ -185,3 +187,58 @@ def test_snapshots_that_undershoot_are_told(tmp_path, caplog):
         in told
     )
     assert any("at 0.03 s the field is beyond what is possible: gas is at -" in sentence for sentence in said)
+
+
+def coarse(folder, time):
+    """A slab of 80 nm that is held at its surface, in elements of 23 nm."""
+    path = Path(COMM.bcast(str(folder)))
+    image = np.ones((6, 11), np.uint8)
+    image[:, :3] = 0
+    held = GAS.replace("1e-5 m^2/s", "1e-14 m^2/s").replace('mass_transfer = "1e-9 m/s"\n', "")
+    mesh = '[mesh]\nmethod = "lattice"\ndegree = 1\n'
+    on_root(COMM, lambda: write_case(path, image, phases=held, mesh=mesh, time=time, regions=REGIONS) and None)
+    return path / "case.toml"
+
+
+@pytest.mark.mpi
+def test_layers_thinner_than_elements_are_told(tmp_path, caplog):
+    """After 10 µs lithium has come 0.3 nm far, and 2 √(D t/π) of the slab's 80 nm are full."""
+    time = '[time]\nend = "1 s"\ntimes = ["10 us", "0.1 s", "1 s"]\ntolerance = 1e-4\nsnapshots = []\n'
+    path = coarse(tmp_path, time)
+    said, summary = outcome(path, caplog)
+    (told,) = [sentence for sentence in summary["warnings"] if "layer" in sentence]
+    curve, errors = (table_of(path.parent / "results" / f"{name}.csv")["gas"] for name in ("curves", "errors"))
+    true = curve[0] - 40 * 2 * np.sqrt(1e-14 * 1e-5 / np.pi) / 80e-9
+    assert 3.0 < true < errors[0] < 3 * true
+    assert told == (
+        f"region gas is known to ±{errors[0]:.2g} mol/m^3 only at 1e-05 s, {100 * errors[0] / 40:.2g} % of what it "
+        "holds, as the layer that fills is thinner than the elements at the surface: choose smaller elements at "
+        "surfaces ([mesh] size), elements of [mesh] degree 2 or later times; from 0.1 s on it is known to 5 %"
+    )
+    assert "at least what such elements err by in a half space" in summary["error"]["space"]["how"]
+    if COMM.rank == 0:
+        assert told in said[said.index(next(line for line in said if line.startswith("region  "))) :], "at the end"
+
+
+def test_layers_are_not_told_where_nobody_asks_for_their_times(tmp_path, caplog):
+    """Before a thousandth of the end, by default times."""
+    _, summary = outcome(coarse(tmp_path, '[time]\nend = "10 s"\ntolerance = 1e-4\nsnapshots = []\n'), caplog)
+    assert summary["regions"]["gas"]["error"]["early"] > 0.05
+    assert not any("layer" in sentence for sentence in summary["warnings"])
+
+
+def test_the_method_told_is_the_one_that_solved(tmp_path, caplog, monkeypatch):
+    """Where CHOLMOD gives up, here as there is none of that name, MUMPS takes over."""
+    right = shifted.new_ksp
+
+    def without_cholmod(comm, method, *others):
+        ksp = right(comm, "mumps", *others)
+        if method == "cholmod":
+            ksp.getPC().setFactorSolverType("none-such")
+        return ksp
+
+    monkeypatch.setattr(shifted, "new_ksp", without_cholmod)
+    monkeypatch.setattr(transient, "choose_package", lambda *_: "cholmod")
+    said, summary = outcome(slab(tmp_path), caplog)
+    assert summary["solver"]["method"] == "mumps"
+    assert any(" unknowns, mumps: " in sentence for sentence in said)

@@ -439,7 +439,7 @@ def test_what_is_doubtful_is_told(tmp_path, bare, caplog):
     tifffile.imwrite(tmp_path / "few" / "scribbles.tif", scribbles, photometric="minisblack")
     caplog.clear()
     segment(load_request(path), tmp_path / "few" / "out", False, show=False)
-    assert "they touch only 1 of pore, 1 of sei_cb, 1 of particle regions" in caplog.text
+    assert "they touch only 1 of pore, 1 of sei_cb, 1 of particle regions; with fewer than 10 of a phase" in caplog.text
 
 
 def test_a_face_that_the_image_has_not_is_refused(tmp_path, capsys):
@@ -490,3 +490,19 @@ def test_python_gives_what_the_command_writes(tmp_path, bare):
     assert len(flat.voxel_size) == 2
     with pytest.raises(ml.InputError, match="distinct values"):
         ml.segment(tables, image=true, scribbles=painted(true, 4))
+
+
+def test_a_file_of_the_other_kind_is_told_so(tmp_path, capsys):
+    """With the command that takes it, not as a list of unknown keys."""
+    segment, case = tmp_path / "my segment.toml", tmp_path / "case.toml"
+    segment.write_text('[image]\nfile = "a.tif"\n[segmentation]\nphases = ["a", "b"]\nmethod = "otsu"\n')
+    case.write_text('[image]\nfile = "a.tif"\n[phases.a]\nlabel = 1\n[time]\nend = "1 s"\n')
+    assert cli.main(["check", str(segment)]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "this is a segmentation file, expected a case file" in said
+    assert f"with microlith segment '{segment}'" in said
+    assert cli.main(["segment", str(case)]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "this is a case file, expected a segmentation file; `microlith init --segment` writes one" in said
+    assert cli.main(["segment", str(tmp_path / "none.toml")]) == 2
+    assert "there is no such segmentation file; `microlith init --segment`" in capsys.readouterr().err

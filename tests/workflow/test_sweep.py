@@ -135,6 +135,22 @@ def test_nothing_is_done_twice_and_changes_are_told(done):
         sweep_of(tables, case, settings, output).waiting(force=False)
 
 
+def test_a_case_that_failed_is_run_again_once_what_it_lacks_is_there(tmp_path, monkeypatch):
+    """Its fingerprint was that of the folder that the command ran in, so that a second start was refused."""
+    case = slab(tmp_path / "slab")
+    settings, output = ('image.file="image.tif", "other.tif"',), tmp_path / "out"
+    monkeypatch.chdir(tmp_path)
+    found, rows = swept(case, output, *settings)
+    assert sorted(row.status for row in rows) == ["done", "failed"]
+    again = sweep_of(read_toml(case), case, settings, output)
+    failed = again.waiting(force=False)
+    assert [again.jobs[i].name for i in failed] == ["file=other.tif"]
+    assert again.jobs[failed[0]].fingerprint == found.jobs[failed[0]].fingerprint
+    shutil.copy(tmp_path / "slab" / "image.tif", tmp_path / "slab" / "other.tif")
+    _, rows = swept(case, output, *settings)
+    assert [row.status for row in rows] == ["done", "done"]
+
+
 def test_the_folder_of_another_sweep_is_left_alone(done, tmp_path, capsys):
     case, output, settings = done
     assert main(["sweep", str(case), "--set", "time.end=1 s, 2 s", "-o", str(output)]) == 2

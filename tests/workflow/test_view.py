@@ -118,6 +118,33 @@ def test_what_a_browser_asks_for(tmp_path, plotter):
     assert point_curve(show, {"x": "0.001", "y": "0.999"}) is None
     with pytest.raises(ValueError, match="there is no phase 7"):
         drawn(show, {"phase7": "1"})
+    for wrong in ("nan,1", "1"):
+        with pytest.raises(ValueError, match="turn: expected two numbers"):
+            drawn(show, {"turn": wrong})
+
+
+def test_a_point_is_said_to_be_in_the_phase_that_was_clicked_on(tmp_path, plotter):
+    """The nearest point lies on the border of both phases, whichever was clicked on."""
+    show = Show(load_results(results(tmp_path, "quadrilateral")), "concentration", plotter, 0)
+    plotter.render()
+    titles = []
+    for x in (1.9, 2.1):
+        plotter.renderer.SetWorldPoint(x, 1.1, 0.0, 1.0)
+        plotter.renderer.WorldToDisplay()
+        across, up = np.array(plotter.renderer.GetDisplayPoint()[:2]) / plotter.window_size
+        titles.append(point_curve(show, {"x": str(across), "y": str(1.0 - up)})["title"])
+    assert [title.split(", at the")[0] for title in titles] == ["left at (2, 1) µm", "right at (2, 1) µm"]
+
+
+def test_flat_results_are_moved(tmp_path, plotter):
+    """By half of the picture's width, which puts what was in its middle at its edge."""
+    show = Show(load_results(results(tmp_path, "triangle")), "concentration", plotter, 0)
+    drawn(show, {})
+    assert point_curve(show, {"x": "0.45", "y": "0.5"}) is not None
+    drawn(show, {"move": "-0.3,0.1"})
+    at = point_curve(show, {"x": "0.15", "y": "0.6"})["title"]
+    drawn(show, {"home": "1"})
+    assert point_curve(show, {"x": "0.45", "y": "0.5"})["title"] == at
 
 
 def colours_of(picture):

@@ -63,12 +63,16 @@ def test_slider_boxes_and_a_click(results, tmp_path):
         def change(element, value):
             before = picture().get_attribute("data-number")
             chrome.execute_script(
-                "const [e, v] = arguments; if (e.type === 'checkbox') e.click(); else"
+                "const [e, v] = arguments; if (['checkbox', 'submit'].includes(e.type)) e.click(); else"
                 " { e.value = v; e.dispatchEvent(new Event('input')) }",
                 element,
                 value,
             )
             WebDriverWait(chrome, 60).until(lambda _: picture().get_attribute("data-number") != before)
+            return seen()
+
+        def seen():
+            chrome.execute_script("arguments[0].scrollIntoView({block: 'start'})", picture())
             return np.asarray(Image.open(io.BytesIO(picture().screenshot_as_png)).convert("RGB")).astype(int)
 
         def picture():
@@ -90,6 +94,14 @@ def test_slider_boxes_and_a_click(results, tmp_path):
         WebDriverWait(chrome, 60).until(lambda _: chrome.find_elements(By.CSS_SELECTOR, "#curve *"))
         assert chrome.find_elements(By.CSS_SELECTOR, "#picked .curve"), chrome.find_element(By.ID, "curve").text
         assert chrome.find_element(By.ID, "status").text == ""
+        # Loaded again, and by the button, all is as at first: what the controls say is what is seen
+        at_first = change(chrome.find_element(By.ID, "again"), None)
+        change(box, None)
+        change(slider, "0")
+        chrome.get(f"{address}?token={token}")
+        WebDriverWait(chrome, 60).until(lambda _: picture().get_attribute("data-number"))
+        assert np.array_equal(seen(), at_first)
+        assert chrome.find_element(By.ID, "said").text == "20 s"
         assert not chrome.get_log("browser")
         # What a picture between two snapshots shows, and the curve of a point, against the file
         found = get(f"{address}point?token={token}&x=0.45&y=0.5").decode()

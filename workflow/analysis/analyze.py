@@ -68,8 +68,10 @@ def analyzed(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Analysis:
             volume = read_image(case, comm, check=False).volume
         provenance = provenance.of_image(volume, comm)
         subject = subject_of(case, volume, comm)
-        asked = case.analysis.measure or (*MEASUREMENTS, REPRESENTATIVENESS)
-        asked = tuple(name for name in asked if name != DIFFUSIVITY) + (DIFFUSIVITY,) * bool(case.analysis.deff)
+        # In the table's order, whatever the case's, so that areas and faces are found once for all that need them.
+        every = (*MEASUREMENTS, REPRESENTATIVENESS)
+        wanted = set(case.analysis.measure or every) - {DIFFUSIVITY} | ({DIFFUSIVITY} if case.analysis.deff else set())
+        asked = tuple(name for name in every if name in wanted)
         refuse_too_large(case, subject, asked)
         return_memory()
         subject.load()

@@ -1,8 +1,8 @@
 """How representative an image is: the numbers of its parts, and from their scatter the standard error of each number.
 
-The image is cut into parts of 1/4 and of 1/2 of its edges. Of independent parts the variance goes as 1/volume, so that
-the whole's follows from that of the parts; where parts are not yet independent it falls more slowly, as V^-a, and a is
-found from both sizes (Kanit et al. 2003).
+The image is cut into parts of 1/4 and of 1/2 of its edges; edges that are too short for halves are left whole. Of
+independent parts the variance goes as 1/volume, so that the whole's follows from that of the parts; where parts are not
+yet independent it falls more slowly, as V^-a, and a is found from both sizes (Kanit et al. 2003).
 """
 
 from collections.abc import Sequence
@@ -65,8 +65,9 @@ def representativeness(
     """
     wanted = [number for number in numbers if number.name.split(".")[0] in QUANTITIES]
     scatters: dict[str, list[Scatter]] = {number.name: [] for number in wanted}
+    cut = [edge for edge in subject.volume.shape if _is_cut(edge)]
     for parts in PARTS:
-        if min(subject.volume.shape) // parts < SMALLEST:
+        if not cut or min(cut) // parts < SMALLEST:
             continue
         found = _of_parts(subject, names, parts)
         for number in wanted:
@@ -79,7 +80,7 @@ def representativeness(
                 scatters[number.name].append(scatter)
     if not any(scatters.values()):
         return Finding(notes=("representativeness: the image is too small to be cut into parts",)), {}
-    errors = {name: standard_error(of, subject.volume.dim) for name, of in scatters.items() if of}
+    errors = {name: standard_error(of, len(cut)) for name, of in scatters.items() if of}
     return Finding(tables=[_table(wanted, scatters, errors)]), errors
 
 
@@ -103,18 +104,28 @@ def _with_error(number: Number, errors: dict[str, float]) -> Number:
     return number if error is None else replace(number, error=float(np.hypot(error, number.resolution)))
 
 
-def standard_error(scatters: Sequence[Scatter], dim: int) -> float:
-    """Standard error of a number of the whole image from its scatter in parts, from small ones to large ones."""
+def standard_error(scatters: Sequence[Scatter], cut: int) -> float:
+    """Standard error of a number of the whole image from its scatter in parts, from small ones to large ones.
+
+    Args:
+        scatters: Of each size of parts.
+        cut: Axes that parts are cut along.
+    """
     last = scatters[-1]
     exponent = 1.0
     if len(scatters) > 1 and last.deviation > 0 and scatters[0].deviation > 0:
-        volumes = dim * np.log(scatters[0].parts / last.parts)
+        volumes = cut * np.log(scatters[0].parts / last.parts)
         exponent = float(np.clip(2 * np.log(scatters[0].deviation / last.deviation) / volumes, LEAST_EXPONENT, 1.0))
-    return last.deviation * float(last.parts) ** (-dim * exponent / 2)
+    return last.deviation * float(last.parts) ** (-cut * exponent / 2)
+
+
+def _is_cut(edge: int) -> bool:
+    """Whether parts are cut along an edge of so many voxels."""
+    return edge // PARTS[-1] >= SMALLEST
 
 
 def _windows(shape: tuple[int, ...], parts: int) -> list[Window]:
-    edges = [[(n * i // parts, n * (i + 1) // parts) for i in range(parts)] for n in shape]
+    edges = [[(n * i // parts, n * (i + 1) // parts) for i in range(parts)] if _is_cut(n) else [(0, n)] for n in shape]
     every = list(product(*edges))
     if len(every) <= MOST:
         return every

@@ -59,8 +59,11 @@ class Case:
     time: TimeSpan
     solver: SolverOptions
     regions: dict[str, Shape]  # name -> shape; one LabelRegion entry in the file may give several, NAME_LABEL
+    correct: bool = False  # whether curves get what recovered gradients say that they lack
     pictures: PictureOptions = field(default_factory=PictureOptions)
     analysis: AnalysisOptions = field(default_factory=AnalysisOptions)
     initial: InitialState | None = None  # None: each phase starts even
     checkpoint: float | None = None  # s between checkpoints of a run; None: only when a signal asks it to end
     tables: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # as written, in a file or not
+    # Whether what would not fit into the memory that is free is refused; said to the command, not in the file
+    check_memory: bool = field(default=True, compare=False, repr=False)

@@ -43,6 +43,7 @@ def interpreted(case: Case) -> dict[str, Any]:
             "size_factor": case.mesh.size_factor,
             "degree": case.degree,
             "estimate": case.mesh.estimate,
+            "correct": case.correct,
             "periodic_axes": list(case.mesh.periodic),
         },
         "time": {

@@ -64,7 +64,8 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         InputError: Something in it is wrong.
     """
     at, given = Place(str(path)), tables
-    if image is None and is_foreign(tables):
+    foreign = image is None and is_foreign(tables)
+    if foreign:
         tables, image = with_foreign_image(tables, path.parent, at)
     elif image is not None:
         tables = {**tables, "image": {**tables.get("image", {}), "file": IN_MEMORY}}
@@ -76,7 +77,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
     with faults.gathered():
         physics = _physics(raw, transient, at)
     with faults.gathered():
-        mesh = _mesh(raw["mesh"], list(roles), path.parent, at.child("mesh", section=True))
+        mesh = _mesh(raw["mesh"], list(roles), path.parent, foreign, at.child("mesh", section=True))
         mesh = replace(mesh, periodic=periodic_axes(raw))
     with faults.gathered():
         regions = _regions(raw["regions"], roles, path.parent, at)
@@ -99,6 +100,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         labels=labels,
         mesh=mesh,
         degree=raw["mesh"].get("degree"),
+        correct=raw["mesh"]["correct"],
         physics=physics,
         time=time,
         solver=SolverOptions(**raw["solver"]),
@@ -176,10 +178,16 @@ def _initial(raw: dict[str, Any], folder: Path, at: Place) -> InitialState | Non
     raise place.error(f'there is no "{printable(name)}/fields.vtkhdf"; name the folder of a result with snapshots')
 
 
-def _mesh(raw: dict[str, Any], phases: list[str], folder: Path, at: Place) -> MeshOptions:
-    options = MeshOptions(**{key: value for key, value in raw.items() if key != "degree"})
+def _mesh(raw: dict[str, Any], phases: list[str], folder: Path, foreign: bool, at: Place) -> MeshOptions:
+    options = MeshOptions(**{key: value for key, value in raw.items() if key not in ("degree", "correct")})
+    if options.unit is not None and not foreign:
+        ours = Path(options.file or "").suffix.lower() == ".vtkhdf"
+        why = "one of microlith knows its unit; remove unit" if ours else "they take the place of [image]; remove it"
+        raise at.child("unit").error(f"this is for meshes of other programs, and {why}")
     if options.file:
         options = replace(options, file=file_path(options.file, folder, at.child("file")))
+    if raw["correct"] and not options.estimate:
+        raise at.child("correct").error("the error that is left is told with the estimate; remove estimate = false")
     largest = length_text(options.size_max or 0)
     for name, size in options.size.items():
         check_phase(name, phases, at.child("size"))
@@ -282,5 +290,8 @@ def _polygon(corners: tuple[tuple[float, float], ...], at: Place) -> Polygon:
     twice_area = math.fsum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairwise(legs))
     span = max(abs(part) for leg in legs for part in leg)
     if abs(twice_area) <= 1e-12 * span * span:
+        crossed = Polygon(corners).misfit(2)  # as of a bow tie, whose halves cancel
+        if crossed is not None:
+            raise at.error(crossed.why)
         raise at.error("the polygon has no area; give at least three corners that are not on one line")
     return Polygon(corners)

@@ -1,11 +1,14 @@
 """Reads the text of a case file: its tables, keys and values, with bounds on what reading may take."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from microlith.imaging.errors import InputError, printable
+
+Kind = Literal["case", "segmentation"]
 
 LARGEST_FILE = 1 << 22  # bytes
 DEEPEST = 20  # names in a key such as regions.I.box.x, whose reading takes time and memory as their square
@@ -20,37 +23,55 @@ _TEXTS = re.compile(
 _DEEP_KEY = re.compile(rf'(?<![\w".-])(?:[\w-]++|"")(?:[ \t]*+\.[ \t]*+(?:[\w-]++|"")){{{DEEPEST},}}')
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a case file.
+def read_toml(path: Path, kind: Kind = "case") -> dict[str, Any]:
+    """The tables of a case file, or of a segmentation file.
 
     Raises:
-        InputError: It can't be read, is no TOML, or is far larger or deeper than a case can be.
+        InputError: It can't be read, is no TOML, is far larger or deeper than a case can be, or is of the other kind.
     """
-    text = _text(path)
+    text = _text(path, kind)
     if _DEEP_KEY.search(_TEXTS.sub('""', text)):
-        raise InputError(f"{path}: not a case file: a key in it has more than {DEEPEST} names with dots between them")
+        raise InputError(f"{path}: not a {kind} file: a key in it has more than {DEEPEST} names with dots between them")
     try:
-        return tomllib.loads(text)
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML: {_lower(printable(str(error)))}") from error
     except ValueError as error:  # of Python's own, which reads no whole number of thousands of digits
         raise InputError(f"{path}: not valid TOML: a number in it has too many digits") from error
     except RecursionError:
         raise InputError(f"{path}: not valid TOML: nested too deeply") from None
+    _refuse_other_kind(tables, path, kind)
+    return tables
 
 
-def _text(path: Path) -> str:
+def _refuse_other_kind(tables: dict[str, Any], path: Path, kind: Kind) -> None:
+    if kind == "case" and "segmentation" in tables and "phases" not in tables:
+        command = shlex.join(["microlith", "segment", str(path)])
+        raise InputError(
+            f"{path}: this is a segmentation file, expected a case file; label the grey values with {command}, and "
+            "name the labels as the image of a case"
+        )
+    if kind == "segmentation" and "phases" in tables and "segmentation" not in tables:
+        raise InputError(
+            f"{path}: this is a case file, expected a segmentation file; `microlith init --segment` writes one to "
+            "start from"
+        )
+
+
+def _text(path: Path, kind: Kind) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such case file; `microlith init` writes one to start from") from None
+        command = "microlith init" if kind == "case" else "microlith init --segment"
+        raise InputError(f"{path}: there is no such {kind} file; `{command}` writes one to start from") from None
     except IsADirectoryError:
-        raise InputError(f"{path}: this is a folder; name the case file in it, such as {path / 'case.toml'}") from None
+        name = "case.toml" if kind == "case" else "segment.toml"
+        raise InputError(f"{path}: this is a folder; name the {kind} file in it, such as {path / name}") from None
     except OSError as error:
-        raise InputError(f"{path}: the case file can't be read: {error.strerror}") from error
+        raise InputError(f"{path}: the {kind} file can't be read: {error.strerror}") from error
     if len(content) > LARGEST_FILE:
-        raise InputError(f"{path}: expected a case file of at most {LARGEST_FILE >> 20} MiB, this one is larger")
+        raise InputError(f"{path}: expected a {kind} file of at most {LARGEST_FILE >> 20} MiB, this one is larger")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -4,7 +4,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from microlith.workflow.commands.arguments import Commands, add_case, add_output_folder, output_of
+from microlith.workflow.commands.arguments import (
+    Commands,
+    add_case,
+    add_memory_check,
+    add_output_folder,
+    output_of,
+    with_memory_check,
+)
 from microlith.workflow.console.launch import Ranks
 
 if TYPE_CHECKING:
@@ -16,6 +23,7 @@ def add_analyze(commands: Commands) -> None:
     text = "measure the image: phases, particles, surfaces, distances, ways"
     parser = commands.add("analyze", analyze, text, parallel=True)
     add_case(parser, "case file; [image], [phases] and [analysis] of it count")
+    add_memory_check(parser)
     add_output_folder(parser, "CASE-analysis")
     parser.add_argument(
         "--deff",
@@ -35,7 +43,7 @@ def analyze(options: argparse.Namespace, ranks: Ranks) -> None:
 def _ready(options: argparse.Namespace) -> "tuple[Case, Path]":
     from microlith.workflow.case.read import load_case
 
-    case = load_case(options.case, transient=False)
+    case = with_memory_check(load_case(options.case, transient=False), options)
     if options.deff:
         from microlith.workflow.measurements.subject import with_deff
 

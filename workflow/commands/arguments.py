@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from microlith.imaging.writing import cannot_write, new_file_beside
 from microlith.workflow.console.launch import Ranks, launched_rank
 
 if TYPE_CHECKING:
+    from microlith.workflow.case.case import Case
     from microlith.workflow.results.folder import Writer
 
 CASE_NAME = "case.toml"
@@ -92,6 +94,18 @@ def add_output_folder(parser: argparse.ArgumentParser, default: str) -> None:
         "-o", "--output", metavar="DIR", type=Path, help=f"folder of the results (default: results/{default})"
     )
     parser.add_argument("--force", action="store_true", help="overwrite earlier results")
+
+
+def add_memory_check(parser: argparse.ArgumentParser) -> None:
+    """A way past the refusal of what would not fit into memory."""
+    parser.add_argument(
+        "--no-memory-check", action="store_true", help="start also where the memory that is free looks too small"
+    )
+
+
+def with_memory_check(case: "Case", options: argparse.Namespace) -> "Case":
+    """The case, with what the option says."""
+    return replace(case, check_memory=not options.no_memory_check)
 
 
 def add_output_file(parser: argparse.ArgumentParser, text: str) -> None:

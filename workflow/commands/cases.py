@@ -2,13 +2,14 @@
 
 import argparse
 import logging
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.writing import cannot_write
-from microlith.workflow.commands.arguments import CASE_NAME, Commands, add_case
+from microlith.workflow.commands.arguments import CASE_NAME, Commands, add_case, add_memory_check, with_memory_check
 from microlith.workflow.console.launch import Ranks
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ def add_init(commands: Commands) -> None:
     parser.add_argument("--segment", action="store_true", help="a segmentation file, for grey values, instead")
 
 
+def _command(name: str, path: Path) -> str:
+    """As a shell takes it, whatever the name of the file."""
+    return shlex.join(["microlith", name, str(path)])
+
+
 def _check_after(name: str) -> str:
     return "check" if name == CASE_NAME else "segment"
 
@@ -38,7 +44,9 @@ def _check_after(name: str) -> str:
 def add_check(commands: Commands) -> None:
     """Declare `check`."""
     text = "check all that can be known without solving, and show the case as understood"
-    add_case(commands.add("check", check, text, parallel=True))
+    parser = commands.add("check", check, text, parallel=True)
+    add_case(parser)
+    add_memory_check(parser)
 
 
 def add_estimate(commands: Commands) -> None:
@@ -88,12 +96,12 @@ def init(options: argparse.Namespace, ranks: Ranks) -> None:
         raise InputError(f"{error.filename or path} {what}") from None
     except OSError as error:
         raise cannot_write(path, error) from error
-    log.info("wrote %s; put your image beside it, adapt it, then: microlith %s %s", path, _check_after(name), path)
+    log.info("wrote %s; put your image beside it, adapt it, then: %s", path, _command(_check_after(name), path))
 
 
 def check(options: argparse.Namespace, ranks: Ranks) -> None:
     """Check a case on the first rank, and show it."""
-    case = ranks.on_first(lambda: _loaded(options.case))
+    case = ranks.on_first(lambda: with_memory_check(_loaded(options.case), options))
     from microlith.workflow.prepare import assemble  # on all ranks: PETSc starts on all together
 
     def checked() -> None:
@@ -104,7 +112,7 @@ def check(options: argparse.Namespace, ranks: Ranks) -> None:
             from microlith.workflow.estimate.told import short_form
 
             print_case(found.case, found.volume)
-            print(f"\nA run takes {short_form(of_checked(found))}; more: microlith estimate {options.case}")
+            print(f"\nA run takes {short_form(of_checked(found))}; more: {_command('estimate', options.case)}")
 
     ranks.on_first(checked)
 

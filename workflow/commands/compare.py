@@ -33,10 +33,13 @@ def add_compare(commands: Commands) -> None:
 def compare(options: argparse.Namespace, ranks: Ranks) -> None:
     """Put results of several states side by side; the first rank does."""
     from microlith.workflow.comparison.compare import compare, print_comparison
+    from microlith.workflow.comparison.comparison import check_states
 
     def do() -> None:
+        results = [_named(text) for text in options.results]
+        check_states([name for name, _ in results], options.reference)  # before what is easier to put right
         check_output_folder(options.output, options.force, "compare")
-        found = compare([_named(text) for text in options.results], options.output, options.reference, options.force)
+        found = compare(results, options.output, options.reference, options.force)
         if not options.quiet:
             print_comparison(found)
 

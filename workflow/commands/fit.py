@@ -1,11 +1,12 @@
 """The command that finds values of a case from measured curves: `fit`."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microlith.imaging.errors import InputError
-from microlith.workflow.commands.arguments import Commands, add_case, add_output_folder, output_of
+from microlith.workflow.commands.arguments import Commands, add_case, add_memory_check, add_output_folder, output_of
 from microlith.workflow.console.launch import Ranks
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def add_fit(commands: Commands) -> None:
     parser.add_argument(
         "--starts", metavar="N", type=int, help="points within the ranges to begin with (default: 6 for each key)"
     )
+    add_memory_check(parser)
     add_output_folder(parser, "CASE-fit")
 
 
@@ -54,4 +56,5 @@ def _ready(options: argparse.Namespace) -> "tuple[Subject, Path]":
     if options.starts is not None and not 0 <= options.starts <= MOST_STARTS:
         raise InputError(f"--starts {options.starts}: expected a number from 0 to {MOST_STARTS}")
     subject = subject_of(read_toml(options.case), options.case, options.data, options.vary)
+    subject = replace(subject, check_memory=not options.no_memory_check)
     return subject, output_of(options, "fit", "fit")

@@ -9,11 +9,13 @@ from microlith.workflow.commands.arguments import (
     MESH_SUFFIXES,
     Commands,
     add_case,
+    add_memory_check,
     add_output_file,
     add_output_folder,
     check_output_file,
     check_output_folder,
     default_output,
+    with_memory_check,
 )
 from microlith.workflow.console.launch import Ranks
 
@@ -28,6 +30,7 @@ def add_mesh(commands: Commands) -> None:
     """Declare `mesh`."""
     parser = commands.add("mesh", mesh, "make the mesh and compare it with the image", parallel=True)
     add_case(parser)
+    add_memory_check(parser)
     add_output_file(parser, f"write the mesh to a file ({', '.join(MESH_SUFFIXES)})")
 
 
@@ -35,6 +38,7 @@ def add_run(commands: Commands) -> None:
     """Declare `run`."""
     parser = commands.add("run", run, "do all of it, from the image to curves, fields and pictures", parallel=True)
     add_case(parser)
+    add_memory_check(parser)
     add_output_folder(parser, "CASE")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint of an earlier run, if any")
 
@@ -51,7 +55,7 @@ def _ready_to_mesh(options: argparse.Namespace) -> "Case":
     from microlith.workflow.case.read import load_case
 
     check_output_file(options, MESH_SUFFIXES)
-    return load_case(options.case)
+    return with_memory_check(load_case(options.case), options)
 
 
 def run(options: argparse.Namespace, ranks: Ranks) -> None:
@@ -74,7 +78,7 @@ def ready_to_run(options: argparse.Namespace, writer: "Writer") -> "tuple[Case, 
     """
     from microlith.workflow.case.read import load_case
 
-    case = load_case(options.case)
+    case = with_memory_check(load_case(options.case), options)
     output = options.output or default_output(options.case)
     check_output_folder(output, options.force, writer)
     log.debug("%s is valid; the results go to %s", options.case, output)

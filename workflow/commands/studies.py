@@ -10,10 +10,12 @@ from microlith.imaging.errors import InputError
 from microlith.workflow.commands.arguments import (
     Commands,
     add_case,
+    add_memory_check,
     add_output_folder,
     check_output_file,
     check_output_folder,
     default_output,
+    with_memory_check,
 )
 from microlith.workflow.commands.runs import ready_to_run
 from microlith.workflow.console.launch import Ranks
@@ -27,6 +29,7 @@ def add_converge(commands: Commands) -> None:
     text = "find how much the curves depend on mesh, degree, tolerance, segmentation"
     parser = commands.add("converge", converge, text, parallel=True)
     add_case(parser)
+    add_memory_check(parser)
     add_output_folder(parser, "CASE-converge")
     parser.add_argument(
         "--levels",
@@ -74,8 +77,9 @@ def add_deff(commands: Commands) -> None:
     parser.add_argument(
         "--periodic",
         action="store_true",
-        help="find the whole tensor, of the image repeated along all axes; on squares and cubes",
+        help="find the whole tensor, of the image repeated along all axes; on voxels or a lattice",
     )
+    add_memory_check(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -120,16 +124,8 @@ def deff(options: argparse.Namespace, ranks: Ranks) -> None:
 
     axes = tuple(dict.fromkeys(options.axis))
     show, bounds = not options.quiet, not options.no_bounds
-    deff(
-        case,
-        options.phase,
-        axes,
-        options.output,
-        show=show,
-        bounds=bounds,
-        force=options.force,
-        half_voxel=options.half_voxel,
-    )
+    asked = options.phase, axes, options.output
+    deff(case, *asked, show=show, bounds=bounds, force=options.force, half_voxel=options.half_voxel)
 
 
 def check_output_of_conduction(output: Path | None, force: bool) -> None:
@@ -159,4 +155,4 @@ def _ready_for_deff(options: argparse.Namespace) -> "Case":
         raise InputError(
             "--half-voxel and --periodic: the tensor is found of the image as it is; leave one of the two out"
         )
-    return load_case(options.case, transient=False)
+    return with_memory_check(load_case(options.case, transient=False), options)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microlith.imaging.errors import InputError
-from microlith.workflow.commands.arguments import Commands, add_case, check_writable, default_output
+from microlith.workflow.commands.arguments import Commands, add_case, add_memory_check, check_writable, default_output
 from microlith.workflow.console.launch import Ranks
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def add_sweep(commands: Commands) -> None:
         type=int,
         help="refuse a sweep of more cases (default: 1000; with --part or --collect: no limit)",
     )
+    add_memory_check(parser)
     parser.add_argument("--part", metavar="I/N", help="the I-th of N parts only, as in an array of jobs")
     parser.add_argument("--collect", action="store_true", help="run nothing: write table and report of what there is")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -106,7 +107,7 @@ def _ready(options: argparse.Namespace, ranks: Ranks) -> "tuple[Sweep, list[int]
     most = options.most
     if most is None and options.part is None and not options.collect:  # these two are of sweeps that are meant
         most = MEANT
-    found = sweep_of(read_toml(options.case), options.case, options.settings, output, most)
+    found = sweep_of(read_toml(options.case), options.case, options.settings, output, most, not options.no_memory_check)
     refuse_other(output, found.plan, options.case, options.force)
     return found, found.waiting(options.force, part, parts)
 

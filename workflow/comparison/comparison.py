@@ -51,13 +51,10 @@ def compared(states: Sequence[State], reference: str | None = None) -> Compariso
             have in common with it, or a number in different units.
     """
     names = [state.name for state in states]
-    if len(states) < 2:
-        raise InputError("a comparison takes the results of two states or more; name them one after the other")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{twice}: two states have this name; give them names, as in pristine={twice}")
-    if reference is not None and reference not in names:
-        raise InputError(f"--reference {reference}: there is no such state; choose one of {', '.join(names)}")
+    check_states(names, reference)
     _refuse_dimensions(states)
     base = 0 if reference is None else names.index(reference)
     keys = list(dict.fromkeys(key for state in states for key in state.numbers))
@@ -65,6 +62,28 @@ def compared(states: Sequence[State], reference: str | None = None) -> Compariso
     if not any(change is not None for row in rows for change in row.changes):
         raise InputError("these results have no number in common with the reference; name results of the same commands")
     return Comparison(tuple(states), base, rows, tuple(_notes(states)))
+
+
+def check_states(names: Sequence[str], reference: str | None = None) -> None:
+    """Refuse what can't be compared, whatever the results are.
+
+    Args:
+        names: Of the states of all results; a state may have several results.
+        reference: Name of the one that others are compared to; None: the first.
+
+    Raises:
+        InputError: There are fewer than two states, or no reference of that name.
+    """
+    if len(names) > 1 and len(set(names)) == 1:
+        raise InputError(
+            f"a comparison takes the results of two states or more, and these are all of one, {names[0]}; give them "
+            "names, as in pristine=RESULTS aged=RESULTS"
+        )
+    if len(names) < 2:
+        raise InputError("a comparison takes the results of two states or more; name them one after the other")
+    if reference is not None and reference not in names:
+        choices = ", ".join(dict.fromkeys(names))
+        raise InputError(f"--reference {reference}: there is no such state; choose one of {choices}")
 
 
 def _refuse_dimensions(states: Sequence[State]) -> None:

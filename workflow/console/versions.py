@@ -58,7 +58,9 @@ def _petsc() -> str:
     from petsc4py import PETSc
 
     version = ".".join(map(str, PETSc.Sys.getVersion()))
-    packages = [name for name in ("mumps", "hypre", "ptscotch", "parmetis") if PETSc.Sys.hasExternalPackage(name)]
+    packages = [
+        name for name in ("mumps", "cholmod", "hypre", "ptscotch", "parmetis") if PETSc.Sys.hasExternalPackage(name)
+    ]
     return f"{version} with {', '.join(packages) or 'no other solvers'}, {PETSc.ScalarType.__name__}"
 
 

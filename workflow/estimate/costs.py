@@ -43,7 +43,7 @@ RECOVERED = 2.4e-7  # gradients that tell the error in space, per cell and solve
 FOLLOWED = {2: 0.2, 3: 0.4}  # the same along steps, per their solution; from benchmarks/space_errors_stepped.py
 STEPPED = {2: (1e-4, 1.2e-7), 3: (3.6e-4, 7.1e-7)}  # an iteration of Newton's method, and per unknown;
 SET_UP = {2: 2.8e-6, 3: 0.0}  # factors or multigrid for some iterations, per unknown: in 3D they go with these
-PROFILES = {2: (0.08, 1.2e-6), 3: (0.15, 6e-6)}  # and per unknown
+PROFILES = {2: (0.02, 4.5e-7), 3: (0.02, 3.6e-6)}  # and per unknown
 PROFILES_BOXES = 1e-6  # per unknown in squares and cubes,
 PROFILES_CUBE = {1: 1e-5, 2: 4e-4, 3: 5.8e-3}  # more per cube, by degree
 RESULTS = {2: 0.8, 3: 0.55}  # curves and tables
@@ -51,7 +51,7 @@ RESULTS_FACET = {2: 0.0, 3: 5.6e-6}  # surfaces to turn, per facet at the surfac
 SNAPSHOT = {2: (0.08, 0.27, 1.5e-6), 3: (0.17, 0.04, 2.4e-6)}  # each, each million pixels, and each unknown of each
 PARTICLES = {2: 0.9, 3: 0.5}  # pictures of what reaches them
 SURFACES = 3e-6  # regions of surfaces and their particles, per solved cell
-SHELL = {2: 1e-6, 3: 8e-6}  # a region that is a shell, per solved cell
+SHELL = {2: 1e-6, 3: 2.4e-6}  # a region that is a shell, per solved cell
 
 # --- solves ---
 
@@ -76,7 +76,8 @@ OF_UNKNOWN_TENSOR = {1: 5.0, 2: 2.0, 3: 2.0}  # times as much for cubes, by degr
 OF_RECOVERED = 1400.0  # of an unknown, gradients that tell the error in space; from a brick of 885,000 tetrahedra
 OF_SHELL = 500.0  # of a solved cell in 3D where some region is a shell; from the three runs of aged-anode-3d
 OF_VECTOR = 8.0  # a number for each unknown, of which each solve keeps one
-FACTORS = 33.0  # per unknown and power of two of their number, in 2D
+# Per unknown and power of two of their number, in 2D, by what makes the factors
+FACTORS = {"mumps": 33.0, "cholmod": 44.0}
 FACTORS_3D = 12.0  # per unknown to the power
 FACTORS_POWER_3D = 4 / 3
 PICTURES = (310 * MEGA, 57.0)  # in 2D: libraries, and each pixel of a picture;

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from microlith.meshing.mesh.expected import ExpectedMesh, of_mesh
 from microlith.meshing.mesh.phasemesh import ImageMesh
+from microlith.solver.linear.solvers import choose_package
 from microlith.solver.regions.shapes import Shell, SurfaceOf
 from microlith.workflow.case.case import Case
 from microlith.workflow.estimate import costs, model
@@ -28,7 +29,7 @@ class Estimate:
     unknowns: int
     solves: int  # linear ones; iterations of Newton's method where `stepped`
     stepped: bool  # whether the problem is nonlinear, and solved step by step
-    linear: str  # "mumps" or "cg"
+    linear: str  # "mumps", "cg" or, on one rank, "cholmod"
     memory_per_rank: int  # bytes at the peak, of the rank that needs most
     memory: int  # bytes at the peak, of all ranks together
     cpu_seconds: float  # of all ranks, waiting not counted, on the machine of `reference`
@@ -61,7 +62,7 @@ def estimates(case: Case, ranks: Sequence[int]) -> tuple[Estimate, ...]:
     Raises:
         InputError: The case, or its image, is at fault.
     """
-    run = expected_run(assemble.check(case, elsewhere=True))  # larger machines are what estimates are for
+    run = expected_run(assemble.check(replace(case, check_memory=False)))  # larger machines are what these are for
     return tuple(_on(run, count) for count in ranks)
 
 
@@ -132,7 +133,8 @@ def _solves(found: CaseImage, mesh: ExpectedMesh, foreign: ImageMesh | None) -> 
 
 
 def _on(run: model.Run, ranks: int) -> Estimate:
-    work, memory = model.work(run), model.memory(run)
+    linear = run.linear if run.solves.stepped else choose_package(run.solver.linear, run.linear, run.dim, ranks)
+    work, memory = model.work(run), model.memory(run, linear)
     return Estimate(
         ranks=ranks,
         method=run.method,
@@ -142,7 +144,7 @@ def _on(run: model.Run, ranks: int) -> Estimate:
         unknowns=round(run.unknowns),
         solves=round(run.solves.number),
         stepped=run.solves.stepped,
-        linear=run.linear,
+        linear=linear,
         memory_per_rank=round(memory.fullest(ranks)),
         memory=round(memory.total(ranks)),
         cpu_seconds=work.shared + work.alone,

@@ -156,9 +156,14 @@ class Memory:
         return ranks * self.each + self.shared + self.first
 
 
-def memory(run: Run) -> Memory:
-    """Peak memory of a run: of meshing, of solving, or of pictures and report; with that of the process that draws."""
-    solving, drawing = _solving_memory(run), _drawing_memory(run)
+def memory(run: Run, linear: str) -> Memory:
+    """Peak memory of a run: of meshing, of solving, or of pictures and report; with that of the process that draws.
+
+    Args:
+        run: The run.
+        linear: What solves linear equations, and on one rank may be another than on many.
+    """
+    solving, drawing = _solving_memory(run, linear), _drawing_memory(run)
     beside = 0.0
     if run.drawn and run.dim == 3:
         base, pixel = costs.RENDERER
@@ -170,7 +175,7 @@ def memory(run: Run) -> Memory:
     return Memory(costs.LIBRARIES, solving, beside + max(0.0, first - solving))
 
 
-def _solving_memory(run: Run) -> float:
+def _solving_memory(run: Run, linear: str) -> float:
     """Of mesh, matrices, what solves equations, and what each solve leaves."""
     dim, unknowns = run.dim, run.unknowns
     each = costs.OF_UNKNOWN[dim, run.degree]
@@ -183,10 +188,10 @@ def _solving_memory(run: Run) -> float:
         found += costs.OF_SHELL * run.mesh.solved
     if run.recovered:
         found += costs.OF_RECOVERED * unknowns
-    if run.linear != "mumps":
+    if linear == "cg":
         return found
     if dim == 2:
-        return found + costs.FACTORS * unknowns * math.log2(max(2.0, unknowns))
+        return found + costs.FACTORS[linear] * unknowns * math.log2(max(2.0, unknowns))
     return found + costs.FACTORS_3D * unknowns**costs.FACTORS_POWER_3D
 
 

@@ -12,7 +12,6 @@ from mpi4py import MPI
 from microlith.imaging.errors import listed
 from microlith.imaging.typing import Array
 from microlith.workflow.case.case import Case
-from microlith.workflow.case.read import case_of
 from microlith.workflow.fit.intervals import Uncertainty, runs_score, uncertainty
 from microlith.workflow.fit.measured import Measured
 from microlith.workflow.fit.model import Model, led
@@ -99,7 +98,7 @@ def fitted(subject: Subject, starts: int | None = None, comm: MPI.Intracomm = MP
     Raises:
         InputError: The case or its image is at fault, or it can't be solved.
     """
-    base = case_of(subject.tables, subject.path, image=subject.image)
+    base = subject.of(subject.tables)
     model = Model(subject, base, comm)
     measured, parameters = subject.measured, subject.parameters
     steps = np.array([STEP / one.span if one.is_logarithmic else STEP for one in parameters])

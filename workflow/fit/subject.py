@@ -1,7 +1,7 @@
 """What a fit is of: a case, the keys that are varied, and measured curves; checked before any work."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Subject:
     image: NDArray[Any] | None  # in place of a file
     parameters: tuple[Parameter, ...]
     measured: Measured
+    check_memory: bool = True  # whether what would not fit is refused
 
     def case(self, x: Array | Sequence[float]) -> Case:
         """The case with the parameters at x, each from 0 to 1, as its file would have it.
@@ -34,7 +35,15 @@ class Subject:
         Raises:
             InputError: It is no case with these values.
         """
-        return case_of(with_values(self.tables, self.parameters, x), self.path, image=self.image)
+        return self.of(with_values(self.tables, self.parameters, x))
+
+    def of(self, tables: Mapping[str, Any]) -> Case:
+        """The case of changed tables.
+
+        Raises:
+            InputError: It is none.
+        """
+        return replace(case_of(tables, self.path, image=self.image), check_memory=self.check_memory)
 
 
 def refuse_keys(subject: Subject) -> None:
@@ -50,7 +59,7 @@ def refuse_keys(subject: Subject) -> None:
                 f"--vary {one.key}: a fit varies what stands in [phases], [[interfaces]] and [faces], on one mesh; "
                 "expected such a key, as phases.sei.diffusivity"
             )
-    base = case_of(subject.tables, subject.path, image=subject.image)
+    base = subject.of(subject.tables)
     for end in (0.0, 1.0):
         other = subject.case([end] * count)
         same = [(case.labels, case.physics.solved, case.mesh) for case in (base, other)]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root, together
-from microlith.imaging.parallel.large_arrays import available_memory
+from microlith.imaging.parallel.memory import memory_of_machine, shortage
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.measurements.findings import Finding
@@ -13,6 +13,7 @@ from microlith.workflow.measurements.structure import thickness_alone
 from microlith.workflow.measurements.subject import Subject
 from microlith.workflow.measurements.surface_distances import distances_alone
 from microlith.workflow.measurements.ways import ways_alone
+from microlith.workflow.prepare.checks import PAST
 
 # Bytes a voxel at the most, the image itself included, on the rank that does it, by dimension; measured, see
 # benchmarks/analysis.py. In 2D ways have a layer more on each side of the pixels, and maps show all of these.
@@ -36,10 +37,12 @@ def refuse_too_large(case: Case, subject: Subject, asked: Sequence[str]) -> None
     Raises:
         InputError: As said, with what would fit.
     """
+    if not case.check_memory:
+        return
     voxels, takes = math.prod(subject.volume.shape), BYTES[subject.volume.dim]
 
     def check() -> None:
-        memory = available_memory()
+        memory = memory_of_machine()
         over = [name for name in takes if name in asked and takes[name] * voxels > memory]
         if not over:
             return
@@ -47,10 +50,11 @@ def refuse_too_large(case: Case, subject: Subject, asked: Sequence[str]) -> None
         most = takes[worst]
         edge = math.ceil((most * voxels / memory) ** (1 / subject.volume.dim) * case.image.coarsen)
         left = [name for name in asked if name not in over]
-        without = f", or leave {', '.join(over)} out of [analysis] measure" if left else ""
+        without = f"leave {', '.join(over)} out of [analysis] measure, " if left else ""
+        voxel = "pixels" if subject.volume.dim == 2 else "voxels"
         raise InputError(
-            f"{case.path}: {worst} in {voxels:.3g} voxels needs about {most * voxels / 1e9:.3g} GB on one rank, and "
-            f"{memory / 1e9:.3g} GB are free; crop the image, coarsen it ([image] coarsen = {edge} would fit){without}"
+            f"{case.path}: {shortage(f'{voxels:.3g} {voxel} in which one rank finds {worst}', most * voxels, memory)}"
+            f"crop the image, coarsen it ([image] coarsen = {edge} would fit), {without}{PAST}"
         )
 
     on_root(subject.comm, check)
@@ -74,7 +78,7 @@ def at_once(subject: Subject, asked: Sequence[str], stages: Stages) -> dict[str,
     others = [takes[name] for name in names if name != SECOND]
     if comm.size == 1 or SECOND not in names or not others or voxels > LARGEST:
         return {}
-    if not comm.bcast(available_memory() > (max(others) + takes[SECOND] + KEPT) * voxels):
+    if not comm.bcast(memory_of_machine() > (max(others) + takes[SECOND] + KEPT) * voxels):
         return {}
     with stages.stage("+".join(names), "measuring local thickness, distances and ways on two ranks"):
         subject.lend(1)

@@ -1,14 +1,18 @@
 """What all figures share: colours, units that people say, names in legends, and files that appear whole."""
 
 import math
+import re
 import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from microlith.imaging.writing import whole_file
 from microlith.workflow.case.case import PictureOptions
+from microlith.workflow.rendering.png import write_png
 from microlith.workflow.results.folder import SNAPSHOT_PREFIX
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ LEAST_HEIGHT = 2.6  # inches, of a figure that is made narrower
 # Okabe and Ito (2008): told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK = "#222222"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Units in which people say times, in s
 TIMES = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
 
@@ -131,10 +136,10 @@ def save(figure: "Figure", path: Path, title: str, options: PictureOptions | Non
     """
     import matplotlib
 
+    _write_powers_plainly(figure)
     options = options or PictureOptions()
     # The same picture is the same file: no date, and names within it that are not random
     about: dict[str, dict[str, Any]] = {
-        "png": {"metadata": {"Title": title, "Software": "microlith"}, "pil_kwargs": {"compress_level": 4}},
         "svg": {"metadata": {"Title": title, "Creator": "microlith", "Date": None}},
         "pdf": {"metadata": {"Title": title, "Creator": "microlith", "CreationDate": None}},
     }
@@ -146,4 +151,44 @@ def save(figure: "Figure", path: Path, title: str, options: PictureOptions | Non
             matplotlib.rc_context({"svg.hashsalt": "microlith", "svg.fonttype": "none", "pdf.fonttype": 42}),
         ):
             warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in a title is no reason to speak up
-            figure.savefig(temporary, format=ending, dpi=options.resolution, **about[ending])
+            if ending == "png":
+                _write_png(figure, temporary, title, options.resolution)
+            else:
+                figure.savefig(temporary, format=ending, dpi=options.resolution, **about[ending])
+
+
+def _write_powers_plainly(figure: "Figure") -> None:
+    """Letters in the place of formulas on logarithmic axes: to start those takes as long as half of a figure."""
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    class Plain(LogFormatterSciNotation):
+        def __call__(self, x: float, pos: Any = None) -> str:
+            return plain_power(super().__call__(x, pos))
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if type(axis.get_major_formatter()) is LogFormatterSciNotation:
+                axis.set_major_formatter(Plain())
+            if type(axis.get_minor_formatter()) is LogFormatterSciNotation:
+                axis.set_minor_formatter(Plain())
+
+
+def plain_power(formula: str) -> str:
+    r"""A formula such as `$\mathdefault{-2\times10^{-3}}$` in letters, −2×10⁻³; others stay as they are."""
+    found = re.fullmatch(r"\$\\mathdefault\{(-?)([\d.]+\\times)?(10\^\{(-?\d+)\}|0)\}\$", formula)
+    if found is None:
+        return formula
+    sign, factor, power, exponent = found.groups(default="")
+    number = f"10{exponent.translate(RAISED)}" if exponent else power
+    return sign.replace("-", "−") + factor.replace("\\times", "×") + number
+
+
+def _write_png(figure: "Figure", file: Path, title: str, resolution: int) -> None:
+    """As matplotlib would, but without opacity, which is full everywhere, and drawn once for layout and all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(resolution)
+    canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = np.asarray(canvas.buffer_rgba())[:, :, :3]
+    write_png(file, picture, {"Title": title, "Software": "microlith"}, resolution)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 GAP = 3.0  # points between a name and what it names
-FAR = (0.0, 14.0, 28.0, 42.0)  # points farther away, tried one after the other
+SIZES = (9.0, 7.5, 6.0, 5.0)  # of names, points: the largest at which none lies on another
+FAR = (0.0, 14.0, 28.0, 42.0, 56.0, 70.0)  # points farther away, tried one after the other
 LINE_FROM = 5.0  # points away, from which a line leads from a name to what it names
 OVERLAP, OUTSIDE, CROSSING = 10.0, 4.0, 0.3  # prices per point of a name's area: on names, off the picture, on lines
 MOST_IDS = 400  # in one picture
@@ -60,6 +62,10 @@ class _Box:
         return (self.right - self.left) * (self.top - self.bottom)
 
 
+# Of a name: its box, the point it belongs to, and how much farther from there it is than wanted
+_Place = tuple[_Box, tuple[float, float], float]
+
+
 def write_names(axes: "Axes", named: Sequence[Named]) -> None:
     """Write each name beside what it names: above its left end where there is room, else where it disturbs least.
 
@@ -72,17 +78,36 @@ def write_names(axes: "Axes", named: Sequence[Named]) -> None:
     window = axes.get_window_extent(renderer)
     page = _Box(window.x0 / per_point, window.y0 / per_point, window.x1 / per_point, window.y1 / per_point)
     lines = [axes.transData.transform(thing.points) / per_point for thing in named]
-    taken: list[_Box] = []
-    for thing, points in zip(named, lines, strict=True):
-        text = axes.text(
-            0, 0, thing.name, fontsize=9, weight="bold", parse_math=False, path_effects=halo(2.5), clip_on=False
-        )
-        extent = text.get_window_extent(renderer)
-        size = extent.width / per_point, extent.height / per_point
-        inside = points[((points >= (page.left, page.bottom)) & (points <= (page.right, page.top))).all(axis=1)]
-        at, leads_to, farther = _best(size, inside if len(inside) else points, page, taken, lines)
-        taken.append(at)
+    texts = [
+        axes.text(0, 0, thing.name, weight="bold", parse_math=False, path_effects=halo(2.5), clip_on=False)
+        for thing in named
+    ]
+    best: list[_Place] = []
+    least, chosen = np.inf, SIZES[-1]
+    for size in SIZES:
+        for text in texts:
+            text.set_fontsize(size)
+        extents = [text.get_window_extent(renderer) for text in texts]
+        sizes = [(extent.width / per_point, extent.height / per_point) for extent in extents]
+        places = _places(sizes, lines, page)
+        shared = sum(at.shared(other) for (at, *_), (other, *_) in combinations(places, 2))
+        if shared < least:
+            best, least, chosen = places, shared, size
+        if shared == 0:
+            break
+    for text, (at, leads_to, farther) in zip(texts, best, strict=True):
+        text.set_fontsize(chosen)
         _put(axes, text, (at.left, at.bottom), leads_to if farther > LINE_FROM else None, per_point)
+
+
+def _places(sizes: Sequence[tuple[float, float]], lines: Sequence[Array], page: _Box) -> list[_Place]:
+    """Where names of some sizes disturb least, each beside its line; the first choose first."""
+    found: list[_Place] = []
+    for size, points in zip(sizes, lines, strict=True):
+        inside = points[((points >= (page.left, page.bottom)) & (points <= (page.right, page.top))).all(axis=1)]
+        taken = [at for at, *_ in found]
+        found.append(_best(size, inside if len(inside) else points, page, taken, lines))
+    return found
 
 
 def write_ids(axes: "Axes", numbered: Sequence[Numbered]) -> None:
@@ -113,7 +138,7 @@ def write_ids(axes: "Axes", numbered: Sequence[Numbered]) -> None:
 
 def _best(
     size: tuple[float, float], points: Array, page: _Box, taken: Sequence[_Box], lines: Sequence[Array]
-) -> tuple[_Box, tuple[float, float], float]:
+) -> _Place:
     """Box of the name, the point it belongs to, and how much farther from there it is than wanted."""
     wide, tall = size
     (left, bottom), (right, top) = points.min(axis=0), points.max(axis=0)

@@ -54,11 +54,15 @@ def draw_particles(
     comm, particles = sample.mesh.mesh.comm, surfaces.particles
     times = TimeColours.of(tables, len(particles), end)
     raster = raster_of(sample, bars_of(times))
+    # Each pixel of the image once, however many of the picture lie in it
+    (row, to_row), (column, to_column) = (
+        np.unique(place, return_inverse=True) for place in raster.places(particles.volume.shape)
+    )
     voxels: NDArray[np.int64] = np.empty((0, 2), np.int64)
     if comm.rank == 0:
-        row, column = np.broadcast_arrays(*raster.places(particles.volume.shape))
-        voxels = np.stack([column.ravel(), row.ravel()], axis=1)
-    number = particles.numbers_at(voxels).reshape(-1, raster.columns)
+        voxels = np.stack([a.ravel() for a in np.meshgrid(column, row)], axis=1)
+    found = particles.numbers_at(voxels).reshape(-1, len(column))
+    number = found[to_row.reshape(-1, 1), to_column.reshape(1, -1)] if comm.rank == 0 else found
     phases = phase_raster(sample, raster)
 
     def draw() -> None:
@@ -115,7 +119,9 @@ def _places(number: NDArray[np.int32], times: TimeColours, frame: FlatFrame) -> 
     inside = number >= 0
     if not inside.any():
         return []
-    room = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
+    nearest = distance_transform_edt(np.pad(inside, 1), return_distances=False, return_indices=True)
+    places = np.nonzero(inside)
+    room = np.hypot(*(axis[1:-1, 1:-1][inside] - 1 - place for axis, place in zip(nearest, places, strict=True)))
     of = number[inside]
     most = np.zeros(len(times.ids))
     np.maximum.at(most, of, room)
@@ -123,7 +129,7 @@ def _places(number: NDArray[np.int32], times: TimeColours, frame: FlatFrame) -> 
     widest = np.flatnonzero(room == most[of])[::-1]  # from the last to the first, which stays
     first = np.empty(len(most), dtype=np.int64)
     first[of[widest]] = widest
-    at = np.argwhere(inside)[first[there]]
+    at = np.stack([place[first[there]] for place in places], axis=1)
     radius = most[there]
     across, down = frame.drawn
     rows, columns = number.shape

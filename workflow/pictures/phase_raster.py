@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from dolfinx import fem, mesh as dmesh
 
@@ -23,6 +23,8 @@ from microlith.workflow.results.fields import phase_of_cells
 
 ROUNDED = 0.7  # pixels of the image: standard deviation of the bell that rounds stairs
 LEAST = 0.8  # pixels of the picture: a narrower bell would change nothing
+WIDE = 8.0  # from here on moving means, whose time does not grow with their width, stand for the bell
+MEANS = 4  # one after the other
 
 
 def phase_raster(sample: Sample, raster: Raster, pixels: PixelMap | None = None) -> PhaseRaster | None:
@@ -52,7 +54,7 @@ def _phase_raster(sample: Sample, raster: Raster, pixels: PixelMap | None) -> Ph
     smooth = mesh.mesh.topology.cell_type == dmesh.CellType.triangle
     bell = ROUNDED * min(raster.rows / image.shape[0], raster.columns / image.shape[1]) if smooth else 0.0
     unsolved = np.flatnonzero(~sample.solved)
-    shares = _shares(raster.sampled(image), sample.solved, unsolved, bell)
+    shares = _shares(_unsolved(image, raster, sample.solved), unsolved, bell)
     phase = np.where(covered, np.nan_to_num(of_mesh), unsolved[shares.argmax(axis=0)] if len(unsolved) else 0)
     frame = FlatFrame(raster, sample.size)
     lines = [*frame.project(outlines), *_between(shares, covered, frame)]
@@ -83,24 +85,42 @@ def _once(segments: Array, unit: float) -> Array:
     return segments[np.sort(first)]
 
 
-def _shares(phases: NDArray[np.uint8], solved: Flags, unsolved: NDArray[np.intp], bell: float) -> NDArray[np.float32]:
+def _unsolved(image: NDArray[np.uint8], raster: Raster, solved: Flags) -> NDArray[np.uint8]:
+    """The phase at each pixel of the picture; of phases that are solved for, the nearest other one.
+
+    The smooth mesh may leave a sliver of these free. The nearest one is looked for in the image or on the raster,
+    whichever is smaller.
+    """
+    if image.size < raster.rows * raster.columns:
+        pixel = raster.rows / image.shape[0], raster.columns / image.shape[1]
+        return raster.sampled(nearest_of(image, solved, pixel))
+    return nearest_of(raster.sampled(image), solved)
+
+
+def _shares(phases: NDArray[np.uint8], unsolved: NDArray[np.intp], bell: float) -> NDArray[np.float32]:
     """How much of each phase that is not solved for there is around each pixel, (unsolved phases, rows, columns).
 
-    Where a phase is that is solved for, and the smooth mesh leaves a sliver of it free, the nearest other one counts.
-
     Args:
-        phases: (rows, columns)
-        solved: (phases,)
-        unsolved: Those that are not.
+        phases: (rows, columns) that are not solved for.
+        unsolved: All of these.
         bell: Standard deviation, pixels.
     """
-    phases = nearest_of(phases, solved)
     shares = np.empty((len(unsolved), *phases.shape), np.float32)
     for share, phase in zip(shares, unsolved, strict=True):
         share[:] = phases == phase
         if bell > LEAST:
-            gaussian_filter(share, bell, output=share, mode="nearest", truncate=3.0)
+            _blur(share, bell)
     return shares
+
+
+def _blur(share: NDArray[np.float32], bell: float) -> None:
+    """Blur in place by a bell of a standard deviation in pixels, whatever its width in about the same time."""
+    if bell < WIDE:
+        gaussian_filter(share, bell, output=share, mode="nearest", truncate=3.0)
+        return
+    width = 2 * round((np.sqrt(12 * bell**2 / MEANS + 1) - 1) / 2) + 1  # odd, of the same variance
+    for _ in range(MEANS):
+        uniform_filter(share, width, output=share, mode="nearest")
 
 
 def _between(shares: NDArray[np.float32], covered: Flags, frame: FlatFrame) -> list[Array]:

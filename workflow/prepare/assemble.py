@@ -71,18 +71,17 @@ class Prepared:
         return np.array([mean.weights for mean in self.means.values()])
 
 
-def check(case: Case, elsewhere: bool = False) -> CaseImage:
+def check(case: Case) -> CaseImage:
     """Raise InputError for everything wrong with a case that can be known without solving; serial.
 
     Args:
         case: As loaded.
-        elsewhere: Whether it is to run on other machines, so that the memory of this one does not count.
 
     Returns:
         The image, and the case with the method and the degree that a run would take.
     """
     with file_named(case):
-        found = read_image(case, MPI.COMM_SELF, elsewhere=elsewhere)
+        found = read_image(case, MPI.COMM_SELF)
         dim = found.volume.dim
         solved = found.case.physics.solved
         if case.mesh.file and case.mesh.unit is None:

@@ -13,7 +13,7 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.adjacency import Adjacency, adjacency
 from microlith.imaging.microstructure.percolation import NOT_CONNECTED
 from microlith.imaging.options import DEGREE, MeshOptions
-from microlith.imaging.parallel.large_arrays import available_memory
+from microlith.imaging.parallel.memory import free_memory, shortage
 from microlith.imaging.typing import Flags
 from microlith.meshing.methods import METHODS, ImageToMesh, method_name
 from microlith.solver.physics.phases import Role
@@ -36,16 +36,16 @@ _OBLONG_ELEMENTS = 5.0  # per voxel: more of them in an image of such voxels are
 # many times as many, and this share more.
 TIMES, MORE = 2.0, 0.1
 _TRIES = 12  # at sizes that would fit
+PAST = "or go on all the same with --no-memory-check"
 
 
-def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm, elsewhere: bool = False) -> list[str]:
+def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> list[str]:
     """Checks what the case says against its image, of which no rank reads more than some layers at once; collective.
 
     Args:
         case: as loaded.
         volume: the image, with the phases in the order of the case.
         comm: all ranks.
-        elsewhere: whether it is to run on other machines: what these here have does not count.
 
     Returns:
         Sentences about what is allowed but perhaps not meant, the same on all ranks.
@@ -59,6 +59,7 @@ def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm, e
     solved = solved_flags(case)
     sources = np.array([phase.role is Role.SOURCE for phase in case.physics.phases])
     _check_dimension(case, volume, at)
+    _check_correct(case, volume, at.child("mesh", True).child("correct"))
     within = adjacency(volume, comm)
     neighbours = within.repeated(case.mesh.periodic)
     warnings = _check_feeding(case, neighbours, solved, sources, at)
@@ -67,7 +68,7 @@ def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm, e
         warnings += _check_region(shape, volume, neighbours, solved, place, comm)
     warnings += [_mismatch(axis, volume, within, at, comm) for axis in case.mesh.periodic]
     return [sentence for sentence in warnings if sentence] + _check_sizes(
-        case, volume, solved, at.child("mesh", True), comm, elsewhere
+        case, volume, solved, at.child("mesh", True), comm
     )
 
 
@@ -107,6 +108,26 @@ def _check_dimension(case: Case, volume: LabelVolume, at: Place) -> None:
             for key in misfit.keys:
                 place = place.child(key)
             raise place.error(misfit.why)
+
+
+def _check_correct(case: Case, volume: LabelVolume, at: Place) -> None:
+    """Curves are corrected where recovered gradients tell what they lack, which the error of the rest comes from."""
+    if not case.correct:
+        return
+    physics, degree = case.physics, case.degree or DEGREE[volume.dim]
+    why = ""
+    if degree != 1:
+        given = "" if case.degree else f", which are the default in {volume.dim}D"
+        why = f"this is for elements of degree 1, not of {degree}{given}; take degree = 1 or remove correct"
+    elif method_name(case.mesh, volume.dim) == "voxel":
+        why = 'this is for triangles and tetrahedra; take method = "lattice" or remove correct'
+    elif physics.is_stepped or physics.transfers_change:
+        why = (
+            "this is for linear problems whose transfer coefficients don't change with time, which this one is not; "
+            "remove it, or take smaller elements or degree = 2"
+        )
+    if why:
+        raise at.error(why)
 
 
 def _check_axes(axes: Iterable[str], volume: LabelVolume, at: Place) -> None:
@@ -209,12 +230,10 @@ def _check_body(shape: Body, volume: LabelVolume, wanted: Flags, at: Place, comm
 # --- sizes ---
 
 
-def _check_sizes(
-    case: Case, volume: LabelVolume, solved: Flags, at: Place, comm: MPI.Intracomm, elsewhere: bool
-) -> list[str]:
+def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm: MPI.Intracomm) -> list[str]:
     pixel = volume.unit
     options = _scaled(case.mesh, 1.0, pixel / 1000)  # finer ones would only overflow: no memory holds these
-    memory = math.inf if elsewhere else _free_memory(comm)
+    memory = free_memory(comm) if case.check_memory else math.inf
     given = ImageToMesh(volume, options, [int(i) for i in np.flatnonzero(solved)], comm)
     elements = METHODS[method_name(options, volume.dim)].count(given, memory / _bytes(case, volume))
     needed = elements(options) * _bytes(case, volume)
@@ -222,14 +241,14 @@ def _check_sizes(
         if needed > memory:
             fitting = math.ceil((needed / memory) ** (1 / volume.dim)) * case.image.coarsen
             raise at.child("method").error(
-                f"{_shortage('squares' if volume.dim == 2 else 'cubes', needed, memory)}coarsen the image "
-                f"(coarsen = {fitting} would fit), or crop it"
+                f"{shortage('squares' if volume.dim == 2 else 'cubes', needed, memory)}coarsen the image "
+                f"(coarsen = {fitting} would fit), crop it, {PAST}"
             )
         return []  # it knows no sizes
     if needed > memory:
         key = "size" if case.mesh.size else "size_max" if case.mesh.size_max else "method"
         advice = _advice(case, options, lambda asked: elements(asked) * _bytes(case, volume) / memory, volume.dim)
-        raise at.child(key).error(_shortage("elements asked for", needed, memory) + advice)
+        raise at.child(key).error(shortage("elements asked for", needed, memory) + advice)
     oblong = _oblong_voxels(given, elements(options), at)
     asked = {f"size.{name}": size for name, size in case.mesh.size.items() if not name.endswith(NOT_CONNECTED)}
     if case.mesh.size_max is not None:
@@ -269,18 +288,6 @@ def _oblong_voxels(given: ImageToMesh, most: float, at: Place) -> list[str]:
     ]
 
 
-def _shortage(what: str, needed: float, memory: float) -> str:
-    return f"the {what} need about {needed / 1e9:.3g} GB of memory where {memory / 1e9:.3g} GB are free; "
-
-
-def _free_memory(comm: MPI.Intracomm) -> float:
-    """Bytes that are free on all machines together; collective."""
-    machine = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    mine = int(available_memory()) if machine.rank == 0 else 0
-    machine.Free()
-    return float(comm.allreduce(mine))
-
-
 def _scaled(options: MeshOptions, factor: float, least: float = 0.0) -> MeshOptions:
     size = {name: max(least, factor * size) for name, size in options.size.items()}
     largest = None if options.size_max is None else max(least, factor * options.size_max)
@@ -292,19 +299,19 @@ def _advice(case: Case, options: MeshOptions, excess: Callable[[MeshOptions], fl
     times = excess(options)
     if not options.size and options.size_max is None:
         fitting = math.ceil(times ** (1 / dim)) * case.image.coarsen
-        return f"give larger sizes, coarsen the image (coarsen = {fitting} would fit), or crop it"
+        return f"give larger sizes, coarsen the image (coarsen = {fitting} would fit), crop it, {PAST}"
     for _ in range(_TRIES):
         if times <= 1:
             break
         options = _rounded_up(_scaled(options, max(1.1, times ** (1 / dim))))
         times = excess(options)
     else:
-        return "coarsen or crop the image"
+        return f"coarsen or crop the image, {PAST}"
     # What is cut off of a source has its size and is no name of the case file.
     asked = {name: size for name, size in options.size.items() if not name.endswith(NOT_CONNECTED)}
     sizes = [f'{name} = "{length_text(size)}"' for name, size in asked.items()]
     sizes += [] if options.size_max is None else [f'size_max = "{length_text(options.size_max)}"']
-    return f"make them coarser ({', '.join(sizes)} would fit), or crop the image"
+    return f"make them coarser ({', '.join(sizes)} would fit), crop the image, {PAST}"
 
 
 def _rounded_up(options: MeshOptions) -> MeshOptions:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from microlith.meshing.mesh.cells import cell_corners
+from microlith.meshing.mesh.cells import cell_nodes
 from microlith.solver.options import TimeSpan
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.problem import Problem
@@ -17,8 +17,11 @@ LAYER = 0.25  # √(D t) per distance of nodes, from which on a layer is followe
 def element_length(problem: Problem) -> float:
     """Longest edge of an element, on average, m; collective."""
     mesh = problem.space.mesh
-    corners = cell_corners(mesh)
-    longest = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).max(axis=1)
+    nodes, squares = cell_nodes(mesh).T, np.zeros(0)
+    for one, other in zip(nodes, np.roll(nodes, -1, axis=0), strict=True):
+        square = sum((x[one] - x[other]) ** 2 for x in mesh.geometry.x[:, : mesh.topology.dim].T)
+        squares = np.maximum(squares, square) if len(squares) else square
+    longest = np.sqrt(squares)
     total, count = mesh.comm.allreduce(np.array([longest.sum(), len(longest)]))
     return float(total / count) * problem.scales.length
 

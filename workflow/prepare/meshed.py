@@ -120,7 +120,8 @@ def mesh_of(
         else:
             name = method_name(case.mesh, volume.dim)
             with stages.stage("mesh", "meshing") as tell:
-                image_mesh = METHODS[name].image_mesh(ImageToMesh(volume, case.mesh, solved, comm, whole, tell))
+                given = ImageToMesh(volume, case.mesh, solved, comm, whole, tell, case.check_memory)
+                image_mesh = METHODS[name].image_mesh(given)
         with stages.stage("fidelity", "comparing mesh and image"):
             report = fidelity(volume, image_mesh, solved, comm)
         with stages.stage("distribution", "distributing the mesh"):
@@ -159,7 +160,7 @@ def coarser_mesh(meshed: Meshed, options: MeshOptions, solved: Sequence[int], co
         found = stored_coarser_mesh(meshed.case, comm)
         if found is not None:
             return found
-    given = ImageToMesh(meshed.volume, options, solved, comm, meshed.image)
+    given = ImageToMesh(meshed.volume, options, solved, comm, meshed.image, check_memory=meshed.case.check_memory)
     return METHODS[meshed.method].image_mesh(given)
 
 
@@ -184,7 +185,7 @@ def degree_of(case: Case, dim: int) -> int:
     return case.degree or DEGREE[dim]
 
 
-def read_image(case: Case, comm: MPI.Intracomm, check: bool = True, elsewhere: bool = False) -> CaseImage:
+def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage:
     """The image of a case, and the case with the phases of the image; collective.
 
     Args:
@@ -192,7 +193,6 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True, elsewhere: b
         comm: All ranks.
         check: Whether the roles of the phases count: the case is then held against the image, what of a source is not
             connected to its face becomes a phase of its own, and rank 0 logs what is perhaps not meant.
-        elsewhere: Whether it is to run on other machines, so that the memory of these does not count.
 
     Raises:
         InputError: The image can't be read, or the case does not fit it.
@@ -208,7 +208,7 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True, elsewhere: b
         case = with_initial(case, comm)
     image = whole_on_root(volume, comm) if volume.dim == 2 else None
     if check:
-        warnings = check_against_volume(case, volume, comm, elsewhere)
+        warnings = check_against_volume(case, volume, comm)
         check_labels(case, volume, comm)
         _warn(warnings, comm)
     return CaseImage(case, volume, image)

@@ -1,5 +1,6 @@
 """How much of a region is solved for, where only the voxels can tell."""
 
+import edt
 import numpy as np
 from scipy import ndimage
 
@@ -11,6 +12,8 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.solver.regions.shapes import Region, Shell
 from microlith.workflow.case.case import Case
+
+ROUNDING = 1e-6  # relative, of distances
 
 
 def solved_flags(case: Case, region: Region | None = None) -> Flags:
@@ -63,7 +66,8 @@ def shell_share(volume: LabelVolume, shell: Shell, solved: Flags, comm: MPI.Intr
         if not surface.any():
             return np.zeros(2, np.int64)
         own = image.own(slab)
-        near = ndimage.distance_transform_edt(~surface, sampling=volume.voxel_size)[own] <= reach
+        # In floats of 32 bits; a fifth of the time of SciPy's
+        near = edt.edt(~surface, anisotropy=volume.voxel_size)[own] <= reach * (1 + ROUNDING)
         of = slab.phase[own][near & (slab.phase[own] != around)]
         return np.array([np.count_nonzero(solved[of]), len(of)])
 

@@ -1,5 +1,6 @@
 """A mesh that was made before, in place of one of the case's own: whether it is of this image and of these phases."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -83,7 +84,8 @@ def with_options_of(case: Case, recipe: Recipe) -> Case:
 
 def _check(case: Case, recipe: Recipe, own: Recipe) -> None:
     """Refuse a mesh that is not of this case."""
-    again = f"write one with microlith mesh {case.path.name} -o FILE.vtkhdf, without [mesh] file, or leave file out"
+    command = f"microlith mesh {shlex.quote(case.path.name)} -o FILE.vtkhdf"
+    again = f"write one with {command}, without [mesh] file, or leave file out"
     place = f"[mesh] file: {case.mesh.file}"
     if recipe.names != own.names:
         raise InputError(

@@ -8,6 +8,7 @@ taken away.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,12 +143,20 @@ def thinned(sheet: Sheet, x: Array, size: float) -> Sheet:
         size: In the unit of x.
     """
     cube = np.floor((sheet.weights @ x) / size).astype(np.int64)
-    _, first, number = np.unique(cube, axis=0, return_index=True, return_inverse=True)
-    cells = first[number.ravel()[sheet.cells]]
+    _, first, number = np.unique(_keys(cube - cube.min(axis=0, initial=0)), return_index=True, return_inverse=True)
+    cells = first[number[sheet.cells]]
     a, b, c = cells.T
     cells = cells[(a != b) & (b != c) & (c != a)]
-    _, once = np.unique(np.sort(cells, axis=1), axis=0, return_index=True)
+    _, once = np.unique(_keys(np.sort(cells, axis=1)), return_index=True)
     return Sheet(sheet.weights, cells[once]).compact()
+
+
+def _keys(rows: Indices) -> Indices:
+    """A number (n,) for each row (n, k) of small numbers that are not negative, in the order of the rows."""
+    width = int(rows.max(initial=0)) + 1
+    if width ** rows.shape[1] >= 1 << 63:
+        return np.unique(rows, axis=0, return_inverse=True)[1].ravel()
+    return reduce(lambda key, column: key * width + column, rows.T)
 
 
 def _pairs(phases: int, solved: NDArray[np.bool_]) -> list[tuple[int, int]]:

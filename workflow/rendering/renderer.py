@@ -103,7 +103,7 @@ class Renderer:
                 stderr=self._said,
                 env=rendering_environment(os.environ),
             )
-            self._ask(self._child, self._scene)
+            self._ask(self._child, (self._scene, _colours_of(self._scene)))
         return self._child
 
     def close(self) -> None:
@@ -142,6 +142,14 @@ class Renderer:
         said = self._said.read().decode(errors="replace").strip().splitlines()
         last = re.sub(r"\x1b\[\d*m", "", said[-1]).rpartition("| ")[2] if said else ""  # without VTK's colours and time
         return f"{last} (exit status {status})".lstrip()
+
+
+def _colours_of(scene: Scene) -> NDArray[np.uint8]:
+    """Red, green, blue and opacity (256, 4) along the colour map."""
+    from matplotlib import colormaps
+
+    found: NDArray[np.uint8] = colormaps[scene.colours](np.arange(256), bytes=True)
+    return found
 
 
 def rendering_environment(given: Mapping[str, str]) -> dict[str, str]:

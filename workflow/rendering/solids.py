@@ -74,12 +74,20 @@ def _layer(volume: LabelVolume, axis: int, index: int, comm: MPI.Intracomm) -> N
     return phase.reshape([n for i, n in enumerate(phase.shape) if i != 2 - axis])
 
 
-def nearest_of(layer: NDArray[np.uint8], solved: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The nearest phase that is not meshed, also where one is: behind its smooth edge no gap is left."""
+def nearest_of(
+    layer: NDArray[np.uint8], solved: NDArray[np.bool_], pixel: tuple[float, float] = (1.0, 1.0)
+) -> NDArray[np.uint8]:
+    """The nearest phase that is not meshed, also where one is: behind its smooth edge no gap is left.
+
+    Args:
+        layer: (rows, columns) phase of each pixel.
+        solved: (phases,) that are meshed.
+        pixel: Its height and width, in any unit.
+    """
     inside = solved[layer]
     if inside.all() or not inside.any():
         return layer
-    nearest = distance_transform_edt(inside, return_distances=False, return_indices=True)
+    nearest = distance_transform_edt(inside, sampling=pixel, return_distances=False, return_indices=True)
     return layer[tuple(nearest)]
 
 

@@ -1,7 +1,7 @@
 """The child process of the renderer: a scene as VTK has it, and pictures of it.
 
 It takes VTK's own modules and no more of them than it needs: PyVista would bring Matplotlib's windows, and a second of
-work before the first picture.
+work before the first picture. Colours of values come with the scene, as Matplotlib takes longer to load than VTK.
 """
 
 import os
@@ -27,9 +27,9 @@ AMBIENT, DIFFUSE = 0.35, 0.65  # of what is lit
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Take a scene and then values until there are no more, and answer each with a picture, or an error's text."""
+    """Take a scene with its colours, then values until there are no more; answer with a picture or an error's text."""
     try:
-        stage = Stage(pickle.load(requests))
+        stage = Stage(*pickle.load(requests))
         answer: Any = True
     except Exception as error:
         stage, answer = None, f"{type(error).__name__}: {error}"
@@ -50,7 +50,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 class Stage:
     """The scene as VTK has it."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, colours: NDArray[np.uint8]) -> None:
+        """Set it up, with colours (n, 4) of red, green, blue and opacity from the lowest value to the highest."""
         import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  # what all of VTK's rendering is made of
         from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
 
@@ -64,7 +65,7 @@ class Stage:
         self._window.SetMultiSamples(0)  # which takes memory; there are pixels enough to be averaged
         self._window.SetSize(*(FINER * n for n in scene.size))
         self._window.AddRenderer(self._renderer)
-        table = _colour_table(scene)
+        table = _colour_table(scene, colours)
         for layer in scene.layers:
             if len(layer.cells) > 0:
                 self._add(layer, table)
@@ -180,14 +181,13 @@ def _mean(fine: NDArray[np.uint8]) -> Picture:
     return (total // (FINER * FINER)).astype(np.uint8)
 
 
-def _colour_table(scene: Scene) -> "vtkLookupTable":
-    """The colour map between the two ends of the values."""
-    from matplotlib import colormaps
+def _colour_table(scene: Scene, colours: NDArray[np.uint8]) -> "vtkLookupTable":
+    """The colours between the two ends of the values."""
     from vtkmodules.util.numpy_support import numpy_to_vtk
     from vtkmodules.vtkCommonCore import vtkLookupTable
 
     table = vtkLookupTable()
-    table.SetTable(numpy_to_vtk(colormaps[scene.colours](np.arange(256), bytes=True), deep=True))
+    table.SetTable(numpy_to_vtk(colours, deep=True))
     table.SetTableRange(*scene.value_range)
     return table
 

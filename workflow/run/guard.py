@@ -14,6 +14,7 @@ from microlith.solver.times import output_times
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.prepare.first_time import element_length
+from microlith.workflow.studies.peaks import MATTERS
 
 IMBALANCE = 0.01  # of what is exchanged: more lithium than that must not be unaccounted for
 TRUSTED = 3.0  # of the estimated error: two meshes can't tell it better, and for less it is raised
@@ -23,6 +24,17 @@ UNKNOWN = 0.05
 NOTABLE = 0.01  # of the reference concentration in a phase: fields that are farther beyond what is allowed are told
 FRONT = 4.0  # elements that a front spans from which on they follow it
 MOST_TOLD = 5  # curves that are told one by one
+
+
+@dataclass(frozen=True)
+class ThinLayer:
+    """A region whose mean is poorly known at a time asked for, as lithium has come less far than elements are thick."""
+
+    region: str
+    time: float  # s, where its error is largest
+    error: float  # mol/m^3
+    holds: float  # mol/m^3 that it has in equilibrium with all that drives the case
+    after: float | None  # s: the first of the times from which on it is known well enough; None: none
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +54,7 @@ class Verdict:
     end: float  # s
     bends: tuple[float, ...]  # s: when what is given bends or jumps
     references: Mapping[str, float]  # mol/m^3: what a phase holds in equilibrium with all that drives the case
+    thin: tuple[ThinLayer, ...] = ()  # regions of layers that elements don't follow
 
     @property
     def is_sound(self) -> bool:
@@ -61,6 +74,7 @@ class Verdict:
             *([f"and {more} more such curves: see checks in summary.json"] if more > 0 else []),
             *self._balance(),
             *self._fields(),
+            *self._layers(),
         ]
 
     def last_line(self) -> str | None:
@@ -124,9 +138,25 @@ class Verdict:
         worst = max(self._notable(self.drawn), key=lambda one: one.beyond / self.references[one.phase], default=None)
         if worst is None or not self.is_sound:
             return []
-        more = ", elements of [mesh] degree 2" if self.degree == 1 else ""
-        advice = f"choose smaller elements at surfaces ([mesh] size){more} or a later snapshot"
+        advice = f"{self._advice()} or a later snapshot"
         return [f"the snapshot at {worst.time:.3g} s is beyond what is possible: {self._front(worst)}; {advice}"]
+
+    def _layers(self) -> list[str]:
+        """Regions of layers that elements don't follow."""
+        said = [
+            f"region {one.region} is known to ±{one.error:.2g} mol/m^3 only at {one.time:.3g} s, "
+            f"{100 * one.error / one.holds:.2g} % of what it holds, as the layer that fills is thinner than the "
+            f"elements at the surface: {self._advice()} or later times"
+            + ("" if one.after is None else f"; from {one.after:.3g} s on it is known to {100 * UNKNOWN:g} %")
+            for one in sorted(self.thin, key=lambda one: -one.error / one.holds)
+            if one.region not in self.condemned
+        ]
+        more = len(said) - MOST_TOLD
+        return said[:MOST_TOLD] + ([f"and {more} more such regions: see errors.csv"] if more > 0 else [])
+
+    def _advice(self) -> str:
+        more = ", elements of [mesh] degree 2" if self.degree == 1 else ""
+        return f"choose smaller elements at surfaces ([mesh] size){more}"
 
     def _front(self, worst: Overshoot) -> str:
         """Where elements are too coarse."""
@@ -164,12 +194,15 @@ class Guard:
         """What has looked at the fields on the way."""
         return self._between
 
-    def judged(self, transient: Transient, errors: Mapping[str, Array], *, in_space: bool) -> Verdict:
+    def judged(
+        self, transient: Transient, errors: Mapping[str, Array], layers: Mapping[str, Array], *, in_space: bool
+    ) -> Verdict:
         """What is wrong with the solution; collective, the same on all ranks.
 
         Args:
             transient: The solution.
             errors: Region -> (times,) estimated error of its curve, mol/m^3.
+            layers: Region -> (times,) part of it that layers thinner than elements make, mol/m^3.
             in_space: Whether the errors hold those of the mesh.
         """
         ready, problem, times = self._ready, self._ready.problem, transient.times
@@ -201,7 +234,26 @@ class Guard:
             references=dict(
                 zip(problem.discretization.mesh.names, problem.scales.concentration * problem.factors, strict=True)
             ),
+            thin=self._thin(times, known, layers, {name: limit / UNKNOWN for name, limit in unknown.items()}),
         )
+
+    def _thin(
+        self, times: Array, errors: Mapping[str, Array], layers: Mapping[str, Array], holds: Mapping[str, float]
+    ) -> tuple[ThinLayer, ...]:
+        """Regions that layers thinner than elements make poorly known, at times that are asked for."""
+        asked = times > 0
+        if self._ready.case.time.times is None:
+            asked &= (times >= MATTERS * times[-1]) | np.isin(times, self._ready.case.time.snapshots)
+        found = []
+        for name, layer in layers.items():
+            error = np.maximum(errors[name], layer)
+            poor = asked & (error > UNKNOWN * holds[name]) & (layer > 0.5 * error)
+            if poor.any():
+                worst = int(np.where(poor, error, 0.0).argmax())
+                later = np.flatnonzero(poor)[-1] + 1
+                after = float(times[later]) if later < len(times) else None
+                found.append(ThinLayer(name, float(times[worst]), float(error[worst]), holds[name], after))
+        return tuple(found)
 
     def _at_snapshots(self, transient: Transient) -> tuple[FieldRange, ...]:
         """Ranges of what is drawn; at time 0 that is what the case says."""

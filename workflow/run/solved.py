@@ -17,6 +17,7 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array
 from microlith.solver.flows.phase_fluxes import phase_fluxes
+from microlith.solver.guard.thin_layers import layer_errors
 from microlith.solver.keeping import Keeper
 from microlith.solver.regions.profiles import Profile, profiles
 from microlith.solver.regions.spread import Spread, SpreadWatch
@@ -35,7 +36,7 @@ from microlith.workflow.run.provenance import Provenance
 from microlith.workflow.run.region_figures import RegionFigures, figure_lines, region_figures
 from microlith.workflow.run.shown_range import ShownRange, shown_range
 from microlith.workflow.run.warnings import warnings_of
-from microlith.workflow.studies.spatial_error import SpatialError, recovered_error, spatial_error
+from microlith.workflow.studies.spatial_error import SpatialError, corrected, recovered_error, spatial_error
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +133,11 @@ def solved(
     for sentence in warnings:
         log.warning("%s", sentence)
     of_particles = None if ready.surfaces is None else particle_curves(ready.surfaces, transient, ready.case.time.end)
-    space = _error_in_space(ready, transient, of_particles, comm, kept) if case.mesh.estimate else None
-    verdict = guard.judged(transient, _errors(ready, transient, space), in_space=space is not None)
+    transient, space = _with_error_in_space(ready, transient, of_particles, comm, kept)
+    layers = layer_errors(ready.problem, ready.case.physics, ready.means, transient.times)
+    if space is not None:
+        space = space.at_least(layers)
+    verdict = guard.judged(transient, _errors(ready, transient, space), layers, in_space=space is not None)
     warnings = (*verdict.sentences(), *warnings)
     tables = _particles(ready, transient, of_particles, space)
     depth = _through_depth(ready, transient, spread)
@@ -233,6 +237,39 @@ def _effort(transient: Transient) -> str:
         return f"{transient.solves} solves"
     repeated = effort.rejected + effort.failures
     return f"{effort.steps} steps, {repeated} repeated, {effort.newton_iterations} iterations of Newton's method"
+
+
+def _with_error_in_space(
+    ready: Prepared,
+    transient: Transient,
+    of_particles: ParticleCurves | None,
+    comm: MPI.Intracomm,
+    kept: Checkpoints | None,
+) -> tuple[Transient, SpatialError | None]:
+    """The solution, with corrected curves where that is asked for, and the estimate; told in lines."""
+    if not ready.case.mesh.estimate:
+        return transient, None
+    if ready.case.correct:
+        with ready.stages.stage("spatial_error", "correcting the curves"):
+            found = corrected(ready, transient, of_particles)
+        if found is not None:
+            if found[0] is not transient:  # there are regions whose curves are corrected
+                log.info("%s", _told_correction(transient, found[0]))
+            return found
+        log.warning("curves are not corrected: recovered gradients don't tell what they lack")
+    return transient, _error_in_space(ready, transient, of_particles, comm, kept)
+
+
+def _told_correction(own: Transient, found: Transient) -> str:
+    """By how much curves were corrected, and what was not."""
+    added = {name: np.abs(found.curves[name] - curve) for name, curve in own.curves.items()}
+    name = max(added, key=lambda one: float(added[one].max()))
+    time = float(own.times[int(added[name].argmax())])
+    return (
+        f"curves corrected from recovered gradients, by {added[name].max():.2g} mol/m³ at most (region {name}, at "
+        f"{time:.3g} s); fields, pictures, fluxes, spreads, profiles, particles and means over surfaces are those of "
+        "the elements"
+    )
 
 
 def _error_in_space(

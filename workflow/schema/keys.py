@@ -149,6 +149,14 @@ MESH = Table(
             "finite differences.",
             default=True,
         ),
+        Key(
+            "correct",
+            Flag(),
+            "Whether most of what recovered gradients say that the curves of the regions lack is added to them, and "
+            "the smaller error that is left told. It is for linear problems on triangles and tetrahedra of degree 1; "
+            "fields, pictures, fluxes, profiles, particles and means over surfaces stay those of the elements.",
+            default=False,
+        ),
     ),
     doc="The mesh.",
     section=True,
@@ -207,7 +215,8 @@ SOLVER = Table(
         Key(
             "linear",
             Choice(("auto", "mumps", "cg")),
-            "mumps: direct; cg: conjugate gradients with algebraic multigrid; auto: picked by dimension and size.",
+            "mumps: direct; cg: conjugate gradients with algebraic multigrid; auto: picked by dimension and size, and "
+            "in 2D on one rank the factors of linear problems are CHOLMOD's, if PETSc has it.",
             default="auto",
         ),
         Key(

@@ -95,13 +95,16 @@ def any_to_si(text: str) -> tuple[float, Exponents]:
 
 
 ALL = (LENGTH, TIME, VELOCITY, DIFFUSIVITY, CONCENTRATION, FLUX, CURRENT_DENSITY, AREAL_AMOUNT, RATE)
+_FACTOR = re.compile(r"(?:^|([*/]) )(\[\w+\])(?: \*\* (\d+))?")  # of a formula
 
 
 @cache
 def exponents_of(dimension: Dimension) -> Exponents:
     """What a dimension is made of."""
-    dimensionality = _registry().get_dimensionality(dimension.formula)
-    return frozenset((name, Fraction(str(power))) for name, power in dimensionality.items())
+    return frozenset(
+        (name, (-1 if sign == "/" else 1) * Fraction(power or 1))
+        for sign, name, power in _FACTOR.findall(dimension.formula)
+    )
 
 
 def measured(exponents: Exponents) -> str:
@@ -161,9 +164,44 @@ class _Unit:
     words: str  # what it measures
 
 
+# What most case files say, so that they need not wait for pint and the thousand units that it reads; see `unit_of_pint`
+COMMON = {
+    **dict.fromkeys(("um", "µm", "μm"), ("1e-6", LENGTH)),
+    **dict.fromkeys(("mol/L", "mol/l", "M"), ("1000", CONCENTRATION)),
+    **dict.fromkeys(("mol/(m^2 s)", "mol/m^2/s"), ("1", FLUX)),
+    "m": ("1", LENGTH),
+    "mm": ("1e-3", LENGTH),
+    "nm": ("1e-9", LENGTH),
+    "s": ("1", TIME),
+    "ms": ("1e-3", TIME),
+    "min": ("60", TIME),
+    "h": ("3600", TIME),
+    "m/s": ("1", VELOCITY),
+    "m^2/s": ("1", DIFFUSIVITY),
+    "cm^2/s": ("1e-4", DIFFUSIVITY),
+    "mol/m^3": ("1", CONCENTRATION),
+    "mol/m^2": ("1", AREAL_AMOUNT),
+    "A/m^2": ("1", CURRENT_DENSITY),
+    "mA/cm^2": ("10", CURRENT_DENSITY),
+    "1/s": ("1", RATE),
+}
+
+
 @cache
 def _unit(unit: str) -> _Unit:
     """What a unit is."""
+    if unit in COMMON:
+        factor, dimension = COMMON[unit]
+        return _Unit(Decimal(factor), exponents_of(dimension), dimension.formula.replace(" ** ", "^"))
+    return unit_of_pint(unit)
+
+
+def unit_of_pint(unit: str) -> _Unit:
+    """What a unit is, as pint says it.
+
+    Raises:
+        ValueError: It does not know the unit, or the unit has an offset.
+    """
     registry = _registry()
     try:
         parsed = registry.parse_units(_EXPONENT.sub(r"^\1", unit))
@@ -178,7 +216,7 @@ def _unit(unit: str) -> _Unit:
 
 @cache
 def _registry() -> "pint.UnitRegistry":
-    import pint  # a third of a second with its units, which `microlith --help` need not spend
+    import pint  # half a second with its units
 
     return pint.UnitRegistry(non_int_type=Decimal)
 

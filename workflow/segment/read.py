@@ -33,7 +33,7 @@ def load_request(path: Path) -> Request:
     Raises:
         InputError: The file can't be read or something in it is wrong.
     """
-    return request_of(read_toml(path), path)
+    return request_of(read_toml(path, "segmentation"), path)
 
 
 def request_of(

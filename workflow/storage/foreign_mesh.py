@@ -48,7 +48,8 @@ def read_foreign(path: Path, unit: float) -> ForeignMesh:
     """Read a mesh whose coordinates count in `unit` metres.
 
     Raises:
-        InputError: It can't be read, has no tags or no simplices, does not fill its box, or its parts share no facets.
+        InputError: It can't be read, has no tags or other cells than simplices, is not flat in 2D, does not fill its
+            box, or its parts share no facets.
     """
     import meshio
 
@@ -57,17 +58,24 @@ def read_foreign(path: Path, unit: float) -> ForeignMesh:
             found = meshio.read(path)
     except (Exception, SystemExit) as error:  # meshio ends the process where it knows no reader
         raise InputError(f"{path}: can't be read as a mesh ({type(error).__name__}: {error})") from error
-    dim = 3 if any(block.type in KINDS[3] for block in found.cells) else 2
-    chosen = [i for i, block in enumerate(found.cells) if block.type in KINDS[dim]]
-    if not chosen:
-        kinds = listed(sorted({block.type for block in found.cells})) or "none"
-        raise InputError(f"{path}: expected triangles or tetrahedra, got {kinds}")
+    dim = max((block.dim for block in found.cells if len(block.data)), default=0)
+    chosen = [i for i, block in enumerate(found.cells) if block.dim == dim]
+    kinds = sorted({found.cells[i].type for i in chosen})
+    if not set(kinds) <= set(KINDS.get(dim, ())) or not chosen:
+        raise InputError(f"{path}: expected triangles or tetrahedra alone, got {listed(kinds) or 'none'}")
     cells = np.concatenate([np.asarray(found.cells[i].data)[:, : dim + 1] for i in chosen]).astype(np.int64)
     tags, names = _tags(path, found, chosen)
     used, rows = np.unique(cells, return_inverse=True)
     points = np.asarray(found.points, dtype=np.float64)[used]
     if not np.isfinite(points).all():
         raise InputError(f"{path}: a point has a coordinate that is not a number")
+    wide = np.ptp(points, axis=0)
+    if dim == 2 and wide[2:].max(initial=0.0) > ON_FRAME * wide.max():
+        low, high = points[:, 2].min(), points[:, 2].max()
+        raise InputError(
+            f"{path}: the triangles lie between z = {low:.6g} and {high:.6g}; expected a flat mesh in x and y, "
+            "with the same z everywhere"
+        )
     points = (points[:, :dim] - points[:, :dim].min(axis=0)) * unit
     cells = rows.reshape(cells.shape)
     edges = points[cells[:, 1:]] - points[cells[:, :1]]
@@ -76,6 +84,9 @@ def read_foreign(path: Path, unit: float) -> ForeignMesh:
     points, cells = _united(points, cells)
     extent = points.max(axis=0)
     full = np.prod(extent) * (6 if dim == 3 else 2)
+    if extent.min() <= ON_FRAME * extent.max():
+        flat = "plane" if dim == 3 else "line"
+        raise InputError(f"{path}: the points lie on a {flat} along the axes; expected a rectangle or cuboid")
     if abs(np.abs(size).sum() - full) > FILLED * full:
         raise InputError(
             f"{path}: the cells fill {100 * np.abs(size).sum() / full:.4g} % of their box; mesh all of a rectangle or "

@@ -8,23 +8,35 @@ from typing import Any
 
 from mpi4py import MPI
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
+from microlith.imaging.image.repeated import with_layers
 from microlith.imaging.parallel.collective import on_first_rank, on_root
+from microlith.imaging.parallel.memory import free_memory, shortage
 from microlith.imaging.writing import write_text
+from microlith.meshing.mesh.few_layers import FEWEST
 from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.meshing.methods import METHODS, ImageToMesh, method_name
 from microlith.solver.conduction.medium import Medium, composite, one_phase
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.assemble import log_report
-from microlith.workflow.prepare.meshed import CaseImage, Meshed, degree_of, file_named, mesh_of
+from microlith.workflow.prepare.checks import PAST
+from microlith.workflow.prepare.meshed import CaseImage, Meshed, degree_of, file_named, mesh_of, read_image
 from microlith.workflow.report.of_conduction import conduction_page
 from microlith.workflow.report.sections import page_of
 from microlith.workflow.results.folder import CONDUCTION, REPORT, result_folder
 from microlith.workflow.results.json_file import write_summary
 from microlith.workflow.schema.kinds import nearest
+from microlith.workflow.voxel_conduction import BYTES, WAYS, coarsen_words
 
 log = logging.getLogger(__name__)
 JSON = ".json"
+
+# Bytes per element at the peak, by (dimension, degree up to 2), of the mesh and the solution of the steady problem; on
+# the low side, since what would just fit must not be refused.
+_BYTES_PER_SIMPLEX = {(2, 1): 1500, (2, 2): 1600, (3, 1): 1500, (3, 2): 1700}
+_BYTES_PER_VOXEL = {(2, 1): 1000, (2, 2): 4000, (3, 1): 2500, (3, 2): 15000}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +51,12 @@ class Conducting:
 
 
 def meshed_phases(
-    case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm, image: CaseImage | None = None
+    case: Case,
+    phase: str | Sequence[str],
+    stages: Stages,
+    comm: MPI.Intracomm,
+    image: CaseImage | None = None,
+    room: int = 1,
 ) -> Conducting:
     """Mesh the phases that conduct; collective.
 
@@ -48,7 +65,8 @@ def meshed_phases(
         phase: Name of a phase, or names of several that conduct together.
         stages: Takes the times.
         comm: The ranks that share the mesh.
-        image: What `read_image` found for the case, where that has been done.
+        image: What `image_of` found for the case, where that has been done.
+        room: How many times the mesh and its solution must fit into memory; 0: memory is not looked at.
 
     Raises:
         InputError: The case, its image or a phase is at fault.
@@ -57,17 +75,43 @@ def meshed_phases(
     indices = tuple(phase_index(case, name) for name in names)
     if len(indices) > 1:
         _refuse_phases(case, indices)
-    case = with_sealed_sides(case)
-    meshed = mesh_of(case, indices, stages, comm, check=False, image=image)
+    if image is None:
+        image = image_of(case, stages, comm)
+    if room:
+        _refuse_too_large(image, indices, room, comm)
+    meshed = mesh_of(image.case, indices, stages, comm, check=False, image=image)
     on_root(comm, log_report, meshed)
     with file_named(case):
         medium = conducting(meshed.mesh, case, indices)
-    return Conducting(names, indices, meshed, medium, _degree(case, meshed))
+    return Conducting(names, indices, meshed, medium, _degree(case, meshed.method, meshed.volume.dim))
 
 
-def with_sealed_sides(case: Case) -> Case:
-    """A case whose faces are as the command says, not as those of runs."""
-    return replace(case, mesh=replace(case.mesh, periodic=()))
+def image_of(case: Case, stages: Stages, comm: MPI.Intracomm, periodic: bool = False) -> CaseImage:
+    """The image of a case whose faces are as the command says, not as those of runs; collective.
+
+    Args:
+        case: With its image.
+        stages: Takes the time.
+        comm: All ranks.
+        periodic: Whether the image comes again along all its axes; one of very few voxels along an axis, which no mesh
+            closes on itself for, then comes several times. Else its sides are sealed.
+
+    Raises:
+        InputError: The image can't be read.
+    """
+
+    def with_faces(axes: Sequence[str]) -> Case:
+        return replace(case, mesh=replace(case.mesh, periodic=tuple(axes)))
+
+    with file_named(case), stages.stage("image", "reading the image"):
+        found = read_image(with_faces(()), comm, check=False)
+    if not periodic:
+        return found
+    dim = found.volume.dim
+    thick = with_layers(found.volume, FEWEST)
+    image = found.image if thick is found.volume else None
+    mesh = with_faces(AXES[:dim]).mesh
+    return CaseImage(replace(found.case, mesh=mesh), replace(thick, periodic=tuple(range(dim))), image)
 
 
 def conducting(mesh: PhaseMesh, case: Case, indices: tuple[int, ...]) -> Medium:
@@ -87,16 +131,50 @@ def phase_index(case: Case, name: str) -> int:
     return names.index(name)
 
 
-def _degree(case: Case, meshed: Meshed) -> int:
+def _degree(case: Case, method: str, dim: int) -> int:
     """Degree of the elements: 2 on a lattice where the case does not say, as that is the cheapest way to an error.
 
     The pore between spheres of a face-centred cube that overlap by 5 % has a tortuosity factor of 1.906; 50 voxels
     along an edge give 1.863 at degree 1 and 1.909 at degree 2 for 1.7 times the time, 100 voxels 1.890 and 1.906.
     Cubes have edges that the field is singular at: degree 2 does little there.
     """
-    if case.degree is None and meshed.method == "lattice":
+    if case.degree is None and method == "lattice":
         return 2
-    return degree_of(case, meshed.volume.dim)
+    return degree_of(case, dim)
+
+
+def _refuse_too_large(image: CaseImage, indices: Sequence[int], room: int, comm: MPI.Intracomm) -> None:
+    """Refuse phases whose mesh and solution would not fit into memory; collective.
+
+    Args:
+        image: The case and its image.
+        indices: Of the phases.
+        room: How many times they must fit.
+        comm: All ranks.
+
+    Raises:
+        InputError: As said, with what would fit.
+    """
+    case, volume = image.case, image.volume
+    if case.mesh.file:
+        return
+    with file_named(case):
+        method = method_name(case.mesh, volume.dim)
+    kind = volume.dim, min(2, _degree(case, method, volume.dim))
+    each = (_BYTES_PER_VOXEL if method == "voxel" else _BYTES_PER_SIMPLEX)[kind] * (room if method == "voxel" else 1)
+    memory = free_memory(comm)
+    given = ImageToMesh(volume, case.mesh, list(indices), comm, image.image)
+    needed = METHODS[method].count(given, memory / each)(case.mesh) * each
+    if needed <= memory:
+        return
+    ways = [coarsen_words(needed / memory, volume.dim)]
+    if volume.dim == 3 and len(indices) == 1 and (method != "voxel" or case.degree not in (None, 1)):
+        by_voxels = room * volume.counts[indices[0]] * BYTES
+        if by_voxels <= memory:
+            how = f'take [mesh] method = "voxel" with elements of degree 1, which need about {by_voxels / 1e9:.3g} GB'
+            ways.insert(0, how)
+    what = {"voxel": "squares" if volume.dim == 2 else "cubes"}.get(method, "elements")
+    raise InputError(f"{case.path}: [mesh] {shortage(what, needed, memory)}{', '.join([*ways, WAYS, PAST])}")
 
 
 def _refuse_phases(case: Case, indices: Sequence[int]) -> None:

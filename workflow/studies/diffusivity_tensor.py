@@ -1,5 +1,6 @@
 """The whole tensor of effective diffusivity of an image that comes again and again."""
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
-from microlith.imaging.typing import Array
+from microlith.imaging.image.passes import Slab, slab_sum
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.typing import Array, Flags, Numbers
+from microlith.meshing.methods import ALIKE
 from microlith.solver.conduction.tensor import ConductionTensor, conduction_tensor
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.prepare.checks import MORE, TIMES
 from microlith.workflow.results.json_file import versions
-from microlith.workflow.studies.conducting import Conducting, hand_out, meshed_phases
+from microlith.workflow.studies.conducting import Conducting, hand_out, image_of, meshed_phases
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +32,7 @@ CONVENTIONS = {
     "gradient; its quadratic form is an upper bound of that of the meshed shape",
     "principal_values": "of relative_tensor, falling; principal_axes are their directions, x first",
     "unmatched_share_inside": "the same between layers of voxels within the image: what to expect if it repeats",
-    "unmatched_share": "share of the area of the phase at the two faces across each axis that has none opposite: "
+    "unmatched_share": "share of the voxels of the phase at the two faces across each axis that have none opposite: "
     "nothing passes there",
 }
 
@@ -39,6 +45,9 @@ class DiffusivityTensor:
     phases: tuple[str, ...]  # names
     in_phase: float | None  # D_phase, m^2/s, of the first phase; None: no single one
     found: ConductionTensor
+    # Share of the voxels of the phases at the two faces across each axis that have none opposite
+    unmatched: tuple[float, ...]
+    inside: tuple[float, ...]  # the same between layers of voxels within the image
     method: str  # that made the mesh
     degree: int  # of the elements
     ranks: int
@@ -76,7 +85,7 @@ def tensor(
         force: Whether earlier results in the folder are replaced.
 
     Raises:
-        InputError: The case, its image or the phase is at fault, or opposite faces of the mesh do not match.
+        InputError: The case, its image or the phase is at fault.
     """
     found = diffusivity_tensor(case, phase, comm)
     hand_out(comm, partial(_print, found) if show else None, partial(_entries, found), output, force)
@@ -94,19 +103,16 @@ def diffusivity_tensor(
         comm: The ranks that share the work.
 
     Raises:
-        InputError: The case, its image or the phase is at fault, or opposite faces of the mesh do not match.
+        InputError: The case, its image or the phase is at fault.
     """
     stages = Stages()
-    ready = meshed_phases(case, phase, stages, comm)
-    if any(link.exchange is not None or link.partition != 1.0 for link in ready.medium.links):
-        raise InputError(
-            f"--periodic: {case.path}: [[interfaces]] between {' and '.join(ready.names)} let the concentration jump, "
-            "and across periodic faces jumps are not solved for; expected phases that are continuous, or leave "
-            "--periodic out"
-        )
+    _refuse_mesh(case)
+    image = image_of(case, stages, comm, periodic=True)
+    ready = meshed_phases(case, phase, stages, comm, image, int(case.check_memory))
     with stages.stage("solve", "solving"):
         found = conduction_tensor(ready.medium, ready.degree, case.solver)
-    warnings = _mismatch(case, ready, found)
+    unmatched, inside = unmatched_shares(image.volume, ready.indices, comm)
+    warnings = _mismatch(ready, unmatched, inside)
     for sentence in warnings if comm.rank == 0 else ():
         log.warning("%s", sentence)
     physics = case.physics.phases[ready.indices[0]]
@@ -116,6 +122,8 @@ def diffusivity_tensor(
         phases=ready.names,
         in_phase=physics.effective_diffusivity if single else None,
         found=found,
+        unmatched=unmatched,
+        inside=inside,
         method=ready.meshed.method,
         degree=ready.degree,
         ranks=comm.size,
@@ -124,23 +132,69 @@ def diffusivity_tensor(
     )
 
 
-def _mismatch(case: Case, ready: Conducting, found: ConductionTensor) -> tuple[str, ...]:
-    """How far opposite faces match, where they do not, in a sentence.
+def _refuse_mesh(case: Case) -> None:
+    """Refuse meshes that do not close on themselves.
 
     Raises:
-        InputError: The mesh is no one of squares or cubes, and its opposite faces have other facets.
+        InputError: As said.
     """
-    shares = {axis: share for axis, share in zip(AXES, found.unmatched, strict=False) if share > 0}
-    if shares and ready.meshed.method != "voxel":
+    at = f"--periodic: {case.path}: [mesh]"
+    if case.mesh.unit is not None:
+        raise InputError(f"{at} file: a mesh of another program ends at its outer faces; leave file out")
+    if case.mesh.method not in ("auto", *ALIKE):
         raise InputError(
-            f"--periodic: {case.path}: the {ready.meshed.method} mesh has other facets on opposite faces "
-            f'(along {", ".join(shares)}), so that they can\'t be joined; expected [mesh] method = "voxel", or leave '
-            "--periodic out: what deff then tells is, along each axis, that of the image with its mirror images"
+            f'{at} method = "{case.mesh.method}" makes other elements on opposite faces; '
+            f"take {' or '.join(map(json.dumps, ALIKE))}, or leave method out"
         )
+
+
+def unmatched_shares(
+    volume: LabelVolume, phases: Sequence[int], comm: MPI.Intracomm
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Share of the sides of voxels of some phases, taken together, that meet none of them; collective.
+
+    Args:
+        volume: The image.
+        phases: Their indices.
+        comm: All ranks.
+
+    Returns:
+        Across the faces of the image that comes again, along each axis, x first; and between its layers within, which
+        is what to expect at the faces, wherever the image is cut.
+    """
+    dim = volume.dim
+    chosen = np.isin(np.arange(256), phases)
+    alone, sides = slab_sum(volume, comm, partial(_sides, volume, chosen), halo=(0, 1)).reshape(2, dim)
+    within = alone / np.maximum(sides, 1)
+    across = []
+    for axis in range(dim):
+        k = dim - 1 - axis
+        ends = [
+            tuple((place, place + 1) if i == k else span for i, span in enumerate(volume.whole_window))
+            for place in (0, volume.shape[k] - 1)
+        ]
+        low, high = (chosen[volume.read(end if comm.rank == 0 else volume.empty_window).phase] for end in ends)
+        share = np.count_nonzero(low != high) / max(np.count_nonzero(low) + np.count_nonzero(high), 1)
+        across.append(float(comm.bcast(share)))
+    return tuple(across), tuple(map(float, within))
+
+
+def _sides(volume: LabelVolume, chosen: Flags, slab: Slab) -> Numbers:
+    """Sides of chosen voxels that meet another one across each axis, x first, which is not chosen; and all of them."""
+    counts = np.zeros((2, volume.dim), np.int64)
+    if not slab.empty:
+        for k, step in enumerate(np.eye(volume.dim, dtype=int).tolist()):
+            one, other = (chosen[side] for side in slab.pairs(step))
+            counts[:, volume.dim - 1 - k] = np.count_nonzero(one != other), one.sum() + other.sum()
+    return counts.ravel()
+
+
+def _mismatch(ready: Conducting, unmatched: Sequence[float], inside: Sequence[float]) -> tuple[str, ...]:
+    """How far opposite faces match, where they do not, in a sentence."""
     much = [
-        f"{100 * share:.0f} % along {axis} (within the image {100 * inside:.0f} %)"
-        for axis, share, inside in zip(AXES, found.unmatched, found.inside, strict=False)
-        if share > TIMES * inside + MORE
+        f"{100 * share:.0f} % along {axis} (within the image {100 * usual:.0f} %)"
+        for axis, share, usual in zip(AXES, unmatched, inside, strict=False)
+        if share > TIMES * usual + MORE
     ]
     if not much:
         return ()
@@ -192,8 +246,8 @@ def _entries(tensor: DiffusivityTensor) -> dict[str, Any]:
         "principal_values": values.tolist(),
         "principal_axes": directions.tolist(),
         "connected_share": found.connected,
-        "unmatched_share_inside": {axis: float(share) for axis, share in zip(axes, found.inside, strict=True)},
-        "unmatched_share": {axis: float(share) for axis, share in zip(axes, found.unmatched, strict=True)},
+        "unmatched_share_inside": dict(zip(axes, tensor.inside, strict=True)),
+        "unmatched_share": dict(zip(axes, tensor.unmatched, strict=True)),
         "axes": {
             axis: {
                 "relative_effective_diffusivity": value,

@@ -17,9 +17,9 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.solver.conduction.conduction import Conduction, medium_conduction
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
-from microlith.workflow.prepare.meshed import CaseImage, file_named, read_image
+from microlith.workflow.prepare.meshed import CaseImage, file_named
 from microlith.workflow.results.json_file import versions
-from microlith.workflow.studies.conducting import conducting, hand_out, meshed_phases, phase_index, with_sealed_sides
+from microlith.workflow.studies.conducting import conducting, hand_out, image_of, meshed_phases, phase_index
 from microlith.workflow.studies.moved_interfaces import moved_mesh
 from microlith.workflow.voxel_conduction import is_for, voxel_conduction
 
@@ -166,7 +166,7 @@ def effective_diffusivity(
         InputError: The case, its image, the phase or an axis is at fault.
     """
     stages = Stages()
-    way = _way(case, phase, stages, comm)
+    way = _way(case, phase, stages, comm, half_voxel)
     if case.mesh.periodic and comm.rank == 0:
         log.info(
             "[faces] periodic: sides are sealed all the same; --periodic finds the tensor of the image that repeats"
@@ -219,24 +219,22 @@ class _Way:
     moved: Callable[[Shift | None, Sequence[str]], list[float]]  # D_eff / D_phase with interfaces moved
 
 
-def _way(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm) -> _Way:
+def _way(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm, half_voxel: bool) -> _Way:
     """Voxels of a volume as they are, where the case allows it, else a mesh; collective."""
     names = (phase,) if isinstance(phase, str) else tuple(dict.fromkeys(phase))
-    if not is_for(case, len(names)):
-        return _by_mesh(case, names, stages, comm)
-    index = phase_index(case, names[0])
-    with file_named(case), stages.stage("image", "reading the image"):
-        image = read_image(with_sealed_sides(case), comm, check=False)
-    if image.volume.dim == 2:
-        return _by_mesh(case, names, stages, comm, image)
-    return _by_voxels(case, names[0], index, image.volume, comm)
+    indices = tuple(phase_index(case, name) for name in names)
+    image = image_of(case, stages, comm)
+    room = 0 if not case.check_memory else 2**image.volume.dim if half_voxel else 1
+    if is_for(case, len(names)) and image.volume.dim == 3:
+        return _by_voxels(case, names[0], indices[0], image.volume, comm, room)
+    return _by_mesh(case, names, stages, comm, image, room)
 
 
 def _by_mesh(
-    case: Case, names: Sequence[str], stages: Stages, comm: MPI.Intracomm, image: CaseImage | None = None
+    case: Case, names: Sequence[str], stages: Stages, comm: MPI.Intracomm, image: CaseImage, room: int
 ) -> _Way:
     """Mesh the phases; collective."""
-    ready = meshed_phases(case, names, stages, comm, image)
+    ready = meshed_phases(case, names, stages, comm, image, room)
     options = replace(ready.meshed.case.mesh, method=ready.meshed.method)
 
     def along(axes: Sequence[str], bounds: bool) -> tuple[Conduction, ...]:
@@ -253,17 +251,17 @@ def _by_mesh(
     return _Way(ready.names, ready.indices, meshed.volume, meshed.method, ready.degree, meshed.cells, along, moved)
 
 
-def _by_voxels(case: Case, name: str, index: int, volume: LabelVolume, comm: MPI.Intracomm) -> _Way:
+def _by_voxels(case: Case, name: str, index: int, volume: LabelVolume, comm: MPI.Intracomm, room: int) -> _Way:
     """Take the voxels as they are."""
 
     def along(axes: Sequence[str], bounds: bool) -> tuple[Conduction, ...]:
         with file_named(case):
-            return voxel_conduction(volume, index, axes, comm, bounds)
+            return voxel_conduction(volume, index, axes, comm, bounds, room)
 
     def moved(shift: Shift | None, axes: Sequence[str]) -> list[float]:
         finer = shifted(volume, shift, comm)
         with file_named(case):
-            return [one.relative for one in voxel_conduction(finer, index, axes, comm, False)]
+            return [one.relative for one in voxel_conduction(finer, index, axes, comm, False, 0)]
 
     return _Way((name,), (index,), volume, "voxel", 1, volume.counts[index], along, moved)
 

@@ -2,7 +2,8 @@
 
 Of linear elements on triangles and tetrahedra, recovered gradients tell the error, with its sign, without another solve
 (see solver/krylov/spatial_error). In the worst of the regions of 12 images that was 0.6 to 1.8 times the error; times
-RECOVERED it is the estimate. It is least where the layer that fills is thinner than an element. What is solved step by
+RECOVERED it is the estimate. It is least where the layer that fills is thinner than an element; there no estimate is
+taken to be less than what such elements err by in a half space (see solver/guard/thin_layers). What is solved step by
 step has it along its steps (see solver/steps/deviation).
 
 Where transfer coefficients change in steps, or the degree is higher, the case is solved once more. The difference of
@@ -14,9 +15,9 @@ coarser mesh follows no longer. It is too small where the coarser mesh misses wh
 
 In 3D, on a smooth mesh with degree 2 and more, what is left is mostly how closely the mesh follows the image, which a
 mesh twice as coarse often does no longer: half of the difference to it was up to 25 times the error. So the other mesh
-is √2 times as coarse (with q = 2.6 the error of the finer one is 0.7 of the difference). Where that loses the image as
-well, as small gaps close on it, elements of degree 1 on the same mesh say so: they err by more than four times as much,
-and a quarter of the difference to them is enough.
+is √2 times as coarse. By the numbers of cells that of an image of few voxels comes out 1.0 to 2.3 times as coarse, so r
+is measured, and q taken as ORDER. Where the coarser mesh loses the image, as small gaps close on it, elements of degree
+1 on the same mesh say so: they err by more than four times as much, and a quarter of the difference to them is enough.
 
 Where an image has too few voxels for a coarser mesh to differ from the mesh, elements of one degree less tell
 the error, or, of degree 1, those of degree 2 on the same mesh: the difference to the same mesh would be none.
@@ -46,22 +47,25 @@ from mpi4py import MPI
 
 from microlith.imaging.typing import Array
 from microlith.solver.keeping import Keeper
-from microlith.solver.krylov.spatial_error import SpatialDeviation
+from microlith.solver.krylov.spatial_error import SHARE, SpatialDeviation
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.prepare.meshed import COARSER, LESS_COARSE, Meshed, degree_of, is_less_coarse
 from microlith.workflow.results.particle_curves import ParticleCurves
 from microlith.workflow.studies.richardson import enveloped
-from microlith.workflow.studies.variant import Tell, Variant, is_everywhere, solved_variant
+from microlith.workflow.studies.variant import Tell, Variant, correctable, is_everywhere, solved_variant
 
 log = logging.getLogger(__name__)
 
 LOOSER = 3.0  # tolerance in time of the coarse run per that of the run
 FADING = 1.5  # power of the time
-FASTER = 0.7  # on the difference to a mesh √2 times as coarse
+ORDER = 3.5  # of degree 2 and more in 3D: any from 3.25 to 4.5 told 21 of 24 images to a factor of 3, 3.0 told 18
+LEAST_RATIO = 1.3  # of sizes, in ratio^ORDER - 1: meshes that are closer than that differ by chance as much as by size
 OF_LINEAR = 0.25  # on the difference to elements of degree 1
-COARSE = 1.25  # least size of a coarser mesh, per size of the mesh, that is worth a comparison
+COARSE = 1.25  # least size of a coarser mesh, per size of the mesh, that is worth a comparison,
+LESS = 1.1  # and of one that is only √2 times as coarse
 RECOVERED = 1.5  # on the deviation that recovered gradients tell
+LEFT = 0.7  # on the same, where curves are corrected by it
 SAFETY = 2.0  # on the difference between finite elements and finite differences
 
 # What estimates are, for the reader
@@ -69,13 +73,13 @@ THE_DIFFERENCE = (
     "the difference of the two solutions, which is the error of the finer one if that falls with the element size, and "
     "more than it where it falls faster"
 )
-MOST_OF_THE_DIFFERENCE = (
-    "0.7 times the difference of the two solutions, which is the error of the finer one if that falls with the power "
-    "2.6 of the element size"
+BY_ORDER = (
+    f"what the difference of the two solutions says of the finer one if errors fall with the power {ORDER:g} of the "
+    "element size"
 )
 THE_LESSER = (
-    "the lesser, at each time, of 0.7 times the difference to the coarser mesh and of a quarter of the difference to "
-    "the linear elements"
+    "the lesser, at each time, of what the difference to the coarser mesh says if errors fall with the power "
+    f"{ORDER:g} of the element size, and of a quarter of the difference to the linear elements"
 )
 OF_LOWER_DEGREE = (
     "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
@@ -92,8 +96,17 @@ OF_GRADIENTS = (
     "1.5 times what the curves change by if the elements' energies are those of gradients that are "
     "recovered from them; how closely the mesh follows the image is not in it"
 )
+OF_WHAT_IS_LEFT = (
+    f"{LEFT:g} times what the curves would change by if the elements' energies were those of gradients that are "
+    f"recovered from them, {SHARE:g} of which has been added to the curves, but for those of surfaces, of which "
+    f"{RECOVERED:g} times is told; how closely the mesh follows the image is not in it"
+)
 TWICE_THE_DIFFERENCE = (
     "twice the difference of the two solutions, which err by about as much to either side; stairs are not in it"
+)
+AT_LEAST = (
+    "; while the layer that fills is thinner than the elements at the surface, at least what such elements err by in a "
+    "half space"
 )
 
 
@@ -112,6 +125,13 @@ class SpatialError:
         """Of one region over all times, mol/m^3."""
         return float(self.curves[name].max(initial=0.0))
 
+    def at_least(self, curves: Mapping[str, Array]) -> "SpatialError":
+        """No less than what layers thinner than elements make of the curves, region -> (times,), mol/m^3."""
+        if all((curves[name] <= own).all() for name, own in self.curves.items()):
+            return self
+        found = {name: np.maximum(own, curves[name]) for name, own in self.curves.items()}
+        return replace(self, curves=found, meaning=self.meaning + AT_LEAST)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -119,13 +139,22 @@ class Comparison:
 
     variant: Variant
     how: str  # for the reader
-    factor: float  # on the difference of the two solutions
+    factor: float | None  # on the difference of the two solutions; None: from the ratio of sizes, with ORDER
     meaning: str  # of the difference, for the reader
     limit: "Comparison | None" = None  # whose estimate is taken where it is less; it tells how both were found
+    least: float = COARSE  # ratio of sizes that a coarser mesh is to have
 
-    def error(self, times: Array, own: Array, other: Array) -> Array:
-        """Estimated error of curves (..., times) from those of the other solution."""
-        found = self.factor * enveloped(times, np.abs(own - other))
+    def error(self, times: Array, own: Array, other: Array, ratio: float) -> Array:
+        """Estimated error of curves (..., times) from those of the other solution.
+
+        Args:
+            times: (times,)
+            own: The curves.
+            other: Those of the other solution.
+            ratio: Size of its elements per size of the own ones, from the numbers of cells.
+        """
+        factor = 1.0 / (max(ratio, LEAST_RATIO) ** ORDER - 1.0) if self.factor is None else self.factor
+        found = factor * enveloped(times, np.abs(own - other))
         return fading(times, found) if self.variant.at_corners else found
 
 
@@ -140,7 +169,7 @@ def comparison(meshed: Meshed) -> Comparison:
             both = f"{coarser}, and linear elements on the same mesh"
             linear = Comparison(Variant(degree=1, tolerance=tolerance), both, OF_LINEAR, THE_LESSER)
             variant = Variant(LESS_COARSE, tolerance=tolerance)
-            return Comparison(variant, coarser, FASTER, MOST_OF_THE_DIFFERENCE, linear)
+            return Comparison(variant, coarser, None, BY_ORDER, linear, LESS)
         return Comparison(Variant(COARSER, tolerance=tolerance), "from a mesh twice as coarse", 1.0, THE_DIFFERENCE)
     if degree > 1:
         return of_degrees(meshed)
@@ -176,34 +205,62 @@ def recovered_error(ready: Prepared, transient: Transient, particles: ParticleCu
         transient: Its solution.
         particles: What reaches particles in it.
     """
-    times = transient.times
-    lacks = transient.steps_lack(times)
-    of_particles = None
-    if lacks is not None:
-        of_particles = None if particles is None else transient.steps_lack(particles.times, extra=True)
-    else:
-        deviation = _deviation(ready, transient)
-        if deviation is None:
-            return None
-        scale = ready.problem.scales.concentration
-        rows = np.array([ready.means[name].weights for name in transient.curves]).reshape(len(transient.curves), -1)
-        lacks = scale * deviation.of(rows, times)
-        if particles is not None and ready.surfaces is not None:
-            of_particles = scale * deviation.of(ready.surfaces.rows, particles.times)
-    found = RECOVERED * enveloped(times, np.abs(lacks))
+    lacks = transient.steps_lack(transient.times)
+    if lacks is None:
+        deviation = transient.lacks(ready.case.physics)
+        return None if deviation is None else _told_by(deviation, ready, transient, particles)
+    of_particles = None if particles is None else transient.steps_lack(particles.times, extra=True)
+    return _recovered(ready, transient, particles, lacks, of_particles)
+
+
+def corrected(
+    ready: Prepared, transient: Transient, particles: ParticleCurves | None
+) -> tuple[Transient, SpatialError] | None:
+    """A linear problem's solution with corrected curves, and the error in space that is left; collective.
+
+    None where recovered gradients don't tell what the curves lack.
+
+    Args:
+        ready: The case on its mesh.
+        transient: Its solution.
+        particles: What reaches particles in it, which is not corrected.
+    """
+    deviation = transient.lacks(ready.case.physics)
+    if deviation is None:
+        return None
+    told = _told_by(deviation, ready, transient, particles)
+    means = correctable(ready.means, ready.shapes)
+    left = {name: fading(transient.times, LEFT / RECOVERED * told.curves[name]) for name in means}
+    found = replace(told, curves=told.curves | left, meaning=OF_WHAT_IS_LEFT)
+    return transient.corrected(deviation, means), found
+
+
+def _told_by(
+    deviation: SpatialDeviation, ready: Prepared, transient: Transient, particles: ParticleCurves | None
+) -> SpatialError:
+    """The error of a linear problem's solution; collective."""
+    scale = ready.problem.scales.concentration
+    rows = np.array([ready.means[name].weights for name in transient.curves]).reshape(len(transient.curves), -1)
+    lacks, of_particles = scale * deviation.of(rows, transient.times), None
+    if particles is not None and ready.surfaces is not None:
+        of_particles = scale * deviation.of(ready.surfaces.rows, particles.times)
+    return _recovered(ready, transient, particles, lacks, of_particles)
+
+
+def _recovered(
+    ready: Prepared,
+    transient: Transient,
+    particles: ParticleCurves | None,
+    lacks: Array,
+    of_particles: Array | None,
+) -> SpatialError:
+    """The error from what curves (regions, times) and those of particles lack, mol/m^3."""
+    found = RECOVERED * enveloped(transient.times, np.abs(lacks))
     if particles is not None and of_particles is not None:
         of_particles = RECOVERED * enveloped(particles.times, np.abs(of_particles))
     curves = dict(zip(transient.curves, found, strict=True))
     cells, unknowns = ready.meshed.cells, ready.problem.unknowns
     return SpatialError("from recovered gradients", cells, unknowns, curves, OF_GRADIENTS, of_particles)
-
-
-def _deviation(ready: Prepared, transient: Transient) -> SpatialDeviation | None:
-    """What a linear problem's solution lacks; collective."""
-    try:
-        return transient.lacks(ready.case.physics)
-    except np.linalg.LinAlgError:  # of small matrices that are the same on all ranks; the run has its results
-        return None
 
 
 def spatial_error(
@@ -231,7 +288,7 @@ def spatial_error(
         return None
     compared = comparison(meshed)
     found = _compared(meshed, compared, curves, comm, tell, particles, keeper, "error in space not estimated")
-    if found is not None and compared.variant.coarseness > 1 and not _is_coarser(found, meshed):
+    if found is not None and compared.variant.coarseness > 1 and _ratio(meshed, found.cells) < compared.least:
         compared = of_degrees(meshed)
         found = _compared(meshed, compared, curves, comm, tell, particles, None, "error in space not estimated")
     if found is None or compared.limit is None:
@@ -242,9 +299,9 @@ def spatial_error(
     return found if limit is None else _lesser(found, limit)
 
 
-def _is_coarser(found: SpatialError, meshed: Meshed) -> bool:
-    """Whether the mesh that was compared with is coarser; of an image of few voxels it may be the same."""
-    return float(meshed.cells / found.cells) ** (1.0 / meshed.volume.dim) >= COARSE
+def _ratio(meshed: Meshed, cells: int) -> float:
+    """Size of the elements of another mesh of `cells` per that of the mesh; of an image of few voxels it may be 1."""
+    return float(meshed.cells / cells) ** (1.0 / meshed.volume.dim)
 
 
 def _compared(
@@ -266,10 +323,11 @@ def _compared(
             raise
         log.warning("%s: the problem to compare with could not be solved (%s)", failing, error)
         return None
-    found = {name: compared.error(other.times, curve, other.curves[name]) for name, curve in curves.items()}
+    ratio = _ratio(meshed, other.cells)
+    found = {name: compared.error(other.times, curve, other.curves[name], ratio) for name, curve in curves.items()}
     of_particles = None
     if particles is not None and other.particles is not None:
-        of_particles = compared.error(particles.times, particles.means, other.particles.means)
+        of_particles = compared.error(particles.times, particles.means, other.particles.means, ratio)
     return SpatialError(compared.how, other.cells, other.unknowns, found, compared.meaning, of_particles)
 
 

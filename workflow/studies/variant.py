@@ -16,6 +16,7 @@ from microlith.meshing.methods import METHODS
 from microlith.solver.keeping import Keeper
 from microlith.solver.problem.problem import Problem, build
 from microlith.solver.regions.means import RegionMean
+from microlith.solver.regions.shapes import Shape
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.initial import start_of
@@ -159,10 +160,18 @@ def solved_variant(
         keeper=keeper,
     )
     found = None if surfaces is None else particle_curves(surfaces, transient, case.time.end)
+    lacks = transient.lacks(case.physics) if case.correct else None
+    if lacks is not None:
+        transient = transient.corrected(lacks, correctable(means, measured.shapes))
     seconds = comm.allreduce(time.perf_counter() - start, op=MPI.MAX)
     outcome = outcome_of(variant, case, meshed.cells, problem, means, transient, seconds, found)
     problem.destroy()
     return outcome
+
+
+def correctable(means: Mapping[str, RegionMean], shapes: Mapping[str, Shape]) -> dict[str, RegionMean]:
+    """Regions whose curves recovered gradients make better: not surfaces, at which they know less."""
+    return {name: mean for name, mean in means.items() if not shapes[name].is_surface}
 
 
 def _case_of(meshed: Meshed, variant: Variant) -> Case:

@@ -23,6 +23,7 @@ class Job:
     name: str
     fingerprint: str
     tables: Tables  # of the changed case file
+    check_memory: bool  # whether what would not fit is refused
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class Sweep:
         count = len(order)
         mine = order[count * (part - 1) // parts : count * part // parts]
         records = {i: record_of(self.output, self.jobs[i].name) for i in mine}
-        old = [i for i, record in records.items() if record and record.fingerprint != self.jobs[i].fingerprint]
+        # One that failed left nothing that would be overwritten: whatever is put right since, it is run again.
+        kept = {i: record for i, record in records.items() if record and record.status != "failed"}
+        old = [i for i, record in kept.items() if record.fingerprint != self.jobs[i].fingerprint]
         if old and not force:
             raise InputError(
                 f"{self.output}: {len(old)} of these cases, such as {self.jobs[old[0]].name}, were made from another "
@@ -99,7 +102,12 @@ def _of_mesh(case: Case | None) -> str:
 
 
 def sweep_of(
-    tables: Mapping[str, Any], path: Path, settings: Sequence[str], output: Path, most: int | None = None
+    tables: Mapping[str, Any],
+    path: Path,
+    settings: Sequence[str],
+    output: Path,
+    most: int | None = None,
+    check_memory: bool = True,
 ) -> Sweep:
     """All cases of a sweep, each checked as far as it can be without its image.
 
@@ -109,6 +117,7 @@ def sweep_of(
         settings: KEY=VALUES, as given to --set.
         output: The folder of the sweep.
         most: More cases than this may be a mistake; None: any number is meant.
+        check_memory: Whether a case that would not fit into the memory that is free fails.
 
     Raises:
         InputError: The sweep makes no sense or is too large, or none of its cases makes sense.
@@ -126,13 +135,13 @@ def sweep_of(
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         try:
-            case = case_of(own, path)
+            case = replace(case_of(own, path), check_memory=check_memory)
             mark = fingerprint(own, case.image.path, path.parent)
             tasks.append(Task(variation.name, mark, case))
         except InputError as error:
             mark = fingerprint(own, "", path.parent)
             tasks.append(Task(variation.name, mark, None, str(error)))
-        jobs.append(Job(variation.name, mark, own))
+        jobs.append(Job(variation.name, mark, own, check_memory))
     if all(task.case is None for task in tasks):
         raise InputError(f"{tasks[0].fault} (so in {'each' if len(tasks) > 1 else 'the'} case of the sweep)")
     return Sweep(path, str(tables.get("title", path.stem)), base, plan, tuple(jobs), tuple(tasks), output)

@@ -35,7 +35,7 @@ def fingerprint(tables: Mapping[str, Any], image: str, folder: Path) -> str:
 
     Args:
         tables: Of the case.
-        image: As `ImageSource.path`.
+        image: As `ImageSource.path`; "" of a case that is at fault.
         folder: Of the case file.
     """
     own = {key: value for key, value in tables.items() if key not in ("sweep", "pictures", "analysis")}
@@ -45,7 +45,9 @@ def fingerprint(tables: Mapping[str, Any], image: str, folder: Path) -> str:
 
 
 def _of_image(image: str) -> Iterator[Path]:
-    """The files of an image: one, or slices."""
+    """The files of an image: one, or slices; none where it is not known."""
+    if not image:
+        return
     path, _ = split(image)
     if not path.exists() and has_magic(image):
         yield from matches(image)

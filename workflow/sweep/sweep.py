@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -166,7 +167,8 @@ def work_for_parent(handed: IO[str], path: Path, output: Path, asked: Asked | No
     threading.Thread(target=_end_with, args=(handed,), daemon=True).start()
     for job in jobs:
         try:
-            tasks.append(Task(job["name"], job["fingerprint"], case_of(job["tables"], path)))
+            case = replace(case_of(job["tables"], path), check_memory=job["check_memory"])
+            tasks.append(Task(job["name"], job["fingerprint"], case))
         except InputError as error:  # a file that was there a moment ago
             tasks.append(Task(job["name"], job["fingerprint"], None, str(error)))
     work(tasks, output, MPI.COMM_SELF, lambda name, _: print(name, flush=True), asked)

@@ -126,7 +126,7 @@ def _run_in_process(
 ) -> tuple[int, str]:
     """Number of cases that came to an end, and why the process died, if it did."""
     command = [*WORKER_COMMAND, str(case), "-o", str(output)]
-    handed = json.dumps([{"name": job.name, "fingerprint": job.fingerprint, "tables": job.tables} for job in jobs])
+    handed = json.dumps([vars(job) for job in jobs])
     done = 0
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told:
         process = pool.start(command, told)

@@ -99,6 +99,7 @@ class Show:
         self.results = results
         self.variable = variable
         self.step = step
+        self.time = float(results.times[step])  # s, of what is shown
         self.look = look or Look.of_results(results)
         self._below = below
         self._grids = _grids_of_phases(results)
@@ -130,6 +131,11 @@ class Show:
         self.go_to(step)
 
     @property
+    def solved(self) -> list[int]:
+        """Phases that have cells."""
+        return list(self._grids)
+
+    @property
     def phases(self) -> list[int]:
         """All that can be shown, in the order of the image."""
         return sorted(self.shown)
@@ -153,6 +159,7 @@ class Show:
         self._show_values(values, time)
 
     def _show_values(self, values: Array, seconds: float) -> None:
+        self.time = seconds
         for grid in self._grids.values():
             grid.point_data["concentration"] = values[grid.point_data["row"]]
         for phase in self.shown:

@@ -5,6 +5,8 @@
   const about = JSON.parse(document.getElementById("about").textContent);
   const picture = document.getElementById("picture"), time = document.getElementById("time"), said = document.getElementById("said");
   const curve = document.getElementById("curve"), status = document.getElementById("status");
+  const boxes = document.querySelectorAll("input[data-phase]");
+  const axis = document.getElementById("axis"), depth = document.getElementById("depth");
   let busy = false, waiting = null;
 
   async function ask(path, values) {
@@ -14,16 +16,13 @@
     return answer;
   }
 
-  // One question at a time; of those that come meanwhile, turns add up and the latest of each other kind counts.
-  async function change(values) {
-    if (busy) {
-      waiting = Object.assign(waiting || {}, values, waiting && waiting.turn && values.turn
-        ? { turn: add(waiting.turn, values.turn) } : {});
-      return;
-    }
+  // What the picture shows is said whole each time: another page, or this one before it was loaded again, may have
+  // asked for something else. One question at a time; turns, moves and zooms that come meanwhile add up.
+  async function change(moves) {
+    if (busy) { waiting = joined(waiting || {}, moves); return; }
     busy = true;
     try {
-      const blob = await (await ask("picture", values)).blob();
+      const blob = await (await ask("picture", Object.assign(controls(), moves))).blob();
       const old = picture.src;
       picture.src = URL.createObjectURL(blob);
       if (old.startsWith("blob:")) URL.revokeObjectURL(old);
@@ -33,6 +32,20 @@
     } catch (error) { status.textContent = "The server does not answer: " + error.message; }
     busy = false;
     if (waiting) { const next = waiting; waiting = null; change(next); }
+  }
+
+  function joined(before, moves) {
+    if (moves.home) return moves;
+    const both = Object.assign({}, before, moves);
+    for (const kind of ["turn", "move"]) if (before[kind] && moves[kind]) both[kind] = add(before[kind], moves[kind]);
+    if (before.zoom && moves.zoom) both.zoom = before.zoom * moves.zoom;
+    return both;
+  }
+
+  function controls() {
+    const values = { time: at(Number(time.value)) };
+    for (const box of boxes) values["phase" + box.dataset.phase] = box.checked ? 1 : 0;
+    return axis ? Object.assign(values, { cut: axis.value, depth: depth.value }) : values;
   }
 
   function add(one, other) {
@@ -48,15 +61,12 @@
   time.max = about.times.length - 1;
   time.value = about.step;
   const tell = () => { said.textContent = Number(at(Number(time.value)).toPrecision(4)) + " s"; };
-  time.addEventListener("input", () => { tell(); change({ time: at(Number(time.value)) }); });
+  time.addEventListener("input", () => { tell(); change({}); });
   tell();
-  for (const box of document.querySelectorAll("input[data-phase]"))
-    box.addEventListener("change", () => change({ ["phase" + box.dataset.phase]: box.checked ? 1 : 0 }));
-  const axis = document.getElementById("axis"), depth = document.getElementById("depth");
+  for (const box of boxes) box.addEventListener("change", () => change({}));
   if (axis) {
-    const cut = () => change({ cut: axis.value, depth: depth.value });
-    axis.addEventListener("change", cut);
-    depth.addEventListener("input", cut);
+    axis.addEventListener("change", () => change({}));
+    depth.addEventListener("input", () => change({}));
   }
   let from = null, moved = false;
   picture.addEventListener("mousedown", event => { from = [event.clientX, event.clientY]; moved = false; event.preventDefault(); });
@@ -66,7 +76,8 @@
     if (!moved && Math.hypot(dx, dy) < 4) return;
     moved = true;
     from = [event.clientX, event.clientY];
-    change({ turn: `${dx},${dy}` });
+    const wide = picture.getBoundingClientRect().width;
+    change(axis ? { turn: `${dx},${dy}` } : { move: `${dx / wide},${dy / wide}` });
   });
   window.addEventListener("mouseup", async event => {
     const started = from;
@@ -93,6 +104,15 @@
     } catch (error) { status.textContent = "The server does not answer: " + error.message; }
   });
   picture.addEventListener("wheel", event => { event.preventDefault(); change({ zoom: event.deltaY < 0 ? 1.1 : 1 / 1.1 }); }, { passive: false });
-  document.getElementById("again").addEventListener("click", () => change({ home: 1 }));
+  document.getElementById("again").addEventListener("click", () => {
+    time.value = about.step;
+    tell();
+    for (const box of boxes) box.checked = box.defaultChecked;
+    if (axis) {
+      axis.value = [...axis.options].find(option => option.defaultSelected).value;
+      depth.value = depth.defaultValue;
+    }
+    change({ home: 1 });
+  });
   change({});
 })();

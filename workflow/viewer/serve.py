@@ -52,6 +52,7 @@ class Server:
         """
         self.show = show
         self.token = secrets.token_urlsafe(TOKEN_BYTES)
+        self._page = page(show).encode()  # with the controls as at first, whatever is asked for later
         self._jobs: queue.Queue[Job] = queue.Queue()
         self._stopped = False
         try:
@@ -96,7 +97,7 @@ class Server:
             ValueError: What was asked for makes no sense.
         """
         works: dict[str, Callable[[], tuple[str, bytes]]] = {
-            "/": lambda: ("text/html; charset=utf-8", page(self.show).encode()),
+            "/": lambda: ("text/html; charset=utf-8", self._page),
             "/picture": lambda: ("image/png", drawn(self.show, asked)),
             "/point": lambda: ("application/json", json.dumps(point_curve(self.show, asked)).encode()),
         }
@@ -196,8 +197,8 @@ input[type=range] {{ width: 20rem }}</style></head>
 <p><label>time <input type="range" id="time" min="0" step="any"></label> <b id="said"></b> {cut}
 <button id="again">as at first</button></p><p>{boxes}</p>
 <img id="picture" alt="the results" width="{SIZE[0]}" height="{SIZE[1]}">
-<p class="quiet">Drag to turn, wheel to zoom, click to see the concentration at a point against time. Between snapshots
-the concentration is interpolated.</p>
+<p class="quiet">Drag to {"turn" if show.results.dim == 3 else "move"}, wheel to zoom, click to see the concentration at
+a point against time. Between snapshots the concentration is interpolated.</p>
 <p id="status" class="warning" style="min-height: 1em"></p><div id="curve"></div>
 <script type="application/json" id="about">{about}</script>
 <script>{chart}</script><script>{script}</script></body></html>
@@ -211,24 +212,31 @@ def drawn(show: Show, asked: Mapping[str, str]) -> bytes:
     """Change what is shown as was asked, and draw it."""
     from PIL import Image
 
-    if "time" in asked:
-        show.go_to_time(_number(asked, "time"))
+    if "time" in asked and (time := _number(asked, "time")) != show.time:
+        show.go_to_time(time)
     for key, value in asked.items():
         if key.startswith("phase"):
             phase = int(key.removeprefix("phase"))
             if phase not in show.shown:
                 raise ValueError(f"there is no phase {phase}")
-            show.switch(phase, value == "1")
+            if show.shown[phase] != (value == "1"):
+                show.switch(phase, value == "1")
     if "cut" in asked and show.results.dim == 3:
         _cut(show, asked)
     camera = show.plotter.camera
     if "turn" in asked and show.results.dim == 3:
-        across, down = (float(number) for number in asked["turn"].split(","))
+        across, down = _pair(asked, "turn")
         camera.azimuth -= TURN * across
         camera.elevation += TURN * down
         camera.OrthogonalizeViewUp()
         camera.azimuth, camera.elevation = 0.0, 0.0
         show.plotter.reset_camera_clipping_range()
+    if "move" in asked and show.results.dim == 2:
+        columns, rows = show.plotter.window_size
+        width = 2.0 * camera.parallel_scale * columns / rows
+        shift = -width * np.array([*_pair(asked, "move"), 0.0])  # y goes downwards in both
+        camera.focal_point = tuple(np.array(camera.focal_point) + shift)
+        camera.position = tuple(np.array(camera.position) + shift)
     if "zoom" in asked:
         camera.zoom(min(max(_number(asked, "zoom"), 0.1), 10.0))
     if "home" in asked:
@@ -241,14 +249,16 @@ def drawn(show: Show, asked: Mapping[str, str]) -> bytes:
 def _cut(show: Show, asked: Mapping[str, str]) -> None:
     axis = asked["cut"]
     if axis not in ("x", "y", "z"):
-        show.uncut()
+        if show.plane is not None:
+            show.uncut()
         return
     number = "xyz".index(axis)
     normal = CUT if axis == "z" else tuple(-1.0 if k == number else 0.0 for k in range(3))
     low, high = show.bounds[0][number], show.bounds[1][number]
     origin = np.array(show.center)
     origin[number] = low + min(max(_number(asked, "depth"), 0.0), 1.0) * (high - low)
-    show.cut(normal, tuple(origin))
+    if show.plane != (normal, tuple(origin)):
+        show.cut(normal, tuple(origin))
 
 
 def point_curve(show: Show, asked: Mapping[str, str]) -> dict[str, Any] | None:
@@ -262,13 +272,17 @@ def point_curve(show: Show, asked: Mapping[str, str]) -> dict[str, Any] | None:
     if not picker.Pick(x, y, 0.0, show.plotter.renderer):
         return None
     at = np.array(picker.GetPickPosition())
-    solved = np.isin(show.results.phase, [phase for phase, on in show.shown.items() if on])
+    # Phases share the points between them where the concentration does not jump: the phase clicked on is told
+    clicked = [phase for phase in show.solved if show.plotter.actors.get(f"cells {phase}") is picker.GetActor()]
+    solved = np.flatnonzero(
+        np.isin(show.results.phase, clicked or [phase for phase in show.solved if show.shown[phase]])
+    )
     rows_there = np.unique(show.results.cells[solved])
     if not len(rows_there):
         return None
     away = np.linalg.norm(show.results.points[rows_there] - at, axis=1)
     nearest = int(rows_there[int(away.argmin())])
-    cell = int(np.flatnonzero((show.results.cells == nearest).any(axis=1))[0])
+    cell = int(solved[(show.results.cells[solved] == nearest).any(axis=1).argmax()])
     times = show.results.times
     values = [float(show.results.concentration(step)[nearest]) for step in range(len(times))]
     where = ", ".join(f"{c:.4g}" for c in show.results.points[nearest][: show.results.dim])
@@ -289,3 +303,10 @@ def _number(asked: Mapping[str, str], key: str) -> float:
     if not np.isfinite(value):
         raise ValueError(f"{key}: expected a number")
     return value
+
+
+def _pair(asked: Mapping[str, str], key: str) -> tuple[float, float]:
+    numbers = tuple(float(number) for number in asked[key].split(","))
+    if len(numbers) != 2 or not np.isfinite(numbers).all():
+        raise ValueError(f"{key}: expected two numbers")
+    return numbers

@@ -1,0 +1,181 @@
+"""Curves corrected by what recovered gradients say that they lack: from `[mesh] correct` to what is told."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from closed_forms import sphere_mean, two_layer_mean
+from made_cases import BALL_IN_A_BATH, COMM, PORE, transport, write_case
+from slab_case import END, REGIONS, SLAB, SPANS, filled, slab_image
+
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.collective import on_root
+from microlith.workflow.case.read import load_case
+from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.meshed import mesh_of
+from microlith.workflow.run.solved import solved
+from microlith.workflow.run.summary import summary
+from microlith.workflow.studies import spatial_error
+from microlith.workflow.studies.variant import Variant, solved_variant
+
+MESH = '[mesh]\nmethod = "lattice"\ndegree = 1\nsize_max = "60 nm"\n'
+CORRECT = "correct = true\n"
+TIME = f'[time]\nend = "{END} s"\ntolerance = 1e-5\nsnapshots = []\n'
+LAW = '{ concentrations = ["0 M", "1 M"], values = ["1e-14 m^2/s", "2e-14 m^2/s"] }'
+RADIUS = 10  # voxels of 10 nm
+
+
+def slab(folder, mesh=MESH + CORRECT, image=None, **more):
+    path = Path(COMM.bcast(str(folder)))
+    texts = {"phases": SLAB, "mesh": mesh, "time": TIME, "regions": REGIONS} | more
+    on_root(COMM, lambda: write_case(path, slab_image() if image is None else image, **texts) and None)
+    return load_case(path / "case.toml")
+
+
+def ball(folder, mesh):
+    path = Path(COMM.bcast(str(folder)))
+    x = np.arange(2 * RADIUS + 5) - RADIUS - 2
+    image = x[:, None, None] ** 2 + x[:, None] ** 2 + x**2 < RADIUS**2
+    end = (1e-8 * RADIUS) ** 2 / 1e-14
+    time = f'[time]\nend = "{end} s"\ntolerance = 1e-4\nsnapshots = []\nfirst = "{1e-5 * end} s"\n'
+    regions = '[regions.all]\nphase = "ball"\n'
+    on_root(
+        COMM, lambda: write_case(path, image, phases=BALL_IN_A_BATH, mesh=mesh, time=time, regions=regions) and None
+    )
+    return load_case(path / "case.toml"), end
+
+
+@pytest.mark.mpi
+def test_a_ball_in_a_bath(tmp_path):
+    """Crank's closed form, of a ball of the mesh's volume: far less of the elements' error, within what is told."""
+    case, end = ball(tmp_path / "as-they-are", "[mesh]\n")
+    plain = solved(case, COMM)
+    found = solved(ball(tmp_path / "corrected", "[mesh]\n" + CORRECT)[0], COMM)
+    times = found.transient.times
+    radius = (3 * found.ready.means["all"].solved_measure / (4 * np.pi)) ** (1 / 3)
+    assert radius == pytest.approx(1e-8 * RADIUS, rel=0.01)
+    exact = 1000 * sphere_mean(times, radius, 1e-14)
+    before, after = (np.abs(one.transient.curves["all"] - exact) for one in (plain, found))
+    late = times >= 1e-2 * end
+    assert after[late].max() < 0.25 * before[late].max()
+    assert (after <= before + 0.02).all()
+    assert (after <= found.errors["all"]).all()
+    assert found.errors["all"][late].max() < 0.55 * plain.errors["all"][late].max()
+    assert found.transient.curves["all"] == pytest.approx(COMM.bcast(found.transient.curves["all"]), rel=1e-12)
+
+
+LAYERS = (14, 16)  # voxels of two layers of 10 nm, from the pore on
+FAST, SLOW = 4e-14, 1e-14  # m²/s
+
+
+def laminate(folder, mesh):
+    path = Path(COMM.bcast(str(folder)))
+    image = np.tile(np.repeat(np.array([0, 1, 2], np.uint8), (5, *LAYERS)), (7, 6, 1))
+    phases = PORE + transport("fast", 1, f"{FAST} m^2/s") + transport("slow", 2, f"{SLOW} m^2/s")
+    time = '[time]\nend = "10 s"\ntolerance = 1e-5\nsnapshots = []\nfirst = "1e-4 s"\n'
+    regions = '[regions.fast]\nphase = "fast"\n[regions.slow]\nphase = "slow"\n'
+    on_root(COMM, lambda: write_case(path, image, phases=phases, mesh=mesh, time=time, regions=regions) and None)
+    return load_case(path / "case.toml")
+
+
+@pytest.mark.mpi
+def test_a_laminate(tmp_path):
+    """Gradients jump where layers meet, and each is recovered by itself: against the series of eigenfunctions."""
+    plain = solved(laminate(tmp_path / "as-it-is", MESH), COMM)
+    found = solved(laminate(tmp_path / "corrected", MESH + CORRECT), COMM)
+    times = found.transient.times
+    first, second = (n * 1e-8 for n in LAYERS)
+    for name, span in {"fast": (0.0, first), "slow": (first, first + second)}.items():
+        exact = 1000 * two_layer_mean(times, *span, (first, second), (FAST, SLOW), (1.0, 1.0))
+        before, after = (np.abs(one.transient.curves[name] - exact) for one in (plain, found))
+        late = times >= 1e-2
+        assert after[late].max() < 0.2 * before[late].max(), name
+        assert (after <= found.errors[name])[late].all(), name
+        assert found.errors[name][late].max() < 0.55 * plain.errors[name][late].max(), name
+
+
+@pytest.mark.mpi
+def test_a_slab(tmp_path, caplog):
+    """Curves, times at which they cross a value and what is told; other solutions of the case are corrected, too."""
+    plain = solved(slab(tmp_path / "as-it-is", MESH), COMM)
+    with caplog.at_level(logging.INFO):
+        found = solved(slab(tmp_path / "corrected"), COMM)
+    times = found.transient.times
+    late = times >= 1e-2 * END
+    for name, span in SPANS.items():
+        exact = 1000 * filled(times, *span)
+        before, after = (np.abs(one.transient.curves[name] - exact) for one in (plain, found))
+        assert after[late].max() < 0.3 * before[late].max(), name
+        assert (after <= found.errors[name] + 0.05).all(), name
+        assert found.errors[name][late].max() < 0.55 * plain.errors[name][late].max(), name
+    (of_all,) = (one for one in found.figures if one.name == "all")
+    crossed = of_all.t50.time
+    assert np.interp(crossed, times, found.transient.curves["all"]) == pytest.approx(500, abs=0.2)
+    assert abs(1000 * filled(crossed, *SPANS["all"])[0] - 500) < 0.5
+    assert plain.transient.balance == found.transient.balance
+    assert COMM.rank > 0 or "curves corrected from recovered gradients, by" in caplog.text
+    assert COMM.rank > 0 or "particles and means over surfaces are those of the elements" in caplog.text
+    entries = summary(found, COMM)
+    assert "0.9 of which has been added to the curves" in entries["error"]["space"]["how"]
+    assert entries["case"]["mesh"]["correct"] is True
+    case = slab(tmp_path / "corrected")
+    meshed = mesh_of(case, case.physics.solved, Stages(), COMM)
+    other = solved_variant(meshed, Variant(), COMM)
+    for name in SPANS:
+        assert np.interp(other.times, times, found.transient.curves[name]) == pytest.approx(
+            other.curves[name], abs=1e-6
+        )
+
+
+@pytest.mark.mpi
+def test_surfaces_alone_are_not_corrected(tmp_path, caplog):
+    """Curves and errors are those of the elements, and no line tells of a correction."""
+    image = slab_image()
+    image[6:14, 24:34] = 2
+    grain = SLAB + '[phases.grain]\nlabel = 2\nrole = "barrier"\n'
+    regions = '[regions.grains]\nsurface = "grain"\n'
+    plain = solved(slab(tmp_path / "plain", MESH, image=image, phases=grain, regions=regions), COMM)
+    with caplog.at_level(logging.INFO):
+        found = solved(slab(tmp_path / "corrected", image=image, phases=grain, regions=regions), COMM)
+    assert "curves corrected" not in caplog.text
+    assert "curves are not corrected" not in caplog.text  # nothing is wrong either
+    assert (found.transient.curves["grains"] == plain.transient.curves["grains"]).all()
+    assert (found.errors["grains"] == plain.errors["grains"]).all()
+    assert found.errors["grains"].max() > 1.0
+
+
+@pytest.mark.parametrize(
+    ("mesh", "more", "why"),
+    [
+        (MESH + CORRECT + "estimate = false\n", {}, "the error that is left is told with the estimate"),
+        (CORRECT, {}, "this is for elements of degree 1, not of 2, which are the default in 2D; take degree = 1 or"),
+        (MESH.replace("1", "3") + CORRECT, {}, "this is for elements of degree 1, not of 3; take degree = 1 or"),
+        (MESH.replace("lattice", "voxel") + CORRECT, {}, 'this is for triangles and tetrahedra; take method = "lat'),
+        (
+            MESH + CORRECT,
+            {"phases": SLAB.replace('"1e-14 m^2/s"', LAW)},
+            "this is for linear problems whose transfer coefficients don't change with time, which this one is not",
+        ),
+    ],
+    ids=["no estimate", "default degree", "degree", "voxels", "law"],
+)
+def test_what_can_not_be_corrected_is_refused(tmp_path, mesh, more, why):
+    if not mesh.startswith("[mesh]"):
+        mesh = "[mesh]\n" + mesh
+
+    def meshed():
+        case = slab(tmp_path, mesh, **more)
+        mesh_of(case, case.physics.solved, Stages(), COMM)
+
+    with pytest.raises(InputError) as refused:
+        meshed()
+    assert f"[mesh] correct: {why}" in str(refused.value)
+
+
+def test_where_nothing_is_told_the_curves_stay(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("microlith.solver.transient.spatial_deviation", lambda *_: None)
+    found = solved(slab(tmp_path), COMM)
+    assert "curves are not corrected: recovered gradients don't tell what they lack" in caplog.text
+    assert found.space is not None
+    assert found.space.meaning.startswith(spatial_error.THE_DIFFERENCE)
