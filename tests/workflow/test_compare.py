@@ -104,14 +104,16 @@ def test_the_page_needs_nothing_else(runs, analyses, tmp_path):
 
 
 def test_effective_diffusivities(tmp_path):
-    for name, value in (("a", 0.2), ("b", 0.15)):
+    """Of a file that `deff` wrote, and of a folder."""
+    (tmp_path / "b").mkdir()
+    for name, value in (("a.json", 0.2), ("b/deff.json", 0.15)):
         along = {"relative_effective_diffusivity": value, "tortuosity_factor": None}
         entries = {"phase": "sei", "volume_fraction": 0.5, "axes": {"x": along}}
-        (tmp_path / f"{name}.json").write_text(json.dumps(entries))
-    assert main(["-q", "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "-o", str(tmp_path / "c")]) == 0
+        (tmp_path / name).write_text(json.dumps(entries))
+    assert main(["-q", "compare", str(tmp_path / "a.json"), str(tmp_path / "b"), "-o", str(tmp_path / "c")]) == 0
     found = rows(tmp_path / "c")
-    assert float(found["sei: D_eff / D_phase along x"]["b.json change"]) == pytest.approx(-0.25)
-    assert found["sei: D_eff / D_phase along x"]["b.json exceeds"] == ""
+    assert float(found["sei: D_eff / D_phase along x"]["b change"]) == pytest.approx(-0.25)
+    assert found["sei: D_eff / D_phase along x"]["b exceeds"] == ""
     assert len(found) == 2
 
 
@@ -128,24 +130,40 @@ def test_different_voxels_are_told(analyses, tmp_path, capsys):
         (["a={first}"], "a comparison takes the results of two states or more; name them"),
         (["a={first}", "a={after}"], "two states or more, and these are all of one, a; give them names"),
         (["a={first}", "b={first}/none"], "there is no such file or folder"),
-        (["a={first}", "b={folder}"], "there is neither analysis.json nor summary.json"),
+        (
+            ["a={first}", "b={folder}"],
+            "neither summary.json, analysis.json nor deff.json; there are results in folders within it: after-analysis",
+        ),
         (["a={first}", "b={first}", "--reference", "c"], "--reference c: there is no such state; choose one of a, b"),
         (["={first}", "b={first}"], "expected NAME=RESULTS"),
         (["a={first}", "a={after}", "b={first}"], "both hold volume_fraction.pore; one state has one of a kind"),
         (["a={first}", "b={broken}"], "can't be read as results of microlith"),
-        (["a={first}", "b={foreign}"], "expected results of microlith"),
+        (["a={first}", "b={foreign}"], "foreign.json: this file is not of microlith deff; name a folder that"),
+        (
+            ["{case}", "a={first}"],
+            "case.toml: this is a case file, expected results; make them, such as with microlith",
+        ),
+        (["a={first}", "b={first}/analysis.json"], "one file of a folder of results; name the folder"),
+        (["a={first}", "b={picture}"], "picture.png: this is no file of results; name a folder that microlith run"),
+        (["a={first}", "b={study}"], "this is a folder of microlith converge, which compare does not take; name a"),
     ],
 )
 def test_what_is_refused(analyses, tmp_path, monkeypatch, capsys, asked, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "foreign.json").write_text('{"a": 1}')
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "converge.json").write_text("{}")
     places = {
         "first": analyses / "before-analysis",
         "after": analyses / "after-analysis",
         "folder": analyses,
         "broken": "broken.json",
         "foreign": "foreign.json",
+        "picture": "picture.png",
+        "study": "study",
+        "case": analyses / "before" / "case.toml",
     }
     assert main(["compare", *(text.format(**places) for text in asked), "-o", "c"]) == 2
     assert words in capsys.readouterr().err

@@ -91,6 +91,9 @@ def test_report_beside_a_file_of_deff(studies, tmp_path, capsys):
     path.write_text("{}")
     assert main(["-q", "report", str(path), "--force"]) == 2
     assert "can't be shown" in capsys.readouterr().err
+    (tmp_path / "case.toml").touch()
+    assert main(["-q", "report", str(tmp_path / "case.toml")]) == 2
+    assert "case.toml: this is a case file, expected results" in capsys.readouterr().err
 
 
 def test_browser_draws_the_curves(results, studies, tmp_path):

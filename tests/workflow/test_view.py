@@ -232,6 +232,9 @@ def test_no_folder_at_all(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="this is a file; name the folder"):
         view(tmp_path / "file", ViewRequest())
+    (tmp_path / "case.toml").touch()
+    with pytest.raises(InputError, match=r"this is a case file, expected results; .* microlith run .*case\.toml"):
+        view(tmp_path / "case.toml", ViewRequest())
 
 
 @pytest.mark.parametrize(
@@ -255,6 +258,12 @@ def test_requests_that_cannot_be_met(tmp_path, options, sentence):
     with pytest.raises(InputError, match=sentence):
         view(folder, ViewRequest(**(options | files)))
     assert {p.name for p in tmp_path.iterdir()} == {"fields.vtkhdf", "summary.json", "dir.png"}
+
+
+def test_the_only_snapshot_is_named(tmp_path):
+    folder = results(tmp_path, times=(4.0,))
+    with pytest.raises(InputError, match="the only snapshot is that at 4 s; leave --time out"):
+        view(folder, ViewRequest(screenshot=tmp_path / "a.png", time="5 s"))
 
 
 def test_without_graphics_one_sentence(tmp_path, monkeypatch):

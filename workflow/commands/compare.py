@@ -16,7 +16,8 @@ def add_compare(commands: Commands) -> None:
         "results",
         metavar="[NAME=]RESULTS",
         nargs="+",
-        help="folder of analyze or run, or file of deff; those of one NAME are one state (default: the folder's name)",
+        help="folder of run, analyze or deff, or JSON file of deff; those of one NAME are one state (default: the "
+        "folder's name)",
     )
     parser.add_argument("--reference", metavar="NAME", help="state that others are compared to (default: the first)")
     parser.add_argument(

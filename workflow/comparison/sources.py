@@ -4,16 +4,40 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from microlith.imaging.errors import InputError
+from microlith.imaging.errors import InputError, listed
 from microlith.imaging.typing import Array
 from microlith.workflow.measurements.findings import Number
 from microlith.workflow.results.csv_file import csv_rows
-from microlith.workflow.results.folder import ANALYSIS, CURVES, ERRORS, SUMMARY, finish_if_free
-from microlith.workflow.results.read import read_curves, read_summary
+from microlith.workflow.results.folder import (
+    ANALYSIS,
+    COMPARISON,
+    CONDUCTION,
+    CONVERGE,
+    CURVES,
+    ERRORS,
+    FIT,
+    SEGMENT,
+    SUMMARY,
+    SWEEP,
+    Writer,
+    finish_if_free,
+)
+from microlith.workflow.results.read import read_curves, read_summary, refuse_case_file
+
+EXPECTED = "a folder that microlith run, analyze or deff wrote, or a JSON file of microlith deff"
+HOLD_NUMBERS = (SUMMARY, ANALYSIS, CONDUCTION)  # files that numbers are read from
+# Files by which folders of other commands are told
+OF_OTHERS: dict[str, Writer] = {
+    SWEEP: "sweep",
+    CONVERGE: "converge",
+    FIT: "fit",
+    SEGMENT: "segment",
+    COMPARISON: "compare",
+}
 
 DRAWN = ("profile", "distribution")  # kinds of tables whose columns are curves over the first one
 OF_REGION = (  # keys of value and error in summary.json, unit, and name
@@ -56,7 +80,7 @@ def state_of(name: str, paths: Sequence[Path]) -> State:
 
     Args:
         name: Of the state.
-        paths: Folders of `analyze` and `run`, files of `deff`; at least one.
+        paths: Folders of `run`, `analyze` and `deff`, files of `deff`; at least one.
 
     Raises:
         InputError: One of them is none of these or can't be read, or two give the same number or curve.
@@ -81,31 +105,51 @@ def state_of(name: str, paths: Sequence[Path]) -> State:
 
 def _results(path: Path) -> State:
     if not path.exists():
-        raise InputError(f"{path}: there is no such file or folder; name results of analyze, run or deff")
+        raise InputError(f"{path}: there is no such file or folder; name {EXPECTED}")
     if path.is_file():
+        _refuse_other_file(path)
         return _deff(path, _read(path))
     finish_if_free(path)
     found = [_analysis(path)] if (path / ANALYSIS).is_file() else []
     found += [_run(path)] if (path / SUMMARY).is_file() else []
+    found += [_deff(path / CONDUCTION, _read(path / CONDUCTION))] if (path / CONDUCTION).is_file() else []
     if not found:
-        raise InputError(
-            f"{path}: there is neither {ANALYSIS} nor {SUMMARY}; name a folder that microlith analyze or run wrote, or "
-            "a file of microlith deff"
-        )
+        _refuse_folder(path)
     numbers = {key: number for one in found for key, number in one.numbers.items()}
     curves = {key: curve for one in found for key, curve in one.curves.items()}
     return State(str(path), numbers, curves, found[0].voxel_size)
 
 
+def _refuse_other_file(path: Path) -> None:
+    """Refuse a file that can't be of `deff`, with what to name in its place."""
+    refuse_case_file(path)
+    folder = path.absolute().parent
+    if path.name != CONDUCTION and any((folder / name).is_file() for name in HOLD_NUMBERS):
+        raise InputError(f"{path}: this is one file of a folder of results; name the folder, {path.parent}")
+
+
+def _refuse_folder(path: Path) -> NoReturn:
+    """Refuse a folder that holds nothing to compare, with what it holds."""
+    writer = next((writer for name, writer in OF_OTHERS.items() if (path / name).is_file()), None)
+    what = f"there is neither {', '.join(HOLD_NUMBERS[:-1])} nor {HOLD_NUMBERS[-1]}"
+    if writer is not None:
+        what = f"this is a folder of microlith {writer}, which compare does not take"
+    within = sorted(entry.name for entry in path.iterdir() if any((entry / name).is_file() for name in HOLD_NUMBERS))
+    if within:
+        what += f"; there are results in folders within it: {listed(within, 5)}"
+    raise InputError(f"{path}: {what}; name {EXPECTED}")
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(entries, dict):
-            return entries
-        reason = "it holds no table"
     except (OSError, ValueError) as error:
-        reason = str(error)
-    raise InputError(f"{path}: can't be read as results of microlith ({reason}); make them again")
+        if path.suffix == ".json":
+            raise InputError(f"{path}: can't be read as results of microlith ({error}); make them again") from error
+        raise InputError(f"{path}: this is no file of results; name {EXPECTED}") from error
+    if isinstance(entries, dict):
+        return entries
+    raise InputError(f"{path}: this file holds no results of microlith; name {EXPECTED}")
 
 
 def _wrong(path: Path, error: Exception) -> InputError:
@@ -184,6 +228,8 @@ def _deff(path: Path, entries: dict[str, Any]) -> State:
         )
         share = Number(f"{phase}: volume fraction (deff)", float(entries["volume_fraction"]), "1", "")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if path.name != CONDUCTION:  # whatever the user has named
+            raise InputError(f"{path}: this file is not of microlith deff; name {EXPECTED}") from error
         raise _wrong(path, error) from error
     return State(str(path), {share.name: share} | along, {}, None)
 

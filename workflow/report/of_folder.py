@@ -22,6 +22,7 @@ from microlith.workflow.results.folder import (
     Writer,
     finish_if_free,
 )
+from microlith.workflow.results.read import refuse_case_file
 
 # Command -> the file of its results that a report is made of, and what makes it
 KINDS: dict[Writer, tuple[str, MadeOf]] = {
@@ -43,6 +44,7 @@ def folder_page(folder: Path) -> tuple[Page, Writer]:
         InputError: There is no such folder, nothing in it that has a report, or it can't be read.
     """
     if folder.is_file():
+        refuse_case_file(folder)
         return page_of(folder, conduction_page), "deff"
     if folder.is_dir():
         finish_if_free(folder)

@@ -1,6 +1,7 @@
 """The folder that a run left, read again."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,12 +128,26 @@ def load_results(folder: Path) -> Results:
     return read_hdf5(fields, lambda root: _results(fields, root, title, c_range))
 
 
+def refuse_case_file(path: Path) -> None:
+    """Refuse a case file where results are asked for, with the command that makes them.
+
+    Raises:
+        InputError: It is a TOML file.
+    """
+    if path.suffix.lower() == ".toml" and path.is_file():
+        raise InputError(
+            f"{path}: this is a case file, expected results; make them, such as with "
+            f"{shlex.join(['microlith', 'run', str(path)])}, and name the folder that they are written to"
+        )
+
+
 def _check_folder(folder: Path) -> None:
     if not folder.exists():
         raise InputError(
             f"{folder}: there is no such folder; name one that microlith run wrote, such as results/my-case"
         )
     if not folder.is_dir():
+        refuse_case_file(folder)
         raise InputError(f"{folder}: this is a file; name the folder that microlith run wrote")
     finish_if_free(folder)
     if not (folder / SUMMARY).is_file():

@@ -121,10 +121,10 @@ def _step(times: NDArray[np.float64], wanted: str | None) -> int:
     except ValueError as error:
         raise InputError(f'--time: expected {TIME.words} such as "10 s", {error}') from error
     if not times[0] <= time <= times[-1]:
-        raise InputError(
-            f"--time {wanted}: the snapshots go from {said_time(times[0])} to {said_time(times[-1])}; choose a time "
-            "between"
-        )
+        first, last = said_time(times[0]), said_time(times[-1])
+        if len(times) == 1:
+            raise InputError(f"--time {wanted}: the only snapshot is that at {last}; leave --time out to see it")
+        raise InputError(f"--time {wanted}: the snapshots go from {first} to {last}; choose a time between")
     step = int(np.argmin(np.abs(times - time)))
     if not np.isclose(times[step], time):
         log.info("the snapshot nearest to %s is that at %s", wanted, said_time(times[step]))
