@@ -206,7 +206,7 @@ def test_a_blurred_interface_of_the_darkest_and_the_brightest_phase_is_none_of_t
     true = np.zeros((20, 40, 60), np.uint8)
     true[..., 20:40] = 2
     true[:, 20:, :] = 1
-    grey = blurred(true, blur=1.2, noise=4)
+    grey = blurred(true, blur=1.0, noise=4)
     found = {}
     for rim in (0, 1):
         path = write_segmentation(
@@ -218,6 +218,24 @@ def test_a_blurred_interface_of_the_darkest_and_the_brightest_phase_is_none_of_t
     assert (found[0][interface] == 1).mean() > 0.05
     assert (found[1][interface] == 1).mean() == 0
     assert min(dice(found[1], true)) > 0.97
+
+
+@pytest.mark.parametrize("blur", [0.5, 0.8])
+def test_layers_of_two_voxels_between_pore_and_particle_are_kept(tmp_path, bare, blur):
+    """Straight and inclined ones, beside an interface without a layer; all of them were taken for such interfaces."""
+    z, y, x = np.indices((16, 60, 60))
+    behind = np.where(y < 20, x - 30, (2 * x + y - 100) / np.sqrt(5))  # voxels behind the layer's front
+    true = np.select([behind < 0, (behind < 2) & (z >= 8)], [0, 1], 2).astype(np.uint8)
+    true[:, :, :6] = 1  # more of it elsewhere
+    path = write_segmentation(tmp_path, blurred(true, blur=blur, noise=4), STAGES)
+    segment(load_request(path), tmp_path / "out", False, show=False)
+    labels = tifffile.imread(tmp_path / "out" / "labels.tif") - 1
+    for rows in (np.s_[:18], np.s_[24:]):
+        with_layer, without = np.s_[10:, rows, 8:], np.s_[:6, rows, 8:]
+        layer = true[with_layer] == 1
+        assert (labels[with_layer][layer] == 1).mean() > 0.8
+        assert (labels[with_layer] == 1).mean() == pytest.approx(layer.mean(), rel=0.25)
+        assert (labels[without] == 1).mean() < 0.001
 
 
 def test_regions_tell_pores_through_which_deeper_slices_shine(tmp_path, bare):
