@@ -16,9 +16,10 @@ The stages are those of Vorauer et al. (2020) for synchrotron tomography; the it
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
@@ -80,13 +81,14 @@ class ByStages:
             own = phase[layers.own]
             return own, np.zeros(own.shape, bool), own, own
         low, high = _around(phase, 2 * self.rim)
-        means = np.array(self.cuts.means)
-        steep = _rise(grey, self.rim) >= STEEP * (means[high] - means[low])
         thin = np.zeros(phase.shape, bool)
         for k in range(1, len(self.cuts.means) - 1):
             mine = phase == k
-            thin |= mine & (_narrow(mine, self.rim) | (steep & ~_opened(mine, self.rim)))
+            thin |= mine & ~_opened(mine, self.rim)
         thin &= (low < phase) & (phase < high)
+        means = np.array(self.cuts.means)
+        places = np.nonzero(thin & ~_narrow(phase, self.rim))
+        thin[places] = _rise(grey, places, self.rim) >= STEEP * (means[high[places]] - means[low[places]])
         middle = 0.5 * (means[low] + means[high])
         if favoured is not None:
             reach = favoured.shift * (means[high] - means[low])
@@ -213,36 +215,44 @@ def _opened(mask: Flags, radius: int) -> Flags:
     return _around(eroded, radius)[1] > 0
 
 
-def _narrow(mask: Flags, most: int) -> Flags:
-    """Where the mask is no wider than some voxels along some axis; at its ends an image goes on as it is there."""
-    from scipy import ndimage
-
-    narrow = np.zeros(mask.shape, bool)
-    for axis, n in enumerate(mask.shape):
-        if n > 1:
-            size, beyond = np.ones(mask.ndim, int), np.zeros((mask.ndim, 2), int)
-            size[axis], beyond[axis] = most + 1, most
-            longer = np.pad(mask, beyond, mode="edge")
-            opened = ndimage.binary_opening(longer, np.ones(size, bool)) if most else longer
-            narrow |= mask & ~opened[tuple(slice(a, a + m) for (a, _), m in zip(beyond, mask.shape, strict=True))]
+def _narrow(phase: Phases, most: int) -> Flags:
+    """Where a phase is no wider than some voxels along some axis; beyond its ends an image goes on as it is there."""
+    narrow = np.zeros(phase.shape, bool)
+    for axis, n in enumerate(phase.shape):
+        if n == 1:
+            continue
+        beyond = [(most, most) if other == axis else (0, 0) for other in range(phase.ndim)]
+        along = np.moveaxis(np.pad(phase, beyond, mode="edge"), axis, 0)
+        same = along[1:] == along[:-1]
+        wide = np.zeros((n, *along.shape[1:]), bool)
+        for first in range(most + 1):  # of a window of most + 1 voxels, before the voxel
+            joined = np.ones_like(wide)
+            for step in range(most):
+                joined &= same[first + step : first + step + n]
+            wide |= joined
+        narrow |= np.moveaxis(~wide, 0, axis)
     return narrow
 
 
-def _rise(grey: Singles, reach: int) -> Singles:
-    """How much grey values rise along their gradient from `reach` voxels before a voxel to as many behind it.
+def _rise(grey: Singles, places: tuple[NDArray[np.intp], ...], reach: int) -> Singles:
+    """How much grey values rise along their gradient from `reach` voxels before a place to as many behind it.
 
     Across the gradient they are averaged with the weights 1, 2, 1 (Sobel's), against noise.
     """
-    from scipy import ndimage
-
-    along, across = np.zeros(2 * reach + 1, np.float32), np.array([1, 2, 1], np.float32) / 4
-    along[0], along[-1] = -1, 1
-    square = np.zeros(grey.shape, np.float32)
     axes = [axis for axis, n in enumerate(grey.shape) if n > 1]
+    square = np.zeros(len(places[0]), np.float32)
     for axis in axes:
-        rise = ndimage.correlate1d(grey, along, axis, output=np.float32, mode="nearest")
-        for other in axes:
-            if other != axis:
-                rise = ndimage.correlate1d(rise, across, other, mode="nearest")
+        rise = np.zeros_like(square)
+        for steps in product(*((-reach, reach) if other == axis else (-1, 0, 1) for other in axes)):
+            weight = np.prod(
+                [
+                    np.sign(step) if other == axis else (2 - abs(step)) / 4
+                    for other, step in zip(axes, steps, strict=True)
+                ]
+            )
+            moved = list(places)
+            for other, step in zip(axes, steps, strict=True):
+                moved[other] = np.clip(places[other] + step, 0, grey.shape[other] - 1)
+            rise += np.float32(weight) * grey[tuple(moved)]
         square += rise**2
     return np.sqrt(square)
