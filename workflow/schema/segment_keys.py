@@ -203,9 +203,9 @@ SEGMENTATION = Table(
             "partial_volume",
             Number(0, 10, whole=True),
             "Voxels on either side of an interface that may hold two phases: they don't count in the histograms of "
-            "later stages, and a layer this thin between a darker and a brighter phase is their interface; so is one up to "
-            "twice as thick through which the grey values rise as steeply as at an interface. 1 for a blur of up to one "
-            "voxel (standard deviation), 2 for more.",
+            "later stages, and a layer this thin between a darker and a brighter phase is their interface; so is one "
+            "up to twice as thick through which the grey values rise as steeply as at an interface. 1 for a blur of up "
+            "to one voxel (standard deviation), 2 for more.",
             default=1,
             only=("multistage",),
         ),
