@@ -1,6 +1,6 @@
 """Which phase each region belongs to: by rules, or by a random forest that has learnt from scribbles."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -265,25 +265,35 @@ def painted_regions(scribbles: NDArray[Any], regions: Regions, phases: int) -> t
     return np.concatenate(numbers), np.concatenate(labels), mixed
 
 
-def by_forest(scribbles: NDArray[Any], regions: Regions, phases: int, unit: float = 1.0) -> ByForest:
+def by_forest(scribbles: NDArray[Any], regions: Regions, phases: Sequence[str], unit: float = 1.0) -> ByForest:
     """Class regions by a random forest (Breiman 2001) that learns from those that scribbles touch; on one rank.
 
     Args:
         scribbles: As of `painted_regions`; of every phase some.
         regions: With their features.
-        phases: How many there are.
+        phases: Their names.
         unit: Votes that count as much as a shift of 1.
+
+    Raises:
+        InputError: A phase is painted only within regions that are painted more with others.
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    numbers, labels, mixed = painted_regions(scribbles, regions, phases)
-    counts = np.bincount(labels, minlength=phases)
+    numbers, labels, mixed = painted_regions(scribbles, regions, len(phases))
+    counts = np.bincount(labels, minlength=len(phases))
+    lost = [name for name, count in zip(phases, counts, strict=True) if not count]
+    if lost:
+        raise InputError(
+            f"[segmentation] scribbles: what is painted as {listed(lost)} lies only in regions that are painted more "
+            "with other phases, so that a forest can't learn it; paint more of it, or cut smaller regions "
+            "([segmentation] scale or regions)"
+        )
     leaf = LEAF if counts.min() >= MANY else 1
     forest = RandomForestClassifier(
         TREES, random_state=SEED, oob_score=True, class_weight="balanced_subsample", n_jobs=1, min_samples_leaf=leaf
     )
     forest.fit(regions.features[numbers], labels)
-    votes = np.zeros((len(regions.features), phases), np.float32)
+    votes = np.zeros((len(regions.features), len(phases)), np.float32)
     votes[:, forest.classes_.astype(int)] = forest.predict_proba(regions.features)
     return ByForest(
         votes=votes,

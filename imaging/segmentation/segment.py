@@ -189,7 +189,7 @@ def _by_regions(
     def classes() -> Classes:
         if options.scribbles is None:
             return by_rules(options.rules, regions, counted, phases)
-        return by_forest(of_root(scribbles), regions, phases, sure.votes / sure.shift)
+        return by_forest(of_root(scribbles), regions, options.phases, sure.votes / sure.shift)
 
     return ByRegions(grey, regions, on_first_rank(workshop.comm, classes), asked.levels)
 

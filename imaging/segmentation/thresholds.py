@@ -7,7 +7,7 @@ import numpy as np
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.segmentation.histogram import Histogram
-from microlith.imaging.typing import Phases, Singles
+from microlith.imaging.typing import Array, Phases, Singles
 
 MOST_STEPS = 200  # of an iteration for thresholds
 MOST_OTSU = 5  # phases; the time grows as the bins to the power of one less
@@ -62,6 +62,34 @@ class Cuts:
         for value, contrast in zip(self.values, self.contrasts, strict=True):
             np.minimum(out, np.abs(grey - np.float32(value)) / np.float32(contrast or 1.0), out=out)
         return out
+
+
+def heights(cuts: Cuts, counted: Histogram) -> tuple[float, ...]:
+    """How frequent the grey values of each phase are where they are most, per frequency at its thresholds.
+
+    Frequencies are those within a tenth of the smallest contrast. A phase whose height is about 1 or less has no peak
+    of its own: its grey values are the flank of another one's, or those of interfaces.
+
+    Args:
+        cuts: Thresholds.
+        counted: Histogram of the volume.
+
+    Returns:
+        One for each phase; inf where nothing is at its thresholds.
+    """
+    reach = 0.1 * min(cuts.contrasts)
+    below = np.concatenate([[0.0], np.cumsum(counted.counts, dtype=np.float64)])  # each edge of a bin
+
+    def frequency(values: Array) -> Array:
+        return np.interp(values + reach, counted.edges, below) - np.interp(values - reach, counted.edges, below)
+
+    centres, found = counted.centres, []
+    ends = (-np.inf, *cuts.values, np.inf)
+    for low, high in pairwise(ends):
+        most = frequency(centres[(centres >= low) & (centres < high)]).max(initial=0.0)
+        beside = frequency(np.array([end for end in (low, high) if np.isfinite(end)])).max()
+        found.append(float(most / beside) if beside > 0 else np.inf)
+    return tuple(found)
 
 
 def cuts_at(values: tuple[float, ...], counted: Histogram) -> Cuts:

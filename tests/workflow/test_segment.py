@@ -17,6 +17,7 @@ from places import PROJECT
 from mpi4py import MPI
 
 import microlith as ml
+from microlith.imaging.errors import InputError
 from microlith.imaging.image.labels import label_image
 from microlith.imaging.options import ImageSource, PhaseLabels
 from microlith.workflow import cli
@@ -457,7 +458,39 @@ def test_what_is_doubtful_is_told(tmp_path, bare, caplog):
     tifffile.imwrite(tmp_path / "few" / "scribbles.tif", scribbles, photometric="minisblack")
     caplog.clear()
     segment(load_request(path), tmp_path / "few" / "out", False, show=False)
-    assert "they touch only 1 of pore, 1 of sei_cb, 1 of particle regions; with fewer than 10 of a phase" in caplog.text
+    assert "they touch are few, 1 of pore, 1 of sei_cb, 1 of particle; with fewer than 10 of a phase" in caplog.text
+    assert "Warning: [segmentation] scribbles:" in (tmp_path / "few" / "out" / "segment.txt").read_text()
+
+
+def test_phases_without_a_peak_of_their_own_are_told(tmp_path, bare):
+    """0.3 % of pores have no peak beside the binder's where the blur is wide: a threshold cuts that one instead."""
+    true = np.ones((20, 60, 60), np.uint8)
+    true[:, :, 30:] = 2
+    true[:, 10:16, 4:10] = 0
+    wrong, told = {}, {}
+    for blur in (1.0, 1.5):
+        path = write_segmentation(tmp_path / str(blur), blurred(true, blur=blur, noise=20), STAGES)
+        told[blur] = segment(load_request(path), path.parent / "out", False, show=False)
+        wrong[blur] = (tifffile.imread(path.parent / "out" / "labels.tif") - 1 != true).mean()
+    assert wrong[1.0] < 0.01
+    assert told[1.0]["warnings"] == []
+    assert wrong[1.5] > 0.3
+    (sentence,) = told[1.5]["warnings"]
+    assert sentence.startswith("the histogram has no peak for sei_cb:")
+    assert sentence in (tmp_path / "1.5" / "out" / "segment.txt").read_text()
+
+
+def test_what_is_painted_within_regions_of_other_phases_is_refused(tmp_path, bare):
+    true = truth(32, (72, 24, 144), enlarge=1)
+    path = write_segmentation(tmp_path, blurred(true, noise=2), REGIONS)
+    scribbles = painted(true, 4)
+    scribbles[scribbles == 1] = 0
+    z, y, x = np.argwhere(scribbles == 2)[3]
+    scribbles[z, y, x] = 1
+    tifffile.imwrite(tmp_path / "scribbles.tif", scribbles, photometric="minisblack")
+    with pytest.raises(InputError, match="painted as pore lies only in regions that are painted more with other"):
+        segment(load_request(path), tmp_path / "out", False, show=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_face_that_the_image_has_not_is_refused(tmp_path, capsys):

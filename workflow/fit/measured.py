@@ -154,6 +154,10 @@ def _column(where: str, index: int, cell: str, regions: Sequence[str]) -> _Colum
     is_deviation = name.endswith(DEVIATION)
     region = name.removesuffix(DEVIATION) if name not in regions else name
     if region not in regions:
+        if _is_number(cell):
+            raise InputError(
+                f"{where}: the first line is of numbers, expected a header such as time_s,{listed(regions[:1])}"
+            )
         hint = nearest(region, list(regions), "regions")
         raise InputError(
             f'{where}: column "{printable(cell)}" is no region of the case; {hint}. Standard deviations are in columns '
@@ -161,6 +165,14 @@ def _column(where: str, index: int, cell: str, regions: Sequence[str]) -> _Colum
         )
     factor = _factor(where, cell, unit, CONCENTRATION) if unit else 1.0
     return _Column(index, region, is_deviation and name not in regions, factor)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.replace(",", "."))
+    except ValueError:
+        return False
+    return True
 
 
 def _factor(where: str, cell: str, unit: str, dimension: Dimension) -> float:

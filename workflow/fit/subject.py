@@ -95,8 +95,8 @@ def subject_of(
     few = len(parameters) + (measured.deviations is None)
     if measured.size < few or not measured.times[-1:].any():
         raise InputError(
-            f"--data {measured.name}: {measured.size} values, at {len(measured.times)} times; {len(parameters)} "
-            f"parameters take at least {few} values, some of them after time 0"
+            f"--data {measured.name}: too few values ({measured.size}) for this number of parameters "
+            f"({len(parameters)}), which take at least {few}, some of them after time 0"
         )
     subject = Subject(tables, path, image, parameters, measured)
     refuse_keys(subject)
