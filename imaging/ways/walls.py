@@ -7,9 +7,11 @@ from scipy import ndimage
 from microlith.imaging.typing import Array, Bits, Flags, Singles
 
 BLUR = 1.0  # voxels, of the narrower of two Gaussians; takes the stairs from flat and bent walls
-FACE_BLUR = 0.8  # voxels, of the one beside the face
+FACE_BLUR = 0.8  # voxels, of the narrower of the two beside the face
 SLOPE_BLUR = 1.5  # voxels, of the one that tells how walls go up from the face
 CUT = 3.0  # widths at which they are cut off
+SLOPE_FIT = 0.7  # voxels, around a place, whose walls tell together how they go up there
+ALONG_WALL = 0.02  # of the changes across a wall: those along it that tell no slope
 STEEPEST = 3.0  # voxels aside for each that a wall goes up from the face
 INSIDE_MOST = 0.45  # solidness of a voxel of the set: all of them are open
 # What is thinner than three voxels is not blurred: its walls are at its voxels' faces.
@@ -68,17 +70,17 @@ def _beside_the_face(outside: Flags) -> tuple[Array, Array, Array]:
 
     A blur that goes on beyond the face with the first layer would make walls there that stand upright on it. So the
     blur ends at the face. What it finds then is of the middle of its window, from where the wall is moved along the
-    slope that a wider blur tells.
+    slope that a wider blur tells. There are two blurs, as in `_smoothed`: one alone makes openings narrower.
 
     Args:
         outside: Of the image with a voxel more around.
     """
-    (first, second), (middle, _) = _ending_at_the_face(outside, FACE_BLUR, 2)
+    narrow, middle = _ending_at_the_face(outside, FACE_BLUR, 2)
+    broad, higher = _ending_at_the_face(outside, np.sqrt(2) * FACE_BLUR, 2)
     wide, heights = _ending_at_the_face(outside, SLOPE_BLUR, 4)
-    up, across = (wide[3] - wide[1]) / (heights[3] - heights[1]), np.stack(np.gradient(wide[2]))
-    slope = up * across / np.maximum((across**2).sum(axis=0), TINY)
-    slope *= np.minimum(1.0, STEEPEST / np.maximum(np.sqrt((slope**2).sum(axis=0)), TINY))
-    place = np.indices(first.shape).astype(np.float64)
+    up = np.asarray((wide[3] - wide[1]) / (heights[3] - heights[1]))
+    slope = _slopes(up, *(np.asarray(across) for across in np.gradient(wide[2])))
+    place = np.indices(narrow[0].shape).astype(np.float64)
 
     def at(layer: Array, where: Array) -> Array:
         return ndimage.map_coordinates(layer, where, order=1, mode="nearest")
@@ -87,9 +89,36 @@ def _beside_the_face(outside: Flags) -> tuple[Array, Array, Array]:
         steep = slope
         for _ in range(4):  # that of the wall to which a place belongs, where the slope is known
             steep = np.stack([at(part, place - (heights[2] - height) * steep) for part in slope])
-        return at(first, place - (middle - height) * steep)
+        near, far = (place - (height_of[0] - height) * steep for height_of in (middle, higher))
+        return np.clip(2 * at(narrow[0], near) - at(broad[0], far), 0, 1)
 
-    return moved(-0.5), moved(0.0), second
+    return moved(-0.5), moved(0.0), narrow[1]
+
+
+def _slopes(up: Array, down: Array, right: Array) -> Array:
+    """How far aside walls go for each voxel up from the face: those slopes that fit best around each place.
+
+    A single place tells the slope across the wall alone. Where the wall of a narrow, inclined channel is bent, the part
+    along it counts as well: the place from where the wall comes is then beside another part of the rim.
+
+    Args:
+        up: (ny, nx) change of solidness per voxel away from the face.
+        down: (ny, nx) per voxel along y.
+        right: (ny, nx) per voxel along x.
+
+    Returns:
+        (2, ny, nx) voxels along y and x, from the wall back to the place above it.
+    """
+    around = [ndimage.gaussian_filter(a * b, SLOPE_FIT, mode="nearest") for a, b in ((down, down), (right, right))]
+    mixed, by_down, by_right = (
+        ndimage.gaussian_filter(a * b, SLOPE_FIT, mode="nearest") for a, b in ((down, right), (up, down), (up, right))
+    )
+    least = ALONG_WALL * (around[0] + around[1]) + TINY
+    of_down, of_right = around[0] + least, around[1] + least
+    slope = np.stack([of_right * by_down - mixed * by_right, of_down * by_right - mixed * by_down])
+    slope *= (1 + ALONG_WALL) / (of_down * of_right - mixed**2)
+    slope *= np.minimum(1.0, STEEPEST / np.maximum(np.sqrt((slope**2).sum(axis=0)), TINY))
+    return np.asarray(slope)
 
 
 def _ending_at_the_face(outside: Flags, blur: float, count: int) -> tuple[list[Array], list[float]]:

@@ -42,24 +42,39 @@ def placing(seed):
     return np.random.default_rng(seed).uniform(-0.5, 0.5, 3)
 
 
+def inclined(voxel, angle, azimuth, radius, seed):
+    """Ways to the end of a round channel 40 of the longest edges deep, found and exact: straight from the near rim."""
+    coarse = max(voxel)
+    radius, long, tilt = radius * coarse, 40.0 * coarse, np.radians(angle)
+    aside = np.array([np.sin(np.radians(azimuth)), np.cos(np.radians(azimuth))])
+    way, room = aside * np.tan(tilt) * long, radius / np.cos(tilt) + 2 * coarse
+    first = room - np.minimum(way, 0)
+    shape = tuple(int(n / h) for n, h in zip((long, *(np.abs(way) + 2 * room)), voxel, strict=True))
+    z, y, x = centres(shape, voxel)
+    dy, dx = first + placing(seed)[1:] * voxel[1:]
+    y, x = y - dy, x - dx
+    along = z * np.cos(tilt) + (y * aside[0] + x * aside[1]) * np.sin(tilt)
+    apart = np.sqrt(np.maximum(z**2 + y**2 + x**2 - along**2, 0))
+    found = lengths(apart < radius, voxel)
+    axis = (apart < coarse) & (z > 0.8 * long)
+    turn = np.linspace(0, 2 * np.pi, 400)
+    rim = np.outer(np.cos(turn), radius / np.cos(tilt) * aside) + np.outer(np.sin(turn), radius * aside[::-1] * (-1, 1))
+    far = (y[axis][:, None] - rim[:, 0]) ** 2 + (x[axis][:, None] - rim[:, 1]) ** 2
+    return found[axis], np.sqrt(z[axis] ** 2 + far.min(axis=1))
+
+
 @pytest.mark.parametrize("voxel", VOXELS)
 @pytest.mark.parametrize("angle", [20, 35, 45, 50])
 def test_inclined_channels_within_one_per_cent(voxel, angle):
-    t, coarse = np.radians(angle), max(voxel)
-    radius, long = 4.0 * coarse, 40.0 * coarse
-    aside, wide = radius / np.cos(t) + 2 * coarse, long * np.tan(t) + 2 * radius / np.cos(t) + 4 * coarse
-    middle = radius + coarse
-    shape = tuple(int(n / h) for n, h in zip((long, 2 * middle, wide), voxel, strict=True))
-    z, y, x = centres(shape, voxel)
-    _, dy, dx = placing(angle) * voxel
-    along = z * np.cos(t) + (x - aside - dx) * np.sin(t)
-    apart = np.sqrt((z - along * np.cos(t)) ** 2 + (y - middle - dy) ** 2 + (x - aside - dx - along * np.sin(t)) ** 2)
-    found = lengths(apart < radius, voxel)
-    axis = (apart < coarse) & (z > 0.8 * long)
-    # From the rim of the opening on the near side, straight to the place
-    start = np.linspace(-radius / np.cos(t), radius / np.cos(t), 400)
-    exact = np.sqrt((x[axis][:, None] - aside - dx - start) ** 2 + z[axis][:, None] ** 2).min(axis=1)
-    np.testing.assert_allclose(found[axis], exact, rtol=0.006)  # 1.1 % where ways leave the face from columns' middles
+    found, exact = inclined(voxel, angle, 0, 4.0, angle)
+    np.testing.assert_allclose(found, exact, rtol=0.006)  # 1.1 % where ways leave the face from columns' middles
+
+
+@pytest.mark.parametrize("azimuth", [0, 15, 40, 130])
+def test_steep_narrow_channels_within_one_per_cent(azimuth):
+    """0.8 to 1.0 % too short where the slope of a wall at the face is that across the wall at one place alone."""
+    found, exact = inclined((1.0, 1.0, 1.0), 62, azimuth, 2.3, azimuth)
+    assert np.mean(found / exact) == pytest.approx(1, abs=0.0075)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
