@@ -12,6 +12,9 @@ SPACED = 2500  # times looked at over the decades from there, and as many evenly
 EQUAL = 1e-9  # relative difference at which a start is at its target: means are sums, and rounded
 VALUES_AT_ONCE = 2_000_000  # values looked at together, which bounds the memory
 
+NARROWER = 64  # stretches into which a time with a crossing is cut, again and again,
+ROUNDS = 6  # so often: 64^6 is 7e10
+
 DECADES = 5  # of the default times
 EARLIEST = 10.0**-DECADES  # of them, per end, where nothing else is asked for
 POINTS = 200
@@ -60,6 +63,31 @@ def first_times(values: Callable[[Array], Array], targets: Array, end: float) ->
         found[rows] = earlier + share * (at[column] - earlier)
         before = level[:, -1]
     return np.where(rising, found, 0.0), np.where(rising, np.inf, found)
+
+
+def crossing_within(values: Callable[[Array], Array], low: float, high: float) -> float | None:
+    """When a function crosses zero between two times, to 1e-10 of their distance; the first of several crossings.
+
+    It is asked for many times at once, which takes no longer than for one.
+
+    Args:
+        values: From increasing times (k,) to the values (k,).
+        low: The first time.
+        high: The last one.
+
+    Returns:
+        None where it has the same sign at both.
+    """
+    for _ in range(ROUNDS):
+        times = np.linspace(low, high, NARROWER + 1).astype(np.float64)
+        found = values(times)
+        if found[0] * found[-1] > 0:
+            return None
+        other = np.flatnonzero(found * found[0] <= 0)
+        last = int(other[other > 0][0])
+        low, high = float(times[last - 1]), float(times[last])
+        before, after = float(found[last - 1]), float(found[last])
+    return low + (high - low) * (before / (before - after) if before != after else 1.0)
 
 
 def time_errors(times: Array, values: Array, errors: Array, targets: Array) -> Array:

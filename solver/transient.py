@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.sparse import csr_array
 
 from mpi4py import MPI
@@ -29,7 +28,7 @@ from microlith.solver.problem.surface_fluxes import SurfaceFlux
 from microlith.solver.problem.transport import diffusivities
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
-from microlith.solver.times import EQUAL, after_kinks, output_times, time_errors
+from microlith.solver.times import EQUAL, after_kinks, crossing_within, output_times, time_errors
 
 UNMOVED = 1e-6  # of the lithium that is there: less counts as none, and is known to rounding only
 SAMPLES = 4000  # times at which first crossings are looked for
@@ -205,12 +204,12 @@ class Transient:
             return None
         i = int(np.argmax(there))
 
-        def beyond(x: float) -> float:
-            return float(self._curves.values(np.array([x]))[row, 0]) - target
+        def beyond(x: Array) -> Array:
+            return np.asarray(self._curves.values(x)[row] - target)
 
-        if beyond(float(t[i - 1])) * beyond(float(t[i])) > 0:  # it starts at the target but for rounding
-            return float(t[i]) * self._problem.scales.time
-        return float(brentq(beyond, t[i - 1], t[i], xtol=1e-15, rtol=1e-10)) * self._problem.scales.time
+        # Where it starts at the target but for rounding, it does not cross it on the way
+        crossing = crossing_within(beyond, float(t[i - 1]), float(t[i]))
+        return (float(t[i]) if crossing is None else crossing) * self._problem.scales.time
 
     @cached_property
     def _samples(self) -> tuple[Array, Array]:

@@ -128,7 +128,7 @@ class LabelVolume(VoxelGrid):
     before: "LabelVolume | None" = None  # the image before it was coarsened, as long as somebody may want it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelImage(VoxelGrid):
     """Phase of each voxel of a whole image."""
 

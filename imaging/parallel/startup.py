@@ -47,9 +47,13 @@ def settle() -> None:
         sys.meta_path.insert(0, _Starter())
 
 
-def without_documentation() -> None:
-    """Let libraries that are not imported yet make no documentation of themselves: for commands, where nobody asks."""
+def without_extras() -> None:
+    """Let libraries that are not imported yet leave out what no command asks for.
+
+    That is the documentation that they make of themselves, and Matplotlib's axes in 3D.
+    """
     _AROUND["matplotlib.artist"] = _undocumented
+    _AROUND["matplotlib.projections"] = _flat
 
 
 @contextmanager
@@ -204,6 +208,35 @@ def _petsc_forms(module: ModuleType) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _flat(module: ModuleType) -> Iterator[None]:
+    """Matplotlib loads its axes in 3D as well, of which no picture is made."""
+    name = "mpl_toolkits.mplot3d"
+    nothing = ModuleType(name)
+    vars(nothing)["Axes3D"] = None  # as where they don't load
+    there = sys.modules.setdefault(name, nothing)
+    try:
+        yield
+    finally:
+        if there is nothing:
+            del sys.modules[name]
+
+
+@contextmanager
+def _without_tools_of_numpy(module: ModuleType) -> Iterator[None]:
+    """SciPy takes all names of NumPy, and so would load its tools for Fortran and for tests, which take 0.1 s."""
+    numpy = importlib.import_module("numpy")
+    hidden = [name for name in ("f2py", "testing") if name not in vars(numpy)]
+    for name in hidden:
+        setattr(numpy, name, None)
+    try:
+        yield
+    finally:
+        for name in hidden:
+            if vars(numpy)[name] is None:  # nobody has loaded it meanwhile
+                delattr(numpy, name)
+
+
 _AROUND: dict[str, Callable[[ModuleType], AbstractContextManager[None]]] = {
     "mpi4py.MPI": _around_mpi,
     "petsc4py": _around_petsc,
@@ -213,6 +246,7 @@ _AROUND: dict[str, Callable[[ModuleType], AbstractContextManager[None]]] = {
     "dolfinx.utils": _without_numba,  # of 0.9; later releases have this in the module above, and in the next
     "ffcx.codegeneration.utils": _without_numba,
     "matplotlib": _from_elsewhere,
+    "scipy._lib.array_api_compat.numpy": _without_tools_of_numpy,
 }
 
 

@@ -19,6 +19,7 @@ from scipy import sparse
 
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.typing import Array, Flags, Numbers, Phases
+from microlith.meshing.fitted.known import made_once
 
 OUTSIDE = -1  # "phase" beyond the frame
 SMOOTHING_PASSES = 12  # pairs of Taubin steps
@@ -86,6 +87,10 @@ def trace_interfaces(image: LabelImage) -> Outline:
         The outline in units of the smallest pixel edge. Each point lies within half a pixel of its corner (apart from
         the small shift that restores areas), points on the frame slide along it, its corners stay.
     """
+    return made_once(image, "outline", None, lambda: _traced(image))
+
+
+def _traced(image: LabelImage) -> Outline:
     graph = _corner_graph(image.phase)
     order, start, first = _walk(graph)
     visited = _visited_corners(graph, order, start)

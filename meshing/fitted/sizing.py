@@ -11,6 +11,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES, MeshOptions
 from microlith.imaging.typing import Array, Phases, Singles
+from microlith.meshing.fitted.known import made_once
 
 GROWTH_UNSOLVED = 0.7  # growth of sizes with distance in phases that the solver never sees
 WHOLE = 2.05  # size of a triangle per size of its quarters: at 2 there are a twentieth more of these than asked for
@@ -103,6 +104,17 @@ def size_field(image: LabelImage, options: MeshOptions, solved: Sequence[int], c
     Raises:
         InputError: A phase in `options.size` that the image does not know.
     """
+    asked = replace(options, size_factor=1.0, coarseness=1.0)
+    if options.junction_size is not None:  # sizes depend on the centres then
+        field = _sizes(image, asked, solved, centres)
+    else:
+        of = (options.size, options.size_max, options.growth, options.gap_elements, tuple(solved))
+        field = made_once(image, "sizes", of, lambda: _sizes(image, asked, solved, np.empty((0, 2))))
+    return field.times(options.times)
+
+
+def _sizes(image: LabelImage, options: MeshOptions, solved: Sequence[int], centres: Array) -> SizeField:
+    """As `size_field`, but for the factor on all sizes."""
     unit, pixel = image.unit, image.pixel
     for name in options.size:
         if name not in image.names:
@@ -137,7 +149,7 @@ def size_field(image: LabelImage, options: MeshOptions, solved: Sequence[int], c
         field = field.limited(field.centres, np.full(len(field.centres), min(1.0, field.centre_size + 0.5)))
     else:
         field = replace(field, values=graded(values, rate, pixel))
-    return field.times(options.times)
+    return field
 
 
 def graded(values: Singles, rate: Singles, pixel: tuple[float, ...]) -> Singles:

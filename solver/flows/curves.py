@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from microlith.imaging.typing import Array
 from microlith.solver.krylov.evolution import Record
@@ -86,6 +85,8 @@ class SteppedFlows:
         return np.asarray(self._interpolated(self.change[None], times, 0)[0])
 
     def _interpolated(self, values: Array, times: Array, order: int) -> Array:
+        from scipy.interpolate import PchipInterpolator  # late, as it takes longer to load than linear problems need
+
         found = np.zeros((len(values), len(times)))
         cuts = [0, *(np.flatnonzero(np.diff(self.times) <= NEAR) + 1), len(self.times)]
         for first, last in pairwise(cuts):

@@ -5,7 +5,6 @@ long expression as for a table.
 """
 
 import numpy as np
-from scipy.interpolate import PPoly
 
 from microlith.imaging.typing import Array
 from microlith.solver.physics.laws import DiffusivityLaw, DiffusivityTable, values_of
@@ -72,6 +71,8 @@ class Potential:
         return np.clip(c, 0.0, self._reach)
 
     def _take(self, pieces: tuple[Array, Array]) -> None:
+        from scipy.interpolate import PPoly  # late, as no linear problem has a potential
+
         self._d = PPoly(pieces[1], pieces[0])
         self._phi = self._d.antiderivative()
         self._table = None

@@ -9,7 +9,6 @@ solution is smooth, so their difference says little; one of degree 7 through fou
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import KroghInterpolator
 
 from microlith.imaging.typing import Array
 
@@ -102,5 +101,7 @@ def _bent(since: Array, slopes: Array, offset: float) -> tuple[Array, Array]:
 
 def _hermite(x: Array, values: Array, slopes: Array, wanted: Array) -> Array:
     """Polynomial with given values and slopes (knots, functionals) at points, (points, functionals)."""
+    from scipy.interpolate import KroghInterpolator  # late, as it takes longer to load than linear problems need
+
     pairs = np.stack([values, slopes], axis=1).reshape(-1, values.shape[1])
     return np.asarray(KroghInterpolator(np.repeat(x, 2), pairs)(wanted))

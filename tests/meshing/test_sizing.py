@@ -21,6 +21,25 @@ def test_size_at_the_named_surface_and_far_away():
     assert field.at(np.array([[10.0, 10.0]])) == pytest.approx(9)
 
 
+def test_what_is_kept_of_an_image_serves_other_factors_only():
+    """As an image that has just been made tells; nobody changes what is kept."""
+    phase = disk(60, 12, (30, 30))
+    image = label_image(phase)
+    for options in (
+        MeshOptions(size={"b": 2.5e-6}, size_max=9e-6),
+        MeshOptions(size={"b": 2.5e-6}, size_max=9e-6, coarseness=2.0, size_factor=0.75),
+        MeshOptions(size={"b": 2.5e-6}, size_max=9e-6, growth=0.5),
+        MeshOptions(size={"b": 2.5e-6}, size_max=5e-6, coarseness=2.0),
+        MeshOptions(size={"b": 2.5e-6}, size_max=5e-6, junction_size=1e-7),
+    ):
+        for solved in ([0], [0, 1]):
+            field, new = (size_field(one, options, solved, np.full((1, 2), 7.0)) for one in (image, label_image(phase)))
+            np.testing.assert_array_equal(field.values, new.values)
+            np.testing.assert_array_equal(field.rate, new.rate)
+            np.testing.assert_array_equal(field.centres, new.centres)
+            field.limited(np.full((1, 2), 7.0), np.array([1e-3]))
+
+
 def test_growth_is_limited_and_used():
     """Two pixels apart, sizes differ by at most growth times distance; without grading they would jump by 7."""
     image = label_image(disk(200, 12, (100, 100)))

@@ -147,9 +147,9 @@ def test_commands_make_no_documentation_of_matplotlib(without):
     """Its artists take their properties all the same."""
     code = f"""
 import microlith
-from microlith.imaging.parallel.startup import without_documentation
+from microlith.imaging.parallel.startup import without_extras
 if {without}:
-    without_documentation()
+    without_extras()
 import matplotlib.lines, matplotlib.text
 line, text = matplotlib.lines.Line2D([], []), matplotlib.text.Annotation("", (0, 0))
 line.set(linewidth=3.0)
@@ -158,6 +158,35 @@ print(line.get_linewidth(), text.get_color(), "linewidth" in str(matplotlib.line
 """
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert said.split() == ["3.0", "red", str(not without)]
+
+
+@pytest.mark.parametrize("without", [False, True])
+def test_commands_have_no_axes_in_3d_of_matplotlib(without):
+    code = f"""
+import warnings
+warnings.simplefilter("error")
+import sys, microlith
+from microlith.imaging.parallel.startup import without_extras
+if {without}:
+    without_extras()
+from matplotlib.projections import projection_registry
+print("3d" in projection_registry.get_projection_names(), "mpl_toolkits.mplot3d" in sys.modules)
+from mpl_toolkits.mplot3d import Axes3D
+print(Axes3D.name)
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said.split() == [str(not without), str(not without), "3d"]
+
+
+@pytest.mark.parametrize("first", ["", "import numpy.testing as before"])
+def test_scipy_loads_no_tools_of_numpy_which_load_all_the_same(first):
+    code = (
+        f"{first}\nimport sys, microlith\nimport scipy.sparse\nassert 'numpy.f2py' not in sys.modules\n"
+        "import numpy as np\nfrom scipy._lib import array_api_compat\n"
+        "np.testing.assert_allclose(scipy.sparse.eye_array(2) @ np.ones(2), 1.0)\nassert np.f2py.get_include\n"
+        "assert sys.modules['numpy.testing'] is np.testing"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("first", ["", "import numba as before"])

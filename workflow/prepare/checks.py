@@ -9,7 +9,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
-from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.microstructure.adjacency import Adjacency, adjacency
 from microlith.imaging.microstructure.percolation import NOT_CONNECTED
 from microlith.imaging.options import DEGREE, MeshOptions
@@ -39,13 +39,16 @@ _TRIES = 12  # at sizes that would fit
 PAST = "or go on all the same with --no-memory-check"
 
 
-def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> list[str]:
+def check_against_volume(
+    case: Case, volume: LabelVolume, comm: MPI.Intracomm, image: LabelImage | None = None
+) -> list[str]:
     """Checks what the case says against its image, of which no rank reads more than some layers at once; collective.
 
     Args:
         case: as loaded.
         volume: the image, with the phases in the order of the case.
         comm: all ranks.
+        image: on rank 0: the whole image, where it is there already.
 
     Returns:
         Sentences about what is allowed but perhaps not meant, the same on all ranks.
@@ -68,7 +71,7 @@ def check_against_volume(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -
         warnings += _check_region(shape, volume, neighbours, solved, place, comm)
     warnings += [_mismatch(axis, volume, within, at, comm) for axis in case.mesh.periodic]
     return [sentence for sentence in warnings if sentence] + _check_sizes(
-        case, volume, solved, at.child("mesh", True), comm
+        case, volume, solved, at.child("mesh", True), comm, image
     )
 
 
@@ -230,13 +233,16 @@ def _check_body(shape: Body, volume: LabelVolume, wanted: Flags, at: Place, comm
 # --- sizes ---
 
 
-def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm: MPI.Intracomm) -> list[str]:
+def _check_sizes(
+    case: Case, volume: LabelVolume, solved: Flags, at: Place, comm: MPI.Intracomm, image: LabelImage | None
+) -> list[str]:
     pixel = volume.unit
     options = _scaled(case.mesh, 1.0, pixel / 1000)  # finer ones would only overflow: no memory holds these
     memory = free_memory(comm) if case.check_memory else math.inf
-    given = ImageToMesh(volume, options, [int(i) for i in np.flatnonzero(solved)], comm)
+    given = ImageToMesh(volume, options, [int(i) for i in np.flatnonzero(solved)], comm, image)
     elements = METHODS[method_name(options, volume.dim)].count(given, memory / _bytes(case, volume))
-    needed = elements(options) * _bytes(case, volume)
+    count = elements(options)
+    needed = count * _bytes(case, volume)
     if options.method == "voxel":
         if needed > memory:
             fitting = math.ceil((needed / memory) ** (1 / volume.dim)) * case.image.coarsen
@@ -249,7 +255,7 @@ def _check_sizes(case: Case, volume: LabelVolume, solved: Flags, at: Place, comm
         key = "size" if case.mesh.size else "size_max" if case.mesh.size_max else "method"
         advice = _advice(case, options, lambda asked: elements(asked) * _bytes(case, volume) / memory, volume.dim)
         raise at.child(key).error(shortage("elements asked for", needed, memory) + advice)
-    oblong = _oblong_voxels(given, elements(options), at)
+    oblong = _oblong_voxels(given, count, at)
     asked = {f"size.{name}": size for name, size in case.mesh.size.items() if not name.endswith(NOT_CONNECTED)}
     if case.mesh.size_max is not None:
         asked["size_max"] = case.mesh.size_max

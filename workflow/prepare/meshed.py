@@ -208,7 +208,7 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage
         case = with_initial(case, comm)
     image = whole_on_root(volume, comm) if volume.dim == 2 else None
     if check:
-        warnings = check_against_volume(case, volume, comm)
+        warnings = check_against_volume(case, volume, comm, image)
         check_labels(case, volume, comm)
         _warn(warnings, comm)
     return CaseImage(case, volume, image)

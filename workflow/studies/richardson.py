@@ -10,7 +10,6 @@ reporting of uncertainty due to discretization in CFD applications, J. Fluids En
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from microlith.imaging.typing import Array
 
@@ -101,6 +100,8 @@ def observed_order(sizes: Array, curves: Array, degree: int, noise: float = 0.0)
     alike = float(first @ second) / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-300)
     if small <= noise or alike < ALIKE:
         return None
+
+    from scipy.optimize import brentq  # late, as only studies of several meshes need it
 
     def mismatch(order: float) -> float:
         """Above zero where the changes fall faster than with this order."""
