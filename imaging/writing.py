@@ -1,15 +1,19 @@
 """Files that appear whole under their name, or not at all."""
 
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 from microlith.imaging.errors import InputError
 
 UNFINISHED = ".unfinished-"  # prefix of the folder in which a run collects its files
 COMPLETE = ".complete-"  # prefix of the same folder when all files of the run are in it
+T = TypeVar("T")
+_OF_HDF5 = re.compile(r"error message = '([^']+)'")
 
 
 @contextmanager
@@ -62,7 +66,9 @@ def replace_file(temporary: Path, path: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> InputError:
     """The sentence about a file or folder that can't be written: missing permission, full disk and the like."""
-    reason = (error.strerror or str(error)).lower()
+    reason = error.strerror or str(error)
+    of_hdf5 = _OF_HDF5.search(reason)  # within a long sentence with times and addresses
+    reason = (of_hdf5[1] if of_hdf5 else reason).lower()
     return InputError(
         f"{as_known(path)}: can't write here ({reason}); free or allow the space, or name another folder with -o"
     )
@@ -74,6 +80,74 @@ def as_known(path: Path) -> Path:
         if hidden.name.startswith((UNFINISHED, COMPLETE)):
             return hidden.parent / path.relative_to(hidden)
     return path
+
+
+class ForHdf5:
+    """A new file that HDF5 writes to through Python, and hears of no error: it crashes at its end where it did.
+
+    After an error nothing more is written; the end of the block raises it. What h5py opens is to be closed before.
+
+    Raises:
+        OSError: The file can't be made or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b", buffering=0)
+        self._error: OSError | None = None
+
+    def __enter__(self) -> "ForHdf5":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tried(self._file.close)
+        self.check()
+
+    def check(self) -> None:
+        """Raise the first error, if there was one; before the file is opened anew."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: Any) -> int:
+        """All of some bytes, where the file stands."""
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while len(left) and self._error is None:
+            left = left[self._tried(lambda left=left: self._file.write(left)) or 0 :]  # type: ignore[misc]
+        return size
+
+    def readinto(self, into: Any) -> int:
+        """What is there, where the file stands; zeros beyond."""
+        into = memoryview(into).cast("B")
+        count = self._tried(lambda: self._file.readinto(into)) or 0
+        into[count:] = bytes(len(into) - count)
+        return len(into)
+
+    def read(self, size: int = -1) -> bytes:
+        """As `readinto`; h5py looks for this name."""
+        return self._tried(lambda: self._file.read(size)) or b""
+
+    def seek(self, place: int, origin: int = 0) -> int:
+        """Go to a place."""
+        return self._tried(lambda: self._file.seek(place, origin)) or 0
+
+    def tell(self) -> int:
+        """Where the file stands."""
+        return self._tried(self._file.tell) or 0
+
+    def truncate(self, size: int) -> int:
+        """Make it as long as that."""
+        return self._tried(lambda: self._file.truncate(size)) or size
+
+    def flush(self) -> None:
+        """Nothing: it has no buffer."""
+
+    def _tried(self, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except OSError as error:
+            # without its traceback, whose frames would keep h5py's objects, and with them the file, open
+            self._error = self._error or error.with_traceback(None)
+            return None
 
 
 def write_text(path: Path, text: str) -> None:

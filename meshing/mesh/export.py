@@ -15,7 +15,7 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array, Numbers
-from microlith.imaging.writing import new_file_beside, whole_file
+from microlith.imaging.writing import ForHdf5, new_file_beside, whole_file
 from microlith.meshing.mesh.mesh_pieces import point_numbers
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
@@ -100,6 +100,16 @@ def write_cells(
     elif path.suffix == ".bdf":
         mesh.cell_data = {"nastran:ref": [phase + 1]}
         mesh.points = np.round(points, 9) + 0.0  # its numbers have room for small exponents only
+    if path.suffix == ".med":  # HDF5, which has attributes for what comments say elsewhere
+        import h5py
+
+        with whole_file(path) as part, ForHdf5(part) as file:
+            meshio.med.write(file, mesh)
+            file.check()
+            with h5py.File(file, "r+") as written:
+                written["ENS_MAA/mesh"].attrs["DES"] = np.bytes_(contents(path, names).encode()[:200])
+                written["ENS_MAA/mesh"].attrs["UNI"] = np.bytes_("um".ljust(48))
+        return
     with whole_file(path) as part:
         bare = new_file_beside(path)
         try:
@@ -125,14 +135,6 @@ def contents(path: Path | str, names: Sequence[str]) -> str:
 
 def _explain(bare: Path, part: Path, text: str) -> None:
     """Copy a mesh file with a comment at its head, which programs pass over and people read."""
-    if part.suffix == ".med":  # HDF5, which has attributes for that
-        import h5py
-
-        shutil.copyfile(bare, part)
-        with h5py.File(part, "r+") as file:
-            file["ENS_MAA/mesh"].attrs["DES"] = np.bytes_(text.encode()[:200])
-            file["ENS_MAA/mesh"].attrs["UNI"] = np.bytes_("um".ljust(48))
-        return
     with bare.open("rb") as file, part.open("wb") as out:
         if part.suffix == ".msh":
             out.write(f"$Comments\n{text}\n$EndComments\n".encode())

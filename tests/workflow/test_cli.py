@@ -20,6 +20,7 @@ import made_cases
 import numpy as np
 import pytest
 from case_files import CASE, RICH, SMALL, edited, write_case
+from full_disks import files_of_at_most
 from places import PROJECT
 
 from mpi4py import MPI
@@ -84,6 +85,13 @@ def test_init_writes_the_template_and_never_overwrites(tmp_path: Path, capsys: p
     assert "not overwritten" in capsys.readouterr().err
     assert cli.main(["init", str(folder / "case.toml")]) == 2
     assert "name a folder" in capsys.readouterr().err
+
+
+def test_init_on_a_full_disk_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with files_of_at_most(100):
+        assert cli.main(["init", str(tmp_path / "new" / "case")]) == 2
+    assert "can't write here (file too large)" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_init_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

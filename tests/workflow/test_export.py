@@ -9,6 +9,7 @@ import pytest
 import pyvista
 import SimpleITK as sitk
 import tifffile
+from full_disks import files_of_at_most
 from made_cases import PHASES, run_case, write_case
 
 from microlith.workflow.cli import main
@@ -168,6 +169,19 @@ def test_meshes(slab, tmp_path, suffix):
     assert [block.type for block in mesh.cells] == [kind]
     assert np.ptp(mesh.points, axis=0)[0] == pytest.approx(0.6)
     assert len(mesh.cells[0]) == pyvista.read(export(results, tmp_path / "c.vtu")).n_cells  # of any degree
+
+
+@pytest.mark.parametrize("suffix", EXPORTS)
+def test_a_full_disk_is_told_and_nothing_is_left(slab, tmp_path, capsys, suffix):
+    """VTK's writers ended in a segmentation fault there, or with lines of their own."""
+    results, dim = slab
+    if dim == 2 and suffix == ".stl":
+        pytest.skip("an .stl file is a surface in space")
+    with files_of_at_most(200):
+        assert main(["export", str(results), "--to", str(tmp_path / f"c{suffix}")]) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "can't write here (file too large); free or allow the space" in told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_surfaces_keep_both_sides_of_a_jump(tmp_path):

@@ -3,11 +3,9 @@
 import errno
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +13,7 @@ from socket import gethostname
 
 import numpy as np
 import pytest
+from full_disks import files_of_at_most
 
 from mpi4py import MPI
 
@@ -30,19 +29,6 @@ COMM = MPI.COMM_WORLD
 def shared(tmp_path: Path) -> Path:
     """One folder for all ranks: each has a tmp_path of its own."""
     return COMM.bcast(tmp_path)
-
-
-@contextmanager
-def small_files_only():
-    """Files can't grow beyond 1 kB, as on a disk that is full; not even the file that pytest may write to."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def everything_in(folder: Path) -> list[str]:
@@ -347,7 +333,7 @@ def test_a_file_is_whole_or_absent(tmp_path):
 
 
 def test_a_full_disk(tmp_path):
-    with small_files_only(), pytest.raises(InputError, match=r"a\.csv: can't write here \(file too large\)"):
+    with files_of_at_most(1000), pytest.raises(InputError, match=r"a\.csv: can't write here \(file too large\)"):
         write_text(tmp_path / "a.csv", "x" * 5000)
     assert everything_in(tmp_path) == []
 

@@ -4,6 +4,7 @@ import argparse
 import logging
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,14 +88,22 @@ def init(options: argparse.Namespace, ranks: Ranks) -> None:
     name, source = (SEGMENT_NAME, SEGMENT_TEMPLATE) if options.segment else (CASE_NAME, TEMPLATE)
     path = options.folder / name
     template = source.read_text(encoding="utf-8")
+    missing = [folder for folder in (options.folder, *options.folder.parents) if not folder.exists()]
+    begun = False
     try:
         options.folder.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
+            begun = True
             file.write(template)
     except FileExistsError as error:
         what = "exists already; it is not overwritten" if path.exists() else "is a file; name a folder"
         raise InputError(f"{error.filename or path} {what}") from None
     except OSError as error:
+        with suppress(OSError):
+            if begun:
+                path.unlink()
+            for folder in missing:
+                folder.rmdir()
         raise cannot_write(path, error) from error
     log.info("wrote %s; put your image beside it, adapt it, then: %s", path, _command(_check_after(name), path))
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from microlith.imaging.writing import UNFINISHED, cannot_write, replace_file, whole_file
+from microlith.imaging.writing import UNFINISHED, ForHdf5, cannot_write, replace_file
 from microlith.workflow.export.source import Source
+from microlith.workflow.export.vtk_file import write_xml
 
 NAMES = {5: "triangle", 9: "quad", 10: "tetra", 12: "hexahedron"}  # by VTK's number
 
@@ -25,8 +26,7 @@ def write_vtu(path: Path, source: Source) -> None:
     grid.field_data["phases"] = list(source.results.names)
     grid.field_data["time_s"] = np.array([source.times[0]])
     grid.field_data["unit"] = ["points in um, concentration in mol/m^3"]
-    with whole_file(path) as temporary:
-        grid.save(temporary, binary=True)
+    write_xml(path, grid)
 
 
 def write_xdmf(path: Path, source: Source) -> tuple[Path, Path]:
@@ -70,7 +70,13 @@ def _series(path: Path) -> Any:
     class Series(meshio.xdmf.TimeSeriesWriter):
         def __enter__(self) -> Any:
             self.h5_filename = str(path.with_suffix(".h5"))
-            self.h5_file = h5py.File(self.h5_filename, "w")
+            self.kept = ForHdf5(path.with_suffix(".h5"))
+            self.h5_file = h5py.File(self.kept, "w")
             return self
+
+        def __exit__(self, *raised: Any) -> None:
+            with self.kept:
+                self.h5_file.close()
+            super().__exit__(*raised)
 
     return Series(path)

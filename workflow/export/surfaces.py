@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.writing import whole_file
+from microlith.workflow.export import vtk_file
 from microlith.workflow.export.glb import Part, glb
 from microlith.workflow.export.source import Source
 from microlith.workflow.viewer.scene import Look
@@ -44,8 +45,7 @@ def write_vtp(path: Path, source: Source) -> None:
     surface.field_data["phases"] = list(source.results.names)
     surface.field_data["time_s"] = np.array([source.times[0]])
     surface.field_data["unit"] = ["points in um, concentration in mol/m^3"]
-    with whole_file(path) as temporary:
-        surface.save(temporary, binary=True)
+    vtk_file.write_xml(path, surface)
 
 
 def write_stl(path: Path, source: Source) -> None:
@@ -56,9 +56,7 @@ def write_stl(path: Path, source: Source) -> None:
     """
     if source.results.dim == 2:
         raise InputError(f"--to {path}: an .stl file is a surface in space, and this is a 2D result; take .vtp or .vtu")
-    surface = _surfaces(source)
-    with whole_file(path) as temporary:
-        surface.save(temporary, binary=True)
+    vtk_file.write_stl(path, _surfaces(source))
 
 
 def write_glb(path: Path, source: Source) -> None:
