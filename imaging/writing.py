@@ -69,9 +69,7 @@ def cannot_write(path: Path, error: OSError) -> InputError:
     reason = error.strerror or str(error)
     of_hdf5 = _OF_HDF5.search(reason)  # within a long sentence with times and addresses
     reason = (of_hdf5[1] if of_hdf5 else reason).lower()
-    return InputError(
-        f"{as_known(path)}: can't write here ({reason}); free or allow the space, or name another folder with -o"
-    )
+    return InputError(f"{as_known(path)}: can't write here ({reason}); free or allow the space, or name another folder")
 
 
 def as_known(path: Path) -> Path:

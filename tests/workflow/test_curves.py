@@ -51,12 +51,20 @@ def test_any_region_name_survives(tmp_path):
     assert {len(row) for row in rows} == {4}
 
 
-@pytest.mark.parametrize("damage", ["x" * 200_000, '"' + "1," * 100_000], ids=["a long cell", "a cell without end"])
+DAMAGES = {
+    "a long cell": f"1,{'x' * 200_000}\n",
+    "a cell without end": '1,"' + "1," * 100_000 + "\n",
+    "cut within a number": "1,2\n2,3.7",  # of 3.7e-5, which was taken for the value
+    "cut between numbers": "1,2\n2\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("reader", ["curves", "particles", "analysis", "report", "sweep"])
 def test_a_damaged_table_is_told_by_all_that_read_it(tmp_path, reader, damage):
     """The reader of CSV files has an exception of its own, which ended in a traceback."""
     path = tmp_path / "table.csv"
-    path.write_text(f"# a\n# b\n# c\ntime_s,I\n1,{damage}\n")
+    path.write_text(f"# a\n# b\n# c\ntime_s,I\n{DAMAGES[damage]}")
     read = {
         "curves": lambda: read_curves(path),
         "particles": lambda: read_particles(path, {"I": SurfaceOf(phase="particle")}),
@@ -65,5 +73,5 @@ def test_a_damaged_table_is_told_by_all_that_read_it(tmp_path, reader, damage):
         "sweep": lambda: of_sweep.csv_records(path),
     }[reader]
     expected = ValueError if reader in ("report", "sweep") else InputError  # which the report's page tells
-    with pytest.raises(expected, match=r"field larger|can't be read"):
+    with pytest.raises(expected, match=r"field larger|can't be read|cut short|a row has 1 cells"):
         read()

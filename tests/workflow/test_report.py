@@ -50,6 +50,13 @@ def test_summary_of_another_kind_is_refused(results, tmp_path):
     (tmp_path / "summary.json").write_text(text)
     with pytest.raises(InputError, match=r"can't be shown .*mass_balance.*run the case again"):
         run_page(tmp_path)
+    (tmp_path / "summary.json").write_bytes((results / "summary.json").read_bytes())
+    (tmp_path / "curves.csv").unlink()
+    expected = (
+        r"^\S+curves\.csv: can't be read as the curves of a run \(No such file or directory\); run the case again$"
+    )
+    with pytest.raises(InputError, match=expected):  # and not within another sentence
+        run_page(tmp_path)
 
 
 @pytest.fixture(scope="module")

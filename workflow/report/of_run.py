@@ -54,6 +54,8 @@ def run_page(folder: Path) -> Page:
     summary = read_summary(folder)
     try:
         return _page(folder, summary)
+    except InputError:  # names its file
+        raise
     except (KeyError, TypeError, ValueError, OSError, AttributeError) as error:
         raise InputError(
             f"{folder / SUMMARY}: can't be shown ({type(error).__name__}: {error}); it may be of another version of "

@@ -24,6 +24,8 @@ def page_of(path: Path, made: MadeOf) -> Page:
     """
     try:
         return made(path.parent, json.loads(path.read_text(encoding="utf-8")))
+    except InputError:  # names its file
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(
             f"{path}: can't be shown ({type(error).__name__}: {error}); it may be of another version of microlith: "

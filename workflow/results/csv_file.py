@@ -16,15 +16,21 @@ def csv_rows(path: Path) -> list[list[str]]:
 
     Raises:
         OSError: The file can't be read.
-        ValueError: It is no such table.
+        ValueError: It is no such table, or is cut short within a row.
     """
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(file)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(line for line in file if not line.startswith("#")) if row]
+        rows = [row for row in csv.reader(line for line in lines if not line.startswith("#")) if row]
     except csv.Error as error:  # which is no ValueError: of a cell without end, say
         raise ValueError(str(error)) from error
     if not rows:
         raise ValueError("the table is empty")
+    if not lines[-1].endswith("\n"):  # its last number may lack digits
+        raise ValueError("it ends within a row: the file is cut short")
+    uneven = next((row for row in rows if len(row) != len(rows[0])), None)
+    if uneven is not None:
+        raise ValueError(f"a row has {len(uneven)} cells, and the header {len(rows[0])}")
     return rows
 
 

@@ -108,7 +108,8 @@ def read_curves(path: Path) -> tuple[Array, dict[str, Array]]:
             raise ValueError("times do not increase")
         return times, columns
     except (OSError, ValueError, KeyError, IndexError) as error:
-        raise InputError(f"{path}: can't be read as the curves of a run ({error}); run the case again") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: can't be read as the curves of a run ({reason}); run the case again") from error
 
 
 def load_results(folder: Path) -> Results:
