@@ -8,9 +8,11 @@ import subprocess
 import pytest
 from made_cases import write_case
 
+from microlith.imaging.errors import InputError
 from microlith.workflow.cli import main
 from microlith.workflow.job.environment import RUN, environment_of
 from microlith.workflow.job.request import megabytes_of, minutes_of, name_of, warning_of
+from microlith.workflow.job.submit import submit
 
 
 @pytest.fixture
@@ -246,3 +248,33 @@ def test_broken_case_and_results_that_are_there(case, capsys):
     assert main(["job", str(case), "--time", "2h"]) == 2
     assert "case.toml" in capsys.readouterr().err
     assert main(["job", str(case.with_name("none.toml")), "--time", "2h"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        ("77", "77"),
+        ("77;cluster", "77"),
+        ("Your project has 12 hours left.\n77", "77"),
+        ("Submitted batch job 77", "77"),
+        ("77\nThank you for 3 jobs", "77"),
+    ],
+)
+def test_the_number_of_a_job_is_read_from_what_sites_make_of_it(tmp_path, said, number):
+    assert submit(_sbatch(tmp_path, said), ["--parsable", "a.sbatch"]) == number
+
+
+def test_a_job_that_may_have_been_taken_is_not_called_refused(tmp_path, monkeypatch):
+    """Who believed that handed it in twice."""
+    with pytest.raises(InputError, match=r"without the number of a job \(it said: hello\); see with squeue"):
+        submit(_sbatch(tmp_path, "hello"), ["a.sbatch"])
+    monkeypatch.setattr("microlith.workflow.job.submit.PATIENCE", 0.2)
+    with pytest.raises(InputError, match=r"has not answered for .*; see with squeue"):
+        submit(["sleep"], ["5"])
+
+
+def _sbatch(folder, said):
+    path = folder / "sbatch"
+    path.write_text(f"#!/bin/sh\ncat << 'END'\n{said}\nEND\n")
+    path.chmod(0o755)
+    return [str(path)]

@@ -1,15 +1,19 @@
 """Hands a script over to Slurm."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from microlith.imaging.errors import InputError
+from microlith.imaging.errors import InputError, printable
 from microlith.workflow.job.environment import RUN
 
 PATIENCE = 60  # s
+LOOK = "see with squeue whether the job is there before you hand it in again"
+# What sbatch says, on a line of its own: programs of a site around it may say more
+_NUMBER = re.compile(r"^(?:Submitted batch job )?(\d+)(?:;\S+)?\s*$", re.M)
 HOST = RUN.with_name("host")  # runs commands of the system around the Debian root
 
 
@@ -43,14 +47,19 @@ def submit(sbatch: Sequence[str], words: Sequence[str]) -> str:
         words: Its options, --parsable among them, and the script.
 
     Raises:
-        InputError: Slurm refuses it, or does not answer.
+        InputError: Slurm refuses it, or does not answer, or with no number.
     """
     try:
         done = subprocess.run([*sbatch, *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"--submit: sbatch has not answered for {PATIENCE} s; {LOOK}") from error
+    except OSError as error:
         raise InputError(f"--submit: sbatch can't be called: {error}") from error
-    number = done.stdout.strip().partition(";")[0]
-    if done.returncode or not number.isdigit():
+    if done.returncode:
         told = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise InputError(f"--submit: Slurm does not take the job: {told[-1].removeprefix('sbatch: error: ')}")
-    return number
+    numbers = _NUMBER.findall(done.stdout)
+    if not numbers:
+        said = printable(done.stdout.strip() or "nothing")
+        raise InputError(f"--submit: sbatch has ended well, but without the number of a job (it said: {said}); {LOOK}")
+    return str(numbers[-1])
