@@ -33,10 +33,10 @@ def lines_of(volume: LabelVolume, found: Numbers) -> TripleLines:
         return TripleLines(0.0, {})
     unit = 1.0 if volume.dim == 2 else max(volume.voxel_size) * EXACT
     if found.size == 1:
-        return TripleLines(float(found[0] * unit), {})
-    table = found.reshape((phases,) * 3)
+        return TripleLines(float(max(found[0], 0) * unit), {})
+    table = np.maximum(found, 0).reshape((phases,) * 3)
     of_three = {(int(i), int(j), int(k)): float(table[i, j, k] * unit) for i, j, k in np.argwhere(table)}
-    return TripleLines(float(found.sum() * unit), of_three)
+    return TripleLines(float(table.sum() * unit), of_three)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,7 @@ class Corners:
 
     phase: Numbers  # (3, n) in rising order
     length: Array  # (n,) of the line that each stands for, m; in 2D 1
+    ahead: Array  # (n,) the same, below 0 where the phases go round the edge the other way than round the line
     slopes: tuple[Array, Array, Array]  # (n, dim) each, along the gradients of the three phases' blurred indicators
 
 
@@ -54,6 +55,9 @@ def slab_corners(volume: LabelVolume, slab: Slab, blurred: Sequence[Blurred]) ->
     Each voxel edge around which there are three phases counts as the part of the smooth line that it is the projection
     of: its length times |t . e|, with t the direction of the line, normal to the gradients of the differences of the
     blurred indicators. As with surfaces, two widths of the blur tell the limit. In 2D pixel corners are counted.
+
+    In a narrow wedge voxels show a line that goes to and fro, and lines around single voxels before its tip. There the
+    phases follow each other around half of the edges the other way round, which takes away what is too much.
 
     Args:
         volume: The image.
@@ -67,17 +71,20 @@ def slab_corners(volume: LabelVolume, slab: Slab, blurred: Sequence[Blurred]) ->
         around = _around(slab, [axis for axis in range(volume.dim) if axis != along])
         three = _three(slab.phase.ravel()[around])
         first, second = (_differences(f, around, three, along, size) for f in blurred)
+        turn = _turns(slab.phase.ravel()[around], three)
+        narrow, wide = _aligned(*first, along), _aligned(*second, along)
         if along is None:
-            length = np.ones(around.shape[1])
+            length, ahead = np.ones(around.shape[1]), turn * np.sign(narrow + wide)
         else:
             unit = max(volume.voxel_size) * EXACT
-            found = (4 * _aligned(*second, along) - _aligned(*first, along)) / 3
-            length = np.rint(size[along] * found / unit) * unit
+            length = np.rint(size[along] * (4 * np.abs(wide) - np.abs(narrow)) / 3 / unit) * unit
+            ahead = turn * np.rint(size[along] * (4 * wide - narrow) / 3 / unit) * unit
+        ahead = np.where(np.abs(turn) <= 1, ahead, length)
         # At the line the gradients go as the width's inverse: both count alike. The narrower blur sees angles too blunt
         # by the stairs, the wider one too sharp by the curvature.
         one, other = (narrow * WIDTHS[0] + wide * WIDTHS[1] for narrow, wide in zip(first, second, strict=True))
         middle = (other - one) / 3  # no more phases: the three gradients add up to nothing
-        yield Corners(three, length, (one + middle, middle, middle - other))
+        yield Corners(three, length, ahead, (one + middle, middle, middle - other))
 
 
 def counted_lines(volume: LabelVolume, corners: Sequence[Corners]) -> Numbers:
@@ -90,7 +97,7 @@ def counted_lines(volume: LabelVolume, corners: Sequence[Corners]) -> Numbers:
     for found in corners:
         low, middle, high = found.phase
         key = (low * phases + middle) * phases + high if out.size > 1 else np.zeros_like(low)
-        out += np.bincount(key, np.rint(found.length / unit), out.size)
+        out += np.bincount(key, np.rint(found.ahead / unit), out.size)
     return out.astype(np.int64)
 
 
@@ -138,7 +145,7 @@ def _some_at_a_time(corners: Corners) -> Iterator[Corners]:
     for first in range(0, len(corners.length), AT_ONCE):
         some = slice(first, first + AT_ONCE)
         one, two, three = (slope[some] for slope in corners.slopes)
-        yield Corners(corners.phase[:, some], corners.length[some], (one, two, three))
+        yield Corners(corners.phase[:, some], corners.length[some], corners.ahead[some], (one, two, three))
 
 
 def _meeting(slopes: Sequence[Array]) -> tuple[Array, list[Array]]:
@@ -257,8 +264,31 @@ def _differences(
     return gradients[0], gradients[1]
 
 
-def _aligned(first: Array, second: Array, along: int) -> Array:
-    """|t . e| (n,) of voxel edges along an axis, from two gradients (n, 3) that are normal to the line."""
+def _turns(phases: Phases, three: Numbers) -> Numbers:
+    """Which way round (n,) three phases follow each other in the four voxels around an edge.
+
+    Returns:
+        1 from the first axis to the second, -1 back; 0 where one of the three lies in opposite voxels, so that two
+        lines meet that cancel; 2 where there are four phases.
+    """
+    number = np.full(phases.shape, 3)
+    for phase in range(3):
+        number[phases == three[phase]] = phase
+    number = number[[0, 1, 3, 2]]
+    step = (np.roll(number, -1, axis=0) - number) % 3
+    turn = np.where(step == 2, -1, step).sum(axis=0) // 3
+    return np.where((number == 3).any(axis=0), 2, turn)
+
+
+def _aligned(first: Array, second: Array, along: int | None) -> Array:
+    """Shares t . e (n,) of voxel edges along an axis, from two gradients (n, dim) that are normal to the line.
+
+    The line leads to where the three phases follow each other from the first of the other axes to the second; so does
+    the edge. In 2D it is 1 or -1.
+    """
+    if along is None:
+        return np.sign(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
     line = np.cross(first, second)
     length = np.linalg.norm(line, axis=1)
-    return np.where(length > 0, np.abs(line[:, along]) / np.where(length > 0, length, 1.0), 1.0)
+    part = np.where(length > 0, line[:, along] / np.where(length > 0, length, 1.0), 1.0)
+    return part if along != 1 else -part
