@@ -36,7 +36,9 @@ def slices_in(folder: Path, where: str) -> tuple[list[Path], tuple[str, ...]]:
     """
     found = [p for p in folder.iterdir() if p.suffix.lower() in SLICE_READERS and not p.name.startswith(".")]
     if not found:
-        raise InputError(f"{where}: holds no {', '.join(SLICE_READERS)} files; name the folder of the slices")
+        there = sorted(p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        others = f", or one of the files there ({listed(there, 5)})" if there else ""
+        raise InputError(f"{where}: holds no {', '.join(SLICE_READERS)} files; name the folder of the slices{others}")
     suffixes = sorted({path.suffix.lower() for path in found})
     if len({SLICE_READERS[suffix] for suffix in suffixes}) > 1 or {".png", ".bmp"} <= set(suffixes):
         kinds = " and ".join(suffixes)

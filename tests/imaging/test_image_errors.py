@@ -262,6 +262,8 @@ def test_slice_that_is_damaged_or_empty(tmp_path: Path) -> None:
 def test_folder_without_slices_and_with_two_kinds(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     assert "holds no" in refusal(tmp_path)
+    (tmp_path / "ball.nrrd").touch()
+    assert "name the folder of the slices, or one of the files there (ball.nrrd)" in refusal(tmp_path)
     Image.fromarray(STACK[0]).save(tmp_path / "1.png")
     Image.fromarray(STACK[0]).save(tmp_path / "1.bmp")
     assert "holds .bmp and .png files" in refusal(tmp_path)

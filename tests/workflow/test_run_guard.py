@@ -186,7 +186,21 @@ def test_snapshots_that_undershoot_are_told(tmp_path, caplog):
         "are too coarse for a front that has come 0.01 µm far; choose smaller elements at surfaces ([mesh] size) or"
         in told
     )
-    assert any("at 0.03 s the field is beyond what is possible: gas is at -" in sentence for sentence in said)
+    (note,) = [
+        sentence for sentence in said if "at 0.03 s the field is beyond what is possible: gas is at -" in sentence
+    ]
+    assert note.endswith("; the errors of the curves include what that does to them")
+    assert "e-" not in note[note.index("near (") : note.index(") µm")], "places on faces are at 0"
+
+
+def test_on_voxels_no_sizes_are_advised(tmp_path, caplog):
+    """They have none."""
+    phases = GAS.replace("1e-5 m^2/s", "1e-18 m^2/s").replace('mass_transfer = "1e-9 m/s"\n', "")
+    mesh = '[mesh]\nmethod = "voxel"\n'
+    path = slab(tmp_path, phases=phases, mesh=mesh, time=TIME.replace('"3000 s"]', '"1 s", "3000 s"]'))
+    said, _ = outcome(path, caplog)
+    assert any('choose elements with sizes of their own ([mesh] method = "lattice")' in one for one in said)
+    assert not any("[mesh] size" in one for one in said)
 
 
 def coarse(folder, time):

@@ -23,6 +23,7 @@ TRUSTED = 3.0  # of the estimated error: two meshes can't tell it better, and fo
 UNKNOWN = 0.05
 NOTABLE = 0.01  # of the reference concentration in a phase: fields that are farther beyond what is allowed are told
 FRONT = 4.0  # elements that a front spans from which on they follow it
+SIZED = "smaller elements at surfaces ([mesh] size)"
 MOST_TOLD = 5  # curves that are told one by one
 
 
@@ -55,6 +56,7 @@ class Verdict:
     bends: tuple[float, ...]  # s: when what is given bends or jumps
     references: Mapping[str, float]  # mol/m^3: what a phase holds in equilibrium with all that drives the case
     thin: tuple[ThinLayer, ...] = ()  # regions of layers that elements don't follow
+    remedy: str = SIZED  # what makes elements smaller
 
     @property
     def is_sound(self) -> bool:
@@ -107,7 +109,8 @@ class Verdict:
             found.append(f"errors of {shown}{more} raised to how far their curves are beyond what is possible")
         worst = max(self._notable(self.between), key=lambda one: one.beyond, default=None)
         if worst is not None and self.is_sound:  # else elements are not what is wrong
-            found.append(f"at {worst.time:.3g} s the field is beyond what is possible: {self._front(worst)}")
+            included = "; the errors of the curves include what that does to them" if self.granted is None else ""
+            found.append(f"at {worst.time:.3g} s the field is beyond what is possible: {self._front(worst)}{included}")
         return found
 
     def entries(self) -> dict[str, Any]:
@@ -156,11 +159,11 @@ class Verdict:
 
     def _advice(self) -> str:
         more = ", elements of [mesh] degree 2" if self.degree == 1 else ""
-        return f"choose smaller elements at surfaces ([mesh] size){more}"
+        return f"choose {self.remedy}{more}"
 
     def _front(self, worst: Overshoot) -> str:
         """Where elements are too coarse."""
-        where = ", ".join(f"{x * 1e6:.3g}" for x in worst.place)
+        where = ", ".join(f"{round(x * 1e6, 6) + 0.0:.3g}" for x in worst.place)  # 0, and not what rounding left of it
         bound = "least" if worst.below else "largest"
         since = worst.time - max((time for time in self.bends if time < worst.time), default=0.0)
         reach = np.sqrt(self.diffusivities[worst.phase] * min(since, self.lifetimes[worst.phase]))
@@ -171,6 +174,13 @@ class Verdict:
             f"{worst.phase} is at {worst.value:.4g} mol/m^3 near ({where}) µm, where {worst.limit:.6g} is the {bound}: "
             f"elements of {worst.element * 1e6:.2g} µm are {why}"
         )
+
+
+def _remedy(ready: Prepared) -> str:
+    """What makes elements smaller: sizes count on meshes that are made of the image with them only."""
+    if ready.case.mesh.unit is not None:
+        return "a finer mesh"
+    return 'elements with sizes of their own ([mesh] method = "lattice")' if ready.meshed.method == "voxel" else SIZED
 
 
 class Guard:
@@ -234,6 +244,7 @@ class Guard:
             references=dict(
                 zip(problem.discretization.mesh.names, problem.scales.concentration * problem.factors, strict=True)
             ),
+            remedy=_remedy(ready),
             thin=self._thin(times, known, layers, {name: limit / UNKNOWN for name, limit in unknown.items()}),
         )
 
