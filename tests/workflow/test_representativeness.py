@@ -6,6 +6,7 @@ from measured import ball, volume_from
 
 from mpi4py import MPI
 
+from microlith.imaging.image.volume import LabelImage
 from microlith.workflow.analysis.representativeness import (
     Scatter,
     representativeness,
@@ -87,3 +88,24 @@ def test_independent_parts_scatter_as_one_over_the_root_of_the_volume():
     slower = [Scatter(4, 16, 1.0, 0.8), Scatter(2, 8, 1.0, 0.4)]
     assert standard_error(slower, 3) == pytest.approx(0.2)
     assert standard_error(slower[1:], 3) == pytest.approx(0.4 / np.sqrt(8))
+
+
+def test_parts_that_are_all_alike_tell_no_error():
+    """They told an error of 0, so that compare called any change larger than both errors."""
+    alike = Scatter(2, 8, 1.0, 1e-16)
+    assert standard_error([alike], 3) is None
+    assert standard_error([Scatter(4, 16, 1.0, 0.8), alike], 3) == pytest.approx(0.1)
+
+
+def test_few_bodies_have_no_error_of_their_number():
+    """A disk in the middle of each quarter: all parts have the same numbers, by chance."""
+    phase = np.zeros((40, 40), np.uint8)  # which is cut into halves only
+    y, x = np.ogrid[:40, :40]
+    for row, column in ((10, 10), (10, 30), (30, 10), (30, 30)):
+        phase[(y - row) ** 2 + (x - column) ** 2 < 36] = 1
+    subject = subject_of(phase, MPI.COMM_SELF)
+    subject._known["image"] = LabelImage(phase, ("a", "b"), (1.0, 1.0))
+    found = with_errors(subject, {"particles": MEASUREMENTS["particles"][0](subject)})
+    errors = {number.name: number.error for number in found["particles"].numbers}
+    assert errors["particle_density.b"] is None
+    assert errors["particle_contact.b+a"] is None

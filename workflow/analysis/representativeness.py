@@ -27,6 +27,7 @@ PARTS = (4, 2)  # along each axis
 MOST = 16  # parts of a size that are measured, drawn evenly
 SMALLEST = 12  # voxels along an edge of a part
 LEAST_EXPONENT = 0.3
+ALIKE = 1e-12  # deviation per mean that is rounding
 # Quantities that do not grow with the image and are no extremes: only of these the scatter of parts tells an error
 QUANTITIES = (
     *("volume_fraction", "specific_surface", "specific_interface", "specific_triple_line", "particle_density"),
@@ -80,7 +81,13 @@ def representativeness(
                 scatters[number.name].append(scatter)
     if not any(scatters.values()):
         return Finding(notes=("representativeness: the image is too small to be cut into parts",)), {}
-    errors = {name: standard_error(of, len(cut)) for name, of in scatters.items() if of}
+    errors: dict[str, float] = {}
+    for number in wanted:
+        error = standard_error(scatters[number.name], len(cut))
+        if error is None and scatters[number.name] and number.resolution > 0:
+            error = 0.0  # parts that are all alike: what voxels leave open is the error
+        if error is not None:
+            errors[number.name] = error
     return Finding(tables=[_table(wanted, scatters, errors)]), errors
 
 
@@ -104,16 +111,24 @@ def _with_error(number: Number, errors: dict[str, float]) -> Number:
     return number if error is None else replace(number, error=float(np.hypot(error, number.resolution)))
 
 
-def standard_error(scatters: Sequence[Scatter], cut: int) -> float:
+def standard_error(scatters: Sequence[Scatter], cut: int) -> float | None:
     """Standard error of a number of the whole image from its scatter in parts, from small ones to large ones.
+
+    Sizes of which all parts have the same number are left aside: few bodies, or none, make numbers alike by chance.
 
     Args:
         scatters: Of each size of parts.
         cut: Axes that parts are cut along.
+
+    Returns:
+        The error; None: no parts differ.
     """
+    scatters = [one for one in scatters if one.deviation > ALIKE * abs(one.mean)]
+    if not scatters:
+        return None
     last = scatters[-1]
     exponent = 1.0
-    if len(scatters) > 1 and last.deviation > 0 and scatters[0].deviation > 0:
+    if len(scatters) > 1:
         volumes = cut * np.log(scatters[0].parts / last.parts)
         exponent = float(np.clip(2 * np.log(scatters[0].deviation / last.deviation) / volumes, LEAST_EXPONENT, 1.0))
     return last.deviation * float(last.parts) ** (-cut * exponent / 2)
@@ -169,7 +184,7 @@ def _table(wanted: Sequence[Number], scatters: dict[str, list[Scatter]], errors:
         column("mean", [scatter.mean for _, _, scatter in rows], "as of the number"),
         column("deviation", [scatter.deviation for _, _, scatter in rows], "as of the number"),
         column("whole", [number.value for _, number, _ in rows], "as of the number"),
-        column("error_of_whole", [errors[number.name] for _, number, _ in rows], "as of the number"),
+        column("error_of_whole", [errors.get(number.name, np.nan) for _, number, _ in rows], "as of the number"),
     )
     named = "; ".join(f"{i} {number.name}" for i, number in enumerate(wanted))
     return Table("representativeness", f"numbers of parts of the image; numbers are {named}", "rows", columns)
