@@ -3,7 +3,11 @@
 import numpy as np
 
 from microlith.imaging.parallel.compiled import kept
-from microlith.imaging.typing import Array, Integers, Numbers, Singles
+from microlith.imaging.typing import Array, Flags, Integers, Numbers, Singles
+
+# Between a normal and a step along the surface beside an edge: least and most cosine; of the step along the plane that
+# begins there and the normal, least cosine; square of what must be left of a normal
+FLATTEST, STEEPEST, ALIGNED, LEFT = 0.01, 0.8, 0.75, 1e-12
 
 
 @kept
@@ -99,6 +103,146 @@ def find_normals(
 
 
 @kept
+def straighten_at_edges(
+    phase: Integers,
+    shape: Numbers,
+    strides: Numbers,
+    axis: int,
+    here: Numbers,
+    size: Array,
+    steps: Numbers,
+    tangents: Array,
+    across: Numbers,
+    towards: Array,
+    reach: Numbers,
+    least: int,
+    first: Array,
+    second: Array,
+    beside: Flags,
+) -> None:
+    """Takes from normals beside edges at right angles what the blur brought round the edge.
+
+    A face is followed step by step, as long as there is the same face again. Where such a run ends, the surface either
+    goes up or down by a step or it turns: then there are the same two phases on both sides of a plane at right angles
+    to the run, for as many steps. Along a run that ends so, normals are set at right angles to the surface's direction.
+    That is the step's, turned by half a voxel over the length of the run if its other end is a step up or down.
+
+    Args:
+        phase: (voxels,) flattened.
+        shape: (dim,) of voxels.
+        strides: (dim,) from a voxel to the next one along each axis.
+        axis: Of the array, that the faces are across.
+        here: (n,) places of the voxels before the faces.
+        size: (dim,) edges of voxels, m.
+        steps: (m, dim) in voxels, along which faces are followed.
+        tangents: (m, 3) unit vectors of these, with zeros for axes that there are not.
+        across: (m, k, dim) steps at right angles to each of these, filled up with zeros.
+        towards: (m, k, 3) unit vectors of these, or zeros.
+        reach: (m,) number of steps that the blur reaches.
+        least: Number of faces that runs have, and of steps that planes go on.
+        first: (n, dim) unit normals for the narrower blur, changed beside edges.
+        second: (n, dim) and for the wider one.
+        beside: (n,) becomes true where the next step leads over an edge.
+    """
+    dim, margin = len(shape), least
+    for row in range(len(steps)):
+        margin = max(margin, reach[row] + least)
+    index, found = np.zeros(dim, np.int64), np.zeros((2, dim))
+    for face in range(len(here)):
+        place, count, inside = here[face], 0, True
+        behind = place + strides[axis]
+        one, other = phase[place], phase[behind]
+        for along in range(dim):
+            index[along] = place // strides[along] % shape[along]
+            inside = inside and margin <= index[along] < shape[along] - 1 - margin
+        x, y, z = second[face, 0], second[face, 1], second[face, 2] if dim > 2 else 0.0
+        for row in range(len(steps)):
+            slope = tangents[row, 0] * x + tangents[row, 1] * y + tangents[row, 2] * z
+            if not FLATTEST < abs(slope) < STEEPEST or count == dim - 1:
+                continue
+            jump, ahead, back = 0, reach[row], reach[row]
+            for along in range(dim):
+                jump += steps[row, along] * strides[along]
+            if not inside:
+                for along in range(dim):
+                    step, high = steps[row, along], shape[along] - index[along] - (2 if along == axis else 1)
+                    if step > 0:
+                        ahead, back = min(ahead, high // step), min(back, index[along] // step)
+                    elif step < 0:
+                        ahead, back = min(ahead, index[along] // -step), min(back, high // -step)
+            up, down = 1, 1
+            while up <= ahead and phase[place + up * jump] == one and phase[behind + up * jump] == other:
+                up += 1
+            while down <= back and phase[place - down * jump] == one and phase[behind - down * jump] == other:
+                down += 1
+            run = up + down - 1
+            if run < least or (up > ahead and down > back):
+                continue
+            best, way = ALIGNED * np.sqrt(1 - slope * slope), -1
+            for number in range(towards.shape[1]):
+                aligned = abs(towards[row, number, 0] * x + towards[row, number, 1] * y + towards[row, number, 2] * z)
+                if aligned > best:
+                    best, way = aligned, number
+            if way < 0:
+                continue
+            aligned = towards[row, way, 0] * x + towards[row, way, 1] * y + towards[row, way, 2] * z
+            forward = 1 if (aligned > 0) == (second[face, axis] > 0) else -1
+            on, edges, tilt = 0, 0, 0
+            for along in range(dim):
+                on += forward * across[row, way, along] * strides[along]
+            for end in (1, -1):
+                away, most = (up, ahead) if end > 0 else (down, back)
+                if away > most:
+                    continue
+                beyond = phase[place + end * away * jump]
+                if beyond != phase[behind + end * away * jump] or (beyond != one and beyond != other):
+                    continue
+                # The phase that ends here, and to which side of the faces the plane at right angles would lead
+                ends, side, start = (other, 1, behind) if beyond == one else (one, -1, place)
+                turns = True
+                if not inside:
+                    for along in range(dim):
+                        at = index[along] + (1 if along == axis and side > 0 else 0)
+                        at += side * forward * (least - 1) * across[row, way, along] + end * away * steps[row, along]
+                        turns = turns and min(at, at - end * steps[row, along]) >= 0
+                        turns = turns and max(at, at - end * steps[row, along]) < shape[along]
+                for more in range(1, least if turns else 1):
+                    at = start + end * away * jump + side * more * on
+                    turns = turns and phase[at - end * jump] == ends and phase[at] == beyond
+                if turns:
+                    edges += 1
+                    beside[face] = beside[face] or away == 1
+                else:
+                    tilt = side * end
+            if edges == 0:
+                continue
+            cosine, square = 0.0, 0.0
+            for along in range(dim):
+                found[count, along] = (2 * run * steps[row, along] + (tilt if along == axis else 0)) * size[along]
+                cosine += found[count, along] * found[0, along]
+            for along in range(dim):
+                found[count, along] -= cosine * found[0, along] if count else 0.0
+                square += found[count, along] ** 2
+            if square > (0.5 * size[axis]) ** 2:  # else along what was found before
+                for along in range(dim):
+                    found[count, along] /= np.sqrt(square)
+                count += 1
+        for number in range(2 * count):
+            normal, tangent = (first if number < count else second)[face], found[number % count]
+            cosine, square = 0.0, 0.0
+            for along in range(dim):
+                cosine += normal[along] * tangent[along]
+            for along in range(dim):
+                normal[along] -= cosine * tangent[along]
+                square += normal[along] ** 2
+            for along in range(dim):
+                if square > LEFT:
+                    normal[along] /= np.sqrt(square)
+                else:  # nothing is left of it: the face itself
+                    normal[along] = 1.0 if along == axis else 0.0
+
+
+@kept
 def add_projections(
     axis: int,
     pair: Numbers,
@@ -127,16 +271,20 @@ def add_projections(
         unit: In which areas are counted, over that of the voxel face.
         out: (m, kinds) the areas are added to it, in units.
     """
-    dim = len(shape)
+    dim, most = len(shape), np.abs(steps).max()
     for face in range(len(pair)):
+        inside = True  # so far from the frame that it cuts no steps
+        for along in range(dim):
+            inside = inside and most <= place[along, face] <= shape[along] - most and beyond[along, face] == 0.0
         for row in range(len(steps)):
             share, narrow, wide = 1.0, 0.0, 0.0
             for along in range(dim):
                 narrow += first[face, along] * directions[row, along]
                 wide += second[face, along] * directions[row, along]
+            for along in range(0 if inside else dim):
                 if steps[row, along] == 0:
                     share += beyond[along, face]
-            for along in range(dim):
+            for along in range(0 if inside else dim):
                 length = abs(steps[row, along])
                 if length:  # the share of equal steps across the face that the frame does not cut
                     before, behind = place[along, face] / length, (shape[along] - place[along, face]) / length

@@ -4,22 +4,28 @@ A surface that is built of voxel faces has up to sqrt(3) times the area of the s
 part of the tangent plane that it is the projection of: its own area times |n . e|, with e its normal and n that of the
 surface, the direction of the gradient of the difference of both phases' indicators after a Gaussian blur (Lenoir,
 Malandain and Bertrand 1996; Coeurjolly, Flin, Teytaud and Tougne 2003). What is left of the stairs goes as 1/sigma^2,
-so that two widths of the blur tell the limit: (4 A(2) - A(1)) / 3.
+so that two widths of the blur tell the limit: (4 A(2) - A(1)) / 3. Beside edges that lie along the voxels or their
+diagonals the normals are those of both surfaces by themselves.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from microlith.imaging.image.passes import Halo, Slab
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.typing import Array, Numbers, Phases, Singles
+from microlith.imaging.typing import Array, Flags, Numbers, Phases, Singles
 
 WIDTHS = (1.0, 2.0)  # of the blur, per longest edge of a voxel
 CUT = 4.0  # widths at which the blur is cut off
 STEEPEST = 0.8  # n_f^2 of surfaces so nearly along the frame that faces across other axes tell little
+# How far normals are looked after beside edges, widths; faces in a row on both sides of an edge; largest cosine of a
+# right angle
+AT_EDGES, LEAST, SQUARE = 3.0, 3, 1e-6
 EXACT = 2.0**-26  # of a voxel's largest face: areas are rounded to multiples of it, so that sums are exact
 
 
@@ -34,6 +40,7 @@ class Faces:
     normals: tuple[Array, Array]  # (n, dim) each, along the array's axes, for both widths
     area: Array  # (n,) m^2 (m in 2D), of the smooth surface, with `beyond`
     beyond: Array  # (dim, n) of what there is more between the frame across each axis and the next middle of voxels
+    beside_edge: Flags  # (n,) the next step along the surface leads over an edge at right angles
     place: tuple[Array, ...]  # (n,) each, of their middles along the image's axes, voxels
     shape: tuple[int, ...]  # of the image
 
@@ -71,9 +78,13 @@ def slab_faces(volume: LabelVolume, slab: Slab, blurred: "Sequence[Blurred]" = (
     Yields:
         Those across each axis of the array; a face between two slabs is the first one's.
     """
+    from microlith.imaging.measures.loops import straighten_at_edges  # numba, late as in `path_lengths`
+
     if slab.empty:
         return
     size = np.array(volume.voxel_size)
+    shape = np.array(slab.phase.shape)
+    strides = np.array([math.prod(slab.phase.shape[along + 1 :]) for along in range(volume.dim)])
     blurred = blurred or slab_blurs(volume, slab)
     areas = face_areas(volume)
     starts = [0.5 + start for start, _ in slab.window]
@@ -87,12 +98,35 @@ def slab_faces(volume: LabelVolume, slab: Slab, blurred: "Sequence[Blurred]" = (
         there = here + (layer if axis == 0 else math.prod(slab.phase.shape[axis + 1 :]))
         phases = flat[here], flat[there]
         first, second = (_normals(f, axis, here, phases, size) for f in blurred)
+        edge = np.zeros(len(here), bool)
+        ways = _ways(volume.voxel_size)
+        straighten_at_edges(flat, shape, strides, axis, here, size, *ways, LEAST, first, second, edge)
         area = areas[axis] * (4 * np.abs(second[:, axis]) - np.abs(first[:, axis])) / 3
         middle = tuple(x + start + 0.5 * along for x, start, along in zip(place, starts, step, strict=True))
         beyond = _beyond(middle, volume.shape, second)
-        yield Faces(
-            axis, here, there, phases, (first, second), area * (1 + beyond.sum(axis=0)), beyond, middle, volume.shape
-        )
+        area *= 1 + beyond.sum(axis=0)
+        yield Faces(axis, here, there, phases, (first, second), area, beyond, edge, middle, volume.shape)
+
+
+@cache
+def _ways(voxel_size: tuple[float, ...]) -> tuple[Numbers, Array, Numbers, Array, Numbers]:
+    """Steps along which faces are followed to edges, those at right angles to each, and how many the blur reaches.
+
+    Steps are followed by their unit vectors, with three numbers each, see `straighten_at_edges`.
+    """
+    size = np.array(voxel_size)
+    steps = np.array([step for step in itertools.product((-1, 0, 1), repeat=len(size)) if step > (0,) * len(size)])
+    lengths = np.linalg.norm(steps * size, axis=1)
+    square = np.abs((steps * size) @ (steps * size).T) < SQUARE * np.outer(lengths, lengths)
+    tangents: Array = np.zeros((len(steps), 3))
+    tangents[:, : len(size)] = steps * size / lengths[:, None]
+    across: Numbers = np.zeros((len(steps), square.sum(axis=1).max(), len(size)), np.int64)
+    towards: Array = np.zeros((*across.shape[:2], 3))
+    for row, there in enumerate(square):
+        across[row, : there.sum()], towards[row, : there.sum()] = steps[there], tangents[there]
+    some = square.any(axis=1)
+    reach = np.ceil(AT_EDGES * WIDTHS[-1] * size.max() / lengths[some]).astype(np.int64)
+    return steps[some], tangents[some], across[some], towards[some], reach
 
 
 def _beyond(place: tuple[Array, ...], shape: tuple[int, ...], normal: Array) -> Array:

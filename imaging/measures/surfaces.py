@@ -30,6 +30,9 @@ BY_DIRECTION = 3.0  # and times as many, for their number, in single directions
 # Parts of the standard error: of the area by normals, of what no step shows, of what counts added and took away, and of
 # what was added or taken away beside triple lines, and for faces along the voxels
 SMOOTH, MISSED, ADDED, REMOVED, AT_CORNERS, ALONG = 0.005, 0.5, 0.1, 0.5, 0.2, 0.25
+# and of voxel faces beside edges, for planes in step with the voxels may lie anywhere between two layers of these, and
+# of what counts say that was left aside as noise
+BESIDE_EDGES, LEFT_ASIDE = 0.125, 1.5
 PART_AT_CORNERS = 0.5  # of the area by faces, that is added or taken away beside triple lines at most
 PLACES = {2: 0.5, 3: 8.0}  # voxel faces by which the voxels of one body are too many or too few, by dimension
 
@@ -90,7 +93,7 @@ def surfaces_and_lines(
         if gathered is not None and faces is not None:
             gathered.add(faces)
     row = comm.allreduce(row)
-    lengths = [(1 + len(steps)) * phases**2, (1 + 2 * len(steps)) * phases**2, row_length(dim, phases)]
+    lengths = [(2 + len(steps)) * phases**2, (1 + 2 * len(steps)) * phases**2, row_length(dim, phases)]
     *areas, stepped, lines = np.split(row, np.cumsum(lengths))
     of_faces, of_corners = (_both_ways(part, phases, exact_unit(volume)) for part in areas)
     return _areas(volume, of_faces, of_corners, stepped), lines_of(volume, lines)
@@ -99,17 +102,18 @@ def surfaces_and_lines(
 def _areas(volume: LabelVolume, of_faces: Array, of_corners: Array, stepped: Numbers) -> Surfaces:
     """From what was found by faces and by triple lines, (rows, phases, phases), and by steps."""
     phases, dim, unit = len(volume.names), volume.dim, exact_unit(volume)
-    by_faces, at_corners = of_faces[0], of_corners[0]
+    by_faces, beside_edges, at_corners = of_faces[0], of_faces[1], of_corners[0]
     part = _part(at_corners, PART_AT_CORNERS * by_faces)
     local = by_faces + part * at_corners
     seen, unseen = np.split(of_corners[1:], 2)
     weights = direction_weights(volume.voxel_size)[:, None, None]
-    of_each = weights * (of_faces[1:] + part * seen)
+    of_each = weights * (of_faces[2:] + part * seen)
     told: Array = of_each.sum(axis=0)
     shown_by_each = of_each - weights * part * unseen
     counted = crossings(stepped, volume.voxel_size, phases)
     face = float(face_areas(volume).max())
-    area = local * _correction(told, shown_by_each.sum(axis=0), counted, NOISE * face, unit)
+    ratio, left_aside = _correction(told, shown_by_each.sum(axis=0), counted, NOISE * face, unit)
+    area = local * ratio
     beside = part * at_corners
     unsure = BY_DIRECTION * NOISE * face + np.abs(beside)
     along_voxels = along_the_voxels(local, shown_by_each, counted.along, volume.voxel_size, unsure)
@@ -117,7 +121,8 @@ def _areas(volume: LabelVolume, of_faces: Array, of_corners: Array, stepped: Num
     area = area * along_voxels
     correction = np.where(by_faces > 0, area / np.where(by_faces > 0, by_faces, 1.0), 1.0)
     next_term = beside**2 / np.where(by_faces > 0, by_faces, 1.0)
-    uncertain = np.sqrt((AT_CORNERS * beside) ** 2 + next_term**2 + uncertain_along**2)
+    by_planes = BESIDE_EDGES * beside_edges, LEFT_ASIDE * left_aside * local, uncertain_along
+    uncertain = np.sqrt(sum(part**2 for part in (*by_planes, AT_CORNERS * beside, next_term)))
     return Surfaces(area, correction, _error(local, area, uncertain, counted, PLACES[dim] * face))
 
 
@@ -171,9 +176,9 @@ def _part(found: Array, most: Array) -> Array:
 def _error(local: Array, area: Array, beside: Array, counted: Crossings, places: float) -> Array:
     """Standard error (phases, phases) of areas.
 
-    That of what was added `beside` triple lines is given. What no step shows is uncertain: where all gaps lie alike
-    among the voxels, none of it may be missed or twice as much. The parts were set by bodies of known area, see
-    docs/explained/analysis.md.
+    That of what was added `beside` triple lines, and the like, is given. What no step shows is uncertain: where all
+    gaps lie alike among the voxels, none of it may be missed or twice as much. The parts were set by bodies of known
+    area, see docs/explained/analysis.md.
     """
     missed = np.where(counted.seen > 0, counted.missed / np.maximum(counted.seen, np.finfo(float).tiny), 0.0)
     change = area - local
@@ -182,25 +187,27 @@ def _error(local: Array, area: Array, beside: Array, counted: Crossings, places:
     return np.asarray(np.sqrt(sum(part**2 for part in parts) + np.where(area > 0, places, 0.0) ** 2))
 
 
-def _correction(told: Array, shown: Array, counted: Crossings, noise: float, unit: float) -> Array:
-    """Ratio (phases, phases) of counts to normals.
+def _correction(told: Array, shown: Array, counted: Crossings, noise: float, unit: float) -> tuple[Array, Array]:
+    """Ratio (phases, phases) of counts to normals, and how much of it was left aside as noise.
 
     Few crossings tell little: what the ratio of a pair is above that of both its phases, and what that is above 1,
     counts as d^3/(d^2 + e^2) with the error e. Between what there is to cross (told) and what of it steps show beside
     triple lines the counts tell nothing.
     """
 
-    def above(told: Array, shown: Array, counted: Array, expected: Array) -> Array:
+    def above(told: Array, shown: Array, counted: Array, expected: Array) -> tuple[Array, Array]:
         known = (told > unit) & (shown > unit) & (counted > 0)
         of_told, of_shown = (counted / np.where(known, part, 1.0) - 1 - expected for part in (told, shown))
         nearest = np.clip(0.0, np.minimum(of_told, of_shown), np.maximum(of_told, of_shown))
         more = np.where(known, nearest, 0.0)
         error = noise / np.where(known, counted, noise)
-        return np.asarray(expected + more**3 / (more**2 + error**2))
+        counts = more**3 / (more**2 + error**2)
+        return np.asarray(expected + counts), np.abs(more - counts)
 
     all_counted = counted.seen + counted.missed
-    of_phase = above(told.sum(axis=1), shown.sum(axis=1), all_counted.sum(axis=1), np.zeros(len(told)))
-    return 1 + above(told, shown, all_counted, (of_phase[:, None] + of_phase) / 2)
+    of_phase, _ = above(told.sum(axis=1), shown.sum(axis=1), all_counted.sum(axis=1), np.zeros(len(told)))
+    found, left_aside = above(told, shown, all_counted, (of_phase[:, None] + of_phase) / 2)
+    return 1 + found, left_aside
 
 
 def _counted(volume: LabelVolume, steps: Numbers, slab: Slab, kept: Found | None) -> Numbers:
@@ -209,7 +216,7 @@ def _counted(volume: LabelVolume, steps: Numbers, slab: Slab, kept: Found | None
 
     phases, areas, unit = len(volume.names), face_areas(volume), exact_unit(volume)
     size = np.array(volume.voxel_size)
-    out: Numbers = np.zeros((1 + len(steps), phases**2), np.int64)
+    out: Numbers = np.zeros((2 + len(steps), phases**2), np.int64)
     along = steps * size / np.linalg.norm(steps * size, axis=1)[:, None]
     near = slab.within(face_halo(volume))
     blurred = [] if slab.empty else slab_blurs(volume, near)
@@ -218,9 +225,10 @@ def _counted(volume: LabelVolume, steps: Numbers, slab: Slab, kept: Found | None
             kept.append(found_faces(volume, near, faces))
         pair = faces.phase[0].astype(np.int64) * phases + faces.phase[1]
         out[0] += np.bincount(pair, np.rint(faces.area / unit), phases**2).astype(np.int64)
+        out[1] += np.bincount(pair[faces.beside_edge], minlength=phases**2) * round(areas[faces.axis] / unit)
         place, shape = np.array(faces.place), np.array(faces.shape)
         part = unit / areas[faces.axis]
-        add_projections(faces.axis, pair, *faces.normals, faces.beyond, place, shape, steps, along, part, out[1:])
+        add_projections(faces.axis, pair, *faces.normals, faces.beyond, place, shape, steps, along, part, out[2:])
     corners = list(slab_corners(volume, near, blurred))
     beside, lines = areas_at_corners(volume, corners, steps), counted_lines(volume, corners)
     return np.concatenate([out.ravel(), beside.ravel(), counted_crossings(slab, phases), lines])
