@@ -9,6 +9,9 @@ from microlith.imaging.typing import Array, Numbers, Singles
 
 BINS = 1 << 14  # of values that are not whole numbers
 COARSE = 256  # bins to which thresholds of many phases are found
+OUTERMOST = 1e-4  # share of the voxels, on either side, that may lie far from all others
+NARROW = 0.02  # share of the range, below which all others are counted in bins of their own
+MOST_PASSES = 12  # to find these: each narrows the range to some bins of the one before
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +48,11 @@ class Histogram:
 
     def coarse(self, bins: int = COARSE) -> "Histogram":
         """The same in fewer bins, without the outermost 0.01 % of the voxels on each side: they join the last bins."""
-        low, high = self.quantile(1e-4), self.quantile(1 - 1e-4)
-        if len(self.counts) <= bins or not low < high:
+        low, high = self.quantile(OUTERMOST), self.quantile(1 - OUTERMOST)
+        if len(self.counts) <= bins:
             return self
+        if not low < high:
+            low, high = float(self.centres[0]), float(self.centres[-1])
         step = self.edges[1] - self.edges[0]
         edges = np.linspace(low - step / 2, high + step / 2, bins + 1)
         place = np.clip(np.searchsorted(edges, self.centres, side="right") - 1, 0, bins - 1)
@@ -57,7 +62,7 @@ class Histogram:
 def bins_of(values: Singles, edges: Array) -> Numbers:
     """Number of the bin of each value; the outermost bins hold what is beyond."""
     step = float(edges[1] - edges[0])
-    place: Numbers = np.clip(((values - np.float64(edges[0])) / step).astype(np.int64), 0, len(edges) - 2)
+    place: Numbers = np.clip((values - np.float64(edges[0])) / step, 0, len(edges) - 2).astype(np.int64)
     return place
 
 
@@ -71,7 +76,8 @@ def histogram(grey: DiskVolume, workshop: Workshop, without: DiskVolume | None =
         tell: Hears how far it is.
 
     Returns:
-        One bin for each whole number where all values are whole and not too far apart, else BINS of them.
+        One bin for each whole number where all values are whole and not too far apart, else BINS of them. Few voxels
+        far from all others, as defects of a detector leave them, join the outermost bins.
     """
 
     def ends(layers: Layers) -> tuple[float, float, bool]:
@@ -83,10 +89,25 @@ def histogram(grey: DiskVolume, workshop: Workshop, without: DiskVolume | None =
     whole = all(f[2] for f in found) and high - low < 4 * BINS
     edges = np.arange(low - 0.5, high + 1.0) if whole else np.linspace(low, high if high > low else low + 1.0, BINS + 1)
 
-    def counted(layers: Layers) -> Numbers:
-        values = grey.values()[layers.write]
-        if without is not None:
-            values = values[without.values()[layers.write] == 0]
-        return np.bincount(bins_of(values, edges).ravel(), minlength=len(edges) - 1)
+    def count(edges: Array) -> Histogram:
+        def counted(layers: Layers) -> Numbers:
+            values = grey.values()[layers.write]
+            if without is not None:
+                values = values[without.values()[layers.write] == 0]
+            return np.bincount(bins_of(values, edges).ravel(), minlength=len(edges) - 1)
 
-    return Histogram(np.sum(workshop.each(grey.shape, counted, tell=tell), axis=0), edges)
+        return Histogram(np.sum(workshop.each(grey.shape, counted, tell=tell), axis=0), edges)
+
+    first = found_now = count(edges)
+    for _ in range(MOST_PASSES):
+        edges = found_now.edges
+        half = 0.5 * (edges[1] - edges[0])
+        inner = found_now.quantile(OUTERMOST) - half, found_now.quantile(1 - OUTERMOST) + half
+        width = inner[1] - inner[0]
+        if whole or not first.voxels or width >= NARROW * (edges[-1] - edges[0]):
+            return found_now
+        edges = np.linspace(max(low, inner[0] - 0.5 * width), min(high, inner[1] + 0.5 * width), BINS + 1)
+        if not edges[0] < edges[1]:
+            break
+        found_now = count(edges)
+    return first  # all but the outermost voxels have one value

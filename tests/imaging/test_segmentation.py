@@ -200,6 +200,31 @@ def test_a_wanted_number_of_regions_sets_the_scale(tmp_path):
     assert found.start[2] - found.start[1] == pytest.approx(60, rel=0.2)
 
 
+@pytest.mark.parametrize("defects", [(1e30,), (-4e4, 3e38), (5e4,)])
+def test_defects_of_a_detector_leave_the_histogram_as_it_is(tmp_path, sample, defects):
+    """One voxel of 1e30 had all others in one bin, and Otsu's threshold put it alone against them."""
+    grey = sample[0] + np.random.default_rng(0).normal(0, 5, sample[0].shape).astype(np.float32)
+    cuts = [otsu(_histogram_of(tmp_path / "good", grey), 3).values]
+    for place, value in enumerate(defects):
+        grey[5, 6, 7 + place] = value
+    cuts.append(otsu(_histogram_of(tmp_path / "bad", grey), 3).values)
+    assert cuts[1] == pytest.approx(cuts[0], abs=1.0)
+
+
+def test_few_values_beside_one_value_are_seen(tmp_path):
+    grey = np.zeros((30, 30, 30), np.float32)
+    grey[3, 4, 5] = 7.5
+    assert otsu(_histogram_of(tmp_path, grey), 2).values[0] == pytest.approx(3.75, abs=3.75)
+
+
+def _histogram_of(folder, grey):
+    folder.mkdir(exist_ok=True)
+    workshop = Workshop(folder, MPI.COMM_SELF)
+    volume = workshop.new("grey", grey.shape, np.float32)
+    volume.values(writable=True)[:] = grey
+    return histogram(volume, workshop)
+
+
 @pytest.mark.parametrize("favoured", [None, Favoured(1, 0.2), Favoured(0, -0.2)])
 def test_regions_of_a_block_are_classed_as_those_of_the_whole(tmp_path, favoured):
     grey = np.ascontiguousarray(blurred(truth(48, (72, 24, 144)))[-8::2])
