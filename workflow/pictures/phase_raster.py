@@ -55,10 +55,11 @@ def _phase_raster(sample: Sample, raster: Raster, pixels: PixelMap | None) -> Ph
     bell = ROUNDED * min(raster.rows / image.shape[0], raster.columns / image.shape[1]) if smooth else 0.0
     unsolved = np.flatnonzero(~sample.solved)
     shares = _shares(_unsolved(image, raster, sample.solved), unsolved, bell)
-    phase = np.where(covered, np.nan_to_num(of_mesh), unsolved[shares.argmax(axis=0)] if len(unsolved) else 0)
+    phase = _most(shares, unsolved)
+    phase[covered] = of_mesh[covered]
     frame = FlatFrame(raster, sample.size)
     lines = [*frame.project(outlines), *_between(shares, covered, frame)]
-    return PhaseRaster(phase.astype(np.uint8), covered, lines)
+    return PhaseRaster(phase, covered, lines)
 
 
 def _outlines(mesh: PhaseMesh) -> Array | None:
@@ -113,6 +114,17 @@ def _shares(phases: NDArray[np.uint8], unsolved: NDArray[np.intp], bell: float) 
     return shares
 
 
+def _most(shares: NDArray[np.float32], unsolved: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """The phase of which there is most around each pixel, (rows, columns); of several the first."""
+    found = np.zeros(shares.shape[1:], np.uint8)
+    most = np.full(shares.shape[1:], -1.0, np.float32)
+    for share, phase in zip(shares, unsolved, strict=True):
+        more = share > most
+        found[more] = phase
+        np.maximum(most, share, out=most)
+    return found
+
+
 def _blur(share: NDArray[np.float32], bell: float) -> None:
     """Blur in place by a bell of a standard deviation in pixels, whatever its width in about the same time."""
     if bell < WIDE:
@@ -131,11 +143,11 @@ def _between(shares: NDArray[np.float32], covered: Flags, frame: FlatFrame) -> l
 
     rows, columns = covered.shape
     across, down = frame.drawn
-    x, y = (np.arange(columns) + 0.5) * across / columns, (np.arange(rows) + 0.5) * down / rows
+    pixel = np.array((across / columns, down / rows))
     found: list[Array] = []
     for i, share in enumerate(shares[:-1]):
         others = np.max(np.delete(shares, i, axis=0), axis=0)
         margin: Any = np.ma.masked_array(share - others, covered)
-        lines: Any = contour_generator(x, y, margin).lines(0.0)
-        found += lines
+        lines: Any = contour_generator(z=margin).lines(0.0)  # by pixels: x and y of each would take as long again
+        found += [(line + 0.5) * pixel for line in lines]
     return found

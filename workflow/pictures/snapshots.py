@@ -64,20 +64,27 @@ class _Page:
     """The canvas of a 2D run, with all that stays the same from snapshot to snapshot."""
 
     def __init__(self, sample: Sample, scales: Sequence[ColourScale], raster: Raster, phases: PhaseRaster) -> None:
+        from matplotlib import colormaps
+
         assert sample.image is not None  # on rank 0, where this runs
         names, greys = sample.mesh.names, sample.greys
-        self._colours = sample.options.colours
         self._scales = [
             (scale, phases.covered & np.isin(phases.phase, [names.index(name) for name in scale.phases]))
             for scale in scales
         ]
         grey_of_phase = np.array([round(255 * greys.get(phase, 1.0)) for phase in range(len(names))], dtype=np.uint8)
-        self._background = np.repeat(grey_of_phase[phases.phase][:, :, None], 3, axis=2)
+        shades = np.repeat(grey_of_phase[:, None], 4, axis=1)
+        shades[:, 3] = 255
+        self._background = shades.view(np.uint32)[:, 0][
+            phases.phase
+        ]  # a pixel is one number: red, green, blue, opacity
+        colours = colormaps[sample.options.colours]
+        self._shades = np.ascontiguousarray(colours(np.arange(colours.N), bytes=True)).view(np.uint32)[:, 0]
         frame = FlatFrame(raster, sample.size)
         self._canvas = Canvas(
             sample.title,
             frame,
-            ColourBar.of_scales(scales, self._colours),
+            ColourBar.of_scales(scales, sample.options.colours),
             {names[phase]: str(grey) for phase, grey in greys.items()},
             notes(sample.regions, frame),
             sample.options,
@@ -89,9 +96,10 @@ class _Page:
 
     def draw(self, path: Path, field: NDArray[np.float32], time: float) -> None:
         """Write one snapshot; the field is NaN where no cell is."""
-        from matplotlib import colormaps
-
         picture = self._background.copy()
+        most = len(self._shades) - 1
         for scale, there in self._scales:
-            picture[there] = colormaps[self._colours](scale.level(field[there]), bytes=True)[..., :3]
-        self._canvas.draw(path, picture, f"t = {said_time(time)}", f"t = {time:g} s")
+            shade = np.clip(scale.level(field[there]) * np.float32(most + 1), 0, most).astype(np.int32)
+            picture[there] = self._shades[shade]
+        pixels = picture.view(np.uint8).reshape(*picture.shape, 4)
+        self._canvas.draw(path, pixels, f"t = {said_time(time)}", f"t = {time:g} s")
