@@ -95,8 +95,9 @@ def _solved_triangles(image_mesh: ImageMesh, solved: tuple[int, ...]) -> _Triang
 
     rim = order[single]
     rim = rim[inside[rim % count]]
-    _, source = np.unique(corner[inside], return_index=True)
-    points = image_mesh.points[triangles[inside].ravel()[source]]
+    at = corner[inside].ravel()
+    points = np.empty((int(at.max()) + 1, image_mesh.points.shape[1]))
+    points[at] = image_mesh.points[triangles[inside].ravel()]  # from several corners the same
     return _Triangles(
         points=points,
         cells=corner[inside],
@@ -128,8 +129,9 @@ def _split_point_contacts(triangles: Numbers, inside: Flags, one: Numbers, other
     graph = sparse.coo_array((np.ones(joins.shape[1], bool), (joins[0], joins[1])), shape=(3 * count, 3 * count))
     _, fan = csgraph.connected_components(graph, directed=False)
     number = np.zeros(fan.max() + 1, np.int64)
-    staying = np.unique(fan.reshape(-1, 3)[inside])
-    number[staying] = np.arange(len(staying))
+    stays = np.zeros(len(number), bool)
+    stays[fan.reshape(-1, 3)[inside]] = True
+    number[stays] = np.arange(np.count_nonzero(stays))
     return number[fan].reshape(-1, 3)
 
 

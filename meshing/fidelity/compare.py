@@ -179,14 +179,22 @@ def _overlap(
         valid = phase[place] == image_mesh.phase[chunk]
         key = label[place].astype(np.int64) * pieces + in_mesh.piece[chunk]
         vote = np.broadcast_to(measure[chunk], key.shape)[valid]
-        found, of = np.unique(key[valid], return_inverse=True)
+        found, weight = _summed(key[valid], vote)
         keys.append(found)
-        weights.append(np.bincount(of.ravel(), vote, minlength=len(found)))
+        weights.append(weight)
     if not keys:
         return _Overlap(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-    found, of = np.unique(np.concatenate(keys), return_inverse=True)
-    total = np.bincount(of.ravel(), np.concatenate(weights), minlength=len(found))
+    found, total = _summed(np.concatenate(keys), np.concatenate(weights))
     return _Overlap(in_image.number[found // pieces], found % pieces + before, np.asarray(total))
+
+
+def _summed(keys: Numbers, weights: NDArray[Any]) -> tuple[Numbers, NDArray[Any]]:
+    """Keys (n,), none negative, once each in their order, and the sums of their weights (n,)."""
+    if int(keys.max(initial=0)) < len(keys):  # so few that they need not be sorted
+        found = np.flatnonzero(np.bincount(keys))
+        return found, np.bincount(keys, weights)[found]
+    found, of = np.unique(keys, return_inverse=True)
+    return found, np.bincount(of.ravel(), weights, minlength=len(found))
 
 
 @dataclass(frozen=True, eq=False)

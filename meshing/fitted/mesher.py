@@ -314,12 +314,14 @@ def _read_back(mesh: Any, surface: int, fixed: int) -> tuple[Array, Indices]:
     tag, coordinates, _ = mesh.getNodes()
     place = np.zeros(int(tag.max()) + 1, np.int32)
     triangles = nodes.reshape(-1, 3)
-    new = np.unique(triangles)
+    used = np.zeros(len(place), bool)
+    used[triangles] = True
+    new = np.flatnonzero(used)
     new = new[new > fixed]
     place[1 : fixed + 1] = np.arange(fixed)
     place[new] = fixed + np.arange(len(new))
     points = np.zeros((fixed + len(new), 2))
-    wanted = (tag <= fixed) | np.isin(tag, new)
+    wanted = (tag <= fixed) | used[tag]
     points[place[tag[wanted]]] = coordinates.reshape(-1, 3)[wanted, :2]
     triangles = place[triangles]
     a, b, c = (points[triangles[:, i]] for i in range(3))

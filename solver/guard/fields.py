@@ -189,7 +189,10 @@ def _dofs_of(problem: Problem, phase: int) -> Indices:
     mesh = problem.discretization.mesh
     tags, owned = mesh.cell_tags, mesh.mesh.topology.index_map(mesh.mesh.topology.dim).size_local
     cells = tags.indices[(tags.values == phase) & (tags.indices < owned)]
-    return np.unique(problem.display.space.dofmap.list[cells]).astype(np.int32)
+    dofmap = problem.display.space.dofmap
+    there = np.zeros(dofmap.index_map.size_local + dofmap.index_map.num_ghosts, bool)
+    there[dofmap.list[cells]] = True
+    return np.flatnonzero(there).astype(np.int32)
 
 
 def _first(points: Array) -> int:

@@ -138,5 +138,13 @@ class Projection:
 
 def _projected(rows: Array | csr_array, segment: Segment, comm: MPI.Intracomm) -> tuple[Array, Array]:
     """Functionals of the lift (functionals,) and of the basis (functionals, m)."""
-    both = comm.allreduce(rows @ np.vstack([segment.lift[None], segment.basis]).T, op=MPI.SUM)
-    return both[:, 0], both[:, 1:]
+    lift, basis = segment.lift, segment.basis
+    if isinstance(rows, csr_array):  # those of surfaces ask for few of the unknowns
+        asked = np.zeros(len(lift), bool)
+        asked[rows.indices] = True
+        at = np.flatnonzero(asked)
+        place = np.zeros(len(lift), rows.indices.dtype)
+        place[at] = np.arange(len(at))
+        rows = csr_array((rows.data, place[rows.indices], rows.indptr), shape=(rows.shape[0], len(at)))
+        lift, basis = lift[at], basis[:, at]
+    return comm.allreduce(rows @ lift, op=MPI.SUM), comm.allreduce(rows @ basis.T, op=MPI.SUM)
