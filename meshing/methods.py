@@ -19,8 +19,6 @@ from microlith.meshing.distribution.partitioned import mesh_partitioned
 from microlith.meshing.fitted.expected import expected_triangles
 from microlith.meshing.fitted.mesher import fitted_mesh
 from microlith.meshing.fitted.sizing import size_field
-from microlith.meshing.lattice.cell_count import expected_simplices, image_samples, most_tetrahedra, tetrahedra_count
-from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.mesh.expected import ExpectedMesh
 from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, no_triangles
 from microlith.meshing.voxel import expected_voxels, voxel_mesh
@@ -65,6 +63,8 @@ def _fitted(given: ImageToMesh) -> ImageMesh:
 
 
 def _lattice(given: ImageToMesh) -> ImageMesh:
+    from microlith.meshing.lattice.mesher import lattice_mesh  # late, here and below, as images in 2D need none of it
+
     return lattice_mesh(given.volume, given.options, given.solved, given.comm, given.tell)
 
 
@@ -80,6 +80,8 @@ def _count_simplices(given: ImageToMesh, few: float) -> Count:
         image = given.whole if comm.bcast(given.whole is not None) else whole_on_root(volume, comm)
         nowhere = np.empty((0, 2))
         return lambda asked: on_first_rank(comm, lambda: size_field(of_root(image), asked, solved, nowhere).triangles())
+    from microlith.meshing.lattice.cell_count import image_samples, most_tetrahedra, tetrahedra_count
+
     if most_tetrahedra(volume, given.options, solved) < few:
         return lambda asked: most_tetrahedra(volume, asked, solved)
     few_blocks = image_samples(volume, comm, FIRST_BLOCKS)
@@ -100,6 +102,8 @@ def _expected_fitted(given: ImageToMesh) -> ExpectedMesh:
 
 
 def _expected_lattice(given: ImageToMesh) -> ExpectedMesh:
+    from microlith.meshing.lattice.cell_count import expected_simplices
+
     return expected_simplices(given.volume, given.options, given.solved, given.comm)
 
 

@@ -86,7 +86,14 @@ class FieldWatch:
             at = dofs if unknown is None else unknown[dofs]
             factor, here = float(problem.factors[i]), c[dofs]
             alike = self._alike(i)
-            for k, values in enumerate((-here, here, factor * low[at] - here, here - factor * high[at])):
+            least, largest = here.min(), here.max()
+            at_most = (-least, largest, factor * low.max() - least, largest - factor * high.min())
+            for k in range(4):
+                if at_most[k] <= self._most[k, i]:  # as later on nearly always
+                    continue
+                values = -here if k == 0 else here if k == 1 else factor * low[at] - here
+                if k == 3:
+                    values = here - factor * high[at]
                 worst = int(values.argmax())
                 beyond = k >= 2 and values[worst] > alike
                 if values[worst] > self._most[k, i] + (alike if beyond else 0.0):

@@ -116,20 +116,23 @@ def pixel_map(space: fem.FunctionSpace, raster: Raster) -> PixelMap:
         members = near[groups == group]
         wide, tall = 1 << int(group // 64), 1 << int(group % 64)
         step = max(1, PIXELS_AT_ONCE // (wide * tall))
-        rows, columns = (a.ravel() for a in np.mgrid[:tall, :wide])
         for start in range(0, len(members), step):
             cells = members[start : start + step]
-            column, row = low[cells, 0, None] + columns, low[cells, 1, None] + rows  # (cells, pixels)
+            column = low[cells, 0, None] + np.arange(wide)  # (cells, columns)
+            row = low[cells, 1, None] + np.arange(tall)  # (cells, rows)
             x, y = column - origin[cells, 0, None], row - origin[cells, 1, None]
             # Cramer's rule: many times as fast as a solver of general systems
             (ax, ay), (bx, by) = (edge[cells].T[:, :, None] / determinant[cells, None] for edge in (along, across))
-            first, second = by * x - bx * y, ax * y - ay * x
+            first = (by * x)[:, None, :] - (bx * y)[:, :, None]  # (cells, rows, columns)
+            second = (ax * y)[:, :, None] - (ay * x)[:, None, :]
             farthest = first + second if of_triangles else np.maximum(first, second)
             inside = (first >= -EDGE) & (second >= -EDGE) & (farthest <= 1.0 + EDGE)
-            inside &= (column <= high[cells, 0, None]) & (row <= high[cells, 1, None])
-            pixel = (row[inside] * raster.columns + column[inside]).astype(np.int32)
+            inside &= (column <= high[cells, 0, None])[:, None, :]
+            inside &= (row <= high[cells, 1, None])[:, :, None]
+            of, i, j = np.nonzero(inside)
+            pixel = (row[of, i] * raster.columns + column[of, j]).astype(np.int32)
             local = np.stack([first[inside], second[inside]], axis=1)
-            found.append((pixel, cells[np.nonzero(inside)[0]].astype(np.int32), local))
+            found.append((pixel, cells[of].astype(np.int32), local))
     element = space.element.basix_element
     dofs = np.asarray(space.dofmap.list[:owned])
     if not found:
