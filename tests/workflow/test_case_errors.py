@@ -378,6 +378,12 @@ def test_one_sentence_and_status_2(name: str, tmp_path: Path, capsys: pytest.Cap
         ("no.toml", None, ["no.toml", "no such case file", "microlith init"]),
         (".", None, ["is a folder"]),
         ("latin.toml", 'title = "Größe"'.encode("latin-1"), ["latin.toml", "UTF-8"]),
+        (
+            "image.tif",
+            b"II*\x00\xff\xfe",
+            ["image.tif: this is no case file; name one, whose [image] file"],
+        ),
+        ("summary.json", b'{"a": 1}', ["summary.json: this is no case file", "`microlith init` writes one"]),
         ("deep.toml", b"a = " + 5000 * b"[", ["deep.toml", "not valid TOML"]),
     ],
 )

@@ -35,7 +35,7 @@ def read_toml(path: Path, kind: Kind = "case") -> dict[str, Any]:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {_lower(printable(str(error)))}") from error
+        raise _no_toml(path, kind, f"not valid TOML: {_lower(printable(str(error)))}") from error
     except ValueError as error:  # of Python's own, which reads no whole number of thousands of digits
         raise InputError(f"{path}: not valid TOML: a number in it has too many digits") from error
     except RecursionError:
@@ -71,11 +71,22 @@ def _text(path: Path, kind: Kind) -> str:
     except OSError as error:
         raise InputError(f"{path}: the {kind} file can't be read: {error.strerror}") from error
     if len(content) > LARGEST_FILE:
-        raise InputError(f"{path}: expected a {kind} file of at most {LARGEST_FILE >> 20} MiB, this one is larger")
+        raise _no_toml(path, kind, f"expected a {kind} file of at most {LARGEST_FILE >> 20} MiB, this one is larger")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected a text file in UTF-8, got byte {error.start} that is not") from error
+        raise _no_toml(path, kind, f"expected a text file in UTF-8, got byte {error.start} that is not") from error
+
+
+def _no_toml(path: Path, kind: Kind, words: str) -> InputError:
+    """What is wrong with a text that should be TOML; of a file of another ending that it is none."""
+    if path.suffix.lower() in (".toml", ".txt", ""):
+        return InputError(f"{path}: {words}")
+    command = "microlith init" if kind == "case" else "microlith init --segment"
+    return InputError(
+        f"{path}: this is no {kind} file; name one, whose [image] file is the name of the image (`{command}` writes "
+        "one to start from)"
+    )
 
 
 def _lower(text: str) -> str:
