@@ -22,9 +22,9 @@ def test_changes_leave_what_was_given():
 
 def test_values_given_are_not_shared():
     labels = [1, 2]
-    new = changed(TABLES, {"phases.x.label": labels})
+    new = changed(TABLES, {"regions.x.labels": labels})
     labels.append(3)
-    assert new["phases"]["x"]["label"] == [1, 2]
+    assert new["regions"]["x"]["labels"] == [1, 2]
 
 
 @pytest.mark.parametrize("key", ["", "a..b", "a b", "a = 1\nb", "[a]", "a.", "ä.b"])
@@ -36,6 +36,15 @@ def test_what_is_no_key(key):
 def test_a_way_through_a_value():
     with pytest.raises(InputError, match=r'time.end.x: "end" is no table'):
         changed(TABLES, {"time.end.x": 1})
+
+
+def test_a_phase_that_is_not_there():
+    """A key of it made a new phase, and the case was told to lack its label and role."""
+    tables = {"phases": {"sei_cb": {"label": 1, "role": "transport"}}}
+    with pytest.raises(InputError, match=r'phases\.sei\.porosity: there is no phase "sei"; did you mean "sei_cb"\?'):
+        changed(tables, {"phases.sei.porosity": 0.5})
+    new = {"phases.pore.label": 0, "phases.pore.role": "barrier"}
+    assert changed(tables, new)["phases"]["pore"] == {"label": 0, "role": "barrier"}
 
 
 def test_parts_of_keys():

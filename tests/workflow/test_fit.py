@@ -310,7 +310,7 @@ def test_solves_leave_no_memory_behind(tmp_path):
         ("phases.slab.diffusivity=1e-15 m .. 1e-14 m^2/s", 'the units "m" and "m^2/s" differ'),
         ("phases.slab.diffusivity=1e-13 .. 1e-14 m^2/s", "expected the lower end first"),
         ("phases.slab.diffusivity=1e-15 .. 1e-14 m", "which measures [length]"),
-        ("phases.slap.diffusivity=1e-15 .. 1e-14 m^2/s", "[phases.slap]"),
+        ("phases.slap.diffusivity=1e-15 .. 1e-14 m^2/s", 'there is no phase "slap"; did you mean "slab"?'),
         ("mesh.size_max=10 .. 100 nm", "expected such a key"),
         ("phases.slab.label=1 .. 3", "[phases.slab] label"),
         ("interfaces.1.partition=0.1 .. 10", "interfaces"),

@@ -2,10 +2,11 @@
 
 import copy
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from microlith.imaging.errors import InputError
+from microlith.imaging.errors import InputError, printable
+from microlith.workflow.schema.kinds import nearest
 
 
 def changed(tables: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def changed(tables: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
             of several under one header is named by its number from 1 on: "interfaces.1.partition".
 
     Raises:
-        InputError: A key is none, or leads through something that is no table.
+        InputError: A key is none, leads through something that is no table, or is of a phase that is not there.
     """
     out = copy.deepcopy(dict(tables))
     for key, value in changes.items():
@@ -35,7 +36,22 @@ def changed(tables: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
             table.pop(last, None)
         else:
             table[last] = copy.deepcopy(value)
+    _refuse_unknown_phase(tables, out, changes)
     return out
+
+
+def _refuse_unknown_phase(tables: Mapping[str, Any], out: Mapping[str, Any], changes: Iterable[str]) -> None:
+    """Refuse a key of a phase that is not there, which would be taken for a new one that lacks all else."""
+    known = tables.get("phases")
+    if not isinstance(known, Mapping):
+        return
+    for key in changes:
+        way = key_parts(key)
+        new = len(way) > 2 and way[0] == "phases" and way[1] not in known
+        if new and "role" not in out["phases"].get(way[1], {}):
+            raise InputError(
+                f'{key}: there is no phase "{printable(way[1])}"; {nearest(way[1], list(known), "phases")}'
+            )
 
 
 def value_at(tables: Mapping[str, Any], key: str) -> Any:
