@@ -134,7 +134,7 @@ def straighten_at_edges(
         axis: Of the array, that the faces are across.
         here: (n,) places of the voxels before the faces.
         size: (dim,) edges of voxels, m.
-        steps: (m, dim) in voxels, along which faces are followed.
+        steps: (m, dim) in voxels, along which faces are followed, each -1, 0 or 1 along an axis.
         tangents: (m, 3) unit vectors of these, with zeros for axes that there are not.
         across: (m, k, dim) steps at right angles to each of these, filled up with zeros.
         towards: (m, k, 3) unit vectors of these, or zeros.
@@ -167,9 +167,9 @@ def straighten_at_edges(
                 for along in range(dim):
                     step, high = steps[row, along], shape[along] - index[along] - (2 if along == axis else 1)
                     if step > 0:
-                        ahead, back = min(ahead, high // step), min(back, index[along] // step)
+                        ahead, back = min(ahead, high), min(back, index[along])
                     elif step < 0:
-                        ahead, back = min(ahead, index[along] // -step), min(back, high // -step)
+                        ahead, back = min(ahead, index[along]), min(back, high)
             up, down = 1, 1
             while up <= ahead and phase[place + up * jump] == one and phase[behind + up * jump] == other:
                 up += 1
