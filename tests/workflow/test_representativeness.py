@@ -56,14 +56,15 @@ def test_a_volume_of_few_layers_is_cut_across_the_others(n):
     assert found[2] == {}
 
 
-def test_errors_of_distances_are_not_below_what_voxels_resolve():
+def test_errors_of_lengths_are_not_below_what_voxels_resolve():
     """Columns of particles at equal distances: all parts agree to the last digit, which is not how well one knows."""
     phase = np.zeros((48, 48), np.uint8)
     phase[:, ::6] = 1
     subject = subject_of(phase, MPI.COMM_SELF)
     subject.load()
-    found = with_errors(subject, {"distances": MEASUREMENTS["distances"][0](subject)})
-    numbers = {number.name: number for number in found["distances"].numbers}
+    found = with_errors(subject, {name: MEASUREMENTS[name][0](subject) for name in ("distances", "thickness")})
+    numbers = {number.name: number for name in ("distances", "thickness") for number in found[name].numbers}
+    assert numbers["thickness_mean.b"].error == pytest.approx(0.7)
     assert numbers["distance_50_percent.a>b"].error == pytest.approx(0.5)
     assert numbers["distance_largest.a>b"].error is None
 
