@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import permutations
 
 import numpy as np
 from scipy.optimize import nnls
@@ -33,6 +34,8 @@ SMOOTH, MISSED, ADDED, REMOVED, AT_CORNERS, ALONG = 0.005, 0.5, 0.1, 0.5, 0.2, 0
 # and of voxel faces beside edges, for planes in step with the voxels may lie anywhere between two layers of these, and
 # of what counts say that was left aside as noise
 BESIDE_EDGES, LEFT_ASIDE = 0.125, 1.5
+BESIDE = 1.0  # longest edges from triple lines where normals are turned
+UNLIKE = 3.0  # part of what directions tell that planes along the voxels leave, from one third on nothing is of planes
 PART_AT_CORNERS = 0.5  # of the area by faces, that is added or taken away beside triple lines at most
 PLACES = {2: 0.5, 3: 8.0}  # voxel faces by which the voxels of one body are too many or too few, by dimension
 
@@ -96,11 +99,21 @@ def surfaces_and_lines(
     lengths = [(2 + len(steps)) * phases**2, (1 + 2 * len(steps)) * phases**2, row_length(dim, phases)]
     *areas, stepped, lines = np.split(row, np.cumsum(lengths))
     of_faces, of_corners = (_both_ways(part, phases, exact_unit(volume)) for part in areas)
-    return _areas(volume, of_faces, of_corners, stepped), lines_of(volume, lines)
+    found = lines_of(volume, lines)
+    return _areas(volume, of_faces, of_corners, stepped, _beside_lines(volume, found)), found
 
 
-def _areas(volume: LabelVolume, of_faces: Array, of_corners: Array, stepped: Numbers) -> Surfaces:
-    """From what was found by faces and by triple lines, (rows, phases, phases), and by steps."""
+def _beside_lines(volume: LabelVolume, lines: TripleLines) -> Array:
+    """Area (phases, phases) within `BESIDE` of the longest edge of triple lines, m^2 (m in 2D)."""
+    out = np.zeros((len(volume.names),) * 2)
+    for three, length in lines.of_three.items():
+        for one, other in permutations(three, 2):
+            out[one, other] += BESIDE * length * max(volume.voxel_size)
+    return out
+
+
+def _areas(volume: LabelVolume, of_faces: Array, of_corners: Array, stepped: Numbers, at_lines: Array) -> Surfaces:
+    """From what was found by faces and by triple lines, (rows, phases, phases), by steps, and how much is at lines."""
     phases, dim, unit = len(volume.names), volume.dim, exact_unit(volume)
     by_faces, beside_edges, at_corners = of_faces[0], of_faces[1], of_corners[0]
     part = _part(at_corners, PART_AT_CORNERS * by_faces)
@@ -116,7 +129,7 @@ def _areas(volume: LabelVolume, of_faces: Array, of_corners: Array, stepped: Num
     area = local * ratio
     beside = part * at_corners
     unsure = BY_DIRECTION * NOISE * face + np.abs(beside)
-    along_voxels = along_the_voxels(local, shown_by_each, counted.along, volume.voxel_size, unsure)
+    along_voxels = along_the_voxels(local, shown_by_each, counted.along, volume.voxel_size, unsure, at_lines)
     uncertain_along = ALONG * np.abs(along_voxels - 1) * area
     area = area * along_voxels
     correction = np.where(by_faces > 0, area / np.where(by_faces > 0, by_faces, 1.0), 1.0)
@@ -126,7 +139,9 @@ def _areas(volume: LabelVolume, of_faces: Array, of_corners: Array, stepped: Num
     return Surfaces(area, correction, _error(local, area, uncertain, counted, PLACES[dim] * face))
 
 
-def along_the_voxels(local: Array, told: Array, counted: Array, voxel_size: tuple[float, ...], unsure: Array) -> Array:
+def along_the_voxels(
+    local: Array, told: Array, counted: Array, voxel_size: tuple[float, ...], unsure: Array, at_lines: Array
+) -> Array:
     """What areas (phases, phases) are to be multiplied by where part of a surface lies along the voxels' faces.
 
     Steps cross a plane along the voxels less often, by the sum over their directions, than one that is turned a little.
@@ -140,6 +155,8 @@ def along_the_voxels(local: Array, told: Array, counted: Array, voxel_size: tupl
         counted: The same as counted.
         voxel_size: Edges along the array's axes, m.
         unsure: (phases, phases) m^2 (m in 2D) by which counts in single directions may be wrong, per number of all.
+        at_lines: (phases, phases) m^2 (m in 2D) beside triple lines, where the third phase turns normals: as unsure,
+            but where planes along the voxels leave nothing else to tell.
     """
     weights = direction_weights(voxel_size)
     steps = np.array(directions(len(voxel_size))) * np.array(voxel_size)
@@ -150,13 +167,15 @@ def along_the_voxels(local: Array, told: Array, counted: Array, voxel_size: tupl
     for one, two in np.argwhere(np.triu((told.sum(axis=0) > unsure) & (counted.sum(axis=0) > unsure), 1)):
         area, by_normals, by_counts = local[one, two], np.maximum(told[:, one, two], 0), counted[:, one, two]
         kinds = np.column_stack([by_normals, of_planes * area])
-        parts = nnls(kinds[some] * evened[:, None], by_counts[some] * evened)[0]
+        parts, left = nnls(kinds[some] * evened[:, None], by_counts[some] * evened)
         if parts.sum() == 0:
             continue
         per_crossing = parts.sum() * area / (kinds @ parts).sum()
         ratio = by_counts / np.where(by_normals > 0, by_normals, 1.0)
         scatter = np.average((ratio - np.average(ratio, weights=by_normals)) ** 2, weights=by_normals)
-        share = scatter / (scatter + (unsure[one, two] / by_counts.sum()) ** 2)
+        alone = nnls(kinds[some, :1] * evened[:, None], by_counts[some] * evened)[1]
+        turned = at_lines[one, two] * min(1.0, UNLIKE * left / alone) if alone > 0 else 0.0
+        share = scatter / (scatter + ((unsure[one, two] + turned) / by_counts.sum()) ** 2)
         factor[one, two] = factor[two, one] = 1 + share * (per_crossing * by_normals.sum() / area - 1)
     return factor
 

@@ -78,7 +78,8 @@ def slab_corners(volume: LabelVolume, slab: Slab, blurred: Sequence[Blurred]) ->
         else:
             unit = max(volume.voxel_size) * EXACT
             length = np.rint(size[along] * (4 * np.abs(wide) - np.abs(narrow)) / 3 / unit) * unit
-            ahead = turn * np.rint(size[along] * (4 * wide - narrow) / 3 / unit) * unit
+            # What leads to and fro makes no stairs: the wider blur alone is nearest where wedges are narrow or blunt.
+            ahead = turn * np.rint(size[along] * wide / unit) * unit
         ahead = np.where(np.abs(turn) <= 1, ahead, length)
         # At the line the gradients go as the width's inverse: both count alike. The narrower blur sees angles too blunt
         # by the stairs, the wider one too sharp by the curvature.

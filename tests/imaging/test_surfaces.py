@@ -368,6 +368,17 @@ def crossed(y, x, step, towards):
     return ((share > 0) & (share <= 1) & (on > 0)).sum()
 
 
+def test_balls_in_an_interface_in_flat_voxels():
+    """2 to 5 % too large where normals that a third phase turns are taken for those of planes along the voxels."""
+    rng, voxel = np.random.default_rng(0), (1.0, 2.0, 3.0)
+    for _ in range(3):
+        middle, unit = 48 + rng.uniform(-1, 1, 3), rng.normal(size=3)
+        side = sum(u * (x - m) for u, x, m in zip(unit, centres((96, 48, 32), voxel), middle, strict=True)) < 0
+        phase = np.where(ball((96, 48, 32), 30.0, middle, voxel), 1, np.where(side, 2, 0))
+        area = surfaces(volume_from(phase, voxel, comm=MPI.COMM_SELF), MPI.COMM_SELF).of_phase[1]
+        assert area == pytest.approx(4 * np.pi * 30.0**2, rel=0.012)
+
+
 @pytest.mark.mpi
 @pytest.mark.parametrize("voxel", [(1.0, 1.0, 1.0), (1.0, 2.0, 3.0)])
 @pytest.mark.parametrize("angles", [(120, 120), (90, 180), (30, 150)])
@@ -386,7 +397,7 @@ def test_straight_lines_of_wedges(angles, voxel):
         ends = np.sort([-middle / line, (size - middle) / line], axis=0)
         found = surfaces_and_lines(volume_from(phase, voxel), COMM)[1].length
         errors.append(found / (ends[1].min() - ends[0].max()) - 1)
-    assert np.mean(errors) == pytest.approx(-0.01, abs=0.02)
+    assert np.mean(errors) == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.parametrize("angle", [30, 60])
