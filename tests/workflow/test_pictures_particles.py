@@ -203,3 +203,21 @@ def test_picture_in_3d(tmp_path):
     assert ((spread < 3) & (picture[..., 0] > 40) & (picture[..., 0] < 200)).sum() > 10_000  # grey, in light and shade
     text = (results / "particles.svg").read_text()
     assert "touches no phase that is solved for" in text
+
+
+def test_pixels_of_smooth_edges_go_to_the_nearest_particle_of_their_phase():
+    """As distances to all pixels tell; between two that are as near either will do."""
+    from microlith.workflow.pictures.particles import _numbers
+
+    rng = np.random.default_rng(4)
+    number = rng.integers(-30, 3, (30, 41)).clip(-1).astype(np.int32)
+    of_phase = np.array([2, 1, 2])
+    phase = rng.integers(0, 3, number.shape).astype(np.uint8)
+    found = _numbers(number, phase, of_phase)
+    assert ((found >= 0) == (phase > 0)).all()
+    for i, j in np.argwhere(phase > 0):
+        here = np.argwhere((number >= 0) & (of_phase[number] == phase[i, j]))
+        distance = ((here - (i, j)) ** 2).sum(axis=1)
+        assert found[i, j] in number[tuple(here[distance == distance.min()].T)]
+    alone = np.zeros((4, 5), np.int32)
+    assert (_numbers(alone, np.full((4, 5), 2, np.uint8), of_phase) == 0).all()
