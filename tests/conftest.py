@@ -57,12 +57,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Ends all ranks when a test failed on this one alone: the others may wait for it in a library for ever."""
-    if MPI.COMM_WORLD.size == 1 or not config.stash.get(failed_here, False):
+    """Ends all ranks when a test failed on this one alone: the others may wait for it in a library for ever.
+
+    Ranks without a failure come to the barrier, too: otherwise it would be met by what PETSc has them do when they end.
+    """
+    if MPI.COMM_WORLD.size == 1 or failed_here not in config.stash:
         return
     ended, until = MPI.COMM_WORLD.Ibarrier(), time.monotonic() + GRACE
     while not ended.Test():
-        if time.monotonic() > until:
+        if config.stash[failed_here] and time.monotonic() > until:
             sys.stdout.flush()
             MPI.COMM_WORLD.Abort(1)
         time.sleep(0.1)

@@ -265,3 +265,30 @@ def test_bad_input_on_two_ranks(folder, name):
     assert len(sentences) == 1, said
     assert words in sentences[0]
     assert "Traceback" not in said
+
+
+@needs_mpirun
+@pytest.mark.parametrize("failing", [0, 1])
+def test_tests_that_fail_on_one_rank_end_on_all(tmp_path, failing):
+    """A rank that is done goes on into PETSc's end, where it would wait for the one that failed."""
+    project = Path(__file__).parents[2]
+    (tmp_path / "test_one.py").write_text(
+        "import time\nfrom mpi4py import MPI\nfrom petsc4py import PETSc\n\n\ndef test_one():\n"
+        f"    if MPI.COMM_WORLD.rank == {failing}:\n        time.sleep(1.0)\n        assert PETSc is None\n"
+    )
+    command = [str(project / "runtime" / "one-voice"), sys.executable, "-m", "pytest", "-x", "-p", "conftest"]
+    command += [
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(project / "pyproject.toml"),
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join([str(project / "tests"), *sys.path])}
+    done = subprocess.run(
+        ["mpirun", "-n", "2", *command], capture_output=True, text=True, check=False, timeout=100, env=variables
+    )
+    assert done.returncode == 1
+    assert "assert PETSc is None" in done.stdout
