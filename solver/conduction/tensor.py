@@ -25,6 +25,7 @@ from microlith.solver.problem.transport import at_nodes
 
 NEAR = 1e-9  # of the box: what rounding makes of places on its faces
 ROUNDING = 1e-9  # of the largest entry: what is smaller is what the solver left
+ALIKE = 1e-6  # of the largest principal value: what differs by less is equal, whatever the solver left
 
 Steps = list[tuple[int, int, int]]  # parts a and b, and the axis along which b's next copy touches a
 
@@ -42,11 +43,45 @@ class ConductionTensor:
 
     @property
     def principal(self) -> tuple[Array, Array]:
-        """Principal values (dim,), falling, and their axes as rows (dim, dim), the largest component positive."""
-        values, vectors = np.linalg.eigh(self.values)
-        axes = vectors.T[::-1]
-        largest = np.abs(axes).argmax(axis=1)
-        return values[::-1], axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
+        """Principal values (dim,), falling, and their axes as rows (dim, dim), the largest component positive.
+
+        Where principal values are equal to rounding, all directions between their axes are as good; those nearest
+        to x, y and z are taken, so that they do not depend on how numbers are rounded.
+        """
+        return principal_axes(self.values)
+
+
+def principal_axes(tensor: Array) -> tuple[Array, Array]:
+    """Principal values, falling, of a symmetric tensor that is nowhere negative, and their axes, as `principal` says.
+
+    Args:
+        tensor: (dim, dim).
+    """
+    values, vectors = np.linalg.eigh(tensor)
+    values, axes = np.maximum(values[::-1], 0.0), vectors.T[::-1]
+    values[values < ROUNDING * values[0]] = 0.0
+    apart = np.flatnonzero(values[:-1] - values[1:] > ALIKE * values[0]) + 1
+    groups = [_nearest_to_axes(group) for group in np.split(axes, apart)]
+    return values, np.concatenate(groups)
+
+
+def _nearest_to_axes(rows: Array) -> Array:
+    """An orthonormal basis of what orthonormal rows span, near x, y and z as far as may be.
+
+    The largest component of each, the first one of several that are as large, is positive.
+
+    Args:
+        rows: (few, dim).
+    """
+    rest, found = rows.T @ rows, []
+    for _ in rows:
+        near = np.diagonal(rest)
+        k = int(np.flatnonzero(near > near.max() - ALIKE)[0])  # the first of those that are as near
+        one = rest[k] / np.sqrt(rest[k, k])
+        rest = rest - np.outer(one, one)
+        largest = one[np.abs(one) > np.abs(one).max() - ALIKE][0]
+        found.append(np.where(np.abs(one) > ROUNDING, one * np.sign(largest), 0.0))
+    return np.array(found)
 
 
 def conduction_tensor(medium: Medium, degree: int, options: SolverOptions) -> ConductionTensor:

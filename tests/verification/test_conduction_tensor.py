@@ -14,7 +14,7 @@ from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.voxel import voxel_mesh
 from microlith.solver.conduction.conduction import conduction
 from microlith.solver.conduction.medium import composite, one_phase
-from microlith.solver.conduction.tensor import conduction_tensor, winding
+from microlith.solver.conduction.tensor import conduction_tensor, principal_axes, winding
 from microlith.solver.options import SolverOptions
 from microlith.solver.physics.phases import InterfaceLaw, PhasePhysics, Physics, Role
 
@@ -151,6 +151,24 @@ def test_lattices_that_are_cut_elsewhere():
     assert found.values == pytest.approx(maxwell * np.eye(3), abs=0.015)
     assert cut.values == pytest.approx(found.values, abs=5e-3)
     assert found.connected == 1.0
+
+
+@pytest.mark.parametrize("values", [(3, 2, 1), (2, 2, 1), (2, 1, 1), (1, 1, 1), (1, 0, 0), (0, 0, 0)])
+def test_principal_axes_do_not_depend_on_rounding(values):
+    """Equal principal values have no axes of their own; those that are told are the same on any number of ranks."""
+    random = np.random.default_rng(2)
+    turned = np.linalg.qr(random.normal(size=(3, 3)))[0]
+    exact = turned * np.array(values, float) @ turned.T
+    noisy = exact + 1e-11 * max(values) * random.normal(size=(3, 3))
+    told, axes = principal_axes(exact)
+    assert told == pytest.approx(values, abs=1e-12)
+    assert axes.T * told @ axes == pytest.approx(exact, abs=1e-8)
+    assert axes @ axes.T == pytest.approx(np.eye(3), abs=1e-8)
+    told, others = principal_axes((noisy + noisy.T) / 2)
+    assert others == pytest.approx(axes, abs=1e-8)
+    assert (told[np.array(values) == 0] == 0).all()
+    if len(set(values)) == 1:
+        assert axes == pytest.approx(np.eye(3), abs=1e-8)
 
 
 def test_winding():

@@ -11,10 +11,12 @@ import microlith as ml
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel import memory
 from microlith.imaging.parallel.collective import on_root
+from microlith.solver.conduction.conduction import Conduction
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
 from microlith.workflow.prepare import meshed
-from microlith.workflow.studies.effective_diffusivity import deff
+from microlith.workflow.studies.diffusivity_tensor import tensor
+from microlith.workflow.studies.effective_diffusivity import _doubt, deff, effective_diffusivity
 
 HEAD = """
 [image]
@@ -133,6 +135,9 @@ def test_half_a_voxel_on_each_side(tmp_path, capsys):
     assert [axes["x"][end] for end in ends] == pytest.approx([3 / 12, 5 / 12], rel=1e-8)
     assert [axes["y"][end] for end in ends] == [0.0, 0.0]
     assert "half a voxel smaller" in capsys.readouterr().out
+    page = output.with_suffix(".html").read_text()
+    assert "D_eff / D_phase, half a voxel smaller" in page
+    assert "D_eff / D_phase, half a voxel larger" in page
     assert cli.main([*options, "--periodic"]) == 2
     assert "--half-voxel and --periodic" in capsys.readouterr().err
 
@@ -333,7 +338,9 @@ def test_several_phases_at_once(tmp_path, capsys):
     assert cli.main(periodic) == 0
     twice = 160e-9 / (80e-9 / 2e-14 + 2 / 1e-6 + 80e-9 / (2 * 1e-14)) * 2 / 3  # through another interface at the faces
     assert json.loads(output.read_text())["tensor_m2_per_s"][0][0] == pytest.approx(twice, rel=1e-6, abs=0)
-    capsys.readouterr()
+    table = capsys.readouterr().out
+    for words in ("D_phase of near = 2e-14 m²/s", "D_phase of far = 1e-14 m²/s", "concentration in near, or in eq"):
+        assert words in table
     alone = ["deff", str(case), "--phase", "near", "--axis", "x", "--no-bounds"]
     assert cli.main([*alone, "-o", str(output), "--force"]) == 0
     assert "at least" not in capsys.readouterr().out
@@ -344,6 +351,48 @@ def test_several_phases_at_once(tmp_path, capsys):
     assert both.in_phase == pytest.approx(1e-14, rel=1e-9, abs=0)
     per_gradient_in_far = across / 2  # where c is twice that in near
     assert both.value(both.along[0]) == pytest.approx(per_gradient_in_far, rel=1e-6, abs=0)
+
+
+def test_phases_that_differ_much_conduct_as_their_bounds_say(tmp_path, capsys):
+    """Fluxes through the faces of the better one are mere rounding; where the bounds meet, that is no reason to doubt.
+
+    A partition with a phase that is left out says nothing of the others.
+    """
+    image = np.zeros((4, 12), np.uint8)
+    image[:, 8:] = 1
+    phases = COMPOSITE.replace('"1e-14 m^2/s"', '"1e-2 m^2/s"').replace('["near", "far"]', '["near", "pore"]')
+    phases = phases.replace('role = "source"\nconcentration = "1 mol/L"', 'role = "transport"\ndiffusivity = "1 m^2/s"')
+    image[3] = 2
+    case, output = write_case(tmp_path, image, '[mesh]\nmethod = "voxel"\n', phases), tmp_path / "deff.json"
+    options = ["deff", str(case), "--phase", "near", "--phase", "far", "--axis", "x", "--force", "-o", str(output)]
+    assert cli.main(options) == 0
+    found = json.loads(output.read_text())
+    exact = 3 / 4 * 12 / 8
+    x = found["axes"]["x"]
+    assert x["relative_effective_diffusivity"] == pytest.approx(exact, rel=1e-8)
+    assert x["relative_effective_diffusivity_at_least"] == pytest.approx(exact, rel=1e-8)
+    assert x["flux_disagreement"] > 1e-6
+    assert found["warnings"] == []
+    assert "equilibrium" not in capsys.readouterr().out
+    assert cli.main([*options, "--no-bounds"]) == 0
+    (told,) = json.loads(output.read_text())["warnings"]
+    assert "along x the fluxes through the two faces differ from the energy by" in told
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("disagreement", "lower", "words"),
+    [
+        (1e-7, 0.4, None),
+        (1e-4, None, "differ from the energy by 1.0e-04: trust no more digits"),
+        (1e-4, 0.4, "differ from the energy by 1.0e-04: trust no more digits"),
+        (1e-2, 0.4995, "the bounds differ by 1.0e-03: trust no more digits"),
+        (1e10, None, "contradict the energy: don't trust the figure"),
+    ],
+)
+def test_how_many_digits_can_be_trusted(disagreement, lower, words):
+    told = _doubt(Conduction("x", 0.5, 1.0, 1.0, disagreement, 10, "mumps", 0, lower))
+    assert told is None if words is None else told.endswith(words)
 
 
 def test_several_phases_need_constant_diffusivities(case, tmp_path, capsys):
@@ -373,7 +422,19 @@ def test_bad_input(case, tmp_path, monkeypatch, capsys, arguments, words):
     assert cli.main(["deff", str(case), *arguments]) == 2
     said = capsys.readouterr().err
     assert words in said
+    assert "in the mesh" not in said  # nobody waits for a mesh to hear of it
     assert (tmp_path / "there.json").read_text() == ""
+
+
+def test_what_the_image_lacks_is_refused_before_it_is_meshed(tmp_path, capsys):
+    path = write_case(tmp_path, solid_noise(), phases=COMPOSITE[: COMPOSITE.index("[phases.pore]")])
+    assert cli.main(["deff", str(path), "--phase", "near", "--phase", "far", "--half-voxel"]) == 2
+    said = capsys.readouterr().err
+    assert "--half-voxel: " in said
+    assert "no other phase is in the image, so there is no surface to move" in said
+    assert "in the mesh" not in said
+    with pytest.raises(InputError, match=r"--axis r: .*: the image is 3D and has the axes x, y and z only"):
+        effective_diffusivity(load_case(path, transient=False), "far", "xr")
 
 
 def test_force(case, tmp_path):
@@ -429,3 +490,7 @@ def test_no_single_diffusivity_gives_the_share_only(tmp_path, caplog, diffusivit
     assert words in caplog.text
     entries = json.loads((tmp_path / "d.json").read_text())
     assert entries["axes"]["x"]["effective_diffusivity_m2_per_s"] is None
+    caplog.clear()
+    with caplog.at_level("INFO", logger="microlith"):
+        assert tensor(load_case(path, transient=False), "sei", None, show=False).values is None
+    assert words in caplog.text

@@ -10,6 +10,8 @@ from microlith.workflow.report.sections import begun, made, warnings
 OF_AXIS = {
     "relative_effective_diffusivity": "D_eff / D_phase",
     "relative_effective_diffusivity_at_least": "D_eff / D_phase, at least",
+    "relative_effective_diffusivity_half_a_voxel_smaller": "D_eff / D_phase, half a voxel smaller",
+    "relative_effective_diffusivity_half_a_voxel_larger": "D_eff / D_phase, half a voxel larger",
     "effective_per_bulk_diffusivity": "D_eff / D_bulk",
     "effective_diffusivity_m2_per_s": "D_eff, m²/s",
     "tortuosity_factor": "tortuosity factor τ",

@@ -198,6 +198,32 @@ def _refuse_phases(case: Case, indices: Sequence[int]) -> None:
             )
 
 
+def shape_only(case: Case, names: Sequence[str]) -> tuple[str, ...]:
+    """That figures leave the diffusivity of a phase by itself out, as it differs along the axes, in a sentence."""
+    if len(names) > 1 or case.physics.phases[phase_index(case, names[0])].anisotropy is None:
+        return ()
+    return (f"the diffusivity of {names[0]} differs along the axes: the figures are for the shape of the phase alone",)
+
+
+def tell_law(case: Case, names: Sequence[str]) -> None:
+    """Tell what figures of a phase by itself are where its diffusivity depends on the concentration; on one rank."""
+    if len(names) == 1 and case.physics.phases[phase_index(case, names[0])].law is not None:
+        what = "the diffusivity of %s depends on c: D_eff is D_phase(c) times the share that is told"
+        log.info(what, names[0])
+
+
+def diffusivities_in_words(case: Case, names: Sequence[str]) -> list[str]:
+    """What D_phase of phases that conduct together is, and what D_eff of them is per."""
+    lines = []
+    for name in names:
+        physics = case.physics.phases[phase_index(case, name)]
+        axes = " along the axis of the fastest diffusion" if physics.anisotropy is not None else ""
+        lines.append(f"D_phase of {name} = {physics.effective_diffusivity:.6g} m²/s{axes}")
+    if any(law.partition != 1.0 and {law.first, law.second} <= set(names) for law in case.physics.interfaces):
+        lines.append(f"D_eff: flux per gradient of the concentration in {names[0]}, or in equilibrium with it")
+    return lines
+
+
 def hand_out(
     comm: MPI.Intracomm,
     show: Callable[[], None] | None,

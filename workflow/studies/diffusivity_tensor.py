@@ -23,7 +23,15 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.prepare.checks import MORE, TIMES
 from microlith.workflow.results.json_file import versions
-from microlith.workflow.studies.conducting import Conducting, hand_out, image_of, meshed_phases
+from microlith.workflow.studies.conducting import (
+    Conducting,
+    diffusivities_in_words,
+    hand_out,
+    image_of,
+    meshed_phases,
+    shape_only,
+    tell_law,
+)
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +120,11 @@ def diffusivity_tensor(
     with stages.stage("solve", "solving"):
         found = conduction_tensor(ready.medium, ready.degree, case.solver)
     unmatched, inside = unmatched_shares(image.volume, ready.indices, comm)
-    warnings = _mismatch(ready, unmatched, inside)
-    for sentence in warnings if comm.rank == 0 else ():
-        log.warning("%s", sentence)
+    warnings = (*_mismatch(ready, unmatched, inside), *shape_only(case, ready.names))
+    if comm.rank == 0:
+        for sentence in warnings:
+            log.warning("%s", sentence)
+        tell_law(case, ready.names)
     physics = case.physics.phases[ready.indices[0]]
     single = len(ready.indices) > 1 or (physics.law is None and physics.anisotropy is None)
     return DiffusivityTensor(
@@ -219,9 +229,12 @@ def _print(tensor: DiffusivityTensor) -> None:
     for value, direction in zip(*found.principal, strict=True):
         words = ", ".join(f"{part:.4f}" for part in direction)
         console.print(f"principal value {value:.6g} along ({words})", markup=False, soft_wrap=True)
-    of = f" of {tensor.phases[0]}" if len(tensor.phases) > 1 else ""
-    if tensor.in_phase is not None:
-        console.print(f"D_phase{of} = {tensor.in_phase:.6g} m²/s", markup=False, soft_wrap=True)
+    if len(tensor.phases) > 1:
+        lines = diffusivities_in_words(tensor.case, tensor.phases)
+    else:
+        lines = [] if tensor.in_phase is None else [f"D_phase = {tensor.in_phase:.6g} m²/s"]
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
     console.print(f"{100 * found.connected:.3f} % goes on from box to box", markup=False, soft_wrap=True)
 
 

@@ -19,7 +19,16 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.prepare.meshed import CaseImage, file_named
 from microlith.workflow.results.json_file import versions
-from microlith.workflow.studies.conducting import conducting, hand_out, image_of, meshed_phases, phase_index
+from microlith.workflow.studies.conducting import (
+    conducting,
+    diffusivities_in_words,
+    hand_out,
+    image_of,
+    meshed_phases,
+    phase_index,
+    shape_only,
+    tell_law,
+)
 from microlith.workflow.studies.moved_interfaces import moved_mesh
 from microlith.workflow.voxel_conduction import is_for, voxel_conduction
 
@@ -84,19 +93,8 @@ class EffectiveDiffusivity:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What to bear in mind with the figures, in sentences."""
-        sentences = [
-            f"along {along.axis} the fluxes through the two faces differ from the energy by {along.disagreement:.1e}: "
-            "trust no more digits"
-            for along in self.along
-            if along.disagreement > AGREEMENT
-        ]
-        physics = self.case.physics.phases[phase_index(self.case, self.phases[0])]
-        if physics.anisotropy is not None and not self.is_composite:
-            sentences.append(
-                f"the diffusivity of {self.phase} differs along the axes: the figures are for the shape of the phase "
-                "alone"
-            )
-        return tuple(sentences)
+        fluxes = [sentence for along in self.along if (sentence := _doubt(along)) is not None]
+        return (*fluxes, *shape_only(self.case, self.phases))
 
     def value(self, along: Conduction) -> float | None:
         """The effective diffusivity D_eff along an axis, m^2/s; None where the case gives none to multiply."""
@@ -166,18 +164,14 @@ def effective_diffusivity(
         InputError: The case, its image, the phase or an axis is at fault.
     """
     stages = Stages()
-    way = _way(case, phase, stages, comm, half_voxel)
+    way = _way(case, phase, axes, stages, comm, half_voxel)
     if case.mesh.periodic and comm.rank == 0:
         log.info(
             "[faces] periodic: sides are sealed all the same; --periodic finds the tensor of the image that repeats"
         )
     several = len(way.indices) > 1
-    dim = way.volume.dim
-    for axis in axes:
-        if axis not in AXES[:dim]:
-            raise InputError(f"--axis {axis}: {case.path}: the image is 2D and has the axes x and y only")
     with stages.stage("solve", "solving"):
-        along = way.along(axes or AXES[:dim], bounds)
+        along = way.along(axes or AXES[: way.volume.dim], bounds)
     half_a_voxel = _half_voxel(way, along, case, stages) if half_voxel else ()
     phase_physics = case.physics.phases[way.indices[0]]
     # What D_eff is told relative to: of several phases the first one's; of one that has axes or a law, nothing
@@ -199,10 +193,24 @@ def effective_diffusivity(
     if comm.rank == 0:
         for sentence in found.warnings:
             log.warning("%s", sentence)
-        if phase_physics.law is not None and not several:
-            what = "the diffusivity of %s depends on c: D_eff is D_phase(c) times the share that is told"
-            log.info(what, found.phase)
+        tell_law(case, found.phases)
     return found
+
+
+def _doubt(along: Conduction) -> str | None:
+    """How many digits of a figure can be trusted, in a sentence, where it is fewer than are printed.
+
+    Where phases differ by many orders of magnitude, fluxes through the faces are differences of almost equal numbers,
+    and say little. Bounds that all but meet then tell more than they do.
+    """
+    between = math.inf if along.lower is None or along.relative == 0 else abs(1 - along.lower / along.relative)
+    unsure = min(along.disagreement, between)
+    if unsure <= AGREEMENT:
+        return None
+    if unsure >= 1:
+        return f"along {along.axis} the fluxes through the two faces contradict the energy: don't trust the figure"
+    what = "the fluxes through the two faces differ from the energy" if unsure < between else "the bounds differ"
+    return f"along {along.axis} {what} by {unsure:.1e}: trust no more digits"
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,15 +227,42 @@ class _Way:
     moved: Callable[[Shift | None, Sequence[str]], list[float]]  # D_eff / D_phase with interfaces moved
 
 
-def _way(case: Case, phase: str | Sequence[str], stages: Stages, comm: MPI.Intracomm, half_voxel: bool) -> _Way:
-    """Voxels of a volume as they are, where the case allows it, else a mesh; collective."""
+def _way(
+    case: Case, phase: str | Sequence[str], axes: Sequence[str], stages: Stages, comm: MPI.Intracomm, half_voxel: bool
+) -> _Way:
+    """Voxels of a volume as they are, where the case allows it, else a mesh; collective.
+
+    Raises:
+        InputError: The case, its image, the phase or an axis is at fault.
+    """
     names = (phase,) if isinstance(phase, str) else tuple(dict.fromkeys(phase))
     indices = tuple(phase_index(case, name) for name in names)
     image = image_of(case, stages, comm)
+    _refuse_axes(case, axes, image.volume.dim)
+    if half_voxel and not _others(image.volume, indices):
+        raise InputError(f"--half-voxel: {case.path}: no other phase is in the image, so there is no surface to move")
     room = 0 if not case.check_memory else 2**image.volume.dim if half_voxel else 1
     if is_for(case, len(names)) and image.volume.dim == 3:
         return _by_voxels(case, names[0], indices[0], image.volume, comm, room)
     return _by_mesh(case, names, stages, comm, image, room)
+
+
+def _refuse_axes(case: Case, axes: Sequence[str], dim: int) -> None:
+    """Refuse axes that the image does not have.
+
+    Raises:
+        InputError: As said.
+    """
+    known = AXES[:dim]
+    for axis in axes:
+        if axis not in known:
+            has = f"{', '.join(known[:-1])} and {known[-1]}"
+            raise InputError(f"--axis {axis}: {case.path}: the image is {dim}D and has the axes {has} only")
+
+
+def _others(volume: LabelVolume, indices: Sequence[int]) -> tuple[int, ...]:
+    """The phases of an image but these."""
+    return tuple(i for i in range(len(volume.names)) if i not in indices)
 
 
 def _by_mesh(
@@ -273,9 +308,7 @@ def _half_voxel(
 
     They are those found, times what half a voxel changes on one and the same mesh of finer voxels.
     """
-    others = tuple(i for i in range(len(way.volume.names)) if i not in way.indices)
-    if not others:
-        raise InputError(f"--half-voxel: {case.path}: no other phase is in the image, so there is no surface to move")
+    others = _others(way.volume, way.indices)
     shifts = None, Shift(growing=others, yielding=way.indices), Shift(growing=way.indices, yielding=others)
     axes, found = [one.axis for one in along], []
     for shift, words in zip(shifts, ("as it is", "half a voxel smaller", "half a voxel larger"), strict=True):
@@ -332,7 +365,7 @@ def _names(found: EffectiveDiffusivity) -> list[str]:
         what = "the phases together" if found.is_composite else found.phase
         lines.append(f"half a voxel smaller, larger: D_eff / D_phase with the surface of {what} so far in or out")
     if found.is_composite:
-        return [*lines, *_names_of_several(found)]
+        return [*lines, *diffusivities_in_words(found.case, found.phases)]
     lines.append("τ = volume fraction / (D_eff / D_phase), MacMullin number = D_phase / D_eff")
     if found.in_phase is None or found.bulk is None:
         return [*lines, f"D_phase: within {found.phase}, porosity and effective-medium model included"]
@@ -343,18 +376,6 @@ def _names(found: EffectiveDiffusivity) -> list[str]:
         f"D_phase = {found.in_phase:.6g} m²/s: within {found.phase}, D_bulk with its {found.model}",
         f"D_bulk = {found.bulk:.6g} m²/s: diffusivity in the case file, of what fills the pores of {found.phase}",
     ]
-
-
-def _names_of_several(found: EffectiveDiffusivity) -> list[str]:
-    """What the diffusivities of several phases are."""
-    lines = []
-    for name in found.phases:
-        physics = found.case.physics.phases[phase_index(found.case, name)]
-        axes = " along the axis of the fastest diffusion" if physics.anisotropy is not None else ""
-        lines.append(f"D_phase of {name} = {physics.effective_diffusivity:.6g} m²/s{axes}")
-    if any(law.partition != 1.0 for law in found.case.physics.interfaces):
-        lines.append(f"D_eff: flux per gradient of the concentration in {found.phases[0]}, or in equilibrium with it")
-    return lines
 
 
 def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
