@@ -380,6 +380,21 @@ def test_phases_that_differ_much_conduct_as_their_bounds_say(tmp_path, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.parametrize(("ratio", "warnings"), [(9, 0), (10000, 2)])
+def test_bounds_that_are_far_apart_are_told(tmp_path, capsys, ratio, warnings):
+    """A checkerboard conducts as the root of the product (Keller 1964); elements let too much through its corners."""
+    image = (np.indices((16, 16)) // 8).sum(0) % 2
+    phases = COMPOSITE[: COMPOSITE.index("[phases.pore]")].replace('"1e-14 m^2/s"', f'"{ratio * 2e-14!r} m^2/s"')
+    case, output = write_case(tmp_path, image.astype(np.uint8), phases=phases), tmp_path / "deff.json"
+    assert cli.main(["deff", str(case), "--phase", "near", "--phase", "far", "-o", str(output)]) == 0
+    found = json.loads(output.read_text())
+    for along in found["axes"].values():
+        lower = along["relative_effective_diffusivity_at_least"]
+        assert lower < ratio**0.5 < along["relative_effective_diffusivity"]
+    assert ["the bounds are far apart" in told for told in found["warnings"]] == [True] * warnings
+    capsys.readouterr()
+
+
 @pytest.mark.parametrize(
     ("disagreement", "lower", "words"),
     [

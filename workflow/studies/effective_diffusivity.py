@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 # Fluxes that differ by more were not solved well enough to print eight digits.
 AGREEMENT = 1e-6
+# Bounds whose ratio is larger leave the figure open.
+FAR = 2.0
 
 # What the figures mean, in words, for the file: others define some of them otherwise.
 CONVENTIONS = {
@@ -93,8 +95,8 @@ class EffectiveDiffusivity:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What to bear in mind with the figures, in sentences."""
-        fluxes = [sentence for along in self.along if (sentence := _doubt(along)) is not None]
-        return (*fluxes, *shape_only(self.case, self.phases))
+        told = (sentence for along in self.along for sentence in (_doubt(along), _far_apart(along)))
+        return (*(sentence for sentence in told if sentence is not None), *shape_only(self.case, self.phases))
 
     def value(self, along: Conduction) -> float | None:
         """The effective diffusivity D_eff along an axis, m^2/s; None where the case gives none to multiply."""
@@ -211,6 +213,16 @@ def _doubt(along: Conduction) -> str | None:
         return f"along {along.axis} the fluxes through the two faces contradict the energy: don't trust the figure"
     what = "the fluxes through the two faces differ from the energy" if unsure < between else "the bounds differ"
     return f"along {along.axis} {what} by {unsure:.1e}: trust no more digits"
+
+
+def _far_apart(along: Conduction) -> str | None:
+    """That bounds leave almost all open, in a sentence, where they do."""
+    if along.lower is None or along.relative <= FAR * along.lower:
+        return None
+    return (
+        f"along {along.axis} the bounds are far apart, {along.lower:.3g} and {along.relative:.3g}, as where what "
+        "conducts best is a voxel wide or meets in corners only: take the figure for an upper bound and no more"
+    )
 
 
 @dataclass(frozen=True, eq=False)
