@@ -207,7 +207,7 @@ class Canvas:
         Raises:
             InputError: A file can't be written.
         """
-        self._shown.set_data(picture)
+        self._shown.set_data(picture if picture.shape[2] == 4 else _opaque(picture))
         self._heading.set_text(heading)
         save(self.figure, path, f"{self.title}, {what}", self.options)
 
@@ -238,6 +238,14 @@ class Canvas:
             borderaxespad=0,
         )
         name_entries(entries, list(legend))
+
+
+def _opaque(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """With full opacity, as Matplotlib wants it; colour by colour, which is many times as fast as what it does."""
+    found = np.full((*picture.shape[:2], 4), 255, np.uint8)
+    for colour in range(3):
+        found[:, :, colour] = picture[:, :, colour]
+    return found
 
 
 def _pixels(axes: "Axes", picture: NDArray[np.uint8], extent: tuple[float, float, float, float]) -> "AxesImage":
