@@ -40,8 +40,9 @@ class Sheet:
 
     def compact(self) -> "Sheet":
         """Without the points that no simplex uses."""
-        used, cells = np.unique(self.cells, return_inverse=True)
-        return Sheet(self.weights[used], cells.reshape(self.cells.shape))
+        used = np.zeros(self.weights.shape[0], dtype=bool)  # marked, which is faster than sorted
+        used[self.cells] = True
+        return Sheet(self.weights[np.flatnonzero(used)], (np.cumsum(used) - 1)[self.cells])
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,12 +283,13 @@ def _split(sheet: Sheet, level: Array) -> tuple[Sheet, Sheet]:
 
 def _on_edges(weights: csr_array, f: Array, ends: Indices) -> tuple[csr_array, Indices]:
     """Points where f, linear between the two ends (..., 2), vanishes: their weights, and the row of each."""
-    pairs, number = np.unique(np.sort(ends.reshape(-1, 2), axis=1), axis=0, return_inverse=True)
-    a, b = pairs.T
+    a, b = np.sort(ends.reshape(-1, 2).astype(np.int64, copy=False), axis=1).T
+    pairs, number = np.unique(a * len(f) + b, return_inverse=True)
+    a, b = np.divmod(pairs, max(1, len(f)))
     t = f[a] / np.where(len(a) > 0, f[a] - f[b], 1.0)
     rows = np.arange(len(pairs))
     mean = csr_array(
-        (np.concatenate([1 - t, t]), (np.concatenate([rows, rows]), pairs.T.ravel())), shape=(len(pairs), len(f))
+        (np.concatenate([1 - t, t]), (np.concatenate([rows, rows]), np.concatenate([a, b]))), shape=(len(pairs), len(f))
     )
     return mean @ weights, number.ravel()
 
