@@ -36,6 +36,7 @@ from microlith.workflow.rendering.renderer import (
     rendering_environment,
 )
 from microlith.workflow.rendering.solids import solids
+from microlith.workflow.rendering.stage import FINER, _in_blocks, _mean
 
 COMM = MPI.COMM_WORLD
 NAMES = ("pore", "sei_cb", "particle", "other")
@@ -361,6 +362,28 @@ def test_renderer_says_what_failed():
             renderer.draw([np.zeros(3, np.float32)])
     finally:
         renderer.close()
+
+
+def test_heights_are_those_of_the_farthest_fine_pixel():
+    """On a plane: its height at the middle of the pixel less the way to the middle of the farthest fine one."""
+    slope = np.array((0.3, 0.2))
+    x = np.array([(-9, -9), (9, -9), (0, 18)])
+    points = np.column_stack([x, x @ slope]).astype(np.float32)
+    layer = Layer(points, np.array([[0, 1, 2]], dtype=np.int32), colour=(0.0, 0.0, 0.0))
+    renderer = Renderer(Scene((layer,), (0, 0, 0), (0, 0, 1), (0, 1, 0), 1.0, (8, 8), (0, 1), PictureOptions.colours))
+    try:
+        found = renderer.heights()
+    finally:
+        renderer.close()
+    middle = (np.arange(8) + 0.5) / 4 - 1
+    whole = slope[0] * middle + slope[1] * -middle[:, None]  # rows go down
+    assert found == pytest.approx(whole - slope.sum() * (1 - 1 / FINER) / 8, abs=1e-4)
+
+
+def test_pixels_are_rounded_means_of_the_fine_ones():
+    fine = np.random.default_rng(1).integers(0, 256, (6 * FINER, 4 * FINER, 3), dtype=np.uint8)
+    mean = fine.reshape(6, FINER, 4, FINER, 3).mean(axis=(1, 3))
+    assert np.array_equal(_mean(_in_blocks(fine)), np.floor(mean + 0.5))
 
 
 def test_without_a_display_vtk_is_told_to_use_egl():
