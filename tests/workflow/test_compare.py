@@ -117,6 +117,115 @@ def test_effective_diffusivities(tmp_path):
     assert len(found) == 2
 
 
+def deff_file(path, relative, lower=None, half=(None, None), axis="x", fractions=(None, None), **more):
+    """A file as `deff` writes it, of a phase with D_phase = 2e-10 m^2/s that is half of the box."""
+    name = "relative_effective_diffusivity"
+    along = {
+        name: relative,
+        f"{name}_at_least": lower,
+        f"{name}_half_a_voxel_smaller": half[0],
+        f"{name}_half_a_voxel_larger": half[1],
+        "effective_diffusivity_m2_per_s": 2e-10 * relative,
+        "tortuosity_factor": 0.5 / relative,
+        "tortuosity": (0.5 / relative) ** 0.5,
+        "macmullin_number": 1 / relative,
+    }
+    entries = {
+        "phase": "sei",
+        "volume_fraction": 0.5,
+        "volume_fraction_half_a_voxel_smaller": fractions[0],
+        "volume_fraction_half_a_voxel_larger": fractions[1],
+        "phase_diffusivity_m2_per_s": 2e-10,
+        "axes": {axis: along},
+    }
+    path.write_text(json.dumps(entries | more))
+    return path
+
+
+def told(found, number, state):
+    """What a number of sei along x lies between, and whether it differs."""
+    row = found[f"sei: {number} along x"]
+    return float(row[f"{state} low"]), float(row[f"{state} high"]), row.get(f"{state} exceeds")
+
+
+def test_bounds_are_errors_on_one_side(tmp_path):
+    """Largest distances, taken as errors on both sides, would say "no" of state b: 0.03 < 0.02 + 0.02."""
+    states = {"a": (0.20, 0.18), "b": (0.17, 0.15), "c": (0.19, 0.15), "d": (0.23, 0.19), "e": (0.23, 0.21)}
+    files = [str(deff_file(tmp_path / f"{name}.json", *bounds)) for name, bounds in states.items()]
+    named = [f"{name}={file}" for name, file in zip(states, files, strict=True)]
+    assert main(["-q", "compare", *named, "-o", str(tmp_path / "c")]) == 0
+    found = rows(tmp_path / "c")
+    for number in ("D_eff / D_phase", "D_eff", "tortuosity factor", "tortuosity", "MacMullin number"):
+        exceeds = [told(found, number, state)[2] for state in states]
+        assert exceeds == [None, "yes", "no", "no", "yes"], number
+    assert told(found, "D_eff / D_phase", "b")[:2] == pytest.approx((0.15, 0.17), rel=1e-6)
+    assert told(found, "D_eff", "b")[:2] == pytest.approx((0.30e-10, 0.34e-10), rel=1e-6, abs=0)
+    assert told(found, "tortuosity factor", "b")[:2] == pytest.approx((0.5 / 0.17, 0.5 / 0.15), rel=1e-6)
+    assert told(found, "tortuosity", "b")[:2] == pytest.approx(((0.5 / 0.17) ** 0.5, (0.5 / 0.15) ** 0.5), rel=1e-6)
+    assert told(found, "MacMullin number", "b")[:2] == pytest.approx((1 / 0.17, 1 / 0.15), rel=1e-6)
+    assert "0.17 [0.15, 0.17] (−15.0 %)" in (tmp_path / "c" / "comparison.html").read_text(encoding="utf-8")
+    assert (tmp_path / "c" / "effective-diffusivity.png").is_file()
+
+
+def test_rounding_is_no_difference(tmp_path):
+    """Where the bounds meet, as in straight channels, what the solver leaves open is the error."""
+    for name, value in (("a", 0.25), ("b", 0.25 * (1 + 1e-10))):
+        deff_file(tmp_path / f"{name}.json", value, value * (1 + 1e-11))
+    files = [f"{name}={tmp_path / name}.json" for name in "ab"]
+    assert main(["-q", "compare", *files, "-o", str(tmp_path / "c")]) == 0
+    assert told(rows(tmp_path / "c"), "D_eff / D_phase", "b")[2] == "no"
+
+
+def test_half_a_voxel_is_in_the_error(tmp_path):
+    """A straight channel of four voxels, three or five wide: fraction and D_eff change, tortuosity does not."""
+    for name, width in (("a", 4), ("b", 6)):
+        image = np.full((12, 8), 2)
+        image[3 : 3 + width] = 1
+        case = write_case(tmp_path / name, image)
+        asked = ["-q", "deff", str(case), "--phase", "sei", "--axis", "x", "--half-voxel"]
+        assert main([*asked, "-o", str(tmp_path / f"{name}-deff")]) == 0
+    states = [f"{name}={tmp_path / name}-deff" for name in "ab"]
+    assert main(["-q", "compare", *states, "-o", str(tmp_path / "c")]) == 0
+    found = rows(tmp_path / "c")
+    assert told(found, "D_eff / D_phase", "a") == pytest.approx((3 / 12, 5 / 12, None), rel=1e-6)
+    assert told(found, "MacMullin number", "a")[:2] == pytest.approx((12 / 5, 12 / 3), rel=1e-6)
+    assert told(found, "tortuosity factor", "a")[:2] == pytest.approx((1, 1), rel=1e-6)
+    share = found["sei: volume fraction (deff)"]
+    assert [float(share["a low"]), float(share["a high"])] == pytest.approx([3 / 12, 5 / 12], rel=1e-6)
+    assert told(found, "D_eff / D_phase", "b")[2] == "no"  # 5 to 7 voxels of 12 and 3 to 5
+
+
+def test_what_half_a_voxel_closes_has_no_upper_end(tmp_path):
+    """And the gap between the bounds counts for the smaller shape, too; without its fraction nothing is said of tau."""
+    deff_file(tmp_path / "a.json", 0.2, 0.18, (0.1, 0.3), fractions=(0.4, 0.6))
+    deff_file(tmp_path / "b.json", 0.1, 0.09, (0.0, 0.2), fractions=(0.4, 0.6))
+    deff_file(tmp_path / "old.json", 0.2, 0.18, (0.1, 0.3))
+    files = [f"{name}={tmp_path / name}.json" for name in ("a", "b", "old")]
+    assert main(["-q", "compare", *files, "-o", str(tmp_path / "c")]) == 0
+    found = rows(tmp_path / "c")
+    assert told(found, "D_eff / D_phase", "a")[:2] == pytest.approx((0.09, 0.3), rel=1e-6)
+    assert told(found, "tortuosity factor", "a")[:2] == pytest.approx((0.6 / 0.3, 0.4 / 0.09), rel=1e-6)
+    assert told(found, "tortuosity factor", "b") == pytest.approx((0.6 / 0.2, np.inf, "no"), rel=1e-6)
+    assert told(found, "MacMullin number", "b")[1] == np.inf
+    assert "∞]" in (tmp_path / "c" / "comparison.html").read_text(encoding="utf-8")
+    assert found["sei: tortuosity factor along x"]["old error"] == ""
+
+
+def test_diffusivities_found_in_other_ways_are_told(tmp_path, capsys):
+    """Not where they were found in the same way; a state may have another way along each axis."""
+    made = {"a": ("lattice", 0.18), "b": ("voxel", 0.18), "c": ("lattice", None)}
+    for name, (method, lower) in made.items():
+        deff_file(tmp_path / f"{name}.json", 0.2, lower, mesh={"method": method})
+        deff_file(tmp_path / f"{name}-y.json", 0.2, 0.18, axis="y", fractions=(0.4, 0.6), half=(0.1, 0.3))
+    states = [f"{name}={tmp_path / name}{end}.json" for name in made for end in ("", "-y")]
+    assert main(["compare", *states, "-o", str(tmp_path / "c")]) == 0
+    said = capsys.readouterr().err
+    assert "a: lattice mesh, sides sealed, error of elements; b: voxel mesh, sides sealed" in " ".join(said.split())
+    assert "c: lattice mesh, sides sealed, error not known" in " ".join(said.split())
+    assert "along y" not in said
+    assert float(rows(tmp_path / "c")["sei: volume fraction (deff)"]["a high"]) == pytest.approx(0.6)
+
+
 def test_different_voxels_are_told(analyses, tmp_path, capsys):
     first, other = analyses / "before-analysis", analyses / "other-analysis"
     assert main(["compare", f"a={first}", f"b={other}", "-o", str(tmp_path / "c")]) == 0

@@ -56,3 +56,6 @@ def print_comparison(found: Comparison) -> None:
     console = table_console()
     console.print(table)
     console.print("*: the difference is larger than both errors together")
+    if any(number is not None and number.interval is not None for row in found.rows for number in row.numbers):
+        what = "[low, high]: what a number lies between, where its error is not the same on both sides"
+        console.print(what, markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ class Change:
 
     difference: float  # in the unit of the number
     relative: float | None  # of the reference's value; None where that is 0
-    exceeds: bool | None  # more than both errors together; None: an error is not known
+    exceeds: bool | None  # more than both errors together; None: an error or a value is not known
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,19 @@ def _row(key: str, states: Sequence[State], base: int) -> Row:
 def _change(first: Number, other: Number) -> Change:
     difference = other.value - first.value
     relative = difference / abs(first.value) if first.value and math.isfinite(difference) else None
-    if first.error is None or other.error is None:
+    low, high = sorted((first, other), key=lambda number: number.value)
+    if low.bounds is None or high.bounds is None or not math.isfinite(difference):
         return Change(difference, relative, None)
-    return Change(difference, relative, abs(difference) > first.error + other.error)
+    above, below = low.bounds[1] - low.value, high.value - high.bounds[0]  # the errors that lie between the two
+    return Change(difference, relative, abs(difference) > above + below)
 
 
 def _notes(states: Sequence[State]) -> list[str]:
     """What makes numbers hard to compare."""
+    return [*_notes_on_voxels(states), *_notes_on_kinds(states)]
+
+
+def _notes_on_voxels(states: Sequence[State]) -> list[str]:
     known = [state for state in states if state.voxel_size is not None]
     different = [state for state in known if state.voxel_size != known[0].voxel_size]
     if not different:
@@ -140,3 +146,20 @@ def _notes(states: Sequence[State]) -> list[str]:
         f"{state.name} {' × '.join(f'{1e9 * edge:.4g}' for edge in state.voxel_size or ())} nm" for state in known
     )
     return [f"voxel sizes differ ({sizes}): areas, connections and narrow gaps depend on them"]
+
+
+def _notes_on_kinds(states: Sequence[State]) -> list[str]:
+    """Effective diffusivities that were not found in the same way, a sentence for all axes of a phase."""
+    names: dict[str, list[str]] = {}  # what is said of them -> such as "D_eff of pore along x"
+    for name in dict.fromkeys(name for state in states for name in state.kinds):
+        of_kind: dict[str, list[str]] = {}
+        for state in states:
+            if name in state.kinds:
+                of_kind.setdefault(state.kinds[name], []).append(state.name)
+        if len(of_kind) > 1:
+            said = "; ".join(f"{', '.join(which)}: {kind}" for kind, which in of_kind.items())
+            names.setdefault(said, []).append(name)
+    return [
+        f"{', '.join(which)}: not found in the same way, so that a difference may come from that ({said})"
+        for said, which in names.items()
+    ]

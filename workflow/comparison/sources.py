@@ -1,8 +1,9 @@
 """What a state's results hold: the figures and tables of an analysis, a run or an effective diffusivity."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from microlith.imaging.errors import InputError, listed
 from microlith.imaging.typing import Array
+from microlith.workflow.comparison.diffusivities import diffusivities_of
 from microlith.workflow.measurements.findings import Number
 from microlith.workflow.results.csv_file import csv_rows
 from microlith.workflow.results.folder import (
@@ -39,16 +41,12 @@ OF_OTHERS: dict[str, Writer] = {
     COMPARISON: "compare",
 }
 
+ALIKE = 1e-9  # relative, of numbers that are the same
 DRAWN = ("profile", "distribution")  # kinds of tables whose columns are curves over the first one
 OF_REGION = (  # keys of value and error in summary.json, unit, and name
     ("final", "final_error", "mol/m^3", "last mean concentration"),
     ("t50_s", "t50_error_s", "s", "t50"),
     ("t90_s", "t90_error_s", "s", "t90"),
-)
-ALONG_AXIS = (  # key in the file of deff, unit, and name
-    ("relative_effective_diffusivity", "1", "D_eff / D_phase"),
-    ("effective_diffusivity_m2_per_s", "m^2/s", "D_eff"),
-    ("tortuosity_factor", "1", "tortuosity factor"),
 )
 
 
@@ -73,6 +71,7 @@ class State:
     curves: dict[str, Curve]
     voxel_size: tuple[float, ...] | None  # m, in the order of arrays
     source: str = ""  # folders and files that it was read from
+    kinds: dict[str, str] = field(default_factory=dict)  # name of a quantity -> how it was found, in words
 
 
 def state_of(name: str, paths: Sequence[Path]) -> State:
@@ -87,7 +86,7 @@ def state_of(name: str, paths: Sequence[Path]) -> State:
     """
     first, *others = [_results(path) for path in paths]
     for other in others:
-        twice = [key for key, number in other.numbers.items() if first.numbers.get(key, number) != number]
+        twice = [key for key, number in other.numbers.items() if _differ(first.numbers.get(key, number), number)]
         twice += [key for key in other.curves if key in first.curves]
         if twice:
             raise InputError(
@@ -96,11 +95,31 @@ def state_of(name: str, paths: Sequence[Path]) -> State:
             )
         first = State(
             first.name,
-            first.numbers | other.numbers,
+            first.numbers | {key: _better(first.numbers.get(key), number) for key, number in other.numbers.items()},
             first.curves | other.curves,
             first.voxel_size or other.voxel_size,
+            kinds=first.kinds | other.kinds,
         )
     return replace(first, name=name, source=", ".join(map(str, paths)))
+
+
+def _differ(one: Number, other: Number) -> bool:
+    """Whether two are not the same number; one may be known without its error."""
+    if one.unit != other.unit or not _alike(one.value, other.value):
+        return True
+    if one.bounds is None or other.bounds is None:
+        return False
+    return not all(map(_alike, one.bounds, other.bounds))
+
+
+def _alike(one: float, other: float) -> bool:
+    """Whether two values are the same to rounding, such as on other numbers of ranks."""
+    return math.isclose(one, other, rel_tol=ALIKE) or (math.isnan(one) and math.isnan(other))
+
+
+def _better(one: Number | None, other: Number) -> Number:
+    """Of two that are the same, the one whose error is known."""
+    return other if one is None or one.bounds is None else one
 
 
 def _results(path: Path) -> State:
@@ -117,7 +136,8 @@ def _results(path: Path) -> State:
         _refuse_folder(path)
     numbers = {key: number for one in found for key, number in one.numbers.items()}
     curves = {key: curve for one in found for key, curve in one.curves.items()}
-    return State(str(path), numbers, curves, found[0].voxel_size)
+    kinds = {key: kind for one in found for key, kind in one.kinds.items()}
+    return State(str(path), numbers, curves, found[0].voxel_size, kinds=kinds)
 
 
 def _refuse_other_file(path: Path) -> None:
@@ -219,19 +239,12 @@ def _run(folder: Path) -> State:
 
 def _deff(path: Path, entries: dict[str, Any]) -> State:
     try:
-        phase = str(entries["phase"])
-        along = _by_name(
-            Number(f"{phase}: {word} along {axis}", float(found[key]), unit, "")
-            for axis, found in entries["axes"].items()
-            for key, unit, word in ALONG_AXIS
-            if found.get(key) is not None
-        )
-        share = Number(f"{phase}: volume fraction (deff)", float(entries["volume_fraction"]), "1", "")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        numbers, kinds = diffusivities_of(entries)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         if path.name != CONDUCTION:  # whatever the user has named
             raise InputError(f"{path}: this file is not of microlith deff; name {EXPECTED}") from error
         raise _wrong(path, error) from error
-    return State(str(path), {share.name: share} | along, {}, None)
+    return State(str(path), _by_name(numbers), {}, None, kinds=kinds)
 
 
 def _by_name(numbers: Iterable[Number]) -> dict[str, Number]:

@@ -10,20 +10,18 @@ import numpy as np
 from microlith.imaging.writing import write_text
 from microlith.workflow.analysis.charts import said_unit
 from microlith.workflow.analysis.report import SHOWN
+from microlith.workflow.comparison.along_axes import COLUMNS, PANELS, add_legend, draw_along_axes
 from microlith.workflow.comparison.comparison import Change, Comparison, Row
 from microlith.workflow.comparison.sources import Curve
 from microlith.workflow.measurements.findings import Number
-from microlith.workflow.pictures.figure import COLOURS, name_entries, panels_of, save
+from microlith.workflow.pictures.figure import COLOURS, panels_of, save
 from microlith.workflow.report.page import Cell, Page, Series
 from microlith.workflow.results.csv_file import write_csv
 from microlith.workflow.results.folder import COMPARISON, COMPARISON_PAGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
 
-PANELS = 6  # in one picture
-COLUMNS = 2
 SUPERSCRIPTS = str.maketrans({"^": "", "2": "²", "3": "³"})
 MOST_CHARTS = 24  # of curves on the page
 
@@ -43,12 +41,13 @@ def write_comparison(folder: Path, found: Comparison) -> list[str]:
 def _write_table(path: Path, found: Comparison) -> None:
     head = ["name", "unit"]
     for i, state in enumerate(found.states):
-        head += [state.name, f"{state.name} error"]
+        head += [state.name, f"{state.name} error", f"{state.name} low", f"{state.name} high"]
         if i != found.reference:
             head += [f"{state.name} change", f"{state.name} exceeds"]
     what = (
-        f"a number a row; change: against {found.states[found.reference].name}, relative; exceeds: whether the "
-        "difference is larger than both errors together, empty where one is not known"
+        "a number a row; low, high: what it lies between with its error; error: the larger of both distances; "
+        f"change: against {found.states[found.reference].name}, relative; exceeds: whether the difference is larger "
+        "than both errors together, empty where one is not known"
     )
     title = " · ".join(state.name for state in found.states)
     write_csv(path, title, what, head, [_entries(row, found.reference) for row in found.rows])
@@ -57,7 +56,8 @@ def _write_table(path: Path, found: Comparison) -> None:
 def _entries(row: Row, reference: int) -> list[str]:
     cells = [row.name, row.unit]
     for i, (number, change) in enumerate(zip(row.numbers, row.changes, strict=True)):
-        cells += ["", ""] if number is None else [_number(number.value), _number(number.error)]
+        low, high = (None, None) if number is None or number.bounds is None else number.bounds
+        cells += [""] * 4 if number is None else [_number(one) for one in (number.value, number.error, low, high)]
         if i != reference:
             cells += ["", ""] if change is None else [_number(change.relative), _said(change.exceeds)]
     return cells
@@ -75,7 +75,7 @@ def _said(exceeds: bool | None) -> str:
 
 
 def _draw(folder: Path, found: Comparison) -> list[str]:
-    """Curves that two states or more have, some panels a picture."""
+    """Curves and diffusivities that two states or more have, some panels a picture."""
     names = list(dict.fromkeys(name for state in found.states for name in state.curves))
     shared = [name for name in names if sum(name in state.curves for state in found.states) > 1]
     groups: dict[str, list[str]] = {}
@@ -88,7 +88,7 @@ def _draw(folder: Path, found: Comparison) -> list[str]:
             path = folder / f"{group}{number}.png"
             _draw_page(path, found, members[start : start + PANELS])
             written.append(path.name)
-    return written
+    return [*written, *draw_along_axes(folder, found)]
 
 
 def _draw_page(path: Path, found: Comparison, names: list[str]) -> None:
@@ -98,16 +98,8 @@ def _draw_page(path: Path, found: Comparison, names: list[str]) -> None:
     page = Figure(figsize=(9.0, 2.9 * rows + 0.5), dpi=150, layout="constrained")
     for axes, name in zip(panels_of(page, len(names), COLUMNS), names, strict=True):
         _draw_panel(axes, found, name)
-    lines = [_line(number) for number in range(len(found.states))]
-    legend = page.legend(lines, ["-"] * len(lines), loc="outside upper center", ncols=min(4, len(lines)), frameon=False)
-    name_entries(legend, [state.name for state in found.states])
+    add_legend(page, found)
     save(page, path, f"comparison, {path.stem}")
-
-
-def _line(number: int) -> "Line2D":
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=COLOURS[number % len(COLOURS)])
 
 
 def _draw_panel(axes: "Axes", found: Comparison, name: str) -> None:
@@ -158,7 +150,8 @@ def _page(found: Comparison, pictures: list[Path]) -> str:
     page = Page(
         " · ".join(state.name for state in found.states),
         f"Changes against {found.states[found.reference].name}. In bold: differences larger than both errors together. "
-        "± is the error of a number where it is known.",
+        "± is the error of a number where it is known; square brackets hold what a number lies between, where its "
+        "error is not the same on both sides.",
     )
     for note in found.notes:
         page.text(f"Note: {note}.", "quiet")
@@ -208,13 +201,19 @@ def unit_of(row: Row) -> str:
 
 
 def said(row: Row, number: Number | None, change: Change | None) -> str:
-    """A number in that unit with its error and its change, such as "3.62 ± 0.05 (−12.3 %)"."""
+    """A number in that unit with its error and its change, such as "3.62 ± 0.05 (−12.3 %)" or "0.11 [0.09, 0.12]"."""
     if number is None or not math.isfinite(number.value):
         return ""
     scale = SHOWN.get(row.unit, (1.0, ""))[0]
     text = f"{scale * number.value:.4g}"
-    if number.error is not None:
+    if number.interval is not None:
+        text += f" [{', '.join(_end(scale * end) for end in number.interval)}]"
+    elif number.error is not None:
         text += f" ± {scale * number.error:.2g}"
     if change is not None and change.relative is not None:
         text += f" ({100.0 * change.relative:+.1f} %)"
     return text.replace("-", "−")
+
+
+def _end(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "∞"

@@ -22,6 +22,15 @@ class Number:
     definition: str  # a sentence
     error: float | None = None  # standard error for the whole sample; None: not known
     resolution: float = 0.0  # what voxels of this size leave open; the error is not smaller
+    # What the number lies between, where it may be wrong by more on one side; the error is then the larger one
+    interval: tuple[float, float] | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """What the number lies between with its error, in its unit; None: not known."""
+        if self.interval is not None or self.error is None:
+            return self.interval
+        return self.value - self.error, self.value + self.error
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,6 +47,7 @@ CONVENTIONS = {
     "the solver; relative_effective_diffusivity is an upper one",
     "relative_effective_diffusivity_half_a_voxel_smaller": "relative_effective_diffusivity with the surface of the "
     "phases half a voxel farther in, as the segmentation may be off; ..._larger: farther out; null: not asked for",
+    "volume_fraction_half_a_voxel_smaller": "volume_fraction with the surface there; ..._larger likewise",
     "tortuosity_factor": "tau = volume_fraction / (D_eff / D_phase); the fraction counts dead ends and "
     "closed parts too",
     "tortuosity": "square root of the tortuosity factor: length of the paths per distance, if all were alike",
@@ -76,6 +77,7 @@ class EffectiveDiffusivity:
     seconds: dict[str, float]  # stage -> s
     # D_eff / D_phase, one pair per axis, where the phases together are smaller by half a voxel on each side, and larger
     half_voxel: tuple[tuple[float, float], ...] = ()
+    half_voxel_fractions: tuple[float, float] | None = None  # of the box that they take up then
 
     @property
     def phase(self) -> str:
@@ -174,7 +176,7 @@ def effective_diffusivity(
     several = len(way.indices) > 1
     with stages.stage("solve", "solving"):
         along = way.along(axes or AXES[: way.volume.dim], bounds)
-    half_a_voxel = _half_voxel(way, along, case, stages) if half_voxel else ()
+    half_a_voxel, fractions = _half_voxel(way, along, case, stages) if half_voxel else ((), None)
     phase_physics = case.physics.phases[way.indices[0]]
     # What D_eff is told relative to: of several phases the first one's; of one that has axes or a law, nothing
     single = several or (phase_physics.law is None and phase_physics.anisotropy is None)
@@ -191,6 +193,7 @@ def effective_diffusivity(
         ranks=comm.size,
         seconds=stages.timings,
         half_voxel=half_a_voxel,
+        half_voxel_fractions=fractions,
     )
     if comm.rank == 0:
         for sentence in found.warnings:
@@ -236,7 +239,8 @@ class _Way:
     degree: int  # of the elements
     cells: int  # over all ranks
     along: Callable[[Sequence[str], bool], tuple[Conduction, ...]]  # from axes, and whether bounds are wanted
-    moved: Callable[[Shift | None, Sequence[str]], list[float]]  # D_eff / D_phase with interfaces moved
+    # With interfaces moved: D_eff / D_phase along each axis, and the share of the box that the phases take up
+    moved: Callable[[Shift | None, Sequence[str]], tuple[list[float], float]]
 
 
 def _way(
@@ -287,12 +291,12 @@ def _by_mesh(
     def along(axes: Sequence[str], bounds: bool) -> tuple[Conduction, ...]:
         return medium_conduction(ready.medium, axes, ready.degree, case.solver, bounds)
 
-    def moved(shift: Shift | None, axes: Sequence[str]) -> list[float]:
+    def moved(shift: Shift | None, axes: Sequence[str]) -> tuple[list[float], float]:
         mesh = moved_mesh(ready.meshed, options, ready.indices, shift, comm)
         if mesh is None:
-            return [0.0] * len(axes)
+            return [0.0] * len(axes), 0.0
         medium = conducting(mesh, case, ready.indices)
-        return [one.relative for one in medium_conduction(medium, axes, ready.degree, case.solver, False)]
+        return _relative(medium_conduction(medium, axes, ready.degree, case.solver, False))
 
     meshed = ready.meshed
     return _Way(ready.names, ready.indices, meshed.volume, meshed.method, ready.degree, meshed.cells, along, moved)
@@ -305,20 +309,25 @@ def _by_voxels(case: Case, name: str, index: int, volume: LabelVolume, comm: MPI
         with file_named(case):
             return voxel_conduction(volume, index, axes, comm, bounds, room)
 
-    def moved(shift: Shift | None, axes: Sequence[str]) -> list[float]:
+    def moved(shift: Shift | None, axes: Sequence[str]) -> tuple[list[float], float]:
         finer = shifted(volume, shift, comm)
         with file_named(case):
-            return [one.relative for one in voxel_conduction(finer, index, axes, comm, False, 0)]
+            return _relative(voxel_conduction(finer, index, axes, comm, False, 0))
 
     return _Way((name,), (index,), volume, "voxel", 1, volume.counts[index], along, moved)
 
 
+def _relative(along: Sequence[Conduction]) -> tuple[list[float], float]:
+    return [one.relative for one in along], along[0].fraction
+
+
 def _half_voxel(
     way: _Way, along: tuple[Conduction, ...], case: Case, stages: Stages
-) -> tuple[tuple[float, float], ...]:
+) -> tuple[tuple[tuple[float, float], ...], tuple[float, float]]:
     """D_eff / D_phase along each axis with the phases smaller and larger by half a voxel on each side; collective.
 
-    They are those found, times what half a voxel changes on one and the same mesh of finer voxels.
+    They are those found, times what half a voxel changes on one and the same mesh of finer voxels; so are the shares of
+    the box, which come with them.
     """
     others = _others(way.volume, way.indices)
     shifts = None, Shift(growing=others, yielding=way.indices), Shift(growing=way.indices, yielding=others)
@@ -326,10 +335,13 @@ def _half_voxel(
     for shift, words in zip(shifts, ("as it is", "half a voxel smaller", "half a voxel larger"), strict=True):
         with stages.stage(f"half voxel, {words}", f"{words}, solving"):
             found.append(way.moved(shift, axes))
-    return tuple(
+    relative = tuple(
         (a, b) if same == 0 else (one.relative * a / same, one.relative * b / same)
-        for one, same, a, b in zip(along, *found, strict=True)
+        for one, same, a, b in zip(along, *(values for values, _ in found), strict=True)
     )
+    same, smaller, larger = (fraction for _, fraction in found)
+    share = along[0].fraction / same if same else 1.0
+    return relative, (share * smaller, share * larger)
 
 
 def _print(found: EffectiveDiffusivity) -> None:
@@ -391,6 +403,7 @@ def _names(found: EffectiveDiffusivity) -> list[str]:
 
 
 def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
+    smaller, larger = found.half_voxel_fractions or (None, None)
     return {
         "versions": versions(),
         "case": found.case.path,
@@ -399,6 +412,8 @@ def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
         "phases": list(found.phases),
         "warnings": list(found.warnings),
         "volume_fraction": found.along[0].fraction,
+        "volume_fraction_half_a_voxel_smaller": smaller,
+        "volume_fraction_half_a_voxel_larger": larger,
         "diffusivity_m2_per_s": found.in_phase,
         "diffusivity_is": "D_phase, within the phase, porosity and effective-medium model included; "
         "relative_effective_diffusivity is D_eff / D_phase",
