@@ -187,7 +187,7 @@ def test_half_a_voxel_is_in_the_error(tmp_path):
     states = [f"{name}={tmp_path / name}-deff" for name in "ab"]
     assert main(["-q", "compare", *states, "-o", str(tmp_path / "c")]) == 0
     found = rows(tmp_path / "c")
-    assert told(found, "D_eff / D_phase", "a") == pytest.approx((3 / 12, 5 / 12, None), rel=1e-6)
+    assert told(found, "D_eff / D_phase", "a")[:2] == pytest.approx((3 / 12, 5 / 12), rel=1e-6)
     assert told(found, "MacMullin number", "a")[:2] == pytest.approx((12 / 5, 12 / 3), rel=1e-6)
     assert told(found, "tortuosity factor", "a")[:2] == pytest.approx((1, 1), rel=1e-6)
     share = found["sei: volume fraction (deff)"]
@@ -205,7 +205,8 @@ def test_what_half_a_voxel_closes_has_no_upper_end(tmp_path):
     found = rows(tmp_path / "c")
     assert told(found, "D_eff / D_phase", "a")[:2] == pytest.approx((0.09, 0.3), rel=1e-6)
     assert told(found, "tortuosity factor", "a")[:2] == pytest.approx((0.6 / 0.3, 0.4 / 0.09), rel=1e-6)
-    assert told(found, "tortuosity factor", "b") == pytest.approx((0.6 / 0.2, np.inf, "no"), rel=1e-6)
+    assert told(found, "tortuosity factor", "b")[:2] == pytest.approx((0.6 / 0.2, np.inf), rel=1e-6)
+    assert told(found, "tortuosity factor", "b")[2] == "no"
     assert told(found, "MacMullin number", "b")[1] == np.inf
     assert "∞]" in (tmp_path / "c" / "comparison.html").read_text(encoding="utf-8")
     assert found["sei: tortuosity factor along x"]["old error"] == ""
@@ -217,13 +218,14 @@ def test_diffusivities_found_in_other_ways_are_told(tmp_path, capsys):
     for name, (method, lower) in made.items():
         deff_file(tmp_path / f"{name}.json", 0.2, lower, mesh={"method": method})
         deff_file(tmp_path / f"{name}-y.json", 0.2, 0.18, axis="y", fractions=(0.4, 0.6), half=(0.1, 0.3))
-    states = [f"{name}={tmp_path / name}{end}.json" for name in made for end in ("", "-y")]
+    states = [f"{name}[red]={tmp_path / name}{end}.json" for name in made for end in ("", "-y")]
     assert main(["compare", *states, "-o", str(tmp_path / "c")]) == 0
-    said = capsys.readouterr().err
-    assert "a: lattice mesh, sides sealed, error of elements; b: voxel mesh, sides sealed" in " ".join(said.split())
-    assert "c: lattice mesh, sides sealed, error not known" in " ".join(said.split())
-    assert "along y" not in said
-    assert float(rows(tmp_path / "c")["sei: volume fraction (deff)"]["a high"]) == pytest.approx(0.6)
+    printed = capsys.readouterr()
+    assert "a[red]: lattice mesh, sides sealed, error of elements; b[red]: voxel mesh, sides sealed" in printed.err
+    assert "c[red]: lattice mesh, sides sealed, error not known" in printed.err
+    assert "along y" not in printed.err
+    assert "changes against a[red]" in printed.out
+    assert float(rows(tmp_path / "c")["sei: volume fraction (deff)"]["a[red] high"]) == pytest.approx(0.6)
 
 
 def test_different_voxels_are_told(analyses, tmp_path, capsys):

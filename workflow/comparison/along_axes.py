@@ -69,8 +69,9 @@ def _panels(found: Comparison) -> dict[str, dict[str, Row]]:
         if match is None or sum(_is_drawn(number) for number in row.numbers) < 2:
             continue
         named = match.groupdict()
-        phase = f"{named['phase']}: " if "phase" in named else ""
-        panels.setdefault(phase + named["what"].replace("_", " "), {})[named["axis"]] = row
+        what = named["what"]
+        title = f"{named['phase']}: {what.replace('_', ' ')} (analyze)" if "phase" in named else what
+        panels.setdefault(title, {})[named["axis"]] = row
     return panels
 
 
@@ -98,8 +99,10 @@ def _draw(axes: "Axes", title: str, along: dict[str, Row]) -> None:
                 high = number.value
             bars = [[number.value - low], [high - number.value]]
             axes.errorbar([x], [number.value], yerr=bars, color=colour, capsize=3, linewidth=1.2)
-    for x, value, colour in open_ends:  # up to the frame, wherever that is
-        top = axes.get_ylim()[1]
+    bottom, top = axes.get_ylim()
+    if open_ends:  # arrows end in the room above all else
+        axes.set_ylim(bottom, top + 0.15 * (top - bottom))
+    for x, value, colour in open_ends:
         axes.plot([x, x], [value, top], color=colour, linewidth=1.2)
         axes.plot([x], [top], "^", color=colour, markersize=5)
     axes.set_xticks(range(len(along)), labels=list(along))

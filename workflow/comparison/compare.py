@@ -42,17 +42,17 @@ def compare(
 
 def print_comparison(found: Comparison) -> None:
     """Print the numbers that changed, with what the changes are against."""
+    from rich.markup import escape
     from rich.table import Table
 
     from microlith.workflow.console.terminal import table_console
 
-    table = Table(
-        "number", *(state.name for state in found.states), title=f"changes against {found.states[found.reference].name}"
-    )
+    names = [escape(state.name) for state in found.states]  # "[red]" in one is no colour
+    table = Table("number", *names, title=f"changes against {names[found.reference]}")
     for row in found.rows:
         both = zip(row.numbers, row.changes, strict=True)
         cells = [said(row, number, change) + ("*" if change and change.exceeds else "") for number, change in both]
-        table.add_row(" ".join(part for part in (row.name, unit_of(row)) if part), *cells)
+        table.add_row(*map(escape, (" ".join(part for part in (row.name, unit_of(row)) if part), *cells)))
     console = table_console()
     console.print(table)
     console.print("*: the difference is larger than both errors together")
