@@ -43,12 +43,13 @@ def compare(
 def print_comparison(found: Comparison) -> None:
     """Print the numbers that changed, with what the changes are against."""
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from microlith.workflow.console.terminal import table_console
 
     names = [escape(state.name) for state in found.states]  # "[red]" in one is no colour
-    table = Table("number", *names, title=f"changes against {names[found.reference]}")
+    first = Column("number", overflow="fold")  # a name that is cut off says nothing
+    table = Table(first, *names, title=f"changes against {names[found.reference]}")
     for row in found.rows:
         both = zip(row.numbers, row.changes, strict=True)
         cells = [said(row, number, change) + ("*" if change and change.exceeds else "") for number, change in both]
