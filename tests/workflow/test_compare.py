@@ -180,6 +180,7 @@ def test_half_a_voxel_is_in_the_error(tmp_path):
     """A straight channel of four voxels, three or five wide: fraction and D_eff change, tortuosity does not."""
     for name, width in (("a", 4), ("b", 6)):
         image = np.full((12, 8), 2)
+        image[0] = 0
         image[3 : 3 + width] = 1
         case = write_case(tmp_path / name, image)
         asked = ["-q", "deff", str(case), "--phase", "sei", "--axis", "x", "--half-voxel"]
