@@ -63,8 +63,7 @@ def diffusivities_of(entries: Mapping[str, Any]) -> tuple[list[Number], dict[str
         shapes = [_Shape(float(found[RELATIVE]), fraction)]
         shapes += [_Shape(r, f) for r, f in zip(moved, fractions, strict=True) if r is not None]
         lower = _float(found.get(f"{RELATIVE}_at_least"))
-        solved = max(SOLVED, _float(found.get("flux_disagreement")) or 0.0)
-        numbers += _along(f"{phase}: ", f" {ALONG} {axis}", entries, found, shapes, lower, solved)
+        numbers += _along(f"{phase}: ", f" {ALONG} {axis}", entries, found, shapes, lower)
         kinds[f"D_eff of {phase} along {axis}"] = _kind(entries, lower is not None, len(shapes) > 1)
     return numbers, kinds
 
@@ -83,7 +82,6 @@ def _along(
     found: Mapping[str, Any],
     shapes: list[_Shape],
     lower: float | None,
-    solved: float,
 ) -> list[Number]:
     """The numbers along an axis.
 
@@ -94,12 +92,14 @@ def _along(
         found: Of the axis.
         shapes: As it is, and with its surface moved.
         lower: Bound of D_eff / D_phase of the shape as it is; None: not known.
-        solved: What the solver leaves open, relative.
     """
     value = shapes[0].relative
     interval = tau = None
     if lower is not None:
-        factor = (min(lower, value) / value if value > 0 else 1.0) * (1 - solved)  # of the lower bound to the upper one
+        gap = min(1.0, abs(1.0 - lower / value)) if value > 0 else 0.0
+        # Fluxes that disagree by more than the bounds do say little
+        solved = max(SOLVED, min(_float(found.get("flux_disagreement")) or 0.0, gap))
+        factor = (1 - gap) * (1 - solved)  # of what is certain to the upper bound
         interval = min(one.relative for one in shapes) * factor, max(one.relative for one in shapes) * (1 + solved)
         factors = [one.tortuosity for one in shapes]
         known = [one for one in factors if one is not None]
