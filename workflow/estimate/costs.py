@@ -46,10 +46,10 @@ SET_UP = {2: 2.8e-6, 3: 0.0}  # factors or multigrid for some iterations, per un
 PROFILES = {2: (0.02, 4.5e-7), 3: (0.02, 3.6e-6)}  # and per unknown
 PROFILES_BOXES = 1e-6  # per unknown in squares and cubes,
 PROFILES_CUBE = {1: 1e-5, 2: 4e-4, 3: 5.8e-3}  # more per cube, by degree
-RESULTS = {2: 0.8, 3: 0.55}  # curves and tables
+RESULTS = {2: 0.8, 3: 0.55}  # curves and tables, and what the first picture of a field loads
 RESULTS_FACET = {2: 0.0, 3: 5.6e-6}  # surfaces to turn, per facet at the surface
-SNAPSHOT = {2: (0.08, 0.27, 1.5e-6), 3: (0.17, 0.04, 2.4e-6)}  # each, each million pixels, and each unknown of each
-PARTICLES = {2: 0.9, 3: 0.5}  # pictures of what reaches them
+SNAPSHOT = {2: (0.05, 0.044, 2e-7), 3: (0.17, 0.04, 2.4e-6)}  # each, each million pixels, and each unknown of each
+PARTICLES = {2: 0.55, 3: 0.5}  # pictures of what reaches them
 SURFACES = 3e-6  # regions of surfaces and their particles, per solved cell
 SHELL = {2: 1e-6, 3: 2.4e-6}  # a region that is a shell, per solved cell
 
