@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,6 +93,21 @@ def _log_as_before() -> Iterator[None]:
     yield
     log.setLevel(logging.NOTSET)
     log.handlers[:] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_leftovers_of_mpirun() -> None:
+    """Removes folders of mpiruns that tests have killed.
+
+    They are named by the process's number, and an mpirun that gets this number again, some 30,000 processes later, ends
+    with "prte_session_dir failed: Exists".
+    """
+    if MPI.COMM_WORLD.size > 1:
+        return
+    for folder in Path(tempfile.gettempdir()).glob(f"prterun.{os.uname().nodename}.*.{os.getuid()}"):
+        process = folder.name.split(".")[-2]
+        if process.isdigit() and not Path("/proc", process).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
