@@ -428,13 +428,13 @@ def open_results(folder: str | Path) -> Result:
     """
     import numpy as np
 
-    from microlith.workflow.results.folder import CURVES, ERRORS, FIELDS
-    from microlith.workflow.results.read import load_results, read_curves, read_summary
+    from microlith.workflow.results.folder import CURVES, FIELDS
+    from microlith.workflow.results.read import load_results, read_curves, read_errors, read_summary
 
     folder = Path(folder)
     summary = read_summary(folder)
     times, curves = read_curves(folder / CURVES)
-    _, errors = read_curves(folder / ERRORS)
+    errors = read_errors(folder)
     snapshots = load_results(folder).times if (folder / FIELDS).exists() else np.empty(0)
 
     def field(time: float) -> "pyvista.UnstructuredGrid":

@@ -3,6 +3,7 @@
 import doctest
 import inspect
 import logging
+import shutil
 import subprocess
 import sys
 
@@ -154,6 +155,18 @@ def test_frame(stored):
     assert isinstance(frame, pandas.DataFrame)
     assert list(frame.columns) == list(result.curves)
     assert frame.index.name == "time_s"
+
+
+@pytest.mark.skipif(COMM.size > 1, reason="reads files on one rank")
+def test_results_without_errors(stored, tmp_path):
+    """As all commands do without them."""
+    _, folder = stored
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "errors.csv").unlink()
+    result = ml.open_results(copy)
+    assert result.errors == {}
+    assert list(result.curves) == ["left", "deep"]
 
 
 def test_writing_a_result(stored, tmp_path):

@@ -20,7 +20,6 @@ from microlith.workflow.results.folder import (
     CONDUCTION,
     CONVERGE,
     CURVES,
-    ERRORS,
     FIT,
     SEGMENT,
     SUMMARY,
@@ -28,7 +27,7 @@ from microlith.workflow.results.folder import (
     Writer,
     finish_if_free,
 )
-from microlith.workflow.results.read import read_curves, read_summary, refuse_case_file
+from microlith.workflow.results.read import read_curves, read_errors, read_summary, refuse_case_file
 
 EXPECTED = "a folder that microlith run, analyze or deff wrote, or a JSON file of microlith deff"
 HOLD_NUMBERS = (SUMMARY, ANALYSIS, CONDUCTION)  # files that numbers are read from
@@ -218,7 +217,7 @@ def _columns(path: Path, name: str, units: Mapping[str, str]) -> dict[str, Curve
 def _run(folder: Path) -> State:
     summary = read_summary(folder)
     times, curves = read_curves(folder / CURVES)
-    errors = read_curves(folder / ERRORS)[1] if (folder / ERRORS).is_file() else {}
+    errors = read_errors(folder)
     try:
         numbers = _by_name(
             Number(f"{name}: {word}", float(region[key]), unit, "", _float(region.get(error)))

@@ -16,7 +16,6 @@ from microlith.workflow.results.csv_file import csv_rows
 from microlith.workflow.results.folder import (
     CURVES,
     DISTANCE_PICTURE,
-    ERRORS,
     FLUXES,
     PARTICLES,
     PARTICLES_PICTURE,
@@ -27,7 +26,7 @@ from microlith.workflow.results.folder import (
     SPREAD,
     SUMMARY,
 )
-from microlith.workflow.results.read import read_curves, read_summary
+from microlith.workflow.results.read import read_curves, read_errors, read_summary
 
 MOST_ROWS = 30  # of tables of regions and particles
 TITLES = {True: "area, µm²", False: "volume, µm³"}
@@ -129,7 +128,7 @@ def _with_error(entries: dict[str, Any], key: str, error: str) -> str:
 
 def _curves(page: Page, folder: Path) -> None:
     times, curves = read_curves(folder / CURVES)
-    errors = read_curves(folder / ERRORS)[1] if (folder / ERRORS).is_file() else {}
+    errors = read_errors(folder)
     if not curves:
         return
     page.section("Curves")

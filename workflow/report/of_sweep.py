@@ -8,14 +8,13 @@ from urllib.parse import quote
 import numpy as np
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.typing import Array
 from microlith.workflow.pictures.figure import COLOURS
 from microlith.workflow.report.of_run import flat
 from microlith.workflow.report.page import MOST_SERIES, Cell, Page, Series, said
 from microlith.workflow.report.sections import begun
 from microlith.workflow.results.csv_file import csv_records
-from microlith.workflow.results.folder import CURVES, ERRORS, REPORT, SUMMARY, SWEEP_MAP, SWEEP_PICTURE, SWEEP_TABLE
-from microlith.workflow.results.read import read_curves, read_summary
+from microlith.workflow.results.folder import CURVES, REPORT, SUMMARY, SWEEP_MAP, SWEEP_PICTURE, SWEEP_TABLE
+from microlith.workflow.results.read import read_curves, read_errors, read_summary
 
 SHOWN = 20  # curves of a chart that are drawn at first
 MOST_CHARTS = 16  # regions
@@ -121,7 +120,7 @@ def _curves(page: Page, folder: Path, rows: list[dict[str, str]], labels: dict[s
     for row, colour in zip(chosen, _colours(len(chosen)), strict=True):
         own = folder / row["case"]
         times, curves = read_curves(own / CURVES)
-        errors: dict[str, Array] = read_curves(own / ERRORS)[1] if (own / ERRORS).is_file() else {}
+        errors = read_errors(own)
         for region, curve in curves.items():
             error = errors.get(region)
             low, high = (None, None) if error is None else (curve - error, curve + error)

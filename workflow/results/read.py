@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.workflow.results.csv_file import csv_rows
-from microlith.workflow.results.folder import FIELDS, SUMMARY, finish_if_free
+from microlith.workflow.results.folder import ERRORS, FIELDS, SUMMARY, finish_if_free
 from microlith.workflow.storage.hdf5 import check_mesh, read_hdf5
 
 if TYPE_CHECKING:
@@ -110,6 +110,16 @@ def read_curves(path: Path) -> tuple[Array, dict[str, Array]]:
     except (OSError, ValueError, KeyError, IndexError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: can't be read as the curves of a run ({reason}); run the case again") from error
+
+
+def read_errors(folder: Path) -> dict[str, Array]:
+    """Columns (n,) of errors.csv of a run in mol/m^3; none where the file is not there.
+
+    Raises:
+        InputError: The file can't be read.
+    """
+    path = folder / ERRORS
+    return read_curves(path)[1] if path.is_file() else {}
 
 
 def load_results(folder: Path) -> Results:

@@ -7,8 +7,8 @@ from typing import Any
 from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.workflow.results.csv_file import write_csv
-from microlith.workflow.results.folder import CURVES, ERRORS
-from microlith.workflow.results.read import read_curves, read_summary
+from microlith.workflow.results.folder import CURVES
+from microlith.workflow.results.read import read_curves, read_errors, read_summary
 from microlith.workflow.sweep.plan import Plan, Variation
 from microlith.workflow.sweep.record import Record, record_of
 
@@ -60,7 +60,7 @@ def rows_of(plan: Plan, output: Path) -> list[Row]:
             folder = output / variation.name
             try:
                 times, curves = read_curves(folder / CURVES)
-                errors = read_curves(folder / ERRORS)[1] if (folder / ERRORS).is_file() else {}
+                errors = read_errors(folder)
                 row = Row(variation, record, read_summary(folder), times, curves, errors)
             except InputError as error:
                 row = Row(variation, Record(record.fingerprint, "failed", str(error), 2), {})

@@ -44,7 +44,7 @@ from microlith.workflow.results.folder import (
 )
 from microlith.workflow.results.particles import ParticleTable, read_particles
 from microlith.workflow.results.phases import stored_image, stored_volume
-from microlith.workflow.results.read import read_curves, read_summary
+from microlith.workflow.results.read import read_curves, read_errors, read_summary
 from microlith.workflow.results.stored_fields import StoredFields, stored_fields
 from microlith.workflow.schema.kinds import Place
 from microlith.workflow.schema.picture_keys import PICTURES
@@ -200,10 +200,11 @@ def _held(folder: Path, output: Path, files: list[Path], force: bool) -> Iterato
 
 def _draw_curves(stored: _Stored, output: Path) -> None:
     times, means = read_curves(stored.folder / CURVES)
-    errors = stored.folder / ERRORS
-    known = read_curves(errors)[1] if errors.is_file() else {}
+    known = read_errors(stored.folder)
     if any(len(values) != len(times) for values in known.values()):
-        raise InputError(f"{errors}: expected as many times as in {CURVES}, got others; run the case again")
+        raise InputError(
+            f"{stored.folder / ERRORS}: expected as many times as in {CURVES}, got others; run the case again"
+        )
     if not known:
         log.info("%s: there is no %s; curves are drawn without bands", stored.folder, ERRORS)
     regions = stored.summary["regions"]
