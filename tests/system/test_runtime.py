@@ -474,6 +474,20 @@ def test_packages_are_all_installed():
     assert found == set(setuptools["packages"])
 
 
+def test_modules_that_no_run_could_keep_compiled_are_so_from_the_start(environment, call):
+    if "MICROLITH_HOST_USR" not in os.environ:
+        pytest.skip("no Debian root here, in which DOLFINx comes without bytecode")
+    root = Path((Path(os.environ["MICROLITH_INSIDE"]) / "ready").read_text().splitlines()[0])
+    if root.stat().st_uid != os.getuid():
+        pytest.skip("another user's Debian root, which stays as it is")
+    script = (
+        "import importlib.util, os, dolfinx.fem, petsc4py, microlith.api\n"
+        "for module in (dolfinx, dolfinx.fem, petsc4py, microlith.api):\n"
+        "    print(os.path.exists(importlib.util.cache_from_source(module.__file__)))"
+    )
+    assert call("python3", "-B", "-c", script).stdout.split() == ["True"] * 4
+
+
 def test_commands_of_the_system_can_be_called_from_within_the_debian_root(call):
     if "MICROLITH_HOST_USR" not in os.environ:
         pytest.skip("no Debian root here that hides the system's /usr")
