@@ -252,6 +252,22 @@ def test_curves_picture(tmp_path):
     assert (np.abs(picture - pale).max(axis=2) < 3).sum() > 500
 
 
+def test_curves_begin_on_the_logarithmic_axis_where_they_are_known(tmp_path):
+    """Not with a level from the edge of the axes to the first time, which is that of time 0 nowhere."""
+    t, c = np.array([0.0, 1.0, 10.0, 100.0]), np.array([0.0, 300.0, 500.0, 600.0])
+    band = {"x": np.full(4, 50.0)}
+    draw_curves(tmp_path / "curves.png", "t", RegionCurves(t, {"x": c}, {}, band))
+    picture = np.asarray(Image.open(tmp_path / "curves.png")).astype(int)
+    blue = picture[..., 2] - picture[..., 0] > 40  # of the line and of its band
+    spine = np.flatnonzero((picture.max(axis=2) < 30).mean(axis=0) > 0.5)[0]
+    first = np.flatnonzero(blue.any(axis=0))[0]
+    assert first - spine > 0.01 * picture.shape[1]
+    draw_curves(tmp_path / "one.png", "t", RegionCurves(t[:2], {"x": c[:2]}, {}))
+    picture = np.asarray(Image.open(tmp_path / "one.png")).astype(int)
+    blue = np.flatnonzero((picture[..., 2] - picture[..., 0] > 100).any(axis=0))
+    assert blue[0] < 0.45 * picture.shape[1]  # one time makes a mark there
+
+
 def test_curves_from_time_zero_without_source_or_regions(tmp_path):
     draw_curves(tmp_path / "a.png", "t", RegionCurves(np.arange(3.0), {"x": np.zeros(3)}, {"x": 0.0}))
     draw_curves(tmp_path / "b.png", "t", RegionCurves(np.zeros(1), {}, {}))

@@ -67,8 +67,9 @@ def test_pictures_that_cannot_be(tmp_path, table, sentence):
 # --- scales of colours ---
 
 
-def values(driven, lowest, highest):
-    return PhaseValues(*(np.array(v, dtype=float) for v in (driven, lowest, highest)))
+def values(driven, lowest, highest, least=None, most=None):
+    least, most = lowest if least is None else least, highest if most is None else most
+    return PhaseValues(*(np.array(v, dtype=float) for v in (driven, lowest, highest, least, most)))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def values(driven, lowest, highest):
         (1000, -20, 1010, (0, 1000)),  # elements overshoot by so much
         (1000, 0, 37.2, (0, 38)),  # else nothing would be seen
         (1000, 944.8, 1345.2, (940, 1360)),  # a current charges and discharges: not from 0
-        (1000, -131, 1000, (-200, 1000)),  # no overshoot any more: shown
+        (1000, -131, 1000, (-200, 1000)),  # a current may take out more than there is: shown
         (1000, 0, 0, (0, 1000)),
         (0, 7, 7, (0, 7)),
         (0, 0, 0, (0, 1)),
@@ -88,6 +89,15 @@ def test_scale_fits_what_is_shown(driven, lowest, highest, ends):
     (scale,) = colour_scales(["a"], values([driven], [lowest], [highest]), {})
     assert (scale.low, scale.high) == pytest.approx(ends)
     assert (scale.lowest, scale.highest) == (lowest, highest)
+
+
+def test_scale_ends_where_concentrations_are_no_longer_possible():
+    """Elements that are too coarse for a front overshoot by as much as they like; the bar has arrows for that."""
+    (scale,) = colour_scales(["a"], values([3000], [-800], [3250], [0], [3000]), {})
+    assert (scale.low, scale.high) == (0, 3000)
+    assert (scale.lowest, scale.highest) == (-800, 3250)
+    (bar,) = ColourBar.of_scales([scale], "viridis")
+    assert bar.extend == "both"
 
 
 def test_phases_that_compare_share_a_scale():

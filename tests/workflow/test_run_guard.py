@@ -82,6 +82,7 @@ def test_a_term_that_is_dropped_condemns_the_curves(tmp_path, caplog, monkeypatc
     assert breach["value"] == pytest.approx(120.0, rel=1e-3)
     assert breach["limit"] == pytest.approx(40.0)
     assert breach["size"] == pytest.approx(80.0, rel=1e-3)
+    assert summary["colour_scales"][0]["range_mol_per_m3"][1] == pytest.approx(120.0, rel=1e-3)  # shown, not hidden
     assert not any("elements of" in sentence or "raised" in sentence for sentence in said)
     assert summary["warnings"][0].startswith(
         "do not use the curve of region gas up to 3e+03 s: it is 120 mol/m^3 at 3e+03 s, 80 above the largest that the "
@@ -191,6 +192,18 @@ def test_snapshots_that_undershoot_are_told(tmp_path, caplog):
     ]
     assert note.endswith("; the errors of the curves include what that does to them")
     assert "e-" not in note[note.index("near (") : note.index(") µm")], "places on faces are at 0"
+
+
+@pytest.mark.mpi
+def test_colours_end_at_what_is_possible(tmp_path, caplog):
+    """Elements of 80 nm and degree 1, where lithium has come 10 nm far."""
+    phases = GAS.replace("1e-5 m^2/s", "1e-18 m^2/s").replace('mass_transfer = "1e-9 m/s"\n', "")
+    mesh = '[mesh]\nmethod = "lattice"\ndegree = 1\nsize_max = "80 nm"\n'
+    path = slab(tmp_path, phases=phases, mesh=mesh, time=TIME.replace('"3000 s"]', '"100 s", "3000 s"]'))
+    _, summary = outcome(path, caplog)
+    (scale,) = summary["colour_scales"]
+    assert scale["snapshots_mol_per_m3"][0] < -0.06 * 40
+    assert scale["range_mol_per_m3"] == [0.0, 40.0]
 
 
 def test_on_voxels_no_sizes_are_advised(tmp_path, caplog):

@@ -8,7 +8,15 @@ import numpy as np
 from microlith.imaging.typing import Array
 from microlith.workflow.fit.fitted import Fit
 from microlith.workflow.fit.intervals import LEVEL
-from microlith.workflow.pictures.figure import COLOURS, figure_size, name_entries, save, time_unit, wrapped
+from microlith.workflow.pictures.figure import (
+    COLOURS,
+    figure_size,
+    name_entries,
+    save,
+    set_log_time,
+    time_unit,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +51,7 @@ def draw_fit(path: Path, found: Fit) -> None:
         handles.append(_draw(above, below, found, index, scale))
     below.axhline(0.0, color="0.4", linewidth=0.8)
     if _is_logarithmic(found.measured.times):
-        above.set_xscale("log")
+        set_log_time(above)
         above.set_xlim(left=0.3 * float(found.measured.times[found.measured.times > 0][0]) / scale)
     for axes in (above, below):
         axes.grid(color="0.88", linewidth=0.6)

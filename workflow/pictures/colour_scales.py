@@ -10,7 +10,7 @@ from microlith.imaging.typing import Array
 from microlith.workflow.pictures.figure import round_length
 
 FILLED = 0.5  # of what drives the case: where the snapshots stay below, the scale follows them
-BEYOND = 0.05  # of the scale: what is farther beyond it is no overshoot of the elements and widens it
+BEYOND = 0.05  # of the scale: what is farther beyond it, and may be so, widens it
 STEPS = 10  # at least, of a round size, from end to end of a scale that follows the snapshots
 
 
@@ -51,6 +51,8 @@ class PhaseValues:
     driven: Array  # in equilibrium with what drives the case
     lowest: Array  # at the snapshots; inf where the phase is not solved for
     highest: Array  # -inf there
+    least: Array  # what of these is possible: as above, or the bound of an exact solution that elements overshoot
+    most: Array
 
 
 def colour_scales(
@@ -59,7 +61,8 @@ def colour_scales(
     """A scale for all phases that hold the same in equilibrium, and for each whose ends the case gives.
 
     A scale goes from 0 to what is in equilibrium with what drives the case, so that pictures of different times, and
-    of like cases, compare. Where that would leave most of it unused, it follows the snapshots.
+    of like cases, compare. Where that would leave most of it unused, it follows the snapshots, as far as they are
+    possible.
 
     Args:
         names: Of all phases.
@@ -74,7 +77,8 @@ def colour_scales(
     found = []
     for key, phases in groups.items():
         lowest, highest = float(values.lowest[phases].min()), float(values.highest[phases].max())
-        low, high = key if len(key) == 2 else _ends(lowest, highest, key[0])
+        least, most = float(values.least[phases].min()), float(values.most[phases].max())
+        low, high = key if len(key) == 2 else _ends(least, most, key[0])
         found.append(ColourScale(tuple(names[phase] for phase in phases), low, high, lowest, highest))
     return tuple(found)
 

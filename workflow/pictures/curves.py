@@ -11,7 +11,15 @@ import numpy as np
 
 from microlith.imaging.typing import Array
 from microlith.workflow.case.case import PictureOptions
-from microlith.workflow.pictures.figure import COLOURS, figure_size, name_entries, save, time_unit, wrapped
+from microlith.workflow.pictures.figure import (
+    COLOURS,
+    figure_size,
+    name_entries,
+    save,
+    set_log_time,
+    time_unit,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,7 +144,8 @@ def _draw(axes: "Axes", curves: RegionCurves, name: str, look: Mapping[str, str]
     """One curve with its band; matplotlib's line."""
     scale, _ = time_unit(float(curves.times[-1]))
     t, c = curves.times / scale, curves.means[name]
-    (line,) = axes.plot(t, c, linewidth=1.6, color=look["color"], linestyle=look["linestyle"])
+    marker = "o" if np.count_nonzero(t > 0) == 1 else None  # alone on a logarithmic axis, it makes no line
+    (line,) = axes.plot(t, c, linewidth=1.6, color=look["color"], linestyle=look["linestyle"], marker=marker)
     if name in bands:
         axes.fill_between(t, c - bands[name], c + bands[name], color=look["color"], alpha=0.25, linewidth=0)
     return line
@@ -148,7 +157,7 @@ def _dress(axes: Any, curves: RegionCurves) -> None:
     later = curves.times[curves.times > 0]
     for over_log, over_time in axes:
         if len(later):
-            over_log.set_xscale("log")
+            set_log_time(over_log)
             scale, _ = time_unit(float(curves.times[-1]))
             first, last = later[0] / scale, later[-1] / scale
             over_log.set_xlim(first / (last / first) ** 0.05, last * (last / first) ** 0.05 if last > first else None)

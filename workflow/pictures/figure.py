@@ -56,6 +56,11 @@ def time_unit(time: float) -> tuple[float, str]:
     return next(unit for unit, start in zip(reversed(TIMES), reversed(starts), strict=True) if time >= start)
 
 
+def set_log_time(axes: "Axes") -> None:
+    """Make the axis of times logarithmic; what is drawn at 0 is left out, which Matplotlib would draw as a level."""
+    axes.set_xscale("log", nonpositive="mask")
+
+
 def said_time(time: float) -> str:
     """A time in the unit in which people say it, such as "20 min", or a smaller one where that makes it shorter."""
     scale, unit = time_unit(time)

@@ -29,7 +29,14 @@ def phase_values(solved: Solved) -> PhaseValues:
             highest[phase] = concentration[chosen].max(initial=highest[phase])
     comm.Allreduce(MPI.IN_PLACE, lowest, op=MPI.MIN)
     comm.Allreduce(MPI.IN_PLACE, highest, op=MPI.MAX)
-    return PhaseValues(problem.scales.concentration * problem.factors, lowest, highest)
+    least, most = lowest.copy(), highest.copy()
+    for seen in solved.verdict.drawn if solved.verdict.is_sound else ():  # else elements are not what is wrong
+        phase = mesh.names.index(seen.phase)
+        if seen.under is not None and seen.under.value <= seen.lowest:  # no other part, whose bound differs, is as low
+            least[phase] = max(least[phase], seen.under.limit)
+        if seen.over is not None and seen.over.value >= seen.highest:
+            most[phase] = min(most[phase], seen.over.limit)
+    return PhaseValues(problem.scales.concentration * problem.factors, lowest, highest, least, most)
 
 
 def _dofs_of(space: fem.FunctionSpace, mesh: PhaseMesh, phase: int) -> Flags:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microlith.imaging.typing import Array
-from microlith.workflow.pictures.figure import COLOURS, name_entries, panels_of, save, time_unit
+from microlith.workflow.pictures.figure import COLOURS, name_entries, panels_of, save, set_log_time, time_unit
 from microlith.workflow.results.folder import SWEEP_MAP, SWEEP_PICTURE, SWEEP_TABLE
 from microlith.workflow.sweep.plan import Plan
 from microlith.workflow.sweep.table import Row, regions_of
@@ -106,7 +106,7 @@ def _make_logarithmic(axes: "Axes", rows: list[Row], scale: float) -> None:
         (float(row.times[row.times > 0].min(initial=np.inf)) for row in rows if row.times is not None), default=1.0
     )
     if first < max(ends):
-        axes.set_xscale("log")
+        set_log_time(axes)
         axes.set_xlim(max(first, 1e-4 * max(ends)) / scale, max(ends) / scale)
 
 
