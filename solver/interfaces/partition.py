@@ -15,7 +15,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Flags
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.interfaces.broken_space import Pair
 from microlith.solver.physics.phases import InterfaceLaw, Physics
@@ -77,6 +77,28 @@ def _is_fast(mesh: PhaseMesh, physics: Physics, first: int, second: int, law: In
     here, beyond = (physics.phases[i].effective_diffusivity or 0.0 for i in (first, second))
     # Of c_first, diffusion moves D_first, and in the second phase K D_second.
     return law.exchange is not None and FAST * law.exchange * mesh.unit > max(here, law.partition * beyond)
+
+
+def check_partitions(physics: Physics, touching: Flags) -> None:
+    """Refuse partitions that contradict each other, before there is a mesh.
+
+    Args:
+        physics: With the laws.
+        touching: (phases, phases) which phases are neighbours in the image.
+
+    Raises:
+        InputError: Partitions around a loop of phases contradict each other.
+    """
+    names = tuple(phase.name for phase in physics.phases)
+    laws = {frozenset((law.first, law.second)): law for law in physics.interfaces}
+    links = []
+    for i, a in enumerate(physics.solved):
+        for b in physics.solved[i + 1 :]:
+            if touching[a, b]:
+                law = laws.get(frozenset((names[a], names[b])))
+                first, second = (a, b) if law is None else (names.index(law.first), names.index(law.second))
+                links.append(Link(first, second, 1.0 if law is None else law.partition))
+    factors_of(links, names, np.zeros(len(names)))
 
 
 def factors_of(links: Collection[Link], names: tuple[str, ...], driving: Array) -> Array:

@@ -29,6 +29,8 @@ from microlith.solver.problem.problem import build
 from microlith.solver.regions.means import region_means
 from microlith.solver.regions.shapes import Box, WholePhase
 from microlith.solver.transient import solve
+from microlith.workflow.case.read import load_case
+from microlith.workflow.prepare.assemble import check
 from microlith.workflow.prepare.interfaces import interface_warnings
 
 MICRO = 1e-6
@@ -536,6 +538,20 @@ def test_a_run_shows_either_side(tmp_path, law, degree):
         assert np.ptp(x[cells[phase == number]], axis=1).max() == pytest.approx(10e-3)  # µm: points lie at their cells
     assert len(set(cells[phase == 2].ravel()) & set(cells[phase == 1].ravel())) == 0
     assert (results / "snapshot-100s.png").exists()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_partitions_are_held_against_each_other_before_meshing(tmp_path, apart):
+    """All three phases meet: in equilibrium particle = 2 sei and binder = sei, but particle = 5 binder."""
+    image = np.ones((8, 12), np.uint8)
+    image[:, 0], image[2:6, 3:6], image[2:6, (7 if apart else 6) : 9] = 0, 2, 3
+    law = '[[interfaces]]\nbetween = ["binder", "particle"]\npartition = 5.0\n'
+    path = write_case(tmp_path, image, phases=CASE + PARTITION + law, time='[time]\nend = "1 s"\n', regions="")
+    if apart:
+        check(load_case(path))
+        return
+    with pytest.raises(InputError, match=r"(?s)\[\[interfaces\]\]: partition.*expected partitions that agree"):
+        check(load_case(path))
 
 
 def test_contradictions_are_told(tmp_path, caplog):

@@ -9,7 +9,7 @@ from microlith.imaging.errors import InputError
 from microlith.solver.regions.shapes import SurfaceOf
 from microlith.workflow.comparison import sources
 from microlith.workflow.report import of_run, of_sweep
-from microlith.workflow.results.csv_file import COMMENT_LINES
+from microlith.workflow.results.csv_file import COMMENT_LINES, write_csv
 from microlith.workflow.results.curves import write_curves
 from microlith.workflow.results.particles import read_particles
 from microlith.workflow.results.read import read_curves
@@ -75,3 +75,19 @@ def test_a_damaged_table_is_told_by_all_that_read_it(tmp_path, reader, damage):
     expected = ValueError if reader in ("report", "sweep") else InputError  # which the report's page tells
     with pytest.raises(expected, match=r"field larger|can't be read|cut short|a row has 1 cells"):
         read()
+
+
+def test_a_table_cut_right_behind_a_row_is_told(tmp_path):
+    """Nothing else shows it: all rows that are left are whole."""
+    path = tmp_path / "curves.csv"
+    write_csv(path, "slab; rows: 7", "time_s in s", ["time_s", "I"], ([t, 2 * t] for t in range(3)))
+    whole = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert whole[COMMENT_LINES - 1].endswith("; rows: 3\n")
+    assert len(read_curves(path)[0]) == 3
+    for kept in range(1, len(whole)):
+        path.write_text("".join(whole[:kept]), encoding="utf-8")
+        with pytest.raises(InputError, match="can't be read as the curves of a run"):
+            read_curves(path)
+    untold = whole[COMMENT_LINES - 1].replace("; rows: 3", "")  # as versions before wrote it
+    path.write_text("".join([*whole[: COMMENT_LINES - 1], untold, *whole[COMMENT_LINES:-1]]), encoding="utf-8")
+    assert len(read_curves(path)[0]) == 2

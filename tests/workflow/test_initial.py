@@ -76,6 +76,9 @@ def test_refused(tmp_path):
             assemble.prepared(load_case(case_of(tmp_path / "other", time=THEN, regions="", **change)), MPI.COMM_SELF)
         assert words in str(error.value)
         assert len(error.value.sentences) == 1
+        with pytest.raises(InputError) as unmeshed:  # as before there is a mesh
+            assemble.check(load_case(tmp_path / "other" / "case.toml"))
+        assert str(unmeshed.value) == str(error.value)
 
 
 def test_nothing_has_to_feed_it(tmp_path):

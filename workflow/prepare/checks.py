@@ -16,6 +16,7 @@ from microlith.imaging.options import DEGREE, MeshOptions
 from microlith.imaging.parallel.memory import free_memory, shortage
 from microlith.imaging.typing import Flags
 from microlith.meshing.methods import METHODS, ImageToMesh, method_name
+from microlith.solver.interfaces.partition import check_partitions
 from microlith.solver.physics.phases import Role
 from microlith.solver.regions.shapes import Body, Region, Shape, Shell, SurfaceOf
 from microlith.workflow.case.case import Case
@@ -55,8 +56,8 @@ def check_against_volume(
 
     Raises:
         InputError: Axes, coordinates or faces of another dimension than the image's, nothing that feeds the transport
-            phases, a region outside the image or in no transport phase, or element sizes that need more memory than
-            there is; on all ranks.
+            phases, partitions that contradict each other, a region outside the image or in no transport phase, or
+            element sizes that need more memory than there is; on all ranks.
     """
     at = Place(str(case.path))
     solved = solved_flags(case)
@@ -66,6 +67,7 @@ def check_against_volume(
     within = adjacency(volume, comm)
     neighbours = within.repeated(case.mesh.periodic)
     warnings = _check_feeding(case, neighbours, solved, sources, at)
+    check_partitions(case.physics, within.touching)  # of phases that meet for sure, which opposite faces only may
     for name, shape in case.regions.items():
         place = at.child("regions", True).child(name, True)
         warnings += _check_region(shape, volume, neighbours, solved, place, comm)

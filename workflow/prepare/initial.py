@@ -23,19 +23,25 @@ if TYPE_CHECKING:
 
 FILE = "fields.vtkhdf"  # of a result
 MICROMETRE = 1e-6
+SAME_SIZE = 1e-6  # times the longest edge, up to which two images are of one size
 SAME_TIME = 1e-6  # relative difference up to which two times are one: summaries and case files round them
 MARGIN = 0.1  # of a rank's own box: cells of the result that far around it are kept
 
 
-def with_initial(case: Case, comm: MPI.Intracomm) -> Case:
+def with_initial(case: Case, extent: tuple[float, ...], comm: MPI.Intracomm) -> Case:
     """The case with the least and the largest concentration in each phase at the start; collective.
 
+    Args:
+        case: With its image.
+        extent: Edge lengths of the image, m, x, y[, z].
+        comm: All ranks.
+
     Raises:
-        InputError: The result can't be read, or has no such snapshot or phase.
+        InputError: The result can't be read, is of an image of another size, or has no such snapshot or phase.
     """
     if case.initial is None:
         return case
-    ranges = on_first_rank(comm, lambda: read_hdf5(_path(case), partial(_ranges, case)))
+    ranges = on_first_rank(comm, lambda: read_hdf5(_path(case), partial(_ranges, case, extent)))
     missing = [case.physics.phases[i].name for i in case.physics.solved if case.physics.phases[i].name not in ranges]
     if missing:
         raise InputError(
@@ -90,7 +96,17 @@ def _concentration(case: Case, root: "h5py.Group") -> Array:
     return np.asarray(found, dtype=np.float64)
 
 
-def _ranges(case: Case, root: "h5py.Group") -> dict[str, tuple[float, float]]:
+def _check_extent(case: Case, own: tuple[float, ...], root: "h5py.Group") -> None:
+    """Refuse a result of an image of another size; own: edge lengths of the case's image, m, x, y[, z]."""
+    extent = np.array(root.parent["facets"].attrs["extent_m"]) if "facets" in root.parent else None
+    if extent is None or len(extent) != len(own) or np.abs(extent - own).max() > SAME_SIZE * max(own):
+        raise InputError(
+            f"{case.path}: initial.from: {_path(case)} is of an image of another size; take a result of the same image"
+        )
+
+
+def _ranges(case: Case, extent: tuple[float, ...], root: "h5py.Group") -> dict[str, tuple[float, float]]:
+    _check_extent(case, extent, root)
     nodes, phase, names = _nodes(root)
     c = _concentration(case, root)
     of_cells = c[nodes]
@@ -119,13 +135,6 @@ def _interpolated(case: Case, mesh: PhaseMesh, display: Display) -> Array:
     found = np.zeros(len(x))
 
     def read(root: "h5py.Group") -> None:
-        extent = np.array(root.parent["facets"].attrs["extent_m"]) if "facets" in root.parent else None
-        own = np.array(mesh.extent) * mesh.unit
-        if extent is None or len(extent) != len(own) or np.abs(extent - own).max() > 1e-6 * own.max():
-            raise InputError(
-                f"{case.path}: initial.from: {_path(case)} is of an image of another size; take a result "
-                "of the same image"
-            )
         nodes, of_cells, names = _nodes(root)
         points, c, kind = root["Points"][:], _concentration(case, root), int(root["Types"][0])
         for index in np.unique(phase):

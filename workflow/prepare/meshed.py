@@ -205,7 +205,7 @@ def read_image(case: Case, comm: MPI.Intracomm, check: bool = True) -> CaseImage
     if check:
         case, volume = with_connectivity(case, volume, comm)
     if check:
-        case = with_initial(case, comm)
+        case = with_initial(case, volume.extent, comm)
     image = whole_on_root(volume, comm) if volume.dim == 2 else None
     if check:
         warnings = check_against_volume(case, volume, comm, image)

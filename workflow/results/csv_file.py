@@ -1,7 +1,12 @@
-"""Tables of results as CSV files: three comment lines (title, version, what the columns are), a header, and rows."""
+"""Tables of results as CSV files: three comment lines, a header, and rows.
+
+The comments are the title, the version, and what the columns are and how many rows there are: a file that is cut short
+right behind a row shows it by nothing else.
+"""
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +14,7 @@ from pathlib import Path
 from microlith.imaging.writing import write_text
 
 COMMENT_LINES = 3  # above the header: np.genfromtxt(..., names=True, skip_header=COMMENT_LINES)
+TOLD_ROWS = re.compile(r"^#.*; rows: (\d+)\s*$")  # the last of them; tables of earlier versions have none
 
 
 def csv_rows(path: Path) -> list[list[str]]:
@@ -16,7 +22,7 @@ def csv_rows(path: Path) -> list[list[str]]:
 
     Raises:
         OSError: The file can't be read.
-        ValueError: It is no such table, or is cut short within a row.
+        ValueError: It is no such table, or is cut short.
     """
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(file)
@@ -31,6 +37,9 @@ def csv_rows(path: Path) -> list[list[str]]:
     uneven = next((row for row in rows if len(row) != len(rows[0])), None)
     if uneven is not None:
         raise ValueError(f"a row has {len(uneven)} cells, and the header {len(rows[0])}")
+    told = TOLD_ROWS.match(lines[COMMENT_LINES - 1]) if len(lines) >= COMMENT_LINES else None
+    if told is not None and len(rows) - 1 != int(told[1]):
+        raise ValueError(f"it has {len(rows) - 1} rows, and its third line says {told[1]}")
     return rows
 
 
@@ -58,9 +67,9 @@ def write_csv(path: Path, title: str, what: str, header: Sequence[str], rows: It
     Raises:
         InputError: The file can't be written.
     """
-    text = io.StringIO()
-    text.write(f"# {' '.join(title.split())}\n# microlith {version('microlith')}\n# {what}\n")
+    text, below = io.StringIO(), list(rows)
+    text.write(f"# {' '.join(title.split())}\n# microlith {version('microlith')}\n# {what}; rows: {len(below)}\n")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(header)
-    table.writerows(rows)
+    table.writerows(below)
     write_text(path, text.getvalue())
