@@ -33,6 +33,7 @@ from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare import assemble
 from microlith.workflow.prepare.meshed import mesh_of
 from microlith.workflow.results.particle_curves import ParticleCurves
+from microlith.workflow.run.cut_off import cut_off_errors
 from microlith.workflow.studies.spatial_error import corrected, recovered_error, silent, spatial_error
 from microlith.workflow.studies.variant import Variant, solved_variant
 
@@ -124,7 +125,7 @@ IMAGES: dict[str, tuple[Callable[[], Array], str]] = {
     "slits": (lambda: slab(slits=True), PORE + MEDIUM + BARRIER),
     "two-media": (lambda: slab(block=True), PORE + MEDIUM + SLOW),
     "aged": (lambda: tifffile.imread(AGED)[20:50, 30:60, 40:70], PORE + MEDIUM + BARRIER),
-    "aged-2": (lambda: tifffile.imread(AGED)[60:88, 80:108, 80:108], PORE + MEDIUM + BARRIER),
+    "aged-2": (lambda: corner(60, 30, 80), PORE + MEDIUM + BARRIER),
     **{f"wide-{seed}": (lambda s=seed: blobs(s, 4.0), PORE + MEDIUM + BARRIER) for seed in (6, 7)},
     "small-ball": (lambda: ball(6).astype(np.uint8), PORE + MEDIUM),
     "thick-coat": (lambda: np.where(ball(4), 2, ball(11)).astype(np.uint8), PORE + MEDIUM + BARRIER),
@@ -181,6 +182,8 @@ def measure(name: str, image: Array, text: str, factor: float, degree: int, tabl
         other_s = time.process_time() - start_other
         fine = solved_variant(ready.meshed, Variant(coarseness=0.5, degree=2), comm)
         layers = layer_errors(ready.problem, ready.case.physics, ready.means, own.times)
+        behind = cut_off_errors(ready, own.curves)
+        recovered, other = (None if found is None else found.at_least(behind) for found in (recovered, other))
     true = true_error(own, fine)
     left = np.nan if nearer is None else true_error(nearer[0], fine)
     table.add(
@@ -191,7 +194,7 @@ def measure(name: str, image: Array, text: str, factor: float, degree: int, tabl
         recovered=told(recovered, own) / true,
         other=told(other, own) / true,
         left=left,
-        corrected=np.nan if nearer is None else told(nearer[1].at_least(layers), own) / left,
+        corrected=np.nan if nearer is None else told(nearer[1].at_least(layers).at_least(behind), own) / left,
         solve_s=solved - start,
         recov_s=recovered_s,
         other_s=other_s,

@@ -6,7 +6,7 @@ import numpy as np
 
 from mpi4py import MPI
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Flags
 from microlith.meshing.mesh.cells import cell_nodes, measures
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.boundaries import boundary_conditions, cells_at, facets_of
@@ -44,12 +44,8 @@ def islands(on: Discretization, parts: Parts, physics: Physics) -> tuple[Island,
     mesh = on.mesh
     comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
     owned = mesh.mesh.topology.index_map(dim).size_local
-    fed = np.zeros(parts.count)
-    for condition in boundary_conditions(physics):
-        if not condition.is_idle:
-            fed[parts.of_cell[cells_at(mesh, facets_of(mesh, condition))]] = 1.0
-    fed = comm.allreduce(fed, op=MPI.SUM)
-    inside = np.flatnonzero(fed[parts.of_cell[:owned]] == 0)
+    fed = fed_parts(on, parts, physics)
+    inside = np.flatnonzero(~fed[parts.of_cell[:owned]])
     of_cell = parts.of_cell[inside]
     corners = mesh.mesh.geometry.x[cell_nodes(mesh.mesh)[inside], :dim]
     volume = measures(corners)
@@ -59,10 +55,23 @@ def islands(on: Discretization, parts: Parts, physics: Physics) -> tuple[Island,
     np.add.at(volumes, (of_cell, phase[inside]), volume)
     np.add.at(moments, of_cell, volume[:, None] * corners.mean(axis=1))
     volumes, moments = (comm.allreduce(sums, op=MPI.SUM) for sums in (volumes, moments))
-    found = [
-        _island(on, physics, volumes[part], moments[part]) for part in np.flatnonzero((fed == 0) & (volumes.sum(1) > 0))
-    ]
+    found = [_island(on, physics, volumes[part], moments[part]) for part in np.flatnonzero(~fed & (volumes.sum(1) > 0))]
     return tuple(sorted(found, key=lambda island: -island.measure))
+
+
+def fed_parts(on: Discretization, parts: Parts, physics: Physics) -> Flags:
+    """Which parts a source, a sink or a face feeds, (parts,), the same on all ranks; collective.
+
+    Args:
+        on: Mesh and factors of the problem.
+        parts: Of the problem.
+        physics: Phases in the order of the mesh's tags.
+    """
+    fed = np.zeros(parts.count)
+    for condition in boundary_conditions(physics):
+        if not condition.is_idle:
+            fed[parts.of_cell[cells_at(on.mesh, facets_of(on.mesh, condition))]] = 1.0
+    return np.asarray(on.mesh.mesh.comm.allreduce(fed, op=MPI.SUM) > 0)
 
 
 def _island(on: Discretization, physics: Physics, volumes: Array, moments: Array) -> Island:

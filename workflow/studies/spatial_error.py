@@ -125,12 +125,17 @@ class SpatialError:
         """Of one region over all times, mol/m^3."""
         return float(self.curves[name].max(initial=0.0))
 
-    def at_least(self, curves: Mapping[str, Array]) -> "SpatialError":
-        """No less than what layers thinner than elements make of the curves, region -> (times,), mol/m^3."""
-        if all((curves[name] <= own).all() for name, own in self.curves.items()):
+    def at_least(self, curves: Mapping[str, Array], why: str = AT_LEAST) -> "SpatialError":
+        """No less than other errors, such as that of layers thinner than elements.
+
+        Args:
+            curves: Region -> (times,) mol/m^3; regions that are not there have none.
+            why: What these are, for the reader; what `meaning` goes on with.
+        """
+        if all((curves[name] <= own).all() for name, own in self.curves.items() if name in curves):
             return self
-        found = {name: np.maximum(own, curves[name]) for name, own in self.curves.items()}
-        return replace(self, curves=found, meaning=self.meaning + AT_LEAST)
+        found = {name: np.maximum(own, curves.get(name, 0.0)) for name, own in self.curves.items()}
+        return replace(self, curves=found, meaning=self.meaning + why)
 
 
 @dataclass(frozen=True)
