@@ -53,7 +53,7 @@ def body_shapes(image: LabelImage, bodies: Bodies, correction: Array, faces: Who
     surface = _surfaces(image, bodies, count, faces_of(image) if faces is None else faces) * correction[bodies.phase]
     points, of, cut = _faces(image, bodies.label, count)
     on_frame = _on_frame(bodies.label, count)
-    extent = _extents(points, of, count)
+    extent = np.maximum(_extents(points, of, count), diameter)  # of all bodies as large, balls extend least
     whole = np.where(on_frame | (voxels < SHAPED), np.nan, surface.sum(axis=1) + cut)
     ball = np.pi * diameter if dim == 2 else np.pi * diameter**2
     hull = _hulls(points, of, count, np.flatnonzero(~np.isnan(whole)))

@@ -155,6 +155,12 @@ class Blurred:
     values: Singles  # (phases that are there or lower, ...)
     centre: tuple[Array, ...]  # (n,) along each axis, of the windows less those of the voxels, voxels
 
+    def against_rest(self, phase: int) -> "Blurred":
+        """Of two phases: all others, and this one."""
+        shape = (2, *self.values.shape[1:])
+        one: Singles = self.values[phase] if phase < len(self.values) else np.zeros(shape[1:], np.float32)
+        return Blurred(np.stack([1 - one, one]), self.centre)
+
     def rise(self, axis: int, low: Numbers, high: Numbers) -> Array:
         """Distance (n,) between the centres of windows at two places along an axis, voxels."""
         return np.asarray(high - low + self.centre[axis][high] - self.centre[axis][low])

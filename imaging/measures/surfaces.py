@@ -1,6 +1,7 @@
 """Area of the surfaces between phases (in 2D length of the lines between them)."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
 
@@ -20,7 +21,7 @@ from microlith.imaging.measures.crossings import (
     directions,
     row_length,
 )
-from microlith.imaging.measures.surface_faces import exact_unit, face_areas, face_halo, slab_blurs, slab_faces
+from microlith.imaging.measures.surface_faces import Blurred, exact_unit, face_areas, face_halo, slab_blurs, slab_faces
 from microlith.imaging.measures.triple_lines import TripleLines, areas_at_corners, counted_lines, lines_of, slab_corners
 from microlith.imaging.measures.whole_faces import Found, GatheredFaces, found_faces
 from microlith.imaging.parallel.collective import together
@@ -35,8 +36,11 @@ SMOOTH, MISSED, ADDED, REMOVED, AT_CORNERS, ALONG = 0.005, 0.5, 0.1, 0.5, 0.2, 0
 # of what counts say that was left aside as noise
 BESIDE_EDGES, LEFT_ASIDE = 0.125, 1.5
 BESIDE = 1.0  # longest edges from triple lines where normals are turned
+NEAR_LINES = 0.25  # times the square of the share that is as near, part of the standard error: in fine structures much
 UNLIKE = 3.0  # part of what directions tell that planes along the voxels leave, from one third on nothing is of planes
 PART_AT_CORNERS = 0.5  # of the area by faces, that is added or taken away beside triple lines at most
+MOST_ALONE = 16  # phases, up to which the surface of each is measured by itself as well
+CHANGED = 0.5  # part of what this changed in the area of a pair, that it may be wrong by
 PLACES = {2: 0.5, 3: 8.0}  # voxel faces by which the voxels of one body are too many or too few, by dimension
 
 
@@ -47,16 +51,13 @@ class Surfaces:
     between: Array  # (phases, phases) m^2 (m in 2D); symmetric
     correction: Array  # (phases, phases) by which the local areas were multiplied
     error: Array  # (phases, phases) m^2 (m in 2D), standard error that the voxels leave open
+    error_of_phase: Array  # (phases,) the same of all of a phase's surface
+    agreement: Array  # (phases, phases) by which `agreed` multiplied; 1 where it did nothing
 
     @property
     def of_phase(self) -> Array:
         """Area (phases,) of each phase towards all others."""
         return np.asarray(self.between.sum(axis=1))
-
-    @property
-    def error_of_phase(self) -> Array:
-        """Standard error (phases,) of these; those of pairs have the same causes, and add up."""
-        return np.asarray(self.error.sum(axis=1))
 
 
 def surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> Surfaces:
@@ -65,7 +66,7 @@ def surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> Surfaces:
 
 
 def surfaces_and_lines(
-    volume: LabelVolume, comm: MPI.Intracomm, gathered: GatheredFaces | None = None
+    volume: LabelVolume, comm: MPI.Intracomm, gathered: GatheredFaces | None = None, whole: Surfaces | None = None
 ) -> tuple[Surfaces, TripleLines]:
     """Area between each pair of phases, and lines where three meet; collective. The image's frame is no surface.
 
@@ -76,31 +77,95 @@ def surfaces_and_lines(
     of the same directions. The ratio corrects the area, as far as it is more than the counts' own error, and what it
     is by direction tells which part of the surface lies along the voxels (`along_the_voxels`).
 
+    With three phases or more the surface of each is also measured by itself, towards all others as one phase. Then no
+    triple lines are near, which in structures of two or three voxels are everywhere; the areas of pairs are made to
+    agree with these (`agreed`).
+
     Args:
         volume: The image.
         comm: All ranks.
         gathered: Takes the faces that are found on the way.
+        whole: Of the image that this one is a part of: what made its pairs agree is taken for this one, too.
 
     Raises:
         InputError: The image can't be read.
     """
-    phases, dim = len(volume.names), volume.dim
-    steps = np.array(directions(dim))
+    dim, steps = volume.dim, np.array(directions(volume.dim))
+    volumes = [volume]
+    if whole is None and 2 < len(volume.names) <= MOST_ALONE:
+        volumes += [replace(volume, names=("rest", name)) for name in volume.names]
     before, behind = face_halo(volume)
     halo = before, max(behind, crossing_halo(dim))
     row: Numbers = np.zeros(0, np.int64)
     for slab in slabs(volume, comm, halo):
         faces: Found | None = None if gathered is None else []
-        counted = together(comm, partial(_counted, volume, steps, slab, faces))
+        counted = together(comm, partial(_counted_all, volumes, steps, slab, faces))
         row = row + counted if row.size else counted
         if gathered is not None and faces is not None:
             gathered.add(faces)
     row = comm.allreduce(row)
-    lengths = [(2 + len(steps)) * phases**2, (1 + 2 * len(steps)) * phases**2, row_length(dim, phases)]
-    *areas, stepped, lines = np.split(row, np.cumsum(lengths))
-    of_faces, of_corners = (_both_ways(part, phases, exact_unit(volume)) for part in areas)
+    lengths = [sum(_lengths(one, steps)) for one in volumes[1:]]
+    rows = np.split(row, len(row) - sum(lengths) + np.cumsum([0, *lengths])[:-1]) if lengths else [row]
+    (found, lines), *alone = [_measured(one, steps, part) for one, part in zip(volumes, rows, strict=True)]
+    if whole is not None:
+        between, error = found.between * whole.agreement, found.error * whole.agreement
+        correction = found.correction * whole.agreement
+        found = Surfaces(between, correction, error, error.sum(axis=1), whole.agreement)
+    elif alone:
+        areas = np.array([one.between[0, 1] for one, _ in alone])
+        found = agreed(found, areas, np.array([one.error[0, 1] for one, _ in alone]))
+    return found, lines
+
+
+def _lengths(volume: LabelVolume, steps: Numbers) -> list[int]:
+    """Of the parts of the row that `_counted` gives, but for that of triple lines, which two phases don't have."""
+    phases = len(volume.names)
+    return [(2 + len(steps)) * phases**2, (1 + 2 * len(steps)) * phases**2, row_length(volume.dim, phases)]
+
+
+def _measured(volume: LabelVolume, steps: Numbers, row: Numbers) -> tuple[Surfaces, TripleLines]:
+    """From what was counted in all slabs."""
+    *areas, stepped, lines = np.split(row, np.cumsum(_lengths(volume, steps)))
+    of_faces, of_corners = (_both_ways(part, len(volume.names), exact_unit(volume)) for part in areas)
     found = lines_of(volume, lines)
     return _areas(volume, of_faces, of_corners, stepped, _beside_lines(volume, found)), found
+
+
+def agreed(found: Surfaces, whole: Array, error: Array) -> Surfaces:
+    """Areas of pairs that add up to the surfaces of the phases by themselves, as far as both are known.
+
+    By least squares, each area and each sum weighted by its standard error. The areas of one phase's pairs have the
+    same causes of error, which add up; so as independent ones they are taken to be wrong by more. What a sum differs by
+    counts as far as it is more than the error of the surface by itself: at creases, which lines are for that, pairs are
+    nearer.
+
+    Args:
+        found: Between pairs.
+        whole: (phases,) surface of each phase towards all others, m^2 (m in 2D).
+        error: (phases,) standard errors of these.
+    """
+    one, other = np.nonzero(np.triu(found.between > 0, 1))
+    there = np.flatnonzero((found.between > 0).any(axis=1))
+    adds: Array = np.zeros((len(whole), len(one)))
+    adds[one, np.arange(len(one))] = adds[other, np.arange(len(one))] = 1
+    partners = adds.sum(axis=1)
+    area, told = found.between[one, other], found.error[one, other]
+    variance = told**2 * np.maximum(partners[one], partners[other])
+    adds, whole, error = np.asarray(adds[there]), whole[there], error[there]
+    spread = adds * variance
+    gain = np.linalg.solve(spread @ adds.T + np.diag(error**2), spread).T
+    apart = whole - adds @ area
+    apart *= apart**2 / (apart**2 + error**2)
+    change = np.maximum(gain @ apart, -area)
+    left = np.diag(variance) - gain @ spread
+    of_pairs = np.sqrt(np.minimum(np.maximum(np.diag(left), 0), told**2) + (CHANGED * change) ** 2)
+    least = np.minimum(error, adds @ told)
+    between, errors, of_phase = found.between.copy(), found.error.copy(), found.error_of_phase.copy()
+    between[one, other] = between[other, one] = area + change
+    errors[one, other] = errors[other, one] = of_pairs
+    of_phase[there] = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", adds, left, adds), least**2))
+    agreement = np.where(found.between > 0, between / np.where(found.between > 0, found.between, 1.0), 1.0)
+    return Surfaces(between, found.correction * agreement, errors, of_phase, agreement)
 
 
 def _beside_lines(volume: LabelVolume, lines: TripleLines) -> Array:
@@ -135,8 +200,10 @@ def _areas(volume: LabelVolume, of_faces: Array, of_corners: Array, stepped: Num
     correction = np.where(by_faces > 0, area / np.where(by_faces > 0, by_faces, 1.0), 1.0)
     next_term = beside**2 / np.where(by_faces > 0, by_faces, 1.0)
     by_planes = BESIDE_EDGES * beside_edges, LEFT_ASIDE * left_aside * local, uncertain_along
-    uncertain = np.sqrt(sum(part**2 for part in (*by_planes, AT_CORNERS * beside, next_term)))
-    return Surfaces(area, correction, _error(local, area, uncertain, counted, PLACES[dim] * face))
+    near_lines = NEAR_LINES * np.minimum(at_lines, area) ** 2 / np.where(area > 0, area, 1.0)
+    uncertain = np.sqrt(sum(part**2 for part in (*by_planes, AT_CORNERS * beside, next_term, near_lines)))
+    error = _error(local, area, uncertain, counted, PLACES[dim] * face)
+    return Surfaces(area, correction, error, error.sum(axis=1), np.ones_like(area))
 
 
 def along_the_voxels(
@@ -229,7 +296,26 @@ def _correction(told: Array, shown: Array, counted: Crossings, noise: float, uni
     return 1 + found, left_aside
 
 
-def _counted(volume: LabelVolume, steps: Numbers, slab: Slab, kept: Found | None) -> Numbers:
+def _counted_all(volumes: Sequence[LabelVolume], steps: Numbers, slab: Slab, kept: Found | None) -> Numbers:
+    """In one row: of the image, and of each phase against the rest where these are wanted."""
+    volume, *alone = volumes
+    near = slab.within(face_halo(volume))
+    blurred = [] if slab.empty else slab_blurs(volume, near)
+    rows = [_counted(volume, steps, slab, near, blurred, kept)]
+    for phase, one in enumerate(alone):
+        two = replace(slab, phase=(slab.phase == phase).astype(slab.phase.dtype))
+        rows.append(_counted(one, steps, two, two.within(face_halo(one)), [b.against_rest(phase) for b in blurred]))
+    return np.concatenate(rows)
+
+
+def _counted(
+    volume: LabelVolume,
+    steps: Numbers,
+    slab: Slab,
+    near: Slab,
+    blurred: Sequence[Blurred],
+    kept: Found | None = None,
+) -> Numbers:
     """In one row: areas and projections by pairs of phases, what these leave out, crossings, and triple lines."""
     from microlith.imaging.measures.loops import add_projections  # numba, late as in `path_lengths`
 
@@ -237,8 +323,6 @@ def _counted(volume: LabelVolume, steps: Numbers, slab: Slab, kept: Found | None
     size = np.array(volume.voxel_size)
     out: Numbers = np.zeros((2 + len(steps), phases**2), np.int64)
     along = steps * size / np.linalg.norm(steps * size, axis=1)[:, None]
-    near = slab.within(face_halo(volume))
-    blurred = [] if slab.empty else slab_blurs(volume, near)
     for faces in slab_faces(volume, near, blurred):
         if kept is not None:
             kept.append(found_faces(volume, near, faces))

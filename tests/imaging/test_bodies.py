@@ -50,6 +50,15 @@ def test_a_box_is_less_spherical_and_a_star_is_rough():
     assert shapes_of(radius < 30).roughness[0] < 1.02
 
 
+@pytest.mark.parametrize("voxel", [(1.0, 1.0, 1.0), (3.0, 1.0, 2.0), (1.0, 1.0), (1.0, 2.0)])
+def test_no_body_extends_less_than_a_ball_as_large(voxel):
+    """Points a quarter of a voxel within the faces gave single voxels half of an edge."""
+    rng = np.random.default_rng(2)
+    found = shapes_of(rng.random((30 if len(voxel) == 2 else 14,) * len(voxel)) < 0.15, voxel)
+    assert {1, 2, 3} <= set(found.voxels.tolist())
+    assert (found.extent >= found.diameter).all()
+
+
 def test_overlapping_balls_are_cut_at_their_neck_only():
     pair = ball((24, 24, 44), 8, (12, 12, 12)) | ball((24, 24, 44), 8, (12, 12, 26))
     one, two = shapes_of(pair), shapes_of(pair, split=0.75)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from measured import ball, centres, volume_from
+from scipy.ndimage import gaussian_filter
 from skimage.measure import marching_cubes, mesh_surface_area
 
 from mpi4py import MPI
@@ -11,7 +12,7 @@ from microlith.imaging.image import passes
 from microlith.imaging.image.passes import slabs
 from microlith.imaging.measures.crossings import direction_weights, directions
 from microlith.imaging.measures.surface_faces import exact_unit, face_halo, slab_faces
-from microlith.imaging.measures.surfaces import surfaces, surfaces_and_lines
+from microlith.imaging.measures.surfaces import Surfaces, agreed, surfaces, surfaces_and_lines
 from microlith.imaging.measures.triple_lines import Corners, areas_at_corners
 
 COMM = MPI.COMM_WORLD
@@ -310,7 +311,7 @@ def test_the_rim_of_a_cut_ball_is_a_circle(normal):
 
 
 @pytest.mark.parametrize(
-    ("radius", "voxel", "within"), [(8, (1, 1, 1), 0.01), (12, (1, 1, 1), 0.01), (12, (2, 1, 1), 0.015)]
+    ("radius", "voxel", "within"), [(8, (1, 1, 1), 0.01), (12, (1, 1, 1), 0.01), (12, (2, 1, 1), 0.02)]
 )
 def test_interfaces_that_end_at_triple_lines(radius, voxel, within):
     """Halves of balls, whose interface is a disk: voxel faces leave out 5 % at 8 voxels, and counts tell 2 of them."""
@@ -328,6 +329,54 @@ def test_interfaces_that_end_at_triple_lines(radius, voxel, within):
         assert found.between[0, 1] == pytest.approx(cap, rel=1.5 * within)
         np.testing.assert_allclose(found.of_phase, found.between.sum(axis=0))
     assert np.mean(errors) == pytest.approx(0, abs=within)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("radius", "wide"), [(6.0, 1.2), (6.0, 0.8), (3.6, 1.2)])
+def test_balls_in_fine_structures(radius, wide):
+    """By pairs alone 4 to 13 % too large, and told as less: triple lines are everywhere on them."""
+    rng, n = np.random.default_rng(1), 90
+    wave = gaussian_filter(rng.normal(size=(n, n, n)), wide, mode="wrap")
+    phase, middles = (wave > np.quantile(wave, 0.3)).astype(int), np.empty((0, 3))
+    while len(middles) < 30:
+        middle = rng.uniform(radius + 2, n - radius - 2, 3)
+        if not (np.linalg.norm(middles - middle, axis=1) < 2 * radius + 3).any():
+            middles = np.vstack([middles, middle])
+            phase[ball(phase.shape, radius, middle)] = 2
+    found, area = surfaces(volume_from(phase), COMM), len(middles) * 4 * np.pi * radius**2
+    assert found.of_phase[2] == pytest.approx(area, rel=0.02)
+    assert abs(found.of_phase[2] - area) < 2 * found.error_of_phase[2]
+    assert found.error_of_phase[2] < 0.05 * area
+    np.testing.assert_allclose(found.of_phase, found.between.sum(axis=0))
+
+
+def test_pairs_agree_with_the_surfaces_of_the_phases_as_far_as_these_are_known():
+    between = np.array([[0, 4.0, 3], [4, 0, 2], [3, 2, 0]])
+    found = Surfaces(between, np.ones((3, 3)), 0.1 * between, (0.1 * between).sum(axis=1), np.ones((3, 3)))
+    sums = np.array([7.3, 6.1, 5.0])
+    sure = agreed(found, sums, np.full(3, 1e-6))
+    np.testing.assert_allclose(sure.of_phase, sums, rtol=1e-6)
+    assert sure.between[0, 1] == pytest.approx((7.3 + 6.1 - 5.0) / 2, rel=1e-6)
+    np.testing.assert_allclose(sure.correction, sure.agreement)
+    np.testing.assert_allclose(sure.between, between * sure.agreement)
+    unsure = agreed(found, sums, np.full(3, 1e6))
+    np.testing.assert_allclose(unsure.between, between, rtol=1e-6)
+    np.testing.assert_allclose(unsure.error_of_phase, found.error_of_phase, rtol=0.5)
+    one_missing = Surfaces(
+        *(np.pad(a, (0, 1)) for a in (between, np.ones((3, 3)), 0.1 * between)), np.zeros(4), np.ones((4, 4))
+    )
+    assert (agreed(one_missing, np.append(sums, 0.0), np.append(np.full(3, 1e-6), 0.0)).between[3] == 0).all()
+
+
+def test_a_part_of_an_image_takes_the_agreement_of_the_whole():
+    phase = np.random.default_rng(0).integers(0, 3, (12, 12, 12)).repeat(3, 0).repeat(3, 1).repeat(3, 2)
+    whole = surfaces(volume_from(phase, comm=MPI.COMM_SELF), MPI.COMM_SELF)
+    part = volume_from(phase[:20], comm=MPI.COMM_SELF)
+    told = surfaces_and_lines(part, MPI.COMM_SELF, whole=whole)[0]
+    assert (whole.agreement[np.triu_indices(3, 1)] != 1).all()
+    np.testing.assert_array_equal(told.agreement, whole.agreement)
+    by_itself = surfaces(part, MPI.COMM_SELF)
+    np.testing.assert_allclose(told.between, by_itself.between / by_itself.agreement * whole.agreement, rtol=1e-12)
 
 
 @pytest.mark.parametrize("angles", [(0.3, 1.9, 4.0), (0.2, 1.1, 3.6), (0.5, 1.3, 2.9)])

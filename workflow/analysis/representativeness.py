@@ -166,7 +166,13 @@ def _of_parts(subject: Subject, names: Sequence[str], parts: int) -> list[dict[s
 def _numbers(subject: Subject, image: LabelImage, names: Sequence[str]) -> dict[str, float]:
     alone = MPI.COMM_SELF
     part = replace(
-        subject, volume=volume_of(image, alone), comm=alone, source=None, numbers_only=True, _known={"image": image}
+        subject,
+        volume=volume_of(image, alone),
+        comm=alone,
+        source=None,
+        numbers_only=True,
+        whole_surfaces=subject.known_surfaces(),
+        _known={"image": image},
     )
     return {number.name: number.value for name in names for number in MEASUREMENTS[name][0](part).numbers}
 

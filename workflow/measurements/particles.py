@@ -167,14 +167,18 @@ def _shapes(name: str, shapes: BodyShapes, subject: Subject) -> list[Number]:
         there = ~np.isnan(values[known])
         return float(np.average(values[known][there], weights=weight[there])) if there.any() else np.nan
 
+    areas, phase = subject.surfaces(), subject.volume.names.index(name)
+    open_to = float(areas.error_of_phase[phase] / areas.of_phase[phase]) if known.any() else 0.0  # by the voxels
+    told = {
+        "sphericity": f"{disk} over the particle's own; {which}",
+        "roughness": f"surface of the particle over that of its convex hull; {which}",
+    }
+    means = {what: mean(getattr(shapes, what)) for what in told}
     return [
-        Number(f"particle_sphericity.{name}", mean(shapes.sphericity), "1", f"{disk} over the particle's own; {which}"),
         Number(
-            f"particle_roughness.{name}",
-            mean(shapes.roughness),
-            "1",
-            f"surface of the particle over that of its convex hull; {which}",
-        ),
+            f"particle_{what}.{name}", value, "1", told[what], resolution=0.0 if np.isnan(value) else open_to * value
+        )
+        for what, value in means.items()
     ]
 
 

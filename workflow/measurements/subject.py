@@ -40,6 +40,7 @@ class Subject:
     conducting: tuple[int, ...] = ()  # phases whose effective diffusivity is found
     coarsening: int = 1  # edge of the blocks, in voxels, that the image is coarsened by for that
     numbers_only: bool = False  # of a part of the image: no tables, charts and maps are wanted
+    whole_surfaces: Surfaces | None = None  # of a part of the image: areas of the whole, where they are known
     _known: dict[str, Any] = field(default_factory=dict)  # what was measured already
 
     @property
@@ -55,10 +56,14 @@ class Subject:
         """Areas between phases; collective."""
         return self.surfaces_and_lines()[0]
 
+    def known_surfaces(self) -> Surfaces | None:
+        """Areas between phases, where they were measured."""
+        return self._known["surfaces"][0] if "surfaces" in self._known else None
+
     def surfaces_and_lines(self) -> tuple[Surfaces, TripleLines]:
         """Areas between phases, and lines where three meet; collective."""
         if "surfaces" not in self._known:
-            self._known["surfaces"] = surfaces_and_lines(self.volume, self.comm)
+            self._known["surfaces"] = surfaces_and_lines(self.volume, self.comm, whole=self.whole_surfaces)
         found: tuple[Surfaces, TripleLines] = self._known["surfaces"]
         return found
 
@@ -66,7 +71,7 @@ class Subject:
         """Get areas, and faces to the first rank: in one pass, if neither is known; collective."""
         if not {"surfaces", "faces"} & set(self._known):
             gathered = GatheredFaces(self.volume, self.comm)
-            self._known["surfaces"] = surfaces_and_lines(self.volume, self.comm, gathered)
+            self._known["surfaces"] = surfaces_and_lines(self.volume, self.comm, gathered, self.whole_surfaces)
             self._known["faces"] = gathered.whole()
         self.find_faces()
 
