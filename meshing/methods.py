@@ -51,6 +51,8 @@ class Method:
     phase_mesh: Callable[[ImageMesh, Sequence[int], MPI.Intracomm], PhaseMesh]  # those of the solved phases
     count: Callable[[ImageToMesh, float], Count]  # without meshing; no closer look is taken where it is below a number
     expected: Callable[[ImageToMesh], ExpectedMesh]  # a closer look, without meshing
+    # Share of the voxels of the solved phases in parts that it follows poorly, of one or two voxels; None: it has none
+    thin_share: Callable[[ImageToMesh], float] | None = None
 
 
 def _fitted(given: ImageToMesh) -> ImageMesh:
@@ -111,9 +113,15 @@ def _expected_voxels(given: ImageToMesh) -> ExpectedMesh:
     return expected_voxels(given.volume, given.solved, given.comm)
 
 
+def _thin_share(given: ImageToMesh) -> float:
+    from microlith.meshing.lattice.thin_parts import thin_share
+
+    return thin_share(given.volume, given.solved, given.comm)
+
+
 METHODS: dict[MeshMethod, Method] = {
     "fitted": Method((2,), _fitted, mesh_partitioned, _count_simplices, _expected_fitted),
-    "lattice": Method((2, 3), _lattice, mesh_in_place, _count_simplices, _expected_lattice),
+    "lattice": Method((2, 3), _lattice, mesh_in_place, _count_simplices, _expected_lattice, _thin_share),
     "voxel": Method((2, 3), _voxel, mesh_in_place, _count_voxels, _expected_voxels),
 }
 IN_PLACE = tuple(name for name, method in METHODS.items() if method.phase_mesh is mesh_in_place)  # of which each rank

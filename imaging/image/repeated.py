@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -46,6 +46,27 @@ def repeated(volume: LabelVolume, reach: float, *, nearest: bool = True) -> Repe
     ]
     if not any(margins):
         return Repeated(volume, volume.whole_window)
+    read = _reading_copies(volume, margins)
+    shape = tuple(count + 2 * margin for count, margin in zip(volume.shape, margins, strict=True))
+    within = tuple((margin, margin + count) for count, margin in zip(volume.shape, margins, strict=True))
+    return Repeated(replace(volume, shape=shape, read=read, before=None, periodic=()), within)
+
+
+def cut_elsewhere(volume: LabelVolume, planes: Sequence[int]) -> LabelVolume:
+    """A periodic image that begins with another layer: the same one, cut at other planes.
+
+    Args:
+        volume: The image.
+        planes: ([z,] y, x) layer of it that is the first one then.
+    """
+    if not any(planes):
+        return volume
+    margins = [-plane % count for plane, count in zip(planes, volume.shape, strict=True)]
+    return replace(volume, read=_reading_copies(volume, margins), before=None)
+
+
+def _reading_copies(volume: LabelVolume, margins: Sequence[int]) -> Callable[[Window], Portion]:
+    """What reads windows that count from so many layers before the image, in which its copies lie; collective."""
 
     def read(window: Window) -> Portion:
         phase = np.empty(lengths(window), np.uint8)
@@ -58,9 +79,7 @@ def repeated(volume: LabelVolume, reach: float, *, nearest: bool = True) -> Repe
                 phase[into] = part
         return Portion(phase, window)
 
-    shape = tuple(count + 2 * margin for count, margin in zip(volume.shape, margins, strict=True))
-    within = tuple((margin, margin + count) for count, margin in zip(volume.shape, margins, strict=True))
-    return Repeated(replace(volume, shape=shape, read=read, before=None, periodic=()), within)
+    return read
 
 
 def with_layers(volume: LabelVolume, least: int) -> LabelVolume:

@@ -203,7 +203,8 @@ class FidelityReport:
         said = []
         total = sum(phase.image for phase in self.phases)
         for p in self.phases:
-            if p.relative_difference is not None and abs(p.relative_difference) > 0.005 and p.image > 0.01 * total:
+            there = p.solved or p.image > 0.01 * total
+            if p.relative_difference is not None and abs(p.relative_difference) > 0.005 and there:
                 off = f"{100 * p.relative_difference:+.2f} %"
                 said.append(f"The {MEASURE[self.dim]} of {p.name} differs by {off} from the image's.")
                 said[-1] += "" if p.matters else f" {self._remedy(p, asked)}"

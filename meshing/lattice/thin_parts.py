@@ -1,11 +1,19 @@
 """Parts of an image so thin that smoothing and coarse cells would lose them."""
 
+from collections.abc import Sequence
+from functools import partial
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from microlith.imaging.image.passes import Slab, slab_sum
+from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Flags, Numbers, Phases
 from microlith.meshing.lattice.voxel_fields import on_borders
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
 
 FAR = 2.3  # voxels: in a part of three or more voxels, one without a face to another phase is that near
 REACH = 4  # voxels on each side on which the verdict on a voxel depends
@@ -30,6 +38,25 @@ def thin_voxels(phase: Phases) -> Flags:
     result = np.zeros(phase.size, bool)
     result[left] = True
     return result.reshape(phase.shape)
+
+
+def thin_share(volume: LabelVolume, phases: Sequence[int], comm: "Comm") -> float:
+    """Share of the voxels of some phases that lie in parts of at most two voxels' thickness; collective.
+
+    Args:
+        volume: The image.
+        phases: Their indices; what several of them fill side by side counts as theirs each.
+        comm: All ranks.
+    """
+    thin = int(slab_sum(volume, comm, partial(_count_thin, phases), halo=(REACH, REACH))[0])
+    return thin / max(1, sum(volume.counts[phase] for phase in phases))
+
+
+def _count_thin(phases: Sequence[int], slab: Slab) -> Numbers:
+    """How many voxels of the phases are thin, (1,)."""
+    if slab.empty:
+        return np.zeros(1, np.int64)
+    return np.array([np.count_nonzero(thin_voxels(slab.phase)[slab.own] & np.isin(slab.inner, phases))])
 
 
 def critical_voxels(phase: Phases, among: Flags) -> Flags:

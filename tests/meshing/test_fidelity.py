@@ -390,6 +390,18 @@ def test_small_changes_are_notes_and_no_warnings():
     )
 
 
+def test_volumes_of_solved_phases_are_told_however_small_they_are():
+    """A channel of 0.4 % of the image that the mesh has only half of."""
+    phase = np.zeros((16, 16, 16), int)
+    phase[8, 8, :] = 1
+    meshed = phase.copy()
+    meshed[8, 8, 8:] = 0
+    for solved, told in (([1], 1), ([0], 0)):
+        cells = cells_of(label_image(meshed), "hexahedron")
+        report = fidelity(volume_of(label_image(phase), ALONE), cells, solved, ALONE)
+        assert sum(line.startswith("The volume of b differs by -50.00 %") for line in report.warnings()) == told
+
+
 @pytest.mark.parametrize(
     ("asked", "help"),
     [

@@ -14,14 +14,17 @@ from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
+from microlith.imaging.image.cuts import best_cuts
 from microlith.imaging.image.passes import Slab, slab_sum
+from microlith.imaging.image.repeated import cut_elsewhere
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.typing import Array, Flags, Numbers
-from microlith.meshing.methods import ALIKE
+from microlith.meshing.methods import ALIKE, method_name
 from microlith.solver.conduction.tensor import ConductionTensor, conduction_tensor
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.prepare.checks import MORE, TIMES
+from microlith.workflow.prepare.meshed import CaseImage
 from microlith.workflow.results.json_file import versions
 from microlith.workflow.studies.conducting import (
     Conducting,
@@ -29,8 +32,10 @@ from microlith.workflow.studies.conducting import (
     hand_out,
     image_of,
     meshed_phases,
+    phase_index,
     shape_only,
     tell_law,
+    thin_parts,
 )
 
 log = logging.getLogger(__name__)
@@ -116,11 +121,12 @@ def diffusivity_tensor(
     stages = Stages()
     _refuse_mesh(case)
     image = image_of(case, stages, comm, periodic=True)
-    ready = meshed_phases(case, phase, stages, comm, image, int(case.check_memory))
+    ready = meshed_phases(case, phase, stages, comm, _cut(image, case, phase, comm), int(case.check_memory))
     with stages.stage("solve", "solving"):
         found = conduction_tensor(ready.medium, ready.degree, case.solver)
     unmatched, inside = unmatched_shares(image.volume, ready.indices, comm)
-    warnings = (*_mismatch(ready, unmatched, inside), *shape_only(case, ready.names))
+    thin = thin_parts(image.case, image.volume, ready.indices, comm)
+    warnings = (*_mismatch(ready, unmatched, inside), *thin, *shape_only(case, ready.names))
     if comm.rank == 0:
         for sentence in warnings:
             log.warning("%s", sentence)
@@ -140,6 +146,23 @@ def diffusivity_tensor(
         seconds=stages.timings,
         warnings=warnings,
     )
+
+
+def _cut(image: CaseImage, case: Case, phase: str | Sequence[str], comm: MPI.Intracomm) -> CaseImage:
+    """The image as the mesher of smooth surfaces gets it: cut where it meets the phases' surface least; collective.
+
+    Vertices on its faces stay in them, so that there a part of one voxel's width gets too thin.
+    """
+    if method_name(image.case.mesh, image.volume.dim) != "lattice":
+        return image
+    names = (phase,) if isinstance(phase, str) else phase
+    planes = best_cuts(image.volume, [phase_index(case, name) for name in names], comm)
+    if not any(planes):
+        return image
+    if comm.rank == 0:
+        words = ", ".join(f"{axis} = {plane}" for axis, plane in zip(AXES, reversed(planes), strict=False))
+        log.info("for the mesh the image begins at the voxel %s: places in it count from there", words)
+    return CaseImage(image.case, cut_elsewhere(image.volume, planes), None)
 
 
 def _refuse_mesh(case: Case) -> None:

@@ -28,6 +28,7 @@ from microlith.workflow.studies.conducting import (
     phase_index,
     shape_only,
     tell_law,
+    thin_parts,
 )
 from microlith.workflow.studies.moved_interfaces import moved_mesh
 from microlith.workflow.voxel_conduction import is_for, voxel_conduction
@@ -78,6 +79,7 @@ class EffectiveDiffusivity:
     # D_eff / D_phase, one pair per axis, where the phases together are smaller by half a voxel on each side, and larger
     half_voxel: tuple[tuple[float, float], ...] = ()
     half_voxel_fractions: tuple[float, float] | None = None  # of the box that they take up then
+    of_mesh: tuple[str, ...] = ()  # what to bear in mind of the mesh, in sentences
 
     @property
     def phase(self) -> str:
@@ -98,7 +100,8 @@ class EffectiveDiffusivity:
     def warnings(self) -> tuple[str, ...]:
         """What to bear in mind with the figures, in sentences."""
         told = (sentence for along in self.along for sentence in (_doubt(along), _far_apart(along)))
-        return (*(sentence for sentence in told if sentence is not None), *shape_only(self.case, self.phases))
+        doubts = (sentence for sentence in told if sentence is not None)
+        return (*doubts, *self.of_mesh, *shape_only(self.case, self.phases))
 
     def value(self, along: Conduction) -> float | None:
         """The effective diffusivity D_eff along an axis, m^2/s; None where the case gives none to multiply."""
@@ -194,6 +197,7 @@ def effective_diffusivity(
         seconds=stages.timings,
         half_voxel=half_a_voxel,
         half_voxel_fractions=fractions,
+        of_mesh=thin_parts(way.case, way.volume, way.indices, comm),
     )
     if comm.rank == 0:
         for sentence in found.warnings:
@@ -232,6 +236,7 @@ def _far_apart(along: Conduction) -> str | None:
 class _Way:
     """How the figures of a case are found: on a mesh, or on its voxels themselves."""
 
+    case: Case  # as it was meshed
     names: tuple[str, ...]  # of the phases
     indices: tuple[int, ...]
     volume: LabelVolume
@@ -299,7 +304,9 @@ def _by_mesh(
         return _relative(medium_conduction(medium, axes, ready.degree, case.solver, False))
 
     meshed = ready.meshed
-    return _Way(ready.names, ready.indices, meshed.volume, meshed.method, ready.degree, meshed.cells, along, moved)
+    return _Way(
+        meshed.case, ready.names, ready.indices, meshed.volume, meshed.method, ready.degree, meshed.cells, along, moved
+    )
 
 
 def _by_voxels(case: Case, name: str, index: int, volume: LabelVolume, comm: MPI.Intracomm, room: int) -> _Way:
@@ -314,7 +321,7 @@ def _by_voxels(case: Case, name: str, index: int, volume: LabelVolume, comm: MPI
         with file_named(case):
             return _relative(voxel_conduction(finer, index, axes, comm, False, 0))
 
-    return _Way((name,), (index,), volume, "voxel", 1, volume.counts[index], along, moved)
+    return _Way(case, (name,), (index,), volume, "voxel", 1, volume.counts[index], along, moved)
 
 
 def _relative(along: Sequence[Conduction]) -> tuple[list[float], float]:
