@@ -19,9 +19,10 @@ from microlith.solver.physics.phases import Role
 from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.case.describe import interpreted
 from microlith.workflow.case.read import load_case
-from microlith.workflow.pictures.canvas import MARGINS, Canvas, ColourBar, pixels_of
+from microlith.workflow.pictures.canvas import MARGINS, Canvas, ColourBar, add_outlines, pixels_of
 from microlith.workflow.pictures.colour_scales import ColourScale, PhaseValues, colour_scales
 from microlith.workflow.pictures.curves import RegionCurves, draw_curves
+from microlith.workflow.pictures.figure import halo
 from microlith.workflow.pictures.frames import FlatFrame
 from microlith.workflow.pictures.sample import Sample, Snapshots, raster_of
 from microlith.workflow.pictures.snapshots import draw_snapshots
@@ -177,6 +178,27 @@ def test_pixels_of_a_picture_are_those_of_the_file(tmp_path, resolution):
     left, top = round(canvas.axes.bbox.x0), file.shape[0] - round(canvas.axes.bbox.y1)
     part = np.s_[rows // 10 : rows // 2, columns // 10 : -columns // 10]  # without lines at its edges and the scale bar
     np.testing.assert_array_equal(file[top : top + rows, left : left + columns][part], picture[part])
+
+
+def test_pages_in_layers_are_as_matplotlib_draws_them(tmp_path):
+    """What stays the same is drawn once and laid over each picture: lines, letters, and rims that are half clear."""
+    sample = flat_sample(PictureOptions(resolution=150))
+    scales = [ColourScale(("a phase",), 0.0, 1.0, 0.0, 1.0)]
+    frame = FlatFrame(raster_of(sample, 1), sample.size)
+    bars = ColourBar.of_scales(scales, "viridis")
+    canvas = Canvas("A title", frame, bars, {"a": "0.5", "b": "white"}, ["a note"], sample.options)
+    across, down = frame.drawn
+    waves = np.stack([np.linspace(0, across, 200), down * (0.5 + 0.4 * np.sin(np.arange(200) / 9))], axis=1)
+    add_outlines(canvas.axes, [waves])
+    canvas.axes.text(0.3 * across, 0.4 * down, "I", path_effects=halo(2.0))
+    random = np.random.default_rng(1)
+    for heading in ("t = 1 s", "t = 2 s"):
+        picture = random.integers(0, 256, (*frame.pixels[::-1], 3), dtype=np.uint8)
+        canvas.draw(tmp_path / "a.png", picture, heading, heading)
+        found = np.asarray(Image.open(tmp_path / "a.png"))[..., :3].astype(int)
+        canvas.figure.canvas.draw()
+        at_once = np.asarray(canvas.figure.canvas.buffer_rgba())[..., :3].astype(int)
+        assert np.abs(found - at_once).max() <= 4  # rounded in another order
 
 
 def test_every_format_holds_the_same_picture(tmp_path):

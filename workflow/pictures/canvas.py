@@ -22,6 +22,7 @@ from microlith.workflow.pictures.frames import Frame
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.cm import ScalarMappable
     from matplotlib.image import AxesImage
 
@@ -173,6 +174,7 @@ class Canvas:
         self._heading = self._text(margins.left, self._height - top + 0.08, "", fontsize=10, weight="bold", va="bottom")
         across, down = frame.drawn
         blank = np.full((*frame.pixels[::-1], 3), 255, dtype=np.uint8)
+        self._over: _Over | None = None  # what is drawn over each picture and around it
         self._shown = _pixels(self.axes, blank, (0.0, across, down, 0.0))
         self.axes.set_xlim(0.0, across)
         self.axes.set_ylim(down, 0.0)
@@ -209,7 +211,29 @@ class Canvas:
         """
         self._shown.set_data(picture if picture.shape[2] == 4 else _opaque(picture))
         self._heading.set_text(heading)
-        save(self.figure, path, f"{self.title}, {what}", self.options)
+        save(self.figure, path, f"{self.title}, {what}", self.options, self._paint)
+
+    def _paint(self, canvas: "FigureCanvasAgg") -> None:
+        """Draw the page: what stays the same once, on nothing, so that from then on it is laid over each picture."""
+        if self._over is None:
+            self._over = self._drawn_without_picture(canvas)
+        renderer = canvas.get_renderer()
+        renderer.clear()
+        for artist in (self.figure.patch, self._shown):
+            artist.draw(renderer)
+        self._over.lay_on(np.asarray(canvas.buffer_rgba()))
+        self._heading.draw(renderer)
+
+    def _drawn_without_picture(self, canvas: "FigureCanvasAgg") -> "_Over":
+        hidden = (self.figure.patch, self.axes.patch, self._shown, self._heading)
+        for artist in hidden:
+            artist.set_visible(False)
+        try:
+            canvas.draw()
+        finally:
+            for artist in hidden:
+                artist.set_visible(True)
+        return _Over.of(np.asarray(canvas.buffer_rgba()))
 
     def _add_axes(self, left: float, bottom: float, wide: float, tall: float) -> "Axes":
         """Axes at a place in inches."""
@@ -238,6 +262,33 @@ class Canvas:
             borderaxespad=0,
         )
         name_entries(entries, list(legend))
+
+
+@dataclass(frozen=True, eq=False)
+class _Over:
+    """Pixels that are not transparent, and how they look over others."""
+
+    full: NDArray[np.intp]  # (n,) row * columns + column, of those that hide what lies below
+    pixels: NDArray[np.uint32]  # (n,) red, green, blue and opacity in one number
+    part: NDArray[np.intp]  # (m,) of the others
+    colours: NDArray[np.uint16]  # (m, 3) red, green, blue, times opacity
+    below: NDArray[np.uint16]  # (m, 1) what is left of what lies below, of 255
+
+    @classmethod
+    def of(cls, page: NDArray[np.uint8]) -> "_Over":
+        """Of a page, (rows, columns, 4) red, green, blue, opacity."""
+        flat, opacity = page.reshape(-1, 4), page.reshape(-1, 4)[:, 3]
+        full, part = np.flatnonzero(opacity == 255), np.flatnonzero(opacity % 255)
+        partly = flat[part].astype(np.uint16)
+        colours = partly[:, :3] * partly[:, 3:]
+        return cls(full, flat.view(np.uint32)[full, 0], part, colours, np.uint16(255) - partly[:, 3:])
+
+    def lay_on(self, page: NDArray[np.uint8]) -> None:
+        """Draw on an opaque page, (rows, columns, 4), in place."""
+        flat = page.reshape(-1, 4)
+        flat.view(np.uint32)[self.full, 0] = self.pixels
+        mixed = flat[self.part, :3] * self.below + self.colours + np.uint16(128)
+        flat[self.part, :3] = (mixed + (mixed >> 8)) >> 8  # over 255, rounded
 
 
 def _opaque(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

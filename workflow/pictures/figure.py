@@ -4,7 +4,7 @@ import math
 import re
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from microlith.workflow.results.folder import SNAPSHOT_PREFIX
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
 INCH = 0.0254  # m
@@ -127,7 +128,13 @@ def files_of(path: Path, options: PictureOptions) -> list[Path]:
     return [path.with_suffix(f".{ending}") for ending in options.formats]
 
 
-def save(figure: "Figure", path: Path, title: str, options: PictureOptions | None = None) -> None:
+def save(
+    figure: "Figure",
+    path: Path,
+    title: str,
+    options: PictureOptions | None = None,
+    paint: "Callable[[FigureCanvasAgg], None] | None" = None,
+) -> None:
     """Write a picture in each format, every file whole or not at all.
 
     Args:
@@ -135,6 +142,7 @@ def save(figure: "Figure", path: Path, title: str, options: PictureOptions | Non
         path: Of the picture as a PNG file; of other formats the ending is another.
         title: Of the picture, kept in the file.
         options: With formats and resolution.
+        paint: Draws the figure as pixels; left out: Matplotlib does.
 
     Raises:
         InputError: A file can't be written.
@@ -157,7 +165,7 @@ def save(figure: "Figure", path: Path, title: str, options: PictureOptions | Non
         ):
             warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box in a title is no reason to speak up
             if ending == "png":
-                _write_png(figure, temporary, title, options.resolution)
+                _write_png(figure, temporary, title, options.resolution, paint)
             else:
                 figure.savefig(temporary, format=ending, dpi=options.resolution, **about[ending])
 
@@ -188,12 +196,14 @@ def plain_power(formula: str) -> str:
     return sign.replace("-", "−") + factor.replace("\\times", "×") + number
 
 
-def _write_png(figure: "Figure", file: Path, title: str, resolution: int) -> None:
+def _write_png(
+    figure: "Figure", file: Path, title: str, resolution: int, paint: "Callable[[FigureCanvasAgg], None] | None"
+) -> None:
     """As matplotlib would, but without opacity, which is full everywhere, and drawn once for layout and all."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure.set_dpi(resolution)
     canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
-    canvas.draw()
+    (paint or FigureCanvasAgg.draw)(canvas)
     picture = np.asarray(canvas.buffer_rgba())[:, :, :3]
     write_png(file, picture, {"Title": title, "Software": "microlith"}, resolution)
