@@ -223,7 +223,7 @@ def _likely_channels(stored: StoredImage, where: str) -> list[str]:
         if shape[axis] in CHANNELS and min(others) >= ENOUGH:
             return [
                 f"{where}: its shape {_shape(shape)} is taken for {shape[axis]} {what}; if these are the channels of "
-                "a picture, save its labels as one channel"
+                "a picture, save it with one channel"
             ]
     return []
 

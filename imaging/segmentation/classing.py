@@ -221,7 +221,7 @@ class ByForest:
     votes: Singles  # (regions, phases), shares
     painted: tuple[int, ...]  # regions of each phase that it has learnt from
     mixed: int  # regions painted with several phases
-    right: float  # share of the painted regions that trees that have not seen them class right
+    right: float | None  # share of the painted regions that trees that have not seen them class right; see `_right`
     importance: dict[str, float]  # of each feature
     unit: float  # votes that count as much as a shift of 1
 
@@ -299,7 +299,24 @@ def by_forest(scribbles: NDArray[Any], regions: Regions, phases: Sequence[str], 
         votes=votes,
         painted=tuple(int(n) for n in counts),
         mixed=mixed,
-        right=float(forest.oob_score_),
+        right=_right(forest.oob_decision_function_, labels, counts),
         unit=unit,
         importance=dict(zip(regions.names, (float(v) for v in forest.feature_importances_), strict=True)),
     )
+
+
+def _right(votes: Array, labels: Phases, counts: Numbers) -> float | None:
+    """Share of the painted regions that trees that have not seen them class right.
+
+    Trees that have not seen the only region of a phase don't know the phase: such regions are left aside.
+
+    Args:
+        votes: (n, phases) of these trees; not a number for regions that all trees have seen.
+        labels: (n,) what the regions are painted as.
+        counts: (phases,) regions of each phase.
+
+    Returns:
+        The share; None: each phase has one region.
+    """
+    known = (counts[labels] > 1) & np.isfinite(votes).all(axis=1)
+    return float((votes[known].argmax(axis=1) == labels[known]).mean()) if known.any() else None

@@ -108,8 +108,15 @@ class SliceBrightness:
         return 0
 
     def prepared(self, grey: DiskVolume, voxel_size: Edges, workshop: Workshop) -> tuple[Work, str]:
-        """See Filter."""
+        """See Filter.
+
+        Raises:
+            InputError: There is one slice only.
+        """
         from scipy import ndimage
+
+        if grey.shape[0] == 1:
+            raise InputError("[filters] slices: the image is one slice, which has no steps to others; leave it out")
 
         def steps(layers: Layers) -> list[float]:
             values = grey.values()

@@ -8,8 +8,12 @@ import pytest
 import tifffile
 
 import microlith as ml
+from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures import surface_faces
+from microlith.workflow.analysis.report import print_numbers
 from microlith.workflow.cli import main
+from microlith.workflow.measurements.findings import Number
+from microlith.workflow.measurements.sections import section_map
 
 CASE = """
 title = "Two layers"
@@ -138,3 +142,23 @@ def test_areas_and_faces_are_found_once_in_whatever_order_the_case_asks(monkeypa
     image = np.repeat(np.repeat(np.arange(48).reshape(6, 8) % 3, 5, 0), 5, 1).astype(np.uint8)
     ml.analyze(ml.case(tables, image=image))
     assert len(found) == len(surface_faces.WIDTHS)
+
+
+@pytest.mark.parametrize(("there", "told"), [([4], 4), ([1], 1), ([0, 7], 7), ([2, 6], 2), ([], 4)])
+def test_maps_are_of_the_section_nearest_the_middle_that_has_values(there, told):
+    """A phase that the middle one misses had a map without it."""
+    phase = np.zeros((5, 8, 6), np.uint8)
+    phase[2, there, 3] = 1
+    image = LabelImage(phase, ("a", "b"), (1e-6, 2e-6, 1e-6))
+    found = section_map(image, "map", "height", lambda part: np.where(phase[part] == 1, 3e-6, np.nan), "height")
+    assert found.heading == f"height, section at y = {2 * told + 1} µm"
+    assert np.isfinite(found.values).any() == bool(there)
+    assert found.phase.shape == found.values.shape == (5, 6)
+
+
+def test_names_in_the_table_are_whole(capsys):
+    """Keys of analysis.json that ended in dots could not be told from each other."""
+    name = "particle_diameter_median_by_volume.a_phase_of_a_long_name"
+    print_numbers("case", {name: Number(name, 1e-6, "m", "told")})
+    lines = capsys.readouterr().out.splitlines()
+    assert "".join(line.split("\u2502")[1].strip() for line in lines if line.count("\u2502") > 3) == name

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tomllib
+from itertools import combinations
 from pathlib import Path
 
 import closed_forms
@@ -11,6 +12,8 @@ import jsonschema
 import numpy as np
 import pytest
 import tifffile
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from phantoms import PHASES, blurred, dice, painted, shining, truth, write_segmentation
 from places import PROJECT
 
@@ -20,6 +23,7 @@ import microlith as ml
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.labels import label_image
 from microlith.imaging.options import ImageSource, PhaseLabels
+from microlith.imaging.segmentation.classing import _right
 from microlith.workflow import cli
 from microlith.workflow.schema.reference import json_schema
 from microlith.workflow.segment.read import load_request
@@ -314,6 +318,54 @@ def test_scribbles_that_do_not_fit_are_refused_before_the_image_is_read(
     tifffile.imwrite(tmp_path / "scribbles.tif", change(painted(true)), photometric="minisblack")
     assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_the_only_region_of_a_phase_says_nothing_of_trees_that_have_not_seen_it(tmp_path, bare):
+    """They don't know the phase: 0 % of three painted regions were told as classed correctly."""
+    true = truth(24, (72, 24, 144), enlarge=1)
+    scribbles = np.zeros(true.shape, np.uint8)
+    for phase in range(3):
+        places = np.argwhere(true == phase)
+        scribbles[tuple(places[len(places) // 2])] = phase + 1
+    path = write_segmentation(tmp_path, blurred(true), REGIONS)
+    tifffile.imwrite(tmp_path / "scribbles.tif", scribbles, photometric="minisblack")
+    told = segment(load_request(path), tmp_path / "out", False, show=False)
+    assert told["forest"]["right_out_of_bag"] is None
+    assert not any("have not seen them" in sentence for sentence in told["warnings"])
+    assert "have not seen" not in (tmp_path / "out" / "segment.txt").read_text()
+    assert any("1 of pore, 1 of sei_cb, 1 of particle" in sentence for sentence in told["warnings"])
+    counts, labels = np.array([1, 3, 2]), np.array([0, 1, 1, 1, 2, 2])
+    votes = np.eye(3)[[1, 1, 1, 0, 2, 2]]
+    votes[5] = np.nan  # all trees have seen it
+    assert _right(votes, labels, counts) == 0.75
+
+
+@pytest.mark.parametrize("shape", [(3, 200), (200, 3), (40, 3, 50), (40, 50, 3), (3, 40, 60), (3, 3, 3)])
+def test_words_of_the_picture_of_sections_lie_apart(tmp_path, monkeypatch, shape):
+    """Beside flat sections the bars of the margin wrote over each other and beyond the page."""
+    figures = []
+    monkeypatch.setattr("microlith.workflow.segment.pictures.save", lambda figure, *_: figures.append(figure))
+    grey = np.random.default_rng(0).integers(0, 200, shape).astype(np.uint8)
+    path = write_segmentation(tmp_path, grey, TWO + 'method = "otsu"\n')
+    segment(load_request(path), tmp_path / "out", False, show=False)
+    figure = figures[0]
+    drawn, draw = [], Text.draw
+    monkeypatch.setattr(Text, "draw", lambda text, renderer: (drawn.append(text), draw(text, renderer)))
+    FigureCanvasAgg(figure).draw()
+    texts = [text for text in dict.fromkeys(drawn) if text.get_text().strip()]
+    assert len(texts) > 8
+    boxes = [t.get_window_extent() for t in texts]
+    page = figure.bbox
+    for text, box in zip(texts, boxes, strict=True):
+        assert min(box.x0 - page.x0, page.x1 - box.x1, box.y0 - page.y0, page.y1 - box.y1) > -1, text
+    for (one, a), (other, b) in combinations(zip(texts, boxes, strict=True), 2):
+        assert not (a.x0 < b.x1 - 1 and b.x0 < a.x1 - 1 and a.y0 < b.y1 - 1 and b.y0 < a.y1 - 1), (one, other)
+
+
+def test_one_slice_has_no_steps_of_brightness(tmp_path, capsys):
+    path = write_segmentation(tmp_path, blurred(truth(24, (72, 24, 144)))[4], STAGES + "slices = 5\n")
+    assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
+    assert "[filters] slices: the image is one slice" in capsys.readouterr().err
 
 
 # --- wrong input ---

@@ -15,6 +15,7 @@ def print_numbers(title: str, numbers: Mapping[str, Number]) -> None:
     from rich.table import Table
 
     table = Table("", "value", "± standard error", "unit", title=title, title_justify="left")
+    table.columns[0].overflow = "fold"  # names are keys of analysis.json: none may end in dots
     for number in numbers.values():
         scale, unit = SHOWN[number.unit]
         error = "" if number.error is None else f"{number.error * scale:.2g}"

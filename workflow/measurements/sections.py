@@ -1,4 +1,4 @@
-"""The section of a volume that maps are drawn on: in 2D the image, in 3D across y through the middle."""
+"""The section of a volume that maps are drawn on: in 2D the image, in 3D across y, as near the middle as has values."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,11 +30,17 @@ def section_map(
     axes = axis_names(image.dim)
     part: Part = (slice(None), slice(None))
     shown = [0, 1]
+    found = np.asarray(values(part) if image.dim == 2 else (), np.float64)
     if image.dim == 3:
-        middle = image.shape[1] // 2
-        part, shown = (slice(None), middle, slice(None)), [0, 2]
-        heading = f"{heading}, section at y = {said_length((middle + 0.5) * image.voxel_size[1])}"
-    found = np.asarray(values(part), np.float64)
+        shown, middle = [0, 2], image.shape[1] // 2
+        for row in sorted(range(image.shape[1]), key=lambda row: abs(row - middle)):
+            at: Part = (slice(None), row, slice(None))
+            there = np.asarray(values(at), np.float64)
+            if row == middle or np.isfinite(there).any():
+                part, found, place = at, there, row
+            if np.isfinite(there).any():
+                break
+        heading = f"{heading}, section at y = {said_length((place + 0.5) * image.voxel_size[1])}"
     scale, sign = 1.0, ""
     if unit == "m":
         finite = found[np.isfinite(found)]

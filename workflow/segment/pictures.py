@@ -11,7 +11,6 @@ from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.pictures.figure import (
     COLOURS,
     INK,
-    halo,
     name_entries,
     round_length,
     said_length,
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 RESOLUTION = 150  # pixels per inch
 SAMPLE = 1 << 20  # voxels from which the ends of the greys are taken
 WIDTH = 3.0  # inches of a section
-TALLEST = 4.5
+TALLEST, LEAST_TALL = 4.5, 0.8
+BENEATH = 8  # points from a section to its scale bar
 
 
 def phase_colours(count: int) -> list[str]:
@@ -75,8 +75,9 @@ def draw_sections(path: Path, title: str, found: Segmented) -> None:
             shown = axes.imshow(values, interpolation="nearest", aspect=_aspect(found, axis), **options)
             axes.set_axis_off()
             axes.set_title(f"{what}{', ' + where if where and what == 'grey values' else ''}", fontsize=9, color=INK)
-        figure.colorbar(shown, ax=row[-1], label="margin to the next phase / %", fraction=0.05, extend="max")
         _scale_bar(row[0], found.labels.shape[2], found.voxel_size[2])
+    # One bar for all rows, which show the same colours: beside a flat section there is no room for what it says.
+    figure.colorbar(shown, ax=list(places[:, -1]), label="margin / %", fraction=0.05, extend="max")
     legend = figure.legend(
         handles=[Patch(facecolor=colours(i), edgecolor="0.4") for i in range(len(found.phases))],
         labels=["-"] * len(found.phases),
@@ -98,7 +99,7 @@ def section(volume: Any, axis: int, at: int) -> NDArray[Any]:
 def _height(found: Segmented, axis: int) -> float:
     rows = 1 if axis == 0 else 0
     tall = found.labels.shape[rows] * found.voxel_size[rows]
-    return float(np.clip(WIDTH * tall / (found.labels.shape[2] * found.voxel_size[2]), 0.5, TALLEST))
+    return float(np.clip(WIDTH * tall / (found.labels.shape[2] * found.voxel_size[2]), LEAST_TALL, TALLEST))
 
 
 def _aspect(found: Segmented, axis: int) -> float:
@@ -106,16 +107,16 @@ def _aspect(found: Segmented, axis: int) -> float:
 
 
 def _scale_bar(axes: "Axes", columns: int, edge: float) -> None:
-    length = round_length(0.35 * columns * edge)
-    bottom, top = axes.get_ylim()
-    y = bottom - 0.05 * (bottom - top)
-    start = 0.04 * columns
-    axes.plot([start, start + length / edge], [y, y], color="white", linewidth=3, solid_capstyle="butt")
-    axes.text(
-        start + 0.5 * length / edge, y - 0.02 * (bottom - top), said_length(length),
-        color=INK, ha="center", va="bottom", fontsize=8, path_effects=halo(1.5),
-    )  # fmt: skip
-    axes.set_ylim(bottom, top)
+    """A bar beneath a section, where it hides nothing however flat or narrow that is."""
+    from matplotlib.transforms import ScaledTranslation
+
+    length, limits = round_length(0.35 * columns * edge), (axes.get_xlim(), axes.get_ylim())
+    below = axes.get_xaxis_transform() + ScaledTranslation(0, -BENEATH / 72, axes.figure.dpi_scale_trans)
+    ends = [-0.5, length / edge - 0.5]
+    axes.plot(ends, [0, 0], color=INK, linewidth=2.5, solid_capstyle="butt", transform=below, clip_on=False)
+    axes.text(ends[1], 0, f" {said_length(length)}", color=INK, ha="left", va="center", fontsize=8, transform=below)
+    axes.set_xlim(*limits[0])
+    axes.set_ylim(*limits[1])
 
 
 def draw_histogram(path: Path, title: str, found: Segmented) -> None:

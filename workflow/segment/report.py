@@ -74,7 +74,7 @@ def warnings(told: dict[str, Any]) -> list[str]:
                 f"than {FEW_REGIONS} of a phase volume fractions may be outside of the range that is told for them; "
                 "paint more of these"
             )
-        if forest["right_out_of_bag"] < LEAST_RIGHT:
+        if forest["right_out_of_bag"] is not None and forest["right_out_of_bag"] < LEAST_RIGHT:
             found.append(
                 f"[segmentation] scribbles: of the painted regions only {100 * forest['right_out_of_bag']:.0f} % are "
                 "classed correctly by trees that have not seen them; paint more, cut smaller regions, or use other "
@@ -166,9 +166,11 @@ def text(told: dict[str, Any]) -> str:
         forest = told["forest"]
         learnt = ", ".join(f"{count} of {name}" for name, count in forest["painted_regions"].items())
         first = sorted(forest["importance"].items(), key=lambda entry: -entry[1])[:5]
+        right = forest["right_out_of_bag"]
+        share = "" if right is None else f"{100 * right:.1f} %"
         lines += [
             f"painted regions: {learnt}; {forest['regions_painted_with_several_phases']} with several phases",
-            f"of these {100 * forest['right_out_of_bag']:.1f} % are classed correctly by trees that have not seen them",
+            *([f"of these {share} are classed correctly by trees that have not seen them"] if share else []),
             f"most important: {', '.join(f'{name} {share:.2f}' for name, share in first)}",
         ]
     lines.append("")
