@@ -26,8 +26,8 @@ from microlith.workflow.console.streams import give_up_streams, open_closed_stre
 from microlith.workflow.console.terminal import log_to_stderr
 
 # New objects after which Python looks for those that only refer to each other. At its own 2000 it goes over the
-# hundreds of libraries' modules again and again while they load.
-GARBAGE = 50_000
+# hundreds of libraries' modules again and again while they load, at 50,000 five times in a run of the 2D demo.
+GARBAGE = 250_000
 # In the order in which a user meets them
 COMMANDS = (
     *(add_init, add_segment, add_check, add_estimate, add_mesh, add_run, add_sweep, add_fit, add_job),

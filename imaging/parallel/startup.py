@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -50,10 +51,11 @@ def settle() -> None:
 def without_extras() -> None:
     """Let libraries that are not imported yet leave out what no command asks for.
 
-    That is the documentation that they make of themselves, and Matplotlib's axes in 3D.
+    That is the documentation that they make of themselves, and Matplotlib's axes in 3D and fonts of TeX.
     """
     _AROUND["matplotlib.artist"] = _undocumented
-    _AROUND["matplotlib.projections"] = _flat
+    _AROUND["matplotlib.projections"] = partial(_without, name="mpl_toolkits.mplot3d", holds="Axes3D")
+    _AROUND["matplotlib.dviread"] = partial(_without, name="fontTools.agl", holds="AGL2UV")
 
 
 @contextmanager
@@ -209,11 +211,10 @@ def _petsc_forms(module: ModuleType) -> Iterator[None]:
 
 
 @contextmanager
-def _flat(module: ModuleType) -> Iterator[None]:
-    """Matplotlib loads its axes in 3D as well, of which no picture is made."""
-    name = "mpl_toolkits.mplot3d"
+def _without(module: ModuleType, name: str, holds: str) -> Iterator[None]:
+    """Matplotlib loads its axes in 3D, and names of letters in the fonts of TeX, of which no picture is made."""
     nothing = ModuleType(name)
-    vars(nothing)["Axes3D"] = None  # as where they don't load
+    vars(nothing)[holds] = None  # as where axes in 3D don't load
     there = sys.modules.setdefault(name, nothing)
     try:
         yield

@@ -178,6 +178,27 @@ print(Axes3D.name)
     assert said.split() == [str(not without), str(not without), "3d"]
 
 
+@pytest.mark.parametrize("without", [False, True])
+def test_commands_have_no_fonts_of_tex_but_those_of_pdf(without, tmp_path):
+    pytest.importorskip("fontTools.agl")
+    code = f"""
+import sys, microlith
+from microlith.imaging.parallel.startup import without_extras
+if {without}:
+    without_extras()
+from matplotlib.figure import Figure
+if "fontTools" in vars(sys.modules["matplotlib.dviread"]):
+    assert ("fontTools.agl" in sys.modules) is (not {without})
+figure = Figure()
+figure.text(0.5, 0.5, "letters")
+figure.savefig({str(tmp_path / "a.pdf")!r})
+import fontTools.agl
+print(fontTools.agl.toUnicode("alpha"))
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said.split() == ["α"]
+
+
 @pytest.mark.parametrize("first", ["", "import numpy.testing as before"])
 def test_scipy_loads_no_tools_of_numpy_which_load_all_the_same(first):
     code = (
