@@ -660,6 +660,7 @@ def test_a_slab_fills_as_two_images_say(tmp_path, method):
         (["thin.tif"], "expected two label images"),
         (["a", "b", "c"], "expected a phase or two label images, got 3 words"),
         (["image.tif", "short.tif"], "short.tif: has 40 x 20 voxels, the image of the case 48 x 20"),
+        (["image.tif", "deep.tif"], "deep.tif: has 48 x 20 x 3 voxels, the image of the case 48 x 20"),
         (["image.tif", "other.tif"], "no phase claims 7 (16.7 %), 8 (83.3 %) of the pixels of"),
     ],
 )  # fmt: skip
@@ -670,6 +671,8 @@ def test_images_of_another_segmentation_are_refused(tmp_path, capsys, monkeypatc
     tifffile.imwrite("thin.tif", image)
     tifffile.imwrite("short.tif", image[:, :40])
     tifffile.imwrite("other.tif", image + np.uint8(7))
+    tifffile.imwrite("deep.tif", np.stack([image] * 3), photometric="minisblack")
+    monkeypatch.setattr("microlith.workflow.prepare.meshed.METHODS", {})  # refused before anything is meshed
     arguments = ["converge", str(path), "-o", "out", "--levels", "1", "--segmentation", *words]
     assert cli.main(arguments) == 2
     assert sentence in capsys.readouterr().err.splitlines()[-1]

@@ -12,6 +12,7 @@ import numpy as np
 
 from mpi4py import MPI
 
+from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
@@ -31,7 +32,7 @@ from microlith.workflow.studies import figures as pictures, report
 from microlith.workflow.studies.advice import advised
 from microlith.workflow.studies.peaks import MATTERS
 from microlith.workflow.studies.richardson import cell_size, convergence, enveloped
-from microlith.workflow.studies.segmentation_error import segmentation
+from microlith.workflow.studies.segmentation_error import check_images, segmentation
 from microlith.workflow.studies.spatial_error import silent
 from microlith.workflow.studies.study import RegionErrors, Study
 from microlith.workflow.studies.variant import Outcome, Variant, is_everywhere, solved_variant
@@ -117,7 +118,12 @@ def studied(
         InputError: The case, its image or the phase is at fault.
     """
     stages = Stages()
-    meshed = mesh_of(case, case.physics.solved, stages, comm)
+
+    def others_fit(volume: LabelVolume) -> None:
+        if isinstance(moved, tuple):
+            check_images(case, moved, volume, comm)
+
+    meshed = mesh_of(case, case.physics.solved, stages, comm, seen=others_fit)
     on_root(comm, log_report, meshed)
     meshed = _as_taken(meshed)
     study = _study(meshed, levels, stages, comm)

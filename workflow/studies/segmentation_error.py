@@ -14,9 +14,12 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.half_voxel import Shift
+from microlith.imaging.image.load import label_volume
+from microlith.imaging.image.volume import LabelVolume
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
-from microlith.workflow.prepare.meshed import Meshed, mesh_of
+from microlith.workflow.prepare.connectivity import as_loaded
+from microlith.workflow.prepare.meshed import Meshed, file_named, mesh_of
 from microlith.workflow.studies.options import refuse_phase
 from microlith.workflow.studies.spatial_error import silent
 from microlith.workflow.studies.variant import Outcome, Variant, solved_variant
@@ -75,12 +78,13 @@ def by_images(meshed: Meshed, files: tuple[Path, Path], stages: Stages, comm: MP
 
     Args:
         meshed: The case and its image.
-        files: The images, with the same labels; crop, coarsen and voxel size of the case hold for them.
+        files: The images, with the same labels, as `check_images` found them; crop, coarsen and voxel size of the case
+            hold for them.
         stages: Takes the times.
         comm: All ranks.
 
     Raises:
-        InputError: An image can't be read, does not fit the case, or has another shape or voxel size.
+        InputError: An image does not fit the case.
     """
     case = meshed.case
     with stages.stage("segmentation, as it is", "the case's own labels, solving") as tell, silent():
@@ -89,12 +93,9 @@ def by_images(meshed: Meshed, files: tuple[Path, Path], stages: Stages, comm: MP
     if names[0] == names[1]:
         names = tuple(map(str, files))
     for file, name in zip(files, names, strict=True):
-        path = file.absolute()
-        source = replace(case.image, path=str(path), folder=str(path.parent), held=None)
         try:
             with silent():
-                other = mesh_of(replace(case, image=source), case.physics.solved, Stages(), comm)
-            _refuse_other(meshed, other)
+                other = mesh_of(_with_image(case, file), case.physics.solved, Stages(), comm)
             with stages.stage(f"segmentation, {name}", f"{name}, solving") as tell, silent():
                 found.append(solved_variant(other, Variant(), comm, tell))
         except InputError as error:
@@ -106,9 +107,35 @@ def by_images(meshed: Meshed, files: tuple[Path, Path], stages: Stages, comm: MP
     )
 
 
-def _refuse_other(meshed: Meshed, other: Meshed) -> None:
+def check_images(case: Case, files: tuple[Path, Path], volume: LabelVolume, comm: MPI.Intracomm) -> None:
+    """Refuse label images that are none of the case's sample, before anything is meshed and solved; collective.
+
+    Args:
+        case: With its image.
+        files: The other images.
+        volume: The image of the case.
+        comm: All ranks.
+
+    Raises:
+        InputError: One can't be read, has other labels, or has another shape or voxel size.
+    """
+    for file in files:
+        try:
+            with file_named(case):
+                other = label_volume(_with_image(case, file).image, as_loaded(case).labels, comm)
+            _refuse_other(volume, other)
+        except InputError as error:
+            raise InputError(f"--segmentation {file}: {error}") from error
+
+
+def _with_image(case: Case, file: Path) -> Case:
+    """The case with another image, of which it says the same."""
+    path = file.absolute()
+    return replace(case, image=replace(case.image, path=str(path), folder=str(path.parent), held=None))
+
+
+def _refuse_other(mine: LabelVolume, its: LabelVolume) -> None:
     """Refuse an image of another shape or voxel size."""
-    mine, its = meshed.volume, other.volume
     if mine.shape != its.shape:
         its_shape, shape = (" x ".join(str(n) for n in volume.shape[::-1]) for volume in (its, mine))
         raise InputError(f"has {its_shape} voxels, the image of the case {shape}; take all from one segmentation")
