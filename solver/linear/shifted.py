@@ -8,6 +8,7 @@ more than the machine's precision per that limit; either way it is told how much
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,7 @@ from microlith.solver.linear.clusters import Clusters, StiffClusters, nested_clu
 from microlith.solver.linear.deflated import SHIFT, Deflated
 from microlith.solver.linear.differences import Differences
 from microlith.solver.linear.solvers import (
+    entry_by_entry,
     matrix_times,
     new_incomplete,
     new_ksp,
@@ -230,7 +232,8 @@ class ShiftedSolvers:
         ksp.setOperators(shifted)
         if self.method == "mumps":
             prepare_factors(ksp, self.dim)
-        return self._set_operators(ksp, shifted)
+        with entry_by_entry(shifted) if self.method == "cholmod" else nullcontext():
+            return self._set_operators(ksp, shifted)
 
     def _set_operators(self, ksp: PETSc.KSP, shifted: PETSc.Mat) -> PETSc.KSP:
         """A solver set up for a matrix; another one where CHOLMOD gives up, as MUMPS says why or does it."""

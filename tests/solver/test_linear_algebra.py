@@ -153,6 +153,35 @@ def test_mumps_says_why_where_cholmod_gives_up():
     solvers.destroy()
 
 
+def test_factors_of_cholmod_entry_by_entry_and_in_blocks(monkeypatch):
+    """The same solutions, of a grid of 90 x 90; options in PETSc's database are the user's alone before and after."""
+    if choose_package("auto", "mumps", 2, COMM.size) != "cholmod":
+        pytest.skip("with PETSc's CHOLMOD")
+    line = sparse.diags_array([2.0, -1.0, -1.0], offsets=[0, 1, -1], shape=(90, 90))
+    grid = sparse.csr_array(sparse.kron(line, sparse.eye_array(90)) + sparse.kron(sparse.eye_array(90), line))
+    stored = grid.copy()  # of the same pattern
+    stored.data = np.where(grid.data > 0, np.linspace(1.0, 2.0, 8100).repeat(np.diff(grid.indptr)), 0.0)
+    stiffness, mass = (
+        PETSc.Mat().createAIJ(grid.shape, csr=(grid.indptr, grid.indices, values))
+        for values in (grid.data, stored.data)
+    )
+    right, taken = mass.createVecLeft(), grid @ np.ones(8100)
+    right.array[:] = np.random.default_rng(4).standard_normal(8100)
+    options = PETSc.Options("mat_cholmod_")
+    options["final_ll"] = "1"
+    for most in (10_000, 0):
+        monkeypatch.setattr(linear_solvers, "MOST_ENTRY_BY_ENTRY", most)
+        solvers = ShiftedSolvers(mass, stiffness, taken, "cholmod", 1e-10)
+        for gamma in (0.3, 2.0):  # the second time the factors are filled anew
+            x = np.empty(8100)
+            solvers.solve(gamma, right, x)
+            left = stored @ x + gamma * (grid @ x) - right.array_r
+            assert np.abs(left).max() < 1e-12 * np.abs(right.array_r).max()
+        solvers.destroy()
+        assert [options.hasName(name) for name in linear_solvers.ENTRY_BY_ENTRY] == [False, False, True, False]
+    options.delValue("final_ll")
+
+
 @pytest.mark.mpi
 def test_cholmod_where_it_is_suited(monkeypatch):
     """In 2D, on one rank, for factors, and only where PETSc has it."""
