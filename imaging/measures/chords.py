@@ -10,7 +10,7 @@ from mpi4py import MPI
 from microlith.imaging.image.passes import share
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import together
-from microlith.imaging.typing import Numbers, Phases
+from microlith.imaging.typing import Array, Numbers, Phases
 
 LINES_AT_ONCE = 1 << 22  # voxels
 
@@ -22,6 +22,22 @@ class Chords:
     counts: Numbers  # (phases, n + 1) chords of each length in voxels that both ends lie within the image
     ends: Numbers  # (phases,) ends of chords within the image
     voxels: Numbers  # (phases,)
+
+    @property
+    def unseen_ends(self) -> Array:
+        """Ends (phases,) that lines through the voxels' middles lack, about, for chords shorter than a voxel.
+
+        If a line has a + b l chords of a phase per length l, in voxels, a/2 + b/6 of those below one voxel have no
+        middle in them, which is 5/6 of the chords that are seen as one voxel less 1/3 of those as two. Each that is
+        missing lacks both its ends, and so does what is around it, in which two chords are seen as one: other phases
+        as they have ends.
+        """
+        one, two = (self.counts[:, k] if self.counts.shape[1] > k else np.zeros(len(self.ends)) for k in (1, 2))
+        missed = np.clip(5 / 6 * one - two / 3, 0, one)
+        others = self.ends.sum() - self.ends
+        around = np.outer(2 * missed / np.maximum(others, 1), self.ends)
+        np.fill_diagonal(around, 2 * missed)
+        return np.asarray(around.sum(axis=0))
 
 
 def chords(volume: LabelVolume, axis: int, comm: MPI.Intracomm) -> Chords:

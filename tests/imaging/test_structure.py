@@ -10,7 +10,7 @@ from mpi4py import MPI
 
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.measures import correlation as correlation_module
-from microlith.imaging.measures.chords import chords
+from microlith.imaging.measures.chords import Chords, chords
 from microlith.imaging.measures.connectivity import connectivity
 from microlith.imaging.measures.correlation import correlation
 from microlith.imaging.measures.thickness import local_thickness, mean_and_deviation
@@ -126,6 +126,31 @@ def test_chords_and_correlation_of_a_boolean_model():
     there = two.mean[1, 0]
     exact = there**2 * np.exp(density * overlap)
     np.testing.assert_allclose(two.mean[1, :12], exact[:12], atol=0.04)
+
+
+@pytest.mark.parametrize(("radius", "share"), [(3.0, 0.5), (5.0, 0.4)])
+def test_ends_of_chords_that_voxels_lack_are_told(radius, share):
+    """A Boolean model of share p between balls has 2 density pi R^2 p ends per length of line, in both phases."""
+    seen, told, there = 0.0, np.zeros(2), 0.0
+    for seed in range(3):
+        phase = boolean_model(80, radius, share, seed)
+        found = chords(volume_from(phase, comm=MPI.COMM_SELF), 2, MPI.COMM_SELF)
+        density = -np.log(share) / (4 / 3 * np.pi * radius**3)
+        there += 2 * density * np.pi * radius**2 * share * phase.size
+        seen, told = seen + found.ends[1], told + found.unseen_ends
+    lacking = 1 - seen / there
+    assert 0.04 < lacking < 0.12
+    np.testing.assert_allclose(told / seen, lacking, rtol=0.4)
+
+
+def test_ends_that_are_lacking_are_shared_out_among_phases_as_they_have_ends():
+    counts = np.zeros((3, 9), int)
+    counts[0, 1:3] = 12, 6
+    found = Chords(counts, np.array([60, 90, 30]), np.array([100, 100, 100]))
+    np.testing.assert_allclose(found.unseen_ends, [16, 16 * 90 / 120, 16 * 30 / 120])
+    counts[0, 1:3] = 0, 9
+    assert not found.unseen_ends.any()
+    assert not Chords(np.zeros((2, 2), int), np.zeros(2, int), np.ones(2, int)).unseen_ends.any()
 
 
 @pytest.mark.parametrize(("width", "voxel"), [(4, 1.0), (7, 1.0), (8, (2.0, 1.0, 1.0))])

@@ -46,7 +46,8 @@ def measure_chords(subject: Subject) -> Finding:
             ends = float(found.ends[phase])
             mean = 2 * float(found.voxels[phase]) * edge / ends if ends else float("inf")
             told = f"mean chord along {axis} within {name}: twice the length of lines in it over the number of its ends"
-            numbers.append(Number(f"chord_mean_{axis}.{name}", mean, "m", told))
+            unseen = mean * float(found.unseen_ends[phase]) / ends if ends else 0.0
+            numbers.append(Number(f"chord_mean_{axis}.{name}", mean, "m", told, resolution=unseen))
             # The longer a chord is, the rarer both its ends lie within the image: weighted by its room.
             weight = found.counts[phase] / np.maximum(n - 1 - steps, 1)
             total = float(weight.sum()) or 1.0
