@@ -1,6 +1,7 @@
 """Parts of a problem whose amount nothing but given fluxes changes: no digit of it is to be lost in long runs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,17 +23,29 @@ class ClosedParts:
 
     def amounts(self, stored: Array) -> Array:
         """Sums over each closed part, (closed parts,), of M u or of a load, (owned,); collective."""
-        sums = np.bincount(self.of, stored, minlength=len(self.whole) + 1)[:-1]
-        return np.asarray(self.comm.allreduce(sums, op=MPI.SUM))
+        return self._sums(stored[self._closed])
 
     def with_amounts(self, u: Array, wanted: Array) -> Array:
         """U (owned,) with a constant added in each closed part, so that its amount is as wanted; collective."""
-        return u + self._at_unknowns((wanted - self.amounts(self.weights * u)) / self.whole)
+        found, there = u.copy(), u[self._closed]
+        stored = self._sums(self.weights[self._closed] * there)
+        found[self._closed] = there + ((wanted - stored) / self.whole)[self.of[self._closed]]
+        return found
 
     def split(self, load: Array) -> tuple[Array, Array]:
         """A load without its mean in each closed part, and the rate at which u grows by that, (owned,); collective."""
         drift = self._at_unknowns(self.amounts(load) / self.whole)
         return load - drift * self.weights, drift
+
+    @cached_property
+    def _closed(self) -> Numbers:
+        """The unknowns in closed parts: often few of all."""
+        return np.flatnonzero(self.of < len(self.whole))
+
+    def _sums(self, stored: Array) -> Array:
+        """Sums over each closed part of what is at the unknowns in them; collective."""
+        sums = np.bincount(self.of[self._closed], stored, minlength=len(self.whole))
+        return np.asarray(self.comm.allreduce(sums, op=MPI.SUM))
 
     def _at_unknowns(self, values: Array) -> Array:
         return np.append(values, 0.0)[self.of]
