@@ -16,11 +16,13 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from microlith.imaging.typing import Array, Flags, Indices, Numbers
+from microlith.meshing.mesh.components import linked
 from microlith.solver.conduction.medium import Medium
 from microlith.solver.conduction.steady import solved
 from microlith.solver.linear.solvers import choose_method
 from microlith.solver.options import SolverOptions
 
+SINGULAR = 1e-10  # of the largest eigenvalue of a matrix: smaller ones are rounding
 NEAR = 1e-6  # of the shortest voxel edge: what rounding makes of equal lengths
 
 
@@ -97,6 +99,96 @@ def by_fluxes_of_voxels(
     return float(total**2 / dissipated)
 
 
+def tensor_by_fluxes_of_voxels(medium: Medium, conducts: Flags, along: Flags, options: SolverOptions) -> Array:
+    """Lower bound of what a medium conducts whose box comes again along all axes, (dim, dim); collective.
+
+    With f_j the two-point fluxes for a mean gradient along axis j, J_j = <f_j> and Q_ij = <f_i·f_j/D> it is J Q⁻¹ Jᵀ:
+    no direction n conducts less than n·(J Q⁻¹ Jᵀ) n.
+
+    Args:
+        medium: On squares or cubes of a mesh that closes on itself along all axes.
+        conducts: (cells of this rank, ghosts included) those of parts that go on from box to box.
+        along: (dim,) axes along which such parts go on.
+        options: Choice of the linear solver.
+
+    Raises:
+        ArithmeticError: The linear solver gave up.
+    """
+    mesh, comm = medium.mesh.mesh, medium.mesh.mesh.comm
+    dim = mesh.topology.dim
+    cell_map = mesh.topology.index_map(dim)
+    owned, start = cell_map.size_local, cell_map.local_range[0]
+    half = _half_resistances(medium, conducts)  # (cells, dim)
+    first, second, axis, resistance, facets = _links(medium, conducts, half)
+    conductance, step = 1.0 / resistance, _edges(medium)
+    number = la.vector(cell_map, 1, dtype=np.int64)
+    number.array[:owned] = start + np.arange(owned)
+    number.scatter_forward()
+    # Each link stands in the rows of both of its cells; a rank keeps those of its own cells
+    rows = [number.array[a] for a in (first, second, first, second)]
+    columns = [number.array[a] for a in (first, second, second, first)]
+    entries = [conductance, conductance, -conductance, -conductance]
+    rows.append(start + np.flatnonzero(~conducts[:owned]))
+    columns.append(rows[-1])
+    entries.append(np.ones(len(rows[-1])))
+    matrix = _matrix(comm, owned, np.concatenate(rows), np.concatenate(columns), np.concatenate(entries))
+    held = _first_of_each_set(medium, np.stack([first, second], axis=1))
+    matrix.zeroRowsColumns((start + held).astype(PETSc.IntType), 1.0)
+    rights: list[Array] = []
+    for k in range(dim):
+        right = np.zeros(len(conducts))
+        np.add.at(right, first[axis == k], (conductance * step[k])[axis == k])
+        np.subtract.at(right, second[axis == k], (conductance * step[k])[axis == k])
+        right[held] = 0.0
+        rights.append(right[:owned])
+    between = facets < mesh.topology.index_map(dim - 1).size_local
+    powers = [float((conductance * step[k] ** 2)[between & (axis == k)].sum()) for k in range(dim)]
+    scale = float(np.sqrt(max(comm.allreduce(np.array(powers), op=MPI.SUM))))
+    found, _ = solved(matrix, rights, choose_method(options.linear, dim, cell_map.size_global), scale, dim, 1)
+    matrix.destroy()
+
+    potential = la.vector(cell_map, 1)
+    fluxes, sides = [], []  # through the links, and through the lower and upper side of each cell along each axis
+    for k, values in enumerate(found):
+        potential.array[:owned] = values
+        potential.scatter_forward()
+        flux = (potential.array[second] - potential.array[first] + np.where(axis == k, step[k], 0.0)) * conductance
+        through = np.zeros((len(conducts), dim, 2))
+        through[first, axis, 1] = flux
+        through[second, axis, 0] = flux
+        fluxes.append(flux)
+        sides.append(through[:owned][conducts[:owned]])
+    own_half = np.where(conducts[:owned, None], half[:owned], 0.0)[conducts[:owned]]
+    exchanged = (resistance - half[first, axis] - half[second, axis])[between]
+    means, losses = np.zeros((dim, dim)), np.zeros((dim, dim))
+    for i in range(dim):
+        for j in range(dim):
+            a, b, c, d = sides[i][..., 0], sides[i][..., 1], sides[j][..., 0], sides[j][..., 1]
+            losses[i, j] = (own_half * (2 * a * c + a * d + b * c + 2 * b * d) / 3).sum()
+            losses[i, j] += (exchanged * fluxes[i][between] * fluxes[j][between]).sum()
+            # The mean of f_j along i is its power against f_i, as both balance in each cell
+            means[i, j] = (resistance * fluxes[i] * fluxes[j])[between].sum()
+    means, losses = comm.allreduce(np.array([means, losses]), op=MPI.SUM) / np.prod(medium.mesh.extent)
+    some = np.ix_(along, along)
+    bound = np.zeros((dim, dim))
+    bound[some] = means[some] @ np.linalg.pinv(losses[some], rcond=SINGULAR, hermitian=True) @ means[some].T
+    return (bound + bound.T) / 2
+
+
+def _first_of_each_set(medium: Medium, pairs: Numbers) -> Numbers:
+    """Owned cells, one of each set that pairs of cells (n, 2) join, over all ranks; collective."""
+    mesh = medium.mesh.mesh
+    cell_map = mesh.topology.index_map(mesh.topology.dim)
+    count, of_cell = linked(mesh.comm, cell_map, [pairs])
+    owned, start = cell_map.size_local, cell_map.local_range[0]
+    first = np.full(count, np.iinfo(np.int64).max)
+    here = np.flatnonzero(of_cell[:owned] >= 0)
+    np.minimum.at(first, of_cell[here], start + here)
+    least = np.empty_like(first)
+    mesh.comm.Allreduce(first, least, op=MPI.MIN)
+    return least[(least >= start) & (least < start + owned)] - start
+
+
 def are_voxels(medium: Medium) -> bool:
     """Whether all cells are boxes along the axes, of one size: what these bounds are for; collective."""
     mesh = medium.mesh.mesh
@@ -149,7 +241,9 @@ def _links(medium: Medium, conducts: Flags, half: Array) -> tuple[Indices, Indic
     two, pairs = two[both], pairs[both]
     apart = _middles(medium, pairs[:, 1]) - _middles(medium, pairs[:, 0])
     along = np.abs(apart).argmax(axis=1) if len(pairs) else np.empty(0, np.int64)
-    down = apart[np.arange(len(pairs)), along] < 0
+    between = apart[np.arange(len(pairs)), along]
+    # Across a face of a box that comes again the first layer lies behind the last one
+    down = (between < 0) != (np.abs(between) > 1.5 * _edges(medium)[along])
     pairs[down] = pairs[down][:, ::-1]
     first, second = pairs[:, 0], pairs[:, 1]
     resistance = half[first, along] + half[second, along]

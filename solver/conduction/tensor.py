@@ -9,12 +9,14 @@ import basix
 import ufl
 from dolfinx import fem
 from dolfinx.fem.petsc import assemble_matrix
+from dolfinx.mesh import CellType
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Flags, Numbers
 from microlith.meshing.mesh.cells import nodes_of_cells
 from microlith.meshing.mesh.components import Components, linked
 from microlith.solver.conduction.conduction import Problem, volumes_of
+from microlith.solver.conduction.lower_bound import are_voxels, tensor_by_fluxes_of_voxels
 from microlith.solver.conduction.medium import Medium
 from microlith.solver.conduction.steady import solved
 from microlith.solver.linear.solvers import choose_method
@@ -40,6 +42,8 @@ class ConductionTensor:
     unknowns: int  # over all ranks
     method: str  # "mumps", "cg", or "none" where nothing was to be solved
     iterations: int  # of CG, in all
+    # (dim, dim) symmetric: no direction n conducts less than n·lower n; None: no bound was asked for, or there is none
+    lower: Array | None = None
 
     @property
     def principal(self) -> tuple[Array, Array]:
@@ -84,7 +88,7 @@ def _nearest_to_axes(rows: Array) -> Array:
     return np.array(found)
 
 
-def conduction_tensor(medium: Medium, degree: int, options: SolverOptions) -> ConductionTensor:
+def conduction_tensor(medium: Medium, degree: int, options: SolverOptions, bounds: bool = False) -> ConductionTensor:
     """Effective diffusivity of a medium whose box comes again along all axes; collective.
 
     Solves div D (e_j + grad w_j) = 0 with w_j periodic, for each axis j, and takes D_ij = ∫ D (e_i + ∇w_i)·(e_j + ∇w_j)
@@ -92,32 +96,53 @@ def conduction_tensor(medium: Medium, degree: int, options: SolverOptions) -> Co
     upper bound of the exact one. Only parts that go on from box to box conduct. Where the medium at a face meets
     none at the opposite one, nothing passes.
 
+    A lower bound comes from fluxes q_j without divergence, as in `conduction.medium_conduction`. With J_j their means
+    and Q_ij = <q_i·q_j/D>, no direction n conducts less than n·(J Q⁻¹ Jᵀ) n, by Thomson's principle for all sums of
+    them. On simplices they are those of Crouzeix and Raviart's elements, of which J and Q are the tensor.
+
     Args:
         medium: What conducts, on a mesh that closes on itself along all axes (`PhaseMesh.periodic`).
         degree: Of the Lagrange elements.
         options: Choice of the linear solver.
+        bounds: Whether a lower bound is wanted, too.
 
     Raises:
         ArithmeticError: The linear solver gave up.
         ValueError: The mesh does not close on itself.
     """
-    mesh, comm = medium.mesh, medium.mesh.mesh.comm
+    mesh = medium.mesh
     dim = mesh.mesh.topology.dim
     if mesh.periodic != tuple(range(dim)):
         raise ValueError("the mesh does not close on itself along all axes")
-    whole = float(np.prod(mesh.extent))
     parts, steps = _parts_and_steps(medium)
     volumes = volumes_of(mesh, parts)
     ways = winding(parts.count, steps, dim)
     goes_on: Flags = np.asarray(ways.any(axis=1))
-    fraction = float(volumes.sum()) / whole
-    values = np.zeros((dim, dim))
+    fraction = float(volumes.sum() / np.prod(mesh.extent))
     space = medium.space(fem.functionspace(mesh.mesh, ("Lagrange", degree)))
     unknowns = space.dofmap.index_map.size_global
     if not goes_on.any():
-        return ConductionTensor(values, fraction, 0.0, unknowns, "none", 0)
-    problem = Problem(medium, space, degree, at_nodes(mesh, degree), options)
-    cells: Numbers = np.flatnonzero(np.logical_and(parts.of_cell >= 0, goes_on[parts.of_cell]))
+        nothing = np.zeros((dim, dim))
+        return ConductionTensor(nothing, fraction, 0.0, unknowns, "none", 0, nothing if bounds else None)
+    conducts = np.logical_and(parts.of_cell >= 0, goes_on[parts.of_cell])
+    along: Flags = np.asarray(ways.any(axis=0))  # across other axes nothing passes, to the last digit
+    conforming = Problem(medium, space, degree, at_nodes(mesh, degree), options)
+    found, method, iterations = _of_elements(conforming, medium, np.flatnonzero(conducts))
+    lower = None
+    if bounds and mesh.mesh.topology.cell_type in (CellType.triangle, CellType.tetrahedron):
+        space = medium.space(fem.functionspace(mesh.mesh, ("CR", 1)))
+        broken = Problem(medium, space, 1, {"quadrature_degree": 1}, options)
+        lower = _cleared(_of_elements(broken, medium, np.flatnonzero(conducts))[0], along)
+    elif bounds and are_voxels(medium):
+        lower = _cleared(tensor_by_fluxes_of_voxels(medium, conducts, along, options), along)
+    share = float(volumes[goes_on].sum() / volumes.sum())
+    return ConductionTensor(_cleared(found, along), fraction, share, unknowns, method, iterations, lower)
+
+
+def _of_elements(problem: Problem, medium: Medium, cells: Numbers) -> tuple[Array, str, int]:
+    """Tensor of some cells, (dim, dim), from elements; how its equations were solved, in how many iterations."""
+    mesh, space, options = problem.mesh, problem.space, problem.options
+    comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
     active = problem.switch_on(cells)
     held = ~active
     held[_one_of_each_part(problem, cells)] = True
@@ -134,18 +159,18 @@ def conduction_tensor(medium: Medium, degree: int, options: SolverOptions) -> Co
     matrix.assemble()
     fixed = np.flatnonzero(held).astype(np.int32)
     matrix.zeroRowsColumnsLocal(fixed, 1.0)
-    method = choose_method(options.linear, dim, unknowns)
-    multigrid = higher_degree(space, fixed) if method == "cg" and dim == 3 and degree > 1 else None
-    found, iterations = solved(matrix, rights, method, float(np.sqrt(max(own))), dim, degree, multigrid)
+    method = choose_method(options.linear, dim, problem.unknowns)
+    multigrid = higher_degree(space, fixed) if method == "cg" and dim == 3 and problem.degree > 1 else None
+    found, iterations = solved(matrix, rights, method, float(np.sqrt(max(own))), dim, problem.degree, multigrid)
     matrix.destroy()
     work = comm.allreduce(np.array(rights) @ np.array(found).T, op=MPI.SUM)
-    values = (np.diag(own) - (work + work.T) / 2) / whole
-    along = ways.any(axis=0)  # across other axes nothing passes, to the last digit
-    values[~along] = 0.0
-    values[:, ~along] = 0.0
-    values[np.abs(values) < ROUNDING * values.max()] = 0.0
-    share = float(volumes[goes_on].sum() / volumes.sum())
-    return ConductionTensor(values, fraction, share, unknowns, method, iterations)
+    return (np.diag(own) - (work + work.T) / 2) / np.prod(mesh.extent), method, iterations
+
+
+def _cleared(values: Array, along: Flags) -> Array:
+    """A tensor without what rounding has left, and 0 for axes along which nothing goes on."""
+    values = np.where(along & along[:, None], values, 0.0)
+    return np.where(np.abs(values) < ROUNDING * values.max(), 0.0, values)
 
 
 def _one_of_each_part(problem: Problem, cells: Numbers) -> Numbers:

@@ -136,6 +136,56 @@ def test_what_does_not_go_on_conducts_nothing():
     assert found.connected == pytest.approx(2 / 3)
 
 
+def least(tensor):
+    """Least eigenvalue, per the largest of all entries: not below 0 where a quadratic form is not negative."""
+    return np.linalg.eigvalsh(tensor).min() / np.abs(tensor).max()
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("shape", [(9, 10), (5, 6, 7)])
+@pytest.mark.parametrize("linear", ["mumps", "cg"])
+def test_bounds_from_both_sides(shape, linear):
+    """The same shape in voxels of a third of the edge is bounded more narrowly, in every direction."""
+    image = noise(shape)
+    finer = image
+    for axis in range(len(shape)):
+        finer = finer.repeat(3, axis)
+    options = SolverOptions(linear=linear)
+    far, near = (conduction_tensor(one_phase(voxels(one), 1), 1, options, bounds=True) for one in (image, finer))
+    assert least(near.lower - far.lower) > 0.01
+    assert least(near.values - near.lower) > 0.01
+    assert least(far.values - near.values) > 0.01
+    alone = conduction_tensor(one_phase(voxels(image, comm=MPI.COMM_SELF), 1), 2, options, bounds=True)
+    assert np.abs(alone.lower - far.lower).max() < 1e-7
+
+
+@pytest.mark.mpi
+def test_bounds_of_layers_meet():
+    """With partition and exchange the fluxes of both are the exact ones; nothing across channels at 45 degrees."""
+    labels = np.roll(np.tile(np.repeat([0, 1], [2, 4]), (4, 1)), 2, axis=1)
+    laws = (InterfaceLaw("a", "b", partition=0.5, exchange=4e-9),)
+    medium = composite(voxels(labels, (0, 1)), Physics(TWO, interfaces=laws), (0, 1))
+    found = conduction_tensor(medium, 1, SolverOptions(), bounds=True)
+    assert found.lower == pytest.approx(found.values, rel=1e-8, abs=1e-9)
+    y, x = np.indices((6, 6))
+    found = conduction_tensor(one_phase(voxels(((x + y) % 6 < 3).astype(int)), 1), 2, SolverOptions(), bounds=True)
+    assert found.lower[0, 0] > 0.19
+    assert found.lower == pytest.approx(found.lower[0, 0] * np.array([[1, -1], [-1, 1]]), rel=1e-7)
+    assert least(found.values - found.lower) > -1e-8
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("size", [2, 6])
+def test_checkerboards_lie_between_their_bounds(size):
+    """Squares of two phases conduct as the root of the product of both (Keller, J. Math. Phys. 5 (1964) 548)."""
+    labels = np.kron(np.indices((2, 2)).sum(0) % 2, np.ones((size, size), int))
+    for ratio in (3.0, 1e3):
+        two = (TWO[0], PhasePhysics("b", Role.TRANSPORT, effective_diffusivity=ratio * 1e-14))
+        found = conduction_tensor(composite(voxels(labels, (0, 1)), Physics(two), (0, 1)), 1, SolverOptions(), True)
+        assert (found.lower.diagonal() < ratio**0.5).all()
+        assert (found.values.diagonal() > ratio**0.5).all()
+
+
 @pytest.mark.mpi
 def test_lattices_that_are_cut_elsewhere():
     """Around a ball on smooth tetrahedra, with the faces beside it or through it; Maxwell's formula is near enough."""
@@ -144,12 +194,14 @@ def test_lattices_that_are_cut_elsewhere():
     def on_lattice(labels):
         volume = volume_of(label_image(labels) if COMM.rank == 0 else None, COMM)
         mesh = lattice_mesh(volume, MeshOptions(method="lattice", periodic=("x", "y", "z")), [0], COMM)
-        return conduction_tensor(one_phase(mesh_in_place(mesh, [0], COMM), 0), 2, SolverOptions())
+        return conduction_tensor(one_phase(mesh_in_place(mesh, [0], COMM), 0), 2, SolverOptions(), bounds=True)
 
     found, cut = on_lattice(image), on_lattice(np.roll(image, (4, 4, 4), (0, 1, 2)))
     maxwell = 2 * found.fraction / (3 - found.fraction)
     assert found.values == pytest.approx(maxwell * np.eye(3), abs=0.015)
     assert cut.values == pytest.approx(found.values, abs=5e-3)
+    assert least(found.values - found.lower) > 0.0
+    assert np.abs(found.values - found.lower).max() < 0.03
     assert found.connected == 1.0
 
 

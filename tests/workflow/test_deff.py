@@ -257,10 +257,28 @@ def test_periodic(tmp_path, capsys):
     assert found["tensor_m2_per_s"][0][0] == pytest.approx(0.125e-14, rel=1e-8, abs=0)
     assert found["principal_axes"] == [[1.0, 0.0], [0.0, 1.0]]
     assert found["axes"]["x"]["tortuosity_factor"] == pytest.approx(1.0, rel=1e-8)
+    assert found["relative_tensor_at_least"] == [[pytest.approx(0.25, rel=1e-8), 0.0], [0.0, 0.0]]
+    assert found["axes"]["x"]["relative_effective_diffusivity_at_least"] == pytest.approx(0.25, rel=1e-8)
     assert "principal value 0.25 along (1.0000, 0.0000)" in capsys.readouterr().out
     assert cli.main(["deff", str(case), "--phase", "pore", "--periodic"]) == 0
     assert "100 % along x (within the image" in capsys.readouterr().err
     assert ml.effective_diffusivity_tensor(ml.load_case(_with_end(case)), "sei").relative[0, 0] == pytest.approx(0.25)
+
+
+def test_periodic_bounds_that_are_far_apart_are_told_and_can_be_left_out(tmp_path, capsys):
+    """A checkerboard of D 1 : 1000 conducts as 31.6; elements that meet in corners say 218."""
+    board = np.kron(np.indices((2, 2)).sum(0) % 2, np.ones((2, 2), int)).astype(np.uint8)
+    phases = "".join(
+        f'[phases.{name}]\nlabel = {i}\nrole = "transport"\ndiffusivity = "{d} m^2/s"\n'
+        for i, (name, d) in enumerate((("slow", 1e-14), ("fast", 1e-11)))
+    )
+    case = write_case(tmp_path, board, '[mesh]\nmethod = "voxel"\ndegree = 2\n', phases)
+    command = ["deff", str(case), "--phase", "slow", "--phase", "fast", "--periodic", "-o", str(tmp_path / "it.json")]
+    assert cli.main(command) == 0
+    assert "along x the bounds are far apart, 2.99 and 218, as where" in capsys.readouterr().err
+    assert cli.main([*command, "--no-bounds", "--force"]) == 0
+    assert "far apart" not in capsys.readouterr().err
+    assert json.loads((tmp_path / "it.json").read_text())["relative_tensor_at_least"] is None
 
 
 @pytest.mark.parametrize("method", ["voxel", "lattice"])

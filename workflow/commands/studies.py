@@ -118,7 +118,8 @@ def deff(options: argparse.Namespace, ranks: Ranks) -> None:
     if options.periodic:
         from microlith.workflow.studies.diffusivity_tensor import tensor
 
-        tensor(case, options.phase, options.output, show=not options.quiet, force=options.force)
+        show, bounds = not options.quiet, not options.no_bounds
+        tensor(case, options.phase, options.output, show=show, force=options.force, bounds=bounds)
         return
     from microlith.workflow.studies.effective_diffusivity import deff
 

@@ -40,6 +40,8 @@ _BYTES_PER_SIMPLEX = {(2, 1): 1500, (2, 2): 1600, (3, 1): 1500, (3, 2): 1700}
 _BYTES_PER_VOXEL = {(2, 1): 1000, (2, 2): 4000, (3, 1): 2500, (3, 2): 15000}
 
 
+# Bounds whose ratio is larger leave the figure open.
+FAR = 2.0
 # Share of the phases in parts of one or two voxels from which on a smooth surface says little of what they conduct.
 THIN = 0.1
 
@@ -208,6 +210,22 @@ def shape_only(case: Case, names: Sequence[str]) -> tuple[str, ...]:
     if len(names) > 1 or case.physics.phases[phase_index(case, names[0])].anisotropy is None:
         return ()
     return (f"the diffusivity of {names[0]} differs along the axes: the figures are for the shape of the phase alone",)
+
+
+def far_apart(axis: str, lower: float | None, upper: float) -> str | None:
+    """That bounds leave almost all open, in a sentence, where they do.
+
+    Args:
+        axis: Along which they are.
+        lower: None: there is none.
+        upper: What is told as D_eff / D_phase.
+    """
+    if lower is None or upper <= FAR * lower:
+        return None
+    return (
+        f"along {axis} the bounds are far apart, {lower:.3g} and {upper:.3g}, as where what conducts best is a voxel "
+        "wide or meets in corners only: take the figure for an upper bound and no more"
+    )
 
 
 def thin_parts(case: Case, volume: LabelVolume, indices: Sequence[int], comm: MPI.Intracomm) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from microlith.workflow.results.json_file import versions
 from microlith.workflow.studies.conducting import (
     Conducting,
     diffusivities_in_words,
+    far_apart,
     hand_out,
     image_of,
     meshed_phases,
@@ -43,6 +44,11 @@ log = logging.getLogger(__name__)
 CONVENTIONS = {
     "relative_tensor": "D_eff / D_phase of the image repeated without end along all its axes: mean flux per mean "
     "gradient; its quadratic form is an upper bound of that of the meshed shape",
+    "relative_tensor_at_least": "lower bound of what the meshed shape conducts, to the tolerance of the solver: in no "
+    "direction n less than n.(it).n, as relative_tensor is an upper bound; null: not asked for",
+    "relative_effective_diffusivity": "of each axis, the diagonal of relative_tensor; ..._at_least that of "
+    "relative_tensor_at_least",
+    "tortuosity_factor": "of each axis, volume_fraction / (D_eff / D_phase)",
     "principal_values": "of relative_tensor, falling; principal_axes are their directions, x first",
     "unmatched_share_inside": "the same between layers of voxels within the image: what to expect if it repeats",
     "unmatched_share": "share of the voxels of the phase at the two faces across each axis that have none opposite: "
@@ -86,6 +92,7 @@ def tensor(
     comm: MPI.Intracomm = MPI.COMM_WORLD,
     *,
     force: bool = False,
+    bounds: bool = True,
 ) -> DiffusivityTensor:
     """Find the tensor of effective diffusivity, print it and, if asked to, write it to a file; collective.
 
@@ -96,17 +103,18 @@ def tensor(
         show: Whether to print it.
         comm: The ranks that share the work.
         force: Whether earlier results in the folder are replaced.
+        bounds: Whether a lower bound is wanted, too.
 
     Raises:
         InputError: The case, its image or the phase is at fault.
     """
-    found = diffusivity_tensor(case, phase, comm)
+    found = diffusivity_tensor(case, phase, comm, bounds)
     hand_out(comm, partial(_print, found) if show else None, partial(_entries, found), output, force)
     return found
 
 
 def diffusivity_tensor(
-    case: Case, phase: str | Sequence[str], comm: MPI.Intracomm = MPI.COMM_WORLD
+    case: Case, phase: str | Sequence[str], comm: MPI.Intracomm = MPI.COMM_WORLD, bounds: bool = True
 ) -> DiffusivityTensor:
     """Find the tensor of effective diffusivity; nothing is printed or written; collective.
 
@@ -114,6 +122,7 @@ def diffusivity_tensor(
         case: Image, phases and mesh of it count.
         phase: Name of the phase; its role does not matter. Or names of several phases with diffusivities.
         comm: The ranks that share the work.
+        bounds: Whether a lower bound is wanted, too.
 
     Raises:
         InputError: The case, its image or the phase is at fault.
@@ -123,10 +132,11 @@ def diffusivity_tensor(
     image = image_of(case, stages, comm, periodic=True)
     ready = meshed_phases(case, phase, stages, comm, _cut(image, case, phase, comm), int(case.check_memory))
     with stages.stage("solve", "solving"):
-        found = conduction_tensor(ready.medium, ready.degree, case.solver)
+        found = conduction_tensor(ready.medium, ready.degree, case.solver, bounds)
     unmatched, inside = unmatched_shares(image.volume, ready.indices, comm)
     thin = thin_parts(image.case, image.volume, ready.indices, comm)
-    warnings = (*_mismatch(ready, unmatched, inside), *thin, *shape_only(case, ready.names))
+    apart = _bounds_far_apart(found)
+    warnings = (*_mismatch(ready, unmatched, inside), *apart, *thin, *shape_only(case, ready.names))
     if comm.rank == 0:
         for sentence in warnings:
             log.warning("%s", sentence)
@@ -222,6 +232,17 @@ def _sides(volume: LabelVolume, chosen: Flags, slab: Slab) -> Numbers:
     return counts.ravel()
 
 
+def _bounds_far_apart(found: ConductionTensor) -> tuple[str, ...]:
+    """That bounds along axes leave almost all open, in sentences."""
+    if found.lower is None:
+        return ()
+    told = [
+        far_apart(axis, float(found.lower[k, k]), float(found.values[k, k]))
+        for k, axis in enumerate(AXES[: len(found.values)])
+    ]
+    return tuple(sentence for sentence in told if sentence is not None)
+
+
 def _mismatch(ready: Conducting, unmatched: Sequence[float], inside: Sequence[float]) -> tuple[str, ...]:
     """How far opposite faces match, where they do not, in a sentence."""
     much = [
@@ -249,6 +270,9 @@ def _print(tensor: DiffusivityTensor) -> None:
         table.add_row(axis, *(f"{value:.6g}" for value in row))
     console = table_console()
     console.print(table)
+    if found.lower is not None:
+        least = ", ".join(f"{value:.6g} along {axis}" for axis, value in zip(axes, found.lower.diagonal(), strict=True))
+        console.print(f"at least {least}: the meshed shape conducts no less", markup=False, soft_wrap=True)
     for value, direction in zip(*found.principal, strict=True):
         words = ", ".join(f"{part:.4f}" for part in direction)
         console.print(f"principal value {value:.6g} along ({words})", markup=False, soft_wrap=True)
@@ -266,6 +290,7 @@ def _entries(tensor: DiffusivityTensor) -> dict[str, Any]:
     axes = AXES[: len(found.values)]
     values, directions = found.principal
     diagonal = {axis: float(found.values[k, k]) for k, axis in enumerate(axes)}
+    lower = {axis: None if found.lower is None else float(found.lower[k, k]) for k, axis in enumerate(axes)}
     return {
         "versions": versions(),
         "case": tensor.case.path,
@@ -278,6 +303,7 @@ def _entries(tensor: DiffusivityTensor) -> dict[str, Any]:
         "phase_diffusivity_m2_per_s": tensor.in_phase,
         "conventions": CONVENTIONS,
         "relative_tensor": found.values.tolist(),
+        "relative_tensor_at_least": None if found.lower is None else found.lower.tolist(),
         "tensor_m2_per_s": None if tensor.values is None else tensor.values.tolist(),
         "principal_values": values.tolist(),
         "principal_axes": directions.tolist(),
@@ -287,6 +313,7 @@ def _entries(tensor: DiffusivityTensor) -> dict[str, Any]:
         "axes": {
             axis: {
                 "relative_effective_diffusivity": value,
+                "relative_effective_diffusivity_at_least": lower[axis],
                 "effective_diffusivity_m2_per_s": None if tensor.in_phase is None else value * tensor.in_phase,
                 "tortuosity_factor": found.fraction / value if one and value > 0 else None,
             }

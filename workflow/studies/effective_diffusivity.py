@@ -22,6 +22,7 @@ from microlith.workflow.results.json_file import versions
 from microlith.workflow.studies.conducting import (
     conducting,
     diffusivities_in_words,
+    far_apart,
     hand_out,
     image_of,
     meshed_phases,
@@ -37,8 +38,6 @@ log = logging.getLogger(__name__)
 
 # Fluxes that differ by more were not solved well enough to print eight digits.
 AGREEMENT = 1e-6
-# Bounds whose ratio is larger leave the figure open.
-FAR = 2.0
 
 # What the figures mean, in words, for the file: others define some of them otherwise.
 CONVENTIONS = {
@@ -99,7 +98,11 @@ class EffectiveDiffusivity:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What to bear in mind with the figures, in sentences."""
-        told = (sentence for along in self.along for sentence in (_doubt(along), _far_apart(along)))
+        told = (
+            sentence
+            for along in self.along
+            for sentence in (_doubt(along), far_apart(along.axis, along.lower, along.relative))
+        )
         doubts = (sentence for sentence in told if sentence is not None)
         return (*doubts, *self.of_mesh, *shape_only(self.case, self.phases))
 
@@ -220,16 +223,6 @@ def _doubt(along: Conduction) -> str | None:
         return f"along {along.axis} the fluxes through the two faces contradict the energy: don't trust the figure"
     what = "the fluxes through the two faces differ from the energy" if unsure < between else "the bounds differ"
     return f"along {along.axis} {what} by {unsure:.1e}: trust no more digits"
-
-
-def _far_apart(along: Conduction) -> str | None:
-    """That bounds leave almost all open, in a sentence, where they do."""
-    if along.lower is None or along.relative <= FAR * along.lower:
-        return None
-    return (
-        f"along {along.axis} the bounds are far apart, {along.lower:.3g} and {along.relative:.3g}, as where what "
-        "conducts best is a voxel wide or meets in corners only: take the figure for an upper bound and no more"
-    )
 
 
 @dataclass(frozen=True, eq=False)
