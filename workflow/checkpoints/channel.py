@@ -68,8 +68,7 @@ class Channel:
 
     def begin(self, space: fem.FunctionSpace) -> None:
         """See `Keeper`."""
-        self._comm = space.mesh.comm
-        self._unknowns = mine = Unknowns.of(space)
+        self._comm, self._space = space.mesh.comm, space
         path = self._path("found.bin", self._comm.rank)
         try:
             self._file = path.open("wb")
@@ -77,7 +76,9 @@ class Channel:
             self.failed = True
         if self._earlier is not None:
             about, run, ranks = self._earlier
-            self._reader = _reader(self._owner.folder, self.name, about, run, ranks, mine, self._comm, self._required)
+            self._reader = _reader(
+                self._owner.folder, self.name, about, run, ranks, self._mine(), self._comm, self._required
+            )
 
     def recalled(self, kind: str, key: float) -> Found | None:
         """See `Keeper`."""
@@ -113,6 +114,7 @@ class Channel:
             InputError: On all ranks, where there is no room.
         """
         standing = None if self._standing is None else self._standing()
+        self._mine()
         parts = together(self._comm, lambda: self._files(number, standing))
         about: dict[str, Any] = {"entries": self.entries, "standing": None}
         if standing is not None:
@@ -144,6 +146,12 @@ class Channel:
         if self._file is not None:
             self._file.close()
 
+    def _mine(self) -> Unknowns:
+        """The unknowns of this rank, not before a checkpoint asks for them: most runs end without one. Collective."""
+        if self._unknowns is None:
+            self._unknowns = Unknowns.of(self._space)
+        return self._unknowns
+
     def _files(self, number: int, standing: Standing | None) -> list[Part]:
         assert self._unknowns is not None
         assert self._file is not None
@@ -173,7 +181,7 @@ class Channel:
         self.entries.append((kind, key, found.numbers, found.vector is not None))
         if found.vector is None or self._file is None:
             return
-        piece = np.ascontiguousarray(found.vector, dtype=np.float64).tobytes()
+        piece = np.ascontiguousarray(found.vector, dtype=np.float64).data.cast("B")
         try:
             self._file.write(piece)
         except OSError:
