@@ -105,6 +105,27 @@ def test_particles_of_the_paper_s_kind(case, tmp_path):
     assert (out / "particles-grain-map.png").stat().st_size > 3000
 
 
+@pytest.mark.parametrize(("left_out", "told"), [(1, "25 %"), (4, "100 %"), (0, None)])
+def test_places_without_a_particle_label_are_told(case, tmp_path, left_out, told):
+    """They were of no particle, and nothing said so."""
+    image, labels = np.full((40, 60), 2, np.uint8), np.zeros((40, 60), np.uint16)
+    for number, (row, column) in enumerate(((10, 11), (27, 50), (30, 20), (10, 40))):
+        grain = np.s_[row - 4 : row + 4, column - 4 : column + 4]
+        image[grain], labels[grain] = 1, 0 if number < left_out else 60000 + number
+    image[:3] = 0
+    tifffile.imwrite(tmp_path / "image.tif", image)
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    more = '[phases.rest]\nlabel = 2\nrole = "transport"\ndiffusivity = "1e-14 m^2/s"\n'
+    case.write_text(CASE + more + '[analysis]\nmeasure = ["particles"]\nparticle_labels = "labels.tif"\n')
+    out = tmp_path / "out"
+    assert main(["-q", "analyze", str(case), "-o", str(out)]) == 0
+    found = json.loads((out / "analysis.json").read_text())
+    assert found["numbers"]["particle_number.grain"]["value"] == 4 - left_out
+    notes = [note for note in found["notes"].get("particles", []) if "particle_labels" in note]
+    assert len(notes) == (told is not None)
+    assert told is None or f" {told} of grain has the label 0" in notes[0]
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -20,6 +20,7 @@ from microlith.workflow.measurements.subject import Subject
 
 SHARE_OF = {2: "share of their area", 3: "share of their volume"}
 BODY = {2: "connected area of the phase", 3: "connected body of the phase"}
+UNLABELLED = 0.1  # of a phase of particles, worth a word; lines between them, as a watershed leaves, are less
 CUT_HALF = "those that the image's frame cuts count half"
 
 
@@ -66,6 +67,13 @@ def _bodies_on_root(
             bodies = split_bodies(image, bodies, options.split)
     shapes = body_shapes(image, bodies, correction, subject.faces())
     meets, notes = {}, []
+    if options.particle_labels and not subject.numbers_only:
+        left = 1 - shapes.voxels.sum() / np.count_nonzero(image.phase == phase)
+        if left > UNLABELLED:
+            notes.append(
+                f"particles: {100 * left:.3g} % of {image.names[phase]} has the label 0 in [analysis] particle_labels, "
+                "and is of no particle; label these places too, if they are of some"
+            )
     for other, face in subject.reach.items():
         if other == phase:
             continue
