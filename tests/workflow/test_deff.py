@@ -319,6 +319,18 @@ def test_a_channel_at_the_edge_of_a_periodic_image_keeps_its_volume(tmp_path, ca
     np.testing.assert_allclose(found.relative, other.relative, rtol=1e-6, atol=1e-12)
 
 
+def test_what_is_warned_of_a_mesh_is_kept_with_the_figures(tmp_path, capsys):
+    """Voxels that touch in edges are one on a lattice: printed once, and in the file with and without --periodic."""
+    image = np.tile(np.eye(10, dtype=np.uint8), (10, 1, 1))
+    path = write_case(tmp_path, image, '[mesh]\nmethod = "lattice"\n', TWO_PHASES)
+    for more in ([], ["--periodic"]):
+        out = tmp_path / "it.json"
+        assert cli.main(["deff", str(path), "--phase", "sei", "-o", str(out), "--force", "--no-bounds", *more]) == 0
+        assert capsys.readouterr().err.count("are joined to others") == 1
+        warnings = json.loads(out.read_text())["warnings"]
+        assert sum("sei: of its 10 pieces in the image 10 are joined to others" in one for one in warnings) == 1
+
+
 def test_phases_too_thin_for_a_smooth_surface_are_told(tmp_path):
     """Square channels: of two voxels' width there is a warning, of five none, and on voxels none."""
     told = []

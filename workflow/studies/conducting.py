@@ -228,6 +228,12 @@ def far_apart(axis: str, lower: float | None, upper: float) -> str | None:
     )
 
 
+def told_of_mesh(meshed: Meshed, comm: MPI.Intracomm) -> tuple[str, ...]:
+    """What was warned of when the image was meshed, in sentences, on all ranks; collective."""
+    found = None if meshed.report is None else tuple(meshed.report.warnings(meshed.case.mesh))
+    return comm.bcast(found) or ()
+
+
 def thin_parts(case: Case, volume: LabelVolume, indices: Sequence[int], comm: MPI.Intracomm) -> tuple[str, ...]:
     """That much of the phases is too thin for a smooth surface, in a sentence; collective.
 

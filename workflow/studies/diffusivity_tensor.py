@@ -37,6 +37,7 @@ from microlith.workflow.studies.conducting import (
     shape_only,
     tell_law,
     thin_parts,
+    told_of_mesh,
 )
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ def diffusivity_tensor(
         degree=ready.degree,
         ranks=comm.size,
         seconds=stages.timings,
-        warnings=warnings,
+        warnings=(*told_of_mesh(ready.meshed, comm), *warnings),
     )
 
 

@@ -30,6 +30,7 @@ from microlith.workflow.studies.conducting import (
     shape_only,
     tell_law,
     thin_parts,
+    told_of_mesh,
 )
 from microlith.workflow.studies.moved_interfaces import moved_mesh
 from microlith.workflow.voxel_conduction import is_for, voxel_conduction
@@ -78,7 +79,8 @@ class EffectiveDiffusivity:
     # D_eff / D_phase, one pair per axis, where the phases together are smaller by half a voxel on each side, and larger
     half_voxel: tuple[tuple[float, float], ...] = ()
     half_voxel_fractions: tuple[float, float] | None = None  # of the box that they take up then
-    of_mesh: tuple[str, ...] = ()  # what to bear in mind of the mesh, in sentences
+    of_mesh: tuple[str, ...] = ()  # what to bear in mind of the mesh, in sentences,
+    told: tuple[str, ...] = ()  # and what was warned of when it was made
 
     @property
     def phase(self) -> str:
@@ -104,7 +106,7 @@ class EffectiveDiffusivity:
             for sentence in (_doubt(along), far_apart(along.axis, along.lower, along.relative))
         )
         doubts = (sentence for sentence in told if sentence is not None)
-        return (*doubts, *self.of_mesh, *shape_only(self.case, self.phases))
+        return (*self.told, *doubts, *self.of_mesh, *shape_only(self.case, self.phases))
 
     def value(self, along: Conduction) -> float | None:
         """The effective diffusivity D_eff along an axis, m^2/s; None where the case gives none to multiply."""
@@ -201,9 +203,10 @@ def effective_diffusivity(
         half_voxel=half_a_voxel,
         half_voxel_fractions=fractions,
         of_mesh=thin_parts(way.case, way.volume, way.indices, comm),
+        told=way.told,
     )
     if comm.rank == 0:
-        for sentence in found.warnings:
+        for sentence in found.warnings[len(found.told) :]:
             log.warning("%s", sentence)
         tell_law(case, found.phases)
     return found
@@ -239,6 +242,7 @@ class _Way:
     along: Callable[[Sequence[str], bool], tuple[Conduction, ...]]  # from axes, and whether bounds are wanted
     # With interfaces moved: D_eff / D_phase along each axis, and the share of the box that the phases take up
     moved: Callable[[Shift | None, Sequence[str]], tuple[list[float], float]]
+    told: tuple[str, ...] = ()  # what was warned of when the mesh was made, in sentences
 
 
 def _way(
@@ -297,9 +301,8 @@ def _by_mesh(
         return _relative(medium_conduction(medium, axes, ready.degree, case.solver, False))
 
     meshed = ready.meshed
-    return _Way(
-        meshed.case, ready.names, ready.indices, meshed.volume, meshed.method, ready.degree, meshed.cells, along, moved
-    )
+    told, what = told_of_mesh(meshed, comm), (ready.names, ready.indices, meshed.volume, meshed.method)
+    return _Way(meshed.case, *what, ready.degree, meshed.cells, along, moved, told)
 
 
 def _by_voxels(case: Case, name: str, index: int, volume: LabelVolume, comm: MPI.Intracomm, room: int) -> _Way:
