@@ -24,6 +24,7 @@ EDITS = {
     "no unit": (VOXEL, 'voxel_size = "12.5"', ["[image] voxel_size", "a length", '"12.5 nm"', "without a unit"]),
     "bare number": (VOXEL, "voxel_size = 12.5", ["[image] voxel_size", "a length", "bare number 12.5"]),
     "wrong unit": (VOXEL, 'voxel_size = "12.5 kg"', ["[image] voxel_size", "a length", '"kg"', "[mass]"]),
+    "pixels": (VOXEL, 'voxel_size = "5 px"', ["[image] voxel_size", "a length", '"px", which is 1/96 inch']),
     "unknown unit": (VOXEL, 'voxel_size = "12.5 nmm"', ["[image] voxel_size", 'unknown unit "nmm"']),
     "millisecond in disguise": (END, 'end = "100 m,s"', ["[time] end", "unknown unit"]),
     "unit only": (VOXEL, 'voxel_size = "nm"', ["[image] voxel_size", "does not start with a number"]),
@@ -412,7 +413,7 @@ def test_byte_order_mark_is_no_error(tmp_path: Path) -> None:
 BEYOND_SCHEMA = {
     "range the wrong way", "range of one that is another's", "ranges that overlap", "rest twice",
     "range beside a colour",
-    "no source, no face", "all concentrations zero", "wrong unit", "decay as a time", "unknown unit", "zero",
+    "no source, no face", "all concentrations zero", "wrong unit", "pixels", "decay as a time", "unknown unit", "zero",
     "underflow", "overflow", "molar mass", "diffusivity as velocity", "zero diffusivity", "zero uptake",
     "zero mass transfer", "size above size_max", "bruggeman without porosity", "exponent of maxwell",
     "no transport phase", "label twice", "label twice in a list", "colour among labels", "colour and label",

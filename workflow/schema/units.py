@@ -210,6 +210,8 @@ def unit_of_pint(unit: str) -> _Unit:
         raise ValueError(f'got the unknown unit "{unit}"') from error
     if zero != 0:
         raise ValueError(f'got the unit "{unit}", which does not start from zero')
+    if "css_pixel" in str(parsed):  # whoever counts pixels would get a quarter of a millimetre for each
+        raise ValueError(f'got the unit "{unit}", which is 1/96 inch, whatever the image; multiply by the voxel size')
     words = str(parsed.dimensionality).replace(" ** ", "^")
     return _Unit(Decimal(one), frozenset((n, Fraction(str(p))) for n, p in parsed.dimensionality.items()), words)
 
