@@ -16,8 +16,11 @@ coarser mesh follows no longer. It is too small where the coarser mesh misses wh
 In 3D, on a smooth mesh with degree 2 and more, what is left is mostly how closely the mesh follows the image, which a
 mesh twice as coarse often does no longer: half of the difference to it was up to 25 times the error. So the other mesh
 is √2 times as coarse. By the numbers of cells that of an image of few voxels comes out 1.0 to 2.3 times as coarse, so r
-is measured, and q taken as ORDER. Where the coarser mesh loses the image, as small gaps close on it, elements of degree
-1 on the same mesh say so: they err by more than four times as much, and a quarter of the difference to them is enough.
+is measured, and q taken as ORDER. How closely meshes follow an image varies by chance, and falls with no power: so no
+less than half of the difference is taken, HALF, unless the coarser mesh is more than twice as coarse. Where the coarser
+mesh loses the image, as small gaps close on it, elements of degree 1 on the same mesh say so: they err by more than
+four times as much, and a quarter of the difference to them is enough; half of it, where the difference to the coarser
+mesh is more than LOST times as large, as necks of a voxel then decide, which the mesh itself follows poorly.
 
 Where an image has too few voxels for a coarser mesh to differ from the mesh, elements of one degree less tell
 the error, or, of degree 1, those of degree 2 on the same mesh: the difference to the same mesh would be none.
@@ -61,6 +64,9 @@ LOOSER = 3.0  # tolerance in time of the coarse run per that of the run
 FADING = 1.5  # power of the time
 ORDER = 3.5  # of degree 2 and more in 3D: any from 3.25 to 4.5 told 21 of 24 images to a factor of 3, 3.0 told 18
 LEAST_RATIO = 1.3  # of sizes, in ratio^ORDER - 1: meshes that are closer than that differ by chance as much as by size
+HALF = 0.5  # of the difference to a mesh that is coarser, but no more than TWICE as coarse, is the least error
+TWICE = 2.0
+LOST = 3.0  # times the difference to linear elements: if that to a coarser mesh is larger, it has lost the image
 OF_LINEAR = 0.25  # on the difference to elements of degree 1
 COARSE = 1.25  # least size of a coarser mesh, per size of the mesh, that is worth a comparison,
 LESS = 1.1  # and of one that is only √2 times as coarse
@@ -75,11 +81,11 @@ THE_DIFFERENCE = (
 )
 BY_ORDER = (
     f"what the difference of the two solutions says of the finer one if errors fall with the power {ORDER:g} of the "
-    "element size"
+    "element size, and no less than half of it"
 )
 THE_LESSER = (
     "the lesser, at each time, of what the difference to the coarser mesh says if errors fall with the power "
-    f"{ORDER:g} of the element size, and of a quarter of the difference to the linear elements"
+    f"{ORDER:g} of the element size, no less than half of it, and of a quarter of the difference to the linear elements"
 )
 OF_LOWER_DEGREE = (
     "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
@@ -158,9 +164,15 @@ class Comparison:
             other: Those of the other solution.
             ratio: Size of its elements per size of the own ones, from the numbers of cells.
         """
-        factor = 1.0 / (max(ratio, LEAST_RATIO) ** ORDER - 1.0) if self.factor is None else self.factor
-        found = factor * enveloped(times, np.abs(own - other))
+        found = self.share(ratio) * enveloped(times, np.abs(own - other))
         return fading(times, found) if self.variant.at_corners else found
+
+    def share(self, ratio: float) -> float:
+        """Estimated error per difference of the two solutions, at a ratio of sizes as in `error`."""
+        if self.factor is not None:
+            return self.factor
+        by_order = 1.0 / (max(ratio, LEAST_RATIO) ** ORDER - 1.0)
+        return max(HALF, by_order) if ratio <= TWICE else by_order
 
 
 def comparison(meshed: Meshed) -> Comparison:
@@ -301,7 +313,26 @@ def spatial_error(
     limit = _compared(
         meshed, compared.limit, curves, comm, tell, particles, None, "error in space perhaps overestimated"
     )
-    return found if limit is None else _lesser(found, limit)
+    if limit is None:
+        return found
+    share = compared.share(_ratio(meshed, found.cells)), compared.limit.share(1.0)
+    differs, of_linear = (_largest(one) / part for one, part in zip((found, limit), share, strict=True))
+    if compared.variant.coarseness > 1 and differs > LOST * of_linear:
+        limit = _doubled(limit)
+    return _lesser(found, limit)
+
+
+def _largest(error: SpatialError) -> float:
+    """Over all regions and times, mol/m^3."""
+    return max((error.largest(name) for name in error.curves), default=0.0)
+
+
+def _doubled(error: SpatialError) -> SpatialError:
+    curves = {name: 2.0 * errors for name, errors in error.curves.items()}
+    meaning = error.meaning.replace("a quarter", "half", 1)
+    return replace(
+        error, curves=curves, meaning=meaning, particles=None if error.particles is None else 2.0 * error.particles
+    )
 
 
 def _ratio(meshed: Meshed, cells: int) -> float:
