@@ -100,7 +100,7 @@ def _without_slow(course: Array, width: float) -> Array:
 class SliceBrightness:
     """Takes out steps of brightness between slices."""
 
-    window: float = 10.0  # slices: changes much slower than this stay
+    window: float = 10.0  # slices: changes much slower than this stay; from the number of slices on none do
     name: str = "slices"
 
     def halo(self, voxel_size: Edges) -> int:
@@ -126,7 +126,8 @@ class SliceBrightness:
 
         found = [step for block in workshop.each(grey.shape, steps, 1) for step in block]
         course = np.concatenate([[0.0], np.cumsum(found)])
-        offsets = _without_slow(course, self.window).astype(np.float32)
+        all_of_it = self.window >= len(course)  # a drift through the volume, too, which is slower than any window
+        offsets = (course - course.mean() if all_of_it else _without_slow(course, self.window)).astype(np.float32)
 
         def work(layers: Layers) -> Singles:
             return grey.values()[layers.write] - offsets[layers.write, None, None]

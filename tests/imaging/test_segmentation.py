@@ -81,6 +81,23 @@ def test_steps_between_slices_are_taken_out(tmp_path, sample):
     assert np.std(np.diff(rest)) < 0.1 * np.std(np.diff(steps[:, 0, 0]))
 
 
+@pytest.mark.parametrize("course", [np.linspace(-30, 40, 64), 30 * np.cos(np.linspace(0, 3, 64))])
+def test_a_drift_through_the_volume_is_taken_out_with_a_window_of_all_slices(tmp_path, sample, course):
+    """It is slower than any window, so that no number of slices took it out; a gradient of the sample stays."""
+    grey = sample[0].astype(np.float64)
+    drift = np.resize(course, len(grey))[:, None, None]
+    noise = np.random.default_rng(3).normal(0, 4, grey.shape)
+    found, _ = _filtered(tmp_path, grey + drift + noise, SliceBrightness(len(grey)))
+    rest = (found - grey).mean(axis=(1, 2))
+    assert np.ptp(rest) < 0.1 * np.ptp(drift)
+    kept, _ = _filtered(tmp_path, grey + drift + noise, SliceBrightness(len(grey) - 1))
+    assert np.ptp((kept - grey).mean(axis=(1, 2))) > 0.5 * np.ptp(drift)
+    solid = np.arange(64) < 8 + np.arange(len(grey))[:, None] * 40 // len(grey)  # more of it with depth
+    image = np.where(solid[:, None, :], 160.0, 60.0) + np.zeros((1, 64, 1))
+    clean, _ = _filtered(tmp_path, image, SliceBrightness(1000))
+    assert np.abs(clean - image).max() < 2
+
+
 def test_files_of_volumes_have_their_space_before_they_are_filled(tmp_path):
     """A page of a hole for which the disk has no room would end the process with SIGBUS."""
     volume = Workshop(tmp_path, MPI.COMM_SELF).new("grey", (20, 100, 100), np.float32)

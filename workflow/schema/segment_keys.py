@@ -143,7 +143,8 @@ FILTERS_TABLE = Table(
         Key(
             "slices",
             Number(above=0, high=10000),
-            "Takes out steps of brightness from slice to slice, against this many slices around; slower changes stay.",
+            "Takes out steps of brightness from slice to slice, against this many slices around; slower changes stay, "
+            "unless it is as many as there are slices or more: then a drift through the volume goes as well.",
         ),
         Key(
             "background",
