@@ -108,9 +108,24 @@ def spread_tags(mesh: Mesh, dim: int, entities: Numbers, values: Indices) -> Mes
     mesh.topology.create_connectivity(dim, 0)
     mesh.topology.create_connectivity(dim, mesh.topology.dim)
     mesh.topology.create_connectivity(0, mesh.topology.dim)
+    if mesh.comm.size == 1 and entities.shape[1] == 2:
+        return _tags_of_edges(mesh, entities, values)
     local, tags = _distribute_entity_data(mesh, dim, np.ascontiguousarray(entities), values)
     adjacency = dolfinx.graph.adjacencylist(local)
     return dolfinx.mesh.meshtags_from_entities(mesh, dim, adjacency, np.asarray(tags, np.int32))
+
+
+def _tags_of_edges(mesh: Mesh, ends: Numbers, values: Indices) -> MeshTags:
+    """Tags of edges, as `spread_tags`, where one rank has them all: DOLFINx takes three times as long to find them."""
+    edges = np.arange(mesh.topology.index_map(1).size_local, dtype=np.int32)
+    of_edges = mesh.geometry.input_global_indices[dolfinx.mesh.entities_to_geometry(mesh, 1, edges)]
+    count = int(of_edges.max(initial=0)) + 1
+    known, wanted = (rows.min(axis=1) * count + rows.max(axis=1) for rows in (of_edges, ends.astype(np.int64)))
+    order = np.argsort(known)
+    place = order[np.minimum(np.searchsorted(known[order], wanted), max(len(known) - 1, 0))]
+    there = known[place] == wanted
+    found, first = np.unique(place[there], return_index=True)
+    return dolfinx.mesh.meshtags(mesh, 1, found.astype(np.int32), np.asarray(values[there][first], np.int32))
 
 
 def _distribute_entity_data(mesh: Mesh, dim: int, entities: Numbers, values: Indices) -> Any:

@@ -57,6 +57,7 @@ class Sides:
         self._per_factor = np.broadcast_to(1.0 / problem.factors[self.phase][:, None], self._dofs.shape)
         self._follows = problem.discretization.degree == 1
         self._map = problem.space.dofmap.index_map
+        self._latest: tuple[Flags, tuple[Array, Array]] | None = None
 
     def keys(self, drives: Numbers) -> list[tuple[int, ...]]:
         """Rows (n, k) of all ranks, each once, in order; collective."""
@@ -78,15 +79,26 @@ class Sides:
         return self._jumps(self._per_factor, here, among, rows)
 
     def _jumps(self, values: Array, here: Flags, among: Flags, rows: Array) -> Array:
-        kinds = self._at_facet, ~self._at_facet
-        beside, behind = (self._summed(values * (here[:, None] & kind)) for kind in kinds)
-        all_beside, all_behind = (self._summed((among[:, None] & kind).astype(np.float64)) for kind in kinds)
+        all_beside, all_behind = self._shared(among)
+        beside = self._summed(values * (here[:, None] & self._at_facet))
         at_nodes = np.where(all_beside > 0, beside / np.where(all_beside > 0, all_beside, 1.0), 0.0)
         if self._follows:
+            behind = self._summed(values * (here[:, None] & ~self._at_facet))
             only = (all_beside == 0) & (all_behind > 0)
             at_nodes += NEXT * np.where(only, behind / np.where(only, all_behind, 1.0), 0.0)
         owned = self._map.size_local
         return np.abs(np.asarray(self._comm.allreduce(rows @ at_nodes[:owned], op=MPI.SUM)))
+
+    def _shared(self, among: Flags) -> tuple[Array, Array]:
+        """Areas at each node of the facets that share the nodes, and of those it lies behind, which degree 1 follows.
+
+        Kept, as drive after drive asks for the same.
+        """
+        if self._latest is None or self._latest[0] is not among:
+            beside = self._summed((among[:, None] & self._at_facet).astype(np.float64))
+            behind = self._summed((among[:, None] & ~self._at_facet).astype(np.float64)) if self._follows else beside
+            self._latest = among, (beside, behind)
+        return self._latest[1]
 
     def _summed(self, values: Array) -> Array:
         """Sums at each node over the facets' cells, weighted by the areas, (local,); collective."""
