@@ -10,6 +10,7 @@ from scipy.optimize import nnls
 
 from mpi4py import MPI
 
+from microlith.imaging.balls.areas import BallSurfaces, FacesOfBalls, ball_surfaces
 from microlith.imaging.image.passes import Slab, slabs
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.measures.crossings import (
@@ -81,6 +82,9 @@ def surfaces_and_lines(
     triple lines are near, which in structures of two or three voxels are everywhere; the areas of pairs are made to
     agree with these (`agreed`).
 
+    Of balls that the voxels show without doubt (`ball_surfaces`) the area is known better. In the end it takes the
+    place of what was found for their faces.
+
     Args:
         volume: The image.
         comm: All ranks.
@@ -96,39 +100,63 @@ def surfaces_and_lines(
         volumes += [replace(volume, names=("rest", name)) for name in volume.names]
     before, behind = face_halo(volume)
     halo = before, max(behind, crossing_halo(dim))
+    balls = ball_surfaces(volume, comm)
     row: Numbers = np.zeros(0, np.int64)
     for slab in slabs(volume, comm, halo):
         faces: Found | None = None if gathered is None else []
-        counted = together(comm, partial(_counted_all, volumes, steps, slab, faces))
+        counted = together(comm, partial(_counted_all, volumes, steps, slab, balls, faces))
         row = row + counted if row.size else counted
         if gathered is not None and faces is not None:
             gathered.add(faces)
     row = comm.allreduce(row)
     lengths = [sum(_lengths(one, steps)) for one in volumes[1:]]
     rows = np.split(row, len(row) - sum(lengths) + np.cumsum([0, *lengths])[:-1]) if lengths else [row]
-    (found, lines), *alone = [_measured(one, steps, part) for one, part in zip(volumes, rows, strict=True)]
+    (found, lines, faces_of_balls), *alone = [
+        _measured(one, steps, part) for one, part in zip(volumes, rows, strict=True)
+    ]
     if whole is not None:
         between, error = found.between * whole.agreement, found.error * whole.agreement
         correction = found.correction * whole.agreement
         found = Surfaces(between, correction, error, error.sum(axis=1), whole.agreement)
     elif alone:
-        areas = np.array([one.between[0, 1] for one, _ in alone])
-        found = agreed(found, areas, np.array([one.error[0, 1] for one, _ in alone]))
-    return found, lines
+        areas = np.array([one.between[0, 1] for one, *_ in alone])
+        found = agreed(found, areas, np.array([one.error[0, 1] for one, *_ in alone]))
+    return _with_balls(found, faces_of_balls, balls), lines
 
 
 def _lengths(volume: LabelVolume, steps: Numbers) -> list[int]:
     """Of the parts of the row that `_counted` gives, but for that of triple lines, which two phases don't have."""
     phases = len(volume.names)
-    return [(2 + len(steps)) * phases**2, (1 + 2 * len(steps)) * phases**2, row_length(volume.dim, phases)]
+    return [phases**2, (2 + len(steps)) * phases**2, (1 + 2 * len(steps)) * phases**2, row_length(volume.dim, phases)]
 
 
-def _measured(volume: LabelVolume, steps: Numbers, row: Numbers) -> tuple[Surfaces, TripleLines]:
-    """From what was counted in all slabs."""
+def _measured(volume: LabelVolume, steps: Numbers, row: Numbers) -> tuple[Surfaces, TripleLines, Array]:
+    """From what was counted in all slabs: areas, lines, and which part of the areas (phases, phases) is of balls."""
     *areas, stepped, lines = np.split(row, np.cumsum(_lengths(volume, steps)))
-    of_faces, of_corners = (_both_ways(part, len(volume.names), exact_unit(volume)) for part in areas)
+    of_balls, of_faces, of_corners = (_both_ways(part, len(volume.names), exact_unit(volume)) for part in areas)
     found = lines_of(volume, lines)
-    return _areas(volume, of_faces, of_corners, stepped, _beside_lines(volume, found)), found
+    part = of_balls[0] / np.where(of_faces[0] > 0, of_faces[0], 1.0)
+    return _areas(volume, of_faces, of_corners, stepped, _beside_lines(volume, found)), found, part
+
+
+def _with_balls(found: Surfaces, part: Array, balls: BallSurfaces) -> Surfaces:
+    """Areas in which those of balls take the place of what was found for their faces.
+
+    Args:
+        found: Areas of all the image, without them.
+        part: (phases, phases) of these areas, by local ones, that is of faces of balls.
+        balls: In the image.
+    """
+    if not len(balls.balls):
+        return found
+    # The rest may be the gaps and creases of which most is unsure: its relative error is taken to be larger.
+    left = np.maximum(1 - part, 0.0)
+    of_phase = (left * found.between).sum(axis=1) / np.maximum(found.of_phase, np.finfo(float).tiny)
+    area = np.where(found.between > 0, left * found.between + balls.between, 0.0)
+    error = np.hypot(np.sqrt(left) * found.error, balls.error)
+    error_of_phase = np.hypot(np.sqrt(of_phase) * found.error_of_phase, balls.error_of_phase)
+    ratio = np.where(found.between > 0, area / np.where(found.between > 0, found.between, 1.0), 1.0)
+    return Surfaces(area, found.correction * ratio, error, error_of_phase, found.agreement)
 
 
 def agreed(found: Surfaces, whole: Array, error: Array) -> Surfaces:
@@ -296,12 +324,14 @@ def _correction(told: Array, shown: Array, counted: Crossings, noise: float, uni
     return 1 + found, left_aside
 
 
-def _counted_all(volumes: Sequence[LabelVolume], steps: Numbers, slab: Slab, kept: Found | None) -> Numbers:
+def _counted_all(
+    volumes: Sequence[LabelVolume], steps: Numbers, slab: Slab, balls: BallSurfaces, kept: Found | None
+) -> Numbers:
     """In one row: of the image, and of each phase against the rest where these are wanted."""
     volume, *alone = volumes
     near = slab.within(face_halo(volume))
     blurred = [] if slab.empty else slab_blurs(volume, near)
-    rows = [_counted(volume, steps, slab, near, blurred, kept)]
+    rows = [_counted(volume, steps, slab, near, blurred, FacesOfBalls(volume, balls.balls, near), kept)]
     for phase, one in enumerate(alone):
         two = replace(slab, phase=(slab.phase == phase).astype(slab.phase.dtype))
         rows.append(_counted(one, steps, two, two.within(face_halo(one)), [b.against_rest(phase) for b in blurred]))
@@ -314,24 +344,32 @@ def _counted(
     slab: Slab,
     near: Slab,
     blurred: Sequence[Blurred],
+    of_ball: FacesOfBalls | None = None,
     kept: Found | None = None,
 ) -> Numbers:
-    """In one row: areas and projections by pairs of phases, what these leave out, crossings, and triple lines."""
+    """In one row, by pairs of phases: areas of balls' faces, of all and projections, what these leave out, crossings.
+
+    At its end the triple lines.
+    """
     from microlith.imaging.measures.loops import add_projections  # numba, late as in `path_lengths`
 
     phases, areas, unit = len(volume.names), face_areas(volume), exact_unit(volume)
     size = np.array(volume.voxel_size)
-    out: Numbers = np.zeros((2 + len(steps), phases**2), np.int64)
+    out, of_balls = np.zeros((2 + len(steps), phases**2), np.int64), np.zeros(phases**2, np.int64)
     along = steps * size / np.linalg.norm(steps * size, axis=1)[:, None]
     for faces in slab_faces(volume, near, blurred):
         if kept is not None:
             kept.append(found_faces(volume, near, faces))
         pair = faces.phase[0].astype(np.int64) * phases + faces.phase[1]
-        out[0] += np.bincount(pair, np.rint(faces.area / unit), phases**2).astype(np.int64)
+        whole = np.rint(faces.area / unit)
+        out[0] += np.bincount(pair, whole, phases**2).astype(np.int64)
+        if of_ball is not None:
+            here = of_ball.among(faces.here, faces.there)
+            of_balls += np.bincount(pair[here], whole[here], phases**2).astype(np.int64)
         out[1] += np.bincount(pair[faces.beside_edge], minlength=phases**2) * round(areas[faces.axis] / unit)
         place, shape = np.array(faces.place), np.array(faces.shape)
         part = unit / areas[faces.axis]
         add_projections(faces.axis, pair, *faces.normals, faces.beyond, place, shape, steps, along, part, out[2:])
     corners = list(slab_corners(volume, near, blurred))
     beside, lines = areas_at_corners(volume, corners, steps), counted_lines(volume, corners)
-    return np.concatenate([out.ravel(), beside.ravel(), counted_crossings(slab, phases), lines])
+    return np.concatenate([of_balls, out.ravel(), beside.ravel(), counted_crossings(slab, phases), lines])

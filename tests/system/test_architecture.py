@@ -25,6 +25,7 @@ ROOMS = (
         "imaging/image",
         "imaging/microstructure",
         "imaging/ways",
+        "imaging/balls",
         "imaging/measures",
         "imaging/segmentation",
     ),

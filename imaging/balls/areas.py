@@ -1,0 +1,128 @@
+"""Area of the surfaces of balls that an image shows, and which faces of its voxels belong to them."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpi4py import MPI
+
+from microlith.imaging.balls.candidates import directions
+from microlith.imaging.balls.found import SLACK, Balls, Lattice, beside, held, lattice_of, no_balls, sizes
+from microlith.imaging.balls.recognised import recognised
+from microlith.imaging.image.load import whole_on_root
+from microlith.imaging.image.passes import Slab
+from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.parallel.collective import on_first_rank
+from microlith.imaging.typing import Array, Flags, Numbers
+
+SIGHTS, MOST = {2: 250, 3: 75}, 60000  # directions per radius (squared), in shortest edges, and at most
+GRAZED = 0.35  # longest edges by which voxels of a ball lie beyond it where it is seen past another
+SURE = 0.002  # of the area, standard error that is left
+
+
+@dataclass(frozen=True, eq=False)
+class BallSurfaces:
+    """The part of the surfaces between phases that balls have."""
+
+    balls: Balls
+    between: Array  # (phases, phases) m^2 (m in 2D); symmetric
+    error: Array  # (phases, phases) m^2 (m in 2D), standard error that the voxels leave open
+
+
+def ball_surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> BallSurfaces:
+    """Look for balls, and find the area of their surfaces; collective, on the first rank, which takes the whole image.
+
+    Args:
+        volume: The image.
+        comm: All ranks.
+
+    Raises:
+        InputError: The image can't be read.
+    """
+    image = whole_on_root(volume, comm)
+    phases = len(volume.names)
+
+    def found() -> BallSurfaces:
+        assert image is not None
+        lattice = lattice_of(image)
+        balls = recognised(lattice, phases)
+        return BallSurfaces(balls, *_areas(lattice, balls, phases))
+
+    return on_first_rank(comm, found)
+
+
+def no_ball_surfaces(phases: int) -> BallSurfaces:
+    """Of an image without balls."""
+    return BallSurfaces(no_balls(phases), np.zeros((phases, phases)), np.zeros((phases, phases)))
+
+
+def _areas(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array, Array]:
+    """Areas between phases (phases, phases), and their standard errors.
+
+    Radii are uncertain within the voxels' gap, those of equal balls alike: all larger or all smaller. Where middles are
+    uncertain too, which leaves the area of a cap nearly as it is, the balls' errors have nothing to do with each other.
+    """
+    out, alone = np.zeros((3, phases, phases)), np.zeros((phases, phases))
+    for number in range(len(balls)):
+        for row, sign in enumerate((0.0, 1.0, -1.0)):
+            place = balls.place.copy()
+            place[:, 3] += sign * balls.gap
+            area = _area(lattice, balls, place, number, phases)
+            out[row] += area
+            if row == 0:
+                alone += (area * balls.loose[number] / place[number, 3]) ** 2
+    both: Array = out + out.swapaxes(1, 2)
+    bent = both[1:].mean(axis=0) - both[0]
+    square = ((both[1] - both[2]) / 2) ** 2 + bent**2 + alone + alone.T + (SURE * both[0]) ** 2
+    return both[0], np.sqrt(square)
+
+
+def _area(lattice: Lattice, balls: Balls, place: Array, number: int, phases: int) -> Array:
+    """Area (phases, phases) of the surface of a ball, by the phase within and the one without."""
+    from microlith.imaging.balls.loops import count_exposed  # numba, late as in `path_lengths`
+
+    of, longest = balls.of[number], lattice.longest
+    near = beside(place, number, 4 * longest)
+    same = near & ~(balls.of & ~of).any(axis=1)
+    apart = near & ~(balls.of & of).any(axis=1)
+    cells, radius = place[number, 3] / lattice.shortest, place[number, 3]
+    count = int(min(MOST, SIGHTS[lattice.dim] * cells ** (lattice.dim - 1)))
+    seen: Numbers = np.zeros((phases, phases), np.int64)
+    count_exposed(
+        lattice.phase,
+        of,
+        lattice.size,
+        lattice.dim,
+        directions(lattice.dim, count),
+        place[number],
+        place[same],
+        place[apart],
+        balls.of[apart],
+        GRAZED * longest,
+        seen,
+    )
+    whole = 4 * math.pi * radius**2 if lattice.dim == 3 else 2 * math.pi * radius
+    return np.asarray(seen / count * whole)
+
+
+class FacesOfBalls:
+    """Tells which faces between the voxels of a slab belong to the surface of a ball."""
+
+    def __init__(self, volume: LabelVolume, balls: Balls, slab: Slab) -> None:
+        self._flat = slab.phase.ravel()
+        shape = (1,) * (3 - volume.dim) + slab.phase.shape
+        slack = SLACK * max(volume.voxel_size)
+        self._sets: list[tuple[Flags, Flags]] = []
+        for of in np.unique(balls.of, axis=0) if len(balls) and not slab.empty else ():
+            mine = balls.place[(balls.of == of).all(axis=1)]
+            hold = held(shape, slab.window[0][0], mine, sizes(volume), volume.dim, slack)
+            self._sets.append((of, hold.ravel()))
+
+    def among(self, here: Numbers, there: Numbers) -> Flags:
+        """Which of the faces between some voxels and others, places in the flattened slab, do."""
+        out = np.zeros(len(here), bool)
+        for of, hold in self._sets:
+            one, other = of[self._flat[here]], of[self._flat[there]]
+            out |= (one & ~other & hold[here]) | (other & ~one & hold[there])
+        return out

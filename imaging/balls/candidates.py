@@ -1,0 +1,156 @@
+"""Places where balls may be: where a set of phases is deepest, and spheres that fit what rays from there meet."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import edt
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+from scipy.spatial import cKDTree
+
+from microlith.imaging.balls.found import SLACK, Lattice, held
+from microlith.imaging.typing import Array, Flags, Numbers, Singles
+
+LEAST = {2: 4.0, 3: 4.5}  # radius, longest edges of voxels
+STRIDE = {2: 1, 3: 2}  # of the voxels among which the deepest are looked for
+DEEP = 0.6  # of the least radius, of those
+FEW, SOME, DENSE = {2: 60, 3: 120}, {2: 120, 3: 480}, {2: 40.0, 3: 12.0}  # rays; the last per longest edge (squared)
+MOST_RAYS = 20000
+AT_FRAME = 3.0  # voxels within which the frame may hide a ball's middle
+# What rays tell (see `refine`): largest root mean square and mean residue in an octant, longest edges. They are 0.33
+# and 0.2 for balls, and above 0.4 for all but a few bodies of other shapes; where the frame leaves few rays, more
+ROUGH, EVEN, ROUGH_AT_FRAME, EVEN_AT_FRAME, ROUGH_OF_FEW, EVEN_OF_FEW = 0.4, 0.25, 0.6, 0.6, 0.46, 0.45
+SHARE, EARLY, WIDE = 0.08, 0.1, 0.6  # of rays that meet it, and that leave before; first reach at the frame, in radii
+MOST_BARE, LEAST_BARE = 200_000, 30  # voxels at the surface that no ball holds; in one piece
+JOINED = 1.8  # longest edges between voxels of a piece
+
+
+@dataclass(frozen=True, eq=False)
+class _Rays:
+    good: Flags  # (n,) whether a sphere fits
+    place: Array  # (n, 4)
+    rough: Array  # (n,) root mean square residue, longest edges
+    even: Array  # (n,) largest mean residue in an octant
+
+    def round(self, rough: float, even: float) -> Flags:
+        """Which spheres (n,) fit so well."""
+        return np.asarray(self.good & (self.rough < rough) & (self.even < even))
+
+
+def deep_places(lattice: Lattice, of: Flags) -> Array:
+    """Where a set of phases is deeper than around, (n, 4) with the depth, m."""
+    from microlith.imaging.balls.loops import find_peaks  # numba, late as in `path_lengths`
+
+    stride, axes = STRIDE[lattice.dim], lattice.axes
+    steps = np.where(np.arange(3) < 3 - lattice.dim, 1, stride)
+    some = lattice.phase[tuple(slice(None, None, step) for step in steps)]
+    inside = of.astype(np.uint8)[some]
+    if not inside.any() or inside.all():
+        return np.zeros((0, 4))
+    spacing = tuple(lattice.size * steps)[axes]
+    shape = some.shape[axes]
+    depth: Singles = np.asarray(edt.edt(inside.reshape(shape), anisotropy=spacing, black_border=False), np.float32)
+    found = np.zeros((max(16, inside.size // 8), 3), np.int64)
+    count = find_peaks(depth.reshape(some.shape), DEEP * LEAST[lattice.dim] * lattice.longest, found)
+    places = found[:count]
+    deep = depth.reshape(some.shape)[tuple(places.T)].astype(np.float64) - 0.5 * max(spacing)
+    return np.column_stack([(places * steps + 0.5) * lattice.size, deep])
+
+
+def round_bodies(lattice: Lattice, of: Flags, places: Array) -> Array:
+    """Of places (n, 4) those around which rays show a sphere, with its middle and radius, (m, 4), the largest first."""
+    frame = _at_frame(lattice, places)
+    first = _rays(lattice, of, places[~frame], FEW[lattice.dim])
+    second = _rays(lattice, of, first.place[first.round(ROUGH_OF_FEW, EVEN_OF_FEW)], SOME[lattice.dim])
+    fits = [second.place[second.round(ROUGH, EVEN)]]
+    for wide in (0.0, WIDE):
+        there = _rays(lattice, of, places[frame], SOME[lattice.dim], wide)
+        fits.append(there.place[there.round(ROUGH_AT_FRAME, EVEN_AT_FRAME)])
+    rough = np.concatenate(fits)
+    out: list[Array] = []
+    for place in rough[np.argsort(-rough[:, 3], kind="stable")]:
+        if _known(place, out, lattice.longest):
+            continue
+        cells = place[3] / lattice.longest
+        rays = int(np.clip(DENSE[lattice.dim] * cells ** (lattice.dim - 1), SOME[lattice.dim], MOST_RAYS))
+        third = _rays(lattice, of, place[None], rays)
+        if third.good[0] and third.rough[0] < ROUGH and not _known(third.place[0], out, lattice.longest):
+            out.append(third.place[0])
+    return np.array(out).reshape(-1, 4)
+
+
+def _known(place: Array, places: list[Array], longest: float) -> bool:
+    return any(np.abs(place - other).max() < 0.3 * longest for other in places)
+
+
+def _rays(lattice: Lattice, of: Flags, places: Array, count: int, wide: float = 0.0) -> _Rays:
+    from microlith.imaging.balls.loops import refine  # numba, late as in `path_lengths`
+
+    longest = lattice.longest
+    limits = np.array([LEAST[lattice.dim] * longest, longest, SHARE, EARLY, wide])
+    middle, radius = places[:, :3].copy(), places[:, 3].copy()
+    good: Flags = np.zeros(len(places), bool)
+    shape: Array = np.zeros((len(places), 2))
+    sights = directions(lattice.dim, count)
+    refine(lattice.phase, of, lattice.size, lattice.dim, sights, middle, radius, limits, good, shape)
+    shape /= longest
+    return _Rays(good, np.column_stack([middle, radius]), shape[:, 0], shape[:, 1])
+
+
+def _at_frame(lattice: Lattice, places: Array) -> Flags:
+    ends = np.array(lattice.phase.shape) * lattice.size
+    rim = AT_FRAME * lattice.size
+    near = (places[:, :3] < rim) | (places[:, :3] > ends - rim)
+    return np.asarray(near[:, lattice.axes].any(axis=1))
+
+
+def directions(dim: int, count: int) -> Array:
+    """Unit vectors (count, 3) evenly over all directions, in 2D across the first axis."""
+    turn = np.arange(count)
+    if dim == 2:
+        angle = (turn + 0.5) * 2 * np.pi / count
+        return np.stack([np.zeros(count), np.sin(angle), np.cos(angle)], axis=1)
+    height = 1 - (2 * turn + 1) / count  # Fibonacci's lattice
+    angle = np.pi * (1 + np.sqrt(5)) * turn
+    wide = np.sqrt(1 - height**2)
+    return np.stack([height, wide * np.cos(angle), wide * np.sin(angle)], axis=1)
+
+
+def left_over(lattice: Lattice, of: Flags, balls: Array) -> Array:
+    """Spheres (n, 4) that fit the connected pieces of a set's surface that no ball has."""
+    from microlith.imaging.balls.loops import bare_voxels  # numba, late as in `path_lengths`
+
+    longest, axes = lattice.longest, lattice.axes
+    hold = held(lattice.phase.shape, 0, balls, lattice.size, lattice.dim, SLACK * longest)
+    voxels: Numbers = np.zeros((MOST_BARE, 3), np.int64)
+    count = bare_voxels(lattice.phase, of, hold, lattice.dim, voxels)
+    if count > MOST_BARE or count < LEAST_BARE:
+        return np.zeros((0, 4))
+    points = (voxels[:count] + 0.5) * lattice.size
+    pairs = cKDTree(points[:, axes]).query_pairs(JOINED * longest, output_type="ndarray")
+    graph = sparse.coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), shape=(count, count))
+    pieces, piece = csgraph.connected_components(graph, directed=False)
+    order = np.argsort(piece, kind="stable")
+    bounds = np.searchsorted(piece[order], np.arange(pieces + 1))
+    out: list[Array] = [np.zeros((0, 4))]
+    for first, last in pairwise(bounds):
+        if last - first >= LEAST_BARE:
+            sphere = _sphere(points[order[first:last]], lattice)
+            if sphere is not None:
+                out.append(sphere[None])
+    return np.concatenate(out)
+
+
+def _sphere(points: Array, lattice: Lattice) -> Array | None:
+    """The sphere (4,) that fits points (n, 3) best, from voxels' middles just within; None where it is too small."""
+    axes = lattice.axes
+    middle = points.mean(axis=0)
+    apart = points[:, axes] - middle[axes]
+    kinds = np.column_stack([2 * apart, np.ones(len(apart))])
+    fit = np.linalg.lstsq(kinds, (apart**2).sum(axis=1), rcond=None)[0]
+    square = fit[-1] + (fit[:-1] ** 2).sum()
+    if square < (0.8 * LEAST[lattice.dim] * lattice.longest) ** 2:
+        return None
+    middle[axes] += fit[:-1]
+    return np.append(middle, np.sqrt(square) + 0.3 * lattice.longest)

@@ -1,0 +1,151 @@
+"""Whether a ball parts voxels into those within and those without: a linear program, of which the answer is certain.
+
+A ball |x - c|^2 <= r^2 holds a place x where |x|^2 - 2 c.x - k <= 0 with k = r^2 - |c|^2. So it is linear in c and k
+which voxels' middles it holds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linprog
+
+from microlith.imaging.balls.found import Lattice
+from microlith.imaging.typing import Array, Flags, Numbers
+
+# Longest edges: how far from a surface voxels count; how far out those of other bodies lie at least, and beside the
+# frame; how far below the surface voxels are bare
+NEAR, FAR, FAR_AT_FRAME, BARE = 1.3, 0.7, 0.45, 0.6
+ROOM = 60  # voxels per longest edge squared of a ball's surface, and so many more, that are counted at most
+FIRST, MORE = 120, 60  # conditions that the linear program begins with, and those that it gets at a time
+LEAST = 1e-9  # longest edges to both sides between voxels within and without
+ROUNDS = 20  # of the linear program
+MOVED = 0.05  # longest edges that the ball moves, from which on the voxels around it are found anew
+FITS = 4  # times at most
+FARTHEST = 3.0  # longest edges that it moves at most
+
+Bound = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The ball that is farthest from all voxels' middles, those within and those without."""
+
+    place: Array  # (4,) middle and radius, m
+    gap: float  # standard error of the radius about this middle, m
+    bare: Numbers  # (3,) voxels just below the surface that are certain, that others hold, and those near other bodies
+    conditions: tuple[Array, Array]  # rows (n, dim + 1) and right sides (n,) in longest edges, of middle and k
+    best: Array  # (dim + 1,) of this ball
+
+
+def fitted(lattice: Lattice, of: Flags, place: Array, slack: float, others: Array) -> Fit | None:
+    """The ball that parts the voxels near a given one; None where there is none.
+
+    Args:
+        lattice: Voxels.
+        of: (phases,) those within.
+        place: (4,) middle and radius of about this ball, m.
+        slack: By how much voxels of others may lie beyond these, m.
+        others: (k, 4) balls around it that hold the same phases, m.
+    """
+    longest, axes, dim = lattice.longest, lattice.axes, lattice.dim
+    place = place.copy()
+    for turn in range(FITS):
+        near = _near(lattice, of, place, slack, others)
+        if near is None:
+            return None
+        points, sides, bare = near
+        rows, right = _conditions(np.asarray(points / longest), sides, place[3] / longest)
+        best = _best(rows, right, place[3] / longest)
+        if best is None:
+            return None
+        square = best[dim] + (best[:dim] ** 2).sum()
+        if square <= 0:
+            return None
+        found = place.copy()
+        found[axes] += best[:dim] * longest
+        found[3] = np.sqrt(square) * longest
+        if np.abs(found - place).sum() < MOVED * longest or turn == FITS - 1:
+            gap = _gap(best, rows, right) / (2 * np.sqrt(square)) / np.sqrt(12)
+            return Fit(found, gap * longest, bare, (rows[:, :-1], right), best)
+        place = found
+    return None
+
+
+def loose(fit: Fit, longest: float) -> float:
+    """Standard error of the radius, m, wherever the middle is; infinite where the voxels leave it open."""
+    rows, right = fit.conditions
+    ends: list[float] = []
+    for sign in (1.0, -1.0):
+        cost = np.append(np.zeros(len(fit.best) - 1), sign)
+        bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * (len(cost) - 1) + [(0.0, 4 * (fit.place[3] / longest) ** 2)]
+        found = _solved(cost, rows, right, bounds, fit.best)
+        if found is None:
+            return np.inf
+        ends.append(sign * float(cost @ found))
+    return float(longest**2 * (ends[1] - ends[0]) / (2 * fit.place[3] * np.sqrt(12)))
+
+
+def _near(
+    lattice: Lattice, of: Flags, place: Array, slack: float, others: Array
+) -> tuple[Array, Array, Numbers] | None:
+    """Voxels' middles (n, dim) less that of the ball, whether they are within (1) or without (-1), and `Fit.bare`."""
+    from microlith.imaging.balls.loops import conditions  # numba, late as in `path_lengths`
+
+    room = int(ROOM * (place[3] / lattice.shortest + 3) ** (lattice.dim - 1) + 1000)
+    points, sides, bare = np.empty((room, 3)), np.empty(room), np.zeros(3, np.int64)
+    widths = np.append(lattice.longest * np.array([NEAR, FAR, FAR_AT_FRAME, BARE]), slack)
+    count = conditions(lattice.phase, of, lattice.size, lattice.dim, place, others, widths, points, sides, bare)
+    return None if count < 0 else (points[:count, lattice.axes], sides[:count], bare)
+
+
+def _conditions(points: Array, sides: Array, radius: float) -> tuple[Array, Array]:
+    """Rows (n, dim + 2) and right sides of what middle, k and the distance to voxels' middles are to fulfil."""
+    scale = 2 * radius
+    rows = np.column_stack([-2 * points * sides[:, None] / scale, -sides / scale, np.ones(len(sides))])
+    return rows, -sides * (points**2).sum(axis=1) / scale
+
+
+def _best(rows: Array, right: Array, radius: float) -> Array | None:
+    """Middle and k of the ball that is farthest from the voxels' middles."""
+    size = rows.shape[1]
+    start = np.zeros(size)
+    start[-2] = radius**2
+    cost = np.append(np.zeros(size - 1), -1.0)
+    bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * (size - 2) + [(None, None), (None, 0.5)]
+    found = _solved(cost, rows, right, bounds, start, LEAST)
+    return None if found is None else found[:-1]
+
+
+def _solved(
+    cost: Array,
+    rows: Array,
+    right: Array,
+    bounds: list[Bound],
+    start: Array,
+    least: float | None = None,
+) -> Array | None:
+    """Solves the linear program with the conditions that are nearest, and takes up those that are not met.
+
+    With the least value of the last unknown it is given up as soon as this can't be reached.
+    """
+    active: Numbers = np.argsort(right - rows @ start)[:FIRST]
+    for _ in range(ROUNDS):
+        answer = linprog(cost, rows[active], right[active], bounds=bounds, method="highs")
+        if answer.status != 0 or (least is not None and answer.x[-1] <= least):
+            return None
+        over = rows @ answer.x - right
+        worst = np.argsort(-over)[:MORE]
+        worst = worst[over[worst] > LEAST]
+        if not len(worst):
+            return np.asarray(answer.x)
+        active = np.unique(np.concatenate([active, worst]))
+    return None
+
+
+def _gap(best: Array, rows: Array, right: Array) -> float:
+    """By how much k may be less and more about this middle, together."""
+    apart = (right - rows[:, :-1] @ best) / np.abs(rows[:, -2])
+    within = rows[:, -2] < 0
+    if within.all() or not within.any():
+        return np.inf
+    return float(apart[within].min() + apart[~within].min())
