@@ -19,6 +19,7 @@ from microlith.imaging.typing import Array, Flags, Numbers
 SIGHTS, MOST = {2: 250, 3: 75}, 60000  # directions per radius (squared), in shortest edges, and at most
 GRAZED = 0.35  # longest edges by which voxels of a ball lie beyond it where it is seen past another
 SURE = 0.002  # of the area, standard error that is left
+SIDE = 0.1  # longest edges by which the line between two phases beside a ball may lie to either side
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,7 @@ def _areas(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array, Array]:
             out[row] += area
             if row == 0:
                 alone += (area * balls.loose[number] / place[number, 3]) ** 2
+                alone += (SIDE * lattice.longest * _rim(area, place[number, 3], lattice)) ** 2
     both: Array = out + out.swapaxes(1, 2)
     bent = both[1:].mean(axis=0) - both[0]
     square = ((both[1] - both[2]) / 2) ** 2 + bent**2 + alone + alone.T + (SURE * both[0]) ** 2
@@ -104,6 +106,18 @@ def _area(lattice: Lattice, balls: Balls, place: Array, number: int, phases: int
     )
     whole = 4 * math.pi * radius**2 if lattice.dim == 3 else 2 * math.pi * radius
     return np.asarray(seen / count * whole)
+
+
+def _rim(area: Array, radius: float, lattice: Lattice) -> Array:
+    """Length (phases, phases) of the rims of parts of a ball's surface beside each other, if each part is a cap.
+
+    In 2D the number of their ends, of which the longest edge is the length.
+    """
+    whole = area.sum()
+    if lattice.dim == 2:
+        return np.where((area > 0) & (area < whole), 2.0, 0.0)
+    cap = np.minimum(area, whole - area)
+    return np.sqrt(np.maximum(4 * math.pi * cap - (cap / radius) ** 2, 0.0))
 
 
 class FacesOfBalls:

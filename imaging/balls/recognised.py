@@ -17,7 +17,7 @@ from microlith.imaging.typing import Array, Flags
 PAIRED, MOST = 6, 16  # phases up to which each two are taken together, and all but one
 REACH = 3.0  # longest edges between balls that know of each other
 TURNS = 4  # times that balls are looked for beside those found
-UNSURE = 0.01  # of the radius, that may be open
+UNSURE = {2: 0.025, 3: 0.012}  # of the radius, standard error up to which a ball counts
 LEAST_BARE = {2: 6, 3: 20}  # voxels just below the surface that are of no other body
 
 
@@ -26,6 +26,7 @@ class _One:
     place: Array  # (4,)
     of: Flags  # (phases,)
     fit: Fit
+    loose: float = np.inf  # m, see `Balls`
 
 
 def recognised(lattice: Lattice, phases: int) -> Balls:
@@ -51,7 +52,7 @@ def recognised(lattice: Lattice, phases: int) -> Balls:
         return no_balls(phases)
     places, sets = np.array([one.place for one in found]), np.array([one.of for one in found])
     gaps = np.array([one.fit.gap for one in found])
-    return Balls(places, sets, gaps, np.array([loose(one.fit, lattice.longest) for one in found]))
+    return Balls(places, sets, gaps, np.array([one.loose for one in found]))
 
 
 def _sets(phases: int) -> list[Flags]:
@@ -108,17 +109,19 @@ def _together(lattice: Lattice, found: list[_One]) -> list[_One]:
         fits: list[_One] = []
         for number, one in enumerate(found):
             near = beside(places, number, REACH * lattice.longest) & ~(sets & ~one.of).any(axis=1)
-            fit = fitted(lattice, one.of, one.place, SLACK * lattice.longest, places[near])
-            if fit is None and not last:
-                fits.append(one)
-            elif fit is not None and (not last or _sure(fit, lattice)):
-                fits.append(_One(fit.place, one.of, fit))
+            alone = not near.any() and not one.fit.bare[1:].any()  # as before
+            fit = one.fit if alone else fitted(lattice, one.of, one.place, SLACK * lattice.longest, places[near])
+            if not last:
+                fits.append(one if fit is None else _One(fit.place, one.of, fit))
+            elif fit is not None and _bare(fit, lattice.dim):
+                open_still = loose(fit, lattice.longest)
+                if open_still <= UNSURE[lattice.dim] * fit.place[3]:
+                    fits.append(_One(fit.place, one.of, fit, open_still))
         found = fits
     return found
 
 
-def _sure(fit: Fit, lattice: Lattice) -> bool:
+def _bare(fit: Fit, dim: int) -> bool:
+    """Whether most of the voxels below the surface are certain or of other balls."""
     certain, of_others, open_ones = fit.bare
-    if certain < LEAST_BARE[lattice.dim] or certain + of_others < open_ones:
-        return False
-    return loose(fit, lattice.longest) <= UNSURE * fit.place[3]
+    return bool(certain >= LEAST_BARE[dim] and certain + of_others >= open_ones)
