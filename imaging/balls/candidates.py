@@ -19,8 +19,8 @@ FEW, SOME, DENSE = {2: 60, 3: 120}, {2: 120, 3: 480}, {2: 40.0, 3: 12.0}  # rays
 MOST_RAYS = 20000
 AT_FRAME = 3.0  # voxels within which the frame may hide a ball's middle
 # What rays tell (see `refine`): largest root mean square and mean residue in an octant, longest edges. They are 0.33
-# and 0.2 for balls, and above 0.4 for all but a few bodies of other shapes; where the frame leaves few rays, more
-ROUGH, EVEN, ROUGH_AT_FRAME, EVEN_AT_FRAME, ROUGH_OF_FEW, EVEN_OF_FEW = 0.4, 0.25, 0.6, 0.6, 0.46, 0.45
+# and 0.2 for balls, and above 0.4 for all but a few bodies of other shapes; of few rays more
+ROUGH, EVEN, ROUGH_OF_FEW, EVEN_OF_FEW = 0.4, 0.25, 0.46, 0.45
 SHARE, EARLY, WIDE = 0.08, 0.1, 0.6  # of rays that meet it, and that leave before; first reach at the frame, in radii
 MOST_BARE, LEAST_BARE = 200_000, 30  # voxels at the surface that no ball holds; in one piece
 JOINED = 1.8  # longest edges between voxels of a piece
@@ -60,16 +60,19 @@ def deep_places(lattice: Lattice, of: Flags) -> Array:
 
 def round_bodies(lattice: Lattice, of: Flags, places: Array) -> Array:
     """Of places (n, 4) those around which rays show a sphere, with its middle and radius, (m, 4), the largest first."""
-    frame = _at_frame(lattice, places)
-    first = _rays(lattice, of, places[~frame], FEW[lattice.dim])
-    second = _rays(lattice, of, first.place[first.round(ROUGH_OF_FEW, EVEN_OF_FEW)], SOME[lattice.dim])
-    fits = [second.place[second.round(ROUGH, EVEN)]]
-    for wide in (0.0, WIDE):
-        there = _rays(lattice, of, places[frame], SOME[lattice.dim], wide)
-        fits.append(there.place[there.round(ROUGH_AT_FRAME, EVEN_AT_FRAME)])
-    rough = np.concatenate(fits)
+    fits: list[Array] = [np.zeros((0, 4))]
+    cut = _cut(lattice, places)
+    for faces in np.unique(cut):  # of the rays about one in two, four, eight lies within the frame
+        first = places[cut == faces]
+        for wide in (0.0, WIDE) if faces else (0.0,):
+            few = _rays(lattice, of, first, FEW[lattice.dim] << faces, wide)
+            rough = few.round(ROUGH_OF_FEW, EVEN_OF_FEW)
+            some = _rays(lattice, of, few.place[rough], SOME[lattice.dim] << faces)
+            fits.append(some.place[some.round(ROUGH, EVEN)])
+            first = first[~rough]
+    found = np.concatenate(fits)
     out: list[Array] = []
-    for place in rough[np.argsort(-rough[:, 3], kind="stable")]:
+    for place in found[np.argsort(-found[:, 3], kind="stable")]:
         if _known(place, out, lattice.longest):
             continue
         cells = place[3] / lattice.longest
@@ -98,11 +101,12 @@ def _rays(lattice: Lattice, of: Flags, places: Array, count: int, wide: float = 
     return _Rays(good, np.column_stack([middle, radius]), shape[:, 0], shape[:, 1])
 
 
-def _at_frame(lattice: Lattice, places: Array) -> Flags:
+def _cut(lattice: Lattice, places: Array) -> Numbers:
+    """Beside how many faces of the frame places (n, 4) lie, which then may hide the middle of a ball: 3 at most."""
     ends = np.array(lattice.phase.shape) * lattice.size
     rim = AT_FRAME * lattice.size
     near = (places[:, :3] < rim) | (places[:, :3] > ends - rim)
-    return np.asarray(near[:, lattice.axes].any(axis=1))
+    return np.asarray(near[:, lattice.axes].sum(axis=1))
 
 
 def directions(dim: int, count: int) -> Array:

@@ -7,7 +7,9 @@ import numpy as np
 from microlith.imaging.parallel.compiled import compiled, kept
 from microlith.imaging.typing import Array, Flags, Numbers, Phases, Singles
 
-TURNS, NARROW = 12, 5  # in which spheres are fitted, and those after which all but what is nearest is left out
+# In how many turns spheres are fitted, after how many of these all but what is nearest is left out, after how many
+# those are given up whose residues are as large as of any place in the reach, and what part of it that is
+TURNS, NARROW, GIVEN_UP, LARGE = 9, 5, 3, 0.41
 
 
 @kept
@@ -172,10 +174,17 @@ def refine(
             if square <= (0.7 * least) ** 2 or moved > (6 * reach + wide * radius[n]) ** 2:
                 break
             change = abs(math.sqrt(square) - radius[n]) + math.sqrt(moved)
+            if turn == GIVEN_UP and wide == 0:
+                squares = 0.0
+                for s in range(count):
+                    if state[s] == 1:
+                        squares += (hits[s] - radius[n]) ** 2
+                if squares > (LARGE * rim) ** 2 * near:
+                    break
             for k in range(dim):
                 middle[n, 3 - dim + k] += right[k]
             radius[n] = math.sqrt(square)
-            if turn < NARROW or (change >= 0.1 * step and turn < TURNS - 1):
+            if turn < NARROW or (change >= 0.3 * step and turn < TURNS - 1):
                 continue
             squares = 0.0
             sums[:] = 0
