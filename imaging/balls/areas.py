@@ -8,7 +8,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.balls.candidates import directions
-from microlith.imaging.balls.found import SLACK, Balls, Lattice, beside, held, lattice_of, no_balls, sizes
+from microlith.imaging.balls.found import Balls, Lattice, beside, held, lattice_of, no_balls, sizes
 from microlith.imaging.balls.recognised import recognised
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.passes import Slab
@@ -16,8 +16,10 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.imaging.typing import Array, Flags, Numbers
 
+LARGEST = {2: 1 << 28, 3: 1 << 30}  # voxels of an image in which balls are looked for
 SIGHTS, MOST = {2: 250, 3: 75}, 60000  # directions per radius (squared), in shortest edges, and at most
 GRAZED = 0.35  # longest edges by which voxels of a ball lie beyond it where it is seen past another
+BEYOND = 0.15  # the same of those whose faces are its own
 SURE = 0.002  # of the area, standard error that is left
 SIDE = 0.1  # longest edges by which the line between two phases beside a ball may lie to either side
 
@@ -34,6 +36,8 @@ class BallSurfaces:
 def ball_surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> BallSurfaces:
     """Look for balls, and find the area of their surfaces; collective, on the first rank, which takes the whole image.
 
+    None are looked for in images of more than `LARGEST` voxels.
+
     Args:
         volume: The image.
         comm: All ranks.
@@ -41,8 +45,10 @@ def ball_surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> BallSurfaces:
     Raises:
         InputError: The image can't be read.
     """
-    image = whole_on_root(volume, comm)
     phases = len(volume.names)
+    if math.prod(volume.shape) > LARGEST[volume.dim]:
+        return no_ball_surfaces(phases)
+    image = whole_on_root(volume, comm)
 
     def found() -> BallSurfaces:
         assert image is not None
@@ -126,7 +132,7 @@ class FacesOfBalls:
     def __init__(self, volume: LabelVolume, balls: Balls, slab: Slab) -> None:
         self._flat = slab.phase.ravel()
         shape = (1,) * (3 - volume.dim) + slab.phase.shape
-        slack = SLACK * max(volume.voxel_size)
+        slack = BEYOND * max(volume.voxel_size)
         self._sets: list[tuple[Flags, Flags]] = []
         for of in np.unique(balls.of, axis=0) if len(balls) and not slab.empty else ():
             mine = balls.place[(balls.of == of).all(axis=1)]

@@ -17,6 +17,7 @@ STRIDE = {2: 1, 3: 2}  # of the voxels among which the deepest are looked for
 DEEP = 0.6  # of the least radius, of those
 FEW, SOME, DENSE = {2: 60, 3: 120}, {2: 120, 3: 480}, {2: 40.0, 3: 12.0}  # rays; the last per longest edge (squared)
 MOST_RAYS = 20000
+MOST = 2000  # balls of a set of phases, the largest: each takes some hundredths of a second
 AT_FRAME = 3.0  # voxels within which the frame may hide a ball's middle
 # What rays tell (see `refine`): largest root mean square and mean residue in an octant, longest edges. They are 0.33
 # and 0.2 for balls, and above 0.4 for all but a few bodies of other shapes; of few rays more
@@ -71,20 +72,24 @@ def round_bodies(lattice: Lattice, of: Flags, places: Array) -> Array:
             fits.append(some.place[some.round(ROUGH, EVEN)])
             first = first[~rough]
     found = np.concatenate(fits)
-    out: list[Array] = []
+    out: Array = np.zeros((0, 4))
+    alike = 0.3 * lattice.longest
     for place in found[np.argsort(-found[:, 3], kind="stable")]:
-        if _known(place, out, lattice.longest):
+        if known(place, out, alike):
             continue
+        if len(out) == MOST:
+            break
         cells = place[3] / lattice.longest
         rays = int(np.clip(DENSE[lattice.dim] * cells ** (lattice.dim - 1), SOME[lattice.dim], MOST_RAYS))
         third = _rays(lattice, of, place[None], rays)
-        if third.good[0] and third.rough[0] < ROUGH and not _known(third.place[0], out, lattice.longest):
-            out.append(third.place[0])
-    return np.array(out).reshape(-1, 4)
+        if third.good[0] and third.rough[0] < ROUGH and not known(third.place[0], out, alike):
+            out = np.concatenate([out, third.place])
+    return out
 
 
-def _known(place: Array, places: list[Array], longest: float) -> bool:
-    return any(np.abs(place - other).max() < 0.3 * longest for other in places)
+def known(place: Array, places: Array, alike: float) -> bool:
+    """Whether a ball (4,) is one of some (n, 4)."""
+    return bool((np.abs(places - place).max(axis=1) < alike).any())
 
 
 def _rays(lattice: Lattice, of: Flags, places: Array, count: int, wide: float = 0.0) -> _Rays:

@@ -9,13 +9,15 @@ from itertools import combinations
 
 import numpy as np
 
-from microlith.imaging.balls.candidates import deep_places, left_over, round_bodies
+from microlith.imaging.balls.candidates import deep_places, known, left_over, round_bodies
 from microlith.imaging.balls.found import SLACK, Balls, Lattice, beside, no_balls
 from microlith.imaging.balls.separation import Fit, fitted, loose
-from microlith.imaging.typing import Array, Flags
+from microlith.imaging.typing import Array, Flags, Numbers
 
 PAIRED, MOST = 6, 16  # phases up to which each two are taken together, and all but one
 REACH = 3.0  # longest edges between balls that know of each other
+# Longest edges that a ball moves, from which on its voxels are found anew: at first, and with all others known
+SHIFTED, MOVED = 0.25, 0.05
 TURNS = 4  # times that balls are looked for beside those found
 UNSURE = {2: 0.025, 3: 0.012}  # of the radius, standard error up to which a ball counts
 LEAST_BARE = {2: 6, 3: 20}  # voxels just below the surface that are of no other body
@@ -37,12 +39,13 @@ def recognised(lattice: Lattice, phases: int) -> Balls:
         phases: How many phases there are.
     """
     found: list[_One] = []
-    for of in _sets(phases):
+    sets = _sets(np.flatnonzero(np.bincount(lattice.phase.ravel(), minlength=phases)), phases)
+    for of in sets:
         found = _with(lattice, of, round_bodies(lattice, of, deep_places(lattice, of)), found)
     found = _together(lattice, found)
     for _ in range(2):
         before = len(found)
-        for of in [of for of in _sets(phases) if any((one.of == of).all() for one in found)]:
+        for of in [of for of in sets if any((one.of == of).all() for one in found)]:
             mine = np.array([one.place for one in found if (one.of == of).all()])
             found = _with(lattice, of, round_bodies(lattice, of, left_over(lattice, of, mine)), found)
         if len(found) == before:
@@ -50,74 +53,80 @@ def recognised(lattice: Lattice, phases: int) -> Balls:
         found = _together(lattice, found)
     if not found:
         return no_balls(phases)
-    places, sets = np.array([one.place for one in found]), np.array([one.of for one in found])
     gaps = np.array([one.fit.gap for one in found])
-    return Balls(places, sets, gaps, np.array([one.loose for one in found]))
+    return Balls(_places(found), _phases(found, phases), gaps, np.array([one.loose for one in found]))
 
 
-def _sets(phases: int) -> list[Flags]:
-    """Sets of phases that bodies may consist of: one, two, all but one."""
-    if phases > MOST:
+def _sets(there: Numbers, phases: int) -> list[Flags]:
+    """Sets of phases that bodies may consist of: one, two, all but one of those that are there."""
+    count = len(there)
+    if not 1 < count <= MOST:
         return []
-    groups: list[tuple[int, ...]] = [(phase,) for phase in range(phases)] if phases > 1 else []
-    groups += combinations(range(phases), 2) if 2 < phases <= PAIRED else []
-    groups += combinations(range(phases), phases - 1) if phases > 3 else []
+    groups: list[tuple[int, ...]] = [(phase,) for phase in there]
+    groups += combinations(there, 2) if 2 < count <= PAIRED else []
+    groups += combinations(there, count - 1) if count > 3 else []
     return [np.isin(np.arange(phases), group) for group in groups]
 
 
-def _with(lattice: Lattice, of: Flags, places: Array, found: list[_One]) -> list[_One]:
+def _with(lattice: Lattice, of: Flags, candidates: Array, found: list[_One]) -> list[_One]:
     """Balls that were found, and those of some places whose voxels a ball parts; these help to tell the others."""
-    found, left = list(found), list(places)
+    found, left, alike = list(found), list(candidates), 0.5 * lattice.longest
+    places, sets = _places(found), _phases(found, len(of))
     for turn in range(TURNS):
         before, still = len(found), []
         for place in left:
-            near = _around(found, place, of, lattice) if turn else np.zeros((0, 4))
-            if _known(found, place, lattice) or (turn and not len(near)):
+            if known(place, places, alike):
                 continue
-            fit = fitted(lattice, of, place, SLACK * lattice.longest, near)
+            near = places[_within_reach(places, place, REACH * lattice.longest) & ~(sets & ~of).any(axis=1)]
+            if turn and not len(near):
+                continue
+            fit = fitted(lattice, of, place, SLACK * lattice.longest, near if turn else near[:0], SHIFTED)
             if fit is None:
                 still.append(place)
-            elif not _known(found, fit.place, lattice):
+            elif not known(fit.place, places, alike):
                 found.append(_One(fit.place, of, fit))
+                places, sets = np.concatenate([places, fit.place[None]]), np.concatenate([sets, of[None]])
         left = still
         if not left or len(found) == before:
             break
     return found
 
 
-def _known(found: list[_One], place: Array, lattice: Lattice) -> bool:
-    return any(np.abs(one.place - place).max() < 0.5 * lattice.longest for one in found)
+def _places(found: list[_One]) -> Array:
+    return np.array([one.place for one in found]).reshape(-1, 4)
 
 
-def _around(found: list[_One], place: Array, of: Flags, lattice: Lattice) -> Array:
-    """Balls (k, 4) near one whose phases it has."""
-    reach = place[3] + REACH * lattice.longest
-    near = [
-        one.place
-        for one in found
-        if not (one.of & ~of).any() and np.linalg.norm(one.place[:3] - place[:3]) < one.place[3] + reach
-    ]
-    return np.array(near).reshape(-1, 4)
+def _phases(found: list[_One], phases: int) -> Flags:
+    return np.array([one.of for one in found], bool).reshape(-1, phases)
+
+
+def _within_reach(places: Array, place: Array, reach: float) -> Flags:
+    return np.asarray(np.linalg.norm(places[:, :3] - place[:3], axis=1) < places[:, 3] + place[3] + reach)
 
 
 def _together(lattice: Lattice, found: list[_One]) -> list[_One]:
     """Balls fitted anew with all others known, twice; only those that then have enough voxels of their own are left."""
+    slack, longest = SLACK * lattice.longest, lattice.longest
+    moved = np.ones(len(found), bool)  # since a ball's voxels were found last
     for last in (False, True):
         if not found:
             break
-        places, sets = np.array([one.place for one in found]), np.array([one.of for one in found])
+        places, sets = _places(found), _phases(found, len(found[0].of))
         fits: list[_One] = []
         for number, one in enumerate(found):
-            near = beside(places, number, REACH * lattice.longest) & ~(sets & ~one.of).any(axis=1)
-            alone = not near.any() and not one.fit.bare[1:].any()  # as before
-            fit = one.fit if alone else fitted(lattice, one.of, one.place, SLACK * lattice.longest, places[near])
+            near = beside(places, number, REACH * longest) & ~(sets & ~one.of).any(axis=1)
+            fit: Fit | None = one.fit
+            if moved[near].any() or (moved[number] and one.fit.bare[1:].any()):
+                fit = fitted(lattice, one.of, one.place, slack, places[near], MOVED)
             if not last:
                 fits.append(one if fit is None else _One(fit.place, one.of, fit))
             elif fit is not None and _bare(fit, lattice.dim):
-                open_still = loose(fit, lattice.longest)
+                open_still = loose(fit, lattice)
                 if open_still <= UNSURE[lattice.dim] * fit.place[3]:
                     fits.append(_One(fit.place, one.of, fit, open_still))
         found = fits
+        if not last:
+            moved = np.abs(_places(found) - places).max(axis=1) > MOVED * longest
     return found
 
 

@@ -4,6 +4,7 @@ A ball |x - c|^2 <= r^2 holds a place x where |x|^2 - 2 c.x - k <= 0 with k = r^
 which voxels' middles it holds.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,11 @@ from microlith.imaging.typing import Array, Flags, Numbers
 # frame; how far below the surface voxels are bare
 NEAR, FAR, FAR_AT_FRAME, BARE = 1.3, 0.7, 0.45, 0.6
 ROOM = 60  # voxels per longest edge squared of a ball's surface, and so many more, that are counted at most
-FIRST, MORE = 120, 60  # conditions that the linear program begins with, and those that it gets at a time
+FIRST, MORE = 200, 60  # conditions that the linear program begins with, and those that it gets at a time
 LEAST = 1e-9  # longest edges to both sides between voxels within and without
 ROUNDS = 20  # of the linear program
-MOVED = 0.05  # longest edges that the ball moves, from which on the voxels around it are found anew
-FITS = 4  # times at most
+FITS = 4  # times that the voxels around it are found
+HALF = 0.6  # of the surface, from which on a ball is mostly bare
 FARTHEST = 3.0  # longest edges that it moves at most
 
 Bound = tuple[float | None, float | None]
@@ -37,7 +38,7 @@ class Fit:
     best: Array  # (dim + 1,) of this ball
 
 
-def fitted(lattice: Lattice, of: Flags, place: Array, slack: float, others: Array) -> Fit | None:
+def fitted(lattice: Lattice, of: Flags, place: Array, slack: float, others: Array, still: float) -> Fit | None:
     """The ball that parts the voxels near a given one; None where there is none.
 
     Args:
@@ -46,6 +47,7 @@ def fitted(lattice: Lattice, of: Flags, place: Array, slack: float, others: Arra
         place: (4,) middle and radius of about this ball, m.
         slack: By how much voxels of others may lie beyond these, m.
         others: (k, 4) balls around it that hold the same phases, m.
+        still: Longest edges that it may move without its voxels being found anew.
     """
     longest, axes, dim = lattice.longest, lattice.axes, lattice.dim
     place = place.copy()
@@ -64,25 +66,32 @@ def fitted(lattice: Lattice, of: Flags, place: Array, slack: float, others: Arra
         found = place.copy()
         found[axes] += best[:dim] * longest
         found[3] = np.sqrt(square) * longest
-        if np.abs(found - place).sum() < MOVED * longest or turn == FITS - 1:
+        if np.abs(found - place).sum() < still * longest or turn == FITS - 1:
             gap = _gap(best, rows, right) / (2 * np.sqrt(square)) / np.sqrt(12)
             return Fit(found, gap * longest, bare, (rows[:, :-1], right), best)
         place = found
     return None
 
 
-def loose(fit: Fit, longest: float) -> float:
-    """Standard error of the radius, m, wherever the middle is; infinite where the voxels leave it open."""
+def loose(fit: Fit, lattice: Lattice) -> float:
+    """Standard error of the radius, m, wherever the middle is; infinite where the voxels leave it open.
+
+    Of a ball that is mostly bare it is at most twice that about its middle, and not looked for.
+    """
+    longest, radius = lattice.longest, fit.place[3]
+    surface = 4 * math.pi * radius**2 if lattice.dim == 3 else 2 * math.pi * radius
+    if fit.bare[0] * np.prod(lattice.size[lattice.axes]) > HALF * surface * BARE * longest:
+        return 2 * fit.gap
     rows, right = fit.conditions
     ends: list[float] = []
     for sign in (1.0, -1.0):
         cost = np.append(np.zeros(len(fit.best) - 1), sign)
-        bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * (len(cost) - 1) + [(0.0, 4 * (fit.place[3] / longest) ** 2)]
+        bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * (len(cost) - 1) + [(0.0, 4 * (radius / longest) ** 2)]
         found = _solved(cost, rows, right, bounds, fit.best)
         if found is None:
             return np.inf
         ends.append(sign * float(cost @ found))
-    return float(longest**2 * (ends[1] - ends[0]) / (2 * fit.place[3] * np.sqrt(12)))
+    return float(longest**2 * (ends[1] - ends[0]) / (2 * radius * np.sqrt(12)))
 
 
 def _near(

@@ -1,4 +1,7 @@
-"""Areas of surfaces and lengths of triple lines against closed forms."""
+"""Areas of surfaces and lengths of triple lines against closed forms.
+
+Balls stand for smooth bodies and packings here, and are measured as any other body is; see `test_balls.py`.
+"""
 
 import numpy as np
 import pytest
@@ -8,14 +11,21 @@ from skimage.measure import marching_cubes, mesh_surface_area
 
 from mpi4py import MPI
 
+from microlith.imaging.balls.areas import no_ball_surfaces
 from microlith.imaging.image import passes
 from microlith.imaging.image.passes import slabs
+from microlith.imaging.measures import surfaces as surfaces_module
 from microlith.imaging.measures.crossings import direction_weights, directions
 from microlith.imaging.measures.surface_faces import exact_unit, face_halo, slab_faces
 from microlith.imaging.measures.surfaces import Surfaces, agreed, surfaces, surfaces_and_lines
 from microlith.imaging.measures.triple_lines import Corners, areas_at_corners
 
 COMM = MPI.COMM_WORLD
+
+
+@pytest.fixture(autouse=True)
+def balls_are_not_looked_for(monkeypatch):
+    monkeypatch.setattr(surfaces_module, "ball_surfaces", lambda volume, comm: no_ball_surfaces(len(volume.names)))
 
 
 @pytest.mark.mpi
