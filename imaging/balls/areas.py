@@ -31,6 +31,7 @@ class BallSurfaces:
     balls: Balls
     between: Array  # (phases, phases) m^2 (m in 2D); symmetric
     error: Array  # (phases, phases) m^2 (m in 2D), standard error that the voxels leave open
+    error_of_phase: Array  # (phases,) the same of all of a phase's surface
 
 
 def ball_surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> BallSurfaces:
@@ -61,16 +62,18 @@ def ball_surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> BallSurfaces:
 
 def no_ball_surfaces(phases: int) -> BallSurfaces:
     """Of an image without balls."""
-    return BallSurfaces(no_balls(phases), np.zeros((phases, phases)), np.zeros((phases, phases)))
+    return BallSurfaces(no_balls(phases), np.zeros((phases, phases)), np.zeros((phases, phases)), np.zeros(phases))
 
 
-def _areas(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array, Array]:
-    """Areas between phases (phases, phases), and their standard errors.
+def _areas(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array, Array, Array]:
+    """Areas between phases (phases, phases), their standard errors, and those of whole phases (phases,).
 
     Radii are uncertain within the voxels' gap, those of equal balls alike: all larger or all smaller. Where middles are
     uncertain too, which leaves the area of a cap nearly as it is, the balls' errors have nothing to do with each other.
+    Nor have those of the lines between two phases beside a ball, which a phase that has all of the ball does not see.
     """
-    out, alone = np.zeros((3, phases, phases)), np.zeros((phases, phases))
+    out, alone, of_phase = np.zeros((3, phases, phases)), np.zeros((phases, phases)), np.zeros(phases)
+    side = SIDE * lattice.longest
     for number in range(len(balls)):
         for row, sign in enumerate((0.0, 1.0, -1.0)):
             place = balls.place.copy()
@@ -78,12 +81,14 @@ def _areas(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array, Array]:
             area = _area(lattice, balls, place, number, phases)
             out[row] += area
             if row == 0:
-                alone += (area * balls.loose[number] / place[number, 3]) ** 2
-                alone += (SIDE * lattice.longest * _rim(area, place[number, 3], lattice)) ** 2
+                open_still, radius = balls.loose[number] / place[number, 3], place[number, 3]
+                alone += (area * open_still) ** 2 + (side * _rim(area, radius, lattice)) ** 2
+                for ends in (area.sum(axis=0), area.sum(axis=1)):
+                    of_phase += (ends * open_still) ** 2 + (side * _rim(ends, radius, lattice)) ** 2
     both: Array = out + out.swapaxes(1, 2)
     bent = both[1:].mean(axis=0) - both[0]
-    square = ((both[1] - both[2]) / 2) ** 2 + bent**2 + alone + alone.T + (SURE * both[0]) ** 2
-    return both[0], np.sqrt(square)
+    alike = np.sqrt(((both[1] - both[2]) / 2) ** 2 + bent**2 + (SURE * both[0]) ** 2)
+    return both[0], np.hypot(alike, np.sqrt(alone + alone.T)), np.hypot(alike.sum(axis=1), np.sqrt(of_phase))
 
 
 def _area(lattice: Lattice, balls: Balls, place: Array, number: int, phases: int) -> Array:
