@@ -299,6 +299,18 @@ def test_images_of_different_dimensions_are_refused_with_both_folders(analyses, 
     assert f"({folders[1]}) of a 3D one" in told or f"{folders[1]} of a 3D one" in told
 
 
+def test_a_table_that_is_cut_short_is_told_once_by_its_name(analyses, tmp_path, capsys):
+    """The sentence stood within another one, of analysis.json."""
+    shutil.copytree(analyses / "after-analysis", tmp_path / "cut")
+    path = next((tmp_path / "cut").glob("volume-fractions-?.csv"))
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
+    folders = str(analyses / "before-analysis"), str(tmp_path / "cut")
+    assert main(["-q", "compare", *folders, "-o", str(tmp_path / "c")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"microlith: {path}: expected results of microlith (ValueError: it has ")
+    assert told.count("make them again") == 1
+
+
 def test_numbers_in_different_units_are_refused_with_the_states_that_have_them():
     areas = [
         State(name, {"area": Number("area", 1.0, unit, "")}, {}, None, f"results/{name}")

@@ -193,6 +193,8 @@ def _analysis(folder: Path) -> State:
             if table["kind"] in DRAWN:
                 curves |= _columns(folder / str(table["file"]), str(name), table["units"])
         voxels = tuple(float(edge) for edge in entries["voxel_size_m"])
+    except InputError:  # of a table, whose sentence says all
+        raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise _wrong(folder / ANALYSIS, error) from error
     return State(str(folder), numbers, curves, voxels)
