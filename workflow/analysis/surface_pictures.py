@@ -79,4 +79,5 @@ def _draw(path: Path, title: str, one: SurfaceMap, volume: LabelVolume, options:
     ends: dict[tuple[bool, bool], Any] = {(False, False): "neither", (True, False): "min", (False, True): "max"}
     bar = ColourBar(colours, one.label, ends.get((bool(beyond[0]), bool(beyond[1])), "both"))
     said = [f"the surface is found in blocks of {one.block} voxels' edges"] if one.block > 1 else []
-    Canvas(title, frame, [bar], {}, said, options).draw(path, picture, one.heading, one.heading)
+    canvas = Canvas(title, frame, [bar], {}, said, options)
+    canvas.draw(path, picture, one.heading, one.heading, only_one=True)

@@ -197,7 +197,7 @@ class Canvas:
         self._text(margins.left, 0.1, "\n".join(said), fontsize=7, va="bottom")
         self._add_legend(legend, margins.left, 0.12 + NOTE_ROW * len(said), columns)
 
-    def draw(self, path: Path, picture: NDArray[np.uint8], heading: str, what: str) -> None:
+    def draw(self, path: Path, picture: NDArray[np.uint8], heading: str, what: str, *, only_one: bool = False) -> None:
         """Write one picture.
 
         Args:
@@ -205,13 +205,14 @@ class Canvas:
             picture: (rows, columns, 3 or 4)
             heading: Above it.
             what: The picture in words, for the file's own title.
+            only_one: Whether it is the only one on this page, so that layers would not pay.
 
         Raises:
             InputError: A file can't be written.
         """
         self._shown.set_data(picture if picture.shape[2] == 4 else _opaque(picture))
         self._heading.set_text(heading)
-        save(self.figure, path, f"{self.title}, {what}", self.options, self._paint)
+        save(self.figure, path, f"{self.title}, {what}", self.options, None if only_one else self._paint)
 
     def _paint(self, canvas: "FigureCanvasAgg") -> None:
         """Draw the page: what stays the same once, on nothing, so that from then on it is laid over each picture."""

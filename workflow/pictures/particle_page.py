@@ -133,4 +133,5 @@ def bars_of(times: TimeColours) -> int:
 
 def draw_page(canvas: Canvas, path: Path, picture: NDArray[np.uint8]) -> None:
     """Write the picture of particles."""
-    canvas.draw(path, picture, "When half has reached each particle's surface", "t50 of particles")
+    heading = "When half has reached each particle's surface"
+    canvas.draw(path, picture, heading, "t50 of particles", only_one=True)
