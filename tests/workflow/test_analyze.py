@@ -10,9 +10,10 @@ import tifffile
 import microlith as ml
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures import surface_faces
+from microlith.workflow.analysis.charts import draw_chart
 from microlith.workflow.analysis.report import print_numbers
 from microlith.workflow.cli import main
-from microlith.workflow.measurements.findings import Number
+from microlith.workflow.measurements.findings import Chart, Column, Line, Number, Panel, Table
 from microlith.workflow.measurements.sections import section_map
 
 CASE = """
@@ -183,3 +184,18 @@ def test_names_in_the_table_are_whole(capsys):
     print_numbers("case", {name: Number(name, 1e-6, "m", "told")})
     lines = capsys.readouterr().out.splitlines()
     assert "".join(line.split("\u2502")[1].strip() for line in lines if line.count("\u2502") > 3) == name
+
+
+def test_lines_of_many_phases_each_have_their_own_look(tmp_path, monkeypatch):
+    """From the eighth phase on colours came again, and nothing told the lines apart."""
+    figures = []
+    monkeypatch.setattr("microlith.workflow.analysis.charts.save", lambda figure, *_: figures.append(figure))
+    names = [f"p{i}" for i in range(20)]
+    x = np.linspace(0, 1e-6, 5)
+    columns = (Column("length", x, "m"), *(Column(name, x * i, "1") for i, name in enumerate(names)))
+    lines = tuple(Line("table", "length", name, name) for name in names)
+    table, panel = Table("table", "lengths", "distribution", columns), Panel("length", "share", lines)
+    draw_chart(tmp_path / "chart.png", "case", Chart("chart", (panel,)), {"table": table})
+    drawn = figures[0].axes[0].get_lines()
+    assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 20
+    assert [line.get_linestyle() for line in drawn[:7]] == ["-"] * 7

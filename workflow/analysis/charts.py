@@ -9,7 +9,7 @@ import numpy as np
 from microlith.imaging.typing import Array
 from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.measurements.findings import Chart, Line, Panel, Table
-from microlith.workflow.pictures.figure import COLOURS, figure_size, length_unit, name_entries, save, wrapped
+from microlith.workflow.pictures.figure import figure_size, length_unit, line_look, name_entries, save, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,9 +41,9 @@ def draw_chart(
     size = figure_size(options, WIDE * len(chart.panels) + 1.6, TALL + 0.6)
     figure = Figure(figsize=size, dpi=options.resolution, layout="constrained")
     named: dict[str, Any] = {}
-    colours: dict[str, str] = {}
+    looks: dict[str, dict[str, Any]] = {}
     for axes, panel in zip(figure.subplots(1, len(chart.panels), squeeze=False)[0], chart.panels, strict=True):
-        _draw_panel(axes, panel, tables, colours, named)
+        _draw_panel(axes, panel, tables, looks, named)
     legend = figure.legend(
         list(named.values()), ["-"] * len(named), loc="outside right center", frameon=False, fontsize=8
     )
@@ -53,7 +53,11 @@ def draw_chart(
 
 
 def _draw_panel(
-    axes: "Axes", panel: Panel, tables: Mapping[str, Table], colours: dict[str, str], named: dict[str, Any]
+    axes: "Axes",
+    panel: Panel,
+    tables: Mapping[str, Table],
+    looks: dict[str, dict[str, Any]],
+    named: dict[str, Any],
 ) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -64,15 +68,14 @@ def _draw_panel(
         scales[i], sign = said_unit(unit, [pick(tables, line)[0] for line in panel.lines])
         units[i] = f" / {sign}" if sign else ""
     for line in panel.lines:
-        colour = colours.setdefault(line.label, COLOURS[len(colours) % len(COLOURS)])
+        look = looks.setdefault(line.label, line_look(len(looks)))
         x, y = _x(tables, line)[0] / scales[0], _y(tables, line)[0] / scales[1]
-        style = "--" if line.dashed else "-"
-        (drawn,) = axes.plot(
-            x, y, style, color=colour, linewidth=1.2, drawstyle="steps-pre" if panel.steps else "default"
-        )
+        dashes = {"linestyle": "--"} if line.dashed else {}
+        steps = "steps-pre" if panel.steps else "default"
+        (drawn,) = axes.plot(x, y, **(look | dashes), linewidth=1.2, drawstyle=steps)
         if line.low and line.high:
             low, high = (_of(tables, line.table, name)[0] / scales[1] for name in (line.low, line.high))
-            axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
+            axes.fill_between(x, low, high, color=look["color"], alpha=0.25, linewidth=0)
         named.setdefault(line.label, drawn)
     axes.set_xlabel(panel.x + units[0])
     axes.set_ylabel(panel.y + units[1])

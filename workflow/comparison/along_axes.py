@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from microlith.workflow.comparison.comparison import Comparison, Row
 from microlith.workflow.comparison.diffusivities import ALONG
 from microlith.workflow.measurements.findings import Number
-from microlith.workflow.pictures.figure import COLOURS, name_entries, panels_of, save
+from microlith.workflow.pictures.figure import COLOURS, line_look, name_entries, panels_of, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,10 +53,10 @@ def draw_along_axes(folder: Path, found: Comparison) -> list[str]:
 
 
 def add_legend(page: "Figure", found: Comparison) -> None:
-    """A line in the colour of each state, above all panels."""
+    """A line for each state, as it is drawn, above all panels."""
     from matplotlib.lines import Line2D
 
-    lines = [Line2D([], [], color=COLOURS[number % len(COLOURS)]) for number in range(len(found.states))]
+    lines = [Line2D([], [], **line_look(number)) for number in range(len(found.states))]
     legend = page.legend(lines, ["-"] * len(lines), loc="outside upper center", ncols=min(4, len(lines)), frameon=False)
     name_entries(legend, [state.name for state in found.states])
 

@@ -14,7 +14,7 @@ from microlith.workflow.comparison.along_axes import COLUMNS, PANELS, add_legend
 from microlith.workflow.comparison.comparison import Change, Comparison, Row
 from microlith.workflow.comparison.sources import Curve
 from microlith.workflow.measurements.findings import Number
-from microlith.workflow.pictures.figure import COLOURS, panels_of, save
+from microlith.workflow.pictures.figure import line_look, panels_of, save
 from microlith.workflow.report.page import Cell, Page, Series
 from microlith.workflow.results.csv_file import write_csv
 from microlith.workflow.results.folder import COMPARISON, COMPARISON_PAGE
@@ -108,12 +108,11 @@ def _draw_panel(axes: "Axes", found: Comparison, name: str) -> None:
         curve = curves.get(state.name)
         if curve is None:
             continue
-        colour = COLOURS[number % len(COLOURS)]
-        axes.plot(curve.x, curve.y, color=colour, linewidth=1.2)
+        look = line_look(number)
+        axes.plot(curve.x, curve.y, **look, linewidth=1.2)
         if curve.error is not None:
-            axes.fill_between(
-                curve.x, curve.y - curve.error, curve.y + curve.error, color=colour, alpha=0.2, linewidth=0
-            )
+            low, high = curve.y - curve.error, curve.y + curve.error
+            axes.fill_between(curve.x, low, high, color=look["color"], alpha=0.2, linewidth=0)
     some = next(iter(curves.values()))
     axes.set_title(name.partition(": ")[2].replace("_", " "), fontsize=9, parse_math=False)
     axes.set_xlabel(x_label, fontsize=8, parse_math=False)

@@ -12,8 +12,8 @@ import numpy as np
 from microlith.imaging.typing import Array
 from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.pictures.figure import (
-    COLOURS,
     figure_size,
+    line_look,
     name_entries,
     save,
     set_log_time,
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DASHES = ("-", "--", ":", "-.")  # one after the other, when all colours are taken
 LINE = 0.007  # width of a curve's line, per height of the axes
 BAND_WIDTH = 13  # letters of the legend's line about the band
 APART = 4.0  # times as much: curves that reach so much farther have axes of their own
@@ -76,10 +75,7 @@ def draw_curves(path: Path, title: str, curves: RegionCurves, options: PictureOp
         axes = figure.subplots(2 * len(rows), 1, squeeze=False).reshape(2, -1).T
     else:
         axes = figure.subplots(len(rows), 2, sharex="col", sharey="row", squeeze=False)
-    looks = {
-        name: {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i // len(COLOURS) % len(DASHES)]}
-        for i, name in enumerate(curves.means)
-    }
+    looks = {name: line_look(i) for i, name in enumerate(curves.means)}
     handles: dict[str, Any] = {}
     banded = False
     for (over_log, over_time), names in zip(axes, rows, strict=True):

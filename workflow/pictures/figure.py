@@ -24,10 +24,16 @@ INCH = 0.0254  # m
 LEAST_HEIGHT = 2.6  # inches, of a figure that is made narrower
 # Okabe and Ito (2008): told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", ":", "-.")  # one after the other, when all colours are taken
 INK = "#222222"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Units in which people say times, in s
 TIMES = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
+
+
+def line_look(number: int) -> dict[str, Any]:
+    """Colour and dashes of a line of several, as Matplotlib's `plot` takes them; each of 28 has its own."""
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
 
 
 def snapshot_names(times: Sequence[float]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microlith.workflow.case.case import Case
-from microlith.workflow.pictures.figure import COLOURS, figure_size, name_entries, save, time_unit, wrapped
+from microlith.workflow.pictures.figure import figure_size, line_look, name_entries, save, time_unit, wrapped
 from microlith.workflow.studies.peaks import MATTERS
 from microlith.workflow.studies.richardson import cell_size
 
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from microlith.workflow.studies.study import Study
 
 LEAST = 1e-9  # errors below are not drawn
-DASHES = ("-", "--", ":", "-.")
-
-
-def _look(number: int) -> dict[str, Any]:
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
 
 
 def draw_convergence(path: Path, study: "Study") -> None:
@@ -53,7 +48,7 @@ def draw_convergence(path: Path, study: "Study") -> None:
         law = found.law
         if law is None or found.space is None:
             continue
-        look = _look(number)
+        look = line_look(number)
         sizes = np.array([study.size(outcome) for outcome in study.levels])
         late, holds = study.base.times >= MATTERS * study.base.times[-1], found.holds
         errors = [
@@ -121,7 +116,7 @@ def draw_segmentation(path: Path, found: "Segmentation", case: Case) -> None:
     t = times[shown] / scale
     handles: list[Any] = []
     for number, name in enumerate(found.as_is.curves):
-        look = _look(number)
+        look = line_look(number)
         middle, low, high = (o.curves[name][shown] for o in (found.as_is, found.smaller, found.larger))
         (line,) = curves.plot(t, middle, linewidth=1.2, **look)
         least, most = np.minimum(low, high), np.maximum(low, high)
