@@ -55,7 +55,9 @@ def ball_surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> BallSurfaces:
         assert image is not None
         lattice = lattice_of(image)
         balls = recognised(lattice, phases)
-        return BallSurfaces(balls, *_areas(lattice, balls, phases))
+        unit = max(volume.voxel_size) ** (volume.dim - 1)
+        between, error, of_phase = (area * unit for area in _areas(lattice, balls, phases))
+        return BallSurfaces(balls, between, error, of_phase)
 
     return on_first_rank(comm, found)
 
@@ -66,7 +68,7 @@ def no_ball_surfaces(phases: int) -> BallSurfaces:
 
 
 def _areas(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array, Array, Array]:
-    """Areas between phases (phases, phases), their standard errors, and those of whole phases (phases,).
+    """Areas between phases (phases, phases), their standard errors, and those of whole phases (phases,), longest edges.
 
     Radii are uncertain within the voxels' gap, those of equal balls alike: all larger or all smaller. Where middles are
     uncertain too, which leaves the area of a cap nearly as it is, the balls' errors have nothing to do with each other.
@@ -137,7 +139,7 @@ class FacesOfBalls:
     def __init__(self, volume: LabelVolume, balls: Balls, slab: Slab) -> None:
         self._flat = slab.phase.ravel()
         shape = (1,) * (3 - volume.dim) + slab.phase.shape
-        slack = BEYOND * max(volume.voxel_size)
+        slack = BEYOND
         self._sets: list[tuple[Flags, Flags]] = []
         for of in np.unique(balls.of, axis=0) if len(balls) and not slab.empty else ():
             mine = balls.place[(balls.of == of).all(axis=1)]

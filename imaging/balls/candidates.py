@@ -40,7 +40,7 @@ class _Rays:
 
 
 def deep_places(lattice: Lattice, of: Flags) -> Array:
-    """Where a set of phases is deeper than around, (n, 4) with the depth, m."""
+    """Where a set of phases is deeper than around, (n, 4) with the depth."""
     from microlith.imaging.balls.loops import find_peaks  # numba, late as in `path_lengths`
 
     stride, axes = STRIDE[lattice.dim], lattice.axes

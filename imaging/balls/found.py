@@ -12,10 +12,13 @@ SLACK = 0.5  # longest edges by which voxels of a ball may lie beyond it, where 
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """Voxels in three axes: an image in 2D has one layer, whose coordinate counts nowhere."""
+    """Voxels in three axes, in units of their longest edge.
+
+    An image in 2D has one layer, whose coordinate counts nowhere.
+    """
 
     phase: Phases  # (layers, rows, columns)
-    size: Array  # (3,) edges of voxels along these, m
+    size: Array  # (3,) edges of voxels along these, the longest is 1
     dim: int  # 2 or 3
 
     @property
@@ -25,12 +28,12 @@ class Lattice:
 
     @property
     def longest(self) -> float:
-        """Longest edge of a voxel, m."""
+        """Longest edge of a voxel."""
         return float(self.size[self.axes].max())
 
     @property
     def shortest(self) -> float:
-        """Shortest edge of a voxel, m."""
+        """Shortest edge of a voxel."""
         return float(self.size[self.axes].min())
 
 
@@ -42,18 +45,19 @@ def lattice_of(image: LabelImage) -> Lattice:
 
 
 def sizes(grid: VoxelGrid) -> Array:
-    """Edges (3,) of voxels along the axes of a `Lattice`, m."""
-    return np.array((max(grid.voxel_size),) * (3 - grid.dim) + tuple(grid.voxel_size), np.float64)
+    """Edges (3,) of voxels along the axes of a `Lattice`."""
+    edges = np.array(grid.voxel_size)
+    return np.concatenate([np.ones(3 - grid.dim), edges / edges.max()])
 
 
 @dataclass(frozen=True, eq=False)
 class Balls:
-    """Balls whose voxels are all of some phases, and beside whose surface there are others."""
+    """Balls whose voxels are all of some phases, and beside whose surface there are others; in longest edges."""
 
-    place: Array  # (n, 4) middle along the axes of a `Lattice` and radius, m
+    place: Array  # (n, 4) middle along the axes of a `Lattice` and radius
     of: Flags  # (n, phases) those within
-    gap: Array  # (n,) standard error of the radius about this middle, m
-    loose: Array  # (n,) the same wherever the middle is, m
+    gap: Array  # (n,) standard error of the radius about this middle
+    loose: Array  # (n,) the same wherever the middle is
 
     def __len__(self) -> int:
         """How many there are."""
@@ -79,10 +83,10 @@ def held(shape: tuple[int, ...], start: int, place: Array, size: Array, dim: int
     Args:
         shape: Of the layers, in three axes.
         start: First of them in the image, along its first axis.
-        place: (n, 4) middles and radii of the balls, m.
-        size: (3,) edges of voxels, m.
+        place: (n, 4) middles and radii of the balls.
+        size: (3,) edges of voxels.
         dim: 2 or 3.
-        slack: By how much their voxels may lie beyond them, m.
+        slack: By how much their voxels may lie beyond them.
     """
     out = np.zeros(shape, bool)
     starts = np.zeros(3, np.int64)

@@ -31,8 +31,8 @@ Bound = tuple[float | None, float | None]
 class Fit:
     """The ball that is farthest from all voxels' middles, those within and those without."""
 
-    place: Array  # (4,) middle and radius, m
-    gap: float  # standard error of the radius about this middle, m
+    place: Array  # (4,) middle and radius
+    gap: float  # standard error of the radius about this middle
     bare: Numbers  # (3,) voxels just below the surface that are certain, that others hold, and those near other bodies
     conditions: tuple[Array, Array]  # rows (n, dim + 1) and right sides (n,) in longest edges, of middle and k
     best: Array  # (dim + 1,) of this ball
@@ -44,9 +44,9 @@ def fitted(lattice: Lattice, of: Flags, place: Array, slack: float, others: Arra
     Args:
         lattice: Voxels.
         of: (phases,) those within.
-        place: (4,) middle and radius of about this ball, m.
-        slack: By how much voxels of others may lie beyond these, m.
-        others: (k, 4) balls around it that hold the same phases, m.
+        place: (4,) middle and radius of about this ball.
+        slack: By how much voxels of others may lie beyond these.
+        others: (k, 4) balls around it that hold the same phases.
         still: Longest edges that it may move without its voxels being found anew.
     """
     longest, axes, dim = lattice.longest, lattice.axes, lattice.dim
