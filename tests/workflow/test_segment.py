@@ -26,6 +26,7 @@ from microlith.imaging.options import ImageSource, PhaseLabels
 from microlith.imaging.segmentation.classing import _right
 from microlith.workflow import cli
 from microlith.workflow.schema.reference import json_schema
+from microlith.workflow.segment.pictures import phase_colours
 from microlith.workflow.segment.read import load_request
 from microlith.workflow.segment.run import segment
 
@@ -360,6 +361,13 @@ def test_words_of_the_picture_of_sections_lie_apart(tmp_path, monkeypatch, shape
         assert min(box.x0 - page.x0, page.x1 - box.x1, box.y0 - page.y0, page.y1 - box.y1) > -1, text
     for (one, a), (other, b) in combinations(zip(texts, boxes, strict=True), 2):
         assert not (a.x0 < b.x1 - 1 and b.x0 < a.x1 - 1 and a.y0 < b.y1 - 1 and b.y0 < a.y1 - 1), (one, other)
+
+
+@pytest.mark.parametrize("count", [2, 8, 9, 40])
+def test_each_phase_has_a_colour_of_its_own(count):
+    colours = phase_colours(count)
+    assert len(colours) == len(set(colours)) == count
+    assert colours[:2] == phase_colours(2)[:2] or count > 8
 
 
 def test_one_slice_has_no_steps_of_brightness(tmp_path, capsys):

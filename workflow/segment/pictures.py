@@ -31,8 +31,12 @@ BENEATH = 8  # points from a section to its scale bar
 
 def phase_colours(count: int) -> list[str]:
     """Colours of phases: the first is the colour of pores in other pictures, white-ish grey; the rest are distinct."""
-    chosen = ["#e8e8e8", *COLOURS]
-    return [chosen[i % len(chosen)] for i in range(count)]
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    if count <= 1 + len(COLOURS):
+        return ["#e8e8e8", *COLOURS][:count]
+    return ["#e8e8e8", *(to_hex(colour) for colour in colormaps["turbo"](np.linspace(0.0, 1.0, count - 1)))]
 
 
 def draw_sections(path: Path, title: str, found: Segmented) -> None:
