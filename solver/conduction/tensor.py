@@ -161,7 +161,14 @@ def _of_elements(problem: Problem, medium: Medium, cells: Numbers) -> tuple[Arra
     matrix.zeroRowsColumnsLocal(fixed, 1.0)
     method = choose_method(options.linear, dim, problem.unknowns)
     multigrid = higher_degree(space, fixed) if method == "cg" and dim == 3 and problem.degree > 1 else None
-    found, iterations = solved(matrix, rights, method, float(np.sqrt(max(own))), dim, problem.degree, multigrid)
+    scale = float(np.sqrt(max(own)))
+    try:
+        found, iterations = solved(matrix, rights, method, scale, dim, problem.degree, multigrid)
+    except ArithmeticError:
+        if method != "cg" or options.linear != "auto":
+            raise
+        method = "mumps"  # multigrid may fail where phases differ by many orders of magnitude
+        found, iterations = solved(matrix, rights, method, scale, dim, problem.degree)
     matrix.destroy()
     work = comm.allreduce(np.array(rights) @ np.array(found).T, op=MPI.SUM)
     return (np.diag(own) - (work + work.T) / 2) / np.prod(mesh.extent), method, iterations

@@ -174,6 +174,23 @@ def test_bounds_of_layers_meet():
     assert least(found.values - found.lower) > -1e-8
 
 
+def test_phases_that_differ_much_on_a_lattice():
+    """Conjugate gradients gave up: factors are taken where nothing else is asked for, and stand between the bounds."""
+    image = noise((6, 7, 8), 0.6)
+    volume = volume_of(label_image(image, names=("a", "b")), MPI.COMM_SELF)
+    options = MeshOptions(method="lattice", periodic=("x", "y", "z"))
+    mesh = mesh_in_place(lattice_mesh(volume, options, [0, 1], MPI.COMM_SELF), [0, 1], MPI.COMM_SELF)
+    diffusivities = {"a": 1e-22, "b": 1e-10}
+    physics = Physics(tuple(PhasePhysics(k, Role.TRANSPORT, effective_diffusivity=d) for k, d in diffusivities.items()))
+    found = conduction_tensor(composite(mesh, physics, (1, 0)), 2, SolverOptions(), bounds=True)
+    alone = conduction_tensor(one_phase(mesh, 1), 2, SolverOptions())
+    assert found.method == "mumps"
+    assert found.values == pytest.approx(alone.values, rel=1e-3)
+    assert least(found.values - found.lower) > 0.0
+    with pytest.raises(ArithmeticError, match="gave up"):
+        conduction_tensor(composite(mesh, physics, (1, 0)), 2, SolverOptions(linear="cg"))
+
+
 @pytest.mark.mpi
 @pytest.mark.parametrize("size", [2, 6])
 def test_checkerboards_lie_between_their_bounds(size):
