@@ -10,13 +10,11 @@ from mpi4py import MPI
 from microlith.imaging.balls.candidates import directions
 from microlith.imaging.balls.found import Balls, Lattice, beside, held, lattice_of, no_balls, sizes
 from microlith.imaging.balls.recognised import recognised
-from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.passes import Slab
-from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.imaging.typing import Array, Flags, Numbers
 
-LARGEST = {2: 1 << 28, 3: 1 << 30}  # voxels of an image in which balls are looked for
 SIGHTS, MOST = {2: 250, 3: 75}, 60000  # directions per radius (squared), in shortest edges, and at most
 GRAZED = 0.35  # longest edges by which voxels of a ball lie beyond it where it is seen past another
 BEYOND = 0.15  # the same of those whose faces are its own
@@ -34,22 +32,15 @@ class BallSurfaces:
     error_of_phase: Array  # (phases,) the same of all of a phase's surface
 
 
-def ball_surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> BallSurfaces:
-    """Look for balls, and find the area of their surfaces; collective, on the first rank, which takes the whole image.
-
-    None are looked for in images of more than `LARGEST` voxels.
+def ball_surfaces(volume: LabelVolume, image: LabelImage | None, comm: MPI.Intracomm) -> BallSurfaces:
+    """Look for balls, and find the area of their surfaces; collective, on the first rank.
 
     Args:
         volume: The image.
+        image: The whole of it, on the first rank.
         comm: All ranks.
-
-    Raises:
-        InputError: The image can't be read.
     """
     phases = len(volume.names)
-    if math.prod(volume.shape) > LARGEST[volume.dim]:
-        return no_ball_surfaces(phases)
-    image = whole_on_root(volume, comm)
 
     def found() -> BallSurfaces:
         assert image is not None

@@ -1,5 +1,6 @@
 """Area of the surfaces between phases (in 2D length of the lines between them)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +11,8 @@ from scipy.optimize import nnls
 
 from mpi4py import MPI
 
-from microlith.imaging.balls.areas import BallSurfaces, FacesOfBalls, ball_surfaces
+from microlith.imaging.balls.areas import BallSurfaces, FacesOfBalls, ball_surfaces, no_ball_surfaces
+from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.passes import Slab, slabs
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.measures.crossings import (
@@ -22,6 +24,7 @@ from microlith.imaging.measures.crossings import (
     directions,
     row_length,
 )
+from microlith.imaging.measures.prisms import Lines, prism_areas
 from microlith.imaging.measures.surface_faces import Blurred, exact_unit, face_areas, face_halo, slab_blurs, slab_faces
 from microlith.imaging.measures.triple_lines import TripleLines, areas_at_corners, counted_lines, lines_of, slab_corners
 from microlith.imaging.measures.whole_faces import Found, GatheredFaces, found_faces
@@ -42,6 +45,7 @@ UNLIKE = 3.0  # part of what directions tell that planes along the voxels leave,
 PART_AT_CORNERS = 0.5  # of the area by faces, that is added or taken away beside triple lines at most
 MOST_ALONE = 16  # phases, up to which the surface of each is measured by itself as well
 CHANGED = 0.5  # part of what this changed in the area of a pair, that it may be wrong by
+LARGEST = {2: 1 << 28, 3: 1 << 30}  # voxels of an image that is looked at as a whole, for balls and prisms
 PLACES = {2: 0.5, 3: 8.0}  # voxel faces by which the voxels of one body are too many or too few, by dimension
 
 
@@ -54,6 +58,7 @@ class Surfaces:
     error: Array  # (phases, phases) m^2 (m in 2D), standard error that the voxels leave open
     error_of_phase: Array  # (phases,) the same of all of a phase's surface
     agreement: Array  # (phases, phases) by which `agreed` multiplied; 1 where it did nothing
+    balls: int = 0  # (in 2D disks) that were recognised
 
     @property
     def of_phase(self) -> Array:
@@ -83,7 +88,8 @@ def surfaces_and_lines(
     agree with these (`agreed`).
 
     Of balls that the voxels show without doubt (`ball_surfaces`) the area is known better. In the end it takes the
-    place of what was found for their faces.
+    place of what was found for their faces. Where the image is the same along an axis but for flat ends, areas are
+    those of its sections (`prism_areas`).
 
     Args:
         volume: The image.
@@ -100,7 +106,10 @@ def surfaces_and_lines(
         volumes += [replace(volume, names=("rest", name)) for name in volume.names]
     before, behind = face_halo(volume)
     halo = before, max(behind, crossing_halo(dim))
-    balls = ball_surfaces(volume, comm)
+    small = math.prod(volume.shape) <= LARGEST[dim]
+    image = whole_on_root(volume, comm) if small else None
+    balls = ball_surfaces(volume, image, comm) if small else no_ball_surfaces(len(volume.names))
+    in_sections = prism_areas(volume, image, comm, partial(_in_section, comm)) if small and dim == 3 else None
     row: Numbers = np.zeros(0, np.int64)
     for slab in slabs(volume, comm, halo):
         faces: Found | None = None if gathered is None else []
@@ -121,7 +130,21 @@ def surfaces_and_lines(
     elif alone:
         areas = np.array([one.between[0, 1] for one, *_ in alone])
         found = agreed(found, areas, np.array([one.error[0, 1] for one, *_ in alone]))
+    if in_sections is not None:
+        return _in_their_place(found, *in_sections), lines
     return _with_balls(found, faces_of_balls, balls), lines
+
+
+def _in_section(comm: MPI.Intracomm, section: LabelVolume) -> Lines:
+    """Lines between phases in a section; collective."""
+    found = surfaces(section, comm)
+    return Lines(found.between, found.error, found.balls)
+
+
+def _in_their_place(found: Surfaces, area: Array, error: Array) -> Surfaces:
+    """Areas (phases, phases) that are known from elsewhere, with their errors, in the place of those found."""
+    ratio = np.where(found.between > 0, area / np.where(found.between > 0, found.between, 1.0), 1.0)
+    return Surfaces(area, found.correction * ratio, error, error.sum(axis=1), found.agreement)
 
 
 def _lengths(volume: LabelVolume, steps: Numbers) -> list[int]:
@@ -156,7 +179,7 @@ def _with_balls(found: Surfaces, part: Array, balls: BallSurfaces) -> Surfaces:
     error = np.hypot(np.sqrt(left) * found.error, balls.error)
     error_of_phase = np.hypot(np.sqrt(of_phase) * found.error_of_phase, balls.error_of_phase)
     ratio = np.where(found.between > 0, area / np.where(found.between > 0, found.between, 1.0), 1.0)
-    return Surfaces(area, found.correction * ratio, error, error_of_phase, found.agreement)
+    return Surfaces(area, found.correction * ratio, error, error_of_phase, found.agreement, len(balls.balls))
 
 
 def agreed(found: Surfaces, whole: Array, error: Array) -> Surfaces:

@@ -206,7 +206,7 @@ def test_all_faces_of_a_ball_are_told_as_its_own():
     one, other = ball(shape, 9.3, (14.8, 15.3, 14.6)), np.zeros(shape, bool)
     other[8:20, 8:20, 36:50] = True
     volume = volume_from(one | other, comm=MPI.COMM_SELF)
-    balls = ball_surfaces(volume, MPI.COMM_SELF).balls
+    balls = ball_surfaces(volume, whole_on_root(volume, MPI.COMM_SELF), MPI.COMM_SELF).balls
     (slab,) = slabs(volume, MPI.COMM_SELF, face_halo(volume), at_once=True)
     of_ball = FacesOfBalls(volume, balls, slab)
     for faces in slab_faces(volume, slab):

@@ -24,8 +24,9 @@ COMM = MPI.COMM_WORLD
 
 
 @pytest.fixture(autouse=True)
-def balls_are_not_looked_for(monkeypatch):
-    monkeypatch.setattr(surfaces_module, "ball_surfaces", lambda volume, comm: no_ball_surfaces(len(volume.names)))
+def neither_balls_nor_prisms_are_looked_for(monkeypatch):
+    monkeypatch.setattr(surfaces_module, "ball_surfaces", lambda volume, *_: no_ball_surfaces(len(volume.names)))
+    monkeypatch.setattr(surfaces_module, "prism_areas", lambda *_: None)
 
 
 @pytest.mark.mpi
