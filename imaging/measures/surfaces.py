@@ -12,6 +12,7 @@ from scipy.optimize import nnls
 from mpi4py import MPI
 
 from microlith.imaging.balls.areas import BallSurfaces, FacesOfBalls, ball_surfaces, no_ball_surfaces
+from microlith.imaging.balls.prisms import Lines, prism_areas
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.passes import Slab, slabs
 from microlith.imaging.image.volume import LabelVolume
@@ -24,7 +25,6 @@ from microlith.imaging.measures.crossings import (
     directions,
     row_length,
 )
-from microlith.imaging.measures.prisms import Lines, prism_areas
 from microlith.imaging.measures.surface_faces import Blurred, exact_unit, face_areas, face_halo, slab_blurs, slab_faces
 from microlith.imaging.measures.triple_lines import TripleLines, areas_at_corners, counted_lines, lines_of, slab_corners
 from microlith.imaging.measures.whole_faces import Found, GatheredFaces, found_faces

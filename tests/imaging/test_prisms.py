@@ -6,8 +6,8 @@ from measured import centres, volume_from
 
 from mpi4py import MPI
 
+from microlith.imaging.balls.prisms import prism_of
 from microlith.imaging.image.volume import LabelImage
-from microlith.imaging.measures.prisms import prism_of
 from microlith.imaging.measures.surfaces import surfaces
 
 COMM = MPI.COMM_WORLD
