@@ -171,7 +171,11 @@ def tensor_by_fluxes_of_voxels(medium: Medium, conducts: Flags, along: Flags, op
     means, losses = comm.allreduce(np.array([means, losses]), op=MPI.SUM) / np.prod(medium.mesh.extent)
     some = np.ix_(along, along)
     bound = np.zeros((dim, dim))
-    bound[some] = means[some] @ np.linalg.pinv(losses[some], rcond=SINGULAR, hermitian=True) @ means[some].T
+    size = np.sqrt(losses[some].diagonal())  # fluxes along one axis may be far smaller than along another
+    scaled = means[some] / size
+    bound[some] = (
+        scaled @ np.linalg.pinv(losses[some] / np.outer(size, size), rcond=SINGULAR, hermitian=True) @ scaled.T
+    )
     return (bound + bound.T) / 2
 
 

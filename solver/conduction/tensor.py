@@ -175,9 +175,11 @@ def _of_elements(problem: Problem, medium: Medium, cells: Numbers) -> tuple[Arra
 
 
 def _cleared(values: Array, along: Flags) -> Array:
-    """A tensor without what rounding has left, and 0 for axes along which nothing goes on."""
+    """A tensor without what rounding has left beside its diagonal, and 0 for axes along which nothing goes on."""
     values = np.where(along & along[:, None], values, 0.0)
-    return np.where(np.abs(values) < ROUNDING * values.max(), 0.0, values)
+    diagonal = np.diag(np.maximum(values.diagonal(), 0.0))  # what goes on conducts, be it little beside other axes
+    beside = values - np.diag(values.diagonal())
+    return diagonal + np.where(np.abs(beside) < ROUNDING * values.max(), 0.0, beside)
 
 
 def _one_of_each_part(problem: Problem, cells: Numbers) -> Numbers:

@@ -319,6 +319,21 @@ def test_a_channel_at_the_edge_of_a_periodic_image_keeps_its_volume(tmp_path, ca
     np.testing.assert_allclose(found.relative, other.relative, rtol=1e-6, atol=1e-12)
 
 
+def test_little_beside_another_axis_is_not_nothing(tmp_path, capsys):
+    """Rows of two phases of D 1 : 1e-12: across them 2e-12 of what they conduct along, which was told as 0."""
+    rows = np.repeat([0, 1], 4)[:, None].repeat(6, axis=1).astype(np.uint8)
+    phases = "".join(
+        f'[phases.{name}]\nlabel = {i}\nrole = "transport"\ndiffusivity = "{d} m^2/s"\n'
+        for i, (name, d) in enumerate((("slow", 1e-22), ("fast", 1e-10)))
+    )
+    case = write_case(tmp_path, rows, '[mesh]\nmethod = "voxel"\n', phases)
+    found = tensor(load_case(case, transient=False), ("slow", "fast"), None, show=False)
+    assert found.found.lower.diagonal() == pytest.approx([5e11, 2.0], rel=1e-6)
+    assert found.relative[0, 0] == pytest.approx(5e11)
+    assert found.relative[1, 1] == pytest.approx(2.0, abs=1.0)  # as far as rounding lets it
+    assert any("beside 5e+11 along another axis: rounding may leave no digit" in one for one in found.warnings)
+
+
 def test_what_is_warned_of_a_mesh_is_kept_with_the_figures(tmp_path, capsys):
     """Voxels that touch in edges are one on a lattice: printed once, and in the file with and without --periodic."""
     image = np.tile(np.eye(10, dtype=np.uint8), (10, 1, 1))

@@ -42,6 +42,9 @@ from microlith.workflow.studies.conducting import (
 
 log = logging.getLogger(__name__)
 
+UNSURE = 1e-9  # of the largest figure of an axis: the solver leaves as much
+AGREEMENT = 1e-6  # of the bounds, which are the same where fluxes are the exact ones
+
 CONVENTIONS = {
     "relative_tensor": "D_eff / D_phase of the image repeated without end along all its axes: mean flux per mean "
     "gradient; its quadratic form is an upper bound of that of the meshed shape",
@@ -234,13 +237,20 @@ def _sides(volume: LabelVolume, chosen: Flags, slab: Slab) -> Numbers:
 
 
 def _bounds_far_apart(found: ConductionTensor) -> tuple[str, ...]:
-    """That bounds along axes leave almost all open, in sentences."""
-    if found.lower is None:
-        return ()
-    told = [
-        far_apart(axis, float(found.lower[k, k]), float(found.values[k, k]))
-        for k, axis in enumerate(AXES[: len(found.values)])
-    ]
+    """What bounds along axes leave open, and where rounding leaves nothing, in sentences."""
+    told: list[str | None] = []
+    largest = float(found.values.diagonal().max())
+    for k, axis in enumerate(AXES[: len(found.values)]):
+        upper = float(found.values[k, k])
+        lower = None if found.lower is None else float(found.lower[k, k])
+        if 0 < upper < UNSURE * largest or (lower is not None and lower > (1 + AGREEMENT) * upper):
+            least = "" if lower is None else f"; the lower bound is {lower:.3g}"
+            told.append(
+                f"along {axis} D_eff / D_phase is told as {upper:.3g}, beside {largest:.3g} along another axis: "
+                f"rounding may leave no digit of it{least}"
+            )
+        else:
+            told.append(far_apart(axis, lower, upper))
     return tuple(sentence for sentence in told if sentence is not None)
 
 
