@@ -11,7 +11,7 @@ import numpy as np
 
 from microlith.imaging.balls.candidates import deep_places, known, left_over, round_bodies
 from microlith.imaging.balls.found import SLACK, Balls, Lattice, beside, no_balls
-from microlith.imaging.balls.separation import Fit, fitted, loose
+from microlith.imaging.balls.separation import Fit, explained, fitted, loose
 from microlith.imaging.typing import Array, Flags, Numbers
 
 PAIRED, MOST = 6, 16  # phases up to which each two are taken together, and all but one
@@ -70,17 +70,23 @@ def _sets(there: Numbers, phases: int) -> list[Flags]:
 
 def _with(lattice: Lattice, of: Flags, candidates: Array, found: list[_One]) -> list[_One]:
     """Balls that were found, and those of some places whose voxels a ball parts; these help to tell the others."""
-    found, left, alike = list(found), list(candidates), 0.5 * lattice.longest
+    found, alike, reach = list(found), 0.5 * lattice.longest, REACH * lattice.longest
     places, sets = _places(found), _phases(found, len(of))
+    all_of_them = np.concatenate([places[~(sets & ~of).any(axis=1)], candidates])
+    left: list[Array] = []
+    for place in candidates:
+        near = _within_reach(all_of_them, place, reach) & (np.abs(all_of_them - place).max(axis=1) > alike)
+        if explained(lattice, of, place, SLACK * lattice.longest, all_of_them[near]):
+            left.append(place)
     for turn in range(TURNS):
         before, still = len(found), []
         for place in left:
             if known(place, places, alike):
                 continue
-            near = places[_within_reach(places, place, REACH * lattice.longest) & ~(sets & ~of).any(axis=1)]
-            if turn and not len(near):
+            around = places[_within_reach(places, place, reach) & ~(sets & ~of).any(axis=1)]
+            if turn and not len(around):
                 continue
-            fit = fitted(lattice, of, place, SLACK * lattice.longest, near if turn else near[:0], SHIFTED)
+            fit = fitted(lattice, of, place, SLACK * lattice.longest, around if turn else around[:0], SHIFTED)
             if fit is None:
                 still.append(place)
             elif not known(fit.place, places, alike):

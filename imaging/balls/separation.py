@@ -94,6 +94,20 @@ def loose(fit: Fit, lattice: Lattice) -> float:
     return float(longest**2 * (ends[1] - ends[0]) / (2 * radius * np.sqrt(12)))
 
 
+def explained(lattice: Lattice, of: Flags, place: Array, slack: float, others: Array) -> bool:
+    """Whether at least half of the voxels just below a ball's surface are its own or of other balls.
+
+    Args:
+        lattice: Voxels.
+        of: (phases,) those within.
+        place: (4,) middle and radius of about this ball.
+        slack: By how much voxels of others may lie beyond these.
+        others: (k, 4) those that may be balls, around it.
+    """
+    near = _near(lattice, of, place, slack, others)
+    return near is not None and bool(near[2][0] + near[2][1] >= near[2][2])
+
+
 def _near(
     lattice: Lattice, of: Flags, place: Array, slack: float, others: Array
 ) -> tuple[Array, Array, Numbers] | None:
