@@ -11,8 +11,6 @@ from scipy.optimize import nnls
 
 from mpi4py import MPI
 
-from microlith.imaging.balls.areas import BallSurfaces, FacesOfBalls, ball_surfaces, no_ball_surfaces
-from microlith.imaging.balls.prisms import Lines, prism_areas
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.passes import Slab, slabs
 from microlith.imaging.image.volume import LabelVolume
@@ -29,6 +27,8 @@ from microlith.imaging.measures.surface_faces import Blurred, exact_unit, face_a
 from microlith.imaging.measures.triple_lines import TripleLines, areas_at_corners, counted_lines, lines_of, slab_corners
 from microlith.imaging.measures.whole_faces import Found, GatheredFaces, found_faces
 from microlith.imaging.parallel.collective import together
+from microlith.imaging.shapes.areas import BallSurfaces, FacesOfBalls, ball_surfaces, no_ball_surfaces
+from microlith.imaging.shapes.prisms import Lines, prism_areas
 from microlith.imaging.typing import Array, Numbers
 
 NOISE = 4.0  # voxel faces by which counts are wrong where a smooth surface lies symmetrically among the voxels,

@@ -7,15 +7,15 @@ from scipy.ndimage import gaussian_filter
 
 from mpi4py import MPI
 
-from microlith.imaging.balls.areas import FacesOfBalls, ball_surfaces
-from microlith.imaging.balls.found import lattice_of
-from microlith.imaging.balls.recognised import recognised
-from microlith.imaging.balls.separation import fitted, loose
 from microlith.imaging.image import passes
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.passes import slabs
 from microlith.imaging.measures.surface_faces import face_halo, slab_faces
 from microlith.imaging.measures.surfaces import surfaces
+from microlith.imaging.shapes.areas import FacesOfBalls, ball_surfaces
+from microlith.imaging.shapes.found import lattice_of
+from microlith.imaging.shapes.recognised import recognised
+from microlith.imaging.shapes.separation import fitted, loose
 
 COMM = MPI.COMM_WORLD
 

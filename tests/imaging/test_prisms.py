@@ -6,9 +6,9 @@ from measured import centres, volume_from
 
 from mpi4py import MPI
 
-from microlith.imaging.balls.prisms import prism_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.surfaces import surfaces
+from microlith.imaging.shapes.prisms import prism_of
 
 COMM = MPI.COMM_WORLD
 

@@ -11,7 +11,6 @@ from skimage.measure import marching_cubes, mesh_surface_area
 
 from mpi4py import MPI
 
-from microlith.imaging.balls.areas import no_ball_surfaces
 from microlith.imaging.image import passes
 from microlith.imaging.image.passes import slabs
 from microlith.imaging.measures import surfaces as surfaces_module
@@ -19,6 +18,7 @@ from microlith.imaging.measures.crossings import direction_weights, directions
 from microlith.imaging.measures.surface_faces import exact_unit, face_halo, slab_faces
 from microlith.imaging.measures.surfaces import Surfaces, agreed, surfaces, surfaces_and_lines
 from microlith.imaging.measures.triple_lines import Corners, areas_at_corners
+from microlith.imaging.shapes.areas import no_ball_surfaces
 
 COMM = MPI.COMM_WORLD
 

@@ -25,7 +25,7 @@ ROOMS = (
         "imaging/image",
         "imaging/microstructure",
         "imaging/ways",
-        "imaging/balls",
+        "imaging/shapes",
         "imaging/measures",
         "imaging/segmentation",
     ),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linprog
 
-from microlith.imaging.balls.found import Lattice
+from microlith.imaging.shapes.found import Lattice
 from microlith.imaging.typing import Array, Flags, Numbers
 
 # Longest edges: how far from a surface voxels count; how far out those of other bodies lie at least, and beside the
@@ -112,7 +112,7 @@ def _near(
     lattice: Lattice, of: Flags, place: Array, slack: float, others: Array
 ) -> tuple[Array, Array, Numbers] | None:
     """Voxels' middles (n, dim) less that of the ball, whether they are within (1) or without (-1), and `Fit.bare`."""
-    from microlith.imaging.balls.loops import conditions  # numba, late as in `path_lengths`
+    from microlith.imaging.shapes.loops import conditions  # numba, late as in `path_lengths`
 
     room = int(ROOM * (place[3] / lattice.shortest + 3) ** (lattice.dim - 1) + 1000)
     points, sides, bare = np.empty((room, 3)), np.empty(room), np.zeros(3, np.int64)

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
 
-from microlith.imaging.balls.found import SLACK, Lattice, held
+from microlith.imaging.shapes.found import SLACK, Lattice, held
 from microlith.imaging.typing import Array, Flags, Numbers, Singles
 
 LEAST = {2: 4.0, 3: 4.5}  # radius, longest edges of voxels
@@ -41,7 +41,7 @@ class _Rays:
 
 def deep_places(lattice: Lattice, of: Flags) -> Array:
     """Where a set of phases is deeper than around, (n, 4) with the depth."""
-    from microlith.imaging.balls.loops import find_peaks  # numba, late as in `path_lengths`
+    from microlith.imaging.shapes.loops import find_peaks  # numba, late as in `path_lengths`
 
     stride, axes = STRIDE[lattice.dim], lattice.axes
     steps = np.where(np.arange(3) < 3 - lattice.dim, 1, stride)
@@ -93,7 +93,7 @@ def known(place: Array, places: Array, alike: float) -> bool:
 
 
 def _rays(lattice: Lattice, of: Flags, places: Array, count: int, wide: float = 0.0) -> _Rays:
-    from microlith.imaging.balls.loops import refine  # numba, late as in `path_lengths`
+    from microlith.imaging.shapes.loops import refine  # numba, late as in `path_lengths`
 
     longest = lattice.longest
     limits = np.array([LEAST[lattice.dim] * longest, longest, SHARE, EARLY, wide])
@@ -128,7 +128,7 @@ def directions(dim: int, count: int) -> Array:
 
 def left_over(lattice: Lattice, of: Flags, balls: Array) -> Array:
     """Spheres (n, 4) that fit the connected pieces of a set's surface that no ball has."""
-    from microlith.imaging.balls.loops import bare_voxels  # numba, late as in `path_lengths`
+    from microlith.imaging.shapes.loops import bare_voxels  # numba, late as in `path_lengths`
 
     longest, axes = lattice.longest, lattice.axes
     hold = held(lattice.phase.shape, 0, balls, lattice.size, lattice.dim, SLACK * longest)

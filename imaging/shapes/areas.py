@@ -7,12 +7,12 @@ import numpy as np
 
 from mpi4py import MPI
 
-from microlith.imaging.balls.candidates import directions
-from microlith.imaging.balls.found import Balls, Lattice, beside, held, lattice_of, no_balls, sizes
-from microlith.imaging.balls.recognised import recognised
 from microlith.imaging.image.passes import Slab
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.parallel.collective import on_first_rank
+from microlith.imaging.shapes.candidates import directions
+from microlith.imaging.shapes.found import Balls, Lattice, beside, held, lattice_of, no_balls, sizes
+from microlith.imaging.shapes.recognised import recognised
 from microlith.imaging.typing import Array, Flags, Numbers
 
 SIGHTS, MOST = {2: 250, 3: 75}, 60000  # directions per radius (squared), in shortest edges, and at most
@@ -86,7 +86,7 @@ def _areas(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array, Array, A
 
 def _area(lattice: Lattice, balls: Balls, place: Array, number: int, phases: int) -> Array:
     """Area (phases, phases) of the surface of a ball, by the phase within and the one without."""
-    from microlith.imaging.balls.loops import count_exposed  # numba, late as in `path_lengths`
+    from microlith.imaging.shapes.loops import count_exposed  # numba, late as in `path_lengths`
 
     of, longest = balls.of[number], lattice.longest
     near = beside(place, number, 4 * longest)

@@ -9,9 +9,9 @@ from itertools import combinations
 
 import numpy as np
 
-from microlith.imaging.balls.candidates import deep_places, known, left_over, round_bodies
-from microlith.imaging.balls.found import SLACK, Balls, Lattice, beside, no_balls
-from microlith.imaging.balls.separation import Fit, explained, fitted, loose
+from microlith.imaging.shapes.candidates import deep_places, known, left_over, round_bodies
+from microlith.imaging.shapes.found import SLACK, Balls, Lattice, beside, no_balls
+from microlith.imaging.shapes.separation import Fit, explained, fitted, loose
 from microlith.imaging.typing import Array, Flags, Numbers
 
 PAIRED, MOST = 6, 16  # phases up to which each two are taken together, and all but one
