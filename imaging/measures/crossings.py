@@ -63,6 +63,7 @@ class Crossings:
     seen: Array  # m^2 (m in 2D) by the crossings that there are
     missed: Array  # of those that no step shows, about
     along: Array  # (directions, phases, phases) parts of both that steps in each direction have
+    ends: Array  # (RUNS, phases, phases) parts of those seen that are ends of runs of 1, 2, ... steps
 
 
 def crossing_halo(dim: int) -> int:
@@ -140,7 +141,10 @@ def crossings(row: Numbers, voxel_size: tuple[float, ...], phases: int) -> Cross
         return half + half.T, missed + missed.T
 
     along = [sum(area(one)) for one in np.diag(scale)]
-    return Crossings(*area(scale), np.array(along))
+    seen, missed = area(scale)
+    short = [_of_pairs(part, phases) for part in np.tensordot(scale, whole, 1)]
+    parts = np.array([part + part.T for part in short]) / np.where(seen > 0, seen, 1.0)
+    return Crossings(seen, missed, np.array(along), parts)
 
 
 def _of_pairs(missed: Array, phases: int) -> Array:

@@ -40,6 +40,7 @@ SMOOTH, MISSED, ADDED, REMOVED, AT_CORNERS, ALONG = 0.005, 0.5, 0.1, 0.5, 0.2, 0
 # of what counts say that was left aside as noise
 BESIDE_EDGES, LEFT_ASIDE = 0.125, 1.5
 BESIDE = 1.0  # longest edges from triple lines where normals are turned
+THIN = (0.05, 0.02, 0.005)  # part of the standard error, of ends of runs of one, two and three steps
 NEAR_LINES = 0.25  # times the square of the share that is as near, part of the standard error: in fine structures much
 UNLIKE = 3.0  # part of what directions tell that planes along the voxels leave, from one third on nothing is of planes
 PART_AT_CORNERS = 0.5  # of the area by faces, that is added or taken away beside triple lines at most
@@ -317,10 +318,11 @@ def _error(local: Array, area: Array, beside: Array, counted: Crossings, places:
     gaps lie alike among the voxels, none of it may be missed or twice as much. The parts were set by bodies of known
     area, see docs/explained/analysis.md.
     """
-    missed = np.where(counted.seen > 0, counted.missed / np.maximum(counted.seen, np.finfo(float).tiny), 0.0)
+    missed = np.where(counted.seen > 0, counted.missed / np.where(counted.seen > 0, counted.seen, 1.0), 0.0)
     change = area - local
     by_counts = ADDED * np.maximum(change, 0), REMOVED * np.minimum(change, 0)
-    parts = SMOOTH * area, MISSED * missed * area, *by_counts, beside
+    thin = np.tensordot(THIN, counted.ends[: len(THIN)], 1)
+    parts = SMOOTH * area, MISSED * missed * area, thin * area, *by_counts, beside
     return np.asarray(np.sqrt(sum(part**2 for part in parts) + np.where(area > 0, places, 0.0) ** 2))
 
 

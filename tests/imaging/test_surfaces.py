@@ -224,6 +224,18 @@ def test_plates_have_no_gaps_to_be_made_up_for(thickness):
         assert found == pytest.approx(2 * n**2 / unit[2], rel=0.025), normal
 
 
+@pytest.mark.parametrize(("thick", "most"), [(1.0, 0.06), (2.0, 0.03)])
+def test_the_error_of_thin_plates_is_told(thick, most):
+    """Half of the voxels of a plate one voxel thick have no neighbour to tell where its surfaces are."""
+    x, y, z = (c - 24 for c in centres((48,) * 3))
+    normal = np.array([1.0, 0.3, 0.45]) / np.linalg.norm([1.0, 0.3, 0.45])
+    away = normal[0] * x + normal[1] * y + normal[2] * z
+    # Of the plane's part within the frame: y and z over all of it, x stays within.
+    exact = 2 * 48**2 / normal[0]
+    found = surfaces(volume_from(np.abs(away - 0.2) < thick / 2), COMM)
+    assert abs(found.between[0, 1] - exact) < 2.3 * found.error[0, 1] < 2.3 * most * exact
+
+
 def test_the_error_of_smooth_bodies_is_told_as_small():
     found = surfaces(volume_from(ball((44,) * 3, 16, (22.3, 21.8, 22.1))), COMM)
     exact = 4 * np.pi * 16**2
