@@ -335,6 +335,16 @@ def test_an_earlier_comparison_is_kept(analyses, tmp_path, capsys):
     assert main([*asked, "--force"]) == 0
 
 
+def test_an_analysis_is_not_mixed_with_a_comparison(analyses, capsys):
+    """Both have pictures of the same names; --force is for an earlier comparison."""
+    folder = analyses / "before-analysis"
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    asked = ["-q", "compare", f"a={folder}", f"b={analyses / 'after-analysis'}", "-o", str(folder), "--force"]
+    assert main(asked) == 2
+    assert "holds results of microlith analyze (analysis.json)" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
 def test_too_few_states_are_told_before_earlier_results(analyses, tmp_path, capsys):
     """Who overwrites the earlier results first would lose them for nothing."""
     (tmp_path / "c").mkdir()

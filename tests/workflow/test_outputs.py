@@ -20,8 +20,9 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import in_turn, on_first_rank, together
 from microlith.imaging.writing import cannot_write, whole_file, write_text
-from microlith.workflow.results.folder import LOCK, finish_if_free, result_folder
+from microlith.workflow.results.folder import LIST, LOCK, finish_if_free, result_folder
 from microlith.workflow.results.json_file import write_summary
+from microlith.workflow.sweep.record import refuse_foreign
 
 COMM = MPI.COMM_WORLD
 
@@ -142,26 +143,73 @@ def test_force_removes_earlier_results_and_nothing_else(tmp_path):
     assert (path / "curves.csv").read_text() == "new"
 
 
-def test_a_study_and_a_run_share_a_folder(tmp_path):
-    """Each replaces its own files only."""
-    publish(tmp_path, {"summary.json": "run", "curves.csv": "run"})
-    publish(tmp_path, {"converge.json": "1", "converge.png": "1"}, "converge")
-    publish(tmp_path, {"converge.json": "2"}, "converge")
-    publish(tmp_path, {"summary.json": "again"})
-    assert everything_in(tmp_path) == [".microlith.json", "converge.json", "summary.json"]
-    assert (tmp_path / "converge.json").read_text() == "2"
+MARKS = {
+    "run": "summary.json",
+    "converge": "converge.json",
+    "analyze": "analysis.json",
+    "deff": "deff.json",
+    "fit": "fit.json",
+    "segment": "segment.json",
+    "compare": "comparison.csv",
+    "sweep": "sweep.json",
+}
 
 
-def test_commands_that_share_a_folder_replace_its_report(tmp_path):
-    """The page of the last one is there; one of the user's is not taken for theirs."""
-    publish(tmp_path, {"summary.json": "run", "report.html": "run"})
-    publish(tmp_path, {"converge.json": "1", "report.html": "converge"}, "converge")
-    assert (tmp_path / "report.html").read_text() == "converge"
-    publish(tmp_path, {"summary.json": "again", "report.html": "again"})
-    assert (tmp_path / "report.html").read_text() == "again"
-    (tmp_path / ".microlith.json").unlink()
-    with pytest.raises(InputError, match=r"report.html: microlith did not write this file"):
-        publish(tmp_path, {"deff.json": "1", "report.html": "deff"}, "deff")
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("other", MARKS)
+def test_results_of_another_command_are_neither_replaced_nor_mixed(tmp_path, other, listed, force):
+    """Also those of a copy without the hidden list, and of a sweep, which keeps none."""
+    mark = MARKS[other]
+    mine = "# title\n# microlith 0\n" if mark.endswith(".csv") else SUMMARY
+    files = {mark: mine, "thickness.png": "old", "report.html": "old"}
+    if other == "sweep":
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+    else:
+        publish(tmp_path, files, other)
+    if not listed:
+        (tmp_path / LIST).unlink(missing_ok=True)
+    before = contents(tmp_path)
+    for writer in MARKS:
+        if writer not in (other, "sweep"):
+            with pytest.raises(InputError, match=rf"holds results of microlith {other} \({mark}\), .* -o$"):
+                result_folder(tmp_path, force, MPI.COMM_SELF, writer).__enter__()
+    if other != "sweep":
+        with pytest.raises(InputError, match=rf"holds results of microlith {other} \({mark}\), .* -o$"):
+            refuse_foreign(tmp_path, force)
+    assert contents(tmp_path) == before
+
+
+def test_what_the_user_removed_is_no_result_of_another_command(tmp_path):
+    publish(tmp_path, {"analysis.json": SUMMARY, "thickness.png": "1"}, "analyze")
+    for name in ("analysis.json", "thickness.png"):
+        (tmp_path / name).unlink()
+    publish(tmp_path, {"comparison.csv": "1", "thickness.png": "2"}, "compare")
+    publish(tmp_path, {"comparison.csv": "2"}, "compare")
+    assert everything_in(tmp_path) == [".microlith.json", "comparison.csv"]
+    assert json.loads((tmp_path / LIST).read_text())["files"] == {"compare": ["comparison.csv"]}
+
+
+def test_files_of_the_user_with_names_of_results_are_of_no_command(tmp_path):
+    (tmp_path / "summary.json").write_text('{"versions": "mine"}')
+    (tmp_path / "comparison.csv").write_text("mine\n")
+    publish(tmp_path, {"deff.json": "1"}, "deff")
+    assert everything_in(tmp_path) == [".microlith.json", "comparison.csv", "deff.json", "summary.json"]
+
+
+def test_a_sweep_replaces_nothing_of_the_user(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds no sweep.*--force"):
+        refuse_foreign(tmp_path, force=False)
+    refuse_foreign(tmp_path, force=True)
+    (tmp_path / "sweep.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"sweep.csv: microlith did not write this file"):
+        refuse_foreign(tmp_path, force=True)
 
 
 def test_results_without_a_list_are_known_by_their_summary(tmp_path):

@@ -84,6 +84,17 @@ KNOWN: dict[Writer, tuple[str, ...]] = {
     "compare": (COMPARISON, COMPARISON_PAGE),
     "segment": (LABELS, MARGIN, SEGMENT, SEGMENT_TEXT, SEGMENT_PICTURE, HISTOGRAM_PICTURE),
 }
+# The file that tells of each of them where there is no list, as in a copy without hidden files
+MARKS: dict[Writer, str] = {
+    "run": SUMMARY,
+    "converge": CONVERGE,
+    "analyze": ANALYSIS,
+    "deff": CONDUCTION,
+    "fit": FIT,
+    "sweep": SWEEP,
+    "compare": COMPARISON,
+    "segment": SEGMENT,
+}
 # Before there were lists; such a file beside a summary is of a run
 _SNAPSHOT = re.compile(rf"{SNAPSHOT_PREFIX}[0-9.e+-]+s\.png")
 
@@ -100,8 +111,8 @@ def result_folder(path: Path, force: bool, comm: "Comm", writer: Writer = "run")
 
     Args:
         path: The result folder; made where it is missing, with its parents.
-        force: Whether the results of an earlier run are replaced. They stay until this one has ended well, files that
-            microlith did not write always.
+        force: Whether the results of an earlier run of this command are replaced. They stay until this one has ended
+            well, files that microlith did not write always. Results of other commands are never replaced.
         comm: All ranks of the run; they enter and leave together.
         writer: The command.
 
@@ -110,7 +121,7 @@ def result_folder(path: Path, force: bool, comm: "Comm", writer: Writer = "run")
 
     Raises:
         InputError: `path` holds files and force is not given, is no folder, can't be written to, is another run's at
-            the moment, or holds something of the user's that has the name of a result.
+            the moment, or holds results of another command or something of the user's that has the name of a result.
     """
     hold: list[_Hold] = []  # on rank 0
     made, stage = on_first_rank(comm, lambda: _open(path, force, writer, hold))
@@ -179,9 +190,10 @@ def refuse_held(path: Path, force: bool, writer: Writer) -> None:
     """Refuse a folder of which something would have to be overwritten that may not be.
 
     Raises:
-        InputError: It holds files and force is not given, or it holds something that microlith did not write and that
-            has the name of a result.
+        InputError: It holds results of another command; or files, and force is not given; or something that microlith
+            did not write and that has the name of a result.
     """
+    refuse_others(path, writer)
     held = sorted(entry.name for entry in path.iterdir() if not is_ours_alone(entry.name))
     if held and not force:
         shown = ", ".join(held[:3]) + (", ..." if len(held) > 3 else "")
@@ -189,8 +201,44 @@ def refuse_held(path: Path, force: bool, writer: Writer) -> None:
             f"{path}: the result folder is not empty (it holds {shown}); overwrite earlier results with --force, "
             "or name another folder with -o"
         )
-    ours = {name for listed in _written(path).values() for name in listed}  # of any command: they share the report
+    ours = {name for listed in _written(path).values() for name in listed}
     _refuse_foreign(path, [name for name in KNOWN[writer] if name not in ours])
+
+
+def refuse_others(path: Path, writer: Writer) -> None:
+    """Refuse a folder with results of another command: both use names such as report.html, so they would be mixed.
+
+    Raises:
+        InputError: As said.
+    """
+    written = _written(path)
+    own = set(written.get(writer, ()))
+    found = [
+        (other, name)
+        for other, names in written.items()
+        if other != writer
+        for name in (MARKS.get(other, ""), *names)  # type: ignore[call-overload]
+        if name in names and name not in own and os.path.lexists(path / name)
+    ]
+    unlisted = {"sweep": SWEEP} if (path / LIST).exists() else MARKS  # a sweep keeps no list
+    found += [(other, name) for other, name in unlisted.items() if other != writer and _is_mark(path / name)]
+    if found:
+        other, name = found[0]
+        raise InputError(
+            f"{path}: this folder holds results of microlith {other} ({name}), which --force does not overwrite; name "
+            f"another folder for those of {writer} with -o"
+        )
+
+
+def _is_mark(path: Path) -> bool:
+    """Whether a file that tells of a command is there, and microlith wrote it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".csv":
+            return any(line.startswith("# microlith ") for line in text.splitlines()[:3])
+        return "microlith" in json.loads(text)["versions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def is_ours_alone(name: str) -> bool:
@@ -282,11 +330,7 @@ def _written_without_list(path: Path) -> dict[str, list[str]]:
     """The same from the file that each command writes last, where there is no list yet."""
     found: dict[str, list[str]] = {}
     for writer, last in (("run", SUMMARY), ("converge", CONVERGE)):
-        try:
-            is_ours = "microlith" in json.loads((path / last).read_text(encoding="utf-8"))["versions"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if is_ours:
+        if _is_mark(path / last):
             names = [name for name in KNOWN[writer] if (path / name).is_file()]  # type: ignore[index]
             pictures = [p.name for p in path.glob(f"{SNAPSHOT_PREFIX}*") if _SNAPSHOT.fullmatch(p.name)]
             found[writer] = names + (pictures if writer == "run" else [])
@@ -362,7 +406,13 @@ def _move_in_place(stage: Path, path: Path) -> None:
                 (path / name).unlink(missing_ok=True)
         for left in path.glob(f".{Path(LIST).stem}.*.part{Path(LIST).suffix}"):  # by one killed as it wrote the list
             left.unlink()
-        write_text(path / LIST, json.dumps({"files": written | {writer: names}}, indent=1, ensure_ascii=False) + "\n")
+        # Others are of earlier versions, whose commands shared folders; what the user removed is theirs no longer
+        others = {
+            other: [name for name in listed if name not in names and (path / name).is_file()]
+            for other, listed in written.items()
+        }
+        files = {other: listed for other, listed in others.items() if listed} | {writer: names}
+        write_text(path / LIST, json.dumps({"files": files}, indent=1, ensure_ascii=False) + "\n")
         # No longer complete before its list goes: one killed in between would leave what can't be read
         done = stage.rename(stage.with_name(UNFINISHED + stage.name.removeprefix(COMPLETE)))
         shutil.rmtree(done, ignore_errors=True)

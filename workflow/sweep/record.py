@@ -12,7 +12,7 @@ from typing import Any, Literal
 from microlith.imaging.errors import InputError, listed
 from microlith.imaging.files.names import has_magic, matches, split
 from microlith.imaging.writing import cannot_write, write_text
-from microlith.workflow.results.folder import SUMMARY, SWEEP, finish_if_free
+from microlith.workflow.results.folder import SUMMARY, SWEEP, finish_if_free, refuse_held, refuse_others
 from microlith.workflow.sweep.plan import Plan
 
 LOGS = "logs"  # folder within that of the sweep: NAME.log, and NAME.json with the record
@@ -129,9 +129,15 @@ def refuse_foreign(output: Path, force: bool) -> None:
     """Refuse a folder that holds something and no sweep.
 
     Raises:
-        InputError: As said.
+        InputError: As said; also with force where the folder holds results of another command, or something that
+            microlith did not write and that has the name of a result.
     """
-    if output.is_dir() and not (output / SWEEP).is_file() and not force and any(output.iterdir()):
+    if not output.is_dir() or (output / SWEEP).is_file():
+        return
+    if force:
+        refuse_held(output, force, "sweep")
+    elif any(output.iterdir()):
+        refuse_others(output, "sweep")
         raise InputError(
             f"{output}: this folder is not empty and holds no sweep; name another with -o, or use it with --force"
         )
