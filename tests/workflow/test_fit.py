@@ -354,6 +354,49 @@ def test_bad_data(tmp_path, capsys, text, words):
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("law", "what"),
+    [
+        (
+            {"expression": "D0 * exp(-c / c0)", "D0": "1e-14 m^2/s", "c0": "1 mol/L"},
+            "vary phases.a.diffusivity.D0 or phases.a.diffusivity.c0, or give one value",
+        ),
+        ({"x": "1e-14 m^2/s", "y": "5e-15 m^2/s"}, "vary phases.a.diffusivity.x or phases.a.diffusivity.y,"),
+        (
+            {
+                "concentrations": ["0 mol/L", "1 mol/L"],
+                "values": ["1e-14 m^2/s", "2e-14 m^2/s"],
+                "interpolation": "log",
+            },
+            'write the law as { expression = "D0 * ...", D0 = ... } and vary phases.a.diffusivity.D0, or',
+        ),
+    ],
+)
+def test_a_law_is_not_replaced_by_one_value(law, what):
+    tables = {"phases": {"a": {"diffusivity": law}}}
+    with pytest.raises(InputError) as refused:
+        parameters_of(tables, ["phases.a.diffusivity=1e-15 .. 1e-12 m^2/s"])
+    assert what in str(refused.value)
+    assert "in whose place a fit would put one value" in str(refused.value)
+    for key, value in law.items():
+        if isinstance(value, str) and "m^2/s" in value:
+            (found,) = parameters_of(tables, [f"phases.a.diffusivity.{key}=1e-15 .. 1e-12 m^2/s"])
+            assert found.start is not None
+
+
+def test_a_course_is_not_replaced_by_one_value(tmp_path, capsys):
+    """As any table; there is nothing in it that is one value."""
+    data = csv_of(tmp_path / "m.csv", "time_s,all", TIMES, exact("all"))
+    phases = slab_phases().replace('"1000 mol/m^3"', '{ times = ["0 s", "5 s"], values = ["1 mol/L", "2 mol/L"] }')
+    assert "times" in phases
+    vary = "phases.pore.concentration=0.5 .. 2 mol/L"
+    asked = ["fit", str(slab(tmp_path, phases)), "--data", str(data), "--vary", vary, "-o", str(tmp_path / "o")]
+    assert main(asked) == 2
+    said = capsys.readouterr().err
+    assert "{ times = ..., values = ... }, in whose place a fit would put one value; vary another key" in said
+    assert not (tmp_path / "o").exists()
+
+
 def test_ranges_in_words(tmp_path):
     tables = {"phases": {"a": {"diffusivity": "3 um^2/s", "porosity": 0.4}}}
     diffusivity, porosity = parameters_of(

@@ -7,13 +7,18 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from made_cases import write_case
+from slab_case import REGIONS, SLAB, slab_image
 
 from microlith.imaging.errors import InputError
+from microlith.workflow.case.toml_file import read_toml
 from microlith.workflow.case.toml_text import toml_text
+from microlith.workflow.sweep.cases import sweep_of
 from microlith.workflow.sweep.plan import plan_of
 from microlith.workflow.sweep.values import value_of, values_of
 
 PATH = Path("case.toml")
+MESH = '[mesh]\nsize_max = "80 nm"\n'
 
 
 @pytest.mark.parametrize(
@@ -149,3 +154,34 @@ def test_a_column_that_is_no_key_is_told_with_its_file(tmp_path):
     (tmp_path / "cases.csv").write_text("time.end;mesh.growth\n5 s;0.1\n")
     with pytest.raises(InputError, match=r"cases\.csv: column 1: \"time\.end;mesh\.growth\" is no key"):
         plan_of({"sweep": {"file": "cases.csv"}}, tmp_path / "case.toml", [])
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ("1e-14 m^2/s, 3e-14 m^2/s", True),
+        ('1e-14 m^2/s, { x = "1e-14 m^2/s", y = "2e-14 m^2/s" }', False),  # a law against a constant is meant
+    ],
+)
+def test_a_law_that_every_case_replaces_by_one_value_is_told(tmp_path, caplog, values, told):
+    law = '{ expression = "D0 * exp(-c / c0)", D0 = "1e-14 m^2/s", c0 = "1 mol/L" }'
+    path = write_case(tmp_path, slab_image(4), phases=SLAB.replace('"1e-14 m^2/s"', law), mesh=MESH, regions=REGIONS)
+    found = sweep_of(read_toml(path), path, [f"phases.slab.diffusivity={values}"], tmp_path / "out")
+    assert len(found.tasks) == 2
+    assert all(task.case is not None for task in found.tasks)
+    assert ("set phases.slab.diffusivity.D0 or phases.slab.diffusivity.c0" in caplog.text) == told
+
+
+def test_values_within_a_law_are_varied_without_a_word(tmp_path, caplog):
+    law = '{ expression = "D0 * exp(-c / c0)", D0 = "1e-14 m^2/s", c0 = "1 mol/L" }'
+    path = write_case(tmp_path, slab_image(4), phases=SLAB.replace('"1e-14 m^2/s"', law), mesh=MESH, regions=REGIONS)
+    sweep_of(read_toml(path), path, ["phases.slab.diffusivity.D0=1e-14 m^2/s, 2e-14 m^2/s"], tmp_path / "out")
+    assert "one value" not in caplog.text
+
+
+def test_models_in_the_place_of_another_are_meant(tmp_path, caplog):
+    model = '"1e-14 m^2/s"\nporosity = 0.5\neffective = { tortuosity = 2.1 }'
+    path = write_case(tmp_path, slab_image(4), phases=SLAB.replace('"1e-14 m^2/s"', model), mesh=MESH, regions=REGIONS)
+    found = sweep_of(read_toml(path), path, ["phases.slab.effective=bruggeman, maxwell"], tmp_path / "out")
+    assert all(task.case is not None for task in found.tasks)
+    assert "one value" not in caplog.text

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from microlith.imaging.errors import InputError, printable
+from microlith.workflow.case.toml_text import quoted_key
 from microlith.workflow.schema.kinds import nearest
+from microlith.workflow.schema.units import any_to_si
 
 
 def changed(tables: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,6 +71,21 @@ def value_at(tables: Mapping[str, Any], key: str) -> Any:
         else:
             return None
     return found
+
+
+def keys_of_values(table: Mapping[str, Any], key: str) -> list[str]:
+    """Dotted keys of the entries of a table that are one number or quantity each; `key` is that of the table."""
+    return [f"{key}.{quoted_key(name)}" for name, value in table.items() if is_one_value(value)]
+
+
+def is_one_value(value: Any) -> bool:
+    """Whether a value of a case file is a number, or a text of a quantity."""
+    if isinstance(value, str):
+        try:
+            any_to_si(value)
+        except ValueError:
+            return False
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _numbered(tables: list[Any], part: str, key: str) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 
 from microlith.imaging.errors import InputError, printable
 from microlith.imaging.typing import Array
-from microlith.workflow.case.changes import changed, key_parts, value_at
+from microlith.workflow.case.changes import changed, key_parts, keys_of_values, value_at
+from microlith.workflow.case.toml_text import quoted_key
 from microlith.workflow.schema.units import NUMBER
 
 DECADE = 10.0  # ratio of the ends from which on a positive value is varied in its logarithm
@@ -96,7 +97,29 @@ def _parameter(tables: Mapping[str, Any], key: str, text: str) -> Parameter:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InputError(f"{where}: expected the lower end first, got {low:g} .. {high:g}")
     changed(tables, {key: 0})  # refuses a way that leads through something that is no table
-    return Parameter(key, low, high, unit, _start(value_at(tables, key), low, high, unit))
+    given = value_at(tables, key)
+    if isinstance(given, Mapping) and len(key_parts(key)) > 2:  # of whole phases the schema says what is wrong
+        raise _replaced(given, key, where)
+    return Parameter(key, low, high, unit, _start(given, low, high, unit))
+
+
+def _replaced(given: Mapping[str, Any], key: str, where: str) -> InputError:
+    """Of a table, such as a law, in whose place a fit would put one value without a word."""
+    within = keys_of_values(given, key)
+    if within:
+        what = f"vary {' or '.join(within[:4])}"
+    elif key_parts(key)[-1] == "diffusivity":
+        what = 'write the law as { expression = "D0 * ...", D0 = ... } and vary ' + f"{key}.D0"
+    else:
+        what = "vary another key"
+    return InputError(
+        f"{where}: the case file has a table there, {_keys(given)}, in whose place a fit would put one value; {what}, "
+        "or give one value in the case file if that is meant"
+    )
+
+
+def _keys(given: Mapping[str, Any]) -> str:
+    return "{ " + ", ".join(f"{quoted_key(name)} = ..." for name in given) + " }"
 
 
 def _start(value: Any, low: float, high: float, unit: str) -> float | None:

@@ -1,5 +1,6 @@
 """The cases of a sweep, checked as far as they can be without their images: nothing here needs a mesh or MPI."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -8,10 +9,12 @@ from typing import Any
 
 from microlith.imaging.errors import InputError
 from microlith.workflow.case.case import Case
-from microlith.workflow.case.changes import changed
+from microlith.workflow.case.changes import changed, is_one_value, keys_of_values, value_at
 from microlith.workflow.case.read import case_of
 from microlith.workflow.sweep.plan import Plan, plan_of
 from microlith.workflow.sweep.record import fingerprint, record_of
+
+log = logging.getLogger(__name__)
 
 Tables = dict[str, Any]
 
@@ -144,4 +147,21 @@ def sweep_of(
         jobs.append(Job(variation.name, mark, own, check_memory))
     if all(task.case is None for task in tasks):
         raise InputError(f"{tasks[0].fault} (so in {'each' if len(tasks) > 1 else 'the'} case of the sweep)")
+    for key in _replaced_tables(base, plan):
+        within = keys_of_values(value_at(base, key), key)
+        log.warning(
+            "%s: every case of the sweep has one value in the place of a table of the case file, such as a law%s",
+            key,
+            f"; to vary a value in the table, set {' or '.join(within[:4])}" if within else "",
+        )
     return Sweep(path, str(tables.get("title", path.stem)), base, plan, tuple(jobs), tuple(tasks), output)
+
+
+def _replaced_tables(base: Tables, plan: Plan) -> list[str]:
+    """Keys whose table no case keeps or replaces by another table: laws against constants are a sweep that is meant."""
+    every = [variation.changes for variation in plan.variations]
+    return [
+        key
+        for key in every[0]
+        if isinstance(value_at(base, key), Mapping) and all(is_one_value(changes.get(key)) for changes in every)
+    ]
