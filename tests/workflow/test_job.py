@@ -167,6 +167,17 @@ def test_array_of_a_sweep(case):
     assert "#SBATCH --array=0-1" in lines
 
 
+def test_array_into_a_folder_of_something_else(case, tmp_path, capsys):
+    """Told here, not when the job has waited in the queue."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "notes.txt").touch()
+    asked = ["job", str(case), "--array", "sweep", "--set", "time.end=10 s, 20 s", "--environment", "module:m"]
+    asked += ["--time", "2h", "--results", str(tmp_path / "kept"), "-o", str(tmp_path / "a.sbatch")]
+    assert main(asked) == 2
+    assert "kept: this folder is not empty and holds no sweep" in capsys.readouterr().err
+    assert not (tmp_path / "a.sbatch").exists()
+
+
 FAKES = {
     "module": "true",
     "microlith": "trap 'echo ends; exit 75' USR1; echo runs; for i in {1..300}; do sleep 0.1; done",

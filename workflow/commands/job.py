@@ -107,6 +107,7 @@ def _request(options: argparse.Namespace) -> "Request":
     from microlith.workflow.case.read import load_case
     from microlith.workflow.job import request as asked
     from microlith.workflow.job.environment import environment_of
+    from microlith.workflow.sweep.record import refuse_foreign
 
     asked.refuse_ranks(options.ranks)
     minutes = asked.minutes_of(options.time)
@@ -122,6 +123,8 @@ def _request(options: argparse.Namespace) -> "Request":
     output = options.results or (name.with_name(f"{name.name}-sweep") if array else name)
     if array is None:
         check_output_folder(output, options.force, "run")
+    else:
+        refuse_foreign(output, options.force)
     per_rank, total, source = _memory(options, cases, memory, minutes)
     return asked.Request(
         asked.name_of(name.name),
