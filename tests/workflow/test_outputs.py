@@ -20,7 +20,7 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import in_turn, on_first_rank, together
 from microlith.imaging.writing import cannot_write, whole_file, write_text
-from microlith.workflow.results.folder import LIST, LOCK, finish_if_free, result_folder
+from microlith.workflow.results.folder import LIST, LOCK, SHARING, finish_if_free, result_folder
 from microlith.workflow.results.json_file import write_summary
 from microlith.workflow.sweep.record import refuse_foreign
 
@@ -143,6 +143,28 @@ def test_force_removes_earlier_results_and_nothing_else(tmp_path):
     assert (path / "curves.csv").read_text() == "new"
 
 
+def test_a_study_and_a_run_share_a_folder(tmp_path):
+    """Each replaces its own files only."""
+    publish(tmp_path, {"summary.json": "run", "curves.csv": "run"})
+    publish(tmp_path, {"converge.json": "1", "converge.png": "1"}, "converge")
+    publish(tmp_path, {"converge.json": "2"}, "converge")
+    publish(tmp_path, {"summary.json": "again"})
+    assert everything_in(tmp_path) == [".microlith.json", "converge.json", "summary.json"]
+    assert (tmp_path / "converge.json").read_text() == "2"
+
+
+def test_commands_that_share_a_folder_replace_its_report(tmp_path):
+    """The page of the last one is there; one of the user's is not taken for theirs."""
+    publish(tmp_path, {"summary.json": "run", "report.html": "run"})
+    publish(tmp_path, {"converge.json": "1", "report.html": "converge"}, "converge")
+    assert (tmp_path / "report.html").read_text() == "converge"
+    publish(tmp_path, {"summary.json": "again", "report.html": "again"})
+    assert (tmp_path / "report.html").read_text() == "again"
+    (tmp_path / ".microlith.json").unlink()
+    with pytest.raises(InputError, match=r"report.html: microlith did not write this file"):
+        publish(tmp_path, {"deff.json": "1", "report.html": "deff"}, "deff")
+
+
 MARKS = {
     "run": "summary.json",
     "converge": "converge.json",
@@ -176,7 +198,7 @@ def test_results_of_another_command_are_neither_replaced_nor_mixed(tmp_path, oth
         (tmp_path / LIST).unlink(missing_ok=True)
     before = contents(tmp_path)
     for writer in MARKS:
-        if writer not in (other, "sweep"):
+        if writer not in (other, "sweep") and not {writer, other} <= SHARING:
             with pytest.raises(InputError, match=rf"holds results of microlith {other} \({mark}\), .* -o$"):
                 result_folder(tmp_path, force, MPI.COMM_SELF, writer).__enter__()
     if other != "sweep":

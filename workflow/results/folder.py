@@ -84,6 +84,7 @@ KNOWN: dict[Writer, tuple[str, ...]] = {
     "compare": (COMPARISON, COMPARISON_PAGE),
     "segment": (LABELS, MARGIN, SEGMENT, SEGMENT_TEXT, SEGMENT_PICTURE, HISTOGRAM_PICTURE),
 }
+SHARING = {"run", "converge", "deff", "fit"}  # of one case, whose files have names of their own but for the report
 # The file that tells of each of them where there is no list, as in a copy without hidden files
 MARKS: dict[Writer, str] = {
     "run": SUMMARY,
@@ -112,7 +113,8 @@ def result_folder(path: Path, force: bool, comm: "Comm", writer: Writer = "run")
     Args:
         path: The result folder; made where it is missing, with its parents.
         force: Whether the results of an earlier run of this command are replaced. They stay until this one has ended
-            well, files that microlith did not write always. Results of other commands are never replaced.
+            well, files that microlith did not write always. Results of other commands are never replaced, but for the
+            report of those that share a folder.
         comm: All ranks of the run; they enter and leave together.
         writer: The command.
 
@@ -206,7 +208,7 @@ def refuse_held(path: Path, force: bool, writer: Writer) -> None:
 
 
 def refuse_others(path: Path, writer: Writer) -> None:
-    """Refuse a folder with results of another command: both use names such as report.html, so they would be mixed.
+    """Refuse a folder with results of another command, unless both may share one: they use the same names.
 
     Raises:
         InputError: As said.
@@ -216,18 +218,23 @@ def refuse_others(path: Path, writer: Writer) -> None:
     found = [
         (other, name)
         for other, names in written.items()
-        if other != writer
+        if not _share(other, writer)
         for name in (MARKS.get(other, ""), *names)  # type: ignore[call-overload]
         if name in names and name not in own and os.path.lexists(path / name)
     ]
     unlisted = {"sweep": SWEEP} if (path / LIST).exists() else MARKS  # a sweep keeps no list
-    found += [(other, name) for other, name in unlisted.items() if other != writer and _is_mark(path / name)]
+    found += [(other, name) for other, name in unlisted.items() if not _share(other, writer) and _is_mark(path / name)]
     if found:
         other, name = found[0]
         raise InputError(
             f"{path}: this folder holds results of microlith {other} ({name}), which --force does not overwrite; name "
             f"another folder for those of {writer} with -o"
         )
+
+
+def _share(one: str, other: str) -> bool:
+    """Whether the results of two commands may be in one folder."""
+    return one == other or {one, other} <= SHARING
 
 
 def _is_mark(path: Path) -> bool:
