@@ -14,13 +14,13 @@ from dolfinx.mesh import Mesh, MeshTags
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Indices, Numbers
-from microlith.meshing.mesh.index_map import index_map_of
+from microlith.meshing.mesh.index_map import compiled_lists, index_map_of
 
 
 def create_mesh(comm: MPI.Intracomm, cells: Numbers, points: Array, shape: str) -> Mesh:
     """Affine mesh with shared-facet ghosts, from cells and points that any rank may hold; collective."""
     if comm.size == 1:  # nothing is to be shared out, which would be found out from which cells are neighbours
-        here = dolfinx.graph.adjacencylist(np.zeros((len(cells), 1), np.int32))
+        here = compiled_lists(np.zeros((len(cells), 1), np.int32))
         return affine_mesh(comm, cells, points, shape, lambda *_: here)
     mode = dolfinx.mesh.GhostMode.shared_facet
     try:

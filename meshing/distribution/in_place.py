@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-import dolfinx.graph
 import dolfinx.la
 import dolfinx.mesh
 from dolfinx.mesh import Mesh, MeshTags
@@ -25,6 +24,7 @@ from microlith.meshing.distribution.facets import (
     vertex_bits,
 )
 from microlith.meshing.distribution.fans import fans
+from microlith.meshing.mesh.index_map import compiled_lists
 from microlith.meshing.mesh.mesh_pieces import FACETS, frame_ends
 from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, interface_tag
 
@@ -158,8 +158,7 @@ def _destinations(count: int, abroad: Abroad, comm: MPI.Intracomm) -> Any:
     ghost = np.ones(len(ranks), bool)
     ghost[offsets[:-1]] = False
     ranks[ghost] = rank
-    graph = dolfinx.graph.adjacencylist(ranks, offsets)
-    return getattr(graph, "_cpp_object", graph)
+    return compiled_lists(ranks, offsets)
 
 
 def _facet_tags(image_mesh: ImageMesh, phase: Phases, neighbours: Neighbours) -> Indices:

@@ -1,6 +1,8 @@
-"""Index maps that we number ourselves: which things a rank has, and which of them others own."""
+"""Index maps that we number ourselves: which things a rank has, and which of them others own; and lists of numbers."""
 
-from dolfinx import cpp
+from typing import Any
+
+from dolfinx import cpp, graph
 from mpi4py import MPI
 
 from microlith.imaging.typing import Indices, Numbers
@@ -14,3 +16,12 @@ def index_map_of(comm: MPI.Intracomm, size: int, ghosts: Numbers, owners: Indice
         return cpp.common.IndexMap(comm, size, ghosts, owners, TAG)
     except TypeError:  # DOLFINx 0.9
         return cpp.common.IndexMap(comm, size, ghosts, owners)
+
+
+def compiled_lists(values: Indices, offsets: Indices | None = None) -> Any:
+    """Lists of numbers as DOLFINx's compiled part takes them, rows of values or from offset to offset.
+
+    Since 0.10 what Python makes of them is wrapped.
+    """
+    lists = graph.adjacencylist(values, offsets)
+    return getattr(lists, "_cpp_object", lists)

@@ -15,11 +15,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 import basix
-from dolfinx import cpp, fem, graph, la
+from dolfinx import cpp, fem, la
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Indices
-from microlith.meshing.mesh.index_map import index_map_of
+from microlith.meshing.mesh.index_map import compiled_lists, index_map_of
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 
 NEAR = 1e-9  # of the extent: what is so near to a face is on it
@@ -241,9 +241,7 @@ def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def space_of(plain: fem.FunctionSpace, index_map: cpp.common.IndexMap, dofs: Indices) -> fem.FunctionSpace:
     """The plain space with other degrees of freedom, (cells, dofs per cell)."""
-    adjacency = graph.adjacencylist(dofs)
-    adjacency = getattr(adjacency, "_cpp_object", adjacency)  # wrapped since DOLFINx 0.10
-    return _of_dofmap(plain, cpp.fem.DofMap(plain.dofmap.dof_layout, index_map, 1, adjacency, 1))
+    return _of_dofmap(plain, cpp.fem.DofMap(plain.dofmap.dof_layout, index_map, 1, compiled_lists(dofs), 1))
 
 
 def _of_dofmap(like: fem.FunctionSpace, dofmap: cpp.fem.DofMap) -> fem.FunctionSpace:
