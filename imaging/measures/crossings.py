@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from microlith.imaging.image.passes import Slab
+from microlith.imaging.shapes.sights import even_directions
 from microlith.imaging.typing import Array, Integers, Numbers
 
 REACH = {2: 2, 3: 1}  # steps along an axis in directions in which crossings are counted, by dimension
@@ -48,11 +49,8 @@ def direction_weights(voxel_size: tuple[float, ...]) -> Array:
     if dim == 2:
         angle = (np.arange(SIGHTS) + 0.5) * np.pi / SIGHTS
         sights = np.stack([np.sin(angle), np.cos(angle)], axis=1)
-    else:  # even over the sphere: Fibonacci's lattice
-        height = 1 - (2 * np.arange(SIGHTS) + 1) / SIGHTS
-        turn = np.pi * (1 + math.sqrt(5)) * np.arange(SIGHTS)
-        wide = np.sqrt(1 - height**2)
-        sights = np.stack([height, wide * np.cos(turn), wide * np.sin(turn)], axis=1)
+    else:
+        sights = even_directions(SIGHTS)
     return np.asarray(nnls(np.abs(sights @ unit.T), np.ones(SIGHTS))[0])
 
 

@@ -13,7 +13,7 @@ from mpi4py import MPI
 
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.passes import Slab, slabs
-from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.measures.crossings import (
     Crossings,
     counted_crossings,
@@ -73,7 +73,11 @@ def surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> Surfaces:
 
 
 def surfaces_and_lines(
-    volume: LabelVolume, comm: MPI.Intracomm, gathered: GatheredFaces | None = None, whole: Surfaces | None = None
+    volume: LabelVolume,
+    comm: MPI.Intracomm,
+    gathered: GatheredFaces | None = None,
+    whole: Surfaces | None = None,
+    image: LabelImage | None = None,
 ) -> tuple[Surfaces, TripleLines]:
     """Area between each pair of phases, and lines where three meet; collective. The image's frame is no surface.
 
@@ -97,6 +101,7 @@ def surfaces_and_lines(
         comm: All ranks.
         gathered: Takes the faces that are found on the way.
         whole: Of the image that this one is a part of: what made its pairs agree is taken for this one, too.
+        image: All of it, on the first rank, where that is there already; else it is read if need be.
 
     Raises:
         InputError: The image can't be read.
@@ -107,10 +112,7 @@ def surfaces_and_lines(
         volumes += [replace(volume, names=("rest", name)) for name in volume.names]
     before, behind = face_halo(volume)
     halo = before, max(behind, crossing_halo(dim))
-    small = math.prod(volume.shape) <= LARGEST[dim]
-    image = whole_on_root(volume, comm) if small else None
-    balls = ball_surfaces(volume, image, comm) if small else no_ball_surfaces(len(volume.names))
-    in_sections = prism_areas(volume, image, comm, partial(_in_section, comm)) if small and dim == 3 else None
+    in_sections, balls = _recognised(volume, image, comm)
     row: Numbers = np.zeros(0, np.int64)
     for slab in slabs(volume, comm, halo):
         faces: Found | None = None if gathered is None else []
@@ -136,6 +138,19 @@ def surfaces_and_lines(
     return _with_balls(found, faces_of_balls, balls), lines
 
 
+def _recognised(
+    volume: LabelVolume, image: LabelImage | None, comm: MPI.Intracomm
+) -> tuple[tuple[Array, Array] | None, BallSurfaces]:
+    """Areas and errors where the image is a prism, in which there are no balls; else balls; collective."""
+    none = no_ball_surfaces(len(volume.names))
+    if math.prod(volume.shape) > LARGEST[volume.dim]:
+        return None, none
+    if not comm.bcast(image is not None):
+        image = whole_on_root(volume, comm)
+    in_sections = prism_areas(volume, image, comm, partial(_in_section, comm)) if volume.dim == 3 else None
+    return in_sections, none if in_sections is not None else ball_surfaces(volume, image, comm)
+
+
 def _in_section(comm: MPI.Intracomm, section: LabelVolume) -> Lines:
     """Lines between phases in a section; collective."""
     found = surfaces(section, comm)
@@ -144,7 +159,7 @@ def _in_section(comm: MPI.Intracomm, section: LabelVolume) -> Lines:
 
 def _in_their_place(found: Surfaces, area: Array, error: Array) -> Surfaces:
     """Areas (phases, phases) that are known from elsewhere, with their errors, in the place of those found."""
-    ratio = np.where(found.between > 0, area / np.where(found.between > 0, found.between, 1.0), 1.0)
+    ratio = _per(area, found.between, 1.0)
     return Surfaces(area, found.correction * ratio, error, error.sum(axis=1), found.agreement)
 
 
@@ -159,7 +174,7 @@ def _measured(volume: LabelVolume, steps: Numbers, row: Numbers) -> tuple[Surfac
     *areas, stepped, lines = np.split(row, np.cumsum(_lengths(volume, steps)))
     of_balls, of_faces, of_corners = (_both_ways(part, len(volume.names), exact_unit(volume)) for part in areas)
     found = lines_of(volume, lines)
-    part = of_balls[0] / np.where(of_faces[0] > 0, of_faces[0], 1.0)
+    part = _per(of_balls[0], of_faces[0], 0.0)
     return _areas(volume, of_faces, of_corners, stepped, _beside_lines(volume, found)), found, part
 
 
@@ -179,7 +194,7 @@ def _with_balls(found: Surfaces, part: Array, balls: BallSurfaces) -> Surfaces:
     area = np.where(found.between > 0, left * found.between + balls.between, 0.0)
     error = np.hypot(np.sqrt(left) * found.error, balls.error)
     error_of_phase = np.hypot(np.sqrt(of_phase) * found.error_of_phase, balls.error_of_phase)
-    ratio = np.where(found.between > 0, area / np.where(found.between > 0, found.between, 1.0), 1.0)
+    ratio = _per(area, found.between, 1.0)
     return Surfaces(area, found.correction * ratio, error, error_of_phase, found.agreement, len(balls.balls))
 
 
@@ -216,7 +231,7 @@ def agreed(found: Surfaces, whole: Array, error: Array) -> Surfaces:
     between[one, other] = between[other, one] = area + change
     errors[one, other] = errors[other, one] = of_pairs
     of_phase[there] = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", adds, left, adds), least**2))
-    agreement = np.where(found.between > 0, between / np.where(found.between > 0, found.between, 1.0), 1.0)
+    agreement = _per(between, found.between, 1.0)
     return Surfaces(between, found.correction * agreement, errors, of_phase, agreement)
 
 
@@ -249,10 +264,10 @@ def _areas(volume: LabelVolume, of_faces: Array, of_corners: Array, stepped: Num
     along_voxels = along_the_voxels(local, shown_by_each, counted.along, volume.voxel_size, unsure, at_lines)
     uncertain_along = ALONG * np.abs(along_voxels - 1) * area
     area = area * along_voxels
-    correction = np.where(by_faces > 0, area / np.where(by_faces > 0, by_faces, 1.0), 1.0)
-    next_term = beside**2 / np.where(by_faces > 0, by_faces, 1.0)
+    correction = _per(area, by_faces, 1.0)
+    next_term = _per(beside**2, by_faces, 0.0)
     by_planes = BESIDE_EDGES * beside_edges, LEFT_ASIDE * left_aside * local, uncertain_along
-    near_lines = NEAR_LINES * np.minimum(at_lines, area) ** 2 / np.where(area > 0, area, 1.0)
+    near_lines = NEAR_LINES * _per(np.minimum(at_lines, area) ** 2, area, 0.0)
     uncertain = np.sqrt(sum(part**2 for part in (*by_planes, AT_CORNERS * beside, next_term, near_lines)))
     error = _error(local, area, uncertain, counted, PLACES[dim] * face)
     return Surfaces(area, correction, error, error.sum(axis=1), np.ones_like(area))
@@ -305,6 +320,11 @@ def _both_ways(rows: Numbers, phases: int, unit: float) -> Array:
     return np.asarray((half + half.swapaxes(1, 2)) * unit, np.float64)
 
 
+def _per(part: Array, whole: Array, none: float) -> Array:
+    """Ratios, and what there is instead of them where the whole is none."""
+    return np.asarray(np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), none))
+
+
 def _part(found: Array, most: Array) -> Array:
     """How much of what was found is no more than the most, either way."""
     much = np.abs(found)
@@ -318,7 +338,7 @@ def _error(local: Array, area: Array, beside: Array, counted: Crossings, places:
     gaps lie alike among the voxels, none of it may be missed or twice as much. The parts were set by bodies of known
     area, see docs/explained/analysis.md.
     """
-    missed = np.where(counted.seen > 0, counted.missed / np.where(counted.seen > 0, counted.seen, 1.0), 0.0)
+    missed = _per(counted.missed, counted.seen, 0.0)
     change = area - local
     by_counts = ADDED * np.maximum(change, 0), REMOVED * np.minimum(change, 0)
     thin = np.tensordot(THIN, counted.ends[: len(THIN)], 1)

@@ -66,7 +66,6 @@ def _areas(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array, Array, A
     Nor have those of the lines between two phases beside a ball, which a phase that has all of the ball does not see.
     """
     out, alone, of_phase = np.zeros((3, phases, phases)), np.zeros((phases, phases)), np.zeros(phases)
-    side = SIDE * lattice.longest
     for number in range(len(balls)):
         for row, sign in enumerate((0.0, 1.0, -1.0)):
             place = balls.place.copy()
@@ -75,9 +74,9 @@ def _areas(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array, Array, A
             out[row] += area
             if row == 0:
                 open_still, radius = balls.loose[number] / place[number, 3], place[number, 3]
-                alone += (area * open_still) ** 2 + (side * _rim(area, radius, lattice)) ** 2
+                alone += (area * open_still) ** 2 + (SIDE * _rim(area, radius, lattice)) ** 2
                 for ends in (area.sum(axis=0), area.sum(axis=1)):
-                    of_phase += (ends * open_still) ** 2 + (side * _rim(ends, radius, lattice)) ** 2
+                    of_phase += (ends * open_still) ** 2 + (SIDE * _rim(ends, radius, lattice)) ** 2
     both: Array = out + out.swapaxes(1, 2)
     bent = both[1:].mean(axis=0) - both[0]
     alike = np.sqrt(((both[1] - both[2]) / 2) ** 2 + bent**2 + (SURE * both[0]) ** 2)
@@ -88,8 +87,8 @@ def _area(lattice: Lattice, balls: Balls, place: Array, number: int, phases: int
     """Area (phases, phases) of the surface of a ball, by the phase within and the one without."""
     from microlith.imaging.shapes.loops import count_exposed  # numba, late as in `path_lengths`
 
-    of, longest = balls.of[number], lattice.longest
-    near = beside(place, number, 4 * longest)
+    of = balls.of[number]
+    near = beside(place, number, 4.0)
     same = near & ~(balls.of & ~of).any(axis=1)
     apart = near & ~(balls.of & of).any(axis=1)
     cells, radius = place[number, 3] / lattice.shortest, place[number, 3]
@@ -105,7 +104,7 @@ def _area(lattice: Lattice, balls: Balls, place: Array, number: int, phases: int
         place[same],
         place[apart],
         balls.of[apart],
-        GRAZED * longest,
+        GRAZED,
         seen,
     )
     whole = 4 * math.pi * radius**2 if lattice.dim == 3 else 2 * math.pi * radius

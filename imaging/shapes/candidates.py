@@ -10,6 +10,7 @@ from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
 
 from microlith.imaging.shapes.found import SLACK, Lattice, held
+from microlith.imaging.shapes.sights import even_directions
 from microlith.imaging.typing import Array, Flags, Numbers, Singles
 
 LEAST = {2: 4.0, 3: 4.5}  # radius, longest edges of voxels
@@ -24,6 +25,7 @@ AT_FRAME = 3.0  # voxels within which the frame may hide a ball's middle
 ROUGH, EVEN, ROUGH_OF_FEW, EVEN_OF_FEW = 0.4, 0.25, 0.46, 0.45
 SHARE, EARLY, WIDE = 0.08, 0.1, 0.6  # of rays that meet it, and that leave before; first reach at the frame, in radii
 MOST_BARE, LEAST_BARE = 200_000, 30  # voxels at the surface that no ball holds; in one piece
+ALIKE = 0.3  # longest edges between the middles, and the radii, of spheres that are one
 JOINED = 1.8  # longest edges between voxels of a piece
 
 
@@ -53,7 +55,7 @@ def deep_places(lattice: Lattice, of: Flags) -> Array:
     shape = some.shape[axes]
     depth: Singles = np.asarray(edt.edt(inside.reshape(shape), anisotropy=spacing, black_border=False), np.float32)
     found = np.zeros((max(16, inside.size // 8), 3), np.int64)
-    count = find_peaks(depth.reshape(some.shape), DEEP * LEAST[lattice.dim] * lattice.longest, found)
+    count = find_peaks(depth.reshape(some.shape), DEEP * LEAST[lattice.dim], found)
     places = found[:count]
     deep = depth.reshape(some.shape)[tuple(places.T)].astype(np.float64) - 0.5 * max(spacing)
     return np.column_stack([(places * steps + 0.5) * lattice.size, deep])
@@ -73,16 +75,14 @@ def round_bodies(lattice: Lattice, of: Flags, places: Array) -> Array:
             first = first[~rough]
     found = np.concatenate(fits)
     out: Array = np.zeros((0, 4))
-    alike = 0.3 * lattice.longest
     for place in found[np.argsort(-found[:, 3], kind="stable")]:
-        if known(place, out, alike):
+        if known(place, out, ALIKE):
             continue
         if len(out) == MOST:
             break
-        cells = place[3] / lattice.longest
-        rays = int(np.clip(DENSE[lattice.dim] * cells ** (lattice.dim - 1), SOME[lattice.dim], MOST_RAYS))
+        rays = int(np.clip(DENSE[lattice.dim] * place[3] ** (lattice.dim - 1), SOME[lattice.dim], MOST_RAYS))
         third = _rays(lattice, of, place[None], rays)
-        if third.good[0] and third.rough[0] < ROUGH and not known(third.place[0], out, alike):
+        if third.good[0] and third.rough[0] < ROUGH and not known(third.place[0], out, ALIKE):
             out = np.concatenate([out, third.place])
     return out
 
@@ -95,14 +95,12 @@ def known(place: Array, places: Array, alike: float) -> bool:
 def _rays(lattice: Lattice, of: Flags, places: Array, count: int, wide: float = 0.0) -> _Rays:
     from microlith.imaging.shapes.loops import refine  # numba, late as in `path_lengths`
 
-    longest = lattice.longest
-    limits = np.array([LEAST[lattice.dim] * longest, longest, SHARE, EARLY, wide])
+    limits = np.array([LEAST[lattice.dim], SHARE, EARLY, wide])
     middle, radius = places[:, :3].copy(), places[:, 3].copy()
     good: Flags = np.zeros(len(places), bool)
     shape: Array = np.zeros((len(places), 2))
     sights = directions(lattice.dim, count)
     refine(lattice.phase, of, lattice.size, lattice.dim, sights, middle, radius, limits, good, shape)
-    shape /= longest
     return _Rays(good, np.column_stack([middle, radius]), shape[:, 0], shape[:, 1])
 
 
@@ -116,28 +114,24 @@ def _cut(lattice: Lattice, places: Array) -> Numbers:
 
 def directions(dim: int, count: int) -> Array:
     """Unit vectors (count, 3) evenly over all directions, in 2D across the first axis."""
-    turn = np.arange(count)
     if dim == 2:
-        angle = (turn + 0.5) * 2 * np.pi / count
+        angle = (np.arange(count) + 0.5) * 2 * np.pi / count
         return np.stack([np.zeros(count), np.sin(angle), np.cos(angle)], axis=1)
-    height = 1 - (2 * turn + 1) / count  # Fibonacci's lattice
-    angle = np.pi * (1 + np.sqrt(5)) * turn
-    wide = np.sqrt(1 - height**2)
-    return np.stack([height, wide * np.cos(angle), wide * np.sin(angle)], axis=1)
+    return even_directions(count)
 
 
 def left_over(lattice: Lattice, of: Flags, balls: Array) -> Array:
     """Spheres (n, 4) that fit the connected pieces of a set's surface that no ball has."""
     from microlith.imaging.shapes.loops import bare_voxels  # numba, late as in `path_lengths`
 
-    longest, axes = lattice.longest, lattice.axes
-    hold = held(lattice.phase.shape, 0, balls, lattice.size, lattice.dim, SLACK * longest)
+    axes = lattice.axes
+    hold = held(lattice.phase.shape, 0, balls, lattice.size, lattice.dim, SLACK)
     voxels: Numbers = np.zeros((MOST_BARE, 3), np.int64)
     count = bare_voxels(lattice.phase, of, hold, lattice.dim, voxels)
     if count > MOST_BARE or count < LEAST_BARE:
         return np.zeros((0, 4))
     points = (voxels[:count] + 0.5) * lattice.size
-    pairs = cKDTree(points[:, axes]).query_pairs(JOINED * longest, output_type="ndarray")
+    pairs = cKDTree(points[:, axes]).query_pairs(JOINED, output_type="ndarray")
     graph = sparse.coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), shape=(count, count))
     pieces, piece = csgraph.connected_components(graph, directed=False)
     order = np.argsort(piece, kind="stable")
@@ -159,7 +153,7 @@ def _sphere(points: Array, lattice: Lattice) -> Array | None:
     kinds = np.column_stack([2 * apart, np.ones(len(apart))])
     fit = np.linalg.lstsq(kinds, (apart**2).sum(axis=1), rcond=None)[0]
     square = fit[-1] + (fit[:-1] ** 2).sum()
-    if square < (0.8 * LEAST[lattice.dim] * lattice.longest) ** 2:
+    if square < (0.8 * LEAST[lattice.dim]) ** 2:
         return None
     middle[axes] += fit[:-1]
-    return np.append(middle, np.sqrt(square) + 0.3 * lattice.longest)
+    return np.append(middle, np.sqrt(square) + 0.3)

@@ -27,11 +27,6 @@ class Lattice:
         return slice(3 - self.dim, 3)
 
     @property
-    def longest(self) -> float:
-        """Longest edge of a voxel."""
-        return float(self.size[self.axes].max())
-
-    @property
     def shortest(self) -> float:
         """Shortest edge of a voxel."""
         return float(self.size[self.axes].min())

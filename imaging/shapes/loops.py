@@ -10,6 +10,7 @@ from microlith.imaging.typing import Array, Flags, Numbers, Phases, Singles
 # In how many turns spheres are fitted, after how many of these all but what is nearest is left out, after how many
 # those are given up whose residues are as large as of any place in the reach, and what part of it that is
 TURNS, NARROW, GIVEN_UP, LARGE = 9, 5, 3, 0.41
+REACH = 1.0  # longest edges from a sphere that rays are followed in the end
 
 
 @kept
@@ -132,12 +133,12 @@ def refine(
         sights: (m, 3) unit vectors.
         middle: (n, 3) changed.
         radius: (n,) changed.
-        limits: Least radius; how far from the sphere rays are followed in the end; least share of those within the
-            frame that leave near it; largest share that leave before; first reach in radii.
+        limits: Least radius; least share of the rays within the frame that leave near the sphere; largest share that
+            leave before; first reach in radii.
         good: (n,) takes whether it fits.
         shape: (n, 2) takes the root mean square residue, and the largest mean one in an octant.
     """
-    least, reach, least_share, most_early, wide = limits
+    least, least_share, most_early, wide = limits
     step = 0.2 * size[3 - dim :].min()
     count, unknowns = len(sights), dim + 1
     hits, state, sums = np.empty(count), np.empty(count, np.int64), np.empty((8, 2))
@@ -145,7 +146,7 @@ def refine(
     for n in range(len(radius)):
         good[n] = False
         for turn in range(TURNS):
-            rim = max(reach * max(1.0, 3.5 - 0.6 * turn), wide * radius[n] * 0.6**turn)
+            rim = max(REACH * max(1.0, 3.5 - 0.6 * turn), wide * radius[n] * 0.6**turn)
             first, last = max(radius[n] - rim, 0.0), radius[n] + rim
             seen, early, near = 0, 0, 0
             # |x - c|^2 = R^2 is linear in c and R^2 - c^2
@@ -171,7 +172,7 @@ def refine(
             for k in range(dim):
                 moved += right[k] ** 2
             square = right[dim] + moved
-            if square <= (0.7 * least) ** 2 or moved > (6 * reach + wide * radius[n]) ** 2:
+            if square <= (0.7 * least) ** 2 or moved > (6 * REACH + wide * radius[n]) ** 2:
                 break
             change = abs(math.sqrt(square) - radius[n]) + math.sqrt(moved)
             if turn == GIVEN_UP and wide == 0:
@@ -453,7 +454,6 @@ def count_exposed(
             without = value
     place, at = np.empty(3), np.empty(3)
     radius = ball[3]
-    longest = size[3 - dim :].max()
     reach = int(math.sqrt(2 * radius / size[3 - dim :].min())) + 3
     for s in range(len(sights)):
         hidden = False
@@ -468,7 +468,7 @@ def count_exposed(
             continue
         # The first voxel outwards that is not of the ball itself
         for turn in range(8):
-            out = radius + 0.25 * (turn + 1) * longest
+            out = radius + 0.25 * (turn + 1)
             state = _inside(
                 phase,
                 of,

@@ -15,6 +15,7 @@ from microlith.imaging.shapes.separation import Fit, explained, fitted, loose
 from microlith.imaging.typing import Array, Flags, Numbers
 
 PAIRED, MOST = 6, 16  # phases up to which each two are taken together, and all but one
+ALIKE = 0.5  # longest edges between the middles, and the radii, of balls that are one
 REACH = 3.0  # longest edges between balls that know of each other
 # Longest edges that a ball moves, from which on its voxels are found anew: at first, and with all others known
 SHIFTED, MOVED = 0.25, 0.05
@@ -70,26 +71,26 @@ def _sets(there: Numbers, phases: int) -> list[Flags]:
 
 def _with(lattice: Lattice, of: Flags, candidates: Array, found: list[_One]) -> list[_One]:
     """Balls that were found, and those of some places whose voxels a ball parts; these help to tell the others."""
-    found, alike, reach = list(found), 0.5 * lattice.longest, REACH * lattice.longest
+    found = list(found)
     places, sets = _places(found), _phases(found, len(of))
     all_of_them = np.concatenate([places[~(sets & ~of).any(axis=1)], candidates])
     left: list[Array] = []
     for place in candidates:
-        near = _within_reach(all_of_them, place, reach) & (np.abs(all_of_them - place).max(axis=1) > alike)
-        if explained(lattice, of, place, SLACK * lattice.longest, all_of_them[near]):
+        near = _within_reach(all_of_them, place, REACH) & (np.abs(all_of_them - place).max(axis=1) > ALIKE)
+        if explained(lattice, of, place, SLACK, all_of_them[near]):
             left.append(place)
     for turn in range(TURNS):
         before, still = len(found), []
         for place in left:
-            if known(place, places, alike):
+            if known(place, places, ALIKE):
                 continue
-            around = places[_within_reach(places, place, reach) & ~(sets & ~of).any(axis=1)]
+            around = places[_within_reach(places, place, REACH) & ~(sets & ~of).any(axis=1)]
             if turn and not len(around):
                 continue
-            fit = fitted(lattice, of, place, SLACK * lattice.longest, around if turn else around[:0], SHIFTED)
+            fit = fitted(lattice, of, place, SLACK, around if turn else around[:0], SHIFTED)
             if fit is None:
                 still.append(place)
-            elif not known(fit.place, places, alike):
+            elif not known(fit.place, places, ALIKE):
                 found.append(_One(fit.place, of, fit))
                 places, sets = np.concatenate([places, fit.place[None]]), np.concatenate([sets, of[None]])
         left = still
@@ -112,7 +113,6 @@ def _within_reach(places: Array, place: Array, reach: float) -> Flags:
 
 def _together(lattice: Lattice, found: list[_One]) -> list[_One]:
     """Balls fitted anew with all others known, twice; only those that then have enough voxels of their own are left."""
-    slack, longest = SLACK * lattice.longest, lattice.longest
     moved = np.ones(len(found), bool)  # since a ball's voxels were found last
     for last in (False, True):
         if not found:
@@ -120,10 +120,10 @@ def _together(lattice: Lattice, found: list[_One]) -> list[_One]:
         places, sets = _places(found), _phases(found, len(found[0].of))
         fits: list[_One] = []
         for number, one in enumerate(found):
-            near = beside(places, number, REACH * longest) & ~(sets & ~one.of).any(axis=1)
+            near = beside(places, number, REACH) & ~(sets & ~one.of).any(axis=1)
             fit: Fit | None = one.fit
             if moved[near].any() or (moved[number] and one.fit.bare[1:].any()):
-                fit = fitted(lattice, one.of, one.place, slack, places[near], MOVED)
+                fit = fitted(lattice, one.of, one.place, SLACK, places[near], MOVED)
             if not last:
                 fits.append(one if fit is None else _One(fit.place, one.of, fit))
             elif fit is not None and _bare(fit, lattice.dim):
@@ -132,7 +132,7 @@ def _together(lattice: Lattice, found: list[_One]) -> list[_One]:
                     fits.append(_One(fit.place, one.of, fit, open_still))
         found = fits
         if not last:
-            moved = np.abs(_places(found) - places).max(axis=1) > MOVED * longest
+            moved = np.abs(_places(found) - places).max(axis=1) > MOVED
     return found
 
 

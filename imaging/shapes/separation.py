@@ -49,26 +49,26 @@ def fitted(lattice: Lattice, of: Flags, place: Array, slack: float, others: Arra
         others: (k, 4) balls around it that hold the same phases.
         still: Longest edges that it may move without its voxels being found anew.
     """
-    longest, axes, dim = lattice.longest, lattice.axes, lattice.dim
+    axes, dim = lattice.axes, lattice.dim
     place = place.copy()
     for turn in range(FITS):
         near = _near(lattice, of, place, slack, others)
         if near is None:
             return None
         points, sides, bare = near
-        rows, right = _conditions(np.asarray(points / longest), sides, place[3] / longest)
-        best = _best(rows, right, place[3] / longest)
+        rows, right = _conditions(points, sides, place[3])
+        best = _best(rows, right, place[3])
         if best is None:
             return None
         square = best[dim] + (best[:dim] ** 2).sum()
         if square <= 0:
             return None
         found = place.copy()
-        found[axes] += best[:dim] * longest
-        found[3] = np.sqrt(square) * longest
-        if np.abs(found - place).sum() < still * longest or turn == FITS - 1:
+        found[axes] += best[:dim]
+        found[3] = np.sqrt(square)
+        if np.abs(found - place).sum() < still or turn == FITS - 1:
             gap = _gap(best, rows, right) / (2 * np.sqrt(square)) / np.sqrt(12)
-            return Fit(found, gap * longest, bare, (rows[:, :-1], right), best)
+            return Fit(found, gap, bare, (rows[:, :-1], right), best)
         place = found
     return None
 
@@ -78,20 +78,20 @@ def loose(fit: Fit, lattice: Lattice) -> float:
 
     Of a ball that is mostly bare it is at most twice that about its middle, and not looked for.
     """
-    longest, radius = lattice.longest, fit.place[3]
+    radius = fit.place[3]
     surface = 4 * math.pi * radius**2 if lattice.dim == 3 else 2 * math.pi * radius
-    if fit.bare[0] * np.prod(lattice.size[lattice.axes]) > HALF * surface * BARE * longest:
+    if fit.bare[0] * np.prod(lattice.size[lattice.axes]) > HALF * surface * BARE:
         return 2 * fit.gap
     rows, right = fit.conditions
     ends: list[float] = []
     for sign in (1.0, -1.0):
         cost = np.append(np.zeros(len(fit.best) - 1), sign)
-        bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * (len(cost) - 1) + [(0.0, 4 * (radius / longest) ** 2)]
+        bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * (len(cost) - 1) + [(0.0, 4 * radius**2)]
         found = _solved(cost, rows, right, bounds, fit.best)
         if found is None:
             return np.inf
         ends.append(sign * float(cost @ found))
-    return float(longest**2 * (ends[1] - ends[0]) / (2 * radius * np.sqrt(12)))
+    return float((ends[1] - ends[0]) / (2 * radius * np.sqrt(12)))
 
 
 def explained(lattice: Lattice, of: Flags, place: Array, slack: float, others: Array) -> bool:
@@ -116,7 +116,7 @@ def _near(
 
     room = int(ROOM * (place[3] / lattice.shortest + 3) ** (lattice.dim - 1) + 1000)
     points, sides, bare = np.empty((room, 3)), np.empty(room), np.zeros(3, np.int64)
-    widths = np.append(lattice.longest * np.array([NEAR, FAR, FAR_AT_FRAME, BARE]), slack)
+    widths = np.array([NEAR, FAR, FAR_AT_FRAME, BARE, slack])
     count = conditions(lattice.phase, of, lattice.size, lattice.dim, place, others, widths, points, sides, bare)
     return None if count < 0 else (points[:count, lattice.axes], sides[:count], bare)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag
 from microlith.solver.conduction.lower_bound import are_voxels, by_fluxes_of_voxels
 from microlith.solver.conduction.medium import Medium, one_phase
 from microlith.solver.conduction.steady import solved
-from microlith.solver.linear.solvers import choose_method
 from microlith.solver.options import SolverOptions
 from microlith.solver.problem import forms
 from microlith.solver.problem.multigrid import higher_degree
@@ -226,8 +226,7 @@ def _along(axis: str, problem: Problem, parts: Components, volumes: Array) -> Co
         c[dofs] = value
     start = problem.flux()
     scale = math.sqrt(comm.allreduce(float(c[: problem.owned] @ start), op=MPI.SUM))
-    method = choose_method(problem.options.linear, mesh.mesh.topology.dim, problem.unknowns)
-    correction, iterations = _solved(problem, np.where(free, -start, 0.0), ~free, method, scale)
+    correction, method, iterations = _solved(problem, np.where(free, -start, 0.0), ~free, scale)
     c[: problem.owned] += correction
     rows = problem.flux()
     sums = np.array([c[: problem.owned] @ rows, -rows[ends[0]].sum(), rows[ends[1]].sum()])
@@ -244,14 +243,13 @@ def _along(axis: str, problem: Problem, parts: Components, volumes: Array) -> Co
     )
 
 
-def _solved(problem: Problem, right: Array, held: NDArray[np.bool_], method: str, scale: float) -> tuple[Array, int]:
-    """Owned entries of K⁻¹ right with the held unknowns at 0, and the iterations of CG.
+def _solved(problem: Problem, right: Array, held: NDArray[np.bool_], scale: float) -> tuple[Array, str, int]:
+    """Owned entries of K⁻¹ right with the held unknowns at 0, how they were found, and the iterations of CG.
 
     Args:
         problem: With the conducting cells switched on.
         right: (owned,), 0 where held.
         held: (owned,) unknowns at the two faces, and those of no conducting cell.
-        method: "mumps" or "cg".
         scale: Energy norm of the solution, roughly; CG goes no further than is worth it.
     """
     matrix = assemble_matrix(problem.stiffness)
@@ -259,10 +257,11 @@ def _solved(problem: Problem, right: Array, held: NDArray[np.bool_], method: str
     fixed = np.flatnonzero(held).astype(np.int32)
     matrix.zeroRowsColumnsLocal(fixed, 1.0)
     dim = problem.mesh.mesh.topology.dim
-    multigrid = higher_degree(problem.space, fixed) if method == "cg" and dim == 3 and problem.degree > 1 else None
-    (found,), iterations = solved(matrix, [right], method, scale, dim, problem.degree, multigrid)
+    multigrid = partial(higher_degree, problem.space, fixed) if dim == 3 and problem.degree > 1 else None
+    linear = problem.options.linear
+    (found,), method, iterations = solved(matrix, [right], linear, scale, dim, problem.degree, multigrid)
     matrix.destroy()
-    return found, iterations
+    return found, method, iterations
 
 
 def volumes_of(mesh: PhaseMesh, parts: Components) -> Array:

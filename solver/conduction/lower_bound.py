@@ -19,7 +19,6 @@ from microlith.imaging.typing import Array, Flags, Indices, Numbers
 from microlith.meshing.mesh.components import linked
 from microlith.solver.conduction.medium import Medium
 from microlith.solver.conduction.steady import solved
-from microlith.solver.linear.solvers import choose_method
 from microlith.solver.options import SolverOptions
 
 SINGULAR = 1e-10  # of the largest eigenvalue of a matrix: smaller ones are rounding
@@ -57,11 +56,9 @@ def by_fluxes_of_voxels(
 
     first, second, along, resistance, facets = _links(medium, conducts, half)
     conductance = 1.0 / resistance
+    rows, columns, entries = _coupled(number.array, first, second, np.asarray(conductance))
     at_ends = [_cells_at(medium, facets_) for facets_ in ends]
     mine = [cells[cells < owned] for cells in at_ends]
-    rows = [number.array[a] for a in (first, second, first, second)]
-    columns = [number.array[a] for a in (first, second, second, first)]
-    entries = [conductance, conductance, -conductance, -conductance]
     for cells in mine:
         rows.append(number.array[cells])
         columns.append(number.array[cells])
@@ -69,9 +66,8 @@ def by_fluxes_of_voxels(
     matrix = _matrix(comm, len(own), np.concatenate(rows), np.concatenate(columns), np.concatenate(entries))
     right = np.zeros(len(own))
     np.add.at(right, number.array[mine[1]] - start, 1.0 / half[mine[1], axis])
-    size = comm.allreduce(len(own))
     scale = np.sqrt(comm.allreduce(float((right).sum()), op=MPI.SUM))
-    (u,), _ = solved(matrix, [right], choose_method(options.linear, dim, size), scale, dim, 1)
+    (u,), *_ = solved(matrix, [right], options.linear, scale, dim, 1)
     matrix.destroy()
 
     potential = la.vector(cell_map, 1)
@@ -124,10 +120,7 @@ def tensor_by_fluxes_of_voxels(medium: Medium, conducts: Flags, along: Flags, op
     number = la.vector(cell_map, 1, dtype=np.int64)
     number.array[:owned] = start + np.arange(owned)
     number.scatter_forward()
-    # Each link stands in the rows of both of its cells; a rank keeps those of its own cells
-    rows = [number.array[a] for a in (first, second, first, second)]
-    columns = [number.array[a] for a in (first, second, second, first)]
-    entries = [conductance, conductance, -conductance, -conductance]
+    rows, columns, entries = _coupled(number.array, first, second, np.asarray(conductance))
     rows.append(start + np.flatnonzero(~conducts[:owned]))
     columns.append(rows[-1])
     entries.append(np.ones(len(rows[-1])))
@@ -144,7 +137,7 @@ def tensor_by_fluxes_of_voxels(medium: Medium, conducts: Flags, along: Flags, op
     between = facets < mesh.topology.index_map(dim - 1).size_local
     powers = [float((conductance * step[k] ** 2)[between & (axis == k)].sum()) for k in range(dim)]
     scale = float(np.sqrt(max(comm.allreduce(np.array(powers), op=MPI.SUM))))
-    found, _ = solved(matrix, rights, choose_method(options.linear, dim, cell_map.size_global), scale, dim, 1)
+    found, *_ = solved(matrix, rights, options.linear, scale, dim, 1)
     matrix.destroy()
 
     potential = la.vector(cell_map, 1)
@@ -268,6 +261,15 @@ def _cells_at(medium: Medium, facets: Indices) -> Indices:
     cells = topology.connectivity(topology.dim - 1, topology.dim)
     found: Indices = cells.array[cells.offsets[facets]]
     return found
+
+
+def _coupled(
+    number: Numbers, first: Indices, second: Indices, conductance: Array
+) -> tuple[list[Numbers], list[Numbers], list[Array]]:
+    """Rows, columns and entries of links: each in the rows of both of its cells, of which ranks keep their own."""
+    rows = [number[cells] for cells in (first, second, first, second)]
+    columns = [number[cells] for cells in (first, second, second, first)]
+    return rows, columns, [conductance, conductance, -conductance, -conductance]
 
 
 def _matrix(comm: MPI.Intracomm, size: int, rows: Numbers, columns: Numbers, entries: Array) -> PETSc.Mat:

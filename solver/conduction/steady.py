@@ -5,35 +5,65 @@ from collections.abc import Callable, Sequence
 from petsc4py import PETSc
 
 from microlith.imaging.typing import Array
-from microlith.solver.linear.solvers import new_ksp, prepare_factors, refuse_lack_of_memory
+from microlith.solver.linear.solvers import choose_method, new_ksp, prepare_factors, refuse_lack_of_memory
 
 # Relative error of CG in the energy norm. The figure has the square of it, the flux through a face it itself.
 SOLVE_TOLERANCE = 1e-9
+MOST_FACTORS = {2: 10_000_000, 3: 500_000}  # unknowns, by dimension, of which factors take a few GB
+
+
+Precondition = Callable[[PETSc.PC], None]
 
 
 def solved(
+    matrix: PETSc.Mat,
+    rights: Sequence[Array],
+    linear: str,
+    scale: float,
+    dim: int,
+    degree: int,
+    multigrid: Callable[[], Precondition | None] | None = None,
+) -> tuple[list[Array], str, int]:
+    """Owned entries of K⁻¹ right for each right-hand side, how, and the iterations of CG in all; collective.
+
+    Where the method is left to us, factors take over where CG gives up, as it may where phases differ by many orders
+    of magnitude.
+
+    Args:
+        matrix: K, symmetric positive definite.
+        rights: Each (owned,).
+        linear: "mumps", "cg" or "auto".
+        scale: Energy norm of the solutions, roughly; CG goes no further than is worth it.
+        dim: Of the space.
+        degree: Of the elements.
+        multigrid: Makes what sets another preconditioner of CG up than BoomerAMG.
+
+    Raises:
+        ArithmeticError: The linear solver gave up.
+    """
+    unknowns = matrix.getSize()[0]
+    method = choose_method(linear, dim, unknowns)
+    precondition = multigrid() if method == "cg" and multigrid is not None else None
+    try:
+        found, iterations = _solved(matrix, rights, method, scale, dim, degree, precondition)
+    except ArithmeticError:
+        if method != "cg" or linear != "auto" or unknowns > MOST_FACTORS[dim]:
+            raise
+        method = "mumps"
+        found, iterations = _solved(matrix, rights, method, scale, dim, degree, None)
+    return found, method, iterations
+
+
+def _solved(
     matrix: PETSc.Mat,
     rights: Sequence[Array],
     method: str,
     scale: float,
     dim: int,
     degree: int,
-    multigrid: Callable[[PETSc.PC], None] | None = None,
+    multigrid: Precondition | None,
 ) -> tuple[list[Array], int]:
-    """Owned entries of K⁻¹ right for each right-hand side, and the iterations of CG in all; collective.
-
-    Args:
-        matrix: K, symmetric positive definite.
-        rights: Each (owned,).
-        method: "mumps" or "cg".
-        scale: Energy norm of the solutions, roughly; CG goes no further than is worth it.
-        dim: Of the space.
-        degree: Of the elements.
-        multigrid: Sets another preconditioner of CG up than BoomerAMG.
-
-    Raises:
-        ArithmeticError: The linear solver gave up.
-    """
+    """By one method, "mumps" or "cg": solutions, and the iterations of CG; collective."""
     matrix.setOption(PETSc.Mat.Option.SPD, True)
     ksp = new_ksp(matrix.comm, method, SOLVE_TOLERANCE, dim, degree, multigrid)
     if method == "cg":

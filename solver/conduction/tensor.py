@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from microlith.solver.conduction.conduction import Problem, volumes_of
 from microlith.solver.conduction.lower_bound import are_voxels, tensor_by_fluxes_of_voxels
 from microlith.solver.conduction.medium import Medium
 from microlith.solver.conduction.steady import solved
-from microlith.solver.linear.solvers import choose_method
 from microlith.solver.options import SolverOptions
 from microlith.solver.problem.assembly import vector_of
 from microlith.solver.problem.multigrid import higher_degree
@@ -141,7 +141,7 @@ def conduction_tensor(medium: Medium, degree: int, options: SolverOptions, bound
 
 def _of_elements(problem: Problem, medium: Medium, cells: Numbers) -> tuple[Array, str, int]:
     """Tensor of some cells, (dim, dim), from elements; how its equations were solved, in how many iterations."""
-    mesh, space, options = problem.mesh, problem.space, problem.options
+    mesh, space = problem.mesh, problem.space
     comm, dim = mesh.mesh.comm, mesh.mesh.topology.dim
     active = problem.switch_on(cells)
     held = ~active
@@ -159,16 +159,9 @@ def _of_elements(problem: Problem, medium: Medium, cells: Numbers) -> tuple[Arra
     matrix.assemble()
     fixed = np.flatnonzero(held).astype(np.int32)
     matrix.zeroRowsColumnsLocal(fixed, 1.0)
-    method = choose_method(options.linear, dim, problem.unknowns)
-    multigrid = higher_degree(space, fixed) if method == "cg" and dim == 3 and problem.degree > 1 else None
+    multigrid = partial(higher_degree, space, fixed) if dim == 3 and problem.degree > 1 else None
     scale = float(np.sqrt(max(own)))
-    try:
-        found, iterations = solved(matrix, rights, method, scale, dim, problem.degree, multigrid)
-    except ArithmeticError:
-        if method != "cg" or options.linear != "auto":
-            raise
-        method = "mumps"  # multigrid may fail where phases differ by many orders of magnitude
-        found, iterations = solved(matrix, rights, method, scale, dim, problem.degree)
+    found, method, iterations = solved(matrix, rights, problem.options.linear, scale, dim, problem.degree, multigrid)
     matrix.destroy()
     work = comm.allreduce(np.array(rights) @ np.array(found).T, op=MPI.SUM)
     return (np.diag(own) - (work + work.T) / 2) / np.prod(mesh.extent), method, iterations

@@ -63,15 +63,19 @@ class Subject:
     def surfaces_and_lines(self) -> tuple[Surfaces, TripleLines]:
         """Areas between phases, and lines where three meet; collective."""
         if "surfaces" not in self._known:
-            self._known["surfaces"] = surfaces_and_lines(self.volume, self.comm, whole=self.whole_surfaces)
+            self._known["surfaces"] = self._measured_surfaces(None)
         found: tuple[Surfaces, TripleLines] = self._known["surfaces"]
         return found
+
+    def _measured_surfaces(self, gathered: GatheredFaces | None) -> tuple[Surfaces, TripleLines]:
+        image: LabelImage | None = self._known.get("image")
+        return surfaces_and_lines(self.volume, self.comm, gathered, self.whole_surfaces, image)
 
     def find_surfaces_and_faces(self) -> None:
         """Get areas, and faces to the first rank: in one pass, if neither is known; collective."""
         if not {"surfaces", "faces"} & set(self._known):
             gathered = GatheredFaces(self.volume, self.comm)
-            self._known["surfaces"] = surfaces_and_lines(self.volume, self.comm, gathered, self.whole_surfaces)
+            self._known["surfaces"] = self._measured_surfaces(gathered)
             self._known["faces"] = gathered.whole()
         self.find_faces()
 

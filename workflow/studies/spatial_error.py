@@ -83,9 +83,10 @@ BY_ORDER = (
     f"what the difference of the two solutions says of the finer one if errors fall with the power {ORDER:g} of the "
     "element size, and no less than half of it"
 )
-THE_LESSER = (
+THE_LESSER = (  # with the part of the second
     "the lesser, at each time, of what the difference to the coarser mesh says if errors fall with the power "
-    f"{ORDER:g} of the element size, no less than half of it, and of a quarter of the difference to the linear elements"
+    f"{ORDER:g} of the element size, no less than half of it, and of "
+    "{part} of the difference to the linear elements"
 )
 OF_LOWER_DEGREE = (
     "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
@@ -184,7 +185,8 @@ def comparison(meshed: Meshed) -> Comparison:
         if is_less_coarse(meshed.method, dim, degree):
             coarser = "from a mesh 1.4 times as coarse"
             both = f"{coarser}, and linear elements on the same mesh"
-            linear = Comparison(Variant(degree=1, tolerance=tolerance), both, OF_LINEAR, THE_LESSER)
+            words = THE_LESSER.format(part="a quarter")
+            linear = Comparison(Variant(degree=1, tolerance=tolerance), both, OF_LINEAR, words)
             variant = Variant(LESS_COARSE, tolerance=tolerance)
             return Comparison(variant, coarser, None, BY_ORDER, linear, LESS)
         return Comparison(Variant(COARSER, tolerance=tolerance), "from a mesh twice as coarse", 1.0, THE_DIFFERENCE)
@@ -329,10 +331,8 @@ def _largest(error: SpatialError) -> float:
 
 def _doubled(error: SpatialError) -> SpatialError:
     curves = {name: 2.0 * errors for name, errors in error.curves.items()}
-    meaning = error.meaning.replace("a quarter", "half", 1)
-    return replace(
-        error, curves=curves, meaning=meaning, particles=None if error.particles is None else 2.0 * error.particles
-    )
+    of_particles = None if error.particles is None else 2.0 * error.particles
+    return replace(error, curves=curves, meaning=THE_LESSER.format(part="half"), particles=of_particles)
 
 
 def _ratio(meshed: Meshed, cells: int) -> float:
