@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from microlith.imaging.parallel.compiled import kept
+from microlith.imaging.parallel.compiled import compiled, kept
 from microlith.imaging.typing import Array, Flags, Integers, Numbers, Singles
 
 # Between a normal and a step along the surface beside an edge: least and most cosine; of the step along the plane that
@@ -102,6 +102,64 @@ def find_normals(
             normal[face, axis] = 1.0
 
 
+@compiled
+def _room(step: Numbers, index: Numbers, shape: Numbers, axis: int, reach: int) -> tuple[int, int]:
+    """How many steps a face can be followed, there and back, before the image ends; at most `reach`."""
+    ahead, back = reach, reach
+    for along in range(len(shape)):
+        high = shape[along] - index[along] - (2 if along == axis else 1)
+        if step[along] > 0:
+            ahead, back = min(ahead, high), min(back, index[along])
+        elif step[along] < 0:
+            ahead, back = min(ahead, index[along]), min(back, high)
+    return ahead, back
+
+
+@compiled
+def _followed(phase: Integers, place: int, behind: int, jump: int, most: int) -> int:
+    """The first step at which a face is not found again, one more than `most` where it always is."""
+    one, other, count = phase[place], phase[behind], 1
+    while count <= most and phase[place + count * jump] == one and phase[behind + count * jump] == other:
+        count += 1
+    return count
+
+
+@compiled
+def _most_aligned(directions: Array, x: float, y: float, z: float, least: float) -> tuple[int, float]:
+    """Which direction is nearest to that of a vector either way, -1 if none is by more than `least`; its component."""
+    best, way, component = least, -1, 0.0
+    for number in range(len(directions)):
+        along = directions[number, 0] * x + directions[number, 1] * y + directions[number, 2] * z
+        if abs(along) > best:
+            best, way, component = abs(along), number, along
+    return way, component
+
+
+@compiled
+def _goes_on(phase: Integers, at: int, on: int, jump: int, before: int, beyond: int, least: int) -> bool:
+    """Whether a plane between two phases goes on for some steps, each `on` from the last; `jump` leads across it."""
+    for more in range(1, least):
+        if phase[at + more * on - jump] != before or phase[at + more * on] != beyond:
+            return False
+    return True
+
+
+@compiled
+def _turn_from(normal: Array, tangent: Array, axis: int) -> None:
+    """Takes from a normal what is along a tangent; where nothing is left it becomes that of the face itself."""
+    cosine, square = 0.0, 0.0
+    for along in range(len(normal)):
+        cosine += normal[along] * tangent[along]
+    for along in range(len(normal)):
+        normal[along] -= cosine * tangent[along]
+        square += normal[along] ** 2
+    for along in range(len(normal)):
+        if square > LEFT:
+            normal[along] /= np.sqrt(square)
+        else:
+            normal[along] = 1.0 if along == axis else 0.0
+
+
 @kept
 def straighten_at_edges(
     phase: Integers,
@@ -164,28 +222,15 @@ def straighten_at_edges(
             for along in range(dim):
                 jump += steps[row, along] * strides[along]
             if not inside:
-                for along in range(dim):
-                    step, high = steps[row, along], shape[along] - index[along] - (2 if along == axis else 1)
-                    if step > 0:
-                        ahead, back = min(ahead, high), min(back, index[along])
-                    elif step < 0:
-                        ahead, back = min(ahead, index[along]), min(back, high)
-            up, down = 1, 1
-            while up <= ahead and phase[place + up * jump] == one and phase[behind + up * jump] == other:
-                up += 1
-            while down <= back and phase[place - down * jump] == one and phase[behind - down * jump] == other:
-                down += 1
+                ahead, back = _room(steps[row], index, shape, axis, reach[row])
+            up = _followed(phase, place, behind, jump, ahead)
+            down = _followed(phase, place, behind, -jump, back)
             run = up + down - 1
             if run < least or (up > ahead and down > back):
                 continue
-            best, way = ALIGNED * np.sqrt(1 - slope * slope), -1
-            for number in range(towards.shape[1]):
-                aligned = abs(towards[row, number, 0] * x + towards[row, number, 1] * y + towards[row, number, 2] * z)
-                if aligned > best:
-                    best, way = aligned, number
+            way, aligned = _most_aligned(towards[row], x, y, z, ALIGNED * np.sqrt(1 - slope * slope))
             if way < 0:
                 continue
-            aligned = towards[row, way, 0] * x + towards[row, way, 1] * y + towards[row, way, 2] * z
             forward = 1 if (aligned > 0) == (second[face, axis] > 0) else -1
             on, edges, tilt = 0, 0, 0
             for along in range(dim):
@@ -206,10 +251,7 @@ def straighten_at_edges(
                         at += side * forward * (least - 1) * across[row, way, along] + end * away * steps[row, along]
                         turns = turns and min(at, at - end * steps[row, along]) >= 0
                         turns = turns and max(at, at - end * steps[row, along]) < shape[along]
-                for more in range(1, least if turns else 1):
-                    at = start + end * away * jump + side * more * on
-                    turns = turns and phase[at - end * jump] == ends and phase[at] == beyond
-                if turns:
+                if turns and _goes_on(phase, start + end * away * jump, side * on, end * jump, ends, beyond, least):
                     edges += 1
                     beside[face] = beside[face] or away == 1
                 else:
@@ -228,18 +270,7 @@ def straighten_at_edges(
                     found[count, along] /= np.sqrt(square)
                 count += 1
         for number in range(2 * count):
-            normal, tangent = (first if number < count else second)[face], found[number % count]
-            cosine, square = 0.0, 0.0
-            for along in range(dim):
-                cosine += normal[along] * tangent[along]
-            for along in range(dim):
-                normal[along] -= cosine * tangent[along]
-                square += normal[along] ** 2
-            for along in range(dim):
-                if square > LEFT:
-                    normal[along] /= np.sqrt(square)
-                else:  # nothing is left of it: the face itself
-                    normal[along] = 1.0 if along == axis else 0.0
+            _turn_from((first if number < count else second)[face], found[number % count], axis)
 
 
 @kept
