@@ -15,7 +15,7 @@ from microlith.solver.guard.curves import Breach
 from microlith.solver.linear import shifted
 from microlith.solver.problem import problem as assembly
 from microlith.solver.problem.boundary_terms import add_transfers
-from microlith.workflow.run.guard import Verdict
+from microlith.workflow.run.guard import ThinLayer, Verdict, thin_layers
 from microlith.workflow.studies import spatial_error
 
 GAS = """
@@ -245,6 +245,15 @@ def test_layers_thinner_than_elements_are_told(tmp_path, caplog):
     assert "at least what such elements err by in a half space" in summary["error"]["space"]["how"]
     if COMM.rank == 0:
         assert told in said[said.index(next(line for line in said if line.startswith("region  "))) :], "at the end"
+
+
+def test_a_region_is_known_from_when_all_its_errors_are_small():
+    """Also those that no layer makes, which come later here."""
+    times, asked = np.arange(6.0), np.arange(6) > 0
+    errors, layers = {"gas": np.array([9.0, 6.0, 7.0, 8.0, 5.0, 1.0])}, {"gas": np.array([9.0, 6.0, 1.0, 0, 0, 0])}
+    assert thin_layers(times, asked, errors, layers, {"gas": 100.0}) == (ThinLayer("gas", 1.0, 6.0, 100.0, 4.0),)
+    assert thin_layers(times, asked, errors, layers, {"gas": 10.0}) == (ThinLayer("gas", 1.0, 6.0, 10.0, None),)
+    assert thin_layers(times, asked, errors, layers, {"gas": 1000.0}) == ()
 
 
 def test_layers_are_not_told_where_nobody_asks_for_their_times(tmp_path, caplog):

@@ -183,6 +183,31 @@ def _remedy(ready: Prepared) -> str:
     return 'elements with sizes of their own ([mesh] method = "lattice")' if ready.meshed.method == "voxel" else SIZED
 
 
+def thin_layers(
+    times: Array, asked: Flags, errors: Mapping[str, Array], layers: Mapping[str, Array], holds: Mapping[str, float]
+) -> tuple[ThinLayer, ...]:
+    """Regions that layers thinner than elements make poorly known, at times that are asked for.
+
+    Args:
+        times: (times,) s.
+        asked: (times,) which of them are asked for.
+        errors: Region -> (times,) estimated error, mol/m^3.
+        layers: Region -> (times,) part of it that layers thinner than elements make, mol/m^3.
+        holds: Region -> what it has in equilibrium with all that drives the case, mol/m^3.
+    """
+    found = []
+    for name, layer in layers.items():
+        error = np.maximum(errors[name], layer)
+        unknown = asked & (error > UNKNOWN * holds[name])
+        poor = unknown & (layer > 0.5 * error)
+        if poor.any():
+            worst = int(np.where(poor, error, 0.0).argmax())
+            later = np.flatnonzero(unknown)[-1] + 1  # whatever makes it unknown until then
+            after = float(times[later]) if later < len(times) else None
+            found.append(ThinLayer(name, float(times[worst]), float(error[worst]), holds[name], after))
+    return tuple(found)
+
+
 class Guard:
     """Looks at the fields of a solution as it comes about, and holds all of it against what physics allows."""
 
@@ -245,26 +270,17 @@ class Guard:
                 zip(problem.discretization.mesh.names, problem.scales.concentration * problem.factors, strict=True)
             ),
             remedy=_remedy(ready),
-            thin=self._thin(times, known, layers, {name: limit / UNKNOWN for name, limit in unknown.items()}),
+            thin=thin_layers(
+                times, self._asked(times), known, layers, {name: limit / UNKNOWN for name, limit in unknown.items()}
+            ),
         )
 
-    def _thin(
-        self, times: Array, errors: Mapping[str, Array], layers: Mapping[str, Array], holds: Mapping[str, float]
-    ) -> tuple[ThinLayer, ...]:
-        """Regions that layers thinner than elements make poorly known, at times that are asked for."""
-        asked = times > 0
-        if self._ready.case.time.times is None:
-            asked &= (times >= MATTERS * times[-1]) | np.isin(times, self._ready.case.time.snapshots)
-        found = []
-        for name, layer in layers.items():
-            error = np.maximum(errors[name], layer)
-            poor = asked & (error > UNKNOWN * holds[name]) & (layer > 0.5 * error)
-            if poor.any():
-                worst = int(np.where(poor, error, 0.0).argmax())
-                later = np.flatnonzero(poor)[-1] + 1
-                after = float(times[later]) if later < len(times) else None
-                found.append(ThinLayer(name, float(times[worst]), float(error[worst]), holds[name], after))
-        return tuple(found)
+    def _asked(self, times: Array) -> Flags:
+        """Which of the times (s) are asked for."""
+        if self._ready.case.time.times is not None:
+            return np.asarray(times > 0)
+        late = times >= MATTERS * times[-1]
+        return np.asarray((times > 0) & (late | np.isin(times, self._ready.case.time.snapshots)))
 
     def _at_snapshots(self, transient: Transient) -> tuple[FieldRange, ...]:
         """Ranges of what is drawn; at time 0 that is what the case says."""
