@@ -284,6 +284,23 @@ def test_processes_of_their_own_and_a_signal(tmp_path):
     assert len(found.waiting(force=False)) == 3 - len(done)
 
 
+def test_with_all_cases_at_their_end_tables_are_made_again_and_what_failed_is_told(done, tmp_path, caplog):
+    """As users run it: nothing is left to run in processes of their own."""
+    case, output, settings = done
+    shutil.copytree(output, tmp_path / "out")
+    (tmp_path / "out" / "sweep.csv").unlink()
+    found = sweep_of(read_toml(case), case, settings, tmp_path / "out")
+    with caplog.at_level("INFO"):
+        rows = sweep(found, found.waiting(force=False), 2)
+    assert "4 of 4 cases are done already" in caplog.text
+    assert [row.status for row in rows] == ["done"] * 4
+    assert (tmp_path / "out" / "sweep.csv").read_text() == (output / "sweep.csv").read_text()
+    more = sweep_of(read_toml(case), case, [f"{settings[0]}, 0 m^2/s", settings[1]], tmp_path / "out")
+    for _ in range(2):
+        with pytest.raises(Incomplete, match="2 of 6 cases failed"):
+            refuse_failed(more, sweep(more, more.waiting(force=False), 2))
+
+
 def test_a_process_ends_with_a_parent_that_was_killed(tmp_path, monkeypatch):
     """Begun again, a sweep would have two of them at one case."""
     reading, writing = os.pipe()

@@ -75,7 +75,7 @@ def run_jobs(
         InputError: A record can't be written.
         Stopped: A signal asked for an end.
     """
-    size = min(MOST_AT_ONCE, -(-len(jobs) // count))
+    size = min(MOST_AT_ONCE, max(1, -(-len(jobs) // count)))  # without any jobs as well
     batches = [jobs[i : i + size] for i in range(0, len(jobs), size)]
     pool, lock = _Pool(), threading.Lock()
 
