@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL = 2  # higher ones take up to twice as long to save a tenth of the size
+LEVEL = 2  # of zlib; higher ones take up to twice as long to save a tenth of the size
+QUICK = 1  # level of ISA-L, which takes a fifth of the time for files a twentieth larger
 INCH = 0.0254  # m
 COLOURS, EIGHT_BITS, METRES = 2, 8, 1  # of the format: red, green and blue; per colour; pixels are per metre
 
@@ -40,7 +41,7 @@ def write_png(path: Path, picture: NDArray[np.uint8], about: Mapping[str, str], 
         (b"IHDR", struct.pack(">IIBBBBB", columns, rows, EIGHT_BITS, COLOURS, 0, 0, 0)),
         (b"pHYs", struct.pack(">IIB", density, density, METRES)),
         *(_text(keyword, text) for keyword, text in about.items()),
-        (b"IDAT", zlib.compress(lines.data, LEVEL)),
+        (b"IDAT", packed(lines)),
         (b"IEND", b""),
     ]
     with path.open("wb") as file:
@@ -49,6 +50,16 @@ def write_png(path: Path, picture: NDArray[np.uint8], about: Mapping[str, str], 
             file.write(
                 struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(name)))
             )
+
+
+def packed(lines: NDArray[np.uint8]) -> bytes:
+    """A stream as zlib has it, made by ISA-L where imagecodecs was built with it."""
+    import imagecodecs
+
+    codec = getattr(imagecodecs, "ISAL", None)  # not in old releases
+    if codec is None or not codec.available:
+        return zlib.compress(lines.data, LEVEL)
+    return bytes(imagecodecs.isal_encode(lines.data, level=QUICK))
 
 
 def _text(keyword: str, text: str) -> tuple[bytes, bytes]:
