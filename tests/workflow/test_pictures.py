@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import combinations
 
+import contourpy
 import made_meshes
 import numpy as np
 import pytest
@@ -308,6 +309,20 @@ def test_wide_bells_are_bells(bell):
     phase_raster._blur(step, bell)
     assert np.abs(step - expected).max() < 0.02
     assert np.argmin(np.abs(step[20] - 0.5)) in (289, 290)
+
+
+@pytest.mark.parametrize("covered", [0.0, 0.4, 0.8])
+def test_lines_are_looked_for_wherever_there_are_some(covered):
+    """Small fields of noise, parts of which the mesh covers: some have lines and some have none."""
+    noise = np.random.default_rng(8)
+    seen = set()
+    for _ in range(300):
+        margin, hidden = noise.random((4, 5)) - 0.03, noise.random((4, 5)) < covered
+        lines = contourpy.contour_generator(z=np.ma.masked_array(margin, hidden)).lines(0.0)
+        looked = phase_raster._changes(margin > 0, ~hidden)
+        assert looked or not lines
+        seen.add((looked, bool(lines)))
+    assert {(True, True), (False, False)} <= seen
 
 
 @pytest.mark.parametrize("count", [4, 12, 24])

@@ -11,8 +11,7 @@ from mpi4py import MPI
 from microlith.imaging.typing import Array
 
 EDGE = 1e-9  # barycentric; pixel centres this far outside a cell count as on its edge
-PIXELS_AT_ONCE = 1 << 18  # pixel centres treated at a time, to keep the memory small
-DRAWN_AT_ONCE = 1 << 14  # pixels drawn at a time: their values stay in the cache
+PIXELS_AT_ONCE = 1 << 16  # pixels in the boxes around cells that are treated at a time: their values stay in the cache
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,21 @@ class Raster:
         return image[self.places(image.shape)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Some pixels, the cells under their centres, and the basis functions there."""
+
+    pixel: NDArray[np.int32]  # (n,) row * columns + column
+    cell: NDArray[np.int32]  # (n,)
+    weights: NDArray[np.float32]  # (n, dofs per cell)
+
+
+@dataclass(frozen=True, eq=False)
 class PixelMap:
     """Owned cells under pixel centres and their basis functions there; made once, used for every field."""
 
     raster: Raster
-    pixel: NDArray[np.int32]  # (n,) row * columns + column
-    cell: NDArray[np.int32]  # (n,)
-    weights: NDArray[np.float32]  # (n, dofs per cell)
+    parts: tuple[Pixels, ...]  # few pixels each, so that what is drawn stays in the cache
     dofs: NDArray[np.int32]  # (owned cells, dofs per cell)
 
     def draw(self, values: Array) -> NDArray[np.float32]:
@@ -62,10 +68,8 @@ class PixelMap:
         """
         picture = np.full(self.raster.rows * self.raster.columns, -np.inf, dtype=np.float32)
         at_dofs = values.astype(np.float32)[self.dofs]  # as the picture is
-        for start in range(0, len(self.pixel), DRAWN_AT_ONCE):
-            part = slice(start, start + DRAWN_AT_ONCE)
-            here = at_dofs.take(self.cell[part], axis=0)
-            picture[self.pixel[part]] = np.einsum("pk,pk->p", self.weights[part], here)
+        for part in self.parts:
+            picture[part.pixel] = np.einsum("pk,pk->p", part.weights, at_dofs.take(part.cell, axis=0))
         return picture.reshape(self.raster.rows, self.raster.columns)
 
     def of_cells(self, values: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -75,16 +79,16 @@ class PixelMap:
             (rows, columns)
         """
         picture = np.full(self.raster.rows * self.raster.columns, -np.inf, dtype=np.float32)
-        picture[self.pixel] = values[self.cell]
+        for part in self.parts:
+            picture[part.pixel] = values[part.cell]
         return picture.reshape(self.raster.rows, self.raster.columns)
 
 
 def pixel_map(space: fem.FunctionSpace, raster: Raster) -> PixelMap:
     """Find the owned triangle under each pixel centre, and the basis functions there.
 
-    Triangles are taken in groups whose bounding boxes span the same power of two of pixels, so that there is no loop
-    over cells: each pixel centre of the box is tested by its barycentric coordinates. Triangles between the centres
-    have no pixel; a centre on a common edge goes to one of the two cells, which agree there.
+    Each row of pixels that crosses a cell is cut where it enters and leaves it, for many cells at once. Cells between
+    the centres have no pixel; a centre on a common edge goes to one of the two cells, which agree there.
 
     Args:
         space: Lagrange space on straight-sided triangles or on rectangles, in two dimensions.
@@ -96,51 +100,79 @@ def pixel_map(space: fem.FunctionSpace, raster: Raster) -> PixelMap:
     if owned > 0:  # DOLFINx 0.9 divides by their number
         nodes = dmesh.entities_to_geometry(mesh, mesh.topology.dim, np.arange(owned, dtype=np.int32))
     corners = mesh.geometry.x[:, :2][nodes]  # (m, 3 or 4, 2)
-    width, height = raster.pixel
     # In units where the centre of pixel (row, column) is at (column, row)
-    corners = corners / (width, height) - 0.5
-    last = (raster.columns - 1, raster.rows - 1)
-    low = np.clip(np.ceil(corners.min(axis=1) - EDGE), 0, None).astype(np.int64)
-    high = np.minimum(np.floor(corners.max(axis=1) + EDGE), last).astype(np.int64)
-    spans = high - low + 1
-    near = np.flatnonzero((spans > 0).all(axis=1))
-    sizes = np.ceil(np.log2(np.maximum(spans[near], 1))).astype(np.int64)  # exponents of the groups' boxes
-    groups = sizes[:, 0] * 64 + sizes[:, 1]
-    origin = corners[:, 0]
-    along, across = corners[:, 1] - origin, corners[:, 2] - origin  # edges from corner 0
-    determinant = along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0]
+    corners = corners / raster.pixel - 0.5
+    low = np.maximum(np.ceil(corners.min(axis=1) - EDGE), 0.0)
+    high = np.minimum(np.floor(corners.max(axis=1) + EDGE), (raster.columns - 1, raster.rows - 1))
+    spans = np.maximum(high - low + 1.0, 0.0).astype(np.int64)
+    near = np.flatnonzero(spans.prod(axis=1))
+    part = (np.cumsum(spans[near].prod(axis=1)) - 1) // PIXELS_AT_ONCE
     of_triangles = mesh.topology.cell_type == dmesh.CellType.triangle
-
-    found: list[tuple[NDArray[np.int32], NDArray[np.int32], Array]] = []
-    for group in np.unique(groups):
-        members = near[groups == group]
-        wide, tall = 1 << int(group // 64), 1 << int(group % 64)
-        step = max(1, PIXELS_AT_ONCE // (wide * tall))
-        for start in range(0, len(members), step):
-            cells = members[start : start + step]
-            column = low[cells, 0, None] + np.arange(wide)  # (cells, columns)
-            row = low[cells, 1, None] + np.arange(tall)  # (cells, rows)
-            x, y = column - origin[cells, 0, None], row - origin[cells, 1, None]
-            # Cramer's rule: many times as fast as a solver of general systems
-            (ax, ay), (bx, by) = (edge[cells].T[:, :, None] / determinant[cells, None] for edge in (along, across))
-            first = (by * x)[:, None, :] - (bx * y)[:, :, None]  # (cells, rows, columns)
-            second = (ax * y)[:, :, None] - (ay * x)[:, None, :]
-            farthest = first + second if of_triangles else np.maximum(first, second)
-            inside = (first >= -EDGE) & (second >= -EDGE) & (farthest <= 1.0 + EDGE)
-            inside &= (column <= high[cells, 0, None])[:, None, :]
-            inside &= (row <= high[cells, 1, None])[:, :, None]
-            of, i, j = np.nonzero(inside)
-            pixel = (row[of, i] * raster.columns + column[of, j]).astype(np.int32)
-            local = np.stack([first[inside], second[inside]], axis=1)
-            found.append((pixel, cells[of].astype(np.int32), local))
     element = space.element.basix_element
-    dofs = np.asarray(space.dofmap.list[:owned])
-    if not found:
-        none = np.zeros(0, dtype=np.int32)
-        return PixelMap(raster, none, none, np.zeros((0, dofs.shape[1]), dtype=np.float32), dofs)
-    weights = [element.tabulate(0, local)[0, :, :, 0].astype(np.float32) for _, _, local in found]
-    pixels, cells_under, _ = zip(*found, strict=True)
-    return PixelMap(raster, np.concatenate(pixels), np.concatenate(cells_under), np.concatenate(weights), dofs)
+    parts = []
+    for cells in np.split(near, np.flatnonzero(np.diff(part)) + 1):
+        line, step = _runs(spans[cells, 1])  # lines: rows of pixels across cells
+        row = low[cells, 1].take(line) + step
+        ends = low[cells, 0].take(line), high[cells, 0].take(line)
+        left, right, entry, slope = _across(corners[cells], line, row, ends, of_triangles)
+        run, step = _runs(np.maximum(right - left + 1.0, 0.0).astype(np.int64))
+        local = np.stack(
+            [at.take(run) + grows.take(run) * step for at, grows in zip(entry, slope, strict=True)], axis=1
+        )
+        parts.append(
+            Pixels(
+                (row * raster.columns + left).astype(np.int32).take(run) + step.astype(np.int32),
+                cells.astype(np.int32).take(line.take(run)),
+                element.tabulate(0, local)[0, :, :, 0].astype(np.float32),
+            )
+        )
+    return PixelMap(raster, tuple(parts), np.asarray(space.dofmap.list[:owned]))
+
+
+def _across(
+    corners: Array, cell: NDArray[np.int64], row: Array, ends: tuple[Array, Array], of_triangles: bool
+) -> tuple[Array, Array, tuple[Array, Array], tuple[Array, Array]]:
+    """Where rows of pixels enter cells and leave them.
+
+    Args:
+        corners: (cells, 3 or 4, 2) in pixels.
+        cell: (n,) which of these each row crosses.
+        row: (n,)
+        ends: First and last column, (n,) each, of the box around the cell.
+        of_triangles: Whether cells are triangles, not parallelograms.
+
+    Returns:
+        The first and the last column whose centre is inside, (n,) each, the last before the first where there is none;
+        both coordinates in the cell at the first one, (n,) each; what they grow by from column to column, (n,) each.
+    """
+    (x, y), (ax, ay), (bx, by) = corners[:, 0].T, *(corners[:, 1:3] - corners[:, :1]).transpose(1, 2, 0)
+    # Cramer's rule: many times as fast as a solver of general systems
+    determinant = ax * by - ay * bx
+    x, down = x.take(cell), row - y.take(cell)
+    slope = (by / determinant).take(cell), (-ay / determinant).take(cell)
+    there = (-bx / determinant).take(cell) * down, (ax / determinant).take(cell) * down  # in this row, at x
+    bounds = [*zip(there, slope, strict=True)]  # neither is below 0 in the cell,
+    if of_triangles:  # nor the third,
+        bounds.append((1.0 - there[0] - there[1], -slope[0] - slope[1]))
+    else:  # nor is one above 1
+        bounds += [(1.0 - at, -grows) for at, grows in bounds]
+    left, right = ends[0] - x, ends[1] - x
+    for at, grows in bounds:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            end = (at + EDGE) / -grows
+        np.maximum(left, end, out=left, where=grows > 0)
+        np.minimum(right, end, out=right, where=grows < 0)
+        right[(grows == 0) & (at < -EDGE)] = -np.inf
+    left, right = np.ceil(left + x), np.floor(right + x)
+    start = left - x
+    return left, right, (there[0] + slope[0] * start, there[1] + slope[1] * start), slope
+
+
+def _runs(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of the runs of these lengths each of their entries is in, and its place there."""
+    run = np.repeat(np.arange(len(lengths)), lengths)
+    starts = np.cumsum(lengths) - lengths
+    return run, np.arange(len(run)) - starts.take(run)
 
 
 def reduce_raster(comm: MPI.Comm, picture: NDArray[np.float32], root: int = 0) -> NDArray[np.float32] | None:
