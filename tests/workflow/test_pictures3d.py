@@ -392,6 +392,13 @@ def test_without_a_display_vtk_is_told_to_use_egl():
     assert rendering_environment({"VTK_DEFAULT_OPENGL_WINDOW": "x"}) == {"VTK_DEFAULT_OPENGL_WINDOW": "x"}
 
 
+def test_vtk_does_without_large_pages_but_where_somebody_else_wants_them():
+    given = {"DISPLAY": ":1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    assert rendering_environment(given) == {"DISPLAY": ":1"}
+    other = {"DISPLAY": ":1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=2"}
+    assert rendering_environment(other) == other
+
+
 def test_memory_of_drawing_is_that_of_the_process_that_draws():
     """What this process held when it started the other one is counted with this one alone."""
     held = np.ones(100_000_000)

@@ -26,6 +26,7 @@ Colour = tuple[float, float, float]  # red, green and blue, 0 to 1
 Picture = NDArray[np.uint8]  # (rows, columns, 3)
 HEIGHTS = "heights"  # what is asked of the child process in place of values
 STAGE = f"{__package__}.stage"  # module of the child process
+LARGE_PAGES = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # as runtime/run sets it
 _peaks = [0]  # bytes that the child processes so far had in memory at most
 
 
@@ -153,10 +154,13 @@ def _colours_of(scene: Scene) -> NDArray[np.uint8]:
 
 
 def rendering_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Environment variables with which VTK renders without a display where there is none."""
+    """Environment variables with which VTK renders without a display where there is none.
+
+    Large pages, which runtime/run asks for, are left out: each of VTK's threads would fill some of its own.
+    """
     without_display = sys.platform == "linux" and not given.get("DISPLAY")
     ours = {"VTK_DEFAULT_OPENGL_WINDOW": "vtkEGLRenderWindow"} if without_display else {}
-    return ours | dict(given)
+    return ours | {name: value for name, value in given.items() if (name, value) != LARGE_PAGES}
 
 
 def survive_broken_pipes() -> None:
