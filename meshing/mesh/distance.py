@@ -37,7 +37,7 @@ class SurfaceDistance:
     def __init__(self, facets: Array) -> None:
         dim = facets.shape[2]
         pieces, owner = _pieces(facets)
-        samples = np.einsum("sk,nkd->nsd", SAMPLES[dim], pieces)
+        samples = SAMPLES[dim] @ pieces
         self.facets = np.ascontiguousarray(facets)
         self._owner = np.repeat(owner, len(SAMPLES[dim]))
         self._size = float(_sizes(pieces).max(initial=0.0))
@@ -63,8 +63,8 @@ class SurfaceDistance:
         return found, facet
 
     def _nearest(self, x: Array, within: float) -> tuple[Array, Numbers]:
-        # No sample is farther than its piece's size from the nearest point of its piece.
-        limit = within + self._size
+        # Of a facet within reach a piece has a sample so near, see above.
+        limit = (within + self._size / 3) * (1 + EVEN)
         to_sample, sample = self._tree.query(x, k=list(range(1, CANDIDATES + 1)), distance_upper_bound=limit)
         if x.shape[1] == 2:
             return self._nearest_segments(x, to_sample, sample)

@@ -48,7 +48,7 @@ class Averages:
 
     def of_simplices(self, corners: Array) -> Array:
         """Means (n, dofs) over simplices (n, dim + 1, dim) within the reference cell."""
-        x = corners[:, :1] + np.einsum("qk,nkd->nqd", self._points, edges(corners))
+        x = corners[:, :1] + self._points @ edges(corners)
         return np.asarray(np.einsum("nqi,q->ni", self.basis(x), self._weights))
 
     def below(self, values: Array, *, in_simplices: bool) -> Parts:

@@ -5,7 +5,7 @@ are handed on at once, so that memory does not grow with their number.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,11 @@ class Inside:
     whole: Index  # (n,) cells that do as a whole
     cut: Index  # (m,) cell of each of the simplices
     parts: Array  # (m, dim + 1, dim) simplices that fill the other cells' parts inside
+
+    @staticmethod
+    def joined(several: "Sequence[Inside]") -> "Inside":
+        """What all of several, at least one, hold."""
+        return Inside(*(np.concatenate([getattr(one, name) for one in several]) for name in ("whole", "cut", "parts")))
 
 
 # From corners (n, k, dim), and values of a function at them (n, k)
@@ -266,7 +271,7 @@ def _halve(cell: Index, corners: Array, nodal: Array, quadratic: bool) -> tuple[
     """
     count, dim = corners.shape[1:]
     shares = _shares(count)
-    points = np.einsum("pk,nkd->npd", shares, corners)
+    points = shares @ corners
     ways = _CHILDREN[count]
     kind = np.zeros(len(cell), np.intp)
     if len(ways) > 1:

@@ -4,7 +4,7 @@ Elements that a region's edge cuts are split into simplices down to where the ed
 there; so a mean is an integral over the region itself, not over the elements that happen to lie in it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from microlith.imaging.typing import Array, Flags
 from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.distance import SurfaceDistance, with_copies, within_reach
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
-from microlith.solver.regions.cut_cells import Cut, within_box, within_distance, within_labels
+from microlith.solver.regions.cut_cells import Cut, Inside, within_box, within_distance, within_labels
 from microlith.solver.regions.integrals import CELLS, Cells, Integrals
 from microlith.solver.regions.parts import PartsOfCells
 from microlith.solver.regions.sampled_edge import AtPoints, shell_integrals
@@ -162,7 +162,7 @@ class _Measures:
         for start in range(0, len(wanted), CELLS):
             chunk = wanted[start : start + CELLS]
             corners = self.cells.corners(chunk)
-            for found in cut(corners, at_points[self.cells.nodes[chunk]]):
+            for found in _gathered(cut(corners, at_points[self.cells.nodes[chunk]])):
                 integrals.add_whole(chunk[found.whole])
                 integrals.add_parts(chunk[found.cut], found.parts)
         return integrals
@@ -200,6 +200,18 @@ class _Measures:
 
     def _scaled(self, spans: Spans) -> Spans:
         return {axis: (low / self.mesh.unit, high / self.mesh.unit) for axis, (low, high) in spans.items()}
+
+
+def _gathered(found: Iterator[Inside]) -> Iterator[Inside]:
+    """The same in fewer pieces: each takes time, however little it holds."""
+    waiting: list[Inside] = []
+    for one in found:
+        waiting.append(one)
+        if sum(len(other.cut) for other in waiting) >= CELLS:
+            yield Inside.joined(waiting)
+            waiting = []
+    if waiting:
+        yield Inside.joined(waiting)
 
 
 def _surface_of(mesh: PhaseMesh, phase: int) -> Array:
