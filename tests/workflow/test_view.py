@@ -358,6 +358,32 @@ def test_bodies_have_the_areas_of_their_voxels(run, plotter):
         assert abs(closed.volume) == pytest.approx(expected, rel=1e-6), name
 
 
+def test_a_body_that_is_cut_open_covers_what_is_behind_it(tmp_path, plotter):
+    """Its surface is that of the phase around it, too: of two colours in one place stripes came through."""
+    z, y, x = np.indices((14, 14, 14)) + 0.5
+    labels = np.where((x - 7) ** 2 + (y - 7) ** 2 + (z - 7) ** 2 < 30, 3, 1).astype(np.uint8)
+    labels[..., :1] = 0
+    case = write_case(
+        tmp_path,
+        labels,
+        voxel="1 um",
+        phases=PORE + SEI + barrier("stone", 3),
+        mesh="[mesh]\nestimate = false\n",
+        time='[time]\nend = "2 s"\ntolerance = 1e-2\nsnapshots = ["0 s"]\n',
+        regions="",
+    )
+    found = load_results(run_case(case, comm=MPI.COMM_SELF))
+    show = Show(found, "concentration", plotter, 0, viewing.look_of(tmp_path / "results", found, ("sei", "stone")))
+    show.look_along((0.0, 0.0, -1.0))
+    picture = show.picture().astype(int)
+    grey = np.ptp(picture, axis=2) < 12
+    rows, columns = np.nonzero(grey & (picture.max(axis=2) < 200))
+    middle = np.abs(columns - np.median(columns)) + np.abs(rows - np.median(rows)) < 25
+    top, left = int(np.median(rows)) - 15, int(np.median(columns)) - 15
+    assert middle.sum() > 1000
+    assert grey[top : top + 30, left : left + 30].all()
+
+
 def test_pores_are_hidden_at_first(run, plotter):
     show = shown(run, plotter)
     assert {show.results.names[phase]: on for phase, on in show.shown.items()} == {

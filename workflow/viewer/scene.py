@@ -31,6 +31,7 @@ CUT = (0.0, 0.0, -1.0)  # normal of the plane at first; what lies beyond it, bef
 LETTERS = 0.0155  # height of letters, as a share of the window's
 SOURCE, OTHER = (0.62, 0.78, 0.92), (0.5, 0.5, 0.5)  # colours of phases that are not solved for
 BAR_STEP = 0.115  # share of the window's width from one colour bar to the next
+NEARER = 1e-3  # of the image's diagonal by which surfaces of phases that are not solved for come before others
 OFFSET = 0.03  # of the image's diagonal: of numbers from the edge that they belong to
 
 
@@ -108,6 +109,7 @@ class Show:
         if self.look.shown is not None:
             self.shown = {phase: results.names[phase] in self.look.shown for phase in self.shown}
         self.surfaces: dict[int, Any] = {}  # by phase, of those in sight
+        self._actors: dict[int, Any] = {}  # in 3D, of phases that are not solved for, by phase, of those in sight
         bounds = np.array([results.points.min(axis=0), results.points.max(axis=0)])
         for body in self.look.bodies:
             low, high = np.array(body.surface.bounds).reshape(3, 2).T
@@ -119,6 +121,7 @@ class Show:
         self.plane: tuple[Vector, Vector] | None = None  # normal and a point of the cut
         if results.dim == 3:
             self.plane = (CUT, tuple(self.center))
+        plotter.camera.AddObserver("ModifiedEvent", self._bring_nearer)
         plotter.set_background("white")
         plotter.add_light(_headlight())
         self.look_along(VIEW if results.dim == 3 else (0.0, 0.0, -1.0))
@@ -233,6 +236,7 @@ class Show:
         if not self.shown[phase] or surface.n_cells == 0:
             self.plotter.remove_actor(name, render=False)
             self.surfaces.pop(phase, None)
+            self._actors.pop(phase, None)
             return
         self.surfaces[phase] = surface
         look: dict[str, Any] = {"name": name, "reset_camera": False, "render": False}
@@ -249,6 +253,18 @@ class Show:
             import pyvista
 
             actor.backface_prop = pyvista.Property(color=self.colour(phase), ambient=1.0, diffuse=0.0, specular=0.0)
+            self._actors[phase] = actor
+            self._bring_nearer()
+
+    def _bring_nearer(self, *_: object) -> None:
+        """Place surfaces of phases that are not solved for a little nearer to the viewer, wherever that is.
+
+        They are surfaces of solved phases as well, which would come through in stripes.
+        """
+        by = NEARER * float(np.linalg.norm(self.bounds[1] - self.bounds[0]))
+        towards = np.array(self.plotter.camera.direction)
+        for actor in self._actors.values():
+            actor.SetPosition(*(-by * towards))
 
     def _add_bars(self) -> None:
         """A colour bar for each scale."""
