@@ -20,7 +20,9 @@ is measured, and q taken as ORDER. How closely meshes follow an image varies by 
 less than half of the difference is taken, HALF, unless the coarser mesh is more than twice as coarse. Where the coarser
 mesh loses the image, as small gaps close on it, elements of degree 1 on the same mesh say so: they err by more than
 four times as much, and a quarter of the difference to them is enough; half of it, where the difference to the coarser
-mesh is more than LOST times as large, as necks of a voxel then decide, which the mesh itself follows poorly.
+mesh is more than LOST times as large, as necks of a voxel then decide, which the mesh itself follows poorly. Of many
+thin regions the curves of some agree by chance with those of one of the other solutions: elsewhere no less than CHANCE
+times the greater of the two estimates is taken.
 
 Where an image has too few voxels for a coarser mesh to differ from the mesh, elements of one degree less tell
 the error, or, of degree 1, those of degree 2 on the same mesh: the difference to the same mesh would be none.
@@ -68,6 +70,7 @@ HALF = 0.5  # of the difference to a mesh that is coarser, but no more than TWIC
 TWICE = 2.0
 LOST = 3.0  # times the difference to linear elements: if that to a coarser mesh is larger, it has lost the image
 OF_LINEAR = 0.25  # on the difference to elements of degree 1
+CHANCE = 0.3  # of the greater of two estimates is the least error: the lesser may be so by chance, as curves cross
 COARSE = 1.25  # least size of a coarser mesh, per size of the mesh, that is worth a comparison,
 LESS = 1.1  # and of one that is only √2 times as coarse
 RECOVERED = 1.5  # on the deviation that recovered gradients tell
@@ -88,6 +91,7 @@ THE_LESSER = (  # with the part of the second
     f"{ORDER:g} of the element size, no less than half of it, and of "
     "{part} of the difference to the linear elements"
 )
+NO_LESS = f", and no less than {CHANCE:g} times the greater of these"
 OF_LOWER_DEGREE = (
     "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
 )
@@ -185,7 +189,7 @@ def comparison(meshed: Meshed) -> Comparison:
         if is_less_coarse(meshed.method, dim, degree):
             coarser = "from a mesh 1.4 times as coarse"
             both = f"{coarser}, and linear elements on the same mesh"
-            words = THE_LESSER.format(part="a quarter")
+            words = THE_LESSER.format(part="a quarter") + NO_LESS
             linear = Comparison(Variant(degree=1, tolerance=tolerance), both, OF_LINEAR, words)
             variant = Variant(LESS_COARSE, tolerance=tolerance)
             return Comparison(variant, coarser, None, BY_ORDER, linear, LESS)
@@ -319,9 +323,8 @@ def spatial_error(
         return found
     share = compared.share(_ratio(meshed, found.cells)), compared.limit.share(1.0)
     differs, of_linear = (_largest(one) / part for one, part in zip((found, limit), share, strict=True))
-    if compared.variant.coarseness > 1 and differs > LOST * of_linear:
-        limit = _doubled(limit)
-    return _lesser(found, limit)
+    lost = compared.variant.coarseness > 1 and differs > LOST * of_linear
+    return _lesser(found, _doubled(limit), 0.0) if lost else _lesser(found, limit, CHANCE)
 
 
 def _largest(error: SpatialError) -> float:
@@ -367,12 +370,18 @@ def _compared(
     return SpatialError(compared.how, other.cells, other.unknowns, found, compared.meaning, of_particles)
 
 
-def _lesser(one: SpatialError, other: SpatialError) -> SpatialError:
-    """The lesser of two estimates at each time; sizes are those of the first, words those of the other."""
+def _lesser(one: SpatialError, other: SpatialError, part: float) -> SpatialError:
+    """The lesser of two estimates at each time, and no less than a part of the greater.
+
+    Sizes are those of the first, words those of the other.
+    """
     of_particles = one.particles
     if one.particles is not None and other.particles is not None:
-        of_particles = np.fmin(one.particles, other.particles)
-    curves = {name: np.minimum(errors, other.curves[name]) for name, errors in one.curves.items()}
+        of_particles = np.fmax(np.fmin(one.particles, other.particles), part * np.fmax(one.particles, other.particles))
+    curves = {
+        name: np.maximum(np.minimum(errors, other.curves[name]), part * np.maximum(errors, other.curves[name]))
+        for name, errors in one.curves.items()
+    }
     return replace(one, how=other.how, meaning=other.meaning, curves=curves, particles=of_particles)
 
 
