@@ -23,9 +23,10 @@ from microlith.workflow.pictures.canvas import MARGINS, Canvas, ColourBar, add_o
 from microlith.workflow.pictures.colour_scales import ColourScale, PhaseValues, colour_scales
 from microlith.workflow.pictures.curves import RegionCurves, draw_curves
 from microlith.workflow.pictures.figure import halo
-from microlith.workflow.pictures.frames import FlatFrame
+from microlith.workflow.pictures.frames import FlatFrame, SolidFrame
 from microlith.workflow.pictures.sample import Sample, Snapshots, raster_of
 from microlith.workflow.pictures.snapshots import draw_snapshots
+from microlith.workflow.rendering.projection import View
 
 
 def options_of(folder, table):
@@ -164,6 +165,44 @@ def test_colour_bars_leave_the_picture_its_room(tmp_path, width, count):
     assert canvas.axes.get_window_extent().width >= 1.2 * dpi
     assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1 for box in boxes)
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+
+
+SCALE = [ColourScale(("medium",), 0.0, 1.0, 0.0, 1.0)]
+
+
+def assert_apart(canvas, parts):
+    """Parts of a page that are on it and do not cover each other."""
+    canvas.figure.draw_without_rendering()
+    page = canvas.figure.bbox
+    boxes = [part.get_window_extent() for part in parts]
+    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1 for box in boxes)
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+
+
+@pytest.mark.parametrize(("shape", "names"), [((60, 1), ("x / nm", "y: 10 nm")), ((1, 60), ("x: 10 nm", "y / nm"))])
+def test_a_picture_too_flat_for_numbers_and_a_scale_bar_has_the_length_of_its_short_side(shape, names):
+    """The bar covered it, and the name of an axis without numbers the numbers of the other."""
+    sample = flat_sample(PictureOptions(resolution=150), *shape)
+    frame = FlatFrame(raster_of(sample, 1), sample.size)
+    canvas = Canvas("title", frame, ColourBar.of_scales(SCALE, "viridis"), {}, options=sample.options)
+    axes = canvas.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == names
+    assert not axes.texts
+    assert not axes.lines
+    numbers = [text for axis in (axes.xaxis, axes.yaxis) for text in axis.get_ticklabels() if text.get_text()]
+    assert len(numbers) > 3
+    assert_apart(canvas, [axes.xaxis.label, axes.yaxis.label, *numbers])
+
+
+@pytest.mark.parametrize("extent", [(150.0, 3.0, 3.0), (40.0, 30.0, 20.0), (3.0, 3.0, 150.0), (3.0, 150.0, 3.0)])
+def test_names_of_edges_of_a_long_thin_box_keep_off_the_colour_bar(extent):
+    frame = SolidFrame(View.of_frame(np.array(extent), 750), 1e-8)
+    options = PictureOptions(resolution=150)
+    canvas = Canvas("title", frame, ColourBar.of_scales(SCALE, "viridis"), {}, options=options)
+    bar = canvas.figure.axes[1]
+    assert len(canvas.axes.texts) == 4
+    for text in canvas.axes.texts:
+        assert_apart(canvas, [text, bar])
 
 
 @pytest.mark.parametrize("resolution", [100, 300])

@@ -14,6 +14,8 @@ from microlith.workflow.rendering.raster import Raster
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+WORD = 0.6  # inches, of an edge's name with its length; beyond a picture's right side there may be a colour bar
+FLAT = 0.5  # inches: a picture that is narrower or lower has no room for a scale bar
 NEAR = 0.008  # of half the height of a picture: what lies no deeper behind a surface lies on it
 
 
@@ -87,19 +89,24 @@ class FlatFrame:
         return np.ones(len(x), dtype=bool)
 
     def dress(self, axes: "Axes", resolution: int) -> None:
-        """Axes with numbers, and a scale bar in the lower left corner."""
+        """Axes with numbers or, where they are too short for these, their lengths; a scale bar in the lower left corner."""
         from matplotlib.ticker import MaxNLocator, NullLocator
 
-        _, unit = self._unit
-        axes.set_xlabel(f"x / {unit}", fontsize=8)
-        axes.set_ylabel(f"y / {unit}", fontsize=8)
+        unit = self._unit[1]
         axes.tick_params(labelsize=8, direction="out")
-        for axis, pixels in zip((axes.xaxis, axes.yaxis), self.pixels, strict=True):
+        for name, axis, pixels, size in zip("xy", (axes.xaxis, axes.yaxis), self.pixels, self.size, strict=True):
             inches = pixels / resolution
+            numbered = inches > 0.8
             axis.set_major_locator(
-                MaxNLocator(min(9, int(inches / 0.4)), steps=[1, 2, 5, 10]) if inches > 0.8 else NullLocator()
+                MaxNLocator(min(9, int(inches / 0.4)), steps=[1, 2, 5, 10]) if numbered else NullLocator()
             )
-        self._scale_bar(axes)
+            axis.set_label_text(f"{name} / {unit}" if numbered else _named(name, float(size)), fontsize=8)
+            if name == "x" and not numbered:
+                axis.labelpad = 9.0  # below the lowest number of the other axis
+            if name == "y" and inches < FLAT:
+                axis.label.set(rotation=0, ha="right", va="center")
+        if min(self.pixels) >= FLAT * resolution:
+            self._scale_bar(axes)
 
     def _scale_bar(self, axes: "Axes") -> None:
         """About a fifth of the width."""
@@ -168,20 +175,22 @@ class SolidFrame:
     def dress(self, axes: "Axes", resolution: int) -> None:
         """Names and lengths of the frame's edges, outside of it, and a scale bar along x below it."""
         axes.set_axis_off()
-        self._name_edges(axes)
+        self._name_edges(axes, resolution)
         self._scale_bar(axes)
 
-    def _name_edges(self, axes: "Axes") -> None:
+    def _name_edges(self, axes: "Axes", resolution: int) -> None:
         x, y, z = self.size
-        scale, sign = length_unit(float(self.size.max()))
+        right = self.project(np.array([[x, y, z / 2]]))[0, 0]
+        has_room = right + WORD * resolution < self.view.columns
+        largest = float(self.size.max())
         edges = (  # middle of the edge, from which side it is seen
             ("x", x, (x * 0.62, y, 0), (0, -4), {"ha": "center", "va": "top"}),
             ("y", y, (0, y / 2, 0), (-4, 0), {"ha": "right", "va": "center", "rotation": 90}),
-            ("z", z, (x, y, z / 2), (4, -4), {"ha": "left", "va": "top"}),
+            ("z", z, (x, y, z / 2), (4, -4), {"ha": "left" if has_room else "right", "va": "top"}),
         )
         for name, length, at, offset, alignment in edges:
             axes.annotate(
-                f"{name}: {length / scale:.3g} {sign}",
+                _named(name, float(length), largest),
                 tuple(self.project(np.array(at))),
                 xytext=offset,
                 textcoords="offset points",
@@ -207,3 +216,9 @@ class SolidFrame:
             va="top",
             fontsize=9,
         )
+
+
+def _named(name: str, length: float, largest: float | None = None) -> str:
+    """An edge with its length in metres, in the unit of the largest one."""
+    scale, sign = length_unit(largest or length)
+    return f"{name}: {length / scale:.3g} {sign}"
