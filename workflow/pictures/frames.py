@@ -89,7 +89,7 @@ class FlatFrame:
         return np.ones(len(x), dtype=bool)
 
     def dress(self, axes: "Axes", resolution: int) -> None:
-        """Axes with numbers or, where they are too short for these, their lengths; a scale bar in the lower left corner."""
+        """Axes with numbers, or their lengths where they are too short; a scale bar in the lower left corner."""
         from matplotlib.ticker import MaxNLocator, NullLocator
 
         unit = self._unit[1]
