@@ -111,6 +111,21 @@ def test_an_estimate_is_not_believed_where_curves_cross():
     assert (enveloped(t, error) >= error).all()
 
 
+@pytest.mark.parametrize("far", [1.5, 3.0, 10.0])
+def test_differences_change_their_sign_between_few_times_as_well(far):
+    """Where times are far apart none was near the one at which two curves crossed: it was told as good as exact."""
+    t = np.array([0.0, 1 / far, 1, far])
+    error = np.abs(np.log(np.maximum(t, 0.1 / far)))
+    dense = np.geomspace(0.5, 2, 99) if far > 2 else np.geomspace(1 / far, far, 99)
+    found = enveloped(t, np.stack([error, 2 * error]))
+    np.testing.assert_allclose(found[1], 2 * found[0])
+    assert found[0, 2] == pytest.approx(np.abs(np.log(dense)).max())
+    assert found[0, 0] == error[0]  # nothing is near to 0
+    assert enveloped(t[:2], error[:2])[1] == error[1]
+    assert (found[0] >= error).all()
+    assert enveloped(np.array([5.0]), np.array([3.0])) == [3.0]
+
+
 # --- coarseness ---
 
 
@@ -283,6 +298,7 @@ def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
         return SimpleNamespace(times=times, curves={"a": other}, particles=None, cells=cells, unknowns=1)
 
     monkeypatch.setattr(estimate_module, "solved_variant", solved)
+    monkeypatch.setattr(estimate_module, "enveloped", lambda _, errors: errors)  # each time for itself
     case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
     meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=8000)
     by_order = [0.6, 0.3, 0.422]  # more than twice as coarse; else it is no less than half

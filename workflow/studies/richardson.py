@@ -42,11 +42,19 @@ def enveloped(times: Array, errors: Array) -> Array:
         errors: (..., times) not negative.
 
     Returns:
-        Per time the largest error between the time over WINDOW and the time by WINDOW.
+        Per time the largest error between the time over WINDOW and the time by WINDOW. On a side where no other time is
+        so near, that at its end counts, from a straight line to the next time over the logarithm of the time.
     """
     first = np.searchsorted(times, times / WINDOW, side="left")
     last = np.searchsorted(times, times * WINDOW, side="right")
-    return np.stack([errors[..., i:j].max(axis=-1) for i, j in zip(first, last, strict=True)], axis=-1)
+    found = np.stack([errors[..., i:j].max(axis=-1) for i, j in zip(first, last, strict=True)], axis=-1)
+    for at, time in enumerate(times):
+        sides = ((at - 1, first[at] == at > 0), (at + 1, last[at] == at + 1 < len(times)))
+        for beside in (side for side, alone in sides if alone and time > 0 and times[side] > 0):
+            share = np.log(WINDOW) / abs(np.log(times[beside] / time))
+            there = errors[..., at] + share * (errors[..., beside] - errors[..., at])
+            found[..., at] = np.maximum(found[..., at], there)
+    return found
 
 
 def cell_size(cells: int, dim: int) -> float:
