@@ -20,9 +20,9 @@ is measured, and q taken as ORDER. How closely meshes follow an image varies by 
 less than half of the difference is taken, HALF, unless the coarser mesh is more than twice as coarse. Where the coarser
 mesh loses the image, as small gaps close on it, elements of degree 1 on the same mesh say so: they err by more than
 four times as much, and a quarter of the difference to them is enough; half of it, where the difference to the coarser
-mesh is more than LOST times as large, as necks of a voxel then decide, which the mesh itself follows poorly. Of many
-thin regions the curves of some agree by chance with those of one of the other solutions: elsewhere no less than CHANCE
-times the greater of the two estimates is taken.
+mesh is more than LOST times as large, as necks of a voxel then decide, which the mesh itself follows poorly.
+Elsewhere no less than CHANCE times what the coarser mesh says is taken: linear elements on the same mesh see nothing of
+how closely it follows the image, and in thin regions little else may be left.
 
 Where an image has too few voxels for a coarser mesh to differ from the mesh, elements of one degree less tell
 the error, or, of degree 1, those of degree 2 on the same mesh: the difference to the same mesh would be none.
@@ -70,7 +70,7 @@ HALF = 0.5  # of the difference to a mesh that is coarser, but no more than TWIC
 TWICE = 2.0
 LOST = 3.0  # times the difference to linear elements: if that to a coarser mesh is larger, it has lost the image
 OF_LINEAR = 0.25  # on the difference to elements of degree 1
-CHANCE = 0.3  # of the greater of two estimates is the least error: the lesser may be so by chance, as curves cross
+CHANCE = 0.3  # of what a coarser mesh says is the least error: how closely a mesh follows an image others don't see
 COARSE = 1.25  # least size of a coarser mesh, per size of the mesh, that is worth a comparison,
 LESS = 1.1  # and of one that is only √2 times as coarse
 RECOVERED = 1.5  # on the deviation that recovered gradients tell
@@ -91,7 +91,7 @@ THE_LESSER = (  # with the part of the second
     f"{ORDER:g} of the element size, no less than half of it, and of "
     "{part} of the difference to the linear elements"
 )
-NO_LESS = f", and no less than {CHANCE:g} times the greater of these"
+NO_LESS = f", and no less than {CHANCE:g} times the first"
 OF_LOWER_DEGREE = (
     "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
 )
@@ -371,16 +371,15 @@ def _compared(
 
 
 def _lesser(one: SpatialError, other: SpatialError, part: float) -> SpatialError:
-    """The lesser of two estimates at each time, and no less than a part of the greater.
+    """The lesser of two estimates at each time, and no less than a part of the first.
 
     Sizes are those of the first, words those of the other.
     """
     of_particles = one.particles
     if one.particles is not None and other.particles is not None:
-        of_particles = np.fmax(np.fmin(one.particles, other.particles), part * np.fmax(one.particles, other.particles))
+        of_particles = np.fmin(one.particles, np.fmax(other.particles, part * one.particles))
     curves = {
-        name: np.maximum(np.minimum(errors, other.curves[name]), part * np.maximum(errors, other.curves[name]))
-        for name, errors in one.curves.items()
+        name: np.minimum(errors, np.maximum(other.curves[name], part * errors)) for name, errors in one.curves.items()
     }
     return replace(one, how=other.how, meaning=other.meaning, curves=curves, particles=of_particles)
 
