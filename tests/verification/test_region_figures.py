@@ -22,11 +22,11 @@ from microlith.workflow.run.region_figures import with_error
 COARSE = 'size = { slab = "80 nm" }\nsize_max = "80 nm"\n'
 
 
-def _run(folder, mesh, tolerance=1e-8, end=END, phases=SLAB, image=None, regions=REGIONS, snapshots=()):
+def _run(folder, mesh, tolerance=1e-8, end=END, phases=SLAB, image=None, regions=REGIONS, snapshots=(), times=""):
     """The slab, or as asked for; the summary and the folder."""
     image = slab_image() if image is None else image
     moments = ", ".join(f'"{moment:.9g} s"' for moment in snapshots)
-    time = f'[time]\nend = "{end:.12g} s"\ntolerance = {tolerance:g}\nsnapshots = [{moments}]\n'
+    time = f'[time]\nend = "{end:.12g} s"\ntolerance = {tolerance:g}\nsnapshots = [{moments}]\n{times}'
     path = write_case(folder, image, phases=phases, mesh=f"[mesh]\n{mesh}\n", time=time, regions=regions)
     results = run_case(path, comm=MPI.COMM_SELF)
     return json.loads((results / "summary.json").read_text()), results
@@ -96,6 +96,23 @@ def test_a_target_within_the_error_of_a_curve_s_end_has_no_error(tmp_path, caplo
     assert region["t90_s"] is None
     assert region["t90_error_s"] is None
     assert ("not reached, or just" if part < 1 else "or not reached") in caplog.text
+
+
+def test_the_error_of_a_time_long_before_the_curve_is_not_known(tmp_path, caplog):
+    """That of the full slab, at the first time, was taken: a hundredth of the true one, and less."""
+    with caplog.at_level(logging.INFO, "microlith"):
+        found, _ = _run(
+            tmp_path, COARSE + "degree = 1", times=f'times = ["{10 * END} s", "{20 * END} s"]\n', end=20 * END
+        )
+    for name, region in found["regions"].items():
+        assert region["t50_s"] == pytest.approx(_first(name, 0.5), rel=0.05)
+        assert region["t50_error_s"] is region["error"]["at_t50"] is None
+        assert region["t50_undecided"] is False
+    assert "error not known" in caplog.text
+    assert (
+        f"long before the first time of its curve, {10 * END:.3g} s, so the error of its t50 is not known"
+        in caplog.text
+    )
 
 
 def time_error(times, values, errors, target):

@@ -14,6 +14,7 @@ from microlith.solver.transient import Transient
 from microlith.workflow.studies.peaks import Peak, late_and_early
 
 MOST_ROWS = 20  # regions that are told one by one
+NEAR = 2.0  # by what factor a time may lie before the first one of a curve to have the errors known there
 ERROR_OF = {"t50_s": "t50_error_s", "t90_s": "t90_error_s", "t50_falling_s": "t50_falling_error_s"}  # time -> its error
 
 
@@ -22,7 +23,8 @@ class Instant:
     """A time at which a curve crosses a value."""
 
     time: float | None  # s; None: not until the end; 0 where it starts there or beyond
-    error: float | None  # ±, s; None: there is no such time, or the curve is as near to the value as its error
+    error: float | None  # ±, s; None: there is no such time, the curve is as near to the value as its error, or the
+    # time is so long before the first one of the curve that its error is not known
     undecided: bool = False  # whether the curve's error decides if it crosses the value until the end
 
 
@@ -99,10 +101,10 @@ def region_figures(
         if time is None:
             return Instant(None, None, not falling and bool((curve + errors >= level * reference).any()))
         error = transient.time_error(name, level * reference, errors)
-        return Instant(time, error, error is None)
+        return Instant(time, error if known_at(times, time) else None, error is None)
 
     def at(time: float | None) -> float | None:
-        return None if time is None else float(np.interp(time, times, relative))
+        return None if time is None or not known_at(times, time) else float(np.interp(time, times, relative))
 
     t50, t90 = instant(0.5), instant(0.9)
     largest, early = late_and_early(times, relative)
@@ -120,6 +122,11 @@ def region_figures(
         at_t90=at(t90.time),
         at_snapshots=tuple(Peak(float(np.interp(time, times, relative)), time) for time in snapshots),
     )
+
+
+def known_at(times: Array, time: float) -> bool:
+    """Whether the errors of a curve, known at its times (s), are known at another time (s) before its end."""
+    return time == 0.0 or time * NEAR >= min(times[times > 0], default=np.inf)
 
 
 # --- in words ---
@@ -191,7 +198,7 @@ def _instant(instant: Instant) -> str:
     if instant.time == 0.0:
         return "0 (from the start)"
     if instant.error is None:
-        return f"{instant.time:.4g} or not reached"
+        return f"{instant.time:.4g}{' or not reached' if instant.undecided else ', error not known'}"
     return with_error(instant.time, instant.error)
 
 

@@ -7,6 +7,7 @@ from microlith.solver.transient import Transient
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.prepare.first_time import element_length
+from microlith.workflow.run.region_figures import known_at
 from microlith.workflow.run.shown_range import ShownRange
 
 EMPTIED = 1e-3  # of the reference concentration: further below 0 than errors go
@@ -50,15 +51,15 @@ def unresolved(case: Case, problem: Problem) -> list[str]:
 
 
 def early(ready: Prepared, transient: Transient) -> list[str]:
-    """Where a region is half full before its curve starts."""
+    """Where a region is half full long before its curve starts."""
     first = min(transient.times[transient.times > 0], default=0.0)
     sentences = []
     for name, mean in ready.means.items():
         half = transient.first_time(name, 0.5 * ready.problem.reference_of(mean.phase_shares))
-        if half is not None and 0 < half < first:
+        if half is not None and not known_at(transient.times, half):
             sentences.append(
-                f"region {name} is half full before the first time of its curve, {first:.3g} s, so its t50 is rough; "
-                "shorten [time] end or give earlier times"
+                f"region {name} is half full at {half:.3g} s, long before the first time of its curve, {first:.3g} s, "
+                "so the error of its t50 is not known; shorten [time] end, or give an earlier first or earlier times"
             )
     return sentences
 
