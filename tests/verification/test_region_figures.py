@@ -101,13 +101,14 @@ def test_a_target_within_the_error_of_a_curve_s_end_has_no_error(tmp_path, caplo
 def test_the_error_of_a_time_long_before_the_curve_is_not_known(tmp_path, caplog):
     """That of the full slab, at the first time, was taken: a hundredth of the true one, and less."""
     with caplog.at_level(logging.INFO, "microlith"):
-        found, _ = _run(
-            tmp_path, COARSE + "degree = 1", times=f'times = ["{10 * END} s", "{20 * END} s"]\n', end=20 * END
-        )
+        times = f'times = ["{10 * END} s", "{20 * END} s"]\n'
+        moments = 0.1 * END, 10 * END
+        found, _ = _run(tmp_path, COARSE + "degree = 1", end=20 * END, snapshots=moments, times=times)
     for name, region in found["regions"].items():
         assert region["t50_s"] == pytest.approx(_first(name, 0.5), rel=0.05)
         assert region["t50_error_s"] is region["error"]["at_t50"] is None
         assert region["t50_undecided"] is False
+        assert list(region["error"]["at_snapshots"]) == [f"{10 * END:.6g} s"]
     assert "error not known" in caplog.text
     assert (
         f"long before the first time of its curve, {10 * END:.3g} s, so the error of its t50 is not known"

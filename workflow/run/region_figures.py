@@ -43,7 +43,7 @@ class RegionFigures:
     early: Peak | None  # before that; None: the curve has no time there
     at_t50: float | None  # error of the curve per what the region holds at that time
     at_t90: float | None
-    at_snapshots: tuple[Peak, ...]
+    at_snapshots: tuple[Peak, ...]  # but for those so long before the first time that their error is not known
 
     def entries(self) -> dict[str, Any]:
         """For summary.json, with the unit in each name."""
@@ -120,7 +120,9 @@ def region_figures(
         early=early,
         at_t50=at(t50.time),
         at_t90=at(t90.time),
-        at_snapshots=tuple(Peak(float(np.interp(time, times, relative)), time) for time in snapshots),
+        at_snapshots=tuple(
+            Peak(float(np.interp(time, times, relative)), time) for time in snapshots if known_at(times, time)
+        ),
     )
 
 
