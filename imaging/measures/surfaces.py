@@ -27,7 +27,7 @@ from microlith.imaging.measures.surface_faces import Blurred, exact_unit, face_a
 from microlith.imaging.measures.triple_lines import TripleLines, areas_at_corners, counted_lines, lines_of, slab_corners
 from microlith.imaging.measures.whole_faces import Found, GatheredFaces, found_faces
 from microlith.imaging.parallel.collective import together
-from microlith.imaging.shapes.areas import BallSurfaces, FacesOfBalls, ball_surfaces, no_ball_surfaces
+from microlith.imaging.shapes.areas import FacesOfShapes, ShapeSurfaces, no_shape_surfaces, shape_surfaces
 from microlith.imaging.shapes.prisms import Lines, prism_areas
 from microlith.imaging.typing import Array, Numbers
 
@@ -46,7 +46,7 @@ UNLIKE = 3.0  # part of what directions tell that planes along the voxels leave,
 PART_AT_CORNERS = 0.5  # of the area by faces, that is added or taken away beside triple lines at most
 MOST_ALONE = 16  # phases, up to which the surface of each is measured by itself as well
 CHANGED = 0.5  # part of what this changed in the area of a pair, that it may be wrong by
-LARGEST = {2: 1 << 28, 3: 1 << 30}  # voxels of an image that is looked at as a whole, for balls and prisms
+LARGEST = {2: 1 << 28, 3: 1 << 30}  # voxels of an image that is looked at as a whole, for balls, cylinders and prisms
 PLACES = {2: 0.5, 3: 8.0}  # voxel faces by which the voxels of one body are too many or too few, by dimension
 
 
@@ -92,9 +92,9 @@ def surfaces_and_lines(
     triple lines are near, which in structures of two or three voxels are everywhere; the areas of pairs are made to
     agree with these (`agreed`).
 
-    Of balls that the voxels show without doubt (`ball_surfaces`) the area is known better. In the end it takes the
-    place of what was found for their faces. Where the image is the same along an axis but for flat ends, areas are
-    those of its sections (`prism_areas`).
+    Of balls and cylinders that the voxels show without doubt (`shape_surfaces`) the area is known better. In the end it
+    takes the place of what was found for their faces. Where the image is the same along an axis but for flat ends,
+    areas are those of its sections (`prism_areas`).
 
     Args:
         volume: The image.
@@ -112,18 +112,18 @@ def surfaces_and_lines(
         volumes += [replace(volume, names=("rest", name)) for name in volume.names]
     before, behind = face_halo(volume)
     halo = before, max(behind, crossing_halo(dim))
-    in_sections, balls = _recognised(volume, image, comm)
+    in_sections, shapes = _recognised(volume, image, comm)
     row: Numbers = np.zeros(0, np.int64)
     for slab in slabs(volume, comm, halo):
         faces: Found | None = None if gathered is None else []
-        counted = together(comm, partial(_counted_all, volumes, steps, slab, balls, faces))
+        counted = together(comm, partial(_counted_all, volumes, steps, slab, shapes, faces))
         row = row + counted if row.size else counted
         if gathered is not None and faces is not None:
             gathered.add(faces)
     row = comm.allreduce(row)
     lengths = [sum(_lengths(one, steps)) for one in volumes[1:]]
     rows = np.split(row, len(row) - sum(lengths) + np.cumsum([0, *lengths])[:-1]) if lengths else [row]
-    (found, lines, faces_of_balls), *alone = [
+    (found, lines, faces_of_shapes), *alone = [
         _measured(one, steps, part) for one, part in zip(volumes, rows, strict=True)
     ]
     if whole is not None:
@@ -135,20 +135,20 @@ def surfaces_and_lines(
         found = agreed(found, areas, np.array([one.error[0, 1] for one, *_ in alone]))
     if in_sections is not None:
         return _in_their_place(found, *in_sections), lines
-    return _with_balls(found, faces_of_balls, balls), lines
+    return _with_shapes(found, faces_of_shapes, shapes), lines
 
 
 def _recognised(
     volume: LabelVolume, image: LabelImage | None, comm: MPI.Intracomm
-) -> tuple[tuple[Array, Array] | None, BallSurfaces]:
-    """Areas and errors where the image is a prism, in which there are no balls; else balls; collective."""
-    none = no_ball_surfaces(len(volume.names))
+) -> tuple[tuple[Array, Array] | None, ShapeSurfaces]:
+    """Areas and errors where the image is a prism, in which no other shapes are looked for; else these; collective."""
+    none = no_shape_surfaces(len(volume.names))
     if math.prod(volume.shape) > LARGEST[volume.dim]:
         return None, none
     if not comm.bcast(image is not None):
         image = whole_on_root(volume, comm)
     in_sections = prism_areas(volume, image, comm, partial(_in_section, comm)) if volume.dim == 3 else None
-    return in_sections, none if in_sections is not None else ball_surfaces(volume, image, comm)
+    return in_sections, none if in_sections is not None else shape_surfaces(volume, image, comm)
 
 
 def _in_section(comm: MPI.Intracomm, section: LabelVolume) -> Lines:
@@ -170,32 +170,32 @@ def _lengths(volume: LabelVolume, steps: Numbers) -> list[int]:
 
 
 def _measured(volume: LabelVolume, steps: Numbers, row: Numbers) -> tuple[Surfaces, TripleLines, Array]:
-    """From what was counted in all slabs: areas, lines, and which part of the areas (phases, phases) is of balls."""
+    """From what was counted in all slabs: areas, lines, and which part of the areas (phases, phases) is of shapes."""
     *areas, stepped, lines = np.split(row, np.cumsum(_lengths(volume, steps)))
-    of_balls, of_faces, of_corners = (_both_ways(part, len(volume.names), exact_unit(volume)) for part in areas)
+    of_shapes, of_faces, of_corners = (_both_ways(part, len(volume.names), exact_unit(volume)) for part in areas)
     found = lines_of(volume, lines)
-    part = _per(of_balls[0], of_faces[0], 0.0)
+    part = _per(of_shapes[0], of_faces[0], 0.0)
     return _areas(volume, of_faces, of_corners, stepped, _beside_lines(volume, found)), found, part
 
 
-def _with_balls(found: Surfaces, part: Array, balls: BallSurfaces) -> Surfaces:
-    """Areas in which those of balls take the place of what was found for their faces.
+def _with_shapes(found: Surfaces, part: Array, shapes: ShapeSurfaces) -> Surfaces:
+    """Areas in which those of balls and cylinders take the place of what was found for their faces.
 
     Args:
         found: Areas of all the image, without them.
-        part: (phases, phases) of these areas, by local ones, that is of faces of balls.
-        balls: In the image.
+        part: (phases, phases) of these areas, by local ones, that is of faces of these.
+        shapes: In the image.
     """
-    if not len(balls.balls):
+    if not len(shapes.balls) and not len(shapes.rods):
         return found
     # The rest may be the gaps and creases of which most is unsure: its relative error is taken to be larger.
     left = np.maximum(1 - part, 0.0)
     of_phase = (left * found.between).sum(axis=1) / np.maximum(found.of_phase, np.finfo(float).tiny)
-    area = np.where(found.between > 0, left * found.between + balls.between, 0.0)
-    error = np.hypot(np.sqrt(left) * found.error, balls.error)
-    error_of_phase = np.hypot(np.sqrt(of_phase) * found.error_of_phase, balls.error_of_phase)
+    area = np.where(found.between > 0, left * found.between + shapes.between, 0.0)
+    error = np.hypot(np.sqrt(left) * found.error, shapes.error)
+    error_of_phase = np.hypot(np.sqrt(of_phase) * found.error_of_phase, shapes.error_of_phase)
     ratio = _per(area, found.between, 1.0)
-    return Surfaces(area, found.correction * ratio, error, error_of_phase, found.agreement, len(balls.balls))
+    return Surfaces(area, found.correction * ratio, error, error_of_phase, found.agreement, len(shapes.balls))
 
 
 def agreed(found: Surfaces, whole: Array, error: Array) -> Surfaces:
@@ -370,13 +370,13 @@ def _correction(told: Array, shown: Array, counted: Crossings, noise: float, uni
 
 
 def _counted_all(
-    volumes: Sequence[LabelVolume], steps: Numbers, slab: Slab, balls: BallSurfaces, kept: Found | None
+    volumes: Sequence[LabelVolume], steps: Numbers, slab: Slab, shapes: ShapeSurfaces, kept: Found | None
 ) -> Numbers:
     """In one row: of the image, and of each phase against the rest where these are wanted."""
     volume, *alone = volumes
     near = slab.within(face_halo(volume))
     blurred = [] if slab.empty else slab_blurs(volume, near)
-    rows = [_counted(volume, steps, slab, near, blurred, FacesOfBalls(volume, balls.balls, near), kept)]
+    rows = [_counted(volume, steps, slab, near, blurred, FacesOfShapes(volume, shapes.balls, shapes.rods, near), kept)]
     for phase, one in enumerate(alone):
         two = replace(slab, phase=(slab.phase == phase).astype(slab.phase.dtype))
         rows.append(_counted(one, steps, two, two.within(face_halo(one)), [b.against_rest(phase) for b in blurred]))
@@ -389,10 +389,10 @@ def _counted(
     slab: Slab,
     near: Slab,
     blurred: Sequence[Blurred],
-    of_ball: FacesOfBalls | None = None,
+    of_shape: FacesOfShapes | None = None,
     kept: Found | None = None,
 ) -> Numbers:
-    """In one row, by pairs of phases: areas of balls' faces, of all and projections, what these leave out, crossings.
+    """In one row, by pairs of phases: areas of shapes' faces, of all and projections, what these leave out, crossings.
 
     At its end the triple lines.
     """
@@ -400,7 +400,7 @@ def _counted(
 
     phases, areas, unit = len(volume.names), face_areas(volume), exact_unit(volume)
     size = np.array(volume.voxel_size)
-    out, of_balls = np.zeros((2 + len(steps), phases**2), np.int64), np.zeros(phases**2, np.int64)
+    out, of_shapes = np.zeros((2 + len(steps), phases**2), np.int64), np.zeros(phases**2, np.int64)
     along = steps * size / np.linalg.norm(steps * size, axis=1)[:, None]
     for faces in slab_faces(volume, near, blurred):
         if kept is not None:
@@ -408,13 +408,13 @@ def _counted(
         pair = faces.phase[0].astype(np.int64) * phases + faces.phase[1]
         whole = np.rint(faces.area / unit)
         out[0] += np.bincount(pair, whole, phases**2).astype(np.int64)
-        if of_ball is not None:
-            here = of_ball.among(faces.here, faces.there)
-            of_balls += np.bincount(pair[here], whole[here], phases**2).astype(np.int64)
+        if of_shape is not None:
+            here = of_shape.among(faces.here, faces.there)
+            of_shapes += np.bincount(pair[here], whole[here], phases**2).astype(np.int64)
         out[1] += np.bincount(pair[faces.beside_edge], minlength=phases**2) * round(areas[faces.axis] / unit)
         place, shape = np.array(faces.place), np.array(faces.shape)
         part = unit / areas[faces.axis]
         add_projections(faces.axis, pair, *faces.normals, faces.beyond, place, shape, steps, along, part, out[2:])
     corners = list(slab_corners(volume, near, blurred))
     beside, lines = areas_at_corners(volume, corners, steps), counted_lines(volume, corners)
-    return np.concatenate([of_balls, out.ravel(), beside.ravel(), counted_crossings(slab, phases), lines])
+    return np.concatenate([of_shapes, out.ravel(), beside.ravel(), counted_crossings(slab, phases), lines])

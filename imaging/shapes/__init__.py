@@ -1,1 +1,1 @@
-"""Balls (in 2D disks) and prisms among the voxels of an image: recognised without tolerance, and their areas."""
+"""Balls (in 2D disks), cylinders and prisms among voxels: recognised without tolerance, and their areas."""

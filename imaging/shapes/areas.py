@@ -1,4 +1,4 @@
-"""Area of the surfaces of balls that an image shows, and which faces of its voxels belong to them."""
+"""Area of the surfaces of balls and cylinders that an image shows, and which faces of its voxels belong to them."""
 
 import math
 from dataclasses import dataclass
@@ -10,9 +10,12 @@ from mpi4py import MPI
 from microlith.imaging.image.passes import Slab
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.parallel.collective import on_first_rank
-from microlith.imaging.shapes.candidates import directions
+from microlith.imaging.shapes.candidates import deep_places, directions
 from microlith.imaging.shapes.found import Balls, Lattice, beside, held, lattice_of, no_balls, sizes
-from microlith.imaging.shapes.recognised import recognised
+from microlith.imaging.shapes.recognised import recognised, sets_of
+from microlith.imaging.shapes.rod_areas import rod_areas
+from microlith.imaging.shapes.rod_search import rods_around, rods_in
+from microlith.imaging.shapes.rods import Rods, no_rods
 from microlith.imaging.typing import Array, Flags, Numbers
 
 SIGHTS, MOST = {2: 250, 3: 75}, 60000  # directions per radius (squared), in shortest edges, and at most
@@ -23,17 +26,18 @@ SIDE = 0.1  # longest edges by which the line between two phases beside a ball m
 
 
 @dataclass(frozen=True, eq=False)
-class BallSurfaces:
-    """The part of the surfaces between phases that balls have."""
+class ShapeSurfaces:
+    """The part of the surfaces between phases that balls and cylinders have."""
 
     balls: Balls
+    rods: Rods
     between: Array  # (phases, phases) m^2 (m in 2D); symmetric
     error: Array  # (phases, phases) m^2 (m in 2D), standard error that the voxels leave open
     error_of_phase: Array  # (phases,) the same of all of a phase's surface
 
 
-def ball_surfaces(volume: LabelVolume, image: LabelImage | None, comm: MPI.Intracomm) -> BallSurfaces:
-    """Look for balls, and find the area of their surfaces; collective, on the first rank.
+def shape_surfaces(volume: LabelVolume, image: LabelImage | None, comm: MPI.Intracomm) -> ShapeSurfaces:
+    """Look for balls and cylinders, and find the area of their surfaces; collective, on the first rank.
 
     Args:
         volume: The image.
@@ -42,23 +46,45 @@ def ball_surfaces(volume: LabelVolume, image: LabelImage | None, comm: MPI.Intra
     """
     phases = len(volume.names)
 
-    def found() -> BallSurfaces:
+    def found() -> ShapeSurfaces:
         assert image is not None
         lattice = lattice_of(image)
-        balls = recognised(lattice, phases)
+        sets = sets_of(lattice, phases)
+        deep = [deep_places(lattice, of) for of in sets]
+        balls = recognised(lattice, phases, sets, deep)
+        rods = rods_in(lattice, sets, deep, balls, phases) if lattice.dim == 3 else no_rods(phases)
+        parts = [_areas_of_balls(lattice, balls, phases)]
+        if len(rods):
+            parts.append(_areas_of_rods(lattice, balls, rods, phases))
+            filled, tubes = rods_around(lattice, rods, phases)
+            if len(tubes):
+                parts.append(_areas_of_rods(filled, no_balls(phases + 1), tubes, phases))
+                rods = rods.and_of_fewer_phases(tubes)
         unit = max(volume.voxel_size) ** (volume.dim - 1)
-        between, error, of_phase = (area * unit for area in _areas(lattice, balls, phases))
-        return BallSurfaces(balls, between, error, of_phase)
+        between, error, of_phase = (unit * np.array(part) for part in zip(*parts, strict=True))
+        return ShapeSurfaces(
+            balls, rods, between.sum(axis=0), np.linalg.norm(error, axis=0), np.linalg.norm(of_phase, axis=0)
+        )
 
     return on_first_rank(comm, found)
 
 
-def no_ball_surfaces(phases: int) -> BallSurfaces:
-    """Of an image without balls."""
-    return BallSurfaces(no_balls(phases), np.zeros((phases, phases)), np.zeros((phases, phases)), np.zeros(phases))
+def no_shape_surfaces(phases: int) -> ShapeSurfaces:
+    """Of an image without balls and cylinders."""
+    none = np.zeros((phases, phases))
+    return ShapeSurfaces(no_balls(phases), no_rods(phases), none, none, np.zeros(phases))
 
 
-def _areas(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array, Array, Array]:
+def _areas_of_rods(lattice: Lattice, balls: Balls, rods: Rods, phases: int) -> tuple[Array, Array, Array]:
+    """The same of cylinders as `_areas_of_balls` gives of balls."""
+    found = rod_areas(lattice, rods, balls, GRAZED, SIDE)
+    between, alike, alone = (part[:phases, :phases] for part in (found.between, found.alike, found.alone))
+    alike = np.hypot(alike, SURE * between)
+    of_phase = np.hypot(alike.sum(axis=1), found.of_phase[:phases])
+    return between, np.hypot(alike, alone), of_phase
+
+
+def _areas_of_balls(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array, Array, Array]:
     """Areas between phases (phases, phases), their standard errors, and those of whole phases (phases,), longest edges.
 
     Radii are uncertain within the voxels' gap, those of equal balls alike: all larger or all smaller. Where middles are
@@ -123,10 +149,12 @@ def _rim(area: Array, radius: float, lattice: Lattice) -> Array:
     return np.sqrt(np.maximum(4 * math.pi * cap - (cap / radius) ** 2, 0.0))
 
 
-class FacesOfBalls:
-    """Tells which faces between the voxels of a slab belong to the surface of a ball."""
+class FacesOfShapes:
+    """Tells which faces between the voxels of a slab belong to the surface of a ball or cylinder."""
 
-    def __init__(self, volume: LabelVolume, balls: Balls, slab: Slab) -> None:
+    def __init__(self, volume: LabelVolume, balls: Balls, rods: Rods, slab: Slab) -> None:
+        from microlith.imaging.shapes.rod_loops import hold as hold_rods  # numba, late as in `path_lengths`
+
         self._flat = slab.phase.ravel()
         shape = (1,) * (3 - volume.dim) + slab.phase.shape
         slack = BEYOND
@@ -134,6 +162,11 @@ class FacesOfBalls:
         for of in np.unique(balls.of, axis=0) if len(balls) and not slab.empty else ():
             mine = balls.place[(balls.of == of).all(axis=1)]
             hold = held(shape, slab.window[0][0], mine, sizes(volume), volume.dim, slack)
+            self._sets.append((of, hold.ravel()))
+        for of in np.unique(rods.of, axis=0) if len(rods) and not slab.empty else ():
+            rows = np.array([rod.row for rod, its in zip(rods.rods, rods.of, strict=True) if (its == of).all()])
+            hold = np.zeros(shape, bool)
+            hold_rods(rows, sizes(volume), slab.window[0][0], slack, hold)
             self._sets.append((of, hold.ravel()))
 
     def among(self, here: Numbers, there: Numbers) -> Flags:

@@ -15,6 +15,7 @@ from microlith.imaging.typing import Array, Flags, Numbers, Singles
 
 LEAST = {2: 4.0, 3: 4.5}  # radius, longest edges of voxels
 STRIDE = {2: 1, 3: 2}  # of the voxels among which the deepest are looked for
+BLOCK = 8  # of these, of which the deepest is taken as well
 DEEP = 0.6  # of the least radius, of those
 FEW, SOME, DENSE = {2: 60, 3: 120}, {2: 120, 3: 480}, {2: 40.0, 3: 12.0}  # rays; the last per longest edge (squared)
 MOST_RAYS = 20000
@@ -41,8 +42,16 @@ class _Rays:
         return np.asarray(self.good & (self.rough < rough) & (self.even < even))
 
 
-def deep_places(lattice: Lattice, of: Flags) -> Array:
-    """Where a set of phases is deeper than around, (n, 4) with the depth."""
+@dataclass(frozen=True, eq=False)
+class DeepPlaces:
+    """Where a set of phases is deep, (n, 4) with the depth, longest edges."""
+
+    peaks: Array  # deeper than around
+    of_blocks: Array  # the deepest of each block of voxels: along a cylinder there may be no peaks
+
+
+def deep_places(lattice: Lattice, of: Flags) -> DeepPlaces:
+    """Where a set of phases is deepest."""
     from microlith.imaging.shapes.loops import find_peaks  # numba, late as in `path_lengths`
 
     stride, axes = STRIDE[lattice.dim], lattice.axes
@@ -50,15 +59,32 @@ def deep_places(lattice: Lattice, of: Flags) -> Array:
     some = lattice.phase[tuple(slice(None, None, step) for step in steps)]
     inside = of.astype(np.uint8)[some]
     if not inside.any() or inside.all():
-        return np.zeros((0, 4))
+        return DeepPlaces(np.zeros((0, 4)), np.zeros((0, 4)))
     spacing = tuple(lattice.size * steps)[axes]
     shape = some.shape[axes]
     depth: Singles = np.asarray(edt.edt(inside.reshape(shape), anisotropy=spacing, black_border=False), np.float32)
+    depth = depth.reshape(some.shape)
     found = np.zeros((max(16, inside.size // 8), 3), np.int64)
-    count = find_peaks(depth.reshape(some.shape), DEEP * LEAST[lattice.dim], found)
-    places = found[:count]
-    deep = depth.reshape(some.shape)[tuple(places.T)].astype(np.float64) - 0.5 * max(spacing)
-    return np.column_stack([(places * steps + 0.5) * lattice.size, deep])
+    count = find_peaks(depth, DEEP * LEAST[lattice.dim], found)
+
+    def told(places: Numbers) -> Array:
+        deep = depth[tuple(places.T)].astype(np.float64) - 0.5 * max(spacing)
+        return np.column_stack([(places * steps + 0.5) * lattice.size, deep])
+
+    return DeepPlaces(told(found[:count]), told(_deepest(depth)) if lattice.dim == 3 else np.zeros((0, 4)))
+
+
+def _deepest(depth: Singles) -> Numbers:
+    """The first of the deepest places (n, 3) of each block, where there is a depth."""
+    padded = np.zeros([-(-n // BLOCK) * BLOCK for n in depth.shape], np.float32)
+    padded[tuple(slice(n) for n in depth.shape)] = depth
+    count = [n // BLOCK for n in padded.shape]
+    blocks = padded.reshape(count[0], BLOCK, count[1], BLOCK, count[2], BLOCK).swapaxes(1, 2).swapaxes(3, 4)
+    blocks = blocks.swapaxes(2, 3).reshape(-1, BLOCK**3)
+    best = blocks.argmax(axis=1)
+    there = np.flatnonzero(blocks[np.arange(len(blocks)), best] > 0)
+    inner = np.stack(np.unravel_index(best[there], (BLOCK,) * 3), axis=1)
+    return np.asarray(np.stack(np.unravel_index(there, count), axis=1) * BLOCK + inner)
 
 
 def round_bodies(lattice: Lattice, of: Flags, places: Array) -> Array:

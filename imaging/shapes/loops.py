@@ -55,7 +55,7 @@ def find_peaks(depth: Singles, least: float, found: Numbers) -> int:
 
 
 @compiled
-def _inside(phase: Phases, of: Flags, size: Array, z: float, y: float, x: float) -> int:
+def inside_of(phase: Phases, of: Flags, size: Array, z: float, y: float, x: float) -> int:
     """1 within the set of phases, 0 in another phase, -1 beyond the frame."""
     k, j, i = math.floor(z / size[0]), math.floor(y / size[1]), math.floor(x / size[2])
     layers, rows, columns = phase.shape
@@ -65,7 +65,7 @@ def _inside(phase: Phases, of: Flags, size: Array, z: float, y: float, x: float)
 
 
 @compiled
-def _solve(matrix: Array, right: Array, count: int) -> bool:
+def solve(matrix: Array, right: Array, count: int) -> bool:
     """Gauss's elimination in place; the solution is in `right`."""
     for col in range(count):
         pivot = col
@@ -100,7 +100,9 @@ def _follow(
     """
     before, at = -2, first
     while at <= last:
-        now = _inside(phase, of, size, middle[0] + at * sight[0], middle[1] + at * sight[1], middle[2] + at * sight[2])
+        now = inside_of(
+            phase, of, size, middle[0] + at * sight[0], middle[1] + at * sight[1], middle[2] + at * sight[2]
+        )
         if now == 0:
             if before == 1:
                 return 1, at - 0.5 * step
@@ -166,7 +168,7 @@ def refine(
                     right[k] += row[k] * hits[s] ** 2
                     for j in range(unknowns):
                         matrix[k, j] += row[k] * row[j]
-            if near < 0.4 * least_share * seen or near < 3 * unknowns or not _solve(matrix, right, unknowns):
+            if near < 0.4 * least_share * seen or near < 3 * unknowns or not solve(matrix, right, unknowns):
                 break
             moved = 0.0
             for k in range(dim):
@@ -359,7 +361,7 @@ def bare_voxels(phase: Phases, of: Flags, hold: Flags, dim: int, found: Numbers)
 
 
 @compiled
-def _phase_near(
+def phase_near(
     phase: Phases, of: Flags, wanted: bool, size: Array, dim: int, place: Array, reach: int, aside: Array, sets: Flags
 ) -> int:
     """Phase of the nearest voxel that is of a set, or not of it; -1 where none is near.
@@ -464,12 +466,12 @@ def count_exposed(
             if square < same[n, 3] ** 2:
                 hidden = True
                 break
-        if hidden or _inside(phase, of, size, place[0], place[1], place[2]) < 0:
+        if hidden or inside_of(phase, of, size, place[0], place[1], place[2]) < 0:
             continue
         # The first voxel outwards that is not of the ball itself
         for turn in range(8):
             out = radius + 0.25 * (turn + 1)
-            state = _inside(
+            state = inside_of(
                 phase,
                 of,
                 size,
@@ -496,7 +498,7 @@ def count_exposed(
             break
         if hidden:
             continue
-        one = _phase_near(phase, of, True, size, dim, place, reach, others[:0], sets) if several_within else within
-        two = _phase_near(phase, of, False, size, dim, place, reach, others, sets) if several_without else without
+        one = phase_near(phase, of, True, size, dim, place, reach, others[:0], sets) if several_within else within
+        two = phase_near(phase, of, False, size, dim, place, reach, others, sets) if several_without else without
         if one >= 0 and two >= 0:
             found[one, two] += 1

@@ -9,10 +9,10 @@ from itertools import combinations
 
 import numpy as np
 
-from microlith.imaging.shapes.candidates import deep_places, known, left_over, round_bodies
+from microlith.imaging.shapes.candidates import DeepPlaces, deep_places, known, left_over, round_bodies
 from microlith.imaging.shapes.found import SLACK, Balls, Lattice, beside, no_balls
 from microlith.imaging.shapes.separation import Fit, explained, fitted, loose
-from microlith.imaging.typing import Array, Flags, Numbers
+from microlith.imaging.typing import Array, Flags
 
 PAIRED, MOST = 6, 16  # phases up to which each two are taken together, and all but one
 ALIKE = 0.5  # longest edges between the middles, and the radii, of balls that are one
@@ -32,17 +32,22 @@ class _One:
     loose: float = np.inf  # m, see `Balls`
 
 
-def recognised(lattice: Lattice, phases: int) -> Balls:
+def recognised(
+    lattice: Lattice, phases: int, sets: list[Flags] | None = None, deep: list[DeepPlaces] | None = None
+) -> Balls:
     """All balls of single phases and of several together, each once.
 
     Args:
         lattice: Voxels.
         phases: How many phases there are.
+        sets: As `sets_of` gives; found here if not given.
+        deep: Where each of these is deepest; found here if not given.
     """
     found: list[_One] = []
-    sets = _sets(np.flatnonzero(np.bincount(lattice.phase.ravel(), minlength=phases)), phases)
-    for of in sets:
-        found = _with(lattice, of, round_bodies(lattice, of, deep_places(lattice, of)), found)
+    sets = sets_of(lattice, phases) if sets is None else sets
+    deep = [deep_places(lattice, of) for of in sets] if deep is None else deep
+    for of, places in zip(sets, deep, strict=True):
+        found = _with(lattice, of, round_bodies(lattice, of, places.peaks), found)
     found = _together(lattice, found)
     for _ in range(2):
         before = len(found)
@@ -58,8 +63,9 @@ def recognised(lattice: Lattice, phases: int) -> Balls:
     return Balls(_places(found), _phases(found, phases), gaps, np.array([one.loose for one in found]))
 
 
-def _sets(there: Numbers, phases: int) -> list[Flags]:
+def sets_of(lattice: Lattice, phases: int) -> list[Flags]:
     """Sets of phases that bodies may consist of: one, two, all but one of those that are there."""
+    there = np.flatnonzero(np.bincount(lattice.phase.ravel(), minlength=phases))
     count = len(there)
     if not 1 < count <= MOST:
         return []

@@ -12,7 +12,7 @@ from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.passes import slabs
 from microlith.imaging.measures.surface_faces import face_halo, slab_faces
 from microlith.imaging.measures.surfaces import surfaces
-from microlith.imaging.shapes.areas import FacesOfBalls, ball_surfaces
+from microlith.imaging.shapes.areas import FacesOfShapes, shape_surfaces
 from microlith.imaging.shapes.found import lattice_of
 from microlith.imaging.shapes.recognised import recognised
 from microlith.imaging.shapes.separation import fitted, loose
@@ -206,9 +206,9 @@ def test_all_faces_of_a_ball_are_told_as_its_own():
     one, other = ball(shape, 9.3, (14.8, 15.3, 14.6)), np.zeros(shape, bool)
     other[8:20, 8:20, 36:50] = True
     volume = volume_from(one | other, comm=MPI.COMM_SELF)
-    balls = ball_surfaces(volume, whole_on_root(volume, MPI.COMM_SELF), MPI.COMM_SELF).balls
+    shapes = shape_surfaces(volume, whole_on_root(volume, MPI.COMM_SELF), MPI.COMM_SELF)
     (slab,) = slabs(volume, MPI.COMM_SELF, face_halo(volume), at_once=True)
-    of_ball = FacesOfBalls(volume, balls, slab)
+    of_ball = FacesOfShapes(volume, shapes.balls, shapes.rods, slab)
     for faces in slab_faces(volume, slab):
         np.testing.assert_array_equal(of_ball.among(faces.here, faces.there), faces.place[2] < 30)
 

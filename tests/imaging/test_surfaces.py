@@ -18,14 +18,14 @@ from microlith.imaging.measures.crossings import direction_weights, directions
 from microlith.imaging.measures.surface_faces import exact_unit, face_halo, slab_faces
 from microlith.imaging.measures.surfaces import Surfaces, agreed, surfaces, surfaces_and_lines
 from microlith.imaging.measures.triple_lines import Corners, areas_at_corners
-from microlith.imaging.shapes.areas import no_ball_surfaces
+from microlith.imaging.shapes.areas import no_shape_surfaces
 
 COMM = MPI.COMM_WORLD
 
 
 @pytest.fixture(autouse=True)
 def neither_balls_nor_prisms_are_looked_for(monkeypatch):
-    monkeypatch.setattr(surfaces_module, "ball_surfaces", lambda volume, *_: no_ball_surfaces(len(volume.names)))
+    monkeypatch.setattr(surfaces_module, "shape_surfaces", lambda volume, *_: no_shape_surfaces(len(volume.names)))
     monkeypatch.setattr(surfaces_module, "prism_areas", lambda *_: None)
 
 
