@@ -26,6 +26,7 @@ UNSURE = 0.03  # of the radius, standard error up to which a cylinder counts
 ALIKE, ALONG = 0.5, 0.95  # cylinders that are one: longest edges aside and between radii, cosine of the angle
 NEAR = 3.0  # longest edges between cylinders that may touch
 APART = 2.0  # radii between places on an axis around which tubes are looked for
+TUBES = 1.2, 1.6, 2.2  # radii, about which outer walls of tubes are looked for
 TURNS = 6  # times that those are looked at whose others have turned out to be none
 MISSED = 0.1  # share of voxels of the set that may lie beyond the wall before other cylinders are known
 TRIED = 1.0  # radii around a place that showed none in which no other is tried in the same direction
@@ -94,12 +95,13 @@ def rods_around(lattice: Lattice, bores: Rods, phases: int) -> tuple[Lattice, Ro
 
 
 def _along(lattice: Lattice, rod: Rod) -> Array:
-    """Places (n, 4) on a rod's axis within the image, with its radius."""
+    """Places (n, 4) on a rod's axis within the image, with how deep they may lie in a tube around it."""
     ends = np.array(lattice.phase.shape) * lattice.size
     longest = float(np.linalg.norm(ends))
     along = np.arange(-longest, longest, APART * rod.radius)
-    out = np.column_stack([rod.place + along[:, None] * rod.axis, np.full(len(along), rod.radius)])
-    return out[((out[:, :3] > 0) & (out[:, :3] < ends)).all(axis=1)]
+    places = rod.place + along[:, None] * rod.axis
+    places = places[((places > 0) & (places < ends)).all(axis=1)]
+    return np.concatenate([np.column_stack([places, np.full(len(places), times * rod.radius)]) for times in TUBES])
 
 
 def _told(found: list[_One], phases: int) -> Rods:
