@@ -1,8 +1,10 @@
 """How much of a region is solved for, where only the voxels can tell."""
 
+from collections.abc import Sequence
+from itertools import product
+
 import edt
 import numpy as np
-from scipy import ndimage
 
 from mpi4py import MPI
 
@@ -14,6 +16,7 @@ from microlith.solver.regions.shapes import Region, Shell
 from microlith.workflow.case.case import Case
 
 ROUNDING = 1e-6  # relative, of distances
+FEW = 400  # ways along two axes up to which voxels within reach are found way by way: a tenth of the time of distances
 
 
 def solved_flags(case: Case, region: Region | None = None) -> Flags:
@@ -62,14 +65,57 @@ def shell_share(volume: LabelVolume, shell: Shell, solved: Flags, comm: MPI.Intr
         """Voxels in solved phases, and all."""
         if slab.empty:
             return np.zeros(2, np.int64)
-        surface = (slab.phase == around) & ndimage.binary_dilation(faced[slab.phase])
+        surface = (slab.phase == around) & _with_neighbours(faced[slab.phase])
         if not surface.any():
             return np.zeros(2, np.int64)
         own = image.own(slab)
-        # In floats of 32 bits; a fifth of the time of SciPy's
-        near = edt.edt(~surface, anisotropy=volume.voxel_size)[own] <= reach * (1 + ROUNDING)
+        near = _within(surface, volume.voxel_size, reach * (1 + ROUNDING))[own]
         of = slab.phase[own][near & (slab.phase[own] != around)]
         return np.array([np.count_nonzero(solved[of]), len(of)])
 
     inside, everywhere = slab_sum(image.volume, comm, counted, (halo, halo))
     return float(inside / everywhere) if everywhere else 0.0
+
+
+def _with_neighbours(flags: Flags) -> Flags:
+    """What is set, and what shares a face with it."""
+    found = flags.copy()
+    for axis in range(flags.ndim):
+        along, source = np.moveaxis(found, axis, 0), np.moveaxis(flags, axis, 0)
+        along[1:] |= source[:-1]
+        along[:-1] |= source[1:]
+    return found
+
+
+def _within(flags: Flags, edges: Sequence[float], reach: float) -> Flags:
+    """Voxels whose middles are within a distance of the middle of one that is set.
+
+    Args:
+        flags: (z, y, x) which are.
+        edges: Of a voxel along z, y and x.
+        reach: The distance.
+    """
+    steps = [range(-int(reach / edge), int(reach / edge) + 1) for edge in edges[:2]]
+    if len(steps[0]) * len(steps[1]) > FEW:
+        # In floats of 32 bits; a fifth of the time of SciPy's
+        return np.asarray(edt.edt(~flags, anisotropy=tuple(edges)) <= reach)
+    ways: dict[int, list[tuple[int, int]]] = {}  # by the voxels along x that are then within reach on either side
+    for down, across in product(*steps):
+        left = reach**2 - (down * edges[0]) ** 2 - (across * edges[1]) ** 2
+        if left >= 0:
+            ways.setdefault(int(np.sqrt(left) / edges[2]), []).append((down, across))
+    found, spread = np.zeros_like(flags), flags.copy()
+    for width in range(max(ways) + 1):
+        if 0 < width < flags.shape[2]:
+            spread[..., width:] |= flags[..., :-width]
+            spread[..., :-width] |= flags[..., width:]
+        for way in ways.get(width, ()):
+            pairs = [_shifted(step, size) for step, size in zip(way, flags.shape, strict=False)]
+            found[tuple(to for to, _ in pairs)] |= spread[tuple(of for _, of in pairs)]
+    return found
+
+
+def _shifted(step: int, size: int) -> tuple[slice, slice]:
+    """Where values of an axis go that are moved by some steps, and where they come from."""
+    step = max(-size, min(size, step))
+    return slice(max(step, 0), size + min(step, 0)), slice(max(-step, 0), size - max(step, 0))
