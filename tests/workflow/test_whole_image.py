@@ -10,7 +10,7 @@ import microlith as ml
 from microlith.imaging.image import passes
 from microlith.imaging.image.passes import slabs
 from microlith.imaging.measures.surface_faces import face_halo, slab_faces
-from microlith.imaging.measures.surfaces import surfaces, surfaces_and_lines
+from microlith.imaging.measures.surfaces import SHAPES_UP_TO, surfaces, surfaces_and_lines
 from microlith.imaging.measures.whole_faces import GatheredFaces, faces_on_root
 from microlith.imaging.parallel import memory
 
@@ -86,6 +86,11 @@ def test_an_image_that_does_not_fit_is_refused_with_what_would(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 10.0 * 20**3)
     with pytest.raises(ml.InputError, match=r"finds particles need about 0\.0002 GB"):  # the one of most
         ml.analyze(case(measure=["particles", "thickness"]))
+    monkeypatch.setattr(memory, "available_memory", lambda: 7.5 * 20**3)
+    with pytest.raises(ml.InputError, match="finds surfaces need"):
+        ml.analyze(case(measure=["surfaces"]))
+    monkeypatch.setitem(SHAPES_UP_TO, 3, 20**3 - 1)  # no shapes are looked for in so large an image
+    assert ml.analyze(case(measure=["surfaces"])).numbers
 
 
 def test_pixels_take_more_than_voxels(monkeypatch):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.measures.surfaces import SHAPES_UP_TO
 from microlith.imaging.parallel.collective import on_root, together
 from microlith.imaging.parallel.memory import memory_of_machine, shortage
 from microlith.workflow.case.case import Case
@@ -18,8 +19,8 @@ from microlith.workflow.prepare.checks import PAST
 # Bytes a voxel at the most, the image itself included, on the rank that does it, by dimension; measured, see
 # benchmarks/analysis.py. In 2D ways have a layer more on each side of the pixels, and maps show all of these.
 BYTES = {
-    2: {"particles": 25, "thickness": 20, "distances": 28, "tortuosity": 47},
-    3: {"particles": 25, "thickness": 14, "distances": 16, "tortuosity": 26},
+    2: {"surfaces": 8, "particles": 25, "thickness": 20, "distances": 28, "tortuosity": 47},
+    3: {"surfaces": 8, "particles": 25, "thickness": 14, "distances": 16, "tortuosity": 26},
 }
 KEPT = 5  # from the first on: image and faces
 LARGEST = 1 << 30  # voxels that go from rank to rank in one piece
@@ -44,6 +45,8 @@ def refuse_too_large(case: Case, subject: Subject, asked: Sequence[str]) -> None
     def check() -> None:
         memory = memory_of_machine()
         over = [name for name in takes if name in asked and takes[name] * voxels > memory]
+        if voxels > SHAPES_UP_TO[subject.volume.dim]:  # slab by slab then
+            over = [name for name in over if name != "surfaces"]
         if not over:
             return
         worst = max(over, key=takes.__getitem__)
