@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microlith.imaging.shapes.candidates import directions
 from microlith.imaging.shapes.found import Balls, Lattice
 from microlith.imaging.shapes.rods import COLUMNS, NOWHERE, Rod, Rods, distance
 from microlith.imaging.typing import Array, Flags, Numbers
@@ -78,8 +77,7 @@ def _surface(lattice: Lattice, rod: Rod) -> list[tuple[Array, Array, float]]:
     inside = _before_planes(rod, places, None)
     if inside.any():
         add(places[inside], outwards[inside], whole * float(inside.mean()))
-    for k, sign in enumerate((-1.0, 1.0)):
-        plane = rod.planes[k]
+    for k, plane in enumerate(rod.planes):
         if plane is not None:
             steep = float(plane[:3] @ rod.axis)
             whole = math.pi * rod.radius**2 / abs(steep)
@@ -93,12 +91,6 @@ def _surface(lattice: Lattice, rod: Rod) -> list[tuple[Array, Array, float]]:
             if inside.any():
                 normal = np.tile(plane[:3], (int(inside.sum()), 1))
                 add(places[inside], normal, whole * float(inside.mean()))
-        elif rod.round[k]:
-            whole = 4 * math.pi * rod.radius**2
-            sights = directions(3, 2 * count(whole / 2))
-            sights = sights[sign * (sights @ rod.axis) > 0]
-            places = rod.place + rod.known[k] * rod.axis + rod.radius * sights
-            add(places, sights, whole / 2)
     return out
 
 

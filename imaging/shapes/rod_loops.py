@@ -1,9 +1,8 @@
 """Loops over the voxels around cylinders, which numba compiles.
 
-A rod is a row of 19 numbers in longest edges: a place on its axis (3), the axis' unit vector (3), radius, where what is
+A rod is a row of 17 numbers in longest edges: a place on its axis (3), the axis' unit vector (3), radius, where what is
 known of its wall ends along the axis to both sides (2), and the planes that end it to both sides, a unit vector
-outwards with its product with the plane's places less that on the axis (4 each). The last two say whether an end is
-round, that of a ball of the same radius about the place on the axis where the wall ends. What does not end is at
+outwards with its product with the plane's places less that on the axis (4 each). What does not end is at
 `NOWHERE`.
 """
 
@@ -18,12 +17,12 @@ from microlith.imaging.typing import Array, Flags, Numbers, Phases
 
 Cover = NDArray[np.uint8]
 NOWHERE = 1e30
-COLUMNS = 19
+COLUMNS = 17
 TINY = 1e-12
 TOUCHING = 0.5  # longest edges by which voxels of a rod may lie beyond it, where another one touches it
 UNKNOWNS = 5
 GIVEN_UP, LARGE = 2, 0.48  # turns after which a fit is given up whose residues are so large a part of the reach
-BESIDE = 0.6  # radii from the middle to both sides, where rays that leave before the wall tell that there is none
+BESIDE = 0.3  # radii from the middle to both sides, where rays that leave before the wall tell that there is none
 
 
 @compiled
@@ -46,22 +45,12 @@ def _outside(rod: Array, z: float, y: float, x: float) -> float:
     wz, wy, wx = z - rod[0], y - rod[1], x - rod[2]
     along = wz * rod[3] + wy * rod[4] + wx * rod[5]
     square = max(wz * wz + wy * wy + wx * wx - along * along, 0.0)
-    if rod[17] > 0 and along < rod[7]:
-        square += (along - rod[7]) ** 2
-    if rod[18] > 0 and along > rod[8]:
-        square += (along - rod[8]) ** 2
     out = math.sqrt(square) - rod[6]
     if rod[12] < NOWHERE:
         out = max(out, wz * rod[9] + wy * rod[10] + wx * rod[11] - rod[12])
     if rod[16] < NOWHERE:
         out = max(out, wz * rod[13] + wy * rod[14] + wx * rod[15] - rod[16])
     return out
-
-
-@compiled
-def _known(rod: Array, along: float) -> bool:
-    """Whether the wall is known at a place along the axis, or lies within a round end."""
-    return (along >= rod[7] or rod[17] > 0) and (along <= rod[8] or rod[18] > 0)
 
 
 @compiled
@@ -242,14 +231,15 @@ def _move(rod: Array, one: Array, other: Array, scale: float, by: Array, most: f
 
 
 @kept
-def fit_rays(sights: Array, hits: Array, places: Array, rods: Array, turns: int, told: Array) -> None:
+def fit_rays(sights: Array, hits: Array, places: Array, rods: Array, wide: Array, turns: int, told: Array) -> None:
     """Fits cylinders to where rays leave, in turns, to what is near the last one.
 
     Args:
         sights: (m, 3) unit vectors.
         hits: (n, m) as `look_around` gives.
         places: (n, 4) from where.
-        rods: (n, 19) changed.
+        rods: (n, 17) changed.
+        wide: (n,) radii from the wall within which what rays meet counts at first.
         turns: How many.
         told: (n, 4) takes the root mean square residue, the share of rays that leave near the wall, the share of those
             beside the middle that leave before it, and the largest mean residue in a sixth of the wall around.
@@ -261,7 +251,7 @@ def fit_rays(sights: Array, hits: Array, places: Array, rods: Array, turns: int,
         told[n] = NOWHERE
         reach, good = 1.0, False
         for turn in range(turns):
-            reach = max(1.0, (0.5 - 0.1 * turn) * rod[6])
+            reach = max(1.0, wide[n] * (1 - 0.2 * turn) * rod[6])
             _across(rod, one, other)
             matrix[:], right[:] = 0.0, 0.0
             near, squares = 0, 0.0
@@ -326,7 +316,7 @@ def extent(
         phase: (layers, rows, columns)
         of: (phases,) which are within.
         size: (3,) edges of voxels.
-        rod: (19,)
+        rod: (17,)
         core: How near.
         first: Where to begin to look.
         last: Where to end.
@@ -360,7 +350,7 @@ def settle(
         phase: (layers, rows, columns)
         of: (phases,) which are within.
         size: (3,) edges of voxels.
-        rod: (19,) changed.
+        rod: (17,) changed.
         first: Where along the axis faces begin to count.
         last: Where they end.
         reach: Distance from the wall up to which they count, longest edges.
@@ -468,7 +458,7 @@ def covered(rods: Array, size: Array, out: Cover) -> None:
     """Counts how many rods hold each voxel, or nearly so, where their walls are known: 2 at most.
 
     Args:
-        rods: (n, 19)
+        rods: (n, 17)
         size: (3,) edges of voxels.
         out: (layers, rows, columns) counts are added.
     """
@@ -517,13 +507,13 @@ def proven(
         phase: (layers, rows, columns)
         of: (phases,) which are within.
         size: (3,) edges of voxels.
-        rod: (19,)
+        rod: (17,)
         first: Where along the axis voxels begin to count.
         last: Where they end.
         widths: As in `wall_conditions`.
         slack: Longest edges by which they may be on the wrong side.
         cover: (layers, rows, columns) how many rods hold voxels, see `covered`; (0, 0, 0) where there are none.
-        own: (19,) which of these is this one.
+        own: (17,) which of these is this one.
         told: (2,) takes how many voxels of the set there are around the wall, and how many of them lie beyond it though
             they are of no other body.
 
@@ -582,14 +572,14 @@ def wall_conditions(
         phase: (layers, rows, columns)
         of: (phases,) which are within.
         size: (3,) edges of voxels.
-        rod: (19,)
+        rod: (17,)
         first: Where along the axis voxels begin to count.
         last: Where they end.
         widths: How far from the wall voxels count; how far out those of other bodies lie at least, and beside the
             frame; how far below the surface voxels are bare; within how many voxels around them others make them
             uncertain.
         cover: (layers, rows, columns) how many rods hold voxels, see `covered`; (0, 0, 0) where there are none.
-        own: (19,) which of these is this one.
+        own: (17,) which of these is this one.
         points: (n, 3) takes places of voxels' middles less that of the rod.
         sides: (n,) takes 1 within, -1 without.
         told: (3,) takes how many voxels of the set there are just below the surface that are certain, are held by other
@@ -653,7 +643,7 @@ def end_voxels(
         phase: (layers, rows, columns)
         of: (phases,) which are within.
         size: (3,) edges of voxels.
-        rod: (19,)
+        rod: (17,)
         inner: Distance from the axis within which they are.
         first: Where along the axis they begin.
         last: Where they end.
@@ -702,7 +692,7 @@ def hold(rods: Array, size: Array, start: int, slack: float, out: Flags) -> None
     """Marks voxels of some layers that rods hold, where their walls are known.
 
     Args:
-        rods: (n, 19)
+        rods: (n, 17)
         size: (3,) edges of voxels.
         start: First of the layers in the image, along its first axis.
         slack: By how much their voxels may lie beyond them.
@@ -716,9 +706,7 @@ def hold(rods: Array, size: Array, start: int, slack: float, out: Flags) -> None
     for n in range(len(rods)):
         rod[:] = rods[n]
         rod[0] -= start * size[0]
-        first = rod[7] - (rod[6] + slack if rod[17] > 0 else 0.0)
-        last = rod[8] + (rod[6] + slack if rod[18] > 0 else 0.0)
-        first, last = max(first, -2 * most), min(last, 2 * most)
+        first, last = max(rod[7], -2 * most), min(rod[8], 2 * most)
         ahead, behind = _span(rod, 0, rod[6] + slack, first, last, size[0], layers)
         above, below = _span(rod, 1, rod[6] + slack, first, last, size[1], rows)
         for k in range(ahead, behind):
@@ -752,8 +740,8 @@ def count_bare(
         size: (3,) edges of voxels.
         places: (m, 3)
         outwards: (m, 3) unit vectors at right angles to the surface.
-        rod: (19,)
-        same: (k, 19) rods beside it of the same phases.
+        rod: (17,)
+        same: (k, 17) rods beside it of the same phases.
         balls: (l, 4) balls of the same phases.
         slack: By how much voxels of a body may lie beyond it.
         found: (phases, phases) counts are added, within and without.
@@ -800,7 +788,8 @@ def count_bare(
 def _in_one(rods: Array, balls: Array, z: float, y: float, x: float, slack: float) -> bool:
     """Whether one of some rods, where its wall is known, or of some balls holds a place, or nearly so."""
     for n in range(len(rods)):
-        if _known(rods[n], _axial(rods[n], z, y, x)) and _outside(rods[n], z, y, x) <= slack:
+        along = _axial(rods[n], z, y, x)
+        if rods[n, 7] <= along <= rods[n, 8] and _outside(rods[n], z, y, x) <= slack:
             return True
     for n in range(len(balls)):
         square = (z - balls[n, 0]) ** 2 + (y - balls[n, 1]) ** 2 + (x - balls[n, 2]) ** 2

@@ -7,7 +7,7 @@ import numpy as np
 from microlith.imaging.typing import Array, Flags
 
 NOWHERE = 1e30  # what ends there does not end; as in `rod_loops`
-COLUMNS = 19
+COLUMNS = 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,16 +19,14 @@ class Rod:
     radius: float
     known: tuple[float, float] = (-NOWHERE, NOWHERE)  # where along the axis what is known of the wall ends
     planes: tuple[Array | None, Array | None] = (None, None)  # ends: (4,) unit vectors outwards, products with places
-    round: tuple[bool, bool] = (False, False)  # ends that are those of balls about the axis where the wall ends
 
     @property
     def row(self) -> Array:
-        """(19,) as the loops take it."""
+        """(17,) as the loops take it."""
         out = np.zeros(COLUMNS)
         out[:3], out[3:6], out[6], out[7:9] = self.place, self.axis, self.radius, self.known
         for first, plane in zip((9, 13), self.planes, strict=True):
             out[first : first + 4] = (0, 0, 0, NOWHERE) if plane is None else plane
-        out[17:] = self.round
         return out
 
     def moved(self, row: Array) -> "Rod":

@@ -68,7 +68,7 @@ def test_cylinders_through_the_image_at_any_angle(voxel, radius):
         assert abs(area.between[0, 1] - exact) < 2 * area.error[0, 1] < 0.01 * exact
 
 
-@pytest.mark.parametrize(("radius", "length"), [(4, 20), (8, 36), (12, 22), (16, 30)])
+@pytest.mark.parametrize(("radius", "length"), [(4, 20), (8, 36), (12, 22), (16, 30), (8, 12), (20, 20)])
 def test_cylinders_with_ends_within_a_thousandth(radius, length):
     """By normals and counts they are 0.6 to 1.9 % wrong."""
     rng = np.random.default_rng(radius)
