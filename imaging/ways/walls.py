@@ -16,6 +16,7 @@ STEEPEST = 3.0  # voxels aside for each that a wall goes up from the face
 INSIDE_MOST = 0.45  # solidness of a voxel of the set: all of them are open
 # What is thinner than three voxels is not blurred: its walls are at its voxels' faces.
 THIN_INSIDE = 0.2
+EDGE = 1.4  # of a solid's right-angled edge
 THIN_OUTSIDE = 1.2  # closed also along diagonals of voxels, where the mean of four counts
 TINY = 1e-6  # slopes per voxel that tell no direction
 CLEAR = 200  # bytes above: the distance from here to where there is any solid
@@ -33,6 +34,8 @@ def solidness(inside: Flags) -> Bits:
     Returns:
         (nz + 2, ny + 2, nx + 2). From 201 on: no solid within the distance less 200, voxels.
     """
+    from microlith.imaging.ways.edges import sharpened  # numba, late as in `path_lengths`
+
     outside = np.pad(~inside, 1, mode="edge")
     solid = _smoothed(outside)
     face, solid[1], solid[2] = _beside_the_face(outside)
@@ -40,6 +43,7 @@ def solidness(inside: Flags) -> Bits:
     np.minimum(solid, THIN_INSIDE, out=solid, where=_thin(~outside))
     solid[_thin(outside)] = THIN_OUTSIDE
     solid[0] = np.where(_thin_openings(outside[1], solid[1]), solid[1], face)
+    sharpened(solid, outside, EDGE, THIN_INSIDE)
     out: Bits = np.rint(solid * 100).astype(np.uint8)
     clear = (solid < 0.03).view(np.uint8)
     del solid
