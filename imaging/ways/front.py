@@ -6,7 +6,7 @@ import numpy as np
 
 from microlith.imaging.parallel.compiled import compiled, inlined, kept
 from microlith.imaging.typing import Array, Bits, Flags, Indices, Numbers, Singles
-from microlith.imaging.ways.sight import LEG, OPEN, Grid, onto_wall, sight
+from microlith.imaging.ways.sight import LEG, OPEN, Grid, grazed, onto_wall, sight
 from microlith.imaging.ways.walls import CLEAR
 
 BAND = 0.5  # of the shortest edge: lengths that are made sure of together
@@ -293,8 +293,12 @@ def _make_sure(
             if cost < best:
                 best, chosen = cost, count
         costs[side] = np.inf
+    off, dz, dy, dx, edge = _beside(grid, best_side)
     if chosen == NONE:
-        off, dz, dy, dx, edge = _beside(grid, best_side)
+        cost = _around(grid, anchors, owner[voxel + off], count, z, y, x, dz, dy, dx, best, deepest, other)
+        if cost < best:
+            best, chosen = cost, count
+    if chosen == NONE:
         anchors.place[count, 0], anchors.place[count, 1], anchors.place[count, 2] = z + dz, y + dy, x + dx
         anchors.place[count, 3] = best - edge
         chosen = count
@@ -322,6 +326,49 @@ def _bend(
     """
     if not onto_wall(grid, bend):
         return np.inf
+    return _by(grid, anchors, anchor, new, z, y, x, best, bend, other)
+
+
+@compiled
+def _around(
+    grid: Grid,
+    anchors: Anchors,
+    anchor: int,
+    new: int,
+    z: float,
+    y: float,
+    x: float,
+    dz: float,
+    dy: float,
+    dx: float,
+    best: float,
+    bend: Array,
+    other: Array,
+) -> float:
+    """The same around an edge, where the wall's normal does not lead to where the way bends.
+
+    The string is turned from the neighbour, a step from the place, that sees the anchor, until it meets the wall.
+    """
+    az, ay, ax = anchors.place[anchor, 0], anchors.place[anchor, 1], anchors.place[anchor, 2]
+    if not grazed(grid, az, ay, ax, z, y, x, dz, dy, dx, bend):
+        return np.inf
+    return _by(grid, anchors, anchor, new, z, y, x, best, bend, other)
+
+
+@inlined
+def _by(
+    grid: Grid,
+    anchors: Anchors,
+    anchor: int,
+    new: int,
+    z: float,
+    y: float,
+    x: float,
+    best: float,
+    bend: Array,
+    other: Array,
+) -> float:
+    """Length of the way from an anchor to a place by another place, which becomes a new anchor; or infinity."""
     bz, by, bx = bend[0], bend[1], bend[2]
     ez, ey, ex = grid.edge
     until = _along(grid, anchors, anchor, bz, by, bx)

@@ -16,6 +16,8 @@ OPEN = 0.57  # largest solidness on a line of sight: a chord of a wall may dip i
 WALL = 0.53  # solidness where ways bend: their chords lie as far within the wall as these places are outside
 LEG = 0.70  # largest solidness between two bends of a way
 EASY = 20  # hundredths: nearer to such a voxel than to all others, nothing is in the way
+FINE = 0.2  # the same where a wall is looked for that is known to be there
+TURNS = 5  # halvings of the angle between a line that meets a wall and one that does not
 STEP = 0.8  # voxels between places on a line that are looked at: walls of one voxel are not missed
 
 
@@ -111,3 +113,60 @@ def onto_wall(grid: Grid, place: Array) -> bool:
         place[1] = min(max(y - by * gy, 1.0), float(grid.last[1]))
         place[2] = min(max(x - by * gx, 1.0), float(grid.last[2]))
     return bool(abs(solid_at(grid, place[0], place[1], place[2]) - WALL) < 0.06)
+
+
+@compiled
+def grazed(
+    grid: Grid,
+    az: float,
+    ay: float,
+    ax: float,
+    bz: float,
+    by: float,
+    bx: float,
+    oz: float,
+    oy: float,
+    ox: float,
+    place: Array,
+) -> bool:
+    """Where a line that is turned around one end until it is free meets the wall last.
+
+    Args:
+        grid: The image.
+        az: Place of the end that stays; ay, ax.
+        ay: As above.
+        ax: As above.
+        bz: Place of the end that is hidden behind a wall; by, bx.
+        by: As above.
+        bx: As above.
+        oz: Step from there to a place which is not; oy, ox.
+        oy: As above.
+        ox: As above.
+        place: (3,) becomes the place.
+
+    Returns:
+        Whether there is one.
+    """
+    hidden, free = 0.0, 1.0
+    for _ in range(TURNS):
+        part = 0.5 * (hidden + free)
+        if sight(grid, az, ay, ax, bz + part * oz, by + part * oy, bx + part * ox, OPEN, place) > OPEN:
+            hidden = part
+        else:
+            free = part
+    bz, by, bx = bz + hidden * oz, by + hidden * oy, bx + hidden * ox
+    far = np.sqrt((bz - az) ** 2 + (by - ay) ** 2 + (bx - ax) ** 2)
+    dz, dy, dx = (az - bz) / far, (ay - by) / far, (ax - bx) / far
+    along = 0.35
+    while along < far:
+        z, y, x = bz + along * dz, by + along * dy, bx + along * dx
+        nearest = grid.solid[int(z + 0.5) * grid.layer + int(y + 0.5) * grid.row + int(x + 0.5)]
+        if nearest > CLEAR or nearest <= EASY:
+            along += max(nearest - CLEAR - 0.5, FINE) if nearest > CLEAR else FINE
+            continue
+        if solid_at(grid, z, y, x) > WALL:
+            part = (free - hidden) * (1.0 - along / far)  # on the line that is free
+            place[0], place[1], place[2] = z + part * oz, y + part * oy, x + part * ox
+            return True
+        along += FINE
+    return False
