@@ -3,91 +3,86 @@
 import numpy as np
 
 from microlith.imaging.parallel.compiled import compiled, inlined, kept
-from microlith.imaging.typing import Flags, Indices, Singles
+from microlith.imaging.typing import Flags, Numbers, Singles
 
-LEG = 3  # voxels that both sides are straight for; the stairs of no disk of more than 3.54 voxels radius are so long
-ALONG = 3  # voxels that an edge goes on for
+STRAIGHT = 3  # voxels that both sides are flat for; so are the stairs of no disk of more than 3.54 voxels radius
+GOES_ON = 3  # voxels along which an edge does
 
 
-def sharpened(solid: Singles, outside: Flags, corner: float, beside: float) -> None:
-    """Puts walls at the voxels' faces where two sides of the solid meet at a right angle along the voxels' axes.
+def sharpen(solid: Singles, outside: Flags, edge: float, beside: float) -> None:
+    """Puts walls at the voxels' faces where two flat sides of the solid meet at a right angle along the voxels' axes.
+
+    Beyond the ends of the volume goes on what is there.
 
     Args:
         solid: (nz, ny, nx) solidness, which is changed.
         outside: (nz, ny, nx) what is solid.
-        corner: Solidness of voxels at an edge.
-        beside: Largest solidness of the open voxels around it.
+        edge: Solidness of voxels at an edge.
+        beside: Largest solidness of the three open voxels around one.
     """
-    _sharpen(solid, outside, corner, beside, np.empty(3, np.int64), np.empty(3, np.int64))
+    _sharpen(solid, outside, edge, np.float32(beside), np.zeros((3, 3), np.int64))
 
 
 @inlined
 def _at(outside: Flags, z: int, y: int, x: int) -> bool:
-    """Whether a voxel is solid; beyond the ends goes on what is there."""
+    """Whether a voxel is solid."""
     nz, ny, nx = outside.shape
     return bool(outside[min(max(z, 0), nz - 1), min(max(y, 0), ny - 1), min(max(x, 0), nx - 1)])
 
 
 @inlined
-def _step(one: Indices, other: Indices, axes: int, first: int, second: int) -> None:
-    """Unit steps out of the solid across the two sides that meet along an axis."""
-    one[:], other[:] = 0, 0
-    one[0 if axes != 0 else 1] = first
-    other[2 if axes != 2 else 1] = second
+def _open_side(before: bool, behind: bool) -> int:
+    """Which side of a solid voxel is open along an axis; 0: both or none."""
+    return int(before) - int(behind)
 
 
 @compiled
-def _is_edge(outside: Flags, z: int, y: int, x: int, one: Indices, other: Indices) -> bool:
-    """Whether a voxel has the edge of two straight sides."""
-    if not _at(outside, z, y, x) or _at(outside, z + one[0] + other[0], y + one[1] + other[1], x + one[2] + other[2]):
+def _is_edge(outside: Flags, z: int, y: int, x: int, one: Numbers, other: Numbers) -> bool:
+    """Whether two flat sides meet in a voxel; one and other are the steps out of the solid through them."""
+    if _at(outside, z + one[0] + other[0], y + one[1] + other[1], x + one[2] + other[2]):
         return False
-    for step in range(LEG):
-        for a, b in ((one, other), (other, one)):
-            bz, by, bx = z - step * a[0], y - step * a[1], x - step * a[2]
-            if not _at(outside, bz, by, bx) or _at(outside, bz + b[0], by + b[1], bx + b[2]):
+    for step in range(STRAIGHT):
+        for turn in range(2):
+            back, out = (one, other) if turn else (other, one)
+            bz, by, bx = z - step * back[0], y - step * back[1], x - step * back[2]
+            if not _at(outside, bz, by, bx) or _at(outside, bz + out[0], by + out[1], bx + out[2]):
                 return False
     return True
 
 
 @kept
-def _sharpen(solid: Singles, outside: Flags, corner: float, beside: float, one: Indices, other: Indices) -> None:
-    """See `sharpened`."""
+def _sharpen(solid: Singles, outside: Flags, edge: float, beside: float, steps: Numbers) -> None:
+    """See `sharpen`; steps has room for those out of the solid along each axis."""
     nz, ny, nx = outside.shape
     for z in range(nz):
         for y in range(ny):
             for x in range(nx):
                 if not outside[z, y, x]:
                     continue
-                open_z = (z > 0 and not outside[z - 1, y, x]) or (z < nz - 1 and not outside[z + 1, y, x])
-                open_y = (y > 0 and not outside[z, y - 1, x]) or (y < ny - 1 and not outside[z, y + 1, x])
-                open_x = (x > 0 and not outside[z, y, x - 1]) or (x < nx - 1 and not outside[z, y, x + 1])
-                if int(open_z) + int(open_y) + int(open_x) < 2:
-                    continue
+                steps[0, 0] = _open_side(_at(outside, z - 1, y, x), _at(outside, z + 1, y, x))
+                steps[1, 1] = _open_side(_at(outside, z, y - 1, x), _at(outside, z, y + 1, x))
+                steps[2, 2] = _open_side(_at(outside, z, y, x - 1), _at(outside, z, y, x + 1))
                 for along in range(3):
-                    if (along == 0 and not (open_y and open_x)) or (along == 1 and not (open_z and open_x)):
+                    first, second = int(along == 0), 2 - int(along == 2)
+                    if steps[first, first] == 0 or steps[second, second] == 0:
                         continue
-                    if along == 2 and not (open_z and open_y):
+                    one, other = steps[first], steps[second]
+                    if not _is_edge(outside, z, y, x, one, other):
                         continue
-                    dz, dy, dx = int(along == 0), int(along == 1), int(along == 2)
-                    for signs in range(4):
-                        _step(one, other, along, 2 * (signs & 1) - 1, (signs & 2) - 1)
-                        if not _is_edge(outside, z, y, x, one, other):
-                            continue
-                        run = 1
-                        for sign in (-1, 1):
-                            for far in range(1, ALONG):
-                                off = sign * far
-                                if not _is_edge(outside, z + off * dz, y + off * dy, x + off * dx, one, other):
-                                    break
-                                run += 1
-                        if run < ALONG:
-                            continue
-                        solid[z, y, x] = corner
-                        for which in range(1, 4):
-                            bz, by, bx = z, y, x
-                            if which & 1:
-                                bz, by, bx = bz + one[0], by + one[1], bx + one[2]
-                            if which & 2:
-                                bz, by, bx = bz + other[0], by + other[1], bx + other[2]
-                            if 0 <= bz < nz and 0 <= by < ny and 0 <= bx < nx:
-                                solid[bz, by, bx] = min(solid[bz, by, bx], np.float32(beside))
+                    run = 1
+                    for sign in (-1, 1):
+                        for far in range(1, GOES_ON):
+                            off = sign * far
+                            to_z, to_y, to_x = z + off * (along == 0), y + off * (along == 1), x + off * (along == 2)
+                            if not _is_edge(outside, to_z, to_y, to_x, one, other):
+                                break
+                            run += 1
+                    if run < GOES_ON:
+                        continue
+                    solid[z, y, x] = edge
+                    for near in range(1, 4):
+                        by_one, by_other = near & 1, near >> 1
+                        to_z = z + by_one * one[0] + by_other * other[0]
+                        to_y = y + by_one * one[1] + by_other * other[1]
+                        to_x = x + by_one * one[2] + by_other * other[2]
+                        solid[to_z, to_y, to_x] = min(solid[to_z, to_y, to_x], beside)

@@ -12,6 +12,7 @@ from microlith.imaging.ways.walls import CLEAR
 BAND = 0.5  # of the shortest edge: lengths that are made sure of together
 GAIN = 0.005  # of the shortest edge: ways that are shorter by less are not looked for
 SAME = 0.05  # of the shortest edge: lengths by which a neighbour is known to see an anchor, too
+EDGES = 3  # that a way is led around from one voxel to the next
 DONE = -1  # in place of a voxel in the queue
 FACE = 50  # hundredths of solidness at the rim of the face's openings
 NONE = -1  # owner of a voxel that no way has led to yet; below: -2 - anchor, which it may not see
@@ -326,7 +327,17 @@ def _bend(
     """
     if not onto_wall(grid, bend):
         return np.inf
-    return _by(grid, anchors, anchor, new, z, y, x, best, bend, other)
+    bz, by, bx = bend[0], bend[1], bend[2]
+    ez, ey, ex = grid.edge
+    until = _along(grid, anchors, anchor, bz, by, bx)
+    cost = until + np.sqrt(((z - bz) * ez) ** 2 + ((y - by) * ey) ** 2 + ((x - bx) * ex) ** 2)
+    if cost >= best - GAIN or sight(grid, bz, by, bx, z, y, x, LEG, other) > LEG:
+        return np.inf
+    az, ay, ax = anchors.place[anchor, 0], anchors.place[anchor, 1], anchors.place[anchor, 2]
+    if sight(grid, az, ay, ax, bz, by, bx, LEG, other) > LEG:
+        return np.inf
+    anchors.place[new, 0], anchors.place[new, 1], anchors.place[new, 2], anchors.place[new, 3] = bz, by, bx, until
+    return float(cost)
 
 
 @compiled
@@ -345,41 +356,27 @@ def _around(
     bend: Array,
     other: Array,
 ) -> float:
-    """The same around an edge, where the wall's normal does not lead to where the way bends.
+    """The same around edges, where the wall's normal does not lead to where the way bends.
 
-    The string is turned from the neighbour, a step from the place, that sees the anchor, until it meets the wall.
+    The string is turned from the neighbour, a step from the place, that sees the anchor, until it meets the wall; then
+    from where it does, until it reaches the place.
     """
-    az, ay, ax = anchors.place[anchor, 0], anchors.place[anchor, 1], anchors.place[anchor, 2]
-    if not grazed(grid, az, ay, ax, z, y, x, dz, dy, dx, bend):
-        return np.inf
-    return _by(grid, anchors, anchor, new, z, y, x, best, bend, other)
-
-
-@inlined
-def _by(
-    grid: Grid,
-    anchors: Anchors,
-    anchor: int,
-    new: int,
-    z: float,
-    y: float,
-    x: float,
-    best: float,
-    bend: Array,
-    other: Array,
-) -> float:
-    """Length of the way from an anchor to a place by another place, which becomes a new anchor; or infinity."""
-    bz, by, bx = bend[0], bend[1], bend[2]
+    az, ay, ax, until = anchors.place[anchor]
     ez, ey, ex = grid.edge
-    until = _along(grid, anchors, anchor, bz, by, bx)
-    cost = until + np.sqrt(((z - bz) * ez) ** 2 + ((y - by) * ey) ** 2 + ((x - bx) * ex) ** 2)
-    if cost >= best - GAIN or sight(grid, bz, by, bx, z, y, x, LEG, other) > LEG:
-        return np.inf
-    az, ay, ax = anchors.place[anchor, 0], anchors.place[anchor, 1], anchors.place[anchor, 2]
-    if sight(grid, az, ay, ax, bz, by, bx, LEG, other) > LEG:
-        return np.inf
-    anchors.place[new, 0], anchors.place[new, 1], anchors.place[new, 2], anchors.place[new, 3] = bz, by, bx, until
-    return float(cost)
+    for _ in range(EDGES):
+        if not grazed(grid, az, ay, ax, z, y, x, dz, dy, dx, bend):
+            break
+        bz, by, bx = bend[0], bend[1], bend[2]
+        until += np.sqrt(((bz - az) * ez) ** 2 + ((by - ay) * ey) ** 2 + ((bx - ax) * ex) ** 2)
+        cost = until + np.sqrt(((z - bz) * ez) ** 2 + ((y - by) * ey) ** 2 + ((x - bx) * ex) ** 2)
+        if cost >= best - GAIN or sight(grid, az, ay, ax, bz, by, bx, LEG, other) > LEG:
+            break
+        if sight(grid, bz, by, bx, z, y, x, LEG, other) <= LEG:
+            anchors.place[new, 0], anchors.place[new, 1], anchors.place[new, 2] = bz, by, bx
+            anchors.place[new, 3] = until
+            return float(cost)
+        az, ay, ax = bz, by, bx
+    return np.inf
 
 
 @inlined

@@ -34,7 +34,7 @@ def solidness(inside: Flags) -> Bits:
     Returns:
         (nz + 2, ny + 2, nx + 2). From 201 on: no solid within the distance less 200, voxels.
     """
-    from microlith.imaging.ways.edges import sharpened  # numba, late as in `path_lengths`
+    from microlith.imaging.ways.edges import sharpen  # numba, late as in `path_lengths`
 
     outside = np.pad(~inside, 1, mode="edge")
     solid = _smoothed(outside)
@@ -43,7 +43,7 @@ def solidness(inside: Flags) -> Bits:
     np.minimum(solid, THIN_INSIDE, out=solid, where=_thin(~outside))
     solid[_thin(outside)] = THIN_OUTSIDE
     solid[0] = np.where(_thin_openings(outside[1], solid[1]), solid[1], face)
-    sharpened(solid, outside, EDGE, THIN_INSIDE)
+    sharpen(solid, outside, EDGE, THIN_INSIDE)
     out: Bits = np.rint(solid * 100).astype(np.uint8)
     clear = (solid < 0.03).view(np.uint8)
     del solid
