@@ -6,7 +6,7 @@ from microlith.imaging.parallel.compiled import compiled, inlined, kept
 from microlith.imaging.typing import Flags, Numbers, Singles
 
 STRAIGHT = 3  # voxels that both sides are flat for; so are the stairs of no disk of more than 3.54 voxels radius
-GOES_ON = 3  # voxels along which an edge does
+GOES_ON = 3  # voxels along which an edge does, if no wall ends it
 
 
 def sharpen(solid: Singles, outside: Flags, edge: float, beside: float) -> None:
@@ -38,16 +38,32 @@ def _open_side(before: bool, behind: bool) -> int:
 
 @compiled
 def _is_edge(outside: Flags, z: int, y: int, x: int, one: Numbers, other: Numbers) -> bool:
-    """Whether two flat sides meet in a voxel; one and other are the steps out of the solid through them."""
+    """Whether two flat sides meet in a voxel; one and other are the steps out of the solid through them.
+
+    One of them may be the narrow side of a wall of two voxels.
+    """
     if _at(outside, z + one[0] + other[0], y + one[1] + other[1], x + one[2] + other[2]):
         return False
-    for step in range(STRAIGHT):
-        for turn in range(2):
-            back, out = (one, other) if turn else (other, one)
+    narrow = 0
+    for turn in range(2):
+        back, out = (one, other) if turn else (other, one)
+        for step in range(STRAIGHT):
             bz, by, bx = z - step * back[0], y - step * back[1], x - step * back[2]
-            if not _at(outside, bz, by, bx) or _at(outside, bz + out[0], by + out[1], bx + out[2]):
+            if _at(outside, bz + out[0], by + out[1], bx + out[2]):
                 return False
-    return True
+            if not _at(outside, bz, by, bx):
+                if step < 2:
+                    return False
+                narrow += 1
+    return narrow < 2
+
+
+@compiled
+def _ends_at_wall(outside: Flags, z: int, y: int, x: int, one: Numbers, other: Numbers) -> bool:
+    """Whether one side goes on beside the end of an edge, and the other meets a wall there, as around an opening."""
+    by_one = _at(outside, z + one[0], y + one[1], x + one[2])
+    by_other = _at(outside, z + other[0], y + other[1], x + other[2])
+    return _at(outside, z, y, x) and by_one != by_other
 
 
 @kept
@@ -69,12 +85,14 @@ def _sharpen(solid: Singles, outside: Flags, edge: float, beside: float, steps: 
                     one, other = steps[first], steps[second]
                     if not _is_edge(outside, z, y, x, one, other):
                         continue
-                    run = 1
+                    run = 1  # an edge may be shorter between walls
                     for sign in (-1, 1):
                         for far in range(1, GOES_ON):
                             off = sign * far
                             to_z, to_y, to_x = z + off * (along == 0), y + off * (along == 1), x + off * (along == 2)
                             if not _is_edge(outside, to_z, to_y, to_x, one, other):
+                                if _ends_at_wall(outside, to_z, to_y, to_x, one, other):
+                                    run += GOES_ON - 1
                                 break
                             run += 1
                     if run < GOES_ON:

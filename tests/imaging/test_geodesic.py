@@ -1,4 +1,4 @@
-"""Ways within a phase: straight, inclined, bent and helical channels, a ball in the way, walls, openings."""
+"""Ways within a phase: straight, inclined, bent, helical channels, around balls and edges, walls, openings."""
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from mpi4py import MPI
 
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.measures.geodesic import openings, path_lengths
+from microlith.imaging.ways.edges import sharpen
 
 VOXELS = [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 1.0, 2.0), (1.0, 3.0, 1.0)]
 
@@ -137,6 +138,99 @@ def test_around_a_ball_within_one_per_cent(voxel):
     np.testing.assert_allclose(found[shadow], exact, rtol=0.01)
     free = (away < 0) & (aside > radius + 2)
     np.testing.assert_allclose(found[free], z[free], rtol=1e-4)
+
+
+def passage(w, t, edge=1.0, thick=1, long=20):
+    """A channel w wide down, around the end of a wall t thick, and up again; lengths found and exact on the way up."""
+    inside = np.zeros((long + w, 4 + 2 * w + t), bool)
+    inside[:, 2 : 2 + w], inside[1:, 2 + w + t : 2 + 2 * w + t] = True, True
+    inside[long:, 2 : 2 + 2 * w + t] = True
+    found = lengths(np.repeat(inside[:, None], thick, axis=1), (1.0, 1.0, edge))[:, thick // 2]
+    z, x = centres(inside.shape, (1.0, edge))
+    there = inside & (x > (2 + w + t) * edge) & (z < long / 2) & (z > 2)
+    return found[there], long + t * edge + np.hypot(x[there] - (2 + w + t) * edge, long - z[there])
+
+
+@pytest.mark.parametrize("edge", [1.0, 2.0])
+@pytest.mark.parametrize("thick", [1, 3])
+@pytest.mark.parametrize(("w", "t"), [(1, 1), (1, 3), (2, 1), (2, 2), (2, 4), (3, 3), (4, 2), (6, 4), (3, 6)])
+def test_ways_around_the_end_of_a_wall_within_one_per_cent(w, t, thick, edge):
+    """4 % too short where a blur rounds edges, 3 % too long where the way bends at voxels' centres."""
+    found, exact = passage(w, t, edge, thick)
+    np.testing.assert_allclose(found, exact, rtol=0.012)
+    assert np.mean(found / exact) == pytest.approx(1, abs=0.0105)
+
+
+def serpentine(w, t, rows=6, across=20):
+    """Rows joined at alternate ends, and the exact length to a voxel in the last one."""
+    inside = np.zeros((rows * (w + t) + t, across + 4), bool)
+    inside[:t, 2 : 2 + w] = True
+    corners = [(t, 2 + w)]
+    for row in range(rows):
+        z = t + row * (w + t)
+        inside[z : z + w, 2 : 2 + across] = True
+        if row < rows - 1:
+            from_x, to_x = (2 + across - w, 2 + across) if row % 2 == 0 else (2, 2 + w)
+            inside[z + w : z + w + t, from_x:to_x] = True
+            at = from_x if row % 2 == 0 else to_x
+            corners += [(z + w, at), (z + w + t, at)]
+    end = (z + w // 2, 2 + across // 2)
+    way = np.array([*corners, (end[0] + 0.5, end[1] + 0.5)], float)
+    return inside, end, t + np.hypot(*np.diff(way, axis=0).T).sum()
+
+
+@pytest.mark.parametrize(("w", "t"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 5)])
+def test_ways_through_a_serpentine_within_one_per_cent(w, t):
+    """Ten corners one after the other: up to 7 % too short where a blur rounds them."""
+    inside, end, exact = serpentine(w, t)
+    assert lengths(inside, face="y_min")[end] == pytest.approx(exact, rel=0.012)
+
+
+@pytest.mark.parametrize("voxel", VOXELS)
+def test_around_a_box(voxel):
+    """In the shadow of a plate with edges along the voxels: to its rim, along its side, and straight on."""
+    n, coarse = 40, max(voxel)
+    shape = tuple(round(n * coarse / h) for h in voxel)
+    z, y, x = centres(shape, voxel)
+    upper, lower, half = 12 * coarse, 18 * coarse, 8 * coarse
+    middle = n * coarse / 2
+    inside = ~((z > upper) & (z < lower) & (np.abs(x - middle) < half))  # goes on along y
+    found = lengths(inside, voxel)
+    beyond = half - np.abs(x - middle)
+    seen = (z > lower + 2 * coarse) & (beyond > coarse) & (np.abs(y - middle) < 5 * coarse)
+    exact = lower + np.hypot(beyond[seen], z[seen] - lower)
+    np.testing.assert_allclose(found[seen], exact, rtol=0.01)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("wall", [1, 3, 6])
+def test_through_an_opening_of_one_voxel(wall, dim):
+    inside = np.ones((30, 31, 31)[:dim], bool)
+    inside[12 : 12 + wall] = False
+    inside[(slice(12, 12 + wall), *(15,) * (dim - 1))] = True
+    found = lengths(inside, face="z_min" if dim == 3 else "y_min")
+    section = found if dim == 2 else found[:, :, 15]
+    z, y = centres(section.shape)
+    there = (z > 14 + wall) & (np.abs(y - 15.5) > 3)
+    np.testing.assert_allclose(
+        section[there], (12 + wall + np.hypot(z - 12 - wall, np.abs(y - 15.5) - 0.5))[there], rtol=0.01
+    )
+
+
+@pytest.mark.parametrize("radius", [3.6, 4.3, 5.0, 8.0])
+@pytest.mark.parametrize("ratio", [(1.0, 1.0), (1.0, 2.0)])
+def test_curved_walls_have_no_edges(radius, ratio):
+    """The stairs of a cylinder are none, wherever it lies."""
+    coarse = max(ratio)
+    for seed in range(20):
+        dy, dx = np.random.default_rng(seed).uniform(0, 1, 2) * ratio
+        shape = tuple(int((2 * radius + 6) * coarse / h) for h in ratio)
+        y, x = centres(shape, ratio)
+        disk = np.hypot(y - (radius + 2) * coarse - dy, x - (radius + 2) * coarse - dx) < radius * coarse
+        solid = np.zeros((*shape, 4), np.float32)
+        before = solid.copy()
+        sharpen(solid, np.ascontiguousarray(np.repeat(disk[..., None], 4, axis=2)), 1.4, 0.2)
+        np.testing.assert_array_equal(solid, before)
 
 
 @pytest.mark.parametrize("wall", [1, 2, 3, 4])
