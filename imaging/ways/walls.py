@@ -16,7 +16,7 @@ STEEPEST = 3.0  # voxels aside for each that a wall goes up from the face
 INSIDE_MOST = 0.45  # solidness of a voxel of the set: all of them are open
 # What is thinner than three voxels is not blurred: its walls are at its voxels' faces.
 THIN_INSIDE = 0.2
-EDGE = 1.4  # of a solid's right-angled edge
+EDGE = 1.3  # of a solid's right-angled edge
 THIN_OUTSIDE = 1.2  # closed also along diagonals of voxels, where the mean of four counts
 TINY = 1e-6  # slopes per voxel that tell no direction
 CLEAR = 200  # bytes above: the distance from here to where there is any solid

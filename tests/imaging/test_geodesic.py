@@ -229,7 +229,7 @@ def test_curved_walls_have_no_edges(radius, ratio):
         disk = np.hypot(y - (radius + 2) * coarse - dy, x - (radius + 2) * coarse - dx) < radius * coarse
         solid = np.zeros((*shape, 4), np.float32)
         before = solid.copy()
-        sharpen(solid, np.ascontiguousarray(np.repeat(disk[..., None], 4, axis=2)), 1.4, 0.2)
+        sharpen(solid, np.ascontiguousarray(np.repeat(disk[..., None], 4, axis=2)), 1.3, 0.2)
         np.testing.assert_array_equal(solid, before)
 
 
