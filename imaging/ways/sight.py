@@ -17,6 +17,7 @@ WALL = 0.53  # solidness where ways bend: their chords lie as far within the wal
 LEG = 0.70  # largest solidness between two bends of a way
 EASY = 20  # hundredths: nearer to such a voxel than to all others, nothing is in the way
 FINE = 0.2  # the same where a wall is looked for that is known to be there
+OUT = 12  # quarters of that by which a place in the wall is moved out at most
 TURNS = 5  # halvings of the angle between a line that meets a wall and one that does not
 STEP = 0.8  # voxels between places on a line that are looked at: walls of one voxel are not missed
 
@@ -165,8 +166,12 @@ def grazed(
             along += max(nearest - CLEAR - 0.5, FINE) if nearest > CLEAR else FINE
             continue
         if solid_at(grid, z, y, x) > WALL:
-            part = (free - hidden) * (1.0 - along / far)  # on the line that is free
-            place[0], place[1], place[2] = z + part * oz, y + part * oy, x + part * ox
+            part = (free - hidden) * (1.0 - along / far)  # on the line that is free, and out of the wall
+            for _ in range(OUT):
+                place[0], place[1], place[2] = max(z + part * oz, 0.5), y + part * oy, x + part * ox
+                if solid_at(grid, place[0], place[1], place[2]) <= WALL:
+                    break
+                part += FINE / 4
             return True
         along += FINE
     return False
