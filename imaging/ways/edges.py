@@ -20,7 +20,7 @@ def sharpen(solid: Singles, outside: Flags, edge: float, beside: float) -> None:
         edge: Solidness of voxels at an edge.
         beside: Largest solidness of the three open voxels around one.
     """
-    _sharpen(solid, outside, edge, np.float32(beside), np.zeros((3, 3), np.int64))
+    _sharpen(solid, outside, edge, beside, np.zeros((3, 3), np.int64))
 
 
 @inlined

@@ -26,6 +26,7 @@ def solidness(inside: Flags) -> Bits:
     """How solid each place is: 0 in the set, 100 outside, 50 at the wall; with a voxel more around.
 
     The set's complement is blurred, so that its level at one half is where the wall would be that the voxels are of.
+    What is thin, and right-angled edges along the voxels, keep their walls at the voxels' faces.
     The layer before the first one holds the values at the first voxels' outer faces.
 
     Args:
@@ -55,10 +56,10 @@ def solidness(inside: Flags) -> Bits:
 
 
 def _smoothed(outside: Flags) -> Singles:
-    """The set's complement after a blur that takes its stairs, but leaves walls that are bent where they are.
+    """The set's complement after a blur that takes its stairs, but leaves walls that are bent nearly where they are.
 
     A Gaussian moves them by half its variance times their curvature. Twice a narrow one less one of twice its variance
-    does not, and so its width may be larger.
+    moves them by 0.23 of it, and so its width may be larger.
     """
     from microlith.imaging.microstructure.blur import blur  # numba, late as in `path_lengths`
 
