@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from microlith.imaging.image.passes import Slab
-from microlith.imaging.shapes.sights import even_directions
+from microlith.imaging.microstructure.sights import even_directions
 from microlith.imaging.typing import Array, Integers, Numbers
 
 REACH = {2: 2, 3: 1}  # steps along an axis in directions in which crossings are counted, by dimension

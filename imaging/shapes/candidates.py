@@ -9,8 +9,8 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
 
+from microlith.imaging.microstructure.sights import even_directions
 from microlith.imaging.shapes.found import SLACK, Lattice, held
-from microlith.imaging.shapes.sights import even_directions
 from microlith.imaging.typing import Array, Flags, Numbers, Singles
 
 LEAST = {2: 4.0, 3: 4.5}  # radius, longest edges of voxels

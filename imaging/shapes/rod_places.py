@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from microlith.imaging.microstructure.sights import even_directions
 from microlith.imaging.shapes.found import Lattice
 from microlith.imaging.shapes.rods import COLUMNS, NOWHERE
-from microlith.imaging.shapes.sights import even_directions
 from microlith.imaging.typing import Array, Flags
 
 LEAST = 3.4  # radius, longest edges
@@ -30,7 +30,7 @@ def round_walls(lattice: Lattice, of: Flags, places: Array) -> tuple[Array, Arra
         of: (phases,) those within.
         places: (n, 4) and depths.
     """
-    from microlith.imaging.shapes.rod_loops import fit_rays, look_around, quadrics  # numba, late as in `path_lengths`
+    from microlith.imaging.shapes.rod_rays import fit_rays, look_around, quadrics  # numba, late as in `path_lengths`
 
     places = places[places[:, 3] >= 0.7 * LEAST]
     sights = even_directions(RAYS)

@@ -189,7 +189,8 @@ def _alike(rod: Rod, other: Rod) -> bool:
 
 def _grown(lattice: Lattice, of: Flags, place: Array, rod: Rod) -> Rod | None:
     """The cylinder about a place, as long as it goes on; None where none fits."""
-    from microlith.imaging.shapes.rod_loops import extent, settle  # numba, late as in `path_lengths`
+    from microlith.imaging.shapes.rod_loops import extent  # numba, late as in `path_lengths`
+    from microlith.imaging.shapes.rod_rays import settle
 
     phase, size = lattice.phase, lattice.size
     longest = float(np.linalg.norm(np.array(phase.shape) * size))

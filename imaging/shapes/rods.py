@@ -6,7 +6,7 @@ import numpy as np
 
 from microlith.imaging.typing import Array, Flags
 
-NOWHERE = 1e30  # what ends there does not end; as in `rod_loops`
+NOWHERE = 1e30  # what ends there does not end; see `rod_geometry`
 COLUMNS = 17
 
 
