@@ -7,12 +7,14 @@ outwards with its product with the plane's places less that on the axis (4 each)
 """
 
 import math
+from collections.abc import Iterator
 
 from microlith.imaging.parallel.compiled import compiled
 from microlith.imaging.shapes.rods import NOWHERE
 from microlith.imaging.typing import Array
 
 TINY = 1e-12
+STEPS = ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))  # to voxels that share a face
 
 
 @compiled
@@ -81,3 +83,19 @@ def row_of(
     high = min(max((high + rod[2]) / edge - 0.5, -2.0), count + 1.0)
     start = max(math.ceil(low), 0)
     return start, max(start, min(math.floor(high) + 1, count))
+
+
+@compiled
+def rows_near(
+    rod: Array, reach: float, first: float, last: float, size: Array, shape: tuple[int, ...]
+) -> Iterator[tuple[int, int, int, int]]:
+    """Layer and row of voxels, the first and one more, whose middles are within a reach of a part of the rod's axis."""
+    layers, rows, columns = shape
+    ahead, behind = span(rod, 0, reach, first, last, size[0], layers)
+    above, below = span(rod, 1, reach, first, last, size[1], rows)
+    for k in range(ahead, behind):
+        for j in range(above, below):
+            z, y = (k + 0.5) * size[0], (j + 0.5) * size[1]
+            start, stop = row_of(rod, reach, first, last, z, y, size[2], columns)
+            if start < stop:
+                yield k, j, start, stop

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from microlith.imaging.parallel.compiled import compiled, kept
 from microlith.imaging.shapes.loops import inside_of, phase_near
-from microlith.imaging.shapes.rod_geometry import axial, from_axis, outside, row_of, span
+from microlith.imaging.shapes.rod_geometry import STEPS, axial, from_axis, outside, row_of, rows_near, span
 from microlith.imaging.shapes.rods import COLUMNS
 from microlith.imaging.typing import Array, Flags, Numbers, Phases
 
@@ -110,16 +110,11 @@ def covered(rods: Array, size: Array, out: Cover) -> None:
     for n in range(len(rods)):
         rod = rods[n]
         first, last, reach = max(rod[7], -2 * most), min(rod[8], 2 * most), rod[6] + TOUCHING
-        ahead, behind = span(rod, 0, reach, first, last, size[0], layers)
-        above, below = span(rod, 1, reach, first, last, size[1], rows)
-        for k in range(ahead, behind):
-            z = (k + 0.5) * size[0]
-            for j in range(above, below):
-                y = (j + 0.5) * size[1]
-                start, stop = row_of(rod, reach + 0.1, first - 0.1, last + 0.1, z, y, size[2], columns)
-                for i in range(start, stop):
-                    if out[k, j, i] < 2 and _holds(rod, z, y, (i + 0.5) * size[2]):
-                        out[k, j, i] += 1
+        for k, j, start, stop in rows_near(rod, reach + 0.1, first - 0.1, last + 0.1, size, out.shape):
+            z, y = (k + 0.5) * size[0], (j + 0.5) * size[1]
+            for i in range(start, stop):
+                if out[k, j, i] < 2 and _holds(rod, z, y, (i + 0.5) * size[2]):
+                    out[k, j, i] += 1
 
 
 @compiled
@@ -165,29 +160,23 @@ def proven(
     """
     near, far, far_at_frame, _, about = widths
     told[:] = 0
-    layers, rows, columns = phase.shape
-    ahead, behind = span(rod, 0, rod[6] + near, first, last, size[0], layers)
-    above, below = span(rod, 1, rod[6] + near, first, last, size[1], rows)
-    for k in range(ahead, behind):
-        z = (k + 0.5) * size[0]
-        for j in range(above, below):
-            y = (j + 0.5) * size[1]
-            start, stop = row_of(rod, rod[6] + near, first, last, z, y, size[2], columns)
-            for i in range(start, stop):
-                out = outside(rod, z, y, (i + 0.5) * size[2])
-                if of[phase[k, j, i]]:
-                    if out < -near:
-                        continue
-                    told[0] += 1
-                    beyond = _far_here(phase.shape, k, j, i, far, far_at_frame)
-                    if (
-                        slack < out <= beyond
-                        and not _held_by_others(cover, own, size, k, j, i)
-                        and not _foreign(phase, of, size, rod, k, j, i, beyond, int(about), cover)
-                    ):
-                        told[1] += 1
-                elif out < -slack or (out == 0 and slack == 0):
-                    return False
+    for k, j, start, stop in rows_near(rod, rod[6] + near, first, last, size, phase.shape):
+        z, y = (k + 0.5) * size[0], (j + 0.5) * size[1]
+        for i in range(start, stop):
+            out = outside(rod, z, y, (i + 0.5) * size[2])
+            if of[phase[k, j, i]]:
+                if out < -near:
+                    continue
+                told[0] += 1
+                beyond = _far_here(phase.shape, k, j, i, far, far_at_frame)
+                if (
+                    slack < out <= beyond
+                    and not _held_by_others(cover, own, size, k, j, i)
+                    and not _foreign(phase, of, size, rod, k, j, i, beyond, int(about), cover)
+                ):
+                    told[1] += 1
+            elif out < -slack or (out == 0 and slack == 0):
+                return False
     return True
 
 
@@ -232,38 +221,32 @@ def wall_conditions(
         How many there are; -1 where there is no room.
     """
     near, far, far_at_frame, bare, about = widths
-    layers, rows, columns = phase.shape
     told[:] = 0
     count = 0
-    ahead, behind = span(rod, 0, rod[6] + near, first, last, size[0], layers)
-    above, below = span(rod, 1, rod[6] + near, first, last, size[1], rows)
-    for k in range(ahead, behind):
-        z = (k + 0.5) * size[0]
-        for j in range(above, below):
-            y = (j + 0.5) * size[1]
-            start, stop = row_of(rod, rod[6] + near, first, last, z, y, size[2], columns)
-            for i in range(start, stop):
-                x = (i + 0.5) * size[2]
-                off = from_axis(rod, z, y, x) - rod[6]
-                if off < -near:
+    for k, j, start, stop in rows_near(rod, rod[6] + near, first, last, size, phase.shape):
+        z, y = (k + 0.5) * size[0], (j + 0.5) * size[1]
+        for i in range(start, stop):
+            x = (i + 0.5) * size[2]
+            off = from_axis(rod, z, y, x) - rod[6]
+            if off < -near:
+                continue
+            within = of[phase[k, j, i]]
+            if within:
+                if _held_by_others(cover, own, size, k, j, i):
+                    told[1] += off > -bare
                     continue
-                within = of[phase[k, j, i]]
-                if within:
-                    if _held_by_others(cover, own, size, k, j, i):
-                        told[1] += off > -bare
-                        continue
-                    beyond = _far_here(phase.shape, k, j, i, far, far_at_frame)
-                    if off > beyond or _foreign(phase, of, size, rod, k, j, i, beyond, int(about), cover):
-                        told[2] += off > -bare
-                        continue
-                    told[0] += off > -bare
-                elif outside(rod, z, y, x) > max(off, 0.0):
+                beyond = _far_here(phase.shape, k, j, i, far, far_at_frame)
+                if off > beyond or _foreign(phase, of, size, rod, k, j, i, beyond, int(about), cover):
+                    told[2] += off > -bare
                     continue
-                if count >= len(sides):
-                    return -1
-                points[count, 0], points[count, 1], points[count, 2] = z - rod[0], y - rod[1], x - rod[2]
-                sides[count] = 1.0 if within else -1.0
-                count += 1
+                told[0] += off > -bare
+            elif outside(rod, z, y, x) > max(off, 0.0):
+                continue
+            if count >= len(sides):
+                return -1
+            points[count, 0], points[count, 1], points[count, 2] = z - rod[0], y - rod[1], x - rod[2]
+            sides[count] = 1.0 if within else -1.0
+            count += 1
     return count
 
 
@@ -299,34 +282,21 @@ def end_voxels(
     """
     layers, rows, columns = phase.shape
     count = 0
-    ahead, behind = span(rod, 0, inner, first, last, size[0], layers)
-    above, below = span(rod, 1, inner, first, last, size[1], rows)
-    for k in range(ahead, behind):
-        z = (k + 0.5) * size[0]
-        for j in range(above, below):
-            y = (j + 0.5) * size[1]
-            start, stop = row_of(rod, inner, first, last, z, y, size[2], columns)
-            for i in range(start, stop):
-                if count >= len(sides):
-                    return -1
-                within = of[phase[k, j, i]]
-                points[count, 0], points[count, 1] = z - rod[0], y - rod[1]
-                points[count, 2] = (i + 0.5) * size[2] - rod[2]
-                sides[count] = 1.0 if within else -1.0
-                beside[count] = False
-                for axis in range(3):
-                    for way in range(-1, 2, 2):
-                        kk, jj, ii = k, j, i
-                        if axis == 0:
-                            kk += way
-                        elif axis == 1:
-                            jj += way
-                        else:
-                            ii += way
-                        if kk < 0 or jj < 0 or ii < 0 or kk >= layers or jj >= rows or ii >= columns:
-                            continue
-                        beside[count] |= of[phase[kk, jj, ii]] != within
-                count += 1
+    for k, j, start, stop in rows_near(rod, inner, first, last, size, phase.shape):
+        z, y = (k + 0.5) * size[0], (j + 0.5) * size[1]
+        for i in range(start, stop):
+            if count >= len(sides):
+                return -1
+            within = of[phase[k, j, i]]
+            points[count, 0], points[count, 1] = z - rod[0], y - rod[1]
+            points[count, 2] = (i + 0.5) * size[2] - rod[2]
+            sides[count] = 1.0 if within else -1.0
+            beside[count] = False
+            for dk, dj, di in STEPS:
+                kk, jj, ii = k + dk, j + dj, i + di
+                if 0 <= kk < layers and 0 <= jj < rows and 0 <= ii < columns:
+                    beside[count] |= of[phase[kk, jj, ii]] != within
+            count += 1
     return count
 
 
@@ -341,7 +311,6 @@ def hold(rods: Array, size: Array, start: int, slack: float, out: Flags) -> None
         slack: By how much their voxels may lie beyond them.
         out: (layers, rows, columns) changed.
     """
-    layers, rows, columns = out.shape
     most = 0.0
     for k in range(3):
         most += (out.shape[k] + (start if k == 0 else 0)) * size[k]
@@ -350,16 +319,11 @@ def hold(rods: Array, size: Array, start: int, slack: float, out: Flags) -> None
         rod[:] = rods[n]
         rod[0] -= start * size[0]
         first, last = max(rod[7], -2 * most), min(rod[8], 2 * most)
-        ahead, behind = span(rod, 0, rod[6] + slack, first, last, size[0], layers)
-        above, below = span(rod, 1, rod[6] + slack, first, last, size[1], rows)
-        for k in range(ahead, behind):
-            z = (k + 0.5) * size[0]
-            for j in range(above, below):
-                y = (j + 0.5) * size[1]
-                begin, stop = row_of(rod, rod[6] + slack, first, last, z, y, size[2], columns)
-                for i in range(begin, stop):
-                    if outside(rod, z, y, (i + 0.5) * size[2]) <= slack:
-                        out[k, j, i] = True
+        for k, j, begin, stop in rows_near(rod, rod[6] + slack, first, last, size, out.shape):
+            z, y = (k + 0.5) * size[0], (j + 0.5) * size[1]
+            for i in range(begin, stop):
+                if outside(rod, z, y, (i + 0.5) * size[2]) <= slack:
+                    out[k, j, i] = True
 
 
 @kept

@@ -9,7 +9,7 @@ import numpy as np
 
 from microlith.imaging.parallel.compiled import compiled, kept
 from microlith.imaging.shapes.loops import inside_of, solve
-from microlith.imaging.shapes.rod_geometry import axial, from_axis, row_of, span
+from microlith.imaging.shapes.rod_geometry import STEPS, axial, from_axis, rows_near
 from microlith.imaging.shapes.rods import NOWHERE
 from microlith.imaging.typing import Array, Flags, Phases
 
@@ -259,34 +259,18 @@ def settle(
         matrix[:], right[:] = 0.0, 0.0
         near = 0
         far, core = rod[6] + reach + 1.0, rod[6] - reach - 1.0
-        ahead, behind = span(rod, 0, far, first, last, size[0], layers)
-        above, below = span(rod, 1, far, first, last, size[1], rows)
-        for k in range(ahead, behind):
-            z = (k + 0.5) * size[0]
-            for j in range(above, below):
-                y = (j + 0.5) * size[1]
-                start, stop = row_of(rod, far, first, last, z, y, size[2], columns)
-                for i in range(start, stop):
-                    x = (i + 0.5) * size[2]
-                    if not of[phase[k, j, i]] or from_axis(rod, z, y, x) < core:
+        for k, j, start, stop in rows_near(rod, far, first, last, size, phase.shape):
+            z, y = (k + 0.5) * size[0], (j + 0.5) * size[1]
+            for i in range(start, stop):
+                x = (i + 0.5) * size[2]
+                if not of[phase[k, j, i]] or from_axis(rod, z, y, x) < core:
+                    continue
+                for dk, dj, di in STEPS:
+                    kk, jj, ii = k + dk, j + dj, i + di
+                    if not (0 <= kk < layers and 0 <= jj < rows and 0 <= ii < columns) or of[phase[kk, jj, ii]]:
                         continue
-                    for axis in range(3):
-                        for way in range(-1, 2, 2):
-                            kk, jj, ii = k, j, i
-                            if axis == 0:
-                                kk += way
-                            elif axis == 1:
-                                jj += way
-                            else:
-                                ii += way
-                            if kk < 0 or jj < 0 or ii < 0 or kk >= layers or jj >= rows or ii >= columns:
-                                continue
-                            if of[phase[kk, jj, ii]]:
-                                continue
-                            mz = z + (0.5 * way * size[0] if axis == 0 else 0.0)
-                            my = y + (0.5 * way * size[1] if axis == 1 else 0.0)
-                            mx = x + (0.5 * way * size[2] if axis == 2 else 0.0)
-                            near += _add(rod, one, other, mz, my, mx, reach, scale, matrix, right, row) >= 0
+                    mz, my, mx = z + 0.5 * dk * size[0], y + 0.5 * dj * size[1], x + 0.5 * di * size[2]
+                    near += _add(rod, one, other, mz, my, mx, reach, scale, matrix, right, row) >= 0
         if near < 6 * UNKNOWNS or not solve(matrix, right, UNKNOWNS):
             return False
         moved = _move(rod, one, other, scale, right, 2.0)
