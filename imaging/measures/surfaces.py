@@ -46,10 +46,8 @@ UNLIKE = 3.0  # part of what directions tell that planes along the voxels leave,
 PART_AT_CORNERS = 0.5  # of the area by faces, that is added or taken away beside triple lines at most
 MOST_ALONE = 16  # phases, up to which the surface of each is measured by itself as well
 CHANGED = 0.5  # part of what this changed in the area of a pair, that it may be wrong by
-SHAPES_UP_TO = {
-    2: 1 << 28,
-    3: 1 << 30,
-}  # voxels of an image that is looked at as a whole, for balls, cylinders and prisms
+# Voxels of an image that is looked at as a whole, for balls, cylinders and prisms
+SHAPES_UP_TO = {2: 1 << 28, 3: 1 << 30}
 PLACES = {2: 0.5, 3: 8.0}  # voxel faces by which the voxels of one body are too many or too few, by dimension
 
 

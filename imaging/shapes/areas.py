@@ -164,9 +164,8 @@ class FacesOfShapes:
             hold = held(shape, slab.window[0][0], mine, sizes(volume), volume.dim, slack)
             self._sets.append((of, hold.ravel()))
         for of in np.unique(rods.of, axis=0) if len(rods) and not slab.empty else ():
-            rows = np.array([rod.row for rod, its in zip(rods.rods, rods.of, strict=True) if (its == of).all()])
             hold = np.zeros(shape, bool)
-            hold_rods(rows, sizes(volume), slab.window[0][0], slack, hold)
+            hold_rods(rods.rows_of(of), sizes(volume), slab.window[0][0], slack, hold)
             self._sets.append((of, hold.ravel()))
 
     def among(self, here: Numbers, there: Numbers) -> Flags:

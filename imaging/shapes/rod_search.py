@@ -80,9 +80,8 @@ def rods_around(lattice: Lattice, bores: Rods, phases: int) -> tuple[Lattice, Ro
 
     filled = lattice.phase.astype(np.promote_types(lattice.phase.dtype, np.min_scalar_type(phases)))
     for of in np.unique(bores.of, axis=0):
-        rows = np.array([rod.row for rod, its in zip(bores.rods, bores.of, strict=True) if (its == of).all()])
         inside = np.zeros(filled.shape, bool)
-        hold(rows, lattice.size, 0, 0.0, inside)
+        hold(bores.rows_of(of), lattice.size, 0, 0.0, inside)
         inside &= of[lattice.phase]
         filled[inside] = phases
     around = replace(lattice, phase=filled)

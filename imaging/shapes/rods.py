@@ -72,6 +72,11 @@ class Rods:
         """How many there are."""
         return len(self.rods)
 
+    def rows_of(self, of: Flags) -> Array:
+        """(m, 17) those of a set of phases, as the loops take them."""
+        mine = [rod.row for rod, its in zip(self.rods, self.of, strict=True) if (its == of).all()]
+        return np.array(mine).reshape(-1, COLUMNS)
+
     def and_of_fewer_phases(self, others: "Rods") -> "Rods":
         """With others, of whose phases only the first are told."""
         return Rods(
