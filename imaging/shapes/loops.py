@@ -11,6 +11,7 @@ from microlith.imaging.typing import Array, Flags, Numbers, Phases, Singles
 # those are given up whose residues are as large as of any place in the reach, and what part of it that is
 TURNS, NARROW, GIVEN_UP, LARGE = 9, 5, 3, 0.41
 REACH = 1.0  # longest edges from a sphere that rays are followed in the end
+SEVERAL = -2  # in place of a phase; -1: none
 
 
 @kept
@@ -416,6 +417,16 @@ def phase_near(
     return found if found >= 0 else spare
 
 
+@compiled
+def only_phase(of: Flags, within: bool) -> int:
+    """The phase within a set, or the one that is not, if there is but one."""
+    found = -1
+    for phase in range(len(of)):
+        if of[phase] == within:
+            found = phase if found == -1 else SEVERAL
+    return found
+
+
 @kept
 def count_exposed(
     phase: Phases,
@@ -445,15 +456,7 @@ def count_exposed(
         slack: By how much voxels of a ball may lie beyond it.
         found: (phases, phases) counts are added, within and without.
     """
-    within, without = -1, -1
-    several_within, several_without = False, False
-    for value in range(len(of)):
-        if of[value]:
-            several_within |= within >= 0
-            within = value
-        else:
-            several_without |= without >= 0
-            without = value
+    within, without = only_phase(of, True), only_phase(of, False)
     place, at = np.empty(3), np.empty(3)
     radius = ball[3]
     reach = int(math.sqrt(2 * radius / size[3 - dim :].min())) + 3
@@ -498,7 +501,7 @@ def count_exposed(
             break
         if hidden:
             continue
-        one = phase_near(phase, of, True, size, dim, place, reach, others[:0], sets) if several_within else within
-        two = phase_near(phase, of, False, size, dim, place, reach, others, sets) if several_without else without
+        one = phase_near(phase, of, True, size, dim, place, reach, others[:0], sets) if within == SEVERAL else within
+        two = phase_near(phase, of, False, size, dim, place, reach, others, sets) if without == SEVERAL else without
         if one >= 0 and two >= 0:
             found[one, two] += 1

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.parallel.compiled import compiled, kept
-from microlith.imaging.shapes.loops import inside_of, phase_near
+from microlith.imaging.shapes.loops import SEVERAL, inside_of, only_phase, phase_near
 from microlith.imaging.shapes.rod_geometry import STEPS, axial, from_axis, outside, row_of, rows_near, span
 from microlith.imaging.shapes.rods import COLUMNS
 from microlith.imaging.typing import Array, Flags, Numbers, Phases
@@ -353,15 +353,7 @@ def count_bare(
         slack: By how much voxels of a body may lie beyond it.
         found: (phases, phases) counts are added, within and without.
     """
-    within, without = -1, -1
-    several_within, several_without = False, False
-    for value in range(len(of)):
-        if of[value]:
-            several_within |= within >= 0
-            within = value
-        else:
-            several_without |= without >= 0
-            without = value
+    within, without = only_phase(of, True), only_phase(of, False)
     at, aside, sets = np.empty(3), np.zeros((0, 4)), np.zeros((0, len(of)), np.bool_)
     reach = int(math.sqrt(2 * rod[6] / size.min())) + 3
     for s in range(len(places)):
@@ -385,8 +377,8 @@ def count_bare(
             break
         if hidden:
             continue
-        one = phase_near(phase, of, True, size, 3, place, reach, aside, sets) if several_within else within
-        two = phase_near(phase, of, False, size, 3, place, reach, aside, sets) if several_without else without
+        one = phase_near(phase, of, True, size, 3, place, reach, aside, sets) if within == SEVERAL else within
+        two = phase_near(phase, of, False, size, 3, place, reach, aside, sets) if without == SEVERAL else without
         if one >= 0 and two >= 0:
             found[one, two] += 1
 
