@@ -21,7 +21,17 @@ class Chords:
 
     counts: Numbers  # (phases, n + 1) chords of each length in voxels that both ends lie within the image
     ends: Numbers  # (phases,) ends of chords within the image
+    ends_at_frame: Numbers  # (phases,) those of them beside the first or the last voxel of a line
     voxels: Numbers  # (phases,)
+
+    @property
+    def mean(self) -> Array:
+        """Mean chord (phases,) in voxels: twice the length of lines over their ends, infinite without any.
+
+        Ends lie between voxels. Those beside the outermost voxels stand for half a voxel more, in which none can be seen.
+        """
+        ends = self.ends + 0.5 * self.ends_at_frame
+        return np.asarray(np.divide(2 * self.voxels, ends, out=np.full(len(ends), np.inf), where=ends > 0))
 
     @property
     def unseen_ends(self) -> Array:
@@ -52,7 +62,7 @@ def chords(volume: LabelVolume, axis: int, comm: MPI.Intracomm) -> Chords:
         InputError: The image can't be read.
     """
     phases, n = len(volume.names), volume.shape[axis]
-    counts, ends = np.zeros((phases, n + 1), np.int64), np.zeros(phases, np.int64)
+    counts, ends = np.zeros((phases, n + 1), np.int64), np.zeros((2, phases), np.int64)
     # Lines are shared out along another axis, the first where that is not their own.
     across = 0 if axis else 1
     rows = volume.shape[across]
@@ -66,11 +76,11 @@ def chords(volume: LabelVolume, axis: int, comm: MPI.Intracomm) -> Chords:
         part = np.moveaxis(volume.read(tuple(window)).phase, axis, -1)
         together(comm, partial(_count, part, counts, ends))
     counts, ends = comm.allreduce(counts), comm.allreduce(ends)
-    return Chords(counts, ends, np.array(volume.counts, np.int64))
+    return Chords(counts, *ends, np.array(volume.counts, np.int64))
 
 
 def _count(part: Phases, counts: Numbers, ends: Numbers) -> None:
-    """Add the chords along the last axis."""
+    """Add the chords along the last axis; `ends` are all of each phase, and those beside the frame."""
     if not part.size:
         return
     n = part.shape[-1]
@@ -83,6 +93,8 @@ def _count(part: Phases, counts: Numbers, ends: Numbers) -> None:
     stop = place[place > 0]
     phase = lines[start_line, start]
     inside_low, inside_high = start > 0, stop < n
-    ends += np.bincount(phase, inside_low.astype(float) + inside_high, len(ends)).astype(np.int64)
+    at_frame = sum((place == 1).astype(float) + (place == n - 1) for place in (start, stop))
+    for found, weight in zip(ends, (inside_low.astype(float) + inside_high, at_frame), strict=True):
+        found += np.bincount(phase, weight, len(found)).astype(np.int64)
     whole = inside_low & inside_high
     np.add.at(counts, (phase[whole], (stop - start)[whole]), 1)

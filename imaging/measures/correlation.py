@@ -30,6 +30,9 @@ class Correlation:
 
     distance: Array  # (n,) m
     mean: Array  # (phases, n) over all directions
+    covariance: (
+        Array  # (phases, n) the mean less that of the product of the shares of the phase where steps begin and end
+    )
     along: tuple[Array, ...]  # (phases, k) for steps of 0, 1, ... voxels along each axis of the array
 
 
@@ -46,13 +49,16 @@ def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
     size = np.array(volume.voxel_size)
     farthest = min(FARTHEST * size.min(), (np.array(volume.shape) * size).min() / SHARE)
     reach = np.maximum(1, np.floor(farthest / size).astype(int))
-    total: Numbers
+    rows = _steps(reach)
     if comm.size == 1 and math.prod(volume.shape) <= AT_ONCE:
-        total = _pairs_at_once(volume.read(volume.whole_window).phase, np.array(volume.counts), reach)
+        image = volume.read(volume.whole_window).phase
+        total = _pairs_at_once(image, np.array(volume.counts), reach)
+        by_chance = [_by_chance(image == phase, rows) for phase in range(len(volume.names))]
     else:
-        total = np.stack([_pairs(volume, phase, reach, comm) for phase in range(len(volume.names))])
-    steps = np.meshgrid(np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:]), indexing="ij")
-    pairs = math.prod(n - np.abs(step) for n, step in zip(volume.shape, steps, strict=True))
+        found = [_pairs(volume, phase, reach, comm) for phase in range(len(volume.names))]
+        total, by_chance = np.stack([pairs for pairs, _ in found]), [chance for _, chance in found]
+    steps = np.meshgrid(*rows, indexing="ij")
+    pairs = np.maximum(1, math.prod(n - np.abs(step) for n, step in zip(volume.shape, steps, strict=True)))
     apart = np.sqrt(sum((step * h) ** 2 for step, h in zip(steps, size, strict=True)))
     width = float(size.max())
     inside = apart <= farthest  # in every shell up to there are steps, those along the longest edge
@@ -60,8 +66,9 @@ def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
     # Opposite steps are one, but those in the plane of the first layer are both there.
     weight = (np.where(steps[0] > 0, 2.0, 1.0) * pairs)[inside]
     weights = np.bincount(shell, weight)
-    probability = total / np.maximum(pairs, 1)
+    probability = total / pairs
     mean = np.stack([np.bincount(shell, weight * part[inside]) / weights for part in probability])
+    chance = np.stack([np.bincount(shell, weight * (part / pairs**2.0)[inside]) / weights for part in by_chance])
     distance = np.bincount(shell, weight * apart[inside]) / weights
     middle = (0, *reach[1:])
     along = []
@@ -69,7 +76,7 @@ def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
         index: list[int | slice] = list(middle)
         index[axis] = slice(middle[axis], None)
         along.append(probability[(slice(None), *index)])
-    return Correlation(distance, mean, tuple(along))
+    return Correlation(distance, mean, mean - chance, tuple(along))
 
 
 def _pairs_at_once(image: Phases, counts: Numbers, reach: Numbers) -> Numbers:
@@ -79,7 +86,7 @@ def _pairs_at_once(image: Phases, counts: Numbers, reach: Numbers) -> Numbers:
     ends are in it less those of which one end is in another phase, less those of which the other end is, but with those
     of which both are, which were taken away twice.
     """
-    rows = [np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:])]
+    rows = _steps(reach)
     out: Numbers = np.zeros((len(counts), *map(len, rows)), np.int64)
     most = int(counts.argmax())
     wide = [int(n + r) for n, r in zip(image.shape, reach, strict=True)]
@@ -99,8 +106,22 @@ def _pairs_at_once(image: Phases, counts: Numbers, reach: Numbers) -> Numbers:
     return out
 
 
-def _ends(there: Flags, rows: Sequence[Numbers]) -> Numbers:
-    """How many steps of each kind begin in a set and end in the image."""
+def _steps(reach: Numbers) -> list[Numbers]:
+    """Along each axis: ahead along the first one, both ways along the others; steps the other way are the same pairs."""
+    return [np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:])]
+
+
+def _by_chance(there: Flags | Numbers, rows: Sequence[Numbers]) -> Array:
+    """How many of the steps of each kind begin in a set, times how many end in it; over pairs squared it is that by chance.
+
+    The share of the whole image does not do instead of that of where steps begin and end: the difference, times twice
+    the share, would count in a frequent phase for more than its covariance with few places left.
+    """
+    return _ends(there, rows) * _ends(there, [-row for row in rows]).astype(np.float64)
+
+
+def _ends(there: Flags | Numbers, rows: Sequence[Numbers]) -> Numbers:
+    """How many steps of each kind begin in a set, whose middle may be put together, and end in the image."""
     found: Numbers = there.astype(np.int64)
     for axis, row in enumerate(rows):
         sums = np.cumsum(found, axis=axis)
@@ -126,33 +147,59 @@ def _back(found: Spectrum | Array | Singles, shape: list[int], rows: Sequence[Nu
     return np.rint(np.take(lines, rows[-1], -1, mode="wrap")).astype(np.int64)
 
 
-def _pairs(volume: LabelVolume, phase: int, reach: Numbers, comm: MPI.Intracomm) -> Numbers:
-    """Pairs of voxels of a phase a step apart, for each step of none or some layers ahead; collective.
+def _middle_as_one(part: Flags, first: int, shape: tuple[int, ...], reach: Numbers) -> Numbers:
+    """How many voxels of a set there are: apart within the reach of the image's faces, and between as one, along each axis.
+
+    Args:
+        part: Some layers of the image.
+        first: Number of the first of them.
+        shape: Of the image.
+        reach: Voxels along each axis.
+    """
+    found: Numbers = part.view(np.uint8)
+    for axis in reversed(range(1, part.ndim)):
+        n, r = shape[axis], reach[axis]
+        found = np.add.reduceat(found, np.r_[: r + 1, n - r : n], axis=axis, dtype=np.int64)
+    n, r = shape[0], reach[0]
+    out = np.zeros((2 * r + 1, *found.shape[1:]), np.int64)
+    layers = np.arange(first, first + len(part))
+    places = np.minimum(layers, r) + np.maximum(layers - (n - r) + 1, 0)
+    starts = np.flatnonzero(np.diff(places, prepend=-1))
+    out[places[starts]] = np.add.reduceat(found, starts, axis=0)
+    return out
+
+
+def _pairs(volume: LabelVolume, phase: int, reach: Numbers, comm: MPI.Intracomm) -> tuple[Numbers, Array]:
+    """Pairs of voxels of a phase a step apart, for each step of none or some layers ahead, and `_by_chance`; collective.
 
     A rank's layers go through in blocks, each transformed once: a step leads into the same block or into the next one.
     Products of transforms add up over the blocks, and are transformed back once.
     """
     count, rest = volume.shape[0], volume.whole_window[1:]
     products = _Products(volume.shape[1:], reach)
+    there = np.zeros(2 * reach + 1, np.int64)
     most = products.block
     first, last = share(count, comm.rank, comm.size)
     ends = [first, *range(last, first, -most)[::-1], min(last + most, count)]  # only the first block may be short
     largest = math.ceil(count / comm.size)  # of all shares: all ranks read as often
     for turn in range(math.ceil(largest / most) + 1):
         rows = (ends[turn], ends[turn + 1]) if first < last and turn + 1 < len(ends) else (last, last)
-        part = volume.read((rows, *rest)).phase
-        together(comm, partial(products.add, part == phase, own=rows[0] < last))
+        part = volume.read((rows, *rest)).phase == phase
+        own = rows[0] < last
+        together(comm, partial(products.add, part, own=own))
+        if own:
+            there += _middle_as_one(part, rows[0], volume.shape, reach)
     found: Numbers = comm.allreduce(together(comm, products.back))
-    return found
+    return found, _by_chance(comm.allreduce(there), _steps(reach))
 
 
 class _Products:
     """Sum over blocks of a transform's conjugate times the transform of the block and what follows."""
 
     def __init__(self, across: tuple[int, ...], reach: Numbers) -> None:
-        self._reach = [int(r) for r in reach]
-        self.block = fft.next_fast_len(self._reach[0])
-        wide = [n + r for n, r in zip(across, self._reach[1:], strict=True)]  # nothing comes round to what is asked for
+        self._reach = reach
+        self.block = fft.next_fast_len(int(reach[0]))
+        wide = [n + int(r) for n, r in zip(across, reach[1:], strict=True)]  # nothing comes round to what is asked for
         self._shape = [2 * self.block, *map(fft.next_fast_len, wide[:-1]), fft.next_fast_len(wide[-1], real=True)]
         self._sum: Spectrum | None = None
         self._before: tuple[Spectrum, int] | None = None  # transform of the block before, and its layers
@@ -172,7 +219,7 @@ class _Products:
 
     def back(self) -> Numbers:
         """What the sum is the transform of, for steps of none or some layers ahead and both ways along other axes."""
-        rows = [np.arange(self._reach[0] + 1), *(np.arange(-r, r + 1) for r in self._reach[1:])]
+        rows = _steps(self._reach)
         if self._sum is None:
             return np.zeros([len(row) for row in rows], np.int64)
         found, self._sum = self._sum, None

@@ -65,6 +65,7 @@ def test_correlation_is_that_of_shifted_images(at_once, monkeypatch):
                 assert along[value, step] == pytest.approx((low & high).mean())
     # Over all directions: steps of up to four, by the nearest whole number of the longest edge
     same, pairs = np.zeros((3, len(found.distance))), np.zeros(len(found.distance))
+    chance = np.zeros_like(same)
     for step in itertools.product(range(-2, 3), range(-4, 5), range(-4, 5)):
         apart = np.hypot(1.5 * step[0], np.hypot(step[1], step[2]))
         if apart <= 4.0:
@@ -75,7 +76,9 @@ def test_correlation_is_that_of_shifted_images(at_once, monkeypatch):
             shell = round(apart / 1.5)
             pairs[shell] += here.size
             same[:, shell] += [((here == value) & (there == value)).sum() for value in range(3)]
+            chance[:, shell] += [(here == value).mean() * (there == value).sum() for value in range(3)]
     np.testing.assert_allclose(found.mean, same / pairs)
+    np.testing.assert_allclose(found.covariance, (same - chance) / pairs, atol=1e-12)
     assert (np.diff(found.distance) > 0).all()
 
 
@@ -93,6 +96,40 @@ def test_correlation_in_one_piece_counts_exactly():
             for step in (1, 4, along.shape[1] - 1):
                 low, high = (np.moveaxis(one, axis, 0)[part] for part in (slice(None, -step), slice(step, None)))
                 assert along[value, step] == np.count_nonzero(low & high) / low.size
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("at_once", [0, 1 << 19])
+@pytest.mark.parametrize("shape", [(40, 36, 44), (50, 90)])
+def test_covariance_is_that_of_the_other_of_two_phases(at_once, shape, monkeypatch):
+    """Of a few bodies within a frequent phase, too, whose share depends on where in the image one looks."""
+    monkeypatch.setattr(correlation_module, "AT_ONCE", at_once)
+    phase = np.zeros(shape, int)
+    for centre in ((12, 12, 12)[: len(shape)], (28, 24, 30)[: len(shape)]):
+        phase[ball(shape, 6.0, centre)] = 1
+    found = correlation(volume_from(phase), COMM)
+    np.testing.assert_allclose(*found.covariance, atol=1e-12)
+    share = phase.mean()
+    assert found.covariance[0, 0] == pytest.approx(share * (1 - share))
+    assert (found.covariance[:, 10] < 0.1 * found.covariance[:, 0]).all()  # beyond the most of a ball
+
+
+@pytest.mark.parametrize("n", [12, 40])
+def test_mean_chords_do_not_depend_on_the_length_of_lines(n):
+    """Along lines on which a phase ends at each place with a probability of its own, 1/8 and 1/5."""
+    rng = np.random.default_rng(4)
+    phase = np.zeros((n, 200, 200), int)
+    phase[0] = rng.random((200, 200)) < 5 / 13
+    for k in range(1, n):
+        change = rng.random((200, 200)) < np.where(phase[k - 1], 1 / 5, 1 / 8)
+        phase[k] = phase[k - 1] ^ change
+    found = chords(volume_from(phase, comm=MPI.COMM_SELF), 0, MPI.COMM_SELF)
+    assert found.mean == pytest.approx([8.0, 5.0], rel=0.012)
+    # Nor does what is around a body change its chords: of a box of 6 voxels
+    boxed = np.zeros((n, n, n), int)
+    boxed[3:9, 3:9, 3:9] = 1
+    assert chords(volume_from(boxed, comm=MPI.COMM_SELF), 1, MPI.COMM_SELF).mean[1] == pytest.approx(6.0)
+    assert np.isinf(chords(volume_from(np.zeros((6, 6, 6), int), comm=MPI.COMM_SELF), 0, MPI.COMM_SELF).mean).all()
 
 
 def boolean_model(n, radius, share, seed):
@@ -146,11 +183,11 @@ def test_ends_of_chords_that_voxels_lack_are_told(radius, share):
 def test_ends_that_are_lacking_are_shared_out_among_phases_as_they_have_ends():
     counts = np.zeros((3, 9), int)
     counts[0, 1:3] = 12, 6
-    found = Chords(counts, np.array([60, 90, 30]), np.array([100, 100, 100]))
+    found = Chords(counts, np.array([60, 90, 30]), np.zeros(3, int), np.array([100, 100, 100]))
     np.testing.assert_allclose(found.unseen_ends, [16, 16 * 90 / 120, 16 * 30 / 120])
     counts[0, 1:3] = 0, 9
     assert not found.unseen_ends.any()
-    assert not Chords(np.zeros((2, 2), int), np.zeros(2, int), np.ones(2, int)).unseen_ends.any()
+    assert not Chords(np.zeros((2, 2), int), np.zeros(2, int), np.zeros(2, int), np.ones(2, int)).unseen_ends.any()
 
 
 @pytest.mark.parametrize(("width", "voxel"), [(4, 1.0), (7, 1.0), (8, (2.0, 1.0, 1.0))])

@@ -44,7 +44,7 @@ def measure_chords(subject: Subject) -> Finding:
         columns = [Column("length", np.multiply(steps[1:], edge, dtype=np.float64), "m")]
         for phase, name in enumerate(volume.names):
             ends = float(found.ends[phase])
-            mean = 2 * float(found.voxels[phase]) * edge / ends if ends else float("inf")
+            mean = float(found.mean[phase]) * edge
             told = f"mean chord along {axis} within {name}: twice the length of lines in it over the number of its ends"
             unseen = mean * float(found.unseen_ends[phase]) / ends if ends else 0.0
             numbers.append(Number(f"chord_mean_{axis}.{name}", mean, "m", told, resolution=unseen))
@@ -72,8 +72,8 @@ def measure_correlation(subject: Subject) -> Finding:
     for phase, name in enumerate(volume.names):
         columns.append(Column(name, found.mean[phase], "1"))
         share = float(volume.counts[phase] / np.prod(volume.shape))
-        length = _length(found.distance, found.mean[phase], share)
-        told = f"distance at which the two-point correlation of {name} has fallen to 1/e of the way to its square"
+        length = _length(found.distance, found.covariance[phase], share)
+        told = f"distance at which the covariance of {name} has fallen to 1/e of that at 0"
         numbers.append(Number(f"correlation_length.{name}", length, "m", told))
     if subject.numbers_only:
         return Finding(numbers)
@@ -87,8 +87,8 @@ def measure_correlation(subject: Subject) -> Finding:
     return Finding(numbers, tables, [Chart("correlation", (Panel("distance", "two-point probability", lines),))])
 
 
-def _length(distance: Array, probability: Array, share: float) -> float:
-    fallen = (probability - share**2) / max(share - share**2, 1e-300)
+def _length(distance: Array, covariance: Array, share: float) -> float:
+    fallen = covariance / max(share - share**2, 1e-300)
     below = np.flatnonzero(fallen < np.exp(-1))
     if not len(below) or below[0] == 0:
         return float("nan")
