@@ -28,7 +28,7 @@ class Chords:
     def mean(self) -> Array:
         """Mean chord (phases,) in voxels: twice the length of lines over their ends, infinite without any.
 
-        Ends lie between voxels. Those beside the outermost voxels stand for half a voxel more, in which none can be seen.
+        Ends lie between voxels. Those beside the outermost ones stand for half a voxel more, in which none is seen.
         """
         ends = self.ends + 0.5 * self.ends_at_frame
         return np.asarray(np.divide(2 * self.voxels, ends, out=np.full(len(ends), np.inf), where=ends > 0))
@@ -76,7 +76,7 @@ def chords(volume: LabelVolume, axis: int, comm: MPI.Intracomm) -> Chords:
         part = np.moveaxis(volume.read(tuple(window)).phase, axis, -1)
         together(comm, partial(_count, part, counts, ends))
     counts, ends = comm.allreduce(counts), comm.allreduce(ends)
-    return Chords(counts, *ends, np.array(volume.counts, np.int64))
+    return Chords(counts, ends[0], ends[1], np.array(volume.counts, np.int64))
 
 
 def _count(part: Phases, counts: Numbers, ends: Numbers) -> None:

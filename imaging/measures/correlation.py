@@ -107,17 +107,17 @@ def _pairs_at_once(image: Phases, counts: Numbers, reach: Numbers) -> Numbers:
 
 
 def _steps(reach: Numbers) -> list[Numbers]:
-    """Along each axis: ahead along the first one, both ways along the others; steps the other way are the same pairs."""
+    """Along each axis: ahead along the first one, both ways along the others; opposite steps are the same pairs."""
     return [np.arange(reach[0] + 1), *(np.arange(-r, r + 1) for r in reach[1:])]
 
 
 def _by_chance(there: Flags | Numbers, rows: Sequence[Numbers]) -> Array:
-    """How many of the steps of each kind begin in a set, times how many end in it; over pairs squared it is that by chance.
+    """How many of the steps of each kind begin in a set, times how many end in it: pairs by chance, times pairs.
 
     The share of the whole image does not do instead of that of where steps begin and end: the difference, times twice
     the share, would count in a frequent phase for more than its covariance with few places left.
     """
-    return _ends(there, rows) * _ends(there, [-row for row in rows]).astype(np.float64)
+    return np.multiply(_ends(there, rows), _ends(there, [-row for row in rows]), dtype=np.float64)
 
 
 def _ends(there: Flags | Numbers, rows: Sequence[Numbers]) -> Numbers:
@@ -148,7 +148,7 @@ def _back(found: Spectrum | Array | Singles, shape: list[int], rows: Sequence[Nu
 
 
 def _middle_as_one(part: Flags, first: int, shape: tuple[int, ...], reach: Numbers) -> Numbers:
-    """How many voxels of a set there are: apart within the reach of the image's faces, and between as one, along each axis.
+    """How many voxels of a set there are: along each axis one by one within the reach of both faces, between as one.
 
     Args:
         part: Some layers of the image.
@@ -170,7 +170,7 @@ def _middle_as_one(part: Flags, first: int, shape: tuple[int, ...], reach: Numbe
 
 
 def _pairs(volume: LabelVolume, phase: int, reach: Numbers, comm: MPI.Intracomm) -> tuple[Numbers, Array]:
-    """Pairs of voxels of a phase a step apart, for each step of none or some layers ahead, and `_by_chance`; collective.
+    """Pairs of voxels of a phase a step apart, for each step of no or some layers ahead, and `_by_chance`; collective.
 
     A rank's layers go through in blocks, each transformed once: a step leads into the same block or into the next one.
     Products of transforms add up over the blocks, and are transformed back once.
