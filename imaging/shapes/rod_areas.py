@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from microlith.imaging.shapes.found import Balls, Lattice
-from microlith.imaging.shapes.rods import COLUMNS, NOWHERE, Rod, Rods, distance
+from microlith.imaging.shapes.rods import COLUMNS, ENDS, NOWHERE, Rod, Rods, distance
 from microlith.imaging.typing import Array, Flags, Numbers
 
 PLACES, FEWEST, MOST = 3, 2000, 60000  # on the surface per shortest edge squared, at least and at most
@@ -36,14 +36,16 @@ def rod_areas(lattice: Lattice, rods: Rods, balls: Balls, grazed: float, side: f
     phases = rods.of.shape[1]
     area, alike, square, of_phase = *np.zeros((3, phases, phases)), np.zeros(phases)
     for number, rod in enumerate(rods.rods):
-        within = ~(rods.of & ~rods.of[number]).any(axis=1)
-        within[number] = False
-        within &= np.array([distance(rod, other) < rod.radius + other.radius + 1 for other in rods.rods])
+        near = np.array([distance(rod, other) < rod.radius + other.radius + 1 for other in rods.rods])
+        near[number] = False
+        within = near & ~(rods.of & ~rods.of[number]).any(axis=1)
         same = np.array([rods.rods[k].row for k in np.flatnonzero(within)]).reshape(-1, COLUMNS)
+        others = [k for k in range(number) if (rods.of[k] != rods.of[number]).any() and near[k]]
+        before = np.array([rods.rods[k].row for k in others]).reshape(-1, COLUMNS)
         inside = balls.place[~(balls.of & ~rods.of[number]).any(axis=1)]
         found = np.zeros((phases, phases))
-        for places, outwards, each in _surface(lattice, rod):
-            found += each * _bare(lattice, rods.of[number], rod, places, outwards, same, inside, grazed)
+        for part, places, outwards, each in _surface(lattice, rod):
+            found += each * _bare(lattice, rods.of[number], rod, (places, outwards), part, same, inside, before, grazed)
         area += found
         alike += found * (rods.gap[number] / rod.radius)
         relative, around = rods.loose[number] / rod.radius, 2 * math.pi * rod.radius
@@ -56,14 +58,14 @@ def rod_areas(lattice: Lattice, rods: Rods, balls: Balls, grazed: float, side: f
     return RodAreas(area + area.T, alike + alike.T, np.sqrt(square + square.T), np.sqrt(of_phase))
 
 
-def _surface(lattice: Lattice, rod: Rod) -> list[tuple[Array, Array, float]]:
-    """Places (m, 3) evenly over wall and ends, unit vectors outwards there, and the area that each stands for."""
+def _surface(lattice: Lattice, rod: Rod) -> list[tuple[int, Array, Array, float]]:
+    """Wall, as 0, and ends, as columns of a rod: places (m, 3) evenly over it, unit vectors outwards, area of each."""
     one, other = rod.across()
     low, high = _reach(lattice, rod)
-    out: list[tuple[Array, Array, float]] = []
+    out: list[tuple[int, Array, Array, float]] = []
 
-    def add(places: Array, outwards: Array, whole: float) -> None:
-        out.append((places, outwards, whole / len(places)))
+    def add(part: int, places: Array, outwards: Array, whole: float) -> None:
+        out.append((part, places, outwards, whole / len(places)))
 
     def count(area: float) -> int:
         return int(np.clip(PLACES * area / lattice.shortest**2, FEWEST, MOST))
@@ -76,7 +78,7 @@ def _surface(lattice: Lattice, rod: Rod) -> list[tuple[Array, Array, float]]:
     places = rod.place + along[:, None] * rod.axis + rod.radius * outwards
     inside = _before_planes(rod, places, None)
     if inside.any():
-        add(places[inside], outwards[inside], whole * float(inside.mean()))
+        add(0, places[inside], outwards[inside], whole * float(inside.mean()))
     for k, plane in enumerate(rod.planes):
         if plane is not None:
             steep = float(plane[:3] @ rod.axis)
@@ -90,7 +92,7 @@ def _surface(lattice: Lattice, rod: Rod) -> list[tuple[Array, Array, float]]:
             inside = _before_planes(rod, places, k)
             if inside.any():
                 normal = np.tile(plane[:3], (int(inside.sum()), 1))
-                add(places[inside], normal, whole * float(inside.mean()))
+                add(ENDS[k], places[inside], normal, whole * float(inside.mean()))
     return out
 
 
@@ -119,11 +121,19 @@ def _reach(lattice: Lattice, rod: Rod) -> tuple[float, float]:
 
 
 def _bare(
-    lattice: Lattice, of: Flags, rod: Rod, places: Array, outwards: Array, same: Array, balls: Array, grazed: float
+    lattice: Lattice,
+    of: Flags,
+    rod: Rod,
+    surface: tuple[Array, Array],
+    part: int,
+    same: Array,
+    balls: Array,
+    before: Array,
+    grazed: float,
 ) -> Numbers:
-    """How many (phases, phases) of some places on a rod's surface are between two phases."""
+    """How many (phases, phases) of some places on a rod's surface are between two phases, and not counted before."""
     from microlith.imaging.shapes.rod_loops import count_bare  # numba, late as in `path_lengths`
 
     found: Numbers = np.zeros((len(of), len(of)), np.int64)
-    count_bare(lattice.phase, of, lattice.size, places, outwards, rod.row, same, balls, grazed, found)
+    count_bare(lattice.phase, of, lattice.size, *surface, rod.row, part, same, balls, before, grazed, found)
     return found

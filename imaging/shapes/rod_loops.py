@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.parallel.compiled import compiled, kept
-from microlith.imaging.shapes.loops import SEVERAL, inside_of, only_phase, phase_near
+from microlith.imaging.shapes.loops import SEVERAL, inside_of, only_phase
 from microlith.imaging.shapes.rod_geometry import STEPS, axial, from_axis, outside, row_of, rows_near, span
-from microlith.imaging.shapes.rods import COLUMNS
+from microlith.imaging.shapes.rods import COLUMNS, ENDS, NOWHERE
 from microlith.imaging.typing import Array, Flags, Numbers, Phases
 
 Cover = NDArray[np.uint8]
 TOUCHING = 0.5  # longest edges by which voxels of a rod may lie beyond it, where another one touches it
+SAME, PARALLEL = 0.5, 0.9  # longest edges between surfaces that are one, and the cosine between their normals
 
 
 @kept
@@ -334,8 +335,10 @@ def count_bare(
     places: Array,
     outwards: Array,
     rod: Array,
+    part: int,
     same: Array,
     balls: Array,
+    before: Array,
     slack: float,
     found: Numbers,
 ) -> None:
@@ -348,21 +351,25 @@ def count_bare(
         places: (m, 3)
         outwards: (m, 3) unit vectors at right angles to the surface.
         rod: (17,)
+        part: Column of the plane of the end that they are on, 0 for the wall.
         same: (k, 17) rods beside it of the same phases.
         balls: (l, 4) balls of the same phases.
+        before: (n, 17) rods of other phases, whose surface has been counted: a core and its coat may end in one plane.
         slack: By how much voxels of a body may lie beyond it.
         found: (phases, phases) counts are added, within and without.
     """
     within, without = only_phase(of, True), only_phase(of, False)
-    at, aside, sets = np.empty(3), np.zeros((0, 4)), np.zeros((0, len(of)), np.bool_)
+    at = np.empty(3)
     reach = int(math.sqrt(2 * rod[6] / size.min())) + 3
     for s in range(len(places)):
         place = places[s]
         if inside_of(phase, of, size, place[0], place[1], place[2]) < 0:
             continue
-        if _in_one(same, balls, place[0], place[1], place[2], 0.0):
+        hidden = _in_one(same, balls, place[0], place[1], place[2], 0.0)
+        for n in range(len(before)):
+            hidden = hidden or _on_surface(before[n], place, outwards[s])
+        if hidden:
             continue
-        hidden = False
         for turn in range(8):
             out = 0.25 * (turn + 1)
             for k in range(3):
@@ -377,10 +384,90 @@ def count_bare(
             break
         if hidden:
             continue
-        one = phase_near(phase, of, True, size, 3, place, reach, aside, sets) if within == SEVERAL else within
-        two = phase_near(phase, of, False, size, 3, place, reach, aside, sets) if without == SEVERAL else without
+        one = _phase_near(phase, of, True, size, rod, part, before, place, reach) if within == SEVERAL else within
+        two = _phase_near(phase, of, False, size, rod, part, before, place, reach) if without == SEVERAL else without
         if one >= 0 and two >= 0:
             found[one, two] += 1
+
+
+@compiled
+def _phase_near(
+    phase: Phases, of: Flags, wanted: bool, size: Array, rod: Array, part: int, before: Array, place: Array, reach: int
+) -> int:
+    """Phase of the nearest voxel that is of a set or not, where no other surface is in between; -1 if there is none.
+
+    About the rim of an end, what is nearest to the wall may lie beyond the end, where another phase is, or within a
+    core that ends there too.
+
+    Args:
+        phase: (layers, rows, columns)
+        of: (phases,) which are of the set.
+        wanted: Whether it is to be of the set.
+        size: (3,) edges of voxels.
+        rod: (17,)
+        part: Column of the end's plane, 0 for the wall.
+        before: (n, 17) rods whose voxels don't count within the set.
+        place: (3,) on this part.
+        reach: Voxels around it that are looked at.
+    """
+    k0, j0, i0 = (
+        math.floor(place[0] / size[0]),
+        math.floor(place[1] / size[1]),
+        math.floor(place[2] / size[2]),
+    )
+    found, best, none = -1, 1e300, np.zeros((0, 4))
+    for rim in range(1, reach + 1):
+        for k in range(max(0, k0 - rim), min(phase.shape[0], k0 + rim + 1)):
+            z = (k + 0.5) * size[0]
+            for j in range(max(0, j0 - rim), min(phase.shape[1], j0 + rim + 1)):
+                y = (j + 0.5) * size[1]
+                for i in range(max(0, i0 - rim), min(phase.shape[2], i0 + rim + 1)):
+                    if of[phase[k, j, i]] != wanted:
+                        continue
+                    x = (i + 0.5) * size[2]
+                    square = (z - place[0]) ** 2 + (y - place[1]) ** 2 + (x - place[2]) ** 2
+                    if square >= best or (wanted and _in_one(before, none, z, y, x, 0.0)):
+                        continue
+                    if not _beyond_others(rod, part, z, y, x):
+                        found, best = phase[k, j, i], square
+        if found >= 0:
+            break
+    return found
+
+
+@compiled
+def _beyond_others(rod: Array, part: int, z: float, y: float, x: float) -> bool:
+    """Whether a place is beyond the wall or an end of a rod, but for one of these."""
+    if part != 0 and from_axis(rod, z, y, x) > rod[6]:
+        return True
+    for first in ENDS:
+        off = (z - rod[0]) * rod[first] + (y - rod[1]) * rod[first + 1] + (x - rod[2]) * rod[first + 2]
+        if first != part and off > rod[first + 3]:
+            return True
+    return False
+
+
+@compiled
+def _on_surface(rod: Array, place: Array, normal: Array) -> bool:
+    """Whether a place lies on a rod's wall or on one of its ends, or nearly so, and a vector is about normal there."""
+    along = axial(rod, place[0], place[1], place[2])
+    if not rod[7] <= along <= rod[8]:
+        return False
+    away, turned, most = 0.0, 0.0, -NOWHERE
+    for k in range(3):
+        aside = place[k] - rod[k] - along * rod[3 + k]
+        away += aside * aside
+        turned += aside * normal[k]
+    away = math.sqrt(away)
+    for first in ENDS:
+        off, across = -rod[first + 3], 0.0
+        for k in range(3):
+            off += (place[k] - rod[k]) * rod[first + k]
+            across += normal[k] * rod[first + k]
+        if abs(off) <= SAME and abs(across) > PARALLEL and away <= rod[6]:
+            return True
+        most = max(most, off)
+    return most <= 0 and abs(away - rod[6]) <= SAME and abs(turned) > PARALLEL * away
 
 
 @compiled

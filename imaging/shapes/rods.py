@@ -8,6 +8,7 @@ from microlith.imaging.typing import Array, Flags
 
 NOWHERE = 1e30  # what ends there does not end; see `rod_geometry`
 COLUMNS = 17
+ENDS = 9, 13  # first columns of the planes that end it
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,7 @@ class Rod:
         """(17,) as the loops take it."""
         out = np.zeros(COLUMNS)
         out[:3], out[3:6], out[6], out[7:9] = self.place, self.axis, self.radius, self.known
-        for first, plane in zip((9, 13), self.planes, strict=True):
+        for first, plane in zip(ENDS, self.planes, strict=True):
             out[first : first + 4] = (0, 0, 0, NOWHERE) if plane is None else plane
         return out
 

@@ -149,6 +149,36 @@ def test_a_coat_has_an_inner_and_an_outer_wall():
     assert found.between[0, 2] == 0
 
 
+def test_a_core_and_its_coat_may_end_in_one_plane():
+    """Each part of the common ends is counted once, and beside the rims between the phases that it parts."""
+    rng, core, coat, length = np.random.default_rng(2), 6.2, 10.4, 21.0
+    for _ in range(3):
+        axis, middle = unit(*rng.normal(size=3)), 18 + rng.uniform(-1, 1, 3)
+        phase = rod((36,) * 3, coat, axis, middle, length).astype(int) + rod((36,) * 3, core, axis, middle, length)
+        found = surfaces(volume_from(phase), COMM)
+        ring = 2 * np.pi * (coat**2 - core**2)
+        exact = {
+            (0, 1): 2 * np.pi * coat * length + ring,
+            (0, 2): 2 * np.pi * core**2,
+            (1, 2): 2 * np.pi * core * length,
+        }
+        for pair, area in exact.items():
+            assert found.between[pair] == pytest.approx(area, rel=0.006)
+            assert abs(found.between[pair] - area) < found.error[pair]
+
+
+def test_cylinders_end_to_end():
+    """The disk between both is the end of one and of the other."""
+    rng, radius = np.random.default_rng(2), 9.0
+    for _ in range(3):
+        axis, middle = unit(*rng.normal(size=3)), 26 + rng.uniform(-1, 1, 3)
+        half = (np.stack(centres((52,) * 3), axis=-1) - middle) @ axis > 0
+        found = surfaces(volume_from(rod((52,) * 3, radius, axis, middle, 36) * (1 + half)), COMM)
+        disk = np.pi * radius**2
+        for pair, area in (((0, 1), 36 * np.pi * radius + disk), ((0, 2), 36 * np.pi * radius + disk), ((1, 2), disk)):
+            assert found.between[pair] == pytest.approx(area, rel=0.006)
+
+
 @pytest.mark.parametrize("thick", [3.1, 5.0])
 def test_a_tube_has_an_inner_and_an_outer_wall(thick):
     """With the same phase inside and outside."""
