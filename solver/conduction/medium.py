@@ -82,6 +82,15 @@ def one_phase(mesh: PhaseMesh, phase: int) -> Medium:
     return Medium(mesh, (phase,), diffusivities)
 
 
+def conducting_alone(physics: Physics, phases: tuple[int, ...]) -> Physics:
+    """The same phases, of which some conduct and the others are impermeable, whatever their roles."""
+    roles = (Role.TRANSPORT if i in phases else Role.BARRIER for i in range(len(physics.phases)))
+    return replace(
+        physics,
+        phases=tuple(replace(phase, role=role) for phase, role in zip(physics.phases, roles, strict=True)),
+    )
+
+
 def composite(mesh: PhaseMesh, physics: Physics, phases: tuple[int, ...]) -> Medium:
     """Several phases with their diffusivities and interfaces; collective.
 
@@ -94,13 +103,7 @@ def composite(mesh: PhaseMesh, physics: Physics, phases: tuple[int, ...]) -> Med
         InputError: Partitions between phases contradict each other.
     """
     dim, first = mesh.mesh.topology.dim, phases[0]
-    physics = replace(
-        physics,
-        phases=tuple(
-            replace(phase, role=Role.TRANSPORT if i in phases else Role.BARRIER)
-            for i, phase in enumerate(physics.phases)
-        ),
-    )
+    physics = conducting_alone(physics, phases)
     reference = physics.phases[first].effective_diffusivity or 0.0
     links = links_of(mesh, physics)
     factors: Array = np.ones(len(mesh.names))

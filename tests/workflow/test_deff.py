@@ -427,6 +427,38 @@ def test_several_phases_at_once(tmp_path, capsys):
     assert both.value(both.along[0]) == pytest.approx(per_gradient_in_far, rel=1e-6, abs=0)
 
 
+@pytest.mark.parametrize(
+    ("slanted", "apart", "arguments", "words"),
+    [
+        (True, False, ("near", "far"), "make slanted and curved surfaces up to 1.4 times too large"),
+        (True, False, ("near", "far", "--periodic"), "through those of near and far, which bounds do not see"),
+        (False, False, ("near", "far"), None),
+        (True, False, ("near",), None),
+        (False, True, ("near", "far"), "[[interfaces]] between near and far has no effect: they do not touch"),
+        (True, False, ("near", "pore"), None),  # a law with a phase that is left out has no part in it
+    ],
+)
+def test_interfaces_that_pass_too_much_or_nothing_are_told(tmp_path, caplog, slanted, apart, arguments, words):
+    """Bounds know neither: the shape of the steps is taken as it is, and so are phases that never meet."""
+    image = np.zeros((8, 12), np.uint8)
+    image[:, 6:], image[7] = 1, 2
+    if slanted:
+        image[4:7, 4:6] = 1
+    if apart:
+        image[:, 5:7] = 2
+    phases = COMPOSITE.replace(
+        'role = "source"\nconcentration = "1 mol/L"', 'role = "transport"\ndiffusivity = "1 m^2/s"'
+    )
+    case, output = write_case(tmp_path, image, '[mesh]\nmethod = "voxel"\n', phases), tmp_path / "deff.json"
+    options = [part for name in arguments for part in ([name] if name[0] == "-" else ["--phase", name])]
+    assert cli.main(["deff", str(case), *options, "-o", str(output)]) == 0
+    kept = json.loads(output.read_text())["warnings"]
+    said = [record.getMessage() for record in caplog.records]
+    about = ("slanted", "has no effect")
+    assert [any(word in sentence for word in about) for sentence in kept].count(True) == (words is not None)
+    assert words is None or (any(words in s for s in kept) and any(words in s for s in said))
+
+
 def test_phases_that_differ_much_conduct_as_their_bounds_say(tmp_path, capsys):
     """Fluxes through the faces of the better one are mere rounding; where the bounds meet, that is no reason to doubt.
 

@@ -25,11 +25,16 @@ def interface_warnings(
     that holds the concentration of two phases which are not in equilibrium then drives lithium around the line where
     they meet, the more the finer the mesh. A transfer to such phases keeps it flowing round for ever.
     """
-    stairs = _stairs(mesh, physics)
+    transfers = {
+        condition.name: condition.tags
+        for condition in boundary_conditions(physics)
+        if condition.coefficient is not None and condition.name not in physics.faces
+    }
+    stairs = _stairs(mesh, transfers | _slow(mesh, physics), "the error in space does")
     if not physics.interfaces:
         return stairs
     comm = mesh.mesh.comm
-    said = _lost(mesh, physics, volume, periodic)
+    said = _idle(mesh, physics, volume, periodic)
     loads = [load for load in problem.system.loads if load.drag is not None]
     held = comm.allreduce(np.array([len(load.held) for load in loads], dtype=np.int64), op=MPI.SUM)
     names = [load.name for load, count in zip(loads, held, strict=True) if count > 0]
@@ -43,41 +48,78 @@ def interface_warnings(
     return said + _flows_round(problem, mesh, physics) + stairs
 
 
-def _lost(mesh: PhaseMesh, physics: Physics, volume: LabelVolume, periodic: Sequence[str]) -> list[str]:
-    """Sentences on laws between phases that touch in the image but not in the mesh; collective."""
+def composite_warnings(
+    mesh: PhaseMesh, physics: Physics, volume: LabelVolume, periodic: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Sentences on interfaces between phases that conduct together which do nothing, or pass too much; collective.
+
+    Args:
+        mesh: Of these phases.
+        physics: Whose transport phases they are.
+        volume: The image.
+        periodic: Axes along which it comes again.
+    """
+    if not physics.interfaces:
+        return ()
+    idle = _idle(mesh, physics, volume, periodic, "they do not touch")
+    return (*idle, *_stairs(mesh, _slow(mesh, physics), "bounds do"))
+
+
+def _idle(
+    mesh: PhaseMesh, physics: Physics, volume: LabelVolume, periodic: Sequence[str], apart: str = ""
+) -> list[str]:
+    """Sentences on laws between solved phases that share no interface in the mesh; collective.
+
+    Args:
+        mesh: The mesh.
+        physics: With the laws.
+        volume: The image.
+        periodic: Axes along which it comes again.
+        apart: What is said of phases that do not touch in the image either; "": they are told elsewhere.
+    """
+    solved = {mesh.names[i] for i in physics.solved}
     there = {frozenset((mesh.names[link.first], mesh.names[link.second])) for link in links_of(mesh, physics)}
-    idle = [law for law in physics.interfaces if frozenset((law.first, law.second)) not in there]
+    pairs = [(law.first, law.second) for law in physics.interfaces]
+    idle = [pair for pair in pairs if solved.issuperset(pair) and frozenset(pair) not in there]
     if not idle:
         return []
     touching, names = adjacency(volume, mesh.mesh.comm).repeated(periodic).touching, list(volume.names)
+    lost = "they touch in the image, but share no interface in the mesh; smaller elements there may help"
+    why = [lost if touching[names.index(first), names.index(second)] else apart for first, second in idle]
     return [
-        f"[[interfaces]] between {law.first} and {law.second} has no effect: they touch in the image, but share no "
-        "interface in the mesh; smaller elements there may help"
-        for law in idle
-        if touching[names.index(law.first), names.index(law.second)]
+        f"[[interfaces]] between {first} and {second} has no effect: {reason}"
+        for (first, second), reason in zip(idle, why, strict=True)
+        if reason
     ]
 
 
-def _stairs(mesh: PhaseMesh, physics: Physics) -> list[str]:
-    """A sentence on surfaces of voxels through which lithium passes in proportion to their area; collective."""
+def _slow(mesh: PhaseMesh, physics: Physics) -> dict[str, tuple[int, ...]]:
+    """Tags of the interfaces that pass lithium in proportion to their area, by their phases; collective."""
+    return {
+        f"{mesh.names[link.first]} and {mesh.names[link.second]}": (link.tag,)
+        for link in links_of(mesh, physics)
+        if link.exchange is not None
+    }
+
+
+def _stairs(mesh: PhaseMesh, tags: dict[str, tuple[int, ...]], unseen_by: str) -> list[str]:
+    """A sentence on surfaces of voxels through which lithium passes in proportion to their area; collective.
+
+    Args:
+        mesh: The mesh.
+        tags: Of such surfaces, by name.
+        unseen_by: The figure that knows nothing of it.
+    """
     if mesh.mesh.topology.cell_type not in (CellType.quadrilateral, CellType.hexahedron):
         return []
-    tags = {
-        condition.name: condition.tags
-        for condition in boundary_conditions(physics)
-        if condition.coefficient is not None
-    }
-    for link in links_of(mesh, physics):
-        if link.exchange is not None:
-            tags[f"{mesh.names[link.first]} and {mesh.names[link.second]}"] = (link.tag,)
-    names = [name for name, some in tags.items() if name not in physics.faces and _has_steps(mesh, some)]
+    names = [name for name, some in tags.items() if _has_steps(mesh, some)]
     if not names:
         return []
     most = "1.4" if mesh.mesh.topology.dim == 2 else "1.7"
     return [
         f"the steps of {'pixels' if mesh.mesh.topology.dim == 2 else 'voxels'} make slanted and curved surfaces up to "
-        f"{most} times too large, and as much too much lithium passes through those of {', '.join(names)}, which the "
-        'error in space does not see; compare with [mesh] method = "lattice"'
+        f"{most} times too large, and as much too much lithium passes through those of {', '.join(names)}, which "
+        f'{unseen_by} not see; compare with [mesh] method = "lattice"'
     ]
 
 

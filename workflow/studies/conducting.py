@@ -18,11 +18,12 @@ from microlith.imaging.writing import write_text
 from microlith.meshing.mesh.few_layers import FEWEST
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.meshing.methods import METHODS, ImageToMesh, method_name
-from microlith.solver.conduction.medium import Medium, composite, one_phase
+from microlith.solver.conduction.medium import Medium, composite, conducting_alone, one_phase
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.assemble import log_report
 from microlith.workflow.prepare.checks import PAST
+from microlith.workflow.prepare.interfaces import composite_warnings
 from microlith.workflow.prepare.meshed import CaseImage, Meshed, degree_of, file_named, mesh_of, read_image
 from microlith.workflow.report.of_conduction import conduction_page
 from microlith.workflow.report.sections import page_of
@@ -55,6 +56,7 @@ class Conducting:
     meshed: Meshed
     medium: Medium
     degree: int  # of the elements
+    of_interfaces: tuple[str, ...] = ()  # what to bear in mind of those between the phases, in sentences
 
 
 def meshed_phases(
@@ -90,7 +92,10 @@ def meshed_phases(
     on_root(comm, log_report, meshed)
     with file_named(case):
         medium = conducting(meshed.mesh, case, indices)
-    return Conducting(names, indices, meshed, medium, _degree(case, meshed.method, meshed.volume.dim))
+    of_interfaces = composite_warnings(
+        meshed.mesh, conducting_alone(case.physics, indices), meshed.volume, image.case.mesh.periodic
+    )
+    return Conducting(names, indices, meshed, medium, _degree(case, meshed.method, meshed.volume.dim), of_interfaces)
 
 
 def image_of(case: Case, stages: Stages, comm: MPI.Intracomm, periodic: bool = False) -> CaseImage:

@@ -140,7 +140,13 @@ def diffusivity_tensor(
     unmatched, inside = unmatched_shares(image.volume, ready.indices, comm)
     thin = thin_parts(image.case, image.volume, ready.indices, comm)
     apart = _bounds_far_apart(found)
-    warnings = (*_mismatch(ready, unmatched, inside), *apart, *thin, *shape_only(case, ready.names))
+    warnings = (
+        *_mismatch(ready, unmatched, inside),
+        *apart,
+        *thin,
+        *ready.of_interfaces,
+        *shape_only(case, ready.names),
+    )
     if comm.rank == 0:
         for sentence in warnings:
             log.warning("%s", sentence)

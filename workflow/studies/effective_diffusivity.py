@@ -202,7 +202,7 @@ def effective_diffusivity(
         seconds=stages.timings,
         half_voxel=half_a_voxel,
         half_voxel_fractions=fractions,
-        of_mesh=thin_parts(way.case, way.volume, way.indices, comm),
+        of_mesh=(*thin_parts(way.case, way.volume, way.indices, comm), *way.of_interfaces),
         told=way.told,
     )
     if comm.rank == 0:
@@ -243,6 +243,7 @@ class _Way:
     # With interfaces moved: D_eff / D_phase along each axis, and the share of the box that the phases take up
     moved: Callable[[Shift | None, Sequence[str]], tuple[list[float], float]]
     told: tuple[str, ...] = ()  # what was warned of when the mesh was made, in sentences
+    of_interfaces: tuple[str, ...] = ()  # between the phases: what to bear in mind, in sentences
 
 
 def _way(
@@ -302,7 +303,7 @@ def _by_mesh(
 
     meshed = ready.meshed
     told, what = told_of_mesh(meshed, comm), (ready.names, ready.indices, meshed.volume, meshed.method)
-    return _Way(meshed.case, *what, ready.degree, meshed.cells, along, moved, told)
+    return _Way(meshed.case, *what, ready.degree, meshed.cells, along, moved, told, ready.of_interfaces)
 
 
 def _by_voxels(case: Case, name: str, index: int, volume: LabelVolume, comm: MPI.Intracomm, room: int) -> _Way:
