@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from microlith.imaging.errors import InputError
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.options import Extent
 from microlith.imaging.typing import Singles
@@ -72,16 +73,27 @@ class Gaussian:
         return ceil(TRUNCATE * self._sigma(voxel_size)[0])
 
     def prepared(self, grey: DiskVolume, voxel_size: Edges, workshop: Workshop) -> tuple[Work, str]:
-        """See Filter."""
+        """See Filter.
+
+        Raises:
+            InputError: It is wider than the image.
+        """
         from scipy import ndimage
 
         sigma = tuple(s if n > 1 else 0.0 for s, n in zip(self._sigma(voxel_size), grey.shape, strict=True))
+
+        shown = ", ".join(f"{s:.3g}" for s in sigma[::-1])
+        if all(s >= n for s, n in zip(sigma, grey.shape, strict=True) if n > 1):
+            edges = " x ".join(map(str, grey.shape[::-1]))
+            raise InputError(
+                f"[filters] gaussian: a standard deviation of {shown} voxels along x, y, z is wider than the image, "
+                f"{edges}; choose one of the size of the noise, about a voxel"
+            )
 
         def work(layers: Layers) -> Singles:
             values = grey.values()[layers.read]
             return ndimage.gaussian_filter(values, sigma, mode="nearest", truncate=TRUNCATE)[layers.own]
 
-        shown = ", ".join(f"{s:.3g}" for s in sigma[::-1])
         return work, f"standard deviation {shown} voxels along x, y, z"
 
 

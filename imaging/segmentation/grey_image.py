@@ -180,8 +180,14 @@ def _as_greys(values: NDArray[Any], stored: StoredImage, path: str) -> Singles:
         return greys(values).astype(np.float32)
     if shown is not None:
         return shown[..., 0].astype(np.float32)
-    out = values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        out = values.astype(np.float32)
     if values.dtype.kind == "f" and not np.isfinite(out).all():
+        if np.isfinite(values).all():
+            raise InputError(
+                f"{IMAGE_KEY}: {path} holds values of up to {np.abs(values).max():.3g}, beyond what single precision "
+                "holds (3.4e38); divide all by one number"
+            )
         raise InputError(
             f"{IMAGE_KEY}: {path} holds values that are no numbers (NaN or infinite), as masks leave them; give these "
             "voxels a grey value, or crop them away"

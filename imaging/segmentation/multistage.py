@@ -240,9 +240,9 @@ def _rise(grey: Singles, places: tuple[NDArray[np.intp], ...], reach: int) -> Si
     Across the gradient they are averaged with the weights 1, 2, 1 (Sobel's), against noise.
     """
     axes = [axis for axis, n in enumerate(grey.shape) if n > 1]
-    square = np.zeros(len(places[0]), np.float32)
+    total = np.zeros(len(places[0]), np.float32)
     for axis in axes:
-        rise = np.zeros_like(square)
+        rise = np.zeros_like(total)
         for steps in product(*((-reach, reach) if other == axis else (-1, 0, 1) for other in axes)):
             weight = np.prod(
                 [
@@ -254,5 +254,5 @@ def _rise(grey: Singles, places: tuple[NDArray[np.intp], ...], reach: int) -> Si
             for other, step in zip(axes, steps, strict=True):
                 moved[other] = np.clip(places[other] + step, 0, grey.shape[other] - 1)
             rise += np.float32(weight) * grey[tuple(moved)]
-        square += rise**2
-    return np.sqrt(square)
+        total = np.hypot(total, rise)  # squares of what single precision holds may be beyond it
+    return total

@@ -123,6 +123,13 @@ def test_a_background_of_too_high_a_degree_is_refused(tmp_path):
     ).all()
 
 
+@pytest.mark.parametrize("deviation", [Extent(1.0, in_voxels=False), Extent(30.0, in_voxels=True)])
+def test_a_gaussian_wider_than_the_image_is_refused(tmp_path, deviation):
+    """Its weights alone would fill the memory."""
+    with pytest.raises(InputError, match="wider than the image, 30 x 3 x 4"):
+        _filtered(tmp_path, np.random.default_rng(0).normal(100, 10, (4, 3, 30)), Gaussian(deviation))
+
+
 def test_uneven_background_is_taken_out(tmp_path):
     rng = np.random.default_rng(3)
     grey = np.where(rng.random((40, 30, 50)) < 0.4, 50.0, 120.0)

@@ -416,6 +416,27 @@ def test_an_image_without_grey_values_is_refused(tmp_path, capsys, grey, sentenc
     assert sentence in capsys.readouterr().err
 
 
+def test_values_beyond_single_precision_are_told_as_such(tmp_path, capsys):
+    grey = 1e290 * (100 + np.arange(1600.0).reshape(4, 20, 20))
+    path = write_segmentation(tmp_path, grey, TWO + 'method = "otsu"\n', dtype=np.float64)
+    assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
+    assert "values of up to 1.7e+293, beyond what single precision holds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e25])
+def test_stages_do_not_depend_on_the_unit_of_grey_values(tmp_path, bare, factor):
+    """Whose squares single precision does not hold."""
+    grey = blurred(truth(24), blur=1.3)
+    labels = []
+    for name, unit in (("one", 1.0), ("other", factor)):
+        folder = tmp_path / name
+        folder.mkdir()
+        path = write_segmentation(folder, unit * grey, STAGES, dtype=np.float32)
+        assert cli.main(["segment", str(path), "-o", str(folder / "out"), "-q"]) == 0
+        labels.append(tifffile.imread(folder / "out" / "labels.tif"))
+    assert np.count_nonzero(labels[0] != labels[1]) < 1e-3 * grey.size
+
+
 def test_few_grey_values_are_taken_where_the_file_says_so(tmp_path, bare):
     grey = np.where(_two() > 100, 3, 1) + np.arange(24) % 2
     path = write_segmentation(tmp_path, grey, TWO + 'method = "otsu"\n')
