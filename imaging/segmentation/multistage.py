@@ -240,9 +240,9 @@ def _rise(grey: Singles, places: tuple[NDArray[np.intp], ...], reach: int) -> Si
     Across the gradient they are averaged with the weights 1, 2, 1 (Sobel's), against noise.
     """
     axes = [axis for axis, n in enumerate(grey.shape) if n > 1]
-    total = np.zeros(len(places[0]), np.float32)
+    total: Singles = np.zeros(len(places[0]), np.float32)
     for axis in axes:
-        rise = np.zeros_like(total)
+        rise: Singles = np.zeros_like(total)
         for steps in product(*((-reach, reach) if other == axis else (-1, 0, 1) for other in axes)):
             weight = np.prod(
                 [
