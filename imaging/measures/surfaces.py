@@ -28,6 +28,7 @@ from microlith.imaging.measures.triple_lines import TripleLines, areas_at_corner
 from microlith.imaging.measures.whole_faces import Found, GatheredFaces, found_faces
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.shapes.areas import FacesOfShapes, ShapeSurfaces, no_shape_surfaces, shape_surfaces
+from microlith.imaging.shapes.found import Balls, no_balls
 from microlith.imaging.shapes.prisms import Lines, prism_areas
 from microlith.imaging.typing import Array, Numbers
 
@@ -60,7 +61,7 @@ class Surfaces:
     error: Array  # (phases, phases) m^2 (m in 2D), standard error that the voxels leave open
     error_of_phase: Array  # (phases,) the same of all of a phase's surface
     agreement: Array  # (phases, phases) by which `agreed` multiplied; 1 where it did nothing
-    balls: int = 0  # (in 2D disks) that were recognised
+    balls: Balls | None = None  # (in 2D disks) that were recognised
 
     @property
     def of_phase(self) -> Array:
@@ -155,7 +156,7 @@ def _recognised(
 def _in_section(comm: MPI.Intracomm, section: LabelVolume) -> Lines:
     """Lines between phases in a section; collective."""
     found = surfaces(section, comm)
-    return Lines(found.between, found.error, found.balls)
+    return Lines(found.between, found.error, no_balls(len(section.names)) if found.balls is None else found.balls)
 
 
 def _in_their_place(found: Surfaces, area: Array, error: Array) -> Surfaces:
@@ -196,7 +197,7 @@ def _with_shapes(found: Surfaces, part: Array, shapes: ShapeSurfaces) -> Surface
     error = np.hypot(np.sqrt(left) * found.error, shapes.error)
     error_of_phase = np.hypot(np.sqrt(of_phase) * found.error_of_phase, shapes.error_of_phase)
     ratio = _per(area, found.between, 1.0)
-    return Surfaces(area, found.correction * ratio, error, error_of_phase, found.agreement, len(shapes.balls))
+    return Surfaces(area, found.correction * ratio, error, error_of_phase, found.agreement, shapes.balls)
 
 
 def agreed(found: Surfaces, whole: Array, error: Array) -> Surfaces:

@@ -11,7 +11,7 @@ import numpy as np
 
 from microlith.imaging.shapes.candidates import DeepPlaces, deep_places, known, left_over, round_bodies
 from microlith.imaging.shapes.found import SLACK, Balls, Lattice, beside, no_balls
-from microlith.imaging.shapes.separation import Fit, explained, fitted, loose
+from microlith.imaging.shapes.separation import Fit, drawn, explained, fitted, loose, mostly_bare
 from microlith.imaging.typing import Array, Flags
 
 PAIRED, MOST = 6, 16  # phases up to which each two are taken together, and all but one
@@ -133,8 +133,13 @@ def _together(lattice: Lattice, found: list[_One]) -> list[_One]:
             if not last:
                 fits.append(one if fit is None else _One(fit.place, one.of, fit))
             elif fit is not None and _bare(fit, lattice.dim):
+                in_step = drawn(fit, lattice)
+                if in_step is not None and mostly_bare(fit, lattice):
+                    fits.append(_One(in_step.place, one.of, in_step, in_step.gap))
+                    continue
                 open_still = loose(fit, lattice)
                 if open_still <= UNSURE[lattice.dim] * fit.place[3]:
+                    fit = in_step or fit
                     fits.append(_One(fit.place, one.of, fit, open_still))
         found = fits
         if not last:

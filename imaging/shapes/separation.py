@@ -23,6 +23,7 @@ ROUNDS = 20  # of the linear program
 FITS = 4  # times that the voxels around it are found
 HALF = 0.6  # of the surface, from which on a ball is mostly bare
 FARTHEST = 3.0  # longest edges that it moves at most
+DRAWN = 0.25  # longest edges that a ball is off at most from one that is in step with the voxels
 
 Bound = tuple[float | None, float | None]
 
@@ -67,8 +68,9 @@ def fitted(lattice: Lattice, of: Flags, place: Array, slack: float, others: Arra
         found[axes] += best[:dim]
         found[3] = np.sqrt(square)
         if np.abs(found - place).sum() < still or turn == FITS - 1:
-            gap = _gap(best, rows, right) / (2 * np.sqrt(square)) / np.sqrt(12)
-            return Fit(found, gap, bare, (rows[:, :-1], right), best)
+            conditions = rows[:, :-1], right
+            gap = sum(_apart(best, *conditions)) / (2 * np.sqrt(square)) / np.sqrt(12)
+            return Fit(found, gap, bare, conditions, best)
         place = found
     return None
 
@@ -78,20 +80,47 @@ def loose(fit: Fit, lattice: Lattice) -> float:
 
     Of a ball that is mostly bare it is at most twice that about its middle, and not looked for.
     """
-    radius = fit.place[3]
-    surface = 4 * math.pi * radius**2 if lattice.dim == 3 else 2 * math.pi * radius
-    if fit.bare[0] * np.prod(lattice.size[lattice.axes]) > HALF * surface * BARE:
+    if mostly_bare(fit, lattice):
         return 2 * fit.gap
     rows, right = fit.conditions
     ends: list[float] = []
     for sign in (1.0, -1.0):
         cost = np.append(np.zeros(len(fit.best) - 1), sign)
-        bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * (len(cost) - 1) + [(0.0, 4 * radius**2)]
+        bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * (len(cost) - 1) + [(0.0, 4 * fit.place[3] ** 2)]
         found = _solved(cost, rows, right, bounds, fit.best)
         if found is None:
             return np.inf
         ends.append(sign * float(cost @ found))
-    return float((ends[1] - ends[0]) / (2 * radius * np.sqrt(12)))
+    return float((ends[1] - ends[0]) / (2 * fit.place[3] * np.sqrt(12)))
+
+
+def drawn(fit: Fit, lattice: Lattice) -> Fit | None:
+    """The same ball in step with the voxels; None where these do not allow it.
+
+    Chance does not put a middle on a corner, edge, face or middle of a voxel: such a ball was drawn, and its radius is
+    as good as ever a whole number of half edges. It is the balls in step whose radius the voxels leave most open.
+    """
+    axes, dim = lattice.axes, lattice.dim
+    place = fit.place.copy()
+    place[axes] = np.round(2 * place[axes] / lattice.size[axes]) * lattice.size[axes] / 2
+    place[3] = round(2 * place[3]) / 2
+    moved = place - fit.place
+    if np.abs(moved).max() > DRAWN:
+        return None
+    middle = fit.best[:dim] + moved[axes]
+    best = np.append(middle, place[3] ** 2 - (middle**2).sum())
+    less, more = _apart(best, *fit.conditions)
+    if min(less, more) < -LEAST:
+        return None
+    gap = np.hypot((less + more) / np.sqrt(12), (more - less) / 2) / (2 * place[3])
+    return Fit(place, float(gap), fit.bare, fit.conditions, best)
+
+
+def mostly_bare(fit: Fit, lattice: Lattice) -> bool:
+    """Whether voxels tell of most of a ball's surface."""
+    radius = fit.place[3]
+    surface = 4 * math.pi * radius**2 if lattice.dim == 3 else 2 * math.pi * radius
+    return bool(fit.bare[0] * np.prod(lattice.size[lattice.axes]) > HALF * surface * BARE)
 
 
 def explained(lattice: Lattice, of: Flags, place: Array, slack: float, others: Array) -> bool:
@@ -165,10 +194,8 @@ def _solved(
     return None
 
 
-def _gap(best: Array, rows: Array, right: Array) -> float:
-    """By how much k may be less and more about this middle, together."""
-    apart = (right - rows[:, :-1] @ best) / np.abs(rows[:, -2])
-    within = rows[:, -2] < 0
-    if within.all() or not within.any():
-        return np.inf
-    return float(apart[within].min() + apart[~within].min())
+def _apart(best: Array, rows: Array, right: Array) -> tuple[float, float]:
+    """By how much k may be less and more about this middle; infinite where no voxel tells."""
+    apart = (right - rows @ best) / np.abs(rows[:, -1])
+    within = rows[:, -1] < 0
+    return float(apart[within].min(initial=np.inf)), float(apart[~within].min(initial=np.inf))
