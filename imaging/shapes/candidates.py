@@ -113,6 +113,12 @@ def round_bodies(lattice: Lattice, of: Flags, places: Array) -> Array:
     return out
 
 
+def rough_bodies(lattice: Lattice, of: Flags, places: Array) -> Array:
+    """Spheres (m, 4) that some rays around places (n, 4) show, however well they fit: of balls that others touch."""
+    rays = _rays(lattice, of, places, SOME[lattice.dim])
+    return rays.place[rays.good]
+
+
 def known(place: Array, places: Array, alike: float) -> bool:
     """Whether a ball (4,) is one of some (n, 4)."""
     return bool((np.abs(places - place).max(axis=1) < alike).any())

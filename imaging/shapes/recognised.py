@@ -9,13 +9,14 @@ from itertools import combinations
 
 import numpy as np
 
-from microlith.imaging.shapes.candidates import DeepPlaces, deep_places, known, left_over, round_bodies
+from microlith.imaging.shapes.candidates import DeepPlaces, deep_places, known, left_over, rough_bodies, round_bodies
 from microlith.imaging.shapes.found import SLACK, Balls, Lattice, beside, no_balls
 from microlith.imaging.shapes.separation import Fit, drawn, explained, fitted, loose, mostly_bare
 from microlith.imaging.typing import Array, Flags
 
 PAIRED, MOST = 6, 16  # phases up to which each two are taken together, and all but one
 ALIKE = 0.5  # longest edges between the middles, and the radii, of balls that are one
+AT_PEAK = 1.5  # between the middle of a ball and the deepest place in it
 REACH = 3.0  # longest edges between balls that know of each other
 # Longest edges that a ball moves, from which on its voxels are found anew: at first, and with all others known
 SHIFTED, MOVED = 0.25, 0.05
@@ -51,9 +52,13 @@ def recognised(
     found = _together(lattice, found)
     for _ in range(2):
         before = len(found)
-        for of in [of for of in sets if any((one.of == of).all() for one in found)]:
+        for of, places in zip(sets, deep, strict=True):
+            if not any((one.of == of).all() for one in found):
+                continue
             mine = np.array([one.place for one in found if (one.of == of).all()])
             found = _with(lattice, of, round_bodies(lattice, of, left_over(lattice, of, mine)), found)
+            if lattice.dim == 2:  # in 3D a contact takes little of a ball's surface
+                found = _with_all(lattice, of, places.peaks, found)
         if len(found) == before:
             break
         found = _together(lattice, found)
@@ -103,6 +108,35 @@ def _with(lattice: Lattice, of: Flags, candidates: Array, found: list[_One]) -> 
         if not left or len(found) == before:
             break
     return found
+
+
+def _with_all(lattice: Lattice, of: Flags, peaks: Array, found: list[_One]) -> list[_One]:
+    """Disks that were found, and those as large in step with the pixels that others touch on most sides.
+
+    They are looked for at deep places (n, 4). Each is found as if all others were disks, and stays if those do without
+    which it is none.
+    """
+    mine = [one for one in found if not (one.of & ~of).any()]
+    in_step = [fit.place for one in mine if (fit := drawn(one.fit, lattice)) is not None]
+    if not in_step:
+        return found
+    places = _places(mine)
+    peaks = np.array([place for place in peaks if not known(place[:3], places[:, :3], AT_PEAK)]).reshape(-1, 4)
+    new = [place for place in rough_bodies(lattice, of, peaks) if _within_reach(places, place, REACH).any()]
+    fits: dict[int, Fit] = {}
+    while new:
+        around, count = np.concatenate([places, new]), len(places)
+        for number in range(len(new)):
+            near = beside(around, count + number, REACH)
+            if explained(lattice, of, around[count + number], SLACK, around[near]):
+                fit = fitted(lattice, of, around[count + number], SLACK, around[near], MOVED)
+                alike = None if fit is None else drawn(fit, lattice)
+                if fit is not None and alike is not None and any(place[3] == alike.place[3] for place in in_step):
+                    fits[number] = fit
+        if len(fits) == len(new):
+            break
+        new, fits = [fit.place for fit in fits.values()], {}
+    return found + [_One(fit.place, of, fit) for fit in fits.values()]
 
 
 def _places(found: list[_One]) -> Array:

@@ -178,18 +178,18 @@ def test_a_ball_that_grows_out_of_another_body_keeps_its_own_surface():
     assert both.between[0, 1] == pytest.approx(exact, rel=0.01)
 
 
-@pytest.mark.parametrize("spacing", [20, 25, 40])
+@pytest.mark.parametrize("spacing", [12, 16, 20, 25, 40])
 def test_disks_of_a_lattice_along_the_pixels(spacing):
     """All contacts lie at the same place among the pixels: by counts the lengths are 15 % too small.
 
     If the radius was but a little larger than half the spacing, up to a tenth of the lines would lie in other disks.
     """
-    y, x = centres((200, 200))
+    y, x = centres((6 * spacing,) * 2)
     phase = sum((a % spacing - spacing / 2) ** 2 for a in (y, x)) <= (spacing / 2) ** 2
     found = surfaces(volume_from(phase), COMM)
-    exact = (200 // spacing) ** 2 * np.pi * spacing
+    exact = 36 * np.pi * spacing
     assert found.between[0, 1] == pytest.approx(exact, rel=0.002)
-    assert found.error[0, 1] < 0.1 * exact
+    assert found.error[0, 1] < 0.2 * exact
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -201,11 +201,9 @@ def test_balls_in_step_with_the_voxels_have_round_radii(dim, radius, half):
     square = sum((x - c) ** 2 for x, c in zip(centres((33,) * dim), middle, strict=True))
     exact = (4 * np.pi * radius if dim == 3 else 2 * np.pi) * radius
     for phase in (square < radius**2, square <= radius**2):
-        if dim == 2 and radius == 8 and not half:
-            continue  # 1.3 % off: its voxels leave the radius too open for a disk that counts
         found = surfaces(volume_from(phase), COMM)
         assert found.between[0, 1] == pytest.approx(exact, rel=0.002)
-        assert found.error[0, 1] < 0.021 * exact
+        assert found.error[0, 1] < 0.026 * exact
 
 
 def test_a_round_radius_that_the_voxels_do_not_allow_is_not_taken():
