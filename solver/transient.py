@@ -1,7 +1,7 @@
 """The transient run: region curves at all times, concentration fields on demand, and how far to trust them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -86,6 +86,8 @@ class Transient:
     _between: tuple[SurfaceFlux, ...] = ()  # fluxes recorded besides those of the problem
     _extra: Curves | None = None  # extra functionals
     effort: Effort | None = None  # where it was solved step by step
+    # Of regions whose phases have other shares on the mesh than in the image: their curves by the mesh's, mol/m^3
+    by_mesh: Mapping[str, Array] = field(default_factory=dict)
 
     def concentration(self, time: float) -> Array:
         """Concentration at one time (s) in mol/m^3: local dofs of the problem's display space, ghosts included."""
@@ -295,7 +297,8 @@ def solve(
     # A region that holds little in equilibrium is watched by what it holds.
     little = [(m.weights, problem.share_held(m.phase_shares)) for m in means.values()]
     more = [weights / held for weights, held in little if held < 1.0]
-    watch = np.array([*(m.weights for m in means.values()), problem.amount / whole, *more])
+    on_mesh = {name: m.by_mesh for name, m in means.items() if m.by_mesh is not None}
+    watch = np.array([*(m.weights for m in means.values()), problem.amount / whole, *more, *on_mesh.values()])
     kinks = problem.system.kinks
     if len(kinks) > MOST_KINKS:
         raise InputError(
@@ -325,7 +328,8 @@ def solve(
             keeper=keeper,
             lacking=lacking,
         )
-        return _from_steps(problem, means, times, stepped, time.tolerance, extra is not None)
+        outcome = _from_steps(problem, means, times, stepped, time.tolerance, extra is not None)
+        return replace(outcome, by_mesh=_last(problem, on_mesh, times, stepped.curves))
     method = choose_package(options.linear, method, dim, comm.size)
     inner = options.inner_tolerance or min(INNER * time.tolerance, REPEATABLE)
     degree = problem.space.element.basix_element.degree
@@ -364,6 +368,7 @@ def solve(
         _flows=flows,
         _between=tuple(between),
         _extra=None if extra is None else found.records[2],
+        by_mesh=_last(problem, on_mesh, times, found.records[0]),
     )
 
 
@@ -402,6 +407,14 @@ def _curves(problem: Problem, means: Mapping[str, RegionMean], times: Array, fou
     at_start = [mean.phase_shares @ problem.start_of_phase for mean in means.values()]
     values[: len(means), times == 0.0] = np.reshape(at_start, (-1, 1)) * problem.scales.concentration
     return {name: values[i] for i, name in enumerate(means)}
+
+
+def _last(problem: Problem, names: Collection[str], times: Array, found: Curves) -> dict[str, Array]:
+    """Curves of the last of the functionals found, mol/m^3, by their names."""
+    if not names:
+        return {}
+    values = found.values(np.divide(times, problem.scales.time)) * problem.scales.concentration
+    return dict(zip(names, values[-len(names) :], strict=True))
 
 
 def _balance(problem: Problem, flows: LinearFlows, times: Array, error: float) -> MassBalance:

@@ -64,7 +64,7 @@ def contact_errors(problem: Problem, physics: Physics, means: Mapping[str, Regio
         mixed = (part > 0.0) & (part < 1.0) & even  # what leaves one part of such a region is in the other
         counted = rows
         if mixed.any():
-            whole = _whole_nodes(problem, means, rows, physics.phases[one.here].porosity)
+            whole = _whole_nodes(problem, means, physics.phases[one.here].porosity)
             counted = np.where(mixed[:, None] & whole, 0.0, rows)
         starts = sides.starts((keys == key).all(axis=1), keys[:, 0] == one.here, counted)
         found += np.outer(starts * part, error)
@@ -142,8 +142,9 @@ def _faded(one: _Between, link: Link | None, problem: Problem, physics: Physics,
     return TwoHalfSpaces.of(problem.discretization.degree, other).error(np.maximum(times, 0.0) / unit)
 
 
-def _whole_nodes(problem: Problem, means: Mapping[str, RegionMean], rows: Array, porosity: float) -> Flags:
+def _whole_nodes(problem: Problem, means: Mapping[str, RegionMean], porosity: float) -> Flags:
     """(regions, owned) whether all that a node counts for is in the region; of one porosity all around."""
+    rows = np.array([mean.weights if mean.by_mesh is None else mean.by_mesh for mean in means.values()])
     volume = problem.scales.length**problem.discretization.mesh.mesh.topology.dim
     measures = np.array([mean.solved_measure for mean in means.values()]) / volume
     return np.asarray(np.abs(rows * measures[:, None] * porosity) > (1.0 - WHOLE) * np.abs(problem.amount))

@@ -1,6 +1,6 @@
 """Integrals of the basis functions over parts of cells: what means over regions are made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -109,15 +109,20 @@ class Cells:
 class Integrals:
     """∫ φ_i over a region, and its measure per phase, from the cells and parts of cells that fill it."""
 
-    def __init__(self, cells: Cells) -> None:
-        """Start with nothing."""
+    def __init__(self, cells: Cells, *, by_phase: bool = False) -> None:
+        """Start with nothing.
+
+        Args:
+            cells: Of the mesh.
+            by_phase: Whether each phase may be scaled afterwards.
+        """
         self._cells = cells
+        self._by_phase = by_phase
         self._whole: list[tuple[Index, Array]] = []  # cells and their measures
         self._cut: list[CutParts] = []
         self._element = cells.space.element.basix_element
         self._averages = Averages(self._element)
-        self._vector = la.vector(cells.space.dofmap.index_map, 1)
-        self._vector.array[:] = 0.0
+        self._sums: dict[int, Array] = {}  # phase, or 0 where none is scaled -> (local dofs,)
         self.measures = np.zeros(cells.phases)  # (phases,) of this rank
 
     def add_whole(self, cell: Index) -> None:
@@ -153,19 +158,46 @@ class Integrals:
         # Rows of edges are edges, so a point of the reference cell times them is one of the cell.
         return np.asarray((x - corners[of, :1]) @ inverses(edges(corners))[of])
 
-    def parts(self) -> PartsOfCells:
-        """What was taken, to look at the field there; without points, which only correct volumes; collective."""
+    def parts(self, scales: Array | None = None) -> PartsOfCells:
+        """What was taken, to look at the field there; without points, which only correct volumes; collective.
+
+        Args:
+            scales: (phases,) on the volumes; None: 1.
+        """
         count = self._cells.space.mesh.comm.allreduce(sum(len(part.cell) for part in self._cut))
-        return PartsOfCells.of(self._whole, self._cut, self._element, with_corners=count <= MOST_CORNERS)
+        found = PartsOfCells.of(self._whole, self._cut, self._element, with_corners=count <= MOST_CORNERS)
+        if scales is None:
+            return found
+        whole, cut = (scales[self._cells.tags[cell]] for cell in (found.cell, found.cut))
+        return replace(found, volume=found.volume * whole, cut_volume=found.cut_volume * cut)
 
     def _add(self, cell: Index, volume: Array, means: Array) -> None:
         """Of parts of cells with some volume, from the means (n or 1, dofs) of the basis functions over them."""
-        factors = self._cells.factors
-        weight = volume if factors is None else volume * factors[self._cells.tags[cell]]
-        np.add.at(self._vector.array, self._cells.dofs[cell].ravel(), (means * weight[:, None]).ravel())
-        self.measures += np.bincount(self._cells.tags[cell], volume, self._cells.phases)
+        factors, tags = self._cells.factors, self._cells.tags[cell]
+        weight = volume if factors is None else volume * factors[tags]
+        values, dofs = means * weight[:, None], self._cells.dofs[cell]
+        phases = [int(phase) for phase in np.unique(tags)] if self._by_phase else [0]
+        for phase in phases:
+            some = tags == phase if len(phases) > 1 else slice(None)
+            np.add.at(self._sum_of(phase), dofs[some].ravel(), values[some].ravel())
+        self.measures += np.bincount(tags, volume, self._cells.phases)
 
-    def over_all_ranks(self) -> Array:
-        """The owned entries, (owned,); collective, once, at the end."""
-        self._vector.scatter_reverse(la.InsertMode.add)
-        return self._vector.array[: self._cells.space.dofmap.index_map.size_local].copy()
+    def _sum_of(self, phase: int) -> Array:
+        if phase not in self._sums:
+            index_map = self._cells.space.dofmap.index_map
+            self._sums[phase] = np.zeros(index_map.size_local + index_map.num_ghosts)
+        return self._sums[phase]
+
+    def over_all_ranks(self, scales: Array | None = None) -> Array:
+        """The owned entries, (owned,); collective.
+
+        Args:
+            scales: (phases,) on what each phase adds, where the integrals are kept by phase; None: 1.
+        """
+        index_map = self._cells.space.dofmap.index_map
+        total = la.vector(index_map, 1)
+        total.array[:] = 0.0
+        for phase, sums in self._sums.items():
+            total.array[:] += sums if scales is None else scales[phase] * sums
+        total.scatter_reverse(la.InsertMode.add)
+        return total.array[: index_map.size_local].copy()

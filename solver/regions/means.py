@@ -21,7 +21,7 @@ from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.regions.cut_cells import Cut, Inside, within_box, within_distance, within_labels
 from microlith.solver.regions.integrals import CELLS, Cells, Integrals
 from microlith.solver.regions.parts import PartsOfCells
-from microlith.solver.regions.sampled_edge import AtPoints, shell_integrals
+from microlith.solver.regions.sampled_edge import AtPoints, add_shell
 from microlith.solver.regions.shapes import Distance, LabelField, Region, Spans
 
 Index = NDArray[np.intp]
@@ -36,6 +36,7 @@ FEW = 1000  # cut cells; in more of them errors of either sign cancel, so that t
 SMALLEST = {2: 1e-2, 3: 1e-1}
 SMALLEST_PIXEL = {2: 0.06, 3: 0.4}  # radius of the parts at the ragged edge of a label image, per smallest voxel edge
 SAMPLES = 160_000  # points that measure a region's whole area
+ROUNDING = 1e-9  # of shares
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,11 @@ class RegionMean:
     weights: Array  # (owned,) mean = weights · u
     solved_measure: float  # area (volume) of region ∩ solved phases, m^2 (m^3)
     solved_share: float  # of the region's part inside the image; nan: not known here (shells in 3D)
-    phase_shares: Array  # (phases,) of solved_measure
+    phase_shares: Array  # (phases,) that the means over the region in each phase have in its mean
     parts: PartsOfCells | None = None  # of this rank that fill it
+    by_mesh: Array | None = None  # (owned,) the mean with the shares that phases have on the mesh; None: the same
+    mesh_shares: Array | None = None  # (phases,) these shares
+    missed: Array | None = None  # (phases,) share in the image of phases that the mesh has not there; None: none
 
 
 def region_means(
@@ -56,8 +60,12 @@ def region_means(
     label_fields: Mapping[str, LabelField],
     phase_at: PhaseAt | None,
     factors: Array | None = None,
+    in_image: Mapping[str, Array] | None = None,
 ) -> dict[str, RegionMean]:
     """Functionals of all regions; collective.
+
+    Where a region lies over several phases, each counts by the share that it has in the image: on the mesh, whose
+    interfaces are smooth, it may have some per cent more or less, and phases may hold very different concentrations.
 
     Args:
         space: Scalar Lagrange space on mesh.mesh, of the unknowns u.
@@ -66,13 +74,15 @@ def region_means(
         label_fields: What stands behind each LabelRegion, by region name.
         phase_at: Phase index of points (n, dim) in mesh units, anywhere in the image; needed on rank 0 only.
         factors: (phases,) κ of c = κ u, with u in the space; None: 1.
+        in_image: Region -> (phases,) share that each phase has in the image; of others the mesh's own count.
 
     Returns:
         One entry per shape. A region that meets no solved phase has measure 0 and zero weights.
     """
     cells = Cells.of(space, mesh, factors)
+    shares = in_image or {}
     return {
-        name: shape.measured(_Measures(cells, mesh, label_fields.get(name), phase_at, shape.in_phase))
+        name: shape.measured(_Measures(cells, mesh, label_fields.get(name), phase_at, shape.in_phase, shares.get(name)))
         for name, shape in shapes.items()
     }
 
@@ -86,6 +96,7 @@ class _Measures:
     labels: LabelField | None  # what stands behind the region, if that is drawn in a label image
     phase_at: PhaseAt | None
     in_phase: str | None  # what of the region is in this phase; None: in any
+    shares: Array | None  # (phases,) that each phase has of it in the image; None: those on the mesh count
 
     @property
     def dim(self) -> int:
@@ -123,7 +134,8 @@ class _Measures:
 
             return self._mean(self._cut_at(beyond, reach, outside), self._whole_shell(facets, phase, reach))
         known = AtPoints.of(to_surface, self.cells.points, within)
-        integrals = shell_integrals(self.cells, known, self._wanted(outside), reach)
+        integrals = self._integrals()
+        add_shell(integrals, self.cells, known, self._wanted(outside), reach)
         return self._mean(integrals, np.nan)  # the whole shell is not known here
 
     def of_phase(self, phase: str) -> RegionMean:
@@ -157,7 +169,7 @@ class _Measures:
 
     def _cut(self, cut: Cut, at_points: NDArray[Any], wanted: Index | None = None) -> "Integrals":
         """Integrals over what a cut leaves of some cells, from the values (points,) that it takes at their corners."""
-        integrals = Integrals(self.cells)
+        integrals = self._integrals()
         wanted = self._wanted(np.arange(len(self.cells.tags)) if wanted is None else wanted)
         for start in range(0, len(wanted), CELLS):
             chunk = wanted[start : start + CELLS]
@@ -173,17 +185,27 @@ class _Measures:
             return cells
         return cells[self.cells.tags[cells] == self.mesh.names.index(self.in_phase)]
 
+    def _integrals(self) -> "Integrals":
+        return Integrals(self.cells, by_phase=self.shares is not None)
+
     def _mean(self, integrals: "Integrals", whole: float | None) -> RegionMean:
         """The mean, of a region whose measure inside the image is given in mesh units; None: all of it is solved."""
         integral = integrals.over_all_ranks()
-        shares = self.mesh.mesh.comm.allreduce(integrals.measures, op=MPI.SUM)
-        measure = float(shares.sum())
+        measures = self.mesh.mesh.comm.allreduce(integrals.measures, op=MPI.SUM)
+        measure = float(measures.sum())
         share = 1.0
         if whole is not None and self.in_phase is None:
             share = np.nan if np.isnan(whole) else min(measure / whole, 1.0) if whole > 0 else 0.0
         scale = 1.0 / measure if measure > 0 else 1.0
         solved = measure * self.mesh.unit**self.dim
-        return RegionMean(integral * scale, solved, share, shares * scale, integrals.parts())
+        scales, missed = _to_image(measures * scale, self.shares)
+        if scales is None:
+            return RegionMean(integral * scale, solved, share, measures * scale, integrals.parts(), missed=missed)
+        weights = integrals.over_all_ranks(scales) * scale
+        on_mesh = measures * scale
+        return RegionMean(
+            weights, solved, share, on_mesh * scales, integrals.parts(scales), integral * scale, on_mesh, missed
+        )
 
     def _whole(self, spans: Spans, hit: Callable[[Array], Flags] | None = None) -> float:
         """Measure of the region inside the image, in mesh units, solved for or not: on rank 0, for all; collective."""
@@ -200,6 +222,29 @@ class _Measures:
 
     def _scaled(self, spans: Spans) -> Spans:
         return {axis: (low / self.mesh.unit, high / self.mesh.unit) for axis, (low, high) in spans.items()}
+
+
+def _to_image(on_mesh: Array, in_image: Array | None) -> tuple[Array | None, Array | None]:
+    """What to scale phases with so that their shares are those in the image, and shares that the mesh misses.
+
+    Args:
+        on_mesh: (phases,) share of each on the mesh.
+        in_image: (phases,) share of each in the image; None: not known.
+
+    Returns:
+        None in the place of 1, and of nothing missed. Of what the mesh has, shares are those in the image of one
+        another.
+    """
+    if in_image is None:
+        return None, None
+    missed = np.where(on_mesh > 0.0, 0.0, in_image)
+    shares = in_image - missed
+    if shares.sum() <= 0.0:
+        return None, missed if missed.any() else None
+    shares = shares / shares.sum()
+    scales = np.where(on_mesh > 0.0, shares / np.where(on_mesh > 0.0, on_mesh, 1.0), 1.0)
+    same = np.abs(shares - on_mesh).max() <= ROUNDING
+    return None if same else scales, missed if missed.any() else None
 
 
 def _gathered(found: Iterator[Inside]) -> Iterator[Inside]:

@@ -63,16 +63,16 @@ class AtPoints:
         return AtPoints(surface, within, np.minimum(distance, 2 * within), facet, gradient)
 
 
-def shell_integrals(cells: Cells, known: AtPoints, among: Numbers, thickness: float) -> Integrals:
-    """Integrals over what of some cells is within a distance of a surface, in 3D; collective.
+def add_shell(integrals: Integrals, cells: Cells, known: AtPoints, among: Numbers, thickness: float) -> None:
+    """Take what of some cells is within a distance of a surface, in 3D; collective.
 
     Args:
+        integrals: What takes it.
         cells: Of this rank.
         known: The distance at the points of the mesh.
         among: The cells.
         thickness: The distance.
     """
-    integrals = Integrals(cells)
     whole, cut = _sure(cells, known, among, thickness)
     integrals.add_whole(whole)
     chunks = [_Chunk.of(cells, known, cut[i : i + CELLS], thickness) for i in range(0, len(cut), CELLS)]
@@ -89,7 +89,6 @@ def shell_integrals(cells: Cells, known: AtPoints, among: Numbers, thickness: fl
         parted = (most >= 0) & (lowest < 0)
         integrals.add_below(chunk.cell[parted], linear[parted], in_simplices=divided)
         integrals.add_points(*_corrections(cells, known, chunk, thickness, per_worth))
-    return integrals
 
 
 def _sure(cells: Cells, known: AtPoints, among: Numbers, thickness: float) -> tuple[Numbers, Numbers]:

@@ -181,7 +181,7 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
         regions = measured_regions(case, meshed, problem)
         shapes = regions.shapes
         means = regions.means
-        shares = regions.shares | _shell_shares(case, meshed, shapes)
+        shares = regions.shares | _shell_shares(case, meshed, shapes, regions.of_shells)
         means |= {name: replace(means[name], solved_share=share) for name, share in shares.items()}
         for name, mean in means.items():
             if mean.solved_measure <= 0:
@@ -231,7 +231,9 @@ def _told(island: Island, dim: int) -> str:
     return f"no source reaches the part of {' and '.join(island.phases)} around ({where}) µm, {size}: {kept}"
 
 
-def _shell_shares(case: Case, meshed: Meshed, shapes: Mapping[str, Shape]) -> dict[str, float]:
+def _shell_shares(
+    case: Case, meshed: Meshed, shapes: Mapping[str, Shape], known: Mapping[str, float]
+) -> dict[str, float]:
     """What the voxels say of the shells: in 3D the share that is solved for; in 2D the means know it."""
     shares: dict[str, float] = {}
     for name, shape in shapes.items():
@@ -240,5 +242,6 @@ def _shell_shares(case: Case, meshed: Meshed, shapes: Mapping[str, Shape]) -> di
         if shape.distance < THIN_SHELL * meshed.mesh.unit:
             shares[name] = np.nan
         elif meshed.volume.dim == 3:
-            shares[name] = shell_share(meshed.volume, shape, solved_flags(case), meshed.mesh.mesh.comm)
+            solved, comm = solved_flags(case), meshed.mesh.mesh.comm
+            shares[name] = known[name] if name in known else shell_share(meshed.volume, shape, solved, comm)
     return shares

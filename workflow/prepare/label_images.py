@@ -16,11 +16,12 @@ from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.parallel.large_arrays import count_values, renamed
+from microlith.imaging.typing import Numbers
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.regions.shapes import LabelField, LabelRegion, Shape
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.drawn_regions import label_field
-from microlith.workflow.prepare.region_shares import label_shares, solved_flags
+from microlith.workflow.prepare.region_shares import label_counts, solved_flags
 
 log = logging.getLogger(__name__)
 MOST_REGIONS = 254  # of one label image: a byte for each voxel, and one value for what is in no region
@@ -34,6 +35,7 @@ class Expanded:
     shapes: dict[str, Shape]
     fields: dict[str, LabelField]  # what stands behind each LabelRegion, around the cells of this rank
     shares: dict[str, float]  # of each LabelRegion: what part of its voxels is solved for
+    counts: dict[str, Numbers]  # of each LabelRegion: its voxels in each phase, (phases,)
 
 
 def expanded(case: Case, volume: LabelVolume, mesh: PhaseMesh, comm: MPI.Intracomm) -> Expanded:
@@ -48,7 +50,7 @@ def expanded(case: Case, volume: LabelVolume, mesh: PhaseMesh, comm: MPI.Intraco
     Raises:
         InputError: A label image can't be read, does not fit, or lacks the label.
     """
-    found = Expanded({}, {}, {})
+    found = Expanded({}, {}, {}, {})
     for name, shape in case.regions.items():
         if not isinstance(shape, LabelRegion):
             found.shapes[name] = shape
@@ -57,13 +59,14 @@ def expanded(case: Case, volume: LabelVolume, mesh: PhaseMesh, comm: MPI.Intraco
         window = _window(volume, mesh)
         index = regions.read(window).phase
         pixel = np.array(volume.pixel) * (volume.unit / mesh.unit)
-        shares = label_shares(volume, regions, solved_flags(case, shape), comm)
+        counts, solved = label_counts(volume, regions, comm), solved_flags(case, shape)
         keys = _names(case, name, shape, regions.names[1:])
         for i, (label, key) in enumerate(zip(regions.names[1:], keys, strict=True), 1):
             found.shapes[key] = replace(shape, label=int(label))
             found.fields[key] = label_field(index == i, pixel, window, volume.shape)
             if shape.in_phase is None:  # else all of it is solved for
-                found.shares[key] = float(shares[i])
+                found.shares[key] = float(counts[i, solved].sum() / max(counts[i].sum(), 1))
+                found.counts[key] = counts[i]
     return found
 
 
@@ -95,9 +98,9 @@ def check_labels(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> None:
         if isinstance(shape, LabelRegion):
             regions = _region_volume(case, name, shape, volume, comm, tell=log.warning)
             _names(case, name, shape, regions.names[1:])
-            shares = label_shares(volume, regions, solved_flags(case, shape), comm)
-            for label, share in zip(regions.names[1:], shares[1:], strict=True):
-                if share == 0:
+            counts = label_counts(volume, regions, comm)[:, solved_flags(case, shape)].sum(axis=1)
+            for label, count in zip(regions.names[1:], counts[1:], strict=True):
+                if count == 0:
                     raise InputError(
                         f"{case.path}: [regions.{name}] labels: no pixel of label {label} in {shape.path} lies in "
                         f"{shape.in_phase or 'a transport phase'}; move or remove it"

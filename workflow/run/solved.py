@@ -32,6 +32,7 @@ from microlith.workflow.prepare.meshed import Meshed, file_named, mesh_of
 from microlith.workflow.results.particle_curves import ParticleCurves, particle_curves
 from microlith.workflow.results.particles import ParticleTable, particle_tables
 from microlith.workflow.run.cut_off import BEHIND_CUTS, cut_off_errors
+from microlith.workflow.run.excess import WHERE_IT_LIES, excess_errors
 from microlith.workflow.run.guard import Guard, Verdict
 from microlith.workflow.run.provenance import Provenance
 from microlith.workflow.run.region_figures import RegionFigures, figure_lines, region_figures
@@ -134,10 +135,12 @@ def solved(
     for sentence in warnings:
         log.warning("%s", sentence)
     of_particles = None if ready.surfaces is None else particle_curves(ready.surfaces, transient, ready.case.time.end)
+    excess = excess_errors(ready, transient)
     transient, space = _with_error_in_space(ready, transient, of_particles, comm, kept)
     layers = layer_errors(ready.problem, ready.case.physics, ready.means, transient.times)
     if space is not None:
         space = space.at_least(layers).at_least(cut_off_errors(ready, transient.curves), BEHIND_CUTS)
+        space = space.with_more(excess, WHERE_IT_LIES)
     verdict = guard.judged(transient, _errors(ready, transient, space), layers, in_space=space is not None)
     warnings = (*verdict.sentences(), *warnings)
     tables = _particles(ready, transient, of_particles, space)

@@ -148,6 +148,18 @@ class SpatialError:
         found = {name: np.maximum(own, curves.get(name, 0.0)) for name, own in self.curves.items()}
         return replace(self, curves=found, meaning=self.meaning + why)
 
+    def with_more(self, curves: Mapping[str, Array], why: str) -> "SpatialError":
+        """With errors besides that come from elsewhere.
+
+        Args:
+            curves: Region -> (times,) mol/m^3; regions that are not there have none.
+            why: What these are, for the reader; what `meaning` goes on with.
+        """
+        if not curves:
+            return self
+        found = {name: own + curves.get(name, 0.0) for name, own in self.curves.items()}
+        return replace(self, curves=found, meaning=self.meaning + why)
+
 
 @dataclass(frozen=True)
 class Comparison:

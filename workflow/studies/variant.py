@@ -144,7 +144,7 @@ def solved_variant(
         problem = build(
             meshed.mesh, case.physics, degree, case.time.end, at_corners=at_corners, start=start_of(case, meshed.mesh)
         )
-    measured = measured_regions(case, meshed, problem)
+    measured = measured_regions(case, meshed, problem, as_imaged=not variant.finer_image)
     means, surfaces = measured.means, measured.surfaces if particles else None
     for name, mean in means.items():
         if mean.solved_measure <= 0:
