@@ -8,6 +8,7 @@ from scipy.spatial import ConvexHull, QhullError
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.bodies import Bodies
 from microlith.imaging.measures.whole_faces import WholeFaces, faces_of
+from microlith.imaging.microstructure.seen_whole import SeenWhole, seen_whole
 from microlith.imaging.parallel.large_arrays import row_slices
 from microlith.imaging.typing import Array, Flags, Indices, Numbers
 
@@ -31,6 +32,7 @@ class BodyShapes:
     center: Array  # (n, dim) centroid, m, x, y[, z]
     extent: Array  # (n,) farthest distance between two points of its surface, m
     on_frame: Flags  # (n,) whether the image's frame cuts it
+    seen: SeenWhole  # how they count in means over them
     surface: Array  # (n, phases) length (area) of its surface towards each phase, m (m^2)
     cut: Array  # (n,) the same towards other bodies of its phase, where a watershed or labels part them
     sphericity: Array  # (n,) surface of the ball as large over its own; NaN of small ones and of those on the frame
@@ -53,12 +55,13 @@ def body_shapes(image: LabelImage, bodies: Bodies, correction: Array, faces: Who
     surface = _surfaces(image, bodies, count, faces_of(image) if faces is None else faces) * correction[bodies.phase]
     points, of, cut = _faces(image, bodies.label, count)
     on_frame = _on_frame(bodies.label, count)
+    seen = seen_whole(_widths(points, of, count, image.voxel_size), on_frame, measure, image.phase.shape)
     extent = np.maximum(_extents(points, of, count), diameter)  # of all bodies as large, balls extend least
     whole = np.where(on_frame | (voxels < SHAPED), np.nan, surface.sum(axis=1) + cut)
     ball = np.pi * diameter if dim == 2 else np.pi * diameter**2
     hull = _hulls(points, of, count, np.flatnonzero(~np.isnan(whole)))
     sphericity, roughness = np.asarray(ball / whole), np.asarray(whole / hull)
-    return BodyShapes(voxels, measure, diameter, center, extent, on_frame, surface, cut, sphericity, roughness)
+    return BodyShapes(voxels, measure, diameter, center, extent, on_frame, seen, surface, cut, sphericity, roughness)
 
 
 def _places(image: LabelImage, label: Indices, count: int) -> tuple[Numbers, Array]:
@@ -155,6 +158,15 @@ def _extents(points: Array, of: Indices, count: int) -> Array:
         starts = np.searchsorted(of, np.arange(count + 1))
         find_extents(points, starts, directions(points.shape[1], SIGHTS), extent)
     return extent
+
+
+def _widths(points: Array, of: Indices, count: int, voxel_size: tuple[float, ...]) -> Numbers:
+    """Voxels of each body along each axis of the array, (n, dim): its faces are a quarter of one inwards."""
+    if not count:
+        return np.empty((0, len(voxel_size)), np.int64)
+    starts = np.searchsorted(of, np.arange(count))
+    far = np.maximum.reduceat(points, starts) - np.minimum.reduceat(points, starts)
+    return np.rint(far[:, ::-1] / voxel_size + 0.5).astype(np.int64)
 
 
 def _hulls(points: Array, of: Indices, count: int, wanted: Numbers) -> Array:

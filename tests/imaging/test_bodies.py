@@ -1,5 +1,7 @@
 """Bodies: pieces, cuts at necks, sizes and shapes, against balls and boxes."""
 
+import itertools
+
 import numpy as np
 import pytest
 from measured import ball, centres, volume_from
@@ -12,6 +14,7 @@ from microlith.imaging.measures.body_shapes import body_shapes
 from microlith.imaging.measures.connectivity import reached
 from microlith.imaging.measures.surfaces import surfaces
 from microlith.imaging.microstructure.sections import sections
+from microlith.imaging.microstructure.seen_whole import seen_whole
 
 
 def shapes_of(phase, voxel=1.0, split=None, phases=(1,)):
@@ -104,3 +107,53 @@ def test_sections_of_a_ball_are_disks_on_any_number_of_ranks():
     np.testing.assert_array_equal(found.section, np.arange(2, 18))
     np.testing.assert_array_equal(found.pixels, phase.sum(axis=(1, 2))[2:18])
     assert not found.on_frame.any()
+
+
+@pytest.mark.parametrize("shape", [(14, 11), (9, 12, 10)])
+def test_bodies_seen_whole_stand_for_those_that_the_frame_cuts(shape):
+    """Boxes of two sizes at every place, once each: as many of either, and their volume is that of the image."""
+    sizes = (np.full(len(shape), 2), np.arange(len(shape)) + 3)
+    numbers, volumes, count = [], [], []
+    for size in sizes:
+        places = itertools.product(*(range(1 - s, n) for s, n in zip(size, shape, strict=True)))
+        low = np.array(list(places))
+        first, last = np.maximum(low, 0), np.minimum(low + size, shape)
+        cut = ((first == 0) | (last == shape)).any(axis=1)
+        measure = np.prod(last - first, axis=1).astype(float)
+        numbers.append((last - first, cut, measure))
+        volumes.append(np.full(len(low), float(size.prod())))
+        count.append(len(low))
+    widths, cut, measure = (np.concatenate([one[k] for one in numbers]) for k in range(3))
+    seen = seen_whole(widths, cut, measure, shape)
+    assert seen.known
+    assert not seen.weight[cut].any()
+    small, large = np.split(seen.weight, [count[0]])
+    assert small.sum() == pytest.approx(np.prod(shape))  # one per voxel
+    assert large.sum() == pytest.approx(np.prod(shape))
+    assert seen.weight @ measure == pytest.approx(measure.sum())
+
+
+def test_bodies_count_as_they_are_where_the_frame_cuts_none_or_most():
+    widths, measure = np.array([[3, 3], [20, 5], [2, 6]]), np.array([9.0, 90.0, 10.0])
+    none = seen_whole(widths, np.zeros(3, bool), measure, (24, 24))
+    most = seen_whole(widths, np.array([False, True, False]), measure, (24, 24))
+    assert none.known
+    assert not most.known
+    assert (none.weight == 1).all()
+    assert (most.weight == 1).all()
+
+
+@pytest.mark.mpi
+def test_widths_of_bodies_and_of_sections():
+    phase = np.zeros((9, 12, 14), int)
+    phase[2:5, 1:7, 3:4] = 1
+    phase[6:9, 8:10, 4:12] = 1
+    volume = volume_from(phase, (3.0, 2.0, 1.0))
+    found = sections(volume, [1], MPI.COMM_WORLD)
+    assert found.widths.tolist() == [[6, 1]] * 3 + [[2, 8]] * 3
+    assert found.section.tolist() == [2, 3, 4, 6, 7, 8]
+    image = whole_on_root(volume, MPI.COMM_WORLD)
+    if image is not None:
+        shapes = body_shapes(image, connected_bodies(image, [1]), np.ones((2, 2)))
+        assert shapes.on_frame.tolist() == [False, True]
+        assert shapes.seen.weight == pytest.approx([phase.size / (5 * 5 * 12), 0.0])  # places of 3 x 6 x 1

@@ -64,7 +64,7 @@ def representativeness(
     Returns:
         A table, and name of a number -> its standard error.
     """
-    wanted = [number for number in numbers if number.name.split(".")[0] in QUANTITIES]
+    wanted = [number for number in numbers if number.sampled and number.name.split(".")[0] in QUANTITIES]
     scatters: dict[str, list[Scatter]] = {number.name: [] for number in wanted}
     cut = [edge for edge in subject.volume.shape if _is_cut(edge)]
     for parts in PARTS:

@@ -10,7 +10,7 @@ from microlith.workflow.measurements.findings import Column, Table
 CLASSES = 40  # of a distribution
 
 
-def distribution(name: str, text: str, of: str, sizes: Array, weights: Array) -> Table:
+def distribution(name: str, text: str, of: str, sizes: Array, counts: Array, volumes: Array) -> Table:
     """Distribution of sizes over classes with edges that grow by a constant factor.
 
     Args:
@@ -18,7 +18,8 @@ def distribution(name: str, text: str, of: str, sizes: Array, weights: Array) ->
         text: What it is of.
         of: Name of the sizes' column.
         sizes: (n,) m, above zero.
-        weights: (n,) volumes.
+        counts: (n,) of how many things of each of these sizes there are.
+        volumes: (n,) of each of them.
 
     Returns:
         A row for each class, with its upper end, the shares of number and of volume in it and below its end.
@@ -28,8 +29,10 @@ def distribution(name: str, text: str, of: str, sizes: Array, weights: Array) ->
     else:
         low, high = float(sizes.min()) * 0.999, float(sizes.max()) * 1.001
         edges = np.geomspace(low, high, CLASSES + 1)
-    number = np.histogram(sizes, edges)[0] / max(1, len(sizes))
-    volume = np.histogram(sizes, edges, weights=weights)[0] / max(float(weights.sum()), 1e-300)
+    number, volume = (
+        np.histogram(sizes, edges, weights=weights)[0] / max(float(weights.sum()), 1e-300)
+        for weights in (counts, counts * volumes)
+    )
     columns = (
         Column(of, edges[1:], "m"),
         Column("share_of_number", number, "1"),
@@ -43,6 +46,13 @@ def distribution(name: str, text: str, of: str, sizes: Array, weights: Array) ->
 def weighted_quantile(values: Array, weights: Array, share: float) -> float:
     """The value below which a share of the weights is."""
     return weighted_quantiles(values, weights, (share,))[0]
+
+
+def weighted_median(values: Array, weights: Array) -> float:
+    """The median of values that count as often; the mean of both in the middle where all that count do so alike."""
+    there = weights > 0
+    alike = weights[there] == weights[there][:1]
+    return float(np.median(values[there])) if alike.all() else weighted_quantile(values, weights, 0.5)
 
 
 def weighted_quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[float]:

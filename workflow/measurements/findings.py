@@ -22,6 +22,7 @@ class Number:
     definition: str  # a sentence
     error: float | None = None  # standard error for the whole sample; None: not known
     resolution: float = 0.0  # what voxels of this size leave open; the error is not smaller
+    sampled: bool = True  # whether the scatter of parts of the image tells its error
     # What the number lies between, where it may be wrong by more on one side; the error is then the larger one
     interval: tuple[float, float] | None = None
 

@@ -11,9 +11,10 @@ from microlith.imaging.measures.bodies import Bodies, connected_bodies, labelled
 from microlith.imaging.measures.body_shapes import BodyShapes, body_shapes
 from microlith.imaging.measures.connectivity import reached
 from microlith.imaging.microstructure.sections import sections
+from microlith.imaging.microstructure.seen_whole import SeenWhole, seen_whole
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array, Flags
-from microlith.workflow.measurements.distributions import distribution, weighted_quantile
+from microlith.workflow.measurements.distributions import distribution, weighted_median, weighted_quantile
 from microlith.workflow.measurements.findings import Chart, Column, Finding, Line, Map, Number, Panel, Table
 from microlith.workflow.measurements.sections import section_map
 from microlith.workflow.measurements.subject import Subject
@@ -74,6 +75,11 @@ def _bodies_on_root(
                 f"particles: {100 * left:.3g} % of {image.names[phase]} has the label 0 in [analysis] particle_labels, "
                 "and is of no particle; label these places too, if they are of some"
             )
+    if not shapes.seen.known and not subject.numbers_only:
+        notes.append(
+            f"particles: the frame cuts bodies that hold most of {image.names[phase]}; diameters and extents are of "
+            "what the image shows of them, and have no error"
+        )
     for other, face in subject.reach.items():
         if other == phase:
             continue
@@ -111,7 +117,12 @@ def _finding(subject: Subject, phase: int, found: _Found) -> Finding:
     if subject.numbers_only:
         return Finding(numbers)
     sizes = distribution(
-        f"particle-sizes-{name}", f"sizes of the particles of {name}", "diameter", shapes.diameter, shapes.measure
+        f"particle-sizes-{name}",
+        f"sizes of the particles of {name}",
+        "diameter",
+        shapes.diameter,
+        shapes.seen.weight,
+        shapes.measure,
     )
     rows = _rows(subject, found)
     table = Table(f"particles-{name}", f"a row for each particle of {name}", "rows", tuple(rows))
@@ -132,41 +143,47 @@ def _counts(subject: Subject, name: str, shapes: BodyShapes) -> list[Number]:
     size = volume.voxel_measure * np.prod(volume.shape)
     what = "area" if flat else "volume"
     disk = "disk of the same area" if flat else "ball of the same volume"
-    diameters, weight = shapes.diameter, shapes.measure
+    diameters, seen = shapes.diameter, shapes.seen
     if not len(diameters):
         return [Number(f"particle_number.{name}", 0.0, "1", f"number of particles, each a {body}")]
+    by_volume = seen.weight * shapes.measure
+    of_sizes: dict[str, tuple[float, str]] = {
+        "diameter_mean": (float(np.average(diameters, weights=seen.weight)), f"mean diameter of the {disk}"),
+        "diameter_median": (weighted_median(diameters, seen.weight), f"median diameter of the {disk}"),
+        "diameter_mean_by_volume": (
+            float(np.average(diameters, weights=by_volume)),
+            f"mean diameter of the {disk}, each particle weighted by its {what}",
+        ),
+        "diameter_median_by_volume": (
+            weighted_quantile(diameters, by_volume, 0.5),
+            f"diameter of the {disk} below which half of the {what} is",
+        ),
+        "extent_mean": (
+            float(np.average(shapes.extent, weights=seen.weight)),
+            "mean of the farthest distance between two points of a particle's surface",
+        ),
+    }
     return [
         Number(f"particle_number.{name}", float(count), "1", f"number of particles, each a {body}; {CUT_HALF}"),
         Number(f"particle_density.{name}", count / size, unit, f"the same over the {what} of the image"),
-        Number(f"particle_diameter_mean.{name}", float(diameters.mean()), "m", f"mean diameter of the {disk}"),
-        Number(f"particle_diameter_median.{name}", float(np.median(diameters)), "m", f"median diameter of the {disk}"),
-        Number(
-            f"particle_diameter_mean_by_volume.{name}",
-            float(np.average(diameters, weights=weight)),
-            "m",
-            f"mean diameter of the {disk}, each particle weighted by its {what}",
-        ),
-        Number(
-            f"particle_diameter_median_by_volume.{name}",
-            weighted_quantile(diameters, weight, 0.5),
-            "m",
-            f"diameter of the {disk} below which half of the {what} is",
-        ),
+        *(_of_seen(f"particle_{of}.{name}", value, told, seen, subject) for of, (value, told) in of_sizes.items()),
         Number(f"particle_diameter_largest.{name}", float(diameters.max()), "m", f"largest diameter of the {disk}"),
-        Number(
-            f"particle_extent_mean.{name}",
-            float(shapes.extent.mean()),
-            "m",
-            "mean of the farthest distance between two points of a particle's surface",
-        ),
         Number(f"particle_extent_largest.{name}", float(shapes.extent.max()), "m", "largest of these distances"),
     ]
+
+
+def _of_seen(name: str, value: float, told: str, seen: SeenWhole, subject: Subject) -> Number:
+    """A mean or median over bodies, m; where the frame changes it parts of an image tell nothing."""
+    shown = value if seen.known or not subject.numbers_only else np.nan
+    # The places of a surface are known to half a voxel; the volumes of bodies are means over many
+    resolution = 0.5 * max(subject.volume.voxel_size) if "extent" in name.split(".")[0] else 0.0
+    return Number(name, float(shown), "m", f"{told}; {seen.as_told}", resolution=resolution, sampled=seen.known)
 
 
 def _shapes(name: str, shapes: BodyShapes, subject: Subject) -> list[Number]:
     flat = subject.volume.dim == 2
     known = ~np.isnan(shapes.sphericity)
-    weight = shapes.measure[known]
+    weight = (shapes.seen.weight * shapes.measure)[known]
     what = "area" if flat else "volume"
     which = f"mean weighted by {what}, of particles of 64 voxels or more that the frame does not cut"
     disk = "outline of the disk of the same area" if flat else "surface of the ball of the same volume"
@@ -242,6 +259,7 @@ def _rows(subject: Subject, found: _Found) -> list[Column]:
         Column("sphericity", shapes.sphericity, "1"),
         Column("roughness", shapes.roughness, "1"),
         Column("on_frame", shapes.on_frame.astype(float), "1"),
+        Column("weight", shapes.seen.weight, "1"),
     ]
     total = shapes.surface.sum(axis=1)
     with np.errstate(invalid="ignore"):
@@ -264,21 +282,24 @@ def _sections(subject: Subject, phase: int) -> Finding:
     if not len(area):
         return Finding()
     mean: Array
-    pieces = np.bincount(found.section, minlength=layers)
+    seen = seen_whole(found.widths, found.on_frame, area, volume.shape[1:])
+    mean_diameter = float(np.average(diameter, weights=seen.weight))
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(found.section, diameter, layers) / pieces
+        mean = np.bincount(found.section, seen.weight * diameter, layers) / np.bincount(
+            found.section, seen.weight, layers
+        )
     what = f"particles of {name} in sections across z"
     numbers = [
         Number(f"section_density.{name}", float(count.mean()), "1/m^2", f"number of {what} per area; {CUT_HALF}"),
         Number(f"section_density_most.{name}", float(count.max()), "1/m^2", "the same in the section with most"),
-        Number(
-            f"section_diameter_mean.{name}", float(diameter.mean()), "m", f"mean diameter of disks as large as {what}"
+        _of_seen(
+            f"section_diameter_mean.{name}", mean_diameter, f"mean diameter of disks as large as {what}", seen, subject
         ),
         Number(f"section_diameter_largest.{name}", float(diameter.max()), "m", "largest of these diameters"),
     ]
     if subject.numbers_only:
         return Finding(numbers)
-    sizes = distribution(f"section-sizes-{name}", f"sizes of {what}", "diameter", diameter, area)
+    sizes = distribution(f"section-sizes-{name}", f"sizes of {what}", "diameter", diameter, seen.weight, area)
     place = (np.arange(layers) + 0.5) * edge[0]
     columns = Column("z", place, "m"), Column("number_per_area", count, "1/m^2"), Column("diameter_mean", mean, "m")
     profile = Table(f"sections-{name}", what, "profile", columns)
