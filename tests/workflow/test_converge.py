@@ -725,6 +725,30 @@ def test_a_slab_fills_as_its_moved_interface_says(tmp_path, method, verified):
     assert found.what == "slab"
 
 
+def test_a_ball_of_few_voxels_fills_as_its_moved_surface_says(tmp_path):
+    """Meshes of degree 1 err by more than half a voxel changes: a smaller ball seemed to fill later than the ball.
+
+    Steps of the voxels are rougher where nothing is moved, hence the factor of two.
+    """
+    z, y, x = np.indices((20, 20, 20)) - 9.5
+    image = (x**2 + y**2 + z**2 < 7.6**2).astype(np.uint8)
+    radius = (3 * image.sum() / (4 * np.pi)) ** (1 / 3) * PIXEL
+    end = 0.4 * radius**2 / D
+    path = write_case(
+        tmp_path, image, phases=SLAB, mesh="", regions='[regions.all]\nphase = "slab"\n',
+        time=f'[time]\nend = "{end:.6g} s"\nsnapshots = []\n',
+    )  # fmt: skip
+    found = _study(path, tmp_path, levels=1, moved="").segmentation
+    t = np.geomspace(1e-3, 1, 200) * end
+    as_is, smaller, larger = (closed_forms.sphere_mean(t, radius + by * PIXEL / 2, D) for by in (0, -1, 1))
+    for outcome, exact in ((found.smaller, (smaller - as_is).max()), (found.larger, (larger - as_is).min())):
+        change, when = found.deviation(outcome, "all")
+        assert 0.5 < change / exact < 1.8
+        assert when >= 1e-3 * end
+    first = {outcome.t50["all"] for outcome in (found.smaller, found.as_is, found.larger)}
+    assert found.as_is.t50["all"] == sorted(first)[1]
+
+
 def test_one_phase_can_be_moved_alone(tmp_path):
     image = np.ones((4, 40), np.uint8)
     image[:, 20:] = 2

@@ -58,7 +58,10 @@ def _tables(study: "Study") -> list[tuple[list[str], list[list[str]], str]]:
         tables.append((heading, rows, ERRORS_ARE))
     if study.segmentation is not None:
         found = study.segmentation
-        title = f"largest change of each curve with {found.what} moved: {found.ways[0]}, {found.ways[1]}"
+        title = (
+            f"largest change of each curve, from a thousandth of the end on, with {found.what} moved: "
+            f"{found.ways[0]}, {found.ways[1]}"
+        )
         rows = [_change_row(found, name) for name in study.base.curves]
         tables.append((["region", "smaller", "at / s", "larger", "at / s"], rows, title))
         heading = ["region", *(f"{key}, {how}" for key in ("t50", "t90") for how in ("smaller", "as is", "larger"))]
