@@ -1,12 +1,16 @@
 """Standard errors from parts of an image, against many images of one kind."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import tifffile
 from measured import ball, volume_from
 
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelImage
+from microlith.imaging.options import ImageSource
 from microlith.workflow.analysis.representativeness import (
     Scatter,
     representativeness,
@@ -140,6 +144,32 @@ def test_the_frame_does_not_change_mean_sizes_of_particles():
     assert abs(extent.value - 2 * radius) < extent.error < 0.7  # half a voxel, and the scatter
     sizes = next(table for table in found.tables if table.name == "particle-sizes-b")
     assert max(sizes.columns[1].values) > 0.9
+
+
+@pytest.mark.mpi
+def test_parts_have_the_particles_that_labels_name(tmp_path):
+    """Of squares that all touch; parts of one connected body each said nothing of their sizes, and a wrong density."""
+    comm = MPI.COMM_WORLD
+    n, edge, path = 97, 8, comm.bcast(tmp_path) / "labels.tif"
+    row, column = (np.arange(n)[:, None] + 3) // edge, (np.arange(n) + 5) // edge
+    odd = (row + column) % 2 == 1
+    phase = np.full((n, n), 1, np.uint8)
+    phase[::5, ::9] = 0
+    if comm.rank == 0:
+        tifffile.imwrite(path, np.where(odd, 1000 + 50 * row + column, 50 * row + column + 1).astype(np.uint16))
+    comm.Barrier()
+    subject = replace(
+        subject_of(phase, comm), options=AnalysisOptions(particle_labels=str(path)), source=ImageSource("unused.tif")
+    )
+    subject.load()
+    found = with_errors(subject, {"particles": MEASUREMENTS["particles"][0](subject)})["particles"]
+    numbers = {number.name: number for number in found.numbers}
+    assert numbers["particle_density.b"].value == pytest.approx(1 / edge**2, rel=0.02)
+    assert 0 < numbers["particle_density.b"].error < 0.02 / edge**2  # of cut squares, that count half
+    assert numbers["particle_diameter_mean.b"].value == pytest.approx(
+        2 * np.sqrt((edge**2 - 64 / 45) / np.pi), rel=0.01
+    )
+    assert 0 < numbers["particle_diameter_mean.b"].error < 0.1
 
 
 def test_sizes_of_bodies_that_the_frame_cuts_have_no_error():

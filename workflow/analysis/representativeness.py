@@ -8,6 +8,7 @@ yet independent it falls more slowly, as V^-a, and a is found from both sizes (K
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -155,24 +156,27 @@ def _of_parts(subject: Subject, names: Sequence[str], parts: int) -> list[dict[s
         LabelImage(portion.phase.copy(), volume.names, volume.voxel_size)
         for _, portion in read_in_turn(volume, windows, comm)
     ]
+    known: list[dict[str, Any]] = [{"image": image} for image in mine]
+    if subject.options.particle_labels and "particles" in names:
+        known = [{**one, "labels": labels} for one, labels in zip(known, subject.dealt_labels(windows), strict=True)]
 
     def measured() -> list[dict[str, float]]:
-        return [_numbers(subject, image, names) for image in mine]
+        return [_numbers(subject, one, names) for one in known]
 
     gathered = comm.allgather(together(comm, measured))
     return [one for of_rank in gathered for one in of_rank]
 
 
-def _numbers(subject: Subject, image: LabelImage, names: Sequence[str]) -> dict[str, float]:
+def _numbers(subject: Subject, known: dict[str, Any], names: Sequence[str]) -> dict[str, float]:
     alone = MPI.COMM_SELF
     part = replace(
         subject,
-        volume=volume_of(image, alone),
+        volume=volume_of(known["image"], alone),
         comm=alone,
         source=None,
         numbers_only=True,
         whole_surfaces=subject.known_surfaces(),
-        _known={"image": image},
+        _known=known,
     )
     return {number.name: number.value for name in names for number in MEASUREMENTS[name][0](part).numbers}
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from microlith.imaging.axes import AXES, face_axis
-from microlith.imaging.image.labels import read_region_labels
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.bodies import Bodies, connected_bodies, labelled_bodies, split_bodies
 from microlith.imaging.measures.body_shapes import BodyShapes, body_shapes
@@ -55,13 +54,8 @@ def _bodies_on_root(
 ) -> tuple[Bodies, BodyShapes, dict[str, Array], list[str]]:
     image = subject.image()
     options = subject.options
-    if options.particle_labels and not subject.numbers_only:
-        key = "[analysis] particle_labels"
-        assert subject.source is not None
-        labels = read_region_labels(
-            options.particle_labels, subject.source, image.shape, key, subject.volume.stored_shape
-        )
-        bodies = labelled_bodies(image, [phase], labels)
+    if options.particle_labels:
+        bodies = labelled_bodies(image, [phase], subject.particle_labels())
     else:
         bodies = connected_bodies(image, [phase])
         if options.split:

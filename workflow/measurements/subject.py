@@ -2,14 +2,18 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from numpy.typing import NDArray
 
 from mpi4py import MPI
 
 from microlith.imaging.axes import AXES, axis_names
 from microlith.imaging.errors import InputError
+from microlith.imaging.formats.stored import Window
+from microlith.imaging.image.labels import read_region_labels
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.measures.surfaces import Surfaces, surfaces_and_lines
@@ -115,6 +119,35 @@ class Subject:
         shared = dataclasses.replace(found, maps=(), surfaces=(), fields=()) if found and rank == 0 else found
         told: Finding = self.comm.bcast(shared, root=rank)
         return found if found and rank == 0 else told
+
+    def particle_labels(self) -> NDArray[Any]:
+        """Labels of single particles in the whole image, on the first rank, where the case names an image of them.
+
+        Raises:
+            InputError: It can't be read, or does not fit.
+        """
+        if "labels" not in self._known:
+            assert self.source is not None  # parts are given theirs
+            path, key = self.options.particle_labels, "[analysis] particle_labels"
+            shape, stored = self.volume.shape, self.volume.stored_shape
+            self._known["labels"] = read_region_labels(path, self.source, shape, key, stored)
+        found: NDArray[Any] = self._known["labels"]
+        return found
+
+    def dealt_labels(self, windows: Sequence[Window]) -> list[NDArray[Any]]:
+        """Those of parts of the image, dealt to the ranks in turn as `read_in_turn` deals the image; collective."""
+        labels = on_root(self.comm, self.particle_labels)
+        mine = []
+        for first in range(0, len(windows), self.comm.size):
+            turn = windows[first : first + self.comm.size]
+            pieces = None
+            if labels is not None:
+                pieces = [labels[tuple(slice(*ends) for ends in window)] for window in turn]
+                pieces += [labels[:0]] * (self.comm.size - len(turn))
+            piece = self.comm.scatter(pieces)
+            if self.comm.rank < len(turn):
+                mine.append(piece)
+        return mine
 
     def image(self) -> LabelImage:
         """The whole image, on the first rank and after `load`."""
