@@ -11,7 +11,6 @@ from mpi4py import MPI
 from microlith.imaging.axes import AXES
 from microlith.imaging.typing import Array
 from microlith.solver.conduction.conduction import Conduction
-from microlith.solver.conduction.steady import SOLVE_TOLERANCE
 from microlith.solver.cubes.fluxes import lower_conductance
 from microlith.solver.cubes.gradients import conjugate_gradients
 from microlith.solver.cubes.kernels import coordinates
@@ -132,7 +131,7 @@ def _energy(axis: int, cubes: Cubes, coarse: Coarse, cycle: Cycle) -> tuple[floa
     c[still] = 0.0
     r = np.empty_like(c)
     coarse.times(0, c, r)
-    scale = math.sqrt(shared.dot(c, r))
+    start = shared.dot(c, r)
     np.negative(r, out=r)
     r[held] = 0.0
     iterations = conjugate_gradients(
@@ -142,8 +141,7 @@ def _energy(axis: int, cubes: Cubes, coarse: Coarse, cycle: Cycle) -> tuple[floa
         c,
         r,
         held,
-        SOLVE_TOLERANCE,
-        0.1 * SOLVE_TOLERANCE * scale,
+        start,
     )
     coarse.times(0, c, r)
     energy = shared.dot(c, r)

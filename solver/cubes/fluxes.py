@@ -12,7 +12,6 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array, Flags, Indices, Singles
-from microlith.solver.conduction.steady import SOLVE_TOLERANCE
 from microlith.solver.cubes.gradients import conjugate_gradients
 from microlith.solver.cubes.kernels import coordinates, dissipated, sides, times_links
 from microlith.solver.cubes.levels import Cubes
@@ -128,8 +127,8 @@ def lower_conductance(cubes: Cubes, cycle: Cycle, axis: int, edges: tuple[float,
     r = np.empty_like(u)
     currents.times(u, r)
     np.negative(r, out=r)
-    r[currents.last] += 2 * math.prod(edges) / edges[axis] ** 2
-    scale = math.sqrt(currents.comm.allreduce(2 * math.prod(edges) / edges[axis] ** 2 * len(currents.last), op=MPI.SUM))
-    least = 0.1 * SOLVE_TOLERANCE * scale
-    conjugate_gradients(currents.times, precondition, dot, u, r, currents.still, SOLVE_TOLERANCE, least)
+    of_end = 2 * math.prod(edges) / edges[axis] ** 2
+    r[currents.last] += of_end
+    start = currents.comm.allreduce(of_end * float((1.0 - u[currents.last]).sum()), op=MPI.SUM) - dot(u, r)
+    conjugate_gradients(currents.times, precondition, dot, u, r, currents.still, start)
     return currents.conductance(u)

@@ -9,6 +9,9 @@ from microlith.imaging.typing import Array, Indices, Singles
 from microlith.solver.cubes.kernels import advanced, turned
 
 MOST = 500  # iterations
+# Relative error in the energy norm, about: the figure has the square of it, fluxes through faces a few times this
+TOLERANCE = 1e-7
+ROUNDING = 1e-13  # of the energy of the start
 
 
 def conjugate_gradients(
@@ -18,10 +21,9 @@ def conjugate_gradients(
     x: Array,
     r: Array,
     held: Indices,
-    tolerance: float,
-    least: float,
+    energy: float,
 ) -> int:
-    """Solve K x = b, the number of iterations; collective.
+    """Find the least energy, where K x = b, and the number of iterations that it took; collective.
 
     Args:
         times: The product: from p to K p, in place.
@@ -30,14 +32,14 @@ def conjugate_gradients(
         x: Start, and then the solution.
         r: b − K x; afterwards what is left.
         held: Where x stays as it is.
-        tolerance: Of the residual in the norm of the preconditioner, relative to that at the start, and
-        least: this norm itself, whichever is reached first.
+        energy: Of the start. Each step is known to lower it by so much, and the residual is to be TOLERANCE of what
+            is left, in the norm of the preconditioner: a long way lowers it by far more than it has in the end.
 
     Raises:
         ArithmeticError: It does not converge.
     """
     p, kp = np.zeros_like(r), np.empty_like(r)
-    before, wanted = 1.0, 0.0
+    before, digits = 1.0, ROUNDING * energy
     for iteration in range(MOST + 1):
         # In single precision, so scaled to what has digits there
         size = math.sqrt(dot(r, r))
@@ -47,9 +49,7 @@ def conjugate_gradients(
         now = size * dot(r, z)
         if not now >= 0.0:
             break
-        if iteration == 0:
-            wanted = max(tolerance * math.sqrt(now), least)
-        if math.sqrt(now) <= wanted:
+        if math.sqrt(now) <= TOLERANCE * math.sqrt(max(energy, digits)):
             return iteration
         if iteration == MOST:
             break
@@ -57,6 +57,8 @@ def conjugate_gradients(
         turned(now / before if iteration else 0.0, z, p)
         times(p, kp)
         kp[held] = 0.0
-        advanced(now / dot(p, kp), p, kp, x, r)
+        step = now / dot(p, kp)
+        advanced(step, p, kp, x, r)
+        energy -= step * now
         before = now
     raise ArithmeticError("conjugate gradients on the voxels gave up: they did not converge")

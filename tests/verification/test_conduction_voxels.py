@@ -13,7 +13,8 @@ from microlith.solver.options import SolverOptions
 from microlith.workflow.voxel_conduction import voxel_conduction
 
 AXES = ("x", "y", "z")
-SAME = 1e-8  # both to the tolerance of their solvers, 1e-9; on upper bounds its square
+SAME = 1e-8  # upper bounds, to the square of the tolerance of their solvers
+SAME_LOWER = 1e-6  # lower ones, to the tolerance itself, 1e-7 without a mesh
 
 
 def volume_of(phase, edges=(1e-8, 1e-8, 1e-8)):
@@ -55,8 +56,8 @@ def test_figures_are_those_of_the_mesh(verified, shape, width, share, edges):
         assert one.fraction == pytest.approx(other.fraction, rel=1e-12)
         assert one.connected == pytest.approx(other.connected, rel=1e-12, abs=0)
         assert one.relative == pytest.approx(other.relative, rel=SAME, abs=0)
-        assert one.lower == pytest.approx(other.lower, rel=SAME, abs=0)
-        assert one.disagreement < 1e-7
+        assert one.lower == pytest.approx(other.lower, rel=SAME_LOWER, abs=0)
+        assert one.disagreement < 1e-6
         assert one.lower <= one.relative
         if other.relative > 0:
             errors += [abs(one.relative / other.relative - 1), abs(one.lower / other.lower - 1)]

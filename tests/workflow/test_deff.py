@@ -167,8 +167,10 @@ def test_voxels_of_a_volume_need_no_mesh_unless_another_solver_is_asked_for(tmp_
     for axis in "xyz":
         one, other = found["axes"][axis], on_mesh["axes"][axis]
         assert one["relative_effective_diffusivity"] > 0
-        for key in ("relative_effective_diffusivity", "relative_effective_diffusivity_at_least", "tortuosity_factor"):
+        for key in ("relative_effective_diffusivity", "tortuosity_factor"):
             assert one[key] == pytest.approx(other[key], rel=1e-8)
+        at_least = "relative_effective_diffusivity_at_least"
+        assert one[at_least] == pytest.approx(other[at_least], rel=1e-6)
         assert one["connected_share"] == pytest.approx(other["connected_share"], rel=1e-12)
     capsys.readouterr()
 
