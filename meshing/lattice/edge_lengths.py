@@ -25,6 +25,7 @@ FINE = 2.5  # voxels: where sizes are larger, edges are not shortened around suc
 LOST = 0.3  # longest edge per size around such voxels that touch none of their own phase that came out right
 SPECK = 0.6  # voxels: shortest of these edges, which is short enough to find a voxel that stands alone
 EXACT = 2000.0  # voxels: distances whose squares are whole numbers in single precision
+NOWHERE = 1e9  # voxels: distance from what is not in a window
 THINNEST = 0.65  # shortest edge per size: what thin parts may take beyond what is asked for
 
 
@@ -190,11 +191,14 @@ def _refine_gaps(
 ) -> None:
     """Shorten edges in solved parts narrower than the wanted number of elements, where a named surface bounds them.
 
-    A voxel is in a part wider than 2 r where a ball of radius r fits into the part and has the voxel.
+    A voxel is in a part wider than 2 r where a ball of radius r fits into the part and has the voxel. Balls that are
+    larger than any part, and than half the way to the named surface, change nothing more, however large the size is.
     """
     inside = np.isin(phase, solved)
     for size, near in near_surfaces.items():
-        for radius in np.arange(1.5, sizes.gap_elements * size / sizes.coarseness / 2 + 0.5):
+        farthest = max(float(of.max(initial=0.0, where=of < NOWHERE)) for of in (distance + 1.0, near / 2))
+        widest = min(sizes.gap_elements * size / sizes.coarseness / 2 + 0.5, farthest + 1.0)
+        for radius in np.arange(1.5, widest):
             centres = inside & (distance + 0.5 > radius)
             narrow = inside & (near < 2 * radius) & (_distance(centres, sampling) > radius + 0.7)
             edge = CUT * sizes.coarseness * max(1.0, float(2 * radius - 1) / sizes.gap_elements)
@@ -204,7 +208,7 @@ def _refine_gaps(
 
 def _distance(voxels: Flags, sampling: tuple[float, ...]) -> Singles:
     if not voxels.any():
-        return np.full(voxels.shape, 1e9, np.float32)
+        return np.full(voxels.shape, NOWHERE, np.float32)
     if all(edge.is_integer() for edge in sampling) and math.hypot(*sampling) * max(voxels.shape) < EXACT:
         # In single precision, in half of the time: exact as long as all squares are whole numbers that it holds.
         # Others would depend on where a window starts, and so on the number of ranks.

@@ -17,3 +17,22 @@ def test_distances_are_exact(voxel):
         for part in ((), tuple(slice(7, None) for _ in voxel)):
             exact = ndimage.distance_transform_edt(~voxels[part], sampling=voxel).astype(np.float32)
             assert (edge_lengths._distance(voxels[part], voxel) == exact).all()
+
+
+def test_sizes_far_beyond_the_image_take_no_more_balls_than_fit(monkeypatch):
+    """A size of a metre, as by a slip in its unit, once asked for a ball for each voxel of a metre."""
+    phase = np.zeros((6, 7, 8), np.uint8)
+    phase[:, :, 0], phase[2:4, 2:4, 4:6] = 1, 2
+    measured, found = edge_lengths._distance, []
+    for size in (40.0, 5e7):
+        calls = []
+
+        def counted(*of, calls=calls):
+            calls.append(1)
+            assert len(calls) < 40
+            return measured(*of)
+
+        monkeypatch.setattr(edge_lengths, "_distance", counted)
+        sizes = edge_lengths.EdgeSizes({1: size}, other=2.5, largest=size, growth=0.25, gap_elements=3, gaps=True)
+        found.append(edge_lengths.longest_edges(phase, (0, 0, 0), (1.0, 1.0, 1.0), sizes, [0])[0].values)
+    assert np.array_equal(*found)
