@@ -114,7 +114,15 @@ def read_slices(paths: Sequence[Path], key: str) -> StoredImage:
         files=tuple(file for header in headers for file in header.files),
         warnings=_first_of_each(headers),
         axes_named=True,
+        other_type=_other_type(paths, headers),
     )
+
+
+def _other_type(paths: Sequence[Path], headers: Sequence[StoredImage]) -> str:
+    for path, header in zip(paths, headers, strict=True):
+        if header.dtype != headers[0].dtype:
+            return f"{path.name} holds {header.dtype} values, {paths[0].name} {headers[0].dtype}"
+    return ""
 
 
 def _scale(headers: Sequence[StoredImage]) -> Scale:

@@ -51,6 +51,7 @@ class StoredImage:
     files: tuple[Path, ...] = ()  # that hold it, in the order of what they hold: slices, or a header and its data
     warnings: tuple[str, ...] = ()  # what the user has to hear of the files, in sentences
     axes_named: bool = False  # whether the file says which axis is which
+    other_type: str = ""  # a slice whose values are of another type than the first one's, and both types, in words
 
     @property
     def voxel_size(self) -> tuple[float | None, ...]:

@@ -416,6 +416,22 @@ def test_an_image_without_grey_values_is_refused(tmp_path, capsys, grey, sentenc
     assert sentence in capsys.readouterr().err
 
 
+def test_slices_of_different_types_are_refused(tmp_path, capsys):
+    """One of 8 bits among those of 16 was taken for a dark one."""
+    grey = (257 * blurred(truth(24))).clip(0, 65535).astype(np.uint16)
+    path = write_segmentation(tmp_path, grey, STAGES, dtype=np.uint16)
+    (tmp_path / "slices").mkdir()
+    for number, layer in enumerate(grey):
+        tifffile.imwrite(
+            tmp_path / "slices" / f"s{number}.tif", (layer >> 8).astype(np.uint8) if number == 9 else layer
+        )
+    path.write_text(re.sub('file = ".*"', 'file = "slices"', path.read_text()))
+    assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
+    assert "s9.tif holds uint8 values, s0.tif uint16" in capsys.readouterr().err
+    tifffile.imwrite(tmp_path / "slices" / "s9.tif", grey[9])
+    assert cli.main(["segment", str(path), "-o", str(tmp_path / "out"), "-q"]) == 0
+
+
 def test_values_beyond_single_precision_are_told_as_such(tmp_path, capsys):
     grey = 1e290 * (100 + np.arange(1600.0).reshape(4, 20, 20))
     path = write_segmentation(tmp_path, grey, TWO + 'method = "otsu"\n', dtype=np.float64)
