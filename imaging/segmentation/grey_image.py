@@ -61,8 +61,8 @@ def open_grey(source: ImageSource, comm: "Comm") -> GreyImage:
     known = comm.bcast(stored if stored is None or stored.sliced else replace(stored, layers=_no_layers))
     if known.other_type:
         raise InputError(
-            f"{IMAGE_KEY}: {source.path}: {known.other_type}, so that equal values are not equally bright; save all slices "
-            "with one type"
+            f"{IMAGE_KEY}: {source.path}: {known.other_type}, so that equal values are not equally bright; save all "
+            "slices with one type"
         )
     sizes = voxel_sizes(known.scale, source)
     crop = crop_window(known.shape, source.crop, source.path)
