@@ -27,9 +27,9 @@ from microlith.imaging.measures.surface_faces import Blurred, exact_unit, face_a
 from microlith.imaging.measures.triple_lines import TripleLines, areas_at_corners, counted_lines, lines_of, slab_corners
 from microlith.imaging.measures.whole_faces import Found, GatheredFaces, found_faces
 from microlith.imaging.parallel.collective import together
-from microlith.imaging.shapes.areas import FacesOfShapes, ShapeSurfaces, no_shape_surfaces, shape_surfaces
+from microlith.imaging.recognition.areas import FacesOfShapes, ShapeSurfaces, no_shape_surfaces, shape_surfaces
+from microlith.imaging.recognition.prisms import Lines, prism_areas
 from microlith.imaging.shapes.found import Balls, no_balls
-from microlith.imaging.shapes.prisms import Lines, prism_areas
 from microlith.imaging.typing import Array, Numbers
 
 NOISE = 4.0  # voxel faces by which counts are wrong where a smooth surface lies symmetrically among the voxels,

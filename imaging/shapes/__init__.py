@@ -1,1 +1,1 @@
-"""Balls (in 2D disks), cylinders and prisms among voxels: recognised without tolerance, and their areas."""
+"""Balls (in 2D disks) and cylinders that part voxels: places where they may be, and fits without tolerance."""

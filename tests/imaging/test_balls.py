@@ -12,7 +12,7 @@ from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.passes import slabs
 from microlith.imaging.measures.surface_faces import face_halo, slab_faces
 from microlith.imaging.measures.surfaces import surfaces
-from microlith.imaging.shapes.areas import FacesOfShapes, shape_surfaces
+from microlith.imaging.recognition.areas import FacesOfShapes, shape_surfaces
 from microlith.imaging.shapes.found import lattice_of
 from microlith.imaging.shapes.recognised import recognised
 from microlith.imaging.shapes.separation import fitted, loose

@@ -8,7 +8,7 @@ from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.surfaces import surfaces
-from microlith.imaging.shapes.prisms import prism_of
+from microlith.imaging.recognition.prisms import prism_of
 
 COMM = MPI.COMM_WORLD
 

@@ -18,7 +18,7 @@ from microlith.imaging.measures.crossings import direction_weights, directions
 from microlith.imaging.measures.surface_faces import exact_unit, face_halo, slab_faces
 from microlith.imaging.measures.surfaces import Surfaces, agreed, surfaces, surfaces_and_lines
 from microlith.imaging.measures.triple_lines import Corners, areas_at_corners
-from microlith.imaging.shapes.areas import no_shape_surfaces
+from microlith.imaging.recognition.areas import no_shape_surfaces
 
 COMM = MPI.COMM_WORLD
 

@@ -26,6 +26,7 @@ ROOMS = (
         "imaging/microstructure",
         "imaging/ways",
         "imaging/shapes",
+        "imaging/recognition",
         "imaging/measures",
         "imaging/segmentation",
     ),
