@@ -11,7 +11,8 @@ from microlith.imaging.image.passes import Slab
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.imaging.recognition.rod_areas import rod_areas
-from microlith.imaging.recognition.rod_search import rods_around, rods_in
+from microlith.imaging.recognition.rod_search import rods_in
+from microlith.imaging.recognition.tubes import rods_around
 from microlith.imaging.shapes.candidates import deep_places, directions
 from microlith.imaging.shapes.found import Balls, Lattice, beside, held, lattice_of, no_balls, sizes
 from microlith.imaging.shapes.recognised import recognised, sets_of

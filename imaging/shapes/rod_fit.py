@@ -23,8 +23,11 @@ TURNS = 8  # linear programs for a wall
 HOPELESS = -0.25  # longest edges by which voxels are on the wrong side after the first
 ENOUGH = 0.02  # of the distance to voxels' middles, up to which another linear program is of no use
 FARTHEST = 2.0  # longest edges that walls and ends move at most
-STEEPEST = 2.0  # tangent of the largest angle between an end's normal and the axis
-AT_END = 2.5  # longest edges from an end within which voxels count
+STEEPEST = 0.15, 2.0  # tangents of the largest angle between an end's normal and the axis: most are straight
+AT_END, NEAR_END = 2.5, 1.0  # longest edges from an end in which it is looked for, and from where it is then
+RIM = (
+    0.1  # longest edges before an end within which voxels may be beyond the wall or the end, as long as neither is sure
+)
 INNER = 0.02  # longest edges within the wall, from which on what is not of the set lies beyond the end
 PARTS = (16, 6)  # by angle, and along the axis or away from it, from each of which a linear program takes a condition
 ROUNDS = 25  # in which it takes up those that are not met
@@ -51,7 +54,7 @@ class Others:
 
 
 def wall_of(
-    lattice: Lattice, of: Flags, rod: Rod, first: float, last: float, widths: Array, others: Others
+    lattice: Lattice, of: Flags, rod: Rod, first: float, last: float, widths: Array, others: Others, rim: float = RIM
 ) -> Wall | None:
     """The wall that parts the voxels near a given one; None where there is none.
 
@@ -63,6 +66,7 @@ def wall_of(
         last: Where they end.
         widths: One of `WIDTHS`.
         others: That may touch it.
+        rim: Longest edges before an end within which voxels that are not of the set don't count.
     """
     from microlith.imaging.shapes.rod_loops import wall_conditions  # numba, late as in `path_lengths`
 
@@ -70,8 +74,9 @@ def wall_of(
     points: Array = np.empty((room, 3))
     sides: Array = np.empty(room)
     bare: Numbers = np.zeros(3, np.int64)
+    cover, own = others.cover, others.own.row
     count = wall_conditions(
-        lattice.phase, of, lattice.size, rod.row, first, last, widths, others.cover, others.own.row, points, sides, bare
+        lattice.phase, of, lattice.size, rod.row, first, last, widths, rim, cover, own, points, sides, bare
     )
     if count < 6:
         return None
@@ -132,7 +137,9 @@ def _loose(rows: Array, right: Array, bounds: list[Bound], part: Numbers) -> flo
     return float((ends[1] - ends[0]) / np.sqrt(12))
 
 
-def end_of(lattice: Lattice, of: Flags, rod: Rod, at: float) -> tuple[Array, float] | None:
+def end_of(
+    lattice: Lattice, of: Flags, rod: Rod, at: float, inner: float, steepest: tuple[float, ...] = STEEPEST
+) -> tuple[Array, float] | None:
     """The plane (4,) that ends a rod where it is not of the set any more, with the standard error of its place.
 
     None where no plane parts the voxels.
@@ -142,16 +149,29 @@ def end_of(lattice: Lattice, of: Flags, rod: Rod, at: float) -> tuple[Array, flo
         of: (phases,) those within.
         rod: Without an end on this side.
         at: Where along its axis the first voxel is that is not of the set, on the side of its sign.
+        inner: Distance from the axis within which voxels count.
+        steepest: Tangents of the largest angle between its normal and the axis, one tried after the other. For a small
+            one few other bodies are in the way.
     """
+    for steep in steepest:
+        found = _end_up_to(lattice, of, rod, at, inner, steep)
+        if found is not None:
+            return found
+    return None
+
+
+def _end_up_to(
+    lattice: Lattice, of: Flags, rod: Rod, at: float, inner: float, steepest: float
+) -> tuple[Array, float] | None:
     from microlith.imaging.shapes.rod_loops import end_voxels  # numba, late as in `path_lengths`
 
     sign = 1.0 if at > 0 else -1.0
-    first, last = sorted((at - sign * AT_END, at + sign * (2 * STEEPEST * rod.radius + AT_END)))
+    first, last = sorted((at - sign * AT_END, at + sign * (2 * steepest * rod.radius + AT_END)))
     room = int(np.pi * (rod.radius + 2) ** 2 * (last - first + 4) * 2 / np.prod(lattice.size) + 1000)
     points: Array = np.empty((room, 3))
     sides: Array = np.empty(room)
     beside: Flags = np.zeros(room, bool)
-    count = end_voxels(lattice.phase, of, lattice.size, rod.row, rod.radius - INNER, first, last, points, sides, beside)
+    count = end_voxels(lattice.phase, of, lattice.size, rod.row, inner, first, last, sign, points, sides, beside)
     if count < 10:
         return None
     points, sides, beside = points[:count], sides[:count], beside[:count]
@@ -160,18 +180,20 @@ def end_of(lattice: Lattice, of: Flags, rod: Rod, at: float) -> tuple[Array, flo
     aside = np.column_stack([np.ones(count), points @ one, points @ other])
     best = np.array([abs(at), 0.0, 0.0])
     for trim in TRIMS:
-        near = beside & (np.abs(along - aside @ best) < (trim if trim < TRIMS[0] else np.inf))
+        near = beside & (
+            np.abs(along - aside @ best) < (np.inf if trim == TRIMS[0] and steepest > STEEPEST[0] else trim)
+        )
         if near.sum() < 10:
             return None
         best = np.linalg.lstsq(aside[near], along[near], rcond=None)[0]
     off = along - aside @ best
-    if np.abs(best[1:]).max() > STEEPEST or (off * sides > AT_END).any():
+    if np.abs(best[1:]).max() > steepest or ((off < -NEAR_END) & (sides < 0)).any():
         return None
-    near = np.abs(off) <= AT_END
+    near = np.abs(off) <= NEAR_END
     rows = np.hstack([-sides[near, None] * aside[near], np.ones((near.sum(), 1))])
     right = -sides[near] * off[near]
     bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * 3
-    part = _parts(points[near], sides[near], rod, np.hypot(aside[near, 1], aside[near, 2]) / rod.radius * 2 - 1)
+    part = _parts(points[near], sides[near], rod, np.hypot(aside[near, 1], aside[near, 2]) / inner * 2 - 1)
     found = _solved(np.array([0.0, 0, 0, -1]), rows, right, [*bounds, (None, 0.5)], part)
     if found is None or found[3] <= 0:
         return None

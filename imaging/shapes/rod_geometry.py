@@ -32,17 +32,23 @@ def from_axis(rod: Array, z: float, y: float, x: float) -> float:
 
 
 @compiled
-def outside(rod: Array, z: float, y: float, x: float) -> float:
-    """How far a place is beyond the wall and the ends, below zero within. Where the wall is not known it goes on."""
-    wz, wy, wx = z - rod[0], y - rod[1], x - rod[2]
-    along = wz * rod[3] + wy * rod[4] + wx * rod[5]
-    square = max(wz * wz + wy * wy + wx * wx - along * along, 0.0)
-    out = math.sqrt(square) - rod[6]
+def past_ends(rod: Array, z: float, y: float, x: float) -> float:
+    """How far a place is beyond the flat ends, below zero before them."""
+    wz, wy, wx, out = z - rod[0], y - rod[1], x - rod[2], -NOWHERE
     if rod[12] < NOWHERE:
         out = max(out, wz * rod[9] + wy * rod[10] + wx * rod[11] - rod[12])
     if rod[16] < NOWHERE:
         out = max(out, wz * rod[13] + wy * rod[14] + wx * rod[15] - rod[16])
     return out
+
+
+@compiled
+def outside(rod: Array, z: float, y: float, x: float) -> float:
+    """How far a place is beyond the wall and the ends, below zero within. Where the wall is not known it goes on."""
+    wz, wy, wx = z - rod[0], y - rod[1], x - rod[2]
+    along = wz * rod[3] + wy * rod[4] + wx * rod[5]
+    square = max(wz * wz + wy * wy + wx * wx - along * along, 0.0)
+    return max(math.sqrt(square) - rod[6], past_ends(rod, z, y, x))
 
 
 @compiled

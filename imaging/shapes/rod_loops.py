@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from microlith.imaging.parallel.compiled import compiled, kept
 from microlith.imaging.shapes.loops import SEVERAL, inside_of, only_phase
-from microlith.imaging.shapes.rod_geometry import STEPS, axial, from_axis, outside, row_of, rows_near, span
+from microlith.imaging.shapes.rod_geometry import STEPS, axial, from_axis, outside, past_ends, row_of, rows_near, span
 from microlith.imaging.shapes.rods import COLUMNS, ENDS, NOWHERE
 from microlith.imaging.typing import Array, Flags, Numbers, Phases
 
@@ -190,6 +190,7 @@ def wall_conditions(
     first: float,
     last: float,
     widths: Array,
+    rim: float,
     cover: Cover,
     own: Array,
     points: Array,
@@ -211,6 +212,7 @@ def wall_conditions(
         widths: How far from the wall voxels count; how far out those of other bodies lie at least, and beside the
             frame; how far below the surface voxels are bare; within how many voxels around them others make them
             uncertain.
+        rim: How far before an end those of others are left out as well, which may be beyond it or beyond the wall.
         cover: (layers, rows, columns) how many rods hold voxels, see `covered`; (0, 0, 0) where there are none.
         own: (17,) which of these is this one.
         points: (n, 3) takes places of voxels' middles less that of the rod.
@@ -241,7 +243,7 @@ def wall_conditions(
                     told[2] += off > -bare
                     continue
                 told[0] += off > -bare
-            elif outside(rod, z, y, x) > max(off, 0.0):
+            elif past_ends(rod, z, y, x) > max(off, 0.0) - rim:
                 continue
             if count >= len(sides):
                 return -1
@@ -260,6 +262,7 @@ def end_voxels(
     inner: float,
     first: float,
     last: float,
+    sign: float,
     points: Array,
     sides: Array,
     beside: Flags,
@@ -274,9 +277,11 @@ def end_voxels(
         inner: Distance from the axis within which they are.
         first: Where along the axis they begin.
         last: Where they end.
+        sign: 1 for the end ahead along the axis, -1 for the one behind.
         points: (n, 3) takes places of voxels' middles less that of the rod.
         sides: (n,) takes 1 within, -1 without.
-        beside: (n,) takes whether one of the voxels on the other side shares a face.
+        beside: (n,) takes whether a face is shared with a voxel on the other side, farther out if this one is within,
+            and else farther in: near sides of bodies beyond the end don't count.
 
     Returns:
         How many there are; -1 where there is no room.
@@ -296,7 +301,10 @@ def end_voxels(
             for dk, dj, di in STEPS:
                 kk, jj, ii = k + dk, j + dj, i + di
                 if 0 <= kk < layers and 0 <= jj < rows and 0 <= ii < columns:
-                    beside[count] |= of[phase[kk, jj, ii]] != within
+                    along = (
+                        (dk * size[0] * rod[3] + dj * size[1] * rod[4] + di * size[2] * rod[5]) * sign * sides[count]
+                    )
+                    beside[count] |= of[phase[kk, jj, ii]] != within and along > 0
             count += 1
     return count
 

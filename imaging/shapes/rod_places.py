@@ -4,11 +4,11 @@ import numpy as np
 
 from microlith.imaging.microstructure.sights import even_directions
 from microlith.imaging.shapes.found import Lattice
-from microlith.imaging.shapes.rods import COLUMNS, NOWHERE
+from microlith.imaging.shapes.rods import COLUMNS, NOWHERE, Rod
 from microlith.imaging.typing import Array, Flags
 
 LEAST = 3.4  # radius, longest edges
-RAYS = 90
+RAYS, FEW = 90, 60  # the latter for discs
 FARTHEST = 2.5  # depths, and so many longest edges, that rays are followed
 TURNS = 8  # of the fit
 # What rays tell (see `fit_rays`): largest residues, root mean square and mean in a sixth of the wall, longest edges;
@@ -20,6 +20,45 @@ TINY = 1e-9
 # Short cylinders: least ratio of the curvatures across, of that along to these, and depth; most radii per depth
 FLAT, FLAT_OVER, SHALLOW, WIDEST = 0.6, 1.3, 3.0, 4.0
 UNLIKE = 0.35  # least ratio of the curvatures across the axis
+# Discs: least depth, most radii per depth, share of rays that leave, least ratio of curvatures across the axis and of
+# that along it to these, and root mean square of what is left of the quadric's equation
+SHALLOWEST, WIDEST_DISC, SEEN, LIKE, FLATTER, UNEVEN = 0.9, 10.0, 0.75, 0.5, 1.2, 0.4
+ROUNDED = 0.85  # radius of a disc per that of the ellipsoid
+
+
+def flat_bodies(lattice: Lattice, of: Flags, places: Array) -> list[tuple[Rod, float]]:
+    """Discs and the halves of their thickness, for places around which rays show an ellipsoid as flat; widest first.
+
+    Args:
+        lattice: Voxels.
+        of: (phases,) those within.
+        places: (n, 4) and depths.
+    """
+    from microlith.imaging.shapes.rod_rays import look_around, quadrics  # numba, late as in `path_lengths`
+
+    places = places[places[:, 3] >= SHALLOWEST]
+    sights = even_directions(FEW)
+    hits = np.empty((len(places), FEW))
+    look_around(lattice.phase, of, lattice.size, sights, places, WIDEST_DISC, int((1 - SEEN) * FEW), hits)
+    seen = (hits > 0).mean(axis=1) > SEEN
+    places, hits = places[seen], hits[seen]
+    fits, good = np.empty((len(places), 9)), np.zeros(len(places), bool)
+    quadrics(sights, hits, places[:, 3], fits, good)
+    fits, places, hits = fits[good], places[good], hits[good]
+    curved, ways = np.linalg.eigh(_matrix(fits))
+    flat = (curved[:, 0] > LIKE * curved[:, 1]) & (curved[:, 2] > FLATTER * curved[:, 1]) & (curved[:, 0] > TINY)
+    fits, places, hits, curved, ways = fits[flat], places[flat], hits[flat], curved[flat], ways[flat]
+    reached = (hits / places[:, 3:])[:, :, None] * sights
+    left = ((reached @ _matrix(fits) + 2 * fits[:, None, 6:]) * reached).sum(axis=2) - 1
+    even = np.where(hits > 0, left**2, 0).sum(axis=1) < UNEVEN**2 * (hits > 0).sum(axis=1)
+    out: list[tuple[Rod, float]] = []
+    for fit, bent, way, place in zip(fits[even], curved[even], ways[even], places[even], strict=True):
+        shift = -(way / bent) @ (way.T @ fit[6:])
+        axes = np.sqrt((1 - shift @ fit[6:]) / bent) * place[3]
+        radius = ROUNDED * float(np.sqrt(axes[0] * axes[1]))
+        if radius > LEAST:
+            out.append((Rod(place[:3] + place[3] * shift, way[:, 2].copy(), radius), float(axes[2])))
+    return sorted(out, key=lambda disc: -disc[0].radius)
 
 
 def round_walls(lattice: Lattice, of: Flags, places: Array) -> tuple[Array, Array]:
@@ -35,18 +74,17 @@ def round_walls(lattice: Lattice, of: Flags, places: Array) -> tuple[Array, Arra
     places = places[places[:, 3] >= 0.7 * LEAST]
     sights = even_directions(RAYS)
     hits = np.empty((len(places), RAYS))
-    look_around(lattice.phase, of, lattice.size, sights, places, FARTHEST, hits)
+    look_around(lattice.phase, of, lattice.size, sights, places, FARTHEST, RAYS, hits)
     fits, good = np.empty((len(places), 9)), np.zeros(len(places), bool)
     quadrics(sights, hits, places[:, 3], fits, good)
     fits, places, hits = fits[good], places[good], hits[good]
-    matrix = fits[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]]
-    curved, ways = np.linalg.eigh(matrix)
+    curved, ways = np.linalg.eigh(_matrix(fits))
     tube = (curved[:, 1] > 0) & (curved[:, 1] > UNLIKE * curved[:, 2])
     ball_like = tube & (curved[:, 0] > LONG * curved[:, 1]) & (places[:, 3] > LEAST)
     flat = (curved[:, 0] > FLAT * curved[:, 1]) & (curved[:, 1] < curved[:, 2] / FLAT_OVER) & ~ball_like
     flat &= places[:, 3] > SHALLOW
     farther = np.empty((flat.sum(), RAYS))
-    look_around(lattice.phase, of, lattice.size, sights, places[flat], WIDEST, farther)
+    look_around(lattice.phase, of, lattice.size, sights, places[flat], WIDEST, RAYS, farther)
     hits[flat] = farther
     kinds = tube, ball_like, ball_like | flat
     which = np.concatenate([np.flatnonzero(kind) for kind in kinds])
@@ -72,3 +110,8 @@ def round_walls(lattice: Lattice, of: Flags, places: Array) -> tuple[Array, Arra
     order = np.argsort(-rods[:, 6], kind="stable")
     order = order[fine[order]]
     return places[which[order]], rods[order]
+
+
+def _matrix(fits: Array) -> Array:
+    """Matrices (n, 3, 3) of quadrics, from what `quadrics` gives."""
+    return fits[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]]

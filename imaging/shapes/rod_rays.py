@@ -20,7 +20,7 @@ BESIDE = 0.3  # radii from the middle to both sides, where rays that leave befor
 
 @kept
 def look_around(
-    phase: Phases, of: Flags, size: Array, sights: Array, places: Array, farthest: float, hits: Array
+    phase: Phases, of: Flags, size: Array, sights: Array, places: Array, farthest: float, most: int, hits: Array
 ) -> None:
     """Follows rays from some places to where they leave a set of phases.
 
@@ -31,13 +31,16 @@ def look_around(
         sights: (m, 3) unit vectors.
         places: (n, 4) with the depth below the surface.
         farthest: How many depths, and so many longest edges, they are followed.
+        most: How many rays of a place may not leave: after these no more are followed.
         hits: (n, m) takes how far they leave, -1 where they don't or go beyond the frame.
     """
     step = 0.25 * size.min()
     for n in range(len(places)):
-        deep = places[n, 3]
+        deep, missed = places[n, 3], 0
         for s in range(len(sights)):
             hits[n, s] = -1.0
+            if missed > most:
+                continue
             at = max(0.6 * deep - 1.0, 0.0)
             while at <= farthest * deep + farthest:
                 now = inside_of(
@@ -53,6 +56,7 @@ def look_around(
                 if now != 1:
                     break
                 at += step
+            missed += hits[n, s] < 0
 
 
 @kept
@@ -233,7 +237,7 @@ def fit_rays(sights: Array, hits: Array, places: Array, rods: Array, wide: Array
 
 @kept
 def settle(
-    phase: Phases, of: Flags, size: Array, rod: Array, first: float, last: float, reach: float, turns: int
+    phase: Phases, of: Flags, size: Array, rod: Array, first: float, last: float, reach: float, turns: int, turn: bool
 ) -> bool:
     """Moves a cylinder to where it fits the faces of voxels near its wall best.
 
@@ -246,6 +250,7 @@ def settle(
         last: Where they end.
         reach: Distance from the wall up to which they count, longest edges.
         turns: How many.
+        turn: Whether the axis may turn.
 
     Returns:
         Whether there are enough of them.
@@ -271,6 +276,9 @@ def settle(
                         continue
                     mz, my, mx = z + 0.5 * dk * size[0], y + 0.5 * dj * size[1], x + 0.5 * di * size[2]
                     near += _add(rod, one, other, mz, my, mx, reach, scale, matrix, right, row) >= 0
+        if not turn:
+            for k in (2, 3):
+                matrix[k, :], matrix[:, k], matrix[k, k], right[k] = 0.0, 0.0, 1.0, 0.0
         if near < 6 * UNKNOWNS or not solve(matrix, right, UNKNOWNS):
             return False
         moved = _move(rod, one, other, scale, right, 2.0)

@@ -30,6 +30,17 @@ class Rod:
             out[first : first + 4] = (0, 0, 0, NOWHERE) if plane is None else plane
         return out
 
+    @property
+    def between(self) -> tuple[float, float]:
+        """Where its axis meets its ends, or where what is known of the wall ends."""
+        low, high = self.known
+        first, last = self.planes
+        if first is not None:
+            low = float(first[3] / (first[:3] @ self.axis))
+        if last is not None:
+            high = float(last[3] / (last[:3] @ self.axis))
+        return low, high
+
     def moved(self, row: Array) -> "Rod":
         """With place, axis and radius of a row; ends stay where they are."""
         return replace(self, place=row[:3].copy(), axis=row[3:6].copy(), radius=float(row[6]))
