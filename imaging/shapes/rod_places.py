@@ -27,7 +27,7 @@ ROUNDED = 0.85  # radius of a disc per that of the ellipsoid
 
 
 def flat_bodies(lattice: Lattice, of: Flags, places: Array) -> list[tuple[Rod, float]]:
-    """Discs and the halves of their thickness, for places around which rays show an ellipsoid as flat; widest first.
+    """Discs and half their thickness, for places around which rays show an ellipsoid as flat; what fits best first.
 
     Args:
         lattice: Voxels.
@@ -50,15 +50,18 @@ def flat_bodies(lattice: Lattice, of: Flags, places: Array) -> list[tuple[Rod, f
     fits, places, hits, curved, ways = fits[flat], places[flat], hits[flat], curved[flat], ways[flat]
     reached = (hits / places[:, 3:])[:, :, None] * sights
     left = ((reached @ _matrix(fits) + 2 * fits[:, None, 6:]) * reached).sum(axis=2) - 1
-    even = np.where(hits > 0, left**2, 0).sum(axis=1) < UNEVEN**2 * (hits > 0).sum(axis=1)
+    uneven = np.sqrt(np.where(hits > 0, left**2, 0).sum(axis=1) / (hits > 0).sum(axis=1))
     out: list[tuple[Rod, float]] = []
-    for fit, bent, way, place in zip(fits[even], curved[even], ways[even], places[even], strict=True):
-        shift = -(way / bent) @ (way.T @ fit[6:])
-        axes = np.sqrt((1 - shift @ fit[6:]) / bent) * place[3]
+    for number in np.argsort(uneven, kind="stable"):
+        if uneven[number] > UNEVEN:
+            break
+        bent, way, place = curved[number], ways[number], places[number]
+        shift = -(way / bent) @ (way.T @ fits[number, 6:])
+        axes = np.sqrt((1 - shift @ fits[number, 6:]) / bent) * place[3]
         radius = ROUNDED * float(np.sqrt(axes[0] * axes[1]))
         if radius > LEAST:
             out.append((Rod(place[:3] + place[3] * shift, way[:, 2].copy(), radius), float(axes[2])))
-    return sorted(out, key=lambda disc: -disc[0].radius)
+    return out
 
 
 def round_walls(lattice: Lattice, of: Flags, places: Array) -> tuple[Array, Array]:
