@@ -91,7 +91,7 @@ def _surfaces(image: LabelImage, bodies: Bodies, count: int, faces: WholeFaces) 
     phases = len(image.names)
     found = np.zeros((count + 1) * phases)
     phase, label = image.phase.ravel(), bodies.label.ravel()
-    for here, there, area in faces.in_turn():
+    for _, here, there, area in faces.in_turn():
         for mine, beyond in ((here, there), (there, here)):
             body = label[mine]
             inside = body > 0

@@ -39,8 +39,9 @@ def surface_distances(
 ) -> SurfaceDistances:
     """Distances of the surface of some phases, from all other phases, to what `distance` leads to.
 
-    The surface lies between voxels, so its distance is the mean of those of both voxels, less half of a voxel's mean
-    edge: as far as the surface of what is sought lies before its first voxel's centre.
+    The surface lies between voxels, so its distance is the mean of those of both voxels, less half of a voxel's edge: as
+    far as the surface of what is sought lies before its first voxel's centre. Of the edge along the way that is, whose
+    direction follows from how the distance changes across the face; the other edges count for the rest of it.
 
     Args:
         image: The whole image.
@@ -50,13 +51,16 @@ def surface_distances(
     """
     faces = faces_of(image) if faces is None else faces
     mine = np.isin(np.arange(len(image.names)), list(of))
-    half = 0.5 * float(np.mean(image.voxel_size))
+    size = np.array(image.voxel_size)
     phase, values = image.phase.ravel(), distance.ravel()
     found: list[Array] = [np.empty(0)]
     areas: list[Array] = [np.empty(0)]
-    for here, there, area in faces.in_turn():
+    for axis, here, there, area in faces.in_turn():
         edge = mine[phase[here]] != mine[phase[there]]
-        between = 0.5 * (values[here[edge]].astype(np.float64) + values[there[edge]])
+        before, behind = (values[at[edge]].astype(np.float64) for at in (here, there))
+        between = 0.5 * (before + behind)
+        straight = np.minimum(((behind - before) / size[axis]) ** 2, 1.0)  # squared cosine of the way with the normal
+        half = 0.5 * (straight * size[axis] + (1 - straight) * np.delete(size, axis).mean())
         found.append(np.where(between > half * (1 + 1e-6), between - half, 0.0))  # of floats of 32 bits
         areas.append(np.maximum(area[edge], 0.0) * faces.unit)
     return SurfaceDistances(np.concatenate(found), np.concatenate(areas))

@@ -28,13 +28,13 @@ class WholeFaces:
     strides: tuple[int, ...]  # by axis: from the voxel before a face to the one behind
     unit: float  # of areas, m^2 (m in 2D)
 
-    def in_turn(self) -> Iterator[tuple[Integers, Integers, Array]]:
-        """Some faces at a time: places of voxels before and behind them in the flattened image, areas per unit."""
+    def in_turn(self) -> Iterator[tuple[int, Integers, Integers, Array]]:
+        """Some faces at a time: their axis, places of voxels before and behind in the flattened image, areas per unit."""
         for axis, stride in enumerate(self.strides):  # so that their order does not depend on the slabs
             for place, area in (part[axis] for part in self.parts):
                 for first in range(0, len(place), AT_ONCE):
                     here = place[first : first + AT_ONCE]
-                    yield here, here + here.dtype.type(stride), area[first : first + AT_ONCE].astype(np.float64)
+                    yield axis, here, here + here.dtype.type(stride), area[first : first + AT_ONCE].astype(np.float64)
 
 
 class GatheredFaces:

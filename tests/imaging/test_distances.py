@@ -15,15 +15,20 @@ def found_in(phase, voxel, of, to):
     return surface_distances(image, of, distance_to(image, to))
 
 
-@pytest.mark.parametrize("voxel", [(1.0, 1.0, 1.0), (1.0, 1.0)])
+@pytest.mark.parametrize("voxel", [(1.0, 1.0, 1.0), (1.0, 2.0, 3.0), (1.0, 1.0), (2.0, 1.0)])
 def test_plates(voxel):
-    phase = np.full((30, 8, 8)[: len(voxel)], 1)
-    phase[:5], phase[17:] = 0, 2
-    found = found_in(phase, voxel, [0], [2])
-    np.testing.assert_allclose(found.distance, 12.0)
-    assert found.area.sum() == pytest.approx(8 ** (len(voxel) - 1))
-    touching = found_in(np.where(phase == 1, 0, phase), voxel, [0], [2])
-    np.testing.assert_allclose(touching.distance, 0.0)
+    """Across each axis, also where edges differ; those that touch are at no distance."""
+    for axis, edge in enumerate(voxel):
+        shape = [8] * len(voxel)
+        shape[axis] = 30
+        phase = np.full(shape, 1)
+        layers = np.moveaxis(phase, axis, 0)
+        layers[:5], layers[17:] = 0, 2
+        found = found_in(phase, voxel, [0], [2])
+        np.testing.assert_allclose(found.distance, 12.0 * edge)
+        assert found.area.sum() == pytest.approx(np.prod([8 * h for h in np.delete(voxel, axis)]))
+        touching = found_in(np.where(phase == 1, 0, phase), voxel, [0], [2])
+        np.testing.assert_allclose(touching.distance, 0.0)
 
 
 @pytest.mark.parametrize("voxel", [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 1.0)])
