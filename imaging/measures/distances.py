@@ -59,7 +59,7 @@ def surface_distances(
         edge = mine[phase[here]] != mine[phase[there]]
         before, behind = (values[at[edge]].astype(np.float64) for at in (here, there))
         between = 0.5 * (before + behind)
-        straight = np.minimum(((behind - before) / size[axis]) ** 2, 1.0)  # squared cosine of the way with the normal
+        straight = np.minimum(((behind - before) / size[axis]) ** 2, 1.0)  # squared cosine with the normal
         half = 0.5 * (straight * size[axis] + (1 - straight) * np.delete(size, axis).mean())
         found.append(np.where(between > half * (1 + 1e-6), between - half, 0.0))  # of floats of 32 bits
         areas.append(np.maximum(area[edge], 0.0) * faces.unit)

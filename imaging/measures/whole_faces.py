@@ -29,7 +29,7 @@ class WholeFaces:
     unit: float  # of areas, m^2 (m in 2D)
 
     def in_turn(self) -> Iterator[tuple[int, Integers, Integers, Array]]:
-        """Some faces at a time: their axis, places of voxels before and behind in the flattened image, areas per unit."""
+        """Some faces at a time: axis, places of voxels before and behind in the flattened image, areas per unit."""
         for axis, stride in enumerate(self.strides):  # so that their order does not depend on the slabs
             for place, area in (part[axis] for part in self.parts):
                 for first in range(0, len(place), AT_ONCE):
