@@ -39,9 +39,9 @@ def surface_distances(
 ) -> SurfaceDistances:
     """Distances of the surface of some phases, from all other phases, to what `distance` leads to.
 
-    The surface lies between voxels, so its distance is the mean of those of both voxels, less half of a voxel's edge: as
-    far as the surface of what is sought lies before its first voxel's centre. Of the edge along the way that is, whose
-    direction follows from how the distance changes across the face; the other edges count for the rest of it.
+    The surface lies between voxels, so its distance is the mean of those of both voxels, less half of a voxel's edge:
+    as far as the surface of what is sought lies before its first voxel's centre. That is the edge along the way, whose
+    direction follows from how the distance changes across the face; the mean of the other edges counts for the rest.
 
     Args:
         image: The whole image.
