@@ -87,6 +87,7 @@ class MeshOptions:
         None  # m, of the coordinates in `file` where that is a mesh of another program; None: it is not
     )
     coarseness: float = 1.0  # all elements are made this many times as large as all of these ask, to be compared with
+    subdivided: int = 1  # voxels along the edge of a voxel of the image that the default of size_max is for
     periodic: tuple[str, ...] = ()  # axes along which the image comes again and again, so that opposite faces are one
 
     @property

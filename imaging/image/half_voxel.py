@@ -1,6 +1,5 @@
 """Images on finer voxels, and interfaces moved by half a voxel: what a segmentation could as well have been."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +11,7 @@ from microlith.imaging.axes import neighbours
 from microlith.imaging.formats.stored import Window, lengths
 from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume, Portion
-from microlith.imaging.options import LARGEST_SIZE, MeshOptions
+from microlith.imaging.options import MeshOptions
 from microlith.imaging.typing import Numbers
 
 FINE = 2  # finer voxels along the edge of a voxel: one of them is half a voxel
@@ -96,21 +95,17 @@ def _voxels_of_phases(phases: int, slab: Slab) -> Numbers:
     return np.bincount(slab.phase.ravel(), minlength=phases)
 
 
-def on_finer_voxels(options: MeshOptions, extent: Sequence[float]) -> MeshOptions:
+def on_finer_voxels(options: MeshOptions) -> MeshOptions:
     """Options with which the image on finer voxels gets elements as large as the image itself gets with `options`.
 
     Sizes that the meshers take from the voxel are halved on finer ones, so all are halved here, and the factor of two
     is put on all of them.
-
-    Args:
-        options: For the image.
-        extent: Edge lengths of the image, metres.
     """
-    largest = options.size_max or max(extent) * LARGEST_SIZE
     return replace(
         options,
         size={name: size / FINE for name, size in options.size.items()},
-        size_max=largest / FINE,
+        size_max=None if options.size_max is None else options.size_max / FINE,
+        subdivided=options.subdivided * FINE,
         growth=options.growth / FINE,
         junction_size=None if options.junction_size is None else options.junction_size / FINE,
         coarseness=options.coarseness * FINE,

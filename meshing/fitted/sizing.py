@@ -108,7 +108,7 @@ def size_field(image: LabelImage, options: MeshOptions, solved: Sequence[int], c
     if options.junction_size is not None:  # sizes depend on the centres then
         field = _sizes(image, asked, solved, centres)
     else:
-        of = (options.size, options.size_max, options.growth, options.gap_elements, tuple(solved))
+        of = (options.size, options.size_max, options.subdivided, options.growth, options.gap_elements, tuple(solved))
         field = made_once(image, "sizes", of, lambda: _sizes(image, asked, solved, np.empty((0, 2))))
     return field.times(options.times)
 
@@ -121,7 +121,8 @@ def _sizes(image: LabelImage, options: MeshOptions, solved: Sequence[int], centr
             known = ", ".join(image.names)
             raise InputError(f"[mesh] size names the phase '{name}', which is not one of the phases ({known}).")
     named = {image.names.index(name): _ratio(size, unit) for name, size in options.size.items()}
-    size_max = _ratio(options.size_max, unit) if options.size_max else max(image.frame) * LARGEST_SIZE
+    by_default = max(image.frame) * LARGEST_SIZE / options.subdivided
+    size_max = _ratio(options.size_max, unit) if options.size_max else by_default
     phase = image.phase
     is_solved = np.isin(np.arange(len(image.names)), list(solved))
     surface_size = np.full(len(image.names), np.inf)

@@ -87,12 +87,12 @@ def edge_sizes(
     """
     named = {names.index(name): size / unit for name, size in options.size.items()}
     gaps = bool(named)
+    asked = math.inf if options.size_max is None else options.size_max / unit
     if not named:
-        named = dict.fromkeys(solved, SIZE_AT_SURFACES)
+        named = dict.fromkeys(solved, min(SIZE_AT_SURFACES, asked))
     smallest = min(named.values())
-    largest = max(extent) * LARGEST_SIZE if options.size_max is None else options.size_max / unit
-    if options.size_max is None:
-        largest = max(largest, 3 * smallest)
+    by_default = max(max(extent) * LARGEST_SIZE / options.subdivided, 3 * smallest)
+    largest = by_default if options.size_max is None else asked
     largest = max(smallest, min(largest, max(extent) / 2))
     factor = options.times
     return EdgeSizes(

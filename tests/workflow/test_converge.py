@@ -650,7 +650,7 @@ def test_elements_keep_their_size_on_finer_voxels():
     for asked in (options, MeshOptions()):
         meshes = [
             fitted_mesh(image, asked, [0]),
-            fitted_mesh(fine, on_finer_voxels(asked, image.extent), [0]),
+            fitted_mesh(fine, on_finer_voxels(asked), [0]),
         ]
         count = [np.count_nonzero(mesh.phase == 0) for mesh in meshes]
         assert count[1] == pytest.approx(count[0], rel=0.25)

@@ -1,5 +1,7 @@
 """Element sizes for a wanted error, from what a study of a case found."""
 
+import math
+
 from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.meshed import Meshed
@@ -40,7 +42,8 @@ def advised(study: Study, meshed: Meshed, wanted: float) -> Advice | None:
             f"no order is established in region {deciding}, so this takes the error to fall with the size; try it"
         )
     pixel = meshed.volume.unit
-    sizes = dict(case.mesh.size) or {case.physics.phases[i].name: SIZE_AT_SURFACES * pixel for i in case.physics.solved}
+    by_default = min(SIZE_AT_SURFACES * pixel, case.mesh.size_max or math.inf)
+    sizes = dict(case.mesh.size) or {case.physics.phases[i].name: by_default for i in case.physics.solved}
     smallest = pixel if case.mesh.method == "voxel" else case.mesh.size_factor * min(sizes.values())
     factor = max(needed, min(1.0, pixel / smallest))
     if factor < FINEST_ADVISED * finest:

@@ -31,6 +31,6 @@ def moved_mesh(
     volume = shifted(meshed.volume, shift, comm)
     if not any(volume.counts[i] for i in solved):
         return None
-    finer = on_finer_voxels(options, meshed.volume.extent)
+    finer = on_finer_voxels(options)
     image = whole_on_root(volume, comm) if volume.dim == 2 else None
     return method.phase_mesh(method.image_mesh(ImageToMesh(volume, finer, solved, comm, image)), solved, comm)
