@@ -23,6 +23,7 @@ SIGHTS, MOST = {2: 250, 3: 75}, 60000  # directions per radius (squared), in sho
 GRAZED = 0.35  # longest edges by which voxels of a ball lie beyond it where it is seen past another
 BEYOND = 0.15  # the same of those whose faces are its own
 SURE = 0.002  # of the area, standard error that is left
+TOUCHING = 3.0  # standard errors of the radii of two balls by which they overlap and are still taken to touch
 SIDE = 0.1  # longest edges by which the line between two phases beside a ball may lie to either side
 
 
@@ -97,7 +98,8 @@ def _areas_of_balls(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array,
         for row, sign in enumerate((0.0, 1.0, -1.0)):
             place = balls.place.copy()
             place[:, 3] += sign * balls.gap
-            area = _area(lattice, balls, place, number, phases)
+            others = _as_touching(balls, number) if row == 0 else place
+            area = _area(lattice, balls, place, number, phases, others)
             out[row] += area
             if row == 0:
                 open_still, radius = balls.loose[number] / place[number, 3], place[number, 3]
@@ -110,7 +112,18 @@ def _areas_of_balls(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array,
     return both[0], np.hypot(alike, np.sqrt(alone + alone.T)), np.hypot(alike.sum(axis=1), np.sqrt(of_phase))
 
 
-def _area(lattice: Lattice, balls: Balls, place: Array, number: int, phases: int) -> Array:
+def _as_touching(balls: Balls, number: int) -> Array:
+    """Balls (n, 4), those smaller that overlap one by no more than the voxels leave open: they are taken to touch it."""
+    place = balls.place.copy()
+    apart = np.linalg.norm(place[:, :3] - place[number, :3], axis=1) - place[number, 3] - place[:, 3]
+    open_still = TOUCHING * (balls.gap + balls.gap[number])
+    touching = (apart < 0) & (apart > -open_still)
+    touching[number] = False
+    place[touching, 3] += apart[touching]
+    return place
+
+
+def _area(lattice: Lattice, balls: Balls, place: Array, number: int, phases: int, others: Array) -> Array:
     """Area (phases, phases) of the surface of a ball, by the phase within and the one without."""
     from microlith.imaging.shapes.loops import count_exposed  # numba, late as in `path_lengths`
 
@@ -128,8 +141,8 @@ def _area(lattice: Lattice, balls: Balls, place: Array, number: int, phases: int
         lattice.dim,
         directions(lattice.dim, count),
         place[number],
-        place[same],
-        place[apart],
+        others[same],
+        others[apart],
         balls.of[apart],
         GRAZED,
         seen,

@@ -192,6 +192,17 @@ def test_disks_of_a_lattice_along_the_pixels(spacing):
     assert found.error[0, 1] < 0.2 * exact
 
 
+@pytest.mark.parametrize("diameter", [12.3, 16.6, 21.7])
+def test_disks_that_overlap_by_no_more_than_voxels_leave_open_touch(diameter):
+    """Were they as far in each other as the radii found say, up to a tenth of their lines would be hidden."""
+    middles = 4.4 + diameter * (np.stack(np.mgrid[:5, :5]).reshape(2, -1).T + 0.5)
+    phase = np.any([ball((int(5 * diameter + 9),) * 2, diameter / 2, middle) for middle in middles], axis=0)
+    found = surfaces(volume_from(phase), COMM)
+    exact = 25 * np.pi * diameter
+    assert found.between[0, 1] == pytest.approx(exact, rel=0.025)
+    assert abs(found.between[0, 1] - exact) < 2 * found.error[0, 1] < 0.16 * exact
+
+
 @pytest.mark.parametrize("dim", [2, 3])
 @pytest.mark.parametrize("radius", [8, 10, 12.5])
 @pytest.mark.parametrize("half", [0.0, 0.5])
