@@ -41,7 +41,8 @@ SMOOTH, MISSED, ADDED, REMOVED, AT_CORNERS, ALONG = 0.005, 0.5, 0.1, 0.5, 0.2, 0
 # of what counts say that was left aside as noise
 BESIDE_EDGES, LEFT_ASIDE = 0.125, 1.5
 BESIDE = 1.0  # longest edges from triple lines where normals are turned
-THIN = (0.05, 0.02, 0.005)  # part of the standard error, of ends of runs of one, two and three steps
+# Part of the standard error, of ends of runs of one, two and three steps
+THIN = {2: (0.12, 0.04, 0.01), 3: (0.05, 0.02, 0.005)}
 NEAR_LINES = 0.25  # times the square of the share that is as near, part of the standard error: in fine structures much
 UNLIKE = 3.0  # part of what directions tell that planes along the voxels leave, from one third on nothing is of planes
 PART_AT_CORNERS = 0.5  # of the area by faces, that is added or taken away beside triple lines at most
@@ -271,7 +272,7 @@ def _areas(volume: LabelVolume, of_faces: Array, of_corners: Array, stepped: Num
     by_planes = BESIDE_EDGES * beside_edges, LEFT_ASIDE * left_aside * local, uncertain_along
     near_lines = NEAR_LINES * _per(np.minimum(at_lines, area) ** 2, area, 0.0)
     uncertain = np.sqrt(sum(part**2 for part in (*by_planes, AT_CORNERS * beside, next_term, near_lines)))
-    error = _error(local, area, uncertain, counted, PLACES[dim] * face)
+    error = _error(local, area, uncertain, counted, dim, PLACES[dim] * face)
     return Surfaces(area, correction, error, error.sum(axis=1), np.ones_like(area))
 
 
@@ -333,7 +334,7 @@ def _part(found: Array, most: Array) -> Array:
     return np.asarray(np.where(much > most, most / np.where(much > 0, much, 1.0), 1.0))
 
 
-def _error(local: Array, area: Array, beside: Array, counted: Crossings, places: float) -> Array:
+def _error(local: Array, area: Array, beside: Array, counted: Crossings, dim: int, places: float) -> Array:
     """Standard error (phases, phases) of areas.
 
     That of what was added `beside` triple lines, and the like, is given. What no step shows is uncertain: where all
@@ -343,7 +344,7 @@ def _error(local: Array, area: Array, beside: Array, counted: Crossings, places:
     missed = _per(counted.missed, counted.seen, 0.0)
     change = area - local
     by_counts = ADDED * np.maximum(change, 0), REMOVED * np.minimum(change, 0)
-    thin = np.tensordot(THIN, counted.ends[: len(THIN)], 1)
+    thin = np.tensordot(THIN[dim], counted.ends[: len(THIN[dim])], 1)
     parts = SMOOTH * area, MISSED * missed * area, thin * area, *by_counts, beside
     return np.asarray(np.sqrt(sum(part**2 for part in parts) + np.where(area > 0, places, 0.0) ** 2))
 
