@@ -106,6 +106,27 @@ def test_particles_of_the_paper_s_kind(case, tmp_path):
     assert (out / "particles-grain-map.png").stat().st_size > 3000
 
 
+@pytest.mark.parametrize("layered", [False, True])
+def test_what_meets_all_of_a_connected_phase_is_what_meets_the_phase(tmp_path, layered):
+    """By the same areas: by faces of voxels, a ball met more of the pores at a face than of all pores."""
+    z, y, x = np.indices((28, 28, 28)) + 0.5
+    image = np.where(z < 14, 0, 1)
+    image[(z - 17) ** 2 + (y - 14) ** 2 + (x - 14) ** 2 < 64] = 2
+    if layered:
+        image[5:7] = 1  # only pores below reach z_min, and none of them meets the ball
+    tifffile.imwrite(tmp_path / "image.tif", image.astype(np.uint8))
+    more = '[phases.rest]\nlabel = 1\nrole = "transport"\ndiffusivity = "1e-14 m^2/s"\n'
+    text = CASE.replace("label = 1", "label = 2").replace('{ x = "10 nm", y = "20 nm" }', '"10 nm"')
+    (tmp_path / "case.toml").write_text(text + more + '[analysis]\nmeasure = ["particles"]\n')
+    assert main(["-q", "analyze", str(tmp_path / "case.toml"), "-o", str(tmp_path / "out")]) == 0
+    numbers = json.loads((tmp_path / "out" / "analysis.json").read_text())["numbers"]
+    met, reached = (numbers[f"particle_contact.grain+{key}"]["value"] for key in ("pore", "pore@z_min"))
+    assert met == pytest.approx((1 - 3 / 8) / 2, rel=0.03)
+    assert reached == (0 if layered else pytest.approx(met, rel=1e-12))
+    row = rows(tmp_path / "out" / "particles-grain.csv")[0]
+    assert float(row["share_of_surface_to_pore@z_min"]) == pytest.approx(reached)
+
+
 @pytest.mark.parametrize(("left_out", "told"), [(1, "25 %"), (4, "100 %"), (0, None)])
 def test_places_without_a_particle_label_are_told(case, tmp_path, left_out, told):
     """They were of no particle, and nothing said so."""

@@ -29,7 +29,13 @@ class _Found:
     """The particles of one phase."""
 
     shapes: BodyShapes
-    meets: dict[str, Array]  # "PHASE@FACE" -> (n,) voxel faces towards what is connected to the face, over all of them
+    meets: dict[str, Array]  # "PHASE@FACE" -> (n,) voxel faces towards what is connected to the face, over all to PHASE
+    others: dict[str, int]  # "PHASE@FACE" -> phase
+
+    def shares(self, key: str) -> Array:
+        """Share (n,) of the surface of each particle that meets what of a phase is connected to a face."""
+        total = self.shapes.surface.sum(axis=1)
+        return self.meets[key] * self.shapes.surface[:, self.others[key]] / np.where(total > 0, total, np.inf)
 
 
 def measure_particles(subject: Subject) -> Finding:
@@ -43,7 +49,8 @@ def measure_particles(subject: Subject) -> Finding:
         root = on_root(subject.comm, _bodies_on_root, subject, phase, correction)
         shapes, meets, told = subject.comm.bcast(None if root is None else root[1:])
         notes += told
-        one = _finding(subject, phase, _Found(shapes, meets))
+        others = {f"{subject.volume.names[other]}@{face}": other for other, face in subject.reach.items()}
+        one = _finding(subject, phase, _Found(shapes, meets, others))
         maps = [] if root is None or subject.numbers_only else [_map(subject, phase, root[0], shapes)]
         found = found.joined(one).joined(Finding(maps=maps))
     return found.joined(Finding(notes=notes))
@@ -84,19 +91,19 @@ def _bodies_on_root(
                 f"particles: no voxel of {image.names[other]} lies at {face}, so that no particle meets any that is "
                 "connected to it; name another face in [analysis] reach"
             )
-        meets[name] = _contact(bodies, mask, image, len(bodies.phase))
+        meets[name] = _contact(bodies, mask, other, image, len(bodies.phase))
     return bodies, shapes, meets, notes
 
 
-def _contact(bodies: Bodies, mask: Flags, image: LabelImage, count: int) -> Array:
-    """Share (n,) of the voxel faces of each body, towards other phases, that lie on a mask."""
+def _contact(bodies: Bodies, mask: Flags, other: int, image: LabelImage, count: int) -> Array:
+    """Share (n,) of the voxel faces of each body, towards another phase, that lie on a mask of this phase."""
     at, of = np.zeros(count + 1), np.zeros(count + 1)
     sizes = image.voxel_measure / np.array(image.voxel_size)
     for axis in range(image.dim):
         label = np.moveaxis(bodies.label, axis, 0)
         there, phase = np.moveaxis(mask, axis, 0), np.moveaxis(image.phase, axis, 0)
         for mine, beyond in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
-            edge = (label[mine] != 0) & (phase[mine] != phase[beyond])
+            edge = (label[mine] != 0) & (phase[beyond] == other)
             body = label[mine][edge]
             of += np.bincount(body, minlength=count + 1) * sizes[axis]
             at += np.bincount(body, there[beyond][edge], count + 1) * sizes[axis]
@@ -218,7 +225,8 @@ def _contacts(subject: Subject, phase: int, found: _Found) -> list[Number]:
         if total > 0:
             area = shapes.surface.sum(axis=1)
             told = f"share of the surface of {name} that meets {reached}"
-            numbers.append(Number(f"particle_contact.{name}+{key}", float(area @ part / area.sum()), "1", told))
+            share = float(area @ found.shares(key) / total)
+            numbers.append(Number(f"particle_contact.{name}+{key}", share, "1", told))
     if len(found.meets) > 1:
         numbers += _meeting(
             name, "+".join(found.meets), everything, shapes, f"that meet all of {', '.join(found.meets)}"
@@ -260,7 +268,7 @@ def _rows(subject: Subject, found: _Found) -> list[Column]:
         for phase, name in enumerate(volume.names):
             if shapes.surface[:, phase].any():
                 columns.append(Column(f"share_of_surface_to_{name}", shapes.surface[:, phase] / total, "1"))
-    columns += [Column(f"share_of_surface_to_{key}", share, "1") for key, share in found.meets.items()]
+    columns += [Column(f"share_of_surface_to_{key}", found.shares(key), "1") for key in found.meets]
     return columns
 
 
