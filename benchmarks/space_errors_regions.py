@@ -1,6 +1,6 @@
-"""The error in space that a run states of thin slabs and shells, each against its true one: small images in 3D.
+"""The error in space that a run states of thin slabs and shells, each against its true one: small images on lattices.
 
-    python benchmarks/space_errors_regions.py [--images balls fibres ...] [--degree 1]
+    python benchmarks/space_errors_regions.py [--images balls fibres ...] [--degree 1] [--dim 3]
 
 An image is cut into slabs a twentieth of its length thick, ten across x and four across each other axis, as profiles
 are; to these come shells of one, two and four voxels around particles and pores, and the medium as a whole. The true
@@ -90,11 +90,17 @@ def pores() -> Array:
     return image
 
 
-def coat() -> Array:
+def coat(inner: float = 6, outer: float = 10, size: int = SIZE, dim: int = 3) -> Array:
     """A medium around a particle, in a bath."""
-    z, y, x = np.indices((SIZE,) * 3) + 0.5 - SIZE / 2
-    far = np.sqrt(x**2 + y**2 + z**2)
-    return np.where(far < 6, 2, far < 10).astype(np.uint8)
+    far = np.sqrt(((np.indices((size,) * dim) + 0.5 - size / 2) ** 2).sum(axis=0))
+    return np.where(far < inner, 2, far < outer).astype(np.uint8)
+
+
+def walls() -> Array:
+    """Slits of three pixels between walls, in 2D."""
+    image = np.ones((40, 50), np.uint8)
+    image[:, :5], image[3:, 16:19], image[:-3, 30:33] = 0, 2, 2
+    return image
 
 
 MADE = {
@@ -110,6 +116,20 @@ MADE = {
     "blobs-31": (lambda: blobs(31, 2.0, SIZE), PORE + MEDIUM + BARRIER),
     "blobs-32": (lambda: blobs(32, 3.5, SIZE), PORE + MEDIUM + BARRIER),
 }
+IN_2D = {
+    **{
+        f"blobs-{size}-{seed}": (lambda s=seed, w=w, n=size: blobs(s, w, n, 2), PORE + MEDIUM + BARRIER)
+        for seed, w, size in (
+            (1, 3, 40), (2, 2, 40), (3, 2.5, 40), (7, 2, 60), (4, 4, 60), (5, 3, 80), (6, 5, 100), (24, 6, 120),
+            (22, 4, 160), (21, 8, 200),
+        )
+    },
+    "slow-40": (lambda: blobs(8, 3, 40, 2), PORE + MEDIUM + SLOW),
+    "slow-80": (lambda: blobs(9, 4, 80, 2), PORE + MEDIUM + SLOW),
+    "disk": (lambda: coat(0, 14, 40, 2), PORE + MEDIUM),
+    "coat-2d": (lambda: coat(7, 15, 40, 2), PORE + MEDIUM + BARRIER),
+    "walls": (walls, PORE + MEDIUM + BARRIER),
+}  # fmt: skip
 OTHERS = ("aged", "aged-2", "aged-3", "wide-6", "fine-4", "across", "along", "bridge", "slits", "fcc", "coat")
 VOXELS = {"flat": (10, 10, 20)} | FLAT  # nm; others are cubes
 
@@ -117,8 +137,9 @@ VOXELS = {"flat": (10, 10, 20)} | FLAT  # nm; others are cubes
 def regions_text(image: Array) -> str:
     """Slabs that hold some of the medium, shells, and all of it."""
     found = ""
-    for axis, step in (("x", 2), ("y", 5), ("z", 5)):
-        along = "zyx".index(axis)
+    axes = "zyx"[-image.ndim :]
+    for axis, step in (("x", 2), ("y", 5), ("z", 5))[: image.ndim]:
+        along = axes.index(axis)
         n = image.shape[along]
         for k in range(0, SLABS, step):
             if (np.take(image, range(k * n // SLABS, math.ceil((k + 1) * n / SLABS)), axis=along) == 1).any():
@@ -153,11 +174,13 @@ def figures(own: Transient, fine: Mapping[str, Array], told: Mapping[str, Array]
 def measure(name: str, degree: int, table: Table, folder: Path) -> None:
     """One image with elements of one degree."""
     comm = MPI.COMM_WORLD
-    make, phases = MADE.get(name) or IMAGES[name]
+    make, phases = MADE.get(name) or IN_2D.get(name) or IMAGES[name]
     image = make()
-    edges = ", ".join(f'{a} = "{e} nm"' for a, e in zip("xyz", VOXELS.get(name, (VOXEL,) * 3), strict=True))
+    sizes = zip("xyz", VOXELS.get(name, (VOXEL,) * 3)[: image.ndim], strict=False)
+    edges = ", ".join(f'{axis} = "{edge} nm"' for axis, edge in sizes)
     text = (
-        f'[image]\nfile = "image.tif"\nvoxel_size = {{ {edges} }}\n{phases}[mesh]\ndegree = {degree}\n'
+        f'[image]\nfile = "image.tif"\nvoxel_size = {{ {edges} }}\n{phases}'
+        f'[mesh]\nmethod = "lattice"\ndegree = {degree}\n'
         f'[time]\nend = "{(length_of(image) * 1e-9) ** 2 / 2e-14} s"\ntolerance = {TOLERANCE}\nsnapshots = []\n'
         f"{regions_text(image)}"
     )
@@ -184,7 +207,8 @@ def measure(name: str, degree: int, table: Table, folder: Path) -> None:
 def main() -> None:
     """Measure all that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", nargs="+", choices=[*MADE, *OTHERS], default=[*MADE, *OTHERS])
+    parser.add_argument("--images", nargs="+", choices=[*MADE, *OTHERS, *IN_2D])
+    parser.add_argument("--dim", type=int, choices=[2, 3], default=3, help="of the images, where none are named")
     parser.add_argument("--degree", type=int, choices=[1, 2], default=1, help="of the elements")
     options = parser.parse_args()
     comm = MPI.COMM_WORLD
@@ -192,7 +216,7 @@ def main() -> None:
     table.head()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(comm.bcast(made))
-        for name in options.images:
+        for name in options.images or (IN_2D if options.dim == 2 else [*MADE, *OTHERS]):
             measure(name, options.degree, table, folder)
         comm.Barrier()
     for way in dict.fromkeys(row["way"] for row in table.rows):

@@ -45,7 +45,7 @@ def _solved(folder, image, mesh, voxel):
     return solved(load_case(path), MPI.COMM_SELF)
 
 
-@pytest.mark.parametrize(("method", "degree", "first"), [("lattice", 1, 5.0), ("fitted", 2, 2.5)])
+@pytest.mark.parametrize(("method", "degree", "first"), [("lattice", 1, 5.0), ("lattice", 2, 5.0), ("fitted", 2, 2.5)])
 def test_boxes_over_two_phases(tmp_path, method, degree, first):
     """By the mesh's own shares of the phases on the lattice they were up to 15 mol/m³ off, with 0.8 told."""
     image = _image()

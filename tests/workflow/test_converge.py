@@ -301,18 +301,20 @@ def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
     monkeypatch.setattr(estimate_module, "enveloped", lambda _, errors: errors)  # each time for itself
     case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
     meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=8000)
-    by_order = [0.0422, 0.0422, 0.422]  # more than twice as coarse; else it is no less than half
-    for ratio, told in ((2.5, by_order), (1.6, [0.5, 0.5, 1.5]), (1.2, [0.6645, 0.6645, 1.994]), (1.05, [2, 1, 1])):
+    by_order = [0.64, 0.32, 0.422]  # more than twice as coarse, but for a part of what linear elements say
+    same_size = [2, 1, 6.645]  # another mesh, and linear elements in the place of a coarser one
+    half = [0.64, 0.5, 1.5]
+    for ratio, told in ((2.5, by_order), (1.6, half), (1.2, [0.6645, 0.6645, 1.994]), (1.05, same_size)):
         cells = round(8000 / ratio**3)
         found = estimate_module.spatial_error(meshed, own, MPI.COMM_SELF)
         assert found.curves["a"] == pytest.approx(told, rel=2e-3), f"{ratio} times as coarse"
     asked.clear()
     cells = round(8000 / 2**1.5)
     found = estimate_module.spatial_error(meshed, own, MPI.COMM_SELF)
-    assert found.curves["a"] == pytest.approx([0.5, 0.5, 1.5], rel=2e-3)
+    assert found.curves["a"] == pytest.approx(half, rel=2e-3)
     assert "linear" in found.how
     assert "lesser" in found.meaning
-    assert "no less than 0.3 times the first" in found.meaning
+    assert "no less than 0.3 times the first and 0.32 times the second" in found.meaning
     assert [variant.coarseness for variant in asked] == pytest.approx([2**0.5, 1.0])
     assert "and of a quarter of the difference to the linear elements" in found.meaning
     # A coarser mesh that is off by more than three times as much as linear elements has lost the image
@@ -320,7 +322,9 @@ def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
     assert lost.curves["a"] == pytest.approx([0.5, 0.0, 0.0])
     assert "and of half of the difference to the linear elements" in lost.meaning
     assert "the first" not in lost.meaning
-    meshed.volume.dim = 2  # where the coarser mesh alone tells it
+    meshed.volume.dim, cells = 2, round(8000 / 1.6**2)
+    assert estimate_module.spatial_error(meshed, own, MPI.COMM_SELF).curves["a"] == pytest.approx(half, rel=2e-3)
+    meshed.method = "fitted"  # where the coarser mesh alone tells it
     assert estimate_module.spatial_error(meshed, own, MPI.COMM_SELF).curves["a"] == pytest.approx([1.0, 1.0, 10.0])
 
 
@@ -429,8 +433,12 @@ def test_what_steps_lack_gives_way_to_a_coarser_mesh_where_its_solver_fails(tmp_
     assert np.array_equal(own, again)
 
 
-@pytest.mark.parametrize(("degree", "other"), [(2, 1), (3, 2)])
-def test_where_a_coarser_mesh_is_the_same_mesh_another_degree_tells_the_error(tmp_path, degree, other):
+@pytest.mark.parametrize(
+    ("degree", "how"),
+    [(2, "from linear elements: a quarter of the"), (3, "from elements of degree 2: the")],
+    ids=["degree 2", "degree 3"],
+)
+def test_where_a_coarser_mesh_is_the_same_mesh_another_degree_tells_the_error(tmp_path, degree, how):
     """Of a strip of 14 pixels: the difference to the same mesh was none, and the error in time was all there was."""
     mesh = f'[mesh]\nmethod = "lattice"\ndegree = {degree}\n'
     image = np.ones((4, 14), np.uint8)
@@ -438,7 +446,7 @@ def test_where_a_coarser_mesh_is_the_same_mesh_another_degree_tells_the_error(tm
     time = '[time]\nend = "1 s"\ntolerance = 1e-6\nsnapshots = []\n'
     results = run_case(write_case(tmp_path, image, phases=SLAB, mesh=mesh, time=time, regions=""), comm=MPI.COMM_SELF)
     space = json.loads((results / "summary.json").read_text())["error"]["space"]
-    assert space["how"].startswith(f"from elements of degree {other}: the difference of the two solutions")
+    assert space["how"].startswith(f"{how} difference of the two solutions")
     found = curves(results)
     times = found["time_s"]
     told = np.genfromtxt(results / "errors.csv", delimiter=",", names=True, skip_header=3)["slab"]

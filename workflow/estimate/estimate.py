@@ -106,7 +106,7 @@ def expected_run(found: CaseImage) -> model.Run:
         return replace(own, recovered=True)
     if degree == 1 and own.foreign:  # there is no estimate
         return own
-    if not own.foreign and is_less_coarse(own.method, own.dim, degree):
+    if not own.foreign and is_less_coarse(own.method, degree):
         linear = replace(own, degree=1, solves=looser)
         mesh = expected_mesh(found, LESS_COARSE)
         coarser = replace(own, mesh=mesh, solves=looser, other=linear, remeshed=False, read=False)

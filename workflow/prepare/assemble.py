@@ -126,7 +126,7 @@ def _coarser(meshed: Meshed, comm: MPI.Intracomm) -> ImageMesh | None:
     case = meshed.case
     if not case.mesh.estimate or meshed.method == "voxel" or case.mesh.unit is not None:
         return None
-    if is_less_coarse(meshed.method, meshed.volume.dim, degree_of(case, meshed.volume.dim)):
+    if is_less_coarse(meshed.method, degree_of(case, meshed.volume.dim)):
         return None  # files of meshes have one that is twice as coarse
     options = replace(case.mesh, method=meshed.method, coarseness=COARSER)
     try:

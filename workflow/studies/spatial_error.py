@@ -13,7 +13,7 @@ Where the error falls faster, as it does on most images (q from 1.3 to 2: chords
 early times decide, not the degree), it is two to four times too large, and more on images of few voxels, which the
 coarser mesh follows no longer. It is too small where the coarser mesh misses what the finer one misses too.
 
-In 3D, on a smooth mesh with degree 2 and more, what is left is mostly how closely the mesh follows the image, which a
+On a lattice with degree 2 and more, what is left is mostly how closely the mesh follows the image, which a
 mesh twice as coarse often does no longer: half of the difference to it was up to 25 times the error. So the other mesh
 is √2 times as coarse. By the numbers of cells that of an image of few voxels comes out 1.0 to 2.3 times as coarse, so r
 is measured, and q taken as ORDER. How closely meshes follow an image varies by chance, and falls with no power: so no
@@ -22,10 +22,12 @@ mesh loses the image, as small gaps close on it, elements of degree 1 on the sam
 four times as much, and a quarter of the difference to them is enough; half of it, where the difference to the coarser
 mesh is more than LOST times as large, as necks of a voxel then decide, which the mesh itself follows poorly.
 Elsewhere no less than CHANCE times what the coarser mesh says is taken: linear elements on the same mesh see nothing of
-how closely it follows the image, and in thin regions little else may be left.
+how closely it follows the image, and in thin regions little else may be left. There two meshes may agree by chance, so
+no less than LITTLE times what linear elements say is taken, a twelfth of the difference to them.
 
-Where an image has too few voxels for a coarser mesh to differ from the mesh, elements of one degree less tell
-the error, or, of degree 1, those of degree 2 on the same mesh: the difference to the same mesh would be none.
+Where an image has too few voxels for a coarser mesh to be any coarser, elements of one degree less tell
+the error, or, of degree 1, those of degree 2 on the same mesh: the difference to the same mesh would be none. If it is
+another mesh of as many cells, on a lattice with degree 2 and more, no less than what it says is taken.
 
 Meshes of other programs can't be made coarser. With degree 2 on tetrahedra a quarter of the difference to linear
 elements is the estimate: on the meshes of seven images the error, against degree 3, was 0.01 to 0.09 of the difference.
@@ -64,13 +66,14 @@ log = logging.getLogger(__name__)
 
 LOOSER = 3.0  # tolerance in time of the coarse run per that of the run
 FADING = 1.5  # power of the time
-ORDER = 3.5  # of degree 2 and more in 3D: any from 3.25 to 4.5 told 21 of 24 images to a factor of 3, 3.0 told 18
+ORDER = 3.5  # of degree 2 and more on a lattice: any from 3.25 to 4.5 told 21 of 24 in 3D to a factor of 3, 3.0 told 18
 LEAST_RATIO = 1.3  # of sizes, in ratio^ORDER - 1: meshes that are closer than that differ by chance as much as by size
 HALF = 0.5  # of the difference to a mesh that is coarser, but no more than TWICE as coarse, is the least error
 TWICE = 2.0
 LOST = 3.0  # times the difference to linear elements: if that to a coarser mesh is larger, it has lost the image
 OF_LINEAR = 0.25  # on the difference to elements of degree 1
 CHANCE = 0.3  # of what a coarser mesh says is the least error: how closely a mesh follows an image others don't see
+LITTLE = 0.32  # of what linear elements say is the least error: two meshes may agree in a region by chance
 COARSE = 1.25  # least size of a coarser mesh, per size of the mesh, that is worth a comparison,
 LESS = 1.1  # and of one that is only √2 times as coarse
 RECOVERED = 1.5  # on the deviation that recovered gradients tell
@@ -91,7 +94,7 @@ THE_LESSER = (  # with the part of the second
     f"{ORDER:g} of the element size, no less than half of it, and of "
     "{part} of the difference to the linear elements"
 )
-NO_LESS = f", and no less than {CHANCE:g} times the first"
+NO_LESS = f", and no less than {CHANCE:g} times the first and {LITTLE:g} times the second"
 OF_LOWER_DEGREE = (
     "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
 )
@@ -114,6 +117,10 @@ OF_WHAT_IS_LEFT = (
 )
 TWICE_THE_DIFFERENCE = (
     "twice the difference of the two solutions, which err by about as much to either side; stairs are not in it"
+)
+BY_CHANCE = (
+    "; at least what another mesh of elements of about that size says, as each mesh follows an image of few voxels a "
+    "little otherwise"
 )
 AT_LEAST = (
     "; while the layer that fills is thinner than the elements at the surface, at least what such elements err by in a "
@@ -198,7 +205,7 @@ def comparison(meshed: Meshed) -> Comparison:
     dim = meshed.volume.dim
     degree = degree_of(meshed.case, dim)
     if meshed.method != "voxel" and meshed.case.mesh.unit is None:
-        if is_less_coarse(meshed.method, dim, degree):
+        if is_less_coarse(meshed.method, degree):
             coarser = "from a mesh 1.4 times as coarse"
             both = f"{coarser}, and linear elements on the same mesh"
             words = THE_LESSER.format(part="a quarter") + NO_LESS
@@ -221,7 +228,7 @@ def of_degrees(meshed: Meshed) -> Comparison:
     tolerance = min(0.5, LOOSER * meshed.case.time.tolerance)
     dim = meshed.volume.dim
     degree = degree_of(meshed.case, dim)
-    if degree == 2 and dim == 3 and meshed.method != "voxel":
+    if degree == 2 and (meshed.method == "lattice" or (dim == 3 and meshed.method != "voxel")):
         how = "from linear elements"
         return Comparison(Variant(degree=1, tolerance=tolerance), how, OF_LINEAR, A_QUARTER)
     other = degree - 1 if degree > 1 else 2
@@ -324,8 +331,11 @@ def spatial_error(
     compared = comparison(meshed)
     found = _compared(meshed, compared, curves, comm, tell, particles, keeper, "error in space not estimated")
     if found is not None and compared.variant.coarseness > 1 and _ratio(meshed, found.cells) < compared.least:
+        other = found if compared.factor is None else None
         compared = of_degrees(meshed)
         found = _compared(meshed, compared, curves, comm, tell, particles, None, "error in space not estimated")
+        if found is not None and other is not None:
+            found = _greater(found, other)
     if found is None or compared.limit is None:
         return found
     limit = _compared(
@@ -383,17 +393,27 @@ def _compared(
 
 
 def _lesser(one: SpatialError, other: SpatialError, part: float) -> SpatialError:
-    """The lesser of two estimates at each time, and no less than a part of the first.
+    """The lesser of two estimates at each time, and no less than a part of the first and LITTLE of the other.
 
     Sizes are those of the first, words those of the other.
     """
     of_particles = one.particles
     if one.particles is not None and other.particles is not None:
         of_particles = np.fmin(one.particles, np.fmax(other.particles, part * one.particles))
+        of_particles = np.fmax(of_particles, LITTLE * other.particles)
     curves = {
-        name: np.minimum(errors, np.maximum(other.curves[name], part * errors)) for name, errors in one.curves.items()
+        name: np.maximum(np.minimum(errors, np.maximum(other.curves[name], part * errors)), LITTLE * other.curves[name])
+        for name, errors in one.curves.items()
     }
     return replace(one, how=other.how, meaning=other.meaning, curves=curves, particles=of_particles)
+
+
+def _greater(one: SpatialError, other: SpatialError) -> SpatialError:
+    """The greater of two estimates at each time; sizes and words are those of the first."""
+    found = one.at_least(other.curves, BY_CHANCE)
+    if one.particles is None or other.particles is None:
+        return found
+    return replace(found, particles=np.fmax(one.particles, other.particles))
 
 
 def fading(times: Array, errors: Array) -> Array:
