@@ -314,7 +314,9 @@ def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
     assert found.curves["a"] == pytest.approx(half, rel=2e-3)
     assert "linear" in found.how
     assert "lesser" in found.meaning
-    assert "no less than 0.3 times the first and 0.32 times the second" in found.meaning
+    assert (
+        "no less than 0.3 times the first, nor than 0.3 times the difference to the coarser mesh where" in found.meaning
+    )
     assert [variant.coarseness for variant in asked] == pytest.approx([2**0.5, 1.0])
     assert "and of a quarter of the difference to the linear elements" in found.meaning
     # A coarser mesh that is off by more than three times as much as linear elements has lost the image
@@ -326,6 +328,25 @@ def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
     assert estimate_module.spatial_error(meshed, own, MPI.COMM_SELF).curves["a"] == pytest.approx(half, rel=2e-3)
     meshed.method = "fitted"  # where the coarser mesh alone tells it
     assert estimate_module.spatial_error(meshed, own, MPI.COMM_SELF).curves["a"] == pytest.approx([1.0, 1.0, 10.0])
+
+
+@pytest.mark.parametrize(("differs", "told"), [(0.4, 0.12), (8.0, 0.64)])
+def test_a_region_in_which_two_meshes_agree_by_chance(monkeypatch, differs, told):
+    """No less than 0.3 of how far they differ in another one, in proportion to linear elements, or 0.08 of these."""
+
+    def solved(_, variant, *__, **___):
+        found = (
+            {"a": np.full(1, 8.0), "b": np.full(1, 8.0)} if variant.degree == 1 else {"a": np.zeros(1), "b": of_other}
+        )
+        return SimpleNamespace(times=np.ones(1), curves=found, particles=None, cells=8000 / 1.6**3, unknowns=1)
+
+    of_other = np.full(1, differs)
+    monkeypatch.setattr(estimate_module, "solved_variant", solved)
+    monkeypatch.setattr(estimate_module, "enveloped", lambda _, errors: errors)
+    case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
+    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=8000)
+    found = estimate_module.spatial_error(meshed, {"a": np.zeros(1), "b": np.zeros(1)}, MPI.COMM_SELF)
+    assert found.curves["a"] == pytest.approx(told)
 
 
 def test_without_linear_elements_the_coarser_mesh_alone_tells_the_error_in_3d(monkeypatch, caplog):

@@ -23,7 +23,8 @@ four times as much, and a quarter of the difference to them is enough; half of i
 mesh is more than LOST times as large, as necks of a voxel then decide, which the mesh itself follows poorly.
 Elsewhere no less than CHANCE times what the coarser mesh says is taken: linear elements on the same mesh see nothing of
 how closely it follows the image, and in thin regions little else may be left. There two meshes may agree by chance, so
-no less than LITTLE times what linear elements say is taken, a twelfth of the difference to them.
+no less is taken than a part of the difference to linear elements: PROPORTION times what the coarser mesh differs by in
+the region in which it does most, per what linear elements do, and LITTLE at most.
 
 Where an image has too few voxels for a coarser mesh to be any coarser, elements of one degree less tell
 the error, or, of degree 1, those of degree 2 on the same mesh: the difference to the same mesh would be none. If it is
@@ -73,7 +74,9 @@ TWICE = 2.0
 LOST = 3.0  # times the difference to linear elements: if that to a coarser mesh is larger, it has lost the image
 OF_LINEAR = 0.25  # on the difference to elements of degree 1
 CHANCE = 0.3  # of what a coarser mesh says is the least error: how closely a mesh follows an image others don't see
-LITTLE = 0.32  # of what linear elements say is the least error: two meshes may agree in a region by chance
+# Two meshes may agree in a region by chance: of the difference to linear elements the least error is PROPORTION times
+# what the coarser mesh differs by where it does most, per what linear elements do, and this at most
+LITTLE, PROPORTION = 0.08, 0.3
 COARSE = 1.25  # least size of a coarser mesh, per size of the mesh, that is worth a comparison,
 LESS = 1.1  # and of one that is only √2 times as coarse
 RECOVERED = 1.5  # on the deviation that recovered gradients tell
@@ -94,7 +97,10 @@ THE_LESSER = (  # with the part of the second
     f"{ORDER:g} of the element size, no less than half of it, and of "
     "{part} of the difference to the linear elements"
 )
-NO_LESS = f", and no less than {CHANCE:g} times the first and {LITTLE:g} times the second"
+NO_LESS = (
+    f", and no less than {CHANCE:g} times the first, nor than {PROPORTION:g} times the difference to the coarser mesh "
+    "where that is largest, in proportion to that to linear elements"
+)
 OF_LOWER_DEGREE = (
     "the difference of the two solutions, which is the error of the one of lower degree; stairs are not in it"
 )
@@ -345,8 +351,10 @@ def spatial_error(
         return found
     share = compared.share(_ratio(meshed, found.cells)), compared.limit.share(1.0)
     differs, of_linear = (_largest(one) / part for one, part in zip((found, limit), share, strict=True))
-    lost = compared.variant.coarseness > 1 and differs > LOST * of_linear
-    return _lesser(found, _doubled(limit), 0.0) if lost else _lesser(found, limit, CHANCE)
+    if compared.variant.coarseness > 1 and differs > LOST * of_linear:
+        return _lesser(found, _doubled(limit), 0.0, 0.0)
+    least = min(LITTLE, PROPORTION * differs / of_linear) if of_linear > 0.0 else 0.0
+    return _lesser(found, limit, CHANCE, least / share[1])
 
 
 def _largest(error: SpatialError) -> float:
@@ -392,17 +400,17 @@ def _compared(
     return SpatialError(compared.how, other.cells, other.unknowns, found, compared.meaning, of_particles)
 
 
-def _lesser(one: SpatialError, other: SpatialError, part: float) -> SpatialError:
-    """The lesser of two estimates at each time, and no less than a part of the first and LITTLE of the other.
+def _lesser(one: SpatialError, other: SpatialError, part: float, least: float) -> SpatialError:
+    """The lesser of two estimates at each time, and no less than a part of the first, and another of the other.
 
     Sizes are those of the first, words those of the other.
     """
     of_particles = one.particles
     if one.particles is not None and other.particles is not None:
         of_particles = np.fmin(one.particles, np.fmax(other.particles, part * one.particles))
-        of_particles = np.fmax(of_particles, LITTLE * other.particles)
+        of_particles = np.fmax(of_particles, least * other.particles)
     curves = {
-        name: np.maximum(np.minimum(errors, np.maximum(other.curves[name], part * errors)), LITTLE * other.curves[name])
+        name: np.maximum(np.minimum(errors, np.maximum(other.curves[name], part * errors)), least * other.curves[name])
         for name, errors in one.curves.items()
     }
     return replace(one, how=other.how, meaning=other.meaning, curves=curves, particles=of_particles)
