@@ -211,7 +211,7 @@ def at_middles(simplices: Array, distance: Distance) -> Array:
     """Distance at the middles of the edges, (n, edges)."""
     pairs = np.array(_pairs(simplices.shape[1]))
     middles = (simplices[:, pairs[:, 0]] + simplices[:, pairs[:, 1]]) / 2
-    return distance(middles.reshape(-1, simplices.shape[2])).reshape(len(simplices), -1)
+    return distance(middles.reshape(-1, simplices.shape[2])).reshape(len(simplices), len(pairs))
 
 
 def deviation(nodal: Array, count: int) -> tuple[Array, Array]:

@@ -287,3 +287,17 @@ def test_a_periodic_run_goes_on_on_one_rank(tmp_path_factory, monkeypatch):
             run(paths[1])
     if COMM.rank == 0:
         assert abs(run(paths[1], MPI.COMM_SELF, resume=True) - expected).max() <= 1e-7 * 1000
+
+
+def test_an_estimate_that_does_not_begin_leaves_checkpoints_to_the_run(tmp_path, caplog):
+    """A coarser mesh that loses a region says nothing of the error in space; the run has its results all the same."""
+    image = np.ones((5, 3, 12), np.uint8)
+    image[:, :, 0], image[2, 1, 6] = 0, 2
+    path = case_of(
+        tmp_path, MPI.COMM_SELF, image=image, mesh='[mesh]\nmethod = "lattice"\ndegree = 2\n',
+        regions='[regions.shell]\nshell = { around = "particle", distance = "20 nm" }\n',
+    )  # fmt: skip
+    assert run(path, MPI.COMM_SELF).size
+    said = [record.getMessage() for record in caplog.records]
+    assert any("no part of it lies in a solved phase" in sentence for sentence in said)
+    assert not folder_of(tmp_path / "results").exists()

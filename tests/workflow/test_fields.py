@@ -1,5 +1,7 @@
 """fields.vtkhdf as PyVista and VTK read it."""
 
+from types import SimpleNamespace
+
 import h5py
 import made_meshes
 import numpy as np
@@ -12,7 +14,7 @@ from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.workflow.results.fields import write_fields
+from microlith.workflow.results.fields import _tagged_facets, write_fields
 
 COMM = MPI.COMM_WORLD
 UNIT = 5e-7  # metres per mesh unit: one micrometre is two
@@ -169,3 +171,19 @@ def test_an_error_in_the_solver_leaves_no_file(tmp_path):
     with pytest.raises(ArithmeticError):
         write_fields(tmp_path / "fields.vtkhdf", mesh, space, TIMES, fields())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_rank_may_have_no_cell():
+    """As of a small image on many ranks."""
+    none = np.empty(0, np.int32)
+    nothing = SimpleNamespace(size_local=0, num_ghosts=0, array=none, offsets=np.zeros(1, np.int32))
+    topology = SimpleNamespace(
+        dim=3,
+        cell_type=dmesh.CellType.tetrahedron,
+        create_connectivity=lambda *_: None,
+        index_map=lambda _: nothing,
+        connectivity=lambda *_: nothing,
+    )
+    tags = SimpleNamespace(indices=none, values=none)
+    mesh = SimpleNamespace(mesh=SimpleNamespace(topology=topology), facet_tags=tags, periodic=())
+    assert _tagged_facets(mesh).shape == (0, 3)

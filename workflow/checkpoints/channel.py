@@ -51,6 +51,7 @@ class Channel:
         self._file: BufferedWriter | None = None
         self._crc = self._size = 0
         self._unknowns: Unknowns | None = None
+        self.begun = False
         self._parts: dict[str, Part] = {}
         self._reader: _Reader | None = None
         self._standing: Callable[[], Standing] | None = None
@@ -68,7 +69,7 @@ class Channel:
 
     def begin(self, space: fem.FunctionSpace) -> None:
         """See `Keeper`."""
-        self._comm, self._space = space.mesh.comm, space
+        self._comm, self._space, self.begun = space.mesh.comm, space, True
         path = self._path("found.bin", self._comm.rank)
         try:
             self._file = path.open("wb")

@@ -199,7 +199,8 @@ class Checkpoints:
         self._write_mesh()
         self._number += 1
         about, parts = {}, []
-        for name, channel in self._channels.items():
+        begun = {name: channel for name, channel in self._channels.items() if channel.begun}
+        for name, channel in begun.items():  # not what failed before, such as an estimate whose mesh lost a region
             about[name], some = channel.written(self._number)
             parts += some
         gathered = self._comm.gather(parts) or []

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import basix
 import basix.ufl
 from dolfinx import fem, plot
+from dolfinx.cpp.mesh import cell_num_entities
 
 from microlith.imaging.axes import AXES
 from microlith.imaging.parallel.collective import in_turn, on_first_rank
@@ -184,7 +185,8 @@ def _tagged_facets(mesh: PhaseMesh) -> NDArray[np.int64]:
     tags = np.zeros(local.size_local + local.num_ghosts, dtype=np.int32)
     tags[mesh.facet_tags.indices] = mesh.facet_tags.values
     links = topology.connectivity(dim, dim - 1)
-    of_cells = tags[links.array[: links.offsets[owned]]].reshape(owned, -1)
+    sides = cell_num_entities(topology.cell_type, dim - 1)  # not left to NumPy: a rank may have no cell
+    of_cells = tags[links.array[: links.offsets[owned]]].reshape(owned, sides)
     if mesh.periodic:  # who reads the file has a box with outer faces
         across = on_frame(mesh, [AXES[axis] + end for axis in mesh.periodic for end in ("_min", "_max")])
         of_cells[across.cell, across.local] = across.face + 1  # as face_tag

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 import basix
 import basix.ufl
 from dolfinx import fem, mesh as dmesh
+from dolfinx.cpp.mesh import cell_num_entities
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
@@ -135,7 +136,8 @@ def _facet_tags(mesh: dmesh.Mesh, arrays: _Arrays, source: Numbers) -> dmesh.Mes
     place = np.empty(len(source), dtype=np.int64)
     place[source] = np.arange(len(source))
     cell, number, tag = arrays.facets.T
-    facet = mesh.topology.connectivity(dim, dim - 1).array.reshape(len(source), -1)[place[cell], number]
+    sides = cell_num_entities(mesh.topology.cell_type, dim - 1)  # not left to NumPy: a rank may have no cell
+    facet = mesh.topology.connectivity(dim, dim - 1).array.reshape(len(source), sides)[place[cell], number]
     facets, first = np.unique(facet, return_index=True)
     return dmesh.meshtags(mesh, dim - 1, facets.astype(np.int32), tag[first].astype(np.int32))
 
