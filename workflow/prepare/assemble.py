@@ -44,6 +44,7 @@ from microlith.workflow.prepare.stored_mesh import recipe_of, stored_recipe, wit
 from microlith.workflow.storage.mesh_file import SUFFIX, write_mesh_file
 
 log = logging.getLogger(__name__)
+ALL = {2: 0.999, 3: 0.99}  # by dimension: share of a region that counts as all of it, as far as chords measure bodies
 THIN_SHELL = 2.0  # pixels: of a thinner shell, pixels can't tell how much lies in which phase
 
 
@@ -186,7 +187,7 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
         for name, mean in means.items():
             if mean.solved_measure <= 0:
                 raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase; move it")
-            if mean.solved_share < 0.999 and not shapes[name].is_surface:
+            if mean.solved_share < ALL[dim] and not shapes[name].is_surface:
                 log.info("region %s: %.1f %% of it is solved for", name, 100 * mean.solved_share)
         apart = islands(problem.discretization, problem.system.parts, case.physics)
         if case.initial is not None:  # what they settle at is not told by the largest concentrations
