@@ -57,8 +57,8 @@ def shape_surfaces(volume: LabelVolume, image: LabelImage | None, comm: MPI.Intr
         rods = rods_in(lattice, sets, deep, balls, phases) if lattice.dim == 3 else no_rods(phases)
         parts = [_areas_of_balls(lattice, balls, phases)]
         if len(rods):
+            filled, rods, tubes = rods_around(lattice, rods, phases)
             parts.append(_areas_of_rods(lattice, balls, rods, phases))
-            filled, tubes = rods_around(lattice, rods, phases)
             if len(tubes):
                 parts.append(_areas_of_rods(filled, no_balls(phases + 1), tubes, phases))
                 rods = rods.and_of_fewer_phases(tubes)

@@ -1,5 +1,6 @@
 """Whether a cylinder, and flat ends that it has, part the voxels around it from those of other bodies."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -12,6 +13,7 @@ from microlith.imaging.typing import Array, Flags, Numbers
 
 CORE = 1.2  # longest edges from the wall inwards, within which all voxels are to be of the set
 BEFORE = 1.5  # longest edges before an end that is not known yet, up to which the wall is looked at
+BEYOND, OPEN = (0.5, 1.7), 0.9  # longest edges beyond a wall, and the share of the set there where there is none
 SHORTEST = 0.5  # radii that a wall is long
 # Voxels just below the wall that are of no other body; of those with two flat ends
 LEAST_BARE, LEAST_BARE_OF_DISCS = 120, 60
@@ -98,29 +100,54 @@ def befores(radius: float, stops: tuple[bool, bool]) -> tuple[float, ...]:
 
 def _one(lattice: Lattice, of: Flags, rod: Rod, others: Others) -> Found | None:
     """A cylinder whose wall, and its ends if it has any, part all voxels; None where there is none."""
-    from microlith.imaging.shapes.rod_loops import extent  # numba, late as in `path_lengths`
-
     longest = float(np.linalg.norm(np.array(lattice.phase.shape) * lattice.size))
     if all(plane is not None for plane in rod.planes):
         return _between_ends(lattice, of, rod, longest, others)
-    low, high = extent(lattice.phase, of, lattice.size, rod.row, rod.radius - CORE, -longest, longest)
-    stops = low > -longest, high < longest
-    for before, widths in product(befores(rod.radius, stops), WIDTHS):
-        first, last = low + before * stops[0], high - before * stops[1]
-        if last - first < SHORTEST * rod.radius:
-            continue
-        if not proven(lattice, of, rod, (first, last), widths, *NEARLY, others):  # takes less time
-            continue
-        wall = wall_of(lattice, of, rod, first, last, widths, others)
-        if wall is None or not _enough(wall, LEAST_BARE):
-            continue
-        step = float((wall.rod.place - rod.place) @ wall.rod.axis)
-        first, last = first - step, last - step
-        if not proven(lattice, of, wall.rod, (first, last), widths, others=others):
-            continue
-        bare = replace(wall.rod, known=(first if stops[0] else -NOWHERE, last if stops[1] else NOWHERE))
-        return _with_ends(lattice, of, bare, longest, widths, others) or Found(bare, of, wall, 0.0)
+    for low, high in extents(lattice, of, rod, longest):
+        stops = low > -longest, high < longest
+        for before, widths in product(befores(rod.radius, stops), WIDTHS):
+            first, last = low + before * stops[0], high - before * stops[1]
+            if last - first < SHORTEST * rod.radius:
+                continue
+            if not proven(lattice, of, rod, (first, last), widths, *NEARLY, others):  # takes less time
+                continue
+            wall = wall_of(lattice, of, rod, first, last, widths, others)
+            if wall is None or not _enough(wall, LEAST_BARE):
+                continue
+            step = float((wall.rod.place - rod.place) @ wall.rod.axis)
+            first, last = first - step, last - step
+            if not proven(lattice, of, wall.rod, (first, last), widths, others=others):
+                continue
+            bare = replace(wall.rod, known=(first if stops[0] else -NOWHERE, last if stops[1] else NOWHERE))
+            return _with_ends(lattice, of, bare, longest, widths, others) or Found(bare, of, wall, 0.0)
     return None
+
+
+def extents(lattice: Lattice, of: Flags, rod: Rod, reach: float) -> Iterator[tuple[float, float]]:
+    """Up to where all voxels near the axis are of a set, and, where that differs, up to where there is a wall as well.
+
+    Args:
+        lattice: Voxels.
+        of: (phases,) those within.
+        rod: Cylinder.
+        reach: How far to look along the axis, to both sides of its place.
+    """
+    from microlith.imaging.shapes.rod_loops import extent, open_shares  # numba, late as in `path_lengths`
+
+    low, high = extent(lattice.phase, of, lattice.size, rod.row, rod.radius - CORE, -reach, reach)
+    yield low, high
+    first = float(np.floor(low))
+    shares = np.empty(int(np.ceil(high) - first))
+    inner, outer = (rod.radius + beyond for beyond in BEYOND)
+    open_shares(lattice.phase, of, lattice.size, rod.row, inner, outer, first, shares)
+    middle = int(-first)
+    behind, ahead = (np.flatnonzero(part > OPEN) for part in (shares[:middle], shares[middle:]))
+    if len(behind):
+        low = max(low, first + behind[-1] + 1)
+    if len(ahead):
+        high = min(high, float(ahead[0]))
+    if len(behind) or len(ahead):
+        yield low, high
 
 
 def _between_ends(lattice: Lattice, of: Flags, rod: Rod, longest: float, others: Others) -> Found | None:
@@ -134,7 +161,7 @@ def _between_ends(lattice: Lattice, of: Flags, rod: Rod, longest: float, others:
             continue
         bare = replace(wall.rod, planes=(None, None))
         ends = [end_of(lattice, of, bare, at, bare.radius - INNER) for at in wall.rod.between]
-        found = None if any(end is None for end in ends) else _ended(lattice, of, bare, ends, longest, widths, others)
+        found = None if any(end is None for end in ends) else ended(lattice, of, bare, ends, longest, widths, others)
         if found is not None:
             return found
     return None
@@ -167,33 +194,40 @@ def _with_ends(lattice: Lattice, of: Flags, rod: Rod, longest: float, widths: Ar
     for sides in ((0, 1), (0,), (1,)):
         ends = [found[k] if k in sides else None for k in (0, 1)]
         if any(end is not None for end in ends):
-            one = _ended(lattice, of, rod, ends, longest, widths, others)
+            one = ended(lattice, of, rod, ends, longest, widths, others)
             if one is not None:
                 return one
     return None
 
 
-def _ended(
-    lattice: Lattice, of: Flags, rod: Rod, ends: Ends, longest: float, widths: Array, others: Others
+def ended(
+    lattice: Lattice,
+    of: Flags,
+    rod: Rod,
+    ends: Ends,
+    longest: float,
+    widths: Array,
+    others: Others,
+    flat: bool = True,
 ) -> Found | None:
     """A cylinder with given ends, as `end_of` gives them, and the wall between these; None if it does not part voxels.
 
     Which voxels at the rims lie beyond the wall, and which beyond the ends, is known when both are: then ends are found
-    anew if need be.
+    anew if need be, but for those that are not flat, with the same phases before and beyond.
     """
     known = (-NOWHERE if ends[0] else rod.known[0], NOWHERE if ends[1] else rod.known[1])
-    ended = replace(rod, planes=_planes(ends), known=known)
+    one = replace(rod, planes=_planes(ends), known=known)
     for rim in (RIM, 0.0):
-        first, last = max(ended.known[0], -longest), min(ended.known[1], longest)
-        wall = wall_of(lattice, of, ended, first, last, widths, others, rim)
+        first, last = max(one.known[0], -longest), min(one.known[1], longest)
+        wall = wall_of(lattice, of, one, first, last, widths, others, rim)
         if wall is None:
             return None
         rod = wall.rod
         part = max(rod.known[0], -longest), min(rod.known[1], longest)
-        for planes in (rod.planes, _anew(lattice, of, rod)):
-            ended = replace(rod, planes=planes)
-            if proven(lattice, of, ended, part, widths, others=others):
-                return Found(ended, of, wall, float(np.sqrt(sum(end[1] ** 2 for end in ends if end))))
+        for planes in (rod.planes, _anew(lattice, of, rod)) if flat else (rod.planes,):
+            one = replace(rod, planes=planes)
+            if proven(lattice, of, one, part, widths, others=others):
+                return Found(one, of, wall, float(np.sqrt(sum(end[1] ** 2 for end in ends if end))))
     return None
 
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from microlith.imaging.recognition.discs import discs_in
-from microlith.imaging.recognition.rod_proof import CORE, SHORTEST, Found, befores, parted, proven
+from microlith.imaging.recognition.rod_proof import SHORTEST, Found, befores, extents, parted, proven
+from microlith.imaging.recognition.rod_rings import with_rings
 from microlith.imaging.shapes.candidates import DeepPlaces
 from microlith.imaging.shapes.found import Balls, Lattice
 from microlith.imaging.shapes.rod_fit import WIDTHS
@@ -42,10 +43,11 @@ def rods_in(lattice: Lattice, sets: list[Flags], deep: list[DeepPlaces], balls: 
         places = np.unique(np.concatenate([deepest.peaks, deepest.of_blocks]), axis=0)
         for ball in balls.place[(balls.of == of).all(axis=1)]:
             places = places[((places[:, :3] - ball[:3]) ** 2).sum(axis=1) > ball[3] ** 2]
-        seen = [rod for rod in seen_in(lattice, of, places) if not any(alike(one.rod, rod) for one in found)]
+        along = np.unique(np.concatenate([places, deepest.ridges]), axis=0)
+        seen = [rod for rod in seen_in(lattice, of, along) if not any(alike(one.rod, rod) for one in found)]
         known = [*(one.rod for one in found), *seen]
         seen += [rod for rod in discs_in(lattice, of, places) if not any(alike(one, rod) for one in known)]
-        found += parted(lattice, of, seen)
+        found += [with_rings(lattice, one) for one in parted(lattice, of, seen)]
     return told(found, phases)
 
 
@@ -106,27 +108,34 @@ def alike(rod: Rod, other: Rod) -> bool:
 
 def _grown(lattice: Lattice, of: Flags, place: Array, rod: Rod) -> Rod | None:
     """The cylinder about a place, as long as it goes on; None where none fits."""
-    from microlith.imaging.shapes.rod_loops import extent  # numba, late as in `path_lengths`
-    from microlith.imaging.shapes.rod_rays import settle
-
     phase, size = lattice.phase, lattice.size
     longest = float(np.linalg.norm(np.array(phase.shape) * size))
     rod, reach = rod.about(float((place - rod.place) @ rod.axis)), FIRST * rod.radius
     while True:
-        low, high = extent(phase, of, size, rod.row, rod.radius - CORE, -reach, reach)
-        stops = low > -reach, high < reach
-        for before in befores(rod.radius, stops):
-            first, last = low + before * stops[0], high - before * stops[1]
-            if last - first < SHORTEST * rod.radius:
-                return None
-            row = rod.row
-            if settle(phase, of, size, row, first, last, REACH, 4, True):
-                moved = rod.moved(row)
-                if proven(lattice, of, moved, (first, last), WIDTHS[0], SETTLED, MISSED):
-                    rod = moved
-                    break
-        else:
+        grown = _part_of(lattice, of, rod, reach)
+        if grown is None:
             return None
+        rod, (first, last), stops = grown
         if all(stops) or reach > longest:
             return replace(rod, known=(first if stops[0] else -NOWHERE, last if stops[1] else NOWHERE))
         reach *= GROWS
+
+
+def _part_of(
+    lattice: Lattice, of: Flags, rod: Rod, reach: float
+) -> tuple[Rod, tuple[float, float], tuple[bool, bool]] | None:
+    """The cylinder near a given one within a reach along its axis, where its wall is known, and which ends that has."""
+    from microlith.imaging.shapes.rod_rays import settle  # numba, late as in `path_lengths`
+
+    for low, high in extents(lattice, of, rod, reach):
+        stops = low > -reach, high < reach
+        for before in befores(rod.radius, stops):
+            first, last = low + before * stops[0], high - before * stops[1]
+            row = rod.row
+            if last - first < SHORTEST * rod.radius:
+                break
+            if settle(lattice.phase, of, lattice.size, row, first, last, REACH, 4, True):
+                moved = rod.moved(row)
+                if proven(lattice, of, moved, (first, last), WIDTHS[0], SETTLED, MISSED):
+                    return moved, (first, last), stops
+    return None

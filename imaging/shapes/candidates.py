@@ -16,6 +16,7 @@ from microlith.imaging.typing import Array, Flags, Numbers, Singles
 LEAST = {2: 4.0, 3: 4.5}  # radius, longest edges of voxels
 STRIDE = {2: 1, 3: 2}  # of the voxels among which the deepest are looked for
 BLOCK = 8  # of these, of which the deepest is taken as well
+LEAST_RIDGE = 3.4  # depth, longest edges
 DEEP = 0.6  # of the least radius, of those
 FEW, SOME, DENSE = {2: 60, 3: 120}, {2: 120, 3: 480}, {2: 40.0, 3: 12.0}  # rays; the last per longest edge (squared)
 MOST_RAYS = 20000
@@ -48,18 +49,19 @@ class DeepPlaces:
 
     peaks: Array  # deeper than around
     of_blocks: Array  # the deepest of each block of voxels: along a cylinder there may be no peaks
+    ridges: Array  # on lines from which it gets less deep to all sides: in a bore that opens into what is deeper
 
 
 def deep_places(lattice: Lattice, of: Flags) -> DeepPlaces:
     """Where a set of phases is deepest."""
-    from microlith.imaging.shapes.loops import find_peaks  # numba, late as in `path_lengths`
+    from microlith.imaging.shapes.loops import find_peaks, find_ridges  # numba, late as in `path_lengths`
 
     stride, axes = STRIDE[lattice.dim], lattice.axes
     steps = np.where(np.arange(3) < 3 - lattice.dim, 1, stride)
     some = lattice.phase[tuple(slice(None, None, step) for step in steps)]
     inside = of.astype(np.uint8)[some]
     if not inside.any() or inside.all():
-        return DeepPlaces(np.zeros((0, 4)), np.zeros((0, 4)))
+        return DeepPlaces(*np.zeros((3, 0, 4)))
     spacing = tuple(lattice.size * steps)[axes]
     shape = some.shape[axes]
     depth: Singles = np.asarray(edt.edt(inside.reshape(shape), anisotropy=spacing, black_border=False), np.float32)
@@ -71,7 +73,11 @@ def deep_places(lattice: Lattice, of: Flags) -> DeepPlaces:
         deep = depth[tuple(places.T)].astype(np.float64) - 0.5 * max(spacing)
         return np.column_stack([(places * steps + 0.5) * lattice.size, deep])
 
-    return DeepPlaces(told(found[:count]), told(_deepest(depth)) if lattice.dim == 3 else np.zeros((0, 4)))
+    peaks = told(found[:count])
+    if lattice.dim == 2:
+        return DeepPlaces(peaks, *np.zeros((2, 0, 4)))
+    ridges = find_ridges(depth, lattice.size * steps, LEAST_RIDGE, BLOCK // 2, found)
+    return DeepPlaces(peaks, told(_deepest(depth)), told(found[:ridges]))
 
 
 def _deepest(depth: Singles) -> Numbers:

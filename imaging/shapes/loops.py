@@ -11,6 +11,8 @@ from microlith.imaging.typing import Array, Flags, Numbers, Phases, Singles
 # those are given up whose residues are as large as of any place in the reach, and what part of it that is
 TURNS, NARROW, GIVEN_UP, LARGE = 9, 5, 3, 0.41
 REACH = 1.0  # longest edges from a sphere that rays are followed in the end
+# Ridges: how much less deep it gets per way, and in how many of 13 directions it may not
+SHARP, MOST_LEVEL = 0.4, 2
 SEVERAL = -2  # in place of a phase; -1: none
 
 
@@ -53,6 +55,58 @@ def find_peaks(depth: Singles, least: float, found: Numbers) -> int:
                     found[count, 0], found[count, 1], found[count, 2] = z, y, x
                     count += 1
     return count
+
+
+@kept
+def find_ridges(depth: Singles, spacing: Array, least: float, block: int, found: Numbers) -> int:
+    """Voxels on lines from which a set of phases gets less deep to all sides but along them: the deepest of each block.
+
+    Args:
+        depth: (layers, rows, columns) distance to the surface.
+        spacing: (3,) edges of voxels.
+        least: Depth below which there is none.
+        block: Edge of blocks, voxels.
+        found: (most, 3) takes their places, as many as there is room for.
+
+    Returns:
+        How many it has taken.
+    """
+    layers, rows, columns = depth.shape
+    count = 0
+    best = np.empty(3, np.int64)
+    for z0 in range(1, layers - 1, block):
+        for y0 in range(1, rows - 1, block):
+            for x0 in range(1, columns - 1, block):
+                deepest = least
+                for z in range(z0, min(z0 + block, layers - 1)):
+                    for y in range(y0, min(y0 + block, rows - 1)):
+                        for x in range(x0, min(x0 + block, columns - 1)):
+                            if depth[z, y, x] > deepest and _on_ridge(depth, spacing, z, y, x):
+                                deepest = depth[z, y, x]
+                                best[0], best[1], best[2] = z, y, x
+                if deepest > least:
+                    if count == len(found):
+                        return count
+                    found[count] = best
+                    count += 1
+    return count
+
+
+@compiled
+def _on_ridge(depth: Singles, spacing: Array, z: int, y: int, x: int) -> bool:
+    """Whether it gets less deep in most directions, to both sides on average."""
+    here, level = depth[z, y, x], 0
+    for dz in range(2):
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                if dz == 0 and (dy < 0 or (dy == 0 and dx <= 0)):
+                    continue
+                step = math.sqrt((dz * spacing[0]) ** 2 + (dy * spacing[1]) ** 2 + (dx * spacing[2]) ** 2)
+                mean = 0.5 * (depth[z + dz, y + dy, x + dx] + depth[z - dz, y - dy, x - dx])
+                level += here - mean < SHARP * step
+                if level > MOST_LEVEL:
+                    return False
+    return True
 
 
 @compiled

@@ -138,7 +138,13 @@ def _loose(rows: Array, right: Array, bounds: list[Bound], part: Numbers) -> flo
 
 
 def end_of(
-    lattice: Lattice, of: Flags, rod: Rod, at: float, inner: float, steepest: tuple[float, ...] = STEEPEST
+    lattice: Lattice,
+    of: Flags,
+    rod: Rod,
+    at: float,
+    inner: float,
+    steepest: tuple[float, ...] = STEEPEST,
+    hollow: float = 0.0,
 ) -> tuple[Array, float] | None:
     """The plane (4,) that ends a rod where it is not of the set any more, with the standard error of its place.
 
@@ -152,16 +158,17 @@ def end_of(
         inner: Distance from the axis within which voxels count.
         steepest: Tangents of the largest angle between its normal and the axis, one tried after the other. For a small
             one few other bodies are in the way.
+        hollow: Distance from the axis up to which voxels don't count: of a tube's ring.
     """
     for steep in steepest:
-        found = _end_up_to(lattice, of, rod, at, inner, steep)
+        found = _end_up_to(lattice, of, rod, at, (hollow, inner), steep)
         if found is not None:
             return found
     return None
 
 
 def _end_up_to(
-    lattice: Lattice, of: Flags, rod: Rod, at: float, inner: float, steepest: float
+    lattice: Lattice, of: Flags, rod: Rod, at: float, ring: tuple[float, float], steepest: float
 ) -> tuple[Array, float] | None:
     from microlith.imaging.shapes.rod_loops import end_voxels  # numba, late as in `path_lengths`
 
@@ -171,7 +178,7 @@ def _end_up_to(
     points: Array = np.empty((room, 3))
     sides: Array = np.empty(room)
     beside: Flags = np.zeros(room, bool)
-    count = end_voxels(lattice.phase, of, lattice.size, rod.row, inner, first, last, sign, points, sides, beside)
+    count = end_voxels(lattice.phase, of, lattice.size, rod.row, *ring, first, last, sign, points, sides, beside)
     if count < 10:
         return None
     points, sides, beside = points[:count], sides[:count], beside[:count]
@@ -190,10 +197,12 @@ def _end_up_to(
     if np.abs(best[1:]).max() > steepest or ((off < -NEAR_END) & (sides < 0)).any():
         return None
     near = np.abs(off) <= NEAR_END
+    if (sides[near] > 0).all() or (sides[near] < 0).all():
+        return None
     rows = np.hstack([-sides[near, None] * aside[near], np.ones((near.sum(), 1))])
     right = -sides[near] * off[near]
     bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * 3
-    part = _parts(points[near], sides[near], rod, np.hypot(aside[near, 1], aside[near, 2]) / inner * 2 - 1)
+    part = _parts(points[near], sides[near], rod, np.hypot(aside[near, 1], aside[near, 2]) / ring[1] * 2 - 1)
     found = _solved(np.array([0.0, 0, 0, -1]), rows, right, [*bounds, (None, 0.5)], part)
     if found is None or found[3] <= 0:
         return None
@@ -204,7 +213,7 @@ def _end_up_to(
             return None
         ends.append(far[0])
     error = float((ends[1] - ends[0]) / np.sqrt(12))
-    last_within, first_beyond = along[sides > 0].max(), along[sides < 0].min()
+    last_within, first_beyond = along[near & (sides > 0)].max(), along[near & (sides < 0)].min()
     if last_within < first_beyond:  # straight across, as most ends are
         return np.append(sign * rod.axis, (last_within + first_beyond) / 2), error
     best = best + found[:3]

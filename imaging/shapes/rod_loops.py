@@ -50,6 +50,38 @@ def extent(
     return low, high
 
 
+@kept
+def open_shares(
+    phase: Phases, of: Flags, size: Array, rod: Array, inner: float, outer: float, first: float, shares: Array
+) -> None:
+    """Which share of the voxels just beyond a wall is of a set of phases, by sections a longest edge long.
+
+    Args:
+        phase: (layers, rows, columns)
+        of: (phases,) which are of the set.
+        size: (3,) edges of voxels.
+        rod: (17,)
+        inner: Distance from the axis where voxels begin to count.
+        outer: Where they end.
+        first: Where along the axis sections begin.
+        shares: (n,) takes them; 0 where there are no voxels.
+    """
+    told = np.zeros(len(shares))
+    shares[:] = 0.0
+    for k, j, start, stop in rows_near(rod, outer, first, first + len(shares), size, phase.shape):
+        z, y = (k + 0.5) * size[0], (j + 0.5) * size[1]
+        for i in range(start, stop):
+            x = (i + 0.5) * size[2]
+            if from_axis(rod, z, y, x) < inner:
+                continue
+            section = min(max(int(axial(rod, z, y, x) - first), 0), len(shares) - 1)
+            told[section] += 1.0
+            shares[section] += of[phase[k, j, i]]
+    for section in range(len(shares)):
+        if told[section] > 0:
+            shares[section] /= told[section]
+
+
 @compiled
 def _joined(phase: Phases, of: Flags, k: int, j: int, i: int, kk: int, jj: int, ii: int) -> bool:
     """Whether all voxels on the way from one to another are of a set: no gap is between them."""
@@ -259,6 +291,7 @@ def end_voxels(
     of: Flags,
     size: Array,
     rod: Array,
+    hollow: float,
     inner: float,
     first: float,
     last: float,
@@ -274,6 +307,7 @@ def end_voxels(
         of: (phases,) which are within.
         size: (3,) edges of voxels.
         rod: (17,)
+        hollow: Distance from the axis up to which they don't count.
         inner: Distance from the axis within which they are.
         first: Where along the axis they begin.
         last: Where they end.
@@ -291,6 +325,8 @@ def end_voxels(
     for k, j, start, stop in rows_near(rod, inner, first, last, size, phase.shape):
         z, y = (k + 0.5) * size[0], (j + 0.5) * size[1]
         for i in range(start, stop):
+            if hollow > 0 and from_axis(rod, z, y, (i + 0.5) * size[2]) < hollow:
+                continue
             if count >= len(sides):
                 return -1
             within = of[phase[k, j, i]]

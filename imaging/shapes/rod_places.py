@@ -8,7 +8,8 @@ from microlith.imaging.shapes.rods import COLUMNS, NOWHERE, Rod
 from microlith.imaging.typing import Array, Flags
 
 LEAST = 3.4  # radius, longest edges
-RAYS, FEW = 90, 60  # the latter for discs
+RAYS, FEW = 90, 48  # the latter for discs
+FINE, COARSE = 0.25, 0.5  # steps along them, shortest edges
 FARTHEST = 2.5  # depths, and so many longest edges, that rays are followed
 TURNS = 8  # of the fit
 # What rays tell (see `fit_rays`): largest residues, root mean square and mean in a sixth of the wall, longest edges;
@@ -39,7 +40,7 @@ def flat_bodies(lattice: Lattice, of: Flags, places: Array) -> list[tuple[Rod, f
     places = places[places[:, 3] >= SHALLOWEST]
     sights = even_directions(FEW)
     hits = np.empty((len(places), FEW))
-    look_around(lattice.phase, of, lattice.size, sights, places, WIDEST_DISC, int((1 - SEEN) * FEW), hits)
+    look_around(lattice.phase, of, lattice.size, sights, places, WIDEST_DISC, int((1 - SEEN) * FEW), COARSE, hits)
     seen = (hits > 0).mean(axis=1) > SEEN
     places, hits = places[seen], hits[seen]
     fits, good = np.empty((len(places), 9)), np.zeros(len(places), bool)
@@ -77,7 +78,7 @@ def round_walls(lattice: Lattice, of: Flags, places: Array) -> tuple[Array, Arra
     places = places[places[:, 3] >= 0.7 * LEAST]
     sights = even_directions(RAYS)
     hits = np.empty((len(places), RAYS))
-    look_around(lattice.phase, of, lattice.size, sights, places, FARTHEST, RAYS, hits)
+    look_around(lattice.phase, of, lattice.size, sights, places, FARTHEST, RAYS, FINE, hits)
     fits, good = np.empty((len(places), 9)), np.zeros(len(places), bool)
     quadrics(sights, hits, places[:, 3], fits, good)
     fits, places, hits = fits[good], places[good], hits[good]
@@ -87,7 +88,7 @@ def round_walls(lattice: Lattice, of: Flags, places: Array) -> tuple[Array, Arra
     flat = (curved[:, 0] > FLAT * curved[:, 1]) & (curved[:, 1] < curved[:, 2] / FLAT_OVER) & ~ball_like
     flat &= places[:, 3] > SHALLOW
     farther = np.empty((flat.sum(), RAYS))
-    look_around(lattice.phase, of, lattice.size, sights, places[flat], WIDEST, RAYS, farther)
+    look_around(lattice.phase, of, lattice.size, sights, places[flat], WIDEST, RAYS, FINE, farther)
     hits[flat] = farther
     kinds = tube, ball_like, ball_like | flat
     which = np.concatenate([np.flatnonzero(kind) for kind in kinds])

@@ -20,7 +20,15 @@ BESIDE = 0.3  # radii from the middle to both sides, where rays that leave befor
 
 @kept
 def look_around(
-    phase: Phases, of: Flags, size: Array, sights: Array, places: Array, farthest: float, most: int, hits: Array
+    phase: Phases,
+    of: Flags,
+    size: Array,
+    sights: Array,
+    places: Array,
+    farthest: float,
+    most: int,
+    fine: float,
+    hits: Array,
 ) -> None:
     """Follows rays from some places to where they leave a set of phases.
 
@@ -32,9 +40,10 @@ def look_around(
         places: (n, 4) with the depth below the surface.
         farthest: How many depths, and so many longest edges, they are followed.
         most: How many rays of a place may not leave: after these no more are followed.
+        fine: Steps along rays, shortest edges.
         hits: (n, m) takes how far they leave, -1 where they don't or go beyond the frame.
     """
-    step = 0.25 * size.min()
+    step = fine * size.min()
     for n in range(len(places)):
         deep, missed = places[n, 3], 0
         for s in range(len(sights)):
