@@ -40,6 +40,10 @@ def path_lengths(image: LabelImage, phases: Sequence[int], face: str) -> Singles
         out = taut_lengths(there[:, None], solidness(inside[:, None]), (edges[0], edges[1], edges[1]))[:, 0]
     else:
         out = taut_lengths(there, solidness(inside), (edges[0], edges[1], edges[2]))
+    # Straight to the face through voxels of the phase nothing is in the way, nor shorter, where the blur closes corners
+    straight = np.float32(edges[0]) * (np.arange(len(out), dtype=np.float32) + np.float32(0.5))
+    straight = straight.reshape(-1, *(1,) * (out.ndim - 1))
+    np.minimum(out, straight, out=out, where=np.logical_and.accumulate(inside, axis=0))
     out[~there & inside] = np.inf
     out[~inside] = np.nan
     out = out[::-1] if upper else out

@@ -28,6 +28,22 @@ def test_straight_ways_are_exact_from_every_face(face):
     np.testing.assert_allclose(found, place if face.endswith("min") else whole - place, rtol=1e-6)
 
 
+@pytest.mark.parametrize("face", ["z_min", "y_max"])
+def test_ways_straight_to_the_face_are_exact_in_corners_of_stairs_too(face):
+    """Where nothing but the phase lies before a voxel: smoothed walls closed corners of rough openings."""
+    voxel = (2.0, 1.0, 1.0)
+    phase = (gaussian_filter(np.random.default_rng(3).normal(size=(24, 40, 44)), 2.0) > 0).astype(int)
+    axis = "zyx".index(face[0])
+    along = np.moveaxis(phase, axis, 0)[:: -1 if face.endswith("max") else 1]
+    found = np.moveaxis(lengths(phase, voxel, face), axis, 0)[:: -1 if face.endswith("max") else 1]
+    depth = np.broadcast_to(((np.arange(len(along)) + 0.5) * voxel[axis])[:, None, None], along.shape)
+    straight = np.logical_and.accumulate(along == 1, axis=0)
+    assert straight[0].sum() > 300
+    np.testing.assert_allclose(found[straight], depth[straight], rtol=1e-6)
+    reached = np.isfinite(found)
+    assert (found[reached] >= depth[reached] * (1 - 1e-6)).all()
+
+
 @pytest.mark.parametrize("wide", [1, 2])
 @pytest.mark.parametrize("dim", [2, 3])
 def test_straight_ways_of_one_or_two_voxels_are_exact(dim, wide):
