@@ -590,6 +590,19 @@ def test_bad_input_is_one_sentence(tmp_path, capsys, arguments, words):
     assert not (tmp_path / "study").exists()
 
 
+def test_all_ranks_move_what_the_first_one_reads(tmp_path, monkeypatch):
+    """The first rank alone looks at the arguments: the others waited for it elsewhere for ever."""
+    given = SimpleNamespace(
+        case=_slab_case(tmp_path, "degree = 1"), output=tmp_path / "study", levels=1, error=None, segmentation=[],
+        force=False, quiet=True, no_memory_check=False, verbose=False, check_memory=True,
+    )  # fmt: skip
+    of_the_first = studies._ready_to_converge(SimpleNamespace(**vars(given)))
+    told = []
+    monkeypatch.setattr(study_module, "converge", lambda *of, **_: told.append(of))
+    studies.converge(given, SimpleNamespace(on_first=lambda _: of_the_first))
+    assert told[0][-1] == ""
+
+
 def test_arguments_are_looked_at_before_anything_heavy_is_imported():
     # The first rank does that alone: PETSc, which starts on all ranks together, would wait for the others for ever.
     code = """

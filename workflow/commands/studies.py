@@ -92,14 +92,14 @@ def add_deff(commands: Commands) -> None:
 
 def converge(options: argparse.Namespace, ranks: Ranks) -> None:
     """Study the errors of a case."""
-    case, output = ranks.on_first(lambda: _ready_to_converge(options))
+    case, output, moved = ranks.on_first(lambda: _ready_to_converge(options))
     from microlith.workflow.studies.converge import converge
 
-    asked = options.levels, options.error, options.segmentation
-    converge(case, output, options.force, *asked, show=not options.quiet)
+    converge(case, output, options.force, options.levels, options.error, moved, show=not options.quiet)
 
 
-def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path]":
+def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path, str | tuple[Path, Path] | None]":
+    """The case, the folder of the results and what is moved; other ranks know no more than what is given back."""
     from microlith.workflow.studies.options import moved_of, refuse_error, refuse_levels
 
     refuse_levels(options.levels)
@@ -108,8 +108,7 @@ def _ready_to_converge(options: argparse.Namespace) -> "tuple[Case, Path]":
         name = default_output(options.case)
         options.output = name.with_name(f"{name.name}-converge")
     case, output = ready_to_run(options, "converge")
-    options.segmentation = moved_of(case, options.segmentation)
-    return case, output
+    return case, output, moved_of(case, options.segmentation)
 
 
 def deff(options: argparse.Namespace, ranks: Ranks) -> None:
