@@ -113,7 +113,7 @@ def _areas_of_balls(lattice: Lattice, balls: Balls, phases: int) -> tuple[Array,
 
 
 def _as_touching(balls: Balls, number: int) -> Array:
-    """Balls (n, 4), those smaller that overlap one by no more than the voxels leave open: they are taken to touch it."""
+    """Balls (n, 4), those smaller that overlap one by no more than voxels leave open: they are taken to touch it."""
     place = balls.place.copy()
     apart = np.linalg.norm(place[:, :3] - place[number, :3], axis=1) - place[number, 3] - place[:, 3]
     open_still = TOUCHING * (balls.gap + balls.gap[number])
