@@ -439,7 +439,7 @@ def test_uptake_of_a_well_mixed_box(cells, degree, verified):
     assert error < 6e-4  # diffusion at 1e3 k L leaves differences of some 3e-4
     assert taken == pytest.approx(exact.y[1, -1], rel=1e-3)
     assert taken > 0.8 * capacity
-    assert transient.balance.imbalance < 1e-8
+    assert transient.balance.imbalance < 5e-8  # rounding, as diffusion is a thousand times as fast as uptake
 
 
 @pytest.mark.parametrize("law", [None, EXPONENTIAL], ids=["constant", "law"])

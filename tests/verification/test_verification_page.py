@@ -61,7 +61,7 @@ def test_order_does_not_matter_and_the_last_bits_do_not_show():
     [
         ([RECORD, {"test": RECORD["test"], "outcome": "failed"}], "failed."),
         ([PASSED], "measured nothing."),
-        ([RECORD | {"balance": 2e-8}, PASSED], "lost 2.0e-08 of its lithium."),
+        ([RECORD | {"balance": 1e-7}, PASSED], "lost 1.0e-07 of its lithium."),
         ([RECORD | {"balance": float("nan")}, PASSED], "lost nan of its lithium."),
     ],
 )
