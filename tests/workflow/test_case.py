@@ -404,7 +404,9 @@ def test_interpreted_case_is_json_with_units_and_leaves_nothing_out(tmp_path: Pa
     assert data["regions"]["skin"] == {"kind": "surface", "phase": "silicon", "threshold": 0.25}
     for part, options in (("mesh", case.mesh), ("time", case.time), ("solver", case.solver), ("image", case.image)):
         missing = [f.name for f in fields(options) if not any(key.startswith(f.name) for key in data[part])]
-        assert missing in ([], ["path", "folder", "held"], ["coarseness"]), f"{part} of summary.json lacks {missing}"
+        assert missing in ([], ["path", "folder", "held"], ["coarseness", "subdivided"]), (
+            f"{part} of summary.json lacks {missing}"
+        )
 
 
 @pytest.mark.parametrize(

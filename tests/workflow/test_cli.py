@@ -211,7 +211,11 @@ def test_the_parser_of_keys_and_the_data_classes_agree() -> None:
     for name, options in (("mesh", MeshOptions), ("time", TimeSpan), ("solver", SolverOptions)):
         table = TOP_LEVEL.key(name).kind
         assert isinstance(table, Table)
-        settable = {f.name for f in fields(options)} - {"coarseness", "periodic"}  # which studies and [faces] set
+        settable = {f.name for f in fields(options)} - {
+            "coarseness",
+            "subdivided",
+            "periodic",
+        }  # set by studies and [faces]
         assert settable == {key.name for key in table.keys} - {"degree", "correct"}  # which the case has
 
 
