@@ -100,7 +100,7 @@ def befores(radius: float, stops: tuple[bool, bool]) -> tuple[float, ...]:
 
 def _one(lattice: Lattice, of: Flags, rod: Rod, others: Others) -> Found | None:
     """A cylinder whose wall, and its ends if it has any, part all voxels; None where there is none."""
-    longest = float(np.linalg.norm(np.array(lattice.phase.shape) * lattice.size))
+    longest = lattice.diagonal
     if all(plane is not None for plane in rod.planes):
         return _between_ends(lattice, of, rod, longest, others)
     for low, high in extents(lattice, of, rod, longest):

@@ -1,10 +1,8 @@
 """Bores of tubes: what ends them is the plane of the ring around, where the tube ends."""
 
-import numpy as np
-
 from microlith.imaging.recognition.rod_proof import Ends, Found, ended
 from microlith.imaging.shapes.found import Lattice
-from microlith.imaging.shapes.rod_fit import WIDTHS, Others, end_of
+from microlith.imaging.shapes.rod_fit import WIDTHS, end_of, no_others
 from microlith.imaging.shapes.rods import NOWHERE
 
 RING = 0.3, 2.3  # longest edges beyond the wall of a bore
@@ -16,7 +14,7 @@ def with_rings(lattice: Lattice, bore: Found) -> Found:
     rod = bore.rod
     if all(abs(known) == NOWHERE for known in rod.known):
         return bore
-    longest = float(np.linalg.norm(np.array(lattice.phase.shape) * lattice.size))
+    longest = lattice.diagonal
     hollow, outer = (rod.radius + beyond for beyond in RING)
     ends: Ends = []
     for known, sign, plane in zip(rod.known, (-1.0, 1.0), rod.planes, strict=True):
@@ -26,7 +24,7 @@ def with_rings(lattice: Lattice, bore: Found) -> Found:
             ends.append(end_of(lattice, ~bore.of, rod, known + sign * BEYOND, outer, hollow=hollow))
     if all(end is None for end in ends):
         return bore
-    none = Others(np.zeros((0, 0, 0), np.uint8), rod)
+    none = no_others(rod)
     for widths in WIDTHS:
         found = ended(lattice, bore.of, rod, ends, longest, widths, none, flat=False)
         if found is not None:

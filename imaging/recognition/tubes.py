@@ -7,7 +7,7 @@ import numpy as np
 from microlith.imaging.recognition.rod_proof import Ends, Found, ended, parted, proven
 from microlith.imaging.recognition.rod_search import ALONG, alike, seen_in, told
 from microlith.imaging.shapes.found import Lattice
-from microlith.imaging.shapes.rod_fit import INNER, RIM, WIDTHS, Others, end_of
+from microlith.imaging.shapes.rod_fit import INNER, RIM, WIDTHS, end_of, no_others
 from microlith.imaging.shapes.rods import NOWHERE, Rod, Rods, distance
 from microlith.imaging.typing import Array
 
@@ -92,13 +92,13 @@ def _with_common_ends(lattice: Lattice, bores: Rods, tube: Found) -> tuple[Latti
         first, last = planes if turned > 0 else planes[::-1]
         known = (bore.known[0] if first is None else -NOWHERE, bore.known[1] if last is None else NOWHERE)
         again = replace(bore, planes=(first, last), known=known)
-        longest = float(np.linalg.norm(np.array(lattice.phase.shape) * lattice.size))
+        longest = lattice.diagonal
         part = max(known[0], -longest), min(known[1], longest)
         if not any(proven(lattice, bores.of[number], again, part, widths) for widths in WIDTHS):
             continue
         others = replace(bores, rods=(*bores.rods[:number], again, *bores.rods[number + 1 :]))
         filled = _filled(lattice, others, phases)
-        none = Others(np.zeros((0, 0, 0), np.uint8), rod)
+        none = no_others(rod)
         for widths in WIDTHS:
             found = ended(filled, tube.of, rod, ends, longest, widths, none)
             if found is not None:
@@ -114,8 +114,7 @@ def _about(plane: Array, old: Array, new: Array) -> Array:
 def _along(lattice: Lattice, rod: Rod) -> Array:
     """Places (n, 4) on a rod's axis within the image, with how deep they may lie in a tube around it."""
     ends = np.array(lattice.phase.shape) * lattice.size
-    longest = float(np.linalg.norm(ends))
-    along = np.arange(-longest, longest, APART * rod.radius)
+    along = np.arange(-lattice.diagonal, lattice.diagonal, APART * rod.radius)
     places = rod.place + along[:, None] * rod.axis
     places = places[((places > 0) & (places < ends)).all(axis=1)]
     return np.concatenate([np.column_stack([places, np.full(len(places), times * rod.radius)]) for times in TUBES])

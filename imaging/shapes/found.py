@@ -31,6 +31,11 @@ class Lattice:
         """Shortest edge of a voxel."""
         return float(self.size[self.axes].min())
 
+    @property
+    def diagonal(self) -> float:
+        """How far apart places in the image are at most."""
+        return float(np.linalg.norm(np.array(self.phase.shape) * self.size))
+
 
 def lattice_of(image: LabelImage) -> Lattice:
     """The voxels of an image that this rank holds."""

@@ -121,7 +121,8 @@ def _with_all(lattice: Lattice, of: Flags, peaks: Array, found: list[_One]) -> l
     if not in_step:
         return found
     places = _places(mine)
-    peaks = np.array([place for place in peaks if not known(place[:3], places[:, :3], AT_PEAK)]).reshape(-1, 4)
+    beside_them = [place for place in peaks if _within_reach(places, place, REACH).any()]
+    peaks = np.array([place for place in beside_them if not known(place[:3], places[:, :3], AT_PEAK)]).reshape(-1, 4)
     new = [place for place in rough_bodies(lattice, of, peaks) if _within_reach(places, place, REACH).any()]
     fits: dict[int, Fit] = {}
     while new:

@@ -53,6 +53,11 @@ class Others:
     own: Rod
 
 
+def no_others(rod: Rod) -> Others:
+    """None besides a rod."""
+    return Others(np.zeros((0, 0, 0), np.uint8), rod)
+
+
 def wall_of(
     lattice: Lattice, of: Flags, rod: Rod, first: float, last: float, widths: Array, others: Others, rim: float = RIM
 ) -> Wall | None:
