@@ -49,6 +49,10 @@ class Cells:
         """Corners of some cells, (m, corners, dim)."""
         return self.points[self.nodes[cell]]
 
+    def edges_of_boxes(self) -> Array:
+        """Edges (dim,) along the axes of cells that are boxes and all alike; 0 on ranks without any."""
+        return np.asarray(np.abs(edges(self.corners(np.arange(len(self.nodes))[:1]))).sum(axis=(0, 1)))
+
     @cached_property
     def spans(self) -> tuple[Array, Array]:
         """Least and largest coordinates of each cell, (dim, n) each."""

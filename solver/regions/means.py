@@ -23,6 +23,7 @@ from microlith.solver.regions.integrals import CELLS, Cells, Integrals
 from microlith.solver.regions.parts import PartsOfCells
 from microlith.solver.regions.sampled_edge import AtPoints, add_shell
 from microlith.solver.regions.shapes import Distance, LabelField, Region, Spans
+from microlith.solver.regions.smooth_surface import REACH, face_edges, smoothed
 
 Index = NDArray[np.intp]
 PhaseAt = Callable[[Array], NDArray[np.uint8]]
@@ -61,6 +62,7 @@ def region_means(
     phase_at: PhaseAt | None,
     factors: Array | None = None,
     in_image: Mapping[str, Array] | None = None,
+    voxel: Array | None = None,
 ) -> dict[str, RegionMean]:
     """Functionals of all regions; collective.
 
@@ -75,6 +77,8 @@ def region_means(
         phase_at: Phase index of points (n, dim) in mesh units, anywhere in the image; needed on rank 0 only.
         factors: (phases,) κ of c = κ u, with u in the space; None: 1.
         in_image: Region -> (phases,) share that each phase has in the image; of others the mesh's own count.
+        voxel: (dim,) edges of the image's voxels, x first, mesh units, where cells are voxels or even parts of these:
+            shells then are around the smooth surface that their faces stand for. None: around the mesh's own.
 
     Returns:
         One entry per shape. A region that meets no solved phase has measure 0 and zero weights.
@@ -82,7 +86,9 @@ def region_means(
     cells = Cells.of(space, mesh, factors)
     shares = in_image or {}
     return {
-        name: shape.measured(_Measures(cells, mesh, label_fields.get(name), phase_at, shape.in_phase, shares.get(name)))
+        name: shape.measured(
+            _Measures(cells, mesh, label_fields.get(name), phase_at, shape.in_phase, shares.get(name), voxel)
+        )
         for name, shape in shapes.items()
     }
 
@@ -97,6 +103,7 @@ class _Measures:
     phase_at: PhaseAt | None
     in_phase: str | None  # what of the region is in this phase; None: in any
     shares: Array | None  # (phases,) that each phase has of it in the image; None: those on the mesh count
+    voxel: Array | None  # (dim,) edges of those that cells are parts of, mesh units; None: cells follow surfaces
 
     @property
     def dim(self) -> int:
@@ -123,8 +130,13 @@ class _Measures:
         phase, reach = self.mesh.names.index(around), distance / self.mesh.unit
         # Farther from the surface than this, no point has its cell cut.
         within = reach + 2 * self.cells.largest()
-        facets = with_copies(_surface_of(self.mesh, phase), self.mesh.extent, self.mesh.periodic, within)
-        to_surface = SurfaceDistance(within_reach(self.mesh.mesh.comm, facets, self.cells.points, within))
+        facets, comm, faces, wider = _surface_of(self.mesh, phase), self.mesh.mesh.comm, None, within
+        if self.voxel is not None:
+            faces = face_edges(facets, self.voxel, self.cells.edges_of_boxes(), comm)
+            wider += REACH * float(faces.max())
+        facets = with_copies(facets, self.mesh.extent, self.mesh.periodic, wider)
+        near = within_reach(comm, facets, self.cells.points, wider)
+        to_surface = SurfaceDistance(near if faces is None else smoothed(near, faces))
         outside = np.flatnonzero(self.cells.tags != phase)
 
         if self.dim == 2:
@@ -132,7 +144,7 @@ class _Measures:
             def beyond(x: Array) -> Array:
                 return np.minimum(to_surface(x, within), 2 * within) - reach
 
-            return self._mean(self._cut_at(beyond, reach, outside), self._whole_shell(facets, phase, reach))
+            return self._mean(self._cut_at(beyond, reach, outside), self._whole_shell(facets, faces, phase, reach))
         known = AtPoints.of(to_surface, self.cells.points, within)
         integrals = self._integrals()
         add_shell(integrals, self.cells, known, self._wanted(outside), reach)
@@ -212,12 +224,14 @@ class _Measures:
         comm = self.mesh.mesh.comm
         return float(comm.bcast(_measure(self._scaled(spans), self.mesh.extent, hit) if comm.rank == 0 else 0.0))
 
-    def _whole_shell(self, facets: Array, phase: int, reach: float) -> float:
+    def _whole_shell(self, facets: Array, faces: Array | None, phase: int, reach: float) -> float:
         gathered = self.mesh.mesh.comm.gather(facets)
         if gathered is None:
             return self._whole({})
         assert self.phase_at is not None
-        to_surface, phase_at = SurfaceDistance(np.concatenate(gathered)), self.phase_at
+        surface = np.concatenate(gathered)
+        to_surface = SurfaceDistance(surface if faces is None else smoothed(surface, faces))
+        phase_at = self.phase_at
         return self._whole({}, lambda x: (to_surface(x, reach) < reach) & (phase_at(x) != phase))
 
     def _scaled(self, spans: Spans) -> Spans:

@@ -50,7 +50,10 @@ def measured_regions(case: Case, meshed: Meshed, problem: Problem, *, as_imaged:
     of_shells = {
         name: count[solved].sum() / count.sum() for name, count in counts.items() if isinstance(shapes[name], Shell)
     }
-    means = region_means(problem.space, mesh, bodies, regions.fields, _phase_at(meshed), problem.factors, in_image)
+    voxel = np.array(meshed.volume.voxel_size[::-1]) / mesh.unit if meshed.method == "voxel" else None
+    means = region_means(
+        problem.space, mesh, bodies, regions.fields, _phase_at(meshed), problem.factors, in_image, voxel
+    )
     surfaces = particle_surfaces(shapes, meshed.volume, mesh, case.physics, problem)
     means |= surfaces.means if surfaces is not None else {}
     return MeasuredRegions(shapes, {name: means[name] for name in shapes}, surfaces, regions.shares, of_shells)
