@@ -810,3 +810,70 @@ def test_one_phase_can_be_moved_alone(tmp_path):
     assert first[0] < first[1] < first[2]
     with pytest.raises(InputError, match="no phase"):
         _study(path, tmp_path / "b", levels=1, moved="slap")
+
+
+def _with_a_film(folder, method="voxel"):
+    """A slab with a film of one pixel between it and the source, both solved for, and regions in both; the image."""
+    image = np.ones((4, 24), np.uint8)
+    image[:, :4] = 0
+    image[:, 4] = 2
+    film = SLAB[SLAB.index("[phases.slab]") :].replace("slab", "film").replace("label = 1", "label = 2")
+    regions = '[regions.film]\nphase = "film"\n[regions.slab]\nphase = "slab"\n'
+    regions += '[regions.in_film]\nbox = { x = ["0 nm", "60 nm"] }\nin_phase = "film"\n'
+    mesh = f'[mesh]\nmethod = "{method}"\ndegree = 1\n'
+    time = '[time]\nend = "4 s"\nsnapshots = []\n'
+    return write_case(folder, image, phases=SLAB + film, mesh=mesh, time=time, regions=regions), image
+
+
+def _told_without(lost, study, folder, what, capsys):
+    """That the study has all curves but those of some regions where interfaces are the smaller ones."""
+    found = study.segmentation
+    assert set(found.as_is.curves) == set(found.larger.curves) == {"film", "slab", "in_film"}
+    assert {*found.smaller.curves, *lost} == {"film", "slab", "in_film"}
+    assert found.deviation(found.smaller, "in_film") is None
+    assert found.deviation(found.larger, "in_film")[0] != 0
+    (sentence,) = study.warnings
+    assert sentence.startswith(f"--segmentation, {what}: region")
+    assert all(name in sentence for name in lost)
+    entries = json.loads((folder / "converge.json").read_text())
+    assert entries["warnings"] == [sentence]
+    assert entries["segmentation"]["lost"]["smaller"] == lost
+    assert entries["segmentation"]["regions"]["in_film"]["smaller"] is None
+    assert entries["segmentation"]["regions"]["in_film"]["larger"]["t50_s"] > 0
+    assert (folder / "segmentation.png").is_file()
+    assert "not known" in capsys.readouterr().out
+
+
+def test_a_region_that_moved_interfaces_leave_nothing_of(tmp_path, capsys):
+    """The study ended there, and all that had been solved was lost."""
+    path, _ = _with_a_film(tmp_path)
+    study = study_module.converge(load_case(path), tmp_path / "study", False, 1, None, "film")
+    _told_without(["film", "in_film"], study, tmp_path / "study", "film half a voxel smaller", capsys)
+
+
+def test_a_region_that_another_image_has_nothing_of(tmp_path, capsys):
+    path, image = _with_a_film(tmp_path)
+    without = np.where(image == 2, np.uint8(1), image)
+    without[:, 12] = 2  # there is none of it where the box is
+    tifffile.imwrite(tmp_path / "without.tif", without)
+    image[:, 5] = 2
+    tifffile.imwrite(tmp_path / "more.tif", image)
+    files = tmp_path / "without.tif", tmp_path / "more.tif"
+    study = study_module.converge(load_case(path), tmp_path / "study", False, 1, None, files)
+    _told_without(["in_film"], study, tmp_path / "study", str(files[0]), capsys)
+
+
+def test_moved_interfaces_that_leave_nothing(tmp_path, capsys):
+    """A slab of one pixel: the smaller one is left out, and the larger one is told."""
+    image = np.zeros((4, 9), np.uint8)
+    image[:, 4] = 1
+    path = write_case(
+        tmp_path, image, phases=SLAB, mesh='[mesh]\nmethod = "voxel"\n', regions='[regions.all]\nphase = "slab"\n',
+        time='[time]\nend = "1 s"\nsnapshots = []\n',
+    )  # fmt: skip
+    assert cli.main(["converge", str(path), "-o", str(tmp_path / "study"), "--levels", "1", "--segmentation"]) == 0
+    shown = capsys.readouterr()
+    assert "slab half a voxel smaller: could not be solved and is left out" in " ".join(shown.err.split())
+    entries = json.loads((tmp_path / "study" / "converge.json").read_text())["segmentation"]
+    assert entries["runs"]["smaller"] is None
+    assert entries["regions"]["all"]["larger"]["largest_change"] < 0

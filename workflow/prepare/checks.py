@@ -9,6 +9,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
+from microlith.imaging.errors import InputError
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.microstructure.adjacency import Adjacency, adjacency
 from microlith.imaging.microstructure.percolation import NOT_CONNECTED
@@ -75,6 +76,18 @@ def check_against_volume(
     return [sentence for sentence in warnings if sentence] + _check_sizes(
         case, volume, solved, at.child("mesh", True), comm, image
     )
+
+
+def lost_regions(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> tuple[str, ...]:
+    """Regions of a case that have no point of a solved phase in an image, but for drawn ones; collective."""
+    neighbours = adjacency(volume, comm).repeated(case.mesh.periodic)
+    lost = []
+    for name, shape in case.regions.items():
+        try:
+            _check_region(shape, volume, neighbours, solved_flags(case), Place(str(case.path)), comm)
+        except InputError:
+            lost.append(name)
+    return tuple(lost)
 
 
 # --- dimension ---

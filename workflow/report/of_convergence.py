@@ -99,7 +99,8 @@ def _segmentation(page: Page, entries: dict[str, Any]) -> None:
     """What happens to the curves when interfaces move."""
     page.section("Interfaces moved")
     rows = []
-    for name, ways in entries["regions"].items():
+    for name, found in entries["regions"].items():
+        ways = {way: found[way] or {} for way in ("smaller", "as_is", "larger")}
         changes = [said(ways[way].get("largest_change"), 2) for way in ("smaller", "larger")]
         rows.append([name, *changes, *(said(ways[way].get("t50_s"), 5) for way in ("smaller", "as_is", "larger"))])
     head = ["region", "change, smaller", "change, larger", "t50, smaller, s", "t50 as it is, s", "t50, larger, s"]

@@ -128,7 +128,8 @@ def studied(
     meshed = _as_taken(meshed)
     study = _study(meshed, levels, stages, comm)
     if moved is not None:
-        study = replace(study, segmentation=segmentation(meshed, moved, stages, comm))
+        found, said = segmentation(meshed, moved, stages, comm)
+        study = replace(study, segmentation=found, warnings=study.warnings + said)
     return study if wanted is None else replace(study, advice=advised(study, meshed, wanted))
 
 

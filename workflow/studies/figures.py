@@ -92,7 +92,8 @@ def draw_convergence(path: Path, study: "Study") -> None:
 def draw_segmentation(path: Path, found: "Segmentation", case: Case) -> None:
     """Draw segmentation.png: each curve with the band between interfaces moved one way and the other.
 
-    Beside it is by how much the curves change, which shows where the band is thinner than the line.
+    Beside it is by how much the curves change, which shows where the band is thinner than the line. A region of which
+    moved interfaces leave nothing has no band.
 
     Args:
         path: The PNG file; it appears whole or not at all. For one rank.
@@ -117,12 +118,16 @@ def draw_segmentation(path: Path, found: "Segmentation", case: Case) -> None:
     handles: list[Any] = []
     for number, name in enumerate(found.as_is.curves):
         look = line_look(number)
-        middle, low, high = (o.curves[name][shown] for o in (found.as_is, found.smaller, found.larger))
+        middle = found.as_is.curves[name][shown]
         (line,) = curves.plot(t, middle, linewidth=1.2, **look)
-        least, most = np.minimum(low, high), np.maximum(low, high)
-        curves.fill_between(t, least, most, color=look["color"], alpha=0.3, linewidth=0)
-        for outcome, dashes in ((low, ":"), (high, "-")):
-            changes.plot(t, (outcome - middle) / found.as_is.reference, dashes, linewidth=1.2, color=look["color"])
+        moved = [None if o is None else o.curves.get(name) for o in (found.smaller, found.larger)]
+        there = [(curve[shown], dashes) for curve, dashes in zip(moved, (":", "-"), strict=True) if curve is not None]
+        if len(there) == 2:
+            ends = [curve for curve, _ in there]
+            least, most = np.minimum(*ends), np.maximum(*ends)
+            curves.fill_between(t, least, most, color=look["color"], alpha=0.3, linewidth=0)
+        for curve, dashes in there:
+            changes.plot(t, (curve - middle) / found.as_is.reference, dashes, linewidth=1.2, color=look["color"])
         handles.append(line)
     for axes in (curves, changes):
         if shown.any():

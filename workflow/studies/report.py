@@ -116,15 +116,16 @@ def _number(value: float | None) -> str:
 
 def _change_row(found: "Segmentation", name: str) -> list[str]:
     row = [name]
-    for outcome in (found.smaller, found.larger):
-        change, when = found.deviation(outcome, name)
-        row += [f"{change:+.1e}", f"{when:.3g}"]
+    for outcome in found.moved.values():
+        told = found.deviation(outcome, name)
+        row += ["not known", "-"] if told is None else [f"{told[0]:+.1e}", f"{told[1]:.3g}"]
     return row
 
 
 def _times_row(found: "Segmentation", name: str) -> list[str]:
     three = (found.smaller, found.as_is, found.larger)
-    return [name, *(_time(times[name]) for times in (*(o.t50 for o in three), *(o.t90 for o in three)))]
+    times = [({} if o is None else o.t50, {} if o is None else o.t90) for o in three]
+    return [name, *(_time(half.get(name)) for half, _ in times), *(_time(most.get(name)) for _, most in times)]
 
 
 def _time(value: float | None) -> str:
@@ -239,17 +240,19 @@ def _peak_entries(found: "RegionErrors") -> dict[str, Any]:
 
 
 def _segmentation_entries(found: "Segmentation") -> dict[str, Any]:
+    """Null where there is no solution, and no curve of a region."""
+    three = {"as_is": found.as_is, **found.moved}
     entries: dict[str, Any] = {"moved": found.what, "by": found.by, "regions": {}}
-    for name in found.as_is.curves:
+    for name in found.curves:
         region: dict[str, Any] = {}
-        for key, outcome in (("as_is", found.as_is), ("smaller", found.smaller), ("larger", found.larger)):
-            change, when = found.deviation(outcome, name)
-            region[key] = {"t50_s": outcome.t50[name], "t90_s": outcome.t90[name]}
-            if outcome is not found.as_is:
-                region[key] |= {"largest_change": change, "at_s": when}
+        for key, outcome in three.items():
+            told = found.deviation(outcome, name)
+            region[key] = None
+            if outcome is not None and told is not None:
+                region[key] = {"t50_s": outcome.t50[name], "t90_s": outcome.t90[name]}
+                if outcome is not found.as_is:
+                    region[key] |= {"largest_change": told[0], "at_s": told[1]}
         entries["regions"][name] = region
-    entries["runs"] = {
-        key: _run_entries(outcome)
-        for key, outcome in (("as_is", found.as_is), ("smaller", found.smaller), ("larger", found.larger))
-    }
+    entries["lost"] = {key: None if outcome is None else list(outcome.lost) for key, outcome in three.items()}
+    entries["runs"] = {key: None if outcome is None else _run_entries(outcome) for key, outcome in three.items()}
     return entries

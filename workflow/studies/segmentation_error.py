@@ -5,25 +5,28 @@ writes: there the grey values say how far.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mpi4py import MPI
 
-from microlith.imaging.errors import InputError
+from microlith.imaging.errors import InputError, listed
 from microlith.imaging.image.half_voxel import Shift
 from microlith.imaging.image.load import label_volume
 from microlith.imaging.image.volume import LabelVolume
 from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.checks import lost_regions
 from microlith.workflow.prepare.connectivity import as_loaded
-from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named, mesh_of
+from microlith.workflow.prepare.meshed import Meshed, degree_of, file_named, mesh_of, read_image
 from microlith.workflow.studies.options import refuse_phase
 from microlith.workflow.studies.peaks import MATTERS
 from microlith.workflow.studies.spatial_error import silent
-from microlith.workflow.studies.variant import Outcome, Variant, solved_variant
+from microlith.workflow.studies.variant import Outcome, Tell, Variant, is_everywhere, solved_variant
 
 log = logging.getLogger(__name__)
 HALF = "half a voxel along each axis"
@@ -37,8 +40,8 @@ class Segmentation:
 
     what: str  # is moved, for the reader
     as_is: Outcome  # nothing moved
-    smaller: Outcome  # it is half a voxel smaller on each side, or as in the first image
-    larger: Outcome
+    smaller: Outcome | None  # half a voxel smaller on each side, or as in the first image; None: it can't be solved
+    larger: Outcome | None
     by: str = HALF  # how far, for the reader
     ways: tuple[str, str] = ("half a voxel smaller", "half a voxel larger")  # words for the two
 
@@ -47,11 +50,23 @@ class Segmentation:
         """Whether interfaces were moved by half a voxel, and not to where images have them."""
         return self.by == HALF
 
-    def deviation(self, outcome: Outcome, name: str) -> tuple[float, float]:
-        """Largest change of a curve, signed, per reference concentration, and when it is, s.
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """Regions that have a curve where nothing is moved."""
+        return tuple(self.as_is.curves)
+
+    @property
+    def moved(self) -> dict[str, Outcome | None]:
+        """The two others, by what reports call them."""
+        return {"smaller": self.smaller, "larger": self.larger}
+
+    def deviation(self, outcome: Outcome | None, name: str) -> tuple[float, float] | None:
+        """Largest change of a curve, signed, per reference concentration, and when it is, s; None: there is no curve.
 
         It is of times from MATTERS of the end on: before, what differs between the meshes is larger than what moves.
         """
+        if outcome is None or name not in outcome.curves:
+            return None
         late = outcome.times >= MATTERS * outcome.times[-1]
         change = (outcome.relative[name] - self.as_is.relative[name])[late]
         at = int(np.abs(change).argmax())
@@ -68,7 +83,9 @@ def _own(meshed: Meshed) -> Variant:
     return Variant(degree=2 if linear else None)
 
 
-def segmentation(meshed: Meshed, moved: str | tuple[Path, Path], stages: Stages, comm: MPI.Intracomm) -> Segmentation:
+def segmentation(
+    meshed: Meshed, moved: str | tuple[Path, Path], stages: Stages, comm: MPI.Intracomm
+) -> tuple[Segmentation | None, tuple[str, ...]]:
     """Solve a case with interfaces moved; collective.
 
     Args:
@@ -78,15 +95,24 @@ def segmentation(meshed: Meshed, moved: str | tuple[Path, Path], stages: Stages,
         stages: Takes the times.
         comm: All ranks.
 
+    Returns:
+        The solutions, none where that with nothing moved fails; and what could not be solved, in sentences, which rank
+        0 has logged.
+
     Raises:
-        InputError: As those say.
+        InputError: There is no such phase.
     """
+    warnings: list[str] = []
     if isinstance(moved, str):
-        return by_half_a_voxel(meshed, moved, stages, comm)
-    return by_images(meshed, moved, stages, comm)
+        found = by_half_a_voxel(meshed, moved, stages, comm, warnings)
+    else:
+        found = by_images(meshed, moved, stages, comm, warnings)
+    return found, tuple(warnings)
 
 
-def by_images(meshed: Meshed, files: tuple[Path, Path], stages: Stages, comm: MPI.Intracomm) -> Segmentation:
+def by_images(
+    meshed: Meshed, files: tuple[Path, Path], stages: Stages, comm: MPI.Intracomm, warnings: list[str]
+) -> Segmentation | None:
     """Solve a case with two more label images of the same sample; collective.
 
     All else of the case stays, the sizes of the elements too.
@@ -97,29 +123,75 @@ def by_images(meshed: Meshed, files: tuple[Path, Path], stages: Stages, comm: MP
             hold for them.
         stages: Takes the times.
         comm: All ranks.
-
-    Raises:
-        InputError: An image does not fit the case.
+        warnings: Takes what could not be solved.
     """
     case, own = meshed.case, _own(meshed)
-    with stages.stage("segmentation, as it is", "the case's own labels, solving") as tell, silent():
-        found = [solved_variant(meshed, own, comm, tell)]
+    with stages.stage("segmentation, as it is", "the case's own labels, solving") as tell:
+        as_is = _solved(lambda: (meshed, ()), own, "nothing moved", comm, tell, warnings)
+    if as_is is None:
+        return None
     names = tuple(file.name for file in files)
     if names[0] == names[1]:
         names = tuple(map(str, files))
+    found: list[Outcome | None] = []
     for file, name in zip(files, names, strict=True):
-        try:
-            with silent():
-                other = mesh_of(_with_image(case, file), case.physics.solved, Stages(), comm)
-            with stages.stage(f"segmentation, {name}", f"{name}, solving") as tell, silent():
-                found.append(solved_variant(other, own, comm, tell))
-        except InputError as error:
-            raise InputError(f"--segmentation {file}: {error}") from error
-        log.info("%s: %d cells, %.1f s", file, found[-1].cells, found[-1].seconds)
-    as_is, smaller, larger = found
+        with stages.stage(f"segmentation, {name}", f"{name}, solving") as tell:
+            found.append(_solved(partial(_of_image, case, file, comm), own, str(file), comm, tell, warnings))
+    smaller, larger = found
     return Segmentation(
         "interfaces", as_is, smaller, larger, by=f"as in {files[0]} and {files[1]}", ways=(names[0], names[1])
     )
+
+
+def _of_image(case: Case, file: Path, comm: MPI.Intracomm) -> tuple[Meshed, tuple[str, ...]]:
+    """A case meshed with another image, without regions of which that has nothing, and these; collective."""
+    with file_named(case):
+        image = read_image(replace(_with_image(case, file), regions={}), comm)
+        whole = replace(image.case, regions=case.regions)
+        lost = lost_regions(whole, image.volume, comm)
+        left = {name: shape for name, shape in case.regions.items() if name not in lost}
+        if not left:
+            raise InputError(f"{case.path}: [regions.{lost[0]}]: no part of it lies in a solved phase")
+        image = replace(image, case=replace(whole, regions=left))
+    return mesh_of(image.case, case.physics.solved, Stages(), comm, image=image), lost
+
+
+def _solved(
+    meshed: Callable[[], tuple[Meshed, tuple[str, ...]]],
+    variant: Variant,
+    what: str,
+    comm: MPI.Intracomm,
+    tell: Tell,
+    warnings: list[str],
+) -> Outcome | None:
+    """One of the solutions; what fails, and regions that are lost, are told here and in the list; collective.
+
+    Args:
+        meshed: Gives the case on its mesh, and regions that were left out.
+        variant: How it is solved.
+        what: Is solved, for the reader.
+        comm: All ranks.
+        tell: Called with a short sentence on how far it is.
+        warnings: Takes the sentences.
+    """
+    try:
+        with silent():
+            on_mesh, left_out = meshed()
+            outcome = solved_variant(on_mesh, variant, comm, tell, partly=True)
+    except Exception as error:
+        if not is_everywhere(error, comm):
+            raise
+        warnings.append(f"--segmentation, {what}: could not be solved and is left out ({error})")
+        log.warning("%s", warnings[-1])
+        return None
+    outcome = replace(outcome, lost=left_out + outcome.lost)
+    if outcome.lost:
+        gone = f"region {outcome.lost[0]} has" if len(outcome.lost) == 1 else f"regions {listed(outcome.lost)} have"
+        curves = "its curve is" if len(outcome.lost) == 1 else "their curves are"
+        warnings.append(f"--segmentation, {what}: {gone} nothing left of the solved phases, so {curves} left out there")
+        log.warning("%s", warnings[-1])
+    log.info("%s: %d cells, %.1f s", what, outcome.cells, outcome.seconds)
+    return outcome
 
 
 def check_images(case: Case, files: tuple[Path, Path], volume: LabelVolume, comm: MPI.Intracomm) -> None:
@@ -158,7 +230,9 @@ def _refuse_other(mine: LabelVolume, its: LabelVolume) -> None:
         raise InputError("its voxels have another size than those of the image of the case")
 
 
-def by_half_a_voxel(meshed: Meshed, phase: str, stages: Stages, comm: MPI.Intracomm) -> Segmentation:
+def by_half_a_voxel(
+    meshed: Meshed, phase: str, stages: Stages, comm: MPI.Intracomm, warnings: list[str]
+) -> Segmentation | None:
     """Solve a case with interfaces moved by half a voxel; collective.
 
     All three problems have meshes of the image on voxels of half the edge, so that nothing but the interfaces differs;
@@ -170,9 +244,10 @@ def by_half_a_voxel(meshed: Meshed, phase: str, stages: Stages, comm: MPI.Intrac
             phases together.
         stages: Takes the times.
         comm: All ranks.
+        warnings: Takes what could not be solved.
 
     Raises:
-        InputError: There is no such phase, or nothing is left of the solved phases where they shrink.
+        InputError: There is no such phase.
     """
     moving, what = _moving(meshed.case, phase)
     own = _own(meshed)
@@ -182,12 +257,15 @@ def by_half_a_voxel(meshed: Meshed, phase: str, stages: Stages, comm: MPI.Intrac
         "half a voxel smaller": Shift(growing=others, yielding=moving),
         "half a voxel larger": Shift(growing=moving, yielding=others),
     }
-    found = []
+    found: list[Outcome | None] = []
     for words, shift in shifts.items():
-        with stages.stage(f"segmentation, {words}", f"{what} {words}, solving") as tell, silent():
-            found.append(solved_variant(meshed, replace(own, finer_image=True, shift=shift), comm, tell))
-        log.info("%s %s: %d cells, %.1f s", what, words, found[-1].cells, found[-1].seconds)
+        variant = replace(own, finer_image=True, shift=shift)
+        with stages.stage(f"segmentation, {words}", f"{what} {words}, solving") as tell:
+            found.append(_solved(lambda: (meshed, ()), variant, f"{what} {words}", comm, tell, warnings))
+        if found[0] is None:  # nothing to compare with
+            return None
     as_is, smaller, larger = found
+    assert as_is is not None
     return Segmentation(what, as_is, smaller, larger)
 
 

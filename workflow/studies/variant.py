@@ -59,6 +59,7 @@ class Outcome:
     t50: dict[str, float | None]  # region -> s
     t90: dict[str, float | None]
     seconds: float
+    lost: tuple[str, ...] = ()  # regions of the case of which this mesh has nothing, so that there is no curve
 
     @property
     def relative(self) -> dict[str, Array]:
@@ -117,6 +118,7 @@ def solved_variant(
     *,
     particles: bool = False,
     keeper: Keeper | None = None,
+    partly: bool = False,
 ) -> Outcome:
     """Mesh and solve a variant of a case; collective.
 
@@ -127,6 +129,7 @@ def solved_variant(
         tell: Called with a short sentence on how far it is.
         particles: Whether the curves of the particles of regions `surface` are wanted.
         keeper: Of what the integration finds.
+        partly: Whether to go on without regions that miss the solved phases on this mesh, as long as others don't.
 
     Raises:
         InputError: A region misses the solved phases on this mesh, or its label image is at fault.
@@ -146,9 +149,10 @@ def solved_variant(
         )
     measured = measured_regions(case, meshed, problem, as_imaged=not variant.finer_image)
     means, surfaces = measured.means, measured.surfaces if particles else None
-    for name, mean in means.items():
-        if mean.solved_measure <= 0:
-            raise InputError(f"{case.path}: [regions.{name}]: no part of it lies in a solved phase")
+    lost = tuple(name for name, mean in means.items() if mean.solved_measure <= 0)
+    if lost and not (partly and len(lost) < len(means)):
+        raise InputError(f"{case.path}: [regions.{lost[0]}]: no part of it lies in a solved phase")
+    means = {name: mean for name, mean in means.items() if name not in lost}
     transient = solve(
         problem,
         means,
@@ -166,7 +170,7 @@ def solved_variant(
     seconds = comm.allreduce(time.perf_counter() - start, op=MPI.MAX)
     outcome = outcome_of(variant, case, meshed.cells, problem, means, transient, seconds, found)
     problem.destroy()
-    return outcome
+    return replace(outcome, lost=lost)
 
 
 def correctable(means: Mapping[str, RegionMean], shapes: Mapping[str, Shape]) -> dict[str, RegionMean]:
