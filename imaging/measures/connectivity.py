@@ -10,6 +10,7 @@ from mpi4py import MPI
 from microlith.imaging.axes import AXES, FACES
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.image_pieces import labelled_slab
+from microlith.imaging.microstructure.periods import going_on
 from microlith.imaging.parallel.large_arrays import connected_sets
 from microlith.imaging.typing import Array, Flags, Numbers
 
@@ -19,7 +20,8 @@ class Connectivity:
     """Shares of the voxels of each phase, (phases,)."""
 
     at_face: dict[str, Array]  # outer face -> connected to it
-    through: dict[str, Array]  # axis -> connected to both faces across it
+    # Axis -> connected to both faces across it; where the image comes again along it, in what goes on without end
+    through: dict[str, Array]
     largest: Array  # in the largest piece
     pieces: Numbers  # (phases,) how many
 
@@ -36,7 +38,8 @@ def connectivity(volume: LabelVolume, comm: MPI.Intracomm) -> Connectivity:
     """
     mine = labelled_slab(volume, comm).pieces
     phase, voxels, faces = (np.concatenate(comm.allgather(part)) for part in (mine.phase, mine.voxels, mine.faces))
-    count, of = connected_sets(np.concatenate(comm.allgather(mine.links)), len(phase))
+    links, across = (np.concatenate(comm.allgather(part)) for part in (mine.links, mine.across))
+    count, of = connected_sets(links, len(phase))
     size = np.bincount(of, voxels, count)
     body_phase, body_faces = np.zeros(count, np.int64), np.zeros(count, np.uint8)
     body_phase[of] = phase
@@ -47,13 +50,16 @@ def connectivity(volume: LabelVolume, comm: MPI.Intracomm) -> Connectivity:
         return np.asarray(np.bincount(body_phase, size * reached, len(total)) / total)
 
     at = {face: (body_faces >> bit) & 1 for bit, face in enumerate(FACES[: 2 * volume.dim])}
+    through = {axis: at[f"{axis}_min"] & at[f"{axis}_max"] for axis in AXES[: volume.dim]}
+    if volume.periodic:  # what crosses a face there is at both of them
+        goes_on: Flags = np.zeros((count, volume.dim), bool)
+        goes_on[of] = going_on(links, across, len(phase))
+        through |= {AXES[axis]: goes_on[:, axis].astype(np.uint8) for axis in volume.periodic}
     largest = np.zeros(len(total))
     np.maximum.at(largest, body_phase, size)
     return Connectivity(
         at_face={face: share(flags.astype(np.float64)) for face, flags in at.items()},
-        through={
-            axis: share((at[f"{axis}_min"] & at[f"{axis}_max"]).astype(np.float64)) for axis in AXES[: volume.dim]
-        },
+        through={axis: share(flags.astype(np.float64)) for axis, flags in through.items()},
         largest=largest / total,
         pieces=np.bincount(body_phase[size > 0], minlength=len(total)),
     )

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.image_pieces import LabelledSlab, ask_owners, labelled_slab, opposite_ends
+from microlith.imaging.microstructure.periods import piece_periods
 from microlith.imaging.parallel.large_arrays import connected_sets, row_slices
 from microlith.imaging.typing import Array, Flags, Indices, Integers, Numbers
 
@@ -173,7 +172,7 @@ def particles_of(volume: LabelVolume, phases: Sequence[int], comm: MPI.Intracomm
     count, dim = sums[:, 0], volume.dim
     if volume.periodic:  # the parts of a particle are put where they meet
         voxels, across = (np.concatenate(comm.allgather(part)) for part in (pieces.voxels, pieces.across))
-        periods = _periods(links, across, len(of_phase))[wanted]
+        periods = piece_periods(links, across, len(of_phase))[wanted]
         np.add.at(sums[:, 1 : 1 + dim], number[body[wanted]], voxels[wanted, None] * periods * volume.grid)
     edges = np.array(volume.voxel_size[::-1])
     center = sums[:, 1 : 1 + dim] / np.maximum(count, 1)[:, None] + 0.5
@@ -190,39 +189,6 @@ def particles_of(volume: LabelVolume, phases: Sequence[int], comm: MPI.Intracomm
         _slab=slab,
         _of_label=of_label,
     )
-
-
-def _periods(links: Numbers, across: Indices, count: int) -> Indices:
-    """Periods (pieces, dim) by which each piece is to be moved to lie beside the others of its particle.
-
-    One that goes through the whole image and meets itself can't be laid out like that: it stays as it lies, cut
-    somewhere.
-
-    Args:
-        links: (k, 2) pieces that are one.
-        across: (k, dim) periods from the first to the second.
-        count: Number of pieces.
-    """
-    one, other = np.concatenate([links, links[:, ::-1]]).T
-    step = np.concatenate([across, -across])
-    _, part = connected_sets(links, count)
-    _, first = np.unique(part, return_index=True)
-    root = np.full(len(first), count)  # linked to one piece of each particle, so that one search finds all
-    graph = sparse.coo_array(
-        (np.ones(len(one) + len(first), np.int8), (np.append(one, root), np.append(other, first))),
-        shape=(count + 1, count + 1),
-    )
-    _, before = csgraph.breadth_first_order(graph.tocsr(), count, directed=True)
-    before = np.where(before[:count] == count, np.arange(count), before[:count]).astype(np.int64)
-    key, wanted = one.astype(np.int64) * count + other, before * count + np.arange(count)
-    order = np.argsort(key, kind="stable")
-    moved = np.zeros((count, across.shape[1]), np.int32)
-    inner = np.flatnonzero(before != np.arange(count))
-    moved[inner] = step[order[np.searchsorted(key[order], wanted[inner])]]
-    while (before != before[before]).any():  # each time twice as far towards the first
-        moved += moved[before]
-        before = before[before]
-    return moved
 
 
 def _sums(volume: LabelVolume, slab: LabelledSlab, of_label: Indices, count: int, comm: MPI.Intracomm) -> Array:

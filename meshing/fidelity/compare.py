@@ -15,6 +15,7 @@ from microlith.imaging.axes import AXES
 from microlith.imaging.formats.stored import Window
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.image_pieces import SlabPieces, WindowPieces, image_pieces
+from microlith.imaging.microstructure.periods import going_on
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.parallel.large_arrays import connected_sets
 from microlith.imaging.parallel.percentile import percentile
@@ -55,11 +56,12 @@ def fidelity(
     overall = _quality(of_all, None, comm)
     in_mesh = mesh_pieces(image_mesh, whole, comm)
     sizes = comm.allreduce(in_mesh.interfaces)
-    cut = replace(volume, periodic=())  # pieces of the mesh end at the frame, too
-    in_window, in_slab = image_pieces(cut, _window(volume, image_mesh), comm)
+    # Pieces end at the frame, of image and mesh, so that what is divided there counts; ways do not.
+    around = replace(volume, periodic=image_mesh.periodic)
+    in_window, in_slab = image_pieces(around, _window(volume, image_mesh), comm)
     overlap = _overlap(volume, image_mesh, measure, in_window, in_mesh, comm)
-    tables = comm.gather((in_slab, in_mesh.phase, in_mesh.faces, in_mesh.links, overlap))
-    compared = on_root(comm, partial(_compared, tables or []))
+    tables = comm.gather((in_slab, in_mesh.phase, in_mesh.faces, in_mesh.links, in_mesh.across, overlap))
+    compared = on_root(comm, partial(_compared, tables or [], image_mesh.periodic))
     if compared is None:
         return None
     phases = []
@@ -207,8 +209,8 @@ class _Compared:
     mesh_phase: Phases  # (m,) of the pieces of the mesh
     over: Numbers  # (n,) piece of the mesh that most of the piece lies in, -1 for none
     under: Numbers  # (m,) piece of the image that holds most of the piece, -1 for none
-    faces: Bits  # (n,) outer faces that the piece of the image reaches, bits as of FACES
-    mesh_faces: Bits  # (m,) outer faces that the piece of the mesh reaches
+    ways: "_Ways"  # of the pieces of the image
+    mesh_ways: "_Ways"  # of the pieces of the mesh
     within: Array  # (m,) of its area (volume), what lies in the piece of the image that holds most of it
 
     def of_phase(self, index: int, volume: LabelVolume, there: bool) -> dict[str, Any]:
@@ -223,13 +225,14 @@ class _Compared:
         merged = found[_repeated(self.over, len(self.under))[self.over[found]]]
         split = np.flatnonzero(mine & _repeated(self.under, len(self.phase)))
         total = max(1, int(self.voxels[mine].sum()))
-        image_paths, mesh_paths = _paths(self.faces[mine]), _paths(self.mesh_faces[self.mesh_phase == index])
+        image_paths, mesh_paths = self.ways.axes(mine), self.mesh_ways.axes(self.mesh_phase == index)
         return counts | {
             "lost_share": float(self.voxels[lost].sum() / total),
             "merged_share": float(_all_but_the_largest(self.over[merged], self.voxels[merged]) / total),
             "split_share": self._cut_off(split) / total,
             "opened": tuple(axis for axis in mesh_paths if axis not in image_paths),
             "closed": tuple(axis for axis in image_paths if axis not in mesh_paths),
+            "interrupted": self._interrupted(mine, total),
             "lost": self._largest(lost, volume),
             "lost_count": len(lost),
             "merged": self._groups(merged, volume),
@@ -237,6 +240,20 @@ class _Compared:
             "split": self._largest(split, volume),
             "split_count": len(split),
         }
+
+    def _interrupted(self, mine: Flags, total: int) -> dict[str, float]:
+        """Of the voxels of a phase, what is in wholes that go on along an axis in the image, and nowhere in the mesh.
+
+        By axes along which the image comes again, and some of the phase goes on in the mesh as well.
+        """
+        found = {}
+        for axis in sorted(self.ways.periodic):
+            goes, mesh_goes = self.ways.through[:, axis], self.mesh_ways.through[:, axis]
+            there = self.under[mesh_goes & (self.under >= 0)]
+            lost = mine & goes & ~np.isin(self.ways.whole, self.ways.whole[there])
+            if lost.any() and (mine & goes & ~lost).any():
+                found[AXES[axis]] = float(self.voxels[lost].sum() / total)
+        return found
 
     def _cut_off(self, split: Numbers) -> float:
         """Voxels of pieces of the image that are not in the largest piece of the mesh that lies in each."""
@@ -265,9 +282,37 @@ class _Compared:
         )
 
 
-def _paths(faces: Bits) -> tuple[str, ...]:
-    """Axes along which pieces that reach these outer faces go through the whole image."""
-    return tuple(axis for i, axis in enumerate(AXES) if ((faces >> np.uint8(2 * i)) & 3 == 3).any())
+@dataclass(frozen=True, eq=False)
+class _Ways:
+    """Where pieces go through the image, together with others that they meet across faces where it comes again."""
+
+    whole: Indices  # (n,) number of what each piece is a part of
+    through: Flags  # (n, dim) whether that goes through all of the image along an axis, or on without end
+    periodic: tuple[int, ...]  # axes along which the image comes again
+
+    @staticmethod
+    def of(faces: Bits, parts: Numbers, across: Indices, piece: Indices, periodic: tuple[int, ...]) -> "_Ways":
+        """Those of pieces.
+
+        Args:
+            faces: (n,) outer faces that each reaches, bits as of FACES.
+            parts: (k, 2) parts of pieces that meet across faces where the image comes again.
+            across: (k, dim) periods from the first to the second.
+            piece: Of each part.
+            periodic: Axes along which it comes again.
+        """
+        links = piece[parts].astype(np.int64)
+        count, whole = connected_sets(links, len(faces))
+        reached = _united(faces, whole, count)[whole]
+        through = np.stack([(reached >> np.uint8(2 * axis)) & 3 == 3 for axis in range(across.shape[1])], axis=1)
+        goes_on = going_on(links, across, len(faces))
+        for axis in periodic:
+            through[:, axis] = goes_on[:, axis]
+        return _Ways(whole, through, periodic)
+
+    def axes(self, of: Flags) -> tuple[str, ...]:
+        """Axes along which some of the chosen pieces go through."""
+        return tuple(AXES[axis] for axis in range(self.through.shape[1]) if self.through[of, axis].any())
 
 
 def _all_but_the_largest(group: Numbers, voxels: Numbers) -> int:
@@ -278,21 +323,23 @@ def _all_but_the_largest(group: Numbers, voxels: Numbers) -> int:
     return int(voxels.sum() - largest.sum())
 
 
-Tables = list[tuple[SlabPieces, Phases, Bits, Numbers, _Overlap]]
+Tables = list[tuple[SlabPieces, Phases, Bits, Numbers, Indices, _Overlap]]
 
 
-def _compared(tables: Tables) -> _Compared:
+def _compared(tables: Tables, periodic: tuple[int, ...]) -> _Compared:
     """Put the pieces that several ranks have seen together, and find those that lie over each other."""
-    slabs, mesh_phases, mesh_bits, mesh_links, overlaps = zip(*tables, strict=True)
+    slabs, mesh_phases, mesh_bits, mesh_links, mesh_across, overlaps = zip(*tables, strict=True)
     phase = np.concatenate([slab.phase for slab in slabs])
-    count, piece = connected_sets(np.concatenate([slab.links for slab in slabs]), len(phase))
+    links, around = _at_the_frame([slab.links for slab in slabs], [slab.across for slab in slabs])
+    count, piece = connected_sets(links, len(phase))
     first = np.concatenate([slab.first for slab in slabs])
     voxels = np.bincount(piece, np.concatenate([slab.voxels for slab in slabs]), minlength=count).astype(np.int64)
     begin = np.empty(count, np.int64)
     backwards = np.argsort(-first, kind="stable")
     begin[piece[backwards]] = first[backwards]
     mesh_phase = np.concatenate(mesh_phases)
-    mesh_count, mesh_piece = connected_sets(np.concatenate(mesh_links), len(mesh_phase))
+    links, mesh_around = _at_the_frame(mesh_links, mesh_across)
+    mesh_count, mesh_piece = connected_sets(links, len(mesh_phase))
     overlap = sparse.coo_array(
         (
             np.concatenate([o.measure for o in overlaps]),
@@ -315,10 +362,19 @@ def _compared(tables: Tables) -> _Compared:
         mesh_phase=_spread(mesh_phase, mesh_piece, mesh_count),
         over=_largest_in_row(overlap),
         under=under,
-        faces=_united(np.concatenate([slab.faces for slab in slabs]), piece, count),
-        mesh_faces=_united(np.concatenate(mesh_bits), mesh_piece, mesh_count),
+        ways=_Ways.of(_united(np.concatenate([slab.faces for slab in slabs]), piece, count), *around, piece, periodic),
+        mesh_ways=_Ways.of(
+            _united(np.concatenate(mesh_bits), mesh_piece, mesh_count), *mesh_around, mesh_piece, periodic
+        ),
         within=within,
     )
+
+
+def _at_the_frame(links: Sequence[Numbers], across: Sequence[Indices]) -> tuple[Numbers, tuple[Numbers, Indices]]:
+    """The links within the image, and those across faces where it comes again with the periods that these lead by."""
+    all_links, periods = np.concatenate(links), np.concatenate(across)
+    around = periods.any(axis=1)
+    return all_links[~around], (all_links[around], periods[around])
 
 
 def _spread(values: Phases, to: Indices, count: int) -> Phases:

@@ -1,7 +1,7 @@
 """How well a mesh renders its image: the figures, as plain data and as text."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from microlith.imaging.axes import AXES
@@ -75,13 +75,18 @@ class PhaseFidelity:
     split_share: float = 0.0  # and what is cut off from a larger piece
     opened: tuple[str, ...] = ()  # axes along which the phase goes through the image in the mesh only
     closed: tuple[str, ...] = ()  # axes along which it goes through in the image only
+    # Where the image comes again along an axis: of the area (volume), what goes on from box to box in the image, and
+    # nowhere in the mesh, while other parts do; axis -> share
+    interrupted: Mapping[str, float] = field(default_factory=dict)
     quality: Mapping[str, float] | None = None  # keys of QUALITY; None for a phase without simplices
 
     @property
     def matters(self) -> bool:
         """Whether the pieces of the mesh differ so from those of the image that results do, too."""
         changed = self.lost_share + self.merged_share + self.split_share
-        return changed > MATTERS or (self.solved and bool(self.opened or self.closed))  # nothing flows in the others
+        interrupted = max(self.interrupted.values(), default=0.0) > MATTERS
+        # Nothing flows in phases that are not solved for
+        return changed > MATTERS or (self.solved and bool(self.opened or self.closed or interrupted))
 
     def as_dict(self, dim: int) -> dict[str, Any]:
         """The figures as plain data, SI units in the keys."""
@@ -106,6 +111,7 @@ class PhaseFidelity:
             "split_share": self.split_share,
             "paths_opened_along": list(self.opened),
             "paths_closed_along": list(self.closed),
+            "paths_interrupted_share": dict(self.interrupted),
             **(self.quality or {}),
         }
 
@@ -232,6 +238,10 @@ class FidelityReport:
         ]
         paths = [f"a path along {axis} opens" for axis in p.opened] + [
             f"no path along {axis} is left" for axis in p.closed
+        ]
+        paths += [
+            f"{_percent(share)} of its {MEASURE[self.dim]} no longer goes on along {axis} from box to box"
+            for axis, share in p.interrupted.items()
         ]
         of = f"of its {p.pieces_image} pieces in the image " if p.pieces_image > 1 else "its only piece in the image "
         of = of if changed else ""

@@ -34,6 +34,7 @@ class MeshPieces:
     phase: Phases  # (n,) of each piece of this rank
     faces: Bits  # (n,) outer faces on which it has facets: bit i for FACES[i]
     links: Numbers  # (k, 2) numbers that stand for one piece, n of the ranks before added
+    across: Indices  # (k, dim) of each link, x first: periods from where the first has cells to where the second has
     interfaces: Array  # (phases, phases) length (area), lower index first; the sum over ranks counts
 
 
@@ -67,8 +68,15 @@ def mesh_pieces(image_mesh: ImageMesh, whole: bool, comm: MPI.Intracomm) -> Mesh
     phase = np.empty(count, np.uint8)
     phase[piece] = image_mesh.phase
     start = int(np.sum(comm.allgather(count)[: comm.rank]))
-    links = _between_ranks(image_mesh, facets[single], piece + np.int64(start), interfaces, comm)
-    return MeshPieces(piece, phase, _faces_of_pieces(image_mesh, frame, piece, count), links, interfaces)
+    numbers, dim = piece + np.int64(start), image_mesh.points.shape[1]
+    links = [_between_ranks(image_mesh, facets[single], numbers, interfaces, comm)]
+    across = [np.zeros((len(links[0]), dim), np.int32)]
+    for axis in image_mesh.periodic:
+        links.append(_links_around(image_mesh, frame, numbers, axis, comm))
+        across.append(np.zeros((len(links[-1]), dim), np.int32))
+        across[-1][:, axis] = 1
+    faces = _faces_of_pieces(image_mesh, frame, piece, count)
+    return MeshPieces(piece, phase, faces, np.concatenate(links), np.concatenate(across), interfaces)
 
 
 def frame_bits(image_mesh: ImageMesh) -> Bits:
@@ -184,3 +192,28 @@ def _between_ranks(
     kind = np.minimum(one[unlike, 1], other[unlike, 1]) * len(interfaces) + np.maximum(one[unlike, 1], other[unlike, 1])
     interfaces += np.bincount(kind, size[order[pair]][unlike], interfaces.size).reshape(interfaces.shape)
     return np.unique(np.stack([one[~unlike, 0], other[~unlike, 0]], axis=1), axis=0)
+
+
+def _links_around(image_mesh: ImageMesh, frame: Bits, piece: Numbers, axis: int, comm: MPI.Intracomm) -> Numbers:
+    """Pairs of pieces of one phase, at the upper end of a periodic axis and at its lower one; collective.
+
+    Points opposite each other are one vertex, and so are facets.
+    """
+    dim = image_mesh.points.shape[1]
+    rows: list[Numbers] = [np.empty((0, min(dim, 3) + 3), np.int64)]
+    for upper in (0, 1):
+        on_face = frame >> np.uint8(2 * axis + upper) & 1 == 1
+        cells = np.flatnonzero(on_face[image_mesh.cells].sum(axis=1) >= dim)
+        of_cells = image_mesh.cells[cells]
+        for corners in FACETS[image_mesh.shape]:
+            there = on_face[of_cells[:, corners]].all(axis=1)
+            vertices = np.sort(image_mesh.vertex[of_cells[there][:, corners]], axis=1)[:, :3]
+            about = [np.full(len(vertices), upper), image_mesh.phase[cells[there]], piece[cells[there]]]
+            rows.append(np.column_stack([vertices, *about]).astype(np.int64))
+    own = np.concatenate(rows)
+    found = RowExchange(own[:, 0] % comm.size, comm).send(own)
+    found = found[np.lexsort(found.T[-3::-1])]
+    pair = np.flatnonzero((found[1:, :-3] == found[:-1, :-3]).all(axis=1))
+    low, high = found[pair], found[pair + 1]
+    same = low[:, -2] == high[:, -2]
+    return np.unique(np.stack([high[same, -1], low[same, -1]], axis=1), axis=0)

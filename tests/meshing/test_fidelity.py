@@ -18,8 +18,10 @@ from microlith.imaging.parallel.percentile import percentile
 from microlith.meshing.fidelity.agreement import agreement
 from microlith.meshing.fidelity.compare import fidelity
 from microlith.meshing.fidelity.report import AS_IT_IS
+from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.mesh.export import write_mesh
 from microlith.meshing.mesh.quality import tetrahedron_quality
+from microlith.meshing.voxel import voxel_mesh
 
 COMM = MPI.COMM_WORLD
 ALONE = MPI.COMM_SELF
@@ -421,3 +423,68 @@ def test_what_would_help_is_told(asked, help):
     meshed[6, 6, 6] = 0
     report = fidelity(volume_of(label_image(phase), ALONE), cells_of(label_image(meshed), "hexahedron"), [1], ALONE)
     assert report.warnings(asked)[-1].endswith(help)
+
+
+# --- images that come again ---
+
+
+def inclined_layers(dim=2, count=2, cut=()):
+    """Layers of phase 1 at 45 degrees, of which some are cut once; they go on from box to box."""
+    at = np.indices((24,) * dim if dim == 2 else (5, 24, 24))
+    number, place = np.divmod((at[-1] + at[-2] + 3) % 24, 24 // count)
+    gap = (at[-1] - at[-2]) % 24 < 3
+    return ((place < 5) & ~(np.isin(number, cut) & gap)).astype(np.uint8)
+
+
+def around(image, meshed, comm=COMM):
+    """The phase of the layers, with the image and its mesh coming again along x and y."""
+    periodic = (0, 1)
+    volume = replace(volume_of(label_image(image), comm), periodic=periodic)
+    mesh = voxel_mesh(volume_of(label_image(meshed), comm), (0, 1), comm, periodic=periodic)
+    report = fidelity(volume, mesh, (1,), comm)
+    return None if report is None else (report.phases[1], report)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("dim", [2, 3])
+def test_layers_that_go_on_across_periodic_faces(dim):
+    """Each is cut at the frame, and goes from face to face nowhere within the image."""
+    found = around(inclined_layers(dim), inclined_layers(dim))
+    if found is not None:
+        layers, report = found
+        assert not layers.matters
+        assert layers.opened == layers.closed == ()
+        assert layers.interrupted == {}
+        assert report.warnings() == []
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("dim", [2, 3])
+def test_layers_that_the_mesh_cuts_once(dim):
+    """What is cut once stays one piece, but goes on no longer: half of the layers, or all of them."""
+    found = around(inclined_layers(dim), inclined_layers(dim, cut=(1,)))
+    everywhere = around(inclined_layers(dim), inclined_layers(dim, cut=(0, 1)))
+    opened = around(inclined_layers(dim, cut=(0, 1)), inclined_layers(dim))
+    if found is not None:
+        assert found[0].interrupted == pytest.approx({"x": 0.5, "y": 0.5})
+        assert found[0].closed == ()
+        assert found[0].matters
+        assert "50 % of its" in " ".join(found[1].warnings())
+        assert "no longer goes on along x from box to box" in " ".join(found[1].warnings())
+        assert found[0].as_dict(dim)["paths_interrupted_share"] == {"x": 0.5, "y": 0.5}
+        assert everywhere[0].closed == opened[0].opened == ("x", "y")
+        assert everywhere[0].interrupted == {}
+
+
+@pytest.mark.mpi
+def test_smooth_layers_at_45_degrees_keep_their_paths():
+    """A layer from corner to corner ends before these on a lattice, which was told as a path that is lost."""
+    i = np.indices((24, 24)).sum(axis=0)
+    for start in (4, 6):
+        image = label_image(((i + start) % 12 < start).astype(np.uint8))
+        volume = replace(volume_of(image, COMM), periodic=(0, 1))
+        mesh = lattice_mesh(volume, MeshOptions(method="lattice", periodic=("x", "y")), (1,), COMM)
+        report = fidelity(volume, mesh, (1,), COMM)
+        if report is not None:
+            assert report.phases[1].closed == ()
+            assert report.warnings() == []
