@@ -2,11 +2,13 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made_cases import COMM, run_case, write_case
+from scipy.special import erfc
 
 from microlith.imaging.parallel.collective import on_root
 
@@ -22,13 +24,13 @@ MESH = '[mesh]\nmethod = "voxel"\nestimate = false\n'
 TIME = '[time]\nend = "60 s"\nsnapshots = ["0 s", "1 ms", "60 s"]\n'
 
 
-def slab(folder, faces, comm, initial="1000"):
+def slab(folder, faces, comm, initial="1000", time=TIME):
     """A slab of 500 nm, fed by its faces alone: its results."""
     path = Path(comm.bcast(str(folder)))
     phases = SLAB.replace("1000", initial)
     more = "".join(f'[faces.{face}]\n{key} = "{value}"\n' for face, key, value in faces)
     image = np.ones((8, 50), np.uint8)
-    on_root(comm, write_case, path, image, phases=phases, mesh=MESH, time=TIME, regions="", more=more)
+    on_root(comm, write_case, path, image, phases=phases, mesh=MESH, time=time, regions="", more=more)
     return run_case(path / "case.toml", comm=comm)
 
 
@@ -59,3 +61,33 @@ def test_range_of_what_is_held_is_what_is_given(tmp_path, caplog):
         results = slab(tmp_path, faces, COMM, initial="0")
     assert shown(results) == [0.0, 3000.0]
     assert not [r for r in caplog.records if "takes out" in r.getMessage()]
+
+
+def emptied_face(flux, source):
+    """Concentration at x_max of an empty slab whose x_min is held at `source`, least over time (Carslaw and Jaeger)."""
+    time, n = np.geomspace(1e-3, 60, 4000)[:, None], np.arange(1, 60)
+    far = 500e-9 / np.sqrt(2e-14 * time)
+    ierfc = np.exp(-((n * far) ** 2)) / np.sqrt(np.pi) - n * far * erfc(n * far)
+    taken = 2 * flux * np.sqrt(time[:, 0] / 2e-14) * (1 / np.sqrt(np.pi) + 2 * ((-1.0) ** n * ierfc).sum(axis=1))
+    come = 2 * source * ((-1.0) ** (n - 1) * erfc((2 * n - 1) * far / 2)).sum(axis=1)
+    return (come - taken).min()
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("share", [0.03, 0.003])
+def test_what_a_flux_takes_between_snapshots_is_told(tmp_path, caplog, share):
+    """Lithium is taken out at one face before any has come from the other; the only mean is above zero at all times."""
+    flux = 1.2e-5 * share / 0.03
+    least = emptied_face(flux, 3000.0)
+    assert -least / 3000 == pytest.approx(share, rel=0.5)
+    faces = [("x_min", "concentration", "3000 mol/m^3"), ("x_max", "flux", f"{-flux} mol/m^2/s")]
+    time = '[time]\nend = "60 s"\nsnapshots = ["60 s"]\n'
+    with caplog.at_level(logging.WARNING):
+        slab(tmp_path, faces, COMM, initial="0", time=time)
+    said = [r.getMessage() for r in caplog.records if "takes out" in r.getMessage()]
+    if COMM.rank == 0:
+        assert len(said) == (share > 0.01), said
+        for sentence in said:
+            told = re.search(r"the concentration at x_max falls to (\S+) mol/m\^3 on average over the face", sentence)
+            assert told is not None, sentence
+            assert float(told[1]) == pytest.approx(least, rel=0.03)

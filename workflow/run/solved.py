@@ -17,6 +17,7 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array
 from microlith.solver.flows.phase_fluxes import phase_fluxes
+from microlith.solver.guard.faces import FaceWatch
 from microlith.solver.guard.thin_layers import layer_errors
 from microlith.solver.keeping import Keeper
 from microlith.solver.regions.profiles import Profile, profiles
@@ -28,6 +29,7 @@ from microlith.workflow.checkpoints.checkpoints import Checkpoints
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.estimate.progress import Progress
 from microlith.workflow.prepare.assemble import Prepared, assembled, log_report
+from microlith.workflow.prepare.first_time import element_length
 from microlith.workflow.prepare.meshed import Meshed, file_named, mesh_of
 from microlith.workflow.results.particle_curves import ParticleCurves, particle_curves
 from microlith.workflow.results.particles import ParticleTable, particle_tables
@@ -125,13 +127,15 @@ def solved(
     ready = assembled(meshed.case, meshed, stages)
     guard = Guard(ready)
     spread = SpreadWatch(ready.problem, ready.means)
+    faces = FaceWatch(ready.problem, ready.case.physics, element_length(ready.problem))
     channel = None if kept is None else kept.channel("run")
     if channel is not None:
         channel.watches(guard.watch.state, guard.watch.take_up)
         channel.watches(spread.state, spread.take_up)
-    transient = _integrated(ready, guard, spread, channel)
+        channel.watches(faces.state, faces.take_up)
+    transient = _integrated(ready, (guard, spread, faces), channel)
     shown = shown_range(ready.problem, ready.case.physics, transient, ready.case.time.snapshots, comm)
-    warnings = warnings_of(ready, transient, shown)
+    warnings = warnings_of(ready, transient, shown, faces.emptied())
     for sentence in warnings:
         log.warning("%s", sentence)
     of_particles = None if ready.surfaces is None else particle_curves(ready.surfaces, transient, ready.case.time.end)
@@ -198,14 +202,14 @@ def _tell(verdict: Verdict) -> None:
         log.warning("%s", sentence)
 
 
-def _integrated(ready: Prepared, guard: Guard, spread: SpreadWatch, keeper: Keeper | None) -> Transient:
+def _integrated(ready: Prepared, watches: tuple[Guard, SpreadWatch, FaceWatch], keeper: Keeper | None) -> Transient:
     """The solution, with a line on what it took."""
     case, problem, stages = ready.case, ready.problem, ready.stages
     between = () if is_needed(problem) else phase_fluxes(problem, case.physics)
 
     def seen(time: float, owned: Array) -> None:
-        guard.see(time, owned)
-        spread.see(time, owned)
+        for watch in watches:
+            watch.see(time, owned)
 
     share = Progress(case.physics, case.time, ready.meshed.volume.dim)
     with stages.stage("integration", "integrating") as tell, file_named(case):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from microlith.solver.guard.faces import Emptied
 from microlith.solver.problem.problem import Problem
 from microlith.solver.transient import Transient
 from microlith.workflow.case.case import Case
@@ -13,19 +14,20 @@ from microlith.workflow.run.shown_range import ShownRange
 EMPTIED = 1e-3  # of the reference concentration: further below 0 than errors go
 
 
-def warnings_of(ready: Prepared, transient: Transient, shown: ShownRange) -> tuple[str, ...]:
+def warnings_of(ready: Prepared, transient: Transient, shown: ShownRange, at_face: Emptied | None) -> tuple[str, ...]:
     """All there is to warn of in a solution, in sentences; collective, the same on all ranks.
 
     Args:
         ready: The case on its mesh.
         transient: The solution.
         shown: Concentrations that its fields reach to.
+        at_face: A face out of which more is taken than there is.
     """
     return (
         *unresolved(ready.case, ready.problem),
         *early(ready, transient),
         *unconverged(ready.case, transient),
-        *emptied(ready.case, ready.problem, transient, shown),
+        *emptied(ready.case, ready.problem, transient, shown, at_face),
     )
 
 
@@ -75,8 +77,10 @@ def unconverged(case: Case, transient: Transient) -> list[str]:
     return [f"{missed} after {transient.solves} solves; raise [solver] max_solves or [time] tolerance"]
 
 
-def emptied(case: Case, problem: Problem, transient: Transient, shown: ShownRange) -> list[str]:
-    """Where a flux takes out more lithium than there is: of a whole region, or else of a part of it."""
+def emptied(
+    case: Case, problem: Problem, transient: Transient, shown: ShownRange, at_face: Emptied | None
+) -> list[str]:
+    """Where a flux takes out more lithium than there is: of a whole region, or else of a part of it, or at its face."""
     if all(face.concentration is not None for face in case.physics.faces.values()):
         return []
     lowest = {name: float(curve.min()) for name, curve in transient.curves.items()}
@@ -85,6 +89,9 @@ def emptied(case: Case, problem: Problem, transient: Transient, shown: ShownRang
         where = f"of region {worst} falls to {lowest[worst]:.3g} mol/m^3"
     elif shown.emptied_at is not None:
         where = f"falls to {shown.low:.3g} mol/m^3 in places at {shown.emptied_at:.3g} s"
+    elif at_face is not None:
+        level = "below zero" if at_face.value is None else f"to {at_face.value:.3g} mol/m^3"
+        where = f"at {at_face.face} falls {level} on average over the face at {at_face.time:.3g} s"
     else:
         return []
     return [
