@@ -67,8 +67,8 @@ class FaceWatch:
                     float(factors[0]) if len(factors) == 1 else None,
                 )
             )
-        self._lowest = np.zeros(len(self._faces))
-        self._at = np.zeros(len(self._faces))
+        self._lowest: Array = np.zeros(len(self._faces))
+        self._at: Array = np.zeros(len(self._faces))
 
     def see(self, time: float, owned: Array) -> None:
         """Look at the owned unknowns at a time (s); collective."""
