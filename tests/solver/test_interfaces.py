@@ -572,6 +572,39 @@ def test_contradictions_are_told(tmp_path, caplog):
     assert any("pore holds its concentration on phases that are not in equilibrium" in s for s in said), said
 
 
+@pytest.mark.parametrize(
+    ("law", "meet", "told"),
+    [
+        pytest.param("", True, "the flow has no limit as the mesh gets finer", marks=pytest.mark.mpi),
+        ('exchange = "1e-9 m/s"\n', True, "pore feeds sei and particle, which are not in equilibrium"),
+        ('exchange = "1e-4 m/s"\n', True, "only elements of less than 8.5e-05 µm follow the flow between them"),
+        pytest.param("", False, "pore feeds sei and particle, which are not in equilibrium", marks=pytest.mark.mpi),
+    ],
+)
+def test_what_a_held_concentration_does_to_a_partition_is_told(tmp_path, caplog, law, meet, told):
+    """A flow without limit in equilibrium alone, and where the phases meet: an exchange bounds it by k Δc per area.
+
+    D = 2e-14 m²/s and K = 2: arcs of π/2 r in both phases and the exchange are in series,
+    r = 2 / (π k (1 / D + 1 / (2 D))).
+    """
+    image = np.ones((8, 14), np.uint8)
+    image[:, 0], image[7, 6] = 0, 3
+    if meet:
+        image[2:6, 1:5] = 2
+    else:
+        image[:, 11:13], image[:, 13] = 2, 0
+    time = '[time]\nend = "1 s"\nsnapshots = []\n'
+    mesh = '[mesh]\nmethod = "voxel"\nestimate = false\n'
+    folder = Path(COMM.bcast(str(tmp_path)))
+    on_root(COMM, write_case, folder, image, phases=CASE + PARTITION + law, mesh=mesh, time=time, regions="")
+    with caplog.at_level(logging.WARNING):
+        run_case(folder / "case.toml")
+    said = [r.getMessage() for r in caplog.records if "equilibrium with each other" in r.getMessage()]
+    if COMM.rank == 0:
+        assert len(said) == 1, said
+        assert told in said[0]
+
+
 @pytest.mark.mpi
 @pytest.mark.parametrize("periodic", [(), ("x",)])
 def test_an_interface_that_the_mesh_lost_is_told(periodic):

@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from dolfinx import la
 from dolfinx.mesh import CellType, compute_midpoints
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.adjacency import adjacency
+from microlith.imaging.typing import Indices
 from microlith.meshing.mesh.phasemesh import PhaseMesh
-from microlith.solver.interfaces.partition import links_of
+from microlith.solver.interfaces.partition import Link, links_of
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.boundaries import boundary_conditions, facets_of, phases_at
 from microlith.solver.problem.problem import Problem
+from microlith.workflow.prepare.first_time import element_length
 
 
 def interface_warnings(
@@ -21,9 +25,7 @@ def interface_warnings(
 ) -> list[str]:
     """Sentences on interfaces that the mesh lost, and on surfaces that contradict a partition; collective.
 
-    Laws between phases that do not touch in the image either are told as the case is held against its image. A surface
-    that holds the concentration of two phases which are not in equilibrium then drives lithium around the line where
-    they meet, the more the finer the mesh. A transfer to such phases keeps it flowing round for ever.
+    Laws between phases that do not touch in the image either are told as the case is held against its image.
     """
     transfers = {
         condition.name: condition.tags
@@ -33,19 +35,11 @@ def interface_warnings(
     stairs = _stairs(mesh, transfers | _slow(mesh, physics), "the error in space does")
     if not physics.interfaces:
         return stairs
-    comm = mesh.mesh.comm
-    said = _idle(mesh, physics, volume, periodic)
-    loads = [load for load in problem.system.loads if load.drag is not None]
-    held = comm.allreduce(np.array([len(load.held) for load in loads], dtype=np.int64), op=MPI.SUM)
-    names = [load.name for load, count in zip(loads, held, strict=True) if count > 0]
-    said += [
-        f"{name} holds its concentration on phases that are not in equilibrium with each other at that: where they "
-        "meet at its surface the flow has no limit as the mesh gets finer; give it a mass_transfer, or in the image "
-        "keep one of them away from it"
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
+    return [
+        *_idle(mesh, physics, volume, periodic),
+        *_contradictions(problem, mesh, physics),
+        *stairs,
     ]
-    return said + _flows_round(problem, mesh, physics) + stairs
 
 
 def composite_warnings(
@@ -135,20 +129,87 @@ def _has_steps(mesh: PhaseMesh, tags: tuple[int, ...]) -> bool:
     return bool((high - low > 1e-6 * max(mesh.extent)).all())
 
 
-def _flows_round(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list[str]:
-    """Sentences on transfers towards one concentration from phases that it can't be in equilibrium with together."""
+def _contradictions(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list[str]:
+    """Sentences on surfaces with one concentration for phases that can't be in equilibrium with it together.
+
+    Where such phases meet at a surface that holds the concentration, the flux between them is that of a step, 1/r at
+    a distance r of the line, and what flows has no limit. An exchange bounds it, from a distance on that elements
+    have to follow. Where they don't meet there, or transfers let them differ, lithium flows round, and no more.
+    """
     comm = mesh.mesh.comm
+    element = element_length(problem)
+    links = {link.pair: link for link in links_of(mesh, physics)}
     said = []
     for condition in boundary_conditions(physics):
-        if condition.coefficient is None or condition.concentration is None or condition.concentration.largest == 0.0:
+        if condition.concentration is None or condition.concentration.largest == 0.0:
             continue
-        here = np.bincount(phases_at(mesh, facets_of(mesh, condition)), minlength=len(mesh.names)) > 0
+        facets = facets_of(mesh, condition)
+        phases = phases_at(mesh, facets)
+        here = np.bincount(phases, minlength=len(mesh.names)) > 0
         touched = np.flatnonzero(comm.allreduce(here.astype(np.int64), op=MPI.SUM))
-        if len(np.unique(problem.factors[touched])) > 1:
-            phases = " and ".join(mesh.names[i] for i in touched)
+        if len(np.unique(problem.factors[touched])) < 2:
+            continue
+        near = (
+            []
+            if condition.coefficient is not None
+            else [
+                _followed(links[pair], physics)
+                for pair in _meeting(mesh, facets, phases)
+                if pair in links and problem.factors[pair[0]] != problem.factors[pair[1]]
+            ]
+        )
+        if near and min(near) == 0.0:
             said.append(
-                f"{condition.name} feeds {phases}, which are not in equilibrium with each other at one concentration: "
+                f"{condition.name} holds its concentration on phases that are not in equilibrium with each other at "
+                "that: where they meet at its surface the flow has no limit as the mesh gets finer; give it a "
+                "mass_transfer, or in the image keep one of them away from it"
+            )
+        elif near and min(near) < element:
+            said.append(
+                f"{condition.name} holds its concentration on phases that are not in equilibrium with each other at "
+                f"that: where they meet at its surface only elements of less than {min(near) * 1e6:.2g} µm follow "
+                f"the flow between them, and these are {element * 1e6:.2g} µm long; give it a mass_transfer, or in "
+                "the image keep one of them away from it"
+            )
+        else:
+            names = " and ".join(mesh.names[i] for i in touched)
+            said.append(
+                f"{condition.name} feeds {names}, which are not in equilibrium with each other at one concentration: "
                 "lithium flows from one to the other through it for ever, and what the partition asks for is not "
                 "reached near it; in the image, keep one of them away from it"
             )
     return said
+
+
+def _followed(link: Link, physics: Physics) -> float:
+    """Distance from a line where a step meets an interface below which its exchange bounds the flux, m; 0: nowhere.
+
+    At a distance r arcs of π/2 r in either phase and the exchange are in series.
+    """
+    if link.exchange is None:
+        return 0.0
+    one, other = (physics.phases[i].effective_diffusivity or 0.0 for i in (link.first, link.second))
+    return 2.0 / (np.pi * link.exchange * (1.0 / one + 1.0 / (link.partition * other)))
+
+
+def _meeting(mesh: PhaseMesh, facets: Indices, phases: NDArray[np.int32]) -> list[tuple[int, int]]:
+    """Pairs of phases, the lower first, that share a vertex of a surface, the same on all ranks; collective.
+
+    Args:
+        mesh: The mesh.
+        facets: Of the surface, of this rank.
+        phases: At each of them.
+    """
+    topology, number = mesh.mesh.topology, len(mesh.names)
+    topology.create_connectivity(topology.dim - 1, 0)
+    vertices = topology.connectivity(topology.dim - 1, 0)
+    counts = np.diff(vertices.offsets)[facets]
+    starts = np.repeat(vertices.offsets[facets] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
+    corners = vertices.array[starts + np.arange(counts.sum())] if len(facets) else np.empty(0, np.int32)
+    there = la.vector(topology.index_map(0), number)
+    flags = there.array.reshape(-1, number)
+    flags[corners, np.repeat(phases, counts)] = 1.0
+    there.scatter_reverse(la.InsertMode.add)
+    owned = flags[: topology.index_map(0).size_local] > 0
+    together = mesh.mesh.comm.allreduce(owned.T.astype(np.float64) @ owned, op=MPI.SUM)
+    return [(int(i), int(j)) for i, j in zip(*np.nonzero(np.triu(together, 1)), strict=True)]
