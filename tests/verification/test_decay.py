@@ -389,5 +389,5 @@ def test_what_decays_within_an_element(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         run_case(case, comm=MPI.COMM_SELF)
     (said,) = [text for text in (record.getMessage() for record in caplog.records) if "show the mesh" in text]
-    assert said.startswith("in slab lithium diffuses 0.001 µm until it decays, less than an element, ")
+    assert said.startswith("in slab lithium diffuses 0.001 µm until it decays, less than a fifth of an element of ")
     assert "check diffusivity and decay" in said

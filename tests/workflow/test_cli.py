@@ -392,6 +392,7 @@ def test_mesh(tmp_path: Path, pipeline: SimpleNamespace, capsys: pytest.CaptureF
             2,
             "out/fields.vtkhdf: the disk is full",
         ),
+        (OSError(errno.EFBIG, "File too large"), 2, "a file would be larger than the system allows"),
         (OSError(errno.EACCES, "Permission denied", "out"), 2, "out: Permission denied"),
         (OSError(errno.EROFS, "Read-only file system", "out"), 2, "out: Read-only file system"),
         (RuntimeError("can't write data (errno = 28, error message = 'No space left on device')"), 2, "disk is full"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_cases import COMM, run_case, write_case
+from made_cases import COMM, curves, run_case, write_case
 
 from microlith.imaging.parallel.collective import on_root
 from microlith.solver import transient
@@ -225,6 +225,34 @@ def coarse(folder, time):
     mesh = '[mesh]\nmethod = "lattice"\ndegree = 1\n'
     on_root(COMM, lambda: write_case(path, image, phases=held, mesh=mesh, time=time, regions=REGIONS) and None)
     return path / "case.toml"
+
+
+@pytest.mark.parametrize(
+    ("degree", "voxels", "told"),
+    [(1, 0.4, True), (1, 0.9, False), (2, 0.15, True), (2, 0.35, False), (3, 0.07, True), (3, 0.3, False)],
+)
+def test_how_far_lithium_comes_is_told_where_elements_hold_a_tenth_too_much(tmp_path, caplog, degree, voxels, told):
+    """Until the end √(D t) is some voxels; what has come into the slab is 2 √(D t / π) per area (Crank 1975)."""
+    image = np.ones((4, 44), np.uint8)
+    image[:, :4] = 0
+    phases = """
+[phases.pore]
+label = 0
+role = "source"
+concentration = "1000 mol/m^3"
+[phases.slab]
+label = 1
+role = "transport"
+diffusivity = "1e-16 m^2/s"
+"""
+    mesh = f'[mesh]\nmethod = "voxel"\ndegree = {degree}\n'
+    time = f'[time]\nend = "{voxels**2} s"\nsnapshots = []\ntimes = ["{voxels**2} s"]\n'  # D t = 1 voxel² at 1 s
+    with caplog.at_level(logging.WARNING):
+        results = run_case(write_case(tmp_path, image, phases=phases, mesh=mesh, time=time, regions=""))
+    mean = float(curves(results)["slab"]) * 40 / 1000
+    assert (abs(mean / (2 * voxels / np.sqrt(np.pi)) - 1) > 0.1) == told
+    said = [r.getMessage() for r in caplog.records if "show the mesh" in r.getMessage()]
+    assert len(said) == told, said
 
 
 @pytest.mark.mpi

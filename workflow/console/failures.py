@@ -65,6 +65,9 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(PIPE_CLOSED, "")
         case OSError(errno=number) if number in _DISK_FULL:
             return Failure(BAD_INPUT, f"{_where(error)}: the disk is full; make room or choose another folder with -o")
+        case OSError(errno=errno.EFBIG, filename=None):
+            where = _where(error)
+            return Failure(BAD_INPUT, f"{where}: a file would be larger than the system allows; raise that (ulimit -f)")
         case OSError(errno=number, filename=name) if name is not None and number in _REFUSED:
             return Failure(BAD_INPUT, f"{_where(error)}: {error.strerror}; correct this or choose another path")
     if _of_memory(error):

@@ -14,16 +14,20 @@ LATEST = 1e-3  # of the end: default times start there at the latest
 LAYER = 0.25  # √(D t) per distance of nodes, from which on a layer is followed: curves of a ball err by 2e-2 then
 
 
-def element_length(problem: Problem) -> float:
-    """Longest edge of an element, on average, m; collective."""
+def element_length(problem: Problem, phase: int | None = None) -> float:
+    """Longest edge of an element, on average, m, of all or of those of a phase; 0 where there is none; collective."""
     mesh = problem.space.mesh
     nodes, squares = cell_nodes(mesh).T, np.zeros(0)
+    if phase is not None:
+        tags = problem.discretization.mesh.cell_tags
+        here = tags.indices[tags.values == phase]
+        nodes = nodes[:, here[here < nodes.shape[1]]]
     for one, other in zip(nodes, np.roll(nodes, -1, axis=0), strict=True):
         square = sum((x[one] - x[other]) ** 2 for x in mesh.geometry.x[:, : mesh.topology.dim].T)
         squares = np.maximum(squares, square) if len(squares) else square
     longest = np.sqrt(squares)
     total, count = mesh.comm.allreduce(np.array([longest.sum(), len(longest)]))
-    return float(total / count) * problem.scales.length
+    return float(total / count) * problem.scales.length if count else 0.0
 
 
 def resolved_from(problem: Problem, physics: Physics) -> float:
