@@ -606,6 +606,47 @@ def test_what_a_held_concentration_does_to_a_partition_is_told(tmp_path, caplog,
 
 
 @pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("second", "gap", "law", "told"),
+    [
+        ("500 mol/m^3", 0, "", True),
+        ("1000 mol/m^3", 0, "", False),
+        ("500 mol/m^3", 1, "", False),
+        ("2000 mol/m^3", 0, PARTITION, False),
+        ("1000 mol/m^3", 0, PARTITION, True),
+        ("1000 mol/m^3", 0, PARTITION + 'exchange = "1e-9 m/s"\n', False),
+    ],
+)
+def test_surfaces_that_hold_different_concentrations_where_they_meet_are_told(tmp_path, caplog, second, gap, law, told):
+    """A pore above another source at x_min, beside SEI or, with a law, with a particle below it, K = 2."""
+    image = np.ones((8, 12), np.uint8)
+    image[:4, 0], image[4:, 0], image[0, 11], image[7, 11] = 0, 3, 2, 4
+    if law:
+        image[4:, 1:11] = 2
+    if gap:
+        image[4, 0] = 4
+    phases = (
+        CASE[: CASE.index("[phases.binder]")]
+        + f"""
+[phases.other]
+label = 3
+role = "source"
+concentration = "{second}"
+[phases.barrier]
+label = 4
+role = "barrier"
+"""
+    )
+    folder, mesh = Path(COMM.bcast(str(tmp_path))), '[mesh]\nmethod = "voxel"\nestimate = false\n'
+    time = '[time]\nend = "1 s"\nsnapshots = []\n'
+    on_root(COMM, lambda: write_case(folder, image, phases=phases, mesh=mesh, time=time, regions="", more=law))
+    with caplog.at_level(logging.WARNING):
+        run_case(folder / "case.toml")
+    said = [r.getMessage() for r in caplog.records if "hold different concentrations" in r.getMessage()]
+    assert COMM.rank > 0 or len(said) == told, said
+
+
+@pytest.mark.mpi
 @pytest.mark.parametrize("periodic", [(), ("x",)])
 def test_an_interface_that_the_mesh_lost_is_told(periodic):
     """In the mesh the second phase lies between the others; in the image these touch where it repeats along x only."""

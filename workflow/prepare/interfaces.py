@@ -12,10 +12,10 @@ from mpi4py import MPI
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.adjacency import adjacency
 from microlith.imaging.typing import Indices
-from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.interfaces.partition import Link, links_of
 from microlith.solver.physics.phases import Physics
-from microlith.solver.problem.boundaries import boundary_conditions, facets_of, phases_at
+from microlith.solver.problem.boundaries import BoundaryCondition, boundary_conditions, facets_of, phases_at
 from microlith.solver.problem.problem import Problem
 from microlith.workflow.prepare.first_time import element_length
 
@@ -33,9 +33,11 @@ def interface_warnings(
         if condition.coefficient is not None and condition.name not in physics.faces
     }
     stairs = _stairs(mesh, transfers | _slow(mesh, physics), "the error in space does")
+    clashes = _clashes(problem, mesh, physics)
     if not physics.interfaces:
-        return stairs
+        return clashes + stairs
     return [
+        *clashes,
         *_idle(mesh, physics, volume, periodic),
         *_contradictions(problem, mesh, physics),
         *stairs,
@@ -154,7 +156,7 @@ def _contradictions(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list
             if condition.coefficient is not None
             else [
                 _followed(links[pair], physics)
-                for pair in _meeting(mesh, facets, phases)
+                for pair in _meeting(mesh, facets, phases, len(mesh.names))
                 if pair in links and problem.factors[pair[0]] != problem.factors[pair[1]]
             ]
         )
@@ -192,24 +194,68 @@ def _followed(link: Link, physics: Physics) -> float:
     return 2.0 / (np.pi * link.exchange * (1.0 / one + 1.0 / (link.partition * other)))
 
 
-def _meeting(mesh: PhaseMesh, facets: Indices, phases: NDArray[np.int32]) -> list[tuple[int, int]]:
-    """Pairs of phases, the lower first, that share a vertex of a surface, the same on all ranks; collective.
+def _clashes(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list[str]:
+    """Sentences on surfaces that hold different concentrations up to a line where they meet; collective.
+
+    The flux is that of a step there, 1/r at a distance r of the line: what flows from one to the other has no limit.
+    """
+    held = [one for one in boundary_conditions(physics) if one.coefficient is None and one.concentration is not None]
+    if len(held) < 2:
+        return []
+    count = len(mesh.names)
+    facets = [facets_of(mesh, one) for one in held]
+    phases = [phases_at(mesh, some) for some in facets]
+    groups = [number * count + some for number, some in enumerate(phases)]
+    tags = set().union(*mesh.mesh.comm.allgather(set(np.unique(mesh.facet_tags.values).tolist())))
+    apart = {link.pair for link in links_of(mesh, physics) if link.exchange is not None}
+    said: dict[tuple[str, str], str] = {}
+    for one, other in _meeting(mesh, np.concatenate(facets), np.concatenate(groups), len(held) * count):
+        (a, p), (b, q) = divmod(one, count), divmod(other, count)
+        pair = (min(p, q), max(p, q))
+        if a == b or pair in apart or (p != q and interface_tag(*pair) not in tags):
+            continue
+        if _differ(held[a], float(problem.factors[p]), held[b], float(problem.factors[q])):
+            said.setdefault(
+                (held[a].name, held[b].name),
+                f"{held[a].name} and {held[b].name} hold different concentrations up to where they meet in "
+                f"{mesh.names[p]}: what flows there from one to the other has no limit as the mesh gets finer, so that "
+                "their fluxes and amounts mean little, unlike the curves; give one of them a mass_transfer, or in the "
+                "image put a barrier between them",
+            )
+    return list(said.values())
+
+
+def _differ(one: BoundaryCondition, factor: float, other: BoundaryCondition, others_factor: float) -> bool:
+    """Whether what two surfaces hold is out of equilibrium at some time."""
+    first, second = one.concentration, other.concentration
+    assert first is not None  # as both hold one
+    assert second is not None
+    scaled = [course.scaled(1.0, of) for course, of in ((first, factor), (second, others_factor))]
+    if all(course.is_constant for course in scaled):
+        return not np.isclose(scaled[0].largest, scaled[1].largest, rtol=1e-9, atol=0.0)
+    return scaled[0] != scaled[1]
+
+
+def _meeting(mesh: PhaseMesh, facets: Indices, groups: NDArray[np.int32], number: int) -> list[tuple[int, int]]:
+    """Pairs of groups of facets, the lower first, that share a vertex, the same on all ranks; collective.
 
     Args:
         mesh: The mesh.
-        facets: Of the surface, of this rank.
-        phases: At each of them.
+        facets: Of this rank.
+        groups: Of each of them.
+        number: Of groups.
     """
-    topology, number = mesh.mesh.topology, len(mesh.names)
+    topology = mesh.mesh.topology
     topology.create_connectivity(topology.dim - 1, 0)
     vertices = topology.connectivity(topology.dim - 1, 0)
-    counts = np.diff(vertices.offsets)[facets]
-    starts = np.repeat(vertices.offsets[facets] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-    corners = vertices.array[starts + np.arange(counts.sum())] if len(facets) else np.empty(0, np.int32)
-    there = la.vector(topology.index_map(0), number)
-    flags = there.array.reshape(-1, number)
-    flags[corners, np.repeat(phases, counts)] = 1.0
+    each = int(vertices.offsets[1]) if len(vertices.offsets) > 1 else 1
+    corners = vertices.array.reshape(-1, each)[facets]
+    here = np.bincount(groups, minlength=number) > 0
+    present = np.flatnonzero(mesh.mesh.comm.allreduce(here.astype(np.int64), op=MPI.SUM))
+    there = la.vector(topology.index_map(0), max(len(present), 1), dtype=np.float32)
+    flags = there.array.reshape(-1, max(len(present), 1))
+    flags[corners, np.searchsorted(present, groups)[:, None]] = 1.0
     there.scatter_reverse(la.InsertMode.add)
     owned = flags[: topology.index_map(0).size_local] > 0
     together = mesh.mesh.comm.allreduce(owned.T.astype(np.float64) @ owned, op=MPI.SUM)
-    return [(int(i), int(j)) for i, j in zip(*np.nonzero(np.triu(together, 1)), strict=True)]
+    return [(int(present[i]), int(present[j])) for i, j in zip(*np.nonzero(np.triu(together, 1)), strict=True)]
