@@ -59,6 +59,8 @@ def matches(path: str, folder: str = "") -> list[Path]:
 
 def similar(path: Path) -> str:
     """End of a sentence about a file that is not there."""
+    if path.is_symlink():
+        return f': it is a link to "{printable(os.readlink(path))}", where no file is; correct the link'
     names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     close = get_close_matches(path.name, names, n=1)
     return f', did you mean "{printable(close[0])}"?' if close else "; put it there or correct the name"

@@ -313,3 +313,8 @@ def test_lack_of_memory_is_the_picture_s(tmp_path: Path, monkeypatch: pytest.Mon
         file.create_dataset("image", data=STACK, compression="gzip")
     monkeypatch.setattr("microlith.imaging.readers.hdf5.parts", full)
     assert "a.h5: can't be read as HDF5, it is damaged" in refusal(tmp_path / "a.h5")
+
+
+def test_a_link_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "image.tif").symlink_to("gone.tif")
+    assert 'it is a link to "gone.tif", where no file is; correct the link' in refusal(tmp_path / "image.tif")

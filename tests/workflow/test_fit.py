@@ -330,7 +330,8 @@ def test_bad_ranges(tmp_path, capsys, vary, words):
     [
         ("", "expected a header such as time_s,all"),
         ("time,all\n1,2\n", "expected its unit"),
-        ("time_s,al\n1,2\n", 'did you mean "all"?'),
+        ("time_s,al\n1,2\n", 'did you mean "all"? Times are'),
+        ("t,all\n1,2\n", 'Times are in a column such as "time (s)"'),
         ("time_s\n1\n", "there is no column of a region"),
         ("all\n1\n2\n", "there is no column of times"),
         ("time_s,all,all\n1,2,3\n", "is there twice"),

@@ -160,8 +160,8 @@ def _column(where: str, index: int, cell: str, regions: Sequence[str]) -> _Colum
             )
         hint = nearest(region, list(regions), "regions")
         raise InputError(
-            f'{where}: column "{printable(cell)}" is no region of the case; {hint}. Standard deviations are in columns '
-            'such as "NAME sd"'
+            f'{where}: column "{printable(cell)}" is no region of the case, {hint}{"" if hint.endswith("?") else "."} '
+            'Times are in a column such as "time (s)", standard deviations in one such as "NAME sd"'
         )
     factor = _factor(where, cell, unit, CONCENTRATION) if unit else 1.0
     return _Column(index, region, is_deviation and name not in regions, factor)

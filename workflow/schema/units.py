@@ -55,6 +55,7 @@ _IN_UNIT = "A-Za-z_µμÅÅΩΩ°%/*^·⋅()⁰¹²³⁴⁵⁶⁷⁸⁹⁻."
 _FIRST_OF_UNIT = "A-Za-zµμÅÅΩΩ°%("
 # A unit begins with a digit only as in "0.01 1/s": in "1 000 nm" or "1 1 nm" something else was meant.
 UNIT = rf"(?:[ \t]*[{_FIRST_OF_UNIT}]|[ \t]+1[ \t]*/)[{_IN_UNIT}0-9 \t-]*"
+_DASH = "[\u2010-\u2015\u2212\ufe63\uff0d]"  # that look like a hyphen, as text copied from a page has them
 LONGEST = 200  # characters of a quantity
 _QUANTITY = re.compile(rf"(?P<number>[+-]?(?:{NUMBER}|nan|inf(?:inity)?))(?P<unit>.*)", re.I | re.S)
 _UNIT = re.compile(UNIT)
@@ -130,7 +131,7 @@ def _split(text: str) -> tuple[str, str]:
         raise ValueError(f'got "{shown}", a text of {len(text)} characters')
     match = _QUANTITY.fullmatch(text)
     if match is None:
-        raise ValueError(f'got "{shown}", which does not start with a number{_comma_hint(text)}')
+        raise ValueError(f'got "{shown}", which does not start with a number{_comma_hint(text)}{_number_hint(text)}')
     number, unit = match["number"], match["unit"].strip()
     if not unit:
         raise ValueError(f'got "{shown}" without a unit')
@@ -139,7 +140,7 @@ def _split(text: str) -> tuple[str, str]:
     if not math.isfinite(float(number)):
         raise ValueError(f'got "{shown}", which is not a finite number')
     if not _UNIT.fullmatch(match["unit"]):
-        raise ValueError(f'got the unknown unit "{unit}"')
+        raise ValueError(f'got the unknown unit "{unit}"{_number_hint(match["unit"])}')
     return number, unit
 
 
@@ -155,6 +156,18 @@ def _product(text: str, number: str, factor: Decimal, si: str) -> float:
 
 def _comma_hint(text: str) -> str:
     return " (the decimal sign is a point)" if re.match(r"\s*[+-]?[0-9]*,[0-9]", text) else ""
+
+
+def _number_hint(text: str) -> str:
+    """What to write for a number that is set as in print, whose signs look like those of a keyboard."""
+    if re.search("[\u00a0\u2002-\u200b\u202f]", text):
+        return " (there is a space of print in it; type a plain one)"
+    text = text.strip()
+    if re.match(rf"(?:[0-9.,]*[eE])?{_DASH}[0-9.]", text):
+        return ' (the sign before a digit is a dash or a minus of print; type "-")'
+    if re.match(r"\^|[x×*·⋅∙] ?10|[0-9.,]+ ?[x×*·⋅∙] ?10", text):
+        return " (a power of ten is written as in 1e-14)"
+    return ""
 
 
 @dataclass(frozen=True)
