@@ -1,6 +1,7 @@
 """What meshers make of an image, and the mesh that solvers take: cells and facets tagged by phase."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +20,12 @@ def interface_tag(a: int, b: int) -> int:
     """Facet tag of the interface between the phases of indices a and b, in either order (at most 255 phases)."""
     low, high = sorted((a, b))
     return (low + 1) * 256 + high + 1
+
+
+def pair_of(tag: int) -> tuple[int, int]:
+    """Indices of the phases whose `interface_tag` this is, the lower one first."""
+    low, high = divmod(tag, 256)
+    return low - 1, high - 1
 
 
 @dataclass(frozen=True)
@@ -71,3 +78,6 @@ class PhaseMesh:
     # Axes, x first, along which the mesh closes on itself: vertices (of the topology) on opposite faces are one, nodes
     # (of the geometry) are not. A facet there has the tag of what meets across it
     periodic: tuple[int, ...] = ()
+    # Area of a smooth surface per that of the steps of voxels that stand for it, by the tag of its facets: what passes
+    # through them in proportion to their area is that much less. Others are what they are
+    smooth: Mapping[int, float] = field(default_factory=dict)

@@ -33,7 +33,7 @@ class Link:
     first: int  # phases
     second: int
     partition: float = 1.0  # c_second / c_first in equilibrium
-    exchange: float | None = None  # m/s; None: equilibrium
+    exchange: float | None = None  # m/s, per area of the facets; None: equilibrium
 
     @property
     def pair(self) -> Pair:
@@ -68,6 +68,8 @@ def links_of(mesh: PhaseMesh, physics: Physics) -> tuple[Link, ...]:
             else:
                 first, second = mesh.names.index(law.first), mesh.names.index(law.second)
                 exchange = None if _is_fast(mesh, physics, first, second, law) else law.exchange
+                if exchange is not None:
+                    exchange *= mesh.smooth.get(interface_tag(a, b), 1.0)
                 links.append(Link(first, second, law.partition, exchange))
     return tuple(links)
 

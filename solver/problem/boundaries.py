@@ -9,9 +9,10 @@ import ufl
 from dolfinx import fem
 from dolfinx.mesh import meshtags
 from mpi4py import MPI
+from ufl.core.expr import Expr
 
 from microlith.imaging.axes import AXES
-from microlith.imaging.typing import Indices
+from microlith.imaging.typing import Array, Indices
 from microlith.meshing.mesh.phasemesh import PhaseMesh, face_tag, interface_tag
 from microlith.solver.physics.courses import Course, course_of
 from microlith.solver.physics.phases import FARADAY, FaceCondition, Physics, Role
@@ -37,13 +38,24 @@ class BoundaryCondition:
         return passing is not None and passing.smallest == passing.largest == 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class SmoothMeasure:
+    """Integrals over parts of a surface, each counted by the area of the smooth surface that its steps stand for."""
+
+    parts: tuple[tuple[fem.Constant, ufl.Measure], ...]  # area of the smooth surface per that of the steps
+
+    def __rmul__(self, integrand: Expr) -> ufl.Form:
+        """The integral, written as with any other measure."""
+        return sum((share * integrand * measure for share, measure in self.parts), start=ufl.Form([]))
+
+
 @dataclass(frozen=True)
 class Boundary:
     """A part of the surface where lithium enters or leaves, on the mesh."""
 
     name: str
     facets: Indices  # of this rank
-    measure: ufl.Measure
+    measure: ufl.Measure | SmoothMeasure
     concentration: Course | None  # mol/m^3, held there or on the far side of the transfer
     coefficient: Course | None  # of the transfer, m/s
     flux: Course | None  # mol/(m^2 s) into the domain, per area of the facets
@@ -92,22 +104,48 @@ def boundaries_of(mesh: PhaseMesh, physics: Physics) -> list[Boundary]:
     """
     conditions = sorted(boundary_conditions(physics), key=lambda condition: condition.capacity is not None)
     facets = [facets_of(mesh, condition) for condition in conditions]
-    every = np.concatenate([np.empty(0, np.int32), *facets]).astype(np.int32)
-    number = np.repeat(np.arange(len(facets), dtype=np.int32), [len(some) for some in facets])
+    parts = [_parts(mesh, condition, some) for condition, some in zip(conditions, facets, strict=True)]
+    of_all = [part for some in parts for _, part in some]
+    every = np.concatenate([np.empty(0, np.int32), *of_all]).astype(np.int32)
+    number = np.repeat(np.arange(len(of_all), dtype=np.int32), [len(some) for some in of_all])
     order = np.argsort(every)
     marks = meshtags(mesh.mesh, mesh.mesh.topology.dim - 1, every[order], number[order])
     ds = ufl.Measure("ds", domain=mesh.mesh, subdomain_data=marks)
-    found = []
+    found, first = [], 0
     for i, condition in enumerate(conditions):
+        measure: ufl.Measure | SmoothMeasure = ds(first)
+        if parts[i][0][0] is not None:
+            measure = SmoothMeasure(
+                tuple((fem.Constant(mesh.mesh, share), ds(first + k)) for k, (share, _) in enumerate(parts[i]))
+            )
+        first += len(parts[i])
         flux = condition.flux
         if flux is not None and condition.per_whole_face:
-            flux = _per_solved_area(mesh, condition.name, flux, ds(i))
+            flux = _per_solved_area(mesh, condition.name, flux, measure)
         given = condition.concentration, condition.coefficient, flux, condition.capacity
-        found.append(Boundary(condition.name, facets[i], ds(i), *given))
+        found.append(Boundary(condition.name, facets[i], measure, *given))
     return found
 
 
-def _per_solved_area(mesh: PhaseMesh, face: str, flux: Course, measure: ufl.Measure) -> Course:
+def _parts(mesh: PhaseMesh, condition: BoundaryCondition, facets: Indices) -> list[tuple[float | None, Indices]]:
+    """Facets of a condition by the share of their area that counts; None: they are one part, and all of it does."""
+    if condition.coefficient is None or not any(tag in mesh.smooth for tag in condition.tags):
+        return [(None, facets)]
+    shares = smooth_shares(mesh, facets)
+    return [(share, facets[shares == share]) for share in sorted({mesh.smooth.get(tag, 1.0) for tag in condition.tags})]
+
+
+def smooth_shares(mesh: PhaseMesh, facets: Indices) -> Array:
+    """Area of the smooth surface per that of each of some facets (n,) with tags: less than 1 where they are steps."""
+    at = np.searchsorted(mesh.facet_tags.indices, facets)
+    share: Array = np.ones(int(mesh.facet_tags.values.max(initial=0)) + 1)
+    for tag, part in mesh.smooth.items():
+        if tag < len(share):
+            share[tag] = part
+    return np.asarray(share[mesh.facet_tags.values[at]])
+
+
+def _per_solved_area(mesh: PhaseMesh, face: str, flux: Course, measure: ufl.Measure | SmoothMeasure) -> Course:
     """A flux per area of a whole face as one per area of the solved phases there; collective."""
     axis = AXES.index(face[0])
     whole = float(np.prod([edge for k, edge in enumerate(mesh.extent) if k != axis]))
@@ -115,7 +153,7 @@ def _per_solved_area(mesh: PhaseMesh, face: str, flux: Course, measure: ufl.Meas
     return flux.scaled(1.0, covered / whole) if covered > 0 else flux
 
 
-def area(mesh: PhaseMesh, measure: ufl.Measure) -> float:
+def area(mesh: PhaseMesh, measure: ufl.Measure | SmoothMeasure) -> float:
     """Area (length in 2D) of a part of the surface over all ranks, in mesh units; collective."""
     form = fem.form(fem.Constant(mesh.mesh, 1.0) * measure)
     return float(mesh.mesh.comm.allreduce(fem.assemble_scalar(form), op=MPI.SUM))

@@ -19,6 +19,7 @@ from petsc4py import PETSc
 from microlith.imaging.typing import Array, Flags, Indices
 from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.phasemesh import PhaseMesh
+from microlith.solver.problem.boundaries import smooth_shares
 from microlith.solver.problem.discretization import Discretization
 
 
@@ -64,7 +65,8 @@ class SaturatingUptake:
         table, shares = _tabulated(element)
         basis = table[local]  # (facets, points, dofs per cell)
         self._dofs = space.dofmap.list[cells]
-        self.weights = (facet_areas(mesh, facets)[:, None] * shares[local]).ravel()
+        areas = facet_areas(mesh, facets) * smooth_shares(mesh, facets)
+        self.weights = (areas[:, None] * shares[local]).ravel()
         phase = np.zeros(len(mesh.cell_tags.values), np.int32)  # every cell has a tag
         phase[mesh.cell_tags.indices] = mesh.cell_tags.values
         self._kappa = np.repeat(on.factors[phase[cells]], table.shape[1])

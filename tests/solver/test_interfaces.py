@@ -693,8 +693,8 @@ def test_flow_round_through_a_source_is_told(tmp_path, caplog, apart):
         ("lattice", 'exchange = "1e-7 m/s"', True, False),
     ],
 )
-def test_stairs_are_told_where_they_count(tmp_path, caplog, method, law, slanted, told):
-    """Steps of voxels make surfaces too large: what passes in proportion to their area is too much."""
+def test_areas_of_the_image_count_where_there_are_steps(tmp_path, caplog, method, law, slanted, told):
+    """Steps of voxels make surfaces too large: what passes in proportion to their area would be too much."""
     image = np.ones((8, 12), np.uint8)
     image[:, 0], image[:, 8:], image[7, 2] = 0, 2, 3
     if slanted:
@@ -703,11 +703,17 @@ def test_stairs_are_told_where_they_count(tmp_path, caplog, method, law, slanted
     mesh = f'[mesh]\nmethod = "{method}"\nestimate = false\n'
     folder = Path(COMM.bcast(str(tmp_path)))
     on_root(COMM, write_case, folder, image, phases=phases, mesh=mesh, regions="")
-    with caplog.at_level(logging.WARNING):
-        run_case(folder / "case.toml")
+    with caplog.at_level(logging.INFO, "microlith"):
+        results = run_case(folder / "case.toml")
     said = [r.getMessage() for r in caplog.records]
-    there = any("up to 1.4 times too large" in s and "sei and particle" in s for s in said)
+    there = any("lithium passes surfaces by their areas in the image" in s for s in said)
     assert COMM.rank > 0 or there == told, said
+    found = json.loads((results / "summary.json").read_text())["surface_areas"]
+    assert bool(found) == told
+    if told:
+        assert found[0]["phases"] == ["sei", "particle"]
+        assert found[0]["counts_as_length_m"] == pytest.approx(found[0]["image_length_m"])
+        assert found[0]["counts_as_length_m"] < found[0]["mesh_length_m"]
 
 
 # --- axes ---

@@ -25,7 +25,7 @@ from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.fidelity import fidelity_lines, print_fidelity
 from microlith.workflow.prepare.first_time import with_first
 from microlith.workflow.prepare.initial import start_of
-from microlith.workflow.prepare.interfaces import interface_warnings
+from microlith.workflow.prepare.interfaces import interface_warnings, with_areas
 from microlith.workflow.prepare.measured_regions import measured_regions
 from microlith.workflow.prepare.meshed import (
     COARSER,
@@ -171,6 +171,8 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
     Raises:
         InputError: A region misses the solved phases, or its label image is at fault.
     """
+    with stages.stage("surface_areas", "measuring surfaces"), file_named(case):
+        meshed = with_areas(meshed, case.physics)
     mesh = meshed.mesh
     dim = len(mesh.extent)
     degree = degree_of(case, dim)

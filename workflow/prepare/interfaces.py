@@ -1,23 +1,29 @@
 """What a user should know of the interfaces of a case on its mesh."""
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dolfinx import la
-from dolfinx.mesh import CellType, compute_midpoints
+from dolfinx.mesh import CellType
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.microstructure.adjacency import adjacency
 from microlith.imaging.typing import Indices
+from microlith.meshing.fidelity.surface_areas import has_steps, surface_areas, with_areas_of_image
 from microlith.meshing.mesh.phasemesh import PhaseMesh, interface_tag
 from microlith.solver.interfaces.partition import Link, links_of
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.boundaries import BoundaryCondition, boundary_conditions, facets_of, phases_at
 from microlith.solver.problem.problem import Problem
 from microlith.workflow.prepare.first_time import element_length
+from microlith.workflow.prepare.meshed import Meshed
+
+log = logging.getLogger(__name__)
 
 
 def interface_warnings(
@@ -27,12 +33,7 @@ def interface_warnings(
 
     Laws between phases that do not touch in the image either are told as the case is held against its image.
     """
-    transfers = {
-        condition.name: condition.tags
-        for condition in boundary_conditions(physics)
-        if condition.coefficient is not None and condition.name not in physics.faces
-    }
-    stairs = _stairs(mesh, transfers | _slow(mesh, physics), "the error in space does")
+    stairs = [] if mesh.smooth else _stairs(mesh, passing(mesh, physics), "the error in space does")
     clashes = _clashes(problem, mesh, physics)
     if not physics.interfaces:
         return clashes + stairs
@@ -42,6 +43,45 @@ def interface_warnings(
         *_contradictions(problem, mesh, physics),
         *stairs,
     ]
+
+
+def passing(mesh: PhaseMesh, physics: Physics) -> dict[str, tuple[int, ...]]:
+    """Facet tags of the surfaces that lithium passes in proportion to their area, by what they are of; collective."""
+    transfers = {
+        condition.name: condition.tags
+        for condition in boundary_conditions(physics)
+        if condition.coefficient is not None and condition.name not in physics.faces
+    }
+    return transfers | _slow(mesh, physics)
+
+
+def with_areas(meshed: Meshed, physics: Physics) -> Meshed:
+    """A mesh with the areas of surfaces that lithium passes in proportion to these; collective.
+
+    On squares and cubes the image's areas count. Nothing is measured on meshes of other programs, of which the image
+    is made, nor where there are no such surfaces, or errors are not asked for.
+
+    Args:
+        meshed: The image and its mesh.
+        physics: With transfers, sinks and exchanges.
+
+    Raises:
+        InputError: The image can't be read.
+    """
+    if meshed.case.mesh.unit is not None or (meshed.method != "voxel" and not meshed.case.mesh.estimate):
+        return meshed
+    tags = sorted({tag for some in passing(meshed.mesh, physics).values() for tag in some})
+    if all(tag in meshed.areas for tag in tags):
+        return meshed
+    found = surface_areas(meshed.volume, meshed.mesh, tags, meshed.mesh.mesh.comm)
+    mesh = with_areas_of_image(meshed.mesh, found) if meshed.method == "voxel" else meshed.mesh
+    if mesh.smooth and mesh.mesh.comm.rank == 0:
+        log.info(
+            "lithium passes surfaces by their areas in the image: those of the %s are up to %.2f times as large",
+            "pixels" if meshed.volume.dim == 2 else "voxels",
+            max(1.0 / share for share in mesh.smooth.values()),
+        )
+    return replace(meshed, mesh=mesh, areas=found)
 
 
 def composite_warnings(
@@ -108,7 +148,7 @@ def _stairs(mesh: PhaseMesh, tags: dict[str, tuple[int, ...]], unseen_by: str) -
     """
     if mesh.mesh.topology.cell_type not in (CellType.quadrilateral, CellType.hexahedron):
         return []
-    names = [name for name, some in tags.items() if _has_steps(mesh, some)]
+    names = [name for name, some in tags.items() if has_steps(mesh, some)]
     if not names:
         return []
     most = "1.4" if mesh.mesh.topology.dim == 2 else "1.7"
@@ -117,18 +157,6 @@ def _stairs(mesh: PhaseMesh, tags: dict[str, tuple[int, ...]], unseen_by: str) -
         f"{most} times too large, and as much too much lithium passes through those of {', '.join(names)}, which "
         f'{unseen_by} not see; compare with [mesh] method = "lattice"'
     ]
-
-
-def _has_steps(mesh: PhaseMesh, tags: tuple[int, ...]) -> bool:
-    """Whether facets lie in more than one plane along each axis; collective."""
-    dim = mesh.mesh.topology.dim
-    facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, tags)]
-    middles = compute_midpoints(mesh.mesh, dim - 1, facets)[:, :dim]
-    low = middles.min(axis=0, initial=np.inf) if len(middles) else np.full(dim, np.inf)
-    high = middles.max(axis=0, initial=-np.inf) if len(middles) else np.full(dim, -np.inf)
-    mesh.mesh.comm.Allreduce(MPI.IN_PLACE, low, op=MPI.MIN)
-    mesh.mesh.comm.Allreduce(MPI.IN_PLACE, high, op=MPI.MAX)
-    return bool((high - low > 1e-6 * max(mesh.extent)).all())
 
 
 def _contradictions(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list[str]:

@@ -1,9 +1,9 @@
 """From a case to its mesh: read the image, hold the case against it, mesh it, and compare mesh and image."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mpi4py import MPI
@@ -17,6 +17,7 @@ from microlith.imaging.options import DEGREE, MeshMethod, MeshOptions
 from microlith.meshing.distribution.compilation import share_compiled_forms
 from microlith.meshing.fidelity.compare import fidelity
 from microlith.meshing.fidelity.report import FidelityReport
+from microlith.meshing.fidelity.surface_areas import SurfaceArea
 from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh
 from microlith.meshing.methods import FOREIGN, METHODS, ImageToMesh, method_name
 from microlith.workflow.case.case import Case
@@ -61,6 +62,8 @@ class Meshed:
     report: FidelityReport | None  # on rank 0
     mesh: PhaseMesh
     coarser: dict[float, PhaseMesh] | None = None  # coarseness -> mesh, for cases that come after; None: none are kept
+    # Of surfaces that lithium passes in proportion to their area, by their facet tags; None: of planes along voxels
+    areas: Mapping[int, SurfaceArea | None] = field(default_factory=dict)
 
     @property
     def cells(self) -> int:

@@ -39,6 +39,7 @@ from microlith.workflow.run.guard import Guard, Verdict
 from microlith.workflow.run.provenance import Provenance
 from microlith.workflow.run.region_figures import RegionFigures, figure_lines, region_figures
 from microlith.workflow.run.shown_range import ShownRange, shown_range
+from microlith.workflow.run.surface_areas import AREAS, area_errors
 from microlith.workflow.run.warnings import warnings_of
 from microlith.workflow.studies.spatial_error import SpatialError, corrected, recovered_error, spatial_error
 
@@ -140,11 +141,12 @@ def solved(
         log.warning("%s", sentence)
     of_particles = None if ready.surfaces is None else particle_curves(ready.surfaces, transient, ready.case.time.end)
     excess = excess_errors(ready, transient)
+    areas = area_errors(ready, transient.curves, transient.times)
     transient, space = _with_error_in_space(ready, transient, of_particles, comm, kept)
     layers = layer_errors(ready.problem, ready.case.physics, ready.means, transient.times)
     if space is not None:
         space = space.at_least(layers).at_least(cut_off_errors(ready, transient.curves), BEHIND_CUTS)
-        space = space.with_more(excess, WHERE_IT_LIES)
+        space = space.with_more(excess, WHERE_IT_LIES).with_more(areas, AREAS)
     verdict = guard.judged(transient, _errors(ready, transient, space), layers, in_space=space is not None)
     warnings = (*verdict.sentences(), *warnings)
     tables = _particles(ready, transient, of_particles, space)

@@ -6,6 +6,7 @@ from typing import Any
 from mpi4py import MPI
 
 from microlith.imaging.parallel.machine import peak_memory
+from microlith.meshing.mesh.phasemesh import pair_of
 from microlith.solver.problem.problem import Problem
 from microlith.solver.regions.means import RegionMean
 from microlith.workflow.case.describe import interpreted
@@ -54,6 +55,7 @@ def summary(solved: Solved, comm: MPI.Intracomm) -> dict[str, Any]:
             "imbalance": transient.balance.imbalance,
         },
         "concentration_range_mol_per_m3": (solved.shown.low, solved.shown.high),
+        "surface_areas": _area_entries(solved),
         "islands": [{"phases": i.phases, AREA_OR_VOLUME[dim]: i.measure, "center_m": i.center} for i in ready.apart],
         "regions": {
             figures.name: region_summary(
@@ -75,6 +77,23 @@ def _case_entries(solved: Solved) -> dict[str, Any]:
     if entries["image"]["voxel_size_m"] is None:
         entries["image"]["voxel_size_m"] = list(solved.provenance.origin.voxel_size)
     return entries
+
+
+def _area_entries(solved: Solved) -> list[dict[str, Any]]:
+    """Of surfaces that lithium passes in proportion to their area: in the mesh, in the image, and what counts."""
+    meshed, key = solved.ready.meshed, LENGTH_OR_AREA[solved.ready.meshed.volume.dim]
+    names = meshed.mesh.names
+    return [
+        {
+            "phases": [names[i] for i in pair_of(tag)],
+            f"mesh_{key}": area.mesh,
+            f"image_{key}": area.image,
+            f"image_error_{key}": area.error,
+            f"counts_as_{key}": area.mesh * meshed.mesh.smooth.get(tag, 1.0),
+        }
+        for tag, area in meshed.areas.items()
+        if area is not None
+    ]
 
 
 def _solver_entries(solved: Solved, ranks: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.pictures.figure import files_of
 from microlith.workflow.prepare.assemble import log_report
+from microlith.workflow.prepare.interfaces import with_areas
 from microlith.workflow.prepare.meshed import Meshed, degree_of, mesh_of
 from microlith.workflow.report.of_folder import write_report
 from microlith.workflow.results.folder import (
@@ -125,7 +126,7 @@ def studied(
 
     meshed = mesh_of(case, case.physics.solved, stages, comm, seen=others_fit)
     on_root(comm, log_report, meshed)
-    meshed = _as_taken(meshed)
+    meshed = with_areas(_as_taken(meshed), meshed.case.physics)
     study = _study(meshed, levels, stages, comm)
     if moved is not None:
         found, said = segmentation(meshed, moved, stages, comm)

@@ -9,7 +9,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.image.half_voxel import Shift
+from microlith.imaging.image.half_voxel import Shift, shifted
 from microlith.imaging.typing import Array
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.meshing.methods import METHODS
@@ -20,6 +20,7 @@ from microlith.solver.regions.shapes import Shape
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.initial import start_of
+from microlith.workflow.prepare.interfaces import with_areas
 from microlith.workflow.prepare.measured_regions import measured_regions
 from microlith.workflow.prepare.meshed import Meshed, coarser_mesh, degree_of, file_named
 from microlith.workflow.results.particle_curves import ParticleCurves, particle_curves
@@ -141,7 +142,8 @@ def solved_variant(
     with file_named(case):
         if variant.coarseness != 1.0 or variant.finer_image:
             say("meshing")
-            meshed = replace(meshed, mesh=_mesh(meshed, case, variant, comm), image_mesh=None)
+            meshed = _on_its_mesh(with_areas(meshed, case.physics), case, variant, comm)
+        meshed = with_areas(meshed, case.physics)
         say("assembling")
         degree, at_corners = degree_of(case, meshed.volume.dim), variant.at_corners
         problem = build(
@@ -188,6 +190,16 @@ def _case_of(meshed: Meshed, variant: Variant) -> Case:
         mesh=replace(case.mesh, method=meshed.method, coarseness=variant.coarseness),
         time=replace(case.time, tolerance=tolerance),
     )
+
+
+def _on_its_mesh(meshed: Meshed, case: Case, variant: Variant, comm: MPI.Intracomm) -> Meshed:
+    """The case on the variant's mesh, with areas of the image, which is another one where interfaces are moved."""
+    mesh = _mesh(meshed, case, variant, comm)
+    if variant.shift is None:
+        return replace(meshed, mesh=replace(mesh, smooth=meshed.mesh.smooth), image_mesh=None)
+    moved = shifted(meshed.volume, variant.shift, comm)
+    found = with_areas(replace(meshed, mesh=mesh, volume=moved, areas={}), case.physics)
+    return replace(meshed, mesh=found.mesh, areas=found.areas, image_mesh=None)
 
 
 def _mesh(meshed: Meshed, case: Case, variant: Variant, comm: MPI.Intracomm) -> PhaseMesh:
