@@ -92,11 +92,12 @@ def test_uptake_of_balls_behind_a_transfer(tmp_path, verified, which, biot):
 @pytest.mark.mpi
 def test_a_sink_of_voxels_takes_up_what_its_surface_can_hold(tmp_path):
     """By the area of its steps it would take up half as much again."""
-    radius, capacity, rate = 6.2, 1e-6, 1e-9
+    radius, capacity = 6.2, 1e-6
     phases = (
         transport("medium", 0, "1e-14 m^2/s")
         + 'initial = "1000 mol/m^3"\n'
-        + f'[phases.ball]\nlabel = 1\nrole = "sink"\nuptake = {{ rate = "{rate} m/s", capacity = "{capacity} mol/m^2" }}\n'
+        + '[phases.ball]\nlabel = 1\nrole = "sink"\n'
+        + f'uptake = {{ rate = "1e-9 m/s", capacity = "{capacity} mol/m^2" }}\n'
     )
     image = ball(radius, 3)
     found = run(
