@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from label_images import label_volume
 from made_meshes import COMM, voxels_as_cells
+from q1_cubes import conducted as cubes_conduct
 from rayleigh import cubic_array_of_spheres
 
 from mpi4py import MPI
@@ -168,3 +169,37 @@ def test_same_on_any_number_of_ranks(kind):
         assert here.lower == pytest.approx(alone.lower, rel=1e-8)
         assert here.lower < here.relative
         assert here.disagreement < 1e-7
+
+
+@pytest.mark.parametrize("exchange", [0.1, 1.0, 10.0])
+def test_random_voxels_with_an_exchange(verified, exchange):
+    """Against cubes in NumPy alone: to all digits with the exchange at the nodes, as elements of degree 1 take it.
+
+    Integrated over the faces it gives up to 1.5 % less on such images: nearer to the limit of fine cubes, but far from
+    it, as degree 2 is lower still. By that much a reference with Gauss's points differs.
+    """
+    labels = np.random.default_rng(4).integers(0, 2, (7, 6, 8)).astype(np.uint8)
+    names, d = ("one", "two"), 1e-14
+    image_mesh = voxels_as_cells(labels, names, KINDS["cubes"], MPI.COMM_SELF, lambda cell: 0 * cell, unit=EDGE)
+    mesh = mesh_in_place(image_mesh, [0, 1], MPI.COMM_SELF)
+    laws = (InterfaceLaw("one", "two", exchange=exchange * d / EDGE),)
+
+    def found(degree):
+        return [one.relative for one in conducted(mesh, laws, "xyz", degree, (d, 0.1 * d), names)]
+
+    def own(at_nodes):
+        return [cubes_conduct(labels, (1.0, 0.1), exchange, axis, at_nodes) for axis in (2, 1, 0)]
+
+    error = max(abs(one / other - 1) for one, other in zip(found(1), own(True), strict=True))
+    verified(
+        term="effective diffusivity",
+        against="random cubes of two phases with an exchange, trilinear elements in NumPy",
+        dim=3,
+        cells="cubes",
+        degree=1,
+        error=error,
+        of="effective diffusivity",
+    )
+    assert error < 1e-8
+    for nodes, faces, quadratic in zip(own(True), own(False), found(2), strict=True):
+        assert quadratic < faces < nodes < 1.015 * faces
