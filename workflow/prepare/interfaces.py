@@ -59,7 +59,8 @@ def with_areas(meshed: Meshed, physics: Physics) -> Meshed:
     """A mesh with the areas of surfaces that lithium passes in proportion to these; collective.
 
     On squares and cubes the image's areas count. Nothing is measured on meshes of other programs, of which the image
-    is made, nor where there are no such surfaces, or errors are not asked for.
+    is made, nor where there are no such surfaces, or errors are not asked for; nor where the image comes again, as
+    areas end at its frame, and results are not to depend on where it is cut.
 
     Args:
         meshed: The image and its mesh.
@@ -68,7 +69,9 @@ def with_areas(meshed: Meshed, physics: Physics) -> Meshed:
     Raises:
         InputError: The image can't be read.
     """
-    if meshed.case.mesh.unit is not None or (meshed.method != "voxel" and not meshed.case.mesh.estimate):
+    if meshed.case.mesh.unit is not None or meshed.volume.periodic:
+        return meshed
+    if meshed.method != "voxel" and not meshed.case.mesh.estimate:
         return meshed
     tags = sorted({tag for some in passing(meshed.mesh, physics).values() for tag in some})
     if all(tag in meshed.areas for tag in tags):
@@ -168,7 +171,7 @@ def _contradictions(problem: Problem, mesh: PhaseMesh, physics: Physics) -> list
     """
     comm = mesh.mesh.comm
     element = element_length(problem)
-    links = {link.pair: link for link in links_of(mesh, physics)}
+    links = {link.pair: link for link in links_of(replace(mesh, smooth={}), physics)}  # exchange per area as given
     said = []
     for condition in boundary_conditions(physics):
         if condition.concentration is None or condition.concentration.largest == 0.0:
