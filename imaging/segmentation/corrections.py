@@ -29,6 +29,7 @@ class Destripe:
     width: float = 10.0  # voxels: what is much wider stays
     length: int | None = None  # voxels over which a stripe keeps its brightness; None: from end to end
     name: str = "destripe"
+    smooths: bool = False
 
     def halo(self, voxel_size: Edges) -> int:
         """Each slice by itself."""
@@ -102,6 +103,7 @@ class SliceBrightness:
 
     window: float = 10.0  # slices: changes much slower than this stay; from the number of slices on none do
     name: str = "slices"
+    smooths: bool = False
 
     def halo(self, voxel_size: Edges) -> int:
         """Each slice by itself, once the steps are known."""
@@ -141,6 +143,7 @@ class Background:
 
     degree: int = 2  # in x and y
     name: str = "background"
+    smooths: bool = False
 
     def halo(self, voxel_size: Edges) -> int:
         """Each slice by itself, once the polynomial is known."""
@@ -202,6 +205,7 @@ class NonLocalMeans:
     patch: int = 5  # voxels across the surroundings that are compared
     distance: int = 6  # voxels as far as others are compared
     name: str = "non_local_means"
+    smooths: bool = True
 
     def halo(self, voxel_size: Edges) -> int:
         """Each slice by itself."""

@@ -25,6 +25,10 @@ class Filter(Protocol):
     """A filter."""
 
     @property
+    def smooths(self) -> bool:
+        """Whether it takes out noise, and fine structures with it; else it corrects what the microscope adds."""
+
+    @property
     def name(self) -> str:
         """Its key."""
 
@@ -41,6 +45,7 @@ class Median:
 
     radius: int  # voxels
     name: str = "median"
+    smooths: bool = True
 
     def halo(self, voxel_size: Edges) -> int:
         """Its radius."""
@@ -64,6 +69,7 @@ class Gaussian:
 
     deviation: Extent
     name: str = "gaussian"
+    smooths: bool = True
 
     def _sigma(self, voxel_size: Edges) -> Edges:
         return self.deviation.voxels(voxel_size)
@@ -106,7 +112,12 @@ class Filtered:
 
 
 def filtered(
-    grey: DiskVolume, filters: tuple[Filter, ...], voxel_size: Edges, workshop: Workshop, tell: Tell = quiet
+    grey: DiskVolume,
+    filters: tuple[Filter, ...],
+    voxel_size: Edges,
+    workshop: Workshop,
+    tell: Tell = quiet,
+    prefix: str = "grey",
 ) -> tuple[DiskVolume, tuple[Filtered, ...]]:
     """Pass a volume through filters, one after the other; collective. The given volume stays, those between do not.
 
@@ -116,6 +127,7 @@ def filtered(
         voxel_size: m, (z, y, x).
         workshop: Where files go, and the ranks.
         tell: Hears how far it is.
+        prefix: Of the names of files.
 
     Raises:
         InputError: The disk is full.
@@ -124,7 +136,7 @@ def filtered(
     raw = grey
     for number, one in enumerate(filters, 1):
         tell(one.name, None)
-        target = workshop.new(f"grey-{number}", grey.shape, np.float32)
+        target = workshop.new(f"{prefix}-{number}", grey.shape, np.float32)
         work, how = one.prepared(grey, voxel_size, workshop)
         workshop.fill(target, work, one.halo(voxel_size), named(tell, one.name))
         if grey is not raw:

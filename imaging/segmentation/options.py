@@ -79,6 +79,8 @@ class SegmentOptions:
     thresholds: tuple[float, ...] = ()  # of method thresholds
     rim: int = 1  # of method multistage: voxels on either side of an interface that may hold two phases
     regions: RegionOptions = field(default_factory=RegionOptions)
+    depth: int = 12  # of method regions: slices that may shine through pores; 0: labels are those of the regions
+    transparent: str | None = None  # of method regions: phase through which they shine; None: the darkest
     rules: tuple[Rule, ...] = ()  # of method regions; none: scribbles say
     scribbles: Scribbles | None = None
     cleanup: CleanupOptions = field(default_factory=CleanupOptions)

@@ -13,7 +13,6 @@ from microlith.imaging.parallel.collective import of_root, on_first_rank, on_roo
 from microlith.imaging.segmentation import thresholds
 from microlith.imaging.segmentation.classing import ByRegions, Classes, by_forest, by_rules
 from microlith.imaging.segmentation.cleanup import Step, cleaned_all
-from microlith.imaging.segmentation.decisions import ByThresholds, Decision
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.filters import Filter, Filtered, filtered
 from microlith.imaging.segmentation.grey_image import GreyImage, read_grey
@@ -23,7 +22,8 @@ from microlith.imaging.segmentation.options import SegmentOptions
 from microlith.imaging.segmentation.regions import cut_and_described
 from microlith.imaging.segmentation.rescaling import on_voxels, rescaled
 from microlith.imaging.segmentation.scribbles import read_scribbles
-from microlith.imaging.segmentation.thresholds import Favoured
+from microlith.imaging.segmentation.shine_through import by_columns, darkest
+from microlith.imaging.segmentation.thresholds import ByThresholds, Decision, Favoured
 from microlith.imaging.typing import Numbers, Phases, Singles
 
 PERCENT = 100  # of a margin, as it is stored
@@ -95,8 +95,12 @@ def segmented(
     raw = read_grey(image, workshop, few_is_grey, named(tell, "reading"))
     image, raw, rescaled_as = rescaled(image, raw, rescale, workshop)
     grey, done = filtered(raw, filters, image.voxel_size, workshop, tell)
+    sharp = grey
+    if options.method == "regions" and options.depth and grey.shape[0] > 1 and any(one.smooths for one in filters):
+        corrections = tuple(one for one in filters if not one.smooths)
+        sharp = filtered(raw, corrections, image.voxel_size, workshop, tell, "sharp")[0]
     counted = histogram(grey, workshop, tell=named(tell, "histogram"))
-    decision = decided(grey, counted, options, scribbles, workshop, tell)
+    decision = decided(grey, sharp, counted, options, scribbles, workshop, tell)
     count = len(options.phases)
     labels = _labels("labels", decision, None, image, workshop, tell)
     counts = counts_of(labels, count, workshop)
@@ -144,6 +148,7 @@ def segmented(
 
 def decided(
     grey: DiskVolume,
+    sharp: DiskVolume,
     counted: Histogram,
     options: SegmentOptions,
     scribbles: Phases | None,
@@ -154,7 +159,8 @@ def decided(
 
     Args:
         grey: The volume, filtered.
-        counted: Its histogram.
+        sharp: The same without the filters that smooth.
+        counted: Histogram of the filtered one.
         options: The method.
         scribbles: (z, y, x) those that the options name, on the first rank.
         workshop: Ranks and folder.
@@ -166,19 +172,20 @@ def decided(
     if options.method == "multistage":
         return by_stages(grey, counted, len(options.phases), options.rim, workshop, tell)
     if options.method == "regions":
-        return _by_regions(grey, counted, options, scribbles, workshop, tell)
+        return _by_regions(grey, sharp, counted, options, scribbles, workshop, tell)
     return on_first_rank(workshop.comm, lambda: _by_thresholds(grey, counted, options))
 
 
 def _by_regions(
     grey: DiskVolume,
+    sharp: DiskVolume,
     counted: Histogram,
     options: SegmentOptions,
     scribbles: Phases | None,
     workshop: Workshop,
     tell: Tell,
 ) -> Decision:
-    """Regions classed by rules or by a forest, which the first rank grows; collective."""
+    """Regions classed by rules or by a forest, which the first rank grows, and what shines through; collective."""
     phases, asked, sure = len(options.phases), options.regions, options.certainty
     if not asked.levels and phases <= thresholds.MOST_OTSU:
         levels = on_first_rank(workshop.comm, lambda: thresholds.otsu(counted, phases).values)
@@ -191,7 +198,12 @@ def _by_regions(
             return by_rules(options.rules, regions, counted, phases)
         return by_forest(of_root(scribbles), regions, options.phases, sure.votes / sure.shift)
 
-    return ByRegions(grey, regions, on_first_rank(workshop.comm, classes), asked.levels)
+    plain = ByRegions(grey, regions, on_first_rank(workshop.comm, classes), asked.levels)
+    if not options.depth or grey.shape[0] == 1:
+        return plain
+    named_clear = options.transparent
+    clear = darkest(plain, phases) if named_clear is None else options.phases.index(named_clear)
+    return by_columns(sharp, plain, phases, clear, options.depth, workshop, tell) or plain
 
 
 def _by_thresholds(grey: DiskVolume, counted: Histogram, options: SegmentOptions) -> Decision:

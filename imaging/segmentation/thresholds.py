@@ -1,11 +1,13 @@
-"""Thresholds of grey values: given, or found in the histogram of the whole volume."""
+"""How a method decides, and the simplest way: thresholds of grey values, given or found in the histogram."""
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
 from microlith.imaging.errors import InputError
+from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers
 from microlith.imaging.segmentation.histogram import Histogram
 from microlith.imaging.typing import Array, Phases, Singles
 
@@ -19,6 +21,20 @@ class Favoured:
 
     phase: int  # index
     shift: float  # above 0: the phase gets larger; as Certainty.shift
+
+
+class Decision(Protocol):
+    """What a method has found out about the whole volume, ready to be used block by block."""
+
+    @property
+    def halo(self) -> int:
+        """Layers around a block that it looks at."""
+
+    def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
+        """Index of the phase of each voxel of a block."""
+
+    def margin(self, layers: Layers) -> Singles:
+        """How far each voxel of a block is from belonging to another phase: 0 to 1, as Certainty.shift counts it."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,23 @@ class Cuts:
         for value, contrast in zip(self.values, self.contrasts, strict=True):
             np.minimum(out, np.abs(grey - np.float32(value)) / np.float32(contrast or 1.0), out=out)
         return out
+
+
+@dataclass(frozen=True, eq=False)
+class ByThresholds:
+    """Thresholds of the filtered grey values."""
+
+    grey: DiskVolume
+    cuts: Cuts
+    halo: int = 0
+
+    def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
+        """See Decision."""
+        return self.cuts.classed(self.grey.values()[layers.write], favoured)
+
+    def margin(self, layers: Layers) -> Singles:
+        """See Decision."""
+        return self.cuts.margin(self.grey.values()[layers.write])
 
 
 def heights(cuts: Cuts, counted: Histogram) -> tuple[float, ...]:

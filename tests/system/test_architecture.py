@@ -28,6 +28,7 @@ ROOMS = (
         "imaging/shapes",
         "imaging/recognition",
         "imaging/measures",
+        "imaging/columns",
         "imaging/segmentation",
     ),
     *("meshing/mesh", "meshing/distribution", "meshing/fidelity", "meshing/fitted", "meshing/lattice", "meshing/voxel"),

@@ -252,6 +252,21 @@ SEGMENTATION = Table(
             default=3,
             only=("regions",),
         ),
+        Key(
+            "depth",
+            Number(0, 50, whole=True),
+            "How many slices behind a pore may shine through it. How bright is learnt from the classed regions; "
+            "then each column of voxels along z gets the labels that explain its grey values best. 0: all voxels of a "
+            "region have the same label.",
+            default=12,
+            only=("regions",),
+        ),
+        Key(
+            "transparent",
+            phase_name,
+            "The phase through which deeper slices shine; if left out the darkest.",
+            only=("regions",),
+        ),
     ),
     doc="How voxels get their labels.",
     section=True,

@@ -124,6 +124,8 @@ def _options(raw: dict[str, Any], path: Path, held: NDArray[Any] | None, at: Pla
     )
     scribbles = _scribbles(own, rules, path, held, section)
     cleanup = _cleanup(raw["cleanup"], phases, at.child("cleanup", section=True))
+    if "transparent" in own:
+        _check_phase(own["transparent"], phases, section.child("transparent"))
     certainty = raw["certainty"]
     moved = certainty.get("phases")
     for i, name in enumerate(moved or ()):
@@ -133,6 +135,8 @@ def _options(raw: dict[str, Any], path: Path, held: NDArray[Any] | None, at: Pla
         method=own["method"],
         thresholds=own.get("thresholds", ()),
         regions=_region_options(own),
+        depth=own.get("depth", 0),
+        transparent=own.get("transparent"),
         rules=rules,
         scribbles=scribbles,
         rim=own.get("partial_volume", 0),

@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from microlith.imaging.columns.appearance import FEWEST
 from microlith.imaging.errors import listed
 from microlith.imaging.segmentation import thresholds
 from microlith.imaging.segmentation.classing import ByForest, ByRegions
-from microlith.imaging.segmentation.decisions import ByThresholds
 from microlith.imaging.segmentation.multistage import ByStages
 from microlith.imaging.segmentation.segment import Segmented
+from microlith.imaging.segmentation.shine_through import ByColumns
+from microlith.imaging.segmentation.thresholds import ByThresholds
 from microlith.workflow.segment.request import Request
 
 # Painted regions of a phase, below which a forest has little to learn from: of 12 such scribbles on a phantom where
@@ -100,6 +102,9 @@ def method_entries(found: Segmented) -> dict[str, Any]:
     """What the method found out."""
     decision = found.decision
     told: dict[str, Any] = {}
+    if isinstance(decision, ByColumns):
+        told["shine_through"] = _shine_entries(found.phases, decision)
+        decision = decision.regions
     if isinstance(decision, ByThresholds | ByStages):
         told["thresholds"] = decision.cuts.values
         told["mean_grey"] = dict(zip(found.phases, decision.cuts.means, strict=True))
@@ -133,6 +138,28 @@ def method_entries(found: Segmented) -> dict[str, Any]:
     return told
 
 
+def _shine_entries(phases: tuple[str, ...], decision: ByColumns) -> dict[str, Any]:
+    """What deeper slices add to pores."""
+    model = decision.model
+    states, looks = model.states, model.looks
+    n = len(states.solids)
+    return {
+        "through": phases[states.clear],
+        "mean_grey": {phases[k]: float(looks.mean[i]) for i, k in enumerate(states.solids)},
+        "mean_grey_empty": float(looks.mean[-1]),
+        "mean_grey_before": {
+            phases[k]: [
+                float(looks.mean[n * away + i]) if looks.voxels[n * away + i] >= FEWEST else None
+                for away in range(1, states.depth + 1)
+            ]
+            for i, k in enumerate(states.solids)
+        },
+        "blur_voxels": model.blur,
+        "noise": model.noise,
+        "voxels_changed": decision.changed,
+    }
+
+
 def _moved_entries(found: Segmented, name: str, voxels: int) -> dict[str, float]:
     moved = found.moved.get(name)
     if moved is None:
@@ -161,6 +188,18 @@ def text(told: dict[str, Any]) -> str:
         lines += [
             f"{regions['number']} regions, {regions['per_slice']:.0f} a slice, with scale {regions['scale']:.3g}",
             f"shares were counted above: {', '.join(f'{v:.6g}' for v in regions['levels']) or 'none'}",
+        ]
+    if "shine_through" in told:
+        shown = told["shine_through"]
+        lines += [
+            f"{shown['through']} with nothing behind it: {shown['mean_grey_empty']:.4g}",
+            *(
+                f"{name}: {shown['mean_grey'][name]:.4g}; {shown['through']} 1, 2, ... slices before it: "
+                f"{', '.join('-' if mean is None else f'{mean:.4g}' for mean in before)}"
+                for name, before in shown["mean_grey_before"].items()
+            ),
+            f"blur within slices: {shown['blur_voxels']:.1f} voxels; noise: {shown['noise']:.3g}",
+            f"labels that explain the grey values better than those of the regions: {shown['voxels_changed']} voxels",
         ]
     if "forest" in told:
         forest = told["forest"]

@@ -1,0 +1,116 @@
+"""How bright what is seen in a voxel is: solids as such, pores by what is behind them and how far behind.
+
+States of a voxel, with n solids and a depth of d slices: 0 to n - 1 are the solids; n + (k - 1) n + i is a pore whose
+nearest solid behind, k slices on, is solid i; the last one, n (d + 1), is a pore with nothing within the depth.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from microlith.imaging.typing import Array, Flags, Indices, Numbers, Phases, Singles
+
+FEWEST = 30  # voxels from which the brightness of a state is taken
+LEAST_SPREAD = 0.5  # of the usual variance: of no state less is taken
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """The states of voxels."""
+
+    phases: int
+    clear: int  # index of the phase through which deeper slices shine
+    depth: int  # slices behind a voxel of it that are looked at
+
+    @property
+    def solids(self) -> tuple[int, ...]:
+        """Indices of the other phases."""
+        return tuple(k for k in range(self.phases) if k != self.clear)
+
+    @property
+    def count(self) -> int:
+        """How many states there are."""
+        return (self.phases - 1) * (self.depth + 1) + 1
+
+    @property
+    def phase(self) -> Phases:
+        """(states,) index of the phase of each."""
+        found = np.full(self.count, self.clear, np.uint8)
+        found[: self.phases - 1] = self.solids
+        return found
+
+    def of(self, labels: Phases, layers: int) -> Indices:
+        """States of the first layers of a block.
+
+        Args:
+            labels: (z, y, x) phases of these layers and of those behind them, by the depth of the states.
+            layers: How many.
+
+        Returns:
+            (layers, y, x).
+        """
+        n = self.phases - 1
+        solid = np.zeros(self.phases, np.int32)
+        solid[list(self.solids)] = np.arange(n)
+        found = np.empty((layers, *labels.shape[1:]), np.int32)
+        away = np.full(labels.shape[1:], self.depth + 1, np.int32)
+        behind = np.zeros(labels.shape[1:], np.int32)
+        for z in range(len(labels) - 1, -1, -1):
+            clear, own = labels[z] == self.clear, solid[labels[z]]
+            if z < layers:
+                seen = np.where(away <= self.depth, n * away + behind, self.count - 1)
+                found[z] = np.where(clear, seen, own)
+            away = np.where(clear, np.minimum(away + 1, self.depth + 1), 1)
+            behind = np.where(clear, behind, own)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """Grey values of the states."""
+
+    mean: Array  # (states,)
+    variance: Array  # (states,)
+    voxels: Numbers  # (states,) from which they are taken; of those with fewer than FEWEST they are those of others
+
+
+def sums_of(grey: Singles, state: Indices, inner: Flags, states: int) -> Array:
+    """Number, sum and sum of squares of the grey values of each state in a slice.
+
+    Args:
+        grey: (y, x).
+        state: (y, x).
+        inner: (y, x) voxels that are counted.
+        states: How many there are.
+
+    Returns:
+        (3, states).
+    """
+    own, values = state[inner], grey[inner].astype(np.float64)
+    return np.stack([np.bincount(own, weights, states) for weights in (np.ones_like(values), values, values**2)])
+
+
+def appearance(sums: Array, states: States) -> Appearance | None:
+    """Grey values of the states.
+
+    Args:
+        sums: (3, states) as of `sums_of`, of all slices.
+        states: The states.
+
+    Returns:
+        Those of which there are few voxels look like those one slice nearer to the solid, and these like the solid;
+        None: there are too few voxels of a solid or of pores to tell.
+    """
+    n, count = states.phases - 1, sums[0].astype(np.int64)
+    if (count[:n] < FEWEST).any() or count[n:].max() < FEWEST:
+        return None
+    mean = sums[1] / np.maximum(count, 1)
+    variance = np.maximum(sums[2] / np.maximum(count, 1) - mean**2, 0.0)
+    for state in range(n, states.count - 1):
+        if count[state] < FEWEST:
+            mean[state], variance[state] = mean[state - n], variance[state - n]
+    if count[-1] < FEWEST:  # what is farthest from all solids
+        seen = np.flatnonzero(count[n:-1] >= FEWEST) + n
+        mean[-1], variance[-1] = mean[seen[-1]], variance[seen[-1]]
+    usual = float(np.median(variance[count >= FEWEST]))
+    return Appearance(mean, np.maximum(variance, LEAST_SPREAD * usual), count)

@@ -1,0 +1,185 @@
+"""The likeliest labels of a column of voxels, given those of the columns beside it (Viterbi 1967)."""
+
+import numpy as np
+
+from microlith.imaging.parallel.compiled import compiled, kept
+from microlith.imaging.typing import Indices, Phases, Singles
+
+FAR = np.float32(1e30)
+CORNER = np.float32(0.7071)  # weight of a neighbour across an edge; that of one across a face is 1
+
+
+@compiled
+def _costs(
+    z: int, row: int, x: int, state: Indices, pull: Singles, said: Phases, phase: Phases, mean: Singles,
+    weight: Singles, log: Singles, own: np.float32, bond: np.float32, trust: np.float32, beside: Singles,
+    cost: Singles,
+) -> None:  # fmt: skip
+    """What each state of a voxel costs by itself, into `cost` (states,)."""
+    columns = state.shape[2]
+    beside[:] = 0
+    for dy in range(-1, 2):
+        for dx in range(-1, 2):
+            if dy != 0 or dx != 0:
+                there = phase[state[z, row + 1 + dy, min(max(x + dx, 0), columns - 1)]]
+                beside[there] += np.float32(1.0) if dy == 0 or dx == 0 else CORNER
+    now, force = mean[state[z, row + 1, x]], pull[z, row, x]
+    for s in range(len(mean)):
+        step = mean[s] - now
+        misfit = own * step * step - np.float32(2.0) * step * force + force * force
+        cost[s] = np.float32(0.5) * weight[s] * misfit + log[s] - bond * beside[phase[s]]
+        if phase[s] != said[z, row, x]:
+            cost[s] += trust
+
+
+@compiled
+def _behind(z: int, cost: Singles, solids: int, change: np.float32, along: Singles) -> None:
+    """Add to the costs of a voxel's states those of the best way on through the voxels behind it."""
+    last = cost.shape[1] - 1
+    solid, clear = FAR, FAR
+    for s in range(solids):
+        solid = min(solid, along[z + 1, s])
+    for s in range(solids, last + 1):
+        clear = min(clear, along[z + 1, s])
+    for s in range(last + 1):
+        if s < solids:
+            on = min(along[z + 1, s], min(solid, clear) + change)
+        elif s < 2 * solids:
+            on = along[z + 1, s - solids] + change
+        elif s < last:
+            on = along[z + 1, s - solids]
+        else:
+            on = along[z + 1, last]
+            for p in range(last - solids, last):
+                on = min(on, along[z + 1, p])
+        along[z, s] = cost[z, s] + on
+
+
+@compiled
+def _next(s: int, z: int, solids: int, change: np.float32, along: Singles) -> int:
+    """The state behind a state on the best way."""
+    last = along.shape[1] - 1
+    if solids <= s < last:
+        return s - solids
+    if s == last:
+        best = last
+        for p in range(last - solids, last):
+            if along[z + 1, p] < along[z + 1, best]:
+                best = p
+        return best
+    best = s
+    for p in range(last + 1):
+        if along[z + 1, p] + (np.float32(0.0) if p == s else change) < along[z + 1, best] + (
+            np.float32(0.0) if best == s else change
+        ):
+            best = p
+    return best
+
+
+@kept
+def sweep(
+    state: Indices, pull: Singles, said: Phases, phase: Phases, mean: Singles, weight: Singles, log: Singles,
+    own: np.float32, bond: np.float32, change: np.float32, trust: np.float32, first: int, odd: int,
+) -> None:  # fmt: skip
+    """Give every second column of every second row its likeliest states; the columns beside it are others.
+
+    Args:
+        state: (z, rows + 2, x) of some rows and the row before and behind them; those of the columns change.
+        pull: (z, rows, x) what the image has more than what the states look like, as a voxel counts it.
+        said: (z, rows, x) the phase that the regions say.
+        phase: (states,) of each state.
+        mean: (states,) grey value of each state.
+        weight: (states,) 1 per variance.
+        log: (states,) half the logarithm of the variance.
+        own: What a voxel's own grey value counts of its change, 1 without a blur.
+        bond: What a neighbour of the same phase saves.
+        change: What a change of phase along the column costs.
+        trust: What a phase costs that is not the one that the regions say.
+        first: Row of this parity, 0 or 1, among those without the one before.
+        odd: The same of the columns.
+    """
+    layers, rows, columns = pull.shape
+    solids = 0
+    while phase[solids] != phase[-1]:
+        solids += 1
+    cost = np.empty((layers, len(mean)), np.float32)
+    along = np.empty_like(cost)
+    beside = np.empty(np.int64(phase.max()) + 1, np.float32)
+    for row in range(first, rows, 2):
+        for x in range(odd, columns, 2):
+            for z in range(layers - 1, -1, -1):
+                _costs(z, row, x, state, pull, said, phase, mean, weight, log, own, bond, trust, beside, cost[z])
+                if z == layers - 1:
+                    along[z] = cost[z]
+                else:
+                    _behind(z, cost, solids, change, along)
+            s = int(np.argmin(along[0]))
+            state[0, row + 1, x] = s
+            for z in range(layers - 1):
+                s = _next(s, z, solids, change, along)
+                state[z + 1, row + 1, x] = s
+
+
+@kept
+def gaps(
+    state: Indices, pull: Singles, said: Phases, phase: Phases, mean: Singles, weight: Singles, log: Singles,
+    own: np.float32, bond: np.float32, change: np.float32, trust: np.float32, found: Singles,
+) -> None:  # fmt: skip
+    """How much more each phase of each voxel costs than the best, with the rest of its column as fits it best.
+
+    Args:
+        state: As of `sweep`; stays.
+        pull: As there.
+        said: As there.
+        phase: As there.
+        mean: As there.
+        weight: As there.
+        log: As there.
+        own: As there.
+        bond: As there.
+        change: As there.
+        trust: As there.
+        found: (phases, z, rows, x) takes it.
+    """
+    layers, rows, columns = pull.shape
+    last = len(mean) - 1
+    solids = 0
+    while phase[solids] != phase[-1]:
+        solids += 1
+    cost = np.empty((layers, last + 1), np.float32)
+    along = np.empty_like(cost)
+    before = np.empty_like(cost)
+    beside = np.empty(np.int64(phase.max()) + 1, np.float32)
+    for row in range(rows):
+        for x in range(columns):
+            for z in range(layers - 1, -1, -1):
+                _costs(z, row, x, state, pull, said, phase, mean, weight, log, own, bond, trust, beside, cost[z])
+                if z == layers - 1:
+                    along[z] = cost[z]
+                else:
+                    _behind(z, cost, solids, change, along)
+            before[0] = 0
+            for z in range(layers - 1):  # from the front: the best way to each state
+                least = FAR
+                for s in range(solids):
+                    least = min(least, before[z, s] + cost[z, s])
+                for t in range(last + 1):
+                    way = least + change
+                    if t < solids:
+                        way = min(way, before[z, t] + cost[z, t])
+                        way = min(way, before[z, solids + t] + cost[z, solids + t] + change)
+                    elif t + solids < last:
+                        way = min(way, before[z, t + solids] + cost[z, t + solids])
+                    else:
+                        way = min(way, before[z, last] + cost[z, last])
+                    before[z + 1, t] = way
+            for z in range(layers):
+                least = FAR
+                for k in range(len(found)):
+                    found[k, z, row, x] = FAR
+                for s in range(last + 1):
+                    total = before[z, s] + along[z, s]
+                    least = min(least, total)
+                    found[phase[s], z, row, x] = min(found[phase[s], z, row, x], total)
+                for k in range(len(found)):
+                    found[k, z, row, x] -= least

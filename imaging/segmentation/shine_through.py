@@ -1,0 +1,313 @@
+"""Labels that explain the image: what deeper slices add to pores is learnt from the labels of regions, and taken off.
+
+What is seen in a solid is the solid; what is seen in a pore is the nearest solid behind it, the darker the farther away
+it is. How bright either is, is the mean over all voxels that the labels so far say so of, whatever the law; then each
+column of voxels along z gets the labels that its grey values are likeliest for, exactly (Viterbi 1967), while those of
+the columns beside it stay, as in Besag's iterated conditional modes (1986): neighbours of one phase are likelier. First
+without, then with the blur within slices, whose width is the one that explains the image best: a voxel at an interface
+of a dark and a bright phase is as bright as one of a phase between them, but its neighbours say what it is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+
+from microlith.imaging.columns.appearance import Appearance, States, appearance, sums_of
+from microlith.imaging.columns.sweep import gaps, sweep
+from microlith.imaging.image.passes import share
+from microlith.imaging.parallel.collective import together
+from microlith.imaging.segmentation.classing import ByRegions
+from microlith.imaging.segmentation.disk_volumes import VALUES, DiskVolume, Layers, Tell, Workshop, quiet
+from microlith.imaging.segmentation.thresholds import Favoured
+from microlith.imaging.typing import Array, Flags, Indices, Phases, Singles
+
+PLAIN, BLURRED = 3, 4  # rounds without and with the blur
+WIDTHS = np.arange(0.2, 2.05, 0.1)  # voxels, standard deviations of the blur that are tried
+LOOKED_AT = 16  # slices at which they are
+TRUNCATE = 4.0  # standard deviations at which the blur ends
+BOND = 0.5  # likelihood that a neighbour of the same phase adds, per root of what a voxel's own grey value tells
+PLAIN_BOND = 0.5, 1.0  # the same without the blur, and what a change along the column costs
+TRUST = 0.0  # what another phase costs than the one that the regions say
+TENTH = 0.1
+PERCENT = 100  # of a margin, as it is stored
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What the image looks like, given the labels."""
+
+    states: States
+    looks: Appearance
+    blur: float  # voxels, standard deviation within slices; 0: none
+    noise: float  # standard deviation of what it leaves of the grey values
+    bond: float
+    change: float
+
+    @property
+    def contrast(self) -> float:
+        """Difference of the brightest solid and of an empty pore, per step between phases."""
+        n = self.states.phases - 1
+        return float(abs(self.looks.mean[:n].max() - self.looks.mean[-1])) / n
+
+    @property
+    def own(self) -> float:
+        """What a voxel's own grey value counts of its change: the squares of the blur's weights."""
+        if not self.blur:
+            return 1.0
+        reach = int(TRUNCATE * self.blur + 0.5)
+        weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / self.blur) ** 2)
+        return float(((weights / weights.sum()) ** 2).sum() ** 2)
+
+
+@dataclass(frozen=True, eq=False)
+class ByColumns:
+    """Decision: the labels that explain the image; doubtful is what other labels explain nearly as well."""
+
+    regions: ByRegions
+    model: Model
+    changed: int  # voxels that have another label than their region
+    gaps: tuple[DiskVolume, ...]  # of each phase, uint8: shift, in hundredths, from which a voxel belongs to it
+    halo: int = 0
+
+    def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
+        """See Decision."""
+        gap = self._gaps(layers)
+        plain = gap.argmin(axis=0).astype(np.uint8)
+        if favoured is None:
+            return plain
+        limit = PERCENT * abs(favoured.shift)
+        if favoured.shift > 0:
+            plain[gap[favoured.phase] < limit] = favoured.phase
+            return plain
+        others = gap.copy()
+        others[favoured.phase] = 255
+        lost = (plain == favoured.phase) & (others.min(axis=0) < limit)
+        return np.where(lost, others.argmin(axis=0), plain).astype(np.uint8)
+
+    def margin(self, layers: Layers) -> Singles:
+        """See Decision."""
+        second: Singles = np.partition(self._gaps(layers), 1, axis=0)[1] / np.float32(PERCENT)
+        return np.minimum(second, np.float32(1.0))
+
+    def _gaps(self, layers: Layers) -> Phases:
+        return np.stack([volume.values()[layers.write] for volume in self.gaps])
+
+
+@dataclass(frozen=True, eq=False)
+class _Volumes:
+    """What is worked on."""
+
+    grey: DiskVolume  # not smoothed
+    said: DiskVolume  # uint8, phases of the regions
+    state: DiskVolume  # int32
+    pull: DiskVolume  # float32, see `sweep`
+
+
+def by_columns(
+    grey: DiskVolume, regions: ByRegions, phases: int, clear: int, depth: int, workshop: Workshop, tell: Tell = quiet
+) -> ByColumns | None:
+    """Find the labels; collective.
+
+    Args:
+        grey: The volume, not smoothed, of at least two slices.
+        regions: Says the labels to begin with.
+        phases: How many.
+        clear: Index of the phase through which deeper slices shine.
+        depth: Slices behind it that are looked at, at least 1.
+        workshop: Ranks and folder.
+        tell: Hears how far it is.
+
+    Returns:
+        None: of a phase there are too few voxels away from others to learn from.
+    """
+    states = States(phases, clear, min(depth, grey.shape[0]))
+    volumes = _Volumes(
+        grey,
+        workshop.new("said", grey.shape, np.uint8),
+        workshop.new("state", grey.shape, np.int32),
+        workshop.new("pull", grey.shape, np.float32),
+    )
+    workshop.fill(volumes.said, regions.classed)
+
+    def first(layers: Layers) -> Indices:
+        behind = volumes.said.values()[layers.first : layers.last + states.depth]
+        return states.of(behind, layers.last - layers.first)
+
+    workshop.fill(volumes.state, first)
+    model: Model | None = None
+    for number in range(PLAIN + BLURRED):
+        tell("what shines through", number / (PLAIN + BLURRED + 1))
+        model = _learnt(volumes, states, model, number >= PLAIN, workshop)
+        if model is None:
+            return None
+        for colour in range(4):
+            _pulled(volumes, model, workshop)
+            _swept(volumes, model, colour >> 1, colour & 1, workshop)
+    assert model is not None
+    _pulled(volumes, model, workshop)
+    found = tuple(workshop.new(f"gap-{k}", grey.shape, np.uint8) for k in range(phases))
+    _gapped(volumes, model, found, workshop)
+    decision = ByColumns(regions, model, 0, found)
+
+    def changed(layers: Layers) -> int:
+        return int((decision.classed(layers) != volumes.said.values()[layers.write]).sum())
+
+    decision = replace(decision, changed=sum(workshop.each(grey.shape, changed)))
+    for volume in (volumes.said, volumes.state, volumes.pull):
+        workshop.remove(volume)
+    return decision
+
+
+def darkest(regions: ByRegions, phases: int) -> int:
+    """Index of the phase of which a tenth lies within the darkest regions: of pores, what is not shone through."""
+    features = regions.regions.features
+    found = regions.classes.phases(None, slice(None))
+    levels = np.full(phases, np.inf)
+    for k in range(phases):
+        mean, size = features[found == k, 0], features[found == k, -1]
+        if len(mean):
+            order = np.argsort(mean)
+            place = np.searchsorted(np.cumsum(size[order]), TENTH * size.sum())
+            levels[k] = mean[order][min(int(place), len(mean) - 1)]
+    return int(levels.argmin())
+
+
+def _learnt(
+    volumes: _Volumes, states: States, before: Model | None, with_blur: bool, workshop: Workshop
+) -> Model | None:
+    """What the image looks like, from the labels so far; collective.
+
+    Of the last slices it is not known what is behind them: they are left out, unless there are hardly others.
+    """
+    shape, phase = volumes.grey.shape, states.phase
+    known = shape[0] - states.depth if shape[0] >= 2 * states.depth else shape[0]
+
+    def summed(layers: Layers) -> list[Array]:
+        grey, state = volumes.grey.values(), volumes.state.values()
+        return [
+            sums_of(grey[z], state[z], _inner(phase[state[z]]), states.count)
+            for z in range(layers.first, min(layers.last, known))
+        ]
+
+    sums = np.sum([one for block in workshop.each(shape, summed) for one in block], axis=0)
+    looks = appearance(sums, states)
+    if looks is None:
+        return None
+    if not with_blur:
+        noise = sqrt(float(np.median(looks.variance)))
+        return Model(states, looks, 0.0, noise, *PLAIN_BOND)
+    widths = WIDTHS if before is None or not before.blur else WIDTHS[np.abs(WIDTHS - before.blur) < 0.25]
+    mean = looks.mean.astype(np.float32)
+    wanted = {int(z) for z in np.linspace(0, shape[0] - 1, min(LOOKED_AT, shape[0]))}
+
+    def misfits(layers: Layers) -> list[list[float]]:
+        grey, state = volumes.grey.values(), volumes.state.values()
+        return [
+            [float(((grey[z] - _blurred(mean[state[z]], width)) ** 2).mean(dtype=np.float64)) for width in widths]
+            for z in range(layers.first, layers.last)
+            if z in wanted
+        ]
+
+    left = np.mean([one for block in workshop.each(shape, misfits) for one in block], axis=0)
+    best = int(np.argmin(left))
+    noise = sqrt(float(left[best])) or 1.0
+    model = Model(states, looks, float(widths[best]), noise, 0.0, 0.0)
+    bond = BOND * sqrt(model.own) * model.contrast / noise
+    return replace(model, bond=bond, change=bond)
+
+
+def _inner(phase: Phases) -> Flags:
+    """Voxels of a slice whose neighbours in it are of the same phase."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.minimum_filter(phase, 3) == ndimage.maximum_filter(phase, 3))
+
+
+def _blurred(values: Singles, width: float) -> Singles:
+    """A slice, or several, blurred within slices."""
+    from scipy import ndimage
+
+    widths = (*(0.0,) * (values.ndim - 2), width, width)
+    found: Singles = ndimage.gaussian_filter(values, widths, mode="nearest", truncate=TRUNCATE) if width else values
+    return found
+
+
+def _pulled(volumes: _Volumes, model: Model, workshop: Workshop) -> None:
+    """What the image has more than what the states look like; collective."""
+    mean = model.looks.mean.astype(np.float32)
+
+    def pull(layers: Layers) -> Singles:
+        grey, state = volumes.grey.values()[layers.write], volumes.state.values()[layers.write]
+        return _blurred(grey - _blurred(mean[state], model.blur), model.blur)
+
+    workshop.fill(volumes.pull, pull)
+
+
+def _by_rows(shape: tuple[int, int, int], workshop: Workshop, work: Callable[[int, int], None]) -> None:
+    """Do the work on blocks of rows, which are dealt to the ranks; collective."""
+
+    def all_of_it() -> None:
+        first, end = share(shape[1], workshop.comm.rank, workshop.comm.size)
+        step = max(1, VALUES // (shape[0] * shape[2]))
+        for row in range(first, end, step):
+            work(row, min(row + step, end))
+
+    together(workshop.comm, all_of_it)
+
+
+def _rows(volumes: _Volumes, first: int, last: int) -> tuple[Indices, Singles, Phases]:
+    """States of some rows with those beside them, and what they are pulled by and said to be."""
+    state, rows = volumes.state.values(), volumes.grey.shape[1]
+    before, behind = max(first - 1, 0), min(last + 1, rows)
+    beyond = (first - 1 < 0, last + 1 > rows)
+    own = np.pad(state[:, before:behind], ((0, 0), beyond, (0, 0)), mode="edge")
+    return own, np.array(volumes.pull.values()[:, first:last]), np.array(volumes.said.values()[:, first:last])
+
+
+def _terms(model: Model) -> tuple[Singles, Singles, Singles]:
+    """Means, weights and logarithms of the states, as `sweep` takes them."""
+    looks = model.looks
+    variance = looks.variance if not model.blur else np.full_like(looks.variance, model.noise**2)
+    log = 0.5 * np.log(variance / variance.max())
+    return looks.mean.astype(np.float32), (1 / variance).astype(np.float32), log.astype(np.float32)
+
+
+def _numbers(model: Model) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    return np.float32(model.own), np.float32(model.bond), np.float32(model.change), np.float32(TRUST)
+
+
+def _swept(volumes: _Volumes, model: Model, odd_row: int, odd_column: int, workshop: Workshop) -> None:
+    """Every second column of every second row anew; collective."""
+
+    def work(first: int, last: int) -> None:
+        state, pull, said = _rows(volumes, first, last)
+        start = (odd_row - first) % 2
+        sweep(state, pull, said, model.states.phase, *_terms(model), *_numbers(model), start, odd_column)
+        target = volumes.state.values(writable=True)
+        target[:, first + start : last : 2, odd_column::2] = state[:, 1 + start : -1 : 2, odd_column::2]
+        target.flush()  # type: ignore[attr-defined]
+
+    _by_rows(volumes.grey.shape, workshop, work)
+
+
+def _gapped(volumes: _Volumes, model: Model, found: tuple[DiskVolume, ...], workshop: Workshop) -> None:
+    """From which shift on each voxel belongs to each phase; collective.
+
+    A field that favours a phase by h moves a plane interface by h times its noise squared over its contrast squared and
+    what the blur leaves of it, twice the root of pi standard deviations; thresholds moved by a shift of the contrast do
+    so by the root of two pi. So a gap counts as the root of two times this variance per squared contrast.
+    """
+    unit = sqrt(2.0) * (model.noise / (model.contrast or 1.0)) ** 2
+
+    def work(first: int, last: int) -> None:
+        state, pull, said = _rows(volumes, first, last)
+        gap = np.empty((len(found), *pull.shape), np.float32)
+        gaps(state, pull, said, model.states.phase, *_terms(model), *_numbers(model), gap)
+        for k, volume in enumerate(found):
+            target = volume.values(writable=True)
+            target[:, first:last] = np.minimum(np.ceil(PERCENT * unit * gap[k]), 254.0)
+            target.flush()  # type: ignore[attr-defined]
+
+    _by_rows(volumes.grey.shape, workshop, work)
