@@ -11,6 +11,8 @@ import numpy as np
 from microlith.imaging.typing import Array, Flags, Indices, Numbers, Phases, Singles
 
 FEWEST = 30  # voxels from which the brightness of a state is taken
+FAR = 3, 6  # slices before a solid from which the brightness just before it follows
+FALLS = 0.4, 1.0  # between which it falls from slice to slice
 LEAST_SPREAD = 0.5  # of the usual variance: of no state less is taken
 
 
@@ -112,5 +114,34 @@ def appearance(sums: Array, states: States) -> Appearance | None:
     if count[-1] < FEWEST:  # what is farthest from all solids
         seen = np.flatnonzero(count[n:-1] >= FEWEST) + n
         mean[-1], variance[-1] = mean[seen[-1]], variance[seen[-1]]
+    for solid in range(n):
+        _near(mean, count, solid, n)
     usual = float(np.median(variance[count >= FEWEST]))
     return Appearance(mean, np.maximum(variance, LEAST_SPREAD * usual), count)
+
+
+def _near(mean: Array, count: Numbers, solid: int, n: int) -> None:
+    """Brightness of pores just before a solid, as that farther away falls: where it is nearly as bright as the solid.
+
+    Of such pores only those count that noise has made darker; the others are taken for the solid. What is farther away
+    is told from it.
+
+    Args:
+        mean: (states,) changes.
+        count: (states,) voxels.
+        solid: Which one.
+        n: How many there are.
+    """
+    far = np.arange(FAR[0], FAR[1] + 1) * n + solid
+    if far[-1] >= len(mean) - 1 or (count[far] < FEWEST).any():
+        return
+    sign = np.sign(mean[solid] - mean[-1])
+    over = sign * (mean[far] - mean[-1])
+    if (over <= 0).any():
+        return
+    fall = float(np.clip((over[1:] @ over[:-1]) / (over[:-1] @ over[:-1]), *FALLS))
+    full = sign * (mean[solid] - mean[-1])
+    for away in range(FAR[0] - 1, 0, -1):
+        state = away * n + solid
+        ahead = sign * (mean[state + n] - mean[-1]) / fall
+        mean[state] = mean[-1] + sign * max(sign * (mean[state] - mean[-1]), min(ahead, full))

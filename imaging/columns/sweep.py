@@ -11,9 +11,8 @@ CORNER = np.float32(0.7071)  # weight of a neighbour across an edge; that of one
 
 @compiled
 def _costs(
-    z: int, row: int, x: int, state: Indices, pull: Singles, said: Phases, phase: Phases, mean: Singles,
-    weight: Singles, log: Singles, own: np.float32, bond: np.float32, trust: np.float32, beside: Singles,
-    cost: Singles,
+    z: int, row: int, x: int, state: Indices, pull: Singles, phase: Phases, mean: Singles, weight: Singles,
+    log: Singles, own: np.float32, bond: np.float32, beside: Singles, cost: Singles,
 ) -> None:  # fmt: skip
     """What each state of a voxel costs by itself, into `cost` (states,)."""
     columns = state.shape[2]
@@ -28,8 +27,6 @@ def _costs(
         step = mean[s] - now
         misfit = own * step * step - np.float32(2.0) * step * force + force * force
         cost[s] = np.float32(0.5) * weight[s] * misfit + log[s] - bond * beside[phase[s]]
-        if phase[s] != said[z, row, x]:
-            cost[s] += trust
 
 
 @compiled
@@ -78,15 +75,14 @@ def _next(s: int, z: int, solids: int, change: np.float32, along: Singles) -> in
 
 @kept
 def sweep(
-    state: Indices, pull: Singles, said: Phases, phase: Phases, mean: Singles, weight: Singles, log: Singles,
-    own: np.float32, bond: np.float32, change: np.float32, trust: np.float32, first: int, odd: int,
+    state: Indices, pull: Singles, phase: Phases, mean: Singles, weight: Singles, log: Singles, own: np.float32,
+    bond: np.float32, change: np.float32, first: int, odd: int,
 ) -> None:  # fmt: skip
     """Give every second column of every second row its likeliest states; the columns beside it are others.
 
     Args:
         state: (z, rows + 2, x) of some rows and the row before and behind them; those of the columns change.
         pull: (z, rows, x) what the image has more than what the states look like, as a voxel counts it.
-        said: (z, rows, x) the phase that the regions say.
         phase: (states,) of each state.
         mean: (states,) grey value of each state.
         weight: (states,) 1 per variance.
@@ -94,7 +90,6 @@ def sweep(
         own: What a voxel's own grey value counts of its change, 1 without a blur.
         bond: What a neighbour of the same phase saves.
         change: What a change of phase along the column costs.
-        trust: What a phase costs that is not the one that the regions say.
         first: Row of this parity, 0 or 1, among those without the one before.
         odd: The same of the columns.
     """
@@ -108,7 +103,7 @@ def sweep(
     for row in range(first, rows, 2):
         for x in range(odd, columns, 2):
             for z in range(layers - 1, -1, -1):
-                _costs(z, row, x, state, pull, said, phase, mean, weight, log, own, bond, trust, beside, cost[z])
+                _costs(z, row, x, state, pull, phase, mean, weight, log, own, bond, beside, cost[z])
                 if z == layers - 1:
                     along[z] = cost[z]
                 else:
@@ -122,15 +117,14 @@ def sweep(
 
 @kept
 def gaps(
-    state: Indices, pull: Singles, said: Phases, phase: Phases, mean: Singles, weight: Singles, log: Singles,
-    own: np.float32, bond: np.float32, change: np.float32, trust: np.float32, found: Singles,
+    state: Indices, pull: Singles, phase: Phases, mean: Singles, weight: Singles, log: Singles, own: np.float32,
+    bond: np.float32, change: np.float32, found: Singles,
 ) -> None:  # fmt: skip
     """How much more each phase of each voxel costs than the best, with the rest of its column as fits it best.
 
     Args:
         state: As of `sweep`; stays.
         pull: As there.
-        said: As there.
         phase: As there.
         mean: As there.
         weight: As there.
@@ -138,7 +132,6 @@ def gaps(
         own: As there.
         bond: As there.
         change: As there.
-        trust: As there.
         found: (phases, z, rows, x) takes it.
     """
     layers, rows, columns = pull.shape
@@ -153,7 +146,7 @@ def gaps(
     for row in range(rows):
         for x in range(columns):
             for z in range(layers - 1, -1, -1):
-                _costs(z, row, x, state, pull, said, phase, mean, weight, log, own, bond, trust, beside, cost[z])
+                _costs(z, row, x, state, pull, phase, mean, weight, log, own, bond, beside, cost[z])
                 if z == layers - 1:
                     along[z] = cost[z]
                 else:

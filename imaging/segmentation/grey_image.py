@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FEW = 16  # distinct values up to which an image is rather one of labels
 SAMPLE = 200_000  # voxels among which they are looked for first
 ON_DISK = 14  # bytes a voxel: grey values before and after the filters, regions, labels, margin
+OF_COLUMNS = 13  # the same of what shines through: grey values not smoothed, states, what pulls them, regions' phases
 OF_GREY = 4  # the same of one volume of grey values
 OF_MOVED = 2  # the same for each phase of which there are two more label images
 IN_MEMORY = 60  # bytes a voxel of one layer, where filters are at work on it
@@ -88,7 +89,9 @@ def open_grey(source: ImageSource, comm: "Comm") -> GreyImage:
     return GreyImage(mine, crop, 2 if flat else 3, layered, edges, origin)  # type: ignore[arg-type]
 
 
-def refuse_too_large(image: GreyImage, after: GreyImage, workshop: Workshop, moved: int, on_one_rank: int) -> None:
+def refuse_too_large(
+    image: GreyImage, after: GreyImage, workshop: Workshop, moved: int, on_one_rank: int, columns: int = 0
+) -> None:
     """Refuse an image whose files don't fit on the disk, or of which some layers don't fit into memory; collective.
 
     Args:
@@ -97,6 +100,7 @@ def refuse_too_large(image: GreyImage, after: GreyImage, workshop: Workshop, mov
         workshop: Where its files are to lie.
         moved: Phases of which two more label images are made.
         on_one_rank: Bytes a voxel that a step needs which is done by the first rank for the whole image.
+        columns: Phases of columns that are looked at for what shines through; 0: none are.
 
     Raises:
         InputError: As said, with what would fit.
@@ -107,7 +111,7 @@ def refuse_too_large(image: GreyImage, after: GreyImage, workshop: Workshop, mov
         layer = max(math.prod(image.shape[1:]), math.prod(after.shape[1:]))
         size = " x ".join(map(str, after.shape[::-1]))
         free = shutil.disk_usage(workshop.folder).free
-        files = (ON_DISK + OF_MOVED * moved) * voxels
+        files = (ON_DISK + OF_MOVED * moved + (OF_COLUMNS + columns if columns else 0)) * voxels
         if after.shape != image.shape:
             files = max(files, OF_GREY * (before + voxels))
         if files > free:

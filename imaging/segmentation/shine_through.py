@@ -27,9 +27,10 @@ PLAIN, BLURRED = 3, 4  # rounds without and with the blur
 WIDTHS = np.arange(0.2, 2.05, 0.1)  # voxels, standard deviations of the blur that are tried
 LOOKED_AT = 16  # slices at which they are
 TRUNCATE = 4.0  # standard deviations at which the blur ends
-BOND = 0.5  # likelihood that a neighbour of the same phase adds, per root of what a voxel's own grey value tells
+BOND = 0.4  # likelihood that a neighbour of the same phase adds, per root of what a voxel's own grey value tells
 PLAIN_BOND = 0.5, 1.0  # the same without the blur, and what a change along the column costs
-TRUST = 0.0  # what another phase costs than the one that the regions say
+LEAST_CONTRAST = 1.0  # of two phases, per standard deviation of the noise
+OTHERWISE = 5  # hundredths of a shift, from which a voxel belongs to the phase that its region says otherwise
 TENTH = 0.1
 PERCENT = 100  # of a margin, as it is stored
 
@@ -120,7 +121,8 @@ def by_columns(
         tell: Hears how far it is.
 
     Returns:
-        None: of a phase there are too few voxels away from others to learn from.
+        None: of a phase there are too few voxels away from others to learn from, or two phases are about as bright, so
+        that only what regions have more than a grey value tells them apart.
     """
     states = States(phases, clear, min(depth, grey.shape[0]))
     volumes = _Volumes(
@@ -197,6 +199,9 @@ def _learnt(
         return None
     if not with_blur:
         noise = sqrt(float(np.median(looks.variance)))
+        levels = np.sort([*looks.mean[: states.phases - 1], looks.mean[-1]])
+        if np.diff(levels).min() < LEAST_CONTRAST * noise:
+            return None
         return Model(states, looks, 0.0, noise, *PLAIN_BOND)
     widths = WIDTHS if before is None or not before.blur else WIDTHS[np.abs(WIDTHS - before.blur) < 0.25]
     mean = looks.mean.astype(np.float32)
@@ -257,13 +262,13 @@ def _by_rows(shape: tuple[int, int, int], workshop: Workshop, work: Callable[[in
     together(workshop.comm, all_of_it)
 
 
-def _rows(volumes: _Volumes, first: int, last: int) -> tuple[Indices, Singles, Phases]:
-    """States of some rows with those beside them, and what they are pulled by and said to be."""
+def _rows(volumes: _Volumes, first: int, last: int) -> tuple[Indices, Singles]:
+    """States of some rows with those beside them, and what they are pulled by."""
     state, rows = volumes.state.values(), volumes.grey.shape[1]
     before, behind = max(first - 1, 0), min(last + 1, rows)
     beyond = (first - 1 < 0, last + 1 > rows)
     own = np.pad(state[:, before:behind], ((0, 0), beyond, (0, 0)), mode="edge")
-    return own, np.array(volumes.pull.values()[:, first:last]), np.array(volumes.said.values()[:, first:last])
+    return own, np.array(volumes.pull.values()[:, first:last])
 
 
 def _terms(model: Model) -> tuple[Singles, Singles, Singles]:
@@ -274,17 +279,17 @@ def _terms(model: Model) -> tuple[Singles, Singles, Singles]:
     return looks.mean.astype(np.float32), (1 / variance).astype(np.float32), log.astype(np.float32)
 
 
-def _numbers(model: Model) -> tuple[np.float32, np.float32, np.float32, np.float32]:
-    return np.float32(model.own), np.float32(model.bond), np.float32(model.change), np.float32(TRUST)
+def _numbers(model: Model) -> tuple[np.float32, np.float32, np.float32]:
+    return np.float32(model.own), np.float32(model.bond), np.float32(model.change)
 
 
 def _swept(volumes: _Volumes, model: Model, odd_row: int, odd_column: int, workshop: Workshop) -> None:
     """Every second column of every second row anew; collective."""
 
     def work(first: int, last: int) -> None:
-        state, pull, said = _rows(volumes, first, last)
+        state, pull = _rows(volumes, first, last)
         start = (odd_row - first) % 2
-        sweep(state, pull, said, model.states.phase, *_terms(model), *_numbers(model), start, odd_column)
+        sweep(state, pull, model.states.phase, *_terms(model), *_numbers(model), start, odd_column)
         target = volumes.state.values(writable=True)
         target[:, first + start : last : 2, odd_column::2] = state[:, 1 + start : -1 : 2, odd_column::2]
         target.flush()  # type: ignore[attr-defined]
@@ -297,17 +302,20 @@ def _gapped(volumes: _Volumes, model: Model, found: tuple[DiskVolume, ...], work
 
     A field that favours a phase by h moves a plane interface by h times its noise squared over its contrast squared and
     what the blur leaves of it, twice the root of pi standard deviations; thresholds moved by a shift of the contrast do
-    so by the root of two pi. So a gap counts as the root of two times this variance per squared contrast.
+    so by the root of two pi. So a gap counts as the root of two times this variance per squared contrast. Where a
+    region says otherwise, what it says is doubtful, too.
     """
     unit = sqrt(2.0) * (model.noise / (model.contrast or 1.0)) ** 2
 
     def work(first: int, last: int) -> None:
-        state, pull, said = _rows(volumes, first, last)
+        state, pull = _rows(volumes, first, last)
         gap = np.empty((len(found), *pull.shape), np.float32)
-        gaps(state, pull, said, model.states.phase, *_terms(model), *_numbers(model), gap)
+        gaps(state, pull, model.states.phase, *_terms(model), *_numbers(model), gap)
+        said = volumes.said.values()[:, first:last]
         for k, volume in enumerate(found):
+            shift = np.minimum(np.ceil(PERCENT * unit * gap[k]), 254.0)
             target = volume.values(writable=True)
-            target[:, first:last] = np.minimum(np.ceil(PERCENT * unit * gap[k]), 254.0)
+            target[:, first:last] = np.where(said == k, np.minimum(shift, OTHERWISE), shift)
             target.flush()  # type: ignore[attr-defined]
 
     _by_rows(volumes.grey.shape, workshop, work)

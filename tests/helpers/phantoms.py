@@ -17,6 +17,19 @@ def truth(size=64, start=(0, 0, 0), file="pristine.tif", enlarge=2):
     return enlarged(image[tuple(slice(s, s + n) for s in start)], enlarge)[:size, :size, :size]
 
 
+def mottled(size=64, width=5.0, shares=(0.4, 0.35, 0.25), seed=1):
+    """Phases of given shares where random fields, smoothed by a Gaussian, are highest; (size, size, size) labels."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros((size,) * 3, np.uint8)
+    left = np.ones_like(out, bool)
+    for k in range(len(shares) - 1, 0, -1):
+        field = ndimage.gaussian_filter(rng.normal(size=out.shape), width, mode="wrap")
+        highest = left & (field >= np.quantile(field[left], 1 - shares[k] * out.size / left.sum()))
+        out[highest] = k
+        left &= ~highest
+    return out
+
+
 def enlarged(labels, by=2):
     """Labels on voxels of a smaller edge: the phase that linear interpolation finds most of."""
     masks = [(labels == k).astype(np.float32) for k in range(int(labels.max()) + 1)]

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
-from phantoms import PHASES, blurred, dice, painted, shining, truth, write_segmentation
+from phantoms import PHASES, blurred, dice, mottled, painted, shining, truth, write_segmentation
 from places import PROJECT
 
 from mpi4py import MPI
@@ -260,6 +260,55 @@ def test_regions_tell_pores_through_which_deeper_slices_shine(tmp_path, bare):
     for index, name in enumerate(PHASES):
         low, high = (told["phases"][name][f"volume_fraction_{side}"] for side in ("smaller", "larger"))
         assert low <= (true == index).mean() <= high, "the error bar covers the truth"
+
+
+def test_columns_tell_fine_structures_that_regions_do_not(tmp_path, bare):
+    """By regions alone the worst phase of six seeds has 0.90 to 0.92, by columns 0.94 to 0.98."""
+    true = mottled()
+    grey = shining(true, strength=0.8, depth=6)
+    found = {}
+    for depth in (0, 12):
+        text = REGIONS.replace("[segmentation]", f"[segmentation]\ndepth = {depth}")
+        path = write_segmentation(tmp_path / str(depth), grey, text)
+        tifffile.imwrite(path.parent / "scribbles.tif", painted(true), photometric="minisblack")
+        told = segment(load_request(path), path.parent / "out", False, show=False)
+        found[depth] = dice(tifffile.imread(path.parent / "out" / "labels.tif") - 1, true)
+    assert min(found[0]) < 0.93
+    assert min(found[12]) > 0.97
+    shown = told["shine_through"]
+    assert shown["through"] == "pore"
+    assert shown["mean_grey"] == pytest.approx({"sei_cb": 110, "particle": 180}, abs=2)
+    assert shown["mean_grey_empty"] == pytest.approx(40, abs=5)
+    expected = 40 + 70 * 0.8 * np.exp(-np.arange(6) / 6)
+    assert shown["mean_grey_before"]["sei_cb"][:6] == pytest.approx(expected, abs=6)
+    for index, name in enumerate(PHASES):
+        low, high = (told["phases"][name][f"volume_fraction_{side}"] for side in ("smaller", "larger"))
+        assert low <= (true == index).mean() <= high, "the error bar covers the truth"
+
+
+def test_a_transparent_phase_that_is_none_is_refused(tmp_path, capsys):
+    text = REGIONS.replace("[segmentation]", '[segmentation]\ntransparent = "poer"')
+    path = write_segmentation(tmp_path, _two(), text)
+    tifffile.imwrite(tmp_path / "scribbles.tif", np.ones((6, 20, 24), np.uint8), photometric="minisblack")
+    assert cli.main(["segment", str(path), "-o", str(tmp_path / "out")]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert 'transparent: "poer" is no phase of [segmentation]; did you mean "pore"?' in told
+
+
+def test_phases_as_bright_as_each_other_are_told_by_their_regions_alone(tmp_path, bare):
+    """One is rough, the other smooth: grey values by themselves would make one of both."""
+    true = np.zeros((6, 60, 60), np.uint8)
+    true[:, :, 20:] = 1
+    true[:, 30:, 20:] = 2
+    rng = np.random.default_rng(4)
+    grey = np.array([40.0, 120.0, 120.0])[true] + rng.normal(0, 1, true.shape) * np.array([4.0, 2.0, 25.0])[true]
+    text = REGIONS.replace("[filters]\nmedian = 1\n", "").replace("[segmentation]", "[segmentation]\nscale = 300")
+    path = write_segmentation(tmp_path, grey, text)
+    tifffile.imwrite(tmp_path / "scribbles.tif", painted(true, 2), photometric="minisblack")
+    told = segment(load_request(path), tmp_path / "out", False, show=False)
+    assert told["shine_through"] is None
+    assert "what shines through pores could not be learnt" in (tmp_path / "out" / "segment.txt").read_text()
+    assert min(dice(tifffile.imread(tmp_path / "out" / "labels.tif") - 1, true)) > 0.9
 
 
 def test_rules_class_regions_in_their_order(tmp_path, bare):

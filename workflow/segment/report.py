@@ -29,6 +29,8 @@ def entries(request: Request, found: Segmented) -> dict[str, Any]:
     """All that segment.json says, but for versions, image and times."""
     voxels = int(np.prod(found.labels.shape, dtype=np.int64))
     method = method_entries(found)
+    if isinstance(found.decision, ByRegions) and request.options.depth and found.dim == 3:
+        method["shine_through"] = None
     if isinstance(found.decision, ByThresholds | ByStages) and request.options.method != "thresholds":  # one's own
         heights = thresholds.heights(found.decision.cuts, found.histogram)
         method["heights"] = {n: h if np.isfinite(h) else None for n, h in zip(found.phases, heights, strict=True)}
@@ -189,7 +191,12 @@ def text(told: dict[str, Any]) -> str:
             f"{regions['number']} regions, {regions['per_slice']:.0f} a slice, with scale {regions['scale']:.3g}",
             f"shares were counted above: {', '.join(f'{v:.6g}' for v in regions['levels']) or 'none'}",
         ]
-    if "shine_through" in told:
+    if "shine_through" in told and told["shine_through"] is None:
+        lines.append(
+            "labels are those of the regions: what shines through pores could not be learnt, as two phases are about "
+            "as bright or one has few voxels"
+        )
+    elif "shine_through" in told:
         shown = told["shine_through"]
         lines += [
             f"{shown['through']} with nothing behind it: {shown['mean_grey_empty']:.4g}",
