@@ -106,7 +106,7 @@ def test_a_sink_of_voxels_takes_up_what_its_surface_can_hold(tmp_path):
     )  # fmt: skip
     volume = np.count_nonzero(image == 0) * VOXEL**3
     lost = (FULL - found.transient.curves["all"][-1]) * volume
-    assert lost == pytest.approx(4 * np.pi * (radius * VOXEL) ** 2 * capacity, rel=0.01)
+    assert lost / (4 * np.pi * (radius * VOXEL) ** 2 * capacity) == pytest.approx(1.0, rel=0.01)
 
 
 @pytest.mark.mpi
@@ -139,7 +139,7 @@ def test_areas_are_in_the_summary_and_the_same_in_a_finer_variant(tmp_path):
     phases = bath(coefficient) + transport("ball", 1, "1e-14 m^2/s")
     found = run(tmp_path, ball(radius, 3), phases, '[mesh]\nmethod = "voxel"\ndegree = 1\nestimate = false\n', end)
     (area,) = [area for area in found.ready.meshed.areas.values() if area is not None]
-    assert area.image == pytest.approx(4 * np.pi * length**2, rel=0.01)
+    assert area.image / (4 * np.pi * length**2) == pytest.approx(1.0, rel=0.01)
     assert 1.4 < area.mesh / area.image < 1.6
     finer = solved_variant(found.ready.meshed, Variant(coarseness=0.5), COMM)
     assert np.abs(finer.curves["all"] - found.transient.curves["all"]).max() < 5.0
