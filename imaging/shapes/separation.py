@@ -19,6 +19,7 @@ NEAR, FAR, FAR_AT_FRAME, BARE = 1.3, 0.7, 0.45, 0.6
 ROOM = 60  # voxels per longest edge squared of a ball's surface, and so many more, that are counted at most
 FIRST, MORE = 200, 60  # conditions that the linear program begins with, and those that it gets at a time
 LEAST = 1e-9  # longest edges to both sides between voxels within and without
+STILL = 1e-3  # longest edges that the middle of a ball of a given radius moves in the end
 ROUNDS = 20  # of the linear program
 FITS = 4  # times that the voxels around it are found
 HALF = 0.6  # of the surface, from which on a ball is mostly bare
@@ -39,7 +40,16 @@ class Fit:
     best: Array  # (dim + 1,) of this ball
 
 
-def fitted(lattice: Lattice, of: Flags, place: Array, slack: float, others: Array, still: float) -> Fit | None:
+def fitted(
+    lattice: Lattice,
+    of: Flags,
+    place: Array,
+    slack: float,
+    others: Array,
+    still: float,
+    radius: float | None = None,
+    at_frame: float = FAR_AT_FRAME,
+) -> Fit | None:
     """The ball that parts the voxels near a given one; None where there is none.
 
     Args:
@@ -49,16 +59,20 @@ def fitted(lattice: Lattice, of: Flags, place: Array, slack: float, others: Arra
         slack: By how much voxels of others may lie beyond these.
         others: (k, 4) balls around it that hold the same phases.
         still: Longest edges that it may move without its voxels being found anew.
+        radius: Which it is to have; any if None.
+        at_frame: How far out voxels of other bodies lie at least beside the frame.
     """
     axes, dim = lattice.axes, lattice.dim
     place = place.copy()
+    if radius is not None:
+        place[3] = radius
     for turn in range(FITS):
-        near = _near(lattice, of, place, slack, others)
+        near = _near(lattice, of, place, slack, others, at_frame)
         if near is None:
             return None
         points, sides, bare = near
         rows, right = _conditions(points, sides, place[3])
-        best = _best(rows, right, place[3])
+        best = _best(rows, right, place[3]) if radius is None else _best_of(rows, right, place[3])
         if best is None:
             return None
         square = best[dim] + (best[:dim] ** 2).sum()
@@ -75,13 +89,15 @@ def fitted(lattice: Lattice, of: Flags, place: Array, slack: float, others: Arra
     return None
 
 
-def loose(fit: Fit, lattice: Lattice) -> float:
-    """Standard error of the radius, m, wherever the middle is; infinite where the voxels leave it open.
+def radius_range(fit: Fit, lattice: Lattice) -> tuple[float, float]:
+    """The least and the largest radius, longest edges, that voxels allow wherever the middle is.
 
-    Of a ball that is mostly bare it is at most twice that about its middle, and not looked for.
+    0 and infinite where they leave it open. Of a ball that is mostly bare the standard error is at most twice that
+    about its middle, and it is not looked for.
     """
     if mostly_bare(fit, lattice):
-        return 2 * fit.gap
+        apart = np.sqrt(12) * fit.gap
+        return fit.place[3] - apart, fit.place[3] + apart
     rows, right = fit.conditions
     ends: list[float] = []
     for sign in (1.0, -1.0):
@@ -89,9 +105,9 @@ def loose(fit: Fit, lattice: Lattice) -> float:
         bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * (len(cost) - 1) + [(0.0, 4 * fit.place[3] ** 2)]
         found = _solved(cost, rows, right, bounds, fit.best)
         if found is None:
-            return np.inf
-        ends.append(sign * float(cost @ found))
-    return float((ends[1] - ends[0]) / (2 * fit.place[3] * np.sqrt(12)))
+            return 0.0, np.inf
+        ends.append(float(np.sqrt(found[-1] + (found[:-1] ** 2).sum())))
+    return ends[0], ends[1]
 
 
 def drawn(fit: Fit, lattice: Lattice) -> Fit | None:
@@ -138,14 +154,14 @@ def explained(lattice: Lattice, of: Flags, place: Array, slack: float, others: A
 
 
 def _near(
-    lattice: Lattice, of: Flags, place: Array, slack: float, others: Array
+    lattice: Lattice, of: Flags, place: Array, slack: float, others: Array, at_frame: float = FAR_AT_FRAME
 ) -> tuple[Array, Array, Numbers] | None:
     """Voxels' middles (n, dim) less that of the ball, whether they are within (1) or without (-1), and `Fit.bare`."""
     from microlith.imaging.shapes.loops import conditions  # numba, late as in `path_lengths`
 
     room = int(ROOM * (place[3] / lattice.shortest + 3) ** (lattice.dim - 1) + 1000)
     points, sides, bare = np.empty((room, 3)), np.empty(room), np.zeros(3, np.int64)
-    widths = np.array([NEAR, FAR, FAR_AT_FRAME, BARE, slack])
+    widths = np.array([NEAR, FAR, at_frame, BARE, slack])
     count = conditions(lattice.phase, of, lattice.size, lattice.dim, place, others, widths, points, sides, bare)
     return None if count < 0 else (points[:count, lattice.axes], sides[:count], bare)
 
@@ -166,6 +182,24 @@ def _best(rows: Array, right: Array, radius: float) -> Array | None:
     bounds: list[Bound] = [(-FARTHEST, FARTHEST)] * (size - 2) + [(None, None), (None, 0.5)]
     found = _solved(cost, rows, right, bounds, start, LEAST)
     return None if found is None else found[:-1]
+
+
+def _best_of(rows: Array, right: Array, radius: float) -> Array | None:
+    """The same of a given radius: of a middle near the last one, k is nearly its square."""
+    dim = rows.shape[1] - 2
+    cost = np.append(np.zeros(dim), -1.0)
+    bounds: list[Bound] = [*[(-FARTHEST, FARTHEST)] * dim, (None, 0.5)]
+    kept, least = np.delete(rows, dim, axis=1), -np.inf
+    middle: Array = np.zeros(dim)
+    for _ in range(FITS):
+        k = radius**2 - (middle**2).sum()
+        found = _solved(cost, kept, right - rows[:, dim] * k, bounds, np.append(middle, 0.0))
+        if found is None:
+            return None
+        moved, middle, least = np.abs(found[:-1] - middle).max(), found[:-1], found[-1]
+        if moved < STILL:
+            break
+    return np.append(middle, radius**2 - (middle**2).sum()) if least > LEAST else None
 
 
 def _solved(

@@ -13,9 +13,11 @@ from microlith.imaging.image.passes import slabs
 from microlith.imaging.measures.surface_faces import face_halo, slab_faces
 from microlith.imaging.measures.surfaces import surfaces
 from microlith.imaging.recognition.areas import FacesOfShapes, shape_surfaces
+from microlith.imaging.shapes.equal_radii import common_radii
 from microlith.imaging.shapes.found import lattice_of
+from microlith.imaging.shapes.patches import spheres_on_patches
 from microlith.imaging.shapes.recognised import recognised
-from microlith.imaging.shapes.separation import fitted, loose
+from microlith.imaging.shapes.separation import fitted, radius_range
 
 COMM = MPI.COMM_WORLD
 
@@ -99,6 +101,84 @@ def test_packed_balls_in_step_with_the_voxels(overlap):
     assert len(balls_in(phase)) == 14
     assert found.between[0, 1] == pytest.approx(exact, rel=0.01)
     assert abs(found.between[0, 1] - exact) < 2 * found.error[0, 1] < 0.025 * exact
+
+
+PACKINGS = {  # middles as parts of the cell's edge, distance of those that touch, how many touch one
+    "sc": ([(0, 0, 0)], 1.0, 6),
+    "bcc": ([(0, 0, 0), (0.5, 0.5, 0.5)], np.sqrt(0.75), 8),
+    "fcc": ([(0, 0, 0), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)], np.sqrt(0.5), 12),
+}
+
+
+def packed(kind, overlap, n, shift):
+    """A cell of n voxels an edge in which balls touch or overlap by a part of their radius, and the area in it."""
+    middles, distance, touching = PACKINGS[kind]
+    radius = distance * n / 2 / (1 - overlap / 2)
+    phase = np.zeros((n,) * 3, bool)
+    for middle in middles:
+        place = (np.array(middle) + shift) * n
+        apart = [np.abs((x - c + n / 2) % n - n / 2) for x, c in zip(centres(phase.shape), place, strict=True)]
+        phase |= sum(a**2 for a in apart) <= radius**2
+    cap = 2 * np.pi * radius * (radius - distance * n / 2)
+    return phase, len(middles) * (4 * np.pi * radius**2 - touching * cap), radius
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.01, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("kind", PACKINGS)
+def test_packed_balls_at_any_place(kind, overlap):
+    """The frame cuts most of them, so that no place is deepest where they are: the areas were 5 % too small, told 1.
+
+    Balls are found on what is left of the surface, and have the radius that those have of which more is to be seen.
+    Where they overlap by 0.2, caps that are lower than a voxel are a larger part of what is bare.
+    """
+    rng = np.random.default_rng(len(kind) + int(100 * overlap))
+    for _ in range(2):
+        phase, exact, radius = packed(kind, overlap, 50, rng.random(3))
+        found = surfaces(volume_from(phase), COMM)
+        assert found.between[0, 1] == pytest.approx(exact, rel=0.01 if overlap < 0.2 else 0.015)
+        assert found.error[0, 1] < 0.006 * exact
+        np.testing.assert_allclose(found.balls.place[:, 3], radius, atol=0.2)
+
+
+def test_balls_of_which_none_is_deepest_within_the_frame():
+    phase, exact, _ = packed("sc", 0.01, 50, np.array([0.2803, 0.4852, 0.9807]))
+    assert surfaces(volume_from(phase), COMM).between[0, 1] == pytest.approx(exact, rel=0.02)
+
+
+def test_packed_balls_in_voxels_of_different_edges():
+    """Half as long along the first axis."""
+    phase, exact, _ = packed("fcc", 0.1, 100, np.array([0.27, 0.63, 0.41]))
+    coarse = phase[:, ::2, ::2]
+    exact *= 0.25  # in edges of two of these voxels
+    found = surfaces(volume_from(coarse, (0.5, 1.0, 1.0)), COMM)
+    assert found.between[0, 1] == pytest.approx(exact, rel=0.01)
+
+
+def test_a_cap_of_a_known_radius_is_found_on_the_surface():
+    """Three voxels of its height are within the frame."""
+    middle, radius, shape = np.array([21.3, 19.6, -9.2]), 12.3, (42, 40, 30)
+    phase = ball(shape, radius, middle)
+    lattice = lattice_of(whole_on_root(volume_from(phase, comm=MPI.COMM_SELF), MPI.COMM_SELF))
+    of, none = np.array([False, True]), np.zeros((0, 4))
+    (known,) = spheres_on_patches(lattice, of, none, [radius])
+    np.testing.assert_allclose(known, [[*middle, radius]], atol=0.3)
+    fit = fitted(lattice, of, known[0], 0.5, none, 0.05, radius)
+    np.testing.assert_allclose(fit.place, [*middle, radius], atol=0.1)
+    assert fitted(lattice, of, known[0], 0.5, none, 0.05, 14.5) is None
+    assert radius_range(fit, lattice)[0] < radius < radius_range(fit, lattice)[1]
+
+
+def test_radii_that_balls_have_in_common():
+    rng, of = np.random.default_rng(3), np.array([False, True])
+    middle = np.concatenate([np.full(8, 12.3) + rng.uniform(-0.05, 0.05, 8), np.full(5, 9.1), rng.uniform(5, 20, 3)])
+    (large, small) = common_radii(of, np.stack([middle - 0.06, middle + 0.06], axis=1))
+    assert large.least < 12.3 < large.most
+    assert large.gap < 0.03
+    assert small.radius == pytest.approx(9.1)
+    for count in (2, 20, 200):  # of all sizes
+        middle = rng.uniform(8, 20, count)
+        assert not common_radii(of, np.stack([middle - 0.02, middle + 0.02], axis=1))
+    assert not common_radii(of, np.zeros((0, 2)))
 
 
 def exposed(balls, edge, sights=20000):
@@ -234,7 +314,8 @@ def test_how_far_voxels_leave_a_radius_open():
     np.testing.assert_allclose(fit.place[:3], 13.5, atol=1e-6)
     assert least < fit.place[3] ** 2 < most
     assert fit.gap == pytest.approx((np.sqrt(most) - np.sqrt(least)) / np.sqrt(12), rel=0.01)
-    assert 0.999 * fit.gap < loose(fit, lattice) < 3 * fit.gap
+    smallest, largest = radius_range(fit, lattice)
+    assert 0.999 * fit.gap < (largest - smallest) / np.sqrt(12) < 3 * fit.gap
 
 
 def test_all_faces_of_a_ball_are_told_as_its_own():
