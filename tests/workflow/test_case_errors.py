@@ -196,6 +196,7 @@ EDITS = {
     ),
     "label image missing": ('labels = "image.tif"', 'labels = "no.tif"', ["[regions.drawn] labels", "no.tif"]),
     # image
+    "label in quotes": ("label = 1", 'label = "1"', ["[phases.", "label", "without quotes"]),
     "image missing": ('[image]\nfile = "image.tif"', '[image]\nfile = "no.tif"', ["[image] file", "no.tif"]),
     "no slices": ('[image]\nfile = "image.tif"', '[image]\nfile = "s*.png"', ["[image] file", "s*.png", "matches"]),
     "dataset of no file": ('[image]\nfile = "image.tif"', '[image]\nfile = "no.h5:/a"', ["[image] file", "no.h5"]),
@@ -205,7 +206,7 @@ EDITS = {
     "raw without dtype": (VOXEL, "raw = { shape = [2, 2] }", ["[image] raw", '"dtype" is missing']),
     # TOML itself
     "no value": (END, "end =", ["not valid TOML", "line"]),
-    "table twice": ("[time]", "[mesh]\n[time]", ["not valid TOML", "line"]),
+    "table twice": ("[time]", "[mesh]\n[time]", ["not valid TOML: [mesh] is there twice", "line"]),
     "key twice": (END, f"{END}\n{END}", ["not valid TOML", "line"]),
 }  # fmt: skip
 

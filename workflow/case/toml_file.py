@@ -35,13 +35,22 @@ def read_toml(path: Path, kind: Kind = "case") -> dict[str, Any]:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _no_toml(path, kind, f"not valid TOML: {_lower(printable(str(error)))}") from error
+        raise _no_toml(path, kind, f"not valid TOML: {_lower(printable(_plain(str(error))))}") from error
     except ValueError as error:  # of Python's own, which reads no whole number of thousands of digits
         raise InputError(f"{path}: not valid TOML: a number in it has too many digits") from error
     except RecursionError:
         raise InputError(f"{path}: not valid TOML: nested too deeply") from None
     _refuse_other_kind(tables, path, kind)
     return tables
+
+
+def _plain(sentence: str) -> str:
+    """What tomllib says, with the name of a table as a file has it: it shows the tuple that it keeps."""
+    twice = re.match(r"Cannot declare \(('.*'),?\) twice", sentence)
+    if twice is None:
+        return sentence
+    name = ".".join(part.strip("'") for part in twice[1].split(", "))
+    return f"[{name}] is there twice{sentence[twice.end() :]}"
 
 
 def _refuse_other_kind(tables: dict[str, Any], path: Path, kind: Kind) -> None:

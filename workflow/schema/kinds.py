@@ -126,6 +126,7 @@ class Text(Kind):
     words: str
     pattern: str = r"\S"
     convert: Callable[[str], Any] = str
+    hint: Callable[[str], str] = lambda _: ""  # what is likely meant by a text that is not of the pattern
 
     def expected(self) -> str:
         return self.words
@@ -137,7 +138,7 @@ class Text(Kind):
         if len(value) > LONGEST_TEXT:
             raise at.error(f"expected {self.expected()}, got a text of {len(value):,} characters")
         if not re.search(self.pattern, value):
-            raise at.error(f'expected {self.expected()}, got "{printable(value)}"')
+            raise at.error(f'expected {self.expected()}, got "{printable(value)}"{self.hint(value)}')
         return self.convert(value)
 
     def json(self) -> dict[str, Any]:

@@ -36,6 +36,7 @@ label_text = Text(
     'a colour such as "#ff8800", a range of labels such as "100-180", or "rest"',
     rf"^(#[0-9A-Fa-f]{{6}}|{RANGE.replace('(', '').replace(')', '')}|\s*rest\s*)$",
     _label_text,
+    lambda text: "; a single label is written without quotes" if re.fullmatch(r"\s*-?[0-9]{1,18}\s*", text) else "",
 )
 rgb = Table(
     "a colour such as { rgb = [255, 136, 0] }",
