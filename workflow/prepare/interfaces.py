@@ -24,6 +24,9 @@ from microlith.workflow.prepare.first_time import element_length
 from microlith.workflow.prepare.meshed import Meshed
 
 log = logging.getLogger(__name__)
+# Coefficient of a transfer through a surface, per what diffuses across a voxel, that leaves the surface nearly held:
+# what a smooth mesh has too much of its area changes curves by some ten-thousandths of the source at most
+AS_IF_HELD = 100.0
 
 
 def interface_warnings(
@@ -45,14 +48,22 @@ def interface_warnings(
     ]
 
 
-def passing(mesh: PhaseMesh, physics: Physics) -> dict[str, tuple[int, ...]]:
-    """Facet tags of the surfaces that lithium passes in proportion to their area, by what they are of; collective."""
+def passing(mesh: PhaseMesh, physics: Physics, below: float = np.inf) -> dict[str, tuple[int, ...]]:
+    """Facet tags of the surfaces that lithium passes in proportion to their area, by what they are of; collective.
+
+    Args:
+        mesh: The solved phases.
+        physics: With transfers, sinks and exchanges.
+        below: Coefficient, m/s, from which on a surface is left out, at all times.
+    """
     transfers = {
         condition.name: condition.tags
         for condition in boundary_conditions(physics)
-        if condition.coefficient is not None and condition.name not in physics.faces
+        if condition.coefficient is not None
+        and condition.coefficient.smallest < below
+        and condition.name not in physics.faces
     }
-    return transfers | _slow(mesh, physics)
+    return transfers | _slow(mesh, physics, below)
 
 
 def with_areas(meshed: Meshed, physics: Physics) -> Meshed:
@@ -73,7 +84,11 @@ def with_areas(meshed: Meshed, physics: Physics) -> Meshed:
         return meshed
     if meshed.method != "voxel" and not meshed.case.mesh.estimate:
         return meshed
-    tags = sorted({tag for some in passing(meshed.mesh, physics).values() for tag in some})
+    below = np.inf
+    if meshed.method != "voxel":  # whose areas are nearly right: no more is asked than whether they matter
+        fastest = max((physics.phases[i].effective_diffusivity or np.inf for i in physics.solved), default=np.inf)
+        below = AS_IF_HELD * fastest / meshed.volume.unit
+    tags = sorted({tag for some in passing(meshed.mesh, physics, below).values() for tag in some})
     if all(tag in meshed.areas for tag in tags):
         return meshed
     found = surface_areas(meshed.volume, meshed.mesh, tags, meshed.mesh.mesh.comm)
@@ -132,12 +147,12 @@ def _idle(
     ]
 
 
-def _slow(mesh: PhaseMesh, physics: Physics) -> dict[str, tuple[int, ...]]:
+def _slow(mesh: PhaseMesh, physics: Physics, below: float = np.inf) -> dict[str, tuple[int, ...]]:
     """Tags of the interfaces that pass lithium in proportion to their area, by their phases; collective."""
     return {
         f"{mesh.names[link.first]} and {mesh.names[link.second]}": (link.tag,)
         for link in links_of(mesh, physics)
-        if link.exchange is not None
+        if link.exchange is not None and link.exchange < below
     }
 
 
