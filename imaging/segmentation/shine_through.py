@@ -30,6 +30,7 @@ TRUNCATE = 4.0  # standard deviations at which the blur ends
 BOND = 0.4  # likelihood that a neighbour of the same phase adds, per root of what a voxel's own grey value tells
 PLAIN_BOND = 0.5, 1.0  # the same without the blur, and what a change along the column costs
 LEAST_CONTRAST = 1.0  # of two phases, per standard deviation of the noise
+LOOSE = 0.6  # of the bond, that counts for what is doubtful: columns beside one may change with it
 OTHERWISE = 5  # hundredths of a shift, from which a voxel belongs to the phase that its region says otherwise
 TENTH = 0.1
 PERCENT = 100  # of a margin, as it is stored
@@ -305,17 +306,19 @@ def _gapped(volumes: _Volumes, model: Model, found: tuple[DiskVolume, ...], work
     so by the root of two pi. So a gap counts as the root of two times this variance per squared contrast. Where a
     region says otherwise, what it says is doubtful, too.
     """
+    own, bond, change = _numbers(model)
     unit = sqrt(2.0) * (model.noise / (model.contrast or 1.0)) ** 2
 
     def work(first: int, last: int) -> None:
         state, pull = _rows(volumes, first, last)
         gap = np.empty((len(found), *pull.shape), np.float32)
-        gaps(state, pull, model.states.phase, *_terms(model), *_numbers(model), gap)
-        said = volumes.said.values()[:, first:last]
+        gaps(state, pull, model.states.phase, *_terms(model), own, np.float32(LOOSE * bond), change, gap)
+        said, labels = volumes.said.values()[:, first:last], model.states.phase[state[:, 1:-1]]
         for k, volume in enumerate(found):
-            shift = np.minimum(np.ceil(PERCENT * unit * gap[k]), 254.0)
+            shift = np.clip(np.ceil(PERCENT * unit * gap[k]), 1.0, 254.0)
+            shift = np.where(said == k, np.minimum(shift, OTHERWISE), shift)
             target = volume.values(writable=True)
-            target[:, first:last] = np.where(said == k, np.minimum(shift, OTHERWISE), shift)
+            target[:, first:last] = np.where(labels == k, 0.0, shift)
             target.flush()  # type: ignore[attr-defined]
 
     _by_rows(volumes.grey.shape, workshop, work)
