@@ -13,6 +13,7 @@ from microlith.imaging.parallel.collective import of_root, on_first_rank, on_roo
 from microlith.imaging.segmentation import thresholds
 from microlith.imaging.segmentation.classing import ByRegions, Classes, by_forest, by_rules
 from microlith.imaging.segmentation.cleanup import Step, cleaned_all
+from microlith.imaging.segmentation.deblurred import deblurred
 from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.filters import Filter, Filtered, filtered
 from microlith.imaging.segmentation.grey_image import GreyImage, read_grey
@@ -96,11 +97,12 @@ def segmented(
     image, raw, rescaled_as = rescaled(image, raw, rescale, workshop)
     grey, done = filtered(raw, filters, image.voxel_size, workshop, tell)
     sharp = grey
-    if options.method == "regions" and options.depth and grey.shape[0] > 1 and any(one.smooths for one in filters):
+    unsmoothed = options.deblur or (options.method == "regions" and options.depth and grey.shape[0] > 1)
+    if unsmoothed and any(one.smooths for one in filters):
         corrections = tuple(one for one in filters if not one.smooths)
         sharp = filtered(raw, corrections, image.voxel_size, workshop, tell, "sharp")[0]
     counted = histogram(grey, workshop, tell=named(tell, "histogram"))
-    decision = decided(grey, sharp, counted, options, scribbles, workshop, tell)
+    decision = decided(grey, sharp, counted, options, scribbles, image.voxel_size, workshop, tell)
     count = len(options.phases)
     labels = _labels("labels", decision, None, image, workshop, tell)
     counts = counts_of(labels, count, workshop)
@@ -152,6 +154,7 @@ def decided(
     counted: Histogram,
     options: SegmentOptions,
     scribbles: Phases | None,
+    voxel_size: tuple[float, float, float],
     workshop: Workshop,
     tell: Tell,
 ) -> Decision:
@@ -163,6 +166,7 @@ def decided(
         counted: Histogram of the filtered one.
         options: The method.
         scribbles: (z, y, x) those that the options name, on the first rank.
+        voxel_size: m, (z, y, x).
         workshop: Ranks and folder.
         tell: Hears how far it is.
 
@@ -170,7 +174,8 @@ def decided(
         InputError: Thresholds, rules or the number of phases are at fault.
     """
     if options.method == "multistage":
-        return by_stages(grey, counted, len(options.phases), options.rim, workshop, tell)
+        stages = by_stages(grey, counted, len(options.phases), options.rim, workshop, tell)
+        return (options.deblur and deblurred(sharp, stages, voxel_size, workshop, tell)) or stages
     if options.method == "regions":
         return _by_regions(grey, sharp, counted, options, scribbles, workshop, tell)
     return on_first_rank(workshop.comm, lambda: _by_thresholds(grey, counted, options))

@@ -29,6 +29,7 @@ ROOMS = (
         "imaging/recognition",
         "imaging/measures",
         "imaging/columns",
+        "imaging/deblurring",
         "imaging/segmentation",
     ),
     *("meshing/mesh", "meshing/distribution", "meshing/fidelity", "meshing/fitted", "meshing/lattice", "meshing/voxel"),

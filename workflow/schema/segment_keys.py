@@ -211,6 +211,14 @@ SEGMENTATION = Table(
             only=("multistage",),
         ),
         Key(
+            "deblur",
+            Flag(),
+            "Whether the labels are changed so that the phases' grey values, blurred by a Gaussian whose width is found, "
+            "explain the image before the filters that smooth.",
+            default=False,
+            only=("multistage",),
+        ),
+        Key(
             "scribbles",
             Text('the name of an image file, such as "scribbles.tif"'),
             "Sparse label image of the shape of the image before its crop: 0 where nothing is painted, 1 where the "

@@ -140,6 +140,7 @@ def _options(raw: dict[str, Any], path: Path, held: NDArray[Any] | None, at: Pla
         rules=rules,
         scribbles=scribbles,
         rim=own.get("partial_volume", 0),
+        deblur=own.get("deblur", False),
         cleanup=cleanup,
         certainty=Certainty(certainty["shift"], certainty["votes"], moved),
     )

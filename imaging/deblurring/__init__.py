@@ -1,0 +1,1 @@
+"""Labels whose blurred image explains the grey values: blur of an image, and changes of single voxels."""

@@ -1,0 +1,124 @@
+"""What it costs to give a single voxel another label, all others as they are."""
+
+import numpy as np
+
+from microlith.imaging.parallel.compiled import compiled, kept
+from microlith.imaging.typing import Phases, Singles
+
+
+@compiled
+def _costs(
+    z: int, y: int, x: int, label: Phases, pull: Singles, mean: Singles, own: np.float32, bond: Singles, cost: Singles
+) -> None:
+    """How much each label of a voxel costs more than the one it has, into `cost` (phases,)."""
+    cost[:] = 0
+    now = label[z + 1, y + 1, x + 1]
+    for dz in range(3):
+        for dy in range(3):
+            for dx in range(3):
+                cost[label[z + dz, y + dy, x + dx]] -= bond[dz, dy, dx]
+    kept_bonds = cost[now]
+    for s in range(len(mean)):
+        step = mean[s] - mean[now]
+        cost[s] += np.float32(0.5) * own * step * step - step * pull[z, y, x] - kept_bonds
+
+
+@kept
+def gains(
+    label: Phases, pull: Singles, mean: Singles, own: np.float32, bond: Singles, best: Phases, gain: Singles
+) -> None:
+    """The best label of each voxel, all others as they are.
+
+    Args:
+        label: (z + 2, y + 2, x + 2) with a voxel more on all sides.
+        pull: (z, y, x) what the image has more than its model, as a voxel counts it, per variance of the noise.
+        mean: (phases,) grey values.
+        own: The squares of the blur's weights, per variance of the noise.
+        bond: (3, 3, 3) what a neighbour of the same phase saves; 0 in the middle.
+        best: (z, y, x) takes the labels.
+        gain: (z, y, x) takes what they cost more than those so far, at most 0.
+    """
+    cost = np.empty(len(mean), np.float32)
+    layers, rows, columns = pull.shape
+    for z in range(layers):
+        for y in range(rows):
+            for x in range(columns):
+                _costs(z, y, x, label, pull, mean, own, bond, cost)
+                now = label[z + 1, y + 1, x + 1]
+                to, least = now, np.float32(0.0)
+                for s in range(len(mean)):
+                    if cost[s] < least:
+                        to, least = s, cost[s]
+                best[z, y, x] = to
+                gain[z, y, x] = least
+
+
+@kept
+def accepted(label: Phases, best: Phases, gain: Singles, margins: tuple[int, int, int], new: Phases) -> None:
+    """Change the voxels that gain more than any other within a box around them; of equal ones the first.
+
+    Args:
+        label: (z, y, x).
+        best: (z, y, x) see `gains`.
+        gain: As there.
+        margins: (z, y, x) voxels from the middle of the box to its sides.
+        new: (z, y, x) takes the labels.
+    """
+    layers, rows, columns = label.shape
+    for z in range(layers):
+        for y in range(rows):
+            for x in range(columns):
+                new[z, y, x] = label[z, y, x]
+                own = gain[z, y, x]
+                if own >= 0:
+                    continue
+                first = True
+                for k in range(max(0, z - margins[0]), min(layers, z + margins[0] + 1)):
+                    for j in range(max(0, y - margins[1]), min(rows, y + margins[1] + 1)):
+                        for i in range(max(0, x - margins[2]), min(columns, x + margins[2] + 1)):
+                            before = k < z or (k == z and (j < y or (j == y and i < x)))
+                            if gain[k, j, i] < own or (before and gain[k, j, i] == own):
+                                first = False
+                if first:
+                    new[z, y, x] = best[z, y, x]
+
+
+@kept
+def doubts(
+    label: Phases, pull: Singles, mean: Singles, own: np.float32, bond: Singles, unit: np.float32, favoured: int,
+    limit: np.float32, new: Phases, margin: Singles,
+) -> None:  # fmt: skip
+    """How far each voxel is from another label, and labels with one phase favoured.
+
+    Args:
+        label: As of `gains`.
+        pull: As there.
+        mean: As there.
+        own: As there.
+        bond: As there.
+        unit: Times what a label costs more, per squared contrast, makes a shift.
+        favoured: Index of a phase; -1: none.
+        limit: Shift below which it gets voxels, above 0, or loses them.
+        new: (z, y, x) takes the labels.
+        margin: (z, y, x) takes the smallest shift to another label.
+    """
+    cost = np.empty(len(mean), np.float32)
+    layers, rows, columns = pull.shape
+    for z in range(layers):
+        for y in range(rows):
+            for x in range(columns):
+                _costs(z, y, x, label, pull, mean, own, bond, cost)
+                now = label[z + 1, y + 1, x + 1]
+                to, least = now, np.float32(1.0)
+                for s in range(len(mean)):
+                    if s != now:
+                        step = mean[s] - mean[now]
+                        cost[s] = max(cost[s], np.float32(0.0)) * unit / (step * step)
+                        if cost[s] < least:
+                            to, least = s, cost[s]
+                margin[z, y, x] = least
+                new[z, y, x] = now
+                if favoured >= 0 and favoured != now and cost[favoured] < limit:
+                    new[z, y, x] = favoured
+                elif favoured == now and least < -limit:
+                    new[z, y, x] = to

@@ -1,0 +1,201 @@
+"""Labels whose blurred image explains the grey values, beginning with those of thresholds.
+
+The image is taken for the phases' means, blurred by a Gaussian, with noise; means, width of the blur along each axis and
+noise are those that explain it best, given the labels. Then voxels change their labels where that explains the image
+better, given all others, as in Besag's iterated conditional modes (1986); neighbours of one phase are likelier. Each
+round looks at all voxels at once and changes those that gain most around them, so nothing depends on an order.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from microlith.imaging.deblurring.model import BlurModel, Widths, fit, products
+from microlith.imaging.deblurring.single import accepted, doubts, gains
+from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
+from microlith.imaging.segmentation.multistage import ByStages
+from microlith.imaging.segmentation.thresholds import Favoured
+from microlith.imaging.typing import Array, Phases, Singles
+
+ROUNDS = 16
+LEARNT = 0, 3, 6  # rounds before which the model is found anew
+STILL = 1e-5  # share of the voxels that change in a round, below which it is the last
+LOOKED_AT = 16  # layers from which the model is found
+WIDTHS = np.arange(0.3, 2.55, 0.1)  # voxels, that are tried
+NEAR = np.arange(-0.2, 0.25, 0.1)  # voxels, around a width, when each axis is looked at
+BOND = 7.0
+LEAST_NOISE = 0.01  # per contrast
+LOOSE = 0.6  # of the bond, that counts for what is doubtful: neighbours may change with a voxel
+
+
+@dataclass(frozen=True, eq=False)
+class ByBlur:
+    """Decision: the labels that explain the image."""
+
+    stages: ByStages
+    grey: DiskVolume  # not smoothed
+    labels: DiskVolume
+    model: BlurModel
+    edges: tuple[float, float, float]
+    changed: int  # voxels that have another label than by the stages
+
+    @property
+    def halo(self) -> int:
+        """Of the blur, twice."""
+        return 2 * self.model.reach[0] + 1
+
+    def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
+        """See Decision."""
+        if favoured is None:
+            return np.array(self.labels.values()[layers.write])
+        return self._doubts(layers, favoured.phase, favoured.shift)[0]
+
+    def margin(self, layers: Layers) -> Singles:
+        """See Decision."""
+        return self._doubts(layers, -1, 0.0)[1]
+
+    def _doubts(self, layers: Layers, phase: int, shift: float) -> tuple[Phases, Singles]:
+        """Labels of a block with a phase favoured, and margins.
+
+        A field that favours a phase by h moves a plane interface by h times the squared noise over the squared contrast
+        and what the blur leaves of it, twice the root of pi standard deviations; thresholds moved by a shift of the
+        contrast do so by the root of two pi. So what a label costs counts as the root of two times this variance per
+        squared contrast.
+        """
+        label, pull, mean, own = _block(self, layers.low, layers.high, layers.own)
+        bond = self.model.bonds(LOOSE * BOND, self.edges)
+        new, margin = np.empty(pull.shape, np.uint8), np.empty(pull.shape, np.float32)
+        unit = np.float32(sqrt(2.0) * self.model.noise**2)
+        doubts(label, pull, mean, own, bond, unit, phase, np.float32(shift), new, margin)
+        return new, margin
+
+
+def deblurred(
+    grey: DiskVolume,
+    stages: ByStages,
+    voxel_size: tuple[float, float, float],
+    workshop: Workshop,
+    tell: Tell = quiet,
+) -> ByBlur | None:
+    """Find the labels; collective.
+
+    Args:
+        grey: The volume, not smoothed.
+        stages: Say the labels to begin with.
+        voxel_size: m, (z, y, x).
+        workshop: Ranks and folder.
+        tell: Hears how far it is.
+
+    Returns:
+        None: the phases' grey values don't come out in their order, so that the model does not fit.
+    """
+    said, other = (workshop.new(f"deblurred-{k}", grey.shape, np.uint8) for k in range(2))
+    workshop.fill(said, stages.classed, stages.halo)
+    edges = _relative(voxel_size)
+    now, model = said, None
+    for number in range(ROUNDS):
+        tell("blur", number / ROUNDS)
+        if number in LEARNT:
+            model = _learnt(grey, now, stages, model, workshop)
+            if model is None:
+                return None
+        assert model is not None
+        trial = ByBlur(stages, grey, now, model, edges, 0)
+        workshop.fill(other, lambda layers, trial=trial: _changed(trial, layers), _halo(model))  # type: ignore[misc]
+        count = _differ(now, other, workshop)
+        now, other = other, now
+        if count < STILL * np.prod(grey.shape):
+            break
+    assert model is not None
+    workshop.fill(other, stages.classed, stages.halo)
+    return ByBlur(stages, grey, now, model, edges, _differ(now, other, workshop))
+
+
+def _relative(voxel_size: tuple[float, float, float]) -> tuple[float, float, float]:
+    z, y, x = (edge / min(voxel_size) for edge in voxel_size)
+    return z, y, x
+
+
+def _halo(model: BlurModel) -> int:
+    return 2 * model.reach[0] + model.apart[0] + 1
+
+
+def _block(trial: ByBlur, low: int, high: int, own: slice) -> tuple[Phases, Singles, Singles, np.float32]:
+    """Labels of some layers of a block with one more on all sides, and what `gains` takes."""
+    label = trial.labels.values()[low:high]
+    pull = trial.model.pull(trial.grey.values()[low:high], label)[own]
+    padded = np.pad(label, 1, mode="edge")[own.start : own.stop + 2]
+    model = trial.model
+    return padded, np.ascontiguousarray(pull), model.mean.astype(np.float32), np.float32(model.own / model.noise**2)
+
+
+def _changed(trial: ByBlur, layers: Layers) -> Phases:
+    """Labels of a block after a round."""
+    apart, last = trial.model.apart, trial.labels.shape[0]
+    first, end = max(0, layers.first - apart[0]), min(last, layers.last + apart[0])
+    label, pull, mean, own = _block(trial, layers.low, layers.high, slice(first - layers.low, end - layers.low))
+    best, gain = np.empty(pull.shape, np.uint8), np.empty(pull.shape, np.float32)
+    gains(label, pull, mean, own, trial.model.bonds(BOND, trial.edges), best, gain)
+    new = np.empty_like(best)
+    accepted(np.ascontiguousarray(label[1:-1, 1:-1, 1:-1]), best, gain, apart, new)
+    return new[layers.first - first : layers.last - first]
+
+
+def _differ(one: DiskVolume, other: DiskVolume, workshop: Workshop) -> int:
+    return sum(
+        workshop.each(one.shape, lambda layers: int((one.values()[layers.write] != other.values()[layers.write]).sum()))
+    )
+
+
+def _learnt(
+    grey: DiskVolume, labels: DiskVolume, stages: ByStages, before: BlurModel | None, workshop: Workshop
+) -> BlurModel | None:
+    """The model that explains some layers best, given the labels; collective."""
+    means = np.array(stages.cuts.means)
+    zero, unit = float(means[0]), float(means[-1] - means[0]) / (len(means) - 1)
+    if not (np.isfinite(unit) and unit > 0):
+        return None
+    flat = grey.shape[0] == 1
+    wanted = {int(z) for z in np.linspace(0, grey.shape[0] - 1, min(LOOKED_AT, grey.shape[0]))}
+
+    def best_of(tried: list[Widths]) -> tuple[Widths, Array, float] | None:
+        def summed(layers: Layers) -> list[Array]:
+            values, own = grey.values(), labels.values()
+            found = []
+            for z in range(layers.first, layers.last):
+                if z in wanted:
+                    low, high = max(0, z - 8), z + 9
+                    block = ((values[low:high] - np.float32(zero)) / np.float32(unit)).astype(np.float32)
+                    found.append(
+                        np.stack([products(block, own[low:high], len(means), z - low, widths) for widths in tried])
+                    )
+            return found
+
+        sums = np.sum([one for block in workshop.each(grey.shape, summed) for one in block], axis=0)
+        fits = [(widths, fit(one)) for widths, one in zip(tried, sums, strict=True)]
+        right = [(widths, *one) for widths, one in fits if one is not None and (np.diff(one[0]) > 0).all()]
+        return min(right, key=lambda one: one[2]) if right else None
+
+    def along(width: float) -> Widths:
+        return (0.0 if flat else float(width), float(width), float(width))
+
+    best = best_of([before.blur] if before else [along(width) for width in WIDTHS])
+    for axis in range(1 if flat else 0, 3):
+        if best is None:
+            return None
+        best = best_of(list(_around(best[0], axis)))
+    if best is None:
+        return None
+    voxels = len(wanted) * grey.shape[1] * grey.shape[2]
+    contrast = float(np.ptp(best[1])) / (len(means) - 1)
+    noise = max(sqrt(max(best[2], 0.0) / voxels), LEAST_NOISE * contrast)
+    return BlurModel(zero, unit, best[1], best[0], noise)
+
+
+def _around(widths: Widths, axis: int) -> Iterable[Widths]:
+    for step in NEAR:
+        other = list(widths)
+        other[axis] = float(np.clip(widths[axis] + step, WIDTHS[0], WIDTHS[-1]))
+        yield other[0], other[1], other[2]
