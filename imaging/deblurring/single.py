@@ -85,37 +85,48 @@ def accepted(label: Phases, best: Phases, gain: Singles, margins: tuple[int, int
 
 @kept
 def doubts(
-    label: Phases, pull: Singles, mean: Singles, own: np.float32, bond: Singles, unit: np.float32, favoured: int,
-    limit: np.float32, new: Phases, margin: Singles,
+    label: Phases, said: Phases, pull: Singles, mean: Singles, own: np.float32, bond: Singles, unit: np.float32,
+    otherwise: np.float32, favoured: int, limit: np.float32, new: Phases, margin: Singles,
 ) -> None:  # fmt: skip
-    """How far each voxel is from another label, and labels with one phase favoured.
+    """How far each voxel is from a label of its neighbours, and labels with one phase favoured.
 
     Args:
         label: As of `gains`.
-        pull: As there.
+        said: (z, y, x) labels of the method before.
+        pull: As of `gains`.
         mean: As there.
         own: As there.
         bond: As there.
         unit: Times what a label costs more, per squared contrast, makes a shift.
+        otherwise: The largest shift to the label of the method before.
         favoured: Index of a phase; -1: none.
         limit: Shift below which it gets voxels, above 0, or loses them.
         new: (z, y, x) takes the labels.
         margin: (z, y, x) takes the smallest shift to another label.
     """
     cost = np.empty(len(mean), np.float32)
+    near = np.empty(len(mean), np.bool_)
     layers, rows, columns = pull.shape
     for z in range(layers):
         for y in range(rows):
             for x in range(columns):
+                now, before = label[z + 1, y + 1, x + 1], said[z, y, x]
                 _costs(z, y, x, label, pull, mean, own, bond, cost)
-                now = label[z + 1, y + 1, x + 1]
+                near[:] = False
+                for dz in range(3):
+                    for dy in range(3):
+                        for dx in range(3):
+                            near[label[z + dz, y + dy, x + dx]] = True
                 to, least = now, np.float32(1.0)
                 for s in range(len(mean)):
-                    if s != now:
-                        step = mean[s] - mean[now]
-                        cost[s] = max(cost[s], np.float32(0.0)) * unit / (step * step)
-                        if cost[s] < least:
-                            to, least = s, cost[s]
+                    if s == now:
+                        continue
+                    step = mean[s] - mean[now]
+                    cost[s] = max(cost[s], np.float32(0.0)) * unit / (step * step) if near[s] else np.float32(1.0)
+                    if s == before:
+                        cost[s] = min(cost[s], otherwise)
+                    if cost[s] < least:
+                        to, least = s, cost[s]
                 margin[z, y, x] = least
                 new[z, y, x] = now
                 if favoured >= 0 and favoured != now and cost[favoured] < limit:

@@ -27,6 +27,7 @@ WIDTHS = np.arange(0.3, 2.55, 0.1)  # voxels, that are tried
 NEAR = np.arange(-0.2, 0.25, 0.1)  # voxels, around a width, when each axis is looked at
 BOND = 7.0
 LEAST_NOISE = 0.01  # per contrast
+OTHERWISE = 0.05  # shift from which a voxel belongs to the phase that the stages say otherwise
 LOOSE = 0.6  # of the bond, that counts for what is doubtful: neighbours may change with a voxel
 
 
@@ -36,6 +37,7 @@ class ByBlur:
 
     stages: ByStages
     grey: DiskVolume  # not smoothed
+    said: DiskVolume  # labels of the stages
     labels: DiskVolume
     model: BlurModel
     edges: tuple[float, float, float]
@@ -68,7 +70,9 @@ class ByBlur:
         bond = self.model.bonds(LOOSE * BOND, self.edges)
         new, margin = np.empty(pull.shape, np.uint8), np.empty(pull.shape, np.float32)
         unit = np.float32(sqrt(2.0) * self.model.noise**2)
-        doubts(label, pull, mean, own, bond, unit, phase, np.float32(shift), new, margin)
+        said = np.array(self.said.values()[layers.write])
+        otherwise = np.float32(OTHERWISE)
+        doubts(label, said, pull, mean, own, bond, unit, otherwise, phase, np.float32(shift), new, margin)
         return new, margin
 
 
@@ -91,10 +95,11 @@ def deblurred(
     Returns:
         None: the phases' grey values don't come out in their order, so that the model does not fit.
     """
-    said, other = (workshop.new(f"deblurred-{k}", grey.shape, np.uint8) for k in range(2))
+    said, now, other = (workshop.new(f"deblurred-{k}", grey.shape, np.uint8) for k in range(3))
     workshop.fill(said, stages.classed, stages.halo)
+    workshop.fill(now, lambda layers: np.array(said.values()[layers.write]))
     edges = _relative(voxel_size)
-    now, model = said, None
+    model: BlurModel | None = None
     for number in range(ROUNDS):
         tell("blur", number / ROUNDS)
         if number in LEARNT:
@@ -102,15 +107,15 @@ def deblurred(
             if model is None:
                 return None
         assert model is not None
-        trial = ByBlur(stages, grey, now, model, edges, 0)
+        trial = ByBlur(stages, grey, said, now, model, edges, 0)
         workshop.fill(other, lambda layers, trial=trial: _changed(trial, layers), _halo(model))  # type: ignore[misc]
         count = _differ(now, other, workshop)
         now, other = other, now
         if count < STILL * np.prod(grey.shape):
             break
     assert model is not None
-    workshop.fill(other, stages.classed, stages.halo)
-    return ByBlur(stages, grey, now, model, edges, _differ(now, other, workshop))
+    workshop.remove(other)
+    return ByBlur(stages, grey, said, now, model, edges, _differ(said, now, workshop))
 
 
 def _relative(voxel_size: tuple[float, float, float]) -> tuple[float, float, float]:
