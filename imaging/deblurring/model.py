@@ -20,6 +20,7 @@ class BlurModel:
     mean: Array  # (phases,) ascending
     blur: Widths  # standard deviations
     noise: float  # standard deviation of what the model leaves
+    offset: Singles  # (layers,) how much brighter than that the layers of the volume are
 
     @property
     def own(self) -> float:
@@ -38,13 +39,25 @@ class BlurModel:
         z, y, x = (max(1, ceil(2 * width) - 1) if width else 0 for width in self.blur)
         return z, y, x
 
-    def pull(self, grey: Singles, labels: Phases) -> Singles:
-        """(z, y, x) what the image has more than the model, as a voxel counts it, per variance of the noise.
+    def left(self, grey: Singles, labels: Phases) -> Singles:
+        """(z, y, x) what the image has more than the blurred means.
 
-        It is right `reach` twice away from the ends of a block that are not those of the image.
+        It is right `reach` away from the ends of a block that are not those of the volume.
         """
         seen = blurred(self.mean.astype(np.float32)[labels], self.blur)
-        left = (grey - np.float32(self.zero)) * np.float32(1 / self.unit) - seen
+        return np.asarray((grey - np.float32(self.zero)) * np.float32(1 / self.unit) - seen)
+
+    def pull(self, grey: Singles, labels: Phases, low: int) -> Singles:
+        """(z, y, x) what the image has more than the model, as a voxel counts it, per variance of the noise.
+
+        It is right `reach` twice away from the ends of a block that are not those of the volume.
+
+        Args:
+            grey: (z, y, x) a block.
+            labels: (z, y, x) its labels.
+            low: Where it begins in the volume.
+        """
+        left = self.left(grey, labels) - self.offset[low : low + len(grey), None, None]
         return np.asarray(blurred(left, self.blur) * np.float32(1 / self.noise**2))
 
     def bonds(self, strength: float, edges: tuple[float, float, float]) -> Singles:

@@ -7,7 +7,7 @@ round looks at all voxels at once and changes those that gain most around them, 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -19,16 +19,17 @@ from microlith.imaging.segmentation.multistage import ByStages
 from microlith.imaging.segmentation.thresholds import Favoured
 from microlith.imaging.typing import Array, Phases, Singles
 
-ROUNDS = 16
+ROUNDS = 24
 LEARNT = 0, 3, 6  # rounds before which the model is found anew
 STILL = 1e-5  # share of the voxels that change in a round, below which it is the last
 LOOKED_AT = 16  # layers from which the model is found
 WIDTHS = np.arange(0.3, 2.55, 0.1)  # voxels, that are tried
 NEAR = np.arange(-0.2, 0.25, 0.1)  # voxels, around a width, when each axis is looked at
-BOND = 7.0
+BOND = 9.0
+EASE = 1.5
 LEAST_NOISE = 0.01  # per contrast
 OTHERWISE = 0.05  # shift from which a voxel belongs to the phase that the stages say otherwise
-LOOSE = 0.6  # of the bond, that counts for what is doubtful: neighbours may change with a voxel
+LOOSE = 1.0  # of the bond, that counts for what is doubtful: neighbours may change with a voxel
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ class ByBlur:
         label, pull, mean, own = _block(self, layers.low, layers.high, layers.own)
         bond = self.model.bonds(LOOSE * BOND, self.edges)
         new, margin = np.empty(pull.shape, np.uint8), np.empty(pull.shape, np.float32)
-        unit = np.float32(sqrt(2.0) * self.model.noise**2)
+        unit = np.float32(EASE * sqrt(2.0) * self.model.noise**2)
         said = np.array(self.said.values()[layers.write])
         otherwise = np.float32(OTHERWISE)
         doubts(label, said, pull, mean, own, bond, unit, otherwise, phase, np.float32(shift), new, margin)
@@ -130,7 +131,7 @@ def _halo(model: BlurModel) -> int:
 def _block(trial: ByBlur, low: int, high: int, own: slice) -> tuple[Phases, Singles, Singles, np.float32]:
     """Labels of some layers of a block with one more on all sides, and what `gains` takes."""
     label = trial.labels.values()[low:high]
-    pull = trial.model.pull(trial.grey.values()[low:high], label)[own]
+    pull = trial.model.pull(trial.grey.values()[low:high], label, low)[own]
     padded = np.pad(label, 1, mode="edge")[own.start : own.stop + 2]
     model = trial.model
     return padded, np.ascontiguousarray(pull), model.mean.astype(np.float32), np.float32(model.own / model.noise**2)
@@ -163,6 +164,7 @@ def _learnt(
     if not (np.isfinite(unit) and unit > 0):
         return None
     flat = grey.shape[0] == 1
+    offset: Singles = np.zeros((grey.shape[0], 1, 1), np.float32) if before is None else before.offset[:, None, None]
     wanted = {int(z) for z in np.linspace(0, grey.shape[0] - 1, min(LOOKED_AT, grey.shape[0]))}
 
     def best_of(tried: list[Widths]) -> tuple[Widths, Array, float] | None:
@@ -172,7 +174,7 @@ def _learnt(
             for z in range(layers.first, layers.last):
                 if z in wanted:
                     low, high = max(0, z - 8), z + 9
-                    block = ((values[low:high] - np.float32(zero)) / np.float32(unit)).astype(np.float32)
+                    block = ((values[low:high] - np.float32(zero)) / np.float32(unit) - offset[low:high]).astype(np.float32)
                     found.append(
                         np.stack([products(block, own[low:high], len(means), z - low, widths) for widths in tried])
                     )
@@ -196,7 +198,16 @@ def _learnt(
     voxels = len(wanted) * grey.shape[1] * grey.shape[2]
     contrast = float(np.ptp(best[1])) / (len(means) - 1)
     noise = max(sqrt(max(best[2], 0.0) / voxels), LEAST_NOISE * contrast)
-    return BlurModel(zero, unit, best[1], best[0], noise)
+    model = BlurModel(zero, unit, best[1], best[0], noise, offset[:, 0, 0])
+    if flat:
+        return model
+
+    def brighter(layers: Layers) -> Singles:
+        left = model.left(grey.values()[layers.read], labels.values()[layers.read])[layers.own]
+        return np.asarray(left.mean(axis=(1, 2), dtype=np.float64).astype(np.float32))
+
+    found = np.concatenate(workshop.each(grey.shape, brighter, model.reach[0]))
+    return replace(model, offset=found - found.mean(dtype=np.float64).astype(np.float32))
 
 
 def _around(widths: Widths, axis: int) -> Iterable[Widths]:

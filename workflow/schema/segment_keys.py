@@ -215,7 +215,7 @@ SEGMENTATION = Table(
             Flag(),
             "Whether the labels are changed so that the phases' grey values, blurred by a Gaussian whose width is found, "
             "explain the image before the filters that smooth.",
-            default=False,
+            default=True,
             only=("multistage",),
         ),
         Key(
