@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from microlith.imaging.axes import face_axis, neighbours
 from microlith.imaging.parallel.collective import together
-from microlith.imaging.segmentation.disk_volumes import DiskVolume, Workshop
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Workshop
 from microlith.imaging.segmentation.options import CleanupOptions
 from microlith.imaging.typing import Flags, Numbers, Phases
 

@@ -12,7 +12,7 @@ from itertools import pairwise, product
 import numpy as np
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Workshop
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Workshop
 from microlith.imaging.segmentation.filters import Edges, Work
 from microlith.imaging.typing import Array, Singles
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.options import Extent
 from microlith.imaging.typing import Singles
 

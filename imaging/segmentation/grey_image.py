@@ -20,7 +20,7 @@ from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.imaging.readers.open import IMAGE_KEY, open_image
-from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 from microlith.imaging.typing import Singles
 from microlith.imaging.writing import as_known
 
@@ -31,6 +31,7 @@ FEW = 16  # distinct values up to which an image is rather one of labels
 SAMPLE = 200_000  # voxels among which they are looked for first
 ON_DISK = 14  # bytes a voxel: grey values before and after the filters, regions, labels, margin
 OF_COLUMNS = 13  # the same of what shines through: grey values not smoothed, states, what pulls them, regions' phases
+OF_DEBLURRED = 7  # the same of labels that explain a blurred image: grey values not smoothed, labels
 OF_GREY = 4  # the same of one volume of grey values
 OF_MOVED = 2  # the same for each phase of which there are two more label images
 IN_MEMORY = 60  # bytes a voxel of one layer, where filters are at work on it
@@ -90,7 +91,8 @@ def open_grey(source: ImageSource, comm: "Comm") -> GreyImage:
 
 
 def refuse_too_large(
-    image: GreyImage, after: GreyImage, workshop: Workshop, moved: int, on_one_rank: int, columns: int = 0
+    image: GreyImage, after: GreyImage, workshop: Workshop, moved: int, on_one_rank: int, columns: int = 0,
+    deblur: bool = False,
 ) -> None:
     """Refuse an image whose files don't fit on the disk, or of which some layers don't fit into memory; collective.
 
@@ -101,6 +103,7 @@ def refuse_too_large(
         moved: Phases of which two more label images are made.
         on_one_rank: Bytes a voxel that a step needs which is done by the first rank for the whole image.
         columns: Phases of columns that are looked at for what shines through; 0: none are.
+        deblur: Whether labels are to explain a blurred image.
 
     Raises:
         InputError: As said, with what would fit.
@@ -111,7 +114,7 @@ def refuse_too_large(
         layer = max(math.prod(image.shape[1:]), math.prod(after.shape[1:]))
         size = " x ".join(map(str, after.shape[::-1]))
         free = shutil.disk_usage(workshop.folder).free
-        files = (ON_DISK + OF_MOVED * moved + (OF_COLUMNS + columns if columns else 0)) * voxels
+        files = (ON_DISK + OF_MOVED * moved + (OF_COLUMNS + columns if columns else 0) + OF_DEBLURRED * deblur) * voxels
         if after.shape != image.shape:
             files = max(files, OF_GREY * (before + voxels))
         if files > free:

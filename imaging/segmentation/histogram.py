@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 from microlith.imaging.typing import Array, Numbers, Singles
 
 BINS = 1 << 14  # of values that are not whole numbers

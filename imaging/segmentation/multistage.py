@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.parallel.collective import on_first_rank
-from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 from microlith.imaging.segmentation.histogram import Histogram, bins_of, histogram
 from microlith.imaging.segmentation.thresholds import MOST_OTSU, Cuts, Favoured, otsu, settled
 from microlith.imaging.typing import Flags, Numbers, Phases, Singles

@@ -78,7 +78,7 @@ class SegmentOptions:
     method: Method
     thresholds: tuple[float, ...] = ()  # of method thresholds
     rim: int = 1  # of method multistage: voxels on either side of an interface that may hold two phases
-    deblur: bool = False  # of method multistage: whether the labels are those whose blurred image explains the grey values
+    deblur: bool = False  # of method multistage: whether labels are to explain the grey values by a blur
     regions: RegionOptions = field(default_factory=RegionOptions)
     depth: int = 12  # of method regions: slices that may shine through pores; 0: labels are those of the regions
     transparent: str | None = None  # of method regions: phase through which they shine; None: the darkest

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.parallel.collective import on_first_rank
-from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.histogram import Histogram
 from microlith.imaging.typing import Array, Indices, Numbers, Singles
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from microlith.imaging.axes import axis_names
 from microlith.imaging.errors import InputError
-from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Workshop
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Workshop
 from microlith.imaging.segmentation.filters import Filtered
 from microlith.imaging.segmentation.grey_image import GreyImage
 from microlith.imaging.typing import Array, Numbers, Singles

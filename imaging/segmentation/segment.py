@@ -14,7 +14,7 @@ from microlith.imaging.segmentation import thresholds
 from microlith.imaging.segmentation.classing import ByRegions, Classes, by_forest, by_rules
 from microlith.imaging.segmentation.cleanup import Step, cleaned_all
 from microlith.imaging.segmentation.deblurred import deblurred
-from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.filters import Filter, Filtered, filtered
 from microlith.imaging.segmentation.grey_image import GreyImage, read_grey
 from microlith.imaging.segmentation.histogram import Histogram, histogram

@@ -19,7 +19,7 @@ from microlith.imaging.columns.sweep import gaps, sweep
 from microlith.imaging.image.passes import share
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.segmentation.classing import ByRegions
-from microlith.imaging.segmentation.disk_volumes import VALUES, DiskVolume, Layers, Tell, Workshop, quiet
+from microlith.imaging.volumes.disk_volumes import VALUES, DiskVolume, Layers, Tell, Workshop, quiet
 from microlith.imaging.segmentation.thresholds import Favoured
 from microlith.imaging.typing import Array, Flags, Indices, Phases, Singles
 

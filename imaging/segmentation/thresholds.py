@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.segmentation.disk_volumes import DiskVolume, Layers
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers
 from microlith.imaging.segmentation.histogram import Histogram
 from microlith.imaging.typing import Array, Phases, Singles
 

@@ -14,7 +14,7 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.segmentation.classing import ByRegions, Rule, by_rules
 from microlith.imaging.segmentation.cleanup import cleaned
 from microlith.imaging.segmentation.corrections import Background, Destripe, NonLocalMeans, SliceBrightness
-from microlith.imaging.segmentation.disk_volumes import Layers, Workshop
+from microlith.imaging.volumes.disk_volumes import Layers, Workshop
 from microlith.imaging.segmentation.filters import Gaussian, Median, filtered
 from microlith.imaging.segmentation.histogram import Histogram, histogram
 from microlith.imaging.segmentation.options import CleanupOptions, Extent, Size
@@ -46,7 +46,7 @@ def sample():
 
 def test_median_and_gaussian_are_scipys_whatever_the_blocks(tmp_path, monkeypatch):
     grey = np.random.default_rng(0).normal(100, 10, (13, 17, 19)).astype(np.float32)
-    monkeypatch.setattr("microlith.imaging.segmentation.disk_volumes.VALUES", 17 * 19 * 2)
+    monkeypatch.setattr("microlith.imaging.volumes.disk_volumes.VALUES", 17 * 19 * 2)
     found, _ = _filtered(tmp_path, grey, Median(1))
     assert (found == ndimage.median_filter(grey, 3, mode="nearest")).all()
     found, done = _filtered(tmp_path, grey, Gaussian(Extent(2e-8, False)))

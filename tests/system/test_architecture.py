@@ -30,6 +30,7 @@ ROOMS = (
         "imaging/measures",
         "imaging/columns",
         "imaging/deblurring",
+        "imaging/volumes",
         "imaging/segmentation",
     ),
     *("meshing/mesh", "meshing/distribution", "meshing/fidelity", "meshing/fitted", "meshing/lattice", "meshing/voxel"),

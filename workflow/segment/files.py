@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from microlith.imaging.segmentation.disk_volumes import DiskVolume
+from microlith.imaging.volumes.disk_volumes import DiskVolume
 from microlith.imaging.typing import Phases
 from microlith.imaging.writing import whole_file
 

@@ -8,6 +8,7 @@ from microlith.imaging.columns.appearance import FEWEST
 from microlith.imaging.errors import listed
 from microlith.imaging.segmentation import thresholds
 from microlith.imaging.segmentation.classing import ByForest, ByRegions
+from microlith.imaging.segmentation.deblurred import ByBlur
 from microlith.imaging.segmentation.multistage import ByStages
 from microlith.imaging.segmentation.segment import Segmented
 from microlith.imaging.segmentation.shine_through import ByColumns
@@ -31,8 +32,11 @@ def entries(request: Request, found: Segmented) -> dict[str, Any]:
     method = method_entries(found)
     if isinstance(found.decision, ByRegions) and request.options.depth and found.dim == 3:
         method["shine_through"] = None
-    if isinstance(found.decision, ByThresholds | ByStages) and request.options.method != "thresholds":  # one's own
-        heights = thresholds.heights(found.decision.cuts, found.histogram)
+    if isinstance(found.decision, ByStages) and request.options.deblur:
+        method["deblurred"] = None
+    decision = found.decision.stages if isinstance(found.decision, ByBlur) else found.decision
+    if isinstance(decision, ByThresholds | ByStages) and request.options.method != "thresholds":  # one's own
+        heights = thresholds.heights(decision.cuts, found.histogram)
         method["heights"] = {n: h if np.isfinite(h) else None for n, h in zip(found.phases, heights, strict=True)}
     return {
         "title": request.title,
@@ -107,6 +111,9 @@ def method_entries(found: Segmented) -> dict[str, Any]:
     if isinstance(decision, ByColumns):
         told["shine_through"] = _shine_entries(found.phases, decision)
         decision = decision.regions
+    if isinstance(decision, ByBlur):
+        told["deblurred"] = _deblurred_entries(found, decision)
+        decision = decision.stages
     if isinstance(decision, ByThresholds | ByStages):
         told["thresholds"] = decision.cuts.values
         told["mean_grey"] = dict(zip(found.phases, decision.cuts.means, strict=True))
@@ -138,6 +145,18 @@ def method_entries(found: Segmented) -> dict[str, Any]:
         ]
         told["partial_volume"] = decision.rim
     return told
+
+
+def _deblurred_entries(found: Segmented, decision: ByBlur) -> dict[str, Any]:
+    """The blur that the image was explained with."""
+    model = decision.model
+    means = (float(model.zero + model.unit * mean) for mean in model.mean)
+    return {
+        "mean_grey": dict(zip(found.phases, means, strict=True)),
+        "blur_voxels": list(model.blur if found.dim == 3 else model.blur[1:]),
+        "noise": model.unit * model.noise,
+        "voxels_changed": decision.changed,
+    }
 
 
 def _shine_entries(phases: tuple[str, ...], decision: ByColumns) -> dict[str, Any]:
@@ -173,8 +192,8 @@ def text(told: dict[str, Any]) -> str:
     """The same for people."""
     lines = [told["title"], "=" * len(told["title"]), ""]
     shape = " x ".join(str(n) for n in told["shape"][::-1])
-    edges = " x ".join(f"{edge * 1e9:.4g}" for edge in told["voxel_size_m"][::-1])
     axes = "x, y, z" if len(told["shape"]) == 3 else "x, y"
+    edges = " x ".join(f"{edge * 1e9:.4g}" for edge in told["voxel_size_m"][::-1])
     lines += [f"{shape} voxels of {edges} nm ({axes})", ""]
     lines += [f"filter {i}: {f['name']}, {f['how']}" for i, f in enumerate(told["filters"], 1)] or ["no filters"]
     lines += ["", f"method: {told['method']}"]
@@ -190,6 +209,16 @@ def text(told: dict[str, Any]) -> str:
         lines += [
             f"{regions['number']} regions, {regions['per_slice']:.0f} a slice, with scale {regions['scale']:.3g}",
             f"shares were counted above: {', '.join(f'{v:.6g}' for v in regions['levels']) or 'none'}",
+        ]
+    if "deblurred" in told and told["deblurred"] is None:
+        lines.append("labels are those of the thresholds: no blur explains the image with phases from dark to bright")
+    elif "deblurred" in told:
+        shown = told["deblurred"]
+        widths = " x ".join(f"{width:.1f}" for width in shown["blur_voxels"][::-1])
+        lines += [
+            f"blur: {widths} voxels (standard deviation along {axes}); noise: {shown['noise']:.3g}",
+            f"mean grey values without it: {', '.join(f'{n} {m:.6g}' for n, m in shown['mean_grey'].items())}",
+            f"labels that explain the grey values better than those of the thresholds: {shown['voxels_changed']} voxels",
         ]
     if "shine_through" in told and told["shine_through"] is None:
         lines.append(

@@ -15,7 +15,7 @@ from microlith.imaging.errors import LONGEST_SENTENCE, InputError, printable
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.parallel.machine import peak_memory
 from microlith.imaging.segmentation.cleanup import BYTES
-from microlith.imaging.segmentation.disk_volumes import Workshop
+from microlith.imaging.volumes.disk_volumes import Workshop
 from microlith.imaging.segmentation.grey_image import open_grey, refuse_too_large
 from microlith.imaging.segmentation.rescaling import on_voxels
 from microlith.imaging.segmentation.segment import Segmented, segmented
@@ -147,7 +147,7 @@ def performed(request: Request, work: Path, stages: Stages, comm: MPI.Intracomm)
             after = on_voxels(image, request.rescale)
             cleaning = BYTES * comm.size if options.cleanup else 0
             columns = len(options.phases) if options.method == "regions" and options.depth and image.dim == 3 else 0
-            refuse_too_large(image, after, workshop, len(options.moved), cleaning, columns)
+            refuse_too_large(image, after, workshop, len(options.moved), cleaning, columns, options.deblur)
             found = segmented(image, request.rescale, request.filters, options, workshop, request.few_is_grey, tell)
     except InputError as error:
         if not str(error).startswith("["):

@@ -1,0 +1,1 @@
+"""Volumes in files that are worked on block by block."""
