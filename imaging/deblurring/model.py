@@ -120,13 +120,13 @@ def products(grey: Singles, labels: Phases, phases: int, layer: int, widths: Wid
 
 
 def fit(sums: Array) -> tuple[Array, float] | None:
-    """Means of the phases that explain the image best, and the sum of squares that they leave; None: they can't be told.
+    """Means of the phases that explain the image best, and the sum of squares that they leave; None: can't be told.
 
     Args:
         sums: As of `products`, added up.
     """
     try:
-        mean = np.linalg.solve(sums[:-1, :-1], sums[:-1, -1])
+        mean: Array = np.linalg.solve(sums[:-1, :-1], sums[:-1, -1]).astype(np.float64)
     except np.linalg.LinAlgError:
         return None
     left = float(sums[-1, -1] - mean @ sums[:-1, -1])

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError, listed
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers
 from microlith.imaging.segmentation.histogram import Histogram
 from microlith.imaging.segmentation.regions import Regions
 from microlith.imaging.segmentation.thresholds import Favoured
 from microlith.imaging.typing import Array, Flags, Numbers, Phases, Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers
 
 TREES = 200
 SEED = 20

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from microlith.imaging.axes import face_axis, neighbours
 from microlith.imaging.parallel.collective import together
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Workshop
 from microlith.imaging.segmentation.options import CleanupOptions
 from microlith.imaging.typing import Flags, Numbers, Phases
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Workshop
 
 NOBODY = np.uint8(255)
 BYTES = 14  # a voxel, on the rank that cleans: labels, pieces, and distances in between

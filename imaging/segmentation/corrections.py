@@ -12,9 +12,9 @@ from itertools import pairwise, product
 import numpy as np
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Workshop
 from microlith.imaging.segmentation.filters import Edges, Work
 from microlith.imaging.typing import Array, Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Workshop
 
 NEAR = 3.0  # times the median deviation: differences farther from the median are those of interfaces
 ALONG = 1.0  # voxels over which differences are smoothed first: less noise shows interfaces better

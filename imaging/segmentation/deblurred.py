@@ -1,7 +1,7 @@
 """Labels whose blurred image explains the grey values, beginning with those of thresholds.
 
-The image is taken for the phases' means, blurred by a Gaussian, with noise; means, width of the blur along each axis and
-noise are those that explain it best, given the labels. Then voxels change their labels where that explains the image
+The image is taken for the phases' means, blurred by a Gaussian, with noise; means, width of the blur along each axis
+and noise are those that explain it best, given the labels. Then voxels change their labels where that explains the image
 better, given all others, as in Besag's iterated conditional modes (1986); neighbours of one phase are likelier. Each
 round looks at all voxels at once and changes those that gain most around them, so nothing depends on an order.
 """
@@ -12,12 +12,12 @@ from math import sqrt
 
 import numpy as np
 
-from microlith.imaging.deblurring.model import BlurModel, Widths, fit, products
+from microlith.imaging.deblurring.model import BlurModel, Widths, blurred, fit, products
 from microlith.imaging.deblurring.single import accepted, doubts, gains
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 from microlith.imaging.segmentation.multistage import ByStages
 from microlith.imaging.segmentation.thresholds import Favoured
 from microlith.imaging.typing import Array, Phases, Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 
 ROUNDS = 24
 LEARNT = 0, 3, 6  # rounds before which the model is found anew
@@ -28,6 +28,7 @@ NEAR = np.arange(-0.2, 0.25, 0.1)  # voxels, around a width, when each axis is l
 BOND = 9.0  # that all neighbours of the same phase save, per root of what a voxel's own grey value tells
 EASE = 1.3  # times what a voxel costs, for it changes together with its neighbours
 LEAST_NOISE = 0.01  # per contrast
+NORMAL = 0.6745  # median of a normal distribution's absolute values, per standard deviation
 OTHERWISE = 0.05  # shift from which a voxel belongs to the phase that the stages say otherwise
 
 
@@ -173,7 +174,9 @@ def _learnt(
             for z in range(layers.first, layers.last):
                 if z in wanted:
                     low, high = max(0, z - 8), z + 9
-                    block = ((values[low:high] - np.float32(zero)) / np.float32(unit) - offset[low:high]).astype(np.float32)
+                    block = ((values[low:high] - np.float32(zero)) / np.float32(unit) - offset[low:high]).astype(
+                        np.float32
+                    )
                     found.append(
                         np.stack([products(block, own[low:high], len(means), z - low, widths) for widths in tried])
                     )
@@ -187,7 +190,7 @@ def _learnt(
     def along(width: float) -> Widths:
         return (0.0 if flat else float(width), float(width), float(width))
 
-    best = best_of([before.blur] if before else [along(width) for width in WIDTHS])
+    best = best_of([before.blur] if before else [along(float(width)) for width in WIDTHS])
     for axis in range(1 if flat else 0, 3):
         if best is None:
             return None
@@ -198,15 +201,18 @@ def _learnt(
     contrast = float(np.ptp(best[1])) / (len(means) - 1)
     noise = max(sqrt(max(best[2], 0.0) / voxels), LEAST_NOISE * contrast)
     model = BlurModel(zero, unit, best[1], best[0], noise, offset[:, 0, 0])
-    if flat:
-        return model
 
-    def brighter(layers: Layers) -> Singles:
-        left = model.left(grey.values()[layers.read], labels.values()[layers.read])[layers.own]
-        return np.asarray(left.mean(axis=(1, 2), dtype=np.float64).astype(np.float32))
+    def seen(layers: Layers) -> Array:
+        left = model.left(grey.values()[layers.read], labels.values()[layers.read])
+        smooth = blurred(left - model.offset[layers.read, None, None], model.blur)[layers.own]
+        mean = left[layers.own].mean(axis=(1, 2), dtype=np.float64)
+        return np.stack([mean, np.median(np.abs(smooth), axis=(1, 2))])
 
-    found = np.concatenate(workshop.each(grey.shape, brighter, model.reach[0]))
-    return replace(model, offset=found - found.mean(dtype=np.float64).astype(np.float32))
+    mean, spread = np.concatenate(workshop.each(grey.shape, seen, 2 * model.reach[0]), axis=1)
+    # Noise that neighbours share is not lost in the blur as that of single voxels is
+    noise = max(noise, float(np.median(spread)) / NORMAL / sqrt(model.own))
+    offset = np.zeros_like(mean) if flat else mean - mean.mean()
+    return replace(model, noise=noise, offset=offset.astype(np.float32))
 
 
 def _around(widths: Widths, axis: int) -> Iterable[Widths]:

@@ -11,9 +11,9 @@ from typing import Protocol
 import numpy as np
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.options import Extent
 from microlith.imaging.typing import Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 
 TRUNCATE = 4.0  # standard deviations at which a Gaussian ends
 

@@ -20,8 +20,8 @@ from microlith.imaging.options import ImageSource
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.imaging.readers.open import IMAGE_KEY, open_image
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 from microlith.imaging.typing import Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 from microlith.imaging.writing import as_known
 
 if TYPE_CHECKING:
@@ -91,7 +91,12 @@ def open_grey(source: ImageSource, comm: "Comm") -> GreyImage:
 
 
 def refuse_too_large(
-    image: GreyImage, after: GreyImage, workshop: Workshop, moved: int, on_one_rank: int, columns: int = 0,
+    image: GreyImage,
+    after: GreyImage,
+    workshop: Workshop,
+    moved: int,
+    on_one_rank: int,
+    columns: int = 0,
     deblur: bool = False,
 ) -> None:
     """Refuse an image whose files don't fit on the disk, or of which some layers don't fit into memory; collective.

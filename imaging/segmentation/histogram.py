@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 from microlith.imaging.typing import Array, Numbers, Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 
 BINS = 1 << 14  # of values that are not whole numbers
 COARSE = 256  # bins to which thresholds of many phases are found

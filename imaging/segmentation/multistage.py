@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.parallel.collective import on_first_rank
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 from microlith.imaging.segmentation.histogram import Histogram, bins_of, histogram
 from microlith.imaging.segmentation.thresholds import MOST_OTSU, Cuts, Favoured, otsu, settled
 from microlith.imaging.typing import Flags, Numbers, Phases, Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 
 MOST_ROUNDS = 8  # in which thresholds are set anew from voxels within their phases
 STILL = 1e-3  # change of thresholds, per contrast, below which they stay

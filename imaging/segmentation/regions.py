@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.parallel.collective import on_first_rank
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.histogram import Histogram
 from microlith.imaging.typing import Array, Indices, Numbers, Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 
 CLOSE = 0.05  # relative difference up to which a number of regions is the wanted one
 TRIES = 16  # for a scale that gives it

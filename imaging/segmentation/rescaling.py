@@ -7,10 +7,10 @@ import numpy as np
 
 from microlith.imaging.axes import axis_names
 from microlith.imaging.errors import InputError
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Workshop
 from microlith.imaging.segmentation.filters import Filtered
 from microlith.imaging.segmentation.grey_image import GreyImage
 from microlith.imaging.typing import Array, Numbers, Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Workshop
 
 SAME = 1e-6  # relative difference of two voxel sizes that are one
 

@@ -14,7 +14,6 @@ from microlith.imaging.segmentation import thresholds
 from microlith.imaging.segmentation.classing import ByRegions, Classes, by_forest, by_rules
 from microlith.imaging.segmentation.cleanup import Step, cleaned_all
 from microlith.imaging.segmentation.deblurred import deblurred
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.segmentation.filters import Filter, Filtered, filtered
 from microlith.imaging.segmentation.grey_image import GreyImage, read_grey
 from microlith.imaging.segmentation.histogram import Histogram, histogram
@@ -26,6 +25,7 @@ from microlith.imaging.segmentation.scribbles import read_scribbles
 from microlith.imaging.segmentation.shine_through import by_columns, darkest
 from microlith.imaging.segmentation.thresholds import ByThresholds, Decision, Favoured
 from microlith.imaging.typing import Numbers, Phases, Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 
 PERCENT = 100  # of a margin, as it is stored
 

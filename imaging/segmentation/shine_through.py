@@ -19,9 +19,9 @@ from microlith.imaging.columns.sweep import gaps, sweep
 from microlith.imaging.image.passes import share
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.segmentation.classing import ByRegions
-from microlith.imaging.volumes.disk_volumes import VALUES, DiskVolume, Layers, Tell, Workshop, quiet
 from microlith.imaging.segmentation.thresholds import Favoured
 from microlith.imaging.typing import Array, Flags, Indices, Phases, Singles
+from microlith.imaging.volumes.disk_volumes import VALUES, DiskVolume, Layers, Tell, Workshop, quiet
 
 PLAIN, BLURRED = 3, 4  # rounds without and with the blur
 WIDTHS = np.arange(0.2, 2.05, 0.1)  # voxels, standard deviations of the blur that are tried

@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers
 from microlith.imaging.segmentation.histogram import Histogram
 from microlith.imaging.typing import Array, Phases, Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers
 
 MOST_STEPS = 200  # of an iteration for thresholds
 MOST_OTSU = 5  # phases; the time grows as the bins to the power of one less

@@ -14,13 +14,13 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.segmentation.classing import ByRegions, Rule, by_rules
 from microlith.imaging.segmentation.cleanup import cleaned
 from microlith.imaging.segmentation.corrections import Background, Destripe, NonLocalMeans, SliceBrightness
-from microlith.imaging.volumes.disk_volumes import Layers, Workshop
 from microlith.imaging.segmentation.filters import Gaussian, Median, filtered
 from microlith.imaging.segmentation.histogram import Histogram, histogram
 from microlith.imaging.segmentation.options import CleanupOptions, Extent, Size
 from microlith.imaging.segmentation.regions import RegionOptions, cut_and_described
 from microlith.imaging.segmentation.rescaling import _weights
 from microlith.imaging.segmentation.thresholds import Cuts, Favoured, otsu, settled
+from microlith.imaging.volumes.disk_volumes import Layers, Workshop
 from microlith.imaging.writing import UNFINISHED
 
 VOXEL = (2e-8, 1e-8, 1e-8)

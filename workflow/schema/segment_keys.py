@@ -213,8 +213,8 @@ SEGMENTATION = Table(
         Key(
             "deblur",
             Flag(),
-            "Whether the labels are changed so that the phases' grey values, blurred by a Gaussian whose width is found, "
-            "explain the image before the filters that smooth.",
+            "Whether the labels are changed so that the phases' grey values, blurred by a Gaussian whose width is "
+            "found, explain the image before the filters that smooth.",
             default=True,
             only=("multistage",),
         ),

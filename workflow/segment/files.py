@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from microlith.imaging.volumes.disk_volumes import DiskVolume
 from microlith.imaging.typing import Phases
+from microlith.imaging.volumes.disk_volumes import DiskVolume
 from microlith.imaging.writing import whole_file
 
 MICROMETRE = 1e-6

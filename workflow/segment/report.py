@@ -218,7 +218,7 @@ def text(told: dict[str, Any]) -> str:
         lines += [
             f"blur: {widths} voxels (standard deviation along {axes}); noise: {shown['noise']:.3g}",
             f"mean grey values without it: {', '.join(f'{n} {m:.6g}' for n, m in shown['mean_grey'].items())}",
-            f"labels that explain the grey values better than those of the thresholds: {shown['voxels_changed']} voxels",
+            f"labels changed to explain the grey values by this blur: {shown['voxels_changed']} voxels",
         ]
     if "shine_through" in told and told["shine_through"] is None:
         lines.append(

@@ -15,10 +15,10 @@ from microlith.imaging.errors import LONGEST_SENTENCE, InputError, printable
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.parallel.machine import peak_memory
 from microlith.imaging.segmentation.cleanup import BYTES
-from microlith.imaging.volumes.disk_volumes import Workshop
 from microlith.imaging.segmentation.grey_image import open_grey, refuse_too_large
 from microlith.imaging.segmentation.rescaling import on_voxels
 from microlith.imaging.segmentation.segment import Segmented, segmented
+from microlith.imaging.volumes.disk_volumes import Workshop
 from microlith.imaging.writing import write_text
 from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.results.folder import (
