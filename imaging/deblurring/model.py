@@ -19,7 +19,8 @@ class BlurModel:
     unit: float
     mean: Array  # (phases,) ascending
     blur: Widths  # standard deviations
-    noise: float  # standard deviation of what the model leaves
+    single: float  # standard deviation of what the model leaves of single voxels
+    noise: float  # as much as that, or more where neighbours share it
     offset: Singles  # (layers,) how much brighter than that the layers of the volume are
 
     @property
