@@ -1,9 +1,10 @@
 """Labels whose blurred image explains the grey values, beginning with those of thresholds.
 
-The image is taken for the phases' means, blurred by a Gaussian, with noise; means, width of the blur along each axis
-and noise are those that explain it best, given the labels. Then voxels change their labels where that explains the
-image better, given all others, as in Besag's iterated conditional modes (1986); neighbours of one phase are likelier. Each
-round looks at all voxels at once and changes those that gain most around them, so nothing depends on an order.
+The image is taken for the phases' means, blurred by a Gaussian, with noise, and each layer may be brighter than others;
+means, width of the blur along each axis and noise are those that explain it best, given the labels. Then voxels change
+their labels where that explains the image better, given all others, as in Besag's iterated conditional modes (1986);
+neighbours of one phase are likelier. Each round looks at all voxels at once and changes those that gain most around
+them, so nothing depends on an order.
 """
 
 from collections.abc import Iterable

@@ -1,0 +1,158 @@
+"""Labels whose blurred image explains the grey values, against energies that are counted and structures that are known."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from phantoms import blurred as tomogram
+from phantoms import dice, mottled
+from scipy import ndimage
+
+from mpi4py import MPI
+
+import microlith as ml
+from microlith.imaging.deblurring.model import BlurModel, fit, products, weights
+from microlith.imaging.deblurring.single import accepted, doubts, gains
+
+STRENGTH = 4.0
+EDGES = (2.0, 1.0, 1.0)
+
+
+@pytest.fixture
+def model():
+    return BlurModel(10.0, 5.0, np.array([0.1, 0.9, 2.2]), (0.5, 0.7, 0.6), 0.4, 0.4, np.zeros(21, np.float32))
+
+
+@pytest.fixture
+def image():
+    """Random labels and grey values; what is looked at is far from the ends, at which the blur sees its own copies."""
+    rng = np.random.default_rng(4)
+    labels = ndimage.zoom(rng.integers(0, 3, (7, 7, 7)), 3, order=0).astype(np.uint8)
+    return labels, rng.uniform(10, 21, labels.shape).astype(np.float32)
+
+
+def _energy(model, labels, grey, bond):
+    """Of all voxels: squares that the model leaves, and bonds."""
+    seen = ndimage.correlate1d(model.mean[labels], weights(model.blur[0]), 0, mode="nearest")
+    for axis in (1, 2):
+        seen = ndimage.correlate1d(seen, weights(model.blur[axis]), axis, mode="nearest")
+    left = (grey.astype(float) - model.zero) / model.unit - seen
+    energy = (left**2).sum() / (2 * model.noise**2)
+    for steps in product((-1, 0, 1), repeat=3):
+        moved = np.roll(labels, steps, (0, 1, 2))
+        energy -= 0.5 * bond[tuple(k + 1 for k in steps)] * (moved == labels)[1:-1, 1:-1, 1:-1].sum()
+    return energy
+
+
+def _taken(model, labels, grey):
+    mean, own = model.mean.astype(np.float32), np.float32(model.own / model.noise**2)
+    return np.pad(labels, 1, mode="edge"), model.pull(grey, labels, 0), mean, own, model.bonds(STRENGTH, EDGES)
+
+
+def test_what_a_label_costs_is_the_energy_counted_with_it(model, image):
+    labels, grey = image
+    bond = model.bonds(STRENGTH, EDGES).astype(float)
+    taken = _taken(model, labels, grey)
+    best, gain = np.empty_like(labels), np.empty(labels.shape, np.float32)
+    gains(*taken, best, gain)
+    now = _energy(model, labels, grey, bond)
+    rng = np.random.default_rng(0)
+    for z, y, x in rng.integers(8, 13, (25, 3)):
+        energies = []
+        for k in range(3):
+            other = labels.copy()
+            other[z, y, x] = k
+            energies.append(_energy(model, other, grey, bond) - now)
+        assert best[z, y, x] == np.argmin(energies)
+        assert gain[z, y, x] == pytest.approx(min(energies), rel=1e-3, abs=2e-3)
+
+
+def test_the_energy_falls_in_each_round(model, image):
+    labels, grey = image
+    bond = model.bonds(STRENGTH, EDGES).astype(float)
+    before = _energy(model, labels, grey, bond)
+    for _ in range(4):
+        taken = _taken(model, labels, grey)
+        best, gain, new = np.empty_like(labels), np.empty(labels.shape, np.float32), np.empty_like(labels)
+        gains(*taken, best, gain)
+        accepted(labels, best, gain, model.apart, new)
+        assert (new != labels).any()
+        labels = new.copy()
+        energy = _energy(model, labels, grey, bond)
+        assert energy < before
+        before = energy
+
+
+def test_of_voxels_that_gain_the_same_one_changes():
+    labels, best = np.zeros((3, 4, 5), np.uint8), np.ones((3, 4, 5), np.uint8)
+    new = np.empty_like(labels)
+    accepted(labels, best, np.full(labels.shape, -1, np.float32), (2, 3, 4), new)
+    assert np.argwhere(new).tolist() == [[0, 0, 0]]
+
+
+def test_favoured_phases_get_and_lose_what_is_doubtful(model, image):
+    labels, grey = image
+    taken = _taken(model, labels, grey)
+    margin = np.empty(labels.shape, np.float32)
+    found = {}
+    for limit in (-0.2, -0.1, 0.1, 0.2):
+        found[limit] = np.empty_like(labels)
+        shifts = (np.float32(0.1), np.float32(0.05), 1, np.float32(limit))
+        doubts(taken[0], labels, *taken[1:], *shifts, found[limit], margin)
+    masks = [found[-0.2] == 1, found[-0.1] == 1, labels == 1, found[0.1] == 1, found[0.2] == 1]
+    for small, large in zip(masks, masks[1:], strict=False):
+        assert (small <= large).all()
+        assert (small != large).any()
+    assert ((margin < np.float32(0.1)) >= (masks[1] != masks[2])).all()
+
+
+def test_means_and_blur_of_an_image_are_found():
+    true, widths = mottled(40, 4.0), (0.6, 1.2, 0.9)
+    levels = np.array([0.0, 1.0, 1.8])
+    grey = ndimage.gaussian_filter(levels[true], widths, mode="nearest").astype(np.float32)
+    left = {}
+    for tried in (widths, (0.9, 0.9, 0.9), (0.7, 1.2, 0.9), (0.6, 1.1, 0.9)):
+        means, left[tried] = fit(products(grey, true, 3, 20, tried))
+        if tried == widths:
+            assert means == pytest.approx(levels, abs=0.01)
+    assert min(left, key=left.get) == widths
+
+
+TABLES = {
+    "image": {"voxel_size": "20 nm"},
+    "filters": {"median": 1},
+    "segmentation": {"phases": ["a", "b", "c"], "method": "multistage"},
+}
+
+
+def _segmented(grey, comm=MPI.COMM_SELF, **more):
+    return ml.segment({**TABLES, "segmentation": {**TABLES["segmentation"], **more}}, image=grey, comm=comm)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_fine_structures_come_out_better(flat):
+    true = mottled(64, 2.6, seed=8)
+    if flat:
+        true = true[:16].reshape(-1, 64)
+    grey = tomogram(true, blur=0.9, noise=12)
+    plain, better = _segmented(grey, deblur=False), _segmented(grey)
+    assert plain.report.get("deblurred") is None
+    worse, own = dice(plain.labels - 1, true), dice(better.labels - 1, true)
+    assert (np.array(own) > np.array(worse)).all()
+    assert min(own) > min(worse) + 0.01
+    told = better.report["deblurred"]
+    assert told["blur_voxels"] == pytest.approx([0.9] * true.ndim, abs=0.25)
+    assert told["voxels_changed"] > 0
+    for k, name in enumerate("abc"):
+        low, high = (better.report["phases"][name][f"volume_fraction_{side}"] for side in ("smaller", "larger"))
+        assert low < (true == k).mean() < high
+
+
+def test_labels_do_not_depend_on_blocks(monkeypatch):
+    grey = tomogram(mottled(32, 3.0), blur=0.9, noise=12)
+    one = _segmented(grey)
+    monkeypatch.setattr("microlith.imaging.volumes.disk_volumes.VALUES", 32 * 32 * 3)
+    other = _segmented(grey)
+    assert (one.labels == other.labels).all()
+    assert (one.margin == other.margin).all()
+    assert one.report["deblurred"] == other.report["deblurred"]
