@@ -1,11 +1,10 @@
-"""Labels whose blurred image explains the grey values, against energies that are counted and structures that are known."""
+"""Labels whose blurred image explains the grey values, against counted energies and known structures."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from phantoms import blurred as tomogram
-from phantoms import dice, mottled
+from phantoms import blurred as tomogram, dice, mottled
 from scipy import ndimage
 
 from mpi4py import MPI
@@ -100,7 +99,7 @@ def test_favoured_phases_get_and_lose_what_is_doubtful(model, image):
         shifts = (np.float32(0.1), np.float32(0.05), 1, np.float32(limit))
         doubts(taken[0], labels, *taken[1:], *shifts, found[limit], margin)
     masks = [found[-0.2] == 1, found[-0.1] == 1, labels == 1, found[0.1] == 1, found[0.2] == 1]
-    for small, large in zip(masks, masks[1:], strict=False):
+    for small, large in pairwise(masks):
         assert (small <= large).all()
         assert (small != large).any()
     assert ((margin < np.float32(0.1)) >= (masks[1] != masks[2])).all()
