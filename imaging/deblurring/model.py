@@ -46,7 +46,7 @@ class BlurModel:
         It is right `reach` away from the ends of a block that are not those of the volume.
         """
         seen = blurred(self.mean.astype(np.float32)[labels], self.blur)
-        return np.asarray((grey - np.float32(self.zero)) * np.float32(1 / self.unit) - seen)
+        return np.asarray(scaled(grey, self.zero, self.unit) - seen)
 
     def pull(self, grey: Singles, labels: Phases, low: int) -> Singles:
         """(z, y, x) what the image has more than the model, as a voxel counts it, per variance of the noise.
@@ -75,6 +75,11 @@ class BlurModel:
             if any(steps) and inside:
                 found[place] = 1 / sqrt(sum((step * edge) ** 2 for step, edge in zip(steps, edges, strict=True)))
         return (strength * sqrt(self.own) / self.noise * found / found.sum()).astype(np.float32)
+
+
+def scaled(grey: Singles, zero: float, unit: float) -> Singles:
+    """Grey values counted from `zero` in units of `unit`; their differences may be beyond single precision."""
+    return np.asarray(grey * np.float32(1 / unit) - np.float32(zero / unit))
 
 
 def weights(width: float) -> Array:

@@ -13,7 +13,7 @@ from math import sqrt
 
 import numpy as np
 
-from microlith.imaging.deblurring.model import BlurModel, Widths, blurred, fit, products
+from microlith.imaging.deblurring.model import BlurModel, Widths, blurred, fit, products, scaled
 from microlith.imaging.deblurring.single import accepted, doubts, gains
 from microlith.imaging.segmentation.multistage import ByStages
 from microlith.imaging.segmentation.thresholds import Favoured
@@ -166,7 +166,7 @@ def _learnt(
     """The model that explains some layers best, given the labels; collective."""
     means = np.array(stages.cuts.means)
     zero, unit = float(means[0]), float(means[-1] - means[0]) / (len(means) - 1)
-    if not (np.isfinite(unit) and unit > 0):
+    if not (np.isfinite(unit) and unit > np.finfo(np.float32).tiny):
         return None
     flat = grey.shape[0] == 1
     offset: Singles = np.zeros((grey.shape[0], 1, 1), np.float32) if before is None else before.offset[:, None, None]
@@ -179,9 +179,7 @@ def _learnt(
             for z in range(layers.first, layers.last):
                 if z in wanted:
                     low, high = max(0, z - 8), z + 9
-                    block = ((values[low:high] - np.float32(zero)) / np.float32(unit) - offset[low:high]).astype(
-                        np.float32
-                    )
+                    block = scaled(values[low:high], zero, unit) - offset[low:high]
                     found.append(
                         np.stack([products(block, own[low:high], len(means), z - low, widths) for widths in tried])
                     )

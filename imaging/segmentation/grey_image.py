@@ -35,6 +35,7 @@ OF_DEBLURRED = 7  # the same of labels that explain a blurred image: grey values
 OF_GREY = 4  # the same of one volume of grey values
 OF_MOVED = 2  # the same for each phase of which there are two more label images
 IN_MEMORY = 60  # bytes a voxel of one layer, where filters are at work on it
+OF_BLUR = 25, 24  # bytes a voxel, and layers of a block with those around it for a blur of one voxel
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +130,10 @@ def refuse_too_large(
                 f"({_fitting(image.shape, free / files)} voxels would fit), or name another folder with -o"
             )
         memory = available_memory()
-        needed = IN_MEMORY * layer * workshop.comm.size
+        a_layer = max(IN_MEMORY, OF_BLUR[0] * min(after.shape[0], OF_BLUR[1]) * deblur)
+        needed = a_layer * layer * workshop.comm.size
         if needed > memory:
-            ranks = int(memory // (IN_MEMORY * layer))
+            ranks = int(memory // (a_layer * layer))
             fewer = "" if ranks < 1 else f", or take fewer ranks ({ranks} would fit)"
             raise InputError(
                 f"{IMAGE_KEY}: layers of {size} voxels need {_giga(needed)} of memory, and {_giga(memory)} are free; "

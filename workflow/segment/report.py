@@ -20,7 +20,7 @@ from microlith.workflow.segment.request import Request
 FEW_REGIONS = 10
 LEAST_RIGHT = 0.9  # share of the painted regions that is classed correctly, below which that is a warning
 MOST_DOUBTFUL = 0.2  # share of the voxels
-# The same where a blur explains the image: a phantom of four phases in fine structures, of which 5 % was wrong, had 0.22
+# The same where a blur explains the image: a phantom of four phases, fine structures, of which 5 % was wrong, had 0.22
 MOST_DOUBTFUL_BLURRED = 0.3
 # Height of a phase's peak, below which it is none. Of phantoms of 64^3 voxels, by Otsu's thresholds and in stages,
 # those of which half and more was wrong (0.8 % of pores, too few for a peak) had 0.94 to 0.98 for one phase, those with
