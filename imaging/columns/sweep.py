@@ -12,63 +12,58 @@ CORNER = np.float32(0.7071)  # weight of a neighbour across an edge; that of one
 @compiled
 def _costs(
     z: int, row: int, x: int, state: Indices, pull: Singles, phase: Phases, mean: Singles, weight: Singles,
-    log: Singles, own: np.float32, bond: np.float32, beside: Singles, cost: Singles,
+    log: Singles, own: np.float32, bond: Singles, beside: Singles, cost: Singles,
 ) -> None:  # fmt: skip
-    """What each state of a voxel costs by itself, into `cost` (states,)."""
+    """What each state of a voxel costs by itself, into `cost` (states,); `beside` is (2, phases) of any values."""
     columns = state.shape[2]
     beside[:] = 0
     for dy in range(-1, 2):
         for dx in range(-1, 2):
             if dy != 0 or dx != 0:
                 there = phase[state[z, row + 1 + dy, min(max(x + dx, 0), columns - 1)]]
-                beside[there] += np.float32(1.0) if dy == 0 or dx == 0 else CORNER
+                beside[0, there] += np.float32(1.0) if dy == 0 or dx == 0 else CORNER
+    for p in range(len(bond)):
+        for k in range(len(bond)):
+            beside[1, p] += bond[p, k] * beside[0, k]
     now, force = mean[state[z, row + 1, x]], pull[z, row, x]
     for s in range(len(mean)):
         step = mean[s] - now
         misfit = own * step * step - np.float32(2.0) * step * force + force * force
-        cost[s] = np.float32(0.5) * weight[s] * misfit + log[s] - bond * beside[phase[s]]
+        cost[s] = np.float32(0.5) * weight[s] * misfit + log[s] + beside[1, phase[s]]
 
 
 @compiled
-def _behind(z: int, cost: Singles, solids: int, change: np.float32, along: Singles) -> None:
+def _behind(z: int, cost: Singles, phase: Phases, solids: int, change: Singles, along: Singles) -> None:
     """Add to the costs of a voxel's states those of the best way on through the voxels behind it."""
     last = cost.shape[1] - 1
-    solid, clear = FAR, FAR
-    for s in range(solids):
-        solid = min(solid, along[z + 1, s])
+    clear = phase[last]
+    clearest = FAR
     for s in range(solids, last + 1):
-        clear = min(clear, along[z + 1, s])
-    for s in range(last + 1):
-        if s < solids:
-            on = min(along[z + 1, s], min(solid, clear) + change)
-        elif s < 2 * solids:
-            on = along[z + 1, s - solids] + change
-        elif s < last:
-            on = along[z + 1, s - solids]
-        else:
-            on = along[z + 1, last]
-            for p in range(last - solids, last):
-                on = min(on, along[z + 1, p])
+        clearest = min(clearest, along[z + 1, s])
+    for s in range(solids):
+        on = clearest + change[phase[s], clear]
+        for p in range(solids):
+            on = min(on, along[z + 1, p] + change[phase[s], phase[p]])
         along[z, s] = cost[z, s] + on
+        along[z, solids + s] = cost[z, solids + s] + along[z + 1, s] + change[clear, phase[s]]
+    for s in range(2 * solids, last):
+        along[z, s] = cost[z, s] + along[z + 1, s - solids]
+    on = along[z + 1, last]
+    for p in range(last - solids, last):
+        on = min(on, along[z + 1, p])
+    along[z, last] = cost[z, last] + on
 
 
 @compiled
-def _next(s: int, z: int, solids: int, change: np.float32, along: Singles) -> int:
+def _next(s: int, z: int, phase: Phases, solids: int, change: Singles, along: Singles) -> int:
     """The state behind a state on the best way."""
     last = along.shape[1] - 1
     if solids <= s < last:
         return s - solids
-    if s == last:
-        best = last
-        for p in range(last - solids, last):
-            if along[z + 1, p] < along[z + 1, best]:
-                best = p
-        return best
-    best = s
-    for p in range(last + 1):
-        if along[z + 1, p] + (np.float32(0.0) if p == s else change) < along[z + 1, best] + (
-            np.float32(0.0) if best == s else change
-        ):
+    first = last - solids if s == last else 0  # of those that it can be, the last among them
+    best = last
+    for p in range(first, last):
+        if along[z + 1, p] + change[phase[s], phase[p]] < along[z + 1, best] + change[phase[s], phase[best]]:
             best = p
     return best
 
@@ -76,7 +71,7 @@ def _next(s: int, z: int, solids: int, change: np.float32, along: Singles) -> in
 @kept
 def sweep(
     state: Indices, pull: Singles, phase: Phases, mean: Singles, weight: Singles, log: Singles, own: np.float32,
-    bond: np.float32, change: np.float32, first: int, odd: int,
+    bond: Singles, change: Singles, first: int, odd: int,
 ) -> None:  # fmt: skip
     """Give every second column of every second row its likeliest states; the columns beside it are others.
 
@@ -88,8 +83,8 @@ def sweep(
         weight: (states,) 1 per variance.
         log: (states,) half the logarithm of the variance.
         own: What a voxel's own grey value counts of its change, 1 without a blur.
-        bond: What a neighbour of the same phase saves.
-        change: What a change of phase along the column costs.
+        bond: (phases, phases) what a neighbour of another phase costs; 0 of the same.
+        change: (phases, phases) what a change of phase along the column costs.
         first: Row of this parity, 0 or 1, among those without the one before.
         odd: The same of the columns.
     """
@@ -99,7 +94,7 @@ def sweep(
         solids += 1
     cost = np.empty((layers, len(mean)), np.float32)
     along = np.empty_like(cost)
-    beside = np.empty(np.int64(phase.max()) + 1, np.float32)
+    beside = np.empty((2, len(bond)), np.float32)
     for row in range(first, rows, 2):
         for x in range(odd, columns, 2):
             for z in range(layers - 1, -1, -1):
@@ -107,18 +102,18 @@ def sweep(
                 if z == layers - 1:
                     along[z] = cost[z]
                 else:
-                    _behind(z, cost, solids, change, along)
+                    _behind(z, cost, phase, solids, change, along)
             s = int(np.argmin(along[0]))
             state[0, row + 1, x] = s
             for z in range(layers - 1):
-                s = _next(s, z, solids, change, along)
+                s = _next(s, z, phase, solids, change, along)
                 state[z + 1, row + 1, x] = s
 
 
 @kept
 def gaps(
     state: Indices, pull: Singles, phase: Phases, mean: Singles, weight: Singles, log: Singles, own: np.float32,
-    bond: np.float32, change: np.float32, found: Singles,
+    bond: Singles, change: Singles, found: Singles,
 ) -> None:  # fmt: skip
     """How much more each phase of each voxel costs than the best, with the rest of its column as fits it best.
 
@@ -142,7 +137,7 @@ def gaps(
     cost = np.empty((layers, last + 1), np.float32)
     along = np.empty_like(cost)
     before = np.empty_like(cost)
-    beside = np.empty(np.int64(phase.max()) + 1, np.float32)
+    beside = np.empty((2, len(bond)), np.float32)
     for row in range(rows):
         for x in range(columns):
             for z in range(layers - 1, -1, -1):
@@ -150,17 +145,15 @@ def gaps(
                 if z == layers - 1:
                     along[z] = cost[z]
                 else:
-                    _behind(z, cost, solids, change, along)
+                    _behind(z, cost, phase, solids, change, along)
             before[0] = 0
             for z in range(layers - 1):  # from the front: the best way to each state
-                least = FAR
-                for s in range(solids):
-                    least = min(least, before[z, s] + cost[z, s])
                 for t in range(last + 1):
-                    way = least + change
+                    way = FAR
+                    for s in range(solids):
+                        way = min(way, before[z, s] + cost[z, s] + change[phase[s], phase[t]])
                     if t < solids:
-                        way = min(way, before[z, t] + cost[z, t])
-                        way = min(way, before[z, solids + t] + cost[z, solids + t] + change)
+                        way = min(way, before[z, solids + t] + cost[z, solids + t] + change[phase[-1], phase[t]])
                     elif t + solids < last:
                         way = min(way, before[z, t + solids] + cost[z, t + solids])
                     else:

@@ -29,6 +29,7 @@ LOOKED_AT = 16  # slices at which they are
 TRUNCATE = 4.0  # standard deviations at which the blur ends
 BOND = 0.4  # likelihood that a neighbour of the same phase adds, per root of what a voxel's own grey value tells
 PLAIN_BOND = 0.5, 1.0  # the same without the blur, and what a change along the column costs
+ALIKE = 0.7  # power of the contrast of two phases that their bond goes with
 LEAST_CONTRAST = 1.0  # of two phases, per standard deviation of the noise
 LOOSE = 0.6  # of the bond, that counts for what is doubtful: columns beside one may change with it
 OTHERWISE = 5  # hundredths of a shift, from which a voxel belongs to the phase that its region says otherwise
@@ -44,14 +45,29 @@ class Model:
     looks: Appearance
     blur: float  # voxels, standard deviation within slices; 0: none
     noise: float  # standard deviation of what it leaves of the grey values
-    bond: float
-    change: float
+    bond: float  # what a neighbour of another phase costs in a slice, if the phases differ as much as usual
+    change: float  # the same along the column
 
     @property
     def contrast(self) -> float:
         """Difference of the brightest solid and of an empty pore, per step between phases."""
         n = self.states.phases - 1
         return float(abs(self.looks.mean[:n].max() - self.looks.mean[-1])) / n
+
+    @property
+    def parts(self) -> Singles:
+        """(phases, phases) parts of the bond that two phases have, 1 at most, 0 for one phase.
+
+        It is weaker where their brightness differs less, that of pores on average over what shines through: a bond that
+        suits bright phases would close pores that look much like the solid behind them.
+        """
+        n, mean, voxels = self.states.phases - 1, self.looks.mean, self.looks.voxels
+        apart = np.zeros((n + 1, n + 1))
+        for i, solid in enumerate(self.states.solids):
+            apart[solid, list(self.states.solids)] = np.abs(mean[:n] - mean[i])
+            apart[solid, self.states.clear] = np.average(np.abs(mean[n:] - mean[i]), weights=voxels[n:])
+        apart[self.states.clear] = apart[:, self.states.clear]
+        return np.minimum((apart / (self.contrast or 1.0)) ** ALIKE, 1.0).astype(np.float32)
 
     @property
     def own(self) -> float:
@@ -280,17 +296,14 @@ def _terms(model: Model) -> tuple[Singles, Singles, Singles]:
     return looks.mean.astype(np.float32), (1 / variance).astype(np.float32), log.astype(np.float32)
 
 
-def _numbers(model: Model) -> tuple[np.float32, np.float32, np.float32]:
-    return np.float32(model.own), np.float32(model.bond), np.float32(model.change)
-
-
 def _swept(volumes: _Volumes, model: Model, odd_row: int, odd_column: int, workshop: Workshop) -> None:
     """Every second column of every second row anew; collective."""
+    bond, change = np.float32(model.bond) * model.parts, np.float32(model.change) * model.parts
 
     def work(first: int, last: int) -> None:
         state, pull = _rows(volumes, first, last)
         start = (odd_row - first) % 2
-        sweep(state, pull, model.states.phase, *_terms(model), *_numbers(model), start, odd_column)
+        sweep(state, pull, model.states.phase, *_terms(model), np.float32(model.own), bond, change, start, odd_column)
         target = volumes.state.values(writable=True)
         target[:, first + start : last : 2, odd_column::2] = state[:, 1 + start : -1 : 2, odd_column::2]
         target.flush()  # type: ignore[attr-defined]
@@ -306,13 +319,14 @@ def _gapped(volumes: _Volumes, model: Model, found: tuple[DiskVolume, ...], work
     so by the root of two pi. So a gap counts as the root of two times this variance per squared contrast. Where a
     region says otherwise, what it says is doubtful, too.
     """
-    own, bond, change = _numbers(model)
+    other = 1 - np.eye(model.states.phases, dtype=np.float32)
+    bond, change = np.float32(LOOSE * model.bond) * other, np.float32(model.change) * other
     unit = sqrt(2.0) * (model.noise / (model.contrast or 1.0)) ** 2
 
     def work(first: int, last: int) -> None:
         state, pull = _rows(volumes, first, last)
         gap = np.empty((len(found), *pull.shape), np.float32)
-        gaps(state, pull, model.states.phase, *_terms(model), own, np.float32(LOOSE * bond), change, gap)
+        gaps(state, pull, model.states.phase, *_terms(model), np.float32(model.own), bond, change, gap)
         said, labels = volumes.said.values()[:, first:last], model.states.phase[state[:, 1:-1]]
         for k, volume in enumerate(found):
             shift = np.clip(np.ceil(PERCENT * unit * gap[k]), 1.0, 254.0)

@@ -8,7 +8,8 @@ import pytest
 from microlith.imaging.columns.appearance import States, appearance, sums_of
 from microlith.imaging.columns.sweep import gaps, sweep
 
-BOND, CHANGE = np.float32(0.3), np.float32(0.8)
+BOND = np.array([[0, 0.3, 0.5], [0.3, 0, 0.2], [0.5, 0.2, 0]], np.float32)  # of each two phases
+CHANGE = np.array([[0, 0.8, 0.6], [0.8, 0, 0.4], [0.6, 0.4, 0]], np.float32)
 
 
 @pytest.fixture
@@ -41,9 +42,9 @@ def _all_costs(column):
             for z, s in enumerate(state):
                 cost += 0.5 * weight[s] * (grey[z, 1, 1] - mean[s]) ** 2 + log[s]
                 for y, x in product(range(3), repeat=2):
-                    if (y, x) != (1, 1) and labels[z, y, x] == own[z]:
-                        cost -= BOND * (1.0 if 1 in (y, x) else 0.7071)
-            best = min(best, cost + CHANGE * sum(a != b for a, b in pairwise(own)))
+                    if (y, x) != (1, 1):
+                        cost += BOND[own[z], labels[z, y, x]] * (1.0 if 1 in (y, x) else 0.7071)
+            best = min(best, cost + sum(CHANGE[a, b] for a, b in pairwise(own)))
         found[own] = best
     return found
 

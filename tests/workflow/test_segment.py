@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from phantoms import PHASES, blurred, dice, mottled, painted, shining, truth, write_segmentation
 from places import PROJECT
+from scipy.ndimage import gaussian_filter
 
 from mpi4py import MPI
 
@@ -282,6 +283,30 @@ def test_columns_tell_fine_structures_that_regions_do_not(tmp_path, bare):
     expected = 40 + 70 * 0.8 * np.exp(-np.arange(6) / 6)
     assert shown["mean_grey_before"]["sei_cb"][:6] == pytest.approx(expected, abs=6)
     for index, name in enumerate(PHASES):
+        low, high = (told["phases"][name][f"volume_fraction_{side}"] for side in ("smaller", "larger"))
+        assert low <= (true == index).mean() <= high, "the error bar covers the truth"
+
+
+def test_few_dim_pores_among_brighter_solids_are_kept(tmp_path, bare):
+    """They look much like the solid behind them: with one bond for all phases 3.1 % were left of 5.0 %."""
+    true = mottled(shares=(0.7, 0.2, 0.1), width=6.0, seed=101) + 1
+    field = gaussian_filter(np.random.default_rng(1).normal(size=true.shape), 2.5, mode="wrap")
+    true[field >= np.quantile(field, 0.95)] = 0
+    grey = shining(true, greys=(40.0, 110.0, 165.0, 220.0))
+    names = ["pore", "sei_cb", "graphite", "particle"]
+    found = {}
+    for depth in (0, 12):
+        segmentation = (
+            f'phases = {json.dumps(names)}\nmethod = "regions"\nscribbles = "scribbles.tif"\nscale = 4\nsmallest = 3'
+        )
+        path = write_segmentation(tmp_path / str(depth), grey, f"[segmentation]\n{segmentation}\ndepth = {depth}\n")
+        tifffile.imwrite(path.parent / "scribbles.tif", painted(true, 10, 60), photometric="minisblack")
+        told = segment(load_request(path), path.parent / "out", False, show=False)
+        found[depth] = dice(tifffile.imread(path.parent / "out" / "labels.tif") - 1, true, range(4))
+    assert told["phases"]["pore"]["volume_fraction"] == pytest.approx(0.05, rel=0.2)
+    assert found[12][0] > found[0][0] + 0.12
+    assert min(found[12][1:]) > 0.96
+    for index, name in enumerate(names):
         low, high = (told["phases"][name][f"volume_fraction_{side}"] for side in ("smaller", "larger"))
         assert low <= (true == index).mean() <= high, "the error bar covers the truth"
 
