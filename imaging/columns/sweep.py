@@ -33,8 +33,18 @@ def _costs(
 
 
 @compiled
-def _behind(z: int, cost: Singles, phase: Phases, solids: int, change: Singles, along: Singles) -> None:
+def _solids(phase: Phases) -> int:
+    """How many of the states are solids."""
+    solids = 0
+    while phase[solids] != phase[-1]:
+        solids += 1
+    return solids
+
+
+@compiled
+def _behind(z: int, cost: Singles, phase: Phases, change: Singles, along: Singles) -> None:
     """Add to the costs of a voxel's states those of the best way on through the voxels behind it."""
+    solids = _solids(phase)
     last = cost.shape[1] - 1
     clear = phase[last]
     clearest = FAR
@@ -68,6 +78,21 @@ def _next(s: int, z: int, phase: Phases, solids: int, change: Singles, along: Si
     return best
 
 
+@compiled
+def _column(
+    row: int, x: int, state: Indices, pull: Singles, phase: Phases, mean: Singles, weight: Singles, log: Singles,
+    own: np.float32, bond: Singles, change: Singles, beside: Singles, cost: Singles, along: Singles,
+) -> None:  # fmt: skip
+    """What each state of a column's voxels costs, into `cost`, and with the best way on behind it, into `along`."""
+    last = len(cost) - 1
+    for z in range(last, -1, -1):
+        _costs(z, row, x, state, pull, phase, mean, weight, log, own, bond, beside, cost[z])
+        if z == last:
+            along[z] = cost[z]
+        else:
+            _behind(z, cost, phase, change, along)
+
+
 @kept
 def sweep(
     state: Indices, pull: Singles, phase: Phases, mean: Singles, weight: Singles, log: Singles, own: np.float32,
@@ -89,20 +114,13 @@ def sweep(
         odd: The same of the columns.
     """
     layers, rows, columns = pull.shape
-    solids = 0
-    while phase[solids] != phase[-1]:
-        solids += 1
+    solids = _solids(phase)
     cost = np.empty((layers, len(mean)), np.float32)
     along = np.empty_like(cost)
     beside = np.empty((2, len(bond)), np.float32)
     for row in range(first, rows, 2):
         for x in range(odd, columns, 2):
-            for z in range(layers - 1, -1, -1):
-                _costs(z, row, x, state, pull, phase, mean, weight, log, own, bond, beside, cost[z])
-                if z == layers - 1:
-                    along[z] = cost[z]
-                else:
-                    _behind(z, cost, phase, solids, change, along)
+            _column(row, x, state, pull, phase, mean, weight, log, own, bond, change, beside, cost, along)
             s = int(np.argmin(along[0]))
             state[0, row + 1, x] = s
             for z in range(layers - 1):
@@ -131,21 +149,14 @@ def gaps(
     """
     layers, rows, columns = pull.shape
     last = len(mean) - 1
-    solids = 0
-    while phase[solids] != phase[-1]:
-        solids += 1
+    solids = _solids(phase)
     cost = np.empty((layers, last + 1), np.float32)
     along = np.empty_like(cost)
     before = np.empty_like(cost)
     beside = np.empty((2, len(bond)), np.float32)
     for row in range(rows):
         for x in range(columns):
-            for z in range(layers - 1, -1, -1):
-                _costs(z, row, x, state, pull, phase, mean, weight, log, own, bond, beside, cost[z])
-                if z == layers - 1:
-                    along[z] = cost[z]
-                else:
-                    _behind(z, cost, phase, solids, change, along)
+            _column(row, x, state, pull, phase, mean, weight, log, own, bond, change, beside, cost, along)
             before[0] = 0
             for z in range(layers - 1):  # from the front: the best way to each state
                 for t in range(last + 1):
