@@ -34,9 +34,8 @@ SHIFTED, MOVED = 0.25, 0.05
 TURNS = 4  # times that balls are looked for beside those found
 ROUNDS = {2: 2, 3: 3}  # in which balls are looked for on the surface that those before have left
 UNSURE = {2: 0.025, 3: 0.012}  # of the radius, standard error up to which a ball counts
-UNSURE_BESIDE = (
-    0.05  # the same of one beside other balls in 3D: of what the frame leaves of it the area is known better
-)
+# The same of one beside other balls in 3D: of what the frame leaves of it the area is known better than the radius
+UNSURE_BESIDE = 0.05
 LOOSEST = 0.1  # of the radius, standard error of one that has the radius of others
 # Voxels just below the surface that are of no other body; of a ball that has the radius of others
 LEAST_BARE, LEAST_OF_COMMON = {2: 6, 3: 20}, 8
