@@ -13,6 +13,7 @@ from microlith.imaging.typing import Array, Flags, Indices, Numbers, Phases, Sin
 FEWEST = 30  # voxels from which the brightness of a state is taken
 FAR = 3, 6  # slices before a solid from which the brightness just before it follows
 FALLS = 0.4, 1.0  # between which it falls from slice to slice
+CLEAN = 0.01  # of the range of brightness: noise of an image that has none, so that other labels are not impossible
 LEAST_SPREAD = 0.5  # of the usual variance: of no state less is taken
 
 
@@ -116,7 +117,7 @@ def appearance(sums: Array, states: States) -> Appearance | None:
         mean[-1], variance[-1] = mean[seen[-1]], variance[seen[-1]]
     for solid in range(n):
         _near(mean, count, solid, n)
-    usual = float(np.median(variance[count >= FEWEST]))
+    usual = max(float(np.median(variance[count >= FEWEST])), (CLEAN * float(np.ptp(mean))) ** 2)
     return Appearance(mean, np.maximum(variance, LEAST_SPREAD * usual), count)
 
 

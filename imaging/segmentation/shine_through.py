@@ -14,7 +14,7 @@ from math import sqrt
 
 import numpy as np
 
-from microlith.imaging.columns.appearance import Appearance, States, appearance, sums_of
+from microlith.imaging.columns.appearance import CLEAN, Appearance, States, appearance, sums_of
 from microlith.imaging.columns.sweep import gaps, sweep
 from microlith.imaging.image.passes import share
 from microlith.imaging.parallel.collective import together
@@ -234,7 +234,7 @@ def _learnt(
 
     left = np.mean([one for block in workshop.each(shape, misfits) for one in block], axis=0)
     best = int(np.argmin(left))
-    noise = sqrt(float(left[best])) or 1.0
+    noise = max(sqrt(float(left[best])), CLEAN * float(np.ptp(looks.mean)))
     model = Model(states, looks, float(widths[best]), noise, 0.0, 0.0)
     bond = BOND * sqrt(model.own) * model.contrast / noise
     return replace(model, bond=bond, change=bond)
