@@ -5,9 +5,9 @@ from math import ceil, sqrt
 
 import numpy as np
 
+from microlith.imaging.deblurring.gaussian import blurred, weights
 from microlith.imaging.typing import Array, Phases, Singles
 
-TRUNCATE = 3.0  # standard deviations at which the blur ends
 Widths = tuple[float, float, float]  # voxels, (z, y, x); 0 along an axis of one voxel
 
 
@@ -80,25 +80,6 @@ class BlurModel:
 def scaled(grey: Singles, zero: float, unit: float) -> Singles:
     """Grey values counted from `zero` in units of `unit`; their differences may be beyond single precision."""
     return np.asarray(grey * np.float32(1 / unit) - np.float32(zero / unit))
-
-
-def weights(width: float) -> Array:
-    """Weights of a Gaussian of a standard deviation in voxels; (1,) for 0."""
-    if not width:
-        return np.ones(1)
-    reach = int(TRUNCATE * width + 0.5)
-    found = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
-    return np.asarray(found / found.sum())
-
-
-def blurred(values: Singles, widths: Widths) -> Singles:
-    """A block blurred; beyond its ends it goes on as it is there."""
-    from scipy import ndimage
-
-    for axis, width in enumerate(widths):
-        if width:
-            values = ndimage.correlate1d(values, weights(width), axis, mode="nearest")
-    return values
 
 
 def products(grey: Singles, labels: Phases, phases: int, layer: int, widths: Widths) -> Array:

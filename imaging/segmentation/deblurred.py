@@ -13,7 +13,8 @@ from math import sqrt
 
 import numpy as np
 
-from microlith.imaging.deblurring.model import BlurModel, Widths, blurred, fit, products, scaled
+from microlith.imaging.deblurring.gaussian import blurred
+from microlith.imaging.deblurring.model import BlurModel, Widths, fit, products, scaled
 from microlith.imaging.deblurring.single import accepted, doubts, gains
 from microlith.imaging.segmentation.multistage import ByStages
 from microlith.imaging.segmentation.thresholds import Favoured
@@ -111,6 +112,8 @@ def deblurred(
         if number in LEARNT:
             model = _learnt(grey, now, stages, model, workshop)
             if model is None:
+                for volume in (said, now, other):
+                    workshop.remove(volume)
                 return None
         assert model is not None
         trial = ByBlur(stages, grey, said, now, model, edges, 0)

@@ -95,12 +95,8 @@ def segmented(
         scribbles = on_root(workshop.comm, read_scribbles, options.scribbles, after, options.phases)
     raw = read_grey(image, workshop, few_is_grey, named(tell, "reading"))
     image, raw, rescaled_as = rescaled(image, raw, rescale, workshop)
-    grey, done = filtered(raw, filters, image.voxel_size, workshop, tell)
-    sharp = grey
-    unsmoothed = options.deblur or (options.method == "regions" and options.depth and grey.shape[0] > 1)
-    if unsmoothed and any(one.smooths for one in filters):
-        corrections = tuple(one for one in filters if not one.smooths)
-        sharp = filtered(raw, corrections, image.voxel_size, workshop, tell, "sharp")[0]
+    unsmoothed = options.deblur or (options.method == "regions" and options.depth > 0 and raw.shape[0] > 1)
+    grey, sharp, done = _filtered(raw, filters, image.voxel_size, unsmoothed, workshop, tell)
     counted = histogram(grey, workshop, tell=named(tell, "histogram"))
     decision = decided(grey, sharp, counted, options, scribbles, image.voxel_size, workshop, tell)
     count = len(options.phases)
@@ -146,6 +142,30 @@ def segmented(
         filters=(*rescaled_as, *done),
         decision=decision,
     )
+
+
+def _filtered(
+    raw: DiskVolume,
+    filters: tuple[Filter, ...],
+    voxel_size: tuple[float, float, float],
+    unsmoothed: bool,
+    workshop: Workshop,
+    tell: Tell,
+) -> tuple[DiskVolume, DiskVolume, tuple[Filtered, ...]]:
+    """The filtered volume, and where it is asked for that without the filters that smooth; collective.
+
+    What comes before the first filter that smooths is done once.
+    """
+    first = next((number for number, one in enumerate(filters) if one.smooths), len(filters))
+    if not unsmoothed or first == len(filters):
+        grey, done = filtered(raw, filters, voxel_size, workshop, tell)
+        return grey, grey, done
+    sharp, done = filtered(raw, filters[:first], voxel_size, workshop, tell)
+    grey, more = filtered(sharp, filters[first:], voxel_size, workshop, tell, "smooth")
+    corrections = tuple(one for one in filters[first:] if not one.smooths)
+    if corrections:
+        sharp = filtered(sharp, corrections, voxel_size, workshop, tell, "sharp")[0]
+    return grey, sharp, done + more
 
 
 def decided(

@@ -16,6 +16,7 @@ import numpy as np
 
 from microlith.imaging.columns.appearance import CLEAN, Appearance, States, appearance, sums_of
 from microlith.imaging.columns.sweep import gaps, sweep
+from microlith.imaging.deblurring.gaussian import blurred, weights
 from microlith.imaging.image.passes import share
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.segmentation.classing import ByRegions
@@ -72,11 +73,7 @@ class Model:
     @property
     def own(self) -> float:
         """What a voxel's own grey value counts of its change: the squares of the blur's weights."""
-        if not self.blur:
-            return 1.0
-        reach = int(TRUNCATE * self.blur + 0.5)
-        weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / self.blur) ** 2)
-        return float(((weights / weights.sum()) ** 2).sum() ** 2)
+        return float((weights(self.blur, TRUNCATE) ** 2).sum() ** 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +157,8 @@ def by_columns(
         tell("what shines through", number / (PLAIN + BLURRED + 1))
         model = _learnt(volumes, states, model, number >= PLAIN, workshop)
         if model is None:
+            for volume in (volumes.said, volumes.state, volumes.pull):
+                workshop.remove(volume)
             return None
         for colour in range(4):
             _pulled(volumes, model, workshop)
@@ -227,7 +226,10 @@ def _learnt(
     def misfits(layers: Layers) -> list[list[float]]:
         grey, state = volumes.grey.values(), volumes.state.values()
         return [
-            [float(((grey[z] - _blurred(mean[state[z]], width)) ** 2).mean(dtype=np.float64)) for width in widths]
+            [
+                float(((grey[z] - blurred(mean[state[z]], (width, width), TRUNCATE)) ** 2).mean(dtype=np.float64))
+                for width in widths
+            ]
             for z in range(layers.first, layers.last)
             if z in wanted
         ]
@@ -247,22 +249,14 @@ def _inner(phase: Phases) -> Flags:
     return np.asarray(ndimage.minimum_filter(phase, 3) == ndimage.maximum_filter(phase, 3))
 
 
-def _blurred(values: Singles, width: float) -> Singles:
-    """A slice, or several, blurred within slices."""
-    from scipy import ndimage
-
-    widths = (*(0.0,) * (values.ndim - 2), width, width)
-    found: Singles = ndimage.gaussian_filter(values, widths, mode="nearest", truncate=TRUNCATE) if width else values
-    return found
-
-
 def _pulled(volumes: _Volumes, model: Model, workshop: Workshop) -> None:
     """What the image has more than what the states look like; collective."""
     mean = model.looks.mean.astype(np.float32)
 
     def pull(layers: Layers) -> Singles:
         grey, state = volumes.grey.values()[layers.write], volumes.state.values()[layers.write]
-        return _blurred(grey - _blurred(mean[state], model.blur), model.blur)
+        widths = (0.0, model.blur, model.blur)
+        return blurred(grey - blurred(mean[state], widths, TRUNCATE), widths, TRUNCATE)
 
     workshop.fill(volumes.pull, pull)
 
