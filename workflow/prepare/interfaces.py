@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 # Coefficient of a transfer through a surface, per what diffuses across a voxel, that leaves the surface nearly held:
 # what a smooth mesh has too much of its area changes curves by some ten-thousandths of the source at most
 AS_IF_HELD = 100.0
+WORTH_TELLING = 1.005  # area of steps per that of the surface that they stand for
 
 
 def interface_warnings(
@@ -93,11 +94,12 @@ def with_areas(meshed: Meshed, physics: Physics) -> Meshed:
         return meshed
     found = surface_areas(meshed.volume, meshed.mesh, tags, meshed.mesh.mesh.comm)
     mesh = with_areas_of_image(meshed.mesh, found) if meshed.method == "voxel" else meshed.mesh
-    if mesh.smooth and mesh.mesh.comm.rank == 0:
+    larger = max((1.0 / share for share in mesh.smooth.values()), default=1.0)
+    if larger > WORTH_TELLING and mesh.mesh.comm.rank == 0:
         log.info(
             "lithium passes surfaces by their areas in the image: those of the %s are up to %.2f times as large",
             "pixels" if meshed.volume.dim == 2 else "voxels",
-            max(1.0 / share for share in mesh.smooth.values()),
+            larger,
         )
     return replace(meshed, mesh=mesh, areas=found)
 
