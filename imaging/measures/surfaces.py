@@ -339,7 +339,7 @@ def _error(local: Array, area: Array, beside: Array, counted: Crossings, dim: in
 
     That of what was added `beside` triple lines, and the like, is given. What no step shows is uncertain: where all
     gaps lie alike among the voxels, none of it may be missed or twice as much. The parts were set by bodies of known
-    area, see docs/explained/analysis.md.
+    area, see docs/explained/areas.md.
     """
     missed = _per(counted.missed, counted.seen, 0.0)
     change = area - local
