@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from microlith.imaging.parallel.compiled import kept
+from microlith.imaging.parallel.compiled import compiled, kept
 from microlith.imaging.shapes.loops import solve
 from microlith.imaging.typing import Array, Flags, Numbers, Phases
 
@@ -60,6 +60,83 @@ def normals_at(phase: Phases, of: Flags, size: Array, voxels: Numbers, normals: 
             normals[n] /= math.sqrt(square)
 
 
+@compiled
+def _system(
+    points: Array,
+    normals: Array,
+    blocks: tuple[float, Numbers],
+    place: Array,
+    outward: Array,
+    reach: float,
+    sphere: tuple[Array, float, float],
+    free: bool,
+    matrix: Array,
+    right: Array,
+    taken: Numbers,
+) -> tuple[int, float]:
+    """Normal equations of the sphere that fits the voxels around a place, and which voxels these are.
+
+    Without a radius yet (0), voxels beside the plane through the place count, and else those on the sphere with its
+    normals. Unknowns are the middle, from the place, and what x^2 - 2 x.middle is on the sphere; with ``free`` false
+    how far the middle of the sphere moves.
+
+    Args:
+        points: (n, 3) voxels' middles, ordered by blocks.
+        normals: (n, 3) outward.
+        blocks: Edge of the blocks, and (layers, rows, columns, 2) first point of each, and the first that is not.
+        place: (3,)
+        outward: (3,) the normal there.
+        reach: How far from the place voxels count.
+        sphere: Middle (3,), radius within which voxels' middles lie, and how far from that they count.
+        free: Whether the radius is not known.
+        matrix: (4, 4) takes the equations.
+        right: (4,) takes their right side.
+        taken: (n,) takes the voxels.
+
+    Returns:
+        Number of voxels, and the sum of their squared distances from the sphere.
+    """
+    block, starts = blocks
+    middle, within, slack = sphere
+    low, high = np.empty(3, np.int64), np.empty(3, np.int64)
+    row = np.empty(4)
+    matrix[:] = 0
+    right[:] = 0
+    near, squares = 0, 0.0
+    for k in range(3):
+        low[k] = max(0, math.floor((place[k] - reach) / block))
+        high[k] = min(starts.shape[k], math.floor((place[k] + reach) / block) + 1)
+    for a in range(low[0], high[0]):
+        for b in range(low[1], high[1]):
+            for c in range(low[2], high[2]):
+                for p in range(starts[a, b, c, 0], starts[a, b, c, 1]):
+                    x, y, z = points[p, 0] - place[0], points[p, 1] - place[1], points[p, 2] - place[2]
+                    away = x * x + y * y + z * z
+                    if away > reach * reach:
+                        continue
+                    if within > 0:
+                        u, v, w = points[p, 0] - middle[0], points[p, 1] - middle[1], points[p, 2] - middle[2]
+                        apart = math.sqrt(u * u + v * v + w * w)
+                        off = apart - within
+                    else:
+                        u, v, w, apart = outward[0], outward[1], outward[2], 1.0
+                        off = x * u + y * v + z * w
+                    if abs(off) > slack or u * normals[p, 0] + v * normals[p, 1] + w * normals[p, 2] < ALONG * apart:
+                        continue
+                    taken[near] = p
+                    near += 1
+                    squares += off * off
+                    if free:
+                        row[0], row[1], row[2], row[3], value = 2 * x, 2 * y, 2 * z, 1.0, away
+                    else:
+                        row[0], row[1], row[2], row[3], value = u / apart, v / apart, w / apart, 0.0, off
+                    for i in range(4):
+                        right[i] += row[i] * value
+                        for j in range(4):
+                            matrix[i, j] += row[i] * row[j]
+    return near, squares
+
+
 @kept
 def grow_spheres(
     points: Array, normals: Array, block: float, starts: Numbers, seeds: Numbers, radius: float, found: Array
@@ -80,97 +157,57 @@ def grow_spheres(
     """
     count = 0
     free = radius == 0
-    unknowns = 4 if free else 3
     least, few = (LEAST[0], FEW[0]) if free else (LEAST[1], FEW[1])
-    matrix, right, row = np.empty((4, 4)), np.empty(4), np.empty(4)
-    middle, outward = np.empty(3), np.empty(3)
-    low, high = np.empty(3, np.int64), np.empty(3, np.int64)
+    matrix, right = np.empty((4, 4)), np.empty(4)
     claimed = np.zeros(len(points), np.bool_)
     taken = np.empty(len(points), np.int64)
     for seed in seeds:
         if claimed[seed]:
             continue
-        start = points[seed]
-        outward[:] = normals[seed]
-        within, valid, reach, before, rough = radius - BELOW, False, REACH, 0, 0.0
-        if not free:
-            middle[:] = start - within * outward
-            valid = True
-        near, still = 0, 0
+        place, outward = points[seed], normals[seed]
+        within = 0.0 if free else radius - BELOW
+        middle = place - within * outward
+        reach, near, before, still, rough = REACH, 0, 0, 0, 0.0
         for turn in range(TURNS):
-            matrix[:] = 0
-            right[:] = 0
-            near, squares = 0, 0.0
-            for k in range(3):
-                low[k] = max(0, math.floor((start[k] - reach) / block))
-                high[k] = min(starts.shape[k], math.floor((start[k] + reach) / block) + 1)
-            for a in range(low[0], high[0]):
-                for b in range(low[1], high[1]):
-                    for c in range(low[2], high[2]):
-                        for p in range(starts[a, b, c, 0], starts[a, b, c, 1]):
-                            x, y, z = points[p, 0] - start[0], points[p, 1] - start[1], points[p, 2] - start[2]
-                            away = x * x + y * y + z * z
-                            if away > reach * reach:
-                                continue
-                            if valid:
-                                u, v, w = points[p, 0] - middle[0], points[p, 1] - middle[1], points[p, 2] - middle[2]
-                                apart = math.sqrt(u * u + v * v + w * w)
-                                residue = apart - within
-                                slack = OFF if turn > 2 or free else 2 * OFF
-                                if abs(residue) > slack:
-                                    continue
-                                if u * normals[p, 0] + v * normals[p, 1] + w * normals[p, 2] < ALONG * apart:
-                                    continue
-                            else:
-                                u, v, w, apart, residue = x, y, z, 1.0, 0.0
-                                if abs(x * outward[0] + y * outward[1] + z * outward[2]) > 2 * OFF:
-                                    continue
-                                if (
-                                    outward[0] * normals[p, 0] + outward[1] * normals[p, 1] + outward[2] * normals[p, 2]
-                                    < ALONG
-                                ):
-                                    continue
-                            taken[near] = p
-                            near += 1
-                            squares += residue * residue
-                            if free:
-                                row[0], row[1], row[2], row[3] = 2 * x, 2 * y, 2 * z, 1.0
-                                value = away
-                            else:
-                                row[0], row[1], row[2] = u / apart, v / apart, w / apart
-                                value = residue
-                            for i in range(unknowns):
-                                right[i] += row[i] * value
-                                for j in range(unknowns):
-                                    matrix[i, j] += row[i] * row[j]
+            # First voxels lie beside a plane, or on a sphere whose middle is a guess
+            slack = OFF if within > 0 and (free or turn > 2) else 2 * OFF
+            near, squares = _system(
+                points,
+                normals,
+                (block, starts),
+                place,
+                outward,
+                reach,
+                (middle, within, slack),
+                free,
+                matrix,
+                right,
+                taken,
+            )
             if near < least:
                 break
-            rough = math.sqrt(squares / near)
+            rough = math.sqrt(squares / near) if within > 0 else 0.0
             if not free:
                 for i in range(3):
                     matrix[i, i] += 1e-3 * near
-            if not solve(matrix, right, unknowns):
+            if not solve(matrix, right, 4 if free else 3):
                 break
             if free:
                 square = right[3] + right[0] ** 2 + right[1] ** 2 + right[2] ** 2
-                side = -right[0] * outward[0] - right[1] * outward[1] - right[2] * outward[2]
-                valid = square > 0 and side > 0
-                if valid:
-                    within = math.sqrt(square)
-                    for k in range(3):
-                        middle[k] = start[k] + right[k]
+                inwards = right[0] * outward[0] + right[1] * outward[1] + right[2] * outward[2] < 0
+                within = math.sqrt(square) if square > 0 and inwards else 0.0
+                middle = place + right[:3]
             else:
-                for k in range(3):
-                    middle[k] += right[k]
+                middle += right[:3]
             if turn > 3 and near <= 1.02 * before:
                 still += 1
                 if still > 1:
                     break
             before = near
             reach = min(reach * WIDER, FAR)
-        if not valid or near < few or rough > ROUGH:
+        if within == 0 or near < few or rough > ROUGH:
             continue
-        found[count, 0], found[count, 1], found[count, 2] = middle[0], middle[1], middle[2]
+        found[count, :3] = middle
         found[count, 3], found[count, 4] = within + BELOW if free else radius, near
         count += 1
         if near >= CLAIMING:
