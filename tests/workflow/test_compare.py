@@ -1,6 +1,7 @@
 """microlith compare: numbers and their changes, what exceeds error bars, and one page that needs nothing else."""
 
 import base64
+import itertools
 import json
 import re
 import shutil
@@ -8,11 +9,13 @@ import shutil
 import numpy as np
 import pytest
 from made_cases import electrode, run_case, table_rows, write_case
+from matplotlib.figure import Figure
 
 from microlith.imaging.errors import InputError
 from microlith.workflow.cli import main
-from microlith.workflow.comparison.comparison import compared
-from microlith.workflow.comparison.sources import State
+from microlith.workflow.comparison.comparison import Comparison, compared
+from microlith.workflow.comparison.sources import Curve, State
+from microlith.workflow.comparison.write import _draw_panel
 from microlith.workflow.measurements.findings import Number
 
 
@@ -233,6 +236,50 @@ def test_diffusivities_found_in_other_ways_are_told(tmp_path, capsys):
     assert "along y" not in printed.err
     assert "changes against a[red]" in printed.out
     assert float(rows(tmp_path / "c")["sei: volume fraction (deff)"]["a[red] high"]) == pytest.approx(0.6)
+
+
+def test_runs_of_other_times_and_concentrations_are_told(runs, tmp_path, capsys):
+    """Last concentrations at other times, and half-times of another concentration; runs that share both: nothing."""
+    later = tmp_path / "later"
+    shutil.copytree(runs / "first", later)
+    summary = json.loads((later / "summary.json").read_text())
+    summary["error"]["reference_concentration_mol_per_m3"] *= 2.0
+    (later / "summary.json").write_text(json.dumps(summary))
+    for name in ("curves.csv", "errors.csv"):
+        *lines, last = (later / name).read_text().splitlines()
+        (later / name).write_text("\n".join([*lines, "1e15" + last[last.index(",") :], ""]))
+    states = [f"{name}={runs / name}" for name in ("first", "second")]
+    assert main(["compare", *states, "-o", str(tmp_path / "c")]) == 0
+    assert "same way" not in capsys.readouterr().err
+    assert main(["compare", *states, f"later={later}", "-o", str(tmp_path / "d")]) == 0
+    told = capsys.readouterr().err
+    assert re.search(r"last mean concentration: not .* \(first, second: at [\d.]+ s; later: at 1e\+15 s\)", told)
+    assert re.search(r"t50 and t90: .* \(first, second: times of 50 and 90 % of 1000 mol/m\^3; later: .* 2000 m", told)
+
+
+def test_particles_of_other_kinds_are_told(tmp_path, capsys):
+    """Bodies that touch are one particle in one analysis, and cut apart in the other."""
+    for name, more in (("one", ""), ("apart", "split = 0.7\n"), ("without", "split = 0.8\n")):
+        what = "volume_fractions" if name == "without" else "particles"
+        case = write_case(tmp_path / name, electrode(), more=f'[analysis]\nmeasure = ["{what}"]\n{more}')
+        assert main(["-q", "analyze", str(case), "-o", str(tmp_path / f"{name}-analysis")]) == 0
+    states = [f"{name}={tmp_path / name}-analysis" for name in ("one", "apart", "without")]
+    assert main(["compare", *states, "-o", str(tmp_path / "c")]) == 0
+    assert "(one: connected bodies; apart: cut apart with split = 0.7)" in capsys.readouterr().err
+
+
+def test_decades_of_time_have_room(tmp_path):
+    """Curves over many decades: no two powers of ten of the axis overlap."""
+    times = np.concatenate([[0.0], np.logspace(-2.0, 17.0, 200)])
+    curve = Curve(times, times, "time", "s", "mol/m^3")
+    states = [State(name, {}, {"concentration: c": curve}, None) for name in ("a", "b")]
+    figure = Figure(figsize=(9.0, 3.0))
+    axes = figure.subplots(1, 2)[0]
+    _draw_panel(axes, Comparison(tuple(states), 0, (), ()), "concentration: c")
+    figure.canvas.draw()
+    boxes = sorted((tick.get_window_extent() for tick in axes.get_xticklabels() if tick.get_text()), key=lambda b: b.x0)
+    assert len(boxes) > 3
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
 
 
 def test_different_voxels_are_told(analyses, tmp_path, capsys):

@@ -193,11 +193,22 @@ def _analysis(folder: Path) -> State:
             if table["kind"] in DRAWN:
                 curves |= _columns(folder / str(table["file"]), str(name), table["units"])
         voxels = tuple(float(edge) for edge in entries["voxel_size_m"])
+        kinds = _kinds_of_analysis(numbers, entries.get("case", {}).get("analysis", {}))
     except InputError:  # of a table, whose sentence says all
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise _wrong(folder / ANALYSIS, error) from error
-    return State(str(folder), numbers, curves, voxels)
+    return State(str(folder), numbers, curves, voxels, kinds=kinds)
+
+
+def _kinds_of_analysis(numbers: Iterable[str], settings: Mapping[str, Any]) -> dict[str, str]:
+    """What particles are, if any were measured."""
+    if not any(name.startswith("particle_") for name in numbers):
+        return {}
+    if settings.get("particle_labels"):
+        return {"particles": "those of [analysis] particle_labels"}
+    split = settings.get("split")
+    return {"particles": "connected bodies" if split is None else f"cut apart with split = {split:.6g}"}
 
 
 def _columns(path: Path, name: str, units: Mapping[str, str]) -> dict[str, Curve]:
@@ -229,13 +240,22 @@ def _run(folder: Path) -> State:
         )
         edges = summary.get("image", {}).get("voxel_size_m")
         voxels = None if edges is None else tuple(float(edge) for edge in edges)
+        kinds = _kinds_of_run(numbers, times, summary["error"].get("reference_concentration_mol_per_m3"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _wrong(folder / SUMMARY, error) from error
     lines = {
         f"concentration: {name}": Curve(times, curve, "time", "s", "mol/m^3", errors.get(name))
         for name, curve in curves.items()
     }
-    return State(str(folder), numbers, lines, voxels)
+    return State(str(folder), numbers, lines, voxels, kinds=kinds)
+
+
+def _kinds_of_run(numbers: Iterable[str], times: Array, reference: float | None) -> dict[str, str]:
+    """Which time last concentrations are of, and which concentrations half-times are: runs may differ in both."""
+    found = {"last mean concentration": f"at {times[-1]:.6g} s"}
+    if reference is not None and any(name.endswith((": t50", ": t90")) for name in numbers):
+        found["t50 and t90"] = f"times of 50 and 90 % of {reference:.6g} mol/m^3"
+    return found
 
 
 def _deff(path: Path, entries: dict[str, Any]) -> State:

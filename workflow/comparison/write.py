@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SUPERSCRIPTS = str.maketrans({"^": "", "2": "²", "3": "³"})
 MOST_CHARTS = 24  # of curves on the page
+MOST_TICKS = 9  # powers of ten that have room beside each other
 
 
 def write_comparison(folder: Path, found: Comparison) -> list[str]:
@@ -119,7 +120,13 @@ def _draw_panel(axes: "Axes", found: Comparison, name: str) -> None:
     axes.set_ylabel(y_label, fontsize=8, parse_math=False)
     axes.tick_params(labelsize=8)
     if some.x_unit == "s" and len(some.x) > 1:
-        axes.set_xscale("symlog", linthresh=max(float(np.min(some.x[some.x > 0.0], initial=np.inf)), 1e-3 * some.x[-1]))
+        axes.set_xscale("symlog", linthresh=min(map(_first_time, curves.values())))
+        axes.xaxis.get_major_locator().set_params(numticks=MOST_TICKS)
+
+
+def _first_time(curve: Curve) -> float:
+    """From which time on a curve is shown over the logarithm."""
+    return max(float(np.min(curve.x[curve.x > 0.0], initial=np.inf)), 1e-3 * float(curve.x[-1]))
 
 
 def _shown(found: Comparison, name: str) -> tuple[dict[str, Curve], str, str]:
