@@ -104,6 +104,8 @@ def _draw_page(path: Path, found: Comparison, names: list[str]) -> None:
 
 
 def _draw_panel(axes: "Axes", found: Comparison, name: str) -> None:
+    from matplotlib.ticker import SymmetricalLogLocator
+
     curves, x_label, y_label = _shown(found, name)
     for number, state in enumerate(found.states):
         curve = curves.get(state.name)
@@ -121,7 +123,9 @@ def _draw_panel(axes: "Axes", found: Comparison, name: str) -> None:
     axes.tick_params(labelsize=8)
     if some.x_unit == "s" and len(some.x) > 1:
         axes.set_xscale("symlog", linthresh=min(map(_first_time, curves.values())))
-        axes.xaxis.get_major_locator().set_params(numticks=MOST_TICKS)
+        locator = SymmetricalLogLocator(axes.xaxis.get_transform())
+        locator.set_params(numticks=MOST_TICKS)
+        axes.xaxis.set_major_locator(locator)
 
 
 def _first_time(curve: Curve) -> float:
