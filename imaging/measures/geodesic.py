@@ -8,15 +8,20 @@ import numpy as np
 from microlith.imaging.axes import face_axis
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures.connectivity import reached
-from microlith.imaging.typing import Flags, Singles
+from microlith.imaging.typing import Array, Flags, Singles
 from microlith.imaging.ways.walls import solidness
 
 
 def path_lengths(image: LabelImage, phases: Sequence[int], face: str) -> Singles:
-    """Length of the shortest way to each voxel from an outer face, within some phases.
+    """The lengths of `paths`."""
+    return paths(image, phases, face)[0]
+
+
+def paths(image: LabelImage, phases: Sequence[int], face: str) -> tuple[Singles, Array]:
+    """Length of the shortest way to each voxel from an outer face, within some phases, and how ways turn.
 
     Ways are strings pulled taut: straight, and bent at walls, which are where the smoothed phases have them (see
-    `taut_lengths` and `solidness`).
+    `taut_ways` and `solidness`).
 
     Args:
         image: The whole image.
@@ -24,9 +29,10 @@ def path_lengths(image: LabelImage, phases: Sequence[int], face: str) -> Singles
         face: Outer face such as "z_min".
 
     Returns:
-        ([z,] y, x) m from the face to the voxel's centre; infinite where no way leads, NaN outside the phases.
+        ([z,] y, x) m from the face to the voxel's centre; infinite where no way leads, NaN outside the phases. And
+        (depths,) from the face on, the sum of the angles that the ways to the voxels at this depth turn by.
     """
-    from microlith.imaging.ways.front import taut_lengths  # numba, which takes 0.1 s; not all that measures needs it
+    from microlith.imaging.ways.front import taut_ways  # numba, which takes 0.1 s; not all that measures needs it
 
     axis, upper = face_axis(face, image.dim)
     wanted = np.zeros(256, bool)
@@ -37,9 +43,10 @@ def path_lengths(image: LabelImage, phases: Sequence[int], face: str) -> Singles
     edges = [size[axis], *np.delete(size, axis)]
     there = reached(inside, (0, False))
     if image.dim == 2:  # one layer of a volume
-        out = taut_lengths(there[:, None], solidness(inside[:, None]), (edges[0], edges[1], edges[1]))[:, 0]
+        long, turned = taut_ways(there[:, None], solidness(inside[:, None]), (edges[0], edges[1], edges[1]))
+        out = long[:, 0]
     else:
-        out = taut_lengths(there, solidness(inside), (edges[0], edges[1], edges[2]))
+        out, turned = taut_ways(there, solidness(inside), (edges[0], edges[1], edges[2]))
     # Straight to the face through voxels of the phase nothing is in the way, nor shorter, where the blur closes corners
     straight = np.float32(edges[0]) * (np.arange(len(out), dtype=np.float32) + np.float32(0.5))
     straight = straight.reshape(-1, *(1,) * (out.ndim - 1))
@@ -47,7 +54,7 @@ def path_lengths(image: LabelImage, phases: Sequence[int], face: str) -> Singles
     out[~there & inside] = np.inf
     out[~inside] = np.nan
     out = out[::-1] if upper else out
-    return np.ascontiguousarray(np.moveaxis(out, 0, axis))
+    return np.ascontiguousarray(np.moveaxis(out, 0, axis)), turned
 
 
 def openings(there: Flags) -> list[int]:

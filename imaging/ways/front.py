@@ -18,8 +18,20 @@ FACE = 50  # hundredths of solidness at the rim of the face's openings
 NONE = -1  # owner of a voxel that no way has led to yet; below: -2 - anchor, which it may not see
 
 
+class Ways(NamedTuple):
+    """The shortest ways to the voxels of a set from the outer face of the first layer."""
+
+    length: Singles  # (nz, ny, nx) m from the face to the centres; infinite where no way leads, -inf outside the set
+    turned: Array  # (nz,) angles that the ways to the voxels of a layer turn by, summed over these
+
+
 def taut_lengths(there: Flags, solid: Bits, edges: tuple[float, float, float]) -> Singles:
-    """Length of the shortest way to each voxel of a set from the outer face of the first layer.
+    """The lengths of `taut_ways`."""
+    return taut_ways(there, solid, edges).length
+
+
+def taut_ways(there: Flags, solid: Bits, edges: tuple[float, float, float]) -> Ways:
+    """The shortest way to each voxel of a set from the outer face of the first layer.
 
     A front goes from voxel to voxel, in the order of the lengths. Each voxel has an anchor, the place where its way
     was last bent, or from which it came, and hands it on. The voxel that gets it sees the anchor, or the line to it
@@ -27,13 +39,13 @@ def taut_lengths(there: Flags, solid: Bits, edges: tuple[float, float, float]) -
     surface, is a new anchor. So lengths are those of straight lines, in any direction (as in the any-angle searches
     of Nash et al. 2007 and 2010, whose ways bend at voxels' centres only), and walls are where `solidness` has them.
 
+    If all walls come nearer by a small length, a way gets longer by that times the angle that it turns by in all. So
+    this angle, from the face's normal on, tells what an error of the walls' place makes of the length.
+
     Args:
         there: (nz, ny, nx) the set.
         solid: (nz + 2, ny + 2, nx + 2) solidness of the places.
         edges: Of voxels along z, y, x, m.
-
-    Returns:
-        (nz, ny, nx) m from the face to the centres; infinite where no way leads, minus infinity outside the set.
     """
     shape = solid.shape
     least = min(edges)
@@ -56,20 +68,24 @@ def taut_lengths(there: Flags, solid: Bits, edges: tuple[float, float, float]) -
         soon = now < limit
         batch, later = np.sort(band[soon]), band[~soon]  # in the order of the memory
         if count + 2 * len(batch) > len(anchors.place):
-            more = max(len(anchors.place) // 4, 2 * len(batch))
-            anchors.place.resize((len(anchors.place) + more, 4), refcheck=False)  # large ones without a copy
+            more = len(anchors.place) + max(len(anchors.place) // 4, 2 * len(batch))
+            anchors.place.resize((more, 4), refcheck=False)  # large ones without a copy
+            anchors.arrival.resize((more, 4), refcheck=False)
         queue = np.empty(8 * len(batch) + 4096, np.int64)
         many, count = _settle(batch, limit, grid, length, owner, waiting, anchors, count, queue)
         band = np.concatenate([later, queue[:many][queue[:many] != DONE]])
+    turned = np.zeros(shape[0])
+    _add_turns(grid, length, owner, anchors, turned)
     del waiting, owner, anchors
     found: Singles = length.reshape(shape)[1:-1, 1:-1, 1:-1] * np.float32(least)
-    return found
+    return Ways(found, turned[1:-1])
 
 
 class Anchors(NamedTuple):
     """Places where ways bend or begin."""
 
     place: Singles  # (n, 4) z, y, x and the length of the way until there; the first are those straight on the face
+    arrival: Singles  # (n, 4) direction z, y, x in which the way comes there, and the angle that it has turned by
     rims: (
         Indices  # (voxels of the first layer + 1,) those from one to the next are at the rim beside a place on the face
     )
@@ -106,8 +122,11 @@ def _start(grid: Grid, shape: tuple[int, ...], length: Singles, owner: Indices) 
     place[:many, 1], place[:many, 2] = y, x
     place[many:, 1:3] = rim[:, 1:]
     rims = many + np.searchsorted(rim[:, 0], np.arange(many + 1)).astype(np.int32)
-    _begin(first, covered, grid, length, owner, Anchors(place, rims))
-    return Anchors(place, rims)
+    arrival = np.zeros_like(place)
+    arrival[:, 0] = 1
+    anchors = Anchors(place, arrival, rims)
+    _begin(first, covered, grid, length, owner, anchors)
+    return anchors
 
 
 @kept
@@ -193,6 +212,45 @@ def _along(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: flo
     dz, dy, dx = z - anchors.place[anchor, 0], y - anchors.place[anchor, 1], x - anchors.place[anchor, 2]
     ez, ey, ex = grid.edge
     return float(anchors.place[anchor, 3] + np.sqrt((dz * ez) ** 2 + (dy * ey) ** 2 + (dx * ex) ** 2))
+
+
+@inlined
+def _angle(az: float, ay: float, ax: float, bz: float, by: float, bx: float) -> float:
+    """Angle between two directions; 0 if one has no length."""
+    squares = (az * az + ay * ay + ax * ax) * (bz * bz + by * by + bx * bx)
+    if squares < 1e-12:
+        return 0.0
+    return float(np.arccos(min(max((az * bz + ay * by + ax * bx) / np.sqrt(squares), -1.0), 1.0)))
+
+
+@inlined
+def _turned(grid: Grid, anchors: Anchors, anchor: int, z: float, y: float, x: float) -> float:
+    """Angle that the way turns by, from the face on, that comes to a place straight from an anchor."""
+    ez, ey, ex = grid.edge
+    dz, dy, dx = z - anchors.place[anchor, 0], y - anchors.place[anchor, 1], x - anchors.place[anchor, 2]
+    came = anchors.arrival
+    return float(came[anchor, 3] + _angle(came[anchor, 0], came[anchor, 1], came[anchor, 2], dz * ez, dy * ey, dx * ex))
+
+
+@inlined
+def _arrive(grid: Grid, anchors: Anchors, from_: int, new: int) -> None:
+    """Notes how the way comes from an anchor to a new one."""
+    z, y, x = anchors.place[new, 0], anchors.place[new, 1], anchors.place[new, 2]
+    ez, ey, ex = grid.edge
+    dz, dy, dx = z - anchors.place[from_, 0], y - anchors.place[from_, 1], x - anchors.place[from_, 2]
+    anchors.arrival[new, 3] = _turned(grid, anchors, from_, z, y, x)
+    anchors.arrival[new, 0], anchors.arrival[new, 1], anchors.arrival[new, 2] = dz * ez, dy * ey, dx * ex
+    if dz * dz + dy * dy + dx * dx < 1e-12:
+        anchors.arrival[new, :3] = anchors.arrival[from_, :3]
+
+
+@kept
+def _add_turns(grid: Grid, length: Singles, owner: Indices, anchors: Anchors, turned: Array) -> None:
+    """Adds the angles that the ways to the voxels of each layer turn by."""
+    for voxel in range(len(length)):
+        if owner[voxel] >= 0 and length[voxel] < np.inf:
+            z, y, x = _place(grid, voxel)
+            turned[voxel // grid.layer] += _turned(grid, anchors, owner[voxel], z, y, x)
 
 
 @inlined
@@ -302,6 +360,7 @@ def _make_sure(
     if chosen == NONE:
         anchors.place[count, 0], anchors.place[count, 1], anchors.place[count, 2] = z + dz, y + dy, x + dx
         anchors.place[count, 3] = best - edge
+        _arrive(grid, anchors, owner[voxel + off], count)
         chosen = count
     length[voxel], owner[voxel] = best, chosen
     return count + 1 if chosen == count else count
@@ -337,6 +396,7 @@ def _bend(
     if sight(grid, az, ay, ax, bz, by, bx, LEG, other) > LEG:
         return np.inf
     anchors.place[new, 0], anchors.place[new, 1], anchors.place[new, 2], anchors.place[new, 3] = bz, by, bx, until
+    _arrive(grid, anchors, anchor, new)
     return float(cost)
 
 
@@ -362,18 +422,23 @@ def _around(
     from where it does, until it reaches the place.
     """
     az, ay, ax, until = anchors.place[anchor]
+    cz, cy, cx, turned = anchors.arrival[anchor]
     ez, ey, ex = grid.edge
     for _ in range(EDGES):
         if not grazed(grid, az, ay, ax, z, y, x, dz, dy, dx, bend):
             break
         bz, by, bx = bend[0], bend[1], bend[2]
         until += np.sqrt(((bz - az) * ez) ** 2 + ((by - ay) * ey) ** 2 + ((bx - ax) * ex) ** 2)
+        turned += _angle(cz, cy, cx, (bz - az) * ez, (by - ay) * ey, (bx - ax) * ex)
+        cz, cy, cx = (bz - az) * ez, (by - ay) * ey, (bx - ax) * ex
         cost = until + np.sqrt(((z - bz) * ez) ** 2 + ((y - by) * ey) ** 2 + ((x - bx) * ex) ** 2)
         if cost >= best - GAIN or sight(grid, az, ay, ax, bz, by, bx, LEG, other) > LEG:
             break
         if sight(grid, bz, by, bx, z, y, x, LEG, other) <= LEG:
             anchors.place[new, 0], anchors.place[new, 1], anchors.place[new, 2] = bz, by, bx
             anchors.place[new, 3] = until
+            anchors.arrival[new, 0], anchors.arrival[new, 1], anchors.arrival[new, 2] = cz, cy, cx
+            anchors.arrival[new, 3] = turned
             return float(cost)
         az, ay, ax = bz, by, bx
     return np.inf

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from mpi4py import MPI
 
 from microlith.imaging.image.load import whole_on_root
-from microlith.imaging.measures.geodesic import openings, path_lengths
+from microlith.imaging.measures.geodesic import openings, path_lengths, paths
 from microlith.imaging.ways.edges import sharpen
 
 VOXELS = [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 1.0, 2.0), (1.0, 3.0, 1.0)]
@@ -87,6 +87,26 @@ def test_inclined_channels_within_one_per_cent(voxel, angle):
     np.testing.assert_allclose(found, exact, rtol=0.006)  # 1.1 % where ways leave the face from columns' middles
 
 
+@pytest.mark.parametrize("angle", [0, 20, 45])
+def test_ways_turn_where_they_leave_the_face_aslant(angle):
+    """Ways straight to the face do not turn, others by the angle of the channel's that they lead through."""
+    z, y, x = centres((40, 16, 60))
+    along = np.hypot(y - 8, (x - 10 - z * np.tan(np.radians(angle))) * np.cos(np.radians(angle)))
+    turned = turns(along < 4, (1.0, 1.0, 1.0))
+    assert np.degrees(turned[-1]) == pytest.approx(angle, abs=6 if angle else 1e-6)
+
+
+def test_ways_around_the_end_of_a_wall_turn_by_what_the_corners_do():
+    """Down along a wall, around its end, and up again: half a turn."""
+    inside = np.zeros((30, 5, 12), bool)
+    inside[:, :, :5], inside[24:], inside[6:, :, 7:] = True, True, True
+    image = whole_on_root(volume_from(inside, 1.0, comm=MPI.COMM_SELF), MPI.COMM_SELF)
+    long, turned = paths(image, [1], "z_min")
+    behind = np.isfinite(long[6]) & (np.arange(12) > 6)
+    straight_down = turned[6] / behind.sum()
+    assert np.degrees(straight_down) == pytest.approx(180, abs=15)
+
+
 @pytest.mark.parametrize("azimuth", [0, 15, 40, 130])
 def test_steep_narrow_channels_within_one_per_cent(azimuth):
     """0.8 to 1.0 % too short where the slope of a wall at the face is that across the wall at one place alone."""
@@ -116,10 +136,17 @@ def test_bent_channels_within_one_per_cent(voxel, wide, seed):
     assert np.quantile(np.abs(found[there] / exact - 1), 0.9) < 0.012
 
 
+def turns(phase, voxel):
+    """Mean angle that the ways to the voxels of each layer turn by, from z_min."""
+    image = whole_on_root(volume_from(phase, voxel, comm=MPI.COMM_SELF), MPI.COMM_SELF)
+    long, turned = paths(image, [1], "z_min")
+    return turned / np.maximum(np.isfinite(long).sum(axis=(1, 2)), 1)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("voxel", VOXELS)
 def test_helical_channels_within_one_per_cent(voxel, seed):
-    """Without walls that are smoothed the way is 11 % too long."""
+    """Without walls that are smoothed the way is 11 % too long. They turn as the helix does, by its curvature."""
     coarse = max(voxel)
     axis, radius, pitch, long = 11.0 * coarse, 4.0 * coarse, 36.0 * coarse, 44.0 * coarse
     wide = 2 * (axis + radius) + 4 * coarse
@@ -132,6 +159,12 @@ def test_helical_channels_within_one_per_cent(voxel, seed):
     place = np.stack(centres(shape, voxel), axis=-1)
     apart = cKDTree(line).query(place.reshape(-1, 3), distance_upper_bound=radius)[0].reshape(shape)
     found = lengths(apart < radius, voxel)
+    depth = place[:, 0, 0, 0]
+    deep = (depth > 0.45 * long) & (depth < long - radius)
+    per_depth = np.polyfit(depth[deep], turns(apart < radius, voxel)[deep], 1)[0]
+    inner = axis - radius
+    exact_turn = inner / (pitch / (2 * np.pi)) / np.hypot(inner, pitch / (2 * np.pi))
+    assert per_depth == pytest.approx(exact_turn, rel=0.2)  # walls that are not quite smooth bend ways to and fro
     core = (apart < 0.8 * coarse) & (place[..., 0] > 0.45 * long) & (place[..., 0] < long - radius)
     rise = np.polyfit(place[..., 0][core], found[core], 1)[0]
     lead = pitch / (2 * np.pi)

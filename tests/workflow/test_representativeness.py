@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from measured import ball, volume_from
+from scipy.ndimage import gaussian_filter, zoom
 
 from mpi4py import MPI
 
@@ -71,6 +72,28 @@ def test_errors_of_lengths_are_not_below_what_voxels_resolve():
     assert numbers["thickness_mean.b"].error == pytest.approx(0.7)
     assert numbers["distance_50_percent.a>b"].error == pytest.approx(0.5)
     assert numbers["distance_largest.a>b"].error is None
+
+
+def ways(phase, edge):
+    volume = volume_from(phase, edge, comm=MPI.COMM_SELF)
+    subject = replace(subject_of(phase, MPI.COMM_SELF), volume=volume, face="z_min")
+    subject.load()
+    return MEASUREMENTS["tortuosity"][0](subject).numbers[0]
+
+
+def test_error_of_tortuosity_has_what_voxels_leave_open_of_walls():
+    """Against voxels a third as wide; none where all ways are straight."""
+    shares = []
+    for seed in range(4):
+        noise = gaussian_filter(np.random.default_rng(seed).standard_normal((36, 36, 36)), 3.0, mode="wrap")
+        fine = zoom(noise, 3, order=3, mode="grid-wrap", grid_mode=True) < 0
+        coarse, true = ways(fine[1::3, 1::3, 1::3].astype(np.uint8), 3.0), ways(fine.astype(np.uint8), 1.0)
+        assert true.resolution == pytest.approx(coarse.resolution / 3, rel=0.3)
+        shares.append((coarse.value - true.value) / coarse.resolution)
+    assert 0.3 < np.sqrt(np.mean(np.square(shares))) < 1.5
+    pillars = np.zeros((24, 12, 12), np.uint8)
+    pillars[:, 2:5, 3:6] = 1
+    assert ways(pillars, 1.0).resolution == 0
 
 
 def test_distributions_of_distances_have_classes_that_voxels_resolve():

@@ -4,7 +4,7 @@ import numpy as np
 
 from microlith.imaging.axes import face_axis
 from microlith.imaging.image.volume import LabelImage
-from microlith.imaging.measures.geodesic import openings, path_lengths
+from microlith.imaging.measures.geodesic import openings, paths
 from microlith.imaging.typing import Array, Singles
 from microlith.workflow.measurements.findings import (
     Chart,
@@ -21,6 +21,9 @@ from microlith.workflow.measurements.sections import section_map
 from microlith.workflow.measurements.subject import Subject
 from microlith.workflow.measurements.surface_maps import surface_map
 
+# Of the longest edge: where walls are, root of the mean square from bent, helical and inclined channels of known length
+WALL_OPEN = 0.1
+
 
 def measure_ways(subject: Subject) -> Finding:
     """Geodesic tortuosity and connections of the pores; collective, on the first rank, which holds the whole image."""
@@ -34,7 +37,7 @@ def ways_alone(subject: Subject) -> Finding:
     image, face = subject.image(), subject.face
     name = subject.names(subject.pores)
     axis, upper = face_axis(face, image.dim)
-    length = path_lengths(image, subject.pores, face)
+    length, turned = paths(image, subject.pores, face)
     from_face = np.moveaxis(length, axis, 0)
     from_face = from_face[::-1] if upper else from_face
     edge = image.voxel_size[axis]
@@ -56,7 +59,8 @@ def ways_alone(subject: Subject) -> Finding:
         mean, square = (sums / of_layer[1][:, None]).T
         lost = 1.0 - of_layer[1] / of_layer[0]
     connections = np.array(openings(reached), float)
-    numbers = _numbers(subject, name, mean, of_layer[0], of_layer[1], connections, frame)
+    left_open = WALL_OPEN * max(image.voxel_size) * float((turned / depth).sum()) / reached.sum()
+    numbers = _numbers(subject, name, mean, left_open, of_layer[0], of_layer[1], connections, frame)
     if subject.numbers_only:
         return Finding(numbers)
     columns = (
@@ -130,7 +134,14 @@ def _ratio(image: LabelImage, length: Singles, axis: int, upper: bool) -> Single
 
 
 def _numbers(
-    subject: Subject, name: str, mean: Array, inside: Array, reached: Array, connections: Array, frame: float
+    subject: Subject,
+    name: str,
+    mean: Array,
+    left_open: float,
+    inside: Array,
+    reached: Array,
+    connections: Array,
+    frame: float,
 ) -> list[Number]:
     key, way = f"{name}@{subject.face}", "shortest way through the pores over the straight distance"
     unit = "1/m^2" if subject.volume.dim == 3 else "1/m"
@@ -140,7 +151,11 @@ def _numbers(
     pieces = np.where(inside > 0, connections, 0.0)
     return [
         Number(
-            f"tortuosity_geodesic.{key}", whole, "1", f"{way} from the face, mean over all pore voxels that are reached"
+            f"tortuosity_geodesic.{key}",
+            whole,
+            "1",
+            f"{way} from the face, mean over all pore voxels that are reached",
+            resolution=left_open,
         ),
         Number(
             f"tortuosity_geodesic_through.{key}",
