@@ -11,9 +11,10 @@ import microlith as ml
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.measures import surface_faces
 from microlith.workflow.analysis.charts import draw_chart
+from microlith.workflow.analysis.maps import draw_map
 from microlith.workflow.analysis.report import print_numbers
 from microlith.workflow.cli import main
-from microlith.workflow.measurements.findings import Chart, Column, Line, Number, Panel, Table
+from microlith.workflow.measurements.findings import Chart, Column, Line, Map, Number, Panel, Table
 from microlith.workflow.measurements.sections import section_map
 
 CASE = """
@@ -220,3 +221,29 @@ def test_lines_of_many_phases_each_have_their_own_look(tmp_path, monkeypatch):
     drawn = figures[0].axes[0].get_lines()
     assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 20
     assert [line.get_linestyle() for line in drawn[:7]] == ["-"] * 7
+
+
+@pytest.mark.parametrize(("low", "high", "apart"), [(1 - 4e-8, 1 + 4e-8, False), (2.0, 2.0, False), (0.9, 1.1, True)])
+def test_lines_that_are_level_are_drawn_so(tmp_path, monkeypatch, low, high, apart):
+    """Rounding filled the height of a panel, whose axis had numbers such as 0.4 and said 1e-7+1 above."""
+    figures = []
+    monkeypatch.setattr("microlith.workflow.analysis.charts.save", lambda figure, *_: figures.append(figure))
+    columns = (Column("depth", np.arange(4.0), "1"), Column("a", np.array([low, high, low, high]), "1"))
+    line = Line("table", "depth", "a", "a")
+    table, panel = Table("table", "ways", "profile", columns), Panel("depth", "tortuosity", (line,))
+    draw_chart(tmp_path / "chart.png", "case", Chart("chart", (panel,)), {"table": table})
+    bottom, top = figures[0].axes[0].get_ylim()
+    assert bottom < low <= high < top
+    assert (high - low > 0.5 * (top - bottom)) == apart
+    assert top - bottom > 0.05
+
+
+def test_a_map_of_one_value_has_its_colour(tmp_path, monkeypatch):
+    """In the middle of the colours, between numbers that can be told apart."""
+    figures = []
+    monkeypatch.setattr("microlith.workflow.analysis.maps.save", lambda figure, *_: figures.append(figure))
+    values = np.full((4, 6), 1.0)
+    values[:, ::2] += 1e-7
+    one = Map("map", "ways", values, np.zeros((4, 6), np.uint8), (1e-9, 1e-9), ("y", "x"), "tortuosity")
+    draw_map(tmp_path / "map.png", "case", one, ["a"])
+    assert figures[0].axes[0].images[-1].get_clim() == pytest.approx((0.9, 1.1))

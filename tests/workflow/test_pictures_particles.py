@@ -63,6 +63,13 @@ def test_every_kind_has_its_colour():
     assert bars_of(times) == 1
 
 
+def test_times_that_differ_by_rounding_have_one_colour():
+    """Not those of the two ends of a scale whose numbers are all the same."""
+    times = TimeColours.of([table_of([0.0903491, 0.0903499])], 2, 100.0)
+    assert times.level() == pytest.approx([0.5, 0.5], abs=1e-3)
+    assert times.ends == pytest.approx((81.3, 99.4), rel=1e-2)  # ms
+
+
 def test_no_entry_without_an_object():
     assert TimeColours.of([table_of([1.0, 5.0])], 2, 100.0).others() == {}
     for times, words in (([0.0, 0.0], "half from the start"), ([INF, INF], "not half within 100 s")):

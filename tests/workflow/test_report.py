@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from browser import browser
 from made_cases import run_case, write_case
@@ -11,6 +12,7 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError
 from microlith.workflow.cli import main
 from microlith.workflow.report.of_run import run_page
+from microlith.workflow.report.page import Page, Series
 
 HOSTILE = "<script>document.title='taken'</script>"
 
@@ -133,3 +135,22 @@ def test_browser_draws_the_curves(results, studies, tmp_path):
             assert len(chrome.find_elements(By.CSS_SELECTOR, "svg .curve")) >= drawn
             assert chrome.find_elements(By.TAG_NAME, "td")
             assert not chrome.get_log("browser")
+
+
+def test_browser_draws_level_curves_level(tmp_path):
+    """Rounding filled the height of a chart, and all numbers beside it were the same."""
+    from selenium.webdriver.common.by import By
+
+    page, x = Page("level"), np.arange(4.0)
+    for low, high in ((1 - 2e-5, 1 + 2e-5), (0.9, 1.1)):
+        page.chart("", "depth", "tortuosity", [Series("a", x, np.array([low, high, low, high]))])
+    (tmp_path / "page.html").write_text(page.html(), encoding="utf-8")
+    with browser(tmp_path) as chrome:
+        chrome.get((tmp_path / "page.html").as_uri())
+        curves = chrome.find_elements(By.CSS_SELECTOR, "svg .curve")
+        heights = [
+            np.ptp([float(point.split(",")[1]) for point in curve.get_attribute("points").split()]) for curve in curves
+        ]
+        assert heights[0] < 1.0 < 100.0 < heights[1]
+        numbers = [text.text for text in chrome.find_elements(By.CSS_SELECTOR, "#chart1 text[text-anchor=end]")]
+        assert len(set(numbers)) == len(numbers) > 2

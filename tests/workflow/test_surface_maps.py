@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from measured import ball
+from PIL import Image
 
 import microlith as ml
 from microlith.imaging.image.volume import LabelImage
@@ -64,5 +65,10 @@ def test_files_of_an_analysis(tmp_path):
     ways = pyvista.read(tmp_path / "out" / "tortuosity-surface.vtp")
     assert ways["value"] == pytest.approx(1.0, abs=1e-4)
     assert ways.is_manifold  # closed by the frame
+    picture = np.asarray(Image.open(tmp_path / "out" / "distances-surface.png").convert("RGB")).astype(int)
+    coloured = picture[np.ptp(picture, axis=-1) > 40]
+    red, green, blue = np.median(coloured, axis=0)
+    assert red < 0.5 * green
+    assert abs(green - blue) < 0.2 * green
     for name in ("distances-surface", "distances-back-surface", "tortuosity-surface"):
         assert (tmp_path / "out" / f"{name}.png").stat().st_size > 3000

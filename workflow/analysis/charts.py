@@ -9,7 +9,15 @@ import numpy as np
 from microlith.imaging.typing import Array
 from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.measurements.findings import Chart, Line, Panel, Table
-from microlith.workflow.pictures.figure import figure_size, length_unit, line_look, name_entries, save, wrapped
+from microlith.workflow.pictures.figure import (
+    figure_size,
+    length_unit,
+    line_look,
+    name_entries,
+    save,
+    show_level,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,6 +94,8 @@ def _draw_panel(
         axes.xaxis.set_minor_formatter(NullFormatter())
     if panel.log_y and any((_y(tables, line)[0] > 0).any() for line in panel.lines):
         axes.set_yscale("log")
+    else:
+        show_level(axes)
     axes.grid(color="0.88", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -7,7 +7,7 @@ import numpy as np
 
 from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.measurements.findings import Map
-from microlith.workflow.pictures.figure import figure_size, length_unit, name_entries, save, wrapped
+from microlith.workflow.pictures.figure import figure_size, length_unit, name_entries, save, set_apart, wrapped
 
 LIGHTEST, DARKEST = 0.95, 0.45  # greys of the first and of the last phase
 LONG_SIDE = 4.6  # inches
@@ -41,9 +41,9 @@ def draw_map(path: Path, title: str, one: Map, names: Sequence[str], options: Pi
     axes.imshow(greys[one.phase], cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="nearest")
     finite = one.values[np.isfinite(one.values)]
     if finite.size:
-        colours = axes.imshow(
-            np.ma.masked_invalid(one.values / one.scale), cmap=options.colours, extent=extent, interpolation="nearest"
-        )
+        values = np.ma.masked_invalid(one.values / one.scale)
+        low, high = set_apart(float(values.min()), float(values.max()))
+        colours = axes.imshow(values, cmap=options.colours, vmin=low, vmax=high, extent=extent, interpolation="nearest")
         figure.colorbar(colours, ax=axes, shrink=0.9).set_label(one.label)
     axes.set_xlabel(f"{one.axes[1]} / {unit}")
     axes.set_ylabel(f"{one.axes[0]} / {unit}")

@@ -12,7 +12,7 @@ from microlith.imaging.writing import whole_file
 from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.measurements.findings import SurfaceMap
 from microlith.workflow.pictures.canvas import Canvas, ColourBar, pixels_of
-from microlith.workflow.pictures.figure import files_of
+from microlith.workflow.pictures.figure import files_of, set_apart
 from microlith.workflow.pictures.frames import SolidFrame
 from microlith.workflow.rendering.projection import View
 from microlith.workflow.rendering.renderer import Layer, Renderer, RenderingError
@@ -65,8 +65,8 @@ def _draw(path: Path, title: str, one: SurfaceMap, volume: LabelVolume, options:
     extent: Array = np.array(volume.frame)
     view = View.of_frame(extent)
     view = View.of_frame(extent, max(pixels_of(3, view.columns / view.rows, 1, options)))
-    low, high = one.ends
-    level = np.clip((one.values - low) / max(high - low, 1e-30), 0, 1).astype(np.float32)
+    low, high = (one.scale * end for end in set_apart(*(end / one.scale for end in one.ends)))
+    level = np.clip((one.values - low) / (high - low), 0, 1).astype(np.float32)
     layer = Layer((one.points / volume.unit).astype(np.float32), one.triangles)
     renderer = Renderer(view.scene((layer, view.whole_frame()), options.colours))
     try:

@@ -14,7 +14,7 @@ from microlith.workflow.comparison.along_axes import COLUMNS, PANELS, add_legend
 from microlith.workflow.comparison.comparison import Change, Comparison, Row
 from microlith.workflow.comparison.sources import Curve
 from microlith.workflow.measurements.findings import Number
-from microlith.workflow.pictures.figure import line_look, panels_of, save
+from microlith.workflow.pictures.figure import line_look, panels_of, save, show_level
 from microlith.workflow.report.page import Cell, Page, Series
 from microlith.workflow.results.csv_file import write_csv
 from microlith.workflow.results.folder import COMPARISON, COMPARISON_PAGE
@@ -121,6 +121,7 @@ def _draw_panel(axes: "Axes", found: Comparison, name: str) -> None:
     axes.set_xlabel(x_label, fontsize=8, parse_math=False)
     axes.set_ylabel(y_label, fontsize=8, parse_math=False)
     axes.tick_params(labelsize=8)
+    show_level(axes)
     if some.x_unit == "s" and len(some.x) > 1:
         axes.set_xscale("symlog", linthresh=min(map(_first_time, curves.values())))
         locator = SymmetricalLogLocator(axes.xaxis.get_transform())

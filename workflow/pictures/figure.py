@@ -26,6 +26,7 @@ LEAST_HEIGHT = 2.6  # inches, of a figure that is made narrower
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", ":", "-.")  # one after the other, when all colours are taken
 INK = "#222222"
+ALIKE = 1e-4  # relative difference up to which values of a scale are the same
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Units in which people say times, in s
 TIMES = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
@@ -52,6 +53,29 @@ def panels_of(figure: "Figure", count: int, columns: int) -> "list[Axes]":
     for axes in panels[count:]:
         axes.set_axis_off()
     return panels[:count]
+
+
+def set_apart(low: float, high: float, alike: float = ALIKE) -> tuple[float, float]:
+    """Ends of a scale, in the unit it is shown in; a tenth to either side of values that are all the same.
+
+    Args:
+        low: The least value.
+        high: The largest.
+        alike: Difference, relative to the larger of both, up to which they are the same.
+    """
+    if high - low > alike * max(abs(low), abs(high)):
+        return low, high
+    middle = 0.5 * (low + high)
+    return (middle - 0.1 * abs(middle), middle + 0.1 * abs(middle)) if middle else (0.0, 1.0)
+
+
+def show_level(axes: "Axes") -> None:
+    """Give lines that are level but for rounding an axis of y with numbers that can be told apart."""
+    low, high = (float(end) for end in axes.dataLim.intervaly)
+    if math.isfinite(high - low) and low < high:
+        ends = set_apart(low, high)
+        if ends != (low, high):
+            axes.set_ylim(*ends)
 
 
 def time_unit(time: float) -> tuple[float, str]:

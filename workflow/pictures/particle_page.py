@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from microlith.imaging.typing import Array, Flags
 from microlith.workflow.pictures.canvas import Canvas, ColourBar
-from microlith.workflow.pictures.figure import said_time, time_unit
+from microlith.workflow.pictures.figure import said_time, set_apart, time_unit
 from microlith.workflow.pictures.frames import Frame
 from microlith.workflow.pictures.sample import Sample
 from microlith.workflow.results.particles import ParticleTable, ids_of
@@ -24,6 +24,7 @@ FAST_TO_SLOW = "plasma_r"  # yellow to dark blue; no colour of it looks like one
 START: Colour = (1.0, 1.0, 0.7)  # before the first colour of these
 NEVER: Colour = (0.6, 0.6, 0.6)
 BARE: Colour = (1.0, 1.0, 1.0)
+ALIKE = 0.01  # relative difference of times up to which they are the same
 DECADE = 3.0  # ratio of times from which on their scale is logarithmic
 
 
@@ -60,8 +61,7 @@ class TimeColours:
         bare = surface <= 0
         timed = times[np.isfinite(times) & (times > 0) & ~bare]
         low, high = (float(timed.min()), float(timed.max())) if len(timed) else (0.1 * end, end)
-        if high <= low:
-            low, high = 0.9 * low, 1.1 * low
+        low, high = set_apart(low, high, ALIKE)
         scale, unit = time_unit(high)
         ends = (low / scale, high / scale)
         norm = (LogNorm if high / low > DECADE else Normalize)(*ends)

@@ -77,7 +77,10 @@
         });
       });
       if (!(x1 > x0)) { x0 = x0 === Infinity ? 0 : x0; x1 = x0 + 1; if (state.log && x0 <= 0) { x0 = 0.1; } }
-      if (!(y1 > y0)) { y0 = y0 === Infinity ? 0 : y0; y1 = y0 + (Math.abs(y0) || 1); }
+      if (!(y1 - y0 > 1e-4 * Math.max(Math.abs(y0), Math.abs(y1)))) {  // level but for rounding
+        const y = y0 === Infinity ? 0 : (y0 + y1) / 2;
+        y0 = y - 0.1 * Math.abs(y); y1 = y + (0.1 * Math.abs(y) || 1);
+      }
       const pad = 0.04 * (y1 - y0);
       return [x0, x1, y0 - pad, y1 + pad];
     }
