@@ -14,8 +14,10 @@ from microlith.imaging.errors import InputError
 from microlith.imaging.typing import Array
 from microlith.solver.flows.curves import Flows, FluxCurves, LinearFlows, SteppedFlows, flux_curves, with_known
 from microlith.solver.keeping import Keeper
+from microlith.solver.krylov.area_response import area_responses
+from microlith.solver.krylov.deviation import Deviation
 from microlith.solver.krylov.evolution import Evolution, evolve
-from microlith.solver.krylov.spatial_error import SHARE, SpatialDeviation, spatial_deviation
+from microlith.solver.krylov.spatial_error import SHARE, spatial_deviation
 from microlith.solver.krylov.superposition import SuperpositionProjection
 from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.linear.solvers import choose_method, choose_package
@@ -28,6 +30,7 @@ from microlith.solver.problem.surface_fluxes import SurfaceFlux
 from microlith.solver.problem.transport import diffusivities
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
+from microlith.solver.surfaces.passages import Passage
 from microlith.solver.times import EQUAL, after_kinks, crossing_within, output_times, time_errors
 
 UNMOVED = 1e-6  # of the lithium that is there: less counts as none, and is known to rounding only
@@ -140,7 +143,7 @@ class Transient:
         )
         return float(found[0]) if np.isfinite(found[0]) else None
 
-    def lacks(self, physics: Physics) -> SpatialDeviation | None:
+    def lacks(self, physics: Physics) -> Deviation | None:
         """What it lacks to the exact solution in space, from recovered gradients; collective.
 
         None where that can't be told: of what is solved step by step, and where `spatial_deviation` says so.
@@ -156,7 +159,7 @@ class Transient:
         except np.linalg.LinAlgError:  # of small matrices that are the same on all ranks; the run has its results
             return None
 
-    def corrected(self, lacks: SpatialDeviation, means: Mapping[str, RegionMean]) -> "Transient":
+    def corrected(self, lacks: Deviation, means: Mapping[str, RegionMean]) -> "Transient":
         """The same with most of what the curves of regions lack in space added to them; collective.
 
         Fields, fluxes, the balance and extra functionals stay those of the elements.
@@ -189,6 +192,30 @@ class Transient:
         rows = self._states.extra.rows if extra else slice(0, len(self.curves))
         scales = self._problem.scales
         return self._states.lacks.at(np.divide(times, scales.time), rows) * scales.concentration
+
+    def by_areas(self, passages: Sequence[Passage], means: Mapping[str, RegionMean]) -> Array | None:
+        """Change of each region's curve per part by which a surface is larger, to first order; collective.
+
+        Args:
+            passages: The surfaces; those named to `solve` where it was solved step by step.
+            means: The regions.
+
+        Returns:
+            (surfaces, regions, times) mol/m^3; None where it can't be told: as transfer coefficients change by jumps.
+        """
+        scales = self._problem.scales
+        if isinstance(self._states, Stepped):
+            told = self._states.by_areas
+            if any(one is None for one in told):
+                return None
+            at = np.divide(self.times, scales.time)
+            found = [one.at(at, slice(0, len(self.curves))) for one in told if one is not None]
+            return np.array(found).reshape(len(passages), len(self.curves), len(self.times)) * scales.concentration
+        if not isinstance(self._states, Evolution):
+            return None
+        rows = np.array([means[name].weights for name in self.curves]).reshape(len(self.curves), -1)
+        responses = area_responses(self._problem, self._states, passages, rows, self.times)
+        return None if responses is None else responses * scales.concentration
 
     def _starts_at(self, region: str, concentration: float) -> bool:
         """Whether a mean starts at a concentration or above, but for rounding."""
@@ -264,6 +291,7 @@ def solve(
     between: Sequence[SurfaceFlux] = (),
     keeper: Keeper | None = None,
     lacking: Physics | None = None,
+    passages: Sequence[Passage] = (),
 ) -> Transient:
     """Integrate from 0 to time.end, with the error of all region curves below time.tolerance.
 
@@ -283,6 +311,8 @@ def solve(
         keeper: Takes down what is found, and gives back what an earlier process found.
         lacking: Physics of the problem, where it is wanted what the curves of one that is solved step by step lack in
             space: that is told along with the steps, see `Transient.steps_lack`.
+        passages: Surfaces of which it is wanted what the curves of a problem that is solved step by step change by with
+            their areas, see `Transient.by_areas`.
 
     Raises:
         InputError: Courses bend or jump more often than can be followed.
@@ -327,6 +357,7 @@ def solve(
             seen=None if look is None else lambda t, u: look(t, u) if t >= first else None,
             keeper=keeper,
             lacking=lacking,
+            passages=passages,
         )
         outcome = _from_steps(problem, means, times, stepped, time.tolerance, extra is not None)
         return replace(outcome, by_mesh=_last(problem, on_mesh, times, stepped.curves))

@@ -8,6 +8,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume
+from microlith.imaging.measures.stairs import stairs
 from microlith.imaging.measures.surfaces import surfaces
 from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.phasemesh import PhaseMesh, pair_of
@@ -23,11 +24,17 @@ class SurfaceArea:
     mesh: float  # m^2 (m)
     image: float  # m^2 (m)
     error: float  # m^2 (m), standard error of that in the image
+    least: float = 0.0  # m^2 (m) that a surface has which follows the steps of the image within half a voxel
+    largest: float = np.inf  # m^2 (m) that such a surface has
 
     @property
     def of_steps(self) -> float:
         """Area of the smooth surface per that of steps of voxels that stand for it."""
         return self.image / self.mesh
+
+    def unknown(self, errors: float) -> float:
+        """By how much the surface in the image may be larger or smaller, m^2 (m), by so many standard errors."""
+        return min(errors * self.error, max(self.largest - self.image, self.image - self.least))
 
 
 def surface_areas(
@@ -49,12 +56,13 @@ def surface_areas(
     on_mesh = {tag: size for tag in tags if has_steps(mesh, (tag,)) and (size := _area(mesh, tag, comm)) > 0.0}
     if not on_mesh:
         return dict.fromkeys(tags)
-    in_image = surfaces(volume, comm)
-    return dict.fromkeys(tags) | {
-        tag: SurfaceArea(size, float(in_image.between[pair_of(tag)]), float(in_image.error[pair_of(tag)]))
-        for tag, size in on_mesh.items()
-        if in_image.between[pair_of(tag)] > 0.0
-    }
+    in_image, limits = surfaces(volume, comm), stairs(volume, comm)
+    found: dict[int, SurfaceArea | None] = dict.fromkeys(tags)
+    for tag, size in on_mesh.items():
+        area, *more = (float(some[pair_of(tag)]) for some in (in_image.between, in_image.error, *limits))
+        if area > 0.0:
+            found[tag] = SurfaceArea(size, area, *more)
+    return found
 
 
 def with_areas_of_image(mesh: PhaseMesh, areas: Mapping[int, SurfaceArea | None]) -> PhaseMesh:

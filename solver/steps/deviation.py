@@ -1,21 +1,28 @@
-"""What a solution found step by step lacks to the exact one in space, from recovered gradients, along the same steps.
+"""How far another solution is from one found step by step, to first order, along the same steps.
 
-Elements make fluxes too stiff: of the flux W ∇p of a potential p they take ∫ W (G p − ∇p)·(G v − ∇v) dx too much, G
-being recovered gradients (see `krylov.recovery`). Where the diffusivity follows a law p is Kirchhoff's potential, and
-what is stored between the nodes is not that of the straight lines there, either: u is β(p), p nearly straight, and b
-= β(p) − u. To first order the exact solution is that of the elements with b and δ added to it,
+The exact one in space: elements make fluxes too stiff. Of the flux W ∇p of a potential p they take
+∫ W (G p − ∇p)·(G v − ∇v) dx too much, G being recovered gradients (see `krylov.recovery`). Where the diffusivity
+follows a law p is Kirchhoff's potential, and what is stored between the nodes is not that of the straight lines there,
+either: u is β(p), p nearly straight, and b = β(p) − u. To first order the exact solution is that of the elements with b
+and δ added to it,
 
     M δ' + ∂F/∂u δ = ∫ W (G p − ∇p)·(G v − ∇v) dx − d/dt ∫ ε b v dx for all v,
 
 δ being such at first, and where held values jump, that all together there is as much as there was. Surfaces that fill
-up lack some δq in the same way. A step takes its stages with a matrix M + s ∂F/∂u, which is there, made at some earlier
-u: with two steps s of backward Euler, and a straight line from their ends to the end of the step, δ takes two solves,
-and others that set right what has changed since the matrix was made. That is stable for any δ that decays, and
-nearly of second order for an s from 0.2 to 0.35 of the step.
+up lack some δq in the same way.
+
+One in which a surface that lithium passes in proportion to its area is larger: then the right side is what enters
+there, and δ is per part by which it is larger.
+
+A step takes its stages with a matrix M + s ∂F/∂u, which is there, made at some earlier u: with two steps s of backward
+Euler, and a straight line from their ends to the end of the step, δ takes two solves, and others that set right what
+has changed since the matrix was made. That is stable for any δ that decays, and nearly of second order for an s from
+0.2 to 0.35 of the step.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -30,9 +37,11 @@ from microlith.solver.problem.transport import conductivities
 from microlith.solver.problem.uptake import Linearised
 from microlith.solver.steps.dynamics import Dynamics, Moment
 from microlith.solver.steps.stage_matrix import StageMatrix
+from microlith.solver.surfaces.passages import Passage
 
 MOST = 3  # repetitions for what has changed since the matrix was made
 ENOUGH = 1e-2  # change by the latest of them, relative, at which the rest is left: ranks and checkpoints tell the same
+ROUGHLY = 0.1  # the same where errors of areas are told, which are known no better
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +62,20 @@ class Lacks:
         return np.array([np.interp(times, self.times, column) for column in chosen.T]).reshape(-1, len(times))
 
 
-class Deviation:
-    """δ, which goes along with the solution."""
+class Source(Protocol):
+    """What is not in the solution's equations."""
+
+    enough: float  # relative accuracy that is wanted
+    stores: bool  # whether anything is stored between the nodes
+
+    def at(self, u: Array, q: Sequence[Array], moment: Moment) -> tuple[Array, Array]:
+        """What enters besides, and what is stored besides, integrals with all v, each (owned,); collective."""
+
+
+class Smoothness:
+    """What elements are too stiff by, and what is stored between their nodes, from recovered gradients."""
+
+    enough = ENOUGH
 
     def __init__(self, dynamics: Dynamics, physics: Physics) -> None:
         """Prepare; collective.
@@ -66,42 +87,74 @@ class Deviation:
         on = dynamics.problem.discretization
         laws = np.array([phase.law is not None for phase in physics.phases])
         stored = np.array([phase.porosity for phase in physics.phases]) * on.factors * laws
-        self._dynamics = dynamics
+        self._diffusion, self._held = dynamics.diffusion, dynamics.held
         self._recovery = Recovery(dynamics.problem, conductivities(on, physics), stored)
         self._plain = [i for i, phase in enumerate(physics.phases) if phase.law is None]
-        self._inverses = {} if dynamics.diffusion is None else dynamics.diffusion.inverses()
-        self._amounts = np.where(dynamics.problem.amount > 0, dynamics.problem.amount, 1.0)
-        self.u: Array = np.zeros(on.owned)  # δ
-        self.q: tuple[Array, ...] = tuple(np.zeros_like(uptake.weights) for uptake in dynamics.uptakes)  # δq
-        self._force: Array = np.zeros(on.owned)  # at the latest end, by recovered gradients
-        self._between: Array = np.zeros(on.owned)  # ∫ ε b v dx there
+        self._inverses = {} if self._diffusion is None else self._diffusion.inverses()
+        self.stores = bool(self._inverses)
 
     @staticmethod
-    def of(dynamics: Dynamics, physics: Physics) -> "Deviation | None":
+    def of(dynamics: Dynamics, physics: Physics) -> "Smoothness | None":
         """Where it can be told: of degree 1 on triangles and tetrahedra; collective."""
-        return Deviation(dynamics, physics) if is_recoverable(dynamics.problem) else None
+        return Smoothness(dynamics, physics) if is_recoverable(dynamics.problem) else None
+
+    def at(self, u: Array, q: Sequence[Array], moment: Moment) -> tuple[Array, Array]:
+        """As `Source.at`."""
+        bent = {} if self._diffusion is None else self._diffusion.potentials(u)
+        force = self._recovery.forces(dict.fromkeys(self._plain, u) | bent)
+        force[self._held] = 0.0
+        return force, self._recovery.between(u, bent, self._inverses) if self.stores else np.zeros_like(u)
+
+
+class Larger:
+    """A surface that lithium passes in proportion to its area is larger; δ is per part by which it is."""
+
+    enough, stores = ROUGHLY, False
+
+    def __init__(self, dynamics: Dynamics, passage: Passage) -> None:
+        """Take up the surface."""
+        self._problem, self._passage = dynamics.problem, passage
+
+    def at(self, u: Array, q: Sequence[Array], moment: Moment) -> tuple[Array, Array]:
+        """As `Source.at`."""
+        return self._passage.entering(self._problem, u, q, moment.held, moment.coefficients), np.zeros_like(u)
+
+
+class Deviation:
+    """δ, which goes along with the solution."""
+
+    def __init__(self, dynamics: Dynamics, source: Source) -> None:
+        """Prepare; collective.
+
+        Args:
+            dynamics: The problem.
+            source: What is not in it.
+        """
+        self._dynamics, self._source = dynamics, source
+        self._amounts = np.where(dynamics.problem.amount > 0, dynamics.problem.amount, 1.0)
+        nothing = np.zeros(dynamics.problem.discretization.owned)
+        self.u: Array = nothing  # δ
+        self.q: tuple[Array, ...] = tuple(np.zeros_like(uptake.weights) for uptake in dynamics.uptakes)  # δq
+        self._force: Array = nothing  # what enters besides, at the latest end
+        self._between: Array = nothing  # ∫ ε b v dx there
 
     @property
     def whole(self) -> Array:
         """δ + b, (owned,), b as what is stored around each node: for functionals of u."""
         return self.u + self._between / self._amounts
 
-    def begin(self, u: Array) -> None:
-        """Where steps start from u, at first and after a jump; collective."""
+    def begin(self, u: Array, q: Sequence[Array], moment: Moment) -> None:
+        """Where steps start from u and q, at first and after a jump; collective."""
         before = self._between
-        self.go_on(u)
-        if self._inverses:
+        self.go_on(u, q, moment)
+        if self._source.stores:
             moved = before - self._between
             moved[self._dynamics.held] = 0.0
             self.u = self.u + project(self._dynamics.system.mass, moved)
 
-    def go_on(self, u: Array) -> None:
-        """Where steps go on from u; collective."""
-        bent = {} if self._dynamics.diffusion is None else self._dynamics.diffusion.potentials(u)
-        self._force = self._recovery.forces(dict.fromkeys(self._plain, u) | bent)
-        self._force[self._dynamics.held] = 0.0
-        if self._inverses:
-            self._between = self._recovery.between(u, bent, self._inverses)
+    def go_on(self, u: Array, q: Sequence[Array], moment: Moment) -> None:
+        """Where steps go on from u and q; collective."""
+        self._force, self._between = self._source.at(u, q, moment)
 
     def step(
         self,
@@ -127,7 +180,7 @@ class Deviation:
         """
         dynamics, mass, s = self._dynamics, self._dynamics.system.mass, matrix.step
         before, between = self._force, self._between
-        self.go_on(u)
+        self.go_on(u, q, dynamics.moment(t + h, *stretch))
         filling = (between - self._between) / h
         follow = [uptake.linearised(u, some, s) for uptake, some in zip(dynamics.uptakes, q, strict=True)]
         ends = [(self.u, self.q)]
@@ -160,6 +213,6 @@ class Deviation:
             change = matrix.solve_aside(right - matrix_times(mass, found) - matrix.step * there)
             found = found + change
             squares = comm.allreduce(np.array([change @ change, found @ found]), op=MPI.SUM)
-            if not squares[0] > ENOUGH**2 * squares[1]:
+            if not squares[0] > self._source.enough**2 * squares[1]:
                 break
         return found

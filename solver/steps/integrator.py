@@ -9,7 +9,7 @@ start anew wherever something given jumps or bends, and so do the steps: with a 
 no rate of change at its start, where there may be none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -75,7 +75,7 @@ class Integrated:
     steps: int
     rejected: int  # steps repeated because of their error
     failures: int  # steps repeated because Newton's method failed
-    lacks: Lacks | None  # what all functionals lack in space; None: not asked for, or not told
+    apart: tuple[Lacks | None, ...]  # by what each deviation changes all functionals; None: not told
 
     def of(self, rows: slice) -> Recorded:
         """Some of the functionals that were recorded."""
@@ -162,7 +162,7 @@ class Integrator:
         progress: Progress | None = None,
         seen: Seen | None = None,
         keeper: Keeper | None = None,
-        deviation: Deviation | None = None,
+        deviations: Sequence[Deviation] = (),
     ) -> None:
         """Prepare.
 
@@ -177,9 +177,9 @@ class Integrator:
             progress: Called with the number of steps, the time reached, and the iterations of Newton's method so far.
             seen: Called with the end of each step and the owned unknowns there.
             keeper: Takes down where the integration is after each step.
-            deviation: Goes along, and tells what the functionals lack in space.
+            deviations: Go along, and tell how far other solutions are apart.
         """
-        self._deviation = deviation
+        self._deviations: list[Deviation | None] = list(deviations)
         self._dynamics, self._stepper, self._watch, self._extra = dynamics, stepper, watch, extra
         self._tolerance, self._max_steps = min(tolerance, LOOSEST), max_steps
         self._tableau, self._progress, self._seen, self._keeper = tableau, progress, seen, keeper
@@ -221,7 +221,8 @@ class Integrator:
         self._stored_now = float(self._sums(self._amount[None], state.u)[0]) - problem.start_amount
         self._inflow_now = at_start - started
         self._note(0.0)
-        self._lacks: list[tuple[float, Array]] = [(0.0, np.zeros_like(self._functionals(state.u)))]
+        none = np.zeros_like(self._functionals(state.u))
+        self._apart: list[list[tuple[float, Array]]] = [[(0.0, none)] for _ in self._deviations]
         self._stretches = stretches = list[DenseOutput]()
         self._history = history = list[tuple[int, float]]()
         fields = {0.0: state.u} if 0.0 in stops else {}
@@ -259,7 +260,7 @@ class Integrator:
             self.steps,
             self.rejected,
             self.failures,
-            self._lacking(),
+            tuple(self._told(number) for number in range(len(self._deviations))),
         )
 
     def _stretch(
@@ -285,8 +286,10 @@ class Integrator:
             budget = replace(budget, early=float(known.numbers["early"]))
             since, values, slopes = (list(known.tables[name]) for name in ("since", "values", "slopes"))
         ends = [(stop, stop - start) for stop in (*stops, end)]
-        if self._deviation is not None:
-            (self._deviation.begin if known is None else self._deviation.go_on)(state.u)
+        for deviation in self._deviations:
+            if deviation is not None:
+                go_on = deviation.begin if known is None else deviation.go_on
+                go_on(state.u, state.q, self._dynamics.moment(start + s, start, end))
         while s < end - start:
             time, stop = next((t, x) for t, x in ends if x > s)
             last = h >= (stop - s) * (1 - 1e-9)
@@ -350,21 +353,22 @@ class Integrator:
         return DenseOutput(start, end, np.array(since), np.array(values), np.array(slopes)), state
 
     def _follow(self, state: State, stretch: tuple[float, float], t: float, h: float, until: float) -> None:
-        """Take what is lacking in space along with a step, and note it; collective."""
-        if self._deviation is None:
-            return
-        try:
-            self._deviation.step(self._stepper.matrix, state.u, state.q, stretch, t, h)
-        except NotConverged:  # the run goes on without
-            self._deviation = None
-            return
-        self._lacks.append((until, self._functionals(self._deviation.whole)))
+        """Take deviations along with a step, and note them; collective."""
+        for number, deviation in enumerate(self._deviations):
+            if deviation is None:
+                continue
+            try:
+                deviation.step(self._stepper.matrix, state.u, state.q, stretch, t, h)
+            except NotConverged:  # the run goes on without
+                self._deviations[number] = None
+                continue
+            self._apart[number].append((until, self._functionals(deviation.whole)))
 
-    def _lacking(self) -> Lacks | None:
-        """What is lacking in space at all ends of steps; None where that is more than all there is."""
-        if self._deviation is None:
+    def _told(self, number: int) -> Lacks | None:
+        """How far a deviation takes functionals at all ends of steps; None where that is more than all there is."""
+        if self._deviations[number] is None:
             return None
-        times, values = zip(*self._lacks, strict=True)
+        times, values = zip(*self._apart[number], strict=True)
         found = Lacks(np.array(times), np.array(values))
         most = max(1.0, *(float(np.abs(stretch.values).max(initial=0.0)) for stretch in self._stretches))
         return found if found.largest <= most else None
@@ -401,11 +405,12 @@ class Integrator:
         vectors = vectors | {"u": state.u, "du": state.du} | {f"field{i}": u for i, u in enumerate(fields.values())}
         for i, (q, dq) in enumerate(zip(state.q, state.dq, strict=True)):
             local = local | {f"q{i}": q, f"dq{i}": dq}
-        if self._deviation is not None:
-            times, values = zip(*self._lacks, strict=True)
-            tables |= {"lacks_at": np.array(times), "lacks": np.array(values)}
-            vectors = vectors | {"lacking": self._deviation.u}
-            local = local | {f"lacking{i}": q for i, q in enumerate(self._deviation.q)}
+        for number, deviation in enumerate(self._deviations):
+            if deviation is not None:
+                times, values = zip(*self._apart[number], strict=True)
+                tables |= {f"apart{number}_at": np.array(times), f"apart{number}": np.array(values)}
+                vectors = vectors | {f"deviation{number}": deviation.u}
+                local = local | {f"deviation{number}_q{i}": q for i, q in enumerate(deviation.q)}
         return Standing(numbers, vectors, tables, local)
 
     def _take_up(self, known: Standing, fields: dict[float, Array]) -> State:
@@ -427,12 +432,14 @@ class Integrator:
         fields |= {float(time): vectors[f"field{i}"] for i, time in enumerate(numbers["fields"])}
         self._stepper.take_up(numbers["matrix"], vectors, local)
         filled = range(len(self._dynamics.uptakes))
-        if "lacking" not in vectors:  # it was not asked for, or not told
-            self._deviation = None
-        elif self._deviation is not None:
-            self._deviation.u = vectors["lacking"]
-            self._deviation.q = tuple(local[f"lacking{i}"] for i in filled)
-            self._lacks = [(float(t), row) for t, row in zip(tables["lacks_at"], tables["lacks"], strict=True)]
+        for number, deviation in enumerate(self._deviations):
+            if f"deviation{number}" not in vectors:  # it was not asked for, or not told
+                self._deviations[number] = None
+            elif deviation is not None:
+                deviation.u = vectors[f"deviation{number}"]
+                deviation.q = tuple(local[f"deviation{number}_q{i}"] for i in filled)
+                noted = zip(tables[f"apart{number}_at"], tables[f"apart{number}"], strict=True)
+                self._apart[number] = [(float(t), row) for t, row in noted]
         inflow = tables["inflow_of_state"] * (1.0 if self._comm.rank == 0 else 0.0)
         return State(
             vectors["u"],

@@ -1,6 +1,6 @@
 """Nonlinear problems, and linear ones whose coefficients change gradually, solved step by step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scipy.sparse import csr_array
@@ -10,12 +10,13 @@ from microlith.solver.keeping import Keeper
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.problem import Problem
 from microlith.solver.steps.dense_output import Recorded
-from microlith.solver.steps.deviation import Deviation, Lacks
+from microlith.solver.steps.deviation import Deviation, Lacks, Larger, Smoothness, Source
 from microlith.solver.steps.dynamics import Dynamics
 from microlith.solver.steps.integrator import Integrator, Ledger
 from microlith.solver.steps.stage_matrix import StageMatrix
 from microlith.solver.steps.stepper import Stepper
 from microlith.solver.steps.tableaus import ESDIRK4, TRBDF2, Tableau
+from microlith.solver.surfaces.passages import Passage
 
 SECOND_ORDER = 2e-3  # tolerance from which steps of order 2 are taken: more, whose equations are easier to solve
 NEWTON_INNER = 1e-3  # relative residual of iterative linear solvers: Newton's method goes on anyway
@@ -45,6 +46,7 @@ class Stepped:
     effort: Effort
     iterations: int  # of iterative linear solvers
     lacks: Lacks | None  # what the watched functionals and the extra ones lack in space; None: not told
+    by_areas: tuple[Lacks | None, ...]  # change of these per part by which each surface is larger; None: not told
     _fields: dict[float, Array]
 
     def state(self, time: float) -> Array:
@@ -78,6 +80,7 @@ def solve_stepwise(
     seen: Callable[[float, Array], None] | None = None,
     keeper: Keeper | None = None,
     lacking: Physics | None = None,
+    passages: Sequence[Passage] = (),
 ) -> Stepped:
     """Integrate from 0 to 1; collective.
 
@@ -95,6 +98,7 @@ def solve_stepwise(
         seen: Called with the end of each step and the owned unknowns there.
         keeper: Takes down where the integration is after each step.
         lacking: Physics of the problem, where it is wanted what the functionals lack in space.
+        passages: Surfaces of which it is wanted what the functionals change by with their areas.
 
     Raises:
         ArithmeticError: The steps became too short or too many.
@@ -102,9 +106,14 @@ def solve_stepwise(
     tableau = tableau or (ESDIRK4 if tolerance <= SECOND_ORDER else TRBDF2)
     dynamics = Dynamics(problem)
     stepper = Stepper(dynamics, StageMatrix(dynamics, method, NEWTON_INNER, tolerance))
-    deviation = None if lacking is None else Deviation.of(dynamics, lacking)
+    smoothness = None if lacking is None else Smoothness.of(dynamics, lacking)
+    sources: list[Source] = [
+        *([] if smoothness is None else [smoothness]),
+        *(Larger(dynamics, passage) for passage in passages),
+    ]
+    deviations = [Deviation(dynamics, source) for source in sources]
     integrator = Integrator(
-        dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress, seen, keeper, deviation
+        dynamics, stepper, watch, extra, tolerance, max_steps, tableau, progress, seen, keeper, deviations
     )
     run = integrator.run(float(times[times > 0][0]), stops)
     used = stepper.matrix.solver
@@ -120,6 +129,7 @@ def solve_stepwise(
         ledger=run.ledger,
         effort=Effort(run.steps, run.rejected, run.failures, stepper.matrix.solves, stepper.matrix.set_ups),
         iterations=stepper.matrix.iterations,
-        lacks=run.lacks,
+        lacks=None if smoothness is None else run.apart[0],
+        by_areas=run.apart[len(run.apart) - len(passages) :],
         _fields=run.fields,
     )

@@ -37,6 +37,7 @@ ROOMS = (
     *("meshing/methods",),
     *("solver/options", "solver/keeping", "solver/linear", "solver/physics", "solver/interfaces", "solver/problem"),
     *(
+        "solver/surfaces",
         "solver/conduction",
         "solver/cubes",
         "solver/krylov",

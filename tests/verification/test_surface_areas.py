@@ -11,7 +11,10 @@ from scipy.special import j0, j1
 from mpi4py import MPI
 
 from microlith.imaging.parallel.collective import on_first_rank
+from microlith.solver.surfaces.passages import passages_of
+from microlith.solver.transient import solve
 from microlith.workflow.case.read import load_case
+from microlith.workflow.prepare.interfaces import passing
 from microlith.workflow.run.solved import solved
 
 COMM = MPI.COMM_WORLD
@@ -178,3 +181,86 @@ def test_areas_do_not_matter_where_a_transfer_nearly_holds_the_surface(tmp_path,
         late = found.transient.times >= 1e-3 * 0.3
         change = np.abs(more.transient.curves["all"] - found.transient.curves["all"])[late].max()
         assert change < 5e-4 * FULL
+
+
+LINEAR = transport("ball", 1, "1e-14 m^2/s")
+LAW = (
+    '[phases.ball]\nlabel = 1\nrole = "transport"\ndiffusivity = { concentrations = ["0 mol/m^3", "1000 mol/m^3"], '
+    'values = ["2e-15 m^2/s", "2e-14 m^2/s"], interpolation = "log" }\n'
+)
+PARTS = (
+    '[regions.all]\nphase = "ball"\n[regions.left]\nin_phase = "ball"\nbox = { x = ["0 nm", "70 nm"] }\n'
+    '[regions.core]\nin_phase = "ball"\nbox = { x = ["85 nm", "115 nm"], y = ["85 nm", "115 nm"] }\n'
+)
+SMOOTH = '[mesh]\nmethod = "lattice"\ndegree = 1\nestimate = false\n'
+RATE = 1.0 * D / (7.7 * VOXEL)
+
+
+def two_baths(part):
+    return bath(part * RATE) + LINEAR + bath(3 * RATE).replace("bath", "other").replace("label = 0", "label = 2")
+
+
+def sink(part):
+    return (
+        transport("medium", 0, "1e-14 m^2/s") + 'initial = "1000 mol/m^3"\n[phases.ball]\nlabel = 1\nrole = "sink"\n'
+        f'uptake = {{ rate = "{part * RATE:.9g} m/s", capacity = "{3e-5 * part:.9g} mol/m^2" }}\n'
+    )
+
+
+def exchange(part):
+    return f'[[interfaces]]\nbetween = ["medium", "ball"]\nexchange = "{part * RATE:.9g} m/s"\n'
+
+
+def current(part):
+    return (
+        exchange(part) + '[faces.x_min]\nphases = ["medium"]\n[faces.x_min.current_density]\n'
+        'times = ["0 s", "0.3 s", "0.6 s"]\nvalues = ["1 A/m^2", "0 A/m^2", "-1 A/m^2"]\ninterpolation = "step"\n'
+    )
+
+
+MEDIUM = transport("medium", 0, "1e-12 m^2/s")
+PASSING = {  # phases and interfaces by what the area is multiplied by, regions, and how near
+    "transfer": (lambda part: bath(part * RATE) + LINEAR, lambda part: "", PARTS, 0.03),
+    "transfer, a law": (lambda part: bath(part * RATE) + LAW, lambda part: "", PARTS, 0.05),
+    "two transfers": (two_baths, lambda part: "", PARTS, 0.05),
+    "exchange": (lambda part: MEDIUM + LINEAR + 'initial = "1000 mol/m^3"\n', exchange, PARTS, 0.03),
+    "current": (lambda part: MEDIUM + LINEAR, current, PARTS.split("[regions.core]")[0], 0.03),
+    "current, a law": (lambda part: MEDIUM + LAW, current, PARTS, 0.05),
+    "sink that fills up": (sink, lambda part: "", '[regions.all]\nphase = "medium"\n', 0.1),
+}
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("which", PASSING)
+def test_what_curves_change_by_with_an_area_is_told_along_with_the_solution(tmp_path, which):
+    """Against two more solutions, with coefficients 2 % larger and smaller; a sink's capacity is per area as well."""
+    phases, more, regions, near = PASSING[which]
+    image = ball(7.7, 2)
+    if which == "two transfers":
+        image[(image == 0) & (np.arange(image.shape[1]) > image.shape[1] // 2)] = 2
+    end = 0.9 if "current" in which else 3 * (7.7 * VOXEL) ** 2 / D
+    one, larger, smaller = (
+        run(tmp_path / f"{part}", image, phases(part), SMOOTH, end, more(part), regions) for part in (1.0, 1.02, 0.98)
+    )
+    ready = one.ready
+    name = next(iter(passing(ready.meshed.mesh, ready.case.physics)))
+    (passage,) = passages_of(ready.problem, ready.case.physics, [name])
+    found = solve(ready.problem, ready.means, ready.case.time, ready.case.solver, passages=[passage])
+    ((*told,),) = found.by_areas([passage], ready.means)
+    late = found.times >= 1e-3 * end
+    for region, response in zip(found.curves, told, strict=True):
+        change = (larger.transient.curves[region] - smaller.transient.curves[region]) / 0.04
+        assert np.abs(response - change)[late].max() < near * np.abs(change).max()
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("phases", [LINEAR, LAW], ids=["linear", "law"])
+def test_an_area_through_which_a_given_current_passes_is_no_error_of_what_is_stored(tmp_path, phases):
+    """The balance alone says how much the ball holds; by the rate of all that happens 1 to 2 % of it were told."""
+    mesh = '[mesh]\nmethod = "lattice"\ndegree = 1\n'
+    medium = MEDIUM + "porosity = 1e-4\n"
+    charge = current(1.0).replace('"0 A/m^2", "-1 A/m^2"', '"1 A/m^2", "1 A/m^2"')
+    found = run(tmp_path, ball(7.7, 2), medium + phases, mesh, 0.9, charge)
+    (area,) = [area for area in found.ready.meshed.areas.values() if area is not None]
+    assert area.error > 5e-3 * area.image
+    assert found.errors["all"][-1] < 2e-3 * found.transient.curves["all"][-1]

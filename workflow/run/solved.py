@@ -4,7 +4,7 @@ Nothing is written here, and nothing told but through the log.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,6 +23,7 @@ from microlith.solver.keeping import Keeper
 from microlith.solver.regions.profiles import Profile, profiles
 from microlith.solver.regions.spread import Spread, SpreadWatch
 from microlith.solver.steps.solve import is_needed
+from microlith.solver.surfaces.passages import Passage
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.checkpoints.checkpoints import Checkpoints
@@ -39,7 +40,7 @@ from microlith.workflow.run.guard import Guard, Verdict
 from microlith.workflow.run.provenance import Provenance
 from microlith.workflow.run.region_figures import RegionFigures, figure_lines, region_figures
 from microlith.workflow.run.shown_range import ShownRange, shown_range
-from microlith.workflow.run.surface_areas import AREAS, area_errors
+from microlith.workflow.run.surface_areas import AREAS, area_errors, areas_off, followed
 from microlith.workflow.run.warnings import warnings_of
 from microlith.workflow.studies.spatial_error import SpatialError, corrected, recovered_error, spatial_error
 
@@ -134,14 +135,18 @@ def solved(
         channel.watches(guard.watch.state, guard.watch.take_up)
         channel.watches(spread.state, spread.take_up)
         channel.watches(faces.state, faces.take_up)
-    transient = _integrated(ready, (guard, spread, faces), channel)
+    off = areas_off(ready)
+    passages = followed(ready, off)
+    transient = _integrated(ready, (guard, spread, faces), channel, passages)
     shown = shown_range(ready.problem, ready.case.physics, transient, ready.case.time.snapshots, comm)
     warnings = warnings_of(ready, transient, shown, faces.emptied())
     for sentence in warnings:
         log.warning("%s", sentence)
     of_particles = None if ready.surfaces is None else particle_curves(ready.surfaces, transient, ready.case.time.end)
     excess = excess_errors(ready, transient)
-    areas = area_errors(ready, transient.curves, transient.times)
+    areas = area_errors(ready, transient, off, passages)
+    for passage in passages:
+        passage.destroy()
     transient, space = _with_error_in_space(ready, transient, of_particles, comm, kept)
     layers = layer_errors(ready.problem, ready.case.physics, ready.means, transient.times)
     if space is not None:
@@ -204,7 +209,12 @@ def _tell(verdict: Verdict) -> None:
         log.warning("%s", sentence)
 
 
-def _integrated(ready: Prepared, watches: tuple[Guard, SpreadWatch, FaceWatch], keeper: Keeper | None) -> Transient:
+def _integrated(
+    ready: Prepared,
+    watches: tuple[Guard, SpreadWatch, FaceWatch],
+    keeper: Keeper | None,
+    passages: Sequence[Passage],
+) -> Transient:
     """The solution, with a line on what it took."""
     case, problem, stages = ready.case, ready.problem, ready.stages
     between = () if is_needed(problem) else phase_fluxes(problem, case.physics)
@@ -227,6 +237,7 @@ def _integrated(ready: Prepared, watches: tuple[Guard, SpreadWatch, FaceWatch], 
             between=between,
             keeper=keeper,
             lacking=case.physics if case.mesh.estimate else None,
+            passages=passages,
         )
     log.info(
         "%d unknowns, %s: %s, error in time at most %.1e of %.4g mol/m³ (estimated), lithium balance closed to %.1e",

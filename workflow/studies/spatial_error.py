@@ -55,7 +55,8 @@ from mpi4py import MPI
 
 from microlith.imaging.typing import Array
 from microlith.solver.keeping import Keeper
-from microlith.solver.krylov.spatial_error import SHARE, SpatialDeviation
+from microlith.solver.krylov.deviation import Deviation
+from microlith.solver.krylov.spatial_error import SHARE
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.prepare.meshed import COARSER, LESS_COARSE, Meshed, degree_of, is_less_coarse
@@ -284,7 +285,7 @@ def corrected(
 
 
 def _told_by(
-    deviation: SpatialDeviation, ready: Prepared, transient: Transient, particles: ParticleCurves | None
+    deviation: Deviation, ready: Prepared, transient: Transient, particles: ParticleCurves | None
 ) -> SpatialError:
     """The error of a linear problem's solution; collective."""
     scale = ready.problem.scales.concentration

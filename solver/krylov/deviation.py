@@ -1,0 +1,216 @@
+"""Two solutions in one basis that rational Krylov has found, and how far linear functionals of them are apart.
+
+Where loads change with time, the responses to a unit step of each differ in the same way, and what the solutions
+differ by is their superposition (see `superposition`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from mpi4py import MPI
+
+from microlith.imaging.typing import Array, Flags
+from microlith.solver.krylov.evolution import Evolution
+from microlith.solver.krylov.phi import phi1, phi2
+from microlith.solver.krylov.superposition import SuperpositionProjection
+from microlith.solver.krylov.trajectory import Segment, Trajectory
+from microlith.solver.linear.solvers import matrix_times
+from microlith.solver.physics.courses import Breaks
+from microlith.solver.problem.problem import Problem
+
+# The stiffness of another problem in the basis of a segment, (m, m), given that of the own one, and what it adds to the
+# right side there, (m,); collective
+Other = Callable[[Segment, Array], tuple[Array, Array]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Small:
+    """y' = −K y + s within a basis."""
+
+    rates: Array  # (m,) eigenvalues of K
+    shapes: Array  # (m, m) eigenvectors
+    start: Array  # (m,) y(0) in these
+    source: Array  # (m,) s in these
+
+    @staticmethod
+    def of(matrix: Array, start: Array, source: Array) -> "_Small":
+        rates, shapes = np.linalg.eigh(matrix)
+        return _Small(np.maximum(rates, 0.0), shapes, shapes.T @ start, shapes.T @ source)
+
+    def at(self, s: Array) -> Array:
+        """y(s), (m, times)."""
+        x = self.rates[:, None] * s
+        found = self.start[:, None] * np.exp(-x) + self.source[:, None] * s * phi1(x)
+        return np.asarray(self.shapes @ found)
+
+    def slopes(self, s: Array) -> Array:
+        """y'(s), (m, times)."""
+        decay = np.exp(-self.rates[:, None] * s)
+        return np.asarray(self.shapes @ ((self.source - self.rates * self.start)[:, None] * decay))
+
+    def integrals(self, s: Array) -> Array:
+        """∫ y from 0 to s, (m, times)."""
+        x = self.rates[:, None] * s
+        found = self.start[:, None] * s * phi1(x) + self.source[:, None] * s**2 * phi2(x)
+        return np.asarray(self.shapes @ found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A segment, and how another problem goes on in its basis."""
+
+    segment: Segment
+    own: _Small  # as it was solved
+    other: _Small
+
+    def apart(self, s: Array) -> Array:
+        """The other less the own at times since the segment's start, in the basis, (m, times)."""
+        return self.other.at(s) - self.own.at(s)
+
+
+@dataclass(frozen=True, eq=False)
+class _Apart:
+    """Linear functionals of what two trajectories are apart, over time; the same on all ranks."""
+
+    parts: tuple[_Part, ...]
+    on_bases: tuple[Array, ...]  # of each part, (functionals, m)
+
+    @staticmethod
+    def of(parts: tuple[_Part, ...], rows: Array | csr_array, comm: MPI.Intracomm) -> "_Apart":
+        """Of rows (functionals, owned); collective."""
+        on_bases = (comm.allreduce(np.asarray(rows @ part.segment.basis.T), op=MPI.SUM) for part in parts)
+        return _Apart(parts, tuple(on_bases))
+
+    def evaluate(self, times: Array, orders: int = 1) -> tuple[Array, ...]:
+        """Values at increasing times and, with orders = 1, integrals from 0 to these, each (functionals, times)."""
+        found = tuple(np.zeros((len(self.on_bases[0]), len(times))) for _ in range(1 + orders))
+        integral: Array = np.zeros((len(self.on_bases[0]), 1))
+        for part, on_basis, inside in self._each(times):
+            s = np.append(times[inside] - part.segment.start, part.segment.end - part.segment.start)
+            found[0][:, inside] = on_basis @ part.apart(s[:-1])
+            if orders:
+                gained = integral + on_basis @ (part.other.integrals(s) - part.own.integrals(s))
+                found[1][:, inside], integral = gained[:, :-1], gained[:, -1:]
+        return found
+
+    def slopes(self, times: Array) -> Array:
+        """Rates of change at increasing times, (functionals, times)."""
+        found = np.zeros((len(self.on_bases[0]), len(times)))
+        for part, on_basis, inside in self._each(times):
+            s = times[inside] - part.segment.start
+            found[:, inside] = on_basis @ (part.other.slopes(s) - part.own.slopes(s))
+        return found
+
+    def _each(self, times: Array) -> Iterator[tuple[_Part, Array, Flags]]:
+        """Each part, the functionals on its basis, and which times are in it."""
+        for part, on_basis in zip(self.parts, self.on_bases, strict=True):
+            first, last = part is self.parts[0], part is self.parts[-1]
+            inside = (first | (times > part.segment.start)) & (last | (times <= part.segment.end))
+            yield part, on_basis, inside
+
+
+@dataclass(frozen=True, eq=False)
+class Deviation:
+    """How far linear functionals of another solution are from those of a solution."""
+
+    _base: tuple[_Part, ...]  # of the start and the loads at first; none: nothing is there
+    _responses: tuple[tuple[tuple[_Part, ...], Breaks], ...]  # to unit steps of loads that change, and when they do
+    _end: float  # scaled
+    _time: float  # seconds per unit of time
+    _comm: MPI.Intracomm
+
+    def of(self, rows: Array | csr_array, times: Array) -> Array:
+        """That of the other less that of the solution, (functionals, times), scaled; collective.
+
+        Args:
+            rows: (functionals, owned) linear functionals.
+            times: Increasing, s.
+        """
+        return self.project(rows).evaluate(np.divide(times, self._time), 0)[0]
+
+    def project(self, rows: Array | csr_array) -> SuperpositionProjection:
+        """Linear functionals (functionals, owned) of the other solution less this one, over scaled time; collective."""
+        base = _Apart.of(self._base, rows, self._comm) if self._base else None
+        responses = tuple((_Apart.of(parts, rows, self._comm), breaks) for parts, breaks in self._responses)
+        return SuperpositionProjection(0.0, self._end, base, responses, rows.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class WithinBases:
+    """A solution with one K at all times, in the bases of whose segments other problems can be solved."""
+
+    problem: Problem
+    _base: Sequence[tuple[Segment, Array]]  # of the start and of each response: segments with VᵀKV, (m, m)
+    _responses: Sequence[tuple[Sequence[tuple[Segment, Array]], Breaks]]
+    _end: float  # scaled
+
+    @staticmethod
+    def of(problem: Problem, states: Evolution) -> "WithinBases | None":
+        """None where transfer coefficients change with time, which are not in the stiffness; collective.
+
+        Args:
+            problem: That was solved.
+            states: Its solution.
+        """
+        whole = states.whole()
+        if whole is None or problem.system.transfers:
+            return None
+
+        def projected(trajectory: Trajectory) -> Sequence[tuple[Segment, Array]]:
+            return [(segment, _stiffness(problem, segment)) for segment in trajectory.segments]
+
+        base = [] if whole.base is None else projected(whole.base)
+        responses = [(projected(response.trajectory), response.breaks) for response in whole.responses]
+        return WithinBases(problem, base, responses, whole.end)
+
+    @property
+    def responses(self) -> int:
+        """Number of loads that change with time."""
+        return len(self._responses)
+
+    def deviation(self, base: Other, responses: Sequence[Other]) -> Deviation:
+        """How far another solution is from this one; collective.
+
+        Args:
+            base: The other problem, with the loads as they are at first.
+            responses: The same for the response to the unit step of each load that changes.
+        """
+        return Deviation(
+            self._parts(self._base, base),
+            tuple(
+                (self._parts(segments, other), breaks)
+                for (segments, breaks), other in zip(self._responses, responses, strict=True)
+            ),
+            self._end,
+            self.problem.scales.time,
+            self.problem.space.mesh.comm,
+        )
+
+    def _parts(self, segments: Sequence[tuple[Segment, Array]], other: Other) -> tuple[_Part, ...]:
+        """One segment after the other; collective."""
+        mass, comm = self.problem.system.mass, self.problem.space.mesh.comm
+        parts: list[_Part] = []
+        for segment, stiffness in segments:
+            begin = segment.modes.sum(axis=1)  # w(0)
+            more: Array = np.zeros(len(begin))
+            if parts:
+                before = parts[-1]
+                length = np.array([before.segment.end - before.segment.start])
+                amount = matrix_times(mass, before.apart(length)[:, 0] @ before.segment.basis)
+                more = comm.allreduce(segment.basis @ amount, op=MPI.SUM)
+            source = -begin / segment.gamma
+            changed, added = other(segment, stiffness)
+            own = _Small.of(stiffness, begin, source)
+            parts.append(_Part(segment, own, _Small.of(changed, begin + more, source + added)))
+        return tuple(parts)
+
+
+def _stiffness(problem: Problem, segment: Segment) -> Array:
+    """VᵀKV, (m, m); collective."""
+    basis = segment.basis
+    rows = [basis @ matrix_times(problem.system.stiffness, vector) for vector in basis]
+    found = problem.space.mesh.comm.allreduce(np.array(rows).reshape(len(basis), len(basis)), op=MPI.SUM)
+    return np.asarray((found + found.T) / 2)

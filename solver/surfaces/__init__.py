@@ -1,0 +1,1 @@
+"""Surfaces that lithium passes in proportion to their area."""
