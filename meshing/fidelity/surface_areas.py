@@ -8,8 +8,8 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.measures.stairs import stairs
 from microlith.imaging.measures.surfaces import surfaces
+from microlith.meshing.fidelity.stairs import stairs
 from microlith.meshing.mesh.cells import facet_corners
 from microlith.meshing.mesh.phasemesh import PhaseMesh, pair_of
 

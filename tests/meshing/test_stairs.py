@@ -6,7 +6,7 @@ from measured import volume_from
 
 from mpi4py import MPI
 
-from microlith.imaging.measures.stairs import stairs
+from microlith.meshing.fidelity.stairs import stairs
 
 COMM = MPI.COMM_WORLD
 
