@@ -69,6 +69,17 @@ def range_text(ends: tuple[int, int]) -> str:
 
 
 @dataclass(frozen=True)
+class SizeWithin:
+    """An element size asked for in a part of the image: all within a distance of a box, which may be a point."""
+
+    region: str  # that the part is named by
+    size: float  # m
+    low: tuple[float, ...]  # m, of the box, x first; -inf along an axis along which it has no end
+    high: tuple[float, ...]
+    radius: float = 0.0  # m, the distance: of a disk or sphere about a point
+
+
+@dataclass(frozen=True)
 class MeshOptions:
     """Element sizes in metres and the method that makes the mesh."""
 
@@ -76,6 +87,7 @@ class MeshOptions:
     size: dict[str, float] = field(
         default_factory=dict
     )  # phase name -> element size at its surface; none: SIZE_AT_SURFACES
+    size_in: tuple[SizeWithin, ...] = ()  # smaller elements in parts of the image
     size_max: float | None = None  # None: LARGEST_SIZE
     growth: float = 0.25  # increase of element size per distance from a refined surface
     gap_elements: int = 3  # elements wanted across gaps between the surfaces named in `size`

@@ -104,6 +104,7 @@ def on_finer_voxels(options: MeshOptions) -> MeshOptions:
     return replace(
         options,
         size={name: size / FINE for name, size in options.size.items()},
+        size_in=tuple(replace(part, size=part.size / FINE) for part in options.size_in),
         size_max=None if options.size_max is None else options.size_max / FINE,
         subdivided=options.subdivided * FINE,
         growth=options.growth / FINE,

@@ -12,6 +12,7 @@ from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES, MeshOptions
 from microlith.imaging.typing import Array, Phases, Singles
 from microlith.meshing.fitted.known import made_once
+from microlith.meshing.local_sizes import local_sizes
 
 GROWTH_UNSOLVED = 0.7  # growth of sizes with distance in phases that the solver never sees
 WHOLE = 2.05  # size of a triangle per size of its quarters: at 2 there are a twentieth more of these than asked for
@@ -108,7 +109,8 @@ def size_field(image: LabelImage, options: MeshOptions, solved: Sequence[int], c
     if options.junction_size is not None:  # sizes depend on the centres then
         field = _sizes(image, asked, solved, centres)
     else:
-        of = (options.size, options.size_max, options.subdivided, options.growth, options.gap_elements, tuple(solved))
+        sizes = (options.size, options.size_in, options.periodic, options.size_max, options.subdivided)
+        of = (*sizes, options.growth, options.gap_elements, tuple(solved))
         field = made_once(image, "sizes", of, lambda: _sizes(image, asked, solved, np.empty((0, 2))))
     return field.times(options.times)
 
@@ -136,6 +138,9 @@ def _sizes(image: LabelImage, options: MeshOptions, solved: Sequence[int], centr
     wide = float(np.nanmax(np.where(np.isfinite(surface_size), surface_size, np.nan)))
     for index in np.flatnonzero(is_solved):
         _mark_gaps(values, phase, int(index), surface_size, pixel, options.gap_elements, wide)
+    for part in local_sizes(options, unit, image.frame):
+        axes = [(np.arange(n) + 0.5) * edge for n, edge in zip(phase.shape, pixel[::-1], strict=True)]
+        np.minimum(values, part.size + options.growth * part.distance(axes), out=values)
     rate = np.where(is_solved, options.growth, max(GROWTH_UNSOLVED, options.growth)).astype(np.float32)[phase]
     fine = options.junction_size is not None
     field = SizeField(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.typing import Array, Numbers, Phases
-from microlith.meshing.lattice.edge_lengths import EdgeSizes, edge_sizes, longest_edges, shortened
+from microlith.meshing.lattice.edge_lengths import WHOLE, EdgeSizes, edge_sizes, longest_edges, shortened
 from microlith.meshing.lattice.indicators import indicators
 from microlith.meshing.lattice.voxel_fields import VoxelFields, on_borders
 from microlith.meshing.mesh.expected import ExpectedMesh, of_tetrahedra, of_triangles
@@ -98,12 +98,12 @@ def tetrahedra_count(found: Samples, options: MeshOptions, solved: Sequence[int]
         solved: Indices of the phases that the solver meshes.
         comm: All ranks.
     """
-    voxel, sizes = _in_voxels(found.volume, options, solved)
+    voxel, sizes, more = _in_voxels(found.volume, options, solved)
 
     def counted() -> int:  # whole, so that the sum is the same on any number of ranks
         return sum(round(_of_block(block, voxel, sizes, solved)) for block in found.blocks)
 
-    return comm.allreduce(together(comm, counted)) / found.share
+    return comm.allreduce(together(comm, counted)) / found.share + IN_VOLUME * more
 
 
 def expected_simplices(
@@ -123,7 +123,7 @@ def expected_simplices(
         InputError: The image can't be read.
     """
     found = image_samples(volume, comm, MORE_BLOCKS if volume.dim == 3 else MORE_BLOCKS**2)
-    voxel, sizes = _in_voxels(volume, options, solved)
+    voxel, sizes, more = _in_voxels(volume, options, solved)
     phases = len(volume.names)
 
     def counted() -> Array:
@@ -133,6 +133,7 @@ def expected_simplices(
     cells, facets, voxels = comm.allreduce(together(comm, counted))
     scale = np.array(volume.counts) / np.maximum(voxels, 1.0)
     cells, facets = cells * scale, facets * scale
+    cells += CELLS[volume.dim] * more * np.array(volume.counts) / sum(volume.counts)
     inside = list(solved)
     make = of_triangles if volume.dim == 2 else of_tetrahedra
     return make(float(cells.sum()), float(cells[inside].sum()), float(facets[inside].sum()))
@@ -181,14 +182,23 @@ def _likely_mistaken(block: Block, longest: VoxelFields, smooth: VoxelFields) ->
 
 def most_tetrahedra(volume: LabelVolume, options: MeshOptions, solved: Sequence[int]) -> float:
     """A number that `tetrahedra_count` does not exceed, known without reading the image."""
-    voxel, sizes = _in_voxels(volume, options, solved)
+    voxel, sizes, more = _in_voxels(volume, options, solved)
     edge = np.full(1, min(sizes.shortest_edge, sizes.longest_edge))
-    return math.prod(volume.shape) * _of_edges(edge, edge, voxel)
+    return math.prod(volume.shape) * _of_edges(edge, edge, voxel) + IN_VOLUME * more
 
 
-def _in_voxels(volume: LabelVolume, options: MeshOptions, solved: Sequence[int]) -> tuple[tuple[float, ...], EdgeSizes]:
-    """Edges of a voxel, x first, and the sizes, both in units of the shortest of them."""
-    return volume.pixel, edge_sizes(options, volume.names, solved, volume.unit, volume.frame)
+def _in_voxels(
+    volume: LabelVolume, options: MeshOptions, solved: Sequence[int]
+) -> tuple[tuple[float, ...], EdgeSizes, float]:
+    """Edges of a voxel, x first, the sizes at surfaces, and what sizes in parts of the image add.
+
+    The latter is a volume in terms of the edges of cells, as blocks might miss such parts. All else is in units of the
+    shortest edge of a voxel.
+    """
+    sizes = edge_sizes(options, volume.names, solved, volume.unit, volume.frame)
+    largest = sizes.longest_edge
+    more = sum(part.added(volume.frame, WHOLE, sizes.edge_growth, largest) for part in sizes.local)
+    return volume.pixel, replace(sizes, local=()), more
 
 
 def _of_block(block: Block, voxel: tuple[float, ...], sizes: EdgeSizes, solved: Sequence[int]) -> float:

@@ -13,6 +13,7 @@ from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES, MeshOption
 from microlith.imaging.typing import Flags, Numbers, Phases, Singles
 from microlith.meshing.lattice.thin_parts import critical_voxels, thin_voxels
 from microlith.meshing.lattice.voxel_fields import VoxelFields, on_borders
+from microlith.meshing.local_sizes import LocalSize, local_sizes
 
 OTHER_SIZE = 2.5  # voxels, at surfaces that no size names
 CUT = 1.9  # longest edge at an interface per size there: the cells are cut in about half
@@ -40,6 +41,7 @@ class EdgeSizes:
     gap_elements: int
     gaps: bool  # whether narrow gaps are resolved with that many elements
     coarseness: float = 1.0  # factor that the sizes and their growth have in them
+    local: tuple[LocalSize, ...] = ()  # sizes in parts of the image
 
     @property
     def smallest(self) -> float:
@@ -61,6 +63,11 @@ class EdgeSizes:
     def lost_edge(self) -> float:
         """Longest edge around voxels that are lost with all their neighbours; there are few."""
         return min(self.shortest_edge, max(SPECK * min(1.0, self.coarseness), LOST * self.smallest))
+
+    @property
+    def finest_edge(self) -> float:
+        """Longest edge of the smallest cells there may be."""
+        return min([self.lost_edge, *(WHOLE * part.size for part in self.local)])
 
     @property
     def reach(self) -> float:
@@ -103,6 +110,7 @@ def edge_sizes(
         gap_elements=options.gap_elements,
         gaps=gaps,
         coarseness=factor,
+        local=local_sizes(options, unit, extent),
     )
 
 
@@ -139,6 +147,11 @@ def longest_edges(
     finer = min(1.0, sizes.coarseness)
     for voxels, edge in ((narrow, max(THIN * finer, least)), (vital, max(CRITICAL * finer, least))):
         np.minimum(length, edge + GROWTH_LARGEST * _distance(ndimage.binary_dilation(voxels), sampling), out=length)
+    centres = [
+        (np.arange(n) + (0.5 + first)) * edge for n, first, edge in zip(phase.shape, start[::-1], sampling, strict=True)
+    ]
+    for part in sizes.local:
+        np.minimum(length, WHOLE * part.size + growth * part.distance(centres), out=length)
     if sizes.gaps:
         _refine_gaps(length, phase, distance, near, sampling, sizes, solved)
     return VoxelFields(length[None], start, voxel), narrow

@@ -20,7 +20,7 @@ from microlith.imaging.typing import Array, Numbers, Phases
 from microlith.meshing.fidelity.agreement import mistaken
 from microlith.meshing.lattice.bisection import BoxRange, Lattice, refined, simplices_of_box
 from microlith.meshing.lattice.cutting import CutCells, cut_cells
-from microlith.meshing.lattice.edge_lengths import EdgeSizes, edge_sizes, longest_edges, shortened
+from microlith.meshing.lattice.edge_lengths import WHOLE, EdgeSizes, edge_sizes, longest_edges, shortened
 from microlith.meshing.lattice.indicators import REACH, indicators
 from microlith.meshing.lattice.placing import placed, surroundings
 from microlith.meshing.lattice.rank_boxes import RankBoxes, boxes_of_ranks
@@ -34,6 +34,7 @@ FEWEST_BOXES = 4  # coarse boxes along the longest edge of the image
 FEWEST_PERIODIC = 4  # along a periodic axis
 RIM = 12  # voxels around a box beyond the reach of fields and indicators: thin parts, interpolation, moved vertices
 WORK_PER_BOX, WORK_PER_FACE = 6, 10  # cells of a coarse box, and those that a voxel face between two phases adds
+IN_VOLUME, SAMPLES = {2: 8.0, 3: 43.0}, 4  # cells per volume of their longest edge; places along a coarse box
 PASSES = 6  # of moving the interfaces until the volumes of the phases are right
 EXACT = 5e-4  # of a volume: what is right
 SLOPE = 0.8  # of the difference of two indicators across their interface, per voxel
@@ -72,6 +73,7 @@ def lattice_mesh(
     sizes = edge_sizes(options, volume.names, solved, volume.unit, extent)
     lattice = _lattice(extent, sizes, periodic)
     weights, borders = _survey(volume, lattice, solved, comm)
+    weights = weights + _local_work(lattice, sizes)
     where = RankBoxes(comm, lattice, boxes_of_ranks(weights, comm.size))
 
     say("reading and smoothing the image")
@@ -131,7 +133,7 @@ def _lattice(extent: tuple[float, ...], sizes: EdgeSizes, periodic: tuple[int, .
         max(FEWEST_PERIODIC, count + count % 2) if axis in periodic else count for axis, count in enumerate(counts)
     )
     coarse = max(length / count for length, count in zip(extent, boxes, strict=True))
-    depth = max(1, math.ceil(math.log2(coarse * math.sqrt(len(extent)) / sizes.lost_edge)) + 1)
+    depth = max(1, math.ceil(math.log2(coarse * math.sqrt(len(extent)) / sizes.finest_edge)) + 1)
     return Lattice(boxes, depth, extent, periodic)
 
 
@@ -148,6 +150,23 @@ def _survey(volume: LabelVolume, lattice: Lattice, solved: Sequence[int], comm: 
     for axis, pairs in enumerate(found[math.prod(lattice.boxes) :].reshape(dim, phases, phases)):
         areas += math.prod(volume.pixel) / volume.pixel[dim - 1 - axis] * (pairs + pairs.T)
     return weights, areas
+
+
+def _local_work(lattice: Lattice, sizes: EdgeSizes) -> Numbers:
+    """Cells in each coarse box (x, y[, z]) that sizes in parts of the image add, about."""
+    if not sizes.local:
+        return np.zeros(lattice.boxes, np.int64)
+    fine = [SAMPLES * count for count in lattice.boxes]
+    centres = [(np.arange(n) + 0.5) * length / n for n, length in zip(fine, lattice.extent, strict=True)][::-1]
+    volume = math.prod(lattice.extent) / math.prod(fine)
+    more = np.zeros(lattice.boxes[::-1])
+    for part in sizes.local:
+        edge = np.minimum(WHOLE * part.size + sizes.edge_growth * part.distance(centres), sizes.longest_edge)
+        cells = IN_VOLUME[len(fine)] * volume * (edge ** -float(len(fine)) - sizes.longest_edge ** -float(len(fine)))
+        for axis in range(len(fine)):
+            cells = np.add.reduceat(cells, np.arange(0, cells.shape[axis], SAMPLES), axis=axis)
+        more += cells
+    return np.round(more.T).astype(np.int64)
 
 
 def _counted(volume: LabelVolume, lattice: Lattice, solved: Sequence[int], slab: Slab) -> Numbers:

@@ -496,7 +496,7 @@ def test_sizes_for_a_wanted_error_give_it(tmp_path):
 @pytest.mark.parametrize("size", [4, 1, 0.5])
 def test_no_size_below_a_pixel_is_advised(tmp_path, size):
     """For 1e-3 of 20 nm pixels it advised elements of 1.1 nm."""
-    mesh = f'size = {{ slab = "{size * PIXEL} m" }}\nsize_max = "80 nm"\ndegree = 1'
+    mesh = f'size = {{ slab = "{size * PIXEL} m" }}\nsize_in = {{ far = "36 nm" }}\nsize_max = "80 nm"\ndegree = 1'
     study = _study(_slab_case(tmp_path, mesh, tolerance=1e-6), tmp_path, wanted=1e-7, levels=2)
     advice, lines = study.advice, advice_lines(study.case, study.advice)
     text = " ".join(lines)
@@ -506,6 +506,7 @@ def test_no_size_below_a_pixel_is_advised(tmp_path, size):
     assert "below a pixel or voxel (10 nm): that adds nothing" in text
     assert f"an error of about {advice.expected:.1e}" in text or f"is about {advice.expected:.1e}" in text
     assert ("multiply the sizes by" in text) == (size > 1)
+    assert ('size_in = { far = "9 nm" }' in text) == (size > 1)
     assert advice.expected > 1e-7
 
 

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from label_images import noise
-from made_cases import MESH, PHASES, TIME, curves, electrode, run_case, write_case
+from made_cases import MESH, PHASES, REGIONS, TIME, curves, electrode, run_case, write_case
 
 from mpi4py import MPI
 
@@ -65,6 +65,19 @@ def test_the_file_has_the_coarser_mesh_and_nothing_is_meshed_again(tmp_path, mon
     monkeypatch.setattr("microlith.meshing.methods.fitted_mesh", lambda *_: pytest.fail("meshed again"))
     folder = run_case(path, comm=MPI.COMM_SELF)
     assert curves(folder)["sei"][-1] > 100
+
+
+def test_sizes_in_regions_are_held_against_those_of_the_file(tmp_path):
+    asked = MESH + 'size_in = { deep = "5 nm" }\n'
+    path = write_case(tmp_path, mesh=asked)
+    write_case(tmp_path / "again", mesh=asked + 'file = "../mesh.vtkhdf"\n')
+    assemble.mesh(load_case(path), tmp_path / "mesh.vtkhdf", MPI.COMM_SELF, show=False)
+    assemble.check(load_case(tmp_path / "again" / "case.toml"))
+    moved = REGIONS.replace('"480 nm"', '"470 nm"')
+    for mesh, regions in ((asked.replace('"5 nm"', '"6 nm"'), REGIONS), (asked, moved)):
+        path = write_case(tmp_path / "other", mesh=mesh + 'file = "../mesh.vtkhdf"\n', regions=regions)
+        with pytest.raises(InputError, match=r"another size_in\.deep, or another place of this region"):
+            assemble.check(load_case(path))
 
 
 def test_pyvista_reads_it(tmp_path):

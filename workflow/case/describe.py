@@ -36,6 +36,7 @@ def interpreted(case: Case) -> dict[str, Any]:
             "unit_m": case.mesh.unit,
             "method": case.mesh.method,
             "size_m": dict(case.mesh.size),
+            "size_in_m": {part.region: part.size for part in case.mesh.size_in},
             "size_max_m": case.mesh.size_max,
             "growth": case.mesh.growth,
             "gap_elements": case.mesh.gap_elements,
@@ -165,6 +166,7 @@ def _labels_text(labels: PhaseLabels) -> str:
 def _mesh_rows(case: Case) -> list[tuple[str, str]]:
     mesh = case.mesh
     sizes = [f"{length_text(size)} at {name}" for name, size in mesh.size.items()]
+    sizes += [f"{length_text(part.size)} in region {part.region}" for part in mesh.size_in]
     sizes += [f"{length_text(size)} at junctions" for size in [mesh.junction_size] if size is not None]
     sizes += [f"at most {length_text(mesh.size_max)}" if mesh.size_max is not None else "largest chosen by the mesher"]
     sizes += [f"all of them times {mesh.size_factor:g}"] if mesh.size_factor != 1.0 else []

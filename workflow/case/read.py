@@ -9,8 +9,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from microlith.imaging.axes import AXES
 from microlith.imaging.errors import Faults, printable
-from microlith.imaging.options import ImageSource, MeshOptions, RawLayout
+from microlith.imaging.options import ImageSource, MeshOptions, RawLayout, SizeWithin
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.phases import Physics, Role
 from microlith.solver.regions.shapes import Ball, Box, LabelRegion, Polygon, Region, Shape, Shell, SurfaceOf, WholePhase
@@ -31,7 +32,7 @@ from microlith.workflow.case.physics import (
 from microlith.workflow.case.pictures import picture_options
 from microlith.workflow.case.toml_file import read_toml
 from microlith.workflow.schema.keys import CASE, REGION_KINDS, STEADY_CASE
-from microlith.workflow.schema.kinds import Place
+from microlith.workflow.schema.kinds import Place, nearest
 from microlith.workflow.schema.units import length_text
 
 IN_MEMORY = "labels in memory"  # in place of a file's name
@@ -81,6 +82,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         mesh = replace(mesh, periodic=periodic_axes(raw))
     with faults.gathered():
         regions = _regions(raw["regions"], roles, path.parent, at)
+        within = _sizes_within(raw["mesh"], regions, at.child("mesh", section=True))
     with faults.gathered():
         source = image_source(raw["image"], path.parent, at.child("image", section=True), image)
     with faults.gathered():
@@ -98,7 +100,7 @@ def case_of(tables: Mapping[str, Any], path: Path, transient: bool = True, image
         title=raw.get("title", path.stem),
         image=source,
         labels=labels,
-        mesh=mesh,
+        mesh=replace(mesh, size_in=within),
         degree=raw["mesh"].get("degree"),
         correct=raw["mesh"]["correct"],
         physics=physics,
@@ -179,7 +181,7 @@ def _initial(raw: dict[str, Any], folder: Path, at: Place) -> InitialState | Non
 
 
 def _mesh(raw: dict[str, Any], phases: list[str], folder: Path, foreign: bool, at: Place) -> MeshOptions:
-    options = MeshOptions(**{key: value for key, value in raw.items() if key not in ("degree", "correct")})
+    options = MeshOptions(**{key: value for key, value in raw.items() if key not in ("degree", "correct", "size_in")})
     if options.unit is not None and not foreign:
         ours = Path(options.file or "").suffix.lower() == ".vtkhdf"
         why = "one of microlith knows its unit; remove unit" if ours else "they take the place of [image]; remove it"
@@ -194,6 +196,41 @@ def _mesh(raw: dict[str, Any], phases: list[str], folder: Path, foreign: bool, a
         if options.size_max is not None and size > options.size_max:
             raise at.child(f"size.{name}").error(f"{length_text(size)} is more than size_max, {largest}")
     return options
+
+
+def _sizes_within(mesh: Mapping[str, Any], regions: Mapping[str, Shape], at: Place) -> tuple[SizeWithin, ...]:
+    """What `size_in` asks for.
+
+    Args:
+        mesh: The table [mesh], parsed.
+        regions: Of the case.
+        at: Of the table.
+
+    Raises:
+        InputError: There is no such region, it has no shape of its own, or the size is more than the largest one.
+    """
+    parts = []
+    for name, size in mesh.get("size_in", {}).items():
+        place = at.child(f"size_in.{name}")
+        if name not in regions:
+            raise place.error(f"there is no [regions.{name}]; {nearest(name, list(regions), 'regions')}")
+        if "size_max" in mesh and size > mesh["size_max"]:
+            raise place.error(f"{length_text(size)} is more than size_max, {length_text(mesh['size_max'])}")
+        parts.append(_within(name, size, regions[name], place))
+    return tuple(parts)
+
+
+def _within(name: str, size: float, shape: Shape, at: Place) -> SizeWithin:
+    match shape:
+        case Ball(center=center, radius=radius):
+            return SizeWithin(name, size, center, center, radius)
+        case Box(bounds=bounds):
+            low, high = zip(*(bounds.get(axis, (-math.inf, math.inf)) for axis in AXES), strict=True)
+            return SizeWithin(name, size, low, high)
+    raise at.error(
+        f"[regions.{name}] is neither a box nor a disk or sphere; name one that is, or a phase in size for what lies "
+        "at its surface"
+    )
 
 
 def _time(raw: dict[str, Any], at: Place) -> TimeSpan:

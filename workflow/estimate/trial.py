@@ -153,7 +153,7 @@ def _excerpts(found: CaseImage, mesh: ExpectedMesh) -> list[tuple[Case, LabelVol
     kept = {name: shape for name, shape in case.regions.items() if _is_quick(shape, dim)}
     case = replace(
         case,
-        mesh=replace(case.mesh, method=PERIODIC, file="", unit=None, coarseness=1.0),
+        mesh=replace(case.mesh, method=PERIODIC, file="", unit=None, coarseness=1.0, size_in=()),
         time=_with_first(case, edge * volume.unit, dim),
         regions=kept,
     )

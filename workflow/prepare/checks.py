@@ -267,7 +267,8 @@ def _check_sizes(
             )
         return []  # it knows no sizes
     if needed > memory:
-        key = "size" if case.mesh.size else "size_max" if case.mesh.size_max else "method"
+        given_keys = (key for key in ("size", "size_in", "size_max") if getattr(case.mesh, key))
+        key = next(given_keys, "method")
         advice = _advice(case, options, lambda asked: elements(asked) * _bytes(case, volume) / memory, volume.dim)
         raise at.child(key).error(shortage("elements asked for", needed, memory) + advice)
     oblong = _oblong_voxels(given, count, at)
@@ -311,14 +312,15 @@ def _oblong_voxels(given: ImageToMesh, most: float, at: Place) -> list[str]:
 
 def _scaled(options: MeshOptions, factor: float, least: float = 0.0) -> MeshOptions:
     size = {name: max(least, factor * size) for name, size in options.size.items()}
+    within = tuple(replace(part, size=max(least, factor * part.size)) for part in options.size_in)
     largest = None if options.size_max is None else max(least, factor * options.size_max)
-    return replace(options, size=size, size_max=largest)
+    return replace(options, size=size, size_in=within, size_max=largest)
 
 
 def _advice(case: Case, options: MeshOptions, excess: Callable[[MeshOptions], float], dim: int) -> str:
     """What to do about sizes that are too fine; `excess` says how many times the memory they need."""
     times = excess(options)
-    if not options.size and options.size_max is None:
+    if not options.size and not options.size_in and options.size_max is None:
         fitting = math.ceil(times ** (1 / dim)) * case.image.coarsen
         return f"give larger sizes, coarsen the image (coarsen = {fitting} would fit), crop it, {PAST}"
     for _ in range(_TRIES):
@@ -331,6 +333,7 @@ def _advice(case: Case, options: MeshOptions, excess: Callable[[MeshOptions], fl
     # What is cut off of a source has its size and is no name of the case file.
     asked = {name: size for name, size in options.size.items() if not name.endswith(NOT_CONNECTED)}
     sizes = [f'{name} = "{length_text(size)}"' for name, size in asked.items()]
+    sizes += [f'size_in.{part.region} = "{length_text(part.size)}"' for part in options.size_in]
     sizes += [] if options.size_max is None else [f'size_max = "{length_text(options.size_max)}"']
     return f"make them coarser ({', '.join(sizes)} would fit), crop the image, {PAST}"
 
@@ -343,7 +346,9 @@ def _rounded_up(options: MeshOptions) -> MeshOptions:
         return math.ceil(metres / digit - _SLACK) * digit
 
     largest = None if options.size_max is None else rounded(options.size_max)
-    return replace(options, size={name: rounded(size) for name, size in options.size.items()}, size_max=largest)
+    within = tuple(replace(part, size=rounded(part.size)) for part in options.size_in)
+    size = {name: rounded(size) for name, size in options.size.items()}
+    return replace(options, size=size, size_in=within, size_max=largest)
 
 
 def _bytes(case: Case, volume: LabelVolume) -> float:

@@ -23,6 +23,7 @@ FREE = (
     "estimate",
     "coarseness",
     "size",
+    "size_in",
     "periodic",
 )  # options that are compared otherwise, or don't change the mesh
 
@@ -127,6 +128,12 @@ def _check_options(asked: MeshOptions, made: MeshOptions, place: str, again: str
         if made.size.get(name) != size:
             other = "none" if name not in made.size else length_text(made.size[name])
             raise InputError(f"{place} was made with size.{name} = {other}, not {length_text(size)}; {again}")
+    here = {part.region: part for part in made.size_in}
+    for part in asked.size_in:
+        if here.get(part.region) != part:
+            raise InputError(
+                f"{place} was made with another size_in.{part.region}, or another place of this region; {again}"
+            )
 
 
 def _shown(value: object) -> str:

@@ -23,7 +23,7 @@ TRUSTED = 3.0  # of the estimated error: two meshes can't tell it better, and fo
 UNKNOWN = 0.05
 NOTABLE = 0.01  # of the reference concentration in a phase: fields that are farther beyond what is allowed are told
 FRONT = 4.0  # elements that a front spans from which on they follow it
-SIZED = "smaller elements at surfaces ([mesh] size)"
+SIZED = "smaller elements at surfaces ([mesh] size) or in a region ([mesh] size_in)"
 MOST_TOLD = 5  # curves that are told one by one
 
 

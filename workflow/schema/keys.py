@@ -112,11 +112,17 @@ MESH = Table(
             Named(length, "phases", 'a table such as { particle = "25 nm" }', at_least=1, example="PHASE"),
             "Element size at the surfaces of phases; smaller where a gap between them is narrow.",
         ),
+        Key(
+            "size_in",
+            Named(length, "regions", 'a table such as { tip = "10 nm" }', at_least=1, example="REGION"),
+            "Element size within regions of [regions] that are a box, disk or sphere; it grows from there by `growth`. "
+            "For regions whose error is told to be large: beside a source, say. Not for voxels.",
+        ),
         Key("size_max", length, "Largest element size."),
         Key(
             "growth",
             Number(1e-3, 2),
-            "Increase of element size per distance from a surface named in size.",
+            "Increase of element size per distance from a surface named in size, and from the regions in size_in.",
             default=0.25,
         ),
         Key(

@@ -18,7 +18,7 @@ from mpi4py import MPI
 
 from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
-from microlith.imaging.options import MeshMethod, MeshOptions
+from microlith.imaging.options import MeshMethod, MeshOptions, SizeWithin
 from microlith.imaging.parallel.collective import in_turn, on_first_rank, together
 from microlith.imaging.parallel.row_exchange import RowExchange
 from microlith.imaging.typing import Array, Flags, Numbers
@@ -325,7 +325,11 @@ def _recipe(path: Path, file: "h5py.File") -> Recipe:
     for key in ("solved", "names", "shape", "extent"):
         found[key] = tuple(found[key])
     options = MeshOptions(**found["options"])
-    return Recipe(**{**found, "options": replace(options, periodic=tuple(options.periodic))})
+    parts = tuple(
+        SizeWithin(**{**part, "low": tuple(part["low"]), "high": tuple(part["high"])})
+        for part in found["options"].get("size_in", ())
+    )
+    return Recipe(**{**found, "options": replace(options, size_in=parts, periodic=tuple(options.periodic))})
 
 
 def _checked(path: Path, points: Array, cells: Any, phase: Any, names: Sequence[str]) -> None:

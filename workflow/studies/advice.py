@@ -91,4 +91,8 @@ def _sizes(case: Case, advice: Advice) -> str:
     if case.mesh.method == "voxel":
         return ""
     sizes = ", ".join(f'{name} = "{length_text(float(f"{size:.3g}"))}"' for name, size in advice.size.items())
-    return f': size = {{ {sizes} }}, size_max = "{length_text(float(f"{advice.size_max:.3g}"))}"'
+    parts = ", ".join(
+        f'{part.region} = "{length_text(float(f"{advice.factor * part.size:.3g}"))}"' for part in case.mesh.size_in
+    )
+    within = f", size_in = {{ {parts} }}" if parts else ""
+    return f': size = {{ {sizes} }}{within}, size_max = "{length_text(float(f"{advice.size_max:.3g}"))}"'
