@@ -87,7 +87,6 @@ class MeshOptions:
     size: dict[str, float] = field(
         default_factory=dict
     )  # phase name -> element size at its surface; none: SIZE_AT_SURFACES
-    size_in: tuple[SizeWithin, ...] = ()  # smaller elements in parts of the image
     size_max: float | None = None  # None: LARGEST_SIZE
     growth: float = 0.25  # increase of element size per distance from a refined surface
     gap_elements: int = 3  # elements wanted across gaps between the surfaces named in `size`
@@ -101,6 +100,7 @@ class MeshOptions:
     coarseness: float = 1.0  # all elements are made this many times as large as all of these ask, to be compared with
     subdivided: int = 1  # voxels along the edge of a voxel of the image that the default of size_max is for
     periodic: tuple[str, ...] = ()  # axes along which the image comes again and again, so that opposite faces are one
+    size_in: tuple[SizeWithin, ...] = ()  # smaller elements in parts of the image
 
     @property
     def times(self) -> float:

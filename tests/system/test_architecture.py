@@ -33,8 +33,8 @@ ROOMS = (
         "imaging/volumes",
         "imaging/segmentation",
     ),
-    *("meshing/mesh", "meshing/distribution", "meshing/fidelity", "meshing/fitted", "meshing/lattice", "meshing/voxel"),
-    *("meshing/methods",),
+    *("meshing/mesh", "meshing/distribution", "meshing/fidelity", "meshing/local_sizes", "meshing/fitted"),
+    *("meshing/lattice", "meshing/voxel", "meshing/methods"),
     *("solver/options", "solver/keeping", "solver/linear", "solver/physics", "solver/interfaces", "solver/problem"),
     *(
         "solver/surfaces",

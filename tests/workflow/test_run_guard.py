@@ -268,7 +268,8 @@ def test_layers_thinner_than_elements_are_told(tmp_path, caplog):
     assert told == (
         f"region gas is known to ±{errors[0]:.2g} mol/m^3 only at 1e-05 s, {100 * errors[0] / 40:.2g} % of what it "
         "holds, as the layer that fills is thinner than the elements at the surface: choose smaller elements at "
-        "surfaces ([mesh] size), elements of [mesh] degree 2 or later times; from 0.1 s on it is known to 5 %"
+        "surfaces ([mesh] size) or in a region ([mesh] size_in), elements of [mesh] degree 2 or later times; from "
+        "0.1 s on it is known to 5 %"
     )
     assert "at least what such elements err by in a half space" in summary["error"]["space"]["how"]
     if COMM.rank == 0:
