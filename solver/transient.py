@@ -203,18 +203,35 @@ class Transient:
         Returns:
             (surfaces, regions, times) mol/m^3; None where it can't be told: as transfer coefficients change by jumps.
         """
+        rows = np.array([means[name].weights for name in self.curves]).reshape(len(self.curves), -1)
+        return self._by_areas(passages, rows, slice(0, len(self.curves)), self.times)
+
+    def extra_by_areas(self, passages: Sequence[Passage], rows: csr_array, times: Array) -> Array | None:
+        """The same of extra functionals, (surfaces, functionals, times) mol/m^3; collective.
+
+        Args:
+            passages: As in `by_areas`.
+            rows: (functionals, owned), those named to `solve`.
+            times: Increasing, s.
+        """
+        stepped = self._states.extra.rows if isinstance(self._states, Stepped) else slice(0)
+        return self._by_areas(passages, rows, stepped, times)
+
+    def _by_areas(
+        self, passages: Sequence[Passage], rows: Array | csr_array, stepped: slice, times: Array
+    ) -> Array | None:
+        """Of functionals, by their rows or by their places among those that steps have."""
         scales = self._problem.scales
         if isinstance(self._states, Stepped):
             told = self._states.by_areas
             if any(one is None for one in told):
                 return None
-            at = np.divide(self.times, scales.time)
-            found = [one.at(at, slice(0, len(self.curves))) for one in told if one is not None]
-            return np.array(found).reshape(len(passages), len(self.curves), len(self.times)) * scales.concentration
+            at = np.divide(times, scales.time)
+            found = np.array([one.at(at, stepped) for one in told if one is not None])
+            return found.reshape(len(passages), rows.shape[0], len(times)) * scales.concentration
         if not isinstance(self._states, Evolution):
             return None
-        rows = np.array([means[name].weights for name in self.curves]).reshape(len(self.curves), -1)
-        responses = area_responses(self._problem, self._states, passages, rows, self.times)
+        responses = area_responses(self._problem, self._states, passages, rows, times)
         return None if responses is None else responses * scales.concentration
 
     def _starts_at(self, region: str, concentration: float) -> bool:

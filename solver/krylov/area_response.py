@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from mpi4py import MPI
 
@@ -25,7 +26,7 @@ TRIED = 1e-3  # part by which areas are made larger
 
 
 def area_responses(
-    problem: Problem, states: Evolution, passages: Sequence[Passage], rows: Array, times: Array
+    problem: Problem, states: Evolution, passages: Sequence[Passage], rows: Array | csr_array, times: Array
 ) -> Array | None:
     """Change of linear functionals per relative change of each area, (surfaces, functionals, times); collective.
 
@@ -57,7 +58,7 @@ def area_responses(
             _larger(passage, alone.load_at(0.0), problem), [_larger(passage, unit.push, problem) for unit in units]
         )
         found.append(deviation.of(rows, times) / TRIED)
-    return np.array(found).reshape(len(passages), len(rows), len(times))
+    return np.array(found).reshape(len(passages), rows.shape[0], len(times))
 
 
 def _larger(passage: Passage, push: Array, problem: Problem) -> Other:

@@ -40,7 +40,7 @@ from microlith.workflow.run.guard import Guard, Verdict
 from microlith.workflow.run.provenance import Provenance
 from microlith.workflow.run.region_figures import RegionFigures, figure_lines, region_figures
 from microlith.workflow.run.shown_range import ShownRange, shown_range
-from microlith.workflow.run.surface_areas import AREAS, area_errors, areas_off, followed
+from microlith.workflow.run.surface_areas import AREAS, area_errors, area_errors_of_particles, areas_off, followed
 from microlith.workflow.run.warnings import warnings_of
 from microlith.workflow.studies.spatial_error import SpatialError, corrected, recovered_error, spatial_error
 
@@ -145,6 +145,7 @@ def solved(
     of_particles = None if ready.surfaces is None else particle_curves(ready.surfaces, transient, ready.case.time.end)
     excess = excess_errors(ready, transient)
     areas = area_errors(ready, transient, off, passages)
+    areas_of_particles = area_errors_of_particles(ready, transient, off, passages, of_particles)
     for passage in passages:
         passage.destroy()
     transient, space = _with_error_in_space(ready, transient, of_particles, comm, kept)
@@ -152,6 +153,8 @@ def solved(
     if space is not None:
         space = space.at_least(layers).at_least(cut_off_errors(ready, transient.curves), BEHIND_CUTS)
         space = space.with_more(excess, WHERE_IT_LIES).with_more(areas, AREAS)
+        if space.particles is not None and areas_of_particles is not None:
+            space = replace(space, particles=space.particles + areas_of_particles)
     verdict = guard.judged(transient, _errors(ready, transient, space), layers, in_space=space is not None)
     warnings = (*verdict.sentences(), *warnings)
     tables = _particles(ready, transient, of_particles, space)

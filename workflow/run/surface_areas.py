@@ -22,6 +22,7 @@ from microlith.solver.surfaces.passages import Passage, passages_of
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.prepare.interfaces import passing
+from microlith.workflow.results.particle_curves import ParticleCurves
 
 AREAS = "; with what areas of surfaces that lithium passes in proportion to these are off the image's, or not known to"
 ERRORS = 2.0  # standard errors of the image's areas that count
@@ -94,36 +95,67 @@ def area_errors(
     if not off:
         return {}
     responses = transient.by_areas(passages, ready.means) if passages else None
-    if responses is None:
-        return _bounds(ready, transient.curves, transient.times, off)
+    if responses is not None:
+        return dict(zip(transient.curves, _of_responses(responses, off), strict=True))
+    reference = np.array([ready.problem.reference_of(ready.means[name].phase_shares) for name in transient.curves])
+    curves = np.array(list(transient.curves.values())).reshape(len(reference), -1)
+    return dict(zip(transient.curves, _bounds(ready, curves, transient.times, reference, off), strict=True))
+
+
+def area_errors_of_particles(
+    ready: Prepared,
+    transient: Transient,
+    off: Sequence[AreaOff],
+    passages: Sequence[Passage],
+    of_particles: ParticleCurves | None,
+) -> Array | None:
+    """The same of the means over particles' surfaces, (particles, times of their curves), mol/m^3; None: no error.
+
+    Collective.
+    """
+    if not off or of_particles is None or ready.surfaces is None:
+        return None
+    times = of_particles.times
+    responses = transient.extra_by_areas(passages, ready.surfaces.rows, times) if passages else None
+    if responses is not None:
+        return _of_responses(responses, off)
+    held = np.concatenate([region.held for region in ready.surfaces.regions])
+    return _bounds(ready, of_particles.means, times, ready.problem.scales.concentration * held, off)
+
+
+def _of_responses(responses: Array, off: Sequence[AreaOff]) -> Array:
+    """Errors (functionals, times) of changes per part of each area, (surfaces, functionals, times)."""
     # To the mesh's areas all are off at once; what the image does not know of one it may know of another
     known = np.abs(np.tensordot([one.too_large for one in off], responses, 1))
     unknown = np.sqrt(np.tensordot(np.square([one.unknown for one in off]), np.square(responses), 1))
-    return dict(zip(transient.curves, SAFETY * (known + unknown), strict=True))
+    return np.asarray(SAFETY * (known + unknown))
 
 
-def _bounds(ready: Prepared, curves: Mapping[str, Array], times: Array, off: Sequence[AreaOff]) -> dict[str, Array]:
-    """What the error is at most."""
-    physics, problem = ready.case.physics, ready.problem
-    part = _part(ready, times, off)
+def _bounds(ready: Prepared, curves: Array, times: Array, reference: Array, off: Sequence[AreaOff]) -> Array:
+    """What the errors are at most, (means, times), mol/m^3.
+
+    Args:
+        ready: The case on its mesh.
+        curves: (means, times) mol/m^3; nan where there is none.
+        times: (times,) s.
+        reference: (means,) in equilibrium with what drives the case, mol/m^3.
+        off: Surfaces whose areas are off.
+    """
+    physics, large = ready.case.physics, np.abs(curves)
+    change = np.abs(_by_logarithm(curves, times))
     acting = [one for one in boundary_conditions(physics) if not one.is_idle]
-    several = len(acting) > 1 or any(phase.decay for phase in physics.phases)
-    found = {}
-    for name, curve in curves.items():
-        change = np.abs(_by_logarithm(curve, times))
-        if several:
-            most = max(problem.held_at_most(ready.means[name].phase_shares, curve), np.finfo(float).tiny)
-            change = np.maximum(change, np.abs(curve) * np.maximum(1.0 - np.abs(curve) / most, 0.0))
-        found[name] = part * change
-    return found
+    if len(acting) > 1 or any(phase.decay for phase in physics.phases):
+        most = np.maximum(large.max(axis=1, initial=np.finfo(float).tiny), reference)[:, None]
+        change = np.maximum(change, large * np.maximum(1.0 - large / most, 0.0))
+    return _part(ready, times, off) * change
 
 
-def _by_logarithm(curve: Array, times: Array) -> Array:
-    """T dc/dt at the times, (times,)."""
-    found = np.zeros_like(curve)
+def _by_logarithm(curves: Array, times: Array) -> Array:
+    """T dc/dt at the times, (means, times)."""
+    found = np.zeros_like(curves)
     later = np.flatnonzero(times > 0)
     if len(later) > 1:
-        found[later] = np.gradient(curve[later], np.log(times[later]))
+        found[:, later] = np.gradient(curves[:, later], np.log(times[later]), axis=1)
     return found
 
 
