@@ -19,6 +19,7 @@ from microlith.workflow.analysis.representativeness import (
     with_errors,
 )
 from microlith.workflow.case.case import AnalysisOptions
+from microlith.workflow.measurements.distributions import error_of_mean, error_of_quantile, weighted_quantile
 from microlith.workflow.measurements.subject import Subject
 from microlith.workflow.measurements.table import MEASUREMENTS
 
@@ -167,6 +168,39 @@ def test_the_frame_does_not_change_mean_sizes_of_particles():
     assert abs(extent.value - 2 * radius) < extent.error < 0.7  # half a voxel, and the scatter
     sizes = next(table for table in found.tables if table.name == "particle-sizes-b")
     assert max(sizes.columns[1].values) > 0.9
+
+
+def test_errors_of_means_and_quantiles_are_those_of_many_draws():
+    """Sizes that spread widely, weighted by their cubes, as diameters are by volume."""
+    rng = np.random.default_rng(1)
+    sizes = rng.lognormal(0, 0.2, (400, 200))
+    for weights in (np.ones_like(sizes), sizes**3):
+        means = np.average(sizes, axis=1, weights=weights)
+        medians = [weighted_quantile(one, of, 0.5) for one, of in zip(sizes, weights, strict=True)]
+        of_means = [error_of_mean(one, of) for one, of in zip(sizes, weights, strict=True)]
+        of_medians = [error_of_quantile(one, of, 0.5) for one, of in zip(sizes, weights, strict=True)]
+        assert np.median(of_means) == pytest.approx(means.std(), rel=0.1)
+        assert np.median(of_medians) == pytest.approx(np.std(medians), rel=0.25)
+    assert error_of_mean(np.ones(5), np.ones(5)) == 0
+    assert error_of_mean(np.array([1.0, 2.0]), np.array([1.0, 0.1])) is None
+    assert error_of_quantile(np.array([3.0]), np.ones(1), 0.5) is None
+
+
+def test_errors_of_sizes_are_those_of_many_images_where_parts_cut_the_large_bodies():
+    """Without those parts the others agreed: errors were a third to a tenth of the spread."""
+    found = []
+    for seed in range(8):
+        waves = np.random.default_rng(seed).standard_normal((3, 144, 144))
+        phase = np.argmax([gaussian_filter(wave, 3.0, mode="wrap") for wave in waves], axis=0).astype(np.uint8)
+        subject = subject_of(phase, MPI.COMM_SELF)
+        subject.load()
+        numbers = with_errors(subject, {"particles": MEASUREMENTS["particles"][0](subject)})["particles"].numbers
+        found.append({number.name: number for number in numbers})
+    for what in ("mean", "mean_by_volume", "median_by_volume"):
+        those = [one[f"particle_diameter_{what}.b"] for one in found if one[f"particle_diameter_{what}.b"].sampled]
+        spread = np.std([number.value for number in those], ddof=1)
+        assert len(those) > 4
+        assert spread < 1.7 * np.sqrt(np.mean([number.error**2 for number in those]))
 
 
 @pytest.mark.mpi

@@ -108,8 +108,8 @@ def with_errors(subject: Subject, findings: dict[str, Finding]) -> dict[str, Fin
 
 
 def _with_error(number: Number, errors: dict[str, float]) -> Number:
-    error = errors.get(number.name)
-    return number if error is None else replace(number, error=float(np.hypot(error, number.resolution)))
+    known = [error for error in (errors.get(number.name), number.of_bodies) if error is not None]
+    return number if not known else replace(number, error=float(np.hypot(max(known), number.resolution)))
 
 
 def standard_error(scatters: Sequence[Scatter], cut: int) -> float | None:

@@ -8,6 +8,7 @@ from microlith.imaging.typing import Array
 from microlith.workflow.measurements.findings import Column, Table
 
 CLASSES = 40  # of a distribution
+LEAST_MANY = 2  # values, by their weights, whose scatter tells an error
 
 
 def distribution(name: str, text: str, of: str, sizes: Array, counts: Array, volumes: Array) -> Table:
@@ -53,6 +54,36 @@ def weighted_median(values: Array, weights: Array) -> float:
     there = weights > 0
     alike = weights[there] == weights[there][:1]
     return float(np.median(values[there])) if alike.all() else weighted_quantile(values, weights, 0.5)
+
+
+def error_of_mean(values: Array, weights: Array) -> float | None:
+    """Standard error of a weighted mean of independent values, to first order; None: too few count.
+
+    Args:
+        values: (n,)
+        weights: (n,) that belong to the values, as volumes of bodies do, or what each stands for.
+    """
+    many = _as_many(weights)
+    if many < LEAST_MANY:
+        return None
+    apart = weights * (values - np.average(values, weights=weights))
+    return float(np.sqrt((apart**2).sum() * many / (many - 1)) / weights.sum())
+
+
+def error_of_quantile(values: Array, weights: Array, share: float) -> float | None:
+    """The same of the value below which a share of the weights is: half of what lies within its own standard error."""
+    many = _as_many(weights)
+    if many < LEAST_MANY:
+        return None
+    off = float(np.sqrt(share * (1 - share) / many))
+    low, high = weighted_quantiles(values, weights, (max(share - off, 0.0), min(share + off, 1.0)))
+    return (high - low) / 2
+
+
+def _as_many(weights: Array) -> float:
+    """How many values of equal weights tell as much as these."""
+    squares = float(weights @ weights)
+    return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 def weighted_quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[float]:

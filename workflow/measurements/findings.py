@@ -23,6 +23,9 @@ class Number:
     error: float | None = None  # standard error for the whole sample; None: not known
     resolution: float = 0.0  # what voxels of this size leave open; the error is not smaller
     sampled: bool = True  # whether the scatter of parts of the image tells its error
+    of_bodies: float | None = (
+        None  # standard error of a mean over bodies, if these are independent; no error is smaller
+    )
     # What the number lies between, where it may be wrong by more on one side; the error is then the larger one
     interval: tuple[float, float] | None = None
 

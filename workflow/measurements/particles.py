@@ -13,7 +13,13 @@ from microlith.imaging.microstructure.sections import sections
 from microlith.imaging.microstructure.seen_whole import SeenWhole, seen_whole
 from microlith.imaging.parallel.collective import on_root
 from microlith.imaging.typing import Array, Flags
-from microlith.workflow.measurements.distributions import distribution, weighted_median, weighted_quantile
+from microlith.workflow.measurements.distributions import (
+    distribution,
+    error_of_mean,
+    error_of_quantile,
+    weighted_median,
+    weighted_quantile,
+)
 from microlith.workflow.measurements.findings import Chart, Column, Finding, Line, Map, Number, Panel, Table
 from microlith.workflow.measurements.sections import section_map
 from microlith.workflow.measurements.subject import Subject
@@ -148,37 +154,58 @@ def _counts(subject: Subject, name: str, shapes: BodyShapes) -> list[Number]:
     if not len(diameters):
         return [Number(f"particle_number.{name}", 0.0, "1", f"number of particles, each a {body}")]
     by_volume = seen.weight * shapes.measure
-    of_sizes: dict[str, tuple[float, str]] = {
-        "diameter_mean": (float(np.average(diameters, weights=seen.weight)), f"mean diameter of the {disk}"),
-        "diameter_median": (weighted_median(diameters, seen.weight), f"median diameter of the {disk}"),
+    of_sizes: dict[str, tuple[float, float | None, str]] = {
+        "diameter_mean": (
+            float(np.average(diameters, weights=seen.weight)),
+            error_of_mean(diameters, seen.weight),
+            f"mean diameter of the {disk}",
+        ),
+        "diameter_median": (
+            weighted_median(diameters, seen.weight),
+            error_of_quantile(diameters, seen.weight, 0.5),
+            f"median diameter of the {disk}",
+        ),
         "diameter_mean_by_volume": (
             float(np.average(diameters, weights=by_volume)),
+            error_of_mean(diameters, by_volume),
             f"mean diameter of the {disk}, each particle weighted by its {what}",
         ),
         "diameter_median_by_volume": (
             weighted_quantile(diameters, by_volume, 0.5),
+            error_of_quantile(diameters, by_volume, 0.5),
             f"diameter of the {disk} below which half of the {what} is",
         ),
         "extent_mean": (
             float(np.average(shapes.extent, weights=seen.weight)),
+            error_of_mean(shapes.extent, seen.weight),
             "mean of the farthest distance between two points of a particle's surface",
         ),
     }
     return [
         Number(f"particle_number.{name}", float(count), "1", f"number of particles, each a {body}; {CUT_HALF}"),
         Number(f"particle_density.{name}", count / size, unit, f"the same over the {what} of the image"),
-        *(_of_seen(f"particle_{of}.{name}", value, told, seen, subject) for of, (value, told) in of_sizes.items()),
+        *(
+            _of_seen(f"particle_{of}.{name}", value, told, seen, subject, error)
+            for of, (value, error, told) in of_sizes.items()
+        ),
         Number(f"particle_diameter_largest.{name}", float(diameters.max()), "m", f"largest diameter of the {disk}"),
         Number(f"particle_extent_largest.{name}", float(shapes.extent.max()), "m", "largest of these distances"),
     ]
 
 
-def _of_seen(name: str, value: float, told: str, seen: SeenWhole, subject: Subject) -> Number:
-    """A mean or median over bodies, m; where the frame changes it parts of an image tell nothing."""
-    shown = value if seen.known or not subject.numbers_only else np.nan
+def _of_seen(
+    name: str, value: float, told: str, seen: SeenWhole, subject: Subject, error: float | None = None
+) -> Number:
+    """A mean or median over bodies, m, with the error that their scatter tells.
+
+    Where the frame of a part of an image changes it, parts of this size tell nothing: the others hold no large bodies.
+    """
+    shown = value if seen.known or not subject.numbers_only else np.inf
     # The places of a surface are known to half a voxel; the volumes of bodies are means over many
     resolution = 0.5 * max(subject.volume.voxel_size) if "extent" in name.split(".")[0] else 0.0
-    return Number(name, float(shown), "m", f"{told}; {seen.as_told}", resolution=resolution, sampled=seen.known)
+    told = f"{told}; {seen.as_told}"
+    of_bodies = error if seen.known else None
+    return Number(name, float(shown), "m", told, resolution=resolution, sampled=seen.known, of_bodies=of_bodies)
 
 
 def _shapes(name: str, shapes: BodyShapes, subject: Subject) -> list[Number]:
@@ -189,9 +216,12 @@ def _shapes(name: str, shapes: BodyShapes, subject: Subject) -> list[Number]:
     which = f"mean weighted by {what}, of particles of 64 voxels or more that the frame does not cut"
     disk = "outline of the disk of the same area" if flat else "surface of the ball of the same volume"
 
-    def mean(values: Array) -> float:
+    def mean(values: Array) -> tuple[float, float | None]:
         there = ~np.isnan(values[known])
-        return float(np.average(values[known][there], weights=weight[there])) if there.any() else np.nan
+        if not there.any():
+            return np.nan, None
+        values, weights = values[known][there], weight[there]
+        return float(np.average(values, weights=weights)), error_of_mean(values, weights)
 
     areas, phase = subject.surfaces(), subject.volume.names.index(name)
     open_to = float(areas.error_of_phase[phase] / areas.of_phase[phase]) if known.any() else 0.0  # by the voxels
@@ -202,9 +232,14 @@ def _shapes(name: str, shapes: BodyShapes, subject: Subject) -> list[Number]:
     means = {what: mean(getattr(shapes, what)) for what in told}
     return [
         Number(
-            f"particle_{what}.{name}", value, "1", told[what], resolution=0.0 if np.isnan(value) else open_to * value
+            f"particle_{what}.{name}",
+            value,
+            "1",
+            told[what],
+            resolution=0.0 if np.isnan(value) else open_to * value,
+            of_bodies=error,
         )
-        for what, value in means.items()
+        for what, (value, error) in means.items()
     ]
 
 
