@@ -111,6 +111,58 @@ def test_distributions_of_distances_have_classes_that_voxels_resolve():
     assert there == pytest.approx(1 / 16, rel=0.3)
 
 
+def waves(seed, kind, n=48):
+    """Where one of two random fields is the higher one, to both of which random or steady changes along z are added."""
+    rng = np.random.default_rng(seed)
+    fields = [gaussian_filter(rng.standard_normal((n, n, n)), 2.0, mode="wrap") for _ in range(2)]
+    layers = gaussian_filter(rng.standard_normal(n + 40), 5.0)[20:-20]
+    along = {"even": np.zeros(n), "layers": layers / layers.std() * 0.5, "gradient": np.linspace(-0.6, 0.6, n)}[kind]
+    return (fields[0] / fields[0].std() + along[:, None, None] > fields[1] / fields[1].std()).astype(np.uint8)
+
+
+def told_and_true(kind, count):
+    """Errors of a volume fraction, the spread of that of many images, and notes."""
+    told, true, notes = [], [], []
+    for seed in range(count):
+        subject = subject_of(waves(seed, kind), MPI.COMM_SELF)
+        numbers = MEASUREMENTS["volume_fractions"][0](subject).numbers
+        found, errors = representativeness(subject, ["volume_fractions"], numbers)
+        told.append(errors["volume_fraction.b"])
+        true.append(next(number.value for number in numbers if number.name == "volume_fraction.b"))
+        notes += found.notes
+    return np.median(told), np.std(true, ddof=1), notes
+
+
+def test_layers_have_the_error_of_many_images():
+    """By the scatter of parts it was 2.6 times too small."""
+    told, true, notes = told_and_true("layers", 24)
+    assert 0.6 < true / told < 1.5
+    assert np.mean(["layers across z differ" in note for note in notes]) > 0.6
+
+
+def test_gradients_have_the_error_of_images_with_the_same_gradient():
+    """The scatter of parts holds the gradient, and was four times too large."""
+    told, true, notes = told_and_true("gradient", 16)
+    assert 0.6 < true / told < 1.7
+    assert np.mean(["changes steadily along z; errors are those among" in note for note in notes]) > 0.8
+    assert len(notes) > 12
+
+
+def test_structures_without_layers_are_taken_for_such_once_in_many():
+    assert len(told_and_true("even", 24)[2]) <= 2
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("kind", ["layers", "gradient"])
+def test_layers_are_the_same_on_all_ranks(kind):
+    found = []
+    for comm in (MPI.COMM_WORLD, MPI.COMM_SELF):
+        subject = subject_of(waves(3, kind), comm)
+        numbers = MEASUREMENTS["volume_fractions"][0](subject).numbers
+        found.append(representativeness(subject, ["volume_fractions"], numbers)[1])
+    assert found[0] == found[1]
+
+
 def test_independent_parts_scatter_as_one_over_the_root_of_the_volume():
     scatters = [Scatter(4, 16, 1.0, 0.8), Scatter(2, 8, 1.0, 0.8 / np.sqrt(8))]
     assert standard_error(scatters, 3) == pytest.approx(0.1)

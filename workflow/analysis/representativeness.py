@@ -2,7 +2,8 @@
 
 The image is cut into parts of 1/4 and of 1/2 of its edges; edges that are too short for halves are left whole. Of
 independent parts the variance goes as 1/volume, so that the whole's follows from that of the parts; where parts are not
-yet independent it falls more slowly, as V^-a, and a is found from both sizes (Kanit et al. 2003).
+yet independent it falls more slowly, as V^-a, and a is found from both sizes (Kanit et al. 2003). Images with layers or
+gradients along an axis see `layering`.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.passes import read_in_turn
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.parallel.collective import together
+from microlith.imaging.typing import Array, Numbers
+from microlith.workflow.analysis.layering import Layering, about_line, layering, of_layers
 from microlith.workflow.measurements.findings import Column, Finding, Number, Table
 from microlith.workflow.measurements.subject import Subject
 from microlith.workflow.measurements.table import MEASUREMENTS
@@ -52,6 +55,25 @@ class Scatter:
     deviation: float  # of single parts
 
 
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """A number in the parts of one size: each value, and where."""
+
+    parts: int  # along each axis
+    values: Array  # (n,)
+    place: Numbers  # (n, dim) of each part, counted in parts
+
+    @property
+    def scatter(self) -> Scatter:
+        """How the values scatter."""
+        return Scatter(self.parts, len(self.values), float(self.values.mean()), float(self.values.std(ddof=1)))
+
+    def about_line(self, axis: int) -> Scatter:
+        """How they scatter about a straight line along an axis."""
+        left = about_line(self.values, self.place[:, axis])
+        return self.scatter if left is None else replace(self.scatter, deviation=left)
+
+
 def representativeness(
     subject: Subject, names: Sequence[str], numbers: Sequence[Number]
 ) -> tuple[Finding, dict[str, float]]:
@@ -66,30 +88,34 @@ def representativeness(
         A table, and name of a number -> its standard error.
     """
     wanted = [number for number in numbers if number.sampled and number.name.split(".")[0] in QUANTITIES]
-    scatters: dict[str, list[Scatter]] = {number.name: [] for number in wanted}
-    cut = [edge for edge in subject.volume.shape if _is_cut(edge)]
+    samples: dict[str, list[_Sample]] = {number.name: [] for number in wanted}
+    shape = subject.volume.shape
+    cut = [axis for axis, edge in enumerate(shape) if _is_cut(edge)]
     for parts in PARTS:
-        if not cut or min(cut) // parts < SMALLEST:
+        if not cut or min(shape[axis] for axis in cut) // parts < SMALLEST:
             continue
+        places = _places(shape, parts)
         found = _of_parts(subject, names, parts)
         for number in wanted:
-            values = np.array([one[number.name] for one in found if number.name in one])
+            values = np.array([one.get(number.name, np.nan) for one in found])
             if np.isinf(values).any():  # without these parts the others would tell too small an error
                 continue
-            values = values[np.isfinite(values)]
-            if len(values) >= 4:
-                scatter = Scatter(parts, len(values), float(values.mean()), float(values.std(ddof=1)))
-                scatters[number.name].append(scatter)
-    if not any(scatters.values()):
+            there = np.isfinite(values)
+            if np.count_nonzero(there) >= 4:
+                samples[number.name].append(_Sample(parts, values[there], places[there]))
+    if not any(samples.values()):
         return Finding(notes=("representativeness: the image is too small to be cut into parts",)), {}
+    layers = layering(subject.volume, subject.comm, cut)
+    scatters = {name: [one.scatter for one in of] for name, of in samples.items()}
     errors: dict[str, float] = {}
     for number in wanted:
-        error = standard_error(scatters[number.name], len(cut))
+        error = _error(samples[number.name], len(cut), layers)
         if error is None and scatters[number.name] and number.resolution > 0:
             error = 0.0  # parts that are all alike: what voxels leave open is the error
         if error is not None:
             errors[number.name] = error
-    return Finding(tables=[_table(wanted, scatters, errors)]), errors
+    notes = () if layers is None else (f"representativeness: {layers.told}",)
+    return Finding(tables=[_table(wanted, scatters, errors)], notes=notes), errors
 
 
 def with_errors(subject: Subject, findings: dict[str, Finding]) -> dict[str, Finding]:
@@ -135,23 +161,43 @@ def standard_error(scatters: Sequence[Scatter], cut: int) -> float | None:
     return last.deviation * float(last.parts) ** (-cut * exponent / 2)
 
 
+def _error(samples: Sequence[_Sample], cut: int, layers: Layering | None) -> float | None:
+    """That of `standard_error`, or what layers that differ tell, if it is larger; without a steady change."""
+    if layers and layers.steady:
+        return standard_error([one.about_line(layers.axis) for one in samples], cut)
+    error = standard_error([one.scatter for one in samples], cut)
+    if layers is None or not samples:
+        return error
+    finest = samples[0]
+    across = of_layers(finest.values, finest.place[:, layers.axis], finest.parts)
+    if across is None or across <= ALIKE * abs(finest.scatter.mean):
+        return error
+    return across if error is None else max(error, across)
+
+
 def _is_cut(edge: int) -> bool:
     """Whether parts are cut along an edge of so many voxels."""
     return edge // PARTS[-1] >= SMALLEST
 
 
-def _windows(shape: tuple[int, ...], parts: int) -> list[Window]:
-    edges = [[(n * i // parts, n * (i + 1) // parts) for i in range(parts)] if _is_cut(n) else [(0, n)] for n in shape]
-    every = list(product(*edges))
+def _places(shape: tuple[int, ...], parts: int) -> Numbers:
+    """Where the parts of one size are that are measured, (n, dim), counted in parts."""
+    every = np.array(list(product(*(range(parts if _is_cut(n) else 1) for n in shape))))
     if len(every) <= MOST:
         return every
     drawn = np.random.default_rng(0).permutation(len(every))[:MOST]
-    return [every[i] for i in sorted(drawn)]
+    return every[np.sort(drawn)]
+
+
+def _window(shape: tuple[int, ...], parts: int, place: Numbers) -> Window:
+    """What of the image a part is."""
+    spans = ((n * int(i) // parts, n * (int(i) + 1) // parts) for n, i in zip(shape, place, strict=True))
+    return tuple(span if _is_cut(n) else (0, n) for n, span in zip(shape, spans, strict=True))
 
 
 def _of_parts(subject: Subject, names: Sequence[str], parts: int) -> list[dict[str, float]]:
     volume, comm = subject.volume, subject.comm
-    windows = _windows(volume.shape, parts)
+    windows = [_window(volume.shape, parts, place) for place in _places(volume.shape, parts)]
     mine = [
         LabelImage(portion.phase.copy(), volume.names, volume.voxel_size)
         for _, portion in read_in_turn(volume, windows, comm)
@@ -163,8 +209,10 @@ def _of_parts(subject: Subject, names: Sequence[str], parts: int) -> list[dict[s
     def measured() -> list[dict[str, float]]:
         return [_numbers(subject, one, names) for one in known]
 
-    gathered = comm.allgather(together(comm, measured))
-    return [one for of_rank in gathered for one in of_rank]
+    in_order: list[dict[str, float]] = [{} for _ in windows]
+    for rank, of_rank in enumerate(comm.allgather(together(comm, measured))):  # as they were dealt
+        in_order[rank :: comm.size] = of_rank
+    return in_order
 
 
 def _numbers(subject: Subject, known: dict[str, Any], names: Sequence[str]) -> dict[str, float]:
