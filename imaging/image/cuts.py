@@ -9,7 +9,7 @@ from mpi4py.MPI import Comm
 
 from microlith.imaging.image.passes import Slab, slab_sum
 from microlith.imaging.image.volume import LabelVolume
-from microlith.imaging.typing import Flags, Numbers
+from microlith.imaging.typing import Array, Flags, Numbers
 
 
 def best_cuts(volume: LabelVolume, phases: Sequence[int], comm: Comm) -> tuple[int, ...]:
@@ -49,6 +49,28 @@ def surface_at_planes(volume: LabelVolume, phases: Sequence[int], comm: Comm) ->
         first, last = (chosen[volume.read(one if comm.rank == 0 else volume.empty_window).phase] for one in layers)
         counts[axis][0] = comm.bcast(int(np.count_nonzero(first != last)))
     return counts
+
+
+def first_layers(sections: Sequence[Array]) -> tuple[int, ...]:
+    """The layers to begin with that are the same ones wherever an image that comes again is cut.
+
+    Of all orders in which the layers can come, that which is first in the order of their values. Layers that differ but
+    have the same values may be taken one for the other.
+
+    Args:
+        sections: For each axis what tells the layers apart, (layers, values).
+    """
+    found = []
+    for values in sections:
+        rank = np.unique(values, axis=0, return_inverse=True)[1].ravel()
+        first = np.arange(len(rank))
+        for step in range(len(rank)):
+            there = rank[(first + step) % len(rank)]
+            first = first[there == there.min()]
+            if len(first) == 1:
+                break
+        found.append(int(first[0]))
+    return tuple(found)
 
 
 def _sides(volume: LabelVolume, chosen: Flags, slab: Slab) -> Numbers:

@@ -11,8 +11,11 @@ from scipy.optimize import nnls
 
 from mpi4py import MPI
 
+from microlith.imaging.formats.stored import Window
+from microlith.imaging.image.cuts import first_layers
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.passes import Slab, slabs
+from microlith.imaging.image.repeated import cut_elsewhere, repeated
 from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.measures.crossings import (
     Crossings,
@@ -25,6 +28,7 @@ from microlith.imaging.measures.crossings import (
 )
 from microlith.imaging.measures.surface_faces import Blurred, exact_unit, face_areas, face_halo, slab_blurs, slab_faces
 from microlith.imaging.measures.triple_lines import TripleLines, areas_at_corners, counted_lines, lines_of, slab_corners
+from microlith.imaging.measures.volume_fractions import volume_fractions
 from microlith.imaging.measures.whole_faces import Found, GatheredFaces, found_faces
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.recognition.areas import FacesOfShapes, ShapeSurfaces, no_shape_surfaces, shape_surfaces
@@ -71,8 +75,20 @@ class Surfaces:
 
 
 def surfaces(volume: LabelVolume, comm: MPI.Intracomm) -> Surfaces:
-    """Area between each pair of phases; collective; see `surfaces_and_lines`."""
-    return surfaces_and_lines(volume, comm)[0]
+    """Area between each pair of phases; collective; see `surfaces_and_lines`.
+
+    Where the image comes again, its faces see what lies beyond, a surface on two opposite ones counts once, and it
+    does not matter where it is cut.
+    """
+    if not volume.periodic:
+        return surfaces_and_lines(volume, comm)[0]
+    layers = first_layers(volume_fractions(volume, comm).sections)
+    along = [volume.dim - 1 - axis in volume.periodic for axis in range(volume.dim)]
+    volume = cut_elsewhere(
+        volume, [layer if comes_again else 0 for layer, comes_again in zip(layers, along, strict=True)]
+    )
+    around = repeated(volume, face_halo(volume)[0] * volume.voxel_size[0], nearest=False)
+    return surfaces_and_lines(around.volume, comm, within=around.within)[0]
 
 
 def surfaces_and_lines(
@@ -81,6 +97,7 @@ def surfaces_and_lines(
     gathered: GatheredFaces | None = None,
     whole: Surfaces | None = None,
     image: LabelImage | None = None,
+    within: Window | None = None,
 ) -> tuple[Surfaces, TripleLines]:
     """Area between each pair of phases, and lines where three meet; collective. The image's frame is no surface.
 
@@ -105,27 +122,30 @@ def surfaces_and_lines(
         gathered: Takes the faces that are found on the way.
         whole: Of the image that this one is a part of: what made its pairs agree is taken for this one, too.
         image: All of it, on the first rank, where that is there already; else it is read if need be.
+        within: The part whose areas are wanted, with what lies on its first faces; the lines are those of all, and no
+            shapes are looked for, which the rest cuts. None: all.
 
     Raises:
         InputError: The image can't be read.
     """
-    dim, steps = volume.dim, np.array(directions(volume.dim))
+    dim, phases, steps = volume.dim, len(volume.names), np.array(directions(volume.dim))
     volumes = [volume]
     if whole is None and 2 < len(volume.names) <= MOST_ALONE:
         volumes += [replace(volume, names=("rest", name)) for name in volume.names]
     before, behind = face_halo(volume)
     halo = before, max(behind, crossing_halo(dim))
-    in_sections, shapes = _recognised(volume, image, comm)
+    in_sections, shapes = _recognised(volume, image, comm) if within is None else (None, no_shape_surfaces(phases))
     row: Numbers = np.zeros(0, np.int64)
     for slab in slabs(volume, comm, halo):
         faces: Found | None = None if gathered is None else []
-        counted = together(comm, partial(_counted_all, volumes, steps, slab, shapes, faces))
+        counted = together(comm, partial(_counted_all, volumes, steps, slab, shapes, faces, within))
         row = row + counted if row.size else counted
         if gathered is not None and faces is not None:
             gathered.add(faces)
-    row = comm.allreduce(row)
+    row, inside = np.split(comm.allreduce(row), [-(phases**2)])
     lengths = [sum(_lengths(one, steps)) for one in volumes[1:]]
     rows = np.split(row, len(row) - sum(lengths) + np.cumsum([0, *lengths])[:-1]) if lengths else [row]
+    part_inside = _part_inside(volume, rows[0], inside)
     (found, lines, faces_of_shapes), *alone = [
         _measured(one, steps, part) for one, part in zip(volumes, rows, strict=True)
     ]
@@ -136,9 +156,24 @@ def surfaces_and_lines(
     elif alone:
         areas = np.array([one.between[0, 1] for one, *_ in alone])
         found = agreed(found, areas, np.array([one.error[0, 1] for one, *_ in alone]))
+    if within is not None:
+        return _of_part(found, part_inside), lines
     if in_sections is not None:
         return _in_their_place(found, *in_sections), lines
     return _with_shapes(found, faces_of_shapes, shapes), lines
+
+
+def _part_inside(volume: LabelVolume, row: Numbers, inside: Numbers) -> Array:
+    """Which part of the areas by faces (phases, phases) is within the part that is wanted."""
+    phases = len(volume.names)
+    of_all, of_part = (_both_ways(some, phases, 1.0)[0] for some in (row[phases**2 : 2 * phases**2], inside))
+    return _per(of_part, of_all, 0.0)
+
+
+def _of_part(found: Surfaces, part: Array) -> Surfaces:
+    """The areas of a part of an image, and their errors."""
+    between, error = found.between * part, found.error * part
+    return replace(found, between=between, error=error, error_of_phase=error.sum(axis=1))
 
 
 def _recognised(
@@ -373,17 +408,24 @@ def _correction(told: Array, shown: Array, counted: Crossings, noise: float, uni
 
 
 def _counted_all(
-    volumes: Sequence[LabelVolume], steps: Numbers, slab: Slab, shapes: ShapeSurfaces, kept: Found | None
+    volumes: Sequence[LabelVolume],
+    steps: Numbers,
+    slab: Slab,
+    shapes: ShapeSurfaces,
+    kept: Found | None,
+    within: Window | None,
 ) -> Numbers:
-    """In one row: of the image, and of each phase against the rest where these are wanted."""
+    """In one row: of the image, of each phase against the rest where these are wanted, and areas within a part."""
     volume, *alone = volumes
     near = slab.within(face_halo(volume))
     blurred = [] if slab.empty else slab_blurs(volume, near)
-    rows = [_counted(volume, steps, slab, near, blurred, FacesOfShapes(volume, shapes.balls, shapes.rods, near), kept)]
+    of_shape = FacesOfShapes(volume, shapes.balls, shapes.rods, near)
+    inside: Numbers = np.zeros(len(volume.names) ** 2, np.int64)
+    rows = [_counted(volume, steps, slab, near, blurred, of_shape, kept, within, inside)]
     for phase, one in enumerate(alone):
         two = replace(slab, phase=(slab.phase == phase).astype(slab.phase.dtype))
         rows.append(_counted(one, steps, two, two.within(face_halo(one)), [b.against_rest(phase) for b in blurred]))
-    return np.concatenate(rows)
+    return np.concatenate([*rows, inside])
 
 
 def _counted(
@@ -394,10 +436,12 @@ def _counted(
     blurred: Sequence[Blurred],
     of_shape: FacesOfShapes | None = None,
     kept: Found | None = None,
+    within: Window | None = None,
+    inside: Numbers | None = None,
 ) -> Numbers:
     """In one row, by pairs of phases: areas of shapes' faces, of all and projections, what these leave out, crossings.
 
-    At its end the triple lines.
+    At its end the triple lines. Areas within a part are added to those `inside`.
     """
     from microlith.imaging.measures.loops import add_projections  # numba, late as in `path_lengths`
 
@@ -411,6 +455,9 @@ def _counted(
         pair = faces.phase[0].astype(np.int64) * phases + faces.phase[1]
         whole = np.rint(faces.area / unit)
         out[0] += np.bincount(pair, whole, phases**2).astype(np.int64)
+        if within is not None and inside is not None:
+            part = np.all([(low <= x) & (x < high) for x, (low, high) in zip(faces.place, within, strict=True)], axis=0)
+            inside += np.bincount(pair[part], whole[part], phases**2).astype(np.int64)
         if of_shape is not None:
             here = of_shape.among(faces.here, faces.there)
             of_shapes += np.bincount(pair[here], whole[here], phases**2).astype(np.int64)

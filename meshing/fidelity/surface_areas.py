@@ -42,6 +42,7 @@ def surface_areas(
 ) -> dict[int, SurfaceArea | None]:
     """Areas of interfaces, by their facet tags; collective. What lies in the frame of the image is none of it.
 
+    Where the image comes again, there is no frame along that axis, and what lies between two copies counts once.
     None for those that are not there both in the mesh and in the image, and for planes along the voxels.
 
     Args:
@@ -56,7 +57,8 @@ def surface_areas(
     on_mesh = {tag: size for tag in tags if has_steps(mesh, (tag,)) and (size := _area(mesh, tag, comm)) > 0.0}
     if not on_mesh:
         return dict.fromkeys(tags)
-    in_image, limits = surfaces(volume, comm), stairs(volume, comm)
+    none = np.zeros((len(volume.names),) * 2)
+    in_image, limits = surfaces(volume, comm), (none, none + np.inf) if volume.periodic else stairs(volume, comm)
     found: dict[int, SurfaceArea | None] = dict.fromkeys(tags)
     for tag, size in on_mesh.items():
         area, *more = (float(some[pair_of(tag)]) for some in (in_image.between, in_image.error, *limits))
@@ -90,9 +92,10 @@ def _area(mesh: PhaseMesh, tag: int, comm: MPI.Intracomm) -> float:
     facets = mesh.facet_tags.indices[mesh.facet_tags.values == tag]
     corners = facet_corners(mesh.mesh, facets[facets < mesh.mesh.topology.index_map(dim - 1).size_local])
     extent = np.array(mesh.extent)
+    ends = [axis for axis in range(dim) if axis not in mesh.periodic]
     on_frame = np.zeros(len(corners), bool)
     for end in (np.zeros(dim), extent):
-        on_frame |= np.any(np.all(np.abs(corners - end) <= ON_FRAME * extent, axis=1), axis=1)
+        on_frame |= np.any(np.all(np.abs(corners - end) <= ON_FRAME * extent, axis=1)[:, ends], axis=1)
     sides = (corners[:, 1:] - corners[:, :1])[~on_frame]
     if dim == 2:
         size = np.linalg.norm(sides[:, 0], axis=1)

@@ -6,7 +6,7 @@ from label_images import label_image
 
 from mpi4py import MPI
 
-from microlith.imaging.image.cuts import best_cuts, surface_at_planes
+from microlith.imaging.image.cuts import best_cuts, first_layers, surface_at_planes
 from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.repeated import cut_elsewhere
 
@@ -44,3 +44,12 @@ def test_windows_of_an_image_cut_elsewhere(planes):
     window = ((1, 6), (0, 8), (3, 11)) if COMM.rank == 0 else ((0, 0),) * 3  # ranks need not read as much
     found = moved.read(window)
     np.testing.assert_array_equal(found.phase, expected[tuple(slice(*ends) for ends in window)])
+
+
+def test_first_layers_are_the_same_wherever_the_image_is_cut():
+    rng = np.random.default_rng(2)
+    values = rng.integers(0, 2, (17, 2))
+    (first,) = first_layers([values])
+    for cut in (1, 5, 16):
+        assert first_layers([np.roll(values, -cut, 0)]) == ((first - cut) % 17,)
+    assert first_layers([np.ones((4, 1)), np.array([[2], [1], [2], [0]])]) == (0, 3)

@@ -289,3 +289,49 @@ def test_an_area_through_which_a_given_current_passes_is_no_error_of_what_is_sto
     (area,) = [area for area in found.ready.meshed.areas.values() if area is not None]
     assert area.error > 5e-3 * area.image
     assert found.errors["all"][-1] < 2e-3 * found.transient.curves["all"][-1]
+
+
+def periodic_ball(cut, dim):
+    """A ball (disk) in an image that comes again, of which the first layers are put last."""
+    return np.roll(ball(6.2, dim)[(slice(None, -1),) * dim], [-cut] * dim, range(dim))
+
+
+PERIODIC = {
+    2: '[faces]\nx = "periodic"\ny = "periodic"\n',
+    3: '[faces]\nx = "periodic"\ny = "periodic"\nz = "periodic"\n',
+}
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("dim", "method"), [(2, "voxel"), (2, "lattice"), (3, "voxel")])
+@pytest.mark.parametrize("cut", [0, 5, 9])
+def test_a_ball_that_periodic_faces_cut_takes_up_as_much(tmp_path, dim, method, cut):
+    """By the area of its steps it would be 145 mol/m³ off, by what lies within the frame as much less as is cut."""
+    biot, length = 0.1, 6.2 * VOXEL
+    coefficient = biot * D / length
+    end = 3 * length**2 / D / biot
+    mesh = f'[mesh]\nmethod = "{method}"\ndegree = 1\n'
+    found = run(tmp_path, periodic_ball(cut, dim), bath(coefficient) + LINEAR, mesh, end, PERIODIC[dim])
+    (area,) = [area for area in found.ready.meshed.areas.values() if area is not None]
+    exact = 2 * np.pi * length if dim == 2 else 4 * np.pi * length**2
+    assert area.image == pytest.approx(exact, rel=0.02)
+    times = found.transient.times
+    off = np.abs(found.transient.curves["all"] - FULL * uptake(times, length, coefficient, dim))
+    assert off.max() < 8.0
+    assert off[times >= 1e-3 * end].max() < found.errors["all"].max() < 25.0
+
+
+@pytest.mark.mpi
+def test_an_exchange_through_periodic_faces_passes_by_the_area_of_the_image(tmp_path):
+    """As without: what is left of the difference of two well mixed phases, wherever the image is cut."""
+    radius, rate = 6.2, 1e-9
+    image = periodic_ball(9, 3)
+    phases = transport("medium", 0, "1e-10 m^2/s") + transport("ball", 1, "1e-10 m^2/s") + 'initial = "1000 mol/m^3"\n'
+    more = f'[[interfaces]]\nbetween = ["medium", "ball"]\nexchange = "{rate} m/s"\n' + PERIODIC[3]
+    inside, outside = (np.count_nonzero(image == value) * VOXEL**3 for value in (1, 0))
+    falls = rate * 4 * np.pi * (radius * VOXEL) ** 2 * (1 / inside + 1 / outside)
+    mesh = '[mesh]\nmethod = "voxel"\ndegree = 1\nestimate = false\n'
+    found = run(tmp_path, image, phases, mesh, 2.0 / falls, more)
+    even = FULL * inside / (inside + outside)
+    expected = even + (FULL - even) * np.exp(-falls * found.transient.times)
+    assert np.abs(found.transient.curves["all"] - expected).max() < 8.0

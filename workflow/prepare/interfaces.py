@@ -71,8 +71,7 @@ def with_areas(meshed: Meshed, physics: Physics) -> Meshed:
     """A mesh with the areas of surfaces that lithium passes in proportion to these; collective.
 
     On squares and cubes the image's areas count. Nothing is measured on meshes of other programs, of which the image
-    is made, nor where there are no such surfaces, or errors are not asked for; nor where the image comes again, as
-    areas end at its frame, and results are not to depend on where it is cut.
+    is made, nor where there are no such surfaces, or errors are not asked for.
 
     Args:
         meshed: The image and its mesh.
@@ -81,7 +80,7 @@ def with_areas(meshed: Meshed, physics: Physics) -> Meshed:
     Raises:
         InputError: The image can't be read.
     """
-    if meshed.case.mesh.unit is not None or meshed.volume.periodic:
+    if meshed.case.mesh.unit is not None:
         return meshed
     if meshed.method != "voxel" and not meshed.case.mesh.estimate:
         return meshed
