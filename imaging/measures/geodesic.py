@@ -1,5 +1,6 @@
 """Lengths of the shortest ways within a phase from an outer face, as those of taut strings."""
 
+import math
 from collections.abc import Sequence
 
 import cc3d
@@ -58,10 +59,36 @@ def paths(image: LabelImage, phases: Sequence[int], face: str) -> tuple[Singles,
 
 
 def openings(there: Flags) -> list[int]:
-    """Number of connected pieces of a set in each section across its first axis."""
-    if there.ndim == 2:  # sections are rows
-        return [
-            int(np.count_nonzero(np.diff(np.concatenate([[False], row, [False]]).astype(np.int8)) == 1))
-            for row in there
-        ]
-    return [int(cc3d.connected_components(layer, connectivity=4).max(initial=0)) for layer in there]
+    """Number of connected pieces of a set in each section across its first axis, those that the frame cuts included."""
+    return [count for count, _ in map(_pieces, there)]
+
+
+def openings_of_frame(there: Flags) -> tuple[list[int], list[float]]:
+    """The same, and how many pieces belong to the frame: as many as there are on an area of its size elsewhere.
+
+    Along each axis a piece counts once if it is within the frame, half if it meets this at one side, and not at all if
+    it does at both. One of w voxels along an axis of n lies in n - w - 1 places within the frame and in w at each
+    side of it: on average it counts n - 1 times. So do all pieces but those that pass a corner without holding it
+    (Miles 1974, Gundersen 1977). Therefore all count n / (n - 1) times, unless the frame cuts none in any section.
+    """
+    counts, belonging = (list(found) for found in zip(*map(_pieces, there), strict=True))
+    if counts == belonging:
+        return counts, belonging
+    room = math.prod(n / max(n - 1, 1) for n in there.shape[1:])
+    return counts, [room * number for number in belonging]
+
+
+def _pieces(section: Flags) -> tuple[int, float]:
+    """Number of pieces of a section, and how many belong to its frame."""
+    if section.ndim == 1:
+        starts = np.flatnonzero(np.diff(np.concatenate([[False], section]).astype(np.int8)) == 1)
+        return len(starts), len(starts) - 0.5 * int(section[0]) - 0.5 * int(section[-1])
+    label = cc3d.connected_components(section, connectivity=4)
+    count = int(label.max(initial=0))
+    weight = np.ones(count + 1)
+    for across in (label, label.T):
+        by_axis = np.ones(count + 1)
+        for edge in (across[0], across[-1]):
+            by_axis[np.unique(edge)] -= 0.5
+        weight *= by_axis
+    return count, float(weight[1:].sum())

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from mpi4py import MPI
 
 from microlith.imaging.image.load import whole_on_root
-from microlith.imaging.measures.geodesic import openings, path_lengths, paths
+from microlith.imaging.measures.geodesic import openings, openings_of_frame, path_lengths, paths
 from microlith.imaging.ways.edges import sharpen
 
 VOXELS = [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 1.0, 2.0), (1.0, 3.0, 1.0)]
@@ -338,3 +338,31 @@ def test_openings_are_counted_in_each_section():
     reached[0], reached[1, 1, 1], reached[1, 3:, 3] = True, True, True
     assert openings(reached) == [1, 2, 0]
     assert openings(np.array([[1, 0, 1, 1, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]], bool)) == [2, 0, 1]
+
+
+@pytest.mark.parametrize("shape", ["square", "disk", "long"])
+def test_openings_that_the_frame_cuts_count_by_what_there_is_per_area(shape):
+    """On a lattice, wherever the frame lies on it: counted whole those of squares were up to a half too many."""
+    pitch, frame = 12, 29
+    y, x = np.mgrid[:pitch, :pitch] + 0.5
+    cell = {
+        "square": (y < 6) & (x < 6),
+        "disk": np.hypot(y - 6, x - 6) < 4,
+        "long": (y < 3),  # from cell to cell: none within
+    }[shape]
+    plane = np.tile(cell, (4, 4))
+    places = [(dy, dx) for dy in range(pitch) for dx in range(pitch)]
+    sections = np.array([plane[dy : dy + frame, dx : dx + frame] for dy, dx in places])
+    counts, belonging = openings_of_frame(sections)
+    assert counts == openings(sections)
+    true = 0 if shape == "long" else frame**2 / pitch**2
+    assert np.mean(belonging) == pytest.approx(true, rel=1e-12 if shape == "square" else 0.01)
+    assert np.mean(counts) > 1.3 * np.mean(belonging)
+
+
+def test_openings_that_the_ends_of_a_row_cut():
+    rows = np.array([np.tile([1, 1, 0, 0, 0], 5)[start : start + 18] for start in range(5)], bool)
+    counts, belonging = openings_of_frame(rows)
+    assert counts == openings(rows)
+    assert np.mean(belonging) == pytest.approx(18 / 5, rel=1e-12)
+    assert openings_of_frame(np.ones((1, 7), bool)) == ([1], [0.0])

@@ -4,7 +4,7 @@ import numpy as np
 
 from microlith.imaging.axes import face_axis
 from microlith.imaging.image.volume import LabelImage
-from microlith.imaging.measures.geodesic import openings, paths
+from microlith.imaging.measures.geodesic import openings_of_frame, paths
 from microlith.imaging.typing import Array, Singles
 from microlith.workflow.measurements.findings import (
     Chart,
@@ -58,9 +58,10 @@ def ways_alone(subject: Subject) -> Finding:
         )
         mean, square = (sums / of_layer[1][:, None]).T
         lost = 1.0 - of_layer[1] / of_layer[0]
-    connections = np.array(openings(reached), float)
+    counted, belonging = openings_of_frame(reached)
+    connections, per_area = np.array(counted, float), np.array(belonging) / frame
     left_open = WALL_OPEN * max(image.voxel_size) * float((turned / depth).sum()) / reached.sum()
-    numbers = _numbers(subject, name, mean, left_open, of_layer[0], of_layer[1], connections, frame)
+    numbers = _numbers(subject, name, mean, left_open, of_layer[0], of_layer[1], per_area)
     if subject.numbers_only:
         return Finding(numbers)
     columns = (
@@ -69,7 +70,7 @@ def ways_alone(subject: Subject) -> Finding:
         Column("tortuosity_deviation", np.sqrt(np.maximum(square - mean**2, 0.0)), "1"),
         Column("share_not_reached", lost, "1"),
         Column("connections", connections, "1"),
-        Column("connections_per_area", connections / frame, "1/m^2" if image.dim == 3 else "1/m"),
+        Column("connections_per_area", per_area, "1/m^2" if image.dim == 3 else "1/m"),
         Column("pore_area", of_layer[0] * area, "m^2" if image.dim == 3 else "m"),
         Column("reached_area", of_layer[1] * area, "m^2" if image.dim == 3 else "m"),
     )
@@ -140,15 +141,16 @@ def _numbers(
     left_open: float,
     inside: Array,
     reached: Array,
-    connections: Array,
-    frame: float,
+    per_area: Array,
 ) -> list[Number]:
     key, way = f"{name}@{subject.face}", "shortest way through the pores over the straight distance"
     unit = "1/m^2" if subject.volume.dim == 3 else "1/m"
     there = reached > 0
     whole = float((mean[there] * reached[there]).sum() / reached.sum())
     to_end = float(mean[-1]) if reached[-1] else float("inf")
-    pieces = np.where(inside > 0, connections, 0.0)
+    pieces = np.where(inside > 0, per_area, 0.0)
+    told = "separate openings of the pores that are reached in a section at constant depth, per area"
+    cut = "those that the image's frame cuts count half, and not at all from side to side"
     return [
         Number(
             f"tortuosity_geodesic.{key}",
@@ -171,9 +173,9 @@ def _numbers(
         ),
         Number(
             f"connections_mean.{key}",
-            float(pieces.mean()) / frame,
+            float(pieces.mean()),
             unit,
-            "separate openings of the pores that are reached in a section at constant depth, per area, mean over depth",
+            f"{told}, mean over depth; {cut}",
         ),
-        Number(f"connections_end.{key}", float(pieces[-1]) / frame, unit, "the same in the last section"),
+        Number(f"connections_end.{key}", float(pieces[-1]), unit, "the same in the last section"),
     ]
