@@ -63,6 +63,31 @@ def test_numbers_of_analyses(analyses, tmp_path, capsys):
     assert re.search(r"volume_fraction\.pore\W+0\.08333\W+0\.05 \(−40\.0 %\)", printed)
 
 
+def test_numbers_lie_between_what_they_can_be(analyses, tmp_path):
+    """Errors that reach beyond it made negative volume fractions."""
+    summary = json.loads((analyses / "before-analysis" / "analysis.json").read_text())
+    put = {
+        "volume_fraction.pore": (0.02, 0.05, (0.0, 0.07)),
+        "volume_fraction.particle": (0.9, 0.2, (0.7, 1.0)),
+        "particle_diameter_mean.particle": (1e-8, 3e-8, (0.0, 4e-8)),
+        "particle_roughness.particle": (1.1, 0.3, (1.0, 1.4)),
+        "particle_sphericity.particle": (0.5, 0.1, (0.4, 0.6)),
+    }
+    for name, (value, error, _) in put.items():
+        entry = summary["numbers"]["volume_fraction.pore"] | {"value": value, "error": error}
+        summary["numbers"][name] = entry
+    for name in ("a", "b"):
+        shutil.copytree(analyses / "before-analysis", tmp_path / name)
+        (tmp_path / name / "analysis.json").write_text(json.dumps(summary))
+    states = [f"{name}={tmp_path / name}" for name in ("a", "b")]
+    assert main(["-q", "compare", *states, "-o", str(tmp_path / "c")]) == 0
+    found = rows(tmp_path / "c")
+    for name, (_, error, between) in put.items():
+        low, high = (float(found[name][f"a {end}"]) for end in ("low", "high"))
+        assert (low, high) == pytest.approx(between)
+        assert float(found[name]["a error"]) == pytest.approx(error)
+
+
 def test_the_reference_is_chosen(analyses, tmp_path):
     first, second = analyses / "before-analysis", analyses / "after-analysis"
     names = [f"a={first}", f"b={second}"]

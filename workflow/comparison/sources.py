@@ -12,6 +12,7 @@ import numpy as np
 from microlith.imaging.errors import InputError, listed
 from microlith.imaging.typing import Array
 from microlith.workflow.comparison.diffusivities import diffusivities_of
+from microlith.workflow.comparison.limits import limited
 from microlith.workflow.measurements.findings import Number
 from microlith.workflow.results.csv_file import csv_rows
 from microlith.workflow.results.folder import (
@@ -269,7 +270,7 @@ def _deff(path: Path, entries: dict[str, Any]) -> State:
 
 
 def _by_name(numbers: Iterable[Number]) -> dict[str, Number]:
-    return {number.name: number for number in numbers}
+    return {number.name: limited(number) for number in numbers}
 
 
 def _float(value: Any) -> float | None:
