@@ -194,13 +194,26 @@ def test_a_picture_too_flat_for_numbers_and_a_scale_bar_has_the_length_of_its_sh
     assert_apart(canvas, [axes.xaxis.label, axes.yaxis.label, *numbers])
 
 
-@pytest.mark.parametrize("extent", [(150.0, 3.0, 3.0), (40.0, 30.0, 20.0), (3.0, 3.0, 150.0), (3.0, 150.0, 3.0)])
-def test_names_of_edges_of_a_long_thin_box_keep_off_the_colour_bar(extent):
+@pytest.mark.parametrize(
+    ("extent", "texts"),
+    [
+        ((150.0, 3.0, 3.0), 4),
+        ((40.0, 30.0, 20.0), 4),
+        ((3.0, 3.0, 150.0), 3),  # without a scale bar, which would be a dot
+        ((3.0, 150.0, 3.0), 3),
+        ((10.0, 120.0, 10.0), 3),
+        ((3.0, 60.0, 60.0), 3),
+        ((8.0, 8.0, 120.0), 3),
+        ((20.0, 20.0, 60.0), 4),
+    ],
+)
+def test_names_of_edges_of_a_long_thin_box_keep_off_each_other_and_the_colour_bar(extent, texts):
     frame = SolidFrame(View.of_frame(np.array(extent), 750), 1e-8)
     options = PictureOptions(resolution=150)
     canvas = Canvas("title", frame, ColourBar.of_scales(SCALE, "viridis"), {}, options=options)
     bar = canvas.figure.axes[1]
-    assert len(canvas.axes.texts) == 4
+    assert len(canvas.axes.texts) == texts
+    assert_apart(canvas, canvas.axes.texts)
     for text in canvas.axes.texts:
         assert_apart(canvas, [text, bar])
 

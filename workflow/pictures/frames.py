@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WORD = 0.6  # inches, of an edge's name with its length; beyond a picture's right side there may be a colour bar
+LINE = 0.15  # inches, from one line of such names to the next
+BAR = 0.25  # inches: a shorter scale bar is a dot, and its length runs into the names of edges, which tell as much
 FLAT = 0.5  # inches: a picture that is narrower or lower has no room for a scale bar
 NEAR = 0.008  # of half the height of a picture: what lies no deeper behind a surface lies on it
 
@@ -173,25 +175,34 @@ class SolidFrame:
         return nearer
 
     def dress(self, axes: "Axes", resolution: int) -> None:
-        """Names and lengths of the frame's edges, outside of it, and a scale bar along x below it."""
+        """Names and lengths of the frame's edges, outside of it, and a scale bar along x below it, if x has room."""
         axes.set_axis_off()
         self._name_edges(axes, resolution)
-        self._scale_bar(axes)
+        self._scale_bar(axes, resolution)
 
     def _name_edges(self, axes: "Axes", resolution: int) -> None:
         x, y, z = self.size
-        right = self.project(np.array([[x, y, z / 2]]))[0, 0]
-        has_room = right + WORD * resolution < self.view.columns
+        word, line = WORD * resolution, LINE * resolution
+        along_x, corner, top, along_z = self.project(np.array([(x * 0.62, y, 0), (0, y, 0), (0, 0, 0), (x, y, z / 2)]))
+        has_room = along_z[0] + word < self.view.columns
+        start = along_z[0] if has_room else along_z[0] - word
+        beside = start > along_x[0] + word / 2 or start + word < along_x[0] - word / 2
+        if not beside and abs(along_z[1] - along_x[1]) < line:  # z below x
+            along_z[1] = along_x[1] + line
+        if corner[1] - top[1] > word:
+            along_y, up = (corner + top) / 2, "center"
+        else:  # from the corner upwards, not down to the name of x
+            along_y, up = corner, "bottom"
         largest = float(self.size.max())
-        edges = (  # middle of the edge, from which side it is seen
-            ("x", x, (x * 0.62, y, 0), (0, -4), {"ha": "center", "va": "top"}),
-            ("y", y, (0, y / 2, 0), (-4, 0), {"ha": "right", "va": "center", "rotation": 90}),
-            ("z", z, (x, y, z / 2), (4, -4), {"ha": "left" if has_room else "right", "va": "top"}),
+        edges = (  # at the edge, from which side it is seen
+            ("x", x, along_x, (0, -4), {"ha": "center", "va": "top"}),
+            ("y", y, along_y, (-4, 0), {"ha": "right", "va": up, "rotation": 90}),
+            ("z", z, along_z, (4, -4), {"ha": "left" if has_room else "right", "va": "top"}),
         )
         for name, length, at, offset, alignment in edges:
             axes.annotate(
                 _named(name, float(length), largest),
-                tuple(self.project(np.array(at))),
+                tuple(at),
                 xytext=offset,
                 textcoords="offset points",
                 fontsize=8,
@@ -200,11 +211,13 @@ class SolidFrame:
                 **alignment,
             )
 
-    def _scale_bar(self, axes: "Axes") -> None:
+    def _scale_bar(self, axes: "Axes", resolution: int) -> None:
         length = round_length(0.3 * float(self.size[0]))
         scale, sign = length_unit(length)
         start = np.array((0.0, self.size[1], 0.0))
         ends = self.project(np.stack([start, start + np.array((length, 0.0, 0.0))]))
+        if ends[1, 0] - ends[0, 0] < BAR * resolution:
+            return
         ends[:, 1] += 0.035 * self.view.rows
         axes.plot(*ends.T, color="black", linewidth=3, solid_capstyle="butt")
         axes.annotate(
