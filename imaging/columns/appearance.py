@@ -11,6 +11,7 @@ import numpy as np
 from microlith.imaging.typing import Array, Flags, Indices, Numbers, Phases, Singles
 
 FEWEST = 30  # voxels from which the brightness of a state is taken
+ENOUGH = 100  # voxels from which the brightness of a pore counts more than what pores before other solids say
 FAR = 3, 6  # slices before a solid from which the brightness just before it follows
 FALLS = 0.4, 1.0  # between which it falls from slice to slice
 CLEAN = 0.01  # of the range of brightness: noise of an image that has none, so that other labels are not impossible
@@ -117,6 +118,7 @@ def appearance(sums: Array, states: States) -> Appearance | None:
         mean[-1], variance[-1] = mean[seen[-1]], variance[seen[-1]]
     for solid in range(n):
         _near(mean, count, solid, n)
+    _shared(mean, count, states)
     usual = max(float(np.median(variance[count >= FEWEST])), (CLEAN * float(np.ptp(mean))) ** 2)
     return Appearance(mean, np.maximum(variance, LEAST_SPREAD * usual), count)
 
@@ -146,3 +148,30 @@ def _near(mean: Array, count: Numbers, solid: int, n: int) -> None:
         state = away * n + solid
         ahead = sign * (mean[state + n] - mean[-1]) / fall
         mean[state] = mean[-1] + sign * max(sign * (mean[state] - mean[-1]), min(ahead, full))
+
+
+def _shared(mean: Array, count: Numbers, states: States) -> None:
+    """Brightness of pores of which there are few voxels, as solids shine through them by the same shares.
+
+    Of the difference between a solid and an empty pore, a share comes through the slices between. That of all solids,
+    weighted by their voxels, stands in where there are few. A solid that is hardly ever seen just behind a pore is left
+    out, as its pores then look like itself (see `appearance`).
+
+    Args:
+        mean: (states,) changes.
+        count: (states,) voxels.
+        states: The states.
+    """
+    n = states.phases - 1
+    seen, voxels = mean[n:-1].reshape(-1, n), count[n:-1].reshape(-1, n)
+    full = mean[:n] - mean[-1]
+    weight = voxels * full**2
+    known = (voxels.sum(axis=1) >= FEWEST) & (weight.sum(axis=1) > 0)
+    if not known.any():
+        return
+    through = (voxels * full * (seen - mean[-1])).sum(axis=1)[known] / weight.sum(axis=1)[known]
+    nearest = np.maximum(np.searchsorted(np.flatnonzero(known), np.arange(len(seen)), side="right") - 1, 0)
+    by_all = mean[-1] + through[nearest][:, None] * full
+    own = np.where(voxels < FEWEST, 0.0, voxels / (voxels + ENOUGH))
+    own = np.where(voxels[0] < FEWEST, 1.0, own)
+    mean[n:-1] = (own * seen + (1 - own) * by_all).ravel()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FEW = 16  # distinct values up to which an image is rather one of labels
 SAMPLE = 200_000  # voxels among which they are looked for first
 ON_DISK = 14  # bytes a voxel: grey values before and after the filters, regions, labels, margin
-OF_COLUMNS = 13  # the same of what shines through: grey values not smoothed, states, what pulls them, regions' phases
+OF_COLUMNS = 17  # the same of what shines through: grey values not smoothed and expected, states, pull, regions' phases
 OF_DEBLURRED = 7  # the same of labels that explain a blurred image: grey values not smoothed, labels
 OF_GREY = 4  # the same of one volume of grey values
 OF_MOVED = 2  # the same for each phase of which there are two more label images
@@ -120,7 +120,9 @@ def refuse_too_large(
         layer = max(math.prod(image.shape[1:]), math.prod(after.shape[1:]))
         size = " x ".join(map(str, after.shape[::-1]))
         free = shutil.disk_usage(workshop.folder).free
-        files = (ON_DISK + OF_MOVED * moved + (OF_COLUMNS + columns if columns else 0) + OF_DEBLURRED * deblur) * voxels
+        files = (
+            ON_DISK + OF_MOVED * moved + (OF_COLUMNS + 2 * columns if columns else 0) + OF_DEBLURRED * deblur
+        ) * voxels
         if after.shape != image.shape:
             files = max(files, OF_GREY * (before + voxels))
         if files > free:

@@ -1,21 +1,24 @@
 """Labels that explain the image: what deeper slices add to pores is learnt from the labels of regions, and taken off.
 
 What is seen in a solid is the solid; what is seen in a pore is the nearest solid behind it, the darker the farther away
-it is. How bright either is, is the mean over all voxels that the labels so far say so of, whatever the law; then each
-column of voxels along z gets the labels that its grey values are likeliest for, exactly (Viterbi 1967), while those of
-the columns beside it stay, as in Besag's iterated conditional modes (1986): neighbours of one phase are likelier. First
+it is. How bright either is, is the mean over all voxels that the labels so far say so of, whatever the law; then it is
+found how probable each label of each voxel is, by the sum over all labels of its column along z, exactly (Baum, Petrie,
+Soules and Weiss 1970), while the probabilities of the columns beside it stay (mean field; Saul and Jordan 1996):
+neighbours of one phase are likelier. The label with the least cost of a whole column would lose thin pores that differ
+little from the solid behind them, as many labels say "a pore here" and each is a little worse than "none". First
 without, then with the blur within slices, whose width is the one that explains the image best: a voxel at an interface
 of a dark and a bright phase is as bright as one of a phase between them, but its neighbours say what it is.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import sqrt
 
 import numpy as np
 
 from microlith.imaging.columns.appearance import CLEAN, Appearance, States, appearance, sums_of
-from microlith.imaging.columns.sweep import gaps, sweep
+from microlith.imaging.columns.sweep import SURE, gaps, sweep
 from microlith.imaging.deblurring.gaussian import blurred, weights
 from microlith.imaging.image.passes import share
 from microlith.imaging.parallel.collective import together
@@ -28,11 +31,11 @@ PLAIN, BLURRED = 3, 4  # rounds without and with the blur
 WIDTHS = np.arange(0.2, 2.05, 0.1)  # voxels, standard deviations of the blur that are tried
 LOOKED_AT = 16  # slices at which they are
 TRUNCATE = 4.0  # standard deviations at which the blur ends
-BOND = 0.4  # likelihood that a neighbour of the same phase adds, per root of what a voxel's own grey value tells
+BOND = 0.37  # likelihood that a neighbour of the same phase adds, per root of what a voxel's own grey value tells
 PLAIN_BOND = 0.5, 1.0  # the same without the blur, and what a change along the column costs
-ALIKE = 0.7  # power of the contrast of two phases that their bond goes with
+ALIKE = 0.85  # power of the contrast of two phases that their bond goes with
 LEAST_CONTRAST = 1.0  # of two phases, per standard deviation of the noise
-LOOSE = 0.6  # of the bond, that counts for what is doubtful: columns beside one may change with it
+LOOSE = 0.65  # of the bond, that counts for what is doubtful: columns beside one may change with it
 OTHERWISE = 5  # hundredths of a shift, from which a voxel belongs to the phase that its region says otherwise
 TENTH = 0.1
 PERCENT = 100  # of a margin, as it is stored
@@ -116,8 +119,15 @@ class _Volumes:
 
     grey: DiskVolume  # not smoothed
     said: DiskVolume  # uint8, phases of the regions
-    state: DiskVolume  # int32
+    probable: tuple[DiskVolume, ...]  # of each phase, uint8: in parts of 255
+    seen: DiskVolume  # float32, expected brightness
+    state: DiskVolume  # int32, the most probable
     pull: DiskVolume  # float32, see `sweep`
+
+    @property
+    def own(self) -> tuple[DiskVolume, ...]:
+        """All but the grey values."""
+        return self.said, *self.probable, self.seen, self.state, self.pull
 
 
 def by_columns(
@@ -142,6 +152,8 @@ def by_columns(
     volumes = _Volumes(
         grey,
         workshop.new("said", grey.shape, np.uint8),
+        tuple(workshop.new(f"probable-{k}", grey.shape, np.uint8) for k in range(phases)),
+        workshop.new("seen", grey.shape, np.float32),
         workshop.new("state", grey.shape, np.int32),
         workshop.new("pull", grey.shape, np.float32),
     )
@@ -152,12 +164,14 @@ def by_columns(
         return states.of(behind, layers.last - layers.first)
 
     workshop.fill(volumes.state, first)
+    for k, volume in enumerate(volumes.probable):
+        workshop.fill(volume, partial(_sure, volumes.said, k))
     model: Model | None = None
     for number in range(PLAIN + BLURRED):
         tell("what shines through", number / (PLAIN + BLURRED + 1))
         model = _learnt(volumes, states, model, number >= PLAIN, workshop)
         if model is None:
-            for volume in (volumes.said, volumes.state, volumes.pull):
+            for volume in volumes.own:
                 workshop.remove(volume)
             return None
         for colour in range(4):
@@ -173,9 +187,14 @@ def by_columns(
         return int((decision.classed(layers) != volumes.said.values()[layers.write]).sum())
 
     decision = replace(decision, changed=sum(workshop.each(grey.shape, changed)))
-    for volume in (volumes.said, volumes.state, volumes.pull):
+    for volume in volumes.own:
         workshop.remove(volume)
     return decision
+
+
+def _sure(said: DiskVolume, phase: int, layers: Layers) -> Phases:
+    """Probabilities of a phase, where labels are taken for sure."""
+    return np.where(said.values()[layers.write] == phase, SURE, 0).astype(np.uint8)
 
 
 def darkest(regions: ByRegions, phases: int) -> int:
@@ -250,13 +269,12 @@ def _inner(phase: Phases) -> Flags:
 
 
 def _pulled(volumes: _Volumes, model: Model, workshop: Workshop) -> None:
-    """What the image has more than what the states look like; collective."""
-    mean = model.looks.mean.astype(np.float32)
+    """What the image has more than what is expected; collective."""
 
     def pull(layers: Layers) -> Singles:
-        grey, state = volumes.grey.values()[layers.write], volumes.state.values()[layers.write]
+        grey, seen = volumes.grey.values()[layers.write], volumes.seen.values()[layers.write]
         widths = (0.0, model.blur, model.blur)
-        return blurred(grey - blurred(mean[state], widths, TRUNCATE), widths, TRUNCATE)
+        return blurred(grey - blurred(seen, widths, TRUNCATE), widths, TRUNCATE)
 
     workshop.fill(volumes.pull, pull)
 
@@ -273,13 +291,14 @@ def _by_rows(shape: tuple[int, int, int], workshop: Workshop, work: Callable[[in
     together(workshop.comm, all_of_it)
 
 
-def _rows(volumes: _Volumes, first: int, last: int) -> tuple[Indices, Singles]:
-    """States of some rows with those beside them, and what they are pulled by."""
-    state, rows = volumes.state.values(), volumes.grey.shape[1]
+def _rows(volumes: _Volumes, first: int, last: int) -> tuple[Phases, Singles, Singles]:
+    """Probabilities of some rows with those beside them, what is expected there, and what the image has more."""
+    rows = volumes.grey.shape[1]
     before, behind = max(first - 1, 0), min(last + 1, rows)
     beyond = (first - 1 < 0, last + 1 > rows)
-    own = np.pad(state[:, before:behind], ((0, 0), beyond, (0, 0)), mode="edge")
-    return own, np.array(volumes.pull.values()[:, first:last])
+    near = np.stack([volume.values()[:, before:behind] for volume in volumes.probable])
+    probable = np.pad(near, ((0, 0), (0, 0), beyond, (0, 0)), mode="edge")
+    return probable, np.array(volumes.seen.values()[:, first:last]), np.array(volumes.pull.values()[:, first:last])
 
 
 def _terms(model: Model) -> tuple[Singles, Singles, Singles]:
@@ -295,12 +314,16 @@ def _swept(volumes: _Volumes, model: Model, odd_row: int, odd_column: int, works
     bond, change = np.float32(model.bond) * model.parts, np.float32(model.change) * model.parts
 
     def work(first: int, last: int) -> None:
-        state, pull = _rows(volumes, first, last)
+        probable, seen, pull = _rows(volumes, first, last)
+        state = np.array(volumes.state.values()[:, first:last])
         start = (odd_row - first) % 2
-        sweep(state, pull, model.states.phase, *_terms(model), np.float32(model.own), bond, change, start, odd_column)
-        target = volumes.state.values(writable=True)
-        target[:, first + start : last : 2, odd_column::2] = state[:, 1 + start : -1 : 2, odd_column::2]
-        target.flush()  # type: ignore[attr-defined]
+        terms, own = _terms(model), np.float32(model.own)
+        sweep(probable, seen, state, pull, model.states.phase, *terms, own, bond, change, start, odd_column)
+        targets = (*volumes.probable, volumes.seen, volumes.state)
+        for volume, new in zip(targets, (*probable[:, :, 1:-1], seen, state), strict=True):
+            target = volume.values(writable=True)
+            target[:, first + start : last : 2, odd_column::2] = new[:, start::2, odd_column::2]
+            target.flush()  # type: ignore[attr-defined]
 
     _by_rows(volumes.grey.shape, workshop, work)
 
@@ -318,10 +341,10 @@ def _gapped(volumes: _Volumes, model: Model, found: tuple[DiskVolume, ...], work
     unit = sqrt(2.0) * (model.noise / (model.contrast or 1.0)) ** 2
 
     def work(first: int, last: int) -> None:
-        state, pull = _rows(volumes, first, last)
+        probable, seen, pull = _rows(volumes, first, last)
         gap = np.empty((len(found), *pull.shape), np.float32)
-        gaps(state, pull, model.states.phase, *_terms(model), np.float32(model.own), bond, change, gap)
-        said, labels = volumes.said.values()[:, first:last], model.states.phase[state[:, 1:-1]]
+        gaps(probable, seen, pull, model.states.phase, *_terms(model), np.float32(model.own), bond, change, gap)
+        said, labels = volumes.said.values()[:, first:last], probable[:, :, 1:-1].argmax(axis=0)
         for k, volume in enumerate(found):
             shift = np.clip(np.ceil(PERCENT * unit * gap[k]), 1.0, 254.0)
             shift = np.where(said == k, np.minimum(shift, OTHERWISE), shift)

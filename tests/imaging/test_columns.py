@@ -27,44 +27,81 @@ def column():
 
 
 def _all_costs(column):
-    """Costs of all labels of the column in the middle, counted one by one.
+    """Costs of all labels of the column in the middle, counted one by one: for each, of all that may be behind it.
 
-    What is behind the last voxel is not known, so that pores there may be in any state: the best one counts.
+    What is behind the last voxel is not known, so that pores there may be in any state.
     """
     states, labels, _, mean, weight, log, grey = column
+    behind = [(0, 0), (2, 2), (1, 0), (1, 2), (1, 1)]  # one for each state of a pore
     found = {}
     for own in product(range(3), repeat=6):
-        best = np.inf
-        for unseen in product((0, 1, 2), repeat=states.depth) if own[-1] == 1 else [()]:
+        along = sum(CHANGE[a, b] for a, b in pairwise(own))
+        found[own] = []
+        for unseen in behind if own[-1] == 1 else [()]:
             longer = np.array([*own, *unseen], np.uint8)[:, None, None]
             state = states.of(longer, 6)[:, 0, 0]
-            cost = 0.0
+            cost = along
             for z, s in enumerate(state):
                 cost += 0.5 * weight[s] * (grey[z, 1, 1] - mean[s]) ** 2 + log[s]
                 for y, x in product(range(3), repeat=2):
                     if (y, x) != (1, 1):
                         cost += BOND[own[z], labels[z, y, x]] * (1.0 if 1 in (y, x) else 0.7071)
-            best = min(best, cost + sum(CHANGE[a, b] for a, b in pairwise(own)))
-        found[own] = best
+            found[own].append((cost, state))
     return found
 
 
-def test_a_column_gets_the_best_of_all_labels(column):
-    states, _, state, mean, weight, log, grey = column
-    costs = _all_costs(column)
-    best = min(costs, key=costs.__getitem__)
-    pull = grey[:, 1:2] - mean[state[:, 1:2]]
-    rows = state.copy()
+def _begun(column):
+    """Probabilities of the labels, taken for sure; what is expected, and what the image has more."""
+    states, labels, state, mean, *_, grey = column
+    probable = np.stack([np.uint8(255) * (labels == k).astype(np.uint8) for k in range(states.phases)])
+    seen = mean[state[:, 1:2]]
+    return probable, seen, np.array(state[:, 1:2]), grey[:, 1:2] - seen
+
+
+def test_the_gap_of_a_phase_is_that_of_the_best_of_all_labels(column):
+    states, _, _, mean, weight, log, _ = column
+    costs = {own: min(cost for cost, _ in found) for own, found in _all_costs(column).items()}
+    probable, seen, _, pull = _begun(column)
     gap = np.empty((3, 6, 1, 3), np.float32)
-    gaps(rows, pull, states.phase, mean, weight, log, np.float32(1), BOND, CHANGE, gap)
-    sweep(rows, pull, states.phase, mean, weight, log, np.float32(1), BOND, CHANGE, 0, 1)
-    assert tuple(states.phase[rows[:, 1, 1]]) == best
-    beside = np.ones((3, 3), bool)
-    beside[1, 1] = False
-    assert (rows[:, beside] == state[:, beside]).all(), "the columns beside it stay"
+    gaps(probable, seen, pull, states.phase, mean, weight, log, np.float32(1), BOND, CHANGE, gap)
     for z, k in product(range(6), range(3)):
         least = min(cost for own, cost in costs.items() if own[z] == k)
-        assert gap[k, z, 0, 1] == pytest.approx(least - costs[best], abs=1e-4)
+        assert gap[k, z, 0, 1] == pytest.approx(least - min(costs.values()), abs=1e-4)
+
+
+def test_probabilities_are_sums_over_all_labels_of_a_column(column):
+    states, _, _, mean, weight, log, _ = column
+    probable, seen, state, pull = _begun(column)
+    before = probable.copy(), seen.copy(), state.copy()
+    sweep(probable, seen, state, pull, states.phase, mean, weight, log, np.float32(1), BOND, CHANGE, 0, 1)
+    each = np.zeros((6, states.count))
+    for found in _all_costs(column).values():
+        for cost, way in found:
+            each[np.arange(6), way] += np.exp(-cost) / len(found)
+    each /= each.sum(axis=1, keepdims=True)
+    for k in range(3):
+        assert probable[k, :, 1, 1] / 255 == pytest.approx(each[:, states.phase == k].sum(axis=1), abs=0.5 / 255 + 1e-4)
+    assert seen[:, 0, 1] == pytest.approx(each @ mean, abs=1e-4)
+    assert (state[:, 0, 1] == each.argmax(axis=1)).all()
+    beside = np.arange(3) != 1
+    assert (probable[:, :, :, beside] == before[0][:, :, :, beside]).all(), "the columns beside it stay"
+    assert (seen[:, :, beside] == before[1][:, :, beside]).all()
+    assert (state[:, :, beside] == before[2][:, :, beside]).all()
+
+
+def test_no_grey_value_is_impossible(column):
+    """Without noise, and with many slices looked at, no product of probabilities comes out as zero for all labels."""
+    rng = np.random.default_rng(7)
+    states = States(3, 1, 60)
+    probable = rng.integers(0, 256, (3, 200, 3, 2)).astype(np.uint8)
+    seen, pull = np.zeros((2, 200, 1, 2), np.float32)
+    state = np.zeros((200, 1, 2), np.int32)
+    pull += rng.choice([0.0, 1e3, -1e3], pull.shape).astype(np.float32)
+    mean = rng.uniform(0, 1, states.count).astype(np.float32)
+    flat, own = np.ones_like(mean), np.float32(1)
+    sweep(probable, seen, state, pull, states.phase, mean, 1e4 * flat, flat, own, 40 * BOND, 40 * CHANGE, 0, 0)
+    assert np.isfinite(seen).all()
+    assert probable[:, :, 1, 0].astype(int).sum(axis=0) == pytest.approx(np.full(200, 255), abs=2)
 
 
 def test_states_are_the_nearest_solid_behind_and_how_far():
@@ -87,3 +124,17 @@ def test_brightness_just_before_a_solid_follows_from_that_farther_away(dark):
     found = appearance(sums, states)
     assert found.mean[:9] == pytest.approx(true, abs=0.01)
     assert appearance(sums * (np.arange(10) != 0), states) is None, "a phase without voxels"
+
+
+def test_few_voxels_of_a_pore_look_as_pores_before_other_solids_say():
+    """Of a solid before which only the nearest pores are seen, farther ones follow from those before another solid."""
+    states = States(3, 0, 8)
+    solids, through = np.array([110.0, 165.0]), 0.85 * 0.9 ** np.arange(8)
+    true = np.array([*solids, *(40 + through[:, None] * (solids - 40)).ravel(), 40.0])
+    voxels = np.full(states.count, 5000)
+    voxels[5::2] = 0  # pores two or more slices before the brighter solid
+    voxels[-1] = 5000
+    sums = np.stack([voxels, voxels * true, voxels * (true**2 + 64)])
+    assert appearance(sums, states).mean == pytest.approx(true, abs=0.5)
+    voxels[3] = 0  # never seen just before it: such pores look like the solid
+    assert (appearance(np.stack([voxels, voxels * true, voxels * (true**2 + 64)]), states).mean[3:-1:2] == 165).all()
