@@ -65,11 +65,30 @@ def replace_file(temporary: Path, path: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:
-    """The sentence about a file or folder that can't be written: missing permission, full disk and the like."""
+    """The sentence about a file or folder that can't be written: missing permission, full disk and the like.
+
+    Raises:
+        InputError: It is a symbolic link to nothing.
+    """
+    refuse_link_to_nothing(path)
     reason = error.strerror or str(error)
     of_hdf5 = _OF_HDF5.search(reason)  # within a long sentence with times and addresses
     reason = (of_hdf5[1] if of_hdf5 else reason).lower()
     return InputError(f"{as_known(path)}: can't write here ({reason}); free or allow the space, or name another folder")
+
+
+def refuse_link_to_nothing(path: Path) -> None:
+    """Refuse a path that is, or lies below, a symbolic link to what is not there.
+
+    Raises:
+        InputError: As said.
+    """
+    for one in (path, *path.parents):
+        if one.is_symlink() and not one.exists():
+            raise InputError(
+                f"{one}: this is a symbolic link to {one.readlink()}, which is not there; make that folder, remove the "
+                "link, or name another folder"
+            )
 
 
 def as_known(path: Path) -> Path:

@@ -6,7 +6,7 @@ number of a box's corner has a bit per axis, x first. What differs between relea
 
 import math
 from functools import reduce
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import TypeVar
 
 import numpy as np
@@ -79,6 +79,12 @@ def edges(corners: Array) -> Array:
     dim = corners.shape[2]
     ends = list(range(1, dim + 1)) if is_simplex(corners) else [1 << axis for axis in range(dim)]
     return corners[:, ends] - corners[:, :1]
+
+
+def edges_of(corners: int, dim: int) -> list[tuple[int, int]]:
+    """Pairs of corners of a cell with so many corners that an edge joins, by their places in the cell."""
+    pairs = list(combinations(range(corners), 2))
+    return pairs if corners == dim + 1 else [(one, other) for one, other in pairs if (one ^ other).bit_count() == 1]
 
 
 def measures(corners: Array) -> Array:

@@ -242,3 +242,20 @@ def test_a_pocket_keeps_its_initial_value(tmp_path, caplog):
     assert said == [
         "no source reaches the part of sei around (0.49, 0.25) µm, 0.0064 µm²: it keeps its initial concentration"
     ]
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("regions", "warned"), [("", False), ('[regions.sei]\nphase = "sei"\n', False), (None, True)])
+def test_a_single_pixel_that_no_source_reaches_is_a_note(tmp_path, caplog, regions, warned):
+    """Where it is less than a thousandth of each region; of a small one it is a warning."""
+    image = electrode()
+    image[18:25, 42:49] = 2
+    image[21, 45] = 1
+    small = '[regions.pixels]\nbox = { x = ["440 nm", "470 nm"], y = ["200 nm", "230 nm"] }\n'
+    folder = COMM.bcast(tmp_path)
+    on_root(COMM, write_case, folder, image, phases=CASE_PHASES, regions=small if regions is None else regions)
+    with caplog.at_level(logging.INFO):
+        run_case(folder / "case.toml")
+    (said,) = [r for r in caplog.records if "no source reaches" in r.getMessage()]
+    assert (said.levelno == logging.WARNING) == warned
+    assert warned or "no source reaches 1 small part, 0.0001 µm² together" in said.getMessage()

@@ -111,6 +111,18 @@ def test_first_time_in_3d(tmp_path, asked, degree):
     assert output_times(found)[0] == {None: found.first, 'first = "1 ms"': 1e-3, 'times = ["2 ms"]': 2e-3}[asked]
 
 
+@pytest.mark.mpi
+@pytest.mark.parametrize("dim", [2, 3])
+def test_elements_of_squares_and_cubes_are_as_long_as_their_edges(tmp_path, dim):
+    """A diagonal would be 1.4 and 1.7 times as long, and the first time in 3D three times as late."""
+    folder = COMM.bcast(tmp_path)
+    image = slab() if dim == 3 else slab()[0]
+    on_root(COMM, lambda: write_case(folder, image, "10 nm", mesh=mesh("voxel"), time=SHORT, regions="", phases=TWO))
+    problem = assemble.prepared(load_case(folder / "case.toml")).problem
+    assert element_length(problem) == pytest.approx(10e-9)
+    assert element_length(problem, 1) in (0.0, pytest.approx(10e-9))
+
+
 def test_auto_is_lattice_in_3d_and_fitted_in_2d(tmp_path):
     for name, image, wanted in (("flat", electrode(), "fitted"), ("deep", ball(), "lattice")):
         case = load_case(write_case(tmp_path / name, image, mesh=mesh("auto"), regions=""))

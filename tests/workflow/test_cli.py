@@ -443,6 +443,9 @@ def test_outputs_that_nothing_can_be_written_to_are_refused_before_anything_is_c
     pipeline.error = AssertionError("it was computed")
     path = str(write_case(tmp_path))
     long = tmp_path / ("a" * 300)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "gone")
+    words = f"{link}: this is a symbolic link to {tmp_path / 'gone'}, which is not there; make that folder"
     commands = {
         ("init", "/proc"): "/proc/case.toml: can't write here",
         ("init", str(long)): "ile name too long",
@@ -451,10 +454,12 @@ def test_outputs_that_nothing_can_be_written_to_are_refused_before_anything_is_c
         ("mesh", path, "-o", str(tmp_path / "missing" / "x.vtu")): f"there is no folder {tmp_path / 'missing'}",
         ("deff", path, "--phase", "sei", "-o", "/proc/x.json"): "/proc: can't write here",
         ("converge", path, "--error", "1e-300"): "--error 1e-300: expected the wanted error",
+        ("run", path, "-o", str(link)): words,
+        ("sweep", path, "--set", "time.end=5 s, 6 s", "-o", str(link / "below")): words,
     }
-    for command, words in commands.items():
+    for command, said in commands.items():
         assert cli.main(list(command)) == 2, command
-        assert words in capsys.readouterr().err
+        assert said in " ".join(capsys.readouterr().err.split()), command
 
 
 def test_lack_of_memory_is_known_by_what_it_came_from() -> None:

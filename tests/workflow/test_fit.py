@@ -20,10 +20,12 @@ from microlith.workflow.case.read import case_of, load_case
 from microlith.workflow.case.toml_file import read_toml
 from microlith.workflow.cli import main
 from microlith.workflow.fit.intervals import runs_score, uncertainty
+from microlith.workflow.fit.limits import allowed_end
 from microlith.workflow.fit.model import Model, led
 from microlith.workflow.fit.parameters import parameters_of
 from microlith.workflow.fit.search import minimum, spread
 from microlith.workflow.fit.subject import subject_of
+from microlith.workflow.fit.writing import lines_of
 
 COMM = MPI.COMM_WORLD
 KEY = "phases.slab.diffusivity"
@@ -170,6 +172,34 @@ def test_what_the_data_do_not_say_is_told(tmp_path, times, vary, words):
     values = exact("all", times) if "deter" not in words else 1000.0 + np.array([1.0, -2.0, 1.5])
     found = ml.fit(case, {"time_s": times, "all": values}, {KEY: vary}, starts=2)
     assert any(words in sentence for sentence in found.warnings), found.warnings
+
+
+def test_intervals_end_where_the_case_file_allows_no_more(tmp_path):
+    """Around the solution all is linear, and a diffusivity would reach below 0."""
+    values = exact("all") + np.array([300, -350, 200, -250, 300, -300, 250, -200, 350, -300])
+    found = ml.fit(ml.load_case(slab(tmp_path)), {"time_s": TIMES, "all": values}, {KEY: "4e-15 .. 3e-14 m^2/s"})
+    (one,) = found.estimates
+    assert one.cut == ("lower",)
+    assert one.interval[0] == one.statistical[0] == 0.0 < one.value < one.interval[1]
+    assert "cut off at the lower end, where the case file allows no more" in "".join(lines_of(found))
+
+
+@pytest.mark.parametrize(
+    ("key", "vary", "end", "limit"),
+    [
+        ("phases.slab.diffusivity", "4e-15 m^2/s .. 3e-14 m^2/s", -2.0, 0.0),
+        ("phases.slab.diffusivity", "4e-15 m^2/s .. 3e-14 m^2/s", 5.0, None),
+        ("phases.slab.porosity", "0.3 .. 0.8", 3.0, 1.0),
+        ("phases.slab.porosity", "0.3 .. 0.8", 1.2, None),
+        ("faces.y_max.flux", "1e-6 mol/(m^2 s) .. 2e-6 mol/(m^2 s)", -4.0, None),
+    ],
+)
+def test_the_case_file_says_how_far_an_interval_goes(tmp_path, key, vary, end, limit):
+    tables = read_toml(slab(tmp_path))
+    tables["faces"] = {"y_max": {"flux": "1e-6 mol/(m^2 s)"}}
+    subject = subject_of(tables, tmp_path / "case.toml", {"time_s": TIMES, "all": exact("all")}, {key: vary})
+    found = allowed_end(subject, np.array([0.5]), 0, end)
+    assert found == (limit if limit is None else pytest.approx(limit, abs=1e-9))
 
 
 # --- the algebra of intervals ---

@@ -185,3 +185,14 @@ def test_models_in_the_place_of_another_are_meant(tmp_path, caplog):
     found = sweep_of(read_toml(path), path, ["phases.slab.effective=bruggeman, maxwell"], tmp_path / "out")
     assert all(task.case is not None for task in found.tasks)
     assert "one value" not in caplog.text
+
+
+def test_cases_with_faults_of_their_own_are_told_each(tmp_path):
+    path = write_case(tmp_path, slab_image(4), phases=SLAB, mesh=MESH, regions=REGIONS)
+    with pytest.raises(InputError) as told:
+        sweep_of(read_toml(path), path, ["phases.slab.diffusivity=-1 m^2/s, 2 kg"], tmp_path / "out")
+    assert str(told.value).startswith("each case of the sweep is at fault, in its own way: ")
+    assert "which is negative" in str(told.value)
+    assert 'the unit "kg"' in str(told.value)
+    with pytest.raises(InputError, match=r"in each case of the sweep\)$"):
+        sweep_of(read_toml(path), path, ["phases.slab.difusivity=1e-14 m^2/s, 2e-14 m^2/s"], tmp_path / "out")

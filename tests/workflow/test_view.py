@@ -178,9 +178,11 @@ def test_screenshot_and_movie(tmp_path, capfd):
     folder = results(tmp_path, "triangle", 2)
     picture, film = tmp_path / "a.png", tmp_path / "a.gif"
     command = ["view", str(folder), "--screenshot", str(picture), "--movie", str(film)]
-    assert main([*command, "--time", "1.2 s"]) == 0
+    assert main([*command, "--time", "1.2 s"]) == 2
+    said = "--time: the results hold snapshots at 0, 1, 4 s, and none at 1.2 s; choose one of them"
+    assert said in " ".join(capfd.readouterr().err.split())
+    assert main([*command, "--time", "0.01667 min"]) == 0
     told = capfd.readouterr().err
-    assert "the snapshot nearest to 1.2 s is that at 1 s" in told
     assert "WARN" not in told  # of VTK
     with Image.open(picture) as image:
         assert image.size == viewing.SIZE
@@ -248,7 +250,7 @@ def test_no_folder_at_all(tmp_path):
         ({"movie": "a.gif", "variable": "phase"}, "phases don't change with time"),
         ({"movie": "a.gif", "time": "1 s"}, "a movie shows all snapshots"),
         ({"screenshot": "a.png", "time": "1"}, 'expected a time such as "10 s", got "1" without a unit'),
-        ({"screenshot": "a.png", "time": "5 s"}, "the snapshots go from 0 s to 4 s; choose a time between"),
+        ({"screenshot": "a.png", "time": "5 s"}, "snapshots at 0, 1, 4 s, and none at 5 s; choose one of them"),
     ],
 )
 def test_requests_that_cannot_be_met(tmp_path, options, sentence):
@@ -262,7 +264,7 @@ def test_requests_that_cannot_be_met(tmp_path, options, sentence):
 
 def test_the_only_snapshot_is_named(tmp_path):
     folder = results(tmp_path, times=(4.0,))
-    with pytest.raises(InputError, match="the only snapshot is that at 4 s; leave --time out"):
+    with pytest.raises(InputError, match="snapshots at 4 s, and none at 5 s; choose one of them"):
         view(folder, ViewRequest(screenshot=tmp_path / "a.png", time="5 s"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microlith.imaging.errors import InputError
-from microlith.imaging.writing import cannot_write, new_file_beside
+from microlith.imaging.writing import cannot_write, new_file_beside, refuse_link_to_nothing
 from microlith.workflow.console.launch import Ranks, launched_rank
 
 if TYPE_CHECKING:
@@ -156,6 +156,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         InputError: As said.
     """
+    refuse_link_to_nothing(folder.absolute())
     try:
         existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if _is_there(path))
         if not existing.is_dir():

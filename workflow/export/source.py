@@ -91,10 +91,4 @@ def _part(whole: "pyvista.UnstructuredGrid", phases: Sequence[int]) -> "pyvista.
 
 
 def _step(results: Results, time: float | None) -> int:
-    if time is None:
-        return len(results.times) - 1
-    near = np.flatnonzero(np.isclose(results.times, time, rtol=1e-9, atol=0.0))
-    if not near.size:
-        known = ", ".join(f"{t:g}" for t in results.times)
-        raise InputError(f"--time: the results hold snapshots at {known} s, and none at {time:g} s; choose one of them")
-    return int(near[0])
+    return len(results.times) - 1 if time is None else results.step_at(time, f"{time:g} s")

@@ -13,6 +13,7 @@ from microlith.imaging.errors import listed
 from microlith.imaging.typing import Array
 from microlith.workflow.case.case import Case
 from microlith.workflow.fit.intervals import Uncertainty, runs_score, uncertainty
+from microlith.workflow.fit.limits import allowed_end
 from microlith.workflow.fit.measured import Measured
 from microlith.workflow.fit.model import Model, led
 from microlith.workflow.fit.parameters import Parameter, with_values
@@ -37,6 +38,7 @@ class Estimate:
     interval: tuple[float, float]  # with the errors of the computed curves
     determined: bool  # whether the interval is narrower than the range of --vary
     at_end: str  # "", "lower" or "upper": the end of the range that it is at
+    cut: tuple[str, ...] = ()  # "lower", "upper": ends of the intervals that lie where the case file allows no more
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,7 @@ def fitted(subject: Subject, starts: int | None = None, comm: MPI.Intracomm = MP
     at = np.searchsorted(solution.transient.times, measured.times)
     errors = measured.of({name: error[at] for name, error in solution.errors.items()})
     unsure = uncertainty(found.jacobian, found.values - measured.values, measured.deviations, errors)
-    estimates = tuple(_estimate(one, x, unsure, k) for k, (one, x) in enumerate(zip(parameters, found.x, strict=True)))
+    estimates = tuple(_estimate(subject, found.x, unsure, k) for k in range(len(parameters)))
     residuals = found.values - measured.values
     tables = with_values(subject.tables, parameters, found.x)
     warnings = (*_warnings(subject, estimates, unsure, residuals, errors, found), *solution.warnings)
@@ -159,24 +161,29 @@ def _starts(parameters: Sequence[Parameter], count: int) -> Array:
     return points
 
 
-def _estimate(parameter: Parameter, x: float, unsure: Uncertainty, k: int) -> Estimate:
+def _estimate(subject: Subject, x: Array, unsure: Uncertainty, k: int) -> Estimate:
+    parameter, at = subject.parameters[k], float(x[k])
     alone = float(unsure.statistical[k])
     both = alone + float(unsure.of_curves[k])
-    end = "lower" if x < AT_END else "upper" if x > 1 - AT_END else ""
+    ends = tuple(allowed_end(subject, x, k, at + side * both) if np.isfinite(both) else None for side in (-1, 1))
     return Estimate(
         parameter=parameter,
-        value=parameter.value(x),
-        statistical=_ends(parameter, x, alone),
-        interval=_ends(parameter, x, both),
+        value=parameter.value(at),
+        statistical=_ends(parameter, at, alone, ends),
+        interval=_ends(parameter, at, both, ends),
         determined=both < 0.5,
-        at_end=end,
+        at_end="lower" if at < AT_END else "upper" if at > 1 - AT_END else "",
+        cut=tuple(side for side, end in zip(("lower", "upper"), ends, strict=True) if end is not None),
     )
 
 
-def _ends(parameter: Parameter, x: float, half: float) -> tuple[float, float]:
+def _ends(parameter: Parameter, x: float, half: float, limits: Sequence[float | None]) -> tuple[float, float]:
+    """The interval, as far as the case file allows it."""
     if not np.isfinite(half):
         return (0.0 if parameter.is_logarithmic else -np.inf), np.inf
-    return parameter.value(x - half), parameter.value(x + half)
+    low, high = parameter.value(x - half), parameter.value(x + half)
+    least, most = limits
+    return low if least is None else max(low, least), high if most is None else min(high, most)
 
 
 def _warnings(

@@ -21,7 +21,8 @@ from microlith.workflow.results.json_file import versions, write_summary
 
 INTERVALS_ARE = (
     "interval: 95 %, with the scatter of the data and the estimated errors of the computed curves; "
-    "interval_from_scatter: 95 %, of the scatter alone; errors_of_curves_shift: largest relative shift (of a parameter "
+    "interval_from_scatter: 95 %, of the scatter alone; interval_cut_off: ends at which they lie where the case file "
+    "allows no more; errors_of_curves_shift: largest relative shift (of a parameter "
     "varied in its logarithm) or shift that curves off by no more than their errors can make; null: the data say "
     "nothing"
 )
@@ -88,6 +89,7 @@ def _of_parameter(one: Estimate, found: Fit, k: int) -> dict[str, Any]:
         "unit": parameter.unit or "1",
         "interval": _pair(one.interval),
         "interval_from_scatter": _pair(one.statistical),
+        "interval_cut_off": list(one.cut),
         "errors_of_curves_shift": float(found.uncertainty.of_curves[k] * parameter.span),
         "varied_in_logarithm": parameter.is_logarithmic,
         "range": [parameter.low, parameter.high],
@@ -171,7 +173,8 @@ def lines_of(found: Fit) -> list[str]:
     lines = [found.title]
     for one in found.estimates:
         alone = f" ({_range(one.statistical)} of the scatter alone)" if np.isfinite(one.statistical).all() else ""
-        lines.append(f"{one.parameter.key} = {one.parameter.said(one.value)}, 95 %: {_range(one.interval)}{alone}")
+        cut = f"; cut off at the {' and '.join(one.cut)} end, where the case file allows no more" if one.cut else ""
+        lines.append(f"{one.parameter.key} = {one.parameter.said(one.value)}, 95 %: {_range(one.interval)}{alone}{cut}")
     rms = float(np.sqrt(np.mean(found.residuals**2)))
     lines.append(f"{found.measured.size} values, residuals {rms:.4g} mol/m³ (root mean square), {found.solves} solves")
     names = [one.parameter.key for one in found.estimates]

@@ -1,7 +1,7 @@
 """A case on its mesh, ready for integration: checked, meshed, assembled, its regions measured."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +45,8 @@ from microlith.workflow.storage.mesh_file import SUFFIX, write_mesh_file
 
 log = logging.getLogger(__name__)
 ALL = {2: 0.999, 3: 0.99}  # by dimension: share of a region that counts as all of it, as far as chords measure bodies
+LITTLE = 1e-3  # of the solved part of the smallest region: a part of no more that nothing feeds is told in a note
+MOST_TOLD = 5  # parts that nothing feeds
 THIN_SHELL = 2.0  # pixels: of a thinner shell, pixels can't tell how much lies in which phase
 
 
@@ -199,10 +201,7 @@ def assembled(case: Case, meshed: Meshed, stages: Stages) -> Prepared:
             )
     for sentence in interface_warnings(problem, mesh, case.physics, meshed.volume, case.mesh.periodic):
         log.warning("%s", sentence)
-    for island in apart[:5]:
-        log.warning("%s", _told(island, dim))
-    if len(apart) > 5:
-        log.warning("and %d more such parts: see islands in summary.json", len(apart) - 5)
+    _tell_islands(apart, [mean for name, mean in means.items() if not shapes[name].is_surface], dim)
     return Prepared(case, meshed, problem, means, shapes, apart, regions.surfaces, stages)
 
 
@@ -216,6 +215,25 @@ def _with_first_time(case: Case, meshed: Meshed, problem: Problem) -> tuple[Case
             time.first,
         )
     return replace(case, time=time), replace(meshed, case=replace(meshed.case, time=time))
+
+
+def _tell_islands(apart: Sequence[Island], means: Sequence[RegionMean], dim: int) -> None:
+    """Parts that nothing feeds: warnings of what counts in some region, and in a note how much the rest is."""
+    whole = min((mean.solved_measure for mean in means), default=0.0)
+    much = [island for island in apart if island.measure > LITTLE * whole]
+    for island in much[:MOST_TOLD]:
+        log.warning("%s", _told(island, dim))
+    if len(much) > MOST_TOLD:
+        log.warning("and %d more such parts: see islands in summary.json", len(much) - MOST_TOLD)
+    little = apart[len(much) :]  # the largest come first
+    if little:
+        size = f"{sum(island.measure for island in little) * 1e6**dim:.2g} {'µm²' if dim == 2 else 'µm³'}"
+        log.info(
+            "no source reaches %d %s, %s together: see islands in summary.json",
+            len(little),
+            "small part" if len(little) == 1 else "small parts",
+            size,
+        )
 
 
 def _told(island: Island, dim: int) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from microlith.meshing.mesh.cells import cell_nodes
+from microlith.meshing.mesh.cells import cell_nodes, edges_of
 from microlith.solver.options import TimeSpan
 from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.problem import Problem
@@ -22,7 +22,8 @@ def element_length(problem: Problem, phase: int | None = None) -> float:
         tags = problem.discretization.mesh.cell_tags
         here = tags.indices[tags.values == phase]
         nodes = nodes[:, here[here < nodes.shape[1]]]
-    for one, other in zip(nodes, np.roll(nodes, -1, axis=0), strict=True):
+    for first, second in edges_of(len(nodes), mesh.topology.dim):
+        one, other = nodes[first], nodes[second]
         square = sum((x[one] - x[other]) ** 2 for x in mesh.geometry.x[:, : mesh.topology.dim].T)
         squares = np.maximum(squares, square) if len(squares) else square
     longest = np.sqrt(squares)

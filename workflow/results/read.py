@@ -31,6 +31,9 @@ _SHOWN = {
 }
 
 
+SAME = 1e-3  # relative distance of two times at which they are one
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """What a run left, but for the concentrations, which are read one snapshot at a time."""
@@ -49,6 +52,22 @@ class Results:
     def dim(self) -> int:
         """Number of space dimensions, 2 or 3."""
         return 2 if self.cell_type in (5, 9) else 3
+
+    def step_at(self, time: float, said: str) -> int:
+        """The snapshot at a time, of which three digits count.
+
+        Args:
+            time: s.
+            said: The time in words, for what is said where there is none.
+
+        Raises:
+            InputError: There is no snapshot at that time.
+        """
+        nearest = int(np.argmin(np.abs(self.times - time)))
+        if not np.isclose(self.times[nearest], time, rtol=SAME, atol=0.0):
+            known = ", ".join(f"{t:g}" for t in self.times)
+            raise InputError(f"--time: the results hold snapshots at {known} s, and none at {said}; choose one of them")
+        return nearest
 
     def concentration(self, step: int) -> Array:
         """Of one snapshot at the points, (n,), mol/m^3.

@@ -14,6 +14,8 @@ from microlith.workflow.case.read import case_of
 from microlith.workflow.sweep.plan import Plan, plan_of
 from microlith.workflow.sweep.record import fingerprint, record_of
 
+MOST_FAULTS = 3  # that are told where every case has one of its own
+
 log = logging.getLogger(__name__)
 
 Tables = dict[str, Any]
@@ -146,7 +148,7 @@ def sweep_of(
             tasks.append(Task(variation.name, mark, None, str(error)))
         jobs.append(Job(variation.name, mark, own, check_memory))
     if all(task.case is None for task in tasks):
-        raise InputError(f"{tasks[0].fault} (so in {'each' if len(tasks) > 1 else 'the'} case of the sweep)")
+        raise InputError(_faults(tasks))
     for key in _replaced_tables(base, plan):
         within = keys_of_values(value_at(base, key), key)
         log.warning(
@@ -155,6 +157,18 @@ def sweep_of(
             f"; to vary a value in the table, set {' or '.join(within[:4])}" if within else "",
         )
     return Sweep(path, str(tables.get("title", path.stem)), base, plan, tuple(jobs), tuple(tasks), output)
+
+
+def _faults(tasks: Sequence[Task]) -> str:
+    """What is wrong with all cases: one sentence where it is the same, else of some of them."""
+    first: dict[str, str] = {}  # fault -> the first case that has it
+    for task in tasks:
+        first.setdefault(task.fault, task.name)
+    if len(first) == 1:
+        return f"{tasks[0].fault} (so in {'each' if len(tasks) > 1 else 'the'} case of the sweep)"
+    some = "; ".join(f"{name}: {fault}" for fault, name in list(first.items())[:MOST_FAULTS])
+    more = f"; and {len(first) - MOST_FAULTS} more" if len(first) > MOST_FAULTS else ""
+    return f"each case of the sweep is at fault, in its own way: {some}{more}"
 
 
 def _replaced_tables(base: Tables, plan: Plan) -> list[str]:

@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from microlith.imaging.errors import InputError
 from microlith.imaging.writing import whole_file
-from microlith.workflow.pictures.figure import said_time
 from microlith.workflow.rendering.renderer import RenderingError, check_rendering, rendering_environment
 from microlith.workflow.results.folder import PHASES
 from microlith.workflow.results.read import Results, load_results
@@ -55,7 +53,7 @@ def view(folder: Path, asked: ViewRequest) -> None:
     """
     _check_files(asked)
     results = load_results(folder)
-    step = _step(results.times, asked.time)
+    step = _step(results, asked.time)
     files = asked.screenshot is not None or asked.movie is not None
     if not files and not asked.serve and not _has_display():
         raise InputError(
@@ -112,23 +110,15 @@ def _check_files(asked: ViewRequest) -> None:
         raise InputError("--time: a movie shows all snapshots; leave it out, or ask for --screenshot")
 
 
-def _step(times: NDArray[np.float64], wanted: str | None) -> int:
-    """The snapshot nearest to a time; the last one where none is said."""
+def _step(results: Results, wanted: str | None) -> int:
+    """The snapshot at a time; the last one where none is said."""
     if wanted is None:
-        return len(times) - 1
+        return len(results.times) - 1
     try:
         time = to_si(wanted, TIME)
     except ValueError as error:
         raise InputError(f'--time: expected {TIME.words} such as "10 s", {error}') from error
-    if not times[0] <= time <= times[-1]:
-        first, last = said_time(times[0]), said_time(times[-1])
-        if len(times) == 1:
-            raise InputError(f"--time {wanted}: the only snapshot is that at {last}; leave --time out to see it")
-        raise InputError(f"--time {wanted}: the snapshots go from {first} to {last}; choose a time between")
-    step = int(np.argmin(np.abs(times - time)))
-    if not np.isclose(times[step], time):
-        log.info("the snapshot nearest to %s is that at %s", wanted, said_time(times[step]))
-    return step
+    return results.step_at(time, wanted)
 
 
 def _has_display() -> bool:
