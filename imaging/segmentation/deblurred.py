@@ -169,7 +169,7 @@ def _learnt(
     """The model that explains some layers best, given the labels; collective."""
     means = np.array(stages.cuts.means)
     zero, unit = float(means[0]), float(means[-1] - means[0]) / (len(means) - 1)
-    if not (np.isfinite(unit) and unit > np.finfo(np.float32).tiny):
+    if not (np.isfinite(unit) and unit > float(np.finfo(np.float32).tiny)):
         return None
     flat = grey.shape[0] == 1
     offset: Singles = np.zeros((grey.shape[0], 1, 1), np.float32) if before is None else before.offset[:, None, None]

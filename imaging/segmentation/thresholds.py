@@ -12,6 +12,7 @@ from microlith.imaging.typing import Array, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers
 
 MOST_STEPS = 200  # of an iteration for thresholds
+LARGE = 1e30  # grey values that may be near the largest of single precision
 MOST_OTSU = 5  # phases; the time grows as the bins to the power of one less
 
 
@@ -75,8 +76,11 @@ class Cuts:
     def margin(self, grey: Singles) -> Singles:
         """How far each grey value is from the nearest threshold, per contrast there; 1 at most."""
         out = np.ones(grey.shape, np.float32)
+        # Differences of values near the largest of single precision are beyond it, those of quarters are not.
+        part = 0.25 if max(map(abs, (*self.values, *self.means))) > LARGE else 1.0
+        near = grey * np.float32(part) if part < 1 else grey
         for value, contrast in zip(self.values, self.contrasts, strict=True):
-            np.minimum(out, np.abs(grey - np.float32(value)) / np.float32(contrast or 1.0), out=out)
+            np.minimum(out, np.abs(near - np.float32(part * value)) / np.float32(part * contrast or 1.0), out=out)
         return out
 
 

@@ -1,6 +1,7 @@
 """Filters, thresholds and clean-up of a segmentation, each against what it has to do."""
 
 import errno
+from itertools import pairwise
 
 import cc3d
 import numpy as np
@@ -233,6 +234,16 @@ def test_defects_of_a_detector_leave_the_histogram_as_it_is(tmp_path, sample, de
         grey[5, 6, 7 + place] = value
     cuts.append(otsu(_histogram_of(tmp_path / "bad", grey), 3).values)
     assert cuts[1] == pytest.approx(cuts[0], abs=1.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_margins_of_grey_values_near_the_largest_of_single_precision_are_those_of_others():
+    """The contrast of -2.7e38 and 2.7e38 is beyond it: all margins were 0, or not a number."""
+    shares = np.linspace(-0.1, 1.1, 200, dtype=np.float32)
+    large = (shares.astype(np.float64) * 5.4e38 - 2.7e38).astype(np.float32)
+    at = [tuple(scale * x - zero for x in (0.0, 0.4, 1.0)) for scale, zero in ((1.0, 0.0), (5.4e38, 2.7e38))]
+    plain, beyond = (Cuts(tuple(0.5 * (a + b) for a, b in pairwise(means)), means) for means in at)
+    assert beyond.margin(large) == pytest.approx(plain.margin(shares), abs=1e-5)
 
 
 def test_few_values_beside_one_value_are_seen(tmp_path):
