@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from microlith.imaging.typing import Array, Flags, Numbers
 
 PLACES, FEWEST, MOST = 3, 2000, 60000  # on the surface per shortest edge squared, at least and at most
 GOLDEN = (math.sqrt(5) - 1) / 2
+SLICES = 8  # of a wall, in which phases are told to lie side by side or one behind the other
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +45,36 @@ def rod_areas(lattice: Lattice, rods: Rods, balls: Balls, grazed: float, side: f
         others = [k for k in range(number) if (rods.of[k] != rods.of[number]).any() and near[k]]
         before = np.array([rods.rods[k].row for k in others]).reshape(-1, COLUMNS)
         inside = balls.place[~(balls.of & ~rods.of[number]).any(axis=1)]
-        found = np.zeros((phases, phases))
+        low, high = _reach(lattice, rod)
+        bare = partial(_bare, lattice, rods.of[number], rod, same=same, balls=inside, before=before, grazed=grazed)
+        found, mixed = np.zeros((phases, phases)), 0.0
         for part, places, outwards, each in _surface(lattice, rod):
-            found += each * _bare(lattice, rods.of[number], rod, (places, outwards), part, same, inside, before, grazed)
+            seen = bare((places, outwards), part)
+            found += each * seen
+            if part == 0 and _is_parted(seen):
+                of = ((places - rod.place) @ rod.axis - low) * (SLICES / (high - low))
+                slices = [
+                    bare((places[these], outwards[these]), 0) for these in (of.astype(int) == k for k in range(SLICES))
+                ]
+                mixed = sum(map(_is_parted, slices)) / SLICES
         area += found
         alike += found * (rods.gap[number] / rod.radius)
         relative, around = rods.loose[number] / rod.radius, 2 * math.pi * rod.radius
         limits = sum(abs(known) < NOWHERE for known in rod.known)
         of_ends = (around * rods.ends[number]) ** 2 + limits * (side * around) ** 2
-        parting = (side * (2 * np.ptp(_reach(lattice, rod)) + around)) ** 2
+        # Around the rod, and along it where phases lie side by side, on lines that have nothing to do with each other;
+        # where only an end has another phase than the wall, as a bore's, how far the wall goes is known no better.
+        side_by_side = around**2 + 2 * (mixed * (high - low)) ** 2
+        parting = side**2 * (side_by_side if mixed else (2 * (high - low) + around) ** 2)
         for ends, square_of in ((found, square), (found.sum(axis=0), of_phase), (found.sum(axis=1), of_phase)):
             there, parted = ends > 0, (ends > 0) & (ends < found.sum())
             square_of += (ends * relative) ** 2 + np.where(there, of_ends, 0.0) + np.where(parted, parting, 0.0)
     return RodAreas(area + area.T, alike + alike.T, np.sqrt(square + square.T), np.sqrt(of_phase))
+
+
+def _is_parted(seen: Numbers) -> bool:
+    """Whether places (phases, phases) on a surface have more than one phase on either side."""
+    return any(np.count_nonzero(seen.sum(axis=axis)) > 1 for axis in (0, 1))
 
 
 def _surface(lattice: Lattice, rod: Rod) -> list[tuple[int, Array, Array, float]]:
