@@ -12,9 +12,9 @@ from mpi4py import MPI
 
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.solver.surfaces.passages import passages_of
+from microlith.solver.surfaces.passing import passing
 from microlith.solver.transient import solve
 from microlith.workflow.case.read import load_case
-from microlith.workflow.prepare.interfaces import passing
 from microlith.workflow.run.solved import solved
 
 COMM = MPI.COMM_WORLD

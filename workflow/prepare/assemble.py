@@ -25,7 +25,7 @@ from microlith.workflow.console.terminal import Stages
 from microlith.workflow.prepare.fidelity import fidelity_lines, print_fidelity
 from microlith.workflow.prepare.first_time import with_first
 from microlith.workflow.prepare.initial import start_of
-from microlith.workflow.prepare.interfaces import interface_warnings, with_areas
+from microlith.workflow.prepare.interfaces import interface_warnings
 from microlith.workflow.prepare.measured_regions import measured_regions
 from microlith.workflow.prepare.meshed import (
     COARSER,
@@ -37,6 +37,7 @@ from microlith.workflow.prepare.meshed import (
     is_less_coarse,
     mesh_of,
     read_image,
+    with_areas,
 )
 from microlith.workflow.prepare.particle_surfaces import ParticleSurfaces
 from microlith.workflow.prepare.region_shares import shell_share, solved_flags

@@ -42,7 +42,11 @@ PAST = "or go on all the same with --no-memory-check"
 
 
 def check_against_volume(
-    case: Case, volume: LabelVolume, comm: MPI.Intracomm, image: LabelImage | None = None
+    case: Case,
+    volume: LabelVolume,
+    comm: MPI.Intracomm,
+    image: LabelImage | None = None,
+    within: Adjacency | None = None,
 ) -> list[str]:
     """Checks what the case says against its image, of which no rank reads more than some layers at once; collective.
 
@@ -51,6 +55,7 @@ def check_against_volume(
         volume: the image, with the phases in the order of the case.
         comm: all ranks.
         image: on rank 0: the whole image, where it is there already.
+        within: neighbours in the image without what lies beyond periodic faces, where they are known already.
 
     Returns:
         Sentences about what is allowed but perhaps not meant, the same on all ranks.
@@ -65,29 +70,34 @@ def check_against_volume(
     sources = np.array([phase.role is Role.SOURCE for phase in case.physics.phases])
     _check_dimension(case, volume, at)
     _check_correct(case, volume, at.child("mesh", True).child("correct"))
-    within = adjacency(volume, comm)
+    within = within or adjacency(volume, comm)
     neighbours = within.repeated(case.mesh.periodic)
     warnings = _check_feeding(case, neighbours, solved, sources, at)
     check_partitions(case.physics, within.touching)  # of phases that meet for sure, which opposite faces only may
     for name, shape in case.regions.items():
         place = at.child("regions", True).child(name, True)
-        warnings += _check_region(shape, volume, neighbours, solved, place, comm)
+        fault = _fault_of(shape, volume, neighbours, solved, place, comm)
+        if fault is not None:
+            raise fault
+        warnings += _standing_out(shape, volume, place)
     warnings += [_mismatch(axis, volume, within, at, comm) for axis in case.mesh.periodic]
     return [sentence for sentence in warnings if sentence] + _check_sizes(
         case, volume, solved, at.child("mesh", True), comm, image
     )
 
 
-def lost_regions(case: Case, volume: LabelVolume, comm: MPI.Intracomm) -> tuple[str, ...]:
-    """Regions of a case that have no point of a solved phase in an image, but for drawn ones; collective."""
-    neighbours = adjacency(volume, comm).repeated(case.mesh.periodic)
-    lost = []
-    for name, shape in case.regions.items():
-        try:
-            _check_region(shape, volume, neighbours, solved_flags(case), Place(str(case.path)), comm)
-        except InputError:
-            lost.append(name)
-    return tuple(lost)
+def lost_regions(case: Case, volume: LabelVolume, neighbours: Adjacency, comm: MPI.Intracomm) -> tuple[str, ...]:
+    """Regions of a case that have no point of a solved phase in an image, but for drawn ones; collective.
+
+    Args:
+        case: With the regions.
+        volume: The image.
+        neighbours: Of its phases, periodic faces included.
+        comm: All ranks.
+    """
+    solved, at = solved_flags(case), Place(str(case.path))
+    found = {name: _fault_of(shape, volume, neighbours, solved, at, comm) for name, shape in case.regions.items()}
+    return tuple(name for name, fault in found.items() if fault is not None)
 
 
 # --- dimension ---
@@ -211,38 +221,45 @@ def _mismatch(axis: str, volume: LabelVolume, within: Adjacency, at: Place, comm
 # --- regions ---
 
 
-def _check_region(
+def _fault_of(
     shape: Shape, volume: LabelVolume, neighbours: Adjacency, solved: Flags, at: Place, comm: MPI.Intracomm
-) -> list[str]:
+) -> InputError | None:
+    """Why there is nothing of a region in the image; None where there is something; collective."""
     if isinstance(shape, SurfaceOf):
         phase = np.array([name == shape.phase for name in volume.names])
         if not neighbours.touch(phase, solved & ~phase):
-            raise at.child("surface").error(
+            return at.child("surface").error(
                 f"no pixel of {shape.phase} touches another transport phase, so it has no such surface; remove it"
             )
     if not isinstance(shape, Region):
-        return []
+        return None
     wanted = solved & np.array([shape.in_phase in (None, name) for name in volume.names])
     if isinstance(shape, Shell) and not footprint.shell_hits(shape, volume, wanted, neighbours, comm):
         reach = length_text(shape.distance)
-        raise at.error(
+        return at.error(
             f"no {shape.in_phase or 'transport phase'} is within {reach} of {shape.around}; enlarge the shell"
         )
-    return _check_body(shape, volume, wanted, at, comm) if isinstance(shape, Body) else []
-
-
-def _check_body(shape: Body, volume: LabelVolume, wanted: Flags, at: Place, comm: MPI.Intracomm) -> list[str]:
-    extent = ", ".join(f"{axis} 0 to {length_text(size)}" for axis, size in zip(AXES, volume.extent, strict=False))
-    partly = False
-    for (low, high), size, pixel in zip(
-        footprint.bounds(shape, volume), volume.extent, volume.voxel_size[::-1], strict=True
-    ):
-        if high <= 0 or low >= size:
-            raise at.error(f"the region is outside the image, which spans {extent}; move it")
-        partly |= low < -_SLACK * pixel or high > size + _SLACK * pixel
+    if not isinstance(shape, Body):
+        return None
+    spans = zip(footprint.bounds(shape, volume), volume.extent, strict=True)
+    if any(high <= 0 or low >= size for (low, high), size in spans):
+        return at.error(f"the region is outside the image, which spans {_extent(volume)}; move it")
     if not footprint.hits(shape, volume, wanted, comm):
-        raise at.error(f"the region holds no point of {shape.in_phase or 'a transport phase'}; move or enlarge it")
-    return [f"{at}: part of the region is outside the image, which spans {extent}"] if partly else []
+        return at.error(f"the region holds no point of {shape.in_phase or 'a transport phase'}; move or enlarge it")
+    return None
+
+
+def _standing_out(shape: Shape, volume: LabelVolume, at: Place) -> list[str]:
+    """A sentence where part of a region is outside the image."""
+    if not isinstance(shape, Body):
+        return []
+    spans = zip(footprint.bounds(shape, volume), volume.extent, volume.voxel_size[::-1], strict=True)
+    partly = any(low < -_SLACK * pixel or high > size + _SLACK * pixel for (low, high), size, pixel in spans)
+    return [f"{at}: part of the region is outside the image, which spans {_extent(volume)}"] if partly else []
+
+
+def _extent(volume: LabelVolume) -> str:
+    return ", ".join(f"{axis} 0 to {length_text(size)}" for axis, size in zip(AXES, volume.extent, strict=False))
 
 
 # --- sizes ---

@@ -19,9 +19,9 @@ from microlith.imaging.typing import Array
 from microlith.meshing.fidelity.surface_areas import SurfaceArea
 from microlith.solver.problem.boundaries import boundary_conditions
 from microlith.solver.surfaces.passages import Passage, passages_of
+from microlith.solver.surfaces.passing import passing
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
-from microlith.workflow.prepare.interfaces import passing
 from microlith.workflow.results.particle_curves import ParticleCurves
 
 AREAS = "; with what areas of surfaces that lithium passes in proportion to these are off the image's, or not known to"

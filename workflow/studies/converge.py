@@ -18,8 +18,7 @@ from microlith.workflow.case.case import Case
 from microlith.workflow.console.terminal import Stages
 from microlith.workflow.pictures.figure import files_of
 from microlith.workflow.prepare.assemble import log_report
-from microlith.workflow.prepare.interfaces import with_areas
-from microlith.workflow.prepare.meshed import Meshed, degree_of, mesh_of
+from microlith.workflow.prepare.meshed import Meshed, degree_of, mesh_of, with_areas
 from microlith.workflow.report.of_folder import write_report
 from microlith.workflow.results.folder import (
     CONVERGE,

@@ -148,7 +148,8 @@ def _of_image(case: Case, file: Path, comm: MPI.Intracomm) -> tuple[Meshed, tupl
     with file_named(case):
         image = read_image(replace(_with_image(case, file), regions={}), comm)
         whole = replace(image.case, regions=case.regions)
-        lost = lost_regions(whole, image.volume, comm)
+        assert image.neighbours is not None  # as the case was held against the image
+        lost = lost_regions(whole, image.volume, image.neighbours, comm)
         left = {name: shape for name, shape in case.regions.items() if name not in lost}
         if not left:
             raise InputError(f"{case.path}: [regions.{lost[0]}]: no part of it lies in a solved phase")

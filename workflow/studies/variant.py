@@ -20,9 +20,8 @@ from microlith.solver.regions.shapes import Shape
 from microlith.solver.transient import Transient, solve
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.initial import start_of
-from microlith.workflow.prepare.interfaces import with_areas
 from microlith.workflow.prepare.measured_regions import measured_regions
-from microlith.workflow.prepare.meshed import Meshed, coarser_mesh, degree_of, file_named
+from microlith.workflow.prepare.meshed import Meshed, coarser_mesh, degree_of, file_named, with_areas
 from microlith.workflow.results.particle_curves import ParticleCurves, particle_curves
 from microlith.workflow.studies.moved_interfaces import moved_mesh
 
