@@ -314,6 +314,13 @@ def test_different_voxels_are_told(analyses, tmp_path, capsys):
     assert "voxel sizes differ" in capsys.readouterr().err
 
 
+def test_voxel_sizes_are_told_x_first():
+    """As in all that is printed, while arrays have z first."""
+    number = {"porosity": Number("porosity", 0.3, "1", "")}
+    states = [State(name, number, {}, size) for name, size in (("a", (2.5e-7, 5e-8, 4e-8)), ("b", (2e-7, 5e-8, 4e-8)))]
+    assert compared(states).notes[0].startswith("voxel sizes differ (a 40 × 50 × 250 nm; b 40 × 50 × 200 nm)")
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

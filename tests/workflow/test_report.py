@@ -137,13 +137,14 @@ def test_browser_draws_the_curves(results, studies, tmp_path):
             assert not chrome.get_log("browser")
 
 
-def test_browser_draws_level_curves_level(tmp_path):
-    """Rounding filled the height of a chart, and all numbers beside it were the same."""
+def test_browser_draws_numbers_that_can_be_read(tmp_path):
+    """Rounding filled the height of a chart, all numbers beside it the same; the last one below was cut off."""
     from selenium.webdriver.common.by import By
 
     page, x = Page("level"), np.arange(4.0)
     for low, high in ((1 - 2e-5, 1 + 2e-5), (0.9, 1.1)):
         page.chart("", "depth", "tortuosity", [Series("a", x, np.array([low, high, low, high]))])
+    page.chart("", "time (s)", "c", [Series("a", np.array([1e11, 1e17]), x[:2])], log=True)
     (tmp_path / "page.html").write_text(page.html(), encoding="utf-8")
     with browser(tmp_path) as chrome:
         chrome.get((tmp_path / "page.html").as_uri())
@@ -152,5 +153,9 @@ def test_browser_draws_level_curves_level(tmp_path):
             np.ptp([float(point.split(",")[1]) for point in curve.get_attribute("points").split()]) for curve in curves
         ]
         assert heights[0] < 1.0 < 100.0 < heights[1]
+        drawing = chrome.find_element(By.CSS_SELECTOR, "#chart3 svg").rect
+        along = chrome.find_elements(By.CSS_SELECTOR, "#chart3 text")
+        assert any(text.text == "1e+17" for text in along)
+        assert all(text.rect["x"] + text.rect["width"] <= drawing["x"] + drawing["width"] + 0.5 for text in along)
         numbers = [text.text for text in chrome.find_elements(By.CSS_SELECTOR, "#chart1 text[text-anchor=end]")]
         assert len(set(numbers)) == len(numbers) > 2

@@ -143,7 +143,8 @@ def _notes_on_voxels(states: Sequence[State]) -> list[str]:
     if not different:
         return []
     sizes = "; ".join(
-        f"{state.name} {' × '.join(f'{1e9 * edge:.4g}' for edge in state.voxel_size or ())} nm" for state in known
+        f"{state.name} {' × '.join(f'{1e9 * edge:.4g}' for edge in reversed(state.voxel_size or ()))} nm"
+        for state in known
     )
     return [f"voxel sizes differ ({sizes}): areas, connections and narrow gaps depend on them"]
 

@@ -97,7 +97,8 @@
       element("rect", { x: L, y: T, width: W - L - R, height: H - T - B }, clip);
       for (const x of ticks(x0, x1, state.log)) {
         element("line", { x1: px(x), x2: px(x), y1: T, y2: H - B, class: "grid" }, svg);
-        element("text", { x: px(x), y: H - B + 16, "text-anchor": "middle" }, svg).textContent = said(x);
+        const words = said(x), half = 4.2 * words.length;
+        element("text", { x: Math.min(px(x), W - half), y: H - B + 16, "text-anchor": "middle" }, svg).textContent = words;
       }
       for (const y of ticks(y0, y1, false)) {
         element("line", { x1: L, x2: W - R, y1: py(y), y2: py(y), class: "grid" }, svg);

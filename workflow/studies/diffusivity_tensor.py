@@ -54,9 +54,9 @@ CONVENTIONS = {
     "relative_tensor_at_least",
     "tortuosity_factor": "of each axis, volume_fraction / (D_eff / D_phase)",
     "principal_values": "of relative_tensor, falling; principal_axes are their directions, x first",
-    "unmatched_share_inside": "the same between layers of voxels within the image: what to expect if it repeats",
     "unmatched_share": "share of the voxels of the phase at the two faces across each axis that have none opposite: "
     "nothing passes there",
+    "unmatched_share_inside": "the same between layers of voxels within the image: what to expect if it repeats",
 }
 
 
