@@ -88,3 +88,20 @@ def test_nothing_has_to_feed_it(tmp_path):
     then = curves(run_case(case_of(tmp_path / "then", time=THEN, regions="", phases=closed, start=at_start("1 s"))))
     assert then["sei"][0] > 10
     assert np.ptp(then["sei"]) < 1e-6 * then["sei"][0]
+
+
+@pytest.mark.parametrize(("time", "told"), [("2 s", True), ("0 s", False)])
+def test_sinks_that_have_filled_are_told(tmp_path, caplog, time, told):
+    """They start empty, and can take up as much once more."""
+    sink = 'role = "sink"\nuptake = { rate = "1e-6 m/s", capacity = "1e-6 mol/m^2" }'
+    changes = {"phases": PHASES.replace('role = "barrier"', sink)}
+    first = FIRST.replace('["1 s", "2 s"]', '["0 s", "2 s"]')
+    run_case(case_of(tmp_path / "first", time=first, **changes))
+    caplog.clear()
+    run_case(case_of(tmp_path / "then", time=THEN, start=at_start(time), **changes))
+    words = [record.getMessage() for record in caplog.records if "starts empty" in record.getMessage()]
+    assert len(words) == told
+    if told:
+        share = float(words[0].split("taken up ")[1].split(" %")[0])
+        assert share == pytest.approx(100.0, abs=1.0)  # it is full within a second
+        assert "particle starts empty" in words[0]

@@ -1,19 +1,28 @@
 """What a user has to hear of a solution before it is taken for right: each function gives sentences, and logs none."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 
+from microlith.imaging.errors import InputError
+from microlith.imaging.parallel.collective import on_first_rank
 from microlith.solver.guard.faces import Emptied
 from microlith.solver.problem.problem import Problem
 from microlith.solver.transient import Transient
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.prepare.first_time import element_length
+from microlith.workflow.results.csv_file import csv_records
+from microlith.workflow.results.folder import FLUXES
 from microlith.workflow.run.region_figures import known_at
 from microlith.workflow.run.shown_range import ShownRange
 
 # Of an element: when lithium has come that far into a half space, equal elements of degree 1, 2, 3 hold 9, 4, 4 % too
 # much of it, and half as far 38, 35, 40 %.
 FOLLOWED = {1: (0.5, "half an element"), 2: (0.2, "a fifth of an element"), 3: (0.1, "a tenth of an element")}
+UNFILLED = 0.01  # of its capacity: a sink is as good as empty
+CUMULATED = " cumulated"  # columns of fluxes.csv end so
 EMPTIED = 1e-3  # of the reference concentration: further below 0 than errors go
 
 
@@ -31,6 +40,7 @@ def warnings_of(ready: Prepared, transient: Transient, shown: ShownRange, at_fac
         *early(ready, transient),
         *unconverged(ready.case, transient),
         *emptied(ready.case, ready.problem, transient, shown, at_face),
+        *filled_before(ready),
     )
 
 
@@ -102,3 +112,47 @@ def emptied(
         f"the concentration {where}: a flux or current takes out more lithium than there is; check its sign, its "
         "duration and the initial concentration"
     ]
+
+
+def filled_before(ready: Prepared) -> list[str]:
+    """Sinks that fill up and start empty, though they are not in the result that the run starts from; collective."""
+    case, mesh = ready.case, ready.meshed.mesh
+    if case.initial is None or all(phase.capacity is None for phase in case.physics.phases):
+        return []
+    folder, time = Path(case.initial.folder), case.initial.time
+    holding = on_first_rank(mesh.mesh.comm, lambda: _filled(ready, _taken_up(folder, time)))
+    return [
+        f"{name} starts empty, though its surface has taken up {100 * share:.3g} % of its capacity in {folder}: it can "
+        "take up that much once more; solve both parts in one run where that matters"
+        for name, share in holding.items()
+    ]
+
+
+def _filled(ready: Prepared, taken: Mapping[str, float]) -> dict[str, float]:
+    """Which part of their capacity sinks have taken up, where it is more than next to nothing; on the first rank."""
+    report, found = ready.meshed.report, {}
+    for phase in ready.case.physics.phases:
+        if phase.capacity is not None and report is not None:
+            surface = sum(one.size for one in report.interfaces if phase.name in one.phases)
+            share = taken.get(phase.name, 0.0) / (phase.capacity * surface) if surface > 0.0 else 0.0
+            if share > UNFILLED:
+                found[phase.name] = share
+    return found
+
+
+def _taken_up(folder: Path, time: float | None) -> dict[str, float]:
+    """What has left the phases of a result through each surface by a time (s; None: its end), mol (mol/m in 2D)."""
+    path = folder / FLUXES
+    if not path.is_file():
+        return {}
+    try:
+        rows = csv_records(path)
+        times = [float(row["time_s"]) for row in rows]
+        at = times[-1] if time is None else time
+        return {
+            key.removesuffix(CUMULATED): -float(np.interp(at, times, [float(row[key]) for row in rows]))
+            for key in rows[0]
+            if key.endswith(CUMULATED)
+        }
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{path}: can't be read as the fluxes of a run ({error}); run the case again") from error
