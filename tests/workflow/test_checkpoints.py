@@ -126,7 +126,7 @@ def test_a_signal_during_the_first_stages(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("degree", [1, 2])
 def test_step_by_step(tmp_path, monkeypatch, degree):
-    """With the error in space along the steps, and from a coarser mesh.
+    """With the error in space along the steps, and from a coarser mesh, and that by areas along the steps.
 
     A law of the diffusivity and a sink that fills up: the same steps, matrices and curves; another end says so.
     """
@@ -149,6 +149,7 @@ def test_step_by_step(tmp_path, monkeypatch, degree):
     told = [json.loads((folder / "results" / "summary.json").read_text()) for folder in folders]
     assert told[0]["checks"] == told[1]["checks"]
     assert [("recovered gradients" in str(one["error"]["space"])) for one in told] == [degree == 1] * 2
+    assert [area["image_error_length_m"] > 0.0 for area in told[0]["surface_areas"]] == [True]  # of the sink
 
 
 @pytest.mark.mpi
