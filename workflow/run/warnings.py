@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.solver.guard.faces import Emptied
 from microlith.solver.problem.problem import Problem
@@ -130,10 +129,12 @@ def filled_before(ready: Prepared) -> list[str]:
 
 def _filled(ready: Prepared, taken: Mapping[str, float]) -> dict[str, float]:
     """Which part of their capacity sinks have taken up, where it is more than next to nothing; on the first rank."""
-    report, found = ready.meshed.report, {}
-    for phase in ready.case.physics.phases:
+    physics, report, found = ready.case.physics, ready.meshed.report, {}
+    solved = {physics.phases[i].name for i in physics.solved}
+    for phase in physics.phases:
         if phase.capacity is not None and report is not None:
-            surface = sum(one.size for one in report.interfaces if phase.name in one.phases)
+            meets = [one for one in report.interfaces if phase.name in one.phases and solved & set(one.phases)]
+            surface = sum(one.size for one in meets)
             share = taken.get(phase.name, 0.0) / (phase.capacity * surface) if surface > 0.0 else 0.0
             if share > UNFILLED:
                 found[phase.name] = share
@@ -141,12 +142,12 @@ def _filled(ready: Prepared, taken: Mapping[str, float]) -> dict[str, float]:
 
 
 def _taken_up(folder: Path, time: float | None) -> dict[str, float]:
-    """What has left the phases of a result through each surface by a time (s; None: its end), mol (mol/m in 2D)."""
-    path = folder / FLUXES
-    if not path.is_file():
-        return {}
+    """What has left the phases of a result through each surface by a time (s; None: its end), mol (mol/m in 2D).
+
+    Nothing where it can't be read: a run is not to end by what it only tells.
+    """
     try:
-        rows = csv_records(path)
+        rows = csv_records(folder / FLUXES)
         times = [float(row["time_s"]) for row in rows]
         at = times[-1] if time is None else time
         return {
@@ -154,5 +155,5 @@ def _taken_up(folder: Path, time: float | None) -> dict[str, float]:
             for key in rows[0]
             if key.endswith(CUMULATED)
         }
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{path}: can't be read as the fluxes of a run ({error}); run the case again") from error
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return {}
