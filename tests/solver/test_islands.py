@@ -188,8 +188,26 @@ diffusivity = "1e-15 m^2/s"
     if COMM.rank == 0:
         assert said == [
             "no source reaches the part of a and b around (0.25, 0.04) µm, 0.04 µm²: it keeps its lithium, which evens "
-            "out to 500 mol/m^3 in a and 500 mol/m^3 in b"
+            "out to 500 mol/m^3"
         ]
+
+
+def test_a_part_of_three_phases_is_told_with_the_level_of_each(tmp_path, caplog):
+    """Where a partition makes them differ: c of the third is twice that of the others."""
+    names = ("a", "b", "c")
+    phases = "".join(
+        f'[phases.{name}]\nlabel = {i}\nrole = "transport"\ndiffusivity = "1e-14 m^2/s"\n'
+        for i, name in enumerate(names)
+    ).replace("label = 0\n", 'label = 0\ninitial = "2 mol/L"\n')
+    more = '[[interfaces]]\nbetween = ["b", "c"]\npartition = 2\n'
+    image = np.repeat([0, 1, 2], 10)[None, :].repeat(8, axis=0)
+    time = '[time]\nend = "1 s"\nsnapshots = []\n'
+    case = write_case(tmp_path, image, phases=phases, mesh="", time=time, regions="", more=more)
+    with caplog.at_level(logging.WARNING):
+        run_case(case, comm=MPI.COMM_SELF)
+    (said,) = [r.getMessage() for r in caplog.records]
+    assert said.startswith("no source reaches the part of a, b and c around")
+    assert said.endswith("evens out to 500 mol/m^3 in a, 500 mol/m^3 in b and 1000 mol/m^3 in c")
 
 
 @pytest.mark.mpi

@@ -248,9 +248,14 @@ def _told(island: Island, dim: int) -> str:
     elif np.isnan(island.settles).any():
         kept = "it keeps its lithium, which evens out"
     else:
-        evens = [f"{c:.4g} mol/m^3 in {name}" for c, name in zip(island.settles, island.phases, strict=True)]
-        kept = f"it keeps its lithium, which evens out to {' and '.join(evens)}"
-    return f"no source reaches the part of {' and '.join(island.phases)} around ({where}) µm, {size}: {kept}"
+        levels = [f"{c:.4g} mol/m^3" for c in island.settles]
+        evens = [f"{level} in {name}" for level, name in zip(levels, island.phases, strict=True)]
+        kept = f"it keeps its lithium, which evens out to {levels[0] if len(set(levels)) == 1 else _and(evens)}"
+    return f"no source reaches the part of {_and(island.phases)} around ({where}) µm, {size}: {kept}"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _shell_shares(
