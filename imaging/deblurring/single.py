@@ -84,11 +84,11 @@ def accepted(label: Phases, best: Phases, gain: Singles, margins: tuple[int, int
 
 
 @kept
-def doubts(
+def shifts(
     label: Phases, said: Phases, pull: Singles, mean: Singles, own: np.float32, bond: Singles, unit: np.float32,
-    otherwise: np.float32, favoured: int, limit: np.float32, new: Phases, margin: Singles,
+    otherwise: np.float32, found: Phases,
 ) -> None:  # fmt: skip
-    """How far each voxel is from a label of its neighbours, and labels with one phase favoured.
+    """From which shift on each voxel belongs to each phase, in whole hundredths, 100 at most; 0 to its own.
 
     Args:
         label: As of `gains`.
@@ -99,10 +99,7 @@ def doubts(
         bond: As there.
         unit: Times what a label costs more, per squared contrast, makes a shift.
         otherwise: The largest shift to the label of the method before.
-        favoured: Index of a phase; -1: none.
-        limit: Shift below which it gets voxels, above 0, or loses them.
-        new: (z, y, x) takes the labels.
-        margin: (z, y, x) takes the smallest shift to another label.
+        found: (phases, z, y, x) takes the shifts; to a phase that no neighbour has it is 100.
     """
     cost = np.empty(len(mean), np.float32)
     near = np.empty(len(mean), np.bool_)
@@ -117,19 +114,11 @@ def doubts(
                     for dy in range(3):
                         for dx in range(3):
                             near[label[z + dz, y + dy, x + dx]] = True
-                to, least = now, np.float32(1.0)
                 for s in range(len(mean)):
-                    if s == now:
-                        continue
-                    step = mean[s] - mean[now]
-                    cost[s] = max(cost[s], np.float32(0.0)) * unit / (step * step) if near[s] else np.float32(1.0)
-                    if s == before:
-                        cost[s] = min(cost[s], otherwise)
-                    if cost[s] < least:
-                        to, least = s, cost[s]
-                margin[z, y, x] = least
-                new[z, y, x] = now
-                if favoured >= 0 and favoured != now and cost[favoured] < limit:
-                    new[z, y, x] = favoured
-                elif favoured == now and least < -limit:
-                    new[z, y, x] = to
+                    shift = np.float32(0.0)
+                    if s != now:
+                        step = mean[s] - mean[now]
+                        shift = max(cost[s], np.float32(0.0)) * unit / (step * step) if near[s] else np.float32(1.0)
+                        if s == before:
+                            shift = min(shift, otherwise)
+                    found[s, z, y, x] = np.uint8(np.float32(100.0) * min(shift, np.float32(1.0)))

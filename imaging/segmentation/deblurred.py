@@ -15,7 +15,7 @@ import numpy as np
 
 from microlith.imaging.deblurring.gaussian import blurred
 from microlith.imaging.deblurring.model import BlurModel, Widths, fit, products, scaled
-from microlith.imaging.deblurring.single import accepted, doubts, gains
+from microlith.imaging.deblurring.single import accepted, gains, shifts
 from microlith.imaging.segmentation.multistage import ByStages
 from microlith.imaging.segmentation.thresholds import Favoured
 from microlith.imaging.typing import Array, Phases, Singles
@@ -34,6 +34,7 @@ LEAST_NOISE = 0.01  # per contrast
 # phantoms of fine structures with white noise these left 0.9 to 2.5 times, noise smoothed by 0.6 voxels 6
 SHARED = 2.5
 NORMAL = 0.6745  # median of a normal distribution's absolute values, per standard deviation
+PERCENT = 100  # of a shift, as it is stored
 OTHERWISE = 0.05  # shift from which a voxel belongs to the phase that the stages say otherwise
 
 
@@ -42,45 +43,46 @@ class ByBlur:
     """Decision: the labels that explain the image."""
 
     stages: ByStages
-    grey: DiskVolume  # not smoothed
-    said: DiskVolume  # labels of the stages
     labels: DiskVolume
+    shifts: tuple[DiskVolume, ...]  # of each phase, uint8: shift, in hundredths, from which a voxel belongs to it
     model: BlurModel
-    edges: tuple[float, float, float]
     changed: int  # voxels that have another label than by the stages
-
-    @property
-    def halo(self) -> int:
-        """Of the blur, twice."""
-        return 2 * self.model.reach[0] + 1
+    halo: int = 0
 
     def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
         """See Decision."""
+        label = np.array(self.labels.values()[layers.write])
         if favoured is None:
-            return np.array(self.labels.values()[layers.write])
-        return self._doubts(layers, favoured.phase, favoured.shift)[0]
+            return label
+        limit = round(PERCENT * abs(favoured.shift), 6)  # 0.07 is seven hundredths, and no more
+        if favoured.shift > 0:
+            label[self.shifts[favoured.phase].values()[layers.write] < limit] = favoured.phase
+            return label
+        others = self._others(layers, label)
+        lost = (label == favoured.phase) & (others.min(axis=0) < limit)
+        nearest = np.argsort(np.abs(np.arange(len(others)) - favoured.phase), kind="stable")  # of equal shifts
+        return np.where(lost, nearest[others[nearest].argmin(axis=0)], label).astype(np.uint8)
 
     def margin(self, layers: Layers) -> Singles:
-        """See Decision."""
-        return self._doubts(layers, -1, 0.0)[1]
+        """See Decision; the middle between two hundredths."""
+        least = self._others(layers, self.labels.values()[layers.write]).min(axis=0)
+        return np.minimum((least + np.float32(0.5)) / np.float32(PERCENT), np.float32(1.0))
 
-    def _doubts(self, layers: Layers, phase: int, shift: float) -> tuple[Phases, Singles]:
-        """Labels of a block with a phase favoured, and margins.
+    def _others(self, layers: Layers, label: Phases) -> Phases:
+        """(phases, z, y, x) shifts to other labels."""
+        found = np.stack([volume.values()[layers.write] for volume in self.shifts])
+        np.put_along_axis(found, label[None], 255, axis=0)
+        return found
 
-        A field that favours a phase by h moves a plane interface by h times the squared noise over the squared contrast
-        and what the blur leaves of it, twice the root of pi standard deviations; thresholds moved by a shift of the
-        contrast do so by the root of two pi. So what a label costs counts as the root of two times this variance per
-        squared contrast; for voxels that change together it counts EASE times that, chosen on phantoms.
-        """
-        model = replace(self.model, noise=self.model.single)  # what is shared may be the sample: it does not make surer
-        label, pull, mean, own = _block(replace(self, model=model), layers.low, layers.high, layers.own)
-        bond = model.bonds(BOND, self.edges)
-        new, margin = np.empty(pull.shape, np.uint8), np.empty(pull.shape, np.float32)
-        unit = np.float32(EASE * sqrt(2.0) * model.noise**2)
-        said = np.array(self.said.values()[layers.write])
-        otherwise = np.float32(OTHERWISE)
-        doubts(label, said, pull, mean, own, bond, unit, otherwise, phase, np.float32(shift), new, margin)
-        return new, margin
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """Labels so far, and the model that explains the image best, given them."""
+
+    grey: DiskVolume  # not smoothed
+    labels: DiskVolume
+    model: BlurModel
+    edges: tuple[float, float, float]
 
 
 def deblurred(
@@ -116,7 +118,7 @@ def deblurred(
                     workshop.remove(volume)
                 return None
         assert model is not None
-        trial = ByBlur(stages, grey, said, now, model, edges, 0)
+        trial = _Trial(grey, now, model, edges)
         workshop.fill(other, lambda layers, trial=trial: _changed(trial, layers), _halo(model))  # type: ignore[misc]
         count = _differ(now, other, workshop)
         now, other = other, now
@@ -124,7 +126,10 @@ def deblurred(
             break
     assert model is not None
     workshop.remove(other)
-    return ByBlur(stages, grey, said, now, model, edges, _differ(said, now, workshop))
+    found = _shifted(_Trial(grey, now, model, edges), said, workshop)
+    changed = _differ(said, now, workshop)
+    workshop.remove(said)
+    return ByBlur(stages, now, found, model, changed)
 
 
 def _relative(voxel_size: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -136,7 +141,7 @@ def _halo(model: BlurModel) -> int:
     return 2 * model.reach[0] + model.apart[0] + 1
 
 
-def _block(trial: ByBlur, low: int, high: int, own: slice) -> tuple[Phases, Singles, Singles, np.float32]:
+def _block(trial: _Trial, low: int, high: int, own: slice) -> tuple[Phases, Singles, Singles, np.float32]:
     """Labels of some layers of a block with one more on all sides, and what `gains` takes."""
     label = trial.labels.values()[low:high]
     pull = trial.model.pull(trial.grey.values()[low:high], label, low)[own]
@@ -145,7 +150,7 @@ def _block(trial: ByBlur, low: int, high: int, own: slice) -> tuple[Phases, Sing
     return padded, np.ascontiguousarray(pull), model.mean.astype(np.float32), np.float32(model.own / model.noise**2)
 
 
-def _changed(trial: ByBlur, layers: Layers) -> Phases:
+def _changed(trial: _Trial, layers: Layers) -> Phases:
     """Labels of a block after a round."""
     apart, last = trial.model.apart, trial.labels.shape[0]
     first, end = max(0, layers.first - apart[0]), min(last, layers.last + apart[0])
@@ -155,6 +160,38 @@ def _changed(trial: ByBlur, layers: Layers) -> Phases:
     new = np.empty_like(best)
     accepted(np.ascontiguousarray(label[1:-1, 1:-1, 1:-1]), best, gain, apart, new)
     return new[layers.first - first : layers.last - first]
+
+
+def _shifted(trial: _Trial, said: DiskVolume, workshop: Workshop) -> tuple[DiskVolume, ...]:
+    """From which shift on each voxel belongs to each phase; collective.
+
+    A field that favours a phase by h moves a plane interface by h times the squared noise over the squared contrast
+    and what the blur leaves of it, twice the root of pi standard deviations; thresholds moved by a shift of the
+    contrast do so by the root of two pi. So what a label costs counts as the root of two times this variance per
+    squared contrast; for voxels that change together it counts EASE times that, chosen on phantoms.
+
+    Args:
+        trial: Labels and model.
+        said: Labels of the stages.
+        workshop: Ranks and folder.
+    """
+    model = replace(trial.model, noise=trial.model.single)  # what is shared may be the sample: it does not make surer
+    sure = replace(trial, model=model)
+    bond, unit = model.bonds(BOND, trial.edges), np.float32(EASE * sqrt(2.0) * model.noise**2)
+    volumes = tuple(workshop.new(f"shift-{k}", trial.labels.shape, np.uint8) for k in range(len(model.mean)))
+
+    def shifted(layers: Layers) -> None:
+        label, pull, mean, own = _block(sure, layers.low, layers.high, layers.own)
+        found = np.empty((len(mean), *pull.shape), np.uint8)
+        before = np.array(said.values()[layers.write])
+        shifts(label, before, pull, mean, own, bond, unit, np.float32(OTHERWISE), found)
+        for volume, new in zip(volumes, found, strict=True):
+            target = volume.values(writable=True)
+            target[layers.write] = new
+            target.flush()  # type: ignore[attr-defined]
+
+    workshop.each(trial.labels.shape, shifted, 2 * model.reach[0] + 1)
+    return volumes
 
 
 def _differ(one: DiskVolume, other: DiskVolume, workshop: Workshop) -> int:

@@ -98,7 +98,7 @@ def refuse_too_large(
     moved: int,
     on_one_rank: int,
     columns: int = 0,
-    deblur: bool = False,
+    deblur: int = 0,
 ) -> None:
     """Refuse an image whose files don't fit on the disk, or of which some layers don't fit into memory; collective.
 
@@ -109,7 +109,7 @@ def refuse_too_large(
         moved: Phases of which two more label images are made.
         on_one_rank: Bytes a voxel that a step needs which is done by the first rank for the whole image.
         columns: Phases of columns that are looked at for what shines through; 0: none are.
-        deblur: Whether labels are to explain a blurred image.
+        deblur: Phases of which labels are to explain a blurred image; 0: none are.
 
     Raises:
         InputError: As said, with what would fit.
@@ -121,7 +121,10 @@ def refuse_too_large(
         size = " x ".join(map(str, after.shape[::-1]))
         free = shutil.disk_usage(workshop.folder).free
         files = (
-            ON_DISK + OF_MOVED * moved + (OF_COLUMNS + 2 * columns if columns else 0) + OF_DEBLURRED * deblur
+            ON_DISK
+            + OF_MOVED * moved
+            + (OF_COLUMNS + 2 * columns if columns else 0)
+            + (OF_DEBLURRED + deblur if deblur else 0)
         ) * voxels
         if after.shape != image.shape:
             files = max(files, OF_GREY * (before + voxels))
@@ -132,7 +135,7 @@ def refuse_too_large(
                 f"({_fitting(image.shape, free / files)} voxels would fit), or name another folder with -o"
             )
         memory = available_memory()
-        a_layer = max(IN_MEMORY, OF_BLUR[0] * min(after.shape[0], OF_BLUR[1]) * deblur)
+        a_layer = max(IN_MEMORY, OF_BLUR[0] * min(after.shape[0], OF_BLUR[1]) * bool(deblur))
         needed = a_layer * layer * workshop.comm.size
         if needed > memory:
             ranks = int(memory // (a_layer * layer))

@@ -1,6 +1,6 @@
 """Labels whose blurred image explains the grey values, against counted energies and known structures."""
 
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,7 +11,10 @@ from mpi4py import MPI
 
 import microlith as ml
 from microlith.imaging.deblurring.model import BlurModel, fit, products, weights
-from microlith.imaging.deblurring.single import accepted, doubts, gains
+from microlith.imaging.deblurring.single import accepted, gains, shifts
+from microlith.imaging.segmentation.deblurred import ByBlur
+from microlith.imaging.segmentation.thresholds import Favoured
+from microlith.imaging.volumes.disk_volumes import Layers, Workshop
 
 STRENGTH = 4.0
 EDGES = (2.0, 1.0, 1.0)
@@ -89,20 +92,47 @@ def test_of_voxels_that_gain_the_same_one_changes():
     assert np.argwhere(new).tolist() == [[0, 0, 0]]
 
 
-def test_favoured_phases_get_and_lose_what_is_doubtful(model, image):
+def test_shifts_to_other_labels_are_what_they_cost(model, image):
     labels, grey = image
     taken = _taken(model, labels, grey)
-    margin = np.empty(labels.shape, np.float32)
-    found = {}
-    for limit in (-0.2, -0.1, 0.1, 0.2):
-        found[limit] = np.empty_like(labels)
-        shifts = (np.float32(0.1), np.float32(0.05), 1, np.float32(limit))
-        doubts(taken[0], labels, *taken[1:], *shifts, found[limit], margin)
-    masks = [found[-0.2] == 1, found[-0.1] == 1, labels == 1, found[0.1] == 1, found[0.2] == 1]
-    for small, large in pairwise(masks):
-        assert (small <= large).all()
-        assert (small != large).any()
-    assert ((margin < np.float32(0.1)) >= (masks[1] != masks[2])).all()
+    said = np.where(labels == 0, 2, labels).astype(np.uint8)
+    found = np.empty((3, *labels.shape), np.uint8)
+    shifts(taken[0], said, *taken[1:], np.float32(0.1), np.float32(0.05), found)
+    assert (np.take_along_axis(found, labels[None].astype(int), 0) == 0).all()
+    before = _energy(model, labels, grey, taken[-1])
+    rng = np.random.default_rng(0)
+    for (z, y, x), k in product(rng.integers(8, 13, (15, 3)), range(3)):
+        now, changed = labels[z, y, x], labels.copy()
+        changed[z, y, x] = k
+        if k == now:
+            continue
+        near = k in labels[z - 1 : z + 2, y - 1 : y + 2, x - 1 : x + 2]
+        cost = max(_energy(model, changed, grey, taken[-1]) - before, 0.0)
+        shift = 0.1 * cost / (model.mean[k] - model.mean[now]) ** 2 if near else 1.0
+        if k == said[z, y, x]:
+            shift = min(shift, 0.05)
+        assert found[k, z, y, x] == pytest.approx(100 * min(shift, 1.0) - 0.5, abs=0.6)
+
+
+def test_favoured_phases_get_and_lose_what_is_doubtful(tmp_path, model):
+    """Shifts of single voxels, in hundredths: 1 belongs to phase 1, the others may get to it, or it to them."""
+    shown = {0: [20, 0, 0, 6, 5], 1: [0, 5, 9, 0, 0], 2: [7, 100, 10, 5, 5]}
+    workshop = Workshop(tmp_path, MPI.COMM_SELF)
+    volumes = []
+    for name, row in (*shown.items(), ("labels", [1, 0, 0, 1, 1])):
+        volumes.append(workshop.new(str(name), (1, 1, 5), np.uint8))
+        volumes[-1].values(writable=True)[:] = np.array(row, np.uint8)
+    decision = ByBlur(None, volumes[-1], tuple(volumes[:3]), model, 0)
+    block = Layers(0, 1, 0, 1)
+
+    def classed(shift):
+        return decision.classed(block, Favoured(1, shift)).ravel().tolist()
+
+    assert classed(0.07) == [1, 1, 0, 1, 1], "seven hundredths are more than 5, and not more than 7 or 9"
+    assert classed(0.1) == [1, 1, 1, 1, 1]
+    assert classed(-0.07) == [1, 0, 0, 2, 0], "to the nearest shift, of equals to the first of the nearest phases"
+    assert classed(-0.08) == [2, 0, 0, 2, 0]
+    assert decision.margin(block).ravel() == pytest.approx([0.075, 0.055, 0.095, 0.055, 0.055])
 
 
 def test_means_and_blur_of_an_image_are_found():

@@ -147,7 +147,8 @@ def performed(request: Request, work: Path, stages: Stages, comm: MPI.Intracomm)
             after = on_voxels(image, request.rescale)
             cleaning = BYTES * comm.size if options.cleanup else 0
             columns = len(options.phases) if options.method == "regions" and options.depth and image.dim == 3 else 0
-            refuse_too_large(image, after, workshop, len(options.moved), cleaning, columns, options.deblur)
+            deblur = len(options.phases) if options.deblur else 0
+            refuse_too_large(image, after, workshop, len(options.moved), cleaning, columns, deblur)
             found = segmented(image, request.rescale, request.filters, options, workshop, request.few_is_grey, tell)
     except InputError as error:
         if not str(error).startswith("["):
