@@ -243,11 +243,18 @@ def current(part):
     )
 
 
+def bath_that_changes(part):
+    """Ramps; steps are those of the current."""
+    course = '{ times = ["0 s", "0.4 s", "0.8 s"], values = ["1000 mol/m^3", "200 mol/m^3", "700 mol/m^3"] }'
+    return two_baths(part).replace('"1000 mol/m^3"', course, 1)
+
+
 MEDIUM = transport("medium", 0, "1e-12 m^2/s")
 PASSING = {  # phases and interfaces by what the area is multiplied by, regions, and how near
     "transfer": (lambda part: bath(part * RATE) + LINEAR, lambda part: "", PARTS, 0.03),
     "transfer, a law": (lambda part: bath(part * RATE) + LAW, lambda part: "", PARTS, 0.05),
     "two transfers": (two_baths, lambda part: "", PARTS, 0.05),
+    "two transfers, a course": (bath_that_changes, lambda part: "", PARTS, 0.05),
     "exchange": (lambda part: MEDIUM + LINEAR + 'initial = "1000 mol/m^3"\n', exchange, PARTS, 0.03),
     "current": (lambda part: MEDIUM + LINEAR, current, PARTS.split("[regions.core]")[0], 0.03),
     "current, a law": (lambda part: MEDIUM + LAW, current, PARTS, 0.05),
@@ -261,7 +268,7 @@ def test_what_curves_change_by_with_an_area_is_told_along_with_the_solution(tmp_
     """Against two more solutions, with coefficients 2 % larger and smaller; a sink's capacity is per area as well."""
     phases, more, regions, near = PASSING[which]
     image = ball(7.7, 2)
-    if which == "two transfers":
+    if "two transfers" in which:
         image[(image == 0) & (np.arange(image.shape[1]) > image.shape[1] // 2)] = 2
     end = 0.9 if "current" in which else 3 * (7.7 * VOXEL) ** 2 / D
     one, larger, smaller = (
