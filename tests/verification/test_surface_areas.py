@@ -249,12 +249,44 @@ def bath_that_changes(part):
     return two_baths(part).replace('"1000 mol/m^3"', course, 1)
 
 
+def opening(part):
+    """A coefficient that grows."""
+    course = f'{{ times = ["0 s", "0.6 s"], values = ["{0.1 * part * RATE:.9g} m/s", "{2 * part * RATE:.9g} m/s"] }}'
+    return bath(part * RATE).replace(f'"{part * RATE:.9g} m/s"', course) + LINEAR
+
+
+def beside_held(of_ball):
+    """A transfer beside a surface that is held: what both have in common stays held."""
+
+    def phases(part):
+        other = bath(1.0).replace('mass_transfer = "1 m/s"\n', "")
+        return bath(part * RATE) + of_ball + other.replace("bath", "other").replace("label = 0", "label = 2")
+
+    return phases
+
+
+def other_of_two(of_ball):
+    """The second of two transfers, each into two media of which one holds twice as much."""
+
+    def phases(part):
+        other = bath(part * RATE).replace("bath", "other").replace("label = 0", "label = 2")
+        return bath(2 * RATE).replace("1000", "300") + of_ball + other + transport("half", 3, "3e-14 m^2/s")
+
+    return phases
+
+
+HOLDS_TWICE = '[[interfaces]]\nbetween = ["ball", "half"]\npartition = 2.0\n'
 MEDIUM = transport("medium", 0, "1e-12 m^2/s")
 PASSING = {  # phases and interfaces by what the area is multiplied by, regions, and how near
     "transfer": (lambda part: bath(part * RATE) + LINEAR, lambda part: "", PARTS, 0.03),
     "transfer, a law": (lambda part: bath(part * RATE) + LAW, lambda part: "", PARTS, 0.05),
     "two transfers": (two_baths, lambda part: "", PARTS, 0.05),
     "two transfers, a course": (bath_that_changes, lambda part: "", PARTS, 0.05),
+    "transfer that grows": (opening, lambda part: "", PARTS, 0.05),
+    "transfer beside held": (beside_held(LINEAR), lambda part: "", PARTS, 0.05),
+    "transfer beside held, a law": (beside_held(LAW), lambda part: "", PARTS, 0.05),
+    "other of two, two media": (other_of_two(LINEAR), lambda part: HOLDS_TWICE, PARTS, 0.1),
+    "other of two, two media, a law": (other_of_two(LAW), lambda part: HOLDS_TWICE, PARTS, 0.05),
     "exchange": (lambda part: MEDIUM + LINEAR + 'initial = "1000 mol/m^3"\n', exchange, PARTS, 0.03),
     "current": (lambda part: MEDIUM + LINEAR, current, PARTS.split("[regions.core]")[0], 0.03),
     "current, a law": (lambda part: MEDIUM + LAW, current, PARTS, 0.05),
@@ -268,14 +300,16 @@ def test_what_curves_change_by_with_an_area_is_told_along_with_the_solution(tmp_
     """Against two more solutions, with coefficients 2 % larger and smaller; a sink's capacity is per area as well."""
     phases, more, regions, near = PASSING[which]
     image = ball(7.7, 2)
-    if "two transfers" in which:
+    if "two" in which or "held" in which:
         image[(image == 0) & (np.arange(image.shape[1]) > image.shape[1] // 2)] = 2
+    if "media" in which:
+        image[: image.shape[0] // 2][image[: image.shape[0] // 2] == 1] = 3
     end = 0.9 if "current" in which else 3 * (7.7 * VOXEL) ** 2 / D
     one, larger, smaller = (
         run(tmp_path / f"{part}", image, phases(part), SMOOTH, end, more(part), regions) for part in (1.0, 1.02, 0.98)
     )
     ready = one.ready
-    name = next(iter(passing(ready.meshed.mesh, ready.case.physics)))
+    name = "other" if "other" in which else next(iter(passing(ready.meshed.mesh, ready.case.physics)))
     (passage,) = passages_of(ready.problem, ready.case.physics, [name])
     found = solve(ready.problem, ready.means, ready.case.time, ready.case.solver, passages=[passage])
     ((*told,),) = found.by_areas([passage], ready.means)
