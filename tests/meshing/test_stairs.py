@@ -7,6 +7,7 @@ from measured import volume_from
 from mpi4py import MPI
 
 from microlith.meshing.fidelity.stairs import stairs
+from microlith.meshing.fidelity.surface_areas import SurfaceArea
 
 COMM = MPI.COMM_WORLD
 
@@ -58,3 +59,10 @@ def test_turned_rectangles_and_disks_lie_between():
         assert least[0, 1] < 4 * half.sum() < 1.04 * largest[0, 1]
         least, largest = stairs(volume_from((turned**2).sum(-1) < half[0] ** 2), COMM)
         assert least[0, 1] < 2 * np.pi * half[0] < largest[0, 1]
+
+
+def test_a_surface_is_known_no_worse_than_the_steps_tell():
+    known = SurfaceArea(mesh=24.0, image=22.5, error=3.0, least=22.0, largest=24.0)
+    assert known.unknown(2.0) == 1.5
+    assert known.unknown(0.1) == pytest.approx(0.3)
+    assert SurfaceArea(mesh=24.0, image=22.5, error=3.0).unknown(2.0) == 6.0

@@ -16,6 +16,7 @@ from microlith.solver.surfaces.passing import passing
 from microlith.solver.transient import solve
 from microlith.workflow.case.read import load_case
 from microlith.workflow.run.solved import solved
+from microlith.workflow.run.surface_areas import AreaOff, area_errors
 
 COMM = MPI.COMM_WORLD
 D, VOXEL, FULL = 1e-14, 1e-8, 1000.0
@@ -376,3 +377,45 @@ def test_an_exchange_through_periodic_faces_passes_by_the_area_of_the_image(tmp_
     even = FULL * inside / (inside + outside)
     expected = even + (FULL - even) * np.exp(-falls * found.transient.times)
     assert np.abs(found.transient.curves["all"] - expected).max() < 8.0
+
+
+@pytest.mark.mpi
+def test_errors_of_several_areas_add_up_by_what_each_changes(tmp_path):
+    """To areas of the mesh all are off at once, with their signs; what the image does not know comes by chance."""
+    image = ball(7.7, 2)
+    image[(image == 0) & (np.arange(image.shape[1]) > image.shape[1] // 2)] = 2
+    one = run(tmp_path, image, two_baths(1.0), SMOOTH, 0.9, "", PARTS)
+    passages = passages_of(one.ready.problem, one.ready.case.physics, ["bath", "other"])
+
+    def told(*parts):
+        off = [AreaOff(name, (), 1.0, *each) for name, each in zip(("bath", "other"), parts, strict=True)]
+        return np.array(list(area_errors(one.ready, one.transient, off, passages).values()))
+
+    none = (0.0, 0.0)
+    first, second = told((0.02, 0.0), none), told(none, (0.01, 0.0))
+    assert min(first.max(), second.max()) > 0.1
+    assert told((-0.02, 0.0), none) == pytest.approx(first)
+    assert told((0.02, 0.0), (0.01, 0.0)) == pytest.approx(first + second, abs=0.05)  # both bring lithium
+    assert told((0.02, 0.0), (-0.01, 0.0)) == pytest.approx(np.abs(first - second), abs=0.05)
+    assert told((0.0, 0.02), (0.0, 0.01)) == pytest.approx(np.hypot(first, second))
+    assert told((0.02, 0.0), (0.0, 0.01)) == pytest.approx(first + second, abs=0.05)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("biot", [0.2, 1.0, 5.0])
+def test_where_a_coefficient_jumps_the_bound_is_no_less_than_what_an_area_changes(tmp_path, biot):
+    def phases(part):
+        values = ", ".join(f'"{part * share * biot * RATE:.9g} m/s"' for share in (1.0, 0.25, 2.0))
+        course = f'{{ times = ["0 s", "0.3 s", "0.6 s"], values = [{values}], interpolation = "step" }}'
+        return bath(1.0).replace('"1 m/s"', course) + LINEAR
+
+    one, larger = (
+        run(tmp_path / f"{part}", ball(7.7, 2), phases(part), SMOOTH, 1.5, "", PARTS) for part in (1.0, 1.02)
+    )
+    off = [AreaOff("bath", (), np.pi * 2 * 7.7 * VOXEL, 0.02, 0.0)]
+    passages = passages_of(one.ready.problem, one.ready.case.physics, ["bath"])
+    assert one.transient.by_areas(passages, one.ready.means) is None
+    told = area_errors(one.ready, one.transient, off, passages)
+    for region, curve in one.transient.curves.items():
+        change = np.abs(larger.transient.curves[region] - curve).max()
+        assert change < told[region].max() < 8 * change
