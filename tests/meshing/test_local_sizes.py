@@ -87,6 +87,16 @@ def test_cells_of_a_lattice_are_small_there_and_the_same_far_away(times):
     assert far[0] == far[1] > 100
 
 
+@pytest.mark.parametrize("dim", [2, 3])
+def test_cells_of_a_lattice_are_as_much_smaller_than_voxels_as_asked_for(dim):
+    phase = np.zeros((14,) * dim, np.int64)
+    phase[..., :3] = 1
+    middle = (9.5, 6.5, 7.5)[:dim]
+    options = MeshOptions(size_max=5 * UNIT, growth=1.0, size_in=(part(0.1, middle, radius=0.4),))
+    mesh = lattice_mesh(label_volume(phase, (UNIT,) * dim, ("a", "b")), options, [0, 1], COMM)
+    assert 0.05 < largest_within(mesh, middle, 0.15) <= 0.26  # grows from the centre of the voxel
+
+
 def test_triangles_are_small_there_and_the_same_far_away():
     image = label_image(disk(), (UNIT, UNIT), ("a", "b"))
     middle = np.array([6.0, 7.0])
@@ -146,6 +156,16 @@ def test_what_it_takes_is_known_beforehand(radius):
     assert cells[1] > cells[0] + 1000
     assert 0.6 < (told[1] - told[0]) / (cells[1] - cells[0]) < 1.6
     assert 0.8 < (expected[1] - expected[0]) / (cells[1] - cells[0]) < 2.5
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_of_what_reaches_out_of_the_image_only_the_rest_counts(dim):
+    """A quarter of a disk and an eighth of a ball in a corner, with the growth around it."""
+    extent = (60.0,) * dim
+    whole, corner = (
+        in_image(part(1, (at,) * dim, radius=5.0), extent).added(extent, 1.3, 0.5, 6.0) for at in (30.0, 0.0)
+    )
+    assert corner == pytest.approx(whole / 2**dim)
 
 
 def test_triangles_are_counted_beforehand():
