@@ -1,11 +1,16 @@
 """Smaller elements in a region of a case: what its curve gains, and that others keep theirs."""
 
+import re
+
 import numpy as np
 import pytest
 from made_cases import COMM, write_case
 from slab_case import END, LENGTH, PIXEL, SLAB, filled, slab_image
 
+from microlith.imaging.parallel import large_arrays, memory
 from microlith.imaging.parallel.collective import on_root
+from microlith.meshing.fitted import mesher
+from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
 from microlith.workflow.run.solved import solved
 
@@ -50,3 +55,34 @@ def test_a_region_beside_a_source(tmp_path_factory, method, verified):
     )
     assert fine["fed"] < 0.1 * coarse["fed"]
     assert fine["all"] < 1.2 * coarse["all"]
+
+
+@pytest.mark.parametrize(
+    ("mesh", "periodic", "idle"),
+    [
+        ('method = "voxel"\n', False, {"size_in"}),
+        ("", True, {"size_in", "size_max"}),  # voxels, though the case does not say so
+        ('method = "lattice"\n', True, set()),
+        ("", False, set()),
+    ],
+)
+def test_sizes_that_do_nothing_are_told(tmp_path, capsys, mesh, periodic, idle):
+    given = f'[mesh]\n{mesh}size_max = "60 nm"\nsize_in = {{ source_side = "20 nm" }}\n'
+    faces = '[faces]\ny = "periodic"\n' if periodic else ""
+    case = write_case(tmp_path, slab_image(), "10 nm", SLAB, given, TIME, REGIONS, faces)
+    assert cli.main(["check", str(case)]) == 0
+    told = "".join(capsys.readouterr())
+    assert {key for key in ("size", "size_in", "size_max") if f"[mesh] {key} does nothing: the squares" in told} == idle
+
+
+def test_a_size_in_a_region_that_would_fit_is_told(tmp_path, capsys, monkeypatch):
+    for place in (memory, mesher, large_arrays):
+        monkeypatch.setattr(place, "available_memory", lambda: 2e7)
+    given = '[mesh]\nsize_in = {{ source_side = "{}" }}\n'
+    case = write_case(tmp_path, slab_image(), "10 nm", SLAB, given.format("0.1 nm"), TIME, REGIONS)
+    assert cli.main(["check", str(case)]) == 2
+    told = capsys.readouterr().err
+    assert "[mesh] size_in: the elements asked for need about" in told
+    fits = re.search(r'\(size_in.source_side = "([^"]*)" would fit\)', told)
+    write_case(tmp_path, slab_image(), "10 nm", SLAB, given.format(fits[1]), TIME, REGIONS)
+    assert cli.main(["check", str(case)]) == 0

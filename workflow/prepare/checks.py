@@ -272,17 +272,18 @@ def _check_sizes(
     options = _scaled(case.mesh, 1.0, pixel / 1000)  # finer ones would only overflow: no memory holds these
     memory = free_memory(comm) if case.check_memory else math.inf
     given = ImageToMesh(volume, options, [int(i) for i in np.flatnonzero(solved)], comm, image)
-    elements = METHODS[method_name(options, volume.dim)].count(given, memory / _bytes(case, volume))
+    method = method_name(options, volume.dim)
+    elements = METHODS[method].count(given, memory / _bytes(case, volume))
     count = elements(options)
     needed = count * _bytes(case, volume)
-    if options.method == "voxel":
+    if method == "voxel":
         if needed > memory:
             fitting = math.ceil((needed / memory) ** (1 / volume.dim)) * case.image.coarsen
             raise at.child("method").error(
                 f"{shortage('squares' if volume.dim == 2 else 'cubes', needed, memory)}coarsen the image "
                 f"(coarsen = {fitting} would fit), crop it, {PAST}"
             )
-        return []  # it knows no sizes
+        return _without_sizes(case, volume.dim, at)
     if needed > memory:
         given_keys = (key for key in ("size", "size_in", "size_max") if getattr(case.mesh, key))
         key = next(given_keys, "method")
@@ -298,6 +299,22 @@ def _check_sizes(
         "but no information"
         for key, size in asked.items()
         if size * options.size_factor < pixel * (1 - _SLACK)
+    ]
+
+
+def _without_sizes(case: Case, dim: int, at: Place) -> list[str]:
+    """That sizes count for nothing on squares and cubes, of which a case may know nothing that has not asked for these.
+
+    What `size` and `size_max` say stays in cases that are solved with one method and another; `size_in` is given for
+    what one region is to gain.
+    """
+    keys = ("size_in",) if case.mesh.method == "voxel" else ("size", "size_in", "size_max")
+    given = [key for key in keys if getattr(case.mesh, key)]
+    cells, voxels = ("squares", "pixels") if dim == 2 else ("cubes", "voxels")
+    return [
+        f'{at.child(key)} does nothing: the {cells} of this mesh are as large as {voxels}; method = "lattice" makes '
+        "elements of other sizes"
+        for key in given
     ]
 
 
@@ -370,5 +387,5 @@ def _rounded_up(options: MeshOptions) -> MeshOptions:
 
 def _bytes(case: Case, volume: LabelVolume) -> float:
     """Of an element."""
-    table = _BYTES_PER_VOXEL if case.mesh.method == "voxel" else _BYTES_PER_SIMPLEX
+    table = _BYTES_PER_VOXEL if method_name(case.mesh, volume.dim) == "voxel" else _BYTES_PER_SIMPLEX
     return table[volume.dim, case.degree or DEGREE[volume.dim]]
