@@ -11,7 +11,8 @@ from microlith.solver.problem.problem import Problem
 from microlith.solver.times import EARLIEST
 
 LATEST = 1e-3  # of the end: default times start there at the latest
-LAYER = 0.25  # √(D t) per distance of nodes, from which on a layer is followed: curves of a ball err by 2e-2 then
+# √(D t) per distance of nodes, from which on a layer is followed: curves of a ball err by 2e-2 then on tetrahedra
+LAYER = 0.25
 
 
 def element_length(problem: Problem, phase: int | None = None) -> float:
