@@ -32,6 +32,7 @@ from microlith.meshing.mesh.simplices import signed_measures
 
 FEWEST_BOXES = 4  # coarse boxes along the longest edge of the image
 FEWEST_PERIODIC = 4  # along a periodic axis
+SLENDER = 1.6  # longest by shortest edge of a coarse box: the angles of more slender boxes are beyond repair once cut
 RIM = 12  # voxels around a box beyond the reach of fields and indicators: thin parts, interpolation, moved vertices
 WORK_PER_BOX, WORK_PER_FACE = 6, 10  # cells of a coarse box, and those that a voxel face between two phases adds
 IN_VOLUME, SAMPLES = {2: 8.0, 3: 43.0}, 4  # cells per volume of their longest edge; places along a coarse box
@@ -125,16 +126,43 @@ def _lattice(extent: tuple[float, ...], sizes: EdgeSizes, periodic: tuple[int, .
     """Coarse boxes whose diagonals are about the longest edges, and halvings down to the shortest.
 
     Along periodic axes their number is even, as each is the mirror image of the next, and four at least, so that no two
-    edges have the same ends.
+    edges have the same ends. In images thinner than such boxes these are smaller: all angles are as good as those of
+    the boxes.
     """
     edge = min(sizes.longest_edge / math.sqrt(len(extent)), max(extent) / FEWEST_BOXES)
     counts = [max(1, math.ceil(length / edge - 1e-9)) for length in extent]
     boxes = tuple(
         max(FEWEST_PERIODIC, count + count % 2) if axis in periodic else count for axis, count in enumerate(counts)
     )
+    if _slenderness(extent, boxes) > SLENDER:
+        boxes = _even_boxes(extent, edge, periodic)
     coarse = max(length / count for length, count in zip(extent, boxes, strict=True))
     depth = max(1, math.ceil(math.log2(coarse * math.sqrt(len(extent)) / sizes.finest_edge)) + 1)
     return Lattice(boxes, depth, extent, periodic)
+
+
+def _slenderness(extent: tuple[float, ...], boxes: tuple[int, ...]) -> float:
+    """Longest by shortest edge of so many boxes along each axis."""
+    edges = [length / count for length, count in zip(extent, boxes, strict=True)]
+    return max(edges) / min(edges)
+
+
+def _even_boxes(extent: tuple[float, ...], edge: float, periodic: tuple[int, ...]) -> tuple[int, ...]:
+    """Numbers of boxes of about this edge or less, none more slender than SLENDER.
+
+    Where the thinnest axis has k boxes (twice as many as pairs, along periodic axes), the edges along the others differ
+    from its own by a factor of 1 / (1 + 1/(2k)) to 1 + 1/(2k) for k > 1, so that k = 2 is always enough.
+    """
+    fewest = [FEWEST_PERIODIC if axis in periodic else 1 for axis in range(len(extent))]
+    step = [2 if axis in periodic else 1 for axis in range(len(extent))]
+    thinnest = min(length / few for length, few in zip(extent, fewest, strict=True))
+    along = max(1, round(thinnest / edge))
+    while True:
+        wanted = thinnest / along
+        boxes = tuple(s * round(length / (s * wanted)) for length, s in zip(extent, step, strict=True))
+        if _slenderness(extent, boxes) <= SLENDER:
+            return boxes
+        along += 1
 
 
 def _survey(volume: LabelVolume, lattice: Lattice, solved: Sequence[int], comm: MPI.Intracomm) -> tuple[Numbers, Array]:
