@@ -148,10 +148,10 @@ def _slenderness(extent: tuple[float, ...], boxes: tuple[int, ...]) -> float:
 
 
 def _even_boxes(extent: tuple[float, ...], edge: float, periodic: tuple[int, ...]) -> tuple[int, ...]:
-    """Numbers of boxes of about this edge or less, none more slender than SLENDER.
+    """Numbers of boxes of about this edge or less along each axis, such that none is more slender than SLENDER.
 
-    Where the thinnest axis has k boxes (twice as many as pairs, along periodic axes), the edges along the others differ
-    from its own by a factor of 1 / (1 + 1/(2k)) to 1 + 1/(2k) for k > 1, so that k = 2 is always enough.
+    With k boxes across the thinnest axis, and the numbers along the others rounded, they are no more slender than
+    1 + 1/k.
     """
     fewest = [FEWEST_PERIODIC if axis in periodic else 1 for axis in range(len(extent))]
     step = [2 if axis in periodic else 1 for axis in range(len(extent))]

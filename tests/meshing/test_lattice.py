@@ -12,7 +12,8 @@ from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fidelity.agreement import agreement
-from microlith.meshing.lattice.mesher import lattice_mesh
+from microlith.meshing.lattice.edge_lengths import edge_sizes
+from microlith.meshing.lattice.mesher import _lattice, lattice_mesh
 from microlith.meshing.mesh.simplices import angles, sharpness, signed_measures
 
 COMM = MPI.COMM_WORLD
@@ -108,6 +109,29 @@ def test_no_image_spoils_a_cell(name, voxel):
     phase = np.unique(HARD[name], return_inverse=True)[1].reshape(HARD[name].shape)
     quality = _checked(_parts(phase, tuple(v * UNIT for v in voxel)), phase)
     assert quality.min() > 12
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 40), (40, 3, 12), (3, 100)], ids=str)
+def test_thin_images_have_no_sharp_cells(shape):
+    """With boxes as slender as the images 107, 21 and 2680 cells were below 12 degrees, the sharpest 1.2, 0.9 and 0.08."""
+    field = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(shape), 1.5)
+    phase = np.digitize(field, np.quantile(field, (0.3, 0.6)))
+    assert _checked(_parts(phase, size_max=50, solved=(1,)), phase).min() > 12
+
+
+@pytest.mark.parametrize("periodic", [(), (0,), (1, 2), (0, 1, 2)], ids=str)
+def test_coarse_boxes_are_not_slender(periodic):
+    """Whatever the image; and their numbers along periodic axes are even."""
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        extent = tuple(3 * 30 ** generator.random(3))
+        options = MeshOptions(size_max=2 * 20 ** generator.random() * UNIT)
+        sizes = edge_sizes(options, ("phase0",), (0,), UNIT, extent)
+        boxes = np.array(_lattice(extent, sizes, periodic).boxes)
+        edges = np.array(extent) / boxes
+        assert edges.max() / edges.min() <= 1.6
+        assert (boxes[list(periodic)] % 2 == 0).all()
+        assert (boxes[list(periodic)] >= 4).all()
 
 
 def three_phases(edge):
