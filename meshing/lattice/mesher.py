@@ -148,7 +148,7 @@ def _slenderness(extent: tuple[float, ...], boxes: tuple[int, ...]) -> float:
 
 
 def _even_boxes(extent: tuple[float, ...], edge: float, periodic: tuple[int, ...]) -> tuple[int, ...]:
-    """Numbers of boxes of about this edge or less along each axis, such that none is more slender than SLENDER.
+    """Numbers of boxes along each axis, of about this edge or smaller, and none more slender than SLENDER.
 
     With k boxes across the thinnest axis, and the numbers along the others rounded, they are no more slender than
     1 + 1/k.
