@@ -113,7 +113,7 @@ def test_no_image_spoils_a_cell(name, voxel):
 
 @pytest.mark.parametrize("shape", [(3, 40, 40), (40, 3, 12), (3, 100)], ids=str)
 def test_thin_images_have_no_sharp_cells(shape):
-    """With coarse boxes as slender as the images, 260, 2 and 2477 cells stay below 12 degrees, down to 0.03, 4 and 0."""
+    """With boxes as slender as the images, 260, 2 and 2477 cells stay below 12 degrees, down to 0.03, 4 and 0."""
     field = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(shape), 1.5)
     phase = np.digitize(field, np.quantile(field, (0.3, 0.6)))
     assert _checked(_parts(phase, size_max=50, solved=(1,)), phase).min() > 12
