@@ -45,8 +45,7 @@ class BlurModel:
 
         It is right `reach` away from the ends of a block that are not those of the volume.
         """
-        seen = blurred(self.mean.astype(np.float32)[labels], self.blur)
-        return np.asarray(scaled(grey, self.zero, self.unit) - seen)
+        return self._left_of(grey, self.mean.astype(np.float32)[labels])
 
     def pull(self, grey: Singles, labels: Phases, low: int) -> Singles:
         """(z, y, x) what the image has more than the model, as a voxel counts it, per variance of the noise.
@@ -58,8 +57,15 @@ class BlurModel:
             labels: (z, y, x) its labels.
             low: Where it begins in the volume.
         """
-        left = self.left(grey, labels) - self.offset[low : low + len(grey), None, None]
+        return self.pull_of(grey, self.mean.astype(np.float32)[labels], low)
+
+    def pull_of(self, grey: Singles, expected: Singles, low: int) -> Singles:
+        """The same for expected means (z, y, x), that may lie between those of phases."""
+        left = self._left_of(grey, expected) - self.offset[low : low + len(grey), None, None]
         return np.asarray(blurred(left, self.blur) * np.float32(1 / self.noise**2))
+
+    def _left_of(self, grey: Singles, expected: Singles) -> Singles:
+        return np.asarray(scaled(grey, self.zero, self.unit) - blurred(expected, self.blur))
 
     def bonds(self, strength: float, edges: tuple[float, float, float]) -> Singles:
         """(3, 3, 3) what a neighbour of the same phase saves, falling with its distance.

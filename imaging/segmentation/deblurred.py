@@ -1,7 +1,8 @@
 """Labels whose blurred image explains the grey values, beginning with those of thresholds.
 
 The image is taken for the phases' means, blurred by a Gaussian, with noise, and each layer may be brighter than others;
-means, width of the blur along each axis and noise are those that explain it best, given the labels. Then voxels change
+means, width of the blur along each axis and noise are those that explain it best, given the labels. After a few rounds
+labels are found anew by mean field annealing, which forgets most of what thresholds said. In each round voxels change
 their labels where that explains the image better, given all others, as in Besag's iterated conditional modes (1986);
 neighbours of one phase are likelier. Each round looks at all voxels at once and changes those that gain most around
 them, so nothing depends on an order.
@@ -13,6 +14,7 @@ from math import sqrt
 
 import numpy as np
 
+from microlith.imaging.deblurring.annealed import anneal
 from microlith.imaging.deblurring.gaussian import blurred
 from microlith.imaging.deblurring.model import BlurModel, Widths, fit, products, scaled
 from microlith.imaging.deblurring.single import accepted, gains, shifts
@@ -22,7 +24,8 @@ from microlith.imaging.typing import Array, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 
 ROUNDS = 24
-LEARNT = 0, 3, 6  # rounds before which the model is found anew
+ANNEALED = 4  # round before which labels are found anew through probabilities
+LEARNT = 0, 3, 7  # rounds before which the model is found anew
 STILL = 1e-5  # share of the voxels that change in a round, below which it is the last
 LOOKED_AT = 16  # layers from which the model is found
 WIDTHS = np.arange(0.3, 2.55, 0.1)  # voxels, that are tried
@@ -111,6 +114,9 @@ def deblurred(
     model: BlurModel | None = None
     for number in range(ROUNDS):
         tell("blur", number / ROUNDS)
+        if number == ANNEALED:
+            assert model is not None
+            anneal(grey, now, model, model.bonds(BOND, edges), workshop)
         if number in LEARNT:
             model = _learnt(grey, now, stages, model, workshop)
             if model is None:
@@ -122,7 +128,7 @@ def deblurred(
         workshop.fill(other, lambda layers, trial=trial: _changed(trial, layers), _halo(model))  # type: ignore[misc]
         count = _differ(now, other, workshop)
         now, other = other, now
-        if count < STILL * np.prod(grey.shape):
+        if number >= ANNEALED and count < STILL * np.prod(grey.shape):
             break
     assert model is not None
     workshop.remove(other)
