@@ -8,7 +8,7 @@ from made_cases import COMM, write_case
 from slab_case import END, LENGTH, PIXEL, SLAB, filled, slab_image
 
 from microlith.imaging.parallel import large_arrays, memory
-from microlith.imaging.parallel.collective import on_root
+from microlith.imaging.parallel.collective import on_first_rank
 from microlith.meshing.fitted import mesher
 from microlith.workflow import cli
 from microlith.workflow.case.read import load_case
@@ -30,8 +30,8 @@ MESH = '[mesh]\nmethod = "{}"\ndegree = 1\nsize_max = "60 nm"\nsize = {{ slab = 
 
 def errors(folder, mesh):
     """Largest difference of each region to the closed form, mol/m³."""
-    folder = on_root(COMM, lambda: write_case(folder, slab_image(), "10 nm", SLAB, mesh, TIME, REGIONS).parent)
-    found = solved(load_case(folder / "case.toml"), COMM)
+    path = on_first_rank(COMM, lambda: write_case(folder, slab_image(), "10 nm", SLAB, mesh, TIME, REGIONS))
+    found = solved(load_case(path), COMM)
     times = found.transient.times
     exact = {name: 1000 * filled(times, *span) for name, span in SPANS.items()}
     return {name: np.abs(found.transient.curves[name] - of).max() for name, of in exact.items()}
