@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -30,8 +31,8 @@ class LocalSize:
             axes: Coordinates along ([z,] y, x).
         """
         sides = zip(axes, self.low[::-1], self.high[::-1], self.periods[::-1], strict=True)
-        beyond = np.broadcast_arrays(*np.ix_(*(_beyond(*side) for side in sides)))
-        return np.asarray(np.maximum(np.sqrt(np.sum(np.square(beyond), axis=0)) - self.radius, 0.0))
+        squares = np.ix_(*(np.square(_beyond(*side)) for side in sides))
+        return np.asarray(np.maximum(np.sqrt(reduce(np.add, squares)) - self.radius, 0.0))
 
     def added(self, extent: Sequence[float], scale: float, growth: float, largest: float) -> float:
         """Volume in terms of the edges of cells, to the power of the dimension, that it has more than without it.

@@ -151,7 +151,9 @@ def longest_edges(
         (np.arange(n) + (0.5 + first)) * edge for n, first, edge in zip(phase.shape, start[::-1], sampling, strict=True)
     ]
     for part in sizes.local:
-        np.minimum(length, WHOLE * part.size + growth * part.distance(centres), out=length)
+        for layer in range(len(phase)):  # so that no more than a layer is held in double precision
+            away = part.distance([centres[0][layer : layer + 1], *centres[1:]])[0]
+            np.minimum(length[layer], WHOLE * part.size + growth[layer] * away, out=length[layer])
     if sizes.gaps:
         _refine_gaps(length, phase, distance, near, sampling, sizes, solved)
     return VoxelFields(length[None], start, voxel), narrow

@@ -19,6 +19,7 @@ from microlith.imaging.parallel.collective import together
 from microlith.imaging.typing import Array, Numbers, Phases
 from microlith.meshing.fidelity.agreement import mistaken
 from microlith.meshing.lattice.bisection import BoxRange, Lattice, refined, simplices_of_box
+from microlith.meshing.lattice.cell_count import CELLS
 from microlith.meshing.lattice.cutting import CutCells, cut_cells
 from microlith.meshing.lattice.edge_lengths import WHOLE, EdgeSizes, edge_sizes, longest_edges, shortened
 from microlith.meshing.lattice.indicators import REACH, indicators
@@ -35,7 +36,7 @@ FEWEST_PERIODIC = 4  # along a periodic axis
 SLENDER = 1.6  # longest by shortest edge of a coarse box: the angles of more slender boxes are beyond repair once cut
 RIM = 12  # voxels around a box beyond the reach of fields and indicators: thin parts, interpolation, moved vertices
 WORK_PER_BOX, WORK_PER_FACE = 6, 10  # cells of a coarse box, and those that a voxel face between two phases adds
-IN_VOLUME, SAMPLES = {2: 8.0, 3: 43.0}, 4  # cells per volume of their longest edge; places along a coarse box
+SAMPLES, MOST_SAMPLES = 4, 1e7  # places along a coarse box at which sizes in parts of the image are looked at; in all
 PASSES = 6  # of moving the interfaces until the volumes of the phases are right
 EXACT = 5e-4  # of a volume: what is right
 SLOPE = 0.8  # of the difference of two indicators across their interface, per voxel
@@ -184,15 +185,17 @@ def _local_work(lattice: Lattice, sizes: EdgeSizes) -> Numbers:
     """Cells in each coarse box (x, y[, z]) that sizes in parts of the image add, about."""
     if not sizes.local:
         return np.zeros(lattice.boxes, np.int64)
-    fine = [SAMPLES * count for count in lattice.boxes]
+    dim = len(lattice.boxes)
+    samples = max(1, min(SAMPLES, int((MOST_SAMPLES / math.prod(lattice.boxes)) ** (1 / dim))))
+    fine = [samples * count for count in lattice.boxes]
     centres = [(np.arange(n) + 0.5) * length / n for n, length in zip(fine, lattice.extent, strict=True)][::-1]
     volume = math.prod(lattice.extent) / math.prod(fine)
     more = np.zeros(lattice.boxes[::-1])
     for part in sizes.local:
         edge = np.minimum(WHOLE * part.size + sizes.edge_growth * part.distance(centres), sizes.longest_edge)
-        cells = IN_VOLUME[len(fine)] * volume * (edge ** -float(len(fine)) - sizes.longest_edge ** -float(len(fine)))
-        for axis in range(len(fine)):
-            cells = np.add.reduceat(cells, np.arange(0, cells.shape[axis], SAMPLES), axis=axis)
+        cells = CELLS[dim] * volume * (edge ** -float(dim) - sizes.longest_edge ** -float(dim))
+        for axis in range(dim):
+            cells = np.add.reduceat(cells, np.arange(0, cells.shape[axis], samples), axis=axis)
         more += cells
     return np.round(more.T).astype(np.int64)
 

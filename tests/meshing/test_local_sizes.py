@@ -12,7 +12,9 @@ from microlith.imaging.image.half_voxel import on_finer_voxels
 from microlith.imaging.options import MeshOptions, SizeWithin
 from microlith.meshing.fitted.expected import expected_triangles
 from microlith.meshing.fitted.mesher import fitted_mesh
-from microlith.meshing.lattice.cell_count import expected_simplices, image_samples, tetrahedra_count
+from microlith.meshing.lattice import mesher
+from microlith.meshing.lattice.cell_count import CELLS, expected_simplices, image_samples, tetrahedra_count
+from microlith.meshing.lattice.edge_lengths import WHOLE, edge_sizes
 from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.local_sizes import local_sizes
 from microlith.meshing.mesh.simplices import EDGES, signed_measures
@@ -196,3 +198,20 @@ def test_the_same_mesh_on_any_number_of_ranks():
     assert measure == pytest.approx(
         float(signed_measures(whole.points, whole.cells)[whole.phase == 1].sum()), rel=1e-12
     )
+
+
+@pytest.mark.parametrize("most", [1e7, 10.0])
+def test_work_is_where_the_small_cells_are(most, monkeypatch):
+    """However few places are looked at in each coarse box, its sum is what the size adds."""
+    monkeypatch.setattr(mesher, "MOST_SAMPLES", most)
+    extent = (48.0, 40.0, 32.0)
+    where = part(1.0, (14.0, 12.0, 20.0), radius=4.0)
+    sizes = edge_sizes(MeshOptions(size_max=8 * UNIT, growth=0.5, size_in=(where,)), ("a",), [0], UNIT, extent)
+    lattice = mesher._lattice(extent, sizes, ())
+    work = mesher._local_work(lattice, sizes)
+    assert work.shape == lattice.boxes
+    added = CELLS[3] * sizes.local[0].added(extent, WHOLE, sizes.edge_growth, sizes.longest_edge)
+    assert work.sum() == pytest.approx(added, rel=0.15)
+    most_there = np.unravel_index(work.argmax(), work.shape)
+    box = np.array(extent) / lattice.boxes
+    assert np.linalg.norm((np.array(most_there) + 0.5) * box - (14.0, 12.0, 20.0)) < 4.0 + np.linalg.norm(box)
