@@ -34,6 +34,12 @@ class LocalSize:
         squares = np.ix_(*(np.square(_beyond(*side)) for side in sides))
         return np.asarray(np.maximum(np.sqrt(reduce(np.add, squares)) - self.radius, 0.0))
 
+    def distance_at(self, points: Array) -> Array:
+        """From the part, of points (n, dim), x first; 0 within it. Shaped (n,)."""
+        sides = zip(points.T, self.low, self.high, self.periods, strict=True)
+        squares = (np.square(_beyond(*side)) for side in sides)
+        return np.asarray(np.maximum(np.sqrt(reduce(np.add, squares)) - self.radius, 0.0))
+
     def added(self, extent: Sequence[float], scale: float, growth: float, largest: float) -> float:
         """Volume in terms of the edges of cells, to the power of the dimension, that it has more than without it.
 

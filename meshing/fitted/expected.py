@@ -34,7 +34,7 @@ def expected_triangles(image: LabelImage, options: MeshOptions, solved: Sequence
     sizes = np.square(field.values, dtype=np.float64)
     area = image.pixel[0] * image.pixel[1] / EQUILATERAL
     of_phase = area * np.bincount(image.phase.ravel(), weights=1.0 / sizes.ravel(), minlength=len(image.names))
-    more = field.triangles() - field.without_centres().triangles()
+    more = field.between_pixels()
     is_solved = np.isin(np.arange(len(image.names)), list(solved))
     inside = np.append(is_solved, False)  # last what is beyond the frame, of index -1
     left, right = inside[pieces.left], inside[pieces.right]

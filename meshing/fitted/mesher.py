@@ -23,6 +23,7 @@ from microlith.meshing.fitted.improve import GOOD, improve_worst, smooth_free_po
 from microlith.meshing.fitted.outline import Outline, trace_interfaces
 from microlith.meshing.fitted.segments import Segments, cut_and_halved, cut_chains
 from microlith.meshing.fitted.sizing import SizeField, size_field
+from microlith.meshing.local_sizes import LocalSize
 from microlith.meshing.mesh.phasemesh import ImageMesh
 
 Progress = Callable[[str], None]
@@ -288,25 +289,52 @@ def _set_background(gmsh: Any, field: SizeField, path: Path) -> None:
         file.write(np.ascontiguousarray(field.values.T, np.float64).data)  # y runs fastest
     grid = fields.add("Structured")
     fields.setString(grid, "FileName", str(path))
-    if len(field.centres) == 0:
+    finer = [_around_part(fields, field, part) for part in field.local]
+    if len(field.centres):
+        finer.append(_around_centres(gmsh, field))
+    if not finer:
         fields.setAsBackgroundMesh(grid)
         return
-    points = []
+    all_of_them = fields.add("Min")
+    fields.setNumbers(all_of_them, "FieldsList", [grid, *finer])
+    fields.setAsBackgroundMesh(all_of_them)
+
+
+def _around_centres(gmsh: Any, field: SizeField) -> int:
+    """A field of gmsh that grows from the centres."""
+    fields, points = gmsh.model.mesh.field, []
     for x, y in field.centres:
         points.append(gmsh.model.addDiscreteEntity(0))
         gmsh.model.setCoordinates(points[-1], float(x), float(y), 0.0)
     distance = fields.add("Distance")
     fields.setNumbers(distance, "PointsList", points)
-    ramp = fields.add("Threshold")
+    ramp = int(fields.add("Threshold"))
     fields.setNumber(ramp, "InField", distance)
     fields.setNumber(ramp, "SizeMin", field.centre_size)
     fields.setNumber(ramp, "SizeMax", field.centre_size + 50 * field.growth)
     fields.setNumber(ramp, "DistMin", 0)
     fields.setNumber(ramp, "DistMax", 50)
     fields.setNumber(ramp, "StopAtDistMax", 1)
-    both = fields.add("Min")
-    fields.setNumbers(both, "FieldsList", [grid, ramp])
-    fields.setAsBackgroundMesh(both)
+    return ramp
+
+
+def _around_part(fields: Any, field: SizeField, part: LocalSize) -> int:
+    """A field of gmsh that grows from a part of the image with a size of its own; it comes once, as no axis repeats."""
+    largest = max(float(field.values.max()), part.size)
+    ball = part.low == part.high
+    found = int(fields.add("Ball" if ball else "Box"))
+    fields.setNumber(found, "VIn", part.size)
+    fields.setNumber(found, "VOut", largest)
+    fields.setNumber(found, "Thickness", max((largest - part.size) / field.part_growth, 1e-9))
+    if ball:
+        fields.setNumber(found, "Radius", part.radius)
+    for name, low, high in zip("XY", part.low, part.high, strict=True):
+        for end, value in (("Center", low),) if ball else (("Min", low), ("Max", high)):
+            fields.setNumber(found, f"{name}{end}", value)
+    if not ball:
+        fields.setNumber(found, "ZMin", -1.0)
+        fields.setNumber(found, "ZMax", 1.0)
+    return found
 
 
 def _read_back(mesh: Any, surface: int, fixed: int) -> tuple[Array, Indices]:

@@ -12,24 +12,30 @@ from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES, MeshOptions
 from microlith.imaging.typing import Array, Phases, Singles
 from microlith.meshing.fitted.known import made_once
-from microlith.meshing.local_sizes import local_sizes
+from microlith.meshing.local_sizes import LocalSize, local_sizes
 
 GROWTH_UNSOLVED = 0.7  # growth of sizes with distance in phases that the solver never sees
 WHOLE = 2.05  # size of a triangle per size of its quarters: at 2 there are a twentieth more of these than asked for
 GAP_RESERVE = 0.9  # of the size that would just put the wanted number of elements across a gap
+STEEPEST = 0.5  # growth from parts: gmsh passes by small ones that are steeper
+FEW, FINE = 12, 16  # pixels along a part in which places between the pixels are looked at, and these places per pixel
 OPPOSITE = 0.87  # two surfaces face each other where their nearest points are seen under more than 120 degrees
 
 
 @dataclass(frozen=True)
 class SizeField:
-    """Element size on the pixel centres, between them by bilinear interpolation, finer still around some points."""
+    """Element size on the pixel centres, between them by bilinear interpolation, finer still around some points.
+
+    In parts of the image that have a size of their own it holds between the centres as well, however thin they are.
+    """
 
     values: Singles  # (rows, columns), in units of the smallest pixel edge
     rate: Singles  # (rows, columns) growth of size per distance
     pixel: tuple[float, ...]  # edges of a pixel, x and y
     centres: Array  # (k, 2) points around which elements are finer than pixels can tell
     centre_size: float  # size there
-    growth: float  # from there outwards
+    growth: float  # from there, and from the parts, outwards
+    local: tuple[LocalSize, ...] = ()  # parts with a size of their own
 
     def at(self, points: Array) -> Array:
         """Size at points (n, 2), shape (n,)."""
@@ -40,7 +46,14 @@ class SizeField:
 
             distance, _ = cKDTree(self.centres).query(points)
             size = np.minimum(size, self.centre_size + self.growth * distance)
+        for part in self.local:
+            size = np.minimum(size, part.size + self.part_growth * part.distance_at(points))
         return size
+
+    @property
+    def part_growth(self) -> float:
+        """Growth of sizes from parts."""
+        return min(self.growth, STEEPEST)
 
     def times(self, factor: float) -> "SizeField":
         """The same field with all sizes multiplied, and their growth with them."""
@@ -53,6 +66,7 @@ class SizeField:
             rate=self.rate * scale,
             centre_size=self.centre_size * factor,
             growth=self.growth * factor,
+            local=_scaled(self.local, factor),
         )
 
     def of_halved(self) -> "SizeField":
@@ -61,8 +75,15 @@ class SizeField:
         They grow no faster than in phases that the solver never sees, else triangles come out worse. Only for fields
         without centres.
         """
-        rate = np.minimum(2 * self.rate, np.float32(max(GROWTH_UNSOLVED, self.growth)))
-        return replace(self, values=graded(np.float32(WHOLE) * self.values, rate, self.pixel), rate=rate)
+        fastest = max(GROWTH_UNSOLVED, self.growth)
+        rate = np.minimum(2 * self.rate, np.float32(fastest))
+        return replace(
+            self,
+            values=graded(np.float32(WHOLE) * self.values, rate, self.pixel),
+            rate=rate,
+            growth=min(2 * self.growth, fastest),
+            local=_scaled(self.local, WHOLE),
+        )
 
     def without_centres(self) -> "SizeField":
         """The sizes on the pixels alone."""
@@ -82,10 +103,31 @@ class SizeField:
     def triangles(self) -> float:
         """About how many triangles the field asks for."""
         area = self.pixel[0] * self.pixel[1] / 0.433  # of an equilateral triangle of edge 1
-        count = float((area / np.square(self.values, dtype=np.float64)).sum())
+        return float((area / np.square(self.values, dtype=np.float64)).sum()) + self.between_pixels()
+
+    def between_pixels(self) -> float:
+        """About how many triangles it asks for that pixels know nothing of."""
+        count = 0.0
         if len(self.centres) and self.centre_size < 1:  # rings of growing triangles around each centre
             count += len(self.centres) * 6 * np.log(1 / self.centre_size) / self.growth**2
-        return count
+        return count + sum(self._beside_pixels(part) for part in self.local)
+
+    def _beside_pixels(self, part: LocalSize) -> float:
+        """Triangles in and around a part of a few pixels, less those that the pixels ask for there."""
+        low, high = (np.array(end) for end in (part.low, part.high))
+        pixel, shape = np.array(self.pixel), np.array(self.values.shape[::-1])
+        first = np.clip(np.floor((low - part.radius) / pixel).astype(np.int64) - 1, 0, shape)
+        last = np.clip(np.ceil((high + part.radius) / pixel).astype(np.int64) + 1, 0, shape)
+        if (last - first).max() > FEW or (last <= first).any():  # of larger parts pixels tell most
+            return 0.0
+        fine = [
+            (np.arange(a * FINE, b * FINE) + 0.5) * edge / FINE for a, b, edge in zip(first, last, pixel, strict=True)
+        ]
+        points = np.stack(np.meshgrid(*fine), -1).reshape(-1, 2)
+        i, j = (np.minimum(points[:, axis] / pixel[axis], shape[axis] - 1).astype(np.int64) for axis in (1, 0))
+        known = self.values[i, j].astype(np.float64)
+        exact = np.minimum(known, part.size + self.part_growth * part.distance_at(points))
+        return float((exact**-2 - known**-2).sum() * pixel.prod() / FINE**2 / 0.433)
 
 
 def size_field(image: LabelImage, options: MeshOptions, solved: Sequence[int], centres: Array) -> SizeField:
@@ -138,7 +180,8 @@ def _sizes(image: LabelImage, options: MeshOptions, solved: Sequence[int], centr
     wide = float(np.nanmax(np.where(np.isfinite(surface_size), surface_size, np.nan)))
     for index in np.flatnonzero(is_solved):
         _mark_gaps(values, phase, int(index), surface_size, pixel, options.gap_elements, wide)
-    for part in local_sizes(options, unit, image.frame):
+    parts = local_sizes(options, unit, image.frame)
+    for part in parts:
         axes = [(np.arange(n) + 0.5) * edge for n, edge in zip(phase.shape, pixel[::-1], strict=True)]
         np.minimum(values, part.size + options.growth * part.distance(axes), out=values)
     rate = np.where(is_solved, options.growth, max(GROWTH_UNSOLVED, options.growth)).astype(np.float32)[phase]
@@ -150,12 +193,18 @@ def _sizes(image: LabelImage, options: MeshOptions, solved: Sequence[int], centr
         centres=centres if fine else np.empty((0, 2)),
         centre_size=_ratio(options.junction_size, unit) if options.junction_size else 0.0,
         growth=options.growth,
+        local=parts,
     )
     if len(field.centres):
         field = field.limited(field.centres, np.full(len(field.centres), min(1.0, field.centre_size + 0.5)))
     else:
         field = replace(field, values=graded(values, rate, pixel))
     return field
+
+
+def _scaled(parts: tuple[LocalSize, ...], factor: float) -> tuple[LocalSize, ...]:
+    """Parts with sizes multiplied."""
+    return tuple(replace(part, size=factor * part.size) for part in parts)
 
 
 def graded(values: Singles, rate: Singles, pixel: tuple[float, ...]) -> Singles:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES, MeshOptions
-from microlith.imaging.typing import Flags, Numbers, Phases, Singles
+from microlith.imaging.typing import Array, Flags, Numbers, Phases, Singles
 from microlith.meshing.lattice.thin_parts import critical_voxels, thin_voxels
 from microlith.meshing.lattice.voxel_fields import VoxelFields, on_borders
 from microlith.meshing.local_sizes import LocalSize, local_sizes
@@ -68,6 +68,16 @@ class EdgeSizes:
     def finest_edge(self) -> float:
         """Longest edge of the smallest cells there may be."""
         return min([self.lost_edge, *(WHOLE * part.size for part in self.local)])
+
+    def in_parts(self, points: Array) -> Array:
+        """Longest edges at points (n, dim) that sizes in parts of the image ask for, which may lie between voxels.
+
+        They grow fast from there: how fast they may is known of voxels.
+        """
+        found = np.full(len(points), np.inf)
+        for part in self.local:
+            np.minimum(found, WHOLE * part.size + GROWTH_LARGEST * part.distance_at(points), out=found)
+        return found
 
     @property
     def reach(self) -> float:

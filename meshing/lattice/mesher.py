@@ -16,7 +16,7 @@ from microlith.imaging.image.repeated import repeated
 from microlith.imaging.image.volume import LabelVolume
 from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
-from microlith.imaging.typing import Array, Numbers, Phases
+from microlith.imaging.typing import Array, Flags, Numbers, Phases
 from microlith.meshing.fidelity.agreement import mistaken
 from microlith.meshing.lattice.bisection import BoxRange, Lattice, refined, simplices_of_box
 from microlith.meshing.lattice.cell_count import CELLS
@@ -87,7 +87,7 @@ def lattice_mesh(
 
     longest, smooth = together(comm, fields)
     say("refining the lattice and cutting its cells along the interfaces")
-    cut = _cut(longest, smooth, where)
+    cut = _cut(longest, smooth, where, sizes)
     wrong = together(comm, lambda: mistaken(cut.points, cut.cells, cut.phase, phase, start, voxel, volume.grid))
     wrong = np.concatenate(comm.allgather(wrong), axis=1)  # few: one voxel in a hundred
     for axis in periodic:
@@ -99,7 +99,7 @@ def lattice_mesh(
         if comm.allreduce(bool((shorter.values < longest.values).any()), MPI.LOR):
             say("refining it where cells are too coarse for the voxels")
             del cut
-            cut = _cut(shorter, smooth, where)
+            cut = _cut(shorter, smooth, where, sizes)
     say("placing vertices on the interfaces")
     points = _fitted(cut, smooth, where, volume, voxel, borders)
     return ImageMesh(
@@ -115,10 +115,14 @@ def lattice_mesh(
     )
 
 
-def _cut(longest: VoxelFields, smooth: VoxelFields, where: RankBoxes) -> CutCells:
+def _cut(longest: VoxelFields, smooth: VoxelFields, where: RankBoxes, sizes: EdgeSizes) -> CutCells:
     """Refine the lattice to these lengths of edges and cut its cells along the interfaces; collective."""
     lattice = where.lattice
-    stages = refined(lattice, where.own, lambda at, edge: edge > longest.at(at)[0], where.exchange)
+
+    def too_long(at: Array, edge: float) -> Flags:
+        return np.asarray((edge > longest.at(at)[0]) | (edge > sizes.in_parts(at)))
+
+    stages = refined(lattice, where.own, too_long, where.exchange)
     keys, cells = together(where.comm, lambda: simplices_of_box(lattice, where.own, stages))
     return cut_cells(keys, cells, smooth, where)
 

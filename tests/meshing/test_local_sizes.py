@@ -70,6 +70,8 @@ def test_distances(kind, periodic):
         points, least = points[3:-3, 3:-3], least[3:-3, 3:-3]
     distance = found.distance(axes[::-1]).transpose(2, 1, 0)
     np.testing.assert_allclose(distance if kind != "layer" else distance[3:-3, 3:-3], least, atol=1e-12)
+    at_points = found.distance_at(points.reshape(-1, 3)).reshape(least.shape)
+    np.testing.assert_allclose(at_points, distance if kind != "layer" else distance[3:-3, 3:-3], atol=1e-12)
 
 
 @pytest.mark.parametrize("times", [1.0, 0.7])
@@ -96,7 +98,29 @@ def test_cells_of_a_lattice_are_as_much_smaller_than_voxels_as_asked_for(dim):
     middle = (9.5, 6.5, 7.5)[:dim]
     options = MeshOptions(size_max=5 * UNIT, growth=1.0, size_in=(part(0.1, middle, radius=0.4),))
     mesh = lattice_mesh(label_volume(phase, (UNIT,) * dim, ("a", "b")), options, [0, 1], COMM)
-    assert 0.05 < largest_within(mesh, middle, 0.15) <= 0.26  # grows from the centre of the voxel
+    assert 0.05 < largest_within(mesh, middle, 0.15) <= 0.131
+
+
+@pytest.mark.parametrize("middle", [(6.1, 9.0), (8.0, 9.5), (3.02, 8.96)], ids=["between", "beside", "at a surface"])
+@pytest.mark.parametrize("kind", ["ball", "layer"])
+@pytest.mark.parametrize("method", ["fitted", "lattice", "lattice in 3D"])
+def test_parts_thinner_than_a_voxel_have_the_size(method, kind, middle):
+    """Wherever they lie between the middles of the voxels, from which edges 2.6 times as long were found."""
+    dim, radius = 3 if "3D" in method else 2, 0.2
+    phase = np.zeros((12,) * dim, np.int64)
+    phase[..., :3] = 1
+    middle = (*middle, 6.0)[:dim]
+    ends = [(at - radius, at + radius) for at in middle]
+    where = part(0.1, middle, radius=radius) if kind == "ball" else part(0.1, *zip(*ends, strict=True))
+    options = MeshOptions(size_max=5 * UNIT, growth=1.0, size_in=(where,))
+    if method == "fitted":
+        image = label_image(phase, (UNIT, UNIT), ("a", "b"))
+        mesh, most = fitted_mesh(image, options, [0, 1]), 1.5
+    else:
+        mesh, most = lattice_mesh(label_volume(phase, (UNIT,) * dim, ("a", "b")), options, [0, 1], COMM), WHOLE
+    assert 0.03 < largest_within(mesh, np.array(middle), radius) <= 0.1 * most * 1.01
+    at, length = edges(mesh)
+    assert np.median(length[np.linalg.norm(at - middle, axis=2) > 4.0]) > 0.7  # and nothing else is small
 
 
 def test_triangles_are_small_there_and_the_same_far_away():
@@ -170,9 +194,10 @@ def test_of_what_reaches_out_of_the_image_only_the_rest_counts(dim):
     assert corner == pytest.approx(whole / 2**dim)
 
 
-def test_triangles_are_counted_beforehand():
+@pytest.mark.parametrize(("size", "radius"), [(0.8, 4.0), (0.02, 0.3)])
+def test_triangles_are_counted_beforehand(size, radius):
     image = label_image(disk(60, 15.0, (30, 30)), (UNIT, UNIT), ("a", "b"))
-    options = MeshOptions(size_max=6 * UNIT, size_in=(part(0.8, (10.0, 8.0), radius=4.0),))
+    options = MeshOptions(size_max=6 * UNIT, size_in=(part(size, (10.0, 8.0), radius=radius),))
     found = len(fitted_mesh(image, options, [0, 1]).cells)
     assert expected_triangles(image, options, [0, 1]).cells == pytest.approx(found, rel=0.25)
 
