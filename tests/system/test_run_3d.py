@@ -105,10 +105,31 @@ def test_first_time_in_3d(tmp_path, asked, degree):
     found = ready.case.time
     assert ready.meshed.case.time == found
     if asked is None:
-        apart = element_length(ready.problem) / degree
+        apart = element_length(ready.problem, ready.case.physics) / degree
         assert 20e-9 < apart * degree < 45e-9
         assert np.sqrt(D * found.first) == pytest.approx(apart / 4, rel=0.05)
     assert output_times(found)[0] == {None: found.first, 'first = "1 ms"': 1e-3, 'times = ["2 ms"]': 2e-3}[asked]
+
+
+@pytest.mark.mpi
+def test_small_elements_elsewhere_leave_the_first_time(tmp_path):
+    """A mean over all elements made it a tenth; at the source they are as long as before."""
+    first = {}
+    for size_in in ("", 'size_in = { tip = "3 nm" }\n'):
+        folder = COMM.bcast(tmp_path / str(len(size_in)))
+        tip = '[regions.tip]\nsphere = { center = ["340 nm", "40 nm", "30 nm"], radius = "20 nm" }\n'
+        words = {
+            "mesh": mesh("lattice", "30 nm") + size_in,
+            "time": SHORT,
+            "regions": SLAB_REGIONS + tip,
+            "phases": TWO,
+        }
+        on_root(COMM, lambda folder=folder, words=words: write_case(folder, slab(), **words))
+        ready = assemble.prepared(load_case(folder / "case.toml"))
+        first[size_in] = ready.case.time.first, len(ready.problem.space.dofmap.list)
+    (plain, cells), (fine, more) = first.values()
+    assert COMM.allreduce(more) > 3 * COMM.allreduce(cells)
+    assert fine == pytest.approx(plain, rel=0.05)
 
 
 @pytest.mark.mpi
@@ -118,9 +139,10 @@ def test_elements_of_squares_and_cubes_are_as_long_as_their_edges(tmp_path, dim)
     folder = COMM.bcast(tmp_path)
     image = slab() if dim == 3 else slab()[0]
     on_root(COMM, lambda: write_case(folder, image, "10 nm", mesh=mesh("voxel"), time=SHORT, regions="", phases=TWO))
-    problem = assemble.prepared(load_case(folder / "case.toml")).problem
-    assert element_length(problem) == pytest.approx(10e-9)
-    assert element_length(problem, 1) in (0.0, pytest.approx(10e-9))
+    ready = assemble.prepared(load_case(folder / "case.toml"))
+    problem, physics = ready.problem, ready.case.physics
+    assert element_length(problem, physics) == pytest.approx(10e-9)
+    assert element_length(problem, physics, 1) in (0.0, pytest.approx(10e-9))
 
 
 def test_auto_is_lattice_in_3d_and_fitted_in_2d(tmp_path):

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from microlith.meshing.mesh.cells import cell_nodes, edges_of
+from microlith.imaging.typing import Array, Numbers
+from microlith.meshing.mesh.cells import cell_nodes, edges_of, measures
 from microlith.solver.options import TimeSpan
 from microlith.solver.physics.phases import Physics
+from microlith.solver.problem.boundaries import boundary_conditions, facets_of
 from microlith.solver.problem.problem import Problem
+from microlith.solver.problem.uptake import cells_beside, facet_areas
 from microlith.solver.times import EARLIEST
 
 LATEST = 1e-3  # of the end: default times start there at the latest
@@ -15,21 +18,42 @@ LATEST = 1e-3  # of the end: default times start there at the latest
 LAYER = 0.25
 
 
-def element_length(problem: Problem, phase: int | None = None) -> float:
-    """Longest edge of an element, on average, m, of all or of those of a phase; 0 where there is none; collective."""
+def element_length(problem: Problem, physics: Physics, phase: int | None = None) -> float:
+    """Longest edge of the elements at which lithium enters and leaves, m, on average over these surfaces; collective.
+
+    There it matters first whether elements follow it, and small ones elsewhere, or at a small part of the surfaces, say
+    nothing of that. Where a phase has no such surface, the average is over its volume; 0 where there is nothing of it.
+
+    Args:
+        problem: The physics on a mesh.
+        physics: Of the case.
+        phase: Whose elements count; None: of all.
+    """
+    mesh = problem.discretization.mesh
+    comm, tags = mesh.mesh.comm, mesh.cell_tags
+    here = np.sort(tags.indices[(tags.values == phase) | (phase is None)])
+    here = here[here < len(cell_nodes(mesh.mesh))]
+    conditions = [facets_of(mesh, condition) for condition in boundary_conditions(physics) if not condition.is_idle]
+    facets = np.unique(np.concatenate([np.empty(0, np.int32), *conditions])).astype(np.int32)
+    cells, _ = cells_beside(mesh, facets)
+    counts = np.isin(cells, here)
+    sizes = facet_areas(mesh, facets[counts])
+    total, whole = comm.allreduce(np.array([(sizes * _longest_edges(problem, cells[counts])).sum(), sizes.sum()]))
+    if whole == 0.0:
+        sizes = measures(mesh.mesh.geometry.x[cell_nodes(mesh.mesh)[here], : mesh.mesh.topology.dim])
+        total, whole = comm.allreduce(np.array([(sizes * _longest_edges(problem, here)).sum(), sizes.sum()]))
+    return float(total / whole) * problem.scales.length if whole else 0.0
+
+
+def _longest_edges(problem: Problem, cells: Numbers) -> Array:
+    """Of cells (n,), in units of the mesh, (n,)."""
     mesh = problem.space.mesh
-    nodes, squares = cell_nodes(mesh).T, np.zeros(0)
-    if phase is not None:
-        tags = problem.discretization.mesh.cell_tags
-        here = tags.indices[tags.values == phase]
-        nodes = nodes[:, here[here < nodes.shape[1]]]
+    nodes, squares = cell_nodes(mesh)[cells].T, np.zeros(len(cells))
     for first, second in edges_of(len(nodes), mesh.topology.dim):
         one, other = nodes[first], nodes[second]
         square = sum((x[one] - x[other]) ** 2 for x in mesh.geometry.x[:, : mesh.topology.dim].T)
-        squares = np.maximum(squares, square) if len(squares) else square
-    longest = np.sqrt(squares)
-    total, count = mesh.comm.allreduce(np.array([longest.sum(), len(longest)]))
-    return float(total / count) * problem.scales.length if count else 0.0
+        squares = np.maximum(squares, square)
+    return np.asarray(np.sqrt(squares))
 
 
 def resolved_from(problem: Problem, physics: Physics) -> float:
@@ -43,7 +67,7 @@ def resolved_from(problem: Problem, physics: Physics) -> float:
     fastest = max((rates[i] for i in physics.solved), default=0.0)
     if fastest <= 0.0:
         return 0.0
-    apart = element_length(problem) / problem.discretization.degree
+    apart = element_length(problem, physics) / problem.discretization.degree
     return float(f"{(LAYER * apart) ** 2 / fastest:.2g}")
 
 

@@ -30,7 +30,7 @@ def interface_warnings(
     return [
         *clashing,
         *_idle(mesh, physics, volume, periodic),
-        *contradictions(problem, mesh, physics, element_length(problem)),
+        *contradictions(problem, mesh, physics, element_length(problem, physics)),
         *stairs,
     ]
 

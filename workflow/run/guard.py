@@ -241,7 +241,7 @@ class Guard:
             in_space: Whether the errors hold those of the mesh.
         """
         ready, problem, times = self._ready, self._ready.problem, transient.times
-        element = element_length(problem)
+        element = element_length(problem, ready.case.physics)
         limits = limits_of(problem, self._bounds, ready.means, times)
         unknown = {name: UNKNOWN * problem.reference_of(mean.phase_shares) for name, mean in ready.means.items()}
         granted = {

@@ -129,7 +129,7 @@ def solved(
     ready = assembled(meshed.case, meshed, stages)
     guard = Guard(ready)
     spread = SpreadWatch(ready.problem, ready.means)
-    faces = FaceWatch(ready.problem, ready.case.physics, element_length(ready.problem))
+    faces = FaceWatch(ready.problem, ready.case.physics, element_length(ready.problem, ready.case.physics))
     channel = None if kept is None else kept.channel("run")
     if channel is not None:
         channel.watches(guard.watch.state, guard.watch.take_up)

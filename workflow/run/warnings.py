@@ -51,7 +51,7 @@ def unresolved(case: Case, problem: Problem) -> list[str]:
     share, than = FOLLOWED[problem.discretization.degree]
     sentences = []
     for i in case.physics.solved:
-        phase, element = case.physics.phases[i], element_length(problem, i)
+        phase, element = case.physics.phases[i], element_length(problem, case.physics, i)
         if phase.effective_diffusivity is not None:
             lasts = min(case.time.end, phase.lifetime)
             reach = np.sqrt(phase.effective_diffusivity / phase.porosity * lasts)
