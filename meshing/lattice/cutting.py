@@ -25,6 +25,18 @@ ON_INTERFACE = 0.02  # difference of the leading indicators that passes for none
 
 
 @dataclass(frozen=True)
+class NearSeams:
+    """Vertices of periodic faces that count as on an interface where they are, if an edge of theirs is cut near them.
+
+    Across faces that do not match, interfaces run along the face and leave flat cells at such vertices, which may not
+    move off the face.
+    """
+
+    numbers: Keys  # (k,) of this rank's vertices, as in `CutCells`
+    near: float  # of the shortest edge at a vertex: how far from it the cut may be
+
+
+@dataclass(frozen=True)
 class CutCells:
     """Cells that each lie in one phase."""
 
@@ -35,7 +47,9 @@ class CutCells:
     phase: Phases  # (m,)
 
 
-def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: RankBoxes) -> CutCells:
+def cut_cells(
+    keys: Keys, cells: Rows, indicators: VoxelFields, where: RankBoxes, seams: NearSeams | None = None
+) -> CutCells:
     """Cut the cells of this rank's box; collective.
 
     Args:
@@ -43,6 +57,7 @@ def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: RankBoxes
         cells: Rows of the vertices (m, dim + 1).
         indicators: One for each phase.
         where: The lattice and the boxes of the ranks.
+        seams: What left sharp cells when they were cut before.
     """
     lattice = where.lattice
     places = lattice.points(keys)
@@ -60,6 +75,9 @@ def cut_cells(keys: Keys, cells: Rows, indicators: VoxelFields, where: RankBoxes
     ends, middles = _cuts(cells[lowest < highest], points, phase, free, indicators)
     closed = fixed & ~np.isin(np.arange(lattice.dim), lattice.periodic)
     points, free = _ends_moved(points, free, shortest, fixed, closed, ends, middles, shared)
+    if seams is not None:
+        chosen = np.isin(2 * keys, seams.numbers) & (fixed & ~closed).any(axis=1)
+        free = free & ~_cut_nearby(points, seams.near * shortest, chosen, ends, middles, shared)
 
     lowest, highest = _range(cells, phase, free)
     mixed = lowest < highest
@@ -171,6 +189,18 @@ def _ends_moved(
     target = shared.combined(places, np.minimum)
     moved = np.isfinite(target).all(axis=1)
     return np.where(moved[:, None] & ~fixed, target, points), free & ~moved
+
+
+def _cut_nearby(
+    points: Array, near: Array, chosen: Flags, ends: Numbers, middles: Array, shared: SharedVertices
+) -> Flags:
+    """Which of the chosen vertices (n,) have an edge that is cut nearer to them than `near` (n,); collective."""
+    found = np.zeros(len(points), bool)
+    for side in (0, 1):
+        vertex = ends[:, side]
+        way = middles - points[vertex]
+        found[vertex[dot(way.T, way.T) < near[vertex] ** 2]] = True
+    return shared.combined(found, np.logical_or) & shared.combined(chosen, np.logical_or)
 
 
 def _range(cells: Rows, phase: Phases, free: Flags) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
