@@ -76,21 +76,37 @@ def _voxel(given: ImageToMesh) -> ImageMesh:
     return voxel_mesh(given.volume, given.solved, given.comm, options.coarseness, axes)
 
 
-def _count_simplices(given: ImageToMesh, few: float) -> Count:
+def _count_triangles(given: ImageToMesh, few: float) -> Count:
     volume, solved, comm = given.volume, given.solved, given.comm
-    if volume.dim == 2:
-        image = given.whole if comm.bcast(given.whole is not None) else whole_on_root(volume, comm)
-        nowhere = np.empty((0, 2))
-        return lambda asked: on_first_rank(comm, lambda: size_field(of_root(image), asked, solved, nowhere).triangles())
-    from microlith.meshing.lattice.cell_count import image_samples, most_tetrahedra, tetrahedra_count
+    image = given.whole if comm.bcast(given.whole is not None) else whole_on_root(volume, comm)
 
-    if most_tetrahedra(volume, given.options, solved) < few:
-        return lambda asked: most_tetrahedra(volume, asked, solved)
-    few_blocks = image_samples(volume, comm, FIRST_BLOCKS)
-    if CLEARLY * tetrahedra_count(few_blocks, given.options, solved, comm) < few:
-        return lambda asked: CLEARLY * tetrahedra_count(few_blocks, asked, solved, comm)
-    found = image_samples(volume, comm)
-    return lambda asked: tetrahedra_count(found, asked, solved, comm)
+    def at_a_glance(asked: MeshOptions) -> float:
+        nowhere = np.empty((0, 2))
+        return on_first_rank(comm, lambda: size_field(of_root(image), asked, solved, nowhere).triangles())
+
+    if CLEARLY * at_a_glance(given.options) < few:
+        return lambda asked: CLEARLY * at_a_glance(asked)
+    return lambda asked: on_first_rank(comm, lambda: expected_triangles(of_root(image), asked, solved).cells)
+
+
+def _count_simplices(given: ImageToMesh, few: float) -> Count:
+    from microlith.meshing.lattice.cell_count import (
+        expected_simplices,
+        image_samples,
+        more_samples,
+        most_tetrahedra,
+        tetrahedra_count,
+    )
+
+    volume, solved, comm = given.volume, given.solved, given.comm
+    if volume.dim == 3:
+        if most_tetrahedra(volume, given.options, solved) < few:
+            return lambda asked: most_tetrahedra(volume, asked, solved)
+        few_blocks = image_samples(volume, comm, FIRST_BLOCKS)
+        if CLEARLY * tetrahedra_count(few_blocks, given.options, solved, comm) < few:
+            return lambda asked: CLEARLY * tetrahedra_count(few_blocks, asked, solved, comm)
+    found = more_samples(volume, comm)
+    return lambda asked: expected_simplices(volume, asked, solved, comm, found).cells
 
 
 def _count_voxels(given: ImageToMesh, few: float) -> Count:
@@ -120,7 +136,7 @@ def _thin_share(given: ImageToMesh) -> float:
 
 
 METHODS: dict[MeshMethod, Method] = {
-    "fitted": Method((2,), _fitted, mesh_partitioned, _count_simplices, _expected_fitted),
+    "fitted": Method((2,), _fitted, mesh_partitioned, _count_triangles, _expected_fitted),
     "lattice": Method((2, 3), _lattice, mesh_in_place, _count_simplices, _expected_lattice, _thin_share),
     "voxel": Method((2, 3), _voxel, mesh_in_place, _count_voxels, _expected_voxels),
 }

@@ -19,6 +19,7 @@ from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.large_arrays import available_memory
 from microlith.imaging.typing import Array, Flags, Indices, Integers, Numbers, Phases
 from microlith.meshing.fitted.division import MORE, divided
+from microlith.meshing.fitted.expected import BESIDE
 from microlith.meshing.fitted.improve import GOOD, improve_worst, smooth_free_points
 from microlith.meshing.fitted.outline import Outline, trace_interfaces
 from microlith.meshing.fitted.segments import Segments, cut_and_halved, cut_chains
@@ -77,7 +78,7 @@ def fitted_mesh(
     middle = 0.5 * (pieces.points[pieces.ends[:, 0]] + pieces.points[pieces.ends[:, 1]])
     field = field.limited(middle, pieces.lengths)
     if check_memory:
-        _refuse_more_than_memory(field)
+        _refuse_more_than_memory(field, BESIDE * 2 * len(pieces.ends))
     tell(f"meshing with gmsh, about {field.triangles():.0f} triangles")
     found = _divided(outline, pieces, field, options.times) or _whole(pieces, field)
     pieces, phase = found.pieces, found.phase
@@ -131,8 +132,8 @@ def _divided(outline: Outline, pieces: Segments, field: SizeField, coarseness: f
     return _Raw(segments.halves, found.points, found.triangles, found.phase, GOOD_DIVIDED)
 
 
-def _refuse_more_than_memory(field: SizeField) -> None:
-    count = field.triangles()
+def _refuse_more_than_memory(field: SizeField, more: float = 0.0) -> None:
+    count = field.triangles() + more
     memory = available_memory()
     if count * BYTES_PER_TRIANGLE > memory:
         raise InputError(

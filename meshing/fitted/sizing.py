@@ -101,9 +101,11 @@ class SizeField:
         return replace(self, values=graded(values, self.rate, self.pixel))
 
     def triangles(self) -> float:
-        """About how many triangles the field asks for."""
+        """About how many triangles the field asks for; in a strip none is longer than this is wide."""
         area = self.pixel[0] * self.pixel[1] / 0.433  # of an equilateral triangle of edge 1
-        return float((area / np.square(self.values, dtype=np.float64)).sum()) + self.between_pixels()
+        widest = min(edge * count for edge, count in zip(self.pixel, self.values.shape[::-1], strict=True))
+        sizes = np.minimum(self.values, widest)
+        return float((area / np.square(sizes, dtype=np.float64)).sum()) + self.between_pixels()
 
     def between_pixels(self) -> float:
         """About how many triangles it asks for that pixels know nothing of."""

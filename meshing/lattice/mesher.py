@@ -18,7 +18,7 @@ from microlith.imaging.options import MeshOptions
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.typing import Array, Flags, Numbers, Phases
 from microlith.meshing.fidelity.agreement import mistaken
-from microlith.meshing.lattice.bisection import BoxRange, Lattice, refined, simplices_of_box
+from microlith.meshing.lattice.bisection import BoxRange, Lattice, coarse_lattice, refined, simplices_of_box
 from microlith.meshing.lattice.cell_count import CELLS
 from microlith.meshing.lattice.cutting import CutCells, NearSeams, cut_cells
 from microlith.meshing.lattice.edge_lengths import WHOLE, EdgeSizes, edge_sizes, longest_edges, shortened
@@ -31,9 +31,6 @@ from microlith.meshing.mesh.few_layers import refuse_few_layers
 from microlith.meshing.mesh.phasemesh import ImageMesh
 from microlith.meshing.mesh.simplices import sharpness, signed_measures
 
-FEWEST_BOXES = 4  # coarse boxes along the longest edge of the image
-FEWEST_PERIODIC = 4  # along a periodic axis
-SLENDER = 1.6  # longest by shortest edge of a coarse box: the angles of more slender boxes are beyond repair once cut
 RIM = 12  # voxels around a box beyond the reach of fields and indicators: thin parts, interpolation, moved vertices
 WORK_PER_BOX, WORK_PER_FACE = 6, 10  # cells of a coarse box, and those that a voxel face between two phases adds
 SAMPLES, MOST_SAMPLES = 4, 1e7  # places along a coarse box at which sizes in parts of the image are looked at; in all
@@ -75,7 +72,7 @@ def lattice_mesh(
     periodic = tuple(AXES.index(name) for name in options.periodic)
     refuse_few_layers(volume, periodic)
     sizes = edge_sizes(options, volume.names, solved, volume.unit, extent)
-    lattice = _lattice(extent, sizes, periodic)
+    lattice = coarse_lattice(extent, sizes.longest_edge, sizes.finest_edge, periodic)
     weights, borders = _survey(volume, lattice, solved, comm)
     weights = weights + _local_work(lattice, sizes)
     where = RankBoxes(comm, lattice, boxes_of_ranks(weights, comm.size))
@@ -139,49 +136,6 @@ def _cut(
     stages = refined(lattice, where.own, too_long, where.exchange)
     keys, cells = together(where.comm, lambda: simplices_of_box(lattice, where.own, stages))
     return cut_cells(keys, cells, smooth, where, seams)
-
-
-def _lattice(extent: tuple[float, ...], sizes: EdgeSizes, periodic: tuple[int, ...]) -> Lattice:
-    """Coarse boxes whose diagonals are about the longest edges, and halvings down to the shortest.
-
-    Along periodic axes their number is even, as each is the mirror image of the next, and four at least, so that no two
-    edges have the same ends. In images thinner than such boxes these are smaller: all angles are as good as those of
-    the boxes.
-    """
-    edge = min(sizes.longest_edge / math.sqrt(len(extent)), max(extent) / FEWEST_BOXES)
-    counts = [max(1, math.ceil(length / edge - 1e-9)) for length in extent]
-    boxes = tuple(
-        max(FEWEST_PERIODIC, count + count % 2) if axis in periodic else count for axis, count in enumerate(counts)
-    )
-    if _slenderness(extent, boxes) > SLENDER:
-        boxes = _even_boxes(extent, edge, periodic)
-    coarse = max(length / count for length, count in zip(extent, boxes, strict=True))
-    depth = max(1, math.ceil(math.log2(coarse * math.sqrt(len(extent)) / sizes.finest_edge)) + 1)
-    return Lattice(boxes, depth, extent, periodic)
-
-
-def _slenderness(extent: tuple[float, ...], boxes: tuple[int, ...]) -> float:
-    """Longest by shortest edge of so many boxes along each axis."""
-    edges = [length / count for length, count in zip(extent, boxes, strict=True)]
-    return max(edges) / min(edges)
-
-
-def _even_boxes(extent: tuple[float, ...], edge: float, periodic: tuple[int, ...]) -> tuple[int, ...]:
-    """Numbers of boxes along each axis, of about this edge or smaller, and none more slender than SLENDER.
-
-    With k boxes across the thinnest axis, and the numbers along the others rounded, they are no more slender than
-    1 + 1/k.
-    """
-    fewest = [FEWEST_PERIODIC if axis in periodic else 1 for axis in range(len(extent))]
-    step = [2 if axis in periodic else 1 for axis in range(len(extent))]
-    thinnest = min(length / few for length, few in zip(extent, fewest, strict=True))
-    along = max(1, round(thinnest / edge))
-    while True:
-        wanted = thinnest / along
-        boxes = tuple(s * round(length / (s * wanted)) for length, s in zip(extent, step, strict=True))
-        if _slenderness(extent, boxes) <= SLENDER:
-            return boxes
-        along += 1
 
 
 def _survey(volume: LabelVolume, lattice: Lattice, solved: Sequence[int], comm: MPI.Intracomm) -> tuple[Numbers, Array]:

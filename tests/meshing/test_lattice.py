@@ -12,8 +12,9 @@ from microlith.imaging.image.load import volume_of
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import MeshOptions
 from microlith.meshing.fidelity.agreement import agreement
+from microlith.meshing.lattice.bisection import coarse_lattice
 from microlith.meshing.lattice.edge_lengths import edge_sizes
-from microlith.meshing.lattice.mesher import _lattice, lattice_mesh
+from microlith.meshing.lattice.mesher import lattice_mesh
 from microlith.meshing.mesh.simplices import angles, sharpness, signed_measures
 
 COMM = MPI.COMM_WORLD
@@ -127,7 +128,7 @@ def test_coarse_boxes_are_not_slender(periodic):
         extent = tuple(3 * 30 ** generator.random(3))
         options = MeshOptions(size_max=2 * 20 ** generator.random() * UNIT)
         sizes = edge_sizes(options, ("phase0",), (0,), UNIT, extent)
-        boxes = np.array(_lattice(extent, sizes, periodic).boxes)
+        boxes = np.array(coarse_lattice(extent, sizes.longest_edge, sizes.finest_edge, periodic).boxes)
         edges = np.array(extent) / boxes
         assert edges.max() / edges.min() <= 1.6
         assert (boxes[list(periodic)] % 2 == 0).all()

@@ -13,6 +13,7 @@ from microlith.imaging.options import MeshOptions, SizeWithin
 from microlith.meshing.fitted.expected import expected_triangles
 from microlith.meshing.fitted.mesher import fitted_mesh
 from microlith.meshing.lattice import mesher
+from microlith.meshing.lattice.bisection import coarse_lattice
 from microlith.meshing.lattice.cell_count import CELLS, expected_simplices, image_samples, tetrahedra_count
 from microlith.meshing.lattice.edge_lengths import WHOLE, edge_sizes
 from microlith.meshing.lattice.mesher import lattice_mesh
@@ -232,7 +233,7 @@ def test_work_is_where_the_small_cells_are(most, monkeypatch):
     extent = (48.0, 40.0, 32.0)
     where = part(1.0, (14.0, 12.0, 20.0), radius=4.0)
     sizes = edge_sizes(MeshOptions(size_max=8 * UNIT, growth=0.5, size_in=(where,)), ("a",), [0], UNIT, extent)
-    lattice = mesher._lattice(extent, sizes, ())
+    lattice = coarse_lattice(extent, sizes.longest_edge, sizes.finest_edge)
     work = mesher._local_work(lattice, sizes)
     assert work.shape == lattice.boxes
     added = CELLS[3] * sizes.local[0].added(extent, WHOLE, sizes.edge_growth, sizes.longest_edge)
