@@ -48,7 +48,11 @@ def area_responses(
         none = np.empty(0, np.int32)
         loads = tuple(
             replace(
-                load, push=passage.push if number == passage.load else np.zeros_like(load.push), drag=None, held=none
+                load,
+                push=passage.push if number == passage.load else np.zeros_like(load.push),
+                drag=None,
+                held=none,
+                shares=1.0,
             )
             for number, load in enumerate(problem.system.loads)
         )

@@ -22,7 +22,7 @@ from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.courses import NEAR
 from microlith.solver.problem.assembly import project
-from microlith.solver.problem.system import LinearSystem
+from microlith.solver.problem.system import LinearSystem, hold
 
 Seen = Callable[[float, Array], None]
 
@@ -288,8 +288,7 @@ class _Walk:
                 if load.drag is not None:
                     amount = amount + jump * load.drag
             state = project(system.mass, amount)
-            for load in system.loads:
-                state[load.held] = float(load.course.after(start))
+            hold(state, system.loads, system.held, system.courses_at(start))
         return amount, state
 
 

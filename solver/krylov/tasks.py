@@ -51,7 +51,7 @@ def units_of(system: LinearSystem, start: float, end: float) -> list[UnitLoad]:
             units[key] = UnitLoad(course, *(np.zeros_like(load.push) for _ in range(3)))
         unit = units[key]
         unit.push[:] += factor * load.push
-        unit.held[load.held] = factor
+        unit.held[load.held] += factor * load.shares
         if load.drag is not None:
             unit.drag[:] += factor * load.drag
     return list(units.values())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dolfinx import fem
+from mpi4py import MPI
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
@@ -12,7 +13,7 @@ from microlith.imaging.typing import Array, Indices
 from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.courses import Course
 from microlith.solver.problem import forms
-from microlith.solver.problem.assembly import add_to, matrix_of, vector_of
+from microlith.solver.problem.assembly import add_to, matrix_of, per_phase, vector_of
 from microlith.solver.problem.boundaries import Boundary, phases_at
 from microlith.solver.problem.discretization import Discretization
 from microlith.solver.problem.system import Load, Transfer
@@ -23,14 +24,44 @@ class Side:
     """The part of a boundary that lies at phases of one factor κ."""
 
     factor: float
-    dofs: Indices  # owned unknowns that are the boundary's there
+    dofs: Indices  # owned unknowns that are the boundary's there, and of no other
+    held: Indices  # owned unknowns that it holds, alone or with others; none where it holds no concentration
+    shares: Array  # (held,) by which each of these follows it; those of all sides are 1 together
 
 
 def sides_of(on: Discretization, boundaries: list[Boundary]) -> list[list[Side]]:
-    """Unknowns of each boundary; where two of them meet, the first has them; where one has two κ, the smaller."""
+    """Unknowns of each boundary; collective.
+
+    Where two meet, they are of one that holds its concentration, if only one does, else of the first; where one has two
+    κ, of the smaller.
+
+    An unknown where several hold different concentrations gets their mean by area. What the elements make of the step
+    then lacks as much on one side as it has too much on the other, and errs by the square of their size; with the value
+    of one side it errs by their size, as if the step were half an element farther.
+    """
     facets = [_facets_by_factor(on, boundary) for boundary in boundaries]
-    dofs = iter(_shared_out(on.space, [some for parts in facets for _, some in parts]))
-    return [[Side(factor, next(dofs)) for factor, _ in parts] for parts in facets]
+    holds = [boundary.holds for boundary, some in zip(boundaries, facets, strict=True) for _ in some]
+    closures = [_touched(on.space, part) for some in facets for _, part in some]
+    own = _shared_out(closures, holds, on.owned)
+    count = np.zeros(on.owned, dtype=np.int64)
+    for closure, is_held in zip(closures, holds, strict=True):
+        count[closure] += is_held
+    several = count > 1
+    areas: list[Array] = []
+    if on.mesh.mesh.comm.allreduce(bool(several.any()), op=MPI.LOR):
+        pairs = [(boundary, factor) for boundary, some in zip(boundaries, facets, strict=True) for factor, _ in some]
+        areas = [
+            _areas(on, *pair) if is_held else np.zeros(on.owned) for pair, is_held in zip(pairs, holds, strict=True)
+        ]
+    whole = sum(areas, np.zeros(on.owned))
+    parts = []
+    for number, (dofs, closure) in enumerate(zip(own, closures, strict=True)):
+        alone = dofs[~several[dofs]] if holds[number] else dofs[:0]
+        together = closure[several[closure]] if holds[number] else dofs[:0]
+        of_area = areas[number][together] / whole[together] if len(together) else np.empty(0)
+        parts.append((dofs, np.append(alone, together), np.append(np.ones(len(alone)), of_area)))
+    each = iter(parts)
+    return [[Side(factor, *next(each)) for factor, _ in some] for some in facets]
 
 
 def _facets_by_factor(on: Discretization, boundary: Boundary) -> list[tuple[float, Indices]]:
@@ -42,18 +73,31 @@ def _facets_by_factor(on: Discretization, boundary: Boundary) -> list[tuple[floa
     return [(float(factor), boundary.facets[of_facet == factor]) for factor in different]
 
 
-def _shared_out(space: fem.FunctionSpace, parts: list[Indices]) -> list[Indices]:
-    """Owned degrees of freedom of each part of the surface; where two of them meet, the first has them."""
-    owned = space.dofmap.index_map.size_local
+def _touched(space: fem.FunctionSpace, facets: Indices) -> Indices:
+    """Owned degrees of freedom at some facets, of any rank; collective."""
+    dofs = fem.locate_dofs_topological(space, space.mesh.topology.dim - 1, facets)
+    return np.asarray(dofs[dofs < space.dofmap.index_map.size_local])
+
+
+def _shared_out(closures: list[Indices], holds: list[bool], owned: int) -> list[Indices]:
+    """Owned degrees of freedom of each part of the surface: where two meet, of one that is held, else of the first."""
     taken = np.zeros(owned, dtype=bool)
-    shared = []
-    for facets in parts:
-        dofs = fem.locate_dofs_topological(space, space.mesh.topology.dim - 1, facets)
-        dofs = dofs[dofs < owned]
-        dofs = dofs[~taken[dofs]]
-        taken[dofs] = True
-        shared.append(dofs)
+    shared = [closure[:0] for closure in closures]
+    for number in sorted(range(len(closures)), key=lambda number: not holds[number]):
+        shared[number] = closures[number][~taken[closures[number]]]
+        taken[shared[number]] = True
     return shared
+
+
+def _areas(on: Discretization, boundary: Boundary, factor: float) -> Array:
+    """∫ φ² ds of each owned unknown over the part of a boundary at phases of a factor κ; collective."""
+    here = on.one if on.has_one_factor else per_phase(on.mesh, [float(kappa == factor) for kappa in on.factors])
+    matrix = matrix_of(forms.transfer(here, on.trial, on.test, boundary.measure))
+    diagonal = matrix.getDiagonal()
+    found: Array = diagonal.array_r.copy()
+    diagonal.destroy()
+    matrix.destroy()
+    return found
 
 
 def add_transfers(on: Discretization, boundaries: list[Boundary], stiffness: PETSc.Mat) -> Array:
@@ -102,8 +146,9 @@ def loads_of(
     for side in sides:
         course = boundary.concentration.scaled(scales.time, scales.concentration * side.factor)
         rows = np.zeros(on.owned)
-        rows[side.dofs] = 1.0
-        loads.append(Load(boundary.name, course, -matrix_times(stiffness, rows), -matrix_times(mass, rows), side.dofs))
+        rows[side.held] = side.shares
+        push, drag = -matrix_times(stiffness, rows), -matrix_times(mass, rows)
+        loads.append(Load(boundary.name, course, push, drag, side.held, shares=side.shares))
     return loads
 
 
@@ -119,7 +164,7 @@ def transfers_of(on: Discretization, boundaries: list[Boundary], loads: list[Loa
         for load, push in zip(loads, pushes, strict=True):
             if load.drag is not None:
                 rows = np.zeros_like(push)
-                rows[load.held] = 1.0
+                rows[load.held] = load.shares
                 push -= matrix_times(matrix, rows)
             elif load.name == boundary.name:
                 push += vector_of(forms.transfer(on.one, on.one, on.test, boundary.measure))

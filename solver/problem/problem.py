@@ -34,7 +34,7 @@ from microlith.solver.problem.surface_fluxes import (
     with_differences,
     with_given,
 )
-from microlith.solver.problem.system import LinearSystem, Load, without_held
+from microlith.solver.problem.system import LinearSystem, Load, hold, without_held
 from microlith.solver.problem.transport import transport
 
 Start = Callable[[Display], Array]  # concentration at the local dofs of the space it is shown on, mol/m^3; collective
@@ -172,6 +172,6 @@ def build(
 def _held_at_start(loads: list[Load], owned: int) -> Array:
     """Unknowns that are held at time 0, (owned,); nan for all others."""
     held = np.full(owned, np.nan)
-    for load in loads:
-        held[load.held] = load.course.after(0.0)
+    rows = np.concatenate([np.empty(0, np.int32), *(load.held for load in loads)])
+    hold(held, loads, rows, [float(load.course.after(0.0)) for load in loads])
     return held

@@ -1,5 +1,6 @@
 """The semi-discrete problem M u' + K u = b(t), and what its load is made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,6 +24,21 @@ class Load:
     drag: Array | None  # (owned,) per unit of its rate of change: −M χ where the concentration is held
     held: Indices  # owned rows whose value the course gives
     is_flux: bool = False  # whether the flux itself is given
+    shares: Array | float = 1.0  # (held,) of the course for each of these rows: below 1 where others hold it too
+
+
+def hold(values: Array, loads: Sequence[Load], held: Indices, courses: Sequence[float]) -> None:
+    """Put what loads hold into unknowns.
+
+    Args:
+        values: (owned,), changed.
+        loads: All.
+        held: Rows that any of them holds.
+        courses: Value of the course of each load.
+    """
+    values[held] = 0.0
+    for load, value in zip(loads, courses, strict=True):
+        values[load.held] += value * load.shares
 
 
 @dataclass(frozen=True)
@@ -77,11 +93,15 @@ class LinearSystem:
         Right after a jump; without the transfers that change.
         """
         total = np.zeros_like(self.initial)
-        for load in self.loads:
-            value = float(load.course.after(time))
+        courses = self.courses_at(time)
+        for load, value in zip(self.loads, courses, strict=True):
             total += value * load.push
-            total[load.held] = value
+        hold(total, self.loads, self.held, courses)
         return total
+
+    def courses_at(self, time: float) -> list[float]:
+        """What the course of each load is right after a time."""
+        return [float(load.course.after(time)) for load in self.loads]
 
     def coefficients(self, time: float) -> tuple[float, ...]:
         """Transfer coefficients that change, right after a time."""
@@ -132,7 +152,7 @@ def without_held(
         start_amount: (owned,) M u0 of the whole problem.
         parts: Connected parts.
     """
-    fixed = np.concatenate([np.empty(0, np.int32), *(load.held for load in loads)]).astype(np.int32)
+    fixed = np.unique(np.concatenate([np.empty(0, np.int32), *(load.held for load in loads)])).astype(np.int32)
     start_amount = start_amount.copy()
     for load in loads:
         load.push[fixed] = 0.0
@@ -156,6 +176,5 @@ def without_held(
         matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
         matrix.zeroRowsColumnsLocal(fixed, diagonal)
     start = project(mass, start_amount)
-    for load in loads:
-        start[load.held] = load.course.after(0.0)
+    hold(start, loads, fixed, [float(load.course.after(0.0)) for load in loads])
     return LinearSystem(mass, stiffness, taken, loads, start_amount, start, fixed, parts, transfers)

@@ -17,7 +17,7 @@ from microlith.solver.linear.weighted import WeightedTerm
 from microlith.solver.problem.assembly import SAME_PATTERN, SUBSET_PATTERN
 from microlith.solver.problem.nonlinear import NonlinearDiffusion
 from microlith.solver.problem.problem import Problem
-from microlith.solver.problem.system import LinearSystem, Load
+from microlith.solver.problem.system import LinearSystem, Load, hold
 from microlith.solver.problem.uptake import Linearised, Rate, SaturatingUptake
 
 
@@ -91,8 +91,7 @@ class Dynamics:
 
     def hold(self, u: Array, moment: Moment) -> None:
         """Put the held values into u."""
-        for load, value in zip(self.system.loads, moment.held, strict=True):
-            u[load.held] = value
+        hold(u, self.system.loads, self.held, moment.held)
 
     @cached_property
     def _graph(self) -> Differences:
