@@ -144,7 +144,8 @@ def exact(problem, weights, times):
                 constant += rate * load.drag
                 if start > 0:
                     amount = amount + (value - float(load.course.before(start))) * load.drag[free]
-            held[load.held], held_slope[load.held] = value, rate
+            held[load.held] += value * load.shares
+            held_slope[load.held] += rate * load.shares
         parts = [modes.T @ part for part in (amount, constant[free], slope[free])]
 
         def state(t, parts=parts, eigenvalues=eigenvalues, modes=modes):

@@ -275,6 +275,8 @@ def test_size_max_finer_than_a_voxel_is_mentioned(tmp_path: Path) -> None:
     said = warnings(tmp_path, '[mesh]\nsize_max = "8 nm"\n', solid)
     assert len(said) == 1
     assert "[mesh] size_max: 8 nm is finer than a voxel, 10 nm, which adds elements but no information" in said[0]
+    (said,) = warnings(tmp_path, '[mesh]\nsize_max = "16 nm"\nsize_factor = 0.5\n', solid)
+    assert "[mesh] size_max: 16 nm times size_factor = 0.5 is finer than a voxel, 10 nm" in said
 
 
 @pytest.mark.parametrize("dim", [2, 3])

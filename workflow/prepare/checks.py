@@ -294,9 +294,10 @@ def _check_sizes(
     if case.mesh.size_max is not None:
         asked["size_max"] = case.mesh.size_max
     kind = "pixel" if volume.dim == 2 else "voxel"
+    factor = "" if options.size_factor == 1.0 else f" times size_factor = {options.size_factor:g}"
     return oblong + [
-        f"{at.child(key)}: {length_text(size)} is finer than a {kind}, {length_text(pixel)}, which adds elements "
-        "but no information"
+        f"{at.child(key)}: {length_text(size)}{factor} is finer than a {kind}, {length_text(pixel)}, which adds "
+        "elements but no information"
         for key, size in asked.items()
         if size * options.size_factor < pixel * (1 - _SLACK)
     ]
