@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from microlith.imaging.axes import AXES
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.load import whole_on_root
 from microlith.imaging.image.volume import LabelImage, LabelVolume
-from microlith.imaging.options import MeshMethod, MeshOptions
+from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES, MeshMethod, MeshOptions
 from microlith.imaging.parallel.collective import of_root, on_first_rank, on_root
 from microlith.meshing.distribution.in_place import mesh_in_place
 from microlith.meshing.distribution.partitioned import mesh_partitioned
@@ -24,6 +24,7 @@ from microlith.meshing.mesh.phasemesh import ImageMesh, PhaseMesh, no_triangles
 from microlith.meshing.voxel import expected_voxels, voxel_mesh
 
 Tell = Callable[[str], None]  # takes a short sentence when a stage starts
+Sizes = tuple[dict[str, float], float]  # at the surfaces of phases, by name, and the largest: both in metres
 Count = Callable[[MeshOptions], float]  # about how many cells sizes ask for; collective
 FIRST_BLOCKS = 2  # of an image in 3D that are looked at first; where they say that
 CLEARLY = 4.0  # times as many cells as they tell of are still few, that will do
@@ -44,13 +45,15 @@ class ImageToMesh:
 
 @dataclass(frozen=True)
 class Method:
-    """A way from an image to a mesh. All of its functions are collective."""
+    """A way from an image to a mesh. All of its functions but `sizes` are collective."""
 
     dims: tuple[int, ...]  # dimensions of the images that it meshes
     image_mesh: Callable[[ImageToMesh], ImageMesh]  # the cells of all phases that it meshes
     phase_mesh: Callable[[ImageMesh, Sequence[int], MPI.Intracomm], PhaseMesh]  # those of the solved phases
     count: Callable[[ImageToMesh, float], Count]  # without meshing; no closer look is taken where it is below a number
     expected: Callable[[ImageToMesh], ExpectedMesh]  # a closer look, without meshing
+    # Of an image and its solved phases: sizes as it takes them, with defaults and limits, but for size_factor
+    sizes: Callable[[LabelVolume, Sequence[int], MeshOptions], Sizes]
     # Share of the voxels of the solved phases in parts that it follows poorly, of one or two voxels; None: it has none
     thin_share: Callable[[ImageToMesh], float] | None = None
 
@@ -129,6 +132,24 @@ def _expected_voxels(given: ImageToMesh) -> ExpectedMesh:
     return expected_voxels(given.volume, given.solved, given.comm)
 
 
+def _fitted_sizes(volume: LabelVolume, solved: Sequence[int], options: MeshOptions) -> Sizes:
+    largest = options.size_max or LARGEST_SIZE * max(volume.extent)
+    sizes = options.size or {volume.names[index]: SIZE_AT_SURFACES * volume.unit for index in solved}
+    return {name: min(size, largest) for name, size in sizes.items()}, largest
+
+
+def _lattice_sizes(volume: LabelVolume, solved: Sequence[int], options: MeshOptions) -> Sizes:
+    from microlith.meshing.lattice.edge_lengths import edge_sizes
+
+    plain = replace(options, size_factor=1.0, coarseness=1.0)
+    found = edge_sizes(plain, volume.names, solved, volume.unit, volume.frame)
+    return {volume.names[index]: volume.unit * size for index, size in found.named.items()}, volume.unit * found.largest
+
+
+def _voxel_sizes(volume: LabelVolume, solved: Sequence[int], _: MeshOptions) -> Sizes:
+    return {volume.names[index]: volume.unit for index in solved}, volume.unit
+
+
 def _thin_share(given: ImageToMesh) -> float:
     from microlith.meshing.lattice.thin_parts import thin_share
 
@@ -136,9 +157,9 @@ def _thin_share(given: ImageToMesh) -> float:
 
 
 METHODS: dict[MeshMethod, Method] = {
-    "fitted": Method((2,), _fitted, mesh_partitioned, _count_triangles, _expected_fitted),
-    "lattice": Method((2, 3), _lattice, mesh_in_place, _count_simplices, _expected_lattice, _thin_share),
-    "voxel": Method((2, 3), _voxel, mesh_in_place, _count_voxels, _expected_voxels),
+    "fitted": Method((2,), _fitted, mesh_partitioned, _count_triangles, _expected_fitted, _fitted_sizes),
+    "lattice": Method((2, 3), _lattice, mesh_in_place, _count_simplices, _expected_lattice, _lattice_sizes, _thin_share),
+    "voxel": Method((2, 3), _voxel, mesh_in_place, _count_voxels, _expected_voxels, _voxel_sizes),
 }
 IN_PLACE = tuple(name for name, method in METHODS.items() if method.phase_mesh is mesh_in_place)  # of which each rank
 # has cells of its own; of the others rank 0 has all

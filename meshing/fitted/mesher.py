@@ -137,7 +137,7 @@ def _refuse_more_than_memory(field: SizeField, more: float = 0.0) -> None:
     memory = available_memory()
     if count * BYTES_PER_TRIANGLE > memory:
         raise InputError(
-            f"[mesh] size and size_max ask for about {count:.2g} triangles, which need"
+            f"[mesh] size and size_max ask for about {count:,.0f} triangles, which need"
             f" {count * BYTES_PER_TRIANGLE / 1e9:.0f} GB where {memory / 1e9:.0f} GB are free; raise them or crop"
         )
 

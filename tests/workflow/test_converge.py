@@ -493,6 +493,20 @@ def test_sizes_for_a_wanted_error_give_it(tmp_path):
     assert study.regions["all"].largest > 2e-4
 
 
+@pytest.mark.parametrize("method", ["fitted", "lattice"])
+def test_sizes_advised_of_a_small_image_can_be_given(tmp_path, method):
+    """Two pixels at surfaces are more than a 25th of a small image: the sizes advised were refused."""
+    study = _study(_slab_case(tmp_path, f'method = "{method}"', rows=4), tmp_path, wanted=1e-2, levels=2)
+    advice = study.advice
+    assert advice.needed == advice.factor == 2.0
+    (told, *_) = advice_lines(study.case, advice)
+    assert advice.size["slab"] <= advice.size_max
+    mesh = f'method = "{method}"\n' + told.split("unknowns: ")[1].replace(", size_max", "\nsize_max")
+    coarse = min(study.levels, key=lambda outcome: outcome.cells)
+    again = _study(_slab_case(tmp_path / "again", mesh, rows=4), tmp_path / "again", levels=1)
+    assert again.base.cells == pytest.approx(coarse.cells, rel=0.3)
+
+
 @pytest.mark.parametrize("size", [4, 1, 0.5])
 def test_no_size_below_a_pixel_is_advised(tmp_path, size):
     """For 1e-3 of 20 nm pixels it advised elements of 1.1 nm."""

@@ -173,6 +173,7 @@ def _memory(
         InputError: A case or its image is at fault, or there are too few cells for the ranks.
     """
     from microlith.workflow.estimate.estimate import estimate
+    from microlith.workflow.estimate.told import time_text
     from microlith.workflow.job.request import megabytes_for
 
     if memory is None and len(cases) > LOOKED_AT:
@@ -192,11 +193,11 @@ def _memory(
     times = math.ceil(longest / 60 / minutes)
     if times > 1:
         log.warning(
-            "by an estimate %s takes about %.2g h, so that a limit of %.2g h is reached and it goes on %d times from a "
+            "by an estimate %s takes about %s, so that a limit of %s is reached and it goes on %d times from a "
             "checkpoint",
-            *("a case of the array" if options.array else "the run", longest / 3600, minutes / 60, times - 1),
+            *("a case of the array" if options.array else "the run", time_text(longest), time_text(60.0 * minutes), times - 1),
         )
     if memory is not None:
         return memory, memory * options.ranks, "as asked for"
-    source = f"1.5 times an estimate for about {found.cells:.2g} cells"
+    source = f"1.5 times an estimate for about {found.cells:,.0f} cells"
     return megabytes_for(found.memory_per_rank), megabytes_for(found.memory), source

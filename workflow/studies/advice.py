@@ -1,8 +1,6 @@
 """Element sizes for a wanted error, from what a study of a case found."""
 
-import math
-
-from microlith.imaging.options import LARGEST_SIZE, SIZE_AT_SURFACES
+from microlith.meshing.methods import METHODS, method_name
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.meshed import Meshed
 from microlith.workflow.schema.units import length_text
@@ -42,16 +40,15 @@ def advised(study: Study, meshed: Meshed, wanted: float) -> Advice | None:
             f"no order is established in region {deciding}, so this takes the error to fall with the size; try it"
         )
     pixel = meshed.volume.unit
-    by_default = min(SIZE_AT_SURFACES * pixel, case.mesh.size_max or math.inf)
-    sizes = dict(case.mesh.size) or {case.physics.phases[i].name: by_default for i in case.physics.solved}
-    smallest = pixel if case.mesh.method == "voxel" else case.mesh.size_factor * min(sizes.values())
+    method = METHODS[method_name(case.mesh, meshed.volume.dim)]
+    sizes, largest = method.sizes(meshed.volume, case.physics.solved, case.mesh)
+    smallest = case.mesh.size_factor * min(sizes.values())
     factor = max(needed, min(1.0, pixel / smallest))
     if factor < FINEST_ADVISED * finest:
         sentences.append("this is far beyond the finest mesh of the study: go there in steps")
     if case.mesh.method == "voxel":
         sentences.append("squares and cubes have no sizes: take method fitted or lattice, or a higher degree")
     labelled = {entry.name for entry in case.labels if entry.any}  # not what was split off a source
-    largest = case.mesh.size_max or LARGEST_SIZE * max(meshed.volume.extent)
     return Advice(
         wanted=wanted,
         needed=needed,
@@ -70,7 +67,7 @@ def advised(study: Study, meshed: Meshed, wanted: float) -> Advice | None:
 def advice_lines(case: Case, advice: Advice) -> list[str]:
     """The advice in sentences."""
     wanted = f"for {advice.wanted:g} of what a region holds, in space (region {advice.deciding} decides),"
-    by = f"multiply the sizes by {advice.factor:.2g}, which gives about {advice.unknowns:.2g} unknowns"
+    by = f"multiply the sizes by {advice.factor:.2g}, which gives about {float(f"{advice.unknowns:.2g}"):,.0f} unknowns"
     if advice.factor <= advice.needed:
         return [f"{wanted} {by}{_sizes(case, advice)}", *advice.sentences]
     whose = "the smallest size" if case.mesh.method != "voxel" else "the cells"
