@@ -158,7 +158,9 @@ def _thin_share(given: ImageToMesh) -> float:
 
 METHODS: dict[MeshMethod, Method] = {
     "fitted": Method((2,), _fitted, mesh_partitioned, _count_triangles, _expected_fitted, _fitted_sizes),
-    "lattice": Method((2, 3), _lattice, mesh_in_place, _count_simplices, _expected_lattice, _lattice_sizes, _thin_share),
+    "lattice": Method(
+        (2, 3), _lattice, mesh_in_place, _count_simplices, _expected_lattice, _lattice_sizes, _thin_share
+    ),
     "voxel": Method((2, 3), _voxel, mesh_in_place, _count_voxels, _expected_voxels, _voxel_sizes),
 }
 IN_PLACE = tuple(name for name, method in METHODS.items() if method.phase_mesh is mesh_in_place)  # of which each rank

@@ -104,7 +104,20 @@ def _opened(path: Path, where: str) -> Iterator[tuple["TiffFile", list[str]]]:
     import tifffile
 
     with decoding(where, "TIFF"), _complaints() as complaints, tifffile.TiffFile(path) as file:
+        if not _written_by_the_page(file):
+            yield file, complaints
+            return
+    with decoding(where, "TIFF"), _complaints() as complaints, tifffile.TiffFile(path, is_shaped=False) as file:
         yield file, complaints
+
+
+def _written_by_the_page(file: "TiffFile") -> bool:
+    """Whether tifffile wrote a stack with a call for each page, each of which then counts as an image of its own."""
+    if not file.is_shaped or len(file.pages) < 2:
+        return False
+    found = file.series
+    alike = {(each.kind, each.axes, each.shape, each.dtype) for each in found}
+    return len(found) > 1 and len(alike) == 1 and all(len(each) == 1 for each in found)
 
 
 @contextmanager

@@ -75,15 +75,16 @@ def with_areas_of_image(mesh: PhaseMesh, areas: Mapping[int, SurfaceArea | None]
 
 
 def has_steps(mesh: PhaseMesh, tags: tuple[int, ...]) -> bool:
-    """Whether facets lie in more than one plane along each axis; collective."""
+    """Whether facets are not all at right angles to one and the same axis, as those of planes along the voxels are.
+
+    Collective.
+    """
     dim = mesh.mesh.topology.dim
     facets = mesh.facet_tags.indices[np.isin(mesh.facet_tags.values, tags)]
-    middles = facet_corners(mesh.mesh, facets).mean(axis=1)
-    low = middles.min(axis=0, initial=np.inf) if len(middles) else np.full(dim, np.inf)
-    high = middles.max(axis=0, initial=-np.inf) if len(middles) else np.full(dim, -np.inf)
-    mesh.mesh.comm.Allreduce(MPI.IN_PLACE, low, op=MPI.MIN)
-    mesh.mesh.comm.Allreduce(MPI.IN_PLACE, high, op=MPI.MAX)
-    return bool((high - low > 1e-6 * max(mesh.extent)).all())
+    corners = facet_corners(mesh.mesh, facets)
+    widest = np.ptp(corners, axis=1).max(axis=0) if len(facets) else np.zeros(dim)
+    mesh.mesh.comm.Allreduce(MPI.IN_PLACE, widest, op=MPI.MAX)
+    return bool((widest > 1e-6 * max(mesh.extent)).all())
 
 
 def _area(mesh: PhaseMesh, tag: int, comm: MPI.Intracomm) -> float:

@@ -125,6 +125,25 @@ def test_orientation_of_a_stack_and_of_slices(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outcome(tmp_path / "s")[0], np.rot90(STACK, -1, (1, 2)))
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_pages_written_one_by_one_are_a_stack(tmp_path: Path, compression: str | None) -> None:
+    """tifffile describes each page that a loop writes as an image of its own; such stacks were refused."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in STACK:
+            file.write(page, compression=compression, contiguous=False)
+    found, message = outcome(tmp_path / "a.tif")
+    assert message == ""
+    np.testing.assert_array_equal(found, STACK)
+    with tifffile.TiffWriter(tmp_path / "b.tif") as file:
+        file.write(STACK[0])
+        file.write(STACK[1, :-1])
+    assert "expected one image or one stack, got 2 series" in outcome(tmp_path / "b.tif")[1]
+    with tifffile.TiffWriter(tmp_path / "c.tif") as file:  # two volumes
+        file.write(STACK, photometric="minisblack", contiguous=False)
+        file.write(STACK, photometric="minisblack", contiguous=False)
+    assert "expected one image or one stack, got 2 series" in outcome(tmp_path / "c.tif")[1]
+
+
 @pytest.mark.parametrize("ome", [False, True])
 def test_channels_are_no_slices(tmp_path: Path, ome: bool) -> None:
     name = tmp_path / ("a.ome.tif" if ome else "a.tif")

@@ -435,6 +435,7 @@ def test_several_phases_at_once(tmp_path, capsys):
         (True, False, ("near", "far"), "make slanted and curved surfaces up to 1.4 times too large"),
         (True, False, ("near", "far", "--periodic"), "through those of near and far, which bounds do not see"),
         (False, False, ("near", "far"), None),
+        (False, False, ("near", "far", "--periodic"), None),  # two planes along the pixels
         (True, False, ("near",), None),
         (False, True, ("near", "far"), "[[interfaces]] between near and far has no effect: they do not touch"),
         (True, False, ("near", "pore"), None),  # a law with a phase that is left out has no part in it

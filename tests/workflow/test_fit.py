@@ -174,6 +174,20 @@ def test_what_the_data_do_not_say_is_told(tmp_path, times, vary, words):
     assert any(words in sentence for sentence in found.warnings), found.warnings
 
 
+def test_the_least_that_a_value_can_be_is_no_end_to_widen(tmp_path):
+    """Of a decay of 0 a run said to widen the range, which the case file does not allow."""
+    case = ml.load_case(slab(tmp_path))
+    found = ml.fit(
+        case, {"time_s": TIMES, "all": 1.002 * exact("all")}, {"phases.slab.decay": "0 .. 0.1 1/s"}, starts=2
+    )
+    (one,) = found.estimates
+    assert one.value == 0.0
+    (told,) = [sentence for sentence in found.warnings if "phases.slab.decay is at" in sentence]
+    assert told.startswith(
+        "phases.slab.decay is at 0 1/s, the least that it can be: the data do not ask for a value above"
+    )
+
+
 def test_intervals_end_where_the_case_file_allows_no_more(tmp_path):
     """Around the solution all is linear, and a diffusivity would reach below 0."""
     values = exact("all") + np.array([300, -350, 200, -250, 300, -300, 250, -200, 350, -300])
@@ -339,7 +353,7 @@ def test_solves_leave_no_memory_behind(tmp_path):
         ("phases.slab.diffusivity=1e-15 m^2/s", "expected KEY="),
         ("phases.slab.diffusivity=1e-15 m .. 1e-14 m^2/s", 'the units "m" and "m^2/s" differ'),
         ("phases.slab.diffusivity=1e-13 .. 1e-14 m^2/s", "expected the lower end first"),
-        ("phases.slab.diffusivity=1e-15 .. 1e-14 m", "which measures [length]"),
+        ("phases.slab.diffusivity=1e-15 .. 1e-14 m", "which measures a length"),
         ("phases.slap.diffusivity=1e-15 .. 1e-14 m^2/s", 'there is no phase "slap"; did you mean "slab"?'),
         ("mesh.size_max=10 .. 100 nm", "expected such a key"),
         ("phases.slab.label=1 .. 3", "[phases.slab] label"),
@@ -366,6 +380,7 @@ def test_bad_ranges(tmp_path, capsys, vary, words):
         ("all\n1\n2\n", "there is no column of times"),
         ("time_s,all,all\n1,2,3\n", "is there twice"),
         ("time_s,all (g)\n1,2\n", "which measures [mass]"),
+        ("time_s,all (%)\n1,2\n", "which makes a number without unit"),
         ("time_s,all\n1,2\n2\n", "line 3: 1 columns, where the header has 2"),
         ("time_s;all\n1;2,5\n", "the decimal sign is a point"),
         ("time_s,all\n1,x\n", 'column "all": expected a number, got "x"'),

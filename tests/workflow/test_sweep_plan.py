@@ -125,6 +125,7 @@ def test_a_csv_file_whose_empty_cells_set_nothing(tmp_path):
         ([], {"list": [{"name": "../x", "title": "a"}]}, "a case named"),
         ([], {"list": [{"name": "x", "title": "a"}, {"name": "X", "title": "b"}]}, "is taken"),
         ([], {"file": "none.csv"}, "can't be read as a CSV file"),
+        ([], {"list": [{"name": "x"}]}, "its cases have names, but no keys of the case file"),
         (
             ["a=1,2,3,4,5,6,7,8", "b=1,2,3,4,5,6,7,8", *(f"c{i}=1,2,3,4,5,6,7,8" for i in range(9))],
             {},

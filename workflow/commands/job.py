@@ -195,7 +195,12 @@ def _memory(
         log.warning(
             "by an estimate %s takes about %s, so that a limit of %s is reached and it goes on %d times from a "
             "checkpoint",
-            *("a case of the array" if options.array else "the run", time_text(longest), time_text(60.0 * minutes), times - 1),
+            *(
+                "a case of the array" if options.array else "the run",
+                time_text(longest),
+                time_text(60.0 * minutes),
+                times - 1,
+            ),
         )
     if memory is not None:
         return memory, memory * options.ranks, "as asked for"

@@ -186,6 +186,13 @@ def _ends(parameter: Parameter, x: float, half: float, limits: Sequence[float | 
     return low if least is None else max(low, least), high if most is None else min(high, most)
 
 
+def _is_last_allowed(one: Estimate) -> bool:
+    """Whether the end of the range that a value is at is where the case file allows no more, as a decay of 0."""
+    low, high = one.parameter.low, one.parameter.high
+    end, limit = (low, one.interval[0]) if one.at_end == "lower" else (high, one.interval[1])
+    return one.at_end in one.cut and abs(limit - end) <= AT_END * (high - low)
+
+
 def _warnings(
     subject: Subject,
     estimates: Sequence[Estimate],
@@ -207,7 +214,13 @@ def _warnings(
                 f"{key} is not determined by these data: its interval is as wide as the range of --vary, "
                 f"{said(one.parameter.low)} to {said(one.parameter.high)}; fix it, or measure what depends on it"
             )
-        if one.at_end:
+        if one.at_end and _is_last_allowed(one):
+            least, further = ("least", "above") if one.at_end == "lower" else ("largest", "below")
+            sentences.append(
+                f"{key} is at {said(one.value)}, the {least} that it can be: the data do not ask for a value {further} "
+                "it, and the interval says how far from it the value may be"
+            )
+        elif one.at_end:
             sentences.append(
                 f"{key} is at the {one.at_end} end of its range, {said(one.value)}: the data ask for a value beyond "
                 "it, and its interval means little; widen --vary"

@@ -75,7 +75,11 @@ def to_si(text: str, dimension: Dimension) -> float:
     number, unit = _split(text)
     parsed = _unit(unit)
     if parsed.exponents != exponents_of(dimension):
-        raise ValueError(f'got the unit "{unit}", which measures {parsed.words}')
+        known = next((other.words for other in ALL if exponents_of(other) == parsed.exponents), parsed.words)
+        raise ValueError(
+            f'got the unit "{unit}", which '
+            + (f"measures {known}" if parsed.exponents else "makes a number without unit")
+        )
     value = _product(text, number, parsed.factor, dimension.si)
     if value and not dimension.smallest <= abs(value) <= dimension.largest:
         raise ValueError(

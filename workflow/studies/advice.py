@@ -67,7 +67,7 @@ def advised(study: Study, meshed: Meshed, wanted: float) -> Advice | None:
 def advice_lines(case: Case, advice: Advice) -> list[str]:
     """The advice in sentences."""
     wanted = f"for {advice.wanted:g} of what a region holds, in space (region {advice.deciding} decides),"
-    by = f"multiply the sizes by {advice.factor:.2g}, which gives about {float(f"{advice.unknowns:.2g}"):,.0f} unknowns"
+    by = f"multiply the sizes by {advice.factor:.2g}, which gives about {float(f'{advice.unknowns:.2g}'):,.0f} unknowns"
     if advice.factor <= advice.needed:
         return [f"{wanted} {by}{_sizes(case, advice)}", *advice.sentences]
     whose = "the smallest size" if case.mesh.method != "voxel" else "the cells"

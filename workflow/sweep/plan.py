@@ -71,6 +71,8 @@ def plan_of(tables: Mapping[str, Any], path: Path, settings: Sequence[str]) -> P
         for name, changes in named
         for values in product(*own.values())
     ]
+    if table and not any(changes for _, changes in cases):
+        raise InputError(f"{path}: [sweep]: nothing to vary: its cases have names, but no keys of the case file")
     if not any(changes for _, changes in cases):
         raise InputError(
             f"{path}: nothing to vary: there is no table [sweep], and no --set KEY=VALUES was given, such as "
@@ -171,7 +173,7 @@ def _of_file(path: Path, where: str) -> list[tuple[str, Changes]]:
     rows = [row for row in rows if not row[0].lstrip().startswith("#")]
     if len(rows) < 2:
         raise InputError(
-            f"{where} file: {path}: expected a line of keys and a line for each case, got {len(rows)} lines"
+            f"{where} file: {path}: expected a line of keys and a line for each case, got {'one line' if rows else 'none'}"
         )
     head = [cell.strip() for cell in rows[0]]
     told = f"{where} file: {path}: column"

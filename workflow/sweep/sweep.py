@@ -132,10 +132,8 @@ def refuse_failed(found: Sweep, rows: Sequence[Row]) -> None:
     more = f"\nand {len(failed) - MOST_TOLD} more: see {SWEEP_TABLE}" if len(failed) > MOST_TOLD else ""
     worst = max(row.record.exit_status for row in failed if row.record)
     done = sum(row.status == "done" for row in rows)
-    raise Incomplete(
-        f"{len(failed)} of {len(rows)} cases failed, {done} are done in {found.output}\n" + "\n".join(told) + more,
-        worst or 1,
-    )
+    counted = f"{len(failed)} of {len(rows)} cases failed, {done} {'is' if done == 1 else 'are'} done in {found.output}"
+    raise Incomplete("\n".join([counted, *told]) + more, worst or 1)
 
 
 class _Teller:
