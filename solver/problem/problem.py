@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import basix.ufl
 from dolfinx import fem
 from mpi4py import MPI
 
-from microlith.imaging.typing import Array
+from microlith.imaging.typing import Array, Indices
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.concentration import Display
 from microlith.solver.linear.solvers import matrix_times
@@ -37,7 +38,17 @@ from microlith.solver.problem.surface_fluxes import (
 from microlith.solver.problem.system import LinearSystem, Load, hold, without_held
 from microlith.solver.problem.transport import transport
 
-Start = Callable[[Display], Array]  # concentration at the local dofs of the space it is shown on, mol/m^3; collective
+
+@dataclass(frozen=True)
+class StartValues:
+    """Concentration at the start that is not even in each phase, mol/m^3."""
+
+    at_nodes: Array  # (local dofs) of the space that it is shown on
+    cells: Indices  # (cells) that this rank owns
+    within: Array  # (cells, dofs per cell) at the dofs of each cell for itself, with the amount that is in the cell
+
+
+Start = Callable[[Display], StartValues]  # collective
 
 
 @dataclass(frozen=True)
@@ -129,9 +140,12 @@ def build(
     start_of_phase = np.array([phase.initial / on.scales.concentration for phase in physics.phases])
     given = None if start is None else fem.Function(display.space)
     if given is not None and start is not None:
-        given.x.array[:] = start(display) / on.scales.concentration
-    even = per_phase(mesh, list(start_of_phase)) if given is None else given
-    start_amount = vector_of(forms.storage(per_phase(mesh, porosity), even, on.test, on.dx))
+        values = start(display)
+        given.x.array[:] = values.at_nodes / on.scales.concentration
+        within = _in_cells(values, display, on.scales.concentration)
+    else:
+        within = per_phase(mesh, list(start_of_phase))
+    start_amount = vector_of(forms.storage(per_phase(mesh, porosity), within, on.test, on.dx))
     amount = matrix_times(mass, np.ones_like(start_amount))
 
     sides = list(zip(boundaries, sides_of(on, boundaries), strict=True))
@@ -150,10 +164,10 @@ def build(
     parts = parts_of(on.space, mesh, links)
     held_at_start = _held_at_start(loads, on.owned)
     picture = display.start(mesh, start_of_phase, held_at_start)
-    values = None if given is None else given.x.array.copy()
-    if values is not None:
+    start_values = None if given is None else given.x.array.copy()
+    if start_values is not None:
         fixed = display.concentration(held_at_start)
-        picture = np.where(np.isnan(fixed), values, fixed)
+        picture = np.where(np.isnan(fixed), start_values, fixed)
     system = without_held(mass, stiffness, taken, tuple(loads), transfers, start_amount, parts)
     return Problem(
         discretization=on,
@@ -164,9 +178,18 @@ def build(
         start_of_phase=start_of_phase,
         fluxes=tuple(fluxes),
         start_picture=picture,
-        start_values=values,
+        start_values=start_values,
         nonlinear=nonlinear_terms(on, physics, boundaries, stiffness),
     )
+
+
+def _in_cells(values: StartValues, display: Display, scale: float) -> fem.Function:
+    """The concentration at the start as a function that jumps between cells, so that each holds its amount."""
+    mesh, element = display.space.mesh, display.space.element.basix_element
+    own = basix.ufl.element("Lagrange", mesh.basix_cell(), element.degree, discontinuous=True)
+    function = fem.Function(fem.functionspace(mesh, own))
+    function.x.array[function.function_space.dofmap.list[values.cells]] = values.within / scale
+    return function
 
 
 def _held_at_start(loads: list[Load], owned: int) -> Array:

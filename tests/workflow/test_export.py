@@ -95,6 +95,9 @@ def test_nrrd_at_the_voxels(slab, tmp_path):
     corner = image.TransformIndexToPhysicalPoint((7,) + (0,) * (dim - 1))
     assert image.GetPixel((7,) + (0,) * (dim - 1)) == pytest.approx(steady(corner[0]), rel=1e-4)
     assert image.GetMetaData("unit") == "mol/m^3"
+    packed = (tmp_path / "c.nrrd").read_bytes().split(b"\n\n", 1)[1]
+    assert packed[:3] == b"\x1f\x8b\x08"
+    assert packed[3] & 8 == 0  # no name in gzip's header: it was that of the temporary file
 
 
 def test_outside_the_phases_is_no_number(electrode, tmp_path):

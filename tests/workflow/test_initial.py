@@ -40,6 +40,10 @@ def first_of(folder, **changes):
     return run_case(case_of(folder / "first", time=FIRST, **changes))
 
 
+def first_at(folder, time, **changes):
+    return run_case(case_of(folder / "first", time=time, **changes))
+
+
 @pytest.mark.mpi
 @pytest.mark.parametrize("jump", [False, True])
 def test_goes_on_as_the_whole_run(tmp_path_factory, jump):
@@ -88,6 +92,31 @@ def test_nothing_has_to_feed_it(tmp_path):
     then = curves(run_case(case_of(tmp_path / "then", time=THEN, regions="", phases=closed, start=at_start("1 s"))))
     assert then["sei"][0] > 10
     assert np.ptp(then["sei"]) < 1e-6 * then["sei"][0]
+
+
+COARSE = {
+    "lattice, degree 1": 'method = "lattice"\nsize = { sei = "60 nm" }\ndegree = 1\n',
+    "lattice, degree 2": 'method = "lattice"\nsize = { sei = "60 nm" }\ndegree = 2\n',
+    "fitted, degree 1": 'size_max = "60 nm"\ndegree = 1\n',
+    "squares": 'method = "voxel"\n',
+}
+
+
+@pytest.mark.parametrize("kind", COARSE)
+@pytest.mark.parametrize("jump", [False, True])
+def test_coarser_elements_start_with_the_same_amount(tmp_path, kind, jump):
+    """Functions through the values at the nodes of coarse elements held up to 1.5 times the lithium of a thin layer."""
+    early = '\n[time]\nend = "4 s"\nsnapshots = ["0.02 s"]\ntimes = ["0.02 s", "4 s"]\ntolerance = 1e-6\n'
+    phases, changes = (TWO, {"more": JUMP}) if jump else (PHASES, {})
+    mesh = '\n[mesh]\nsize = { sei = "5 nm" }\nestimate = false\n'
+    regions = '[regions.sei]\nphase = "sei"\n'
+    first = curves(first_at(tmp_path, early, phases=phases, mesh=mesh, regions=regions, **changes))["sei"][0]
+    closed = phases.replace('role = "source"\nconcentration = "1000 mol/m^3"', 'role = "barrier"')
+    mesh = f"\n[mesh]\n{COARSE[kind]}estimate = false\n"
+    changes |= {"time": THEN.replace('"1 s"', '"1e-5 s"'), "phases": closed, "mesh": mesh, "regions": regions}
+    then = curves(run_case(case_of(tmp_path / "then", start=at_start("0.02 s"), **changes)))["sei"][0]
+    assert first > 10
+    assert then == pytest.approx(first, rel=0.02)
 
 
 @pytest.mark.parametrize(("time", "told"), [("2 s", True), ("0 s", False)])

@@ -87,7 +87,7 @@ def write_nrrd(path: Path, source: Source) -> None:
     ]
     with whole_file(path) as temporary, temporary.open("wb") as file:
         file.write("\n".join(head).encode())
-        with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=4, mtime=0) as data:
+        with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=4, mtime=0) as data:
             for slab in slabs(source, volume, source.steps[0]):
                 data.write(slab.astype("<f4").tobytes())
 

@@ -12,10 +12,12 @@ from mpi4py import MPI
 from microlith.imaging.errors import InputError, listed
 from microlith.imaging.parallel.collective import on_first_rank, together
 from microlith.imaging.typing import Array, Flags
+from microlith.meshing.mesh.cells import cell_nodes
 from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.concentration import Display
-from microlith.solver.problem.problem import Start
+from microlith.solver.problem.problem import Start, StartValues
 from microlith.workflow.case.case import Case
+from microlith.workflow.storage.cell_field import CellField
 from microlith.workflow.storage.hdf5 import check_mesh, read_hdf5
 
 if TYPE_CHECKING:
@@ -117,12 +119,12 @@ def _ranges(case: Case, extent: tuple[float, ...], root: "h5py.Group") -> dict[s
     }
 
 
-def _values(case: Case, mesh: PhaseMesh, display: Display) -> Array:
-    """Concentration at the local dofs of the space that concentrations are shown on, mol/m^3; collective."""
+def _values(case: Case, mesh: PhaseMesh, display: Display) -> StartValues:
+    """Concentration at the start, mol/m^3; collective."""
     return together(mesh.mesh.comm, lambda: _interpolated(case, mesh, display))
 
 
-def _interpolated(case: Case, mesh: PhaseMesh, display: Display) -> Array:
+def _interpolated(case: Case, mesh: PhaseMesh, display: Display) -> StartValues:
     space = display.space
     x = space.tabulate_dof_coordinates() * (mesh.unit / MICROMETRE)
     phase = np.zeros(len(x), np.int32)
@@ -130,21 +132,30 @@ def _interpolated(case: Case, mesh: PhaseMesh, display: Display) -> Array:
         phase[space.dofmap.list[mesh.cell_tags.indices]] = mesh.cell_tags.values[:, None]
     else:
         phase[:] = display.phase
-    if not len(x):
-        return np.zeros(0)
-    found = np.zeros(len(x))
+    element, corners_of = space.element.basix_element, cell_nodes(mesh.mesh)
+    owned = mesh.cell_tags.indices < mesh.mesh.topology.index_map(mesh.mesh.topology.dim).size_local
+    cells, of_cells = mesh.cell_tags.indices[owned], mesh.cell_tags.values[owned]
+    at_nodes, within = np.zeros(len(x)), np.zeros((len(cells), element.dim))
 
     def read(root: "h5py.Group") -> None:
-        nodes, of_cells, names = _nodes(root)
+        nodes, of_earlier, names = _nodes(root)
         points, c, kind = root["Points"][:], _concentration(case, root), int(root["Types"][0])
-        for index in np.unique(phase):
-            here, name = phase == index, mesh.names[index]
-            there = of_cells == names.index(name)
-            there[there] = _near(points, nodes[there], x[here])
-            found[here] = _sampled(points, c, nodes[there], kind, x[here])
+        for index in np.unique(np.concatenate([phase, of_cells])):  # a thin phase may have no nodes of its own
+            here, mine, name = phase == index, of_cells == index, mesh.names[index]
+            corners = mesh.mesh.geometry.x[corners_of[cells[mine]]] * (mesh.unit / MICROMETRE)
+            there = of_earlier == names.index(name)
+            there[there] = _near(points, nodes[there], np.concatenate([x[here], corners.reshape(-1, 3)]))
+            field = CellField(points, c, nodes[there], kind)
+            if here.any():
+                at_nodes[here] = field.at(x[here])
+            if not mine.any():
+                continue
+            of_phase = case.physics.phases[index]
+            within[mine] = field.within(element, corners, of_phase.initial - (of_phase.initial_least or 0.0))
 
-    read_hdf5(_path(case), read)
-    return found
+    if len(x):
+        read_hdf5(_path(case), read)
+    return StartValues(at_nodes, cells, within)
 
 
 def _near(points: Array, nodes: Any, x: Array) -> Flags:
@@ -154,22 +165,3 @@ def _near(points: Array, nodes: Any, x: Array) -> Flags:
     corners = points[nodes]
     near = (corners.min(axis=1) <= high + margin) & (corners.max(axis=1) >= low - margin)
     return np.asarray(near.all(axis=1)) if near.all(axis=1).any() else np.ones(len(nodes), bool)
-
-
-def _sampled(points: Array, c: Array, nodes: Any, kind: int, x: Array) -> Array:
-    """Field of some cells at places: within a cell by its own functions, elsewhere that of the nearest node."""
-    import pyvista
-    from scipy.spatial import cKDTree
-
-    used, rows = np.unique(nodes, return_inverse=True)
-    cells = np.column_stack([np.full(len(nodes), nodes.shape[1]), rows.reshape(nodes.shape)])
-    grid = pyvista.UnstructuredGrid(cells.ravel(), np.full(len(nodes), kind, np.uint8), points[used])
-    grid.point_data["c"] = c[used]
-    distance, nearest = cKDTree(points[used]).query(x)
-    found = c[used][nearest]
-    between = np.flatnonzero(distance > 1e-9 * np.abs(points).max())  # on a node it has the node's own value
-    if len(between):
-        sampled = pyvista.PolyData(x[between]).sample(grid)
-        inside = sampled.point_data["vtkValidPointMask"].astype(bool)
-        found[between[inside]] = np.asarray(sampled.point_data["c"])[inside]
-    return np.asarray(found, dtype=np.float64)

@@ -172,9 +172,8 @@ def _of_file(path: Path, where: str) -> list[tuple[str, Changes]]:
         raise InputError(f'{where} file: "{path}" can\'t be read as a CSV file: {reason}') from error
     rows = [row for row in rows if not row[0].lstrip().startswith("#")]
     if len(rows) < 2:
-        raise InputError(
-            f"{where} file: {path}: expected a line of keys and a line for each case, got {'one line' if rows else 'none'}"
-        )
+        found = "one line" if rows else "none"
+        raise InputError(f"{where} file: {path}: expected a line of keys and a line for each case, got {found}")
     head = [cell.strip() for cell in rows[0]]
     told = f"{where} file: {path}: column"
     keys = [key if key == NAME else _canonical(_parts(key, f"{told} {i}")) for i, key in enumerate(head, 1)]
