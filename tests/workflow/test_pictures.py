@@ -30,10 +30,11 @@ from microlith.workflow.pictures.figure import (
     plain_power,
     round_length,
     save,
+    say_log_ticks,
     snapshot_names,
     time_unit,
 )
-from microlith.workflow.pictures.labels import Named, write_names
+from microlith.workflow.pictures.labels import Named, write_names, write_phases
 from microlith.workflow.pictures.sample import Sample, Snapshots
 from microlith.workflow.pictures.snapshots import draw_snapshots
 from microlith.workflow.rendering.raster import Raster, pixel_map, reduce_raster
@@ -341,3 +342,51 @@ def test_names_of_regions_do_not_lie_on_each_other_in_narrow_pictures(count):
     sizes = {text.get_fontsize() for text in axes.texts}
     assert len(sizes) == 1
     assert (sizes == {9.0}) is (count == 4)
+
+
+def test_names_of_phases_are_in_them_and_beside_other_texts():
+    """Where all phases are solved for, colours do not say which is which."""
+    figure = Figure(figsize=(4, 3))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 8), ylim=(6, 0))
+    phase = np.ones((300, 400), np.uint8)
+    phase[:, 300:] = 2
+    phase[100:110, :100] = 0
+    axes.text(3.0, 3.0, "region", ha="center", va="center", fontsize=20)
+    write_phases(axes, phase, {0: "$a_$", 1: "b", 2: "c", 3: "nowhere"}, (8.0, 6.0))
+    region, *written = axes.texts
+    assert [text.get_text() for text in written] == ["$a_$", "b", "c"]
+    for index, text in enumerate(written):
+        x, y = text.get_position()
+        assert phase[int(y * 50), int(x * 50)] == index
+    renderer = figure.canvas.get_renderer()
+    taken = region.get_window_extent(renderer)
+    assert not any(taken.overlaps(text.get_window_extent(renderer)) for text in written[1:])
+    sizes = [text.get_fontsize() for text in written]
+    assert sizes[0] < sizes[1] == sizes[2]
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ((15.0, 350.0), ["20", "30", "50", "100", "200", "300"]),
+        ((2.0, 8.0), ["2", "3", "4", "5", "6", "7", "8"]),
+        ((0.01, 9.0), ["0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"]),
+        ((1e-5, 1e-4), None),
+        ((1e-2, 1e3), None),
+    ],
+)
+def test_numbers_of_logarithmic_axes_are_said_as_they_are_over_few_decades(ends, expected):
+    """Ticks were 2×10¹, 3×10¹, 100."""
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    say_log_ticks(axes.xaxis)
+    axes.set_xlim(*ends)
+    ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+    figure.canvas.draw()
+    within = sorted((tick.get_loc(), tick.label1.get_text()) for tick in ticks if ends[0] <= tick.get_loc() <= ends[1])
+    labels = [text for _, text in within if text]
+    assert labels == expected if expected else all("10^" in label for label in labels) and labels

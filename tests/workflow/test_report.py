@@ -72,7 +72,7 @@ def studies(results, tmp_path_factory):
 
 
 SHOWN = {
-    "analyze": ("volume_fraction.sei", "What was asked", "No warnings."),
+    "analyze": ("volume_fraction.sei", "What was asked", "No warnings.", "<td>1/µm</td>", "<td>1/µm²</td>"),
     "converge": ("Error in space", "observed order", "with its error in space and time", "phases · sei · "),
     "deff": ("Effective diffusivity of sei", "tortuosity factor τ", "MacMullin number", "D_phase, m²/s", "mesh: cells"),
 }
@@ -84,6 +84,7 @@ def test_studies_have_one_too(studies, command):
     page = (folder / "report.html").read_text(encoding="utf-8")
     for words in SHOWN[command]:
         assert words in page, words
+    assert "<td>m</td>" not in page  # lengths are told in µm
     assert HOSTILE not in page
     assert not re.search(r"(src|href)=[\"']?(http|//|file)", page)
     assert (page.count('class="chart"') > 0) == (command != "deff")

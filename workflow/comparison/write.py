@@ -9,12 +9,11 @@ import numpy as np
 
 from microlith.imaging.writing import write_text
 from microlith.workflow.analysis.charts import said_unit
-from microlith.workflow.analysis.report import SHOWN
 from microlith.workflow.comparison.along_axes import COLUMNS, PANELS, add_legend, draw_along_axes
 from microlith.workflow.comparison.comparison import Change, Comparison, Row
 from microlith.workflow.comparison.sources import Curve
 from microlith.workflow.measurements.findings import Number
-from microlith.workflow.pictures.figure import line_look, panels_of, save, show_level
+from microlith.workflow.pictures.figure import IN_MICROMETRES, line_look, panels_of, save, show_level
 from microlith.workflow.report.page import Cell, Page, Series
 from microlith.workflow.results.csv_file import write_csv
 from microlith.workflow.results.folder import COMPARISON, COMPARISON_PAGE
@@ -208,14 +207,14 @@ def _cell(row: Row, number: Number | None, change: Change | None) -> Cell:
 
 def unit_of(row: Row) -> str:
     """The unit in which people say the numbers of a row; nothing for pure numbers."""
-    return SHOWN.get(row.unit, (1.0, row.unit))[1]
+    return IN_MICROMETRES.get(row.unit, (1.0, row.unit))[1]
 
 
 def said(row: Row, number: Number | None, change: Change | None) -> str:
     """A number in that unit with its error and its change, such as "3.62 ± 0.05 (−12.3 %)" or "0.11 [0.09, 0.12]"."""
     if number is None or not math.isfinite(number.value):
         return ""
-    scale = SHOWN.get(row.unit, (1.0, ""))[0]
+    scale = IN_MICROMETRES.get(row.unit, (1.0, ""))[0]
     text = f"{scale * number.value:.4g}"
     if number.interval is not None:
         text += f" [{', '.join(_end(scale * end) for end in number.interval)}]"

@@ -17,6 +17,7 @@ from microlith.workflow.results.folder import SNAPSHOT_PREFIX
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -28,6 +29,11 @@ DASHES = ("-", "--", ":", "-.")  # one after the other, when all colours are tak
 INK = "#222222"
 ALIKE = 1e-4  # relative difference up to which values of a scale are the same
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+PLAIN_DECADES = 3.0  # of a logarithmic axis, below which its numbers are said as they are
+SMALLEST_SAID, LARGEST_SAID = 1e-4, 1e5  # of such numbers
+# Units in which people say what an analysis finds, by its SI unit: the factor, and the unit
+IN_MICROMETRES = {"m": (1e6, "µm"), "1/m": (1e-6, "1/µm"), "m^2": (1e12, "µm²"), "1/m^2": (1e-12, "1/µm²")}
+IN_MICROMETRES |= {"m^3": (1e18, "µm³"), "1/m^3": (1e-18, "1/µm³"), "1": (1.0, "")}
 # Units in which people say times, in s
 TIMES = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
 
@@ -90,6 +96,27 @@ def time_unit(time: float) -> tuple[float, str]:
 def set_log_time(axes: "Axes") -> None:
     """Make the axis of times logarithmic; what is drawn at 0 is left out, which Matplotlib would draw as a level."""
     axes.set_xscale("log", nonpositive="mask")
+    say_log_ticks(axes.xaxis)
+
+
+def say_log_ticks(axis: "Axis") -> None:
+    """Numbers of a logarithmic axis as people say them over few decades, 0.5 or 20, in place of 2×10¹; else powers."""
+    from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation
+
+    powers = LogFormatterSciNotation()
+    powers.set_axis(axis)
+
+    def text(value: float, is_minor: bool) -> str:
+        low, high = sorted(axis.get_view_interval())
+        decades = math.log10(high / low) if low > 0.0 else math.inf
+        if decades >= PLAIN_DECADES or low < SMALLEST_SAID or high > LARGEST_SAID:
+            return "" if is_minor else str(powers(value))
+        first = f"{value:.6e}"[0]
+        few = "25" if decades > 1.5 else "235" if decades > 0.7 else "123456789"
+        return f"{value:g}" if not is_minor or first in few else ""
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value, False)))
+    axis.set_minor_formatter(FuncFormatter(lambda value, _: text(value, True)))
 
 
 def said_time(time: float) -> str:

@@ -1,11 +1,12 @@
 """Places for names in a picture, so that none lies on another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from microlith.imaging.typing import Array
 from microlith.workflow.pictures.figure import halo
@@ -22,6 +23,7 @@ OVERLAP, OUTSIDE, CROSSING = 10.0, 4.0, 0.3  # prices per point of a name's area
 MOST_IDS = 400  # in one picture
 DIGIT = 0.64  # width of a digit per size of the letters
 SMALLEST, LARGEST = 4.0, 8.0  # size of ids, points
+PLACES = 300  # across the picture at least, that are tried for names of phases
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +136,44 @@ def write_ids(axes: "Axes", numbered: Sequence[Numbered]) -> None:
         axes.text(
             x, y, thing.text, fontsize=size, ha="center", va="center_baseline", path_effects=halo(1.2), clip_on=True
         )
+
+
+def write_phases(
+    axes: "Axes", phase: NDArray[np.integer[Any]], names: Mapping[int, str], drawn: tuple[float, float]
+) -> None:
+    """Write names of phases, each where its phase has most room beside the texts that are there already.
+
+    Args:
+        axes: Of the picture, with all other texts in it.
+        phase: (rows, columns) of the picture's pixels.
+        names: Of the phases that want one.
+        drawn: Width and height of the picture in the drawing.
+    """
+    import edt
+
+    step = max(1, min(phase.shape) // PLACES)
+    coarse = phase[::step, ::step]
+    rows, columns = coarse.shape
+    across, down = drawn
+    per_point = axes.figure.dpi / 72
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]  # a canvas of Agg's
+    window = axes.get_window_extent(renderer)
+    free = np.ones(coarse.shape, bool)
+    for text in axes.texts:
+        box = text.get_window_extent(renderer).padded(GAP * per_point)
+        corners = axes.transData.inverted().transform(box.get_points()) * (columns / across, rows / down)
+        (left, top), (right, bottom) = np.sort(corners, axis=0)
+        free[max(0, int(top)) : max(0, int(bottom) + 1), max(0, int(left)) : max(0, int(right) + 1)] = False
+    for index, name in names.items():
+        room = edt.edt(np.ascontiguousarray((coarse == index) & free), black_border=True, parallel=1)
+        row, column = np.unravel_index(np.argmax(room), room.shape)
+        if room[row, column] == 0:
+            continue
+        points = 2 * float(room[row, column]) * window.width / columns / per_point
+        size = float(np.clip(points / max(DIGIT * len(name), 1.0), SIZES[-1], SIZES[0]))
+        x, y = (column + 0.5) * across / columns, (row + 0.5) * down / rows
+        look: dict[str, Any] = {"ha": "center", "va": "center", "style": "italic", "path_effects": halo(2.0)}
+        axes.text(x, y, name, fontsize=size, parse_math=False, clip_on=True, **look)
 
 
 def _best(

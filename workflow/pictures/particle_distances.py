@@ -17,6 +17,7 @@ from microlith.workflow.pictures.figure import (
     name_entries,
     said_time,
     save,
+    say_log_ticks,
     time_unit,
     wrapped,
 )
@@ -46,7 +47,6 @@ def draw_distances(
         InputError: The file can't be written.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
 
     shown = [_Points.of(table) for table in tables]
     if not any(points.reached.any() for points in shown):
@@ -72,7 +72,7 @@ def draw_distances(
             axes.scatter(x[which], at_end, np.maximum(sizes[which], 8), marker=marker, color=NEVER, alpha=0.7)
         trends = _trend(axes, x, y, colour) or trends
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    say_log_ticks(axes.yaxis)
     axes.set_xlim(left=-0.02 * max(float(points.distance.max(initial=0.0)) for points in shown) / across)
     axes.set_xlabel(f"distance to the nearest source / {unit}")
     axes.set_ylabel(f"t50 of the particle's surface / {time_sign}")

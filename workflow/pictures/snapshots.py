@@ -12,6 +12,7 @@ from microlith.workflow.pictures.canvas import Canvas, ColourBar, add_outlines
 from microlith.workflow.pictures.colour_scales import ColourScale
 from microlith.workflow.pictures.figure import said_time, snapshot_names
 from microlith.workflow.pictures.frames import FlatFrame
+from microlith.workflow.pictures.labels import write_phases
 from microlith.workflow.pictures.phase_raster import phase_raster
 from microlith.workflow.pictures.regions import Pixels, mark, notes
 from microlith.workflow.pictures.sample import PhaseRaster, Sample, Snapshots, raster_of
@@ -93,6 +94,9 @@ class _Page:
         mark(
             self._canvas.axes, frame, sample.regions, Pixels(raster.sampled(sample.image.phase), names, sample.periodic)
         )
+        solved = {int(index): names[index] for index in np.flatnonzero(sample.solved)}
+        if len(solved) > 1:  # colours alone do not tell them apart
+            write_phases(self._canvas.axes, phases.phase, solved, frame.drawn)
 
     def draw(self, path: Path, field: NDArray[np.float32], time: float) -> None:
         """Write one snapshot; the field is NaN where no cell is."""

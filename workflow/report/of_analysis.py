@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from microlith.workflow.pictures.figure import IN_MICROMETRES
 from microlith.workflow.report.of_run import table_of, words
 from microlith.workflow.report.page import Page, Series, said
 from microlith.workflow.report.sections import asked, begun, pictures, warnings
@@ -20,10 +21,11 @@ def analysis_page(folder: Path, entries: dict[str, Any]) -> Page:
     page = begun(entries, str(entries["case"].get("title") or ""), "Analysis of an image")
     warnings(page, [note for some in entries.get("notes", {}).values() for note in some])
     page.section("Numbers")
-    rows = [
-        [name, said(number["value"]), said(number.get("error"), 2), str(number["unit"]), str(number["definition"])]
-        for name, number in entries["numbers"].items()
-    ]
+    rows = []
+    for name, number in entries["numbers"].items():
+        scale, unit = _in_micrometres(str(number["unit"]))
+        value, error = (None if of is None else scale * of for of in (number["value"], number.get("error")))
+        rows.append([name, said(value), said(error, 2), unit, str(number["definition"])])
     page.table(["number", "value", "error", "unit", "what it is"], rows)
     page.section("Curves")
     for table in entries["tables"].values():
@@ -41,8 +43,14 @@ def _curves(page: Page, folder: Path, table: dict[str, Any]) -> None:
     head, columns = table_of(path)
     units = table.get("units", {})
     x = head[0]
-    unit = str(units.get(x, "1"))
-    along, unit = (1e6 * columns[x], "µm") if unit == "m" else (columns[x], unit)
-    series = [Series(name, along, columns[name]) for name in head[1:] if units.get(name) != "m"]
-    y_units = sorted({str(units.get(one.name, "1")) for one in series} - {"1"})
-    page.chart(str(table["text"]), f"{words(x)} ({unit})" if unit != "1" else words(x), ", ".join(y_units), series)
+    scale, unit = _in_micrometres(str(units.get(x, "1")))
+    along = scale * columns[x]
+    shown = {name: _in_micrometres(str(units.get(name, "1"))) for name in head[1:] if units.get(name) != "m"}
+    series = [Series(name, along, scale * columns[name]) for name, (scale, _) in shown.items()]
+    y_units = sorted({unit for _, unit in shown.values()} - {""})
+    page.chart(str(table["text"]), f"{words(x)} ({unit})" if unit else words(x), ", ".join(y_units), series)
+
+
+def _in_micrometres(unit: str) -> tuple[float, str]:
+    """What a number in an SI unit is multiplied by for people, and the unit that it then has."""
+    return IN_MICROMETRES.get(unit, (1.0, unit))

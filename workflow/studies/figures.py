@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microlith.workflow.case.case import Case
-from microlith.workflow.pictures.figure import figure_size, line_look, name_entries, save, time_unit, wrapped
+from microlith.workflow.pictures.figure import (
+    figure_size,
+    line_look,
+    name_entries,
+    save,
+    say_log_ticks,
+    time_unit,
+    wrapped,
+)
 from microlith.workflow.studies.peaks import MATTERS
 from microlith.workflow.studies.richardson import cell_size
 
@@ -77,6 +85,7 @@ def draw_convergence(path: Path, study: "Study") -> None:
     for axes in (over_size, over_time):
         axes.set_xscale("log")
         axes.set_yscale("log")
+        say_log_ticks(axes.xaxis)
         _tidy(axes)
     if every:
         over_size.set_ylim(10 ** np.floor(np.log10(min(every))), 10 ** np.ceil(np.log10(max(every))))
@@ -132,6 +141,7 @@ def draw_segmentation(path: Path, found: "Segmentation", case: Case) -> None:
     for axes in (curves, changes):
         if shown.any():
             axes.set_xscale("log")
+            say_log_ticks(axes.xaxis)
         axes.set_xlabel(f"time / {unit}")
         _tidy(axes)
     curves.set_ylabel("mean concentration / mol m⁻³")
