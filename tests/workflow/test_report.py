@@ -1,5 +1,6 @@
 """The report of a run: what it says, that text from cases is text, and what a browser shows of it."""
 
+import json
 import re
 
 import numpy as np
@@ -72,7 +73,7 @@ def studies(results, tmp_path_factory):
 
 
 SHOWN = {
-    "analyze": ("volume_fraction.sei", "What was asked", "No warnings.", "<td>1/µm</td>", "<td>1/µm²</td>"),
+    "analyze": ("volume_fraction.sei", "What was asked", "No warnings."),
     "converge": ("Error in space", "observed order", "with its error in space and time", "phases · sei · "),
     "deff": ("Effective diffusivity of sei", "tortuosity factor τ", "MacMullin number", "D_phase, m²/s", "mesh: cells"),
 }
@@ -84,13 +85,27 @@ def test_studies_have_one_too(studies, command):
     page = (folder / "report.html").read_text(encoding="utf-8")
     for words in SHOWN[command]:
         assert words in page, words
-    assert "<td>m</td>" not in page  # lengths are told in µm
     assert HOSTILE not in page
     assert not re.search(r"(src|href)=[\"']?(http|//|file)", page)
     assert (page.count('class="chart"') > 0) == (command != "deff")
     assert page.count("data:image/png;base64,") == len(list(folder.glob("*.png")))
     assert main(["-q", "report", str(folder)]) == 0
     assert (folder / "report.html").read_text(encoding="utf-8") == page
+
+
+def test_numbers_of_an_analysis_are_in_units_that_people_say(studies, tmp_path):
+    """They were in SI units, 4.4e+11 per square metre."""
+    for path in studies["analyze"].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    entries = json.loads((tmp_path / "analysis.json").read_text())
+    number = {"value": 4.4e11, "error": 2e10, "unit": "1/m^2", "definition": "points"}
+    entries["numbers"] = {"triple": number, "chord": number | {"value": 1.2e-6, "error": None, "unit": "m"}}
+    (tmp_path / "analysis.json").write_text(json.dumps(entries))
+    assert main(["-q", "report", str(tmp_path)]) == 0
+    rows = re.findall(r"<tr>(.*?)</tr>", (tmp_path / "report.html").read_text(encoding="utf-8"))
+    cells = [re.sub(r"<[^>]*>", " ", row).split() for row in rows]
+    assert ["triple", "0.44", "0.02", "1/µm²", "points"] in cells
+    assert ["chord", "1.2", "–", "µm", "points"] in cells
 
 
 def test_report_beside_a_file_of_deff(studies, tmp_path, capsys):

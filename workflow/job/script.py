@@ -6,6 +6,7 @@ from pathlib import Path
 
 from microlith.imaging.errors import InputError
 from microlith.workflow.console.failures import CHECKPOINT
+from microlith.workflow.estimate.told import time_text
 from microlith.workflow.job.request import MINUTE, Array, Request
 
 _HOUR, _DAY = 60, 24 * 60
@@ -147,4 +148,4 @@ def words_of(request: Request) -> str:
     """What the job asks for, in a line."""
     ranks = "1 rank" if request.ranks == 1 else f"{request.ranks} ranks"
     tasks = f"{request.array.parts} tasks of " if request.array else ""
-    return f"{tasks}{ranks}, {request.memory / 1000:.3g} GB each at most, {request.minutes * MINUTE / 3600:.3g} h"
+    return f"{tasks}{ranks}, {request.memory / 1000:.3g} GB each at most, {time_text(request.minutes * MINUTE)}"

@@ -33,7 +33,7 @@ PLAIN_DECADES = 3.0  # of a logarithmic axis, below which its numbers are said a
 SMALLEST_SAID, LARGEST_SAID = 1e-4, 1e5  # of such numbers
 # Units in which people say what an analysis finds, by its SI unit: the factor, and the unit
 IN_MICROMETRES = {"m": (1e6, "µm"), "1/m": (1e-6, "1/µm"), "m^2": (1e12, "µm²"), "1/m^2": (1e-12, "1/µm²")}
-IN_MICROMETRES |= {"m^3": (1e18, "µm³"), "1/m^3": (1e-18, "1/µm³"), "1": (1.0, "")}
+IN_MICROMETRES |= {"m^3": (1e18, "µm³"), "1/m^3": (1e-18, "1/µm³"), "1": (1.0, ""), "m^2/s": (1.0, "m²/s")}
 # Units in which people say times, in s
 TIMES = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
 
