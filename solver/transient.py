@@ -27,6 +27,7 @@ from microlith.solver.physics.phases import Physics
 from microlith.solver.problem.multigrid import higher_degree
 from microlith.solver.problem.problem import Problem
 from microlith.solver.problem.surface_fluxes import SurfaceFlux
+from microlith.solver.problem.system import LinearSystem
 from microlith.solver.problem.transport import diffusivities
 from microlith.solver.regions.means import RegionMean
 from microlith.solver.steps.solve import Effort, Stepped, is_needed, solve_stepwise
@@ -86,6 +87,7 @@ class Transient:
     _states: States
     _curves: Curves  # of the regions, in the order of curves
     _flows: Flows
+    _solvers: Callable[[], ShiftedSolvers] | None = None  # of a linear problem's system, to be destroyed
     _between: tuple[SurfaceFlux, ...] = ()  # fluxes recorded besides those of the problem
     _extra: Curves | None = None  # extra functionals
     effort: Effort | None = None  # where it was solved step by step
@@ -151,13 +153,18 @@ class Transient:
         Args:
             physics: Of the problem.
         """
-        if not isinstance(self._states, Evolution):
+        if not isinstance(self._states, Evolution) or self._solvers is None:
             return None
         diffusivity = diffusivities(self._problem.discretization, physics)
+        solvers = self._solvers()
         try:
-            return spatial_deviation(self._problem, diffusivity, self._states)
-        except np.linalg.LinAlgError:  # of small matrices that are the same on all ranks; the run has its results
+            return spatial_deviation(self._problem, diffusivity, self._states, solvers)
+        # Of small matrices that are the same on all ranks, or of a solve, which fails on all of them; the run has its
+        # results
+        except (np.linalg.LinAlgError, ArithmeticError):
             return None
+        finally:
+            solvers.destroy()
 
     def corrected(self, lacks: Deviation, means: Mapping[str, RegionMean]) -> "Transient":
         """The same with most of what the curves of regions lack in space added to them; collective.
@@ -385,11 +392,15 @@ def solve(
     stiff = float(np.clip(STIFF / time.tolerance, *STIFF_RANGE))
     precondition = higher_degree(problem.space, problem.system.held) if method == "cg" and dim == 3 else None
     rows = LinearFlows.rows(problem, between)
+
+    def solvers(system: LinearSystem, keeper: Keeper | None = None) -> ShiftedSolvers:
+        return ShiftedSolvers(
+            system.mass, system.stiffness, system.taken, method, inner, dim, degree, kept, stiff, precondition, keeper
+        )
+
     found = evolve(
         problem.system,
-        lambda system: ShiftedSolvers(
-            system.mass, system.stiffness, system.taken, method, inner, dim, degree, kept, stiff, precondition, keeper
-        ),
+        lambda system: solvers(system, keeper),
         [watch, rows] if extra is None else [watch, rows, extra],
         watched_times,
         time.tolerance,
@@ -414,6 +425,7 @@ def solve(
         _states=found,
         _curves=found.records[0],
         _flows=flows,
+        _solvers=lambda: solvers(problem.system),
         _between=tuple(between),
         _extra=None if extra is None else found.records[2],
         by_mesh=_last(problem, on_mesh, times, found.records[0]),

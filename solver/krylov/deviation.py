@@ -24,6 +24,8 @@ from microlith.solver.problem.problem import Problem
 # The stiffness of another problem in the basis of a segment, (m, m), given that of the own one, and what it adds to the
 # right side there, (m,); collective
 Other = Callable[[Segment, Array], tuple[Array, Array]]
+# The same segment in a larger basis, given what the other solution is apart from it at its start, (owned,); collective
+Grown = Callable[[Segment, Array | None], Segment]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,28 +145,32 @@ class WithinBases:
     """A solution with one K at all times, in the bases of whose segments other problems can be solved."""
 
     problem: Problem
-    _base: Sequence[tuple[Segment, Array]]  # of the start and of each response: segments with VᵀKV, (m, m)
-    _responses: Sequence[tuple[Sequence[tuple[Segment, Array]], Breaks]]
+    # Of the start and of each response: segments with VᵀKV, (m, m), None where their bases grow
+    _base: Sequence[tuple[Segment, Array | None]]
+    _responses: Sequence[tuple[Sequence[tuple[Segment, Array | None]], Breaks]]
     _end: float  # scaled
+    _grown: Grown | None
 
     @staticmethod
-    def of(problem: Problem, states: Evolution) -> "WithinBases | None":
+    def of(problem: Problem, states: Evolution, grown: Grown | None = None) -> "WithinBases | None":
         """None where transfer coefficients change with time, which are not in the stiffness; collective.
 
         Args:
             problem: That was solved.
             states: Its solution.
+            grown: Makes the bases larger; None: they stay as they are.
         """
         whole = states.whole()
         if whole is None or problem.system.transfers:
             return None
 
-        def projected(trajectory: Trajectory) -> Sequence[tuple[Segment, Array]]:
-            return [(segment, _stiffness(problem, segment)) for segment in trajectory.segments]
+        def projected(trajectory: Trajectory) -> Sequence[tuple[Segment, Array | None]]:
+            stiff = [None if grown is not None else _stiffness(problem, segment) for segment in trajectory.segments]
+            return list(zip(trajectory.segments, stiff, strict=True))
 
         base = [] if whole.base is None else projected(whole.base)
         responses = [(projected(response.trajectory), response.breaks) for response in whole.responses]
-        return WithinBases(problem, base, responses, whole.end)
+        return WithinBases(problem, base, responses, whole.end, grown)
 
     @property
     def responses(self) -> int:
@@ -189,18 +195,22 @@ class WithinBases:
             self.problem.space.mesh.comm,
         )
 
-    def _parts(self, segments: Sequence[tuple[Segment, Array]], other: Other) -> tuple[_Part, ...]:
+    def _parts(self, segments: Sequence[tuple[Segment, Array | None]], other: Other) -> tuple[_Part, ...]:
         """One segment after the other; collective."""
         mass, comm = self.problem.system.mass, self.problem.space.mesh.comm
         parts: list[_Part] = []
-        for segment, stiffness in segments:
-            begin = segment.modes.sum(axis=1)  # w(0)
-            more: Array = np.zeros(len(begin))
+        for solved, known in segments:
+            apart: Array | None = None  # where the segment starts
             if parts:
                 before = parts[-1]
                 length = np.array([before.segment.end - before.segment.start])
-                amount = matrix_times(mass, before.apart(length)[:, 0] @ before.segment.basis)
-                more = comm.allreduce(segment.basis @ amount, op=MPI.SUM)
+                apart = np.asarray(before.apart(length)[:, 0] @ before.segment.basis)
+            segment = solved if self._grown is None else self._grown(solved, apart)
+            stiffness = _stiffness(self.problem, segment) if known is None else known
+            begin = segment.modes.sum(axis=1)  # w(0)
+            more: Array = np.zeros(len(begin))
+            if apart is not None:
+                more = comm.allreduce(segment.basis @ matrix_times(mass, apart), op=MPI.SUM)
             source = -begin / segment.gamma
             changed, added = other(segment, stiffness)
             own = _Small.of(stiffness, begin, source)

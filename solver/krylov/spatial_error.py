@@ -7,9 +7,10 @@ K − E in the place of K,
 
     y' = −VᵀKV y − VᵀMw(0)/γ,     y' = −(VᵀKV − E) y − VᵀMw(0)/γ + E(V, uL),
 
-with w(0) = u0 − uL. Both are small and known in closed form: no other mesh and no other solve is needed. Both are
-Galerkin's projections. The shifted one, in which the solution itself is sought, is more accurate in time, but its
-rates may be below the energies of V, and what E leaves of them below zero.
+with w(0) = u0 − uL. Both are small and known in closed form: no other mesh is needed. V is made larger before by a few
+vectors for what u lacks (see `lacking_space`). Both are Galerkin's projections. The shifted one, in which the solution
+itself is sought, is more accurate in time, but its rates may be below the energies of V, and what E leaves of them
+below zero.
 """
 
 import numpy as np
@@ -17,16 +18,20 @@ import numpy as np
 from microlith.imaging.typing import Array
 from microlith.solver.krylov.deviation import Deviation, WithinBases
 from microlith.solver.krylov.evolution import Evolution
+from microlith.solver.krylov.lacking_space import LackingSpace
 from microlith.solver.krylov.recovery import excess_energies, is_recoverable
 from microlith.solver.krylov.trajectory import Segment
+from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.problem.problem import Problem
 
 MOST = 0.95  # of a function's energy that may be missing
-SHARE = 0.9  # of what curves lack that is added to them where they are corrected, see benchmarks/space_errors.py
+SHARE = 0.8  # of what curves lack that is added to them where they are corrected, see benchmarks/space_errors.py
 NOTHING = 1e-12  # of the mean energy: counts as the energy of what is even
 
 
-def spatial_deviation(problem: Problem, diffusivity: Array, states: Evolution) -> Deviation | None:
+def spatial_deviation(
+    problem: Problem, diffusivity: Array, states: Evolution, solvers: ShiftedSolvers
+) -> Deviation | None:
     """What a solution lacks to the exact one in space; collective.
 
     None where it can't be told in this way: on squares and cubes, with elements of degree 2 and 3, and where transfer
@@ -36,6 +41,10 @@ def spatial_deviation(problem: Problem, diffusivity: Array, states: Evolution) -
         problem: That was solved.
         diffusivity: (phases, dim) along each axis, scaled, times κ.
         states: Its solution.
+        solvers: Of its system.
+
+    Raises:
+        ArithmeticError: A solve failed.
     """
     if not is_recoverable(problem):
         return None
@@ -44,7 +53,7 @@ def spatial_deviation(problem: Problem, diffusivity: Array, states: Evolution) -
         energies = excess_energies(problem, diffusivity, np.vstack([segment.basis, segment.lift[None]]))
         return _less(stiffness, energies[:-1, :-1]), energies[:-1, -1]
 
-    within = WithinBases.of(problem, states)
+    within = WithinBases.of(problem, states, LackingSpace(problem, diffusivity, solvers).grown)
     return None if within is None else within.deviation(smooth, [smooth] * within.responses)
 
 
