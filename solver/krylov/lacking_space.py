@@ -15,6 +15,7 @@ import numpy as np
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array
+from microlith.solver.krylov.closed_parts import closed_parts
 from microlith.solver.krylov.recovery import Recovery, excess_energies
 from microlith.solver.krylov.trajectory import Segment
 from microlith.solver.linear.shifted import ShiftedSolvers
@@ -24,7 +25,7 @@ from microlith.solver.problem.problem import Problem
 DEPTHS = (4, 2, 1)  # solves that start from each of the combinations of which E has most
 TIMES = 6  # of a segment, at which u is looked at
 EARLIEST = 3e-3  # the first of them, per length of the segment
-NOTHING = 1e-8  # relative size at which a vector is in the space already
+NOTHING = 1e-6  # relative size at which a vector is in the space already
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,7 @@ class LackingSpace:
         states: Array = segment.lift + segment.coefficients(at).T @ segment.basis
         _, shapes = np.linalg.eigh(excess_energies(self.problem, self.diffusivity, states))
         recovery = Recovery(self.problem, self.diffusivity, np.zeros(len(self.diffusivity)))
+        closed = closed_parts(system)
         right, found = system.mass.createVecLeft(), np.empty_like(segment.lift)
         vectors = list(segment.basis)
 
@@ -68,7 +70,9 @@ class LackingSpace:
             right.array[system.held] = 0.0
             self.solvers.solve(segment.gamma, right, found)
             found[system.held] = 0.0
-            return found
+            if closed is None:
+                return found
+            return closed.with_amounts(found, np.zeros(len(closed.whole)))  # E takes nothing away
 
         if lacking is not None:
             add(lacking, 0)
