@@ -67,7 +67,7 @@ def test_a_ball_in_a_bath(tmp_path):
 
 @pytest.mark.mpi
 def test_a_ball_with_small_elements_at_one_side(tmp_path):
-    """Its curve there was told, and corrected by, what the rest lacks: it came to err by five times as much as before.
+    """Its curve there was told, and corrected by, what the rest lacks: it stayed as wrong as it was.
 
     Against elements of degree 2 on the same mesh.
     """
