@@ -146,9 +146,9 @@ def _step(ways: Array, phase: Phases, odds: Array, then: Array) -> None:
 @kept
 def sweep(
     probable: Phases, seen: Singles, state: Indices, pull: Singles, phase: Phases, mean: Singles, weight: Singles,
-    log: Singles, own: np.float32, bond: Singles, change: Singles, first: int, odd: int,
+    log: Singles, own: np.float32, bond: Singles, change: Singles, first: int, start: int, apart: int,
 ) -> None:  # fmt: skip
-    """Find the probabilities of every second column of every second row; the columns beside it are others.
+    """Find the probabilities of some columns of some rows; the columns beside each are others.
 
     Args:
         probable: (phases, z, rows + 2, x) probability of each phase, in parts of 255, of some rows and the row before
@@ -163,8 +163,9 @@ def sweep(
         own: What a voxel's own grey value counts of its change, 1 without a blur.
         bond: (phases, phases) what a neighbour of another phase costs; 0 of the same.
         change: (phases, phases) what a change of phase along the column costs.
-        first: Row of this parity, 0 or 1, among those without the one before.
-        odd: The same of the columns.
+        first: First of the rows, among those without the one before.
+        start: First of the columns.
+        apart: How many there are from one to the next, at least 2.
     """
     layers, rows, columns = pull.shape
     count, solids = len(mean), _solids(phase)
@@ -175,8 +176,8 @@ def sweep(
     like = np.empty((layers, count))
     on = np.empty((layers, count))
     ways, then, share = np.empty(count), np.empty(count), np.empty(len(bond))
-    for row in range(first, rows, 2):
-        for x in range(odd, columns, 2):
+    for row in range(first, rows, apart):
+        for x in range(start, columns, apart):
             for z in range(layers):
                 _costs(z, row, x, probable, seen, pull, phase, mean, weight, log, own, bond, beside, cost)
                 least = cost.min()

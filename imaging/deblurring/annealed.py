@@ -40,7 +40,7 @@ def anneal(grey: DiskVolume, labels: DiskVolume, model: BlurModel, bond: Singles
     for k, volume in enumerate(shares):
         workshop.fill(volume, lambda layers, k=k: levels[(labels.values()[layers.write] == k).astype(np.uint8)])  # type: ignore[misc]
     own, all_own = np.float32(model.own / model.noise**2), np.float32(1 / model.noise**2)
-    unit = 0.5 * float(own) * float(np.diff(mean).min()) ** 2
+    unit = 0.5 * float(own) * float(np.diff(np.sort(mean)).min()) ** 2
     for temperature, part in zip(np.geomspace(HOT, COLD, ROUNDS), np.linspace(0, BOUND, ROUNDS), strict=True):
         heat, tied = np.float32(unit * temperature), bond * np.float32(part)
 

@@ -17,7 +17,7 @@ class BlurModel:
 
     zero: float
     unit: float
-    mean: Array  # (phases,) ascending
+    mean: Array  # (phases,)
     blur: Widths  # standard deviations
     single: float  # standard deviation of what the model leaves of single voxels
     noise: float  # as much as that, or more where neighbours share it

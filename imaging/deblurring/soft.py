@@ -27,7 +27,7 @@ def softened(
         share: (phases, z + 2, y + 2, x + 2) probabilities with a voxel more on all sides, of WHOLE.
         expected: (z, y, x) grey values, of these probabilities.
         pull: As of `gains`, for the expected grey values.
-        mean: (phases,) ascending.
+        mean: (phases,).
         own: The squares of the blur's weights, per variance of the noise.
         all_own: 1 per variance of the noise.
         bond: (3, 3, 3) what a neighbour surely of the same phase saves; 0 in the middle.
@@ -36,6 +36,7 @@ def softened(
     """
     phases = len(mean)
     cost, part = np.empty(phases, np.float32), np.empty(phases, np.float32)
+    darkest, brightest = mean.min(), mean.max()
     layers, rows, columns = pull.shape
     for z in range(layers):
         for y in range(rows):
@@ -49,7 +50,7 @@ def softened(
                                 saved += bond[dz, dy, dx] * share[k, z + dz, y + dy, x + dx]
                     step = mean[k] - begin
                     cost[k] = np.float32(0.5) * own * step * step - step * pull[z, y, x] - saved / np.float32(WHOLE)
-                low, high, now, total = mean[0], mean[-1], begin, np.float32(1.0)
+                low, high, now, total = darkest, brightest, begin, np.float32(1.0)
                 for _ in range(STEPS):
                     least = np.float32(np.inf)
                     for k in range(phases):

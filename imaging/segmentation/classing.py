@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from microlith.imaging.columns.through import Through
 from microlith.imaging.errors import InputError, listed
 from microlith.imaging.segmentation.histogram import Histogram
 from microlith.imaging.segmentation.regions import Regions
@@ -46,6 +47,7 @@ class ByRegions:
     regions: Regions
     classes: Classes
     levels: tuple[float, ...] = ()  # grey values above which shares are features
+    through: Through | None = None  # what shines through pores; None: not looked at
     halo: int = 0
 
     def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:

@@ -1,8 +1,8 @@
-"""Labels whose blurred image explains the grey values, beginning with those of thresholds.
+"""Labels whose blurred image explains the grey values, beginning with those of thresholds or regions.
 
 The image is taken for the phases' means, blurred by a Gaussian, with noise, and each layer may be brighter than others;
 means, width of the blur along each axis and noise are those that explain it best, given the labels. After a few rounds
-labels are found anew by mean field annealing, which forgets most of what thresholds said. In each round voxels change
+labels are found anew by mean field annealing, which forgets most of what was said before. In each round voxels change
 their labels where that explains the image better, given all others, as in Besag's iterated conditional modes (1986);
 neighbours of one phase are likelier. Each round looks at all voxels at once and changes those that gain most around
 them, so nothing depends on an order.
@@ -18,8 +18,7 @@ from microlith.imaging.deblurring.annealed import anneal
 from microlith.imaging.deblurring.gaussian import blurred
 from microlith.imaging.deblurring.model import BlurModel, Widths, fit, products, scaled
 from microlith.imaging.deblurring.single import accepted, gains, shifts
-from microlith.imaging.segmentation.multistage import ByStages
-from microlith.imaging.segmentation.thresholds import Favoured
+from microlith.imaging.segmentation.thresholds import Decision, Favoured
 from microlith.imaging.typing import Array, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 
@@ -38,18 +37,18 @@ LEAST_NOISE = 0.01  # per contrast
 SHARED = 2.5
 NORMAL = 0.6745  # median of a normal distribution's absolute values, per standard deviation
 PERCENT = 100  # of a shift, as it is stored
-OTHERWISE = 0.05  # shift from which a voxel belongs to the phase that the stages say otherwise
+OTHERWISE = 0.05  # shift from which a voxel belongs to the phase that the method before says otherwise
 
 
 @dataclass(frozen=True, eq=False)
 class ByBlur:
     """Decision: the labels that explain the image."""
 
-    stages: ByStages
+    begun: Decision  # by the method before
     labels: DiskVolume
     shifts: tuple[DiskVolume, ...]  # of each phase, uint8: shift, in hundredths, from which a voxel belongs to it
     model: BlurModel
-    changed: int  # voxels that have another label than by the stages
+    changed: int  # voxels that have another label than by the method before
     halo: int = 0
 
     def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
@@ -63,7 +62,8 @@ class ByBlur:
             return label
         others = self._others(layers, label)
         lost = (label == favoured.phase) & (others.min(axis=0) < limit)
-        nearest = np.argsort(np.abs(np.arange(len(others)) - favoured.phase), kind="stable")  # of equal shifts
+        rank = np.argsort(np.argsort(self.model.mean))  # from dark to bright
+        nearest = np.argsort(np.abs(rank - rank[favoured.phase]), kind="stable")  # of equal shifts
         return np.where(lost, nearest[others[nearest].argmin(axis=0)], label).astype(np.uint8)
 
     def margin(self, layers: Layers) -> Singles:
@@ -90,7 +90,8 @@ class _Trial:
 
 def deblurred(
     grey: DiskVolume,
-    stages: ByStages,
+    begun: Decision,
+    means: tuple[float, ...],
     voxel_size: tuple[float, float, float],
     workshop: Workshop,
     tell: Tell = quiet,
@@ -99,16 +100,17 @@ def deblurred(
 
     Args:
         grey: The volume, not smoothed.
-        stages: Say the labels to begin with.
+        begun: Says the labels to begin with.
+        means: Grey values of the phases by these.
         voxel_size: m, (z, y, x).
         workshop: Ranks and folder.
         tell: Hears how far it is.
 
     Returns:
-        None: the phases' grey values don't come out in their order, so that the model does not fit.
+        None: the phases' grey values don't come out in the same order, so that the model does not fit.
     """
     said, now, other = (workshop.new(f"deblurred-{k}", grey.shape, np.uint8) for k in range(3))
-    workshop.fill(said, stages.classed, stages.halo)
+    workshop.fill(said, begun.classed, begun.halo)
     workshop.fill(now, lambda layers: np.array(said.values()[layers.write]))
     edges = _relative(voxel_size)
     model: BlurModel | None = None
@@ -118,7 +120,7 @@ def deblurred(
             assert model is not None
             anneal(grey, now, model, model.bonds(BOND, edges), workshop)
         if number in LEARNT:
-            model = _learnt(grey, now, stages, model, workshop)
+            model = _learnt(grey, now, np.array(means), model, workshop)
             if model is None:
                 for volume in (said, now, other):
                     workshop.remove(volume)
@@ -135,7 +137,7 @@ def deblurred(
     found = _shifted(_Trial(grey, now, model, edges), said, workshop)
     changed = _differ(said, now, workshop)
     workshop.remove(said)
-    return ByBlur(stages, now, found, model, changed)
+    return ByBlur(begun, now, found, model, changed)
 
 
 def _relative(voxel_size: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -178,7 +180,7 @@ def _shifted(trial: _Trial, said: DiskVolume, workshop: Workshop) -> tuple[DiskV
 
     Args:
         trial: Labels and model.
-        said: Labels of the stages.
+        said: Labels of the method before.
         workshop: Ranks and folder.
     """
     model = replace(trial.model, noise=trial.model.single)  # what is shared may be the sample: it does not make surer
@@ -207,11 +209,11 @@ def _differ(one: DiskVolume, other: DiskVolume, workshop: Workshop) -> int:
 
 
 def _learnt(
-    grey: DiskVolume, labels: DiskVolume, stages: ByStages, before: BlurModel | None, workshop: Workshop
+    grey: DiskVolume, labels: DiskVolume, means: Array, before: BlurModel | None, workshop: Workshop
 ) -> BlurModel | None:
     """The model that explains some layers best, given the labels; collective."""
-    means = np.array(stages.cuts.means)
-    zero, unit = float(means[0]), float(means[-1] - means[0]) / (len(means) - 1)
+    order = np.argsort(means)
+    zero, unit = float(means.min()), float(np.ptp(means)) / (len(means) - 1)
     if not (np.isfinite(unit) and unit > float(np.finfo(np.float32).tiny)):
         return None
     flat = grey.shape[0] == 1
@@ -233,7 +235,7 @@ def _learnt(
 
         sums = np.sum([one for block in workshop.each(grey.shape, summed) for one in block], axis=0)
         fits = [(widths, fit(one)) for widths, one in zip(tried, sums, strict=True)]
-        right = [(widths, *one) for widths, one in fits if one is not None and (np.diff(one[0]) > 0).all()]
+        right = [(widths, *one) for widths, one in fits if one is not None and (np.diff(one[0][order]) > 0).all()]
         return min(right, key=lambda one: one[2]) if right else None
 
     def along(width: float) -> Widths:

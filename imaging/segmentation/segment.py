@@ -22,7 +22,7 @@ from microlith.imaging.segmentation.options import SegmentOptions
 from microlith.imaging.segmentation.regions import cut_and_described
 from microlith.imaging.segmentation.rescaling import on_voxels, rescaled
 from microlith.imaging.segmentation.scribbles import read_scribbles
-from microlith.imaging.segmentation.shine_through import by_columns, darkest
+from microlith.imaging.segmentation.shine_through import by_columns, darkest, seen_through
 from microlith.imaging.segmentation.thresholds import ByThresholds, Decision, Favoured
 from microlith.imaging.typing import Numbers, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
@@ -195,9 +195,9 @@ def decided(
     """
     if options.method == "multistage":
         stages = by_stages(grey, counted, len(options.phases), options.rim, workshop, tell)
-        return (options.deblur and deblurred(sharp, stages, voxel_size, workshop, tell)) or stages
+        return (options.deblur and deblurred(sharp, stages, stages.cuts.means, voxel_size, workshop, tell)) or stages
     if options.method == "regions":
-        return _by_regions(grey, sharp, counted, options, scribbles, workshop, tell)
+        return _by_regions(grey, sharp, counted, options, scribbles, voxel_size, workshop, tell)
     return on_first_rank(workshop.comm, lambda: _by_thresholds(grey, counted, options))
 
 
@@ -207,10 +207,11 @@ def _by_regions(
     counted: Histogram,
     options: SegmentOptions,
     scribbles: Phases | None,
+    voxel_size: tuple[float, float, float],
     workshop: Workshop,
     tell: Tell,
 ) -> Decision:
-    """Regions classed by rules or by a forest, which the first rank grows, and what shines through; collective."""
+    """Regions classed by rules or by a forest, which one rank grows; labels that explain the image; collective."""
     phases, asked, sure = len(options.phases), options.regions, options.certainty
     if not asked.levels and phases <= thresholds.MOST_OTSU:
         levels = on_first_rank(workshop.comm, lambda: thresholds.otsu(counted, phases).values)
@@ -228,7 +229,11 @@ def _by_regions(
         return plain
     named_clear = options.transparent
     clear = darkest(plain, phases) if named_clear is None else options.phases.index(named_clear)
-    return by_columns(sharp, plain, phases, clear, options.depth, workshop, tell) or plain
+    through = seen_through(sharp, plain, phases, clear, workshop, tell)
+    plain = replace(plain, through=through)
+    if not through.nothing:
+        return by_columns(sharp, plain, phases, clear, options.depth, workshop, tell) or plain
+    return (through.told_apart and deblurred(sharp, plain, through.means, voxel_size, workshop, tell)) or plain
 
 
 def _by_thresholds(grey: DiskVolume, counted: Histogram, options: SegmentOptions) -> Decision:

@@ -13,28 +13,31 @@ of a dark and a bright phase is as bright as one of a phase between them, but it
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from math import sqrt
+from itertools import product
+from math import ceil, sqrt
 
 import numpy as np
 
 from microlith.imaging.columns.appearance import CLEAN, Appearance, States, appearance, sums_of
 from microlith.imaging.columns.sweep import SURE, gaps, sweep
+from microlith.imaging.columns.through import LEAST_CONTRAST, REACH, Through, sums_beside, through
 from microlith.imaging.deblurring.gaussian import blurred, weights
 from microlith.imaging.image.passes import share
 from microlith.imaging.parallel.collective import together
 from microlith.imaging.segmentation.classing import ByRegions
 from microlith.imaging.segmentation.thresholds import Favoured
 from microlith.imaging.typing import Array, Flags, Indices, Phases, Singles
-from microlith.imaging.volumes.disk_volumes import VALUES, DiskVolume, Layers, Tell, Workshop, quiet
+from microlith.imaging.volumes.disk_volumes import VALUES, DiskVolume, Layers, Tell, Workshop, named, quiet
 
 PLAIN, BLURRED = 3, 4  # rounds without and with the blur
 WIDTHS = np.arange(0.2, 2.05, 0.1)  # voxels, standard deviations of the blur that are tried
 LOOKED_AT = 16  # slices at which they are
 TRUNCATE = 4.0  # standard deviations at which the blur ends
+# Deviations of the blur between columns that change at once: where they are nearer, all together change too much
+APART = 2.5
 BOND = 0.37  # likelihood that a neighbour of the same phase adds, per root of what a voxel's own grey value tells
 PLAIN_BOND = 0.5, 1.0  # the same without the blur, and what a change along the column costs
 ALIKE = 0.85  # power of the contrast of two phases that their bond goes with
-LEAST_CONTRAST = 1.0  # of two phases, per standard deviation of the noise
 LOOSE = 0.65  # of the bond, that counts for what is doubtful: columns beside one may change with it
 OTHERWISE = 5  # hundredths of a shift, from which a voxel belongs to the phase that its region says otherwise
 TENTH = 0.1
@@ -72,6 +75,11 @@ class Model:
             apart[solid, self.states.clear] = np.average(np.abs(mean[n:] - mean[i]), weights=voxels[n:])
         apart[self.states.clear] = apart[:, self.states.clear]
         return np.minimum((apart / (self.contrast or 1.0)) ** ALIKE, 1.0).astype(np.float32)
+
+    @property
+    def apart(self) -> int:
+        """Columns from one that changes to the next that changes with it: so far that their blur hardly meets."""
+        return max(2, ceil(APART * self.blur))
 
     @property
     def own(self) -> float:
@@ -174,9 +182,9 @@ def by_columns(
             for volume in volumes.own:
                 workshop.remove(volume)
             return None
-        for colour in range(4):
+        for row, column in product(range(model.apart), repeat=2):
             _pulled(volumes, model, workshop)
-            _swept(volumes, model, colour >> 1, colour & 1, workshop)
+            _swept(volumes, model, row, column, workshop)
     assert model is not None
     _pulled(volumes, model, workshop)
     found = tuple(workshop.new(f"gap-{k}", grey.shape, np.uint8) for k in range(phases))
@@ -190,6 +198,32 @@ def by_columns(
     for volume in volumes.own:
         workshop.remove(volume)
     return decision
+
+
+def seen_through(
+    grey: DiskVolume, regions: ByRegions, phases: int, clear: int, workshop: Workshop, tell: Tell = quiet
+) -> Through:
+    """What comes through pores, by the labels of regions; collective.
+
+    Args:
+        grey: The volume, not smoothed.
+        regions: Says the labels.
+        phases: How many.
+        clear: Index of the phase through which deeper slices may shine.
+        workshop: Ranks and folder.
+        tell: Hears how far it is.
+    """
+    said = workshop.new("said", grey.shape, np.uint8)
+    workshop.fill(said, regions.classed)
+
+    def summed(layers: Layers) -> Array:
+        labels = said.values()[layers.read]
+        inner = np.stack([_inner(label) for label in labels])
+        return sums_beside(grey.values()[layers.read], labels, inner, layers.own, phases, clear)
+
+    sums = np.concatenate(workshop.each(grey.shape, summed, REACH, named(tell, "what shines through")))
+    workshop.remove(said)
+    return through(sums, clear)
 
 
 def _sure(said: DiskVolume, phase: int, layers: Layers) -> Phases:
@@ -309,20 +343,21 @@ def _terms(model: Model) -> tuple[Singles, Singles, Singles]:
     return looks.mean.astype(np.float32), (1 / variance).astype(np.float32), log.astype(np.float32)
 
 
-def _swept(volumes: _Volumes, model: Model, odd_row: int, odd_column: int, workshop: Workshop) -> None:
-    """Every second column of every second row anew; collective."""
+def _swept(volumes: _Volumes, model: Model, row: int, column: int, workshop: Workshop) -> None:
+    """Columns of some rows anew, `model.apart` from each other; collective."""
+    apart = model.apart
     bond, change = np.float32(model.bond) * model.parts, np.float32(model.change) * model.parts
 
     def work(first: int, last: int) -> None:
         probable, seen, pull = _rows(volumes, first, last)
         state = np.array(volumes.state.values()[:, first:last])
-        start = (odd_row - first) % 2
+        start = (row - first) % apart
         terms, own = _terms(model), np.float32(model.own)
-        sweep(probable, seen, state, pull, model.states.phase, *terms, own, bond, change, start, odd_column)
+        sweep(probable, seen, state, pull, model.states.phase, *terms, own, bond, change, start, column, apart)
         targets = (*volumes.probable, volumes.seen, volumes.state)
         for volume, new in zip(targets, (*probable[:, :, 1:-1], seen, state), strict=True):
             target = volume.values(writable=True)
-            target[:, first + start : last : 2, odd_column::2] = new[:, start::2, odd_column::2]
+            target[:, first + start : last : apart, column::apart] = new[:, start::apart, column::apart]
             target.flush()  # type: ignore[attr-defined]
 
     _by_rows(volumes.grey.shape, workshop, work)

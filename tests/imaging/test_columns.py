@@ -4,9 +4,11 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
+from phantoms import blurred, mottled, shining
 
 from microlith.imaging.columns.appearance import States, appearance, sums_of
 from microlith.imaging.columns.sweep import gaps, sweep
+from microlith.imaging.columns.through import REACH, sums_beside, through
 
 BOND = np.array([[0, 0.3, 0.5], [0.3, 0, 0.2], [0.5, 0.2, 0]], np.float32)  # of each two phases
 CHANGE = np.array([[0, 0.8, 0.6], [0.8, 0, 0.4], [0.6, 0.4, 0]], np.float32)
@@ -73,7 +75,7 @@ def test_probabilities_are_sums_over_all_labels_of_a_column(column):
     states, _, _, mean, weight, log, _ = column
     probable, seen, state, pull = _begun(column)
     before = probable.copy(), seen.copy(), state.copy()
-    sweep(probable, seen, state, pull, states.phase, mean, weight, log, np.float32(1), BOND, CHANGE, 0, 1)
+    sweep(probable, seen, state, pull, states.phase, mean, weight, log, np.float32(1), BOND, CHANGE, 0, 1, 2)
     each = np.zeros((6, states.count))
     for found in _all_costs(column).values():
         for cost, way in found:
@@ -99,7 +101,7 @@ def test_no_grey_value_is_impossible(column):
     pull += rng.choice([0.0, 1e3, -1e3], pull.shape).astype(np.float32)
     mean = rng.uniform(0, 1, states.count).astype(np.float32)
     flat, own = np.ones_like(mean), np.float32(1)
-    sweep(probable, seen, state, pull, states.phase, mean, 1e4 * flat, flat, own, 40 * BOND, 40 * CHANGE, 0, 0)
+    sweep(probable, seen, state, pull, states.phase, mean, 1e4 * flat, flat, own, 40 * BOND, 40 * CHANGE, 0, 0, 2)
     assert np.isfinite(seen).all()
     assert probable[:, :, 1, 0].astype(int).sum(axis=0) == pytest.approx(np.full(200, 255), abs=2)
 
@@ -138,3 +140,76 @@ def test_few_voxels_of_a_pore_look_as_pores_before_other_solids_say():
     assert appearance(sums, states).mean == pytest.approx(true, abs=0.5)
     voxels[3] = 0  # never seen just before it: such pores look like the solid
     assert (appearance(np.stack([voxels, voxels * true, voxels * (true**2 + 64)]), states).mean[3:-1:2] == 165).all()
+
+
+def test_pores_before_and_behind_solids_are_summed_up():
+    rng = np.random.default_rng(6)
+    labels = (rng.integers(0, 3, (30, 4, 5)) * (rng.random((30, 4, 5)) < 0.2)).astype(np.uint8)
+    grey = rng.uniform(0, 9, labels.shape).astype(np.float32)
+    inner = rng.random(labels.shape) < 0.8
+    expected = np.zeros((30, 3, 1 + 2 * REACH, 3))
+    for (z, y, x), label in np.ndenumerate(labels):
+        if not inner[z, y, x]:
+            continue
+        places = [(0, label)]
+        if label == 0:
+            solids = np.flatnonzero(labels[:, y, x])
+            after, before = solids[solids > z], solids[solids < z]
+            ahead = after[0] - z if len(after) else 99
+            behind = z - before[-1] if len(before) else 99
+            if ahead <= REACH and ahead < behind:
+                places.append((ahead, labels[z + ahead, y, x]))
+            if behind <= REACH and behind < ahead:
+                places.append((REACH + behind, labels[z - behind, y, x]))
+        for place in places:
+            expected[(z, slice(None), *place)] += [1, grey[z, y, x], float(grey[z, y, x]) ** 2]
+    whole = sums_beside(grey, labels, inner, slice(0, 30), 3, 0)
+    assert whole == pytest.approx(expected, rel=1e-6)
+    block = np.s_[10 - REACH : 14 + REACH]
+    part = sums_beside(grey[block], labels[block], inner[block], slice(REACH, REACH + 4), 3, 0)
+    assert (part == whole[10:14]).all()
+
+
+def _through(grey, labels):
+    return through(sums_beside(grey.astype(np.float32), labels, np.ones(labels.shape, bool), slice(0, None), 3, 0), 0)
+
+
+def test_what_shines_through_is_told_from_blur_noise_and_steps():
+    """What is seen of a solid through pores is not on its other side."""
+    labels = mottled(64, 4.0)
+    levels, rng = np.array([40.0, 110.0, 180.0]), np.random.default_rng(2)
+    steps = rng.normal(0, 12, (64, 1, 1)) + np.linspace(0, 40, 64)[:, None, None]
+    plain = _through(blurred(labels, levels, blur=1.5, noise=20) + steps, labels)
+    assert plain.nothing
+    assert abs(plain.share) < 3 * plain.error < 0.05
+    assert plain.told_apart
+    before = levels[labels]
+    for z in range(63):  # in a pore with a solid just behind it, three tenths of its contrast
+        pores = (labels[z] == 0) & (labels[z + 1] > 0)
+        before[z][pores] += 0.3 * (levels[labels[z + 1]] - 40)[pores]
+    known = sums_beside(before.astype(np.float32), labels, np.ones(labels.shape, bool), slice(0, None), 3, 0)
+    nearest = known * (np.isin(np.arange(1 + 2 * REACH), [0, 1, 1 + REACH]))[:, None]
+    assert through(nearest, 0).share == pytest.approx(0.3, abs=0.01)
+    seen = shining(labels, levels, noise=20) + steps
+    found = _through(seen, labels)
+    assert not found.nothing
+    assert found.share > 0.2
+    assert not found.other_way
+    turned = _through(seen[::-1], labels[::-1])
+    assert turned.share < -0.2
+    assert turned.nothing
+    assert turned.other_way
+
+
+def test_nothing_is_said_to_shine_through_only_where_that_is_known():
+    labels = mottled(48, 4.0)
+    grey = blurred(labels, noise=8)
+    assert _through(grey, labels).nothing
+    few = _through(grey[:3], labels[:3])
+    assert np.isinf(few.error)
+    assert not few.nothing
+    none = _through(grey, np.where(labels == 0, 1, labels).astype(np.uint8))
+    assert np.isnan(none.share)
+    assert not none.nothing
+    assert not none.told_apart, "a phase without voxels"
+    assert not _through(np.where(labels == 1, grey + 68, grey), labels).told_apart, "two as bright"

@@ -287,6 +287,35 @@ def test_columns_tell_fine_structures_that_regions_do_not(tmp_path, bare):
         assert low <= (true == index).mean() <= high, "the error bar covers the truth"
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_regions_without_shine_through_are_taken_to_the_blurred_image(tmp_path, bare, swapped):
+    """Stripes that are taken out leave noise in common; by columns the worst phase has 0.86, by regions alone 0.97."""
+    true = truth(96, (60, 24, 120))[::-1]
+    if swapped:  # phases need not be in the order of their brightness
+        true = np.array([0, 2, 1], np.uint8)[true]
+    stripes = np.random.default_rng(7).normal(0, 12, (96, 1, 96))
+    grey = blurred(true, (40, 180, 110) if swapped else (40, 110, 180), blur=1.0, noise=8) + stripes
+    path = write_segmentation(tmp_path, grey, REGIONS.replace("[filters]", "[filters]\ndestripe = {}"))
+    tifffile.imwrite(tmp_path / "scribbles.tif", painted(true, 24, 16), photometric="minisblack")
+    told = segment(load_request(path), tmp_path / "out", False, show=False)
+    assert min(dice(tifffile.imread(tmp_path / "out" / "labels.tif") - 1, true)) > 0.98
+    assert told["shine_through"]["share"] + 2 * told["shine_through"]["share_error"] < 0.05
+    assert told["deblurred"]["blur_voxels"] == pytest.approx([1, 1, 1], abs=0.25)
+    assert told["warnings"] == []
+    assert "nothing shines through pore" in (tmp_path / "out" / "segment.txt").read_text()
+    for index, name in enumerate(PHASES):
+        low, high = (told["phases"][name][f"volume_fraction_{side}"] for side in ("smaller", "larger"))
+        assert low <= (true == index).mean() <= high, "the error bar covers the truth"
+
+
+def test_slices_that_run_out_of_the_depth_are_told(tmp_path, bare):
+    true = mottled()
+    path = write_segmentation(tmp_path, shining(true, strength=0.8, depth=6)[::-1], REGIONS)
+    tifffile.imwrite(tmp_path / "scribbles.tif", painted(true)[::-1], photometric="minisblack")
+    told = segment(load_request(path), tmp_path / "out", False, show=False)
+    assert "z runs out of the depth; reverse the order of the slices" in " ".join(told["warnings"])
+
+
 def test_few_dim_pores_among_brighter_solids_are_kept(tmp_path, bare):
     """They look much like the solid behind them: with one bond for all phases 3.1 % were left of 5.0 %."""
     true = mottled(shares=(0.7, 0.2, 0.1), width=6.0, seed=101) + 1

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from microlith.imaging.columns.appearance import FEWEST
+from microlith.imaging.columns.through import Through
 from microlith.imaging.errors import listed
 from microlith.imaging.segmentation import thresholds
 from microlith.imaging.segmentation.classing import ByForest, ByRegions
@@ -32,11 +33,10 @@ def entries(request: Request, found: Segmented) -> dict[str, Any]:
     """All that segment.json says, but for versions, image and times."""
     voxels = int(np.prod(found.labels.shape, dtype=np.int64))
     method = method_entries(found)
-    if isinstance(found.decision, ByRegions) and request.options.depth and found.dim == 3:
-        method["shine_through"] = None
-    if isinstance(found.decision, ByStages) and request.options.deblur:
+    plain = isinstance(found.decision, ByRegions) and method.get("shine_through") is not None
+    if plain or (isinstance(found.decision, ByStages) and request.options.deblur):
         method["deblurred"] = None
-    decision = found.decision.stages if isinstance(found.decision, ByBlur) else found.decision
+    decision = found.decision.begun if isinstance(found.decision, ByBlur) else found.decision
     if isinstance(decision, ByThresholds | ByStages) and request.options.method != "thresholds":  # one's own
         heights = thresholds.heights(decision.cuts, found.histogram)
         method["heights"] = {n: h if np.isfinite(h) else None for n, h in zip(found.phases, heights, strict=True)}
@@ -97,6 +97,13 @@ def warnings(told: dict[str, Any]) -> list[str]:
             f"fractions may be far outside of the ranges that are told; compare the labels "
             'with the image, and give thresholds (method = "thresholds") or filter the noise'
         )
+    shine = told.get("shine_through")
+    if shine is not None and shine["other_way"]:
+        found.append(
+            f"{shine['through']} is less like other phases before them than behind them, by "
+            f"{-100 * shine['share']:.0f} % of their contrast: if deeper slices shine through it, z "
+            "runs out of the depth; reverse the order of the slices"
+        )
     doubtful = told["certainty"]["doubtful_share"]
     if doubtful > (MOST_DOUBTFUL_BLURRED if told.get("deblurred") else MOST_DOUBTFUL):
         found.append(
@@ -110,16 +117,17 @@ def method_entries(found: Segmented) -> dict[str, Any]:
     """What the method found out."""
     decision = found.decision
     told: dict[str, Any] = {}
-    if isinstance(decision, ByColumns):
-        told["shine_through"] = _shine_entries(found.phases, decision)
-        decision = decision.regions
+    columns = decision if isinstance(decision, ByColumns) else None
+    decision = columns.regions if columns else decision
     if isinstance(decision, ByBlur):
         told["deblurred"] = _deblurred_entries(found, decision)
-        decision = decision.stages
+        decision = decision.begun
     if isinstance(decision, ByThresholds | ByStages):
         told["thresholds"] = decision.cuts.values
         told["mean_grey"] = dict(zip(found.phases, decision.cuts.means, strict=True))
     if isinstance(decision, ByRegions):
+        if decision.through is not None:
+            told["shine_through"] = _shine_entries(found.phases, decision.through, columns)
         told["regions"] = {
             "number": len(decision.regions.features),
             "per_slice": decision.regions.per_slice,
@@ -161,13 +169,21 @@ def _deblurred_entries(found: Segmented, decision: ByBlur) -> dict[str, Any]:
     }
 
 
-def _shine_entries(phases: tuple[str, ...], decision: ByColumns) -> dict[str, Any]:
-    """What deeper slices add to pores."""
+def _shine_entries(phases: tuple[str, ...], through: Through, decision: ByColumns | None) -> dict[str, Any] | None:
+    """What deeper slices add to pores; None: it could not be learnt."""
+    own = {
+        "through": phases[through.clear],
+        "share": _number(through.share),
+        "share_error": _number(through.error),
+        "other_way": through.other_way,
+    }
+    if decision is None:
+        return own if through.nothing else None
     model = decision.model
     states, looks = model.states, model.looks
     n = len(states.solids)
     return {
-        "through": phases[states.clear],
+        **own,
         "mean_grey": {phases[k]: float(looks.mean[i]) for i, k in enumerate(states.solids)},
         "mean_grey_empty": float(looks.mean[-1]),
         "mean_grey_before": {
@@ -181,6 +197,10 @@ def _shine_entries(phases: tuple[str, ...], decision: ByColumns) -> dict[str, An
         "noise": model.noise,
         "voxels_changed": decision.changed,
     }
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _moved_entries(found: Segmented, name: str, voxels: int) -> dict[str, float]:
@@ -213,7 +233,12 @@ def text(told: dict[str, Any]) -> str:
             f"shares were counted above: {', '.join(f'{v:.6g}' for v in regions['levels']) or 'none'}",
         ]
     if "deblurred" in told and told["deblurred"] is None:
-        lines.append("labels are those of the thresholds: no blur explains the image with phases from dark to bright")
+        lines.append(
+            "labels are those of the regions: two phases are about as bright, or one has few voxels, or no blur "
+            "explains the image"
+            if "regions" in told
+            else "labels are those of the thresholds: no blur explains the image with phases from dark to bright"
+        )
     elif "deblurred" in told:
         shown = told["deblurred"]
         widths = " x ".join(f"{width:.1f}" for width in shown["blur_voxels"][::-1])
@@ -226,6 +251,12 @@ def text(told: dict[str, Any]) -> str:
         lines.append(
             "labels are those of the regions: what shines through pores could not be learnt, as two phases are about "
             "as bright or one has few voxels"
+        )
+    elif "shine_through" in told and "mean_grey" not in told["shine_through"]:
+        shown = told["shine_through"]
+        lines.append(
+            f"nothing shines through {shown['through']}: before other phases it is more like them than behind them by "
+            f"{100 * shown['share']:.1f} +- {100 * shown['share_error']:.1f} % of their contrast"
         )
     elif "shine_through" in told:
         shown = told["shine_through"]
