@@ -41,6 +41,9 @@ BY_DIRECTION = 3.0  # and times as many, for their number, in single directions
 # Parts of the standard error: of the area by normals, of what no step shows, of what counts added and took away, and of
 # what was added or taken away beside triple lines, and for faces along the voxels
 SMOOTH, MISSED, ADDED, REMOVED, AT_CORNERS, ALONG = 0.005, 0.5, 0.1, 0.5, 0.2, 0.25
+# The same of what counts added, and for faces along the voxels, where voxels are so oblong or more: steps then lead in
+# few directions, and at creases counts add up to twice what is missing
+OBLONG, ADDED_OBLONG, ALONG_OBLONG = 3.0, 0.35, 1.0
 # and of voxel faces beside edges, for planes in step with the voxels may lie anywhere between two layers of these, and
 # of what counts say that was left aside as noise
 BESIDE_EDGES, LEFT_ASIDE = 0.125, 1.5
@@ -300,14 +303,16 @@ def _areas(volume: LabelVolume, of_faces: Array, of_corners: Array, stepped: Num
     beside = part * at_corners
     unsure = BY_DIRECTION * NOISE * face + np.abs(beside)
     along_voxels = along_the_voxels(local, shown_by_each, counted.along, volume.voxel_size, unsure, at_lines)
-    uncertain_along = ALONG * np.abs(along_voxels - 1) * area
+    oblong = min(1.0, (max(volume.voxel_size) / min(volume.voxel_size) - 1) / (OBLONG - 1))
+    uncertain_along = (ALONG + oblong * (ALONG_OBLONG - ALONG)) * np.abs(along_voxels - 1) * area
     area = area * along_voxels
     correction = _per(area, by_faces, 1.0)
     next_term = _per(beside**2, by_faces, 0.0)
     by_planes = BESIDE_EDGES * beside_edges, LEFT_ASIDE * left_aside * local, uncertain_along
     near_lines = NEAR_LINES * _per(np.minimum(at_lines, area) ** 2, area, 0.0)
     uncertain = np.sqrt(sum(part**2 for part in (*by_planes, AT_CORNERS * beside, next_term, near_lines)))
-    error = _error(local, area, uncertain, counted, dim, PLACES[dim] * face)
+    added = ADDED + oblong * (ADDED_OBLONG - ADDED)
+    error = _error(local, area, uncertain, counted, dim, PLACES[dim] * face, added)
     return Surfaces(area, correction, error, error.sum(axis=1), np.ones_like(area))
 
 
@@ -369,7 +374,9 @@ def _part(found: Array, most: Array) -> Array:
     return np.asarray(np.where(much > most, most / np.where(much > 0, much, 1.0), 1.0))
 
 
-def _error(local: Array, area: Array, beside: Array, counted: Crossings, dim: int, places: float) -> Array:
+def _error(
+    local: Array, area: Array, beside: Array, counted: Crossings, dim: int, places: float, added: float
+) -> Array:
     """Standard error (phases, phases) of areas.
 
     That of what was added `beside` triple lines, and the like, is given. What no step shows is uncertain: where all
@@ -378,7 +385,7 @@ def _error(local: Array, area: Array, beside: Array, counted: Crossings, dim: in
     """
     missed = _per(counted.missed, counted.seen, 0.0)
     change = area - local
-    by_counts = ADDED * np.maximum(change, 0), REMOVED * np.minimum(change, 0)
+    by_counts = added * np.maximum(change, 0), REMOVED * np.minimum(change, 0)
     thin = np.tensordot(THIN[dim], counted.ends[: len(THIN[dim])], 1)
     parts = SMOOTH * area, MISSED * missed * area, thin * area, *by_counts, beside
     return np.asarray(np.sqrt(sum(part**2 for part in parts) + np.where(area > 0, places, 0.0) ** 2))
