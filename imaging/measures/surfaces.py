@@ -41,12 +41,12 @@ BY_DIRECTION = 3.0  # and times as many, for their number, in single directions
 # Parts of the standard error: of the area by normals, of what no step shows, of what counts added and took away, and of
 # what was added or taken away beside triple lines, and for faces along the voxels
 SMOOTH, MISSED, ADDED, REMOVED, AT_CORNERS, ALONG = 0.005, 0.5, 0.1, 0.5, 0.2, 0.25
-# The same of what counts added, and for faces along the voxels, where voxels are so oblong or more: steps then lead in
-# few directions, and at creases counts add up to twice what is missing
-OBLONG, ADDED_OBLONG, ALONG_OBLONG = 3.0, 0.35, 1.0
 # and of voxel faces beside edges, for planes in step with the voxels may lie anywhere between two layers of these, and
 # of what counts say that was left aside as noise
 BESIDE_EDGES, LEFT_ASIDE = 0.125, 1.5
+# Parts of what counts added, and for faces along the voxels, where voxels are so oblong or more: steps then lead in
+# few directions, and at creases counts add up to twice what is missing
+OBLONG, ADDED_OBLONG, ALONG_OBLONG = 3.0, 0.35, 1.0
 BESIDE = 1.0  # longest edges from triple lines where normals are turned
 # Part of the standard error, of ends of runs of one, two and three steps
 THIN = {2: (0.12, 0.04, 0.01), 3: (0.05, 0.02, 0.005)}

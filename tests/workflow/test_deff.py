@@ -277,10 +277,17 @@ def test_periodic_bounds_that_are_far_apart_are_told_and_can_be_left_out(tmp_pat
     case = write_case(tmp_path, board, '[mesh]\nmethod = "voxel"\ndegree = 2\n', phases)
     command = ["deff", str(case), "--phase", "slow", "--phase", "fast", "--periodic", "-o", str(tmp_path / "it.json")]
     assert cli.main(command) == 0
-    assert "along x the bounds are far apart, 2.99 and 218, as where" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "along x the bounds are far apart, 2.99 and 218, as where" in printed.err
+    assert "no error told" not in printed.out
+    assert json.loads((tmp_path / "it.json").read_text())["no_error"] is None
     assert cli.main([*command, "--no-bounds", "--force"]) == 0
-    assert "far apart" not in capsys.readouterr().err
-    assert json.loads((tmp_path / "it.json").read_text())["relative_tensor_at_least"] is None
+    printed = capsys.readouterr()
+    assert "far apart" not in printed.err
+    assert "no error told: without a lower bound" in printed.out
+    entries = json.loads((tmp_path / "it.json").read_text())
+    assert entries["relative_tensor_at_least"] is None
+    assert entries["no_error"].startswith("no error told")
 
 
 @pytest.mark.parametrize("method", ["voxel", "lattice"])

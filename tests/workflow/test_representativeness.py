@@ -12,14 +12,12 @@ from mpi4py import MPI
 
 from microlith.imaging.image.volume import LabelImage
 from microlith.imaging.options import ImageSource
-from microlith.workflow.analysis.representativeness import (
-    Scatter,
-    representativeness,
-    standard_error,
-    with_errors,
-)
+from microlith.workflow.analysis.no_error import with_reasons
+from microlith.workflow.analysis.representativeness import representativeness, with_errors
 from microlith.workflow.case.case import AnalysisOptions
 from microlith.workflow.measurements.distributions import error_of_mean, error_of_quantile, weighted_quantile
+from microlith.workflow.measurements.findings import Finding, Number
+from microlith.workflow.measurements.scatter import Scatter, error_of_section, standard_error
 from microlith.workflow.measurements.subject import Subject
 from microlith.workflow.measurements.table import MEASUREMENTS
 
@@ -293,3 +291,56 @@ def test_sizes_of_bodies_that_the_frame_cuts_have_no_error():
         assert numbers[name].value > 0
         assert numbers[name].error is None
     assert "frame cuts bodies that hold most of b" in found.notes[0]
+
+
+def test_errors_of_sections_of_independent_pixels():
+    """Blurred over five pixels they depend on each other, and the mean of a section has a larger error."""
+    rng = np.random.default_rng(4)
+    single = [rng.normal(size=(96, 120)) for _ in range(20)]
+    wide = [gaussian_filter(one, 5.0) for one in single]
+    for sections in (single, wide):
+        told = np.median([error_of_section(one) for one in sections])
+        spread = np.std([one.mean() for one in sections], ddof=1)
+        assert 0.5 < told / spread < 2.0
+    with_holes = [error_of_section(np.where(rng.random((96, 120)) < 0.75, np.nan, one)) for one in single]
+    assert np.median(with_holes) == pytest.approx(2 * np.median([error_of_section(one) for one in single]), rel=0.4)
+    assert error_of_section(np.ones((20, 20))) is None
+    assert error_of_section(np.full((96, 96), np.nan)) is None
+
+
+def test_ways_to_the_opposite_face_have_an_error():
+    """It scatters among ten images as told; along a line in 2D it is not known, and that is said."""
+    found = []
+    for seed in range(10):
+        field = gaussian_filter(np.random.default_rng(seed).standard_normal((64, 64, 64)), 3.0)[8:-8, 8:-8, 8:-8]
+        phase = (field > np.quantile(field, 0.6)).astype(np.uint8)
+        subject = replace(subject_of(phase, MPI.COMM_SELF), face="z_min")
+        subject.load()
+        numbers = {number.name: number for number in MEASUREMENTS["tortuosity"][0](subject).numbers}
+        found.append(numbers["tortuosity_geodesic_through.a@z_min"])
+    assert all(number.error is not None for number in found)
+    spread = np.std([number.value for number in found], ddof=1)
+    assert 0.4 < spread / np.median([number.error for number in found]) < 2.5
+    flat_subject = subject_of(spots(1), MPI.COMM_SELF)
+    flat_subject.load()
+    flat = MEASUREMENTS["tortuosity"][0](flat_subject)
+    through = next(number for number in with_reasons({"": flat}, True)[""].numbers if "_through" in number.name)
+    assert through.error is None
+    assert "few ways end" in through.no_error
+
+
+@pytest.mark.parametrize(
+    ("number", "in_parts", "reason"),
+    [
+        (Number("pieces.a", 3.0, "1", ""), True, "it grows with the image"),
+        (Number("connected_through.a@x", 0.5, "1", ""), True, "what is connected within parts"),
+        (Number("chord_mean_x.a", 1e-6, "m", ""), False, "was not measured"),
+        (Number("chord_mean_x.a", 1e-6, "m", ""), True, "edges below 24 voxels are not cut"),
+        (Number("chord_mean_x.a", float("nan"), "m", ""), True, "there is no value"),
+        (Number("chord_mean_x.a", 1e-6, "m", "", error=1e-8), True, None),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_why_there_is_no_error_is_told(number, in_parts, reason):
+    told = with_reasons({"some": Finding([number])}, in_parts)["some"].numbers[0].no_error
+    assert told == "" if reason is None else reason in told

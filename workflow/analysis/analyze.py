@@ -8,6 +8,7 @@ from mpi4py import MPI
 from microlith.imaging.parallel.collective import on_first_rank, on_root
 from microlith.imaging.parallel.machine import return_memory
 from microlith.workflow.analysis.analysis import Analysis
+from microlith.workflow.analysis.no_error import with_reasons
 from microlith.workflow.analysis.report import print_numbers
 from microlith.workflow.analysis.representativeness import REPRESENTATIVENESS, with_errors
 from microlith.workflow.analysis.writing import write_analysis
@@ -91,4 +92,5 @@ def analyzed(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Analysis:
         if REPRESENTATIVENESS in asked:
             with stages.stage(REPRESENTATIVENESS, "measuring parts of the image"):
                 findings = with_errors(subject, findings)
+        findings = with_reasons(findings, REPRESENTATIVENESS in asked)
     return Analysis(case, volume, provenance, findings, stages.timings)

@@ -23,15 +23,12 @@ from microlith.imaging.parallel.collective import together
 from microlith.imaging.typing import Array, Numbers
 from microlith.workflow.analysis.layering import Layering, about_line, layering, of_layers
 from microlith.workflow.measurements.findings import Column, Finding, Number, Table
+from microlith.workflow.measurements.scatter import ALIKE, PARTS, SMALLEST, Scatter, standard_error
 from microlith.workflow.measurements.subject import Subject
 from microlith.workflow.measurements.table import MEASUREMENTS
 
 REPRESENTATIVENESS = "representativeness"  # name of the measurement
-PARTS = (4, 2)  # along each axis
 MOST = 16  # parts of a size that are measured, drawn evenly
-SMALLEST = 12  # voxels along an edge of a part
-LEAST_EXPONENT = 0.3
-ALIKE = 1e-12  # deviation per mean that is rounding
 # Quantities that do not grow with the image and are no extremes: only of these the scatter of parts tells an error
 QUANTITIES = (
     *("volume_fraction", "specific_surface", "specific_interface", "specific_triple_line", "particle_density"),
@@ -43,16 +40,6 @@ QUANTITIES = (
     *("relative_diffusivity_x", "relative_diffusivity_y", "relative_diffusivity_z"),
     *("tortuosity_factor_x", "tortuosity_factor_y", "tortuosity_factor_z"),
 )
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """A number in the parts of one size."""
-
-    parts: int  # along each axis
-    count: int  # of parts in which there is one
-    mean: float
-    deviation: float  # of single parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,29 +123,6 @@ def with_errors(subject: Subject, findings: dict[str, Finding]) -> dict[str, Fin
 def _with_error(number: Number, errors: dict[str, float]) -> Number:
     known = [error for error in (errors.get(number.name), number.of_bodies) if error is not None]
     return number if not known else replace(number, error=float(np.hypot(max(known), number.resolution)))
-
-
-def standard_error(scatters: Sequence[Scatter], cut: int) -> float | None:
-    """Standard error of a number of the whole image from its scatter in parts, from small ones to large ones.
-
-    Sizes of which all parts have the same number are left aside: few bodies, or none, make numbers alike by chance.
-
-    Args:
-        scatters: Of each size of parts.
-        cut: Axes that parts are cut along.
-
-    Returns:
-        The error; None: no parts differ.
-    """
-    scatters = [one for one in scatters if one.deviation > ALIKE * abs(one.mean)]
-    if not scatters:
-        return None
-    last = scatters[-1]
-    exponent = 1.0
-    if len(scatters) > 1:
-        volumes = cut * np.log(scatters[0].parts / last.parts)
-        exponent = float(np.clip(2 * np.log(scatters[0].deviation / last.deviation) / volumes, LEAST_EXPONENT, 1.0))
-    return last.deviation * float(last.parts) ** (-cut * exponent / 2)
 
 
 def _error(samples: Sequence[_Sample], cut: int, layers: Layering | None) -> float | None:

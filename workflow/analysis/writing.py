@@ -70,6 +70,7 @@ def entries(found: Analysis) -> dict[str, Any]:
                 "value": number.value,
                 "unit": number.unit,
                 "error": number.error,
+                "no_error": number.no_error or None,
                 "measurement": measurement,
                 "definition": number.definition,
             }

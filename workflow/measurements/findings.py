@@ -28,6 +28,7 @@ class Number:
     )
     # What the number lies between, where it may be wrong by more on one side; the error is then the larger one
     interval: tuple[float, float] | None = None
+    no_error: str = ""  # why there is none, in part of a sentence
 
     @property
     def bounds(self) -> tuple[float, float] | None:

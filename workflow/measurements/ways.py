@@ -1,5 +1,7 @@
 """Ways through the pores from an outer face: geodesic tortuosity and connections against depth."""
 
+import math
+
 import numpy as np
 
 from microlith.imaging.axes import face_axis
@@ -17,6 +19,7 @@ from microlith.workflow.measurements.findings import (
     SurfaceMap,
     Table,
 )
+from microlith.workflow.measurements.scatter import error_of_section
 from microlith.workflow.measurements.sections import section_map
 from microlith.workflow.measurements.subject import Subject
 from microlith.workflow.measurements.surface_maps import surface_map
@@ -61,7 +64,12 @@ def ways_alone(subject: Subject) -> Finding:
     counted, belonging = openings_of_frame(reached)
     connections, per_area = np.array(counted, float), np.array(belonging) / frame
     left_open = WALL_OPEN * max(image.voxel_size) * float((turned / depth).sum()) / reached.sum()
-    numbers = _numbers(subject, name, mean, left_open, of_layer[0], of_layer[1], per_area)
+    at_end = None
+    if image.dim == 3:  # along a line the scatter tells a third of the error
+        at_end = error_of_section(np.where(reached[-1], from_face[-1] / depth[-1], np.nan))
+    if at_end is not None:
+        at_end = math.hypot(at_end, WALL_OPEN * max(image.voxel_size) * float(turned[-1] / depth[-1]) / of_layer[1][-1])
+    numbers = _numbers(subject, name, mean, left_open, at_end, of_layer[0], of_layer[1], per_area)
     if subject.numbers_only:
         return Finding(numbers)
     columns = (
@@ -139,6 +147,7 @@ def _numbers(
     name: str,
     mean: Array,
     left_open: float,
+    at_end: float | None,
     inside: Array,
     reached: Array,
     per_area: Array,
@@ -164,6 +173,7 @@ def _numbers(
             to_end,
             "1",
             f"{way}, mean over the pore voxels at the opposite face that are reached; null: none is",
+            error=at_end,
         ),
         Number(
             f"tortuosity_not_reached.{key}",

@@ -25,7 +25,8 @@ def analysis_page(folder: Path, entries: dict[str, Any]) -> Page:
     for name, number in entries["numbers"].items():
         scale, unit = _in_micrometres(str(number["unit"]))
         value, error = (None if of is None else scale * of for of in (number["value"], number.get("error")))
-        rows.append([name, said(value), said(error, 2), unit, str(number["definition"])])
+        told = f"no error told: {number['no_error']}" if error is None and number.get("no_error") else said(error, 2)
+        rows.append([name, said(value), told, unit, str(number["definition"])])
     page.table(["number", "value", "error", "unit", "what it is"], rows)
     page.section("Curves")
     for table in entries["tables"].values():

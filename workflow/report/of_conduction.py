@@ -43,7 +43,9 @@ def conduction_page(_: Path, entries: dict[str, Any]) -> Page:
     if "relative_tensor" in entries:
         _tensor(page, entries, list(axes))
     page.section("What the figures mean")
-    page.table(["figure", "definition"], [[str(key), str(text)] for key, text in entries["conventions"].items()])
+    error = [["error", entries["no_error"]]] if entries.get("no_error") else []
+    rows = [[str(key), str(text)] for key, text in entries["conventions"].items()]
+    page.table(["figure", "definition"], [*error, *rows])
     _asked(page, entries)
     made(page, entries)
     return page

@@ -33,6 +33,7 @@ from microlith.workflow.schema.kinds import nearest
 from microlith.workflow.voxel_conduction import BYTES, WAYS, coarsen_words
 
 log = logging.getLogger(__name__)
+NO_ERROR = "no error told: without a lower bound D_eff / D_phase is an upper bound of what the meshed shape conducts"
 JSON = ".json"
 
 # Bytes per element at the peak, by (dimension, degree up to 2), of the mesh and the solution of the steady problem; on

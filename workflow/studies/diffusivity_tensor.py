@@ -27,6 +27,7 @@ from microlith.workflow.prepare.checks import MORE, TIMES
 from microlith.workflow.prepare.meshed import CaseImage
 from microlith.workflow.results.json_file import versions
 from microlith.workflow.studies.conducting import (
+    NO_ERROR,
     Conducting,
     diffusivities_in_words,
     far_apart,
@@ -290,6 +291,8 @@ def _print(tensor: DiffusivityTensor) -> None:
     if found.lower is not None:
         least = ", ".join(f"{value:.6g} along {axis}" for axis, value in zip(axes, found.lower.diagonal(), strict=True))
         console.print(f"at least {least}: the meshed shape conducts no less", markup=False, soft_wrap=True)
+    else:
+        console.print(NO_ERROR, markup=False, soft_wrap=True)
     for value, direction in zip(*found.principal, strict=True):
         words = ", ".join(f"{part:.4f}" for part in direction)
         console.print(f"principal value {value:.6g} along ({words})", markup=False, soft_wrap=True)
@@ -319,6 +322,7 @@ def _entries(tensor: DiffusivityTensor) -> dict[str, Any]:
         "volume_fraction": found.fraction,
         "phase_diffusivity_m2_per_s": tensor.in_phase,
         "conventions": CONVENTIONS,
+        "no_error": None if found.lower is not None else NO_ERROR,
         "relative_tensor": found.values.tolist(),
         "relative_tensor_at_least": None if found.lower is None else found.lower.tolist(),
         "tensor_m2_per_s": None if tensor.values is None else tensor.values.tolist(),

@@ -20,6 +20,7 @@ from microlith.workflow.console.terminal import Stages, table_console
 from microlith.workflow.prepare.meshed import CaseImage, file_named
 from microlith.workflow.results.json_file import versions
 from microlith.workflow.studies.conducting import (
+    NO_ERROR,
     conducting,
     diffusivities_in_words,
     far_apart,
@@ -389,6 +390,8 @@ def _names(found: EffectiveDiffusivity) -> list[str]:
     ]
     if found.has_bounds:
         lines.append("at least: the meshed shape conducts no less than this, and no more than D_eff / D_phase says")
+    else:
+        lines.append(NO_ERROR)
     if found.half_voxel:
         what = "the phases together" if found.is_composite else found.phase
         lines.append(f"half a voxel smaller, larger: D_eff / D_phase with the surface of {what} so far in or out")
@@ -425,6 +428,7 @@ def _entries(found: EffectiveDiffusivity) -> dict[str, Any]:
         "bulk_diffusivity_m2_per_s": found.bulk,
         "effective_model": found.model,
         "conventions": CONVENTIONS,
+        "no_error": None if found.has_bounds else NO_ERROR,
         "axes": {along.axis: _axis_entries(found, i) for i, along in enumerate(found.along)},
         "mesh": {
             "method": found.method,
