@@ -86,6 +86,7 @@ def draw_convergence(path: Path, study: "Study") -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
         say_log_ticks(axes.xaxis)
+        say_log_ticks(axes.yaxis)
         _tidy(axes)
     if every:
         over_size.set_ylim(10 ** np.floor(np.log10(min(every))), 10 ** np.ceil(np.log10(max(every))))
