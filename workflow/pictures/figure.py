@@ -30,7 +30,7 @@ INK = "#222222"
 ALIKE = 1e-4  # relative difference up to which values of a scale are the same
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PLAIN_DECADES = 3.0  # of a logarithmic axis, below which its numbers are said as they are
-SMALLEST_SAID, LARGEST_SAID = 1e-4, 1e5  # of such numbers
+SMALLEST_SAID, LARGEST_SAID = 9e-4, 1e5  # of such numbers
 # Units in which people say what an analysis finds, by its SI unit: the factor, and the unit
 IN_MICROMETRES = {"m": (1e6, "µm"), "1/m": (1e-6, "1/µm"), "m^2": (1e12, "µm²"), "1/m^2": (1e-12, "1/µm²")}
 IN_MICROMETRES |= {"m^3": (1e18, "µm³"), "1/m^3": (1e-18, "1/µm³"), "1": (1.0, ""), "m^2/s": (1.0, "m²/s")}
