@@ -18,6 +18,7 @@ FEWEST_BLOCKS = 4
 # Share of a solid's contrast below which nothing shines through. On phantoms where much did, 14 % and more were found;
 # where 10 % of it came through from the nearest slice, 5 %, and labels that leave it out were as good
 LEAST = 0.05
+UNSURE = 0.1  # the same where it may as well be none: of small images it is not known as well
 OTHER_WAY = 0.1  # by which pores behind solids are brighter where z runs out of the depth
 LEAST_CONTRAST = 1.0  # of two phases, per standard deviation of the noise
 
@@ -35,7 +36,8 @@ class Through:
     @property
     def nothing(self) -> bool:
         """Whether it is sure that next to nothing comes through."""
-        return self.share + 2 * self.error < LEAST
+        most = self.share + 2 * self.error
+        return most < LEAST or (self.share < 2 * self.error and most < UNSURE)
 
     @property
     def other_way(self) -> bool:

@@ -8,7 +8,7 @@ from phantoms import blurred, mottled, shining
 
 from microlith.imaging.columns.appearance import States, appearance, sums_of
 from microlith.imaging.columns.sweep import gaps, sweep
-from microlith.imaging.columns.through import REACH, sums_beside, through
+from microlith.imaging.columns.through import REACH, Through, sums_beside, through
 
 BOND = np.array([[0, 0.3, 0.5], [0.3, 0, 0.2], [0.5, 0.2, 0]], np.float32)  # of each two phases
 CHANGE = np.array([[0, 0.8, 0.6], [0.8, 0, 0.4], [0.6, 0.4, 0]], np.float32)
@@ -199,6 +199,14 @@ def test_what_shines_through_is_told_from_blur_noise_and_steps():
     assert turned.share < -0.2
     assert turned.nothing
     assert turned.other_way
+
+
+@pytest.mark.parametrize(
+    ("share", "error", "nothing"),
+    [(0.03, 0.005, True), (0.03, 0.016, True), (0.03, 0.036, False), (0.06, 0.01, False), (0.3, 0.2, False)],
+)
+def test_a_share_is_none_by_its_standard_error(share, error, nothing):
+    assert Through(0, share, error, (), 5.0).nothing == nothing
 
 
 def test_nothing_is_said_to_shine_through_only_where_that_is_known():
