@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_cases import write_case
+from made_cases import transport, write_case
 
 from mpi4py import MPI
 
@@ -12,42 +12,15 @@ from microlith.workflow.run.solved import solved
 
 WIDTH = 1280.0  # nm, of a square that two sources feed from below, each along its half
 COMM = MPI.COMM_WORLD
-TWO_SOURCES = """
-[phases.right]
-label = 1
-role = "source"
-concentration = "200 mol/m^3"
-
-[phases.left]
-label = 0
-role = "source"
-concentration = "1000 mol/m^3"
-
-[phases.medium]
-label = 2
-role = "transport"
-diffusivity = "1e-12 m^2/s"
-[phases.same]
-label = 3
-role = "transport"
-diffusivity = "1e-12 m^2/s"
-"""
+RIGHT = '[phases.right]\nlabel = 1\nrole = "source"\nconcentration = "200 mol/m^3"\n'
+LEFT = '[phases.left]\nlabel = 0\nrole = "source"\nconcentration = "1000 mol/m^3"\n'
+MEDIUM = transport("medium", 2, "1e-12 m^2/s") + transport("same", 3, "1e-12 m^2/s")
+TWO_SOURCES = RIGHT + LEFT + MEDIUM
 # In equilibrium the right one has a quarter of the concentration of the left, and moves four times as fast: the
 # concentration of the left that both are in equilibrium with follows one equation, with 1000 and 4000 mol/m³ held.
-TWO_PHASES = """
-[phases.source]
-label = [0, 1]
-role = "source"
-concentration = "1000 mol/m^3"
-[phases.medium]
-label = 2
-role = "transport"
-diffusivity = "1e-12 m^2/s"
-[phases.other]
-label = 3
-role = "transport"
-diffusivity = "4e-12 m^2/s"
-"""
+TWO_PHASES = (
+    LEFT.replace("= 0", "= [0, 1]") + transport("medium", 2, "1e-12 m^2/s") + transport("other", 3, "4e-12 m^2/s")
+)
 PARTITION = '[[interfaces]]\nbetween = ["medium", "other"]\npartition = 0.25\n'
 
 
@@ -114,11 +87,10 @@ def test_beside_a_step_on_triangles(tmp_path, verified, phases, more, right, deg
 
 def test_a_sink_gives_way_to_what_is_held(tmp_path):
     """Beside it, whichever comes first in the case: else the sink's end of the held surface is half an element off."""
-    held, rest = TWO_SOURCES.split("\n\n")[1:]
     sink = '[phases.right]\nlabel = 1\nrole = "sink"\nuptake = "5e-6 m/s"\n'
     found = [
         _found(tmp_path / name, 8, phases, method="voxel", degree=1)
-        for name, phases in (("first", "\n".join([sink, held, rest])), ("last", "\n".join([held, sink, rest])))
+        for name, phases in (("first", sink + LEFT + MEDIUM), ("last", LEFT + sink + MEDIUM))
     ]
     assert found[0] == pytest.approx(found[1], rel=1e-9)
     assert found[0] == pytest.approx(748.3, abs=25), "squares of degree 2, 128 in a row; not 685"
@@ -127,12 +99,11 @@ def test_a_sink_gives_way_to_what_is_held(tmp_path):
 @pytest.mark.mpi
 def test_ranks_and_the_order_of_phases_change_nothing(tmp_path_factory):
     folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("steps"))
-    right, left, *others = TWO_SOURCES.split("\n\n")
     found = [
         _found(folder / name, 8, phases, method="voxel", degree=2, comm=comm)
         for name, phases, comm in (
             ("together", TWO_SOURCES, COMM),
-            ("turned", "\n".join([left, right, *others]), COMM),
+            ("turned", LEFT + RIGHT + MEDIUM, COMM),
             ("alone", TWO_SOURCES, MPI.COMM_SELF),
         )
     ]
