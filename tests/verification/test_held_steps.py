@@ -22,6 +22,7 @@ TWO_PHASES = (
     LEFT.replace("= 0", "= [0, 1]") + transport("medium", 2, "1e-12 m^2/s") + transport("other", 3, "4e-12 m^2/s")
 )
 PARTITION = '[[interfaces]]\nbetween = ["medium", "other"]\npartition = 0.25\n'
+STEPS = {"two sources": (TWO_SOURCES, "", 200.0), "two phases": (TWO_PHASES, PARTITION, 4000.0)}
 
 
 def _mean(left, right):
@@ -51,7 +52,7 @@ def _found(folder, pixels, phases, more="", *, method, degree, dim=2, comm=MPI.C
     return float(solved(load_case(path), comm).transient.curves["half"][-1])
 
 
-@pytest.mark.parametrize(("phases", "more", "right"), [(TWO_SOURCES, "", 200.0), (TWO_PHASES, PARTITION, 4000.0)])
+@pytest.mark.parametrize(("phases", "more", "right"), STEPS.values(), ids=STEPS)
 @pytest.mark.parametrize(
     ("method", "degree", "dim", "least"),
     [("voxel", 1, 2, 1.6), ("voxel", 2, 2, 1.6), ("voxel", 1, 3, 1.6), ("lattice", 1, 3, 1.5), ("lattice", 2, 3, 1.5)],
@@ -72,7 +73,7 @@ def test_order_beside_a_step(tmp_path, verified, phases, more, right, method, de
     assert order > least, errors
 
 
-@pytest.mark.parametrize(("phases", "more", "right"), [(TWO_SOURCES, "", 200.0), (TWO_PHASES, PARTITION, 4000.0)])
+@pytest.mark.parametrize(("phases", "more", "right"), STEPS.values(), ids=STEPS)
 @pytest.mark.parametrize(("degree", "most"), [(1, 1e-3), (2, 3e-4)])
 def test_beside_a_step_on_triangles(tmp_path, verified, phases, more, right, degree, most):
     """Of other lengths on both sides of the step; with one side's value there errors are 20 to 50 times as large."""

@@ -100,9 +100,9 @@ def warnings(told: dict[str, Any]) -> list[str]:
     shine = told.get("shine_through")
     if shine is not None and shine["other_way"]:
         found.append(
-            f"{shine['through']} is less like other phases before them than behind them, by "
-            f"{-100 * shine['share']:.0f} % of their contrast: if deeper slices shine through it, z "
-            "runs out of the depth; reverse the order of the slices"
+            f"{shine['through']} is more like other phases just behind them along z than just before them, by "
+            f"{-100 * shine['share']:.0f} % of their contrast: if deeper slices shine through it, z runs out of the "
+            "depth; reverse the order of the slices"
         )
     doubtful = told["certainty"]["doubtful_share"]
     if doubtful > (MOST_DOUBTFUL_BLURRED if told.get("deblurred") else MOST_DOUBTFUL):

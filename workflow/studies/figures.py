@@ -42,6 +42,7 @@ def draw_convergence(path: Path, study: "Study") -> None:
         InputError: The file can't be written.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from matplotlib.ticker import NullLocator
 
     options = study.case.pictures
@@ -78,6 +79,8 @@ def draw_convergence(path: Path, study: "Study") -> None:
     tolerance = study.base.error_in_time
     handles.append(over_time.axhline(tolerance, color="0.4", linewidth=1.0, linestyle=(0, (1, 2))))
     names.append("error in time, estimated")
+    handles += [Line2D([], [], color="0.3", marker="o", markersize=4, linestyle="none"), Line2D([], [], color="0.3")]
+    names += ["found: difference to\nwhat the meshes tend to", "told, with its margin\nof safety"]
     over_size.set_xlabel("cell size / cell size of the case")
     over_size.set_ylabel("largest error from end/1000 on / what the region holds")
     over_time.set_xlabel(f"time / {unit}")
