@@ -37,7 +37,7 @@ def _found(folder, pixels, phases, more="", *, method, degree, dim=2, comm=MPI.C
     image[0] = np.arange(pixels) >= pixels // 2
     half = f"{WIDTH / 2:g} nm"
     path = on_first_rank(
-        comm,
+        COMM,
         lambda: write_case(
             folder,
             image if dim == 2 else np.repeat(image[:, None], 3, axis=1),

@@ -50,7 +50,7 @@ EDITS = {
     "zero mass transfer": ('"0.001 m/s"', '"0 m/s"', ["[phases.pore] mass_transfer", "above zero"]),
     "nan number": ("tolerance = 1e-4", "tolerance = nan", ["[time] tolerance", "nan"]),
     "negative decay": ('"0 mol/L"', '"0 M"\ndecay = "-1 1/s"', ["[phases.sei] decay", "negative"]),
-    "decay as a time": ('"0 mol/L"', '"0 M"\ndecay = "5 s"', ["[phases.sei] decay", "a rate", "0.01 1/s", "[time]"]),
+    "decay as a time": ('"0 mol/L"', '"0 M"\ndecay = "5 s"', ["[phases.sei] decay", "a rate", "0.01 1/s", "a time"]),
     "negative initial": ('"0 mol/L"', '"-1 mM"', ["[phases.sei] initial", "negative"]),
     "name no file can have": (
         'title = ', 'initial = { from = "~nobody-of-that-name/x" }\ntitle = ', ["initial.from", "can't be read"],
