@@ -23,7 +23,7 @@ from microlith.solver.physics.phases import Physics
 from microlith.solver.problem import forms
 from microlith.solver.problem.assembly import per_phase, vector_of
 from microlith.solver.problem.boundaries import boundaries_of
-from microlith.solver.problem.boundary_terms import sides_of
+from microlith.solver.problem.boundary_terms import unknowns_of
 from microlith.solver.problem.discretization import Discretization
 from microlith.solver.problem.problem import Problem
 from microlith.solver.problem.surface_fluxes import ROUNDED, SurfaceFlux
@@ -59,10 +59,8 @@ class _Rows:
         self.solved = sorted(physics.solved)
         self.at = presence(on.space, on.mesh, self.solved).at[: on.owned]
         boundaries = boundaries_of(on.mesh, physics)
-        self.sides = [
-            (boundary.name, np.concatenate([np.empty(0, np.int32), *(side.dofs for side in some)]))
-            for boundary, some in zip(boundaries, sides_of(on, boundaries), strict=True)
-        ]
+        unknowns = unknowns_of(on, boundaries)
+        self.sides = [(boundary.name, dofs) for boundary, dofs in zip(boundaries, unknowns, strict=True)]
         self.outer = np.zeros(on.owned, bool)
         for _, dofs in self.sides:
             self.outer[dofs] = True

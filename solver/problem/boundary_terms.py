@@ -29,70 +29,86 @@ class Side:
     shares: Array  # (held,) by which each of these follows it; those of all sides are 1 together
 
 
-def sides_of(on: Discretization, boundaries: list[Boundary]) -> list[list[Side]]:
-    """Unknowns of each boundary; collective.
+@dataclass(frozen=True)
+class _Part:
+    """The facets of a boundary at phases of one factor κ."""
 
-    Where two meet, they are of one that holds its concentration, if only one does, else of the first; where one has two
-    κ, of the smaller.
+    boundary: Boundary
+    factor: float
+    touched: Indices  # owned unknowns at them
+
+
+def sides_of(on: Discretization, boundaries: list[Boundary]) -> list[list[Side]]:
+    """Unknowns of each boundary, as in `unknowns_of`, by the factors κ, and those that it holds; collective.
 
     An unknown where several hold different concentrations gets their mean by area. What the elements make of the step
     then lacks as much on one side as it has too much on the other, and errs by the square of their size; with the value
     of one side it errs by their size, as if the step were half an element farther.
     """
-    facets = [_facets_by_factor(on, boundary) for boundary in boundaries]
-    holds = [boundary.holds for boundary, some in zip(boundaries, facets, strict=True) for _ in some]
-    closures = [_touched(on.space, part) for some in facets for _, part in some]
-    own = _shared_out(closures, holds, on.owned)
-    count = np.zeros(on.owned, dtype=np.int64)
-    for closure, is_held in zip(closures, holds, strict=True):
-        count[closure] += is_held
-    several = count > 1
-    areas: list[Array] = []
+    parts = _parts_of(on, boundaries)
+    every = [part for some in parts for part in some]
+    touched = [part.touched for part in every if part.boundary.holds]
+    several = np.bincount(np.concatenate([np.empty(0, np.int32), *touched]), minlength=on.owned) > 1
+    areas: list[Array | None] = [None] * len(every)
     if on.mesh.mesh.comm.allreduce(bool(several.any()), op=MPI.LOR):
-        pairs = [(boundary, factor) for boundary, some in zip(boundaries, facets, strict=True) for factor, _ in some]
-        areas = [
-            _areas(on, *pair) if is_held else np.zeros(on.owned) for pair, is_held in zip(pairs, holds, strict=True)
-        ]
-    whole = sum(areas, np.zeros(on.owned))
-    parts = []
-    for number, (dofs, closure) in enumerate(zip(own, closures, strict=True)):
-        alone = dofs[~several[dofs]] if holds[number] else dofs[:0]
-        together = closure[several[closure]] if holds[number] else dofs[:0]
-        of_area = areas[number][together] / whole[together] if len(together) else np.empty(0)
-        parts.append((dofs, np.append(alone, together), np.append(np.ones(len(alone)), of_area)))
-    each = iter(parts)
-    return [[Side(factor, *next(each)) for factor, _ in some] for some in facets]
+        areas = [_areas(on, part) if part.boundary.holds else None for part in every]
+    whole = sum((area for area in areas if area is not None), np.zeros(on.owned))
+    sides = []
+    for part, dofs, area in zip(every, _shared_out(every, on.owned), areas, strict=True):
+        held: Indices = dofs[:0]
+        shares: Array = np.empty(0)
+        if part.boundary.holds:
+            alone, together = dofs[~several[dofs]], part.touched[several[part.touched]]
+            held = np.append(alone, together)
+            shares = np.ones(len(held))
+            if area is not None:
+                shares[len(alone) :] = area[together] / whole[together]
+        sides.append(Side(part.factor, dofs, held, shares))
+    each = iter(sides)
+    return [[next(each) for _ in some] for some in parts]
 
 
-def _facets_by_factor(on: Discretization, boundary: Boundary) -> list[tuple[float, Indices]]:
-    """The facets of a boundary by the factor κ of the phase that they bound, on all ranks in the same order."""
-    different = np.unique(on.factors)
-    if len(different) == 1:
-        return [(float(different[0]), boundary.facets)]
-    of_facet = on.factors[phases_at(on.mesh, boundary.facets)]
-    return [(float(factor), boundary.facets[of_facet == factor]) for factor in different]
+def unknowns_of(on: Discretization, boundaries: list[Boundary]) -> list[Indices]:
+    """Owned unknowns of each boundary, which share none; collective.
+
+    Where two meet, they are of one that holds its concentration, if only one does, else of the first; where one has two
+    κ, of the smaller.
+    """
+    parts = _parts_of(on, boundaries)
+    each = iter(_shared_out([part for some in parts for part in some], on.owned))
+    return [np.concatenate([np.empty(0, np.int32), *(next(each) for _ in some)]) for some in parts]
 
 
-def _touched(space: fem.FunctionSpace, facets: Indices) -> Indices:
-    """Owned degrees of freedom at some facets, of any rank; collective."""
-    dofs = fem.locate_dofs_topological(space, space.mesh.topology.dim - 1, facets)
-    return np.asarray(dofs[dofs < space.dofmap.index_map.size_local])
+def _parts_of(on: Discretization, boundaries: list[Boundary]) -> list[list[_Part]]:
+    """Parts of each boundary by the factor κ of the phase that they bound, the same on all ranks; collective."""
+    dim, different = on.space.mesh.topology.dim, np.unique(on.factors)
+    found = []
+    for boundary in boundaries:
+        of_facet = on.factors[phases_at(on.mesh, boundary.facets)] if len(different) > 1 else None
+        parts = []
+        for factor in different:
+            facets = boundary.facets if of_facet is None else boundary.facets[of_facet == factor]
+            dofs = fem.locate_dofs_topological(on.space, dim - 1, facets)  # also at facets of other ranks
+            parts.append(_Part(boundary, float(factor), np.asarray(dofs[dofs < on.owned])))
+        found.append(parts)
+    return found
 
 
-def _shared_out(closures: list[Indices], holds: list[bool], owned: int) -> list[Indices]:
-    """Owned degrees of freedom of each part of the surface: where two meet, of one that is held, else of the first."""
+def _shared_out(parts: list[_Part], owned: int) -> list[Indices]:
+    """Owned unknowns of each part of the surface: where two meet, of one that is held, else of the first."""
     taken = np.zeros(owned, dtype=bool)
-    shared = [closure[:0] for closure in closures]
-    for number in sorted(range(len(closures)), key=lambda number: not holds[number]):
-        shared[number] = closures[number][~taken[closures[number]]]
-        taken[shared[number]] = True
+    shared = [part.touched[:0] for part in parts]
+    for number in sorted(range(len(parts)), key=lambda number: not parts[number].boundary.holds):
+        dofs = parts[number].touched
+        shared[number] = dofs[~taken[dofs]]
+        taken[dofs] = True
     return shared
 
 
-def _areas(on: Discretization, boundary: Boundary, factor: float) -> Array:
-    """∫ φ² ds of each owned unknown over the part of a boundary at phases of a factor κ; collective."""
-    here = on.one if on.has_one_factor else per_phase(on.mesh, [float(kappa == factor) for kappa in on.factors])
-    matrix = matrix_of(forms.transfer(here, on.trial, on.test, boundary.measure))
+def _areas(on: Discretization, part: _Part) -> Array:
+    """∫ φ² ds of each owned unknown over a part of a boundary; collective."""
+    here = on.one if on.has_one_factor else per_phase(on.mesh, [float(kappa == part.factor) for kappa in on.factors])
+    matrix = matrix_of(forms.transfer(here, on.trial, on.test, part.boundary.measure))
     diagonal = matrix.getDiagonal()
     found: Array = diagonal.array_r.copy()
     diagonal.destroy()
