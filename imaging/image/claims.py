@@ -141,8 +141,9 @@ def _owners(numbers: Values, counts: Values, raw: Coding, phases: Sequence[Phase
         if phase.rest:
             for value in counts:
                 owner.setdefault(value, index)
-    _refuse_unclaimed([value for value in counts if value not in owner], counts, raw, path)
-    used = {owner[value] for value in counts}
+    used = {owner[value] for value in counts if value in owner}
+    idle = [phase.name for index, phase in enumerate(phases) if index not in used]
+    _refuse_unclaimed([value for value in counts if value not in owner], counts, raw, path, idle)
     for index, phase in enumerate(phases):
         if index not in used:
             raise InputError(
@@ -152,7 +153,7 @@ def _owners(numbers: Values, counts: Values, raw: Coding, phases: Sequence[Phase
     return {value: owner[value] for value in counts}
 
 
-def _refuse_unclaimed(unclaimed: list[int], counts: Values, raw: Coding, path: str) -> None:
+def _refuse_unclaimed(unclaimed: list[int], counts: Values, raw: Coding, path: str, idle: list[str]) -> None:
     if not unclaimed:
         return
     if len(counts) > FEW:
@@ -161,9 +162,12 @@ def _refuse_unclaimed(unclaimed: list[int], counts: Values, raw: Coding, path: s
             "in a micrograph; segment it first, or, if these are labels, claim all of them, as in "
             'label = [1, "100-180"] or label = "rest"'
         )
+    repair = "add each to the label of a phase"
+    if idle:  # which is told with what they may have wanted
+        repair = f"no pixel has the label of {listed(idle)}: correct {'it' if len(idle) == 1 else 'them'}, or {repair}"
     raise InputError(
-        f"[phases]: no phase claims {listed(_shares(unclaimed, counts, raw))} of the pixels of {path}; add each to the "
-        'label of a phase, or give one phase label = "rest"'
+        f"[phases]: no phase claims {listed(_shares(unclaimed, counts, raw))} of the pixels of {path}; {repair}, or "
+        'give one phase label = "rest"'
     )
 
 

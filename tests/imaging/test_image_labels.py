@@ -59,7 +59,17 @@ def test_labels_outside_the_crop_do_not_count(tmp_path: Path) -> None:
     values[:, 2:], values[3] = 1, 7
     np.save(tmp_path / "a.npy", values)
     assert read(f"{tmp_path}/a.npy", (0,), (1,), crop={"y": (0, 3)}).phase.shape == (3, 4)
-    with pytest.raises(InputError, match=r"no phase claims 7 \(25 %\)"):
+    with pytest.raises(InputError, match=r"no phase claims 7 \(25 %\) of the pixels of .*; add each to"):
+        read(f"{tmp_path}/a.npy", (0,), (1,))
+
+
+def test_phases_without_a_pixel_are_named_beside_labels_without_a_phase(tmp_path: Path) -> None:
+    values = np.zeros((4, 4), np.uint8)
+    values[3] = 255
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(
+        InputError, match=r"claims 255 \(25 %\) .*; no pixel has the label of b: correct it, or add each"
+    ):
         read(f"{tmp_path}/a.npy", (0,), (1,))
 
 

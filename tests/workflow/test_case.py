@@ -215,6 +215,8 @@ def test_what_may_drive_a_case(tmp_path: Path) -> None:
         ("3.01e-10 cm^2/s", DIFFUSIVITY, 3.01e-14),
         ("3.01e-10 cm²/s", DIFFUSIVITY, 3.01e-14),
         ("3.01e-10 cm2/s", DIFFUSIVITY, 3.01e-14),
+        ("3.01e-14 m2 s-1", DIFFUSIVITY, 3.01e-14),
+        ("1 mol m-3", CONCENTRATION, 1.0),
         ("7 m² s⁻¹", DIFFUSIVITY, 7.0),
         ("7 m**2/s", DIFFUSIVITY, 7.0),
         ("1 um/s", VELOCITY, 1e-6),

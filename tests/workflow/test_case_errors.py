@@ -33,7 +33,7 @@ EDITS = {
     "exponent with a dash": ('"3.01e-10 cm^2/s"', '"3.01e\u201310 cm^2/s"', ["[phases.sei] diffusivity", 'type "-"']),
     "power of ten": ('"3.01e-10 cm^2/s"', '"3.01 \u00d7 10^-10 cm^2/s"', ["[phases.sei] diffusivity", "as in 1e-14"]),
     "power of ten alone": ('"3.01e-10 cm^2/s"', '"10^-10 cm^2/s"', ["[phases.sei] diffusivity", "as in 1e-14"]),
-    "space of print": (VOXEL, 'voxel_size = "12.5\u00a0nm"', ["[image] voxel_size", "type a plain one"]),
+    "space of print": (VOXEL, 'voxel_size = "12.5\u00a0nm"', ["[image] voxel_size", "non-breaking"]),
     "negative": (VOXEL, 'voxel_size = "-12.5 nm"', ["[image] voxel_size", "negative"]),
     "zero": (VOXEL, 'voxel_size = "0 nm"', ["[image] voxel_size", "above zero"]),
     "underflow": (VOXEL, 'voxel_size = "1e-400 nm"', ["[image] voxel_size", "above zero"]),
@@ -142,7 +142,7 @@ EDITS = {
     "colour among labels": ("label = 2\nrole", 'label = "#ff0000"\nrole', ["[phases.grain] label", "pixel value"]),
     "colour and label": ("label = 2\nrole", 'label = [2, "#ff0000"]\nrole', ["[phases.grain] label", "both"]),
     "bad colour": ("label = 2\nrole", 'label = "red"\nrole', ["[phases.grain] label", "#ff8800"]),
-    "no labels": ("label = 2\nrole", "label = []\nrole", ["[phases.grain] label", "at least 1"]),
+    "no labels": ("label = 2\nrole", "label = []\nrole", ["[phases.grain] label", "one or more"]),
     "phase name": ("[phases.grain]", '[phases."a b"]', ["[phases]", '"a b"', "letters"]),
     # faces and names of phases
     "unknown face": ("[faces.x_min]", "[faces.xmin]", ["[faces]", '"xmin"', '"x_min"']),
@@ -169,7 +169,7 @@ EDITS = {
     "snapshot before the start": (SNAPSHOTS, 'snapshots = ["-1 s"]', ["[time] snapshots, item 1", "negative"]),
     "time after the end": ('["1 s", "1 min"]', '["1 s", "1 h"]', ["[time] times, item 2", "3600 s"]),
     "times not increasing": ('["1 s", "1 min"]', '["1 s", "2 s", "2 s"]', ["[time] times, item 3", "increase"]),
-    "no times": ('["1 s", "1 min"]', "[]", ["[time] times", "at least 1"]),
+    "no times": ('["1 s", "1 min"]', "[]", ["[time] times", "one or more"]),
     # regions
     "box reversed": (BOX, 'box = { x = ["2 um", "1 um"] }', ["[regions.I] box.x", "reversed"]),
     "box empty": (BOX, 'box = { x = ["2 um", "2 um"] }', ["[regions.I] box.x", "empty"]),
@@ -207,10 +207,47 @@ EDITS = {
     "crop negative": (VOXEL, "crop = { x = [-1, 5] }", ["[image] crop.x, item 1", "at least 0"]),
     "raw float": (VOXEL, 'raw = { shape = [2, 2], dtype = "float32" }', ["[image] raw.dtype", "integer type"]),
     "raw without dtype": (VOXEL, "raw = { shape = [2, 2] }", ["[image] raw", '"dtype" is missing']),
-    # TOML itself
+    # slips in how a value is written
+    "share in percent": ("porosity = 0.64", "porosity = 64", ["[phases.sei] porosity", "64; 64 % is written as 0.64"]),
+    "percent sign": ("porosity = 0.64", 'porosity = "64 %"', ["[phases.sei] porosity", "; 64 % is written as 0.64"]),
+    "comma in a text": (
+        "porosity = 0.64", 'porosity = "0,64"', ["[phases.sei] porosity", "; the decimal sign is a point"],
+    ),
+    "number in quotes": (
+        "porosity = 0.64", 'porosity = "0.64"', ["[phases.sei] porosity", "; write it without quotes"],
+    ),
+    "true in quotes": (SIZE, f'{SIZE}\nestimate = "true"', ["[mesh] estimate", "; write it without quotes"]),
+    "one that is no list": (
+        SNAPSHOTS, 'snapshots = "2 s"', ["[time] snapshots", '; a list stands in brackets, as in ["2 s"]'],
+    ),
+    "a unit for each pixel": (VOXEL, 'voxel_size = "12.5 nm/px"', ["[image] voxel_size", 'leave "/px" out']),
+    "a unit for each voxel": (VOXEL, 'voxel_size = "12.5 nm / voxel"', ["[image] voxel_size", 'leave "/ voxel" out']),
+    # TOML itself, in which the words name what may be meant
+    "comma in a number": (
+        "porosity = 0.64", "porosity = 0,64", ["not valid TOML: the decimal sign is a point (line 18, "],
+    ),
+    "no quotes": (VOXEL, "voxel_size = 12.5 nm", ['a quantity with its unit stands in quotes, as in "25 nm" (line']),
+    "no quotes in a list": (SNAPSHOTS, "snapshots = [0 s, 2 s]", ["a quantity with its unit stands in quotes"]),
+    "word without quotes": ('role = "source"', "role = source", ["a text stands in quotes", ": role = source)"]),
+    "quotes of print": ('"12.5 nm"', "“12.5 nm”", ["these quotes are those of print"]),
+    "no quote at the end": ('"12.5 nm"', '"12.5 nm', ["a text has no quote at its end"]),
+    "colon": ("label = 0", "label: 0", ['"=" stands between a key and its value (line', ": label: 0)"]),
+    "colon in braces": (SIZE, 'size = { grain: "25 nm" }', ['"=" stands between a key and its value']),
+    "True": (SIZE, f"{SIZE}\nestimate = True", ["yes and no are written as true and false"]),
+    "braces on two lines": (SIZE, 'size = {\n grain = "25 nm" }', ["a table in braces stands on one line"]),
+    "comma at the end of braces": (SIZE, 'size = { grain = "25 nm", }', ["no comma follows its last entry"]),
+    "folders of Windows": ('file = "', 'file = "C:\\Users\\', ['a backslash is not allowed in a text; write "/"']),
+    "semicolon": ("label = 0", "label = 0;", ["a value ends its line; a comment begins with #"]),
+    "semicolons in a list": (SNAPSHOTS, 'snapshots = ["0 s"; "2 s"]', ["a comma stands between the entries of a list"]),
+    "name with a space": ("[phases.pore]", "[phases.the pore]", ['digits, "_" and "-", and no space']),
+    "name with an accent": ("[phases.pore]", "[phases.größe]", ["letters without accents"]),
+    "number without its first digit": (
+        "porosity = 0.64", "porosity = .64", ["a digit stands before the decimal point"],
+    ),
     "no value": (END, "end =", ["not valid TOML", "line"]),
     "table twice": ("[time]", "[mesh]\n[time]", ["not valid TOML: [mesh] is there twice", "line"]),
-    "key twice": (END, f"{END}\n{END}", ["not valid TOML", "line"]),
+    "key twice": (END, f"{END}\n{END}", ["not valid TOML: end is there already (line", f": {END})"]),
+    "list where a table is": ("[time]", "[[phases]]\n[time]", ["this name is taken by another key or table"]),
 }  # fmt: skip
 
 COURSE = 'values = ["0 M", "1 M", "500 mM", "0 M"], period = "2 min"'
@@ -248,8 +285,8 @@ RICH_EDITS = {
     ),
     "period zero": (COURSE, COURSE.replace("2 min", "0 s"), [f"{PORE_AT}.period", "above zero"]),
     "no values": (COURSE, 'period = "2 min"', [PORE_AT, '"values" is missing']),
-    "no knots": (f"{TIMES}, {COURSE}", "times = [], values = []", [f"{PORE_AT}.times", "at least 1"]),
-    "interpolation": (COURSE, 'values = [], interpolation = "spline"', [f"{PORE_AT}", "at least 1 quantities"]),
+    "no knots": (f"{TIMES}, {COURSE}", "times = [], values = []", [f"{PORE_AT}.times", "one or more times"]),
+    "interpolation": (COURSE, 'values = [], interpolation = "spline"', [f"{PORE_AT}", "one or more quantities"]),
     "unknown interpolation": (
         '"step"', '"steps"', ["[phases.pore] mass_transfer.interpolation", '"steps"', '"step"'],
     ),
@@ -322,7 +359,7 @@ RICH_EDITS = {
         'phases = ["graphite"]', 'phases = ["grafite"]', ["[faces.y_min] phases, item 1", '"grafite"', '"graphite"'],
     ),
     "face of a source": ('phases = ["graphite"]', 'phases = ["pore"]', ["[faces.y_min] phases, item 1", "not solved"]),
-    "face of no phase": ('phases = ["graphite"]', "phases = []", ["[faces.y_min] phases", "at least 1"]),
+    "face of no phase": ('phases = ["graphite"]', "phases = []", ["[faces.y_min] phases", "one or more"]),
     "face twice of a phase": (
         'phases = ["graphite"]', 'phases = ["graphite", "graphite"]', ["[faces.y_min] phases, item 2", "listed twice"],
     ),
@@ -422,7 +459,8 @@ def test_byte_order_mark_is_no_error(tmp_path: Path) -> None:
 BEYOND_SCHEMA = {
     "range the wrong way", "range of one that is another's", "ranges that overlap", "rest twice",
     "range beside a colour",
-    "no source, no face", "all concentrations zero", "wrong unit", "pixels", "decay as a time", "unknown unit", "zero",
+    "no source, no face", "all concentrations zero", "wrong unit", "pixels",
+    "a unit for each pixel", "a unit for each voxel", "decay as a time", "unknown unit", "zero",
     "underflow", "overflow", "molar mass", "diffusivity as velocity", "zero diffusivity", "zero uptake",
     "zero mass transfer", "size above size_max", "size in a region above size_max", "size in an unknown region",
     "size in a shell", "bruggeman without porosity", "exponent of maxwell",

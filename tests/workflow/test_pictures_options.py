@@ -51,7 +51,7 @@ def test_pictures_are_understood(tmp_path):
     ("table", "sentence"),
     [
         ('formats = ["jpg"]', r"\[pictures\] formats, item 1: \"jpg\" is unknown; .*png"),
-        ("formats = []", "expected a list of at least 1 formats"),
+        ("formats = []", "expected a list of one or more formats"),
         ('width = "10 mm"', r"\[pictures\] width: expected 60 mm to 1 m, got 10 mm"),
         ('width = "100"', "expected a length with its unit"),
         ("resolution = 20", "expected a whole number of at least 50"),

@@ -5,6 +5,7 @@
 """
 # ruff: noqa: D102 -- what the methods of each kind do is said once, by `Kind`
 
+import json
 import math
 import re
 from abc import ABC, abstractmethod
@@ -21,6 +22,11 @@ LONGEST_NAME = 100  # characters that are looked at for a name that is meant
 LARGEST = 1e300  # of numbers without unit
 UNBOUNDED = 10**18  # of bounds, from which on they only keep whole numbers within 64 bits
 MOST_ENTRIES = 100_000  # entries of a list that has no limit of its own
+
+_UNQUOTED = "; write it without quotes"
+_WRITTEN = re.compile(
+    r"\s*(?P<number>[+-]?[0-9]{1,20}(?:[.,][0-9]{0,20})?(?:[eE][+-]?[0-9]{1,3})?)\s*(?P<percent>%?)\s*"
+)
 
 Sign = Literal["positive", "not negative", "any"]
 
@@ -61,10 +67,13 @@ class Place:
 
 def nearest(name: str, known: list[str], what: str) -> str:
     """End of a sentence about an unknown name: the nearest known one, or all of them."""
-    name = name[:LONGEST_NAME]  # matching takes the square of the length
-    close = get_close_matches(name, known, n=1, cutoff=0.5) or get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    folded: dict[str, str] = {}
+    for one in known:
+        folded.setdefault(one.casefold(), one)
+    # Matching takes the square of the length
+    close = get_close_matches(name[:LONGEST_NAME].casefold(), list(folded), n=1, cutoff=0.55)
     if close:
-        return f'did you mean "{close[0]}"?'
+        return f'did you mean "{folded[close[0]]}"?'
     return f"known {what}: {listed(known)}" if known else f"there are no {what}"
 
 
@@ -108,8 +117,12 @@ class Kind(ABC):
             InputError: The value is not of this kind.
         """
         if not self.accepts(value):
-            raise at.error(f"expected {self.expected()}, got {shown(value)}")
+            raise at.error(f"expected {self.expected()}, got {shown(value)}{self.meant(value)}")
         return self._parse(value, at)
+
+    def meant(self, value: object) -> str:
+        """End of a sentence about a value of another type: how it is written, where that can be told."""
+        return ""
 
     @abstractmethod
     def _parse(self, value: Any, at: Place) -> Any: ...
@@ -176,6 +189,9 @@ class Flag(Kind):
     def accepts(self, value: object) -> bool:
         return isinstance(value, bool)
 
+    def meant(self, value: object) -> str:
+        return _UNQUOTED if isinstance(value, str) and value.strip() in ("true", "false") else ""
+
     def _parse(self, value: bool, at: Place) -> bool:
         return value
 
@@ -208,6 +224,16 @@ class Number(Kind):
             bounds.append(f"below {self.below:g}")
         return " ".join(["a whole number" if self.whole else "a number", " and ".join(bounds)]).strip()
 
+    def meant(self, value: object) -> str:
+        match = _WRITTEN.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            return ""
+        if "," in match["number"]:
+            return "; the decimal sign is a point"
+        if match["percent"]:
+            return "" if self.whole else f"; {match['number']} % is written as {float(match['number']) / 100:g}"
+        return _UNQUOTED
+
     def _parse(self, value: float, at: Place) -> float:
         fits = (
             abs(value) < LARGEST
@@ -217,7 +243,9 @@ class Number(Kind):
             and (self.below is None or value < self.below)
         )
         if not fits:
-            raise at.error(f"expected {self.expected()}, got {number_text(value)}")
+            share = self.high == 1 and not self.whole and 1 < value <= 100
+            meant = f"; {value:g} % is written as {value / 100:g}" if share else ""
+            raise at.error(f"expected {self.expected()}, got {number_text(value)}{meant}")
         return value if self.whole else float(value)
 
     def json(self) -> dict[str, Any]:
@@ -305,7 +333,13 @@ class ListOf(Kind):
             return f"a list of {self.shortest} {self.what}"
         if self.longest is not None:
             return f"a list of {self.shortest} to {self.longest} {self.what}"
+        if self.shortest == 1:
+            return f"a list of one or more {self.what}"
         return f"a list of at least {self.shortest} {self.what}" if self.shortest else f"a list of {self.what}"
+
+    def meant(self, value: object) -> str:
+        alone = isinstance(value, str) and len(value) <= LONGEST_NAME and self.entry.accepts(value)
+        return f"; a list stands in brackets, as in [{json.dumps(value, ensure_ascii=False)}]" if alone else ""
 
     def _parse(self, value: list[object], at: Place) -> tuple[Any, ...]:
         if len(value) < self.shortest or len(value) > (MOST_ENTRIES if self.longest is None else self.longest):

@@ -59,7 +59,9 @@ _DASH = "[\u2010-\u2015\u2212\ufe63\uff0d]"  # that look like a hyphen, as text 
 LONGEST = 200  # characters of a quantity
 _QUANTITY = re.compile(rf"(?P<number>[+-]?(?:{NUMBER}|nan|inf(?:inity)?))(?P<unit>.*)", re.I | re.S)
 _UNIT = re.compile(UNIT)
-_EXPONENT = re.compile(r"(?<=[A-Za-zµμ])([23])(?![\w.])")  # "cm2/s", as many write it: "cm^2/s"
+# "cm2/s" and "m2 s-1", as many write them: "cm^2/s", "m^2 s^-1"
+_EXPONENT = re.compile(r"(?<=[A-Za-zµμ])([23]|-[1-3])(?![\w.])")
+_EACH_VOXEL = re.compile(r"/\s*(?:px|pixels?|vx|vox|voxels?)(?![A-Za-z])", re.I)
 
 
 def to_si(text: str, dimension: Dimension) -> float:
@@ -165,10 +167,10 @@ def _comma_hint(text: str) -> str:
 def _number_hint(text: str) -> str:
     """What to write for a number that is set as in print, whose signs look like those of a keyboard."""
     if re.search("[\u00a0\u2002-\u200b\u202f]", text):
-        return " (there is a space of print in it; type a plain one)"
+        return " (there is a non-breaking or other special space in it; type a plain one)"
     text = text.strip()
     if re.match(rf"(?:[0-9.,]*[eE])?{_DASH}[0-9.]", text):
-        return ' (the sign before a digit is a dash or a minus of print; type "-")'
+        return ' (the sign before a digit is a dash; type "-")'
     if re.match(r"\^|[x×*·⋅∙] ?10|[0-9.,]+ ?[x×*·⋅∙] ?10", text):
         return " (a power of ten is written as in 1e-14)"
     return ""
@@ -219,6 +221,8 @@ def unit_of_pint(unit: str) -> _Unit:
     Raises:
         ValueError: It does not know the unit, or the unit has an offset.
     """
+    if voxel := _EACH_VOXEL.search(unit):
+        raise ValueError(f'got the unit "{unit}"; leave "{voxel[0]}" out')
     registry = _registry()
     try:
         parsed = registry.parse_units(_EXPONENT.sub(r"^\1", unit))
