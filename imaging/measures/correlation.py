@@ -21,6 +21,7 @@ Spectrum = NDArray[np.complex128] | NDArray[np.complex64]
 
 FARTHEST = 48  # voxels of a step
 AT_ONCE = 1 << 19  # voxels that one rank transforms in one piece, in single precision: counts are exact to 0.15
+ROUNDING = 1e-9  # of lengths that are equal but for it
 SHARE = 3  # of the shortest edge of the image that a step has at most
 
 
@@ -48,7 +49,7 @@ def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
     """
     size = np.array(volume.voxel_size)
     farthest = min(FARTHEST * size.min(), (np.array(volume.shape) * size).min() / SHARE)
-    reach = np.maximum(1, np.floor(farthest / size).astype(int))
+    reach = np.maximum(1, np.floor(farthest / size * (1.0 + ROUNDING)).astype(int))
     rows = _steps(reach)
     if comm.size == 1 and math.prod(volume.shape) <= AT_ONCE:
         image = volume.read(volume.whole_window).phase
@@ -60,9 +61,11 @@ def correlation(volume: LabelVolume, comm: MPI.Intracomm) -> Correlation:
     steps = np.meshgrid(*rows, indexing="ij")
     pairs = np.maximum(1, math.prod(n - np.abs(step) for n, step in zip(volume.shape, steps, strict=True)))
     apart = np.sqrt(sum((step * h) ** 2 for step, h in zip(steps, size, strict=True)))
-    width = float(size.max())
-    inside = apart <= farthest  # in every shell up to there are steps, those along the longest edge
-    shell = np.rint(apart[inside] / width).astype(int)
+    inside = apart <= farthest * (1.0 + ROUNDING)
+    # In oblong voxels wider shells would put steps of which the covariance differs much with that of none; narrow ones
+    # may be empty. Half a width from two shells, rounding is not to decide.
+    width = float(size.min())
+    _, shell = np.unique(np.floor(apart[inside] / width + 0.5 + ROUNDING), return_inverse=True)
     # Opposite steps are one, but those in the plane of the first layer are both there.
     weight = (np.where(steps[0] > 0, 2.0, 1.0) * pairs)[inside]
     weights = np.bincount(shell, weight)

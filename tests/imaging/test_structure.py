@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from measured import ball, centres, volume_from
+from scipy.ndimage import gaussian_filter
 
 from mpi4py import MPI
 
@@ -63,8 +64,8 @@ def test_correlation_is_that_of_shifted_images(at_once, monkeypatch):
             for step in range(1, along.shape[1]):
                 low, high = (np.moveaxis(one, axis, 0)[part] for part in (slice(None, -step), slice(step, None)))
                 assert along[value, step] == pytest.approx((low & high).mean())
-    # Over all directions: steps of up to four, by the nearest whole number of the longest edge
-    same, pairs = np.zeros((3, len(found.distance))), np.zeros(len(found.distance))
+    # Over all directions: steps of up to four, by the nearest whole number of the shortest edge, halves upwards
+    same, pairs = np.zeros((3, 5)), np.zeros(5)
     chance = np.zeros_like(same)
     for step in itertools.product(range(-2, 3), range(-4, 5), range(-4, 5)):
         apart = np.hypot(1.5 * step[0], np.hypot(step[1], step[2]))
@@ -73,13 +74,34 @@ def test_correlation_is_that_of_shifted_images(at_once, monkeypatch):
                 phase[tuple(slice(max(s, 0), n + min(s, 0)) for s, n in zip(way, phase.shape, strict=True))]
                 for way in (np.array(step), -np.array(step))
             )
-            shell = round(apart / 1.5)
+            shell = int(apart + 0.5)
             pairs[shell] += here.size
             same[:, shell] += [((here == value) & (there == value)).sum() for value in range(3)]
             chance[:, shell] += [(here == value).mean() * (there == value).sum() for value in range(3)]
     np.testing.assert_allclose(found.mean, same / pairs)
     np.testing.assert_allclose(found.covariance, (same - chance) / pairs, atol=1e-12)
     assert (np.diff(found.distance) > 0).all()
+
+
+@pytest.mark.parametrize("step", [(2, 1, 1), (5, 1, 1), (1, 5, 5), (1, 2, 3)])
+def test_oblong_voxels_have_the_correlation_of_the_cubes_that_they_are_of(step):
+    """In shells as wide as the longest edge the covariance fell to 1/e at up to 1.5 times the distance.
+
+    Steps of half the longest edge went into one shell or the other by rounding, so that the unit of length mattered.
+    """
+    field = gaussian_filter(np.random.default_rng(1).standard_normal((60, 60, 60)), 1.5)
+    cubes = (field > 0.5 * field.std()).astype(int)
+    oblong = cubes[tuple(slice(n // 2, None, n) for n in step)]
+    lengths = []
+    for phase, edges in ((cubes, (1.0, 1.0, 1.0)), (oblong, step), (oblong, tuple(0.07 * n for n in step))):
+        volume = volume_from(phase, tuple(map(float, edges)), comm=MPI.COMM_SELF)
+        found = correlation(volume, MPI.COMM_SELF)
+        assert found.distance[0] == 0.0
+        at = np.flatnonzero(found.covariance[1] < found.covariance[1, 0] / np.e)[0]
+        ends = found.covariance[1, at - 1 : at + 1][::-1]
+        lengths.append(np.interp(found.covariance[1, 0] / np.e, ends, found.distance[at - 1 : at + 1][::-1]))
+    assert lengths[2] == pytest.approx(0.07 * lengths[1], rel=1e-6)
+    assert lengths[1] == pytest.approx(lengths[0], rel=0.07)
 
 
 def test_correlation_in_one_piece_counts_exactly():
