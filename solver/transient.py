@@ -40,6 +40,7 @@ SEVERAL = 1_000_000  # unknowns, over all the solvers that are kept where transf
 INNER = 1e-2  # inner tolerance of CG per unit of outer tolerance
 STIFF = 1e-12  # limit of what counts as stiff (see ShiftedSolvers), per inverse of the tolerance,
 STIFF_RANGE = (1e-7, 1e-3)  # but within this
+LACKING = 1e-6  # the same where what a solution lacks is looked for, in a space that need not be found so closely
 REPEATABLE = 1e-9  # inner tolerance of CG at most: multigrid differs with the ranks, and the curves must not
 
 
@@ -393,14 +394,14 @@ def solve(
     precondition = higher_degree(problem.space, problem.system.held) if method == "cg" and dim == 3 else None
     rows = LinearFlows.rows(problem, between)
 
-    def solvers(system: LinearSystem, keeper: Keeper | None = None) -> ShiftedSolvers:
+    def solvers(system: LinearSystem, inner: float, keeper: Keeper | None = None) -> ShiftedSolvers:
         return ShiftedSolvers(
             system.mass, system.stiffness, system.taken, method, inner, dim, degree, kept, stiff, precondition, keeper
         )
 
     found = evolve(
         problem.system,
-        lambda system: solvers(system, keeper),
+        lambda system: solvers(system, inner, keeper),
         [watch, rows] if extra is None else [watch, rows, extra],
         watched_times,
         time.tolerance,
@@ -425,7 +426,7 @@ def solve(
         _states=found,
         _curves=found.records[0],
         _flows=flows,
-        _solvers=lambda: solvers(problem.system),
+        _solvers=lambda: solvers(problem.system, max(inner, LACKING)),
         _between=tuple(between),
         _extra=None if extra is None else found.records[2],
         by_mesh=_last(problem, on_mesh, times, found.records[0]),

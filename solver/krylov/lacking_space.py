@@ -16,7 +16,7 @@ from mpi4py import MPI
 
 from microlith.imaging.typing import Array
 from microlith.solver.krylov.closed_parts import closed_parts
-from microlith.solver.krylov.recovery import Recovery, excess_energies
+from microlith.solver.krylov.recovery import Excess
 from microlith.solver.krylov.trajectory import Segment
 from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.linear.solvers import matrix_times
@@ -33,7 +33,7 @@ class LackingSpace:
     """Makes the basis of a segment larger by what the solution lacks."""
 
     problem: Problem
-    diffusivity: Array  # (phases, dim) along each axis, scaled, times κ
+    excess: Excess  # E
     solvers: ShiftedSolvers
 
     def grown(self, segment: Segment, lacking: Array | None) -> Segment:
@@ -50,15 +50,16 @@ class LackingSpace:
         length = segment.end - segment.start
         at: Array = np.array(np.geomspace(EARLIEST * length, length, TIMES), dtype=np.float64)
         states: Array = segment.lift + segment.coefficients(at).T @ segment.basis
-        _, shapes = np.linalg.eigh(excess_energies(self.problem, self.diffusivity, states))
-        recovery = Recovery(self.problem, self.diffusivity, np.zeros(len(self.diffusivity)))
+        comm = self.problem.space.mesh.comm
+        forces = self.excess.forces(states)
+        _, shapes = np.linalg.eigh(comm.allreduce(states @ forces.T, op=MPI.SUM))
         closed = closed_parts(system)
         right, found = system.mass.createVecLeft(), np.empty_like(segment.lift)
         vectors = list(segment.basis)
 
         def add(vector: Array, solves: int) -> None:
             for left in range(solves, -1, -1):
-                new = _orthonormal(vector, vectors, self._mass, self.problem.space.mesh.comm)
+                new = _orthonormal(vector, vectors, self._mass, comm)
                 if new is None:
                     return
                 vectors.append(new)
@@ -77,7 +78,7 @@ class LackingSpace:
         if lacking is not None:
             add(lacking, 0)
         for depth, shape in zip(DEPTHS, shapes.T[::-1], strict=False):
-            right.array[:] = recovery.forces(dict.fromkeys(range(len(self.diffusivity)), shape @ states))
+            right.array[:] = shape @ forces
             add(solved(), depth - 1)
         right.destroy()
         more = np.zeros((len(vectors) - len(segment.modes), segment.modes.shape[1]))

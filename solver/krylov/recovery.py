@@ -9,13 +9,14 @@ between the two is that by which the elements' function exceeds the smooth one.
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array
 
 import basix
 from dolfinx import common, la
 from mpi4py import MPI
 
-from microlith.imaging.typing import Array, Indices
+from microlith.imaging.parallel.compiled import kept
+from microlith.imaging.typing import Array, Indices, Numbers
 from microlith.meshing.mesh.cells import cell_nodes, edges, inverses, measures
 from microlith.solver.problem.problem import Problem
 
@@ -23,7 +24,7 @@ Inverse = Callable[[Array], Array]  # u of a potential
 
 QUADRATURE = 2  # degree
 CELLS = 20_000  # looked at together, which bounds the memory
-ROWS = 1_000  # of some tens of numbers, which plain libraries of linear algebra take from memory again and again
+TOGETHER = 8  # functions, which bounds the memory
 
 
 def is_recoverable(problem: Problem) -> bool:
@@ -32,24 +33,45 @@ def is_recoverable(problem: Problem) -> bool:
     return problem.discretization.degree == 1 and problem.space.dofmap.list.shape[1] == mesh.topology.dim + 1
 
 
-def excess_energies(problem: Problem, diffusivity: Array, vectors: Array) -> Array:
-    """∫ D (G u_i − ∇u_i)·(G u_j − ∇u_j) dx for all pairs of functions, G the recovered gradient, (m, m); collective.
+class Excess:
+    """How much too stiff elements are: E, with uᵀEv = ∫ D (G u − ∇u)·(G v − ∇v) dx, G the recovered gradient."""
 
-    Args:
-        problem: Of degree 1, on triangles or tetrahedra.
-        diffusivity: (phases, dim) along each axis, scaled, times κ.
-        vectors: (m, owned) unknowns.
-    """
-    cells = _Cells(problem)
-    values = cells.vector(len(vectors))
-    values.array[: vectors.size] = vectors.T.ravel()
-    values.scatter_forward()
-    total = np.zeros((len(vectors), len(vectors)))
-    for phase, along in enumerate(diffusivity):
-        if cells.are_there(phase):
-            total += cells.energies(phase, along, values)
-    total = problem.space.mesh.comm.allreduce(total, op=MPI.SUM)
-    return np.asarray((total + total.T) / 2)
+    def __init__(self, problem: Problem, diffusivity: Array) -> None:
+        """Prepare; collective.
+
+        Args:
+            problem: Of degree 1, on triangles or tetrahedra.
+            diffusivity: (phases, dim) along each axis, scaled, times κ.
+        """
+        cells = _Cells(problem)
+        self._comm = problem.space.mesh.comm
+        self._held = la.vector(problem.space.dofmap.index_map, TOGETHER)  # making one takes all ranks
+        self._phases = [cells.stiffer(i, along) for i, along in enumerate(diffusivity) if cells.are_there(i)]
+
+    def forces(self, vectors: Array) -> Array:
+        """E times functions, (m, owned), from their unknowns (m, owned); collective."""
+        found = np.empty(vectors.shape)
+        for start in range(0, len(vectors), TOGETHER):
+            some = slice(start, start + TOGETHER)
+            found[some] = self._forces(vectors[some])
+        return found
+
+    def energies(self, vectors: Array) -> Array:
+        """uᵀEv of all pairs of functions, (m, m), from their unknowns (m, owned); collective."""
+        total = self._comm.allreduce(vectors @ self.forces(vectors).T, op=MPI.SUM)
+        return np.asarray((total + total.T) / 2)
+
+    def _forces(self, vectors: Array) -> Array:
+        count, owned = vectors.shape
+        held = self._held.array.reshape(-1, TOGETHER)
+        held[:owned, :count] = vectors.T
+        self._held.scatter_forward()
+        values = held[:, :count].copy()
+        held[:] = 0.0
+        for phase in self._phases:
+            held[:, :count] += phase.forces(values)
+        self._held.scatter_reverse(la.InsertMode.add)
+        return held[:owned, :count].T.copy()
 
 
 class Recovery:
@@ -151,68 +173,97 @@ class _Cells:
         cells = np.flatnonzero(self._tags == phase)
         return _Around(self._index_map, self._dofs[cells], self._volumes[cells], self._gradients[cells])
 
-    def vector(self, count: int) -> la.Vector:
-        """For values (local unknowns, count) of functions, ghosts included, flat."""
-        return la.vector(self._index_map, count)
-
-    def energies(self, phase: int, along: Array, values: la.Vector) -> Array:
-        """∫ D (G u_i − ∇u_i)·(G u_j − ∇u_j) dx over the own cells of one phase, (m, m); collective.
-
-        With k values r at the corners of a cell, the integral of (r − g)² is V ((r̄ − g)² + Σ (r − r̄)²/(k (k + 1))).
-        Multiplied out it is made of products of sparse matrices of the unknowns, which are fewer than the cells.
+    def stiffer(self, phase: int, along: Array) -> "_Stiffer":
+        """How much too stiff the cells of one phase are; collective.
 
         Args:
             phase: Its number.
             along: (dim,) D along each axis.
-            values: Those of functions at the unknowns, as `vector` has them.
         """
         cells = np.flatnonzero(self._tags == phase)
-        corners, volumes = self._dofs.shape[1], self._volumes[cells]
-        at_dofs = values.array.reshape(-1, values.block_size)
-        dofs, rows = self._dofs[cells].ravel(), np.arange(0, corners * len(cells) + 1, corners)
+        unknowns = self._index_map.size_local + self._index_map.num_ghosts
+        return _Stiffer(
+            self._index_map, unknowns, self._dofs[cells], self._volumes[cells], self._gradients[cells], along
+        )
 
-        def of_cells(entries: Array) -> csr_array:
-            return csr_array((entries.ravel(), dofs, rows), (len(cells), len(at_dofs)))
 
-        at_corners = of_cells(np.repeat(volumes, corners)).T.tocsr()  # sums over the cells around each unknown
-        around = np.asarray(at_corners.sum(axis=1)).ravel()
-        mean = at_corners @ of_cells(np.full(len(dofs), 1.0 / corners))
-        # What makes Σ V (r̄² + Σ (r − r̄)²/(k (k + 1))) of all cells
-        squares = mean / corners + (diags_array(around) - mean) / (corners * (corners + 1))
-        total = np.zeros((values.block_size, values.block_size))
-        steepness = csr_array((len(at_dofs), len(at_dofs)))
-        for axis, factor in enumerate(along):  # one after the other, so that one component is held at a time
-            slopes = of_cells(self._gradients[cells, axis])
-            steepness += factor * (of_cells(self._gradients[cells, axis] * volumes[:, None]).T @ slopes)
-            gradients = (at_corners @ slopes) @ at_dofs
-            recovered = self._recovered(around, gradients)
-            crossed = _products(recovered, gradients)
-            total += factor * (_products(recovered, squares @ recovered) - (crossed + crossed.T) / corners)
-        return total + _products(at_dofs, steepness @ at_dofs)
+class _Stiffer:
+    """E of one phase, of products of sparse matrices of the unknowns, which are fewer than the cells.
 
-    def _recovered(self, around: Array, gradients: Array) -> Array:
-        """Recovered gradients (unknowns, m), 0 at unknowns that no cell of these has; collective.
+    With k values r at the corners of a cell, the integral of (r − g)² is V ((r̄ − g)² + Σ (r − r̄)²/(k (k + 1))).
+    """
+
+    def __init__(
+        self, index_map: common.IndexMap, unknowns: int, dofs: Indices, volumes: Array, gradients: Array, along: Array
+    ) -> None:
+        """Prepare; collective.
 
         Args:
-            around: (unknowns,) volume of the own cells around each.
-            gradients: (unknowns, m) sums of theirs, each times the volume.
+            index_map: Which rank has which unknowns.
+            unknowns: Number of local ones.
+            dofs: (n, corners) unknowns at the corners.
+            volumes: (n,)
+            gradients: (n, dim, corners) of the basis functions.
+            along: (dim,) D along each axis.
         """
-        found, volume = self.vector(gradients.shape[1]), self.vector(1)
-        found.array[:], volume.array[:] = gradients.ravel(), around
-        for vector in (found, volume):
-            vector.scatter_reverse(la.InsertMode.add)
-            vector.scatter_forward()
-        means = found.array.reshape(gradients.shape)  # also where a rank has no cells
-        return np.asarray(means / np.where(volume.array > 0, volume.array, 1.0)[:, None])
+        count, corners = dofs.shape
+        number = np.tile(np.arange(corners), count)
+        cells = csr_array((number, dofs.ravel(), np.arange(0, dofs.size + 1, corners)), (count, unknowns)).T.tocsr()
+        around: Array = np.array(np.bincount(dofs.ravel(), np.repeat(volumes, corners), unknowns), float)
+        rows = np.zeros(unknowns + 1, dofs.dtype)
+        count_neighbours(cells.indptr, cells.indices, dofs, rows[1:])
+        np.cumsum(rows, out=rows)
+        columns = np.empty(rows[-1], dofs.dtype)
+        shared, steepness, sums = (np.zeros((n, rows[-1])) for n in (1, 1, len(along)))
+        sum_over_cells(
+            cells.indptr,
+            cells.indices,
+            cells.data,
+            dofs,
+            volumes,
+            gradients,
+            along,
+            rows,
+            columns,
+            shared[0],
+            steepness[0],
+            sums,
+        )
 
+        def of_unknowns(entries: Array) -> csr_array:
+            return csr_array((entries, columns, rows), (unknowns, unknowns))
 
-def _products(one: Array, other: Array) -> Array:
-    """Sums over the rows of the products of columns (n, m), (m, m); by rows that fit the processor's cache."""
-    found = np.zeros((one.shape[1], other.shape[1]))
-    for start in range(0, len(one), ROWS):
-        some = slice(start, start + ROWS)
-        found += one[some].T @ other[some]
-    return found
+        self._corners, self._along = corners, along
+        self._steepness = of_unknowns(steepness[0])
+        self._sums = [of_unknowns(entries) for entries in sums]  # of V ∂ around unknowns
+        # What makes Σ V (r̄² + Σ (r − r̄)²/(k (k + 1))) of all cells: r̄² and r² twice are the same but for a factor
+        self._shared = of_unknowns(shared[0] / (corners * (corners + 1)))
+        self._alone = around[:, None] / (corners * (corners + 1))
+        self._held = la.vector(index_map, TOGETHER)
+        whole = self._everywhere(around[:, None])
+        self._per_volume = 1.0 / np.where(whole > 0, whole, 1.0)
+
+    def forces(self, values: Array) -> Array:
+        """E times functions: this rank's cells' part of it, (local, m), from values at the unknowns; collective."""
+        total = self._steepness @ values
+        for sums, factor in zip(self._sums, self._along, strict=True):
+            slopes = sums @ values
+            recovered = self._mean(slopes)
+            squares = self._shared @ recovered + self._alone * recovered
+            back = self._mean(squares - slopes / self._corners) - recovered / self._corners
+            total += factor * (sums.T @ back)
+        return total
+
+    def _mean(self, sums: Array) -> Array:
+        """Sums (local, m) over the own cells around each unknown, over all ranks' and per their volume; collective."""
+        return self._everywhere(sums) * self._per_volume
+
+    def _everywhere(self, sums: Array) -> Array:
+        held = self._held.array.reshape(-1, TOGETHER)
+        held[:, : sums.shape[1]] = sums
+        self._held.scatter_reverse(la.InsertMode.add)
+        self._held.scatter_forward()
+        return held[:, : sums.shape[1]].copy()
 
 
 class _Around:
@@ -277,3 +328,73 @@ class _Around:
         held.scatter_reverse(la.InsertMode.add)
         held.scatter_forward()
         return np.asarray(held.array.copy())
+
+
+@kept
+def count_neighbours(starts: Indices, cells: Indices, dofs: Indices, found: Indices) -> None:
+    """Number of unknowns, (n,), that share a cell with each, itself among them.
+
+    Args:
+        starts: (n + 1,) where each unknown's cells start in the next.
+        cells: Around each unknown.
+        dofs: (cells, corners)
+        found: (n,), changed.
+    """
+    last = np.full(len(found), -1)  # unknown that each was last seen beside
+    for row in range(len(found)):
+        found[row] = 0
+        for k in range(starts[row], starts[row + 1]):
+            for j in range(dofs.shape[1]):
+                other = dofs[cells[k], j]
+                if last[other] != row:
+                    last[other] = row
+                    found[row] += 1
+
+
+@kept
+def sum_over_cells(
+    starts: Indices,
+    cells: Indices,
+    corners: Numbers,
+    dofs: Indices,
+    volumes: Array,
+    gradients: Array,
+    along: Array,
+    rows: Indices,
+    columns: Indices,
+    shared: Array,
+    steepness: Array,
+    sums: Array,
+) -> None:
+    """Sums over the cells that two unknowns share, for sparse matrices of one pattern.
+
+    Args:
+        starts: See above.
+        cells: See above.
+        corners: Which corner of each of these cells the unknown is.
+        dofs: See above.
+        volumes: Of the cells.
+        gradients: (cells, dim, corners) of the basis functions.
+        along: (dim,) D along each axis.
+        rows: (n + 1,) where the rows of the matrices start.
+        columns: (entries,) of the matrices, changed.
+        shared: (entries,) V, changed.
+        steepness: (entries,) ∫ D ∇u·∇v of the basis functions, changed.
+        sums: (dim, entries) V ∂ of the column's basis function, changed.
+    """
+    place = np.full(len(rows) - 1, -1)
+    for row in range(len(rows) - 1):
+        end = rows[row]
+        for k in range(starts[row], starts[row + 1]):
+            cell = cells[k]
+            for j in range(dofs.shape[1]):
+                other = dofs[cell, j]
+                if place[other] < rows[row]:
+                    place[other], columns[end] = end, other
+                    end += 1
+                entry = place[other]
+                shared[entry] += volumes[cell]
+                for axis in range(len(along)):
+                    slope = volumes[cell] * gradients[cell, axis, j]
+                    sums[axis, entry] += slope
+                    steepness[entry] += along[axis] * gradients[cell, axis, corners[k]] * slope

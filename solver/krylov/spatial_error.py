@@ -19,7 +19,7 @@ from microlith.imaging.typing import Array
 from microlith.solver.krylov.deviation import Deviation, WithinBases
 from microlith.solver.krylov.evolution import Evolution
 from microlith.solver.krylov.lacking_space import LackingSpace
-from microlith.solver.krylov.recovery import excess_energies, is_recoverable
+from microlith.solver.krylov.recovery import Excess, is_recoverable
 from microlith.solver.krylov.trajectory import Segment
 from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.problem.problem import Problem
@@ -49,11 +49,13 @@ def spatial_deviation(
     if not is_recoverable(problem):
         return None
 
+    excess = Excess(problem, diffusivity)
+
     def smooth(segment: Segment, stiffness: Array) -> tuple[Array, Array]:
-        energies = excess_energies(problem, diffusivity, np.vstack([segment.basis, segment.lift[None]]))
+        energies = excess.energies(np.vstack([segment.basis, segment.lift[None]]))
         return _less(stiffness, energies[:-1, :-1]), energies[:-1, -1]
 
-    within = WithinBases.of(problem, states, LackingSpace(problem, diffusivity, solvers).grown)
+    within = WithinBases.of(problem, states, LackingSpace(problem, excess, solvers).grown)
     return None if within is None else within.deviation(smooth, [smooth] * within.responses)
 
 

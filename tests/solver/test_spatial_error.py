@@ -9,7 +9,7 @@ from made_meshes import COMM, brick, rectangle
 from dolfinx.mesh import CellType
 from mpi4py import MPI
 
-from microlith.solver.krylov.recovery import excess_energies, is_recoverable
+from microlith.solver.krylov.recovery import Excess, Recovery, is_recoverable
 from microlith.solver.krylov.spatial_error import SHARE, spatial_deviation
 from microlith.solver.options import SolverOptions, TimeSpan
 from microlith.solver.physics.courses import Course
@@ -95,7 +95,7 @@ def test_a_function_with_an_even_gradient_has_no_excess(dim):
     problem = build(mesh_of(16, dim), _physics(), 1, END)
     x = problem.space.tabulate_dof_coordinates()[: problem.discretization.owned]
     even, square = x @ [1.0, 2.0, 3.0], x[:, 0] ** 2
-    energies = excess_energies(problem, np.full((1, dim), 2.0), np.array([even, square]))
+    energies = Excess(problem, np.full((1, dim), 2.0)).energies(np.array([even, square]))
     assert np.abs(energies[0]).max() < 1e-10
     assert energies[0, 1] == pytest.approx(energies[1, 0])
     # Between u = x² and its interpolant there is D h²/3 in each unit of length; at the two ends it is told too low.
@@ -110,7 +110,22 @@ def test_each_phase_has_a_gradient_of_its_own():
     problem = build(layers, Physics((fast, slow), FED), 1, END)
     x = problem.space.tabulate_dof_coordinates()[: problem.discretization.owned, 0]
     steady = np.where(x < 5.0, x, 5.0 + 10 * (x - 5.0))
-    assert np.abs(excess_energies(problem, np.array([[10.0] * 2, [1.0] * 2]), steady[None])).max() < 1e-10
+    assert np.abs(Excess(problem, np.array([[10.0] * 2, [1.0] * 2])).energies(steady[None])).max() < 1e-10
+
+
+@pytest.mark.mpi
+def test_what_is_too_stiff_is_integrated_over_the_cells():
+    """From matrices of the unknowns as from loops over the cells: two phases, a diffusivity for each axis."""
+    layers = rectangle(COMM, (16, 5), (10.0, 1.0), lambda x: x[0] > 5.0, names=("one", "other"))
+    media = [PhasePhysics(name, Role.TRANSPORT, diffusivity=D, effective_diffusivity=D) for name in ("one", "other")]
+    problem = build(layers, Physics(tuple(media), FED), 1, END)
+    along = np.array([[10.0, 2.0], [1.0, 3.0]])
+    x = problem.space.tabulate_dof_coordinates()[: problem.discretization.owned]
+    bent = np.array([np.sin((1 + k % 4) * x[:, 0]) * np.cos(k * x[:, 1]) for k in range(11)])
+    found, loops = Excess(problem, along), Recovery(problem, along, np.zeros(2))
+    forces = np.array([loops.forces({0: u, 1: u}) for u in bent])
+    assert found.forces(bent) == pytest.approx(forces, rel=1e-9, abs=1e-9)
+    assert found.energies(bent) == pytest.approx(COMM.allreduce(bent @ forces.T), rel=1e-9, abs=1e-9)
 
 
 def test_an_axis_counts_by_its_own_diffusivity():
