@@ -188,7 +188,7 @@ diffusivity = "1e-15 m^2/s"
     if COMM.rank == 0:
         assert said == [
             "no source reaches the part of a and b around (0.25, 0.04) µm, 0.04 µm²: it keeps its lithium, which evens "
-            "out to 500 mol/m^3"
+            "out to 500 mol/m³"
         ]
 
 
@@ -207,7 +207,7 @@ def test_a_part_of_three_phases_is_told_with_the_level_of_each(tmp_path, caplog)
         run_case(case, comm=MPI.COMM_SELF)
     (said,) = [r.getMessage() for r in caplog.records]
     assert said.startswith("no source reaches the part of a, b and c around")
-    assert said.endswith("evens out to 500 mol/m^3 in a, 500 mol/m^3 in b and 1000 mol/m^3 in c")
+    assert said.endswith("evens out to 500 mol/m³ in a, 500 mol/m³ in b and 1000 mol/m³ in c")
 
 
 @pytest.mark.mpi

@@ -284,8 +284,8 @@ def test_check_shows_the_case(tmp_path: Path, pipeline: SimpleNamespace, capsys:
     shown = " ".join(capsys.readouterr().out.split())
     expected = (
         "Test case|5 x 8 pixels of 10 nm x 10 nm, 50 nm x 80 nm|25 % of the image|"
-        "1.541e-14 m^2/s|bruggeman|label 3|uptake 1e-06 m/s|25 nm at grain|at most 200 nm|100 s|"
-        "x 200 nm to 600 nm, y -1 µm to 1.4 µm|within 100 nm of grain|500 mol/m^3|all of sei|max_solves|"
+        "1.541e-14 m²/s|bruggeman|label 3|uptake 1e-06 m/s|25 nm at grain|at most 200 nm|100 s|"
+        "x 200 nm to 600 nm, y -1 µm to 1.4 µm|within 100 nm of grain|500 mol/m³|all of sei|max_solves|"
         "A run takes about 210,000 cells, 36,000 unknowns, 1.2 GB, 64 s on one rank; more: microlith estimate"
     )
     for words in expected.split("|"):

@@ -22,6 +22,7 @@ from microlith.workflow.case.case import PictureOptions
 from microlith.workflow.pictures import snapshots3d as pictures3d
 from microlith.workflow.pictures.canvas import MARGINS
 from microlith.workflow.pictures.colour_scales import ColourScale
+from microlith.workflow.pictures.labels import write_phases
 from microlith.workflow.pictures.sample import Sample, Snapshots
 from microlith.workflow.pictures.snapshots import draw_snapshots
 from microlith.workflow.rendering.cutaway import Sheet, _section, _split, cutaway, thinned, vertices_of
@@ -33,6 +34,7 @@ from microlith.workflow.rendering.renderer import (
     Scene,
     check_rendering,
     drawing_memory,
+    grey,
     rendering_environment,
 )
 from microlith.workflow.rendering.solids import solids
@@ -256,6 +258,35 @@ def test_colours_on_faces_cuts_and_particles(tmp_path, shape):
     assert (colour_at(picture, view, (-0.3, 3, 0)) == 255).all()
 
 
+@pytest.mark.mpi
+@pytest.mark.parametrize("other", [SEI, OTHER])
+def test_solved_phases_are_named_where_they_are_seen(tmp_path, monkeypatch, other):
+    folder, asked = COMM.bcast(tmp_path), []
+
+    def writing(axes, phase, names, drawn):
+        write_phases(axes, phase, names, drawn)
+        asked.append((phase, names, [text.get_text() for text in axes.texts]))
+
+    monkeypatch.setattr(pictures3d, "write_phases", writing)
+    mesh = block("tetrahedron", other)
+    assert drawn(folder, mesh, lambda x: x[0])
+    if COMM.rank > 0:
+        assert not asked
+        return
+    if other == SEI:  # the only one, and its colours say where it is
+        assert not asked
+        return
+    [(phase, names, written)] = asked
+    assert names == {SEI: NAMES[SEI], OTHER: NAMES[OTHER]}
+    assert set(names.values()) <= set(written)
+    view = View.of_frame(np.array(mesh.extent))
+    points = {(1, 1, 0): SEI, (2, 5, 0): SEI, (6, 5, 1): SEI, (1, 0, 4.5): OTHER, (4.5, 3, 2.5): SEI, (3, 2.5, 2.5): -1}
+    for point, expected in points.items():
+        column, row = view.project(np.array(point, dtype=float))
+        assert phase[int(row), int(column)] == expected, point
+    assert phase[0, 0] == -1
+
+
 def test_regions_notes_and_two_snapshots(tmp_path):
     regions = {
         "I": Box({"x": (0, 2e-6), "z": (0, 1e-6)}),
@@ -378,6 +409,28 @@ def test_heights_are_those_of_the_farthest_fine_pixel():
     middle = (np.arange(8) + 0.5) / 4 - 1
     whole = slope[0] * middle + slope[1] * -middle[:, None]  # rows go down
     assert found == pytest.approx(whole - slope.sum() * (1 - 1 / FINER) / 8, abs=1e-4)
+
+
+def test_layers_that_are_seen_leave_the_picture_as_it_is():
+    """A large triangle behind a small one whose front and back look otherwise, and beside a layer of nothing."""
+    large, small = (np.array([(-s, -s, z), (s, -s, z), (0, 2 * s, z)], np.float32) for s, z in ((9, 0), (0.5, 0.1)))
+    cells = np.array([[0, 1, 2]], dtype=np.int32)
+    layers = (
+        Layer(large, cells[:0]),
+        *(Layer(large, cells) for _ in range(300)),  # more than one colour of the renderer's can number
+        Layer(small, cells, colour=grey(0.2), inside=grey(0.9)),
+    )
+    renderer = Renderer(Scene(layers, (0, 0, 0), (0, 0, 1), (0, 1, 0), 1.0, (40, 40), (0, 1), PictureOptions.colours))
+    values = [np.linspace(0, 1, 3, dtype=np.float32)] * 301
+    try:
+        before = renderer.draw(values)
+        found = renderer.seen()
+        after = renderer.draw(values)
+    finally:
+        renderer.close()
+    assert found[20, 20] == 301
+    assert 1 <= found[5, 5] <= 300
+    assert np.array_equal(before, after)
 
 
 def test_pixels_are_rounded_means_of_the_fine_ones():

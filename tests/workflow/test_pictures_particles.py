@@ -11,6 +11,7 @@ from mpi4py import MPI
 
 from microlith.solver.regions.shapes import SurfaceOf
 from microlith.workflow.case.case import PictureOptions
+from microlith.workflow.pictures import particle_distances
 from microlith.workflow.pictures.labels import LARGEST, SMALLEST, Named, Numbered, write_ids, write_names
 from microlith.workflow.pictures.particle_distances import draw_distances
 from microlith.workflow.pictures.particle_page import BARE, NEVER, START, TimeColours, bars_of
@@ -144,6 +145,21 @@ def test_distances_explain_what_is_there_only(tmp_path):
     text = legend_of(tmp_path, [table_of([0.0, INF, *np.linspace(1, 50, 40)])])
     for words in ("median at like distances", "not half within 100 s", "half from the start"):
         assert words in text
+
+
+def test_distances_of_particles_that_all_touch_a_source(tmp_path, monkeypatch):
+    """The axis goes as far as they are wide, 100 nm, not a part of a nanometre, and begins before them."""
+    from matplotlib.figure import Figure
+
+    drawn = []
+    monkeypatch.setattr(particle_distances, "save", lambda figure, *_: drawn.append(figure))
+    assert draw_distances(tmp_path / "d.png", "t", [table_of([1.0, 2.0], distance=[0.0, 0.0])], 100.0)
+    [figure] = drawn
+    assert isinstance(figure, Figure)
+    [axes] = figure.axes
+    assert axes.get_xlabel() == "distance to the nearest source / nm"
+    low, high = axes.get_xlim()
+    assert (low, high) == pytest.approx((-2.0, 100.0))
 
 
 @pytest.mark.parametrize("times", [[0.0, 0.0], [INF, INF], []])

@@ -85,7 +85,7 @@ def test_a_term_that_is_dropped_condemns_the_curves(tmp_path, caplog, monkeypatc
     assert summary["colour_scales"][0]["range_mol_per_m3"][1] == pytest.approx(120.0, rel=1e-3)  # shown, not hidden
     assert not any("elements of" in sentence or "raised" in sentence for sentence in said)
     assert summary["warnings"][0].startswith(
-        "do not use the curve of region gas up to 3e+03 s: it is 120 mol/m^3 at 3e+03 s, 80 above the largest that the "
+        "do not use the curve of region gas up to 3e+03 s: it is 120 mol/m³ at 3e+03 s, 80 above the largest that the "
         "case allows, 40; its estimated error is "
     )
     if COMM.rank == 0:
@@ -150,7 +150,7 @@ def test_results_are_condemned_until_they_are_right():
     assert verdict.marked("Slab") == "Slab (do not use before 4 s: see checks in summary.json)"
     assert replace(verdict, breaches=()).marked("Slab") == "Slab"
     assert verdict.sentences() == [
-        "do not use the curve of region gas up to 4 s: it is -30 mol/m^3 at 1 s, 30 below the least that the case "
+        "do not use the curve of region gas up to 4 s: it is -30 mol/m³ at 1 s, 30 below the least that the case "
         "allows, 0; its estimated error is 2"
     ]
 
@@ -181,7 +181,7 @@ def test_snapshots_that_undershoot_are_told(tmp_path, caplog):
     assert early["value"] < -0.4
     (told,) = [sentence for sentence in summary["warnings"] if "the snapshot" in sentence]
     assert told in said
-    assert f"100 s is beyond what is possible: gas is at {early['value']:.4g} mol/m^3 near (" in told
+    assert f"100 s is beyond what is possible: gas is at {early['value']:.4g} mol/m³ near (" in told
     assert "where 0 is the least: elements of 0.0" in told
     assert (
         "are too coarse for a front that has come 0.01 µm far; choose smaller elements at surfaces ([mesh] size) or"
@@ -266,7 +266,7 @@ def test_layers_thinner_than_elements_are_told(tmp_path, caplog):
     true = curve[0] - 40 * 2 * np.sqrt(1e-14 * 1e-5 / np.pi) / 80e-9
     assert 3.0 < true < errors[0] < 3 * true
     assert told == (
-        f"region gas is known to ±{errors[0]:.2g} mol/m^3 only at 1e-05 s, {100 * errors[0] / 40:.2g} % of what it "
+        f"region gas is known to ±{errors[0]:.2g} mol/m³ only at 1e-05 s, {100 * errors[0] / 40:.2g} % of what it "
         "holds, as the layer that fills is thinner than the elements at the surface: choose smaller elements at "
         "surfaces ([mesh] size) or in a region ([mesh] size_in), elements of [mesh] degree 2 or later times; from "
         "0.1 s on it is known to 5 %"

@@ -48,7 +48,7 @@ def test_what_fluxes_make_is_shown_and_told(tmp_path, caplog):
     assert shown(results) == pytest.approx([1000 - half, 1000 + half], rel=1e-3)
     said = [r.getMessage() for r in caplog.records]
     if COMM.rank == 0:
-        assert any("falls to -1e+03 mol/m^3 in places at 60 s: a flux or current takes out more" in s for s in said), (
+        assert any("falls to -1e+03 mol/m³ in places at 60 s: a flux or current takes out more" in s for s in said), (
             said
         )
 
@@ -88,6 +88,6 @@ def test_what_a_flux_takes_between_snapshots_is_told(tmp_path, caplog, share):
     if COMM.rank == 0:
         assert len(said) == (share > 0.01), said
         for sentence in said:
-            told = re.search(r"the concentration at x_max falls to (\S+) mol/m\^3 on average over the face", sentence)
+            told = re.search(r"the concentration at x_max falls to (\S+) mol/m³ on average over the face", sentence)
             assert told is not None, sentence
             assert float(told[1]) == pytest.approx(least, rel=0.03)

@@ -15,6 +15,7 @@ from microlith.workflow.pictures.figure import (
     line_look,
     name_entries,
     save,
+    say_log_ticks,
     show_level,
     wrapped,
 )
@@ -94,6 +95,7 @@ def _draw_panel(
         axes.xaxis.set_minor_formatter(NullFormatter())
     if panel.log_y and any((_y(tables, line)[0] > 0).any() for line in panel.lines):
         axes.set_yscale("log")
+        say_log_ticks(axes.yaxis)
     else:
         show_level(axes)
     axes.grid(color="0.88", linewidth=0.6)

@@ -184,7 +184,7 @@ def _time_rows(case: Case) -> list[tuple[str, str]]:
         curves = f"{len(time.times)} from {time.times[0]:g} s to {time.times[-1]:g} s"
     snapshots = ", ".join(f"{t:g}" for t in time.snapshots)
     reference = case.physics.reference_concentration
-    driving = f"{reference:g} mol/m^3" if reference else "the mean concentration to which the fluxes fill the phases"
+    driving = f"{reference:g} mol/m³" if reference else "the mean concentration to which the fluxes fill the phases"
     return [
         ("end", f"{time.end:g} s"),
         ("tolerance", f"{time.tolerance:g} of {driving}"),

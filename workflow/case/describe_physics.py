@@ -100,7 +100,7 @@ def phase_text(phase: PhasePhysics) -> str:
             only = "" if phase.connected_to is None else f", only what is connected to {phase.connected_to}"
             return f"source, surface {_feed_text(phase.concentration, phase.mass_transfer)}{only}"
         case "sink":
-            end = "" if phase.capacity is None else f" until its surface holds {phase.capacity:g} mol/m^2"
+            end = "" if phase.capacity is None else f" until its surface holds {phase.capacity:g} mol/m²"
             return f"sink, uptake {phase.uptake:g} m/s{end}"
         case "transport":
             decay = f", decays at {phase.decay:g} 1/s" if phase.decay else ""
@@ -112,9 +112,9 @@ def face_text(face: FaceCondition) -> str:
     """What is given at an outer face."""
     into = "" if face.phases is None else f", into {' and '.join(face.phases)} only"
     if face.flux is not None:
-        return f"flux into the domain {course_text(face.flux, 'mol/(m^2 s)')}{into}"
+        return f"flux into the domain {course_text(face.flux, 'mol/(m² s)')}{into}"
     if face.current_density is not None:
-        return f"current density of the whole face {course_text(face.current_density, 'A/m^2')}{into}"
+        return f"current density of the whole face {course_text(face.current_density, 'A/m²')}{into}"
     return _feed_text(face.concentration, face.mass_transfer) + into
 
 
@@ -148,18 +148,18 @@ def course_text(value: float | Course | None, unit: str) -> str:
 
 def _feed_text(concentration: float | Course | None, mass_transfer: float | Course | None) -> str:
     how = "held at" if mass_transfer is None else f"mass transfer {course_text(mass_transfer, 'm/s')} to"
-    return f"{how} {course_text(concentration, 'mol/m^3')}"
+    return f"{how} {course_text(concentration, 'mol/m³')}"
 
 
 def _diffusivity_text(phase: PhasePhysics) -> str:
     model = f"porosity {phase.porosity:g}, model {phase.effective_model}"
     if phase.anisotropy is not None:
         along: Sequence[str] = [f"{axis} {d:.4g}" for axis, d in zip(AXES, along_axes(phase), strict=False)]
-        return f"D_eff along {', '.join(along)} m^2/s ({model})"
-    effective = f"{phase.effective_diffusivity:.4g} m^2/s"
+        return f"D_eff along {', '.join(along)} m²/s ({model})"
+    effective = f"{phase.effective_diffusivity:.4g} m²/s"
     match phase.law:
         case None:
-            return f"D_eff {effective} (D {phase.diffusivity:g} m^2/s, {model})"
+            return f"D_eff {effective} (D {phase.diffusivity:g} m²/s, {model})"
         case DiffusivityTable() as table:
             law = f"D from a table of {len(table.values)} points, {'log' if table.logarithmic else 'linear'}"
         case DiffusivityExpression() as expression:
@@ -169,5 +169,5 @@ def _diffusivity_text(phase: PhasePhysics) -> str:
 
 def _start_text(phase: PhasePhysics) -> str:
     if phase.initial_least is None:
-        return f"starts at {phase.initial:g} mol/m^3"
-    return f"starts as in the result, from {phase.initial_least:g} to {phase.initial:g} mol/m^3"
+        return f"starts at {phase.initial:g} mol/m³"
+    return f"starts as in the result, from {phase.initial_least:g} to {phase.initial:g} mol/m³"

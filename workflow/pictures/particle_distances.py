@@ -55,11 +55,12 @@ def draw_distances(
     size = figure_size(options, 7.2, 4.6)
     figure = Figure(figsize=size, dpi=options.resolution, layout="constrained")
     axes = figure.subplots()
-    across, unit = length_unit(max(float(points.distance.max(initial=0.0)) for points in shown))
+    reach = max(float(points.distance.max(initial=0.0)) for points in shown)
+    largest = max(float(points.diameter.max(initial=0.0)) for points in shown)
+    across, unit = length_unit(reach or largest)
     scale, time_sign = time_unit(end)
     first = min(float(points.t50[points.reached].min(initial=end)) for points in shown) / scale
     floor, ceiling = 0.6 * first, 1.35 * end / scale
-    largest = max(float(points.diameter.max(initial=0.0)) for points in shown)
     trends = False
     for i, points in enumerate(shown):
         colour = COLOURS[i % len(COLOURS)]
@@ -73,7 +74,9 @@ def draw_distances(
         trends = _trend(axes, x, y, colour) or trends
     axes.set_yscale("log")
     say_log_ticks(axes.yaxis)
-    axes.set_xlim(left=-0.02 * max(float(points.distance.max(initial=0.0)) for points in shown) / across)
+    # Where all of them touch a source, as wide as they are: no scale of nothing, and no mark cut by the axis
+    right = {} if reach > 0 else {"right": largest / across}
+    axes.set_xlim(left=-0.02 * (reach or largest) / across, **right)
     axes.set_xlabel(f"distance to the nearest source / {unit}")
     axes.set_ylabel(f"t50 of the particle's surface / {time_sign}")
     axes.grid(color="0.9", linewidth=0.6)

@@ -15,6 +15,7 @@ from microlith.workflow.pictures.canvas import Canvas, ColourBar
 from microlith.workflow.pictures.colour_scales import ColourScale
 from microlith.workflow.pictures.figure import said_time, snapshot_names
 from microlith.workflow.pictures.frames import SolidFrame
+from microlith.workflow.pictures.labels import write_phases
 from microlith.workflow.pictures.regions import mark, notes, some_hidden
 from microlith.workflow.pictures.sample import Sample, Snapshots, view_of
 from microlith.workflow.rendering.cutaway import Cutaway, Indices, Sheet, cutaway, thinned, vertices_of
@@ -61,7 +62,9 @@ def draw_snapshots_3d(folder: Path, sample: Sample, snapshots: Snapshots) -> lis
     layers = _layers(comm, found, vertices.x, closed, view, greys)
 
     def page_of_first_rank() -> _Page | None:
-        return None if layers is None else _Page(sample, snapshots.scales, view, layers)
+        if layers is None:
+            return None
+        return _Page(sample, snapshots.scales, view, layers, (*found.flat, *found.walls))
 
     page = together(comm, page_of_first_rank)
     names = snapshot_names(snapshots.times)
@@ -89,7 +92,16 @@ def _draw_on_first_rank(page: "_Page | None", path: Path, values: Sequence[Value
 class _Page:
     """The canvas of a 3D run and the renderer, with all that stays the same from snapshot to snapshot."""
 
-    def __init__(self, sample: Sample, scales: Sequence[ColourScale], view: View, layers: tuple[Layer, ...]) -> None:
+    def __init__(
+        self,
+        sample: Sample,
+        scales: Sequence[ColourScale],
+        view: View,
+        layers: tuple[Layer, ...],
+        phases: tuple[int, ...],
+    ) -> None:
+        """Page of layers, of which the first are those of solved phases, `phases` in their order."""
+        self._phases = phases
         self.renderer = Renderer(view.scene(layers, sample.options.colours))
         self._sample = sample
         self._scales = scales
@@ -115,7 +127,15 @@ class _Page:
         bars = ColourBar.of_scales(self._scales, sample.options.colours)
         canvas = Canvas(sample.title, frame, bars, legend, [*said, *notes(sample.regions, frame)], sample.options)
         mark(canvas.axes, frame, sample.regions)
+        solved = {int(index): names[index] for index in np.flatnonzero(sample.solved)}
+        if len(solved) > 1:  # colours alone do not tell them apart
+            write_phases(canvas.axes, self._seen(), solved, frame.drawn)
         return canvas
+
+    def _seen(self) -> Indices:
+        """The solved phase at each pixel, (rows, columns); -1: none."""
+        layer = self.renderer.seen()
+        return np.append(self._phases, -1)[np.where((layer >= 0) & (layer < len(self._phases)), layer, -1)]
 
 
 # --- surfaces from all ranks ---

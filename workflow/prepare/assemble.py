@@ -248,7 +248,7 @@ def _told(island: Island, dim: int) -> str:
     elif np.isnan(island.settles).any():
         kept = "it keeps its lithium, which evens out"
     else:
-        levels = [f"{c:.4g} mol/m^3" for c in island.settles]
+        levels = [f"{c:.4g} mol/m³" for c in island.settles]
         evens = [f"{level} in {name}" for level, name in zip(levels, island.phases, strict=True)]
         kept = f"it keeps its lithium, which evens out to {levels[0] if len(set(levels)) == 1 else _and(evens)}"
     return f"no source reaches the part of {_and(island.phases)} around ({where}) µm, {size}: {kept}"

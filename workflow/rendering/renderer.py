@@ -24,7 +24,7 @@ from microlith.imaging.parallel.machine import peak_memory
 
 Colour = tuple[float, float, float]  # red, green and blue, 0 to 1
 Picture = NDArray[np.uint8]  # (rows, columns, 3)
-HEIGHTS = "heights"  # what is asked of the child process in place of values
+HEIGHTS, SEEN = "heights", "seen"  # what is asked of the child process in place of values
 STAGE = f"{__package__}.stage"  # module of the child process
 LARGE_PAGES = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # as runtime/run sets it
 _peaks = [0]  # bytes that the child processes so far had in memory at most
@@ -93,6 +93,14 @@ class Renderer:
             RenderingError: The child process failed.
         """
         return self._ask(self._started(), HEIGHTS)
+
+    def seen(self) -> NDArray[np.int32]:
+        """Number of the scene's layer that is seen at each pixel, (rows, columns); -1: none.
+
+        Raises:
+            RenderingError: The child process failed.
+        """
+        return self._ask(self._started(), SEEN)
 
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._child is None:

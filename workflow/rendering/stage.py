@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from microlith.workflow.rendering.renderer import Layer, Picture, Scene
+from microlith.workflow.rendering.renderer import HEIGHTS, SEEN, Layer, Picture, Scene
 
 if TYPE_CHECKING:
     from vtkmodules.vtkCommonCore import vtkLookupTable
     from vtkmodules.vtkCommonDataModel import vtkPolyData
+    from vtkmodules.vtkRenderingCore import vtkActor
 
 SMOOTH_BELOW = 50.0  # degrees: edges between triangles that meet at less are shaded as one round surface
 FINER = 2  # pixels rendered for one of the picture, along each side
@@ -42,7 +43,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             return
         try:
             if stage is not None:
-                answer = stage.heights() if isinstance(values, str) else stage.picture(values)
+                answer = _ASKED[values](stage) if isinstance(values, str) else stage.picture(values)
         except Exception as error:
             answer = f"{type(error).__name__}: {error}"
 
@@ -56,6 +57,7 @@ class Stage:
         from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
 
         self._coloured: list[tuple[vtkPolyData, NDArray[np.int32]] | None] = []  # with the row of each of its points
+        self._actors: dict[int, vtkActor] = {}  # of the layers, by their number
         self._rendered = False  # with some values, and so with all depths
         self._renderer = vtkRenderer()
         self._renderer.SetBackground(1.0, 1.0, 1.0)
@@ -66,9 +68,9 @@ class Stage:
         self._window.SetSize(*(FINER * n for n in scene.size))
         self._window.AddRenderer(self._renderer)
         table = _colour_table(scene, colours)
-        for layer in scene.layers:
+        for number, layer in enumerate(scene.layers):
             if len(layer.cells) > 0:
-                self._add(layer, table)
+                self._actors[number] = self._add(layer, table)
             elif layer.colour is None:
                 self._coloured.append(None)
         self._light(scene)
@@ -115,7 +117,38 @@ class Stage:
         nearer = np.where(depth < 1.0, camera.GetDistance() - (near + depth * (far - near)), -np.inf)
         return nearer.astype(np.float32)
 
-    def _add(self, layer: Layer, table: "vtkLookupTable") -> None:
+    def seen(self) -> NDArray[np.int32]:
+        """Number of the layer that is seen at each pixel, (rows, columns); -1: none.
+
+        Each layer is rendered in one colour, which is its number.
+        """
+        from vtkmodules.util.numpy_support import vtk_to_numpy
+        from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
+        from vtkmodules.vtkRenderingCore import vtkProperty
+
+        before = []
+        for number, actor in self._actors.items():
+            mapper = actor.GetMapper()
+            before.append((actor, actor.GetProperty(), actor.GetBackfaceProperty(), mapper.GetScalarVisibility()))
+            look = vtkProperty()
+            look.SetColor((number % 255) / 255, (number // 255) / 255, 0.0)
+            look.SetLighting(False)
+            look.SetLineWidth(actor.GetProperty().GetLineWidth())
+            actor.SetProperty(look)
+            actor.SetBackfaceProperty(None)
+            mapper.SetScalarVisibility(False)
+        self._window.Render()
+        columns, rows = self._window.GetSize()
+        found = vtkUnsignedCharArray()
+        self._window.GetPixelData(0, 0, columns - 1, rows - 1, False, found, 0)
+        for actor, front, back, by_value in before:
+            actor.SetProperty(front)
+            actor.SetBackfaceProperty(back)
+            actor.GetMapper().SetScalarVisibility(by_value)
+        fine = _in_blocks(vtk_to_numpy(found).reshape(rows, columns, 3)[::-1])[:, 0, :, 0].astype(np.int32)
+        return np.where(fine[..., 2] == 0, fine[..., 0] + 255 * fine[..., 1], -1)  # the background is white
+
+    def _add(self, layer: Layer, table: "vtkLookupTable") -> "vtkActor":
         from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper, vtkProperty
 
         surface, row = _poly_data(layer)
@@ -148,6 +181,7 @@ class Stage:
             back.SetSpecular(0.0)
             actor.SetBackfaceProperty(back)
         self._renderer.AddActor(actor)
+        return actor
 
     def _light(self, scene: Scene) -> None:
         from vtkmodules.vtkRenderingCore import vtkLight
@@ -161,6 +195,9 @@ class Stage:
             light.SetIntensity(strength)
             light.SetPositional(False)
             self._renderer.AddLight(light)
+
+
+_ASKED = {HEIGHTS: Stage.heights, SEEN: Stage.seen}
 
 
 def _unit(direction: Sequence[float]) -> NDArray[np.float64]:

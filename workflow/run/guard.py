@@ -147,7 +147,7 @@ class Verdict:
     def _layers(self) -> list[str]:
         """Regions of layers that elements don't follow."""
         said = [
-            f"region {one.region} is known to ±{one.error:.2g} mol/m^3 only at {one.time:.3g} s, "
+            f"region {one.region} is known to ±{one.error:.2g} mol/m³ only at {one.time:.3g} s, "
             f"{100 * one.error / one.holds:.2g} % of what it holds, as the layer that fills is thinner than the "
             f"elements at the surface: {self._advice()} or later times"
             + ("" if one.after is None else f"; from {one.after:.3g} s on it is known to {100 * UNKNOWN:g} %")
@@ -171,7 +171,7 @@ class Verdict:
         if reach > FRONT * worst.element:
             why = "too coarse there, or badly shaped"
         return (
-            f"{worst.phase} is at {worst.value:.4g} mol/m^3 near ({where}) µm, where {worst.limit:.6g} is the {bound}: "
+            f"{worst.phase} is at {worst.value:.4g} mol/m³ near ({where}) µm, where {worst.limit:.6g} is the {bound}: "
             f"elements of {worst.element * 1e6:.2g} µm are {why}"
         )
 
@@ -321,7 +321,7 @@ def _told(breach: Breach, granted: float | None) -> str:
     known = f"its estimated error is {breach.stated:.2g}"
     if granted is not None:
         known = f"its estimated error in time is {breach.stated:.2g}, and elements are granted {granted:.2g}"
-    at = f"{breach.value:.6g} mol/m^3 at {breach.time:.3g} s"
+    at = f"{breach.value:.6g} mol/m³ at {breach.time:.3g} s"
     match breach.kind:
         case "undefined":
             return f"do not use the curve of region {breach.region}: it has no value at {breach.time:.3g} s"

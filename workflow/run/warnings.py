@@ -99,11 +99,11 @@ def emptied(
     lowest = {name: float(curve.min()) for name, curve in transient.curves.items()}
     worst = min(lowest, key=lambda name: lowest[name], default=None)
     if worst is not None and lowest[worst] < -EMPTIED * problem.scales.concentration:
-        where = f"of region {worst} falls to {lowest[worst]:.3g} mol/m^3"
+        where = f"of region {worst} falls to {lowest[worst]:.3g} mol/m³"
     elif shown.emptied_at is not None:
-        where = f"falls to {shown.low:.3g} mol/m^3 in places at {shown.emptied_at:.3g} s"
+        where = f"falls to {shown.low:.3g} mol/m³ in places at {shown.emptied_at:.3g} s"
     elif at_face is not None:
-        level = "below zero" if at_face.value is None else f"to {at_face.value:.3g} mol/m^3"
+        level = "below zero" if at_face.value is None else f"to {at_face.value:.3g} mol/m³"
         where = f"at {at_face.face} falls {level} on average over the face at {at_face.time:.3g} s"
     else:
         return []
