@@ -279,7 +279,7 @@ def test_runs_of_other_times_and_concentrations_are_told(runs, tmp_path, capsys)
     assert main(["compare", *states, f"later={later}", "-o", str(tmp_path / "d")]) == 0
     told = capsys.readouterr().err
     assert re.search(r"last mean concentration: not .* \(first, second: at [\d.]+ s; later: at 1e\+15 s\)", told)
-    assert re.search(r"t50 and t90: .* \(first, second: times of 50 and 90 % of 1000 mol/m\^3; later: .* 2000 m", told)
+    assert re.search(r"t50 and t90: .* \(first, second: times of 50 and 90 % of 1000 mol/m³; later: .* 2000 m", told)
 
 
 def test_particles_of_other_kinds_are_told(tmp_path, capsys):

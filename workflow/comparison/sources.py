@@ -255,7 +255,7 @@ def _kinds_of_run(numbers: Iterable[str], times: Array, reference: float | None)
     """Which time last concentrations are of, and which concentrations half-times are: runs may differ in both."""
     found = {"last mean concentration": f"at {times[-1]:.6g} s"}
     if reference is not None and any(name.endswith((": t50", ": t90")) for name in numbers):
-        found["t50 and t90"] = f"times of 50 and 90 % of {reference:.6g} mol/m^3"
+        found["t50 and t90"] = f"times of 50 and 90 % of {reference:.6g} mol/m³"
     return found
 
 

@@ -75,8 +75,7 @@ def draw_distances(
     axes.set_yscale("log")
     say_log_ticks(axes.yaxis)
     # Where all of them touch a source, as wide as they are: no scale of nothing, and no mark cut by the axis
-    right = {} if reach > 0 else {"right": largest / across}
-    axes.set_xlim(left=-0.02 * (reach or largest) / across, **right)
+    axes.set_xlim(left=-0.02 * (reach or largest) / across, right=None if reach > 0 else largest / across)
     axes.set_xlabel(f"distance to the nearest source / {unit}")
     axes.set_ylabel(f"t50 of the particle's surface / {time_sign}")
     axes.grid(color="0.9", linewidth=0.6)

@@ -135,7 +135,7 @@ class Stage:
             look.SetLighting(False)
             look.SetLineWidth(actor.GetProperty().GetLineWidth())
             actor.SetProperty(look)
-            actor.SetBackfaceProperty(None)
+            actor.SetBackfaceProperty(look)
             mapper.SetScalarVisibility(False)
         self._window.Render()
         columns, rows = self._window.GetSize()
