@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FEW = 16  # distinct values up to which an image is rather one of labels
 SAMPLE = 200_000  # voxels among which they are looked for first
-ON_DISK = 14  # bytes a voxel: grey values before and after the filters, regions, labels, margin
+ON_DISK = 15  # bytes a voxel: grey values before and after the filters, regions, labels, margin, what is outside
 OF_COLUMNS = 17  # the same of what shines through: grey values not smoothed and expected, states, pull, regions' phases
 OF_DEBLURRED = 7  # the same of labels that explain a blurred image: grey values not smoothed, labels
 OF_GREY = 4  # the same of one volume of grey values
@@ -206,15 +206,15 @@ def _as_greys(values: NDArray[Any], stored: StoredImage, path: str) -> Singles:
         return shown[..., 0].astype(np.float32)
     with np.errstate(over="ignore"):
         out = values.astype(np.float32)
-    if values.dtype.kind == "f" and not np.isfinite(out).all():
-        if np.isfinite(values).all():
+    if values.dtype.kind == "f" and np.isinf(out).any():
+        if not np.isinf(values).any():
             raise InputError(
-                f"{IMAGE_KEY}: {path} holds values of up to {np.abs(values).max():.3g}, beyond what single precision "
-                "holds (3.4e38); divide all by one number"
+                f"{IMAGE_KEY}: {path} holds values of up to {np.nanmax(np.abs(values)):.3g}, beyond what single "
+                "precision holds (3.4e38); divide all by one number"
             )
         raise InputError(
-            f"{IMAGE_KEY}: {path} holds values that are no numbers (NaN or infinite), as masks leave them; give these "
-            "voxels a grey value, or crop them away"
+            f"{IMAGE_KEY}: {path} holds infinite values; give these voxels a grey value, crop them away, or make them "
+            "NaN if they are none of the sample"
         )
     return out
 
@@ -227,9 +227,11 @@ def _refuse_labels(volume: DiskVolume, path: str) -> None:
         return
     found: set[float] = set()
     for layer in values:
-        found |= set(np.unique(layer).tolist())
+        found |= set(np.unique(layer[~np.isnan(layer)]).tolist())
         if len(found) > FEW:
             return
+    if not found:
+        raise InputError(f"{IMAGE_KEY}: {path} holds no number, only NaN; there is nothing to tell apart")
     if len(found) == 1:
         raise InputError(
             f"{IMAGE_KEY}: all voxels of {path} have the value {found.pop():g}; there is nothing to tell apart"

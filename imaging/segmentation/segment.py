@@ -26,6 +26,7 @@ from microlith.imaging.segmentation.shine_through import by_columns, darkest, se
 from microlith.imaging.segmentation.thresholds import ByThresholds, Decision, Favoured
 from microlith.imaging.typing import Numbers, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
+from microlith.imaging.volumes.outside import NO_LABEL, WIDE, Box, Doubt, Outside, Wanted, find_outside, largest_box
 
 PERCENT = 100  # of a margin, as it is stored
 
@@ -53,6 +54,9 @@ class Segmented:
     margin: DiskVolume  # uint8, hundredths
     moved: dict[str, Moved]  # by phase
     counts: tuple[int, ...]  # voxels of each phase
+    outside: Outside | None  # voxels that have no phase
+    box: Box | None  # about the largest one without such voxels, where there are some
+    doubt: Doubt | None  # whether there are some
     doubtful: int  # voxels whose margin is below the shift
     cleaned: tuple[Step, ...]  # what clean-up changed in the labels
     histogram: Histogram  # after the filters
@@ -72,6 +76,7 @@ def segmented(
     options: SegmentOptions,
     workshop: Workshop,
     few_is_grey: bool = False,
+    outside: Wanted = "auto",
     tell: Tell = quiet,
 ) -> Segmented:
     """Segment an image; collective.
@@ -83,6 +88,7 @@ def segmented(
         options: Method, clean-up, certainty.
         workshop: Where volumes lie, and the ranks.
         few_is_grey: As of `read_grey`.
+        outside: As of `find_outside`.
         tell: Hears how far it is.
 
     Raises:
@@ -94,14 +100,19 @@ def segmented(
         after = on_voxels(image, rescale)
         scribbles = on_root(workshop.comm, read_scribbles, options.scribbles, after, options.phases)
     raw = read_grey(image, workshop, few_is_grey, named(tell, "reading"))
+    beyond = _beyond(raw, outside, few_is_grey, image, workshop)
+    doubt, none = (beyond, None) if isinstance(beyond, Doubt) else (None, beyond)
     image, raw, rescaled_as = rescaled(image, raw, rescale, workshop)
+    none = none and none.on_voxels(image.shape, workshop)
+    if none is not None and scribbles is not None:  # what is mirrored there says nothing of what was painted
+        scribbles = np.where(none.mask.values() != 0, np.uint8(0), scribbles)
     unsmoothed = options.deblur or (options.method == "regions" and options.depth > 0 and raw.shape[0] > 1)
     grey, sharp, done = _filtered(raw, filters, image.voxel_size, unsmoothed, workshop, tell)
     counted = histogram(grey, workshop, tell=named(tell, "histogram"))
     decision = decided(grey, sharp, counted, options, scribbles, image.voxel_size, workshop, tell)
     count = len(options.phases)
     labels = _labels("labels", decision, None, image, workshop, tell)
-    counts = counts_of(labels, count, workshop)
+    counts = counts_of(labels, count, none, workshop)
     _refuse_empty(counts, options, "[segmentation] phases", "correct thresholds, rules or scribbles")
     margin = workshop.new("margin", image.shape, np.uint8)
     workshop.fill(margin, lambda layers: _percent(decision.margin(layers)), decision.halo)
@@ -118,12 +129,16 @@ def segmented(
         tell("cleaning up")
         volumes = [labels, *(volume for pair in pairs.values() for volume in pair)]
         cleaned = cleaned_all(volumes, options.cleanup, options.phases, image.dim, image.voxel_size, workshop)[0]
-        counts = counts_of(labels, count, workshop)
+        counts = counts_of(labels, count, none, workshop)
         _refuse_empty(counts, options, "[cleanup]", "clean up less")
     moved = {
-        phase: Moved(*pair, *(counts_of(volume, count, workshop)[options.phases.index(phase)] for volume in pair))
+        phase: Moved(*pair, *(counts_of(volume, count, none, workshop)[options.phases.index(phase)] for volume in pair))
         for phase, pair in pairs.items()
     }
+    if none is not None:
+        for volume in (labels, *(volume for pair in pairs.values() for volume in pair)):
+            none.overwrite(volume, NO_LABEL, workshop)
+        none.overwrite(margin, PERCENT, workshop)
     limit = round(PERCENT * options.certainty.shift)
     doubtful = sum(workshop.each(image.shape, lambda layers: int((margin.values()[layers.write] < limit).sum())))
     return Segmented(
@@ -136,6 +151,9 @@ def segmented(
         margin=margin,
         moved=moved,
         counts=counts,
+        outside=none,
+        box=None if none is None else largest_box(none, workshop),
+        doubt=doubt,
         doubtful=doubtful,
         cleaned=cleaned,
         histogram=counted,
@@ -258,11 +276,34 @@ def _labels(
     return volume
 
 
-def counts_of(volume: DiskVolume, phases: int, workshop: Workshop) -> tuple[int, ...]:
-    """Voxels of each phase; collective."""
+def _beyond(
+    raw: DiskVolume, wanted: Wanted, few_is_grey: bool, image: GreyImage, workshop: Workshop
+) -> Outside | Doubt | None:
+    """What is outside; collective."""
+    if few_is_grey and wanted == "auto":  # values without noise say nothing
+        wanted = "none"
+    found = find_outside(raw, wanted, workshop)
+    if found is None and not isinstance(wanted, str):
+        raise InputError(
+            f"[image] outside: no square of {WIDE} x {WIDE} pixels at the edges of the slices of {image.origin.path} "
+            f"has the value {wanted:g}, or all have; name the value that fills what is outside, or leave the key out"
+        )
+    return found
+
+
+def counts_of(volume: DiskVolume, phases: int, outside: Outside | None, workshop: Workshop) -> tuple[int, ...]:
+    """Voxels of each phase; collective.
+
+    Args:
+        volume: Of their indices.
+        phases: How many.
+        outside: What is not counted.
+        workshop: The ranks.
+    """
 
     def counted(layers: Layers) -> Numbers:
-        return np.bincount(volume.values()[layers.write].ravel(), minlength=phases)
+        values = volume.values()[layers.write]
+        return np.bincount(values.ravel() if outside is None else values[~outside.at(layers)], minlength=phases)
 
     return tuple(int(n) for n in np.sum(workshop.each(volume.shape, counted), axis=0))
 

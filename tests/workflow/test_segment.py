@@ -537,7 +537,8 @@ def test_a_wrong_file_is_told_in_one_sentence(tmp_path, capsys, more, sentence):
     [
         (np.arange(4 * 20 * 20).reshape(4, 20, 20) % 3, "3 distinct values only"),
         (np.full((4, 20, 20), 7), "nothing to tell apart"),
-        (np.where(np.arange(1600).reshape(4, 20, 20) == 77, np.nan, _two((4, 20, 20))), "no numbers"),
+        (np.where(np.arange(1600).reshape(4, 20, 20) == 77, np.inf, _two((4, 20, 20))), "infinite values"),
+        (np.full((4, 20, 20), np.nan), "only NaN"),
     ],
 )
 def test_an_image_without_grey_values_is_refused(tmp_path, capsys, grey, sentence):

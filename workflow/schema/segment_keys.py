@@ -9,7 +9,7 @@ from typing import Any, get_args
 from microlith.imaging.axes import FACES
 from microlith.imaging.segmentation.options import Extent, Method, Size
 from microlith.workflow.schema.keys import IMAGE
-from microlith.workflow.schema.kinds import Choice, Either, Flag, Kind, ListOf, Number, Place, Quantity, Text
+from microlith.workflow.schema.kinds import UNBOUNDED, Choice, Either, Flag, Kind, ListOf, Number, Place, Quantity, Text
 from microlith.workflow.schema.shared_keys import length, per_axis, phase_name
 from microlith.workflow.schema.tables import NAME, Key, Named, Several, Table
 from microlith.workflow.schema.units import LENGTH
@@ -91,6 +91,15 @@ GREY_IMAGE = Table(
             "Whether an image of at most 16 distinct values is taken for one of grey values; else it is refused, as it "
             "is most likely a label image.",
             default=False,
+        ),
+        Key(
+            "outside",
+            Either((Choice(("auto", "none")), Number(-UNBOUNDED, UNBOUNDED))),
+            "Grey value of what is no part of the sample, such as the corners around a reconstructed cylinder or the "
+            "edges that alignment leaves: it is followed from the edges of each slice inwards, gets label 0, and "
+            "counts nowhere. auto: looked for. none: there is nothing of this kind. Voxels without a number (NaN) are outside "
+            "in any case.",
+            default="auto",
         ),
     ),
     doc="The image of grey values; cropped before all else.",

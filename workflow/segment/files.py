@@ -21,7 +21,7 @@ def write_tiff(path: Path, volume: DiskVolume, dim: int, voxel_size: tuple[float
         volume: The values.
         dim: Of the image; of 2 the volume has one layer.
         voxel_size: m, (z, y, x).
-        add: To each value.
+        add: To each value; 255 and 1 make 0.
 
     Raises:
         InputError: The file can't be written.

@@ -75,7 +75,9 @@ def draw_sections(path: Path, title: str, found: Segmented) -> None:
             {"cmap": "magma", "vmin": 0, "vmax": surest},
         ]
         names = ("grey values", "filtered", "labels", "margin")
+        nowhere = found.outside is not None and section(found.outside.mask, axis, middle) != 0
         for axes, (_, values), options, what in zip(row, views, look, names, strict=True):
+            values = np.ma.masked_where(np.broadcast_to(nowhere, values.shape), values)
             shown = axes.imshow(values, interpolation="nearest", aspect=_aspect(found, axis), **options)
             axes.set_axis_off()
             axes.set_title(f"{what}{', ' + where if where and what == 'grey values' else ''}", fontsize=9, color=INK)

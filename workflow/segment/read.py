@@ -54,12 +54,13 @@ def request_of(
     if image is not None:
         tables = {**tables, "image": {**tables.get("image", {}), "file": IN_MEMORY}}
     raw = SEGMENT.parse(dict(tables), at)
-    few_is_grey = raw["image"].pop("grey")
+    few_is_grey, outside = raw["image"].pop("grey"), raw["image"].pop("outside")
     return Request(
         path=path.absolute(),
         title=raw.get("title", path.stem),
         image=image_source({**raw["image"], "coarsen": 1}, path.parent, at.child("image", section=True), image),
         few_is_grey=few_is_grey,
+        outside=outside,
         rescale=_per_axis(raw["filters"].get("rescale")),
         filters=_filters(raw["filters"], at.child("filters", section=True)),
         options=_options(raw, path, scribbles, at),

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from microlith.imaging.axes import axis_names
 from microlith.imaging.columns.appearance import FEWEST
 from microlith.imaging.columns.through import Through
 from microlith.imaging.errors import listed
@@ -31,7 +32,7 @@ LEAST_HEIGHT = 1.1
 
 def entries(request: Request, found: Segmented) -> dict[str, Any]:
     """All that segment.json says, but for versions, image and times."""
-    voxels = int(np.prod(found.labels.shape, dtype=np.int64))
+    voxels = sum(found.counts)
     method = method_entries(found)
     plain = isinstance(found.decision, ByRegions) and method.get("shine_through") is not None
     if plain or (isinstance(found.decision, ByStages) and request.options.deblur):
@@ -45,6 +46,7 @@ def entries(request: Request, found: Segmented) -> dict[str, Any]:
         "shape": list(found.labels.shape if found.dim == 3 else found.labels.shape[1:]),
         "voxel_size_m": list(found.voxel_size if found.dim == 3 else found.voxel_size[1:]),
         "filters": [{"name": done.name, "how": done.how} for done in found.filters],
+        "outside": _outside_entries(found),
         "method": request.options.method,
         **method,
         "phases": {
@@ -66,6 +68,36 @@ def entries(request: Request, found: Segmented) -> dict[str, Any]:
             "doubtful_share": found.doubtful / voxels,
         },
     }
+
+
+def _outside_entries(found: Segmented) -> dict[str, Any] | None:
+    """What is no part of the sample, or may be none; None: nothing."""
+    if found.outside is None:
+        doubt = found.doubt
+        return {"voxels": 0, "possible_value": doubt.value, "possible_share": doubt.share} if doubt else None
+    dim, box = found.dim, found.box
+    return {
+        "voxels": found.outside.voxels,
+        "share": found.outside.voxels / int(np.prod(found.labels.shape, dtype=np.int64)),
+        "value": _number(found.outside.value),
+        "found": found.outside.found,
+        "box": box and {axis: list(ends) for axis, ends in zip(axis_names(dim), box[-dim:], strict=True)},
+    }
+
+
+def outside_line(outside: dict[str, Any]) -> str:
+    """What is no part of the sample, in a sentence."""
+    value = "without a number (NaN)" if outside["value"] is None else f"of the value {outside['value']:g}"
+    else_ = ' (outside = "none" under [image] takes them for a phase)' if outside["found"] else ""
+    box = outside["box"]
+    within = ""
+    if box is not None:
+        ends = ", ".join(f"{axis} = [{first}, {last}]" for axis, (first, last) in reversed(box.items()))
+        within = f"; about the largest box without any is crop = {{ {ends} }} of the labels"
+    return (
+        f"{100 * outside['share']:.2f} % of the voxels, {value}, are outside of the sample: they have label 0 and "
+        f"count nowhere{else_}{within}"
+    )
 
 
 def warnings(told: dict[str, Any]) -> list[str]:
@@ -90,6 +122,13 @@ def warnings(told: dict[str, Any]) -> list[str]:
                 "classed correctly by trees that have not seen them; paint more, cut smaller regions, or use other "
                 "filters"
             )
+    outside = told["outside"]
+    if outside is not None and not outside["voxels"]:
+        found.append(
+            f"{100 * outside['possible_share']:.0f} % of the voxels, at the edges of the slices, have exactly the "
+            f"value {outside['possible_value']:g}, and are taken for a phase; if they are outside of the sample, say "
+            f'outside = {outside["possible_value"]:g} under [image], else outside = "none"'
+        )
     flat = [name for name, height in told.get("heights", {}).items() if height is not None and height < LEAST_HEIGHT]
     if flat:
         found.append(
@@ -216,7 +255,10 @@ def text(told: dict[str, Any]) -> str:
     shape = " x ".join(str(n) for n in told["shape"][::-1])
     axes = "x, y, z" if len(told["shape"]) == 3 else "x, y"
     edges = " x ".join(f"{edge * 1e9:.4g}" for edge in told["voxel_size_m"][::-1])
-    lines += [f"{shape} voxels of {edges} nm ({axes})", ""]
+    lines += [f"{shape} voxels of {edges} nm ({axes})"]
+    if told["outside"] is not None and told["outside"]["voxels"]:
+        lines += [outside_line(told["outside"])]
+    lines += [""]
     lines += [f"filter {i}: {f['name']}, {f['how']}" for i, f in enumerate(told["filters"], 1)] or ["no filters"]
     lines += ["", f"method: {told['method']}"]
     if "thresholds" in told:

@@ -149,7 +149,16 @@ def performed(request: Request, work: Path, stages: Stages, comm: MPI.Intracomm)
             columns = len(options.phases) if options.method == "regions" and options.depth and image.dim == 3 else 0
             deblur = len(options.phases) if options.deblur else 0
             refuse_too_large(image, after, workshop, len(options.moved), cleaning, columns, deblur)
-            found = segmented(image, request.rescale, request.filters, options, workshop, request.few_is_grey, tell)
+            found = segmented(
+                image,
+                request.rescale,
+                request.filters,
+                options,
+                workshop,
+                request.few_is_grey,
+                request.outside,
+                tell,
+            )
     except InputError as error:
         if not str(error).startswith("["):
             raise
@@ -162,6 +171,8 @@ def performed(request: Request, work: Path, stages: Stages, comm: MPI.Intracomm)
     told = head | report.entries(request, found)
     warnings = report.warnings(told)
     told["warnings"] = [*image.origin.warnings, *warnings]
+    if comm.rank == 0 and found.outside is not None:
+        log.info("%s", report.outside_line(told["outside"]))
     for sentence in warnings if comm.rank == 0 else ():
         log.warning("%s: %s", request.path, sentence)
     return found, told
