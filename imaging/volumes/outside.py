@@ -24,7 +24,7 @@ LEAST = 1e-3  # share of the voxels that is looked at
 # What is outside surrounds a convex image: share of it by which this may be less. On phantoms phases have 0.7 and more
 HOLLOW = 0.3
 # Voxels beside it are as any others, those beside a phase are like it: how much more of them may be nearer to its value
-ALIKE = 0.3
+ALIKE = 0.45
 # Share of this value in the image, above which it may be that of a phase, unless it fills all corners of all slices
 COMMON = 0.02
 LEVELS = 64  # of grey values that are compared
