@@ -21,6 +21,7 @@ from slab_case import END, LENGTH, PIXEL, REGIONS, SLAB, SPANS, D, filled, slab_
 from dolfinx.mesh import CellType
 from mpi4py import MPI
 
+import microlith as ml
 from microlith.imaging.errors import InputError
 from microlith.imaging.image.half_voxel import Shift, on_finer_voxels, shifted, subdivided
 from microlith.imaging.image.volume import LabelImage
@@ -250,6 +251,48 @@ def test_the_estimate_of_a_run_bounds_the_true_error(tmp_path, which, verified):
         assert errors[name].max() / 1000 == pytest.approx(estimate + summary["error"]["estimate"], rel=1e-6)
     assert summary["error"]["space"]["estimate"] == max(summary["error"]["space"]["regions"].values())
     assert summary["mass_balance"]["imbalance"] <= 1e-8
+
+
+@pytest.mark.parametrize(("shape", "degree"), [((4, 4, 6), 1), ((4, 4, 6), 2), ((5, 12), 1), ((5, 12), 2)])
+def test_meshes_that_cannot_be_coarser_leave_elements_of_another_degree(shape, degree, verified):
+    """Three times the same mesh of few voxels told no error; three that are nearly so told a 25th of it."""
+    length, span = shape[-1] * PIXEL, shape[-1] ** 2 * PIXEL**2 / D
+    tables = {
+        "image": {"voxel_size": f"{PIXEL} m"},
+        "phases": {"slab": {"label": 0, "role": "transport", "diffusivity": f"{D} m^2/s"}},
+        "faces": {"x_min": {"concentration": "1000 mol/m^3"}},
+        "mesh": {"method": "lattice", "degree": degree},
+        "time": {"end": f"{span} s", "first": f"{0.02 * span} s", "tolerance": 1e-6, "snapshots": []},
+        "regions": {"slab": {"phase": "slab"}},
+    }
+    study = ml.converge(ml.case(tables, image=np.zeros(shape, np.uint8)), comm=MPI.COMM_SELF)
+    assert len({outcome.cells for outcome in study.levels}) == 1
+    found, times = study.regions["slab"], study.base.times
+    exact = closed_forms.slab_mean(times, 0.0, length, length, D)
+    true = np.abs(study.base.relative["slab"] - exact)[times > 0]
+    verified(
+        term="error in space, by elements of a degree more", against="slab, Crank eq. 4.17", dim=len(shape),
+        cells="triangles" if len(shape) == 2 else "tetrahedra", degree=degree,
+        error=abs(found.largest - true.max()), of="error", balance=study.base.imbalance,
+    )  # fmt: skip
+    assert 1 < found.largest / true.max() < 3
+    assert (found.space[times > 0] >= true).all()
+    assert found.law is None
+
+
+def test_no_error_is_less_than_what_elements_of_a_degree_more_differ_by():
+    def outcome(cells, curve):
+        return SimpleNamespace(
+            cells=cells, times=np.array([1.0, 10.0]), relative={"a": np.array(curve)}, error_in_time=0.0,
+            holds={"a": 1.0}, reference=1.0,
+        )  # fmt: skip
+
+    coarse, middle, own = (outcome(n, [0.2, c]) for n, c in ((40, 0.502), (50, 0.499), (60, 0.501)))
+    found = study_module._region(
+        "a", [coarse, middle, own], own, outcome(60, [0.2, 0.54]), None, coarse, degree=1, dim=3
+    )
+    assert found.law.order is None
+    assert found.space[-1] == pytest.approx(1.25 * 0.039)
 
 
 def test_squares_of_degree_2_are_compared_with_degree_1(tmp_path):

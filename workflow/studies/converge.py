@@ -45,6 +45,7 @@ STEP = 2.0**0.5  # from level to level
 STRICTER = 0.1  # tolerance of the run that tells the true error in time
 NOISE = 0.2  # of the estimated error in time: what differences between meshes may well owe to it
 HIGHEST_DEGREE = 3
+BY_DEGREE = 1.25  # on the difference to elements of a degree more, as these err by a fifth as much or less
 CLOSE = 1e-6  # of a coarseness
 MESHING = ("mesh", "distribution")  # stages that the case's own mesh took
 
@@ -271,6 +272,11 @@ def _region(
         # A coarser mesh that differs by less than its law says has the last word where no order is established.
         if law.order is None:
             space = np.max([np.abs(own - outcome.relative[name]) for outcome in levels], axis=0)
+    # Meshes that are hardly coarser have much the same errors, of which elements of a degree more tell most.
+    if higher is not None:
+        least = BY_DEGREE * np.abs(higher.relative[name] - own)
+        space = least if space is None else np.maximum(space, least)
+    if space is not None:
         space = enveloped(base.times, space)
     return RegionErrors(
         law=law,

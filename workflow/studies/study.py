@@ -17,7 +17,7 @@ class RegionErrors:
     """What the study says of one region; errors of the case as given, per reference concentration but in `peaks`."""
 
     law: Convergence | None  # in the size of the cells; None: there is one level only
-    space: Array | None  # (times,) estimated error in space
+    space: Array | None  # (times,) estimated error in space; None: nothing tells it
     time: float  # estimated error in time
     time_checked: float | None  # the true one on the coarsest mesh, from a tenth of the tolerance
     time_of_check: float | None  # what was estimated there
