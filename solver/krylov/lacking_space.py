@@ -82,7 +82,8 @@ class LackingSpace:
             add(solved(), depth - 1)
         right.destroy()
         more = np.zeros((len(vectors) - len(segment.modes), segment.modes.shape[1]))
-        return replace(segment, basis=np.array(vectors), modes=np.vstack([segment.modes, more]))
+        basis = np.array(vectors).reshape(-1, len(segment.lift))  # none where nothing happens
+        return replace(segment, basis=basis, modes=np.vstack([segment.modes, more]))
 
     def _mass(self, vector: Array) -> Array:
         return matrix_times(self.problem.system.mass, vector)

@@ -9,6 +9,7 @@ from closed_forms import sphere_mean, two_layer_mean
 from made_cases import BALL_IN_A_BATH, COMM, PORE, transport, write_case
 from slab_case import END, REGIONS, SLAB, SPANS, filled, slab_image
 
+import microlith as ml
 from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_root
 from microlith.workflow.case.read import load_case
@@ -200,3 +201,31 @@ def test_where_nothing_is_told_the_curves_stay(tmp_path, caplog, monkeypatch):
     assert "curves are not corrected: recovered gradients don't tell what they lack" in caplog.text
     assert found.space is not None
     assert found.space.meaning.startswith(spatial_error.THE_DIFFERENCE)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("correct", [False, True])
+def test_a_source_that_changes_and_touches_nothing(correct):
+    """Its response has no vector, which ended the run in an internal error; it changes neither curves nor errors."""
+    labels = np.zeros((8, 12), np.uint8)
+    labels[:, 8:] = 1
+    labels[2:5, 9:11] = 2
+    course = {"times": ["0 s", "0.3 s"], "values": ["1 mol/L", "0.5 mol/L"]}
+    slab = {"label": 0, "role": "transport", "diffusivity": "1e-14 m^2/s"}
+    found = []
+    for enclosed in ({"role": "barrier"}, {"role": "source", "concentration": course}):
+        wall = {"label": 1, "role": "barrier"}
+        tables = {
+            "image": {"voxel_size": "10 nm"},
+            "phases": {"slab": slab, "wall": wall, "enclosed": {"label": 2, **enclosed}},
+            "mesh": {"degree": 1, "correct": correct},
+            "time": {"end": "0.6 s", "times": ["0.05 s", "0.2 s", "0.6 s"], "tolerance": 1e-6},
+            "faces": {"x_min": {"concentration": "1 mol/L"}},
+            "regions": {"slab": {"phase": "slab"}},
+        }
+        result = ml.run(ml.case(tables, image=labels), comm=COMM)
+        found.append((result.curves["slab"], result.errors["slab"]))
+    (curve, error), (same, alike) = found
+    np.testing.assert_allclose(same, curve, atol=0.01)
+    np.testing.assert_allclose(alike, error, rtol=0.02)
+    assert (error > 1e-3).all()
