@@ -46,6 +46,7 @@ class StartValues:
     at_nodes: Array  # (local dofs) of the space that it is shown on
     cells: Indices  # (cells) that this rank owns
     within: Array  # (cells, dofs per cell) at the dofs of each cell for itself, with the amount that is in the cell
+    in_phases: Array  # (phases,) ∫ c dx over each phase on all ranks, mol/m in 2D, mol in 3D
 
 
 Start = Callable[[Display], StartValues]  # collective
@@ -67,6 +68,7 @@ class Problem:
     # (local dofs of display.space) initial concentration as it was given, where phases do not start even: then
     # start_of_phase is the largest in each; None: they do
     start_values: Array | None = None
+    start_in_phases: Array | None = None  # (phases,) of that, ∫ c dx in each phase, mol/m in 2D, mol in 3D
 
     @property
     def space(self) -> fem.FunctionSpace:
@@ -142,9 +144,10 @@ def build(
     if given is not None and start is not None:
         values = start(display)
         given.x.array[:] = values.at_nodes / on.scales.concentration
+        in_phases = values.in_phases
         within = _in_cells(values, display, on.scales.concentration)
     else:
-        within = per_phase(mesh, list(start_of_phase))
+        within, in_phases = per_phase(mesh, list(start_of_phase)), None
     start_amount = vector_of(forms.storage(per_phase(mesh, porosity), within, on.test, on.dx))
     amount = matrix_times(mass, np.ones_like(start_amount))
 
@@ -179,6 +182,7 @@ def build(
         fluxes=tuple(fluxes),
         start_picture=picture,
         start_values=start_values,
+        start_in_phases=in_phases,
         nonlinear=nonlinear_terms(on, physics, boundaries, stiffness),
     )
 

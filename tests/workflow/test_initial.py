@@ -1,5 +1,8 @@
 """Runs that start from a snapshot of an earlier one: on its mesh, on another, on any number of ranks."""
 
+import logging
+import re
+
 import numpy as np
 import pytest
 from made_cases import MESH, PHASES, curves, run_case, write_case
@@ -134,3 +137,34 @@ def test_sinks_that_have_filled_are_told(tmp_path, caplog, time, told):
         share = float(words[0].split("taken up ")[1].split(" %")[0])
         assert share == pytest.approx(100.0, abs=1.0)  # it is full within a second
         assert "particle starts empty" in words[0]
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("kind", ["the same", "squares"])
+def test_another_amount_at_the_start_is_told(tmp_path_factory, caplog, kind):
+    """A thin layer of lithium at a pore whose side is smooth in the result and has steps in the run; as curves say."""
+    folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("start"))
+    early = '\n[time]\nend = "4 s"\nsnapshots = ["0.001 s"]\ntimes = ["0.001 s", "4 s"]\ntolerance = 1e-6\n'
+    mesh = '\n[mesh]\nsize = { sei = "3 nm" }\nestimate = false\n'
+    regions = '[regions.sei]\nphase = "sei"\n'
+    y, x = np.mgrid[0:40, 0:60] + 0.5
+    image = np.where(np.hypot(x - 30, y - 20) < 9, 0, np.where(np.hypot(x - 8, y - 8) < 4, 2, 1)).astype(np.uint8)
+    common = {"image": image, "regions": regions}
+    first = curves(run_case(case_of(folder / "first", time=early, mesh=mesh, **common)))["sei"][0]
+    closed = PHASES.replace('role = "source"\nconcentration = "1000 mol/m^3"', 'role = "barrier"')
+    mesh = mesh if kind == "the same" else '\n[mesh]\nmethod = "voxel"\nestimate = false\n'
+    common |= {"time": THEN.replace('"1 s"', '"1e-5 s"'), "phases": closed, "mesh": mesh}
+    start = at_start("0.001 s")
+    with caplog.at_level(logging.WARNING):
+        then = curves(run_case(case_of(folder / "then", start=start, **common)))["sei"][0]
+    said = [record.getMessage() for record in caplog.records if "lithium than it has in" in record.getMessage()]
+    if kind == "the same":
+        assert not said
+        return
+    assert abs(then / first - 1) > 0.012
+    if COMM.rank == 0:
+        [sentence] = said
+        told = re.match(r"sei starts with (\S+) % (more|less) lithium than it has in .*first/results, as", sentence)
+        assert told is not None, sentence
+        share = float(told[1]) / 100 * (1 if told[2] == "more" else -1)
+        assert share == pytest.approx(then / first - 1, abs=0.001)

@@ -17,7 +17,7 @@ from microlith.meshing.mesh.phasemesh import PhaseMesh
 from microlith.solver.interfaces.concentration import Display
 from microlith.solver.problem.problem import Start, StartValues
 from microlith.workflow.case.case import Case
-from microlith.workflow.storage.cell_field import CellField
+from microlith.workflow.storage.cell_field import CellField, integrals
 from microlith.workflow.storage.hdf5 import check_mesh, read_hdf5
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def _ranges(case: Case, extent: tuple[float, ...], root: "h5py.Group") -> dict[s
 
 def _values(case: Case, mesh: PhaseMesh, display: Display) -> StartValues:
     """Concentration at the start, mol/m^3; collective."""
-    return together(mesh.mesh.comm, lambda: _interpolated(case, mesh, display))
+    found = together(mesh.mesh.comm, lambda: _interpolated(case, mesh, display))
+    return replace(found, in_phases=mesh.mesh.comm.allreduce(found.in_phases, op=MPI.SUM))
 
 
 def _interpolated(case: Case, mesh: PhaseMesh, display: Display) -> StartValues:
@@ -136,6 +137,7 @@ def _interpolated(case: Case, mesh: PhaseMesh, display: Display) -> StartValues:
     owned = mesh.cell_tags.indices < mesh.mesh.topology.index_map(mesh.mesh.topology.dim).size_local
     cells, of_cells = mesh.cell_tags.indices[owned], mesh.cell_tags.values[owned]
     at_nodes, within = np.zeros(len(x)), np.zeros((len(cells), element.dim))
+    in_phases = np.zeros(len(mesh.names))  # of the cells that this rank owns
 
     def read(root: "h5py.Group") -> None:
         nodes, of_earlier, names = _nodes(root)
@@ -152,10 +154,31 @@ def _interpolated(case: Case, mesh: PhaseMesh, display: Display) -> StartValues:
                 continue
             of_phase = case.physics.phases[index]
             within[mine] = field.within(element, corners, of_phase.initial - (of_phase.initial_least or 0.0))
+            size = MICROMETRE**mesh.mesh.topology.dim
+            in_phases[index] = size * integrals(element, corners, within[mine]).sum()
 
     if len(x):
         read_hdf5(_path(case), read)
-    return StartValues(at_nodes, cells, within)
+    return StartValues(at_nodes, cells, within, in_phases)
+
+
+def amounts_in_result(case: Case) -> dict[str, float]:
+    """∫ c dx over each phase of the result that a case starts from, at that snapshot; mol/m in 2D, mol in 3D.
+
+    Raises:
+        InputError: The result can't be read.
+    """
+
+    def read(root: "h5py.Group") -> dict[str, float]:
+        nodes, phase, names = _nodes(root)
+        points, c, kind = root["Points"][:], _concentration(case, root), int(root["Types"][0])
+        dim = 2 if np.ptp(points[:, 2]) == 0.0 else 3
+        return {
+            name: MICROMETRE**dim * CellField(points, c, nodes[phase == index], kind).integral()
+            for index, name in enumerate(names)
+        }
+
+    return read_hdf5(_path(case), read)
 
 
 def _near(points: Array, nodes: Any, x: Array) -> Flags:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from microlith.imaging.errors import InputError
 from microlith.imaging.parallel.collective import on_first_rank
 from microlith.solver.guard.faces import Emptied
 from microlith.solver.problem.problem import Problem
@@ -12,6 +13,7 @@ from microlith.solver.transient import Transient
 from microlith.workflow.case.case import Case
 from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.prepare.first_time import element_length
+from microlith.workflow.prepare.initial import amounts_in_result
 from microlith.workflow.results.csv_file import csv_records
 from microlith.workflow.results.folder import FLUXES
 from microlith.workflow.run.region_figures import known_at
@@ -22,6 +24,8 @@ from microlith.workflow.run.shown_range import ShownRange
 FOLLOWED = {1: (0.5, "half an element"), 2: (0.2, "a fifth of an element"), 3: (0.1, "a tenth of an element")}
 UNFILLED = 0.01  # of its capacity: a sink is as good as empty
 CUMULATED = " cumulated"  # columns of fluxes.csv end so
+OTHERWISE = 0.01  # of the amount that a phase has in the result: further off the two runs don't join
+SEEN = 1e-4  # of all that is in the result: less in a phase is next to nothing
 EMPTIED = 1e-3  # of the reference concentration: further below 0 than errors go
 
 
@@ -40,6 +44,7 @@ def warnings_of(ready: Prepared, transient: Transient, shown: ShownRange, at_fac
         *unconverged(ready.case, transient),
         *emptied(ready.case, ready.problem, transient, shown, at_face),
         *filled_before(ready),
+        *started_otherwise(ready),
     )
 
 
@@ -125,6 +130,39 @@ def filled_before(ready: Prepared) -> list[str]:
         "take up that much once more; solve both parts in one run where that matters"
         for name, share in holding.items()
     ]
+
+
+def started_otherwise(ready: Prepared) -> list[str]:
+    """Phases that start with more or less than they have in the result that the run starts from; collective.
+
+    Each element starts with what the result has within it, but phases have other shapes on other meshes.
+    """
+    case, here = ready.case, ready.problem.start_in_phases
+    if case.initial is None or here is None:
+        return []
+    there = on_first_rank(ready.meshed.mesh.mesh.comm, lambda: _amounts(case))
+    least = SEEN * sum(abs(amount) for amount in there.values())
+    sentences = []
+    for index in case.physics.solved:
+        name = case.physics.phases[index].name
+        if name not in there:
+            continue
+        more, earlier = float(here[index]) - there[name], max(abs(there[name]), least)
+        if abs(more) > max(OTHERWISE * earlier, least):
+            sentences.append(
+                f"{name} starts with {100 * abs(more) / earlier:.2g} % {'more' if more > 0 else 'less'} lithium than "
+                f"it has in {case.initial.folder}, as its shape is another on this mesh; on the mesh of the result, or "
+                "on one of its kind and with as small elements, it starts with as much"
+            )
+    return sentences
+
+
+def _amounts(case: Case) -> dict[str, float]:
+    """Of lithium in the phases of the result, on the first rank; nothing where it has gone: it is only told."""
+    try:
+        return amounts_in_result(case)
+    except InputError:
+        return {}
 
 
 def _filled(ready: Prepared, taken: Mapping[str, float]) -> dict[str, float]:

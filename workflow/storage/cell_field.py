@@ -14,6 +14,18 @@ ON_NODE = 1e-9  # of the largest coordinate: places that near to a node have its
 OUTSIDE = 1e-7  # of it: places that little outside a cell are within; the same on all ranks, whatever cells they have
 FOLLOWED = 1e-2  # of the field's spread: cells that follow it to that are not looked at more closely
 FINE = {2: 24, 3: 14}  # degrees of the rule for the others, 169 and 512 places in a simplex
+SHAPES = {  # VTK's numbers of kinds of cells
+    "triangle": (5, 22, 69),
+    "tetrahedron": (10, 24, 71),
+    "quadrilateral": (9, 70),
+    "hexahedron": (12, 72),
+}
+CORNERS = {  # of a cell, in Basix's order, among its nodes in VTK's
+    "triangle": (0, 1, 2),
+    "tetrahedron": (0, 1, 2, 3),
+    "quadrilateral": (0, 1, 3, 2),
+    "hexahedron": (0, 1, 3, 2, 4, 5, 7, 6),
+}
 MOST = 4_000_000  # such places; where there would be more, the rule is less fine
 AT_ONCE = 1_000_000  # places whose values are found together
 
@@ -69,6 +81,23 @@ class CellField:
                 found[some[inside]] = np.asarray(sampled.point_data["c"])[inside]
         return np.asarray(found, dtype=np.float64), on
 
+    def integral(self) -> float:
+        """Over all cells, which are straight, in 2D per length in depth: values times points' unit to the dimension."""
+        if not len(self.nodes):
+            return 0.0
+        shape = next(name for name, kinds in SHAPES.items() if self.kind in kinds)
+        cell_type, order = getattr(basix.CellType, shape), list(CORNERS[shape])
+        even = basix.LagrangeVariant.equispaced
+        degrees = (basix.create_element(basix.ElementFamily.P, cell_type, degree, even) for degree in (1, 2, 3))
+        element = next(one for one in degrees if one.dim == self.nodes.shape[1])
+        first = self.points[self.nodes[0].astype(np.int64)]  # which tells where in a cell its nodes are
+        edges = _edges(element, first[order][None])[0]
+        places = np.linalg.lstsq(edges.T, (first - first[order[0]]).T, rcond=None)[0].T
+        of_functions = _integrals(element)
+        weights = np.linalg.solve(element.tabulate(0, places)[0, :, :, 0].T, of_functions)
+        sizes = _sizes(element, self.points[self.nodes[:, order].astype(np.int64)])
+        return float(sizes @ (self.values[self.nodes] @ weights))
+
     def within(self, element: Any, corners: Array, spread: float) -> Array:
         """The field within other cells, by functions of these: in each its projection, which keeps its integral.
 
@@ -119,6 +148,36 @@ class CellField:
         values = self.at(x.reshape(-1, 3)).reshape(x.shape[:2])
         found = values @ rule.projection.T
         return found, np.abs(values - found @ rule.functions.T).max(axis=1)
+
+
+def integrals(element: Any, corners: Array, coefficients: Array) -> Array:
+    """Of functions over straight cells, (cells,).
+
+    Args:
+        element: Basix's Lagrange element, on simplices, parallelograms or parallelepipeds.
+        corners: (cells, corners, 3), in Basix's order; in 2D the last coordinate does not count.
+        coefficients: (cells, functions).
+    """
+    return np.asarray(_sizes(element, corners) * (coefficients @ _integrals(element)))
+
+
+def _integrals(element: Any) -> Array:
+    """Of the functions over the reference cell."""
+    rule = _Rule.of(element, 2 * element.degree)
+    return np.asarray(rule.weights @ rule.functions)
+
+
+def _edges(element: Any, corners: Array) -> Array:
+    """From the first corner of each cell, (cells, dim, 3): the reference cell's axes there."""
+    is_simplex = element.cell_type in (basix.CellType.triangle, basix.CellType.tetrahedron)
+    ends = [axis + 1 if is_simplex else 2**axis for axis in range(element.points.shape[1])]
+    return np.asarray(corners[:, ends] - corners[:, :1])
+
+
+def _sizes(element: Any, corners: Array) -> Array:
+    """Of cells, per size of the reference cell's square or cube, (cells,)."""
+    edges = _edges(element, corners)
+    return np.asarray(np.abs(np.linalg.det(edges[:, :, : edges.shape[1]])))
 
 
 @dataclass(frozen=True)
