@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     open_closed_streams()
     if argv is None:
+        # DOLFINx looks at them once more as it is imported, for options of its log, and takes nothing that is no UTF-8
+        argv, sys.argv = sys.argv[1:], [word.encode("utf-8", "replace").decode() for word in sys.argv]
         gc.set_threshold(GARBAGE)
         # At the end Python would go over all objects three times, which takes half a second of the shortest runs
         atexit.register(gc.freeze)

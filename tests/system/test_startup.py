@@ -1,6 +1,7 @@
 """A case folder is data: whatever lies beside the case file, nothing of it runs, and no library is set by it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +85,20 @@ def test_a_run_and_its_pictures_import_nothing_from_the_working_folder(folder):
     done = call(folder, sys.executable, "-P", "-c", check)
     assert done.returncode == 0, done.stderr
     assert not (folder.parent / "it-ran").exists()
+
+
+def test_names_that_are_no_utf_8(tmp_path):
+    """Of files from an old disk: DOLFINx reads the words of the command once more, and took no such bytes."""
+    microlith, folder = Path(sys.prefix) / "bin" / "microlith", tmp_path / os.fsdecode(b"gr\xfcn")
+    if not microlith.exists():
+        pytest.skip("microlith is not installed as a command here")
+    try:
+        shutil.copytree(CASES / "slab", folder / "slab")
+    except OSError:
+        pytest.skip("the file system takes names in UTF-8 only")
+    done = call(tmp_path, microlith, "-q", "run", folder / "slab" / "case.toml", "-o", folder / "out")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "out" / "curves.csv").exists()
 
 
 def test_options_for_petsc_come_from_the_environment(folder):

@@ -282,6 +282,13 @@ def test_runs_of_other_times_and_concentrations_are_told(runs, tmp_path, capsys)
     assert re.search(r"t50 and t90: .* \(first, second: times of 50 and 90 % of 1000 mol/m³; later: .* 2000 m", told)
 
 
+def test_the_same_results_twice_are_told(runs, tmp_path, capsys):
+    (tmp_path / "link").symlink_to(runs / "first")
+    states = [f"a={runs / 'first'}", f"b={runs / 'second'}", f"c={tmp_path / 'link'}"]
+    assert main(["compare", *states, "-o", str(tmp_path / "c")]) == 0
+    assert f"a, c: these are the same results ({runs / 'first'}), so that nothing" in capsys.readouterr().err
+
+
 def test_particles_of_other_kinds_are_told(tmp_path, capsys):
     """Bodies that touch are one particle in one analysis, and cut apart in the other."""
     for name, more in (("one", ""), ("apart", "split = 0.7\n"), ("without", "split = 0.8\n")):

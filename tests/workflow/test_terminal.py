@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 from made_cases import MESH, run_case, write_case
+from rich.table import Column, Table
 
 from mpi4py import MPI
 
 from microlith.imaging.errors import InputError
 from microlith.workflow.console import log_lines
 from microlith.workflow.console.log_lines import EVERY, LogLines, span
-from microlith.workflow.console.terminal import Stages, log_to_stderr
+from microlith.workflow.console.terminal import Stages, log_to_stderr, table_console
 
 PRINTED = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|(\r)|(\n)|([^\x1b\r\n]+)")
 
@@ -83,7 +84,7 @@ def test_nothing_of_the_moving_line_stays(tmp_path):
 
 SLOW = """
 import logging, time
-from microlith.workflow.console.terminal import Stages, log_to_stderr
+from microlith.workflow.console.terminal import Stages, log_to_stderr, table_console
 log_to_stderr(logging.INFO)
 with Stages().stage("work", "working") as tell:
     for done in range(20):
@@ -116,6 +117,20 @@ def test_quiet_where_there_is_no_terminal(capsys):
     assert stages.timings["work"] >= 0
 
 
+def test_tables_in_files_have_room_for_long_names(capsys, monkeypatch):
+    """Names of 73 characters; as wide as one asks for else."""
+    name = "particle_diameter_mean_by_volume." + 40 * "x"
+    for columns, whole in ((None, True), ("60", False)):
+        monkeypatch.delenv("COLUMNS", raising=False)
+        if columns:
+            monkeypatch.setenv("COLUMNS", columns)
+        console = table_console()
+        table = Table(Column("number", overflow="fold"), "value", "± standard error", "unit")
+        table.add_row(name, "0.97677", "0.1", "µm")
+        console.print(table)
+        assert (name in capsys.readouterr().out) == whole
+
+
 def logged(*command: str, cwd: Path, every: str | None) -> list[str]:
     """Lines on standard error of a command whose standard error is a file."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PMIX", "PMI_")) and k != EVERY}
@@ -127,7 +142,7 @@ def logged(*command: str, cwd: Path, every: str | None) -> list[str]:
 
 STAGES = """
 import logging, time
-from microlith.workflow.console.terminal import Stages, log_to_stderr
+from microlith.workflow.console.terminal import Stages, log_to_stderr, table_console
 log_to_stderr(logging.INFO)
 with Stages().stage("integration", "integrating") as tell:
     for done in range(1, 9):

@@ -17,7 +17,7 @@ from microlith.workflow.case.describe_physics import (
     phase_text,
 )
 from microlith.workflow.case.labels import in_ranges, label_texts
-from microlith.workflow.console.terminal import is_terminal, table_console
+from microlith.workflow.console.terminal import table_console
 from microlith.workflow.schema.units import length_text
 
 
@@ -97,7 +97,7 @@ def print_case(case: Case, volume: LabelVolume) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = table_console(width=None if is_terminal() else 120)
+    console = table_console()
     table = Table(show_header=False, show_edge=False, pad_edge=False, title=Text(case.title), title_justify="left")
     table.add_column("what", no_wrap=True)
     table.add_column("name", no_wrap=True)

@@ -134,7 +134,20 @@ def _change(first: Number, other: Number) -> Change:
 
 def _notes(states: Sequence[State]) -> list[str]:
     """What makes numbers hard to compare."""
-    return [*_notes_on_voxels(states), *_notes_on_kinds(states)]
+    return [*_notes_on_sources(states), *_notes_on_voxels(states), *_notes_on_kinds(states)]
+
+
+def _notes_on_sources(states: Sequence[State]) -> list[str]:
+    """States that are one and the same, of a slip in a name."""
+    of_source: dict[str, list[State]] = {}
+    for state in states:
+        of_source.setdefault(state.same_as, []).append(state)
+    return [
+        f"{', '.join(state.name for state in alike)}: these are the same results ({alike[0].source}), so that nothing "
+        "differs between them"
+        for source, alike in of_source.items()
+        if source and len(alike) > 1
+    ]
 
 
 def _notes_on_voxels(states: Sequence[State]) -> list[str]:

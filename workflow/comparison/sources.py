@@ -70,7 +70,8 @@ class State:
     numbers: dict[str, Number]  # by their names
     curves: dict[str, Curve]
     voxel_size: tuple[float, ...] | None  # m, in the order of arrays
-    source: str = ""  # folders and files that it was read from
+    source: str = ""  # folders and files that it was read from, as given
+    same_as: str = ""  # these folders and files, the same text for the same ones
     kinds: dict[str, str] = field(default_factory=dict)  # name of a quantity -> how it was found, in words
 
 
@@ -100,7 +101,9 @@ def state_of(name: str, paths: Sequence[Path]) -> State:
             first.voxel_size or other.voxel_size,
             kinds=first.kinds | other.kinds,
         )
-    return replace(first, name=name, source=", ".join(map(str, paths)))
+    return replace(
+        first, name=name, source=", ".join(map(str, paths)), same_as="\n".join(sorted(str(p.resolve()) for p in paths))
+    )
 
 
 def _differ(one: Number, other: Number) -> bool:

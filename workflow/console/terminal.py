@@ -4,6 +4,7 @@ A moving line on a terminal, a line per minute of a long stage in a log.
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -47,15 +48,19 @@ def log_to_stderr(level: int) -> None:
     logger.setLevel(level)
 
 
+PLAIN_WIDTH = 120  # characters of tables in files
+
+
 def is_terminal() -> bool:
     """Whether a person reads standard output. Launchers of MPI give a rank a terminal even where theirs is a file."""
     return sys.stdout.isatty() and launched_rank() is None
 
 
-def table_console(width: int | None = None) -> "Console":
-    """Standard output for tables: in colour and bold on a terminal, plain elsewhere."""
+def table_console() -> "Console":
+    """Standard output for tables: in colour and bold on a terminal, plain and wide enough for long names elsewhere."""
     from rich.console import Console
 
+    width = None if is_terminal() or "COLUMNS" in os.environ else PLAIN_WIDTH
     return Console(highlight=False, width=width, force_terminal=None if is_terminal() else False)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from microlith.workflow.console.terminal import is_terminal, table_console
+from microlith.workflow.console.terminal import table_console
 from microlith.workflow.estimate.estimate import Estimate
 
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -50,7 +50,7 @@ def print_estimates(found: Sequence[Estimate]) -> None:
     """Print estimates of one case, for one or more numbers of ranks, to standard output."""
     from rich.table import Table
 
-    console = table_console(width=None if is_terminal() else 120)
+    console = table_console()
     one = found[0]
     what = "iterations of Newton's method" if one.stepped else "solves"
     facts = Table(show_header=False, show_edge=False, pad_edge=False, box=None)

@@ -21,6 +21,17 @@ _BYTES = {"M": MEGABYTE, "G": 10**9, "T": 10**12}
 _CLOCK = re.compile(r"(?:(\d{1,3})-)?(\d{1,4}):([0-5]\d)(?::([0-5]\d))?")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([MGT])B?", re.I)
 _OPTION = re.compile(r"(--)?[a-z][a-z0-9-]+(=.+)?|-[A-Za-z] ?.+")
+# Options of sbatch, which the script has from options of `microlith job`: the last of two alike would count for Slurm,
+# while memory, signal and restarts go by the first
+_OURS = {
+    "--time": ("time", "t"),
+    "--signal": ("signal",),
+    "--memory": ("mem", "mem-per-cpu", "mem-per-gpu"),
+    "--ranks": ("ntasks", "n", "nodes", "N"),
+    "--partition": ("partition", "p"),
+    "--account": ("account", "A"),
+    "--array": ("array", "a"),
+}
 _WORD = re.compile(r"[A-Za-z0-9_.,:@+/-]+")
 
 
@@ -150,5 +161,10 @@ def extra_lines(partition: str | None, account: str | None, lines: Sequence[str]
     for line in lines:
         if not _OPTION.fullmatch(line) or not line.isprintable():
             raise InputError(f"--sbatch {printable(line)}: expected an option of sbatch, such as --sbatch qos=long")
+        name = re.split("[= ]", line.lstrip("-"), maxsplit=1)[0]
+        name = name[:1] if re.match("-[^-]", line) else name
+        for option, names in _OURS.items():
+            if name in names:
+                raise InputError(f"--sbatch {printable(line)}: the script says that already; give it with {option}")
         found.append(line if line.startswith("-") else f"--{line}")
     return tuple(found)

@@ -109,8 +109,8 @@ class Verdict:
             found.append(f"errors of {shown}{more} raised to how far their curves are beyond what is possible")
         worst = max(self._notable(self.between), key=lambda one: one.beyond, default=None)
         if worst is not None and self.is_sound:  # else elements are not what is wrong
-            included = "; the errors of the curves include what that does to them" if self.granted is None else ""
-            found.append(f"at {worst.time:.3g} s the field is beyond what is possible: {self._front(worst)}{included}")
+            included = "; the errors of the curves include that" if self.granted is None else ""
+            found.append(f"{self._early(worst)}{included}")
         return found
 
     def entries(self) -> dict[str, Any]:
@@ -161,19 +161,32 @@ class Verdict:
         more = ", elements of [mesh] degree 2" if self.degree == 1 else ""
         return f"choose {self.remedy}{more}"
 
-    def _front(self, worst: Overshoot) -> str:
-        """Where elements are too coarse."""
+    def _early(self, worst: Overshoot) -> str:
+        """A field that nothing draws: as every one where a surface is held from the start, and lithium just enters."""
+        reach, at = self._reach(worst), f"at {worst.time:.3g} s"
+        if reach > FRONT * worst.element:
+            return f"{at} the field is beyond what is possible: {self._front(worst)}"
+        why = f"which elements of {worst.element * 1e6:.2g} µm can't follow"
+        return f"{at} lithium has come {reach * 1e6:.2g} µm far, {why}: {self._place(worst)}"
+
+    def _reach(self, worst: Overshoot) -> float:
+        """How far lithium has come since its source last changed, m."""
+        since = worst.time - max((time for time in self.bends if time < worst.time), default=0.0)
+        return float(np.sqrt(self.diffusivities[worst.phase] * min(since, self.lifetimes[worst.phase])))
+
+    def _place(self, worst: Overshoot) -> str:
+        """What the field is, where, and what is possible there."""
         where = ", ".join(f"{round(x * 1e6, 6) + 0.0:.3g}" for x in worst.place)  # 0, and not what rounding left of it
         bound = "least" if worst.below else "largest"
-        since = worst.time - max((time for time in self.bends if time < worst.time), default=0.0)
-        reach = np.sqrt(self.diffusivities[worst.phase] * min(since, self.lifetimes[worst.phase]))
+        return f"{worst.phase} is at {worst.value:.4g} mol/m³ near ({where}) µm, where {worst.limit:.6g} is the {bound}"
+
+    def _front(self, worst: Overshoot) -> str:
+        """Where elements are too coarse."""
+        reach = self._reach(worst)
         why = f"too coarse for a front that has come {reach * 1e6:.2g} µm far"
         if reach > FRONT * worst.element:
             why = "too coarse there, or badly shaped"
-        return (
-            f"{worst.phase} is at {worst.value:.4g} mol/m³ near ({where}) µm, where {worst.limit:.6g} is the {bound}: "
-            f"elements of {worst.element * 1e6:.2g} µm are {why}"
-        )
+        return f"{self._place(worst)}: elements of {worst.element * 1e6:.2g} µm are {why}"
 
 
 def _remedy(ready: Prepared) -> str:
