@@ -1,5 +1,6 @@
 """microlith view: what it shows of results in 2D and 3D, off screen; and what it says of all it can't show."""
 
+import itertools
 import json
 import sys
 from itertools import pairwise
@@ -394,6 +395,43 @@ def test_pores_are_hidden_at_first(run, plotter):
     show.switch(0, True)
     assert sorted(show.surfaces) == [0, 1, 2, 3]
     assert shown(run, plotter, ("pore", "silicon")).shown == {0: True, 1: False, 2: True, 3: False}
+
+
+def test_a_hidden_phase_leaves_white_where_it_is(run, plotter):
+    """In 2D the areas of others go on behind it, and were seen in its place; in 3D there is nothing."""
+    show = shown(run, plotter, ("pore", "stone"))
+    show.uncut()
+    show.look_along((0.0, 0.0, -1.0))
+    picture = show.picture()
+    _, labels = run
+    seen = labels if labels.ndim == 2 else labels[0]  # pixels of 1 µm
+    for phase, colour in ((0, None), (1, (255, 255, 255)), (2, (255, 255, 255)), (3, None)):
+        for row, column in np.argwhere(seen == phase):
+            if labels.ndim == 3 and phase in (1, 2) and (labels[:, row, column] == 3).any():
+                continue
+            plotter.renderer.SetWorldPoint(column + 0.5, row + 0.5, 0.0, 1.0)
+            plotter.renderer.WorldToDisplay()
+            across, up, _ = plotter.renderer.GetDisplayPoint()
+            found = tuple(picture[picture.shape[0] - 1 - round(up), round(across)])
+            assert (found == (255, 255, 255)) == (colour is not None), (phase, row, column, found)
+
+
+def test_names_of_phases_stand_on_their_colours_beside_the_picture(run, plotter):
+    folder, _ = run
+    found = load_results(folder)
+    Show(found, "phase", plotter, 1, viewing.look_of(folder, found, None))
+    names = {name: actor for name, actor in plotter.actors.items() if name.startswith("name ")}
+    assert [actor.GetInput().strip() for actor in names.values()] == ["sei", "silicon", "stone"]
+    corners = np.array(list(itertools.product(*np.array(plotter.bounds).reshape(3, 2))))
+    across = []
+    for corner in corners:
+        plotter.renderer.SetWorldPoint(*corner, 1.0)
+        plotter.renderer.WorldToDisplay()
+        across.append(plotter.renderer.GetDisplayPoint()[0])
+    for actor in names.values():
+        box = np.zeros(4)
+        actor.GetBoundingBox(plotter.renderer, box)
+        assert max(across) < actor.GetPositionCoordinate().GetComputedDisplayValue(plotter.renderer)[0] + box[0]
 
 
 def test_each_scale_has_its_bar(run, plotter):

@@ -31,6 +31,7 @@ CUT = (0.0, 0.0, -1.0)  # normal of the plane at first; what lies beyond it, bef
 LETTERS = 0.0155  # height of letters, as a share of the window's
 SOURCE, OTHER = (0.62, 0.78, 0.92), (0.5, 0.5, 0.5)  # colours of phases that are not solved for
 BAR_STEP = 0.115  # share of the window's width from one colour bar to the next
+LEGEND = 0.15  # width of the names of phases, of that of the picture
 NEARER = 1e-3  # of the image's diagonal by which surfaces of phases that are not solved for come before others
 OFFSET = 0.03  # of the image's diagonal: of numbers from the edge that they belong to
 
@@ -214,8 +215,8 @@ class Show:
         corners = np.array(list(product(*self.bounds.T)))
         width, height = float(np.ptp(corners @ right)), float(np.ptp(corners @ np.cross(direction, right)))
         # Room for numbers and colour bars aside, for heading and hints above and below
-        bars = len(self.look.scales) if self.variable == "concentration" else 0
-        before, after = 0.1, 0.05 + BAR_STEP * bars
+        beside = BAR_STEP * len(self.look.scales) if self.variable == "concentration" else LEGEND
+        before, after = 0.1, 0.05 + beside
         wide, tall = 1.0 - before - after, 0.76 - self._below
         camera.parallel_scale = 0.5 * max(height / tall, width / wide * rows / columns)
         # To the middle of what is left
@@ -234,9 +235,13 @@ class Show:
             grid = grid.clip(normal=normal, origin=origin)
         surface = _surface(grid) if self.results.dim == 3 and body is None else grid
         if not self.shown[phase] or surface.n_cells == 0:
-            self.plotter.remove_actor(name, render=False)
             self.surfaces.pop(phase, None)
             self._actors.pop(phase, None)
+            if self.results.dim == 2 and body is None:  # as white as the page; what lies behind it is of other phases
+                white: dict[str, Any] = {"color": "white", "lighting": False, "pickable": False}
+                self.plotter.add_mesh(surface, name=name, reset_camera=False, render=False, **white)
+            else:
+                self.plotter.remove_actor(name, render=False)
             return
         self.surfaces[phase] = surface
         look: dict[str, Any] = {"name": name, "reset_camera": False, "render": False}
@@ -289,10 +294,24 @@ class Show:
             self.plotter.add_actor(bar, name=f"bar {i}", reset_camera=False, render=False)
 
     def _add_legend(self) -> None:
-        entries = [[self.results.names[phase], self.colour(phase)] for phase in self.phases if self.shown[phase]]
-        self.plotter.add_legend(
-            entries, bcolor="white", face="rectangle", loc="lower left", size=(0.15, 0.035 * len(entries))
-        )
+        """Names of the phases on their colours, one below the other at the right side."""
+        from vtkmodules.vtkRenderingCore import vtkTextActor
+
+        shown = [phase for phase in self.phases if self.shown[phase]]
+        step = 2.2 * self._letters / self.plotter.window_size[1]
+        for i, phase in enumerate(shown):
+            name = vtkTextActor()
+            name.SetInput(f" {self.results.names[phase]} ")
+            where = name.GetPositionCoordinate()
+            where.SetCoordinateSystemToNormalizedViewport()
+            where.SetValue(0.985, 0.5 + step * ((len(shown) - 1) / 2 - i))
+            letters = name.GetTextProperty()
+            _set_letters(letters, round(1.2 * self._letters))
+            letters.SetJustificationToRight()
+            letters.SetVerticalJustificationToCentered()
+            letters.SetBackgroundColor(*_rgb(self.colour(phase)))
+            letters.SetBackgroundOpacity(1.0)
+            self.plotter.add_actor(name, name=f"name {phase}", reset_camera=False, render=False)
 
     def _add_frame(self) -> None:
         """The image's frame, and numbers along three of its edges, upright wherever the viewer is."""
@@ -323,6 +342,13 @@ class Show:
         letters.SetJustificationToCentered()
         letters.SetVerticalJustificationToCentered()
         self.plotter.add_actor(label, reset_camera=False, render=False, pickable=False)
+
+
+def _rgb(colour: str | tuple[float, float, float]) -> tuple[float, float, float]:
+    import pyvista
+
+    red, green, blue = pyvista.Color(colour).float_rgb
+    return red, green, blue
 
 
 def _set_letters(letters: Any, size: int) -> None:
