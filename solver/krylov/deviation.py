@@ -21,6 +21,8 @@ from microlith.solver.linear.solvers import matrix_times
 from microlith.solver.physics.courses import Breaks
 from microlith.solver.problem.problem import Problem
 
+NOTHING = 1e-12  # of the largest mean square of a combination of vectors: is rounding
+
 # The stiffness of another problem in the basis of a segment, (m, m), given that of the own one, and what it adds to the
 # right side there, (m,); collective
 Other = Callable[[Segment, Array], tuple[Array, Array]]
@@ -132,6 +134,39 @@ class Deviation:
             times: Increasing, s.
         """
         return self.project(rows).evaluate(np.divide(times, self._time), 0)[0]
+
+    def root_mean_squares(self, rows: Array, times: Array) -> Array:
+        """Root of the mean square of how far values are apart, with the weights of some means; collective.
+
+        It is no less than what the mean is apart, as what is apart to both sides does not cancel.
+
+        Args:
+            rows: (means, owned) weights of the unknowns, not negative.
+            times: Increasing, s.
+
+        Returns:
+            (means, times), scaled.
+        """
+        trajectories = (self._base, *(parts for parts, _ in self._responses))
+        every = [part.segment.basis for parts in trajectories for part in parts]
+        return np.array([self._root_mean_square(row, every, times) for row in rows]).reshape(len(rows), len(times))
+
+    def _root_mean_square(self, weights: Array, bases: Sequence[Array], times: Array) -> Array:
+        """Of one mean, (times,); collective.
+
+        With the vectors V of all bases, orthonormal combinations of them in the inner product of the weights W make the
+        mean square a sum of few squares: with VWVᵀ = EΛEᵀ it is the sum of those of Λ^(−1/2) EᵀVW.
+        """
+        at = np.flatnonzero(weights)
+        vectors = np.vstack([np.empty((0, len(at))), *(basis[:, at] for basis in bases)])
+        weighted = vectors * weights[at]
+        sizes, shapes = np.linalg.eigh(self._comm.allreduce(weighted @ vectors.T, op=MPI.SUM))
+        kept = sizes > NOTHING * sizes.max(initial=0.0)
+        values = (shapes[:, kept] / np.sqrt(sizes[kept])).T @ weighted
+        columns, starts = np.tile(at, len(values)), len(at) * np.arange(len(values) + 1)
+        rows = csr_array((values.ravel(), columns, starts), shape=(len(values), len(weights)))
+        total = self._comm.allreduce(float(weights.sum()), op=MPI.SUM)
+        return np.sqrt(total * (self.of(rows, times) ** 2).sum(axis=0))
 
     def project(self, rows: Array | csr_array) -> SuperpositionProjection:
         """Linear functionals (functionals, owned) of the other solution less this one, over scaled time; collective."""

@@ -65,6 +65,29 @@ CURRENT = Course((0.0, 0.4 * END, 0.4 * END, END), (4e-6, 4e-6, -2e-6, 0.0))  # 
 
 
 @pytest.mark.mpi
+@pytest.mark.parametrize("face", [FaceCondition(1000.0), FaceCondition(CYCLE)], ids=["held", "cycle"])
+def test_root_mean_squares_are_those_of_the_values_one_by_one(face):
+    """Weighted as in the mean over the slab; of a start and of responses, on any number of ranks."""
+    physics = _physics({"x_min": face})
+    _, rows, found = _solved(mesh_of(6, 2), physics)
+    deviation, times = found.lacks(physics), found.times[::20]
+    several = deviation.root_mean_squares(rows, times)
+    for row, squares in zip(rows, several, strict=True):
+        total, expected = COMM.allreduce(row.sum()), np.zeros(len(times))
+        for rank in range(COMM.size):
+            for place in range(COMM.bcast(len(row), rank)):
+                one = np.zeros((1, len(row)))
+                weight = 0.0
+                if rank == COMM.rank:
+                    one[0, place], weight = 1.0, row[place]
+                weight = COMM.bcast(weight, rank)
+                if weight > 0.0:
+                    expected += weight * deviation.of(one, times)[0] ** 2
+        np.testing.assert_allclose(squares, np.sqrt(total * expected), rtol=1e-5, atol=1e-8 * squares.max())
+    assert (several >= np.abs(deviation.of(rows, times)) * (1 - 1e-9)).all()
+
+
+@pytest.mark.mpi
 @pytest.mark.parametrize(
     "face",
     [

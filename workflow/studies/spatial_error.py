@@ -82,6 +82,9 @@ COARSE = 1.25  # least size of a coarser mesh, per size of the mesh, that is wor
 LESS = 1.1  # and of one that is only √2 times as coarse
 RECOVERED = 1.5  # on the deviation that recovered gradients tell
 LEFT = 0.7  # on the same, where curves are corrected by it
+# What a mean over a surface lacks is no less than this part of the root mean square over it: recovered gradients know
+# less at surfaces, and not how much of what has both signs there cancels
+OF_SPREAD = 1.0 / 3.0
 SAFETY = 2.0  # on the difference between finite elements and finite differences
 
 # What estimates are, for the reader
@@ -117,6 +120,7 @@ OF_GRADIENTS = (
     "1.5 times what the curves change by if the elements' energies are those of gradients that are "
     "recovered from them; how closely the mesh follows the image is not in it"
 )
+OF_SURFACES = "; for means over surfaces no less than half of the root mean square over the surface"
 OF_WHAT_IS_LEFT = (
     f"{LEFT:g} times what the curves would change by if the elements' energies were those of gradients that are "
     f"recovered from them, {SHARE:g} of which has been added to the curves, but for those of surfaces, of which "
@@ -280,7 +284,8 @@ def corrected(
     told = _told_by(deviation, ready, transient, particles)
     means = correctable(ready.means, ready.shapes)
     left = {name: fading(transient.times, LEFT / RECOVERED * told.curves[name]) for name in means}
-    found = replace(told, curves=told.curves | left, meaning=OF_WHAT_IS_LEFT)
+    meaning = OF_WHAT_IS_LEFT + told.meaning.removeprefix(OF_GRADIENTS)
+    found = replace(told, curves=told.curves | left, meaning=meaning)
     return transient.corrected(deviation, means), found
 
 
@@ -291,9 +296,14 @@ def _told_by(
     scale = ready.problem.scales.concentration
     rows = np.array([ready.means[name].weights for name in transient.curves]).reshape(len(transient.curves), -1)
     lacks, of_particles = scale * deviation.of(rows, transient.times), None
+    surfaces = [i for i, name in enumerate(transient.curves) if ready.shapes[name].is_surface]
+    if surfaces:
+        least = OF_SPREAD * scale * deviation.root_mean_squares(rows[surfaces], transient.times)
+        lacks[surfaces] = np.maximum(np.abs(lacks[surfaces]), least)
     if particles is not None and ready.surfaces is not None:
         of_particles = scale * deviation.of(ready.surfaces.rows, particles.times)
-    return _recovered(ready, transient, particles, lacks, of_particles)
+    told = _recovered(ready, transient, particles, lacks, of_particles)
+    return replace(told, meaning=OF_GRADIENTS + OF_SURFACES) if surfaces else told
 
 
 def _recovered(
