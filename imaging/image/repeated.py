@@ -70,11 +70,19 @@ def _reading_copies(volume: LabelVolume, margins: Sequence[int]) -> Callable[[Wi
 
     def read(window: Window) -> Portion:
         phase = np.empty(lengths(window), np.uint8)
-        spans = [_spans(ends, margin, count) for ends, margin, count in zip(window, margins, volume.shape, strict=True)]
+        counts = volume.shape
+        # Where the image has fewer layers than are wanted before it, all of them are read at once, for all copies
+        few = [margin > count for margin, count in zip(margins, counts, strict=True)]
+        spans = [
+            [((0, ends[1] - ends[0]), (0, count))] if all_of else _spans(ends, margin, count)
+            for ends, margin, count, all_of in zip(window, margins, counts, few, strict=True)
+        ]
         for pieces in product(*spans):  # as many on every rank
             into = tuple(slice(*there) for there, _ in pieces)
             some = all(part.stop > part.start for part in into)
             part = volume.read(tuple(here for _, here in pieces) if some else volume.empty_window).phase
+            for axis in np.flatnonzero(few) if some else ():
+                part = part.take((np.arange(*window[axis]) - margins[axis]) % counts[axis], axis=axis)
             if some:
                 phase[into] = part
         return Portion(phase, window)

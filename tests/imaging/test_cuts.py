@@ -1,5 +1,7 @@
 """Where a periodic image is cut, and the same image cut elsewhere, on any number of ranks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from label_images import label_image
@@ -8,7 +10,7 @@ from mpi4py import MPI
 
 from microlith.imaging.image.cuts import best_cuts, first_layers, surface_at_planes
 from microlith.imaging.image.load import volume_of
-from microlith.imaging.image.repeated import cut_elsewhere
+from microlith.imaging.image.repeated import cut_elsewhere, repeated
 
 pytestmark = pytest.mark.mpi
 COMM = MPI.COMM_WORLD
@@ -44,6 +46,27 @@ def test_windows_of_an_image_cut_elsewhere(planes):
     window = ((1, 6), (0, 8), (3, 11)) if COMM.rank == 0 else ((0, 0),) * 3  # ranks need not read as much
     found = moved.read(window)
     np.testing.assert_array_equal(found.phase, expected[tuple(slice(*ends) for ends in window)])
+
+
+@pytest.mark.parametrize(("shape", "reach"), [((4, 2, 3), 9.0), ((3, 20), 7.0), ((6, 7), 6.5)])
+def test_an_image_of_few_layers_is_read_once_for_all_its_copies(shape, reach):
+    """Copies were read one by one, and all ranks waited for each other at each: half a million times for 4 x 2 x 4."""
+    labels = np.random.default_rng(3).integers(0, 2, shape)
+    once = volume(labels)
+    reads = []
+
+    def read(window):
+        reads.append(window)
+        return once.read(window)
+
+    counted = replace(once, periodic=tuple(range(len(shape))), read=read, before=None)
+    beyond = repeated(counted, reach * once.voxel_size[0], nearest=False)
+    window = beyond.volume.whole_window if COMM.rank == 0 else ((0, 0),) * len(shape)
+    found = beyond.volume.read(window).phase
+    margin = int(np.ceil(reach))
+    expected = np.pad(labels, margin, mode="wrap")[tuple(slice(*ends) for ends in window)]
+    np.testing.assert_array_equal(found, expected)
+    assert len(reads) <= 3 ** len(shape)
 
 
 def test_first_layers_are_the_same_wherever_the_image_is_cut():
