@@ -145,14 +145,14 @@ def test_another_amount_at_the_start_is_told(tmp_path_factory, caplog, kind):
     """A thin layer of lithium at a pore whose side is smooth in the result and has steps in the run; as curves say."""
     folder = on_first_rank(COMM, lambda: tmp_path_factory.mktemp("start"))
     early = '\n[time]\nend = "0.0002 s"\nsnapshots = ["0.0002 s"]\ntimes = ["0.0001 s", "0.0002 s"]\ntolerance = 1e-4\n'
-    mesh = '\n[mesh]\nsize = { sei = "3 nm" }\nestimate = false\n'
+    mesh = '\n[mesh]\nsize = { sei = "6 nm" }\ndegree = 1\nestimate = false\n'
     regions = '[regions.sei]\nphase = "sei"\n'
     y, x = np.mgrid[0:24, 0:24] + 0.5
     image = np.where(np.hypot(x - 10, y - 10) < 7, 0, np.where(np.hypot(x - 21, y - 21) < 2, 2, 1)).astype(np.uint8)
     common = {"image": image, "regions": regions}
     first = curves(run_case(case_of(folder / "first", time=early, mesh=mesh, **common)))["sei"][-1]
     closed = PHASES.replace('role = "source"\nconcentration = "1000 mol/m^3"', 'role = "barrier"')
-    mesh = mesh if kind == "the same" else '\n[mesh]\nmethod = "voxel"\nestimate = false\n'
+    mesh = mesh if kind == "the same" else '\n[mesh]\nmethod = "voxel"\ndegree = 1\nestimate = false\n'
     common |= {"time": THEN.replace("1e-6", "1e-4").replace('"1 s"', '"1e-5 s"'), "phases": closed, "mesh": mesh}
     start = at_start("0.0002 s")
     with caplog.at_level(logging.WARNING):
