@@ -85,6 +85,7 @@ LEFT = 0.7  # on the same, where curves are corrected by it
 # What a mean over a surface lacks is no less than this part of the root mean square over it: recovered gradients know
 # less at surfaces, and not how much of what has both signs there cancels
 OF_SPREAD = 1.0 / 3.0
+OF_STEPS = 2.0  # times what such a mean lacks, where there are no bases to take the root mean square in
 SAFETY = 2.0  # on the difference between finite elements and finite differences
 
 # What estimates are, for the reader
@@ -121,6 +122,7 @@ OF_GRADIENTS = (
     "recovered from them; how closely the mesh follows the image is not in it"
 )
 OF_SURFACES = "; for means over surfaces no less than half of the root mean square over the surface"
+OF_SURFACES_IN_STEPS = "; for means over surfaces twice that"
 OF_WHAT_IS_LEFT = (
     f"{LEFT:g} times what the curves would change by if the elements' energies were those of gradients that are "
     f"recovered from them, {SHARE:g} of which has been added to the curves, but for those of surfaces, of which "
@@ -262,8 +264,11 @@ def recovered_error(ready: Prepared, transient: Transient, particles: ParticleCu
     if lacks is None:
         deviation = transient.lacks(ready.case.physics)
         return None if deviation is None else _told_by(deviation, ready, transient, particles)
+    surfaces = _surfaces(ready, transient)
+    lacks[surfaces] *= OF_STEPS
     of_particles = None if particles is None else transient.steps_lack(particles.times, extra=True)
-    return _recovered(ready, transient, particles, lacks, of_particles)
+    told = _recovered(ready, transient, particles, lacks, of_particles)
+    return replace(told, meaning=OF_GRADIENTS + OF_SURFACES_IN_STEPS) if surfaces else told
 
 
 def corrected(
@@ -296,7 +301,7 @@ def _told_by(
     scale = ready.problem.scales.concentration
     rows = np.array([ready.means[name].weights for name in transient.curves]).reshape(len(transient.curves), -1)
     lacks, of_particles = scale * deviation.of(rows, transient.times), None
-    surfaces = [i for i, name in enumerate(transient.curves) if ready.shapes[name].is_surface]
+    surfaces = _surfaces(ready, transient)
     if surfaces:
         least = OF_SPREAD * scale * deviation.root_mean_squares(rows[surfaces], transient.times)
         lacks[surfaces] = np.maximum(np.abs(lacks[surfaces]), least)
@@ -304,6 +309,11 @@ def _told_by(
         of_particles = scale * deviation.of(ready.surfaces.rows, particles.times)
     told = _recovered(ready, transient, particles, lacks, of_particles)
     return replace(told, meaning=OF_GRADIENTS + OF_SURFACES) if surfaces else told
+
+
+def _surfaces(ready: Prepared, transient: Transient) -> list[int]:
+    """Numbers of the curves that are means over surfaces."""
+    return [i for i, name in enumerate(transient.curves) if ready.shapes[name].is_surface]
 
 
 def _recovered(
