@@ -6,6 +6,7 @@ from math import ceil, sqrt
 import numpy as np
 
 from microlith.imaging.deblurring.gaussian import blurred, weights
+from microlith.imaging.deblurring.shading import Shading
 from microlith.imaging.typing import Array, Phases, Singles
 
 Widths = tuple[float, float, float]  # voxels, (z, y, x); 0 along an axis of one voxel
@@ -21,7 +22,7 @@ class BlurModel:
     blur: Widths  # standard deviations
     single: float  # standard deviation of what the model leaves of single voxels
     noise: float  # as much as that, or more where neighbours share it
-    offset: Singles  # (layers,) how much brighter than that the layers of the volume are
+    shading: Shading  # how much brighter than that parts of the volume are
 
     @property
     def own(self) -> float:
@@ -61,8 +62,18 @@ class BlurModel:
 
     def pull_of(self, grey: Singles, expected: Singles, low: int) -> Singles:
         """The same for expected means (z, y, x), that may lie between those of phases."""
-        left = self._left_of(grey, expected) - self.offset[low : low + len(grey), None, None]
-        return np.asarray(blurred(left, self.blur) * np.float32(1 / self.noise**2))
+        return np.asarray(blurred(self._even(grey, expected, low), self.blur) * np.float32(1 / self.noise**2))
+
+    def misfit(self, grey: Singles, labels: Phases, low: int) -> Singles:
+        """(z, y, x) half the squares of what the image has more than the model, per variance of the noise.
+
+        It is right `reach` away from the ends of a block that are not those of the volume; arguments as of `pull`.
+        """
+        left = self._even(grey, self.mean.astype(np.float32)[labels], low)
+        return np.asarray(left**2 * np.float32(0.5 / self.noise**2))
+
+    def _even(self, grey: Singles, expected: Singles, low: int) -> Singles:
+        return self._left_of(grey, expected) - self.shading.of(low, low + len(grey), *grey.shape[1:])
 
     def _left_of(self, grey: Singles, expected: Singles) -> Singles:
         return np.asarray(scaled(grey, self.zero, self.unit) - blurred(expected, self.blur))

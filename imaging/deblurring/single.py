@@ -3,7 +3,7 @@
 import numpy as np
 
 from microlith.imaging.parallel.compiled import compiled, kept
-from microlith.imaging.typing import Phases, Singles
+from microlith.imaging.typing import Array, Phases, Singles
 
 
 @compiled
@@ -51,6 +51,28 @@ def gains(
                         to, least = s, cost[s]
                 best[z, y, x] = to
                 gain[z, y, x] = least
+
+
+@kept
+def parted(label: Phases, bond: Singles, found: Array) -> None:
+    """What neighbours of other phases cost, each pair once.
+
+    Args:
+        label: As of `gains`.
+        bond: As there.
+        found: (z,) takes it, of each layer.
+    """
+    layers, rows, columns = label.shape
+    for z in range(1, layers - 1):
+        total = 0.0
+        for y in range(1, rows - 1):
+            for x in range(1, columns - 1):
+                for dz in range(3):
+                    for dy in range(3):
+                        for dx in range(3):
+                            if label[z + dz - 1, y + dy - 1, x + dx - 1] != label[z, y, x]:
+                                total += bond[dz, dy, dx]
+        found[z - 1] = 0.5 * total
 
 
 @kept

@@ -11,7 +11,8 @@ from mpi4py import MPI
 
 import microlith as ml
 from microlith.imaging.deblurring.model import BlurModel, fit, products, weights
-from microlith.imaging.deblurring.single import accepted, gains, shifts
+from microlith.imaging.deblurring.shading import DEGREE, Shading, across, moments, none
+from microlith.imaging.deblurring.single import accepted, gains, parted, shifts
 from microlith.imaging.deblurring.soft import WHOLE, softened
 from microlith.imaging.segmentation.deblurred import ByBlur
 from microlith.imaging.segmentation.thresholds import Favoured
@@ -23,7 +24,7 @@ EDGES = (2.0, 1.0, 1.0)
 
 @pytest.fixture
 def model():
-    return BlurModel(10.0, 5.0, np.array([0.1, 0.9, 2.2]), (0.5, 0.7, 0.6), 0.4, 0.4, np.zeros(21, np.float32))
+    return BlurModel(10.0, 5.0, np.array([0.1, 0.9, 2.2]), (0.5, 0.7, 0.6), 0.4, 0.4, none(21))
 
 
 @pytest.fixture
@@ -171,6 +172,33 @@ def test_favoured_phases_get_and_lose_what_is_doubtful(tmp_path, model):
     assert decision.margin(block).ravel() == pytest.approx([0.075, 0.055, 0.095, 0.055, 0.055])
 
 
+def test_what_labels_cost_is_the_energy_but_for_a_constant(model, image):
+    labels, grey = image
+    bond = model.bonds(STRENGTH, EDGES)
+    other = labels.copy()
+    other[7:14, 8:13, 8:12] = 2
+    costs = []
+    for one in (labels, other):
+        found = np.empty(len(one))
+        parted(np.pad(one, 1, mode="edge"), bond, found)
+        costs.append(found.sum() + model.misfit(grey, one, 0).sum(dtype=float))
+    wanted = _energy(model, other, grey, bond) - _energy(model, labels, grey, bond)
+    assert costs[1] - costs[0] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_brightness_across_layers_is_found_whatever_the_brightness_of_each():
+    rng = np.random.default_rng(2)
+    weights_ = np.zeros((DEGREE + 1,) * 2)
+    i, j = np.nonzero(np.add.outer(np.arange(DEGREE + 1), np.arange(DEGREE + 1)) <= DEGREE)
+    weights_[i, j] = rng.normal(size=len(i))
+    weights_[0, 0] = 0
+    volume = Shading(rng.normal(size=6).astype(np.float32), weights_).of(0, 6, 30, 44)
+    found = across(np.sum([moments(layer) for layer in volume], axis=0), *volume.shape)
+    # The mean of a polynomial over the voxels is not that between them: it belongs to the layers
+    assert found == pytest.approx(weights_, abs=1e-5)
+    assert Shading(np.zeros(1, np.float32), np.diag([0.0, 3.0, 0, 0, 0])).range == pytest.approx(6.0)
+
+
 def test_means_and_blur_of_an_image_are_found():
     true, widths = mottled(40, 4.0), (0.6, 1.2, 0.9)
     levels = np.array([0.0, 1.0, 1.8])
@@ -190,8 +218,9 @@ TABLES = {
 }
 
 
-def _segmented(grey, comm=MPI.COMM_SELF, **more):
-    return ml.segment({**TABLES, "segmentation": {**TABLES["segmentation"], **more}}, image=grey, comm=comm)
+def _segmented(grey, comm=MPI.COMM_SELF, filters=TABLES["filters"], **more):
+    tables = {**TABLES, "filters": filters, "segmentation": {**TABLES["segmentation"], **more}}
+    return ml.segment(tables, image=grey, comm=comm)
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -228,6 +257,26 @@ def test_thin_cracks_are_told_from_broader_layers_of_a_phase_between():
             true[ball & (plane < 1.0)] = 0
     grey = tomogram(true, blur=0.8, noise=10)
     assert min(dice(_segmented(grey).labels - 1, true)) > 0.95  # 0.91 where labels only change one at a time
+
+
+@pytest.mark.parametrize("shape", ["slope", "cup"])
+def test_uneven_brightness_is_taken_into_account(shape):
+    true = mottled(64, 4.0)
+    y, x = np.mgrid[:64, :64] / 63 - 0.5
+    uneven = 70.0 * (0.4 * x if shape == "slope" else x**2 + y**2)
+    even, found = (_segmented(tomogram(true) + more) for more in (0.0, uneven))
+    assert min(dice(found.labels - 1, true)) > min(dice(even.labels - 1, true)) - 0.005
+    assert found.report["deblurred"]["uneven"] == pytest.approx(np.ptp(uneven), rel=0.15)
+    assert even.report["deblurred"]["uneven"] < 3
+    assert not found.report["warnings"]
+    steep = _segmented(tomogram(true) + 70 * x)
+    assert any("brightness across slices differs by 0." in sentence for sentence in steep.report["warnings"])
+
+
+def test_noise_as_large_as_the_contrast_does_not_lose_a_phase():
+    true = mottled(64, 5.0)
+    found = _segmented(tomogram(true, noise=70.0), filters={"gaussian": 1.0})
+    assert min(dice(found.labels - 1, true)) > 0.85
 
 
 def test_labels_do_not_depend_on_blocks(monkeypatch):

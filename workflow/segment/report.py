@@ -24,6 +24,9 @@ LEAST_RIGHT = 0.9  # share of the painted regions that is classed correctly, bel
 MOST_DOUBTFUL = 0.2  # share of the voxels
 # The same where a blur explains the image: a phantom of four phases, fine structures, of which 5 % was wrong, had 0.22
 MOST_DOUBTFUL_BLURRED = 0.3
+# Contrasts by which brightness differs across slices: with half of one the Dice coefficient of a phantom was as
+# without, 0.970, with one it was 0.84
+MOST_UNEVEN = 0.7
 # Height of a phase's peak, below which it is none. Of phantoms of 64^3 voxels, by Otsu's thresholds and in stages,
 # those of which half and more was wrong (0.8 % of pores, too few for a peak) had 0.94 to 0.98 for one phase, those with
 # layers of one to three voxels 0.93 to 1.03, all others 1.27 and more
@@ -143,6 +146,12 @@ def warnings(told: dict[str, Any]) -> list[str]:
             f"{-100 * shine['share']:.0f} % of their contrast: if deeper slices shine through it, z runs out of the "
             "depth; reverse the order of the slices"
         )
+    uneven = (told.get("deblurred") or {}).get("uneven_contrasts", 0.0)
+    if uneven > MOST_UNEVEN:
+        found.append(
+            f"brightness across slices differs by {uneven:.1f} times the contrast of two phases, more than "
+            "labels can be found in spite of; take it out with [filters] background = 2, or crop the image"
+        )
     doubtful = told["certainty"]["doubtful_share"]
     if doubtful > (MOST_DOUBTFUL_BLURRED if told.get("deblurred") else MOST_DOUBTFUL):
         found.append(
@@ -204,6 +213,8 @@ def _deblurred_entries(found: Segmented, decision: ByBlur) -> dict[str, Any]:
         "mean_grey": dict(zip(found.phases, means, strict=True)),
         "blur_voxels": list(model.blur if found.dim == 3 else model.blur[1:]),
         "noise": model.unit * model.noise,
+        "uneven": model.unit * model.shading.range,
+        "uneven_contrasts": model.shading.range * (len(found.phases) - 1) / float(np.ptp(model.mean)),
         "voxels_changed": decision.changed,
     }
 
@@ -287,6 +298,7 @@ def text(told: dict[str, Any]) -> str:
         lines += [
             f"blur: {widths} voxels (standard deviation along {axes}); noise: {shown['noise']:.3g}",
             f"mean grey values without it: {', '.join(f'{n} {m:.6g}' for n, m in shown['mean_grey'].items())}",
+            f"brightness across slices differs by {shown['uneven']:.3g} at most, and is taken into account",
             f"labels changed to explain the grey values by this blur: {shown['voxels_changed']} voxels",
         ]
     if "shine_through" in told and told["shine_through"] is None:
