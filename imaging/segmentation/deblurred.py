@@ -31,6 +31,9 @@ DEARER = 1.05
 LEARNT = 0, 3, 7  # rounds before which the model is found anew
 # Contrasts by which brightness differs across layers, above which the model is found anew in each of the first rounds
 UNEVEN, UNEVEN_ROUNDS = 0.3, 10
+# Contrasts of the noise, and of brightness across layers, above which that says nothing: wrong labels make it so, and
+# it makes them worse
+NOISY, RUNAWAY = 1.5, 1.5
 STILL = 1e-5  # share of the voxels that change in a round, below which it is the last
 LOOKED_AT = 16  # layers from which the model is found
 WIDTHS = np.arange(0.3, 2.55, 0.1)  # voxels, that are tried
@@ -101,6 +104,7 @@ def deblurred(
     voxel_size: tuple[float, float, float],
     workshop: Workshop,
     tell: Tell = quiet,
+    sharp: bool = False,
 ) -> ByBlur | None:
     """Find the labels; collective.
 
@@ -111,6 +115,7 @@ def deblurred(
         voxel_size: m, (z, y, x).
         workshop: Ranks and folder.
         tell: Hears how far it is.
+        sharp: Whether these labels were found voxel by voxel; borders of regions are rough, which looks like more blur.
 
     Returns:
         None: the phases' grey values don't come out in the same order, so that the model does not fit.
@@ -136,7 +141,9 @@ def deblurred(
                 for volume in (said, now, other):
                     workshop.remove(volume)
                 return None
-            least = least or model.blur
+            if sharp and least is None:  # once more with what is uneven, which looks like blur
+                model = _learnt(grey, now, np.array(means), model, least, workshop) or model
+                least = model.blur
         assert model is not None
         trial = _Trial(grey, now, model, edges)
         workshop.fill(other, lambda layers, trial=trial: _changed(trial, layers), _halo(model))  # type: ignore[misc]
@@ -246,7 +253,7 @@ def _learnt(
     """The model that explains some layers best, given the labels; collective.
 
     Labels that have changed voxel by voxel follow the noise, which looks like less blur than there is: so it is no less
-    than what the first labels say.
+    than `least`, what the first labels say.
     """
     order = np.argsort(means)
     zero, unit = float(means.min()), float(np.ptp(means)) / (len(means) - 1)
@@ -306,8 +313,10 @@ def _learnt(
     # Noise that neighbours share is not lost in the blur as that of single voxels is
     noise = max(noise, float(np.median(spread)) / NORMAL / sqrt(SHARED * model.own))
     offset = np.zeros_like(mean) if flat else mean - mean.mean()
-    uneven = across(sums, *grey.shape)
-    return replace(model, noise=noise, shading=Shading(offset.astype(np.float32), uneven))
+    found_now = Shading(offset.astype(np.float32), across(sums, *grey.shape))
+    if noise > NOISY * contrast or found_now.range > RUNAWAY * contrast:
+        found_now = replace(found_now, across=none(1).across)
+    return replace(model, noise=noise, shading=found_now)
 
 
 def _around(widths: Widths, axis: int, least: float) -> Iterable[Widths]:

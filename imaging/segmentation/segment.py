@@ -213,7 +213,8 @@ def decided(
     """
     if options.method == "multistage":
         stages = by_stages(grey, counted, len(options.phases), options.rim, workshop, tell)
-        return (options.deblur and deblurred(sharp, stages, stages.cuts.means, voxel_size, workshop, tell)) or stages
+        means = stages.cuts.means
+        return (options.deblur and deblurred(sharp, stages, means, voxel_size, workshop, tell, sharp=True)) or stages
     if options.method == "regions":
         return _by_regions(grey, sharp, counted, options, scribbles, voxel_size, workshop, tell)
     return on_first_rank(workshop.comm, lambda: _by_thresholds(grey, counted, options))
