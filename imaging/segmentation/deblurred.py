@@ -31,6 +31,7 @@ DEARER = 1.05
 LEARNT = 0, 3, 7  # rounds before which the model is found anew
 # Contrasts by which brightness differs across layers, above which the model is found anew in each of the first rounds
 UNEVEN, UNEVEN_ROUNDS = 0.3, 10
+FOLLOWED = 0.4  # contrasts of the noise, above which labels follow it so much that blur looks smaller than it is
 # Contrasts of the noise, and of brightness across layers, above which that says nothing: wrong labels make it so, and
 # it makes them worse
 NOISY, RUNAWAY = 1.5, 1.5
@@ -141,7 +142,7 @@ def deblurred(
                 for volume in (said, now, other):
                     workshop.remove(volume)
                 return None
-            if sharp and least is None:  # once more with what is uneven, which looks like blur
+            if sharp and number == 0 and model.noise > FOLLOWED:  # once more with what is uneven, which looks like blur
                 model = _learnt(grey, now, np.array(means), model, least, workshop) or model
                 least = model.blur
         assert model is not None
