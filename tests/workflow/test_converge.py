@@ -253,7 +253,11 @@ def test_the_estimate_of_a_run_bounds_the_true_error(tmp_path, which, verified):
     assert summary["mass_balance"]["imbalance"] <= 1e-8
 
 
-@pytest.mark.parametrize(("shape", "degree"), [((4, 4, 6), 1), ((4, 4, 6), 2), ((5, 12), 1), ((5, 12), 2)])
+@pytest.mark.parametrize(
+    ("shape", "degree"),
+    [((4, 4, 6), 1), ((4, 4, 6), 2), ((5, 12), 1), ((5, 12), 2)],
+    ids=["3D, degree 1", "3D, degree 2", "2D, degree 1", "2D, degree 2"],
+)
 def test_meshes_that_cannot_be_coarser_leave_elements_of_another_degree(shape, degree, verified):
     """Three times the same mesh of few voxels told no error; three that are nearly so told a 25th of it."""
     length, span = shape[-1] * PIXEL, shape[-1] ** 2 * PIXEL**2 / D

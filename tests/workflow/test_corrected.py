@@ -234,7 +234,11 @@ def test_a_source_that_changes_and_touches_nothing(correct):
     assert (error > 1e-3).all()
 
 
-@pytest.mark.parametrize(("seed", "growth"), [(9, 0), (27, 0), (37, 0), (0, 0.01), (4, 0.01)])
+@pytest.mark.parametrize(
+    ("seed", "growth"),
+    [(9, 0), (27, 0), (37, 0), (0, 0.01), (4, 0.01)],
+    ids=["image 9", "image 27", "image 37", "image 0, step by step", "image 4, step by step"],
+)
 def test_means_over_surfaces_that_take_up_quickly(seed, growth, verified):
     """What linear elements lack there has both signs: a half of the error was told where the mean of it is small."""
     field = gaussian_filter(np.random.default_rng(seed).standard_normal((24, 24)), 3.0)
