@@ -41,7 +41,8 @@ class Outside:
 
     mask: DiskVolume  # uint8: 1
     voxels: int
-    value: float  # NaN: they have no number
+    blank: bool  # whether some have no number
+    value: float  # of the others; NaN: there are none
     found: bool  # whether nobody said so
 
     def at(self, layers: Layers) -> Flags:
@@ -88,26 +89,25 @@ def find_outside(grey: DiskVolume, wanted: Wanted, workshop: Workshop) -> Outsid
         workshop: Ranks and folder.
 
     Returns:
-        None: nothing is.
+        None: nothing is, or nothing of the value that is wanted.
     """
     counted = workshop.each(grey.shape, lambda layers: _counted(grey.values()[layers.write]))
     blank = sum(one[0] for one in counted)
-    value, found, doubt = float("nan"), False, None
-    if not blank:
-        if wanted == "none":
-            return None
-        value = _commonest(one[1] for one in counted) if wanted == "auto" else float(wanted)
-        if wanted == "auto":
-            if np.isnan(value):
-                return None
-            doubt = _doubted(grey, value, workshop)
-            if doubt is not None:
-                return doubt if doubt.share else None
-            found = True
+    named = not isinstance(wanted, str)
+    value = float("nan") if isinstance(wanted, str) else float(wanted)
+    if wanted == "auto":
+        value = _commonest(one[1] for one in counted)
+        doubt = None if np.isnan(value) else _doubted(grey, value, workshop)
+        if doubt is not None:
+            if doubt.share and not blank:
+                return doubt
+            value = float("nan")
+    if np.isnan(value) and not blank:
+        return None
     mask = workshop.new("outside", grey.shape, np.uint8)
     workshop.fill(mask, lambda layers: np.stack([outside_of(one, value) for one in grey.values()[layers.write]]))
-    outside = Outside(mask, _sum_of(mask, workshop), value, found)
-    if not 0 < outside.voxels < np.prod(grey.shape):
+    outside = Outside(mask, _sum_of(mask, workshop), blank > 0, value, not named and not np.isnan(value))
+    if not (blank if named else 0) < outside.voxels < np.prod(grey.shape):
         workshop.remove(mask)
         return None
     _mirrored(grey, outside, workshop)
@@ -115,19 +115,19 @@ def find_outside(grey: DiskVolume, wanted: Wanted, workshop: Workshop) -> Outsid
 
 
 def outside_of(layer: Singles, value: float) -> Flags:
-    """What of a slice is outside: voxels without a number, or those of a value from the edges of the slice inwards.
+    """What of a slice is outside: voxels without a number, and those of a value from the edges of the slice inwards.
 
     Only where squares of WIDE voxels of this value fit in are they followed, not through what single voxels join.
     """
+    return np.asarray(np.isnan(layer) | _followed(layer, value))
+
+
+def _followed(layer: Singles, value: float) -> Flags:
     from scipy import ndimage
 
-    if np.isnan(value):
-        return np.isnan(layer)
-    same = layer == np.float32(value)
-    if same.all():
-        return np.asarray(same)
-    if same.sum() < WIDE**2:
-        return np.zeros_like(same)
+    same = np.asarray(layer == np.float32(value))
+    if same.all() or same.sum() < WIDE**2:
+        return same & same.all()
     pad = WIDE - 1
     padded = np.pad(same, pad, constant_values=True).astype(np.uint8)
     opened = ndimage.maximum_filter(ndimage.minimum_filter(padded, WIDE, mode="nearest"), WIDE, mode="nearest")
@@ -168,7 +168,7 @@ def _counted(block: Singles) -> tuple[int, Counter[float]]:
     often: Counter[float] = Counter()
     for layer in block:
         edge = np.concatenate([layer[0], layer[-1], layer[1:-1, 0], layer[1:-1, -1]])
-        values, counts = np.unique(edge, return_counts=True)
+        values, counts = np.unique(edge[~np.isnan(edge)], return_counts=True)
         for k in np.flatnonzero(counts >= SEVERAL):
             often[float(values[k])] += int(counts[k])
     return int(np.isnan(block).sum()), often
@@ -215,7 +215,7 @@ def _seen(layer: Singles, value: float) -> tuple[Array, Array, Array]:
     """Voxels within, of their convex hull, outside, corners outside; differences to the value, beside and within."""
     from scipy import ndimage
 
-    out = outside_of(layer, value)
+    out, known = _followed(layer, value), ~np.isnan(layer)
     inside = ~out
     rows = np.flatnonzero(inside.any(axis=1))
     if not len(rows):
@@ -224,11 +224,11 @@ def _seen(layer: Singles, value: float) -> tuple[Array, Array, Array]:
     around = [ndimage.binary_dilation(out, np.ones((3, 3), bool), iterations=n) for n in (1, 2)]
     beside = around[1] & ~around[0]
     away = np.abs(layer.astype(np.float64) - value)
-    within = away[inside]
+    within = away[inside & known]
     corners = out[[0, 0, -1, -1], [0, -1, 0, -1]].sum()
     return (
         np.array([area, _hull(inside, rows), out.sum(), corners]),
-        away[beside],
+        away[beside & known],
         within[:: max(1, within.size // 10_000)],
     )
 

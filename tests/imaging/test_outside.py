@@ -49,6 +49,23 @@ def test_corners_around_a_cylinder_are_outside_and_mirrored(tmp_path, grey, corn
     assert (y[1] - y[0]) * (x[1] - x[0]) > 0.9 * 2 * (0.48 * SIZE) ** 2  # a square within a circle is the largest
 
 
+@pytest.mark.parametrize("wanted", ["auto", 0.0])
+def test_voxels_without_a_number_hide_no_corners(tmp_path, grey, corners, wanted):
+    values = np.where(corners, np.float32(0), grey)
+    values[:, SIZE // 2, SIZE // 2] = np.nan
+    found, filled, _ = _found(tmp_path, values, wanted)
+    assert isinstance(found, Outside)
+    assert (found.value, found.blank, found.found) == (0.0, True, wanted == "auto")
+    mask = found.mask.values() != 0
+    assert mask[:, SIZE // 2, SIZE // 2].all()
+    assert np.isfinite(filled).all()
+    assert (mask != (corners | np.isnan(values))).sum() <= 1e-3 * mask.size
+    assert _found(tmp_path, values, 7.0)[0] is None  # and no other value is taken for the one that is named
+    only = _found(tmp_path, values, "none")[0]
+    assert only.voxels == SIZE
+    assert np.isnan(only.value)
+
+
 def test_edges_of_shifted_slices_and_empty_slices_are_outside(tmp_path, grey):
     rng = np.random.default_rng(4)
     out = np.ones(grey.shape, bool)

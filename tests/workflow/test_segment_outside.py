@@ -75,6 +75,7 @@ def test_what_is_outside_is_the_same_on_any_number_of_ranks(tmp_path, bare):
         one, all_ = (json.loads((Path(folder) / name / "out" / "segment.json").read_text()) for name in ("one", "all"))
         assert one["outside"] == all_["outside"]
         assert one["outside"]["value"] is None
+        assert one["outside"]["without_number"] is True
         for file in ("labels.tif", "margin.tif", "larger-pore.tif"):
             labels = [tifffile.imread(f"{folder}/{name}/out/{file}") for name in ("one", "all")]
             assert np.array_equal(*labels)

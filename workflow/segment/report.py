@@ -82,6 +82,7 @@ def _outside_entries(found: Segmented) -> dict[str, Any] | None:
     return {
         "voxels": found.outside.voxels,
         "share": found.outside.voxels / int(np.prod(found.labels.shape, dtype=np.int64)),
+        "without_number": found.outside.blank,
         "value": _number(found.outside.value),
         "found": found.outside.found,
         "box": box and {axis: list(ends) for axis, ends in zip(axis_names(dim), box[-dim:], strict=True)},
@@ -90,7 +91,9 @@ def _outside_entries(found: Segmented) -> dict[str, Any] | None:
 
 def outside_line(outside: dict[str, Any]) -> str:
     """What is no part of the sample, in a sentence."""
-    value = "without a number (NaN)" if outside["value"] is None else f"of the value {outside['value']:g}"
+    kinds = [f"of the value {outside['value']:g}"] if outside["value"] is not None else []
+    kinds += ["without a number (NaN)"] if outside["without_number"] else []
+    value = " or ".join(kinds)
     else_ = ' (outside = "none" under [image] takes them for a phase)' if outside["found"] else ""
     box = outside["box"]
     within = ""
