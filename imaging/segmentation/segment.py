@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.axes import axis_names
-from microlith.imaging.errors import InputError
+from microlith.imaging.errors import InputError, listed
 from microlith.imaging.parallel.collective import of_root, on_first_rank, on_root
 from microlith.imaging.segmentation import thresholds
 from microlith.imaging.segmentation.classing import ByRegions, Classes, by_forest, by_rules
@@ -21,7 +21,7 @@ from microlith.imaging.segmentation.multistage import by_stages
 from microlith.imaging.segmentation.options import SegmentOptions
 from microlith.imaging.segmentation.regions import cut_and_described
 from microlith.imaging.segmentation.rescaling import on_voxels, rescaled
-from microlith.imaging.segmentation.scribbles import read_scribbles
+from microlith.imaging.segmentation.scribbles import KEY as SCRIBBLES_KEY, read_scribbles
 from microlith.imaging.segmentation.shine_through import by_columns, darkest, seen_through
 from microlith.imaging.segmentation.thresholds import ByThresholds, Decision, Favoured
 from microlith.imaging.typing import Numbers, Phases, Singles
@@ -29,6 +29,8 @@ from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Wor
 from microlith.imaging.volumes.outside import NO_LABEL, WIDE, Box, Doubt, Outside, Wanted, find_outside, largest_box
 
 PERCENT = 100  # of a margin, as it is stored
+# Of phases, that say that what is outside is to be one
+OUTSIDE_NAMES = frozenset(("outside", "exterior", "background", "surroundings"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +102,14 @@ def segmented(
         after = on_voxels(image, rescale)
         scribbles = on_root(workshop.comm, read_scribbles, options.scribbles, after, options.phases)
     raw = read_grey(image, workshop, few_is_grey, named(tell, "reading"))
-    beyond = _beyond(raw, outside, few_is_grey, image, workshop)
+    if few_is_grey or not OUTSIDE_NAMES.isdisjoint(name.lower() for name in options.phases):
+        outside = "none" if outside == "auto" else outside  # values without noise say nothing; or it is a phase
+    beyond = _beyond(raw, outside, image, workshop)
     doubt, none = (beyond, None) if isinstance(beyond, Doubt) else (None, beyond)
     image, raw, rescaled_as = rescaled(image, raw, rescale, workshop)
     none = none and none.on_voxels(image.shape, workshop)
-    if none is not None and scribbles is not None:  # what is mirrored there says nothing of what was painted
-        scribbles = np.where(none.mask.values() != 0, np.uint8(0), scribbles)
+    if none is not None and options.scribbles is not None:
+        scribbles = on_root(workshop.comm, _within, scribbles, none, options.phases)
     unsmoothed = options.deblur or (options.method == "regions" and options.depth > 0 and raw.shape[0] > 1)
     grey, sharp, done = _filtered(raw, filters, image.voxel_size, unsmoothed, workshop, tell)
     counted = histogram(grey, workshop, tell=named(tell, "histogram"))
@@ -113,7 +117,10 @@ def segmented(
     count = len(options.phases)
     labels = _labels("labels", decision, None, image, workshop, tell)
     counts = counts_of(labels, count, none, workshop)
-    _refuse_empty(counts, options, "[segmentation] phases", "correct thresholds, rules or scribbles")
+    instead = "correct thresholds, rules or scribbles"
+    if none is not None and none.found:
+        instead += ', or say outside = "none" under [image] where it is what is outside of the sample'
+    _refuse_empty(counts, options, "[segmentation] phases", instead)
     margin = workshop.new("margin", image.shape, np.uint8)
     workshop.fill(margin, lambda layers: _percent(decision.margin(layers)), decision.halo)
     pairs = {}
@@ -277,12 +284,8 @@ def _labels(
     return volume
 
 
-def _beyond(
-    raw: DiskVolume, wanted: Wanted, few_is_grey: bool, image: GreyImage, workshop: Workshop
-) -> Outside | Doubt | None:
+def _beyond(raw: DiskVolume, wanted: Wanted, image: GreyImage, workshop: Workshop) -> Outside | Doubt | None:
     """What is outside; collective."""
-    if few_is_grey and wanted == "auto":  # values without noise say nothing
-        wanted = "none"
     found = find_outside(raw, wanted, workshop)
     if found is None and not isinstance(wanted, str):
         raise InputError(
@@ -290,6 +293,19 @@ def _beyond(
             f"has the value {wanted:g}, or all have; name the value that fills what is outside, or leave the key out"
         )
     return found
+
+
+def _within(scribbles: Phases | None, outside: Outside, phases: tuple[str, ...]) -> Phases:
+    """Scribbles without those outside, as what is mirrored there says nothing of what was painted; on one rank."""
+    kept: Phases = np.where(outside.mask.values() != 0, np.uint8(0), of_root(scribbles))
+    there = np.bincount(kept.ravel(), minlength=len(phases) + 1)[1:]
+    lost = [name for name, count in zip(phases, there, strict=True) if not count]
+    if lost:
+        raise InputError(
+            f"{SCRIBBLES_KEY}: all that is painted as {listed(lost)} is outside of the sample; paint within it, or say "
+            'outside = "none" under [image] where what is outside is to be a phase'
+        )
+    return kept
 
 
 def counts_of(volume: DiskVolume, phases: int, outside: Outside | None, workshop: Workshop) -> tuple[int, ...]:

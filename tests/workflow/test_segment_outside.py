@@ -56,6 +56,29 @@ def test_a_reconstructed_cylinder_is_segmented_as_what_is_within(tmp_path, bare,
     ).read_text(encoding="utf-8")
 
 
+def test_what_is_outside_may_be_a_phase(tmp_path, bare, capsys):
+    true, corners = mottled(SIZE, 4.0), _corners()
+    grey = np.where(corners, 0, shining(true))
+    strokes = painted(true, strokes=16)
+    strokes[:, corners] = 0
+    strokes[::8, :4, :4] = strokes[::8, -4:, -4:] = len(PHASES) + 1
+    tifffile.imwrite(tmp_path / "scribbles.tif", strokes, photometric="minisblack")
+    path = write_segmentation(tmp_path, grey, REGIONS.replace(NAMES, f'{NAMES}, "rim"'))
+    assert cli.main(["segment", str(path), "-o", str(tmp_path / "refused"), "-q"]) == 2
+    assert (
+        'painted as rim is outside of the sample; paint within it, or say outside = "none"' in capsys.readouterr().err
+    )
+    text = path.read_text()
+    for number, other in enumerate(
+        (text.replace("voxel_size", 'outside = "none"\nvoxel_size'), text.replace('"rim"', '"Outside"'))
+    ):
+        path.write_text(other)
+        told = segment(load_request(path), tmp_path / f"{number}", False, show=False)
+        assert told["outside"] is None
+        labels = tifffile.imread(tmp_path / f"{number}" / "labels.tif")
+        assert (labels[:, corners] == len(PHASES) + 1).mean() > 0.9
+
+
 @pytest.mark.mpi
 def test_what_is_outside_is_the_same_on_any_number_of_ranks(tmp_path, bare):
     comm = MPI.COMM_WORLD

@@ -97,7 +97,8 @@ GREY_IMAGE = Table(
             Either((Choice(("auto", "none")), Number(-UNBOUNDED, UNBOUNDED))),
             "Grey value of what is no part of the sample, such as the corners around a reconstructed cylinder or the "
             "edges that alignment leaves: it is followed from the edges of each slice inwards, gets label 0, and "
-            "counts nowhere. auto: looked for. none: there is nothing of this kind. Voxels without a number (NaN) are "
+            "counts nowhere. auto: looked for, unless a phase has the name outside, exterior, background or "
+            "surroundings. none: there is nothing of this kind, or it is a phase. Voxels without a number (NaN) are "
             "outside in any case.",
             default="auto",
         ),
