@@ -165,7 +165,7 @@ def test_a_closed_box_raises_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
     assert found.transient.balance.imbalance < 1e-6
     (said,) = [record.getMessage() for record in caplog.records]
     assert said.startswith("no source reaches the part of a and b around (0.25, 0.04) µm")
-    assert said.endswith("it keeps its lithium, which evens out to 500 mol/m^3")
+    assert said.endswith("it keeps its lithium, which evens out to 500 mol/m³")
 
 
 @pytest.mark.parametrize("name", ["De9expr_noitf", "De10expr_noitf", "init1", "lin0", "realistic_initial0"])

@@ -412,16 +412,18 @@ def test_heights_are_those_of_the_farthest_fine_pixel():
 
 
 def test_layers_that_are_seen_leave_the_picture_as_it_is():
-    """A large triangle behind a small one whose front and back look otherwise, and beside a layer of nothing."""
+    """A large triangle behind a small one whose front and back look otherwise; a layer of nothing and a line."""
     large, small = (np.array([(-s, -s, z), (s, -s, z), (0, 2 * s, z)], np.float32) for s, z in ((9, 0), (0.5, 0.1)))
     cells = np.array([[0, 1, 2]], dtype=np.int32)
     layers = (
         Layer(large, cells[:0]),
         *(Layer(large, cells) for _ in range(300)),  # more than one colour of the renderer's can number
         Layer(small, cells, colour=grey(0.2), inside=grey(0.9)),
+        Layer(small + np.float32((0, 0.8, 0)), cells, lit=False),
+        Layer(small - np.float32((0, 0.4, 0)), cells[:, :2], colour=grey(0.1), lit=False, width=1.2),
     )
     renderer = Renderer(Scene(layers, (0, 0, 0), (0, 0, 1), (0, 1, 0), 1.0, (40, 40), (0, 1), PictureOptions.colours))
-    values = [np.linspace(0, 1, 3, dtype=np.float32)] * 301
+    values = [np.linspace(0, 1, 3, dtype=np.float32)] * 302
     try:
         before = renderer.draw(values)
         found = renderer.seen()
@@ -429,6 +431,7 @@ def test_layers_that_are_seen_leave_the_picture_as_it_is():
     finally:
         renderer.close()
     assert found[20, 20] == 301
+    assert {302, 303} <= set(found.ravel())
     assert 1 <= found[5, 5] <= 300
     assert np.array_equal(before, after)
 

@@ -124,27 +124,28 @@ class Stage:
         """
         from vtkmodules.util.numpy_support import vtk_to_numpy
         from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
-        from vtkmodules.vtkRenderingCore import vtkProperty
+        from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
 
-        before = []
-        for number, actor in self._actors.items():
-            mapper = actor.GetMapper()
-            before.append((actor, actor.GetProperty(), actor.GetBackfaceProperty(), mapper.GetScalarVisibility()))
-            look = vtkProperty()
+        numbered = []  # actors of their own: VTK does not bear that those of the pictures have other looks for once
+        for number, pictured in self._actors.items():
+            mapper, actor = vtkPolyDataMapper(), vtkActor()
+            mapper.SetInputData(pictured.GetMapper().GetInput())
+            mapper.SetScalarVisibility(False)
+            actor.SetMapper(mapper)
+            look = actor.GetProperty()
             look.SetColor((number % 255) / 255, (number // 255) / 255, 0.0)
             look.SetLighting(False)
-            look.SetLineWidth(actor.GetProperty().GetLineWidth())
-            actor.SetProperty(look)
-            actor.SetBackfaceProperty(look)
-            mapper.SetScalarVisibility(False)
+            look.SetLineWidth(pictured.GetProperty().GetLineWidth())
+            pictured.SetVisibility(False)
+            self._renderer.AddActor(actor)
+            numbered.append(actor)
         self._window.Render()
         columns, rows = self._window.GetSize()
         found = vtkUnsignedCharArray()
         self._window.GetPixelData(0, 0, columns - 1, rows - 1, False, found, 0)
-        for actor, front, back, by_value in before:
-            actor.SetProperty(front)
-            actor.SetBackfaceProperty(back)
-            actor.GetMapper().SetScalarVisibility(by_value)
+        for actor, pictured in zip(numbered, self._actors.values(), strict=True):
+            self._renderer.RemoveActor(actor)
+            pictured.SetVisibility(True)
         fine = _in_blocks(vtk_to_numpy(found).reshape(rows, columns, 3)[::-1])[:, 0, :, 0].astype(np.int32)
         return np.where(fine[..., 2] == 0, fine[..., 0] + 255 * fine[..., 1], -1)  # the background is white
 
