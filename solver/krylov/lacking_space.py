@@ -82,7 +82,7 @@ class LackingSpace:
             add(solved(), depth - 1)
         right.destroy()
         more = np.zeros((len(vectors) - len(segment.modes), segment.modes.shape[1]))
-        basis = np.array(vectors).reshape(-1, len(segment.lift))  # none where nothing happens
+        basis = np.reshape(vectors, (len(vectors), len(segment.lift)))  # none where nothing happens
         return replace(segment, basis=basis, modes=np.vstack([segment.modes, more]))
 
     def _mass(self, vector: Array) -> Array:

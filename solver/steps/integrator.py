@@ -186,7 +186,7 @@ class Integrator:
         self._comm = dynamics.system.mass.comm.tompi4py()
         problem = dynamics.problem
         self._amount = problem.amount
-        self._rates = np.array([s.rate for s in problem.fluxes]).reshape(-1, len(self._amount))
+        self._rates = np.reshape([s.rate for s in problem.fluxes], (len(problem.fluxes), len(self._amount)))
         self._whole = float(self._comm.allreduce(self._amount.sum(), op=MPI.SUM))
         self._filling = [[s.name for s in problem.fluxes].index(up.name) for up in dynamics.uptakes]
         self.steps = self.rejected = self.failures = 0
