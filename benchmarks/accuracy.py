@@ -85,7 +85,7 @@ def curves(prepared: assemble.Prepared, found: Transient) -> Array:
 def corrected(prepared: assemble.Prepared, found: Transient) -> Array | None:
     """The same with what recovered gradients say that they lack; None where these don't tell it."""
     lacks = found.lacks(prepared.case.physics)
-    return None if lacks is None else curves(prepared, found) + lacks.of(prepared.watch, found.times)
+    return None if lacks is None else curves(prepared, found) + lacks.best.of(prepared.watch, found.times)
 
 
 def sized(options: MeshOptions, factor: float, all_sizes: bool, **changes: Any) -> MeshOptions:

@@ -63,7 +63,7 @@ def exact(times: Array) -> Array:
 def corrections(found: Transient, physics: Physics, mean: RegionMean) -> Array:
     """What recovered gradients say that the curve of a region lacks, per concentration of the bath; collective."""
     lacks = found.lacks(physics)
-    return np.zeros_like(found.times) if lacks is None else lacks.of(mean.weights[None], found.times)[0]
+    return np.zeros_like(found.times) if lacks is None else lacks.best.of(mean.weights[None], found.times)[0]
 
 
 def main() -> None:

@@ -15,9 +15,8 @@ from microlith.imaging.typing import Array
 from microlith.solver.flows.curves import Flows, FluxCurves, LinearFlows, SteppedFlows, flux_curves, with_known
 from microlith.solver.keeping import Keeper
 from microlith.solver.krylov.area_response import area_responses
-from microlith.solver.krylov.deviation import Deviation
 from microlith.solver.krylov.evolution import Evolution, evolve
-from microlith.solver.krylov.spatial_error import SHARE, spatial_deviation
+from microlith.solver.krylov.spatial_error import SHARE, Lacking, spatial_deviation
 from microlith.solver.krylov.superposition import SuperpositionProjection
 from microlith.solver.linear.shifted import ShiftedSolvers
 from microlith.solver.linear.solvers import choose_method, choose_package
@@ -89,6 +88,7 @@ class Transient:
     _curves: Curves  # of the regions, in the order of curves
     _flows: Flows
     _solvers: Callable[[], ShiftedSolvers] | None = None  # of a linear problem's system, to be destroyed
+    _weights: tuple[Array, ...] = ()  # (owned,) each, of the means over the regions, the smallest regions first
     _between: tuple[SurfaceFlux, ...] = ()  # fluxes recorded besides those of the problem
     _extra: Curves | None = None  # extra functionals
     effort: Effort | None = None  # where it was solved step by step
@@ -146,7 +146,7 @@ class Transient:
         )
         return float(found[0]) if np.isfinite(found[0]) else None
 
-    def lacks(self, physics: Physics) -> Deviation | None:
+    def lacks(self, physics: Physics) -> Lacking | None:
         """What it lacks to the exact solution in space, from recovered gradients; collective.
 
         None where that can't be told: of what is solved step by step, and where `spatial_deviation` says so.
@@ -159,7 +159,7 @@ class Transient:
         diffusivity = diffusivities(self._problem.discretization, physics)
         solvers = self._solvers()
         try:
-            return spatial_deviation(self._problem, diffusivity, self._states, solvers)
+            return spatial_deviation(self._problem, diffusivity, self._states, solvers, self._weights)
         # Of small matrices that are the same on all ranks, or of a solve, which fails on all of them; the run has its
         # results
         except (np.linalg.LinAlgError, ArithmeticError):
@@ -167,7 +167,7 @@ class Transient:
         finally:
             solvers.destroy()
 
-    def corrected(self, lacks: Deviation, means: Mapping[str, RegionMean]) -> "Transient":
+    def corrected(self, lacks: Lacking, means: Mapping[str, RegionMean]) -> "Transient":
         """The same with most of what the curves of regions lack in space added to them; collective.
 
         Fields, fluxes, the balance and extra functionals stay those of the elements.
@@ -180,7 +180,7 @@ class Transient:
             return self
         nothing = np.zeros_like(next(iter(means.values())).weights)
         rows = np.array([SHARE * means[name].weights if name in means else nothing for name in self.curves])
-        curves = _Corrected(self._curves, lacks.project(rows))
+        curves = _Corrected(self._curves, lacks.best.project(rows))
         added = curves.added(np.divide(self.times, self._problem.scales.time)) * self._problem.scales.concentration
         found = {name: curve + more for (name, curve), more in zip(self.curves.items(), added, strict=True)}
         return replace(self, curves=found, _curves=curves)
@@ -427,6 +427,7 @@ def solve(
         _curves=found.records[0],
         _flows=flows,
         _solvers=lambda: solvers(problem.system, max(inner, LACKING)),
+        _weights=tuple(mean.weights for mean in sorted(means.values(), key=lambda mean: mean.solved_measure)),
         _between=tuple(between),
         _extra=None if extra is None else found.records[2],
         by_mesh=_last(problem, on_mesh, times, found.records[0]),

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from mpi4py import MPI
 
 from microlith.imaging.typing import Array
-from microlith.solver.krylov.deviation import Other, WithinBases
+from microlith.solver.krylov.deviation import Others, WithinBases
 from microlith.solver.krylov.evolution import Evolution
 from microlith.solver.krylov.tasks import units_of
 from microlith.solver.krylov.trajectory import Segment
@@ -58,14 +58,16 @@ def area_responses(
         )
         alone = replace(problem.system, loads=loads)
         units = units_of(alone, 0.0, 1.0)
-        deviation = within.deviation(
-            _larger(passage, alone.load_at(0.0), problem), [_larger(passage, unit.push, problem) for unit in units]
+        (deviation,) = within.deviations(
+            _larger(passage, alone.load_at(0.0), problem),
+            [_larger(passage, unit.push, problem) for unit in units],
+            (TRIED,),
         )
-        found.append(deviation.of(rows, times) / TRIED)
+        found.append(deviation.of(rows, times))
     return np.array(found).reshape(len(passages), rows.shape[0], len(times))
 
 
-def _larger(passage: Passage, push: Array, problem: Problem) -> Other:
+def _larger(passage: Passage, push: Array, problem: Problem) -> Others:
     """The problem with a surface that is a little larger.
 
     Args:
@@ -75,11 +77,11 @@ def _larger(passage: Passage, push: Array, problem: Problem) -> Other:
     """
     comm = problem.space.mesh.comm
 
-    def other(segment: Segment, stiffness: Array) -> tuple[Array, Array]:
+    def others(segment: Segment, stiffness: Array) -> Sequence[tuple[Array, Array]]:
         basis = segment.basis
         rows = np.array([basis @ passage.leaving(vector) for vector in basis]).reshape(len(basis), len(basis))
         more = comm.allreduce(rows, op=MPI.SUM)
         added = comm.allreduce(basis @ (push - passage.leaving(segment.lift)), op=MPI.SUM)
-        return stiffness + TRIED * (more + more.T) / 2, TRIED * added
+        return [(stiffness + TRIED * (more + more.T) / 2, TRIED * added)]
 
-    return other
+    return others

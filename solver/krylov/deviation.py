@@ -23,11 +23,12 @@ from microlith.solver.problem.problem import Problem
 
 NOTHING = 1e-12  # of the largest mean square of a combination of vectors: is rounding
 
-# The stiffness of another problem in the basis of a segment, (m, m), given that of the own one, and what it adds to the
-# right side there, (m,); collective
-Other = Callable[[Segment, Array], tuple[Array, Array]]
-# The same segment in a larger basis, given what the other solution is apart from it at its start, (owned,); collective
-Grown = Callable[[Segment, Array | None], Segment]
+# The stiffness of each of some other problems in the basis of a segment, (m, m), given that of the own one, and what it
+# adds to the right side there, (m,); collective
+Others = Callable[[Segment, Array], Sequence[tuple[Array, Array]]]
+# The same segment in a larger basis, given what the other solutions are apart from it at its start, (others, owned);
+# collective
+Grown = Callable[[Segment, Array], Segment]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,11 @@ class _Part:
     def apart(self, s: Array) -> Array:
         """The other less the own at times since the segment's start, in the basis, (m, times)."""
         return self.other.at(s) - self.own.at(s)
+
+    def apart_at_end(self) -> Array:
+        """The same where the segment ends, (owned,)."""
+        length = np.array([self.segment.end - self.segment.start])
+        return np.asarray(self.apart(length)[:, 0] @ self.segment.basis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +130,7 @@ class Deviation:
     _responses: tuple[tuple[tuple[_Part, ...], Breaks], ...]  # to unit steps of loads that change, and when they do
     _end: float  # scaled
     _time: float  # seconds per unit of time
+    _part: float  # of what makes the other problem differ that it was solved with
     _comm: MPI.Intracomm
 
     def of(self, rows: Array | csr_array, times: Array) -> Array:
@@ -170,6 +177,7 @@ class Deviation:
 
     def project(self, rows: Array | csr_array) -> SuperpositionProjection:
         """Linear functionals (functionals, owned) of the other solution less this one, over scaled time; collective."""
+        rows = rows / self._part
         base = _Apart.of(self._base, rows, self._comm) if self._base else None
         responses = tuple((_Apart.of(parts, rows, self._comm), breaks) for parts, breaks in self._responses)
         return SuperpositionProjection(0.0, self._end, base, responses, rows.shape[0])
@@ -212,45 +220,44 @@ class WithinBases:
         """Number of loads that change with time."""
         return len(self._responses)
 
-    def deviation(self, base: Other, responses: Sequence[Other]) -> Deviation:
-        """How far another solution is from this one; collective.
+    def deviations(self, base: Others, responses: Sequence[Others], parts: Sequence[float]) -> tuple[Deviation, ...]:
+        """How far the solution of each of some other problems is from this one; collective.
 
         Args:
-            base: The other problem, with the loads as they are at first.
+            base: The other problems, with the loads as they are at first.
             responses: The same for the response to the unit step of each load that changes.
+            parts: Of what makes each of them differ; its solution is told to be as much farther away.
         """
-        return Deviation(
-            self._parts(self._base, base),
-            tuple(
-                (self._parts(segments, other), breaks)
-                for (segments, breaks), other in zip(self._responses, responses, strict=True)
-            ),
-            self._end,
-            self.problem.scales.time,
-            self.problem.space.mesh.comm,
+        bases = self._parts(self._base, base, len(parts))
+        of_loads = [
+            (self._parts(segments, others, len(parts)), breaks)
+            for (segments, breaks), others in zip(self._responses, responses, strict=True)
+        ]
+        time, comm = self.problem.scales.time, self.problem.space.mesh.comm
+        return tuple(
+            Deviation(bases[i], tuple((found[i], breaks) for found, breaks in of_loads), self._end, time, part, comm)
+            for i, part in enumerate(parts)
         )
 
-    def _parts(self, segments: Sequence[tuple[Segment, Array | None]], other: Other) -> tuple[_Part, ...]:
-        """One segment after the other; collective."""
+    def _parts(
+        self, segments: Sequence[tuple[Segment, Array | None]], others: Others, count: int
+    ) -> tuple[tuple[_Part, ...], ...]:
+        """One segment after the other, of each of the other problems; collective."""
         mass, comm = self.problem.system.mass, self.problem.space.mesh.comm
-        parts: list[_Part] = []
+        parts: list[list[_Part]] = [[] for _ in range(count)]
         for solved, known in segments:
-            apart: Array | None = None  # where the segment starts
-            if parts:
-                before = parts[-1]
-                length = np.array([before.segment.end - before.segment.start])
-                apart = np.asarray(before.apart(length)[:, 0] @ before.segment.basis)
+            apart = np.array([found[-1].apart_at_end() for found in parts if found]).reshape(-1, len(solved.lift))
             segment = solved if self._grown is None else self._grown(solved, apart)
             stiffness = _stiffness(self.problem, segment) if known is None else known
             begin = segment.modes.sum(axis=1)  # w(0)
-            more: Array = np.zeros(len(begin))
-            if apart is not None:
-                more = comm.allreduce(segment.basis @ matrix_times(mass, apart), op=MPI.SUM)
+            more = np.zeros((count, len(begin)))
+            for i, vector in enumerate(apart):
+                more[i] = comm.allreduce(segment.basis @ matrix_times(mass, vector), op=MPI.SUM)
             source = -begin / segment.gamma
-            changed, added = other(segment, stiffness)
             own = _Small.of(stiffness, begin, source)
-            parts.append(_Part(segment, own, _Small.of(changed, begin + more, source + added)))
-        return tuple(parts)
+            for found, (changed, added), start in zip(parts, others(segment, stiffness), begin + more, strict=True):
+                found.append(_Part(segment, own, _Small.of(changed, start, source + added)))
+        return tuple(tuple(found) for found in parts)
 
 
 def _stiffness(problem: Problem, segment: Segment) -> Array:

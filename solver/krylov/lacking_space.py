@@ -5,9 +5,13 @@ Where E is a like part of K everywhere, as on even meshes, the basis of u serves
 one place and large in another, d is somewhere that no combination of that basis is alone: a region with small elements
 was told what its surroundings lack. So a few vectors are added, of Krylov's method for d with the γ of the segment:
 (M + γK)⁻¹ E u and what (M + γK)⁻¹ M makes of that, for those combinations of u at several times of which E has most.
+
+What is asked for are means wᵀd over regions, each with a dual problem, M z' = −K z from M z = w on (Becker and
+Rannacher, Acta Numerica 10 (2001) 1-102). What Galerkin's method errs by in a mean is the product of what its space
+lacks of d and of z: one vector for each mean, (M + γK)⁻¹ w, does for a small region what dozens for d did not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +29,7 @@ from microlith.solver.problem.problem import Problem
 DEPTHS = (4, 2, 1)  # solves that start from each of the combinations of which E has most
 TIMES = 6  # of a segment, at which u is looked at
 EARLIEST = 3e-3  # the first of them, per length of the segment
+MOST = 16  # means that have a vector of their own
 NOTHING = 1e-6  # relative size at which a vector is in the space already
 
 
@@ -35,13 +40,14 @@ class LackingSpace:
     problem: Problem
     excess: Excess  # E
     solvers: ShiftedSolvers
+    means: Sequence[Array]  # (owned,) each, weights of the unknowns in the means asked for, the smallest regions first
 
-    def grown(self, segment: Segment, lacking: Array | None) -> Segment:
+    def grown(self, segment: Segment, lacking: Array) -> Segment:
         """The same solution in a larger M-orthonormal basis; collective.
 
         Args:
             segment: Of the solution.
-            lacking: (owned,) what it lacks where the segment starts; None: nothing.
+            lacking: (any, owned) what it may lack where the segment starts.
 
         Raises:
             ArithmeticError: A solve failed.
@@ -75,11 +81,14 @@ class LackingSpace:
                 return found
             return closed.with_amounts(found, np.zeros(len(closed.whole)))  # E takes nothing away
 
-        if lacking is not None:
-            add(lacking, 0)
+        for vector in lacking:
+            add(vector, 0)
         for depth, shape in zip(DEPTHS, shapes.T[::-1], strict=False):
             right.array[:] = shape @ forces
             add(solved(), depth - 1)
+        for weights in self.means[:MOST]:
+            right.array[:] = weights
+            add(solved(), 0)
         right.destroy()
         more = np.zeros((len(vectors) - len(segment.modes), segment.modes.shape[1]))
         basis = np.reshape(vectors, (len(vectors), len(segment.lift)))  # none where nothing happens

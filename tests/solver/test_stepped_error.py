@@ -108,7 +108,7 @@ def test_a_linear_problem_by_steps_lacks_what_it_lacks_by_krylov():
     late = np.geomspace(1e-2, 1.0, 15) * END
     problem = build(mesh_of(16), slab(None), 1, END)
     rows = np.array([mean.weights for mean in means_of(problem, mesh_of(16)).values()])
-    expected = 1000.0 * by_krylov.lacks(slab(None)).of(rows, late)
+    expected = 1000.0 * by_krylov.lacks(slab(None)).cautious.of(rows, late)
     apart = np.abs(by_steps.steps_lack(late) - expected).max(axis=1)
     assert np.all(apart < 0.35 * np.abs(expected).max(axis=1))
 

@@ -56,7 +56,6 @@ from mpi4py import MPI
 from microlith.imaging.typing import Array
 from microlith.solver.keeping import Keeper
 from microlith.solver.krylov.deviation import Deviation
-from microlith.solver.krylov.spatial_error import SHARE
 from microlith.solver.transient import Transient
 from microlith.workflow.prepare.assemble import Prepared
 from microlith.workflow.prepare.meshed import COARSER, LESS_COARSE, Meshed, degree_of, is_less_coarse
@@ -125,7 +124,7 @@ OF_SURFACES = "; for means over surfaces no less than half of the root mean squa
 OF_SURFACES_IN_STEPS = "; for means over surfaces twice that"
 OF_WHAT_IS_LEFT = (
     f"{LEFT:g} times what the curves would change by if the elements' energies were those of gradients that are "
-    f"recovered from them, {SHARE:g} of which has been added to the curves, but for those of surfaces, of which "
+    f"recovered from them, most of which has been added to the curves, but for those of surfaces, of which "
     f"{RECOVERED:g} times is told; how closely the mesh follows the image is not in it"
 )
 TWICE_THE_DIFFERENCE = (
@@ -262,8 +261,8 @@ def recovered_error(ready: Prepared, transient: Transient, particles: ParticleCu
     """
     lacks = transient.steps_lack(transient.times)
     if lacks is None:
-        deviation = transient.lacks(ready.case.physics)
-        return None if deviation is None else _told_by(deviation, ready, transient, particles)
+        lacking = transient.lacks(ready.case.physics)
+        return None if lacking is None else _told_by(lacking.cautious, ready, transient, particles)
     surfaces = _surfaces(ready, transient)
     lacks[surfaces] *= OF_STEPS
     of_particles = None if particles is None else transient.steps_lack(particles.times, extra=True)
@@ -283,15 +282,15 @@ def corrected(
         transient: Its solution.
         particles: What reaches particles in it, which is not corrected.
     """
-    deviation = transient.lacks(ready.case.physics)
-    if deviation is None:
+    lacking = transient.lacks(ready.case.physics)
+    if lacking is None:
         return None
-    told = _told_by(deviation, ready, transient, particles)
+    told = _told_by(lacking.cautious, ready, transient, particles)
     means = correctable(ready.means, ready.shapes)
     left = {name: fading(transient.times, LEFT / RECOVERED * told.curves[name]) for name in means}
     meaning = OF_WHAT_IS_LEFT + told.meaning.removeprefix(OF_GRADIENTS)
     found = replace(told, curves=told.curves | left, meaning=meaning)
-    return transient.corrected(deviation, means), found
+    return transient.corrected(lacking, means), found
 
 
 def _told_by(
