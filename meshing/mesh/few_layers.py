@@ -17,7 +17,8 @@ def refuse_few_layers(volume: LabelVolume, periodic: Iterable[int]) -> None:
     """
     for axis in periodic:
         if volume.grid[axis] < FEWEST:
+            voxels = "one voxel" if volume.grid[axis] == 1 else f"{volume.grid[axis]} voxels"
             raise InputError(
-                f'[faces] {AXES[axis]} = "periodic": the image has {volume.grid[axis]} voxels along {AXES[axis]}; '
+                f'[faces] {AXES[axis]} = "periodic": the image has {voxels} along {AXES[axis]}; '
                 f"expected {FEWEST} at least"
             )

@@ -26,9 +26,9 @@ NOTHING = 1e-12  # of the largest mean square of a combination of vectors: is ro
 # The stiffness of each of some other problems in the basis of a segment, (m, m), given that of the own one, and what it
 # adds to the right side there, (m,); collective
 Others = Callable[[Segment, Array], Sequence[tuple[Array, Array]]]
-# The same segment in a larger basis, given what the other solutions are apart from it at its start, (others, owned);
+# The same segment in a larger basis, given what the other solutions are apart from it at its start, (owned,) each;
 # collective
-Grown = Callable[[Segment, Array], Segment]
+Grown = Callable[[Segment, Sequence[Array]], Segment]
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +246,7 @@ class WithinBases:
         mass, comm = self.problem.system.mass, self.problem.space.mesh.comm
         parts: list[list[_Part]] = [[] for _ in range(count)]
         for solved, known in segments:
-            apart = np.array([found[-1].apart_at_end() for found in parts if found]).reshape(-1, len(solved.lift))
+            apart = [found[-1].apart_at_end() for found in parts if found]
             segment = solved if self._grown is None else self._grown(solved, apart)
             stiffness = _stiffness(self.problem, segment) if known is None else known
             begin = segment.modes.sum(axis=1)  # w(0)

@@ -42,12 +42,12 @@ class LackingSpace:
     solvers: ShiftedSolvers
     means: Sequence[Array]  # (owned,) each, weights of the unknowns in the means asked for, the smallest regions first
 
-    def grown(self, segment: Segment, lacking: Array) -> Segment:
+    def grown(self, segment: Segment, lacking: Sequence[Array]) -> Segment:
         """The same solution in a larger M-orthonormal basis; collective.
 
         Args:
             segment: Of the solution.
-            lacking: (any, owned) what it may lack where the segment starts.
+            lacking: (owned,) each, what it may lack where the segment starts.
 
         Raises:
             ArithmeticError: A solve failed.

@@ -128,6 +128,14 @@ def test_what_meets_all_of_a_connected_phase_is_what_meets_the_phase(tmp_path, l
     assert float(row["share_of_surface_to_pore@z_min"]) == pytest.approx(reached)
 
 
+def test_phases_that_are_none_are_told_of_once(case, tmp_path, capsys):
+    """Particles were, once for their sizes and once for distances to them."""
+    medium = CASE.replace('role = "barrier"', 'role = "transport"\ndiffusivity = "1e-14 m^2/s"')
+    case.write_text(medium + '[analysis]\nmeasure = ["particles", "distances"]\n')
+    assert main(["analyze", str(case), "-o", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err.count("no phase counts as particles") == 1
+
+
 @pytest.mark.parametrize(("left_out", "told"), [(1, "25 %"), (4, "100 %"), (0, None)])
 def test_places_without_a_particle_label_are_told(case, tmp_path, left_out, told):
     """They were of no particle, and nothing said so."""

@@ -181,6 +181,11 @@ EDITS = {
     "label without labels": (BOX, f"{BOX}\nlabel = 1", ["[regions.I] label", '"labels"']),
     "region name": (REGION_I, f'[regions."a,b"]\n{BOX}', ["[regions]", '"a,b"', "letters"]),
     "region named as the time": (REGION_I, f"[regions.time_s]\n{BOX}", ["[regions]", "time_s", "curves.csv"]),
+    "sphere of a disk's centre": (
+        'disk = { center = ["1 um", "2 um"]',
+        'sphere = { center = ["1 um", "2 um"]',
+        ["spot] sphere.center: expected a list of 3 coordinates, got 2; 2 belong to a disk, which is for 2D images"],
+    ),
     "disk in 3D": ('disk = { center = ["1 um", "2 um"]', 'disk = { center = ["1 um"]', ["spot] disk.center", "2"]),
     "two corners": (POLYGON, 'polygon = [["0 um", "0 um"], ["1 um", "0 um"]]', ["triangle] polygon", "3 to 2000"]),
     "bow tie": (

@@ -147,6 +147,21 @@ def test_what_a_small_region_lacks_as_if_looked_for_everywhere(tmp_path, monkeyp
     assert off(without)[0] > 0.045, "else this test tells nothing"
 
 
+@pytest.mark.mpi
+def test_fewer_elements_than_ranks(tmp_path):
+    """A rank that has no unknowns has no less to say of what they lack."""
+    mesh = MESH + CORRECT
+    phases = PORE + transport("medium", 1, "1e-14 m^2/s")
+    time = '[time]\nend = "1 s"\nsnapshots = []\n'
+    folder = Path(COMM.bcast(str(tmp_path)))
+    image = np.array([[0, 1]], np.uint8)
+    regions = '[regions.all]\nphase = "medium"\n'
+    on_root(COMM, lambda: write_case(folder, image, phases=phases, mesh=mesh, time=time, regions=regions) and None)
+    curve = solved(load_case(folder / "case.toml"), COMM).transient.curves["all"]
+    alone = solved(load_case(folder / "case.toml"), MPI.COMM_SELF).transient.curves["all"]
+    assert curve == pytest.approx(alone, rel=1e-6, abs=1e-6)
+
+
 LAYERS = (14, 16)  # voxels of two layers of 10 nm, from the pore on
 FAST, SLOW = 4e-14, 1e-14  # m²/s
 

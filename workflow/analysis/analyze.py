@@ -63,6 +63,7 @@ def analyzed(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Analysis:
     stages = Stages()
     findings: dict[str, Finding] = {}
     together: dict[str, Finding] | None = None
+    told: set[str] = set()
     provenance = Provenance.begin(comm)
     with file_named(case):
         with stages.stage("image", "reading the image"):
@@ -88,7 +89,10 @@ def analyzed(case: Case, comm: MPI.Intracomm = MPI.COMM_WORLD) -> Analysis:
                 with stages.stage(name, doing):
                     findings[name] = measure(subject)
             for note in findings[name].notes if comm.rank == 0 else ():
-                log.warning("%s", note)
+                why = note.partition(": ")[2] or note  # the same for all that is measured of a phase that is not there
+                if why not in told:
+                    log.warning("%s", note)
+                told.add(why)
         if REPRESENTATIVENESS in asked:
             with stages.stage(REPRESENTATIVENESS, "measuring parts of the image"):
                 findings = with_errors(subject, findings)

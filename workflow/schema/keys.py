@@ -252,7 +252,8 @@ SOLVER = Table(
 
 
 def _ball(coordinates: int, example: str) -> Table:
-    center = ListOf(coordinate, "coordinates", coordinates, coordinates)
+    other = "a sphere, which is for 3D images" if coordinates == 2 else "a disk, which is for 2D images"
+    center = ListOf(coordinate, "coordinates", coordinates, coordinates, f"; {5 - coordinates} belong to {other}")
     return Table(
         example,
         (

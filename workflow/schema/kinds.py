@@ -324,6 +324,7 @@ class ListOf(Kind):
     what: str  # plural
     shortest: int = 0
     longest: int | None = None
+    hint: str = ""  # what to do about another length
 
     def accepts(self, value: object) -> bool:
         return isinstance(value, list)
@@ -344,7 +345,7 @@ class ListOf(Kind):
     def _parse(self, value: list[object], at: Place) -> tuple[Any, ...]:
         if len(value) < self.shortest or len(value) > (MOST_ENTRIES if self.longest is None else self.longest):
             most = f", and of at most {MOST_ENTRIES:,}" if self.longest is None and len(value) > MOST_ENTRIES else ""
-            raise at.error(f"expected {self.expected()}{most}, got {len(value)}")
+            raise at.error(f"expected {self.expected()}{most}, got {len(value)}{self.hint}")
         faults, parsed = Faults(), []
         for i, entry in enumerate(value):
             with faults.gathered():

@@ -288,7 +288,7 @@ def corrected(
     told = _told_by(lacking.cautious, ready, transient, particles)
     means = correctable(ready.means, ready.shapes)
     left = {name: fading(transient.times, LEFT / RECOVERED * told.curves[name]) for name in means}
-    meaning = OF_WHAT_IS_LEFT + told.meaning.removeprefix(OF_GRADIENTS)
+    meaning = OF_WHAT_IS_LEFT + (OF_SURFACES if _surfaces(ready, transient) else "")
     found = replace(told, curves=told.curves | left, meaning=meaning)
     return transient.corrected(lacking, means), found
 
