@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.axes import axis_names
+from microlith.imaging.columns.through import Through
 from microlith.imaging.errors import InputError, listed
 from microlith.imaging.parallel.collective import of_root, on_first_rank, on_root
 from microlith.imaging.segmentation import thresholds
@@ -28,6 +29,7 @@ from microlith.imaging.typing import Numbers, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 from microlith.imaging.volumes.outside import NO_LABEL, WIDE, Box, Doubt, Outside, Wanted, find_outside, largest_box
 
+DARKEST = 0  # index of the phase: by thresholds phases go from dark to bright
 PERCENT = 100  # of a margin, as it is stored
 # Of phases, that say that what is outside is to be one
 OUTSIDE_NAMES = frozenset(("outside", "exterior", "background", "surroundings"))
@@ -59,6 +61,7 @@ class Segmented:
     outside: Outside | None  # voxels that have no phase
     box: Box | None  # about the largest one without such voxels, where there are some
     doubt: Doubt | None  # whether there are some
+    through: Through | None  # what shines through the darkest phase, where thresholds tell the labels of a volume
     doubtful: int  # voxels whose margin is below the shift
     cleaned: tuple[Step, ...]  # what clean-up changed in the labels
     histogram: Histogram  # after the filters
@@ -121,6 +124,9 @@ def segmented(
     if none is not None and none.found:
         instead += ', or say outside = "none" under [image] where it is what is outside of the sample'
     _refuse_empty(counts, options, "[segmentation] phases", instead)
+    through = None
+    if options.method != "regions" and image.shape[0] > 1:
+        through = seen_through(sharp, labels, count, DARKEST, workshop, tell)
     margin = workshop.new("margin", image.shape, np.uint8)
     workshop.fill(margin, lambda layers: _percent(decision.margin(layers)), decision.halo)
     pairs = {}
@@ -161,6 +167,7 @@ def segmented(
         outside=none,
         box=None if none is None else largest_box(none, workshop),
         doubt=doubt,
+        through=through,
         doubtful=doubtful,
         cleaned=cleaned,
         histogram=counted,
@@ -255,10 +262,16 @@ def _by_regions(
         return plain
     named_clear = options.transparent
     clear = darkest(plain, phases) if named_clear is None else options.phases.index(named_clear)
-    through = seen_through(sharp, plain, phases, clear, workshop, tell)
+    said = workshop.new("said", grey.shape, np.uint8)
+    workshop.fill(said, plain.classed)
+    through = seen_through(sharp, said, phases, clear, workshop, tell)
     plain = replace(plain, through=through)
+    columns = None
     if not through.nothing:
-        return by_columns(sharp, plain, phases, clear, options.depth, workshop, tell) or plain
+        columns = by_columns(sharp, plain, said, phases, clear, options.depth, workshop, tell)
+    workshop.remove(said)
+    if not through.nothing:
+        return columns or plain
     return (through.told_apart and deblurred(sharp, plain, through.means, voxel_size, workshop, tell)) or plain
 
 

@@ -135,17 +135,25 @@ class _Volumes:
     @property
     def own(self) -> tuple[DiskVolume, ...]:
         """All but the grey values."""
-        return self.said, *self.probable, self.seen, self.state, self.pull
+        return *self.probable, self.seen, self.state, self.pull
 
 
 def by_columns(
-    grey: DiskVolume, regions: ByRegions, phases: int, clear: int, depth: int, workshop: Workshop, tell: Tell = quiet
+    grey: DiskVolume,
+    regions: ByRegions,
+    said: DiskVolume,
+    phases: int,
+    clear: int,
+    depth: int,
+    workshop: Workshop,
+    tell: Tell = quiet,
 ) -> ByColumns | None:
     """Find the labels; collective.
 
     Args:
         grey: The volume, not smoothed, of at least two slices.
         regions: Says the labels to begin with.
+        said: uint8, these labels.
         phases: How many.
         clear: Index of the phase through which deeper slices shine.
         depth: Slices behind it that are looked at, at least 1.
@@ -159,13 +167,12 @@ def by_columns(
     states = States(phases, clear, min(depth, grey.shape[0]))
     volumes = _Volumes(
         grey,
-        workshop.new("said", grey.shape, np.uint8),
+        said,
         tuple(workshop.new(f"probable-{k}", grey.shape, np.uint8) for k in range(phases)),
         workshop.new("seen", grey.shape, np.float32),
         workshop.new("state", grey.shape, np.int32),
         workshop.new("pull", grey.shape, np.float32),
     )
-    workshop.fill(volumes.said, regions.classed)
 
     def first(layers: Layers) -> Indices:
         behind = volumes.said.values()[layers.first : layers.last + states.depth]
@@ -201,29 +208,25 @@ def by_columns(
 
 
 def seen_through(
-    grey: DiskVolume, regions: ByRegions, phases: int, clear: int, workshop: Workshop, tell: Tell = quiet
+    grey: DiskVolume, labels: DiskVolume, phases: int, clear: int, workshop: Workshop, tell: Tell = quiet
 ) -> Through:
-    """What comes through pores, by the labels of regions; collective.
+    """What comes through pores; collective.
 
     Args:
         grey: The volume, not smoothed.
-        regions: Says the labels.
+        labels: uint8, phases of the voxels.
         phases: How many.
         clear: Index of the phase through which deeper slices may shine.
         workshop: Ranks and folder.
         tell: Hears how far it is.
     """
-    said = workshop.new("said", grey.shape, np.uint8)
-    workshop.fill(said, regions.classed)
 
     def summed(layers: Layers) -> Array:
-        labels = said.values()[layers.read]
-        inner = np.stack([_inner(label) for label in labels])
-        return sums_beside(grey.values()[layers.read], labels, inner, layers.own, phases, clear)
+        label = labels.values()[layers.read]
+        inner = np.stack([_inner(one) for one in label])
+        return sums_beside(grey.values()[layers.read], label, inner, layers.own, phases, clear)
 
-    sums = np.concatenate(workshop.each(grey.shape, summed, REACH, named(tell, "what shines through")))
-    workshop.remove(said)
-    return through(sums, clear)
+    return through(np.concatenate(workshop.each(grey.shape, summed, REACH, named(tell, "what shines through"))), clear)
 
 
 def _sure(said: DiskVolume, phase: int, layers: Layers) -> Phases:

@@ -287,6 +287,22 @@ def test_columns_tell_fine_structures_that_regions_do_not(tmp_path, bare):
         assert low <= (true == index).mean() <= high, "the error bar covers the truth"
 
 
+@pytest.mark.parametrize("swapped", [False, True], ids=["into the depth", "out of it"])
+@pytest.mark.parametrize("method", ["multistage", "multi-otsu"])
+def test_thresholds_misled_by_shine_through_say_so(tmp_path, method, swapped):
+    """Pores lost volume, far outside of the range that was told, without a word."""
+    true = mottled(48, 4)
+    grey = shining(true)[:: -1 if swapped else 1]
+    tables = {"image": {"voxel_size": "20 nm"}, "segmentation": {"phases": list(PHASES), "method": method}}
+    misled = ml.segment(tables, image=grey).report
+    (told,) = [one for one in misled["warnings"] if "shine through" in one]
+    assert ("reverse order" in told) == swapped
+    assert misled["phases"]["pore"]["volume_fraction_larger"] < (true == 0).mean()
+    bare = ml.segment(tables, image=blurred(true)).report
+    assert not [one for one in bare["warnings"] if "shine through" in one]
+    assert abs(bare["seen_through"]["share"]) < 0.02
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_regions_without_shine_through_are_taken_to_the_blurred_image(tmp_path, bare, swapped):
     """Stripes that are taken out leave noise in common, which columns took for a wider blur."""
