@@ -4,6 +4,7 @@ States of a voxel, with n solids and a depth of d slices: 0 to n - 1 are the sol
 nearest solid behind, k slices on, is solid i; the last one, n (d + 1), is a pore with nothing within the depth.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,11 @@ FEWEST = 30  # voxels from which the brightness of a state is taken
 ENOUGH = 100  # voxels from which the brightness of a pore counts more than what pores before other solids say
 FAR = 3, 6  # slices before a solid from which the brightness just before it follows
 FALLS = 0.4, 1.0  # between which it falls from slice to slice
+NEAR = 4  # slices before a solid, by which it is told whether labels let it begin too late
+LATE = (
+    0.12  # share by which brightness falls less from the solid to pores just before it than from slice to slice there
+)
+ALIKE = 0.6  # of one of these shares, that the next is at least
 CLEAN = 0.01  # of the range of brightness: noise of an image that has none, so that other labels are not impossible
 LEAST_SPREAD = 0.5  # of the usual variance: of no state less is taken
 
@@ -94,12 +100,13 @@ def sums_of(grey: Singles, state: Indices, inner: Flags, states: int) -> Array:
     return np.stack([np.bincount(own, weights, states) for weights in (np.ones_like(values), values, values**2)])
 
 
-def appearance(sums: Array, states: States) -> Appearance | None:
+def appearance(sums: Array, states: States, as_seen: Collection[int] = ()) -> Appearance | None:
     """Grey values of the states.
 
     Args:
         sums: (3, states) as of `sums_of`, of all slices.
         states: The states.
+        as_seen: Numbers of solids before which pores are as bright as they are seen, however bright farther ones are.
 
     Returns:
         Those of which there are few voxels look like those one slice nearer to the solid, and these like the solid;
@@ -116,11 +123,41 @@ def appearance(sums: Array, states: States) -> Appearance | None:
     if count[-1] < FEWEST:  # what is farthest from all solids
         seen = np.flatnonzero(count[n:-1] >= FEWEST) + n
         mean[-1], variance[-1] = mean[seen[-1]], variance[seen[-1]]
-    for solid in range(n):
+    for solid in set(range(n)).difference(as_seen):
         _near(mean, count, solid, n)
     _shared(mean, count, states)
     usual = max(float(np.median(variance[count >= FEWEST])), (CLEAN * float(np.ptp(mean))) ** 2)
     return Appearance(mean, np.maximum(variance, LEAST_SPREAD * usual), count)
+
+
+def late_solids(looks: Appearance, states: States) -> list[int]:
+    """Solids that labels let begin a slice too late: where their first slice is taken for pores just before them.
+
+    What shines through falls by equal shares from slice to slice, or more from a solid itself to pores just before it.
+    If it falls less there, these pores are the solid itself, seen as it is, for one part, and the labels have no reason
+    to leave it: pores as bright as the solid are no worse explanation. The pores before them are then those just before
+    the solid, from which it falls on by about the share that it has fallen to.
+
+    Args:
+        looks: What states look like.
+        states: The states.
+
+    Returns:
+        Numbers of the solids.
+    """
+    n, found = states.phases - 1, []
+    for solid in range(n):
+        place = np.arange(1, NEAR + 1) * n + solid
+        if place[-1] >= states.count - 1 or (looks.voxels[place] < ENOUGH).any():
+            continue
+        full = looks.mean[solid] - looks.mean[-1]
+        over = (looks.mean[place] - looks.mean[-1]) / full if full else np.zeros(NEAR)
+        if not (over[:-1] > 0).all():
+            continue
+        fall = (over[1:] @ over[:-1]) / (over[:-1] @ over[:-1])
+        if over[0] > fall + LATE and over[2] > ALIKE * over[1] ** 2:
+            found.append(solid)
+    return found
 
 
 def _near(mean: Array, count: Numbers, solid: int, n: int) -> None:

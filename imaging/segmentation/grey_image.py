@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 FEW = 16  # distinct values up to which an image is rather one of labels
 SAMPLE = 200_000  # voxels among which they are looked for first
 ON_DISK = 15  # bytes a voxel: grey values before and after the filters, regions, labels, margin, what is outside
-OF_COLUMNS = 17  # the same of what shines through: grey values not smoothed and expected, states, pull, regions' phases
+# The same of what shines through: grey values not smoothed, pull, phases twice, values expected and states twice
+OF_COLUMNS = 26
 OF_DEBLURRED = 7  # the same of labels that explain a blurred image: grey values not smoothed, labels
 OF_GREY = 4  # the same of one volume of grey values
 OF_MOVED = 2  # the same for each phase of which there are two more label images

@@ -8,9 +8,13 @@ neighbours of one phase are likelier. The label with the least cost of a whole c
 little from the solid behind them, as many labels say "a pore here" and each is a little worse than "none". First
 without, then with the blur within slices, whose width is the one that explains the image best: a voxel at an interface
 of a dark and a bright phase is as bright as one of a phase between them, but its neighbours say what it is.
+
+Labels by which a solid begins a slice too late explain themselves: the pores just before it are then as bright as it.
+Where brightness falls less from a solid to these pores than from there on, labels are found once more with the solid a
+slice earlier, and those are taken that leave less of the image unexplained.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -18,7 +22,7 @@ from math import ceil, sqrt
 
 import numpy as np
 
-from microlith.imaging.columns.appearance import CLEAN, Appearance, States, appearance, sums_of
+from microlith.imaging.columns.appearance import CLEAN, Appearance, States, appearance, late_solids, sums_of
 from microlith.imaging.columns.sweep import SURE, gaps, sweep
 from microlith.imaging.columns.through import LEAST_CONTRAST, REACH, Through, sums_beside, through
 from microlith.imaging.deblurring.gaussian import blurred, weights
@@ -30,6 +34,7 @@ from microlith.imaging.typing import Array, Flags, Indices, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import VALUES, DiskVolume, Layers, Tell, Workshop, named, quiet
 
 PLAIN, BLURRED = 3, 4  # rounds without and with the blur
+PEELED = 3  # times that pores may lose their last slice to solids that begin too late
 WIDTHS = np.arange(0.2, 2.05, 0.1)  # voxels, standard deviations of the blur that are tried
 LOOKED_AT = 16  # slices at which they are
 TRUNCATE = 4.0  # standard deviations at which the blur ends
@@ -127,15 +132,23 @@ class _Volumes:
 
     grey: DiskVolume  # not smoothed
     said: DiskVolume  # uint8, phases of the regions
+    pull: DiskVolume  # float32, see `sweep`
     probable: tuple[DiskVolume, ...]  # of each phase, uint8: in parts of 255
     seen: DiskVolume  # float32, expected brightness
     state: DiskVolume  # int32, the most probable
-    pull: DiskVolume  # float32, see `sweep`
 
     @property
     def own(self) -> tuple[DiskVolume, ...]:
-        """All but the grey values."""
-        return *self.probable, self.seen, self.state, self.pull
+        """Those of these labels alone."""
+        return *self.probable, self.seen, self.state
+
+
+@dataclass(frozen=True, eq=False)
+class _Settled:
+    """Labels that explain the image."""
+
+    model: Model
+    late: list[int]  # numbers of solids that began too late, before the rounds with a blur
 
 
 def by_columns(
@@ -165,46 +178,132 @@ def by_columns(
         that only what regions have more than a grey value tells them apart.
     """
     states = States(phases, clear, min(depth, grey.shape[0]))
-    volumes = _Volumes(
+    pull = workshop.new("pull", grey.shape, np.float32)
+    volumes = _new_volumes(grey, said, pull, "", phases, workshop)
+    _begin(volumes, states, said, workshop)
+    settled = _settled(volumes, states, (), False, workshop, tell)
+    if settled is not None and settled.late:
+        other = _new_volumes(grey, said, pull, "early-", phases, workshop)
+        earlier = _earlier(volumes, other, states, settled.late, workshop, tell)
+        if earlier is not None and earlier.model.noise < settled.model.noise:
+            settled, volumes, other = earlier, other, volumes
+        for volume in other.own:
+            workshop.remove(volume)
+    decision = None
+    if settled is not None:
+        _pulled(volumes, settled.model, workshop)
+        found = tuple(workshop.new(f"gap-{k}", grey.shape, np.uint8) for k in range(phases))
+        _gapped(volumes, settled.model, found, workshop)
+        decision = ByColumns(regions, settled.model, 0, found)
+        decision = replace(decision, changed=_changed(decision, said, workshop))
+    for volume in (*volumes.own, pull):
+        workshop.remove(volume)
+    return decision
+
+
+def _new_volumes(
+    grey: DiskVolume, said: DiskVolume, pull: DiskVolume, name: str, phases: int, workshop: Workshop
+) -> _Volumes:
+    return _Volumes(
         grey,
         said,
-        tuple(workshop.new(f"probable-{k}", grey.shape, np.uint8) for k in range(phases)),
-        workshop.new("seen", grey.shape, np.float32),
-        workshop.new("state", grey.shape, np.int32),
-        workshop.new("pull", grey.shape, np.float32),
+        pull,
+        tuple(workshop.new(f"{name}probable-{k}", grey.shape, np.uint8) for k in range(phases)),
+        workshop.new(f"{name}seen", grey.shape, np.float32),
+        workshop.new(f"{name}state", grey.shape, np.int32),
     )
 
+
+def _changed(decision: ByColumns, said: DiskVolume, workshop: Workshop) -> int:
+    def changed(layers: Layers) -> int:
+        return int((decision.classed(layers) != said.values()[layers.write]).sum())
+
+    return sum(workshop.each(said.shape, changed))
+
+
+def _begin(volumes: _Volumes, states: States, labels: DiskVolume, workshop: Workshop) -> None:
+    """States and probabilities where labels are taken for sure; collective."""
+
     def first(layers: Layers) -> Indices:
-        behind = volumes.said.values()[layers.first : layers.last + states.depth]
+        behind = labels.values()[layers.first : layers.last + states.depth]
         return states.of(behind, layers.last - layers.first)
 
     workshop.fill(volumes.state, first)
     for k, volume in enumerate(volumes.probable):
-        workshop.fill(volume, partial(_sure, volumes.said, k))
+        workshop.fill(volume, partial(_sure, labels, k))
+
+
+def _settled(
+    volumes: _Volumes, states: States, early: Collection[int], only_plain: bool, workshop: Workshop, tell: Tell
+) -> _Settled | None:
+    """Labels that explain the image, from those so far; collective.
+
+    Args:
+        volumes: Change.
+        states: The states.
+        early: See `appearance`.
+        only_plain: Whether rounds end before those with a blur where solids begin too late.
+        workshop: Ranks and folder.
+        tell: Hears how far it is.
+
+    Returns:
+        None: see `by_columns`.
+    """
     model: Model | None = None
+    late: list[int] = []
     for number in range(PLAIN + BLURRED):
         tell("what shines through", number / (PLAIN + BLURRED + 1))
-        model = _learnt(volumes, states, model, number >= PLAIN, workshop)
+        model = _learnt(volumes, states, model, number >= PLAIN, early, workshop)
         if model is None:
-            for volume in volumes.own:
-                workshop.remove(volume)
             return None
+        if number == PLAIN:
+            late = late_solids(model.looks, states)
+            if late and only_plain:
+                break
         for row, column in product(range(model.apart), repeat=2):
             _pulled(volumes, model, workshop)
             _swept(volumes, model, row, column, workshop)
     assert model is not None
-    _pulled(volumes, model, workshop)
-    found = tuple(workshop.new(f"gap-{k}", grey.shape, np.uint8) for k in range(phases))
-    _gapped(volumes, model, found, workshop)
-    decision = ByColumns(regions, model, 0, found)
+    return _Settled(model, late)
 
-    def changed(layers: Layers) -> int:
-        return int((decision.classed(layers) != volumes.said.values()[layers.write]).sum())
 
-    decision = replace(decision, changed=sum(workshop.each(grey.shape, changed)))
-    for volume in volumes.own:
-        workshop.remove(volume)
-    return decision
+def _earlier(
+    volumes: _Volumes, other: _Volumes, states: States, late: list[int], workshop: Workshop, tell: Tell
+) -> _Settled | None:
+    """The same, from labels by which pores before some solids lose the last slice to these; collective.
+
+    Args:
+        volumes: Of the labels so far.
+        other: Change.
+        states: The states.
+        late: Numbers of the solids that begin too late.
+        workshop: Ranks and folder.
+        tell: Hears how far it is.
+    """
+    settled: _Settled | None = None
+    again: set[int] = set()  # those that still began too late after that
+    peeled: set[int] = set()
+    for left in range(PEELED - 1, -1, -1):
+        labels = workshop.new("peeled", volumes.grey.shape, np.uint8)
+        workshop.fill(labels, partial(_peeled, volumes if settled is None else other, states, late))
+        _begin(other, states, labels, workshop)
+        workshop.remove(labels)
+        again.update(peeled.intersection(late))
+        peeled.update(late)
+        settled = _settled(other, states, again, left > 0, workshop, tell)
+        if settled is None or not settled.late or not left:
+            break
+        late = settled.late
+    return settled
+
+
+def _peeled(volumes: _Volumes, states: States, late: list[int], layers: Layers) -> Phases:
+    """Labels of a block by which the last slice of pores before some solids belongs to these."""
+    state = volumes.state.values()[layers.write]
+    found = states.phase[state]
+    for solid in late:
+        found[state == states.phases - 1 + solid] = states.solids[solid]
+    return found
 
 
 def seen_through(
@@ -249,7 +348,7 @@ def darkest(regions: ByRegions, phases: int) -> int:
 
 
 def _learnt(
-    volumes: _Volumes, states: States, before: Model | None, with_blur: bool, workshop: Workshop
+    volumes: _Volumes, states: States, before: Model | None, with_blur: bool, early: Collection[int], workshop: Workshop
 ) -> Model | None:
     """What the image looks like, from the labels so far; collective.
 
@@ -266,7 +365,7 @@ def _learnt(
         ]
 
     sums = np.sum([one for block in workshop.each(shape, summed) for one in block], axis=0)
-    looks = appearance(sums, states)
+    looks = appearance(sums, states, early)
     if looks is None:
         return None
     if not with_blur:

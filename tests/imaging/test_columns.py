@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from phantoms import blurred, mottled, shining
 
-from microlith.imaging.columns.appearance import States, appearance, sums_of
+from microlith.imaging.columns.appearance import Appearance, States, appearance, late_solids, sums_of
 from microlith.imaging.columns.sweep import gaps, sweep
 from microlith.imaging.columns.through import REACH, Through, sums_beside, through
 
@@ -126,6 +126,28 @@ def test_brightness_just_before_a_solid_follows_from_that_farther_away(dark):
     found = appearance(sums, states)
     assert found.mean[:9] == pytest.approx(true, abs=0.01)
     assert appearance(sums * (np.arange(10) != 0), states) is None, "a phase without voxels"
+
+
+@pytest.mark.parametrize("solids", [1, 2])
+@pytest.mark.parametrize(
+    ("through", "late"),
+    [
+        ([0.6, 0.36, 0.22, 0.13, 0.08], False),  # equal shares
+        ([0.5, 0.4, 0.32, 0.26, 0.2], False),  # less of it at the solid
+        ([0.97, 0.94, 0.91, 0.88, 0.85], False),  # strong
+        ([0.9, 0.6, 0.36, 0.22, 0.13], True),  # the first of them are the solid for the most part
+        ([1.0, 0.7, 0.45, 0.25, 0.1], True),
+        ([0.8, 0.1, 0.0, 0.0, 0.0], False),  # through one slice and no more
+    ],
+)
+def test_solids_begin_too_late_where_pores_before_them_are_as_bright(through, late, solids):
+    states = States(solids + 1, 0, len(through))
+    full = np.array([70.0, 140.0])[:solids]
+    mean = 40 + np.concatenate([full, *(share * full for share in through), [0.0]])
+    looks = Appearance(mean, np.ones(states.count), np.full(states.count, 10_000))
+    assert late_solids(looks, states) == (list(range(solids)) if late else [])
+    few = Appearance(mean, np.ones(states.count), np.full(states.count, 50))
+    assert late_solids(few, states) == []
 
 
 def test_few_voxels_of_a_pore_look_as_pores_before_other_solids_say():
