@@ -289,7 +289,7 @@ def test_columns_tell_fine_structures_that_regions_do_not(tmp_path, bare):
 
 
 def test_solids_do_not_begin_a_slice_too_late(monkeypatch):
-    """Of an image whose dark end is cut off: pores just before them were as bright as they, and explained it as well."""
+    """Of an image whose dark end is cut off: pores just before them were as bright as they, which explains it, too."""
     true = mottled(48, 4)
     grey = np.array([30.0, 110.0, 190.0])[true]
     behind = np.zeros(true.shape[1:])
