@@ -192,6 +192,8 @@ def test_snapshots_that_undershoot_are_told(tmp_path, caplog):
     assert " can't follow: gas is at -" in note
     assert note.endswith("; the errors of the curves include that")
     assert "e-" not in note[note.index("near (") : note.index(") µm")], "places on faces are at 0"
+    assert summary["checks"]["notes"] == [note]
+    assert note.replace("'", "&#x27;") in (path.parent / "results" / "report.html").read_text()
 
 
 @pytest.mark.mpi

@@ -98,6 +98,8 @@ def _verdict(page: Page, summary: dict[str, Any]) -> None:
         page.text(str(sentence), "warning")
     if not summary.get("warnings"):
         page.text("No warnings.", "quiet")
+    for note in summary.get("checks", {}).get("notes", ()):
+        page.text(str(note), "quiet")
 
 
 def _regions(page: Page, summary: dict[str, Any]) -> None:

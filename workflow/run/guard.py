@@ -121,6 +121,7 @@ class Verdict:
             "balance": self.imbalance is None,
             "fields_at_snapshots": [asdict(one) for one in self.drawn],
             "fields_at_curve_times": [asdict(one) for one in self.between],
+            "notes": self.notes(),
             "unit": "mol/m^3, s, m",
         }
 

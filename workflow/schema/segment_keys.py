@@ -182,12 +182,17 @@ FILTERS_TABLE = Table(
     section=True,
 )
 
+
+def _name(_: str) -> str:
+    return '; a name holds letters without accents, digits, "_", "." and "-", and no space'
+
+
 SEGMENTATION = Table(
     "the table [segmentation]",
     (
         Key(
             "phases",
-            ListOf(replace(phase_name, pattern=f"^{NAME}$"), "names of phases", 2, 255),
+            ListOf(replace(phase_name, pattern=f"^{NAME}$", hint=_name), "names of phases", 2, 255),
             "The phases; from dark to bright, unless the method is regions. The first has label 1 in the result, the "
             "second 2, and so on.",
             required=True,
