@@ -311,6 +311,23 @@ def test_solids_do_not_begin_a_slice_too_late(monkeypatch):
     assert now > before + 0.01
 
 
+@pytest.mark.parametrize("method", ["otsu", "multi-otsu", "multistage"])
+def test_fewer_phases_than_the_histogram_has_peaks_are_told(method):
+    """Two of three were taken for one without a word."""
+    grey = blurred(mottled(48, 4))
+
+    def told(phases):
+        tables = {"image": {"voxel_size": "20 nm"}, "segmentation": {"phases": phases, "method": method}}
+        warned = ml.segment(tables, image=grey).report["warnings"]
+        return [one for one in warned if one.startswith("the histogram has 3 peaks, at ")]
+
+    (sentence,) = told(["pore", "solid"])
+    found = [float(value) for value in re.findall(r"[\d.]+", sentence[len("the histogram has 3 peaks") :])[:3]]
+    assert found == pytest.approx([40, 110, 180], abs=6)
+    if method != "otsu":
+        assert told(list(PHASES)) == []
+
+
 @pytest.mark.parametrize("swapped", [False, True], ids=["into the depth", "out of it"])
 @pytest.mark.parametrize("method", ["multistage", "multi-otsu"])
 def test_thresholds_misled_by_shine_through_say_so(tmp_path, method, swapped):

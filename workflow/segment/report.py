@@ -47,6 +47,7 @@ def entries(request: Request, found: Segmented) -> dict[str, Any]:
     decision = found.decision.begun if isinstance(found.decision, ByBlur) else found.decision
     if isinstance(decision, ByThresholds | ByStages) and request.options.method != "thresholds":  # one's own
         heights = thresholds.heights(decision.cuts, found.histogram)
+        method["peaks"] = thresholds.peaks(found.histogram)
         method["heights"] = {n: h if np.isfinite(h) else None for n, h in zip(found.phases, heights, strict=True)}
     return {
         "title": request.title,
@@ -145,6 +146,14 @@ def warnings(told: dict[str, Any]) -> list[str]:
             f"the histogram has no peak for {listed(flat)}: thresholds may lie within another phase's peak, and volume "
             f"fractions may be far outside of the ranges that are told; compare the labels "
             'with the image, and give thresholds (method = "thresholds") or filter the noise'
+        )
+    peaks = told.get("peaks", ())
+    if len(peaks) > len(told["phases"]):
+        found.append(
+            f"the histogram has {len(peaks)} peaks, at {', '.join(f'{value:.4g}' for value in peaks)}, and "
+            f"[segmentation] phases names {len(told['phases'])}: phases that differ are taken for one, and the "
+            "thresholds may lie between any of them; name as many phases as there are, or give thresholds (method = "
+            '"thresholds")'
         )
     shine = told.get("shine_through")
     if shine is not None and shine["other_way"]:
