@@ -16,9 +16,7 @@ ENOUGH = 100  # voxels from which the brightness of a pore counts more than what
 FAR = 3, 6  # slices before a solid from which the brightness just before it follows
 FALLS = 0.4, 1.0  # between which it falls from slice to slice
 NEAR = 4  # slices before a solid, by which it is told whether labels let it begin too late
-LATE = (
-    0.12  # share by which brightness falls less from the solid to pores just before it than from slice to slice there
-)
+LATE = 0.12  # share by which brightness falls less from a solid to pores just before it than from slice to slice
 ALIKE = 0.6  # of one of these shares, that the next is at least
 CLEAN = 0.01  # of the range of brightness: noise of an image that has none, so that other labels are not impossible
 LEAST_SPREAD = 0.5  # of the usual variance: of no state less is taken
