@@ -19,6 +19,7 @@ from microlith.imaging.errors import InputError
 from microlith.workflow.case.read import case_of, load_case
 from microlith.workflow.case.toml_file import read_toml
 from microlith.workflow.cli import main
+from microlith.workflow.fit.case_file import case_text
 from microlith.workflow.fit.intervals import runs_score, uncertainty
 from microlith.workflow.fit.limits import allowed_end
 from microlith.workflow.fit.model import Model, led
@@ -101,6 +102,52 @@ def test_files_of_a_fit(noisy, monkeypatch):
     assert float(best["phases"]["slab"]["diffusivity"].split()[0]) == pytest.approx(value, rel=1e-8)
     case = load_case(noisy / "best.toml")  # its image is found from there
     assert case.physics.phases[1].diffusivity == pytest.approx(value, rel=1e-8)
+
+
+WRITTEN = """title = "a \\"b\\""
+[image]
+file = "image.tif"
+voxel_size = { x = "1 nm", y = "2 nm" }
+[phases.pore]
+label = [0, "3-5"]
+role = "source"
+concentration = { times = ["0 s", "1 s"], values = ["0 M", "1 M"] }
+[phases."a.b"]
+label = 1
+role = "transport"
+diffusivity = { expression = "D0 * exp(-c / c0)", D0 = "1e-14 m^2/s", c0 = "1 mol/L" }
+[faces]
+x = "periodic"
+[faces.y_max]
+flux = "1e-6 mol/m^2/s"
+[regions.all]
+phase = "a.b"
+[sweep]
+list = [{ name = "one", "time.end" = "2 s" }, { name = "two", "time.end" = "3 s" }]
+[[interfaces]]
+between = ["a.b", "c"]
+film = { thickness = "10 nm", diffusivity = "1e-16 m^2/s" }
+[[interfaces]]
+between = ["a.b", "d"]
+partition = 2
+[time]
+end = "1 s"
+"""
+
+
+@pytest.mark.parametrize("text", [WRITTEN, WRITTEN.replace('[faces]\nx = "periodic"\n', ""), 'faces = { x = "mirrored" }'])
+def test_a_case_file_written_again_says_the_same(text):
+    assert tomllib.loads(case_text(tomllib.loads(text), ["of a test"])) == tomllib.loads(text)
+
+
+def test_fit_of_a_periodic_case(tmp_path):
+    """The slab, the image repeated along it: its case file has a word in [faces]."""
+    path = slab(tmp_path)
+    path.write_text(path.read_text() + '\n[faces]\ny = "periodic"\n')
+    data = csv_of(tmp_path / "data.csv", "time_s,all", TIMES, exact("all"))
+    where = ["--vary", f"{KEY}=1e-15 .. 1e-13 m^2/s"]
+    assert main(["fit", str(path), "--data", str(data), *where, "--starts", "1", "-o", str(tmp_path / "out")]) == 0
+    assert load_case(tmp_path / "out" / "best.toml").tables["faces"] == {"y": "periodic"}
 
 
 def test_coarse_meshes_shift_no_farther_than_the_errors_of_the_curves_say(tmp_path):

@@ -27,8 +27,12 @@ def case_text(tables: Mapping[str, Any], comments: list[str]) -> str:
             for entry in value:
                 lines += ["", f"[[{quoted_key(name)}]]", *_entries(entry)]
         elif name in SECTIONS and isinstance(value, dict):
+            plain = {part: entry for part, entry in value.items() if not isinstance(entry, dict)}
+            if plain:  # such as x = "periodic" of [faces]
+                lines += ["", f"[{name}]", *_entries(plain)]
             for part, entry in value.items():
-                lines += ["", f"[{name}.{quoted_key(part)}]", *_entries(entry)]
+                if part not in plain:
+                    lines += ["", f"[{name}.{quoted_key(part)}]", *_entries(entry)]
         elif _is_table(value):
             lines += ["", f"[{quoted_key(name)}]", *_entries(value)]
     return "\n".join(lines) + "\n"
