@@ -3,7 +3,9 @@
 import numpy as np
 
 from microlith.imaging.parallel.compiled import compiled, kept
-from microlith.imaging.typing import Array, Phases, Singles
+from microlith.imaging.typing import Phases, Singles
+
+NONE, ALL = 255, 254  # in the place of a label that is barred
 
 
 @compiled
@@ -25,8 +27,9 @@ def _costs(
 
 @kept
 def gains(
-    label: Phases, pull: Singles, mean: Singles, own: np.float32, bond: Singles, best: Phases, gain: Singles
-) -> None:
+    label: Phases, pull: Singles, mean: Singles, own: np.float32, bond: Singles, barred: Phases,
+    best: Phases, gain: Singles,
+) -> None:  # fmt: skip
     """The best label of each voxel, all others as they are.
 
     Args:
@@ -35,6 +38,7 @@ def gains(
         mean: (phases,) grey values.
         own: The squares of the blur's weights, per variance of the noise.
         bond: (3, 3, 3) what a neighbour of the same phase saves; 0 in the middle.
+        barred: (z, y, x) the label that a voxel does not take, NONE, or ALL where it stays as it is.
         best: (z, y, x) takes the labels.
         gain: (z, y, x) takes what they cost more than those so far, at most 0.
     """
@@ -43,36 +47,39 @@ def gains(
     for z in range(layers):
         for y in range(rows):
             for x in range(columns):
-                _costs(z, y, x, label, pull, mean, own, bond, cost)
                 now = label[z + 1, y + 1, x + 1]
+                best[z, y, x], gain[z, y, x] = now, 0
+                if barred[z, y, x] == ALL:
+                    continue
+                _costs(z, y, x, label, pull, mean, own, bond, cost)
                 to, least = now, np.float32(0.0)
                 for s in range(len(mean)):
-                    if cost[s] < least:
+                    if cost[s] < least and s != barred[z, y, x]:
                         to, least = s, cost[s]
                 best[z, y, x] = to
                 gain[z, y, x] = least
 
 
 @kept
-def parted(label: Phases, bond: Singles, found: Array) -> None:
-    """What neighbours of other phases cost, each pair once.
+def parted(label: Phases, bond: Singles, found: Singles) -> None:
+    """What neighbours of other phases cost, half of it at each of a pair.
 
     Args:
         label: As of `gains`.
         bond: As there.
-        found: (z,) takes it, of each layer.
+        found: (z, y, x) takes it.
     """
     layers, rows, columns = label.shape
     for z in range(1, layers - 1):
-        total = 0.0
         for y in range(1, rows - 1):
             for x in range(1, columns - 1):
+                total = np.float32(0.0)
                 for dz in range(3):
                     for dy in range(3):
                         for dx in range(3):
                             if label[z + dz - 1, y + dy - 1, x + dx - 1] != label[z, y, x]:
                                 total += bond[dz, dy, dx]
-        found[z - 1] = 0.5 * total
+                found[z - 1, y - 1, x - 1] = np.float32(0.5) * total
 
 
 @kept

@@ -18,7 +18,9 @@ from microlith.imaging.deblurring.annealed import anneal
 from microlith.imaging.deblurring.gaussian import blurred
 from microlith.imaging.deblurring.model import BlurModel, Widths, fit, products, scaled
 from microlith.imaging.deblurring.shading import Shading, across, moments, none
-from microlith.imaging.deblurring.single import accepted, gains, parted, shifts
+from microlith.imaging.deblurring.single import shifts
+from microlith.imaging.deblurring.thin import resolved
+from microlith.imaging.deblurring.trial import BOND, Trial
 from microlith.imaging.segmentation.thresholds import Decision, Favoured
 from microlith.imaging.typing import Array, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
@@ -39,7 +41,6 @@ STILL = 1e-5  # share of the voxels that change in a round, below which it is th
 LOOKED_AT = 16  # layers from which the model is found
 WIDTHS = np.arange(0.3, 2.55, 0.1)  # voxels, that are tried
 NEAR = np.arange(-0.2, 0.25, 0.1)  # voxels, around a width, when each axis is looked at
-BOND = 9.0  # that all neighbours of the same phase save, per root of what a voxel's own grey value tells
 EASE = 1.3  # times what a voxel costs, for it changes together with its neighbours
 LEAST_NOISE = 0.01  # per contrast
 # Times the squared noise of single voxels, up to which what neighbours share is taken for that of wrong labels: on
@@ -88,16 +89,6 @@ class ByBlur:
         return found
 
 
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """Labels so far, and the model that explains the image best, given them."""
-
-    grey: DiskVolume  # not smoothed
-    labels: DiskVolume
-    model: BlurModel
-    edges: tuple[float, float, float]
-
-
 def deblurred(
     grey: DiskVolume,
     begun: Decision,
@@ -133,7 +124,7 @@ def deblurred(
             assert model is not None
             workshop.fill(other, lambda layers, now=now: np.array(now.values()[layers.write]))  # type: ignore[misc]
             anneal(grey, now, model, model.bonds(BOND, edges), workshop)
-            costs = [_cost(_Trial(grey, one, model, edges), workshop) for one in (other, now)]
+            costs = [Trial(grey, one, model, edges).cost(workshop) for one in (other, now)]
             if costs[1] > DEARER * costs[0]:
                 now, other = other, now
         if number in LEARNT or (model is not None and number < UNEVEN_ROUNDS and model.shading.range > UNEVEN):
@@ -146,18 +137,21 @@ def deblurred(
                 model = _learnt(grey, now, np.array(means), model, least, workshop) or model
                 least = model.blur
         assert model is not None
-        trial = _Trial(grey, now, model, edges)
-        workshop.fill(other, lambda layers, trial=trial: _changed(trial, layers), _halo(model))  # type: ignore[misc]
+        trial = Trial(grey, now, model, edges)
+        workshop.fill(other, trial.changed, trial.halo)
         count = _differ(now, other, workshop)
         now, other = other, now
         if number >= ANNEALED and count < STILL * np.prod(grey.shape):
             break
     assert model is not None
     workshop.remove(other)
-    found = _shifted(_Trial(grey, now, model, edges), said, workshop)
-    changed = _differ(said, now, workshop)
-    workshop.remove(said)
-    return ByBlur(begun, now, found, model, changed)
+    trial, instead = resolved(Trial(grey, now, model, edges), workshop)
+    found = _shifted(trial, said, instead, workshop)
+    changed = _differ(said, trial.labels, workshop)
+    for volume in (said, instead):
+        if volume is not None:
+            workshop.remove(volume)
+    return ByBlur(begun, trial.labels, found, model, changed)
 
 
 def _relative(voxel_size: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -165,47 +159,7 @@ def _relative(voxel_size: tuple[float, float, float]) -> tuple[float, float, flo
     return z, y, x
 
 
-def _halo(model: BlurModel) -> int:
-    return 2 * model.reach[0] + model.apart[0] + 1
-
-
-def _block(trial: _Trial, low: int, high: int, own: slice) -> tuple[Phases, Singles, Singles, np.float32]:
-    """Labels of some layers of a block with one more on all sides, and what `gains` takes."""
-    label = trial.labels.values()[low:high]
-    pull = trial.model.pull(trial.grey.values()[low:high], label, low)[own]
-    padded = np.pad(label, 1, mode="edge")[own.start : own.stop + 2]
-    model = trial.model
-    return padded, np.ascontiguousarray(pull), model.mean.astype(np.float32), np.float32(model.own / model.noise**2)
-
-
-def _changed(trial: _Trial, layers: Layers) -> Phases:
-    """Labels of a block after a round."""
-    apart, last = trial.model.apart, trial.labels.shape[0]
-    first, end = max(0, layers.first - apart[0]), min(last, layers.last + apart[0])
-    label, pull, mean, own = _block(trial, layers.low, layers.high, slice(first - layers.low, end - layers.low))
-    best, gain = np.empty(pull.shape, np.uint8), np.empty(pull.shape, np.float32)
-    gains(label, pull, mean, own, trial.model.bonds(BOND, trial.edges), best, gain)
-    new = np.empty_like(best)
-    accepted(np.ascontiguousarray(label[1:-1, 1:-1, 1:-1]), best, gain, apart, new)
-    return new[layers.first - first : layers.last - first]
-
-
-def _cost(trial: _Trial, workshop: Workshop) -> float:
-    """How badly labels explain the image, and how much their neighbours differ; collective."""
-    model = trial.model
-
-    def of_layers(layers: Layers) -> Array:
-        label = trial.labels.values()[layers.read]
-        misfit = model.misfit(trial.grey.values()[layers.read], label, layers.low)[layers.own]
-        padded = np.pad(label, 1, mode="edge")[layers.own.start : layers.own.stop + 2]
-        found = np.empty(len(misfit))
-        parted(padded, model.bonds(BOND, trial.edges), found)
-        return np.asarray(found + misfit.sum(axis=(1, 2), dtype=np.float64))
-
-    return float(np.concatenate(workshop.each(trial.labels.shape, of_layers, model.reach[0] + 1)).sum())
-
-
-def _shifted(trial: _Trial, said: DiskVolume, workshop: Workshop) -> tuple[DiskVolume, ...]:
+def _shifted(trial: Trial, said: DiskVolume, instead: DiskVolume | None, workshop: Workshop) -> tuple[DiskVolume, ...]:
     """From which shift on each voxel belongs to each phase; collective.
 
     A field that favours a phase by h moves a plane interface by h times the squared noise over the squared contrast
@@ -216,6 +170,7 @@ def _shifted(trial: _Trial, said: DiskVolume, workshop: Workshop) -> tuple[DiskV
     Args:
         trial: Labels and model.
         said: Labels of the method before.
+        instead: What thin layers would be otherwise, of each voxel, or NONE.
         workshop: Ranks and folder.
     """
     model = replace(trial.model, noise=trial.model.single)  # what is shared may be the sample: it does not make surer
@@ -224,10 +179,14 @@ def _shifted(trial: _Trial, said: DiskVolume, workshop: Workshop) -> tuple[DiskV
     volumes = tuple(workshop.new(f"shift-{k}", trial.labels.shape, np.uint8) for k in range(len(model.mean)))
 
     def shifted(layers: Layers) -> None:
-        label, pull, mean, own = _block(sure, layers.low, layers.high, layers.own)
+        label, pull, mean, own = sure.block(layers.low, layers.high, layers.own)
         found = np.empty((len(mean), *pull.shape), np.uint8)
         before = np.array(said.values()[layers.write])
         shifts(label, before, pull, mean, own, bond, unit, np.float32(OTHERWISE), found)
+        if instead is not None:
+            thin = instead.values()[layers.write]
+            for phase, shift in enumerate(found):
+                np.minimum(shift, np.uint8(PERCENT * OTHERWISE), out=shift, where=thin == phase)
         for volume, new in zip(volumes, found, strict=True):
             target = volume.values(writable=True)
             target[layers.write] = new
