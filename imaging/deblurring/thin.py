@@ -10,18 +10,19 @@ from dataclasses import replace
 from math import sqrt
 
 import numpy as np
-from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt, maximum_filter, uniform_filter
+from scipy.ndimage import binary_dilation, binary_erosion, maximum_filter, uniform_filter
 from scipy.special import erfinv
 
 from microlith.imaging.deblurring.model import BlurModel, Widths
 from microlith.imaging.deblurring.single import ALL, NONE
 from microlith.imaging.deblurring.trial import Trial
-from microlith.imaging.typing import Array, Flags, Phases
+from microlith.imaging.typing import Array, Flags, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Workshop
 
 HALF = sqrt(8 * np.log(2))  # width of a Gaussian at half its height, per standard deviation
 MORE = 0.5  # voxels, added to half the width of a layer, for steps of voxels
 FEW = 1e-4  # share of the voxels in such layers, below which nothing is tried
+SWEEPS, AGAIN = 2, 1e-3  # all is done again where that changed this share of the voxels
 BARRED, FREE, LAST = 8, 6, 3  # rounds without the phase that was there, with all, and of what is taken
 AROUND = 2  # voxels around such a layer that change with it
 WINDOW = 9  # voxels, edge of the box in which costs are compared
@@ -43,29 +44,32 @@ def resolved(trial: Trial, workshop: Workshop) -> tuple[Trial, DiskVolume | None
         The labels; and for each voxel of a thin layer that stayed the phase that it would be otherwise, NONE for all
         others. Without such layers no volume.
     """
-    phases, shape = len(trial.model.mean), trial.labels.shape
+    shape = trial.labels.shape
     kind, tried, other, instead = (workshop.new(f"thin-{k}", shape, np.uint8) for k in range(4))
     workshop.fill(instead, lambda layers: np.full((layers.last - layers.first, *shape[1:]), NONE, np.uint8))
     any_thin = False
-    for step in range(1, phases - 1):
-        finder = _Finder(trial, step)
-        workshop.fill(kind, finder.kinds, finder.halo)
-        count = sum(workshop.each(shape, lambda layers: int((kind.values()[layers.write] > NEAR).sum())))
-        if count < FEW * np.prod(shape):
-            continue
-        any_thin = True
-        workshop.fill(tried, lambda layers: finder.thinner(kind, layers))  # noqa: B023
-        tried, other = _rounds(replace(trial, labels=tried), BARRED, kind, trial.labels, other, workshop)
-        best = workshop.new("thin-best", shape, np.uint8)
-        workshop.fill(best, lambda layers: np.array(tried.values()[layers.write]))  # noqa: B023
-        tried, other = _rounds(replace(trial, labels=tried), FREE, kind, None, other, workshop)
-        before, after = trial, replace(trial, labels=tried)
-        halo = trial.model.reach[0] + 1 + WINDOW // 2
-        workshop.fill(other, lambda layers: _better(before, after, layers), halo)  # noqa: B023
-        kept, free = _rounds(replace(trial, labels=other), LAST, kind, None, tried, workshop)
-        workshop.fill(instead, lambda layers: _otherwise(instead, best, kind, before, kept, layers))  # noqa: B023
-        workshop.remove(best)
-        tried, other, trial = free, trial.labels, replace(trial, labels=kept)
+    for step in range(1, len(trial.model.mean) - 1):
+        for _ in range(SWEEPS):
+            finder = _Finder(trial, step)
+            workshop.fill(kind, finder.kinds, finder.halo)
+            count = sum(workshop.each(shape, lambda layers: int((kind.values()[layers.write] > NEAR).sum())))
+            if count < FEW * np.prod(shape):
+                break
+            any_thin = True
+            workshop.fill(tried, lambda layers: finder.thinner(kind, layers))  # noqa: B023
+            tried, other = _rounds(replace(trial, labels=tried), BARRED, kind, trial.labels, other, workshop)
+            best = workshop.new("thin-best", shape, np.uint8)
+            workshop.fill(best, lambda layers: np.array(tried.values()[layers.write]))  # noqa: B023
+            tried, other = _rounds(replace(trial, labels=tried), FREE, kind, None, other, workshop)
+            before, after = trial, replace(trial, labels=tried)
+            halo = trial.model.reach[0] + 1 + WINDOW // 2
+            workshop.fill(other, lambda layers: _better(before, after, layers), halo)  # noqa: B023
+            kept, free = _rounds(replace(trial, labels=other), LAST, kind, None, tried, workshop)
+            workshop.fill(instead, lambda layers: _otherwise(instead, best, kind, before, kept, layers))  # noqa: B023
+            workshop.remove(best)
+            tried, other, trial = free, before.labels, replace(trial, labels=kept)
+            if _differ(kept, other, workshop) < AGAIN:
+                break
     for volume in (kind, tried, other):
         workshop.remove(volume)
     if any_thin:
@@ -120,7 +124,7 @@ class _Finder:
             thin, depth = _thin(rank == middle, (rank <= middle) if brighter else (rank >= middle), widths)
             thin &= found == FAR
             depth[~thin] = 0
-            core = thin & (depth >= maximum_filter(depth, 3) - 1e-6)
+            core = thin & (depth >= maximum_filter(depth, 3) - np.float32(1e-5))
             found[thin] = BRIGHTER if brighter else DARKER
             found[core] = BRIGHTER_CORE if brighter else DARKER_CORE
         if found.any():
@@ -140,7 +144,7 @@ class _Finder:
         return label
 
 
-def _thin(phase: Flags, free: Flags, widths: Widths) -> tuple[Flags, Array]:
+def _thin(phase: Flags, free: Flags, widths: Widths) -> tuple[Flags, Singles]:
     """Where a phase is in layers no wider than twice the widths, and how deep in what is free of others.
 
     Args:
@@ -148,16 +152,28 @@ def _thin(phase: Flags, free: Flags, widths: Widths) -> tuple[Flags, Array]:
         free: (z, y, x) the phase, and those that may be with it in such a layer.
         widths: (z, y, x).
     """
+    import edt
+
     if not phase.any():
-        return np.zeros_like(phase), np.zeros(phase.shape)
+        return np.zeros_like(phase), np.zeros(phase.shape, np.float32)
     reach = [int(width) for width in widths]
     sides = np.meshgrid(*(np.arange(-far, far + 1) for far in reach), indexing="ij")
     ball = sum((side / (width or 1.0)) ** 2 for side, width in zip(sides, widths, strict=True)) <= 1
     padded = np.pad(free, [(2 * far, 2 * far) for far in reach], mode="edge")
     inner = tuple(slice(2 * far, size - 2 * far) for far, size in zip(reach, padded.shape, strict=True))
     wide = binary_dilation(binary_erosion(padded, ball, border_value=1), ball)[inner]
-    depth: Array = distance_transform_edt(padded, sampling=[1 / (width or 1.0) for width in widths])[inner]
+    units = tuple(1 / (width or 1.0) for width in widths)
+    depth: Singles = edt.edt(padded.astype(np.uint8), anisotropy=units, black_border=False)[inner]
     return phase & ~wide, depth
+
+
+def _differ(one: DiskVolume, other: DiskVolume, workshop: Workshop) -> float:
+    """Share of the voxels in which two volumes differ; collective."""
+
+    def counted(layers: Layers) -> int:
+        return int((one.values()[layers.write] != other.values()[layers.write]).sum())
+
+    return float(sum(workshop.each(one.shape, counted))) / float(np.prod(one.shape))
 
 
 def _rounds(
@@ -210,7 +226,8 @@ def _better(before: Trial, after: Trial, layers: Layers) -> Phases:
 def _otherwise(
     instead: DiskVolume, best: DiskVolume, kind: DiskVolume, before: Trial, kept: DiskVolume, layers: Layers
 ) -> Phases:
-    """What the voxels of thin layers that keep their phase would be otherwise; what is known already stays."""
+    """What voxels of thin layers that keep their phase would be otherwise; what is known of others that do, stays."""
     known, found, label = (volume.values()[layers.write] for volume in (instead, best, kept))
-    stays = (kind.values()[layers.write] > NEAR) & (label == before.labels.values()[layers.write]) & (found != label)
-    return np.where(stays & (known == NONE), found, known)
+    same = label == before.labels.values()[layers.write]
+    new = same & (kind.values()[layers.write] > NEAR) & (found != label) & (known == NONE)
+    return np.where(new, found, np.where(same, known, np.uint8(NONE)))

@@ -18,11 +18,11 @@ from microlith.imaging.deblurring.annealed import anneal
 from microlith.imaging.deblurring.gaussian import blurred
 from microlith.imaging.deblurring.model import BlurModel, Widths, fit, products, scaled
 from microlith.imaging.deblurring.shading import Shading, across, moments, none
-from microlith.imaging.deblurring.single import shifts
+from microlith.imaging.deblurring.single import NONE, shifts
 from microlith.imaging.deblurring.thin import resolved
 from microlith.imaging.deblurring.trial import BOND, Trial
 from microlith.imaging.segmentation.thresholds import Decision, Favoured
-from microlith.imaging.typing import Array, Phases, Singles
+from microlith.imaging.typing import Array, Numbers, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
 
 ROUNDS = 24
@@ -60,6 +60,9 @@ class ByBlur:
     shifts: tuple[DiskVolume, ...]  # of each phase, uint8: shift, in hundredths, from which a voxel belongs to it
     model: BlurModel
     changed: int  # voxels that have another label than by the method before
+    thin: tuple[
+        float, ...
+    ] = ()  # share of all voxels that each phase has in layers that may be narrower ones of others
     halo: int = 0
 
     def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
@@ -145,13 +148,16 @@ def deblurred(
             break
     assert model is not None
     workshop.remove(other)
+    tell("thin layers")
     trial, instead = resolved(Trial(grey, now, model, edges), workshop)
     found = _shifted(trial, said, instead, workshop)
     changed = _differ(said, trial.labels, workshop)
-    for volume in (said, instead):
-        if volume is not None:
-            workshop.remove(volume)
-    return ByBlur(begun, trial.labels, found, model, changed)
+    thin = tuple(0.0 for _ in means)
+    if instead is not None:
+        thin = _thin_shares(trial.labels, instead, len(means), workshop)
+        workshop.remove(instead)
+    workshop.remove(said)
+    return ByBlur(begun, trial.labels, found, model, changed, thin)
 
 
 def _relative(voxel_size: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -194,6 +200,15 @@ def _shifted(trial: Trial, said: DiskVolume, instead: DiskVolume | None, worksho
 
     workshop.each(trial.labels.shape, shifted, 2 * model.reach[0] + 1)
     return volumes
+
+
+def _thin_shares(labels: DiskVolume, instead: DiskVolume, phases: int, workshop: Workshop) -> tuple[float, ...]:
+    def counted(layers: Layers) -> Numbers:
+        thin = instead.values()[layers.write] != NONE
+        return np.asarray(np.bincount(labels.values()[layers.write][thin], minlength=phases), np.int64)
+
+    counts = np.sum(workshop.each(labels.shape, counted), axis=0)
+    return tuple(float(count) / float(np.prod(labels.shape)) for count in counts)
 
 
 def _differ(one: DiskVolume, other: DiskVolume, workshop: Workshop) -> int:

@@ -12,7 +12,7 @@ from mpi4py import MPI
 import microlith as ml
 from microlith.imaging.deblurring.model import BlurModel, fit, products, weights
 from microlith.imaging.deblurring.shading import DEGREE, Shading, across, moments, none
-from microlith.imaging.deblurring.single import accepted, gains, parted, shifts
+from microlith.imaging.deblurring.single import ALL, NONE, accepted, gains, parted, shifts
 from microlith.imaging.deblurring.soft import WHOLE, softened
 from microlith.imaging.segmentation.deblurred import ByBlur
 from microlith.imaging.segmentation.thresholds import Favoured
@@ -58,7 +58,7 @@ def test_what_a_label_costs_is_the_energy_counted_with_it(model, image):
     bond = model.bonds(STRENGTH, EDGES).astype(float)
     taken = _taken(model, labels, grey)
     best, gain = np.empty_like(labels), np.empty(labels.shape, np.float32)
-    gains(*taken, best, gain)
+    gains(*taken, np.full_like(labels, NONE), best, gain)
     now = _energy(model, labels, grey, bond)
     rng = np.random.default_rng(0)
     for z, y, x in rng.integers(8, 13, (25, 3)):
@@ -71,6 +71,22 @@ def test_what_a_label_costs_is_the_energy_counted_with_it(model, image):
         assert gain[z, y, x] == pytest.approx(min(energies), rel=1e-3, abs=2e-3)
 
 
+def test_a_barred_label_is_not_taken(model, image):
+    """Each voxel takes the best of the others, and stays where all are barred."""
+    labels, grey = image
+    taken = _taken(model, labels, grey)
+    found = [(np.empty_like(labels), np.empty(labels.shape, np.float32)) for _ in range(2)]
+    gains(*taken, np.full_like(labels, NONE), *found[0])
+    barred = np.where(found[0][0] != labels, found[0][0], NONE).astype(np.uint8)
+    barred[:10] = ALL
+    gains(*taken, barred, *found[1])
+    assert (found[1][0][:10] == labels[:10]).all()
+    assert (found[1][1][:10] == 0).all()
+    assert ((found[0][0] != labels) & (found[1][0] != labels))[10:].any(), "the third label is better than its own"
+    assert (found[1][0][10:] != barred[10:]).all()
+    assert (found[1][1] >= found[0][1]).all()
+
+
 def test_the_energy_falls_in_each_round(model, image):
     labels, grey = image
     bond = model.bonds(STRENGTH, EDGES).astype(float)
@@ -78,7 +94,7 @@ def test_the_energy_falls_in_each_round(model, image):
     for _ in range(4):
         taken = _taken(model, labels, grey)
         best, gain, new = np.empty_like(labels), np.empty(labels.shape, np.float32), np.empty_like(labels)
-        gains(*taken, best, gain)
+        gains(*taken, np.full_like(labels, NONE), best, gain)
         accepted(labels, best, gain, model.apart, new)
         assert (new != labels).any()
         labels = new.copy()
@@ -179,9 +195,9 @@ def test_what_labels_cost_is_the_energy_but_for_a_constant(model, image):
     other[7:14, 8:13, 8:12] = 2
     costs = []
     for one in (labels, other):
-        found = np.empty(len(one))
+        found = np.empty(one.shape, np.float32)
         parted(np.pad(one, 1, mode="edge"), bond, found)
-        costs.append(found.sum() + model.misfit(grey, one, 0).sum(dtype=float))
+        costs.append(found.sum(dtype=float) + model.misfit(grey, one, 0).sum(dtype=float))
     wanted = _energy(model, other, grey, bond) - _energy(model, labels, grey, bond)
     assert costs[1] - costs[0] == pytest.approx(wanted, rel=1e-5)
 

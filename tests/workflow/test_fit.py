@@ -135,7 +135,9 @@ end = "1 s"
 """
 
 
-@pytest.mark.parametrize("text", [WRITTEN, WRITTEN.replace('[faces]\nx = "periodic"\n', ""), 'faces = { x = "mirrored" }'])
+@pytest.mark.parametrize(
+    "text", [WRITTEN, WRITTEN.replace('[faces]\nx = "periodic"\n', ""), 'faces = { x = "mirrored" }']
+)
 def test_a_case_file_written_again_says_the_same(text):
     assert tomllib.loads(case_text(tomllib.loads(text), ["of a test"])) == tomllib.loads(text)
 

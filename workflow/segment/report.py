@@ -20,6 +20,7 @@ from microlith.workflow.segment.request import Request
 # Painted regions of a phase, below which a forest has little to learn from: of 12 such scribbles on a phantom where
 # deeper slices shine through, 5 had a range of the pores' volume fraction that misses the truth; of 4 with more, 1 had
 FEW_REGIONS = 10
+MUCH_THIN = 0.02  # share of the volume in layers that may be narrower ones of another phase
 LEAST_RIGHT = 0.9  # share of the painted regions that is classed correctly, below which that is a warning
 MOST_DOUBTFUL = 0.2  # share of the voxels
 # The same where a blur explains the image: a phantom of four phases, fine structures, of which 5 % was wrong, had 0.22
@@ -175,6 +176,13 @@ def warnings(told: dict[str, Any]) -> list[str]:
             "thresholds take for another phase, so that volume fractions may be far outside of the ranges that are "
             'told; take method = "regions"' + ("" if before == "before" else ", with the slices in reverse order")
         )
+    for name, share in (told.get("deblurred") or {}).get("thin_layers", {}).items():
+        if share > MUCH_THIN:
+            found.append(
+                f"{100 * share:.1f} % of the volume is {name} in layers so thin that in this blur narrower layers of "
+                "another phase within the same surroundings would look alike, such as cracks within a brighter phase; "
+                "the ranges allow for both; voxels that are smaller than the blur, or less blur, tell them apart"
+            )
     uneven = (told.get("deblurred") or {}).get("uneven_contrasts", 0.0)
     if uneven > MOST_UNEVEN:
         found.append(
@@ -251,6 +259,7 @@ def _deblurred_entries(found: Segmented, decision: ByBlur) -> dict[str, Any]:
         "uneven": model.unit * model.shading.range,
         "uneven_contrasts": model.shading.range * (len(found.phases) - 1) / float(np.ptp(model.mean)),
         "voxels_changed": decision.changed,
+        "thin_layers": dict(zip(found.phases, decision.thin, strict=True)),
     }
 
 
