@@ -1,6 +1,7 @@
 """The transient run: region curves at all times, concentration fields on demand, and how far to trust them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -158,14 +159,14 @@ class Transient:
             return None
         diffusivity = diffusivities(self._problem.discretization, physics)
         solvers = self._solvers()
-        try:
-            return spatial_deviation(self._problem, diffusivity, self._states, solvers, self._weights)
+        found = None
         # Of small matrices that are the same on all ranks, or of a solve, which fails on all of them; the run has its
         # results
-        except (np.linalg.LinAlgError, ArithmeticError):
-            return None
-        finally:
-            solvers.destroy()
+        with suppress(np.linalg.LinAlgError, ArithmeticError):
+            found = spatial_deviation(self._problem, diffusivity, self._states, solvers, self._weights)
+        # Not after another error: all ranks destroy together, and one that failed alone would wait for the others here
+        solvers.destroy()
+        return found
 
     def corrected(self, lacks: Lacking, means: Mapping[str, RegionMean]) -> "Transient":
         """The same with most of what the curves of regions lack in space added to them; collective.
