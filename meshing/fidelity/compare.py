@@ -264,12 +264,15 @@ class _Compared:
         return float(sum((1 - cut[i] / whole[i]) * self.voxels[i] for i in split))
 
     def _groups(self, merged: Numbers, volume: LabelVolume) -> tuple[tuple[Piece, ...], ...]:
-        """Pieces that are one in the mesh; first the groups whose second largest piece is the largest."""
-        order = merged[np.lexsort((-self.voxels[merged], self.over[merged]))]
+        """Pieces that are one in the mesh; first the groups whose second largest piece is the largest.
+
+        Of equal ones that come first which do so in the image: numbers of the mesh's pieces depend on the ranks.
+        """
+        order = merged[np.lexsort((self.first[merged], -self.voxels[merged], self.over[merged]))]
         _, start = np.unique(self.over[order], return_index=True)
         if len(start) == 0:
             return ()
-        largest = np.argsort(-self.voxels[order[start + 1]], kind="stable")[:NAMED]
+        largest = np.lexsort((self.first[order[start]], -self.voxels[order[start + 1]]))[:NAMED]
         ends = np.append(start[1:], len(order))
         groups = (order[start[i] : min(ends[i], start[i] + NAMED_IN_GROUP)] for i in largest)
         return tuple(self._largest(group, volume) for group in groups)

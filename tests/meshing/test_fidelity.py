@@ -138,6 +138,23 @@ def test_lost_merged_and_split_pieces_are_counted_and_named():
     assert report.as_dict()["phases"][1]["lost"] == [{"x_voxel": 2, "y_voxel": 5, "z_voxel": 4, "voxels": 8}]
 
 
+@pytest.mark.mpi
+def test_equal_groups_are_named_in_the_order_of_the_image():
+    """Five pairs of equal cubes, each bridged; the mesh's pieces are numbered as the cells lie on the ranks."""
+    phase = np.zeros((6, 6, 36), int)
+    for x in range(1, 36, 7):
+        phase[2:4, 2:4, x : x + 2] = phase[2:4, 2:4, x + 3 : x + 5] = 1
+    meshed = phase.copy()
+    meshed[2, 2, 3::7] = 1
+    image, other = label_image(phase), label_image(meshed)
+    for owner in (scattered(image), in_slabs(image), COMM.size - 1 - in_slabs(image)):
+        report = fidelity(volume_of(image, COMM), cells_of(other, "tetrahedron", COMM, owner), [0], COMM)
+        if report is None:
+            continue
+        places = [[piece.position[0] for piece in group] for group in report.phases[1].merged]
+        assert places == [[x, x + 3] for x in range(1, 36, 7)]
+
+
 def test_thousands_of_lost_specks_are_counted_and_a_few_named():
     phase = np.zeros((31, 31, 31), int)
     phase[1::2, 1::2, 1::2] = 1
