@@ -13,6 +13,7 @@ import microlith as ml
 from microlith.imaging.deblurring.model import BlurModel
 from microlith.imaging.deblurring.shading import none
 from microlith.imaging.deblurring.thin import HALF, MORE, _thin, half_widths
+from microlith.workflow.segment.report import text
 
 GREYS = np.array([50.0, 120.0, 200.0])
 CRACKED, FILMED = 0, 1
@@ -90,3 +91,5 @@ def test_films_of_the_phase_between_stay():
     print(dice(found.labels - 1, labels), found.report["deblurred"]["thin_layers"])
     assert min(dice(found.labels - 1, labels)) > 0.97
     assert "% of the volume is binder in layers so thin that" in found.report["warnings"][0]
+    share = 100 * found.report["deblurred"]["thin_layers"]["binder"]
+    assert f"narrower ones of another phase: binder {share:.2f} %" in text(found.report)

@@ -345,6 +345,9 @@ def text(told: dict[str, Any]) -> str:
             f"brightness across slices differs by {shown['uneven']:.3g} at most, and is taken into account",
             f"labels changed to explain the grey values by this blur: {shown['voxels_changed']} voxels",
         ]
+        thin = [f"{name} {100 * share:.2f} %" for name, share in shown["thin_layers"].items() if share > 0]
+        if thin:
+            lines.append(f"in layers so thin that they may be narrower ones of another phase: {', '.join(thin)}")
     if "shine_through" in told and told["shine_through"] is None:
         lines.append(
             "labels are those of the regions: what shines through pores could not be learnt, as two phases are about "
