@@ -27,7 +27,7 @@ BARRED, FREE, LAST = 8, 6, 3  # rounds without the phase that was there, with al
 AROUND = 2  # voxels around such a layer that change with it
 WINDOW = 9  # voxels, edge of the box in which costs are compared
 # What the misfit falls by in such a box, at least, and per voxel that changes. Chosen on phantoms: cracks of a voxel
-# gain 0.1 to 1 for each, while thin layers of the phase itself lose, as a rule, up to 2
+# gain 0.1 to 1 for each, while thin layers of the phase itself lose about as much, as a rule
 GAIN, GAIN_EACH = 10.0, 0.1
 # What a voxel is: not near a thin layer; near one; in one within brighter phases, and in its middle; within darker ones
 FAR, NEAR, BRIGHTER, BRIGHTER_CORE, DARKER, DARKER_CORE = range(6)
@@ -44,6 +44,8 @@ def resolved(trial: Trial, workshop: Workshop) -> tuple[Trial, DiskVolume | None
         The labels; and for each voxel of a thin layer that stayed the phase that it would be otherwise, NONE for all
         others. Without such layers no volume.
     """
+    if len(trial.model.mean) < 3:  # no phase is between others
+        return trial, None
     shape = trial.labels.shape
     kind, tried, other, instead = (workshop.new(f"thin-{k}", shape, np.uint8) for k in range(4))
     workshop.fill(instead, lambda layers: np.full((layers.last - layers.first, *shape[1:]), NONE, np.uint8))
