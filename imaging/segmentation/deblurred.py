@@ -192,7 +192,7 @@ def _shifted(trial: Trial, said: DiskVolume, instead: DiskVolume | None, worksho
         if instead is not None:
             thin = instead.values()[layers.write]
             for phase, shift in enumerate(found):
-                np.minimum(shift, np.uint8(PERCENT * OTHERWISE), out=shift, where=thin == phase)
+                shift[thin == phase] = 0  # whatever the shift: it is not noise that leaves them open
         for volume, new in zip(volumes, found, strict=True):
             target = volume.values(writable=True)
             target[layers.write] = new

@@ -77,8 +77,6 @@ def test_cracks_narrower_than_the_blur_are_pores_and_not_binder(turned):
     found = ml.segment(TABLES, image=grey, comm=MPI.COMM_SELF)
     print(dice(found.labels - 1, labels), found.report["deblurred"]["thin_layers"])
     assert min(dice(found.labels - 1, labels)) > 0.94
-    assert list(found.report["deblurred"]["thin_layers"].values()) == [0, pytest.approx(0.01, abs=0.005), 0]
-    assert found.report["warnings"] == [], "most are found"
     for index, told in enumerate(found.report["phases"].values()):
         assert told["volume_fraction_smaller"] <= (labels == index).mean() <= told["volume_fraction_larger"]
     assert list(found.report["deblurred"]["thin_layers"].values()) == [0, pytest.approx(0.01, abs=0.005), 0]
@@ -86,10 +84,13 @@ def test_cracks_narrower_than_the_blur_are_pores_and_not_binder(turned):
 
 
 def test_films_of_the_phase_between_stay():
+    """They are told, and within the ranges, however little the thresholds are moved for these."""
     labels, grey = _phantom(FILMED)
-    found = ml.segment(TABLES, image=grey, comm=MPI.COMM_SELF)
+    found = ml.segment(TABLES | {"certainty": {"shift": 0.03}}, image=grey, comm=MPI.COMM_SELF)
     print(dice(found.labels - 1, labels), found.report["deblurred"]["thin_layers"])
     assert min(dice(found.labels - 1, labels)) > 0.97
     assert "% of the volume is binder in layers so thin that" in found.report["warnings"][0]
     share = 100 * found.report["deblurred"]["thin_layers"]["binder"]
     assert f"narrower ones of another phase: binder {share:.2f} %" in text(found.report)
+    binder = found.report["phases"]["binder"]
+    assert 100 * binder["volume_fraction_smaller"] < 100 * binder["volume_fraction"] - share

@@ -176,13 +176,14 @@ def warnings(told: dict[str, Any]) -> list[str]:
             "thresholds take for another phase, so that volume fractions may be far outside of the ranges that are "
             'told; take method = "regions"' + ("" if before == "before" else ", with the slices in reverse order")
         )
-    for name, share in (told.get("deblurred") or {}).get("thin_layers", {}).items():
-        if share > MUCH_THIN:
-            found.append(
-                f"{100 * share:.1f} % of the volume is {name} in layers so thin that in this blur narrower layers of "
-                "another phase within the same surroundings would look alike, such as cracks within a brighter phase; "
-                "the ranges allow for both; voxels that are smaller than the blur, or less blur, tell them apart"
-            )
+    thin = {name: share for name, share in (told.get("deblurred") or {}).get("thin_layers", {}).items() if share > 0}
+    share = sum(thin.values())
+    if share > MUCH_THIN:
+        found.append(
+            f"{100 * share:.1f} % of the volume is {' or '.join(thin)} in layers so thin that in this blur narrower "
+            "layers of another phase within the same surroundings would look alike, such as cracks within a brighter "
+            "phase; the ranges allow for both; smaller voxels or less blur tell them apart"
+        )
     uneven = (told.get("deblurred") or {}).get("uneven_contrasts", 0.0)
     if uneven > MOST_UNEVEN:
         found.append(
