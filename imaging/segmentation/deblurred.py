@@ -60,9 +60,7 @@ class ByBlur:
     shifts: tuple[DiskVolume, ...]  # of each phase, uint8: shift, in hundredths, from which a voxel belongs to it
     model: BlurModel
     changed: int  # voxels that have another label than by the method before
-    thin: tuple[
-        float, ...
-    ] = ()  # share of all voxels that each phase has in layers that may be narrower ones of others
+    thin: tuple[float, ...] = ()  # share of all voxels, of each phase, in layers that may be narrower ones of others
     halo: int = 0
 
     def classed(self, layers: Layers, favoured: Favoured | None = None) -> Phases:
