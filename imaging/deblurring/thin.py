@@ -7,6 +7,7 @@ better.
 """
 
 from dataclasses import replace
+from functools import partial
 from math import sqrt
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy.special import erfinv
 
 from microlith.imaging.deblurring.model import BlurModel, Widths
 from microlith.imaging.deblurring.single import ALL, NONE
-from microlith.imaging.deblurring.trial import Trial
+from microlith.imaging.deblurring.trial import Trial, differing
 from microlith.imaging.typing import Array, Flags, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Workshop
 
@@ -47,9 +48,9 @@ def resolved(trial: Trial, workshop: Workshop) -> tuple[Trial, DiskVolume | None
     if len(trial.model.mean) < 3:  # no phase is between others
         return trial, None
     shape = trial.labels.shape
-    kind, tried, other, instead = (workshop.new(f"thin-{k}", shape, np.uint8) for k in range(4))
-    workshop.fill(instead, lambda layers: np.full((layers.last - layers.first, *shape[1:]), NONE, np.uint8))
-    any_thin = False
+    kind = workshop.new("thin-kind", shape, np.uint8)
+    instead: DiskVolume | None = None
+    free: tuple[DiskVolume, ...] = ()  # three, as soon as there are thin layers
     for step in range(1, len(trial.model.mean) - 1):
         for _ in range(SWEEPS):
             finder = _Finder(trial, step)
@@ -57,27 +58,19 @@ def resolved(trial: Trial, workshop: Workshop) -> tuple[Trial, DiskVolume | None
             count = sum(workshop.each(shape, lambda layers: int((kind.values()[layers.write] > NEAR).sum())))
             if count < FEW * np.prod(shape):
                 break
-            any_thin = True
-            workshop.fill(tried, lambda layers: finder.thinner(kind, layers))  # noqa: B023
-            tried, other = _rounds(replace(trial, labels=tried), BARRED, kind, trial.labels, other, workshop)
-            best = workshop.new("thin-best", shape, np.uint8)
-            workshop.fill(best, lambda layers: np.array(tried.values()[layers.write]))  # noqa: B023
-            tried, other = _rounds(replace(trial, labels=tried), FREE, kind, None, other, workshop)
-            before, after = trial, replace(trial, labels=tried)
-            halo = trial.model.reach[0] + 1 + WINDOW // 2
-            workshop.fill(other, lambda layers: _better(before, after, layers), halo)  # noqa: B023
-            kept, free = _rounds(replace(trial, labels=other), LAST, kind, None, tried, workshop)
-            workshop.fill(instead, lambda layers: _otherwise(instead, best, kind, before, kept, layers))  # noqa: B023
-            workshop.remove(best)
-            tried, other, trial = free, before.labels, replace(trial, labels=kept)
-            if _differ(kept, other, workshop) < AGAIN:
+            if instead is None:
+                instead, *new = (workshop.new(f"thin-{k}", shape, np.uint8) for k in range(4))
+                free = tuple(new)
+                workshop.fill(instead, lambda layers: np.full_like(kind.values()[layers.write], NONE))
+            before = trial
+            trial, best, free = _swept(before, finder, kind, free, workshop)
+            workshop.fill(instead, partial(_otherwise, instead, best, kind, before.labels, trial.labels))
+            free = (*free, best, before.labels)
+            if differing(trial.labels, before.labels, workshop) < AGAIN * np.prod(shape):
                 break
-    for volume in (kind, tried, other):
+    for volume in (kind, *free):
         workshop.remove(volume)
-    if any_thin:
-        return trial, instead
-    workshop.remove(instead)
-    return trial, None
+    return trial, instead
 
 
 def half_widths(model: BlurModel, deep: int, middle: int, around: int) -> Widths:
@@ -169,29 +162,50 @@ def _thin(phase: Flags, free: Flags, widths: Widths) -> tuple[Flags, Singles]:
     return phase & ~wide, depth
 
 
-def _differ(one: DiskVolume, other: DiskVolume, workshop: Workshop) -> float:
-    """Share of the voxels in which two volumes differ; collective."""
+def _swept(
+    before: Trial, finder: _Finder, kind: DiskVolume, free: tuple[DiskVolume, ...], workshop: Workshop
+) -> tuple[Trial, DiskVolume, tuple[DiskVolume, ...]]:
+    """Thinner layers tried, and taken where they explain the image better; collective.
 
-    def counted(layers: Layers) -> int:
-        return int((one.values()[layers.write] != other.values()[layers.write]).sum())
+    Args:
+        before: The labels, which stay as they are.
+        finder: Says what is tried.
+        kind: What each voxel is.
+        free: Three volumes to use.
+        workshop: Ranks and folder.
 
-    return float(sum(workshop.each(one.shape, counted))) / float(np.prod(one.shape))
+    Returns:
+        The new labels; those where no thin layer stayed the phase that it was; the volume that is still free.
+    """
+    first, second, third = free
+    workshop.fill(first, lambda layers: finder.thinner(kind, layers))
+    best, second = _rounds(replace(before, labels=first), BARRED, kind, before.labels, (second, first), workshop)
+    tried, third = _rounds(replace(before, labels=best), FREE, kind, None, (second, third), workshop)
+    after = replace(before, labels=tried)
+    workshop.fill(third, partial(_better, before, after), before.model.reach[0] + 1 + WINDOW // 2)
+    kept, left = _rounds(replace(before, labels=third), LAST, kind, None, (tried, third), workshop)
+    return replace(before, labels=kept), best, (left,)
 
 
 def _rounds(
-    trial: Trial, count: int, kind: DiskVolume, barred: DiskVolume | None, other: DiskVolume, workshop: Workshop
+    trial: Trial,
+    count: int,
+    kind: DiskVolume,
+    barred: DiskVolume | None,
+    free: tuple[DiskVolume, DiskVolume],
+    workshop: Workshop,
 ) -> tuple[DiskVolume, DiskVolume]:
     """Labels after some rounds in and near thin layers, and the volume that is free then; collective.
 
     Args:
-        trial: The labels, which are overwritten.
+        trial: The labels.
         count: Rounds.
         kind: What each voxel is.
         barred: Labels that voxels of thin layers don't take; None: they take all.
-        other: A volume to use.
+        free: Volumes that the rounds are written into in turns; the second may be that of the labels.
         workshop: Ranks and folder.
     """
-    now = trial.labels
+    now, (new, other) = trial.labels, free
 
     def changed(layers: Layers) -> Phases:
         which = kind.values()[layers.read]
@@ -203,9 +217,9 @@ def _rounds(
         return replace(trial, labels=now).changed(layers, closed)
 
     for _ in range(count):
-        workshop.fill(other, changed, trial.halo)
-        now, other = other, now
-    return now, other
+        workshop.fill(new, changed, trial.halo)
+        now, new, other = new, other, new
+    return now, new
 
 
 def _better(before: Trial, after: Trial, layers: Layers) -> Phases:
@@ -226,10 +240,10 @@ def _better(before: Trial, after: Trial, layers: Layers) -> Phases:
 
 
 def _otherwise(
-    instead: DiskVolume, best: DiskVolume, kind: DiskVolume, before: Trial, kept: DiskVolume, layers: Layers
+    instead: DiskVolume, best: DiskVolume, kind: DiskVolume, before: DiskVolume, kept: DiskVolume, layers: Layers
 ) -> Phases:
     """What voxels of thin layers that keep their phase would be otherwise; what is known of others that do, stays."""
-    known, found, label = (volume.values()[layers.write] for volume in (instead, best, kept))
-    same = label == before.labels.values()[layers.write]
+    known, found, old, label = (volume.values()[layers.write] for volume in (instead, best, before, kept))
+    same = label == old
     new = same & (kind.values()[layers.write] > NEAR) & (found != label) & (known == NONE)
     return np.where(new, found, np.where(same, known, np.uint8(NONE)))

@@ -75,3 +75,12 @@ class Trial:
             return float(sum(one[layers.own].sum(dtype=np.float64) for one in self.costs(layers)))
 
         return float(sum(workshop.each(self.labels.shape, of_layers, self.model.reach[0] + 1)))
+
+
+def differing(one: DiskVolume, other: DiskVolume, workshop: Workshop) -> int:
+    """Voxels in which two volumes of labels differ; collective."""
+
+    def counted(layers: Layers) -> int:
+        return int((one.values()[layers.write] != other.values()[layers.write]).sum())
+
+    return sum(workshop.each(one.shape, counted))

@@ -20,7 +20,7 @@ from microlith.imaging.deblurring.model import BlurModel, Widths, fit, products,
 from microlith.imaging.deblurring.shading import Shading, across, moments, none
 from microlith.imaging.deblurring.single import NONE, shifts
 from microlith.imaging.deblurring.thin import resolved
-from microlith.imaging.deblurring.trial import BOND, Trial
+from microlith.imaging.deblurring.trial import Trial, differing
 from microlith.imaging.segmentation.thresholds import Decision, Favoured
 from microlith.imaging.typing import Array, Numbers, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, quiet
@@ -124,9 +124,9 @@ def deblurred(
         if number == ANNEALED:
             assert model is not None
             workshop.fill(other, lambda layers, now=now: np.array(now.values()[layers.write]))  # type: ignore[misc]
-            anneal(grey, now, model, model.bonds(BOND, edges), workshop)
-            costs = [Trial(grey, one, model, edges).cost(workshop) for one in (other, now)]
-            if costs[1] > DEARER * costs[0]:
+            before, after = (Trial(grey, one, model, edges) for one in (other, now))
+            anneal(grey, now, model, after.bonds, workshop)
+            if after.cost(workshop) > DEARER * before.cost(workshop):
                 now, other = other, now
         if number in LEARNT or (model is not None and number < UNEVEN_ROUNDS and model.shading.range > UNEVEN):
             model = _learnt(grey, now, np.array(means), model, least, workshop)
@@ -140,7 +140,7 @@ def deblurred(
         assert model is not None
         trial = Trial(grey, now, model, edges)
         workshop.fill(other, trial.changed, trial.halo)
-        count = _differ(now, other, workshop)
+        count = differing(now, other, workshop)
         now, other = other, now
         if number >= ANNEALED and count < STILL * np.prod(grey.shape):
             break
@@ -149,7 +149,7 @@ def deblurred(
     tell("thin layers")
     trial, instead = resolved(Trial(grey, now, model, edges), workshop)
     found = _shifted(trial, said, instead, workshop)
-    changed = _differ(said, trial.labels, workshop)
+    changed = differing(said, trial.labels, workshop)
     thin = tuple(0.0 for _ in means)
     if instead is not None:
         thin = _thin_shares(trial.labels, instead, len(means), workshop)
@@ -179,7 +179,7 @@ def _shifted(trial: Trial, said: DiskVolume, instead: DiskVolume | None, worksho
     """
     model = replace(trial.model, noise=trial.model.single)  # what is shared may be the sample: it does not make surer
     sure = replace(trial, model=model)
-    bond, unit = model.bonds(BOND, trial.edges), np.float32(EASE * sqrt(2.0) * model.noise**2)
+    bond, unit = sure.bonds, np.float32(EASE * sqrt(2.0) * model.noise**2)
     volumes = tuple(workshop.new(f"shift-{k}", trial.labels.shape, np.uint8) for k in range(len(model.mean)))
 
     def shifted(layers: Layers) -> None:
@@ -207,12 +207,6 @@ def _thin_shares(labels: DiskVolume, instead: DiskVolume, phases: int, workshop:
 
     counts = np.sum(workshop.each(labels.shape, counted), axis=0)
     return tuple(float(count) / float(np.prod(labels.shape)) for count in counts)
-
-
-def _differ(one: DiskVolume, other: DiskVolume, workshop: Workshop) -> int:
-    return sum(
-        workshop.each(one.shape, lambda layers: int((one.values()[layers.write] != other.values()[layers.write]).sum()))
-    )
 
 
 def _learnt(

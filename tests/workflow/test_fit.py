@@ -6,6 +6,7 @@ import tomllib
 
 import numpy as np
 import pytest
+from case_files import RICH
 from closed_forms import robin_slab_mean
 from made_cases import write_case
 from malloc_in_use import malloc_in_use
@@ -104,40 +105,17 @@ def test_files_of_a_fit(noisy, monkeypatch):
     assert case.physics.phases[1].diffusivity == pytest.approx(value, rel=1e-8)
 
 
-WRITTEN = """title = "a \\"b\\""
-[image]
-file = "image.tif"
-voxel_size = { x = "1 nm", y = "2 nm" }
-[phases.pore]
-label = [0, "3-5"]
-role = "source"
-concentration = { times = ["0 s", "1 s"], values = ["0 M", "1 M"] }
-[phases."a.b"]
-label = 1
-role = "transport"
-diffusivity = { expression = "D0 * exp(-c / c0)", D0 = "1e-14 m^2/s", c0 = "1 mol/L" }
+SWEPT = """
 [faces]
 x = "periodic"
-[faces.y_max]
-flux = "1e-6 mol/m^2/s"
-[regions.all]
-phase = "a.b"
+
 [sweep]
-list = [{ name = "one", "time.end" = "2 s" }, { name = "two", "time.end" = "3 s" }]
-[[interfaces]]
-between = ["a.b", "c"]
-film = { thickness = "10 nm", diffusivity = "1e-16 m^2/s" }
-[[interfaces]]
-between = ["a.b", "d"]
-partition = 2
-[time]
-end = "1 s"
+list = [{ name = "one", "time.end" = "2 s" }, { name = "a \\"b\\"", "time.end" = "3 s" }]
 """
+NAMED = RICH.replace("phases.film", 'phases."a.b"').replace("label = 4", 'label = [4, "6-8"]')
 
 
-@pytest.mark.parametrize(
-    "text", [WRITTEN, WRITTEN.replace('[faces]\nx = "periodic"\n', ""), 'faces = { x = "mirrored" }']
-)
+@pytest.mark.parametrize("text", [RICH, NAMED + SWEPT, 'faces = { x = "mirrored" }'])
 def test_a_case_file_written_again_says_the_same(text):
     assert tomllib.loads(case_text(tomllib.loads(text), ["of a test"])) == tomllib.loads(text)
 

@@ -176,7 +176,7 @@ def warnings(told: dict[str, Any]) -> list[str]:
             "thresholds take for another phase, so that volume fractions may be far outside of the ranges that are "
             'told; take method = "regions"' + ("" if before == "before" else ", with the slices in reverse order")
         )
-    thin = {name: share for name, share in (told.get("deblurred") or {}).get("thin_layers", {}).items() if share > 0}
+    thin = _thin_layers(told)
     share = sum(thin.values())
     if share > MUCH_THIN:
         found.append(
@@ -294,6 +294,11 @@ def _shine_entries(phases: tuple[str, ...], through: Through, decision: ByColumn
     }
 
 
+def _thin_layers(told: dict[str, Any]) -> dict[str, float]:
+    """Shares of the volume, of the phases that are in layers that may be narrower ones of others."""
+    return {name: share for name, share in (told.get("deblurred") or {}).get("thin_layers", {}).items() if share > 0}
+
+
 def _number(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
@@ -346,7 +351,7 @@ def text(told: dict[str, Any]) -> str:
             f"brightness across slices differs by {shown['uneven']:.3g} at most, and is taken into account",
             f"labels changed to explain the grey values by this blur: {shown['voxels_changed']} voxels",
         ]
-        thin = [f"{name} {100 * share:.2f} %" for name, share in shown["thin_layers"].items() if share > 0]
+        thin = [f"{name} {100 * share:.2f} %" for name, share in _thin_layers(told).items()]
         if thin:
             lines.append(f"in layers so thin that they may be narrower ones of another phase: {', '.join(thin)}")
     if "shine_through" in told and told["shine_through"] is None:
