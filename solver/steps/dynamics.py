@@ -67,8 +67,8 @@ class Dynamics:
 
     @cached_property
     def whole(self) -> float:
-        """1ᵀM 1 over all ranks; collective when first asked for."""
-        return float(self.system.mass.comm.tompi4py().allreduce(self.stored.sum(), op=MPI.SUM))
+        """1ᵀM 1 over all ranks, 1 where all unknowns are held; collective when first asked for."""
+        return float(self.system.mass.comm.tompi4py().allreduce(self.stored.sum(), op=MPI.SUM)) or 1.0
 
     def kinks(self) -> list[tuple[float, bool]]:
         """Times within (0, 1) at which something given bends or jumps; whether a held value jumps then."""

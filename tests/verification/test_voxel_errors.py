@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +50,78 @@ def test_the_error_of_a_slab_of_voxels_is_covered(tmp_path, dim, verified):
         )  # fmt: skip
         assert np.mean(errors[name] >= true) > 0.99, name
         assert 1 <= ratio < 10, name
+
+
+LAW = 'diffusivity = { expression = "D0 * exp(c / c1)", D0 = "1e-14 m^2/s", c1 = "300 mol/m^3" }'
+HELD = '[phases.far]\nlabel = 2\nrole = "source"\nconcentration = "0 mol/L"\n'
+RISING = 'concentration = { times = ["0 s", "END s"], values = ["0 mol/L", "1 mol/L"] }'
+SETTLED = ["a law", "decay", "a source that rises", "a source that rises, by a law"]
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("voxels", [1, 2, 4])
+@pytest.mark.parametrize("what", SETTLED)
+def test_the_error_of_what_stays_bent_is_covered(tmp_path, what, voxels, verified):
+    """What finite differences lack as well: h²/12 times the curvature of what is left when all has settled.
+
+    Of a slab that is held at one side, at four times L²/D, with decay at ten times: c1 log(1 + (exp(c_s/c1) - 1) x/L)
+    between two held surfaces, with D by exp(c/c1); c_s cosh(φ (1 - x/L))/cosh φ with decay, φ² = k L²/D; and a mean of
+    v (t - L²/(3 D)) behind a surface at v t (Carslaw and Jaeger 1959, §3.5).
+    """
+    length = voxels * PIXEL
+    end = (10 if what == "decay" else 4) * length**2 / D
+    image = np.ones((2, voxels + 4), np.uint8)
+    image[:, :2] = 0
+    phases = SLAB
+    if what == "a law":
+        image[:, -2:] = 2
+        phases = phases.replace('diffusivity = "1e-14 m^2/s"', LAW) + HELD
+        x = (np.arange(20000) + 0.5) / 20000
+        exact = np.mean(300 * np.log1p(np.expm1(1000 / 300) * x))
+    elif what == "decay":
+        image = image[:, :-2]
+        phases += f'decay = "{0.1 * D / length**2:.12g} 1/s"\n'
+        exact = 1000 * np.tanh(np.sqrt(0.1)) / np.sqrt(0.1)
+    else:
+        image = image[:, :-2]
+        phases = phases.replace('concentration = "1000 mol/m^3"', RISING.replace("END", f"{end:.12g}"))
+        if "law" in what:
+            law = 'diffusivity = { concentrations = ["0 mol/L", "1 mol/L"], values = ["1e-14 m^2/s", "1e-14 m^2/s"] }'
+            phases = phases.replace('diffusivity = "1e-14 m^2/s"', law)
+        exact = 1000 * (1 - 1 / (3 * 4))
+    regions = '[regions.all]\nphase = "slab"\n'
+    path = Path(MPI.COMM_WORLD.bcast(str(tmp_path))) / "case.toml"
+    if MPI.COMM_WORLD.rank == 0:
+        write_case(tmp_path, image, phases=phases, mesh=MESH, time=_time(end, 1e-6), regions=regions)
+    MPI.COMM_WORLD.barrier()
+    results = run_case(path)
+    MPI.COMM_WORLD.barrier()
+    _, means = read_curves(results / "curves.csv")
+    _, errors = read_curves(results / "errors.csv")
+    told, true = errors["all"][-1], abs(means["all"][-1] - exact)
+    verified(
+        term="error in space, voxels of degree 1", against=f"slab that has settled, {what}", dim=2, cells="squares",
+        degree=1, error=abs(told - true) / 1000, of="error",
+    )  # fmt: skip
+    assert true > 0.1, "mol/m^3: there is something to see"
+    assert 1 <= told / true < 1.5
+
+
+def test_a_voxel_between_held_surfaces_by_a_law(tmp_path):
+    """All unknowns of degree 1 are held there; one phase is on each side of a layer of one voxel."""
+    image = np.array([[0, 0, 1, 2, 2]] * 2, np.uint8)
+    law = 'diffusivity = { concentrations = ["0 mol/L", "1 mol/L"], values = ["1e-14 m^2/s", "1e-14 m^2/s"] }'
+    phases = SLAB.replace('diffusivity = "1e-14 m^2/s"', law) + HELD.replace('"0 mol/L"', '"0.3 mol/L"')
+    end, regions = PIXEL**2 / D, '[regions.all]\nphase = "slab"\n'
+    path = write_case(tmp_path, image, phases=phases, mesh=MESH, time=_time(end, 1e-6), regions=regions)
+    results = run_case(path, comm=MPI.COMM_SELF)
+    times, means = read_curves(results / "curves.csv")
+    _, errors = read_curves(results / "errors.csv")
+    odd = np.arange(1, 2000, 2)[:, None]
+    exact = 650 * (1 - 8 / np.pi**2 * (np.exp(-((odd * np.pi) ** 2) * times / end) / odd**2).sum(axis=0))
+    true = np.abs(means["all"] - exact)
+    assert means["all"][-1] == pytest.approx(650, rel=1e-6)
+    assert np.mean(errors["all"][1:] >= true[1:]) > 0.95
 
 
 def _apart(folder, image, end, phases=SLAB, regions=WITH_NEAR, finer=FINE, tolerance=1e-7):

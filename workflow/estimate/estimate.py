@@ -14,7 +14,7 @@ from microlith.workflow.estimate.size import expected_mesh, foreign_mesh, interf
 from microlith.workflow.estimate.solves import Solves, expected_solves
 from microlith.workflow.estimate.trial import tried
 from microlith.workflow.prepare import assemble
-from microlith.workflow.prepare.meshed import COARSER, LESS_COARSE, CaseImage, is_less_coarse
+from microlith.workflow.prepare.meshed import COARSER, LESS_COARSE, CaseImage, is_less_coarse, is_told_by_quadratic
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ def expected_run(found: CaseImage) -> model.Run:
         coarser = replace(own, mesh=expected_mesh(found, COARSER), solves=looser, read=is_there(found, COARSER))
         return replace(own, other=coarser)
     less = replace(own, degree=max(1, degree - 1), solves=looser, differences=degree == 1)
+    if is_told_by_quadratic(case.physics, own.method, degree, own.mesh.solved, found.volume.dim):
+        less = replace(less, other=replace(own, degree=2, solves=looser, remeshed=False))
     return replace(own, other=less, remeshed=False)
 
 

@@ -44,6 +44,7 @@ COARSER = 2.0  # of the mesh that the error in space is told from, per size: at 
 # of the demo were off by more than the estimate
 # The same of degree 2 and more on a lattice, which errs less, but by how closely it follows the image
 LESS_COARSE = 2.0**0.5
+QUADRATIC = 30_000  # unknowns of degree 2 up to which these tell of the error on voxels of degree 1 as well
 # Coefficient of a transfer through a surface, per what diffuses across a voxel, that leaves the surface nearly held:
 # what a smooth mesh has too much of its area changes curves by some ten-thousandths of the source at most
 AS_IF_HELD = 100.0
@@ -230,6 +231,27 @@ def file_named(case: Case) -> Iterator[None]:
 def is_less_coarse(method: str, degree: int) -> bool:
     """Whether the mesh that the error in space is told from is LESS_COARSE, and linear elements are compared, too."""
     return method == "lattice" and degree > 1
+
+
+def is_told_by_quadratic(physics: Physics, method: str, degree: int, cells: float, dim: int) -> bool:
+    """Whether elements of degree 2 tell of the error in space on voxels, besides finite differences.
+
+    Args:
+        physics: Of the case.
+        method: Of the mesh.
+        degree: Of the elements.
+        cells: Of the mesh.
+        dim: Of the image.
+    """
+    if method != "voxel" or degree != 1 or cells * 2**dim > QUADRATIC:
+        return False
+    return stays_bent(physics)
+
+
+def stays_bent(physics: Physics) -> bool:
+    """Whether a concentration bends between nodes even when all has settled, which finite differences lack as well."""
+    phases = [physics.phases[i] for i in physics.solved]
+    return physics.changes or any(phase.law is not None or phase.decay > 0.0 for phase in phases)
 
 
 def degree_of(case: Case, dim: int) -> int:
