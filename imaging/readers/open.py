@@ -109,7 +109,10 @@ def open_image(source: ImageSource, key: str = IMAGE_KEY) -> StoredImage:
     before, after = _axes_beside_space(stored.shape, where)
     shape = stored.shape[before : len(stored.shape) - after]
     if stored.dtype.kind not in "biuf":
-        raise InputError(f"{where}: expected whole numbers as labels, got values of type {stored.dtype}")
+        raise InputError(
+            f"{where}: expected whole numbers as labels, or real numbers as grey values, got values of type "
+            f"{stored.dtype}"
+        )
     scale = replace(
         stored.scale,
         sizes=_of_space(stored.scale.sizes, stored.shape, before, after),
@@ -156,7 +159,7 @@ def _open_file(path: Path, name: str | None, where: str) -> StoredImage:
     if suffix in HEADERLESS:
         raise InputError(f"{where}: has no header; say what it holds with raw = {{ shape = [z, y, x], dtype, offset }}")
     if suffix in LOSSY:
-        raise InputError(f"{where}: {suffix[1:].upper()} blurs labels; export the segmentation as PNG or TIFF")
+        raise InputError(f"{where}: {suffix[1:].upper()} blurs labels and changes grey values; export it as PNG or TIFF")
     known = ", ".join([*READERS, *ARRAY_READERS])
     raise InputError(
         f'{where}: unknown kind of file "{printable(suffix)}"; expected {known}, or a headerless one with raw'

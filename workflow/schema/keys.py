@@ -75,7 +75,7 @@ IMAGE = Table(
                     Key("offset", Number(0, UNBOUNDED, whole=True), "Bytes before the first voxel.", default=0),
                 ),
             ),
-            "Layout of a headerless file.",
+            "Layout of a headerless file; its shape is in the order of slices, rows, columns.",
         ),
     ),
     doc="The segmented image.",
