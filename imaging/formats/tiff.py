@@ -243,7 +243,8 @@ def _lossless(file: "TiffFile", page: "TiffPage", where: str) -> tuple[str, ...]
     if lost.endswith("perhaps"):
         return (f"{where}: is compressed as JPEG 2000, which perhaps blurs labels; better save it with LZW or deflate",)
     if lost:
-        raise InputError(f"{where}: is compressed with loss ({lost}), which blurs labels and changes grey values; save it with LZW or deflate")
+        why = f"is compressed with loss ({lost}), which blurs labels and changes grey values"
+        raise InputError(f"{where}: {why}; save it with LZW or deflate")
     return ()
 
 

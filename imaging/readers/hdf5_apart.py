@@ -151,7 +151,8 @@ def _refuse_lossy(dataset: h5py.Dataset) -> None:
         cut = code == SCALE_OFFSET and not (parameters[0] == OF_INTEGERS and parameters[1] == 0)
         if cut or code in LOSSY:
             name = LOSSY.get(code, "scale-offset with a fixed number of bits")
-            raise Refused(f"{dataset.name} is compressed with loss ({name}), which blurs labels and changes grey values; save it with gzip")
+            why = f"is compressed with loss ({name}), which blurs labels and changes grey values"
+            raise Refused(f"{dataset.name} {why}; save it with gzip")
 
 
 def _unwritten(dataset: h5py.Dataset) -> list[str]:

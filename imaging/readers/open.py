@@ -159,7 +159,7 @@ def _open_file(path: Path, name: str | None, where: str) -> StoredImage:
     if suffix in HEADERLESS:
         raise InputError(f"{where}: has no header; say what it holds with raw = {{ shape = [z, y, x], dtype, offset }}")
     if suffix in LOSSY:
-        raise InputError(f"{where}: {suffix[1:].upper()} blurs labels and changes grey values; export it as PNG or TIFF")
+        raise InputError(f"{where}: {suffix[1:].upper()} blurs labels and changes grey values; export PNG or TIFF")
     known = ", ".join([*READERS, *ARRAY_READERS])
     raise InputError(
         f'{where}: unknown kind of file "{printable(suffix)}"; expected {known}, or a headerless one with raw'
