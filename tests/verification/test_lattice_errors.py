@@ -1,4 +1,4 @@
-"""The error in space that a run states on tetrahedra of degree 1 and 2, against the closed form of a ball."""
+"""The error in space that a run states on lattices, against the closed form of a ball and elements of degree 3."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,11 @@ from made_cases import BALL_IN_A_BATH, run_case, write_case
 
 from mpi4py import MPI
 
+from microlith.workflow.case.read import load_case
+from microlith.workflow.console.terminal import Stages
+from microlith.workflow.prepare.meshed import mesh_of
 from microlith.workflow.results.read import read_curves
+from microlith.workflow.studies.variant import Variant, solved_variant
 
 VOXEL = 1e-8
 RADIUS = 12 * VOXEL
@@ -40,3 +44,47 @@ def test_the_error_of_a_ball_is_told_to_a_factor(tmp_path, degree, verified):
         degree=degree, error=abs(stated - true) / 1000, of="error",
     )  # fmt: skip
     assert true / FACTOR <= stated <= FACTOR * true
+
+
+BETWEEN = """
+[phases.held]
+label = 0
+role = "source"
+concentration = "1 mol/L"
+[phases.slab]
+label = 1
+role = "transport"
+diffusivity = "1e-14 m^2/s"
+initial = "0.3 mol/L"
+[phases.behind]
+label = 2
+role = "source"
+concentration = "1 mol/L"
+mass_transfer = { times = ["0.16 s", "0.161 s"], values = ["4e-7 m/s", "5.4e-7 m/s"], interpolation = "step" }
+"""
+BOXES = """
+[regions.all]
+phase = "slab"
+[regions.near]
+box = { y = ["76 nm", "107 nm"] }
+"""
+
+
+def test_the_error_beside_a_transfer_that_changes_in_steps_is_covered(tmp_path):
+    """Recovered gradients don't tell it, and a coarser mesh a third of it, against elements of degree 3."""
+    image = np.array([0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2])[:, None]
+    mesh = '[mesh]\nmethod = "lattice"\ndegree = 1\n'
+    time = '[time]\nend = "0.2 s"\ntolerance = 1e-6\nsnapshots = []\n'
+    path = write_case(tmp_path, image, phases=BETWEEN, mesh=mesh, time=time, regions=BOXES)
+    path.write_text(path.read_text().replace('voxel_size = "10 nm"', 'voxel_size = { x = "25 nm", y = "10 nm" }'))
+    results = run_case(path, comm=MPI.COMM_SELF)
+    times, means = read_curves(results / "curves.csv")
+    _, errors = read_curves(results / "errors.csv")
+    case = load_case(path)
+    meshed = mesh_of(case, case.physics.solved, Stages(), MPI.COMM_SELF)
+    exact = solved_variant(meshed, Variant(degree=3), MPI.COMM_SELF).curves
+    late = times >= 1e-3 * times[-1]
+    for name, curve in means.items():
+        true = np.abs(curve - exact[name])[late].max()
+        assert true > 1.0, "mol/m^3: there is something to see"
+        assert 1 <= errors[name][late].max() / true < 3, name

@@ -106,6 +106,9 @@ def expected_run(found: CaseImage) -> model.Run:
         return replace(own, recovered=True)
     if degree == 1 and own.foreign:  # there is no estimate
         return own
+    quadratic = None
+    if is_told_by_quadratic(case.physics, own.method, degree, own.mesh.solved, found.volume.dim):
+        quadratic = replace(own, degree=2, solves=looser, remeshed=False)
     if not own.foreign and is_less_coarse(own.method, degree):
         linear = replace(own, degree=1, solves=looser)
         mesh = expected_mesh(found, LESS_COARSE)
@@ -113,11 +116,9 @@ def expected_run(found: CaseImage) -> model.Run:
         return replace(own, other=coarser)
     if simplices and not own.foreign:
         coarser = replace(own, mesh=expected_mesh(found, COARSER), solves=looser, read=is_there(found, COARSER))
-        return replace(own, other=coarser)
+        return replace(own, other=replace(coarser, other=quadratic))
     less = replace(own, degree=max(1, degree - 1), solves=looser, differences=degree == 1)
-    if is_told_by_quadratic(case.physics, own.method, degree, own.mesh.solved, found.volume.dim):
-        less = replace(less, other=replace(own, degree=2, solves=looser, remeshed=False))
-    return replace(own, other=less, remeshed=False)
+    return replace(own, other=replace(less, other=quadratic), remeshed=False)
 
 
 def _solves(found: CaseImage, mesh: ExpectedMesh, foreign: ImageMesh | None) -> tuple[Solves, Solves]:

@@ -44,7 +44,8 @@ COARSER = 2.0  # of the mesh that the error in space is told from, per size: at 
 # of the demo were off by more than the estimate
 # The same of degree 2 and more on a lattice, which errs less, but by how closely it follows the image
 LESS_COARSE = 2.0**0.5
-QUADRATIC = 30_000  # unknowns of degree 2 up to which these tell of the error on voxels of degree 1 as well
+QUADRATIC = 30_000  # unknowns of degree 2 up to which these tell of the error of degree 1 as well
+PER_SIMPLEX = 2  # of these unknowns, per triangle; fewer per tetrahedron
 # Coefficient of a transfer through a surface, per what diffuses across a voxel, that leaves the surface nearly held:
 # what a smooth mesh has too much of its area changes curves by some ten-thousandths of the source at most
 AS_IF_HELD = 100.0
@@ -234,7 +235,7 @@ def is_less_coarse(method: str, degree: int) -> bool:
 
 
 def is_told_by_quadratic(physics: Physics, method: str, degree: int, cells: float, dim: int) -> bool:
-    """Whether elements of degree 2 tell of the error in space on voxels, besides finite differences.
+    """Whether elements of degree 2 tell of the error of degree 1, besides finite differences or a coarser mesh.
 
     Args:
         physics: Of the case.
@@ -243,9 +244,9 @@ def is_told_by_quadratic(physics: Physics, method: str, degree: int, cells: floa
         cells: Of the mesh.
         dim: Of the image.
     """
-    if method != "voxel" or degree != 1 or cells * 2**dim > QUADRATIC:
-        return False
-    return stays_bent(physics)
+    if method == "voxel":
+        return degree == 1 and cells * 2**dim <= QUADRATIC and stays_bent(physics)
+    return degree == 1 and cells * PER_SIMPLEX <= QUADRATIC
 
 
 def stays_bent(physics: Physics) -> bool:

@@ -143,9 +143,7 @@ TWICE_THE_DIFFERENCE = (
     "twice the difference of the two solutions, which err by about as much to either side; stairs are not in it"
 )
 UNTOLD = ", nor is what the concentration bends by between corners of voxels"
-BY_QUADRATIC = (
-    f"; at least {BENT:g} times the difference to elements of degree 2, as both are straight between corners of voxels"
-)
+BY_QUADRATIC = f"; at least {BENT:g} times the difference to elements of degree 2 on the same mesh"
 BY_CHANCE = (
     "; at least what another mesh of elements of about that size says, as each mesh follows an image of few voxels a "
     "little otherwise"
@@ -241,15 +239,25 @@ def comparison(meshed: Meshed) -> Comparison:
             linear = Comparison(Variant(degree=1, tolerance=tolerance), both, OF_LINEAR, words)
             variant = Variant(LESS_COARSE, tolerance=tolerance)
             return Comparison(variant, coarser, None, BY_ORDER, linear, LESS)
-        return Comparison(Variant(COARSER, tolerance=tolerance), "from a mesh twice as coarse", 1.0, THE_DIFFERENCE)
+        how = "from a mesh twice as coarse"
+        least = _of_quadratic(meshed, how) if degree == 1 else None
+        return Comparison(Variant(COARSER, tolerance=tolerance), how, 1.0, THE_DIFFERENCE, least_of=least)
     if degree > 1:
         return of_degrees(meshed)
-    how, meaning, quadratic = "from finite differences on the same voxels", TWICE_THE_DIFFERENCE, None
-    if is_told_by_quadratic(meshed.case.physics, meshed.method, degree, meshed.cells, dim):
-        quadratic = Comparison(Variant(degree=2, tolerance=tolerance), how, BENT, "")
-    elif meshed.method == "voxel" and stays_bent(meshed.case.physics):
+    how, meaning = "from finite differences on the same voxels", TWICE_THE_DIFFERENCE
+    least = _of_quadratic(meshed, how)
+    if least is None and stays_bent(meshed.case.physics):
         meaning += UNTOLD
-    return Comparison(Variant(at_corners=True, tolerance=tolerance), how, SAFETY, meaning, least_of=quadratic)
+    return Comparison(Variant(at_corners=True, tolerance=tolerance), how, SAFETY, meaning, least_of=least)
+
+
+def _of_quadratic(meshed: Meshed, how: str) -> Comparison | None:
+    """Elements of degree 2 on the mesh of a case, where they tell of its error as well; `how`: what else tells it."""
+    case, dim = meshed.case, meshed.volume.dim
+    if not is_told_by_quadratic(case.physics, meshed.method, degree_of(case, dim), meshed.cells, dim):
+        return None
+    tolerance = min(0.5, LOOSER * case.time.tolerance)
+    return Comparison(Variant(degree=2, tolerance=tolerance), how, BENT, "")
 
 
 def of_degrees(meshed: Meshed) -> Comparison:
