@@ -11,6 +11,7 @@ import numpy as np
 
 from microlith.imaging.columns.appearance import FEWEST
 from microlith.imaging.typing import Array, Flags, Indices, Phases, Singles
+from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
 
 REACH = 6  # slices to a solid
 BLOCKS = 16  # of slices, whose scatter tells the standard error; neighbouring slices show the same solids
@@ -48,6 +49,28 @@ class Through:
     def told_apart(self) -> bool:
         """Whether grey values tell the phases."""
         return self.contrast >= LEAST_CONTRAST
+
+
+def seen_through(
+    grey: DiskVolume, labels: DiskVolume, phases: int, clear: int, workshop: Workshop, tell: Tell = quiet
+) -> Through:
+    """What comes through pores; collective.
+
+    Args:
+        grey: The volume, not smoothed.
+        labels: uint8, phases of the voxels.
+        phases: How many.
+        clear: Index of the phase through which deeper slices may shine.
+        workshop: Ranks and folder.
+        tell: Hears how far it is.
+    """
+
+    def summed(layers: Layers) -> Array:
+        label = labels.values()[layers.read]
+        inner = np.stack([away_from_others(one) for one in label])
+        return sums_beside(grey.values()[layers.read], label, inner, layers.own, phases, clear)
+
+    return through(np.concatenate(workshop.each(grey.shape, summed, REACH, named(tell, "what shines through"))), clear)
 
 
 def sums_beside(grey: Singles, labels: Phases, inner: Flags, own: slice, phases: int, clear: int) -> Array:
@@ -142,3 +165,10 @@ def _share(sums: Array, mean: Array, clear: int) -> tuple[float, float]:
         return share, inf
     left = np.array([(above[block] - share * below[block]).sum() for block in blocks])
     return share, float(sqrt(len(left) / (len(left) - 1) * (left**2).sum()) / below.sum())
+
+
+def away_from_others(phase: Phases) -> Flags:
+    """Voxels of a slice whose neighbours in it are of the same phase."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.minimum_filter(phase, 3) == ndimage.maximum_filter(phase, 3))

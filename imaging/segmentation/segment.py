@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microlith.imaging.axes import axis_names
-from microlith.imaging.columns.through import Through
+from microlith.imaging.columns.through import Through, seen_through
 from microlith.imaging.errors import InputError, listed
 from microlith.imaging.parallel.collective import of_root, on_first_rank, on_root
 from microlith.imaging.segmentation import thresholds
@@ -23,7 +23,7 @@ from microlith.imaging.segmentation.options import SegmentOptions
 from microlith.imaging.segmentation.regions import cut_and_described
 from microlith.imaging.segmentation.rescaling import on_voxels, rescaled
 from microlith.imaging.segmentation.scribbles import KEY as SCRIBBLES_KEY, read_scribbles
-from microlith.imaging.segmentation.shine_through import by_columns, darkest, seen_through
+from microlith.imaging.segmentation.shine_through import by_columns, darkest
 from microlith.imaging.segmentation.thresholds import ByThresholds, Decision, Favoured
 from microlith.imaging.typing import Numbers, Phases, Singles
 from microlith.imaging.volumes.disk_volumes import DiskVolume, Layers, Tell, Workshop, named, quiet
