@@ -91,3 +91,21 @@ def test_what_a_flux_takes_between_snapshots_is_told(tmp_path, caplog, share):
             told = re.search(r"the concentration at x_max falls to (\S+) mol/m³ on average over the face", sentence)
             assert told is not None, sentence
             assert float(told[1]) == pytest.approx(least, rel=0.03)
+
+
+def test_elements_that_undershoot_where_a_flux_brings_lithium_in_take_nothing_out(tmp_path, caplog):
+    """A layer just behind a steep front has a mean below zero on coarse elements, which no flux has emptied."""
+    path = write_case(
+        tmp_path,
+        np.ones((8, 50), np.uint8),
+        phases=SLAB.replace('initial = "1000 mol/m^3"\n', ""),
+        mesh='[mesh]\nmethod = "lattice"\ndegree = 1\nsize_max = "100 nm"\n',
+        time='[time]\nend = "3 ms"\nsnapshots = ["3 ms"]\n',
+        regions='[regions.behind]\nbox = { x = ["100 nm", "200 nm"], y = ["0 nm", "80 nm"] }\n',
+        more='[faces.x_min]\nflux = "1e-3 mol/m^2/s"\n',
+    )
+    with caplog.at_level(logging.WARNING):
+        run_case(path, comm=COMM)
+    said = [r.getMessage() for r in caplog.records]
+    assert any("region behind" in one and "below the least that the case allows" in one for one in said), said
+    assert not [one for one in said if "takes out" in one]

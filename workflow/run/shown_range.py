@@ -23,6 +23,7 @@ class ShownRange:
     low: float
     high: float
     emptied_at: float | None = None  # s: the snapshot at which fluxes have made `low`, where that is below zero
+    takes: bool = False  # whether a flux or a current takes lithium out at some time
 
 
 def shown_range(
@@ -52,4 +53,4 @@ def shown_range(
             high = max(high, highest)
         if takes and lowest < min(low, -NOTABLE * scale):
             low, emptied_at = lowest, time
-    return ShownRange(low, high, emptied_at)
+    return ShownRange(low, high, emptied_at, takes)

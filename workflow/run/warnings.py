@@ -42,7 +42,7 @@ def warnings_of(ready: Prepared, transient: Transient, shown: ShownRange, at_fac
         *unresolved(ready.case, ready.problem),
         *early(ready, transient),
         *unconverged(ready.case, transient),
-        *emptied(ready.case, ready.problem, transient, shown, at_face),
+        *emptied(ready.problem, transient, shown, at_face),
         *filled_before(ready),
         *started_otherwise(ready),
     )
@@ -95,11 +95,9 @@ def unconverged(case: Case, transient: Transient) -> list[str]:
     return [f"{missed} after {transient.solves} solves; raise [solver] max_solves or [time] tolerance"]
 
 
-def emptied(
-    case: Case, problem: Problem, transient: Transient, shown: ShownRange, at_face: Emptied | None
-) -> list[str]:
+def emptied(problem: Problem, transient: Transient, shown: ShownRange, at_face: Emptied | None) -> list[str]:
     """Where a flux takes out more lithium than there is: of a whole region, or else of a part of it, or at its face."""
-    if all(face.concentration is not None for face in case.physics.faces.values()):
+    if not shown.takes:
         return []
     lowest = {name: float(curve.min()) for name, curve in transient.curves.items()}
     worst = min(lowest, key=lambda name: lowest[name], default=None)
