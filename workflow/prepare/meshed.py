@@ -17,6 +17,7 @@ from microlith.imaging.image.volume import LabelImage, LabelVolume
 from microlith.imaging.microstructure.adjacency import Adjacency, adjacency
 from microlith.imaging.microstructure.coarsening import coarsening
 from microlith.imaging.options import DEGREE, MeshMethod, MeshOptions
+from microlith.imaging.typing import Numbers
 from microlith.meshing.distribution.compilation import share_compiled_forms
 from microlith.meshing.fidelity.compare import fidelity
 from microlith.meshing.fidelity.report import FidelityReport
@@ -84,6 +85,13 @@ class Meshed:
         """Number of cells of `mesh`, over all ranks."""
         topology = self.mesh.mesh.topology
         return int(topology.index_map(topology.dim).size_global)
+
+    def cells_of_phases(self) -> Numbers:
+        """Number of cells of `mesh` in each phase, over all ranks; collective."""
+        mesh, tags = self.mesh.mesh, self.mesh.cell_tags
+        own = tags.values[tags.indices < mesh.topology.index_map(mesh.topology.dim).size_local]
+        counts = np.bincount(own, minlength=len(self.mesh.names)).astype(np.int64)
+        return np.asarray(mesh.comm.allreduce(counts, op=MPI.SUM))
 
 
 def mesh_of(

@@ -89,7 +89,8 @@ CHANCE = 0.3  # of what a coarser mesh says is the least error: how closely a me
 # what the coarser mesh differs by where it does most, per what linear elements do, and this at most
 LITTLE, PROPORTION = 0.08, 0.3
 COARSE = 1.25  # least size of a coarser mesh, per size of the mesh, that is worth a comparison,
-LESS = 1.1  # and of one that is only √2 times as coarse
+LESS = 1.1  # and of one that is only √2 times as coarse, as well as of both within each phase
+FEWEST_CELLS = 0.01  # share of all cells in a phase, below which it is not looked at by itself
 RECOVERED = 1.5  # on the deviation that recovered gradients tell
 LEFT = 0.7  # on the same, where curves are corrected by it
 # What a mean over a surface lacks is no less than this part of the root mean square over it: recovered gradients know
@@ -164,6 +165,7 @@ class SpatialError:
     curves: dict[str, Array]  # region -> (times,) at the times of the curves, mol/m^3
     meaning: str  # what the figure is, for the reader
     particles: Array | None = None  # (particles, times of ParticleCurves) mol/m^3; nan: not known
+    phase_cells: tuple[int, ...] = ()  # of the mesh that is compared with, in each phase
 
     def largest(self, name: str) -> float:
         """Of one region over all times, mol/m^3."""
@@ -381,7 +383,7 @@ def spatial_error(
         return None
     compared = comparison(meshed)
     found = _compared(meshed, compared, curves, comm, tell, particles, keeper, "error in space not estimated")
-    if found is not None and compared.variant.coarseness > 1 and _ratio(meshed, found.cells) < compared.least:
+    if found is not None and compared.variant.coarseness > 1 and _is_hardly_coarser(meshed, found, compared.least):
         other = found if compared.factor is None else None
         compared = of_degrees(meshed)
         found = _compared(meshed, compared, curves, comm, tell, particles, None, "error in space not estimated")
@@ -423,6 +425,22 @@ def _ratio(meshed: Meshed, cells: int) -> float:
     return float(meshed.cells / cells) ** (1.0 / meshed.volume.dim)
 
 
+def _is_hardly_coarser(meshed: Meshed, found: SpatialError, least: float) -> bool:
+    """Whether another mesh has sizes below `least` times those of the mesh, on the whole or within a phase; collective.
+
+    Within layers of a voxel or two both may have the same elements. With elements of degree 1 such a phase is left as
+    it is: those of degree 2, which would tell it, are dearer than the run.
+    """
+    own = meshed.cells_of_phases()
+    if _ratio(meshed, found.cells) < least:
+        return True
+    if degree_of(meshed.case, meshed.volume.dim) == 1:
+        return False
+    other = np.array(found.phase_cells)
+    counts = (own >= FEWEST_CELLS * own.sum()) & (other > 0)
+    return bool((own[counts] < LESS**meshed.volume.dim * other[counts]).any())
+
+
 def _compared(
     meshed: Meshed,
     compared: Comparison,
@@ -447,7 +465,9 @@ def _compared(
     of_particles = None
     if particles is not None and other.particles is not None:
         of_particles = compared.error(particles.times, particles.means, other.particles.means, ratio)
-    return SpatialError(compared.how, other.cells, other.unknowns, found, compared.meaning, of_particles)
+    return SpatialError(
+        compared.how, other.cells, other.unknowns, found, compared.meaning, of_particles, other.phase_cells
+    )
 
 
 def _lesser(one: SpatialError, other: SpatialError, part: float, least: float) -> SpatialError:

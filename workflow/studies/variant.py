@@ -60,6 +60,7 @@ class Outcome:
     t90: dict[str, float | None]
     seconds: float
     lost: tuple[str, ...] = ()  # regions of the case of which this mesh has nothing, so that there is no curve
+    phase_cells: tuple[int, ...] = ()  # cells in each phase, over all ranks
 
     @property
     def relative(self) -> dict[str, Array]:
@@ -171,7 +172,7 @@ def solved_variant(
     seconds = comm.allreduce(time.perf_counter() - start, op=MPI.MAX)
     outcome = outcome_of(variant, case, meshed.cells, problem, means, transient, seconds, found)
     problem.destroy()
-    return replace(outcome, lost=lost)
+    return replace(outcome, lost=lost, phase_cells=tuple(int(n) for n in meshed.cells_of_phases()))
 
 
 def correctable(means: Mapping[str, RegionMean], shapes: Mapping[str, Shape]) -> dict[str, RegionMean]:
