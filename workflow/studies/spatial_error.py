@@ -383,7 +383,7 @@ def spatial_error(
         return None
     compared = comparison(meshed)
     found = _compared(meshed, compared, curves, comm, tell, particles, keeper, "error in space not estimated")
-    if found is not None and compared.variant.coarseness > 1 and _is_hardly_coarser(meshed, found, compared.least):
+    if found is not None and compared.variant.coarseness > 1 and _is_hardly_coarser(meshed, found, compared):
         other = found if compared.factor is None else None
         compared = of_degrees(meshed)
         found = _compared(meshed, compared, curves, comm, tell, particles, None, "error in space not estimated")
@@ -425,18 +425,17 @@ def _ratio(meshed: Meshed, cells: int) -> float:
     return float(meshed.cells / cells) ** (1.0 / meshed.volume.dim)
 
 
-def _is_hardly_coarser(meshed: Meshed, found: SpatialError, least: float) -> bool:
-    """Whether another mesh has sizes below `least` times those of the mesh, on the whole or within a phase; collective.
+def _is_hardly_coarser(meshed: Meshed, found: SpatialError, compared: Comparison) -> bool:
+    """Whether another mesh is too little coarser than the mesh, on the whole or, of a lattice, in a phase; collective.
 
-    Within layers of a voxel or two both may have the same elements. With elements of degree 1 such a phase is left as
-    it is: those of degree 2, which would tell it, are dearer than the run.
+    Within layers of a few voxels two lattices may have the same elements. Meshes that are twice as coarse are so in all
+    phases.
     """
-    own = meshed.cells_of_phases()
-    if _ratio(meshed, found.cells) < least:
+    if _ratio(meshed, found.cells) < compared.least:
         return True
-    if degree_of(meshed.case, meshed.volume.dim) == 1:
+    if compared.factor is not None:
         return False
-    other = np.array(found.phase_cells)
+    own, other = meshed.cells_of_phases(), np.array(found.phase_cells)
     counts = (own >= FEWEST_CELLS * own.sum()) & (other > 0)
     return bool((own[counts] < LESS**meshed.volume.dim * other[counts]).any())
 
