@@ -41,16 +41,6 @@ def new_volumes(
         phases: How many.
         workshop: Ranks and folder.
     """
-    """Volumes for labels, not yet filled; collective.
-
-    Args:
-        grey: The volume, not smoothed.
-        said: uint8, phases of the regions.
-        pull: float32, a volume to use, for all labels that are tried.
-        name: Head of their names.
-        phases: How many.
-        workshop: Ranks and folder.
-    """
     return Volumes(
         grey,
         said,

@@ -49,7 +49,7 @@ def test_the_error_of_a_ball_is_told_to_a_factor(tmp_path, degree, verified):
     assert true / FACTOR <= stated <= FACTOR * true
 
 
-BETWEEN = """
+HELD_AND_SLAB = """
 [phases.held]
 label = 0
 role = "source"
@@ -58,13 +58,17 @@ concentration = "1 mol/L"
 label = 1
 role = "transport"
 diffusivity = "1e-14 m^2/s"
-initial = "0.3 mol/L"
+"""
+BETWEEN = (
+    HELD_AND_SLAB
+    + """initial = "0.3 mol/L"
 [phases.behind]
 label = 2
 role = "source"
 concentration = "1 mol/L"
 mass_transfer = { times = ["0.16 s", "0.161 s"], values = ["4e-7 m/s", "5.4e-7 m/s"], interpolation = "step" }
 """
+)
 BOXES = """
 [regions.all]
 phase = "slab"
@@ -93,16 +97,9 @@ def test_the_error_beside_a_transfer_that_changes_in_steps_is_covered(tmp_path):
         assert 1 <= errors[name][late].max() / true < 3, name
 
 
-LAYERS = """
-[phases.held]
-label = 0
-role = "source"
-concentration = "1 mol/L"
-[phases.slab]
-label = 1
-role = "transport"
-diffusivity = "1e-14 m^2/s"
-[phases.slow]
+LAYERS = (
+    HELD_AND_SLAB
+    + """[phases.slow]
 label = 2
 role = "transport"
 diffusivity = "1e-15 m^2/s"
@@ -114,6 +111,7 @@ diffusivity = "3e-14 m^2/s"
 between = ["slab", "slow"]
 exchange = "1e-14 m/s"
 """
+)
 
 
 @pytest.mark.mpi
