@@ -335,6 +335,17 @@ def test_what_a_mesh_twice_as_coarse_no_longer_follows_is_told_in_3d(tmp_path):
     assert 1 / 3 < 1000 * space["estimate"] / true < 3
 
 
+def _of_cells(case, *cells):
+    """A lattice in 3D with these cells in its phases."""
+    return SimpleNamespace(
+        case=case,
+        volume=SimpleNamespace(dim=3),
+        method="lattice",
+        cells=sum(cells),
+        cells_of_phases=lambda: np.array(cells),
+    )
+
+
 def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
     times, own = np.array([1.0, 10.0, 100.0]), {"a": np.zeros(3)}
     asked = []
@@ -342,21 +353,30 @@ def test_the_lesser_of_two_estimates_counts_in_3d(monkeypatch):
     def solved(_, variant, *__, **___):
         asked.append(variant)
         other = np.array([8.0, 4.0, 4.0]) if variant.degree == 1 else np.array([1.0, 1.0, 10.0])
-        return SimpleNamespace(times=times, curves={"a": other}, particles=None, cells=cells, unknowns=1)
+        return SimpleNamespace(
+            times=times, curves={"a": other}, particles=None, cells=cells, unknowns=1, phase_cells=found_in
+        )
 
     monkeypatch.setattr(estimate_module, "solved_variant", solved)
     monkeypatch.setattr(estimate_module, "enveloped", lambda _, errors: errors)  # each time for itself
     case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
-    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=8000)
+    meshed = _of_cells(case, 8000)
     by_order = [0.64, 0.32, 0.422]  # more than twice as coarse, but for a part of what linear elements say
     same_size = [2, 1, 6.645]  # another mesh, and linear elements in the place of a coarser one
     half = [0.64, 0.5, 1.5]
     for ratio, told in ((2.5, by_order), (1.6, half), (1.2, [0.6645, 0.6645, 1.994]), (1.05, same_size)):
         cells = round(8000 / ratio**3)
+        found_in = (cells,)
         found = estimate_module.spatial_error(meshed, own, MPI.COMM_SELF)
         assert found.curves["a"] == pytest.approx(told, rel=2e-3), f"{ratio} times as coarse"
+    cells, found_in = 4630, (630, 4000)  # as 1.2 times as coarse, and in one of two phases the same
+    found = estimate_module.spatial_error(_of_cells(case, 4000, 4000), own, MPI.COMM_SELF)
+    assert found.curves["a"] == pytest.approx(same_size, rel=2e-3)
+    found = estimate_module.spatial_error(_of_cells(case, 7999, 1), own, MPI.COMM_SELF)  # of next to no cells
+    assert found.curves["a"] == pytest.approx([0.6645, 0.6645, 1.994], rel=2e-3)
     asked.clear()
     cells = round(8000 / 2**1.5)
+    found_in = (cells,)
     found = estimate_module.spatial_error(meshed, own, MPI.COMM_SELF)
     assert found.curves["a"] == pytest.approx(half, rel=2e-3)
     assert "linear" in found.how
@@ -385,13 +405,15 @@ def test_a_region_in_which_two_meshes_agree_by_chance(monkeypatch, differs, told
         found = (
             {"a": np.full(1, 8.0), "b": np.full(1, 8.0)} if variant.degree == 1 else {"a": np.zeros(1), "b": of_other}
         )
-        return SimpleNamespace(times=np.ones(1), curves=found, particles=None, cells=8000 / 1.6**3, unknowns=1)
+        return SimpleNamespace(
+            times=np.ones(1), curves=found, particles=None, cells=1953, unknowns=1, phase_cells=(1953,)
+        )
 
     of_other = np.full(1, differs)
     monkeypatch.setattr(estimate_module, "solved_variant", solved)
     monkeypatch.setattr(estimate_module, "enveloped", lambda _, errors: errors)
     case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
-    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=8000)
+    meshed = _of_cells(case, 8000)
     found = estimate_module.spatial_error(meshed, {"a": np.zeros(1), "b": np.zeros(1)}, MPI.COMM_SELF)
     assert found.curves["a"] == pytest.approx(told)
 
@@ -402,11 +424,13 @@ def test_without_linear_elements_the_coarser_mesh_alone_tells_the_error_in_3d(mo
     def solved(_, variant, *__, **___):
         if variant.degree == 1:
             raise RuntimeError("no convergence")
-        return SimpleNamespace(times=times, curves={"a": np.ones(3)}, particles=None, cells=1000, unknowns=1)
+        return SimpleNamespace(
+            times=times, curves={"a": np.ones(3)}, particles=None, cells=1000, unknowns=1, phase_cells=(1000,)
+        )
 
     monkeypatch.setattr(estimate_module, "solved_variant", solved)
     case = SimpleNamespace(time=SimpleNamespace(tolerance=1e-3), mesh=SimpleNamespace(unit=None), degree=2)
-    meshed = SimpleNamespace(case=case, volume=SimpleNamespace(dim=3), method="lattice", cells=8000)
+    meshed = _of_cells(case, 8000)
     found = estimate_module.spatial_error(meshed, {"a": np.zeros(3)}, MPI.COMM_SELF)
     assert found.curves["a"] == pytest.approx(3 * [0.5])
     assert found.how == "from a mesh 1.4 times as coarse"
